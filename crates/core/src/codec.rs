@@ -1,0 +1,112 @@
+//! The one codec: bincode 2 with a limit on every decode.
+//!
+//! bincode accepts trailing bytes and several encodings of one integer. Both are refused here: what was decoded is
+//! encoded again and compared with what came in, so a value has exactly one encoding. Hashes and signatures are
+//! still made over the bytes received, never over the re-encoding.
+
+use bincode::config::{self, Configuration};
+use bincode::{Decode, Encode};
+
+const CONFIG: Configuration = config::standard();
+
+/// Why bytes could not be decoded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// More bytes than this format may have.
+    #[error("{what}: {len} bytes are more than the limit of {limit}")]
+    TooLong {
+        /// The format.
+        what: &'static str,
+        /// Bytes given.
+        len: usize,
+        /// Bytes allowed.
+        limit: usize,
+    },
+    /// The bytes are not this format.
+    #[error("{what}: malformed: {reason}")]
+    Malformed {
+        /// The format.
+        what: &'static str,
+        /// What the decoder found.
+        reason: String,
+    },
+    /// Bytes are left over after the value.
+    #[error("{what}: {extra} bytes after the end")]
+    Trailing {
+        /// The format.
+        what: &'static str,
+        /// Bytes left over.
+        extra: usize,
+    },
+    /// The value has another, canonical encoding.
+    #[error("{what}: not in canonical form")]
+    NotCanonical {
+        /// The format.
+        what: &'static str,
+    },
+}
+
+/// Encodes `value`. Cannot fail for the types of this project: all are finite and in memory.
+pub fn encode<T: Encode>(value: &T) -> Vec<u8> {
+    let mut out = Vec::new();
+    encode_into(value, &mut out);
+    out
+}
+
+/// Appends the encoding of `value` to `out`.
+#[expect(clippy::expect_used, reason = "writing to a Vec fails only for types that refuse to encode; none here does")]
+pub fn encode_into<T: Encode>(value: &T, out: &mut Vec<u8>) {
+    bincode::encode_into_std_write(value, out, CONFIG).expect("encoding into memory");
+}
+
+/// Decodes exactly `bytes` as a `T` of at most `LIMIT` bytes, in canonical form. `what` names the format in errors.
+pub fn decode<T: Decode<()> + Encode, const LIMIT: usize>(what: &'static str, bytes: &[u8]) -> Result<T, DecodeError> {
+    let (value, used) = decode_prefix::<T, LIMIT>(what, bytes)?;
+    match bytes.len() - used {
+        0 => Ok(value),
+        extra => Err(DecodeError::Trailing { what, extra }),
+    }
+}
+
+/// Decodes a `T` from the front of `bytes`; returns it and the number of bytes that it took (at most `LIMIT`).
+pub fn decode_prefix<T: Decode<()> + Encode, const LIMIT: usize>(
+    what: &'static str,
+    bytes: &[u8],
+) -> Result<(T, usize), DecodeError> {
+    let window = bytes.get(..LIMIT).unwrap_or(bytes);
+    let (value, used): (T, usize) = bincode::decode_from_slice(window, CONFIG.with_limit::<LIMIT>())
+        .map_err(|e| DecodeError::Malformed { what, reason: e.to_string() })?;
+    if bytes.get(..used) != Some(encode(&value).as_slice()) {
+        return Err(DecodeError::NotCanonical { what });
+    }
+    Ok((value, used))
+}
+
+/// For hand-written `Decode` impls: an error that says what rule was broken.
+pub fn refuse<T>(reason: &'static str) -> Result<T, bincode::error::DecodeError> {
+    Err(bincode::error::DecodeError::Other(reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trailing_bytes_are_refused() {
+        assert_eq!(decode::<u8, 16>("x", &[1, 2]), Err(DecodeError::Trailing { what: "x", extra: 1 }));
+    }
+
+    #[test]
+    fn a_long_form_of_a_small_integer_is_refused() {
+        assert_eq!(decode::<u64, 16>("x", &[251, 5, 0]), Err(DecodeError::NotCanonical { what: "x" }));
+        assert_eq!(decode::<u64, 16>("x", &[5]), Ok(5));
+    }
+
+    #[test]
+    fn a_claimed_huge_length_is_an_error_not_an_abort() {
+        let claim = [253, 255, 255, 255, 255, 255, 255, 255, 255];
+        assert!(decode::<Vec<u8>, 1024>("x", &claim).is_err());
+        assert!(decode::<Vec<u64>, 1024>("x", &claim).is_err());
+    }
+}

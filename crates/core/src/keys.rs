@@ -1,0 +1,121 @@
+use crate::id::{ParseIdError, parse_hex32};
+use bincode::{Decode, Encode};
+use data_encoding::HEXLOWER;
+use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
+use std::fmt;
+use std::str::FromStr;
+
+/// The public Ed25519 key that names a feed (or a peer). Any 32 bytes can be held; only real, strong keys verify.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Encode, Decode)]
+pub struct FeedKey(pub [u8; 32]);
+
+/// An Ed25519 signature: 64 bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Encode, Decode)]
+pub struct Signature(pub [u8; 64]);
+
+/// The secret half of a [`FeedKey`]. Wiped from memory when dropped; never printed.
+#[derive(Clone)]
+pub struct SecretKey(SigningKey);
+
+/// Why a signature was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// Not a point of the curve, or one of small order, under which anybody could sign.
+    #[error("key {0} is not a valid Ed25519 key")]
+    WeakKey(FeedKey),
+    /// The signature is not this key's over these bytes, or not in canonical form.
+    #[error("the signature was not made by key {0}")]
+    BadSignature(FeedKey),
+}
+
+impl SecretKey {
+    /// The key whose seed (RFC 8032) is `seed`.
+    pub fn from_seed(seed: &[u8; 32]) -> Self {
+        SecretKey(SigningKey::from_bytes(seed))
+    }
+
+    /// The 32-byte seed, for storing the key in its own file.
+    pub fn seed(&self) -> zeroize::Zeroizing<[u8; 32]> {
+        zeroize::Zeroizing::new(self.0.to_bytes())
+    }
+
+    /// The public half.
+    pub fn public(&self) -> FeedKey {
+        FeedKey(self.0.verifying_key().to_bytes())
+    }
+
+    /// Signs `message`.
+    pub fn sign(&self, message: &[u8]) -> Signature {
+        Signature(self.0.sign(message).to_bytes())
+    }
+}
+
+impl FeedKey {
+    /// Checks `signature` over `message` strictly: weak keys and non-canonical signatures are refused, so that
+    /// every implementation agrees on what is valid (ed25519-dalek, `verify_strict`).
+    pub fn verify(&self, message: &[u8], signature: &Signature) -> Result<(), KeyError> {
+        let key = VerifyingKey::from_bytes(&self.0).map_err(|_| KeyError::WeakKey(*self))?;
+        if key.is_weak() {
+            return Err(KeyError::WeakKey(*self));
+        }
+        key.verify_strict(message, &ed25519_dalek::Signature::from_bytes(&signature.0))
+            .map_err(|_| KeyError::BadSignature(*self))
+    }
+}
+
+impl FromStr for FeedKey {
+    type Err = ParseIdError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        parse_hex32(text, "a feed key (64 hex digits)").map(FeedKey)
+    }
+}
+
+impl fmt::Display for FeedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&HEXLOWER.encode(&self.0))
+    }
+}
+
+impl fmt::Debug for FeedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FeedKey({:.12})", HEXLOWER.encode(&self.0))
+    }
+}
+
+impl fmt::Debug for SecretKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SecretKey(of {:?})", self.public())
+    }
+}
+
+impl fmt::Debug for Signature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Signature({:.12})", HEXLOWER.encode(&self.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verifies_its_own_and_refuses_changes() {
+        let secret = SecretKey::from_seed(&[7; 32]);
+        let mut signature = secret.sign(b"block");
+        assert_eq!(secret.public().verify(b"block", &signature), Ok(()));
+        assert_eq!(secret.public().verify(b"blocc", &signature), Err(KeyError::BadSignature(secret.public())));
+        // s + L is the classic second form of a signature; here any set top bit stands for it.
+        signature.0[63] |= 0xe0;
+        assert_eq!(secret.public().verify(b"block", &signature), Err(KeyError::BadSignature(secret.public())));
+    }
+
+    #[test]
+    fn refuses_small_order_keys() {
+        // The identity point: with it, R = sB verifies under the permissive rules for any message.
+        let mut identity = [0; 32];
+        identity[0] = 1;
+        let key = FeedKey(identity);
+        assert_eq!(key.verify(b"anything", &Signature([0; 64])), Err(KeyError::WeakKey(key)));
+    }
+}

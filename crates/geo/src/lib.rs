@@ -1,0 +1,1 @@
+//! Map features: model, body codec, GeoJSON, drawing.

@@ -1,0 +1,1 @@
+//! Readers of .osm.pbf and GeoJSON, checked whole before they hand out a feature.

@@ -1,0 +1,1 @@
+//! A multi-writer, kappa-style database with materialized views and sparse queries.

@@ -1,0 +1,1 @@
+//! Flat-tree arithmetic and one proof for many blocks.

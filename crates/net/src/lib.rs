@@ -1,0 +1,1 @@
+//! Transports, handshake, framing and tickets.

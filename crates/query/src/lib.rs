@@ -1,0 +1,1 @@
+//! Selectors: what a view can be asked.

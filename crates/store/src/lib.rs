@@ -1,0 +1,1 @@
+//! A small ordered byte store with atomic batches.

@@ -1,0 +1,1 @@
+//! The replication session and query extension as a state machine.

@@ -1,0 +1,1 @@
+//! Views: deterministic functions of the entries held.
