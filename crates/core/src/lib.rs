@@ -2,6 +2,7 @@
 //!
 //! Floor 1: pure. No clock, no thread, no async, no IO.
 
+mod block;
 pub mod codec;
 mod definition;
 mod geo;
@@ -13,6 +14,7 @@ pub mod limits;
 mod ranges;
 mod time;
 
+pub use block::{Form, StoredBlock, decode_blocks, encode_blocks};
 pub use definition::FeedDefinition;
 pub use geo::{Coord, Extent, GeoBox, GeoError};
 pub use hash::{Hash, blake2b256, derive_key};
