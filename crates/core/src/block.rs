@@ -41,7 +41,7 @@ pub fn encode_blocks<'a>(blocks: impl ExactSizeIterator<Item = &'a StoredBlock> 
 /// Reads what [`encode_blocks`] wrote, all of `bytes`, sharing its memory.
 pub fn decode_blocks(mut bytes: Bytes) -> Result<Vec<StoredBlock>, DecodeError> {
     let malformed = |reason: &str| DecodeError::Malformed { what: WHAT, reason: reason.to_owned() };
-    let mut varint = |bytes: &mut Bytes| -> Result<u64, DecodeError> {
+    let varint = |bytes: &mut Bytes| -> Result<u64, DecodeError> {
         let (value, used) = codec::decode_prefix::<u64, 16>(WHAT, bytes)?;
         drop(bytes.split_to(used));
         Ok(value)
