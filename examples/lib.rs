@@ -1,1 +1,1 @@
-//! See the files of this folder.
+//! The examples are the files beside this one: `cargo run -p kappadb-examples --example map_by_box`.
