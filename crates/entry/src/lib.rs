@@ -1,1 +1,22 @@
 //! What a block holds, and what replaces what.
+//!
+//! A block is a header and a payload; its tree leaf is hashed over the header and the payload's digest, so that a
+//! payload can be dropped and the header is still proved (`design/formats.md`). [`rules`] is the one place that
+//! decides which entry of a key replaces which; every keyed view uses it (`design/model.md`).
+//!
+//! Floor 1: pure. No clock, no thread, no async, no IO.
+
+mod block;
+mod bundle;
+mod context;
+mod error;
+mod header;
+mod places;
+pub mod rules;
+
+pub use block::{Entry, decode_block, encode_block, leaf_data, leaf_nodes};
+pub use bundle::{Bundle, BundleError};
+pub use context::Context;
+pub use error::EntryError;
+pub use header::{CRITICAL, Extension, Header, Kind, VERSION, space};
+pub use places::{Moment, Places};

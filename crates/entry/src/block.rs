@@ -1,0 +1,133 @@
+//! Blocks: a header, and a payload or its digest, as bytes and as tree leaves.
+
+use crate::error::check_len;
+use crate::header::WithPayload;
+use crate::{EntryError, Header};
+use bytes::Bytes;
+use kappadb_core::limits::{MAX_BLOCK, MAX_HEADER};
+use kappadb_core::{Form, StoredBlock, blake2b256, codec};
+use kappadb_merkle::{self as merkle, Node};
+
+/// A block decoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The header.
+    pub header: Header,
+    /// None if it was cleared, or is not of the length that the header states. These are treated alike so that
+    /// clearing a payload never changes what an entry means, not even one that a careless writer made.
+    pub payload: Option<Bytes>,
+}
+
+/// Bytes of [`kappadb_core::Hash`].
+const DIGEST: usize = 32;
+
+/// Room for the varint of any length up to [`MAX_HEADER`].
+const PREFIX: usize = 3;
+
+/// A block cut at the two places that its tree leaf needs. Nothing is said about the header's content.
+struct Split<'a> {
+    /// `varint header_len | header`.
+    head: &'a [u8],
+    /// The header alone.
+    header: &'a [u8],
+    /// The payload, or its digest in a cleared block.
+    rest: &'a [u8],
+}
+
+fn split(block: &StoredBlock) -> Result<Split<'_>, EntryError> {
+    check_len("block", block.bytes.len(), MAX_BLOCK)?;
+    let (claimed, used) = codec::decode_prefix::<u64, 16>("header length", &block.bytes)?;
+    let claimed = usize::try_from(claimed).unwrap_or(usize::MAX);
+    check_len("header", claimed, MAX_HEADER)?;
+    let truncated = EntryError::Truncated { header: claimed, left: block.bytes.len() - used };
+    let (head, rest) = block.bytes.split_at_checked(used + claimed).ok_or(truncated)?;
+    match block.form {
+        Form::Cleared if rest.len() != DIGEST => Err(EntryError::BadDigest(rest.len())),
+        _ => Ok(Split { head, header: head.get(used..).unwrap_or_default(), rest }),
+    }
+}
+
+/// The block can be cut: its leaf can be hashed.
+pub(crate) fn check_split(block: &StoredBlock) -> Result<(), EntryError> {
+    split(block).map(drop)
+}
+
+/// The bytes of a whole block. `header.payload_len` is not read: the payload's true length is written.
+///
+/// # Errors
+/// Anything over a limit, unsorted, off the map, of an unknown version or with a critical extension: what
+/// [`decode_block`] would refuse.
+pub fn encode_block(header: &Header, payload: &[u8]) -> Result<Bytes, EntryError> {
+    header.check()?;
+    let too_long = EntryError::TooLong { what: "block", len: payload.len(), limit: MAX_BLOCK };
+    let payload_len = u32::try_from(payload.len()).map_err(|_| too_long)?;
+    check_len("block", payload.len(), MAX_BLOCK)?;
+    // The header's length goes before it and is known after it: it is written into room left at the front.
+    let mut out = Vec::with_capacity(PREFIX + room(header) + payload.len());
+    out.resize(PREFIX, 0);
+    codec::encode_into(&WithPayload(header, payload_len), &mut out);
+    let header_len = out.len() - PREFIX;
+    check_len("header", header_len, MAX_HEADER)?;
+    let prefix = codec::encode(&(header_len as u64));
+    let start = PREFIX - prefix.len();
+    for (to, from) in out.iter_mut().skip(start).zip(prefix) {
+        *to = from;
+    }
+    out.extend_from_slice(payload);
+    check_len("block", out.len() - start, MAX_BLOCK)?;
+    Ok(Bytes::from(out).slice(start..))
+}
+
+/// About as many bytes as the header takes, so that one allocation is enough.
+fn room(header: &Header) -> usize {
+    let context = (header.context.vector.len() + header.context.ids.len()) * (DIGEST + 9);
+    let boxes = (header.places.extents.len() + header.past.extents.len()) * 20;
+    let key = header.key.as_ref().map_or(0, Vec::len);
+    64 + context + boxes + key
+}
+
+/// Decodes and checks a block.
+///
+/// # Errors
+/// [`EntryError::UnknownVersion`] and [`EntryError::UnknownExtension`] come from a newer release: keep the block,
+/// do not act on it. Any other error means that its writer made no valid entry; it is treated the same way.
+pub fn decode_block(block: &StoredBlock) -> Result<Entry, EntryError> {
+    let split = split(block)?;
+    let header = Header::decode(split.header)?;
+    let whole = block.form == Form::Whole && split.rest.len() as u64 == u64::from(header.payload_len);
+    let payload = whole.then(|| block.bytes.slice(split.head.len()..));
+    Ok(Entry { header, payload })
+}
+
+/// The bytes that the block's tree leaf is hashed over: `varint header_len | header | H(payload)`, without the last
+/// part if there is no payload. The same for a block and for what is left of it when its payload is cleared. The
+/// header is not looked into, so that a block of a later release can be stored and proved.
+pub fn leaf_data(block: &StoredBlock) -> Result<Vec<u8>, EntryError> {
+    let split = split(block)?;
+    Ok(match needs_digest(block, &split) {
+        true => [split.head, &blake2b256(&[split.rest]).0].concat(),
+        false => block.bytes.to_vec(),
+    })
+}
+
+/// Otherwise the block's bytes are its leaf data as they are.
+fn needs_digest(block: &StoredBlock, split: &Split<'_>) -> bool {
+    block.form == Form::Whole && !split.rest.is_empty()
+}
+
+/// The tree leaves of many blocks, hashed side by side: payloads first, then leaves.
+pub fn leaf_nodes(blocks: &[StoredBlock]) -> Result<Vec<Node>, EntryError> {
+    let splits = blocks.iter().map(split).collect::<Result<Vec<_>, _>>()?;
+    let pairs = || blocks.iter().zip(&splits);
+    let digested = || pairs().filter(|(block, split)| needs_digest(block, split));
+    let payloads: Vec<&[u8]> = digested().map(|(_, split)| split.rest).collect();
+    let digests = merkle::digests(&payloads);
+    let built: Vec<Vec<u8>> =
+        digested().zip(&digests).map(|((_, split), digest)| [split.head, &digest.0].concat()).collect();
+    let mut built = built.iter();
+    let own = |(block, split)| if needs_digest(block, split) { built.next() } else { None };
+    let own: Vec<Option<&Vec<u8>>> = pairs().map(own).collect();
+    let data: Vec<&[u8]> =
+        own.iter().zip(blocks).map(|(own, b)| own.map_or(&b.bytes[..], Vec::as_slice)).collect();
+    Ok(merkle::leaves(&data))
+}

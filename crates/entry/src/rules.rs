@@ -1,0 +1,157 @@
+//! What replaces what, for every keyed view (`design/model.md`).
+//!
+//! All functions speak of versions of one key: entries of one space with one key. Sorting entries by key is the
+//! caller's part.
+//!
+//! - `f` **replaces** `e` if f's context names e, f is deeper, and f's past places contain e's places. So a context
+//!   that claims what its writer had not seen does nothing to it: it becomes a conflict that can be seen.
+//! - `f` **makes `e` redundant** if f replaces e and f's context and past places include e's. Then whatever e
+//!   replaces, f replaces. Depth strictly grows along both relations, so neither has cycles, and redundancy is
+//!   transitive: only versions that nothing makes redundant need to be looked at, kept at hand, or sent.
+
+use crate::{Context, Header, Kind, Places};
+use bincode::{Decode, Encode};
+use kappadb_core::limits::{MAX_CONTEXT_FEEDS, MAX_CONTEXT_IDS};
+use kappadb_core::{EntryId, FeedKey, Seq, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What the rules read of an entry. Made from a checked header, so its lists ascend.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Encode, Decode)]
+pub struct Version {
+    /// The entry.
+    pub id: EntryId,
+    /// What sort of entry it is.
+    pub kind: Kind,
+    /// When, as its writer says.
+    pub time: Timestamp,
+    /// What it names.
+    pub context: Context,
+    /// 1 + the greatest depth that it replaces, as its writer says.
+    pub depth: u32,
+    /// Where it is.
+    pub places: Places,
+    /// A cover of where everything it replaces was.
+    pub past: Places,
+}
+
+impl Version {
+    /// The version that is the entry `id` with this header.
+    pub fn from_header(id: EntryId, header: &Header) -> Version {
+        Version {
+            id,
+            kind: header.kind,
+            time: header.time,
+            context: header.context.clone(),
+            depth: header.depth,
+            places: header.places.clone(),
+            past: header.past.clone(),
+        }
+    }
+}
+
+/// True if `f` replaces `e`. Both have the same key.
+pub fn replaces(f: &Version, e: &Version) -> bool {
+    f.depth > e.depth && f.id != e.id && f.context.names(&f.id.feed, &e.id) && f.past.contains(&e.places)
+}
+
+/// True if `f` replaces `e` and whatever `e` replaces. Both have the same key.
+pub fn makes_redundant(f: &Version, e: &Version) -> bool {
+    replaces(f, e) && f.context.includes(&f.id.feed, &e.context, &e.id.feed) && f.past.contains(&e.past)
+}
+
+/// Adds `v` to `active`, the versions of a key that no other makes redundant, ascending by id. Returns those that
+/// are redundant from now on; `v` itself, alone, if it is. A version that is there already changes nothing.
+///
+/// Whatever the order in which versions are added, `active` ends up the same, and its [`heads`] are those of all
+/// versions ever added.
+pub fn insert(active: &mut Vec<Version>, v: Version) -> Vec<Version> {
+    if active.iter().any(|a| a.id == v.id) {
+        return Vec::new();
+    }
+    if active.iter().any(|a| makes_redundant(a, &v)) {
+        return vec![v];
+    }
+    let gone = active.extract_if(.., |a| makes_redundant(&v, a)).collect();
+    let at = active.partition_point(|a| a.id < v.id);
+    active.insert(at, v);
+    gone
+}
+
+/// The versions that no other replaces, in the order given. Several are a conflict.
+pub fn heads(active: &[Version]) -> Vec<&Version> {
+    active.iter().filter(|e| !active.iter().any(|f| replaces(f, e))).collect()
+}
+
+/// The head to show by default: greatest time that is not after `now`, then feed key, then seq. Never depth, about
+/// which a writer may lie. None if no head is due.
+pub fn winner<'a>(heads: &[&'a Version], now: Timestamp) -> Option<&'a Version> {
+    heads.iter().copied().filter(|v| v.time <= now).max_by_key(|v| (v.time, v.id))
+}
+
+/// The part of a new entry's header that says what it replaces.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Links {
+    /// What it names.
+    pub context: Context,
+    /// Greater than that of everything it replaces, unless those say the greatest number there is.
+    pub depth: u32,
+    /// A cover of where everything it replaces was.
+    pub past: Places,
+}
+
+impl Links {
+    /// Writes these links into a header.
+    pub fn apply_to(self, header: &mut Header) {
+        (header.context, header.depth, header.past) = (self.context, self.depth, self.past);
+    }
+}
+
+/// The links of a new entry by `writer` that replaces the heads `replaced`. `versions` are the versions of the key
+/// that are held: the active ones are enough. The writer's own last entry among them is always replaced, too.
+///
+/// With more feeds than [`MAX_CONTEXT_FEEDS`] (or ids than [`MAX_CONTEXT_IDS`]) in its past, those of the replaced
+/// heads come first and the others are dropped in the order of their keys. What is not named is not replaced: that
+/// leaves a conflict to be seen and never hides anything.
+pub fn succeed(versions: &[Version], replaced: &[EntryId], writer: &FeedKey) -> Links {
+    let own = versions.iter().filter(|v| v.id.feed == *writer).map(|v| v.id).max();
+    let picked = pick(versions, |id| replaced.contains(id) || own == Some(*id));
+    let mut seqs: BTreeMap<FeedKey, Seq> = BTreeMap::new();
+    for v in &picked {
+        for (feed, seq) in v.context.feeds(&v.id.feed).chain([(v.id.feed, v.id.seq)]) {
+            let known = seqs.entry(feed).or_insert(seq);
+            *known = seq.max(*known);
+        }
+    }
+    let own = seqs.remove(writer);
+    let direct: BTreeSet<FeedKey> = picked.iter().map(|v| v.id.feed).collect();
+    let mut vector: Vec<(FeedKey, Seq)> = seqs.into_iter().collect();
+    vector.sort_by_key(|(feed, _)| !direct.contains(feed));
+    vector.truncate(MAX_CONTEXT_FEEDS);
+    vector.sort_unstable();
+    let ids = picked.iter().flat_map(|v| v.context.ids.iter().copied());
+    linked(&picked, Context { own, vector, ids: first_ids(ids) })
+}
+
+/// The links of a new entry that names exactly the held versions `replaced`, and nothing that these replaced. Meant for
+/// data imported from elsewhere, whose writers' feeds say nothing about what they knew.
+///
+/// More than [`MAX_CONTEXT_IDS`] are cut off as in [`succeed`].
+pub fn succeed_explicit(versions: &[Version], replaced: &[EntryId]) -> Links {
+    let picked = pick(versions, |id| replaced.contains(id));
+    let ids = first_ids(picked.iter().map(|v| v.id));
+    linked(&picked, Context { ids, ..Context::NOTHING })
+}
+
+fn pick(versions: &[Version], wanted: impl Fn(&EntryId) -> bool) -> Vec<&Version> {
+    versions.iter().filter(|v| wanted(&v.id)).collect()
+}
+
+fn first_ids(ids: impl Iterator<Item = EntryId>) -> Vec<EntryId> {
+    ids.collect::<BTreeSet<_>>().into_iter().take(MAX_CONTEXT_IDS).collect()
+}
+
+fn linked(picked: &[&Version], context: Context) -> Links {
+    let depth = picked.iter().map(|v| v.depth.saturating_add(1)).max().unwrap_or(0);
+    let past = Places::covering(picked.iter().flat_map(|v| [&v.places, &v.past]));
+    Links { context, depth, past }
+}
