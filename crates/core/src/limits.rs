@@ -37,6 +37,10 @@ pub const MAX_SESSION_FEEDS: usize = 65_536;
 pub const MAX_RANGES: usize = 65_536;
 /// Bytes in a selector.
 pub const MAX_SELECTOR: usize = 64 << 10;
+/// Keys in a selector.
+pub const MAX_SELECTOR_KEYS: usize = 1024;
+/// Boxes in a selector.
+pub const MAX_SELECTOR_BOXES: usize = 16;
 /// Bytes in a view's name.
 pub const MAX_VIEW_NAME: usize = 64;
 /// Credit (bytes of results in flight) that an asker gives to a query at first.

@@ -1,0 +1,65 @@
+//! What a selector matches, and which selector covers which.
+
+use crate::Selector;
+use kappadb_core::GeoBox;
+use kappadb_entry::rules::Version;
+use kappadb_entry::{Header, Moment, Places};
+
+impl Selector {
+    /// True if an entry with this key at these places is selected. [`Selector::Custom`] is understood by its view
+    /// alone; here nothing can be ruled out, so the answer is true.
+    pub fn matches_places(&self, key: Option<&[u8]>, places: &Places) -> bool {
+        match self {
+            Selector::Everything | Selector::Custom(_) => true,
+            Selector::Keys(keys) => key.is_some_and(|key| keys.iter().any(|k| k == key)),
+            Selector::Prefix(prefix) => key.is_some_and(|key| key.starts_with(prefix)),
+            Selector::Window { channel, from, to } => {
+                places.moments.iter().any(|m| during(m, channel, *from, *to))
+            }
+            Selector::Boxes(boxes) => boxes.iter().any(|a| places.extents.iter().any(|b| meets(a, b))),
+        }
+    }
+
+    /// True if an entry must be sent to whoever asks this: it is selected where it is, or where what it replaces
+    /// was, so that the asker's own stale entries go. See `design/model.md`.
+    pub fn needs(&self, header: &Header) -> bool {
+        let key = header.key.as_deref();
+        self.matches_places(key, &header.places) || self.matches_places(key, &header.past)
+    }
+
+    /// [`Selector::needs`] for a version of `key`.
+    pub fn needs_version(&self, key: Option<&[u8]>, version: &Version) -> bool {
+        self.matches_places(key, &version.places) || self.matches_places(key, &version.past)
+    }
+
+    /// True only if everything that `narrow` can match, this matches too. It may be false where a cleverer look
+    /// would say true (a box that only several boxes together cover): then something is asked for once more.
+    pub fn covers(&self, narrow: &Selector) -> bool {
+        use Selector::{Boxes, Custom, Everything, Keys, Prefix, Window};
+        match (self, narrow) {
+            (Everything, _) => true,
+            (Keys(wide), Keys(keys)) => keys.iter().all(|key| wide.contains(key)),
+            (Prefix(wide), Keys(keys)) => keys.iter().all(|key| key.starts_with(wide)),
+            (Prefix(wide), Prefix(prefix)) => prefix.starts_with(wide),
+            (Window { channel: c, from: f, to: t }, Window { channel, from, to }) => {
+                c == channel && f <= from && to <= t
+            }
+            (Boxes(wide), Boxes(boxes)) => boxes.iter().all(|b| wide.iter().any(|a| a.contains(b))),
+            (Custom(wide), Custom(text)) => wide == text,
+            _ => false,
+        }
+    }
+}
+
+fn during(moment: &Moment, channel: &[u8], from: i64, to: i64) -> bool {
+    moment.channel == channel && moment.from <= to && from <= moment.to
+}
+
+/// True if the boxes touch; +180 and -180 are the same meridian, as for [`kappadb_core::Extent::intersects`] (which
+/// wants each box in a list of its own).
+fn meets(a: &GeoBox, b: &GeoBox) -> bool {
+    const WORLD: GeoBox = GeoBox::WORLD;
+    let wraps = |a: &GeoBox, b: &GeoBox| a.east == WORLD.east && b.west == WORLD.west;
+    let rows = a.south <= b.north && b.south <= a.north;
+    a.intersects(b) || (rows && (wraps(a, b) || wraps(b, a)))
+}
