@@ -1,0 +1,141 @@
+//! The five properties that always hold, on the map view. Each is a test by name; a history is a seed.
+
+use kappadb_core::{Extent, GeoBox, StoredBlock};
+use kappadb_tests::model;
+use kappadb_tests::random::Random;
+use kappadb_tests::replica::{Replica, boxes};
+use kappadb_tests::world::{Mix, World};
+
+const HONEST: Mix = Mix { hostile: 0, careless: 0, deletes: 15, restarts: 4 };
+const CARELESS: Mix = Mix { hostile: 0, careless: 30, deletes: 15, restarts: 4 };
+const HOSTILE: Mix = Mix { hostile: 30, careless: 20, deletes: 15, restarts: 4 };
+
+fn world(seed: u64, mix: Mix) -> World {
+    let mut world = World::new(seed, 2 + seed % 3);
+    for _ in 0..40 {
+        world.advance(mix);
+    }
+    world
+}
+
+fn mixes() -> [(u64, Mix); 3] {
+    [(1_000, HONEST), (2_000, CARELESS), (3_000, HOSTILE)]
+}
+
+/// Property 1: the same set of entries in another order, in other batches, with other restarts: the same answers, and
+/// those of the plain model.
+#[test]
+fn order_does_not_matter() {
+    for (base, mix) in mixes() {
+        for seed in base..base + 12 {
+            let mut world = world(seed, mix);
+            let who = world.random().below(world.replicas.len() as u64) as usize;
+            let copy = shuffled_copy(&world.replicas[who], seed);
+            let entries = world.replicas[who].entries();
+            for _ in 0..12 {
+                let extent = world.extent();
+                let expected = model::answer(&entries, &boxes(&extent));
+                assert_eq!(world.replicas[who].answer(&extent), expected, "seed {seed}, {extent:?}");
+                assert_eq!(copy.answer(&extent), expected, "copy, seed {seed}, {extent:?}");
+            }
+        }
+    }
+}
+
+/// Takes all that `from` holds, block by block or in runs, in random order, with restarts between.
+fn shuffled_copy(from: &Replica, seed: u64) -> Replica {
+    let mut random = Random::new(seed ^ 0xc0b1);
+    let mut copy = Replica::new(seed ^ 0xc0b1);
+    let held = from.feeds().list().into_iter().map(|info| (info.feed, from.feeds().held(&info.feed)));
+    let mut parts: Vec<_> = held.flat_map(|(feed, held)| held.iter().map(|seq| (feed, seq)).collect::<Vec<_>>()).collect();
+    random.shuffle(&mut parts);
+    for (feed, seq) in parts {
+        copy.fetch(from, feed, &[seq..seq + 1].into_iter().collect());
+        if random.chance(3) {
+            copy.reopen();
+        }
+    }
+    copy
+}
+
+/// Property 2: after a query was completed against a peer, the own answer is that over the union of what both hold,
+/// whatever was held before, also if the peer is sparse.
+#[test]
+fn sparse_equivalence() {
+    for (base, mix) in mixes() {
+        for seed in base..base + 25 {
+            let mut world = world(seed, mix);
+            for _ in 0..6 {
+                let count = world.replicas.len() as u64;
+                let (who, peer) = (world.random().below(count) as usize, world.random().below(count) as usize);
+                let extent = world.extent();
+                let mut union = world.replicas[who].entries();
+                union.extend(world.replicas[peer].entries());
+                let (asker, answerer) = (&world.replicas[who], &world.replicas[peer]);
+                asker.ask(answerer, &extent);
+                assert_eq!(asker.answer(&extent), model::answer(&union, &boxes(&extent)), "seed {seed}, {extent:?}");
+            }
+        }
+    }
+}
+
+/// Property 4: a bundle that was changed anywhere is refused and leaves nothing behind.
+#[test]
+fn nothing_unverified_is_kept() {
+    let mut refused = 0;
+    for seed in 4_000..4_040 {
+        let mut world = world(seed, CARELESS);
+        let peer = world.random().below(world.replicas.len() as u64) as usize;
+        let feed = world.feeds[peer];
+        let held = world.replicas[peer].feeds().held(&feed);
+        let some: kappadb_core::RangeSet = held.iter().filter(|_| world.random().chance(50)).collect();
+        if some.is_empty() {
+            continue;
+        }
+        let mut bundle = world.replicas[peer].bundle(feed, &some);
+        let random = world.random();
+        match random.below(4) {
+            0 => {
+                let at = random.below(bundle.blocks.len() as u64) as usize;
+                let mut bytes = bundle.blocks[at].bytes.to_vec();
+                let byte = random.below(bytes.len() as u64) as usize;
+                bytes[byte] ^= 1 << random.below(8);
+                bundle.blocks[at] = StoredBlock { bytes: bytes.into(), ..bundle.blocks[at].clone() };
+            }
+            1 => bundle.head.head.length += 1,
+            2 => bundle.head.signature.0[random.below(64) as usize] ^= 4,
+            _ => match bundle.proof.first_mut() {
+                Some(node) => node.hash.0[random.below(32) as usize] ^= 1,
+                None => bundle.head.head.root_hash.0[5] ^= 1,
+            },
+        }
+        let victim = Replica::new(seed ^ 0xbad);
+        let definition = world.replicas[peer].feeds().definition(&feed).expect("definition");
+        victim.feeds().define(&definition).expect("define");
+        assert!(victim.feeds().put(bundle).is_err(), "seed {seed}");
+        victim.feeds().sync().expect("sync");
+        assert!(victim.feeds().held(&feed).is_empty() && victim.entries().is_empty(), "seed {seed}");
+        refused += 1;
+    }
+    assert!(refused > 20, "only {refused} cases were tried");
+}
+
+/// Property 5: without any derived data the answers are the same.
+#[test]
+fn the_log_is_the_truth() {
+    for (base, mix) in mixes() {
+        for seed in base + 500..base + 510 {
+            let mut world = world(seed, mix);
+            let extents: Vec<Extent> = (0..10).map(|_| world.extent()).chain([GeoBox::WORLD.into()]).collect();
+            for replica in &mut world.replicas {
+                let before: Vec<_> = extents.iter().map(|e| replica.answer(e)).collect();
+                let (entries, lists) = (replica.entries(), replica.feeds().list());
+                replica.rebuild();
+                assert_eq!(replica.entries(), entries, "seed {seed}");
+                assert_eq!(replica.feeds().list(), lists, "seed {seed}");
+                let after: Vec<_> = extents.iter().map(|e| replica.answer(e)).collect();
+                assert_eq!(before, after, "seed {seed}");
+            }
+        }
+    }
+}

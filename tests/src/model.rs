@@ -1,0 +1,62 @@
+//! The rules of replacement once more, as plainly as possible and sharing no code with `kappadb_entry::rules`:
+//! every pair of entries is compared. Ported from the executable form of the model.
+
+use kappadb_core::{EntryId, FeedKey, GeoBox};
+use kappadb_entry::Header;
+use std::collections::BTreeMap;
+
+/// The entries of the map that somebody holds.
+pub type Entries = BTreeMap<EntryId, Header>;
+
+fn context_seq(id: &EntryId, header: &Header, feed: &FeedKey) -> i128 {
+    let mut best = -1;
+    for (f, s) in &header.context.vector {
+        if f == feed {
+            best = best.max(i128::from(*s));
+        }
+    }
+    if id.feed == *feed {
+        best = best.max(header.context.own.map_or(-1, i128::from));
+    }
+    best
+}
+
+fn within(inner: &[GeoBox], outer: &[GeoBox]) -> bool {
+    inner.iter().all(|i| {
+        outer.iter().any(|o| o.west <= i.west && i.east <= o.east && o.south <= i.south && i.north <= o.north)
+    })
+}
+
+fn replaces(f: (&EntryId, &Header), e: (&EntryId, &Header)) -> bool {
+    f.0 != e.0
+        && f.1.key == e.1.key
+        && (context_seq(f.0, f.1, &e.0.feed) >= i128::from(e.0.seq) || f.1.context.ids.contains(e.0))
+        && f.1.depth > e.1.depth
+        && within(&e.1.places.extents, &f.1.past.extents)
+}
+
+/// Touching counts, and +180 and -180 degrees are one meridian.
+fn hit(a: &GeoBox, b: &GeoBox) -> bool {
+    let rows = a.south <= b.north && b.south <= a.north;
+    let wraps = |x: &GeoBox, y: &GeoBox| x.east == 1_800_000_000 && y.west == -1_800_000_000;
+    rows && ((a.west <= b.east && b.west <= a.east) || wraps(a, b) || wraps(b, a))
+}
+
+/// The keys that have a head whose places meet one of `boxes`, in order, with all heads that do.
+pub fn answer(entries: &Entries, boxes: &[GeoBox]) -> BTreeMap<Vec<u8>, Vec<EntryId>> {
+    let mut by_key: BTreeMap<&[u8], Vec<(&EntryId, &Header)>> = BTreeMap::new();
+    for (id, header) in entries {
+        by_key.entry(header.key.as_deref().unwrap_or_default()).or_default().push((id, header));
+    }
+    let mut out: BTreeMap<Vec<u8>, Vec<EntryId>> = BTreeMap::new();
+    for (key, versions) in by_key {
+        for e in &versions {
+            let is_head = !versions.iter().any(|f| replaces(*f, *e));
+            let meets = e.1.places.extents.iter().any(|p| boxes.iter().any(|b| hit(p, b)));
+            if is_head && meets {
+                out.entry(key.to_vec()).or_default().push(*e.0);
+            }
+        }
+    }
+    out
+}

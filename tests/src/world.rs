@@ -1,0 +1,125 @@
+//! Random histories: several replicas that write, gossip, ask, restart and rebuild.
+
+use crate::model::Entries;
+use crate::random::Random;
+use crate::replica::Replica;
+use kappadb_core::{Coord, Extent, FeedKey, GeoBox, RangeSet, Timestamp};
+use kappadb_entry::rules::{self, Version};
+use kappadb_entry::{Context, Header, Kind, Places, space};
+
+/// What a history may contain, in per cent of its steps.
+#[derive(Debug, Clone, Copy)]
+pub struct Mix {
+    /// Writers that lie about context, depth and past.
+    pub hostile: u64,
+    /// Writers that replace only some of the heads that they see.
+    pub careless: u64,
+    /// Deletes among writes.
+    pub deletes: u64,
+    /// Restarts and rebuilds.
+    pub restarts: u64,
+}
+
+/// Several replicas of one database, each with a writer feed.
+pub struct World {
+    /// The replicas.
+    pub replicas: Vec<Replica>,
+    /// Their feeds.
+    pub feeds: Vec<FeedKey>,
+    /// All entries ever written.
+    pub written: Entries,
+    random: Random,
+}
+
+const KEYS: [&str; 4] = ["n1", "w1", "r1", "g"];
+
+impl World {
+    /// `count` empty replicas.
+    pub fn new(seed: u64, count: u64) -> World {
+        let replicas: Vec<Replica> = (0..count).map(|i| Replica::new(seed * 64 + i)).collect();
+        let feeds = replicas.iter().map(Replica::writer).collect();
+        World { replicas, feeds, written: Entries::new(), random: Random::new(seed) }
+    }
+
+    /// Its choices.
+    pub fn random(&mut self) -> &mut Random {
+        &mut self.random
+    }
+
+    /// A box, often small, sometimes across the antimeridian or without area.
+    pub fn extent(&mut self) -> Extent {
+        let lon = |r: &mut Random| r.below(101) as i32 * 36_000_000 - 1_800_000_000;
+        let (west, lat) = (lon(&mut self.random), self.random.below(51) as i32 * 36_000_000 - 900_000_000);
+        let east = if self.random.chance(20) { lon(&mut self.random) } else { west.saturating_add(self.step()).min(1_800_000_000) };
+        let north = lat.saturating_add(self.step()).min(900_000_000);
+        Extent::from_corners(Coord { lon: west, lat }, Coord { lon: east, lat: north })
+    }
+
+    fn step(&mut self) -> i32 {
+        self.random.below(12) as i32 * 36_000_000
+    }
+
+    /// One step of the history.
+    pub fn advance(&mut self, mix: Mix) {
+        let who = self.random.below(self.replicas.len() as u64) as usize;
+        match self.random.below(100) {
+            n if n < mix.restarts => self.restart(who),
+            n if n < 55 => self.write(who, mix),
+            n if n < 80 => self.gossip(who),
+            _ => {
+                let peer = self.random.below(self.replicas.len() as u64) as usize;
+                let extent = self.extent();
+                self.replicas[who].ask(&self.replicas[peer], &extent);
+            }
+        }
+    }
+
+    fn restart(&mut self, who: usize) {
+        if self.random.chance(50) { self.replicas[who].reopen() } else { self.replicas[who].rebuild() }
+    }
+
+    /// `who` takes some random blocks of a random feed from somebody: holes, children before parents.
+    fn gossip(&mut self, who: usize) {
+        let peer = self.random.below(self.replicas.len() as u64) as usize;
+        let feed = *self.random.pick(&self.feeds);
+        let held = self.replicas[peer].feeds().held(&feed);
+        let some: RangeSet = held.iter().filter(|_| self.random.chance(40)).collect();
+        if who != peer && !some.is_empty() {
+            self.replicas[who].fetch(&self.replicas[peer], feed, &some);
+        }
+    }
+
+    fn write(&mut self, who: usize, mix: Mix) {
+        let key = self.random.pick(&KEYS).as_bytes().to_vec();
+        let feed = self.feeds[who];
+        let replica = &self.replicas[who];
+        replica.map().ready().expect("ready");
+        let active = replica.map().read(|index| index.active(&key)).expect("view").expect("active");
+        let delete = self.random.chance(mix.deletes);
+        let places = if delete { Places::NOWHERE } else { Places::on_map(&self.extent()) };
+        let kind = Kind { space: space::MAP, code: u8::from(delete) };
+        let mut header = Header { key: Some(key), places, ..Header::new(kind, Timestamp(self.random.below(50) as i64)) };
+        if self.random.chance(mix.hostile) { self.lie(&mut header) } else { self.link(&mut header, &active, feed, mix) }
+        let id = self.replicas[who].append(feed, &header, b"");
+        self.written.insert(id, header);
+    }
+
+    fn link(&mut self, header: &mut Header, active: &[Version], feed: FeedKey, mix: Mix) {
+        let heads = rules::heads(active).into_iter().map(|v| v.id);
+        let picked: Vec<_> = heads.filter(|_| !self.random.chance(mix.careless)).collect();
+        rules::succeed(active, &picked, &feed).apply_to(header);
+    }
+
+    fn lie(&mut self, header: &mut Header) {
+        let mut vector: Vec<_> = self.feeds.clone().into_iter().map(|feed| (feed, *self.random.pick(&[0, 3, 1_000_000_000]))).collect();
+        vector.retain(|_| self.random.chance(60));
+        vector.sort_unstable();
+        header.context = Context { vector, ..Context::NOTHING };
+        header.depth = self.random.below(12) as u32;
+        header.past = match self.random.below(3) {
+            0 => Places::NOWHERE,
+            1 => Places::on_map(&self.extent()),
+            _ => Places::on_map(&Extent::from(GeoBox::WORLD)),
+        };
+    }
+}
