@@ -1,1 +1,23 @@
 //! The replication session and query extension as a state machine.
+//!
+//! A [`Session`] is one side of one connection. Frames, replies and the time go in ([`Session::receive`],
+//! [`Session::reply`], [`Session::handle_timeout`]); frames, commands and events come out (`poll_*`). It does no IO, has
+//! no clock and never blocks, so a thousand of them run in one thread on virtual time. What is sent when is in
+//! `design/protocol.md`.
+//!
+//! Floor 1: pure. No clock, no thread, no async, no IO.
+
+mod command;
+mod error;
+mod event;
+pub mod frame;
+mod hello;
+pub mod limits;
+mod session;
+pub mod statement;
+
+pub use command::{Answer, AnswerError, Command, CommandId, Coverage, PutRefusal, Reply, Stored};
+pub use error::{QueryError, Refusal, SessionError};
+pub use event::{Ask, Event, Fetch, Have, QueryId, Stats};
+pub use hello::{Agreed, Hello, HelloError, VERSION};
+pub use session::{Config, Session};

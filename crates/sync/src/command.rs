@@ -1,0 +1,140 @@
+//! What a session asks of the side that has storage, and what it is told.
+
+use kappadb_core::{FeedDefinition, FeedKey, RangeSet, Seq};
+use kappadb_entry::Bundle;
+use kappadb_merkle::{ForkEvidence, Known};
+use kappadb_query::Selector;
+
+/// Names a command within its session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CommandId(pub u64);
+
+/// Something for storage or a view to do. Each gets one [`Reply`] of its kind, in any order, at any time.
+///
+/// A session has at most [`ANSWERS_AT_ONCE`](crate::limits::ANSWERS_AT_ONCE) of `Answer` and `Locate`, one `Read`, and
+/// one of the others under way, so a driver may run all that it gets side by side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Command {
+    /// Which durable entries must a peer hold to answer this as this replica would? → [`Reply::Answer`].
+    Answer {
+        /// The view's name, as the peer gave it.
+        view: String,
+        /// What is asked.
+        selector: Selector,
+    },
+    /// Which of these blocks are held and durable? → [`Reply::Answer`], with at most one match, and the coverage of that
+    /// feed (its `claimed` is not used).
+    Locate {
+        /// The feed.
+        feed: FeedKey,
+        /// The blocks.
+        ranges: RangeSet,
+    },
+    /// Blocks with one proof → [`Reply::Read`]: from the front of `ranges` as many as fit in `max_bytes`, at least one.
+    ///
+    /// The proof is for `known` if the head has at least `known.length` blocks, else for [`Known::default`]; the
+    /// bundle names which. A bundle that breaks this is not sent.
+    Read {
+        /// The feed.
+        feed: FeedKey,
+        /// The blocks wanted: not empty.
+        ranges: RangeSet,
+        /// What the peer knows already.
+        known: Known,
+        /// Bytes of blocks and proof to aim at.
+        max_bytes: usize,
+    },
+    /// Check and keep a feed's definition → [`Reply::Defined`].
+    Define(FeedDefinition),
+    /// Verify and store blocks → [`Reply::Put`]. They need not be durable yet.
+    Put(Bundle),
+    /// Verify and record evidence that a feed forked → [`Reply::Forked`].
+    Fork(ForkEvidence),
+    /// Make durable and visible what was put → [`Reply::Synced`]. The last command of a session that ended may be this;
+    /// its reply is not waited for.
+    Sync,
+}
+
+/// What became of a [`Command`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// To [`Command::Answer`] and [`Command::Locate`].
+    Answer(Result<Answer, AnswerError>),
+    /// To [`Command::Read`]; the text says why not.
+    Read(Result<Bundle, String>),
+    /// To [`Command::Define`].
+    Defined(Result<(), PutRefusal>),
+    /// To [`Command::Put`].
+    Put(Result<Stored, PutRefusal>),
+    /// To [`Command::Fork`].
+    Forked(Result<(), PutRefusal>),
+    /// To [`Command::Sync`]; the text says why not.
+    Synced(Result<(), String>),
+}
+
+/// Which blocks answer a query, and what that rests on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// Blocks by feed. Each feed at most once, and each has its coverage below.
+    pub matches: Vec<(FeedKey, RangeSet)>,
+    /// Every feed that is known here.
+    pub coverage: Vec<Coverage>,
+    /// Evidence for each of those feeds that forked. Sent once in a session.
+    pub forks: Vec<ForkEvidence>,
+}
+
+/// What a replica can say of one feed with regard to one query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Coverage {
+    /// The feed.
+    pub definition: FeedDefinition,
+    /// Every matching entry below this seq is in the answer.
+    pub claimed: Seq,
+    /// Blocks under the longest head known.
+    pub length: u64,
+}
+
+/// Why a query cannot be answered. Told to the peer, for that query only.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AnswerError {
+    /// There is no such view here.
+    #[error("there is no view {0:?} here")]
+    UnknownView(String),
+    /// The view does not understand this selector.
+    #[error("the view does not understand the selector: {0}")]
+    Selector(String),
+    /// The answer would go over a limit; the text names it.
+    #[error("over the limit {0}")]
+    Limit(String),
+    /// It cannot be read now.
+    #[error("cannot be read now: {0}")]
+    Unavailable(String),
+}
+
+/// What a [`Command::Put`] added.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// Blocks that were not held before.
+    pub blocks: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Set if these blocks showed that the feed forked: the seq from which on it is left out.
+    pub fork: Option<Seq>,
+}
+
+/// Why something received was not kept.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PutRefusal {
+    /// The proof builds on nodes that are not here, or are others here. Asked again with nothing known.
+    #[error("the proof builds on nodes that this replica does not hold")]
+    KnownMismatch,
+    /// It does not hold: the peer is at fault.
+    #[error("{0}")]
+    Bad(String),
+    /// This side's storage failed.
+    #[error("{0}")]
+    Local(String),
+}

@@ -1,0 +1,97 @@
+//! What a caller asks of a session, and what it is told.
+
+use crate::command::Coverage;
+use crate::error::{QueryError, SessionError};
+use bincode::{Decode, Encode};
+use kappadb_core::{FeedKey, RangeSet};
+use kappadb_merkle::Known;
+use kappadb_query::Selector;
+
+/// Names a question asked here; the same for as long as it is open, whatever happens on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct QueryId(pub u64);
+
+/// A question to the peer's view.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ask {
+    /// The view's name; at most [`MAX_VIEW_NAME`](kappadb_core::limits::MAX_VIEW_NAME) bytes.
+    pub view: String,
+    /// What is asked.
+    pub selector: Selector,
+    /// True to get the blocks that are not held here; false to be told which blocks match.
+    pub inline: bool,
+    /// What is held here. Blocks not named may be sent though they are held.
+    pub have: Vec<Have>,
+}
+
+/// A request for blocks by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetch {
+    /// The feed.
+    pub feed: FeedKey,
+    /// The blocks; at most [`MAX_RANGES`](kappadb_core::limits::MAX_RANGES) ranges.
+    pub ranges: RangeSet,
+    /// What is held of this feed here.
+    pub known: Known,
+}
+
+/// What is held of a feed.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Have {
+    /// The feed.
+    pub feed: FeedKey,
+    /// Leaves held that are linked to the head of this length.
+    pub known: Known,
+}
+
+/// Something the caller should know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// Blocks that match a question that was not `inline`. One feed may come in several parts. The peer goes on when
+    /// these are taken from the session.
+    Ranges {
+        /// The question.
+        query: QueryId,
+        /// The feed.
+        feed: FeedKey,
+        /// The blocks.
+        ranges: RangeSet,
+    },
+    /// The question is answered, and what came is stored, durable and visible.
+    Done {
+        /// The question.
+        query: QueryId,
+        /// What the answer rests on: every feed that the peer spoke of. Empty for a fetch.
+        statement: Vec<Coverage>,
+        /// What it took.
+        stats: Stats,
+    },
+    /// The question ended without a full answer. What came until then is kept.
+    Failed {
+        /// The question.
+        query: QueryId,
+        /// Why.
+        error: QueryError,
+    },
+    /// The session ended. The last event. Send what is left to be sent, then close the connection.
+    Closed {
+        /// Why.
+        reason: SessionError,
+    },
+}
+
+/// What answering a question took.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Blocks received.
+    pub blocks_received: u64,
+    /// Blocks newly stored.
+    pub blocks_stored: u64,
+    /// Bytes of those.
+    pub bytes_stored: u64,
+    /// Bytes of the frames that carried the answer, statement and definitions excluded.
+    pub bytes_received: u64,
+    /// Of a fetch: blocks asked for that the peer did not have.
+    pub missing: u64,
+}

@@ -1,0 +1,301 @@
+//! The codec of every frame: `kind u8 | body`, without the length word, which is the transport's.
+
+use crate::event::Have;
+use crate::limits::{MAX_TEXT, MAX_TOKEN, STATEMENT_PART};
+use bincode::{Decode, Encode};
+use bytes::Bytes;
+use kappadb_core::codec::{self, DecodeError};
+use kappadb_core::limits::{MAX_CREDIT, MAX_FRAME, MAX_SELECTOR, MAX_VIEW_NAME};
+use kappadb_core::{FeedDefinition, FeedKey, RangeSet, Seq, SignedHead, StoredBlock};
+use kappadb_core::{decode_blocks, encode_blocks};
+use kappadb_merkle::{ForkEvidence, Node};
+
+/// Kinds with this bit may be skipped by who does not know them.
+pub const SKIPPABLE: u8 = 0x80;
+
+/// A frame. What each is for, who may send it and when is in `design/protocol.md`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the protocol's text describes each field; names are the same there")]
+#[non_exhaustive]
+pub enum Frame {
+    Query(Query),
+    Accept { query: u32 },
+    Feed(FeedDefinition),
+    Blocks(Blocks),
+    Ranges(Ranges),
+    Statement(Statement),
+    Done { query: u32 },
+    Error { query: u32, code: u8, text: String },
+    Credit { query: u32, bytes: u64 },
+    Cancel { query: u32 },
+    ForkProof(Box<ForkEvidence>),
+    Close { code: u8, text: String },
+    Update { query: u32, selector: Vec<u8> },
+    Announce { definition: FeedDefinition, length: u64 },
+}
+
+/// Opens a query.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Query {
+    /// Greater than every earlier one of this direction.
+    pub id: u32,
+    /// Bytes of results that may be in flight; at most [`MAX_CREDIT`].
+    pub credit: u64,
+    /// What was known before in the other direction is dropped when this is accepted.
+    pub forget: bool,
+    /// What the asker holds.
+    pub have: Vec<Have>,
+    /// What it wants.
+    pub question: Question,
+}
+
+/// What a query is about.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum Question {
+    /// What answers a selector.
+    View {
+        /// The view's name; at most [`MAX_VIEW_NAME`] bytes.
+        view: String,
+        /// An encoded [`Selector`](kappadb_query::Selector); at most [`MAX_SELECTOR`] bytes. Not looked into here.
+        selector: Vec<u8>,
+        /// Blocks, not only ranges.
+        inline: bool,
+        /// Reserved: later matches too.
+        live: bool,
+        /// Reserved: only what came after this token; at most [`MAX_TOKEN`] bytes.
+        since: Option<Vec<u8>>,
+    },
+    /// These blocks.
+    Blocks {
+        /// The feed.
+        feed: FeedKey,
+        /// Which.
+        ranges: RangeSet,
+    },
+}
+
+/// Blocks with their proof; block bytes follow their table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blocks {
+    /// What goes before the block table.
+    pub top: BlocksTop,
+    /// As many as `top.ranges` has numbers.
+    pub blocks: Vec<StoredBlock>,
+}
+
+/// The part of a Blocks frame before the block table.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct BlocksTop {
+    /// The query answered.
+    pub query: u32,
+    /// The feed's number.
+    pub feed: u32,
+    /// Left out if it is the last one sent of this feed.
+    pub head: Option<SignedHead>,
+    /// Which blocks.
+    pub ranges: RangeSet,
+    /// The nodes needed.
+    pub proof: Vec<Node>,
+}
+
+/// Blocks that match.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Ranges {
+    /// The query answered.
+    pub query: u32,
+    /// The feed's number.
+    pub feed: u32,
+    /// Which blocks.
+    pub ranges: RangeSet,
+}
+
+/// What an answer rests on, as far as it differs from the last statement of this direction.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Statement {
+    /// The query answered.
+    pub query: u32,
+    /// At most [`STATEMENT_PART`].
+    pub changes: Vec<Change>,
+    /// Reserved: where to resume; at most [`MAX_TOKEN`] bytes.
+    pub token: Option<Vec<u8>>,
+}
+
+/// A feed's new place in the statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct Change {
+    /// The feed's number.
+    pub feed: u32,
+    /// Every matching entry below this is in the answer.
+    pub claimed: Seq,
+    /// Blocks under the longest head known.
+    pub length: u64,
+}
+
+/// Why bytes are no frame.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FrameError {
+    /// Not even a kind.
+    #[error("an empty frame")]
+    Empty,
+    /// A kind that this version does not know and may not skip.
+    #[error("a frame of unknown kind {0:#04x}")]
+    UnknownKind(u8),
+    /// The frame is longer than MAX_FRAME.
+    #[error("a frame of {0} bytes is over the limit MAX_FRAME ({MAX_FRAME})")]
+    TooLong(usize),
+    /// A part is longer than it may be.
+    #[error("a frame's {part} is over its limit {limit}")]
+    Limit {
+        /// The part.
+        part: &'static str,
+        /// Its limit.
+        limit: &'static str,
+    },
+    /// The body is not that of its kind.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+}
+
+impl Frame {
+    fn kind(&self) -> u8 {
+        match self {
+            Frame::Query(_) => 1,
+            Frame::Accept { .. } => 2,
+            Frame::Feed(_) => 3,
+            Frame::Blocks(_) => 4,
+            Frame::Ranges(_) => 5,
+            Frame::Statement(_) => 6,
+            Frame::Done { .. } => 7,
+            Frame::Error { .. } => 8,
+            Frame::Credit { .. } => 9,
+            Frame::Cancel { .. } => 10,
+            Frame::ForkProof(_) => 11,
+            Frame::Close { .. } => 12,
+            Frame::Update { .. } => 13,
+            Frame::Announce { .. } => 1 | SKIPPABLE,
+        }
+    }
+
+    /// Kind and body.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = vec![self.kind()];
+        match self {
+            Frame::Query(body) => codec::encode_into(body, &mut out),
+            Frame::Accept { query } | Frame::Done { query } | Frame::Cancel { query } => {
+                codec::encode_into(query, &mut out);
+            }
+            Frame::Feed(body) => codec::encode_into(body, &mut out),
+            Frame::Blocks(body) => {
+                codec::encode_into(&body.top, &mut out);
+                encode_blocks(body.blocks.iter(), &mut out);
+            }
+            Frame::Ranges(body) => codec::encode_into(body, &mut out),
+            Frame::Statement(body) => codec::encode_into(body, &mut out),
+            Frame::Error { query, code, text } => codec::encode_into(&(query, code, text), &mut out),
+            Frame::Credit { query, bytes } => codec::encode_into(&(query, bytes), &mut out),
+            Frame::ForkProof(body) => codec::encode_into(body.as_ref(), &mut out),
+            Frame::Close { code, text } => codec::encode_into(&(code, text), &mut out),
+            Frame::Update { query, selector } => codec::encode_into(&(query, selector), &mut out),
+            Frame::Announce { definition, length } => codec::encode_into(&(definition, length), &mut out),
+        }
+        out
+    }
+
+    /// Reads kind and body, all of `frame`. `None` for an unknown kind that may be skipped.
+    pub fn decode(frame: &[u8]) -> Result<Option<Frame>, FrameError> {
+        if frame.len() > MAX_FRAME {
+            return Err(FrameError::TooLong(frame.len()));
+        }
+        let (kind, body) = frame.split_first().ok_or(FrameError::Empty)?;
+        let frame = match *kind {
+            1 => Frame::Query(exact("query", body)?),
+            2 => Frame::Accept { query: exact("accept", body)? },
+            3 => Frame::Feed(exact("feed", body)?),
+            4 => Frame::Blocks(blocks(body)?),
+            5 => Frame::Ranges(exact("ranges", body)?),
+            6 => Frame::Statement(exact("statement", body)?),
+            7 => Frame::Done { query: exact("done", body)? },
+            8 => exact("error", body).map(|(query, code, text)| Frame::Error { query, code, text })?,
+            9 => exact("credit", body).map(|(query, bytes)| Frame::Credit { query, bytes })?,
+            10 => Frame::Cancel { query: exact("cancel", body)? },
+            11 => Frame::ForkProof(Box::new(exact("fork proof", body)?)),
+            12 => exact("close", body).map(|(code, text)| Frame::Close { code, text })?,
+            13 => exact("update", body).map(|(query, selector)| Frame::Update { query, selector })?,
+            0x81 => {
+                exact("announce", body).map(|(definition, length)| Frame::Announce { definition, length })?
+            }
+            unknown if unknown & SKIPPABLE != 0 => return Ok(None),
+            unknown => return Err(FrameError::UnknownKind(unknown)),
+        };
+        frame.check()?;
+        Ok(Some(frame))
+    }
+
+    /// The frame's name in errors.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Frame::Query(_) => "Query",
+            Frame::Accept { .. } => "Accept",
+            Frame::Feed(_) => "Feed",
+            Frame::Blocks(_) => "Blocks",
+            Frame::Ranges(_) => "Ranges",
+            Frame::Statement(_) => "Statement",
+            Frame::Done { .. } => "Done",
+            Frame::Error { .. } => "Error",
+            Frame::Credit { .. } => "Credit",
+            Frame::Cancel { .. } => "Cancel",
+            Frame::ForkProof(_) => "ForkProof",
+            Frame::Close { .. } => "Close",
+            Frame::Update { .. } => "Update",
+            Frame::Announce { .. } => "Announce",
+        }
+    }
+
+    fn check(&self) -> Result<(), FrameError> {
+        let token = |token: &Option<Vec<u8>>| {
+            at_most("token", token.as_ref().map_or(0, Vec::len), MAX_TOKEN, "MAX_TOKEN")
+        };
+        match self {
+            Frame::Query(Query { credit, .. }) if *credit > MAX_CREDIT => {
+                Err(FrameError::Limit { part: "credit", limit: "MAX_CREDIT" })
+            }
+            Frame::Query(Query { question: Question::View { view, selector, since, .. }, .. }) => {
+                at_most("view name", view.len(), MAX_VIEW_NAME, "MAX_VIEW_NAME")?;
+                at_most("selector", selector.len(), MAX_SELECTOR, "MAX_SELECTOR")?;
+                token(since)
+            }
+            Frame::Statement(Statement { changes, token: resume, .. }) => {
+                at_most("statement", changes.len(), STATEMENT_PART, "STATEMENT_PART")?;
+                token(resume)
+            }
+            Frame::Error { text, .. } | Frame::Close { text, .. } => {
+                at_most("text", text.len(), MAX_TEXT, "MAX_TEXT")
+            }
+            Frame::Update { selector, .. } => {
+                at_most("selector", selector.len(), MAX_SELECTOR, "MAX_SELECTOR")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn at_most(part: &'static str, len: usize, limit: usize, name: &'static str) -> Result<(), FrameError> {
+    if len > limit { Err(FrameError::Limit { part, limit: name }) } else { Ok(()) }
+}
+
+fn exact<T: Decode<()> + Encode>(what: &'static str, body: &[u8]) -> Result<T, FrameError> {
+    Ok(codec::decode::<T, MAX_FRAME>(what, body)?)
+}
+
+fn blocks(body: &[u8]) -> Result<Blocks, FrameError> {
+    let (top, used) = codec::decode_prefix::<BlocksTop, MAX_FRAME>("blocks", body)?;
+    let table = Bytes::copy_from_slice(body.get(used..).unwrap_or_default());
+    Ok(Blocks { top, blocks: decode_blocks(table)? })
+}
+
+/// `text` cut to [`MAX_TEXT`] bytes at a character.
+pub(crate) fn short(text: &str) -> String {
+    let end = (0..=text.len().min(MAX_TEXT)).rev().find(|&end| text.is_char_boundary(end));
+    text.get(..end.unwrap_or(0)).unwrap_or_default().to_owned()
+}
