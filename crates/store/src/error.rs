@@ -1,0 +1,56 @@
+use crate::SealError;
+use std::io;
+use std::path::PathBuf;
+
+/// Why a store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// What lies there cannot be opened: damaged, cut short, or of another format. Wipe it and rebuild.
+    #[error("the store at {} cannot be opened: {source}", path.display())]
+    Unreadable {
+        /// The store's folder.
+        path: PathBuf,
+        /// What the engine found.
+        source: io::Error,
+    },
+    /// What lies there is not what was last written. Wipe it and rebuild.
+    #[error("the store at {} is not as it was left: {source}", path.display())]
+    Altered {
+        /// The store's folder.
+        path: PathBuf,
+        /// What differs.
+        source: SealError,
+    },
+    /// The folder is open already, in this process or in another.
+    #[error("the store at {} is in use", path.display())]
+    Locked {
+        /// The store's folder.
+        path: PathBuf,
+    },
+    /// The operating system or the engine refused an operation.
+    #[error("store: {what}: {source}")]
+    Io {
+        /// The operation.
+        what: &'static str,
+        /// The cause.
+        source: io::Error,
+    },
+    /// An earlier operation failed in a way that leaves the engine's state unknown. Nothing works until the store is
+    /// opened again, which will find it [`StoreError::Altered`].
+    #[error("the store failed earlier ({0}) and must be opened again")]
+    Poisoned(String),
+    /// The tree was dropped while this handle to it lived.
+    #[error("the tree {0:?} was dropped")]
+    Dropped(String),
+    /// A [`crate::FaultPlan`] wanted this.
+    #[error("injected failure of {0:?}")]
+    Injected(crate::Call),
+}
+
+impl StoreError {
+    /// True if only wiping and rebuilding helps.
+    pub fn wants_rebuild(&self) -> bool {
+        matches!(self, StoreError::Unreadable { .. } | StoreError::Altered { .. } | StoreError::Poisoned(_))
+    }
+}

@@ -1,0 +1,133 @@
+use crate::{Batch, Op, Rows, Store, StoreError, Tree, bounds};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+type Map = BTreeMap<Bytes, Bytes>;
+
+/// A store in memory.
+#[derive(Default)]
+pub struct MemoryStore {
+    trees: RwLock<BTreeMap<String, Arc<MemoryTree>>>,
+}
+
+struct MemoryTree {
+    name: String,
+    dropped: AtomicBool,
+    rows: RwLock<Map>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl Store for MemoryStore {
+    fn tree(&self, name: &str) -> Result<Arc<dyn Tree>, StoreError> {
+        let mut trees = self.trees.write().unwrap_or_else(PoisonError::into_inner);
+        let fresh =
+            || Arc::new(MemoryTree { name: name.to_owned(), dropped: false.into(), rows: RwLock::default() });
+        Ok(trees.entry(name.to_owned()).or_insert_with(fresh).clone())
+    }
+
+    fn trees(&self) -> Result<Vec<String>, StoreError> {
+        Ok(self.trees.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect())
+    }
+
+    fn drop_tree(&self, name: &str) -> Result<bool, StoreError> {
+        let removed = self.trees.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+        removed.iter().for_each(|tree| tree.dropped.store(true, Ordering::Release));
+        Ok(removed.is_some())
+    }
+
+    fn flush(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn disk_bytes(&self) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+}
+
+impl MemoryTree {
+    fn alive(&self) -> Result<(), StoreError> {
+        match self.dropped.load(Ordering::Acquire) {
+            true => Err(StoreError::Dropped(self.name.clone())),
+            false => Ok(()),
+        }
+    }
+
+    fn read<R>(&self, f: impl FnOnce(&Map) -> R) -> Result<R, StoreError> {
+        self.alive()?;
+        Ok(f(&self.rows.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+impl Tree for MemoryTree {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        self.read(|rows| rows.get(key).cloned())
+    }
+
+    fn range<'a>(&'a self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Rows<'a> {
+        Box::new(Walk { tree: self, from: bounds::owned(from), to: bounds::owned(to), failed: false })
+    }
+
+    fn apply(&self, batch: &Batch) -> Result<(), StoreError> {
+        self.alive()?;
+        let mut rows = self.rows.write().unwrap_or_else(PoisonError::into_inner);
+        for op in batch.iter() {
+            match op {
+                Op::Put(key, value) => drop(rows.insert(key.clone(), value.clone())),
+                Op::Delete(key) => drop(rows.remove(key)),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is left of a range. Looks up one row at a time, so that no lock is held between rows.
+struct Walk<'a> {
+    tree: &'a MemoryTree,
+    from: Bound<Bytes>,
+    to: Bound<Bytes>,
+    failed: bool,
+}
+
+impl Walk<'_> {
+    fn step(&mut self, back: bool) -> Option<Result<(Bytes, Bytes), StoreError>> {
+        let (from, to) = (bounds::borrowed(&self.from), bounds::borrowed(&self.to));
+        if self.failed || bounds::is_void(from, to) {
+            return None;
+        }
+        let row = self.tree.read(|rows| {
+            let mut range = rows.range::<[u8], _>((from, to));
+            let row = if back { range.next_back() } else { range.next() };
+            row.map(|(key, value)| (key.clone(), value.clone()))
+        });
+        match &row {
+            Ok(Some((key, _))) if back => self.to = Bound::Excluded(key.clone()),
+            Ok(Some((key, _))) => self.from = Bound::Excluded(key.clone()),
+            Ok(None) => {}
+            Err(_) => self.failed = true,
+        }
+        row.transpose()
+    }
+}
+
+impl Iterator for Walk<'_> {
+    type Item = Result<(Bytes, Bytes), StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.step(false)
+    }
+}
+
+impl DoubleEndedIterator for Walk<'_> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.step(true)
+    }
+}

@@ -1,0 +1,192 @@
+//! The seal: what the engine's files looked like after the last flush.
+//!
+//! The engine trusts its own files: a metadata log that was cut short is taken for a torn tail and rolls the store back to
+//! rows that were overwritten since, which it then serves, or searches for without end. So each flush writes down which
+//! files hold metadata, how long they are and what they hash to, and how long the data files are; opening starts with a
+//! comparison, and a store without a fitting seal is rebuilt. The data files' contents carry the engine's own checksums.
+//!
+//! ```text
+//! kappadb store seal 1
+//! <path> <bytes> <xxh3-64 of these bytes, hex, or - if not hashed>
+//! end <xxh3-64 of all lines before, hex>
+//! ```
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::Path;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+
+const TITLE: &str = "kappadb store seal 1";
+const SLABS: &str = "slabs";
+const METADATA: &str = "metadata";
+const COOKIE: &str = "durability_cookie";
+
+/// Why a store's files are not those that were left there.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SealError {
+    /// There are files but no seal: the store was never flushed, or the seal was removed.
+    #[error("it was never flushed whole")]
+    Missing,
+    /// The seal itself is damaged.
+    #[error("its seal is damaged")]
+    Damaged,
+    /// A file is gone or shorter than it was.
+    #[error("{0} is cut short or missing")]
+    Short(String),
+    /// A file's contents are not what they were.
+    #[error("{0} has other contents")]
+    Changed(String),
+    /// A file could not be read.
+    #[error("{name}: {source}")]
+    Io {
+        /// Path within the engine's folder.
+        name: String,
+        /// The cause.
+        source: io::Error,
+    },
+}
+
+struct Line {
+    name: String,
+    bytes: u64,
+    hash: Option<u64>,
+}
+
+fn failed(name: &str) -> impl FnOnce(io::Error) -> SealError + '_ {
+    move |source| SealError::Io { name: name.to_owned(), source }
+}
+
+/// xxh3-64 of the first `bytes` of a file; `None` if it has fewer.
+fn hash_front(path: &Path, bytes: u64) -> io::Result<Option<u64>> {
+    let mut hash = Xxh3::new();
+    let mut left = File::open(path)?.take(bytes);
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        match left.read(&mut buffer)? {
+            0 => return Ok((left.limit() == 0).then(|| hash.digest())),
+            n => hash.update(buffer.get(..n).unwrap_or_default()),
+        }
+    }
+}
+
+/// Names of the files in a folder, `folder/name`, ascending.
+fn names(engine: &Path, folder: &str) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(engine.join(folder))? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            names.push(format!("{folder}/{}", entry.file_name().to_string_lossy()));
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// The line of a file, or `None` if it is gone: the engine removes logs in the background once they are merged.
+fn line(engine: &Path, name: String, hashed: bool) -> io::Result<Option<Line>> {
+    let path = engine.join(&name);
+    let measure = || -> io::Result<Line> {
+        let bytes = fs::metadata(&path)?.len();
+        let hash = if hashed { hash_front(&path, bytes)? } else { None };
+        Ok(Line { name, bytes, hash })
+    };
+    match measure() {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        line => line.map(Some),
+    }
+}
+
+/// Writes the seal of the files in `engine`. Only right after a flush, with no other flush under way.
+pub(crate) fn write(engine: &Path, seal: &Path) -> io::Result<()> {
+    let mut text = format!("{TITLE}\n");
+    let metadata = names(engine, METADATA)?.into_iter().filter(|name| !name.ends_with(".tmp"));
+    let hashed = metadata.chain([COOKIE.to_owned()]).map(|name| (name, true));
+    for (name, hashed) in hashed.chain(names(engine, SLABS)?.into_iter().map(|name| (name, false))) {
+        if let Some(Line { name, bytes, hash }) = line(engine, name, hashed)? {
+            let hash = hash.map_or("-".to_owned(), |hash| format!("{hash:016x}"));
+            text.push_str(&format!("{name} {bytes} {hash}\n"));
+        }
+    }
+    text.push_str(&format!("end {:016x}\n", xxh3_64(text.as_bytes())));
+    // Replaced in one step; a power cut that tears it all the same costs a rebuild, not a wrong answer.
+    let fresh = seal.with_extension("new");
+    fs::write(&fresh, text)?;
+    fs::rename(fresh, seal)
+}
+
+fn parse(text: &str) -> Option<Vec<Line>> {
+    let body = text.get(..text.trim_end().rfind('\n')? + 1)?;
+    let end = text.get(body.len()..)?.trim_end().strip_prefix("end ")?;
+    if u64::from_str_radix(end, 16).ok()? != xxh3_64(body.as_bytes()) {
+        return None;
+    }
+    let lines = body.strip_prefix(TITLE)?.strip_prefix('\n')?.lines().map(|line| {
+        let mut words = line.rsplitn(3, ' ');
+        let (hash, bytes, name) = (words.next()?, words.next()?, words.next()?);
+        let hash = if hash == "-" { None } else { Some(u64::from_str_radix(hash, 16).ok()?) };
+        Some(Line { name: name.to_owned(), bytes: bytes.parse().ok()?, hash })
+    });
+    lines.collect()
+}
+
+/// The number in the name of a log or snapshot, as the engine writes it.
+fn number(name: &str) -> Option<u64> {
+    u64::from_str_radix(name.rsplit('_').next()?, 16).ok()
+}
+
+/// Checks that the files in `engine` are those that were sealed, or what the engine makes of them by itself: logs grow, and
+/// logs and snapshots go when a later snapshot has taken them in.
+pub(crate) fn check(engine: &Path, seal: &Path) -> Result<(), SealError> {
+    let text = match fs::read(seal) {
+        Ok(text) => String::from_utf8(text).map_err(|_| SealError::Damaged)?,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(SealError::Missing),
+        Err(e) => return Err(failed("seal")(e)),
+    };
+    let lines = parse(&text).ok_or(SealError::Damaged)?;
+    let metadata = names(engine, METADATA).map_err(failed(METADATA))?;
+    let snapshot = metadata.iter().filter(|name| name.contains("snapshot") && !name.ends_with(".tmp"));
+    let newest = snapshot.filter_map(|name| number(name)).max();
+    for line in lines {
+        check_line(engine, &line, newest)?;
+    }
+    Ok(())
+}
+
+fn check_line(engine: &Path, line: &Line, newest_snapshot: Option<u64>) -> Result<(), SealError> {
+    let path = engine.join(&line.name);
+    let length = match fs::metadata(&path) {
+        Ok(metadata) => metadata.len(),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            let merged = line.name.starts_with(METADATA)
+                && number(&line.name).is_some_and(|id| newest_snapshot.is_some_and(|newest| newest >= id));
+            return if merged { Ok(()) } else { Err(SealError::Short(line.name.clone())) };
+        }
+        Err(e) => return Err(failed(&line.name)(e)),
+    };
+    let grows = line.name.contains("log_") || line.hash.is_none();
+    match (length < line.bytes, length > line.bytes && !grows) {
+        (true, _) => return Err(SealError::Short(line.name.clone())),
+        (_, true) => return Err(SealError::Changed(line.name.clone())),
+        _ => {}
+    }
+    match line.hash {
+        Some(hash) if hash_front(&path, line.bytes).map_err(failed(&line.name))? != Some(hash) => {
+            Err(SealError::Changed(line.name.clone()))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn noise_is_no_seal(noise in "\\PC*") {
+            prop_assert!(parse(&noise).is_none());
+        }
+    }
+}

@@ -1,0 +1,400 @@
+//! The store on disk. The only file that names the engine: sled 1.0 alpha.
+//!
+//! What is done here because of the engine, and would go with it:
+//! - It may panic on damaged files and aborts the process when its own flusher fails. So every call is guarded, flushing is
+//!   done by a thread of this store, and after a failure the store is poisoned: opened again, it is found altered.
+//! - A dropped tree makes its next open panic. So the trees are numbered slots, used again, with a directory of names.
+//! - An iterator with an end reads on to the end of the tree. So the end is watched here.
+//! - Its handles are `Send` but not `Sync`, and cost to clone. So they are pooled.
+//! - Removing rows may deadlock with a batch that is applied at the same time. So each tree has one writer at a time.
+
+use crate::{Batch, Op, Row, Rows, Store, StoreError, Tree, bounds, seal};
+use bytes::Bytes;
+use sled::InlineArray;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::ops::Bound;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Rows in a leaf: small enough that a leaf of 4 KiB values is read in one go, large enough to compress.
+const FANOUT: usize = 128;
+/// The engine's own flusher would abort the process on a failure: it gets an interval that never passes (49 days).
+const NEVER_MS: usize = u32::MAX as usize;
+
+type Engine = sled::Db<FANOUT>;
+type Handle = sled::Tree<FANOUT>;
+
+/// How a [`SledStore`] is kept.
+#[derive(Debug, Clone)]
+pub struct SledOptions {
+    /// Bytes of rows kept in memory. Default 64 MiB.
+    pub cache_bytes: usize,
+    /// Time between flushes. Bounds what is rebuilt after a crash, and the memory of rows not yet on disk. Default 1 s.
+    pub flush_every: Duration,
+}
+
+impl Default for SledOptions {
+    fn default() -> Self {
+        SledOptions { cache_bytes: 64 << 20, flush_every: Duration::from_secs(1) }
+    }
+}
+
+/// A store in a folder.
+///
+/// Dropping it flushes. Trees may outlive it and keep the folder locked; what they write then is flushed when the last of
+/// them goes.
+pub struct SledStore {
+    shared: Arc<Shared>,
+    stop: Option<SyncSender<()>>,
+    flusher: Option<JoinHandle<()>>,
+}
+
+/// What the store and its flusher share.
+struct Shared {
+    core: Arc<Core>,
+    engine: Mutex<Engine>,
+    /// Also the lock that keeps flushes apart.
+    flush: Mutex<Handle>,
+    trees: Mutex<BTreeMap<String, Arc<SledTree>>>,
+}
+
+/// What the store and its trees share.
+struct Core {
+    path: PathBuf,
+    poison: OnceLock<String>,
+    lock: File,
+}
+
+struct SledTree {
+    core: Arc<Core>,
+    name: String,
+    slot: u32,
+    root: Mutex<Handle>,
+    spare: Mutex<Vec<Handle>>,
+    writer: Mutex<()>,
+    dropped: AtomicBool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn failed(what: &'static str) -> impl FnOnce(io::Error) -> StoreError {
+    move |source| StoreError::Io { what, source }
+}
+
+/// Runs a call into the engine; a panic in it becomes an error. Needs `panic = "unwind"`.
+fn guarded<R>(call: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given");
+        Err(io::Error::other(format!("the engine panicked: {text}")))
+    })
+}
+
+fn engine_dir(path: &Path) -> PathBuf {
+    path.join("engine")
+}
+
+fn seal_path(path: &Path) -> PathBuf {
+    path.join("seal")
+}
+
+fn take_lock(path: &Path) -> Result<File, StoreError> {
+    fs::create_dir_all(path).map_err(failed("make the folder"))?;
+    let file = File::create(path.join("lock")).map_err(failed("make the lock file"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(StoreError::Locked { path: path.to_owned() }),
+        Err(fs::TryLockError::Error(e)) => Err(failed("lock the folder")(e)),
+    }
+}
+
+impl SledStore {
+    /// Opens the store in `path`, made if it is not there.
+    ///
+    /// [`StoreError::Unreadable`] and [`StoreError::Altered`] mean: [`SledStore::wipe`] it, open it and rebuild.
+    pub fn open(path: &Path, options: SledOptions) -> Result<Self, StoreError> {
+        let held = take_lock(path)?;
+        let engine = engine_dir(path);
+        if engine.exists() {
+            let altered = |source| StoreError::Altered { path: path.to_owned(), source };
+            seal::check(&engine, &seal_path(path)).map_err(altered)?;
+        }
+        let unreadable = |source| StoreError::Unreadable { path: path.to_owned(), source };
+        let shared = guarded(|| Shared::open(path, &options, held)).map_err(unreadable)?;
+        let (stop, stopped) = sync_channel(1);
+        let flushed = shared.clone();
+        let spawned = std::thread::Builder::new().name("kappadb-flush".to_owned());
+        let flusher = spawned.spawn(move || flush_until(&flushed, &stopped, options.flush_every));
+        let flusher = flusher.map_err(failed("start the flusher"))?;
+        Ok(SledStore { shared, stop: Some(stop), flusher: Some(flusher) })
+    }
+
+    /// Removes the store in `path` with all that is in it. Not while it is open.
+    pub fn wipe(path: &Path) -> Result<(), StoreError> {
+        let _held = take_lock(path)?;
+        // The seal goes first: a store half removed must not look whole.
+        for gone in [fs::remove_file(seal_path(path)), fs::remove_dir_all(engine_dir(path))] {
+            match gone {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(failed("remove the store")(e)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Flushes until told to stop, then once more.
+fn flush_until(shared: &Shared, stopped: &Receiver<()>, every: Duration) {
+    let mut running = true;
+    while running {
+        running = matches!(stopped.recv_timeout(every), Err(RecvTimeoutError::Timeout));
+        if let Err(error) = shared.flush() {
+            tracing::error!(%error, "flushing the store failed");
+            return;
+        }
+    }
+}
+
+impl Drop for SledStore {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if self.flusher.take().is_some_and(|flusher| flusher.join().is_err()) {
+            self.shared.core.poisoned("flush", &io::Error::other("the flusher panicked"));
+        }
+        // The engine aborts the process if its last flush fails, as it must now: better to leak its handles. Whoever
+        // wipes the folder gets new files.
+        if self.shared.core.poison.get().is_some() {
+            std::mem::forget(self.shared.clone());
+            let _ = self.shared.core.lock.unlock();
+        }
+    }
+}
+
+impl Core {
+    fn poisoned(&self, what: &'static str, error: &io::Error) {
+        let _ = self.poison.set(format!("{what}: {error}"));
+        // Without a seal the next open takes the store for what it is: unknown.
+        let _ = fs::remove_file(seal_path(&self.path));
+    }
+
+    /// Runs a call into the engine. After an error nothing is known of its state, so no further call is made.
+    fn call<R>(&self, what: &'static str, call: impl FnOnce() -> io::Result<R>) -> Result<R, StoreError> {
+        if let Some(reason) = self.poison.get() {
+            return Err(StoreError::Poisoned(reason.clone()));
+        }
+        guarded(call).map_err(|source| {
+            self.poisoned(what, &source);
+            StoreError::Io { what, source }
+        })
+    }
+}
+
+impl Shared {
+    fn open(path: &Path, options: &SledOptions, held: File) -> io::Result<Arc<Shared>> {
+        let config = sled::Config::new().path(engine_dir(path)).cache_capacity_bytes(options.cache_bytes);
+        let engine: Engine = config.flush_every_ms(Some(NEVER_MS)).open()?;
+        let flush = Mutex::new(Handle::clone(&engine));
+        let directory = engine.iter().map(|row| row.and_then(|row| directory_row(&row)));
+        let directory = directory.collect::<io::Result<Vec<_>>>()?;
+        let core = Arc::new(Core { path: path.to_owned(), poison: OnceLock::new(), lock: held });
+        let shared = Arc::new(Shared { core, engine: Mutex::new(engine), flush, trees: Mutex::default() });
+        for (name, slot) in directory {
+            let tree = shared.slot(&name, slot)?;
+            lock(&shared.trees).insert(name, tree);
+        }
+        Ok(shared)
+    }
+
+    fn slot(&self, name: &str, slot: u32) -> io::Result<Arc<SledTree>> {
+        let handle = lock(&self.engine).open_tree(format!("slot{slot:08}"))?;
+        Ok(Arc::new(SledTree {
+            core: self.core.clone(),
+            name: name.to_owned(),
+            slot,
+            root: Mutex::new(handle),
+            spare: Mutex::default(),
+            writer: Mutex::default(),
+            dropped: false.into(),
+        }))
+    }
+
+    fn flush(&self) -> Result<(), StoreError> {
+        let handle = lock(&self.flush);
+        self.core.call("flush", || {
+            handle.flush()?;
+            seal::write(&engine_dir(&self.core.path), &seal_path(&self.core.path))
+        })
+    }
+}
+
+fn directory_row((name, slot): &(InlineArray, InlineArray)) -> io::Result<(String, u32)> {
+    let bad = || io::Error::new(io::ErrorKind::InvalidData, "a row of the tree directory is malformed");
+    let name = String::from_utf8(name.to_vec()).map_err(|_| bad())?;
+    Ok((name, u32::from_le_bytes(slot.as_ref().try_into().map_err(|_| bad())?)))
+}
+
+impl Store for SledStore {
+    fn tree(&self, name: &str) -> Result<Arc<dyn Tree>, StoreError> {
+        let mut trees = lock(&self.shared.trees);
+        if let Some(tree) = trees.get(name) {
+            return Ok(tree.clone());
+        }
+        let used: std::collections::BTreeSet<u32> = trees.values().map(|tree| tree.slot).collect();
+        let slot = (0..u32::MAX).find(|slot| !used.contains(slot)).unwrap_or(u32::MAX);
+        let made = self.shared.core.call("make a tree", || {
+            let tree = self.shared.slot(name, slot)?;
+            // A crash may have come between the removal of a name and that of its rows.
+            lock(&tree.root).clear()?;
+            lock(&self.shared.engine).insert(name, &slot.to_le_bytes())?;
+            Ok(tree)
+        })?;
+        trees.insert(name.to_owned(), made.clone());
+        Ok(made)
+    }
+
+    fn trees(&self) -> Result<Vec<String>, StoreError> {
+        Ok(lock(&self.shared.trees).keys().cloned().collect())
+    }
+
+    fn drop_tree(&self, name: &str) -> Result<bool, StoreError> {
+        let mut trees = lock(&self.shared.trees);
+        let Some(tree) = trees.get(name).cloned() else { return Ok(false) };
+        let _writer = lock(&tree.writer);
+        tree.dropped.store(true, Ordering::Release);
+        self.shared.core.call("drop a tree", || {
+            lock(&self.shared.engine).remove(name)?;
+            lock(&tree.root).clear()
+        })?;
+        trees.remove(name);
+        Ok(true)
+    }
+
+    fn flush(&self) -> Result<(), StoreError> {
+        self.shared.flush()
+    }
+
+    fn disk_bytes(&self) -> Result<u64, StoreError> {
+        let engine = lock(&self.shared.engine);
+        engine.size_on_disk().map_err(failed("measure the store"))
+    }
+}
+
+impl SledTree {
+    /// Runs a call with a handle of its own, from the pool.
+    fn call<R>(
+        &self,
+        what: &'static str,
+        call: impl FnOnce(&Handle) -> io::Result<R>,
+    ) -> Result<R, StoreError> {
+        if self.dropped.load(Ordering::Acquire) {
+            return Err(StoreError::Dropped(self.name.clone()));
+        }
+        self.core.call(what, || {
+            let spare = lock(&self.spare).pop();
+            let handle = spare.unwrap_or_else(|| lock(&self.root).clone());
+            let result = call(&handle);
+            lock(&self.spare).push(handle);
+            result
+        })
+    }
+}
+
+fn to_bytes(value: &InlineArray) -> Bytes {
+    Bytes::copy_from_slice(value)
+}
+
+impl Tree for SledTree {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        self.call("get", |handle| Ok(handle.get(key)?.as_ref().map(to_bytes)))
+    }
+
+    fn range<'a>(&'a self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Rows<'a> {
+        let done = bounds::is_void(from, to);
+        let (from, to) = (bounds::owned(from), bounds::owned(to));
+        Box::new(Walk { tree: self, from, to, front: None, back: None, done })
+    }
+
+    fn apply(&self, batch: &Batch) -> Result<(), StoreError> {
+        let mut writes = sled::Batch::default();
+        for op in batch.iter() {
+            match op {
+                Op::Put(key, value) => writes.insert(&key[..], &value[..]),
+                Op::Delete(key) => writes.remove(&key[..]),
+            }
+        }
+        let _writer = lock(&self.writer);
+        self.call("apply", |handle| handle.apply_batch(writes))
+    }
+}
+
+/// What is left of a range: the engine's iterators do not know of each other, nor where to stop.
+struct Walk<'a> {
+    tree: &'a SledTree,
+    from: Bound<Bytes>,
+    to: Bound<Bytes>,
+    front: Option<sled::Iter<FANOUT>>,
+    back: Option<sled::Iter<FANOUT>>,
+    done: bool,
+}
+
+type Bounds<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
+
+impl Walk<'_> {
+    fn step(&mut self, back: bool) -> Option<Result<Row, StoreError>> {
+        if self.done || bounds::is_void(bounds::borrowed(&self.from), bounds::borrowed(&self.to)) {
+            return None;
+        }
+        let Walk { tree, from, to, front, back: rear, .. } = self;
+        let row = tree.call("range", |handle| {
+            let row = if back {
+                let range: Bounds<'_> = (bounds::borrowed(from), bounds::borrowed(to));
+                rear.get_or_insert_with(|| handle.range::<&[u8], _>(range)).next_back()
+            } else {
+                let range: Bounds<'_> = (bounds::borrowed(from), Bound::Unbounded);
+                front.get_or_insert_with(|| handle.range::<&[u8], _>(range)).next()
+            };
+            Ok(row.transpose()?.map(|(key, value)| (to_bytes(&key), to_bytes(&value))))
+        });
+        self.narrow(row.transpose()?, back)
+    }
+
+    fn narrow(&mut self, row: Result<Row, StoreError>, back: bool) -> Option<Result<Row, StoreError>> {
+        let key = match &row {
+            Ok((key, _)) => key.clone(),
+            Err(_) => Bytes::new(),
+        };
+        let outside = match back {
+            true => bounds::is_void(bounds::borrowed(&self.from), Bound::Included(&key)),
+            false => !bounds::within_end(&key, bounds::borrowed(&self.to)),
+        };
+        if row.is_err() || outside {
+            self.done = true;
+            return row.is_err().then_some(row);
+        }
+        *(if back { &mut self.to } else { &mut self.from }) = Bound::Excluded(key);
+        Some(row)
+    }
+}
+
+impl Iterator for Walk<'_> {
+    type Item = Result<Row, StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.step(false)
+    }
+}
+
+impl DoubleEndedIterator for Walk<'_> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.step(true)
+    }
+}

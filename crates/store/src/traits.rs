@@ -1,0 +1,48 @@
+use crate::{Batch, StoreError, bounds};
+use bytes::Bytes;
+use std::ops::Bound;
+use std::sync::Arc;
+
+/// A key and its value.
+pub type Row = (Bytes, Bytes);
+
+/// Rows of a range, from both ends. After an error it ends.
+pub type Rows<'a> = Box<dyn DoubleEndedIterator<Item = Result<Row, StoreError>> + 'a>;
+
+/// An ordered map from bytes to bytes. All methods block; never call them on an async executor's thread.
+pub trait Tree: Send + Sync {
+    /// The value of `key`.
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError>;
+
+    /// The rows between the bounds in the order of their keys. No snapshot: batches applied meanwhile may be seen, row
+    /// by row. Bounds that hold nothing (also such that cross) give nothing.
+    fn range<'a>(&'a self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Rows<'a>;
+
+    /// Applies all writes of `batch` or none, also across a crash. Lasting after the next [`Store::flush`] at the
+    /// latest; batches last in the order in which they were applied.
+    fn apply(&self, batch: &Batch) -> Result<(), StoreError>;
+}
+
+/// Named trees under one roof.
+pub trait Store: Send + Sync {
+    /// The tree of this name, made if it is not there.
+    fn tree(&self, name: &str) -> Result<Arc<dyn Tree>, StoreError>;
+
+    /// The names of all trees, ascending.
+    fn trees(&self) -> Result<Vec<String>, StoreError>;
+
+    /// Drops a tree; false if there was none. Handles to it that still live give [`StoreError::Dropped`].
+    fn drop_tree(&self, name: &str) -> Result<bool, StoreError>;
+
+    /// Makes everything applied so far last.
+    fn flush(&self) -> Result<(), StoreError>;
+
+    /// Bytes on disk.
+    fn disk_bytes(&self) -> Result<u64, StoreError>;
+}
+
+/// The rows of `tree` whose keys start with `prefix`.
+pub fn prefix_range<'a>(tree: &'a dyn Tree, prefix: &[u8]) -> Rows<'a> {
+    let (from, to) = bounds::prefix_bounds(prefix);
+    tree.range(bounds::borrowed(&from), bounds::borrowed(&to))
+}
