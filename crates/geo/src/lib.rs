@@ -1,1 +1,25 @@
-//! Map features: model, body codec, GeoJSON, drawing.
+//! Map features: the model, their bodies in blocks, their ids, GeoJSON in and out, their order on a Hilbert curve, and a
+//! picture of them.
+//!
+//! Floor 1: pure. No clock, no thread, no async, no IO.
+
+mod body;
+mod entry;
+mod error;
+mod extent;
+mod feature;
+pub mod geojson;
+mod geometry;
+mod hilbert;
+pub mod id;
+mod json;
+pub mod svg;
+
+pub use body::{MAX_BODY, decode, encode};
+pub use entry::{CODE_DELETE, CODE_PUT, Prepared, delete, put};
+pub use error::FeatureError;
+pub use feature::{Body, Element, Feature, Free, Member, Meta, Shape, WayNode};
+pub use geojson::GeoJsonError;
+pub use geometry::{Geometry, GeometryError, Part};
+pub use hilbert::hilbert;
+pub use id::{ElementKind, IdError};

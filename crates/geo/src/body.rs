@@ -1,0 +1,289 @@
+//! What a block's payload says of a feature. All but the id, which is the entry's key.
+//!
+//! bincode (see `kappadb_core::codec`), in lists of a count and the items, without recursion:
+//!
+//! ```text
+//! body     = version u8 (1) | kind u8 | by kind:
+//!   0 node      tagged | position
+//!   1 way       tagged | count, id differences i64 | count, places in the list without position (differences) | path
+//!   2 relation  tagged | count, members (kind, id difference i64, role) | count, boxes
+//!   3 free      collection u8 | part, or count, parts | properties text
+//! tagged   = count, (key text, value text) | has meta u8 | version u32, time option i64 ms, changeset i64, uid i64, user text
+//! part     = type u8 | 0 position | 1, 2 path | 3, 4 count, paths | 5 count, (count, paths)
+//! path     = count | (longitude difference i64, latitude difference i64)*
+//! position = longitude i32 | latitude i32
+//! ```
+//!
+//! Differences are to the item before, and to 0 for the first.
+
+use crate::extent;
+use crate::feature::{Body, Element, Feature, Free, Member, Meta, Shape, WayNode};
+use crate::geometry::{Geometry, Part};
+use crate::id::ElementKind;
+use crate::{FeatureError, id, json};
+use bincode::de::Decoder;
+use bincode::enc::Encoder;
+use bincode::error::{DecodeError, EncodeError};
+use bincode::{Decode, Encode};
+use kappadb_core::codec::{self, refuse};
+use kappadb_core::limits::{MAX_BLOCK, MAX_HEADER};
+use kappadb_core::{Coord, GeoBox, Timestamp};
+
+/// Bytes in a body, so that it fits into a block with every header.
+pub const MAX_BODY: usize = MAX_BLOCK - MAX_HEADER - 16;
+
+const WHAT: &str = "map feature";
+const VERSION: u8 = 1;
+const NODE: u8 = 0;
+const WAY: u8 = 1;
+const RELATION: u8 = 2;
+const FREE: u8 = 3;
+
+/// A feature's body as bytes. Does not check that they can be read again: [`crate::put`] does.
+pub fn encode(body: &Body) -> Vec<u8> {
+    codec::encode(body)
+}
+
+/// The feature of this id from its body's bytes. Refuses what [`crate::put`] would refuse.
+pub fn decode(id: &str, bytes: &[u8]) -> Result<Feature, FeatureError> {
+    let body = codec::decode::<Body, MAX_BODY>(WHAT, bytes)
+        .map_err(|source| FeatureError::Body { id: id.to_owned(), source })?;
+    let feature = Feature { id: id.to_owned(), body };
+    check(&feature).map(|()| feature)
+}
+
+/// The rules that the format alone does not enforce.
+pub(crate) fn check(feature: &Feature) -> Result<(), FeatureError> {
+    let id = || feature.id.clone();
+    id::check(&feature.id)?;
+    let kind = match &feature.body {
+        Body::Osm(element) => Some(element.shape.kind()),
+        Body::Free(_) => None,
+    };
+    if id::parse_osm(&feature.id).map(|(kind, _)| kind) != kind {
+        return Err(FeatureError::WrongKind { id: id() });
+    }
+    if let Body::Free(free) = &feature.body {
+        free.geometry.check().map_err(|source| FeatureError::Geometry { id: id(), source })?;
+    }
+    if feature.extent().boxes().is_empty() {
+        return Err(FeatureError::Nowhere { id: id() });
+    }
+    Ok(())
+}
+
+type Encoded = Result<(), EncodeError>;
+
+fn put_list<T, E: Encoder>(items: &[T], e: &mut E, mut put: impl FnMut(&T, &mut E) -> Encoded) -> Encoded {
+    (items.len() as u64).encode(e)?;
+    items.iter().try_for_each(|item| put(item, e))
+}
+
+/// Reads items as they come, so that a claimed count costs nothing: each item takes a byte at least.
+fn get_list<T, D: Decoder>(
+    d: &mut D,
+    mut get: impl FnMut(&mut D) -> Result<T, DecodeError>,
+) -> Result<Vec<T>, DecodeError> {
+    (0..u64::decode(d)?).map(|_| get(d)).collect()
+}
+
+/// Writes numbers as differences, wrapping, to the one before.
+fn put_difference<E: Encoder>(last: &mut i64, value: i64, e: &mut E) -> Encoded {
+    value.wrapping_sub(std::mem::replace(last, value)).encode(e)
+}
+
+fn get_difference<D: Decoder>(last: &mut i64, d: &mut D) -> Result<i64, DecodeError> {
+    *last = last.wrapping_add(i64::decode(d)?);
+    Ok(*last)
+}
+
+fn put_path<E: Encoder>(path: &[Coord], e: &mut E) -> Encoded {
+    let (mut lon, mut lat) = (0, 0);
+    put_list(path, e, |at, e| {
+        put_difference(&mut lon, at.lon.into(), e)?;
+        put_difference(&mut lat, at.lat.into(), e)
+    })
+}
+
+fn get_path<D: Decoder>(d: &mut D) -> Result<Vec<Coord>, DecodeError> {
+    let (mut lon, mut lat) = (0, 0);
+    get_list(d, |d| {
+        let at = Coord::from_units(get_difference(&mut lon, d)?, get_difference(&mut lat, d)?);
+        at.map_or_else(|| refuse("a position off the map"), Ok)
+    })
+}
+
+fn put_paths<E: Encoder>(paths: &[Vec<Coord>], e: &mut E) -> Encoded {
+    put_list(paths, e, |path, e| put_path(path, e))
+}
+
+fn get_paths<D: Decoder>(d: &mut D) -> Result<Vec<Vec<Coord>>, DecodeError> {
+    get_list(d, |d| get_path(d))
+}
+
+fn put_way<E: Encoder>(nodes: &[WayNode], e: &mut E) -> Encoded {
+    let mut id = 0;
+    put_list(nodes, e, |node, e| put_difference(&mut id, node.id, e))?;
+    let missing: Vec<i64> = (0..).zip(nodes).filter(|(_, node)| node.at.is_none()).map(|(i, _)| i).collect();
+    let mut at = 0;
+    put_list(&missing, e, |&i, e| put_difference(&mut at, i, e))?;
+    put_path(&nodes.iter().filter_map(|node| node.at).collect::<Vec<_>>(), e)
+}
+
+fn get_way<D: Decoder>(d: &mut D) -> Result<Vec<WayNode>, DecodeError> {
+    let mut id = 0;
+    let ids = get_list(d, |d| get_difference(&mut id, d))?;
+    let mut at = 0;
+    let mut missing = get_list(d, |d| get_difference(&mut at, d))?.into_iter().peekable();
+    let mut path = get_path(d)?.into_iter();
+    let mut nodes = Vec::with_capacity(ids.len());
+    for (i, id) in (0..).zip(ids) {
+        let at = if missing.next_if_eq(&i).is_some() { None } else { path.next() };
+        nodes.push(WayNode { id, at });
+    }
+    // Too short a path shows in the re-encoding, which would list more places without position.
+    if missing.next().is_some() || path.next().is_some() { refuse("positions of no node") } else { Ok(nodes) }
+}
+
+fn put_members<E: Encoder>(members: &[Member], e: &mut E) -> Encoded {
+    let mut id = 0;
+    put_list(members, e, |member, e| {
+        member.kind.encode(e)?;
+        put_difference(&mut id, member.id, e)?;
+        member.role.encode(e)
+    })
+}
+
+fn get_members<D: Decoder>(d: &mut D) -> Result<Vec<Member>, DecodeError> {
+    let mut id = 0;
+    get_list(d, |d| {
+        Ok(Member {
+            kind: ElementKind::decode(d)?,
+            id: get_difference(&mut id, d)?,
+            role: String::decode(d)?,
+        })
+    })
+}
+
+impl Encode for Meta {
+    fn encode<E: Encoder>(&self, e: &mut E) -> Encoded {
+        (self.version, self.time, self.changeset, self.uid).encode(e)?;
+        self.user.encode(e)
+    }
+}
+
+impl<C> Decode<C> for Meta {
+    fn decode<D: Decoder<Context = C>>(d: &mut D) -> Result<Self, DecodeError> {
+        let (version, time, changeset, uid) = <(u32, Option<Timestamp>, i64, i64)>::decode(d)?;
+        Ok(Meta { version, time, changeset, uid, user: String::decode(d)? })
+    }
+}
+
+fn put_element<E: Encoder>(element: &Element, e: &mut E) -> Encoded {
+    put_list(&element.tags, e, |tag, e| tag.encode(e))?;
+    element.meta.encode(e)?;
+    match &element.shape {
+        Shape::Node(at) => at.encode(e),
+        Shape::Way(nodes) => put_way(nodes, e),
+        Shape::Relation { members, extent } => {
+            put_members(members, e)?;
+            put_list(extent.boxes(), e, |b, e| b.encode(e))
+        }
+    }
+}
+
+fn get_element<D: Decoder>(kind: u8, d: &mut D) -> Result<Element, DecodeError> {
+    let tags = get_list(d, |d| Ok((String::decode(d)?, String::decode(d)?)))?;
+    let meta = Option::<Meta>::decode(d)?;
+    let shape = match kind {
+        NODE => Shape::Node(Coord::decode(d)?),
+        WAY => Shape::Way(get_way(d)?),
+        _ => {
+            let members = get_members(d)?;
+            let boxes = get_list(d, |d| GeoBox::decode(d))?;
+            match extent::from_boxes(&boxes) {
+                Some(extent) => Shape::Relation { members, extent },
+                None => return refuse("boxes that are no extent"),
+            }
+        }
+    };
+    Ok(Element { shape, tags, meta })
+}
+
+fn put_part<E: Encoder>(part: &Part, e: &mut E) -> Encoded {
+    match part {
+        Part::Point(at) => (0u8, at).encode(e),
+        Part::MultiPoint(path) => 1u8.encode(e).and_then(|()| put_path(path, e)),
+        Part::LineString(path) => 2u8.encode(e).and_then(|()| put_path(path, e)),
+        Part::MultiLineString(paths) => 3u8.encode(e).and_then(|()| put_paths(paths, e)),
+        Part::Polygon(paths) => 4u8.encode(e).and_then(|()| put_paths(paths, e)),
+        Part::MultiPolygon(list) => {
+            5u8.encode(e).and_then(|()| put_list(list, e, |paths, e| put_paths(paths, e)))
+        }
+    }
+}
+
+fn get_part<D: Decoder>(d: &mut D) -> Result<Part, DecodeError> {
+    Ok(match u8::decode(d)? {
+        0 => Part::Point(Coord::decode(d)?),
+        1 => Part::MultiPoint(get_path(d)?),
+        2 => Part::LineString(get_path(d)?),
+        3 => Part::MultiLineString(get_paths(d)?),
+        4 => Part::Polygon(get_paths(d)?),
+        5 => Part::MultiPolygon(get_list(d, |d| get_paths(d))?),
+        _ => return refuse("a geometry of unknown type"),
+    })
+}
+
+fn put_free<E: Encoder>(free: &Free, e: &mut E) -> Encoded {
+    match &free.geometry {
+        Geometry::Single(part) => 0u8.encode(e).and_then(|()| put_part(part, e))?,
+        Geometry::Collection(parts) => {
+            1u8.encode(e).and_then(|()| put_list(parts, e, |part, e| put_part(part, e)))?
+        }
+    }
+    free.properties.encode(e)
+}
+
+fn get_free<D: Decoder>(d: &mut D) -> Result<Free, DecodeError> {
+    let geometry = match u8::decode(d)? {
+        0 => Geometry::Single(get_part(d)?),
+        1 => Geometry::Collection(get_list(d, |d| get_part(d))?),
+        _ => return refuse("neither a geometry nor a collection"),
+    };
+    let properties = String::decode(d)?;
+    if json::is_properties(&properties) {
+        Ok(Free { geometry, properties })
+    } else {
+        refuse("properties that are neither a JSON object nor null")
+    }
+}
+
+impl Encode for Body {
+    fn encode<E: Encoder>(&self, e: &mut E) -> Encoded {
+        VERSION.encode(e)?;
+        match self {
+            Body::Osm(element) => {
+                let kind = match element.shape {
+                    Shape::Node(_) => NODE,
+                    Shape::Way(_) => WAY,
+                    Shape::Relation { .. } => RELATION,
+                };
+                kind.encode(e)?;
+                put_element(element, e)
+            }
+            Body::Free(free) => FREE.encode(e).and_then(|()| put_free(free, e)),
+        }
+    }
+}
+
+impl<C> Decode<C> for Body {
+    fn decode<D: Decoder<Context = C>>(d: &mut D) -> Result<Self, DecodeError> {
+        match <(u8, u8)>::decode(d)? {
+            (VERSION, kind @ (NODE | WAY | RELATION)) => Ok(Body::Osm(get_element(kind, d)?)),
+            (VERSION, FREE) => Ok(Body::Free(get_free(d)?)),
+            (VERSION, _) => refuse("a feature of unknown kind"),
+            _ => refuse("a feature of unknown format version"),
+        }
+    }
+}

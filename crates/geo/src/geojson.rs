@@ -1,0 +1,76 @@
+//! GeoJSON (RFC 7946), in and out.
+//!
+//! In: one Feature. Longitude and latitude are rounded to 1e-7 degrees; heights and whatever else a position has are
+//! dropped, as are members of the Feature other than `id`, `geometry` and `properties`. Collections in collections
+//! are flattened. Properties are kept as written, but for the white space between tokens.
+//!
+//! Out: a free feature as it came. An OSM element has its tags as properties and, beside them, `@version`, `@time` (ms
+//! since the Unix epoch), `@changeset`, `@uid`, `@user` where known, `@nodes` (ids) of a way, and `@members` of a relation. A way is a
+//! Polygon if it is closed and its tags say that it is an area, else a LineString of its located nodes. A relation has a `null`
+//! geometry and its extent as `bbox`, whose west is greater than its east across the antimeridian.
+
+mod read;
+mod write;
+
+pub use read::{from_geojson, from_text};
+pub use write::{is_area, to_geojson, to_text};
+
+use crate::geometry::GeometryError;
+use crate::id::IdError;
+use kappadb_core::GeoError;
+
+/// Why a text is no GeoJSON feature that can be kept.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GeoJsonError {
+    /// Not JSON, or nested too deep.
+    #[error("not JSON: {reason}")]
+    NotJson {
+        /// Where, and what the parser found.
+        reason: String,
+    },
+    /// Its `type` is not `Feature`.
+    #[error("a GeoJSON object whose type is {found} where a \"Feature\" is needed")]
+    NotAFeature {
+        /// The type as JSON.
+        found: String,
+    },
+    /// No geometry, or `null`.
+    #[error("the feature has no geometry")]
+    NoGeometry,
+    /// A geometry of a type that RFC 7946 does not have.
+    #[error("the geometry's type is {found}, which GeoJSON does not have")]
+    UnknownGeometry {
+        /// The type as JSON.
+        found: String,
+    },
+    /// Coordinates that do not fit the geometry's type.
+    #[error("the coordinates of a {of} must be {wanted}")]
+    Coordinates {
+        /// The geometry's type.
+        of: &'static str,
+        /// What belongs there.
+        wanted: &'static str,
+    },
+    /// Longitude or latitude out of range.
+    #[error(transparent)]
+    OffTheMap(#[from] GeoError),
+    /// A line too short, a ring that is not closed.
+    #[error(transparent)]
+    Geometry(#[from] GeometryError),
+    /// A geometry without any position.
+    #[error("the geometry has no position")]
+    Nowhere,
+    /// Neither an object nor `null`.
+    #[error("the properties are neither an object nor null, or they are nested too deep")]
+    Properties,
+    /// Neither a text nor a number.
+    #[error("the feature's id is {found}; it must be a string or a number")]
+    IdType {
+        /// The id as JSON.
+        found: String,
+    },
+    /// The id breaks a rule.
+    #[error(transparent)]
+    Id(#[from] IdError),
+}

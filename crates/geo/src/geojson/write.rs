@@ -1,0 +1,157 @@
+use crate::feature::{Body, Element, Feature, Meta, Shape, WayNode};
+use crate::geometry::{Geometry, Part};
+use kappadb_core::{Coord, Extent};
+use serde_json::{Map, Value, json};
+
+/// A feature as one line of GeoJSON.
+pub fn to_text(feature: &Feature) -> String {
+    let id = Value::from(feature.id.as_str());
+    let (bbox, geometry, properties) = match &feature.body {
+        Body::Free(free) => (None, geometry(&free.geometry), free.properties.clone()),
+        Body::Osm(element) => {
+            let bbox = matches!(element.shape, Shape::Relation { .. }).then(|| bbox(&feature.extent()));
+            (bbox, shape(element), Value::Object(properties(element)).to_string())
+        }
+    };
+    let bbox = bbox.map_or_else(String::new, |bbox| format!(r#""bbox":{bbox},"#));
+    format!(r#"{{"type":"Feature","id":{id},{bbox}"geometry":{geometry},"properties":{properties}}}"#)
+}
+
+/// A feature as a GeoJSON value. Members of its properties may change order, and numbers their form; [`to_text`] keeps
+/// them as they were written.
+pub fn to_geojson(feature: &Feature) -> Value {
+    serde_json::from_str(&to_text(feature)).unwrap_or_default()
+}
+
+fn position(at: &Coord) -> Value {
+    let (lon, lat) = at.degrees();
+    json!([lon, lat])
+}
+
+fn path(path: &[Coord]) -> Value {
+    path.iter().map(position).collect()
+}
+
+fn paths(paths: &[Vec<Coord>]) -> Value {
+    paths.iter().map(|line| path(line)).collect()
+}
+
+fn part(part: &Part) -> Value {
+    let coordinates = match part {
+        Part::Point(at) => position(at),
+        Part::MultiPoint(at) | Part::LineString(at) => path(at),
+        Part::MultiLineString(at) | Part::Polygon(at) => paths(at),
+        Part::MultiPolygon(at) => at.iter().map(|polygon| paths(polygon)).collect(),
+    };
+    json!({ "type": part.name(), "coordinates": coordinates })
+}
+
+fn geometry(geometry: &Geometry) -> Value {
+    match geometry {
+        Geometry::Single(single) => part(single),
+        Geometry::Collection(parts) => {
+            json!({ "type": "GeometryCollection", "geometries": parts.iter().map(part).collect::<Value>() })
+        }
+    }
+}
+
+fn shape(element: &Element) -> Value {
+    match &element.shape {
+        Shape::Node(at) => part(&Part::Point(*at)),
+        Shape::Relation { .. } => Value::Null,
+        Shape::Way(nodes) => {
+            let line: Vec<Coord> = nodes.iter().filter_map(|node| node.at).collect();
+            match line.as_slice() {
+                [] => Value::Null,
+                [only] => part(&Part::Point(*only)),
+                _ if is_area(element) => part(&Part::Polygon(vec![line])),
+                _ => part(&Part::LineString(line)),
+            }
+        }
+    }
+}
+
+/// West, south, east, north; RFC 7946, 5.
+fn bbox(extent: &Extent) -> Value {
+    let (Some(first), Some(last)) = (extent.boxes().first(), extent.boxes().last()) else {
+        return Value::Null;
+    };
+    let both = first.hull(last);
+    let (west, south) = Coord { lon: first.west, lat: both.south }.degrees();
+    let (east, north) = Coord { lon: last.east, lat: both.north }.degrees();
+    json!([west, south, east, north])
+}
+
+fn properties(element: &Element) -> Map<String, Value> {
+    let mut out: Map<String, Value> =
+        element.tags.iter().map(|(key, value)| (key.clone(), Value::from(value.as_str()))).collect();
+    match &element.shape {
+        Shape::Node(_) => {}
+        Shape::Way(nodes) => {
+            out.insert("@nodes".to_owned(), nodes.iter().map(|node| node.id).collect());
+        }
+        Shape::Relation { members, .. } => {
+            let member = |m: &crate::Member| json!({ "type": m.kind.name(), "ref": m.id, "role": m.role });
+            out.insert("@members".to_owned(), members.iter().map(member).collect());
+        }
+    }
+    if let Some(Meta { version, time, changeset, uid, user }) = &element.meta {
+        let meta = [
+            ("@version", (*version != 0).then(|| json!(version))),
+            ("@time", time.map(|time| json!(time.0))),
+            ("@changeset", (*changeset != 0).then(|| json!(changeset))),
+            ("@uid", (*uid != 0).then(|| json!(uid))),
+            ("@user", (!user.is_empty()).then(|| json!(user))),
+        ];
+        out.extend(meta.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
+    }
+    out
+}
+
+/// Keys that make a closed way an area, unless `area=no`. The customary ones; the full list of the editors is longer.
+const AREA_KEYS: [&str; 14] = [
+    "building",
+    "building:part",
+    "landuse",
+    "leisure",
+    "natural",
+    "amenity",
+    "shop",
+    "tourism",
+    "historic",
+    "office",
+    "place",
+    "aeroway",
+    "military",
+    "water",
+];
+/// Values that mean a line even so.
+const LINES: [(&str, &str); 5] = [
+    ("natural", "coastline"),
+    ("natural", "cliff"),
+    ("natural", "tree_row"),
+    ("leisure", "track"),
+    ("leisure", "slipway"),
+];
+
+/// True for a way that is closed, located whole, and tagged as an area.
+pub fn is_area(element: &Element) -> bool {
+    let Shape::Way(nodes) = &element.shape else { return false };
+    is_ring(nodes)
+        && match element.tag("area") {
+            Some("yes") => true,
+            Some("no") => false,
+            _ => element.tags.iter().any(|(key, value)| {
+                AREA_KEYS.contains(&key.as_str())
+                    && value != "no"
+                    && !LINES.contains(&(key.as_str(), value.as_str()))
+            }),
+        }
+}
+
+fn is_ring(nodes: &[WayNode]) -> bool {
+    let ends = (nodes.first(), nodes.last());
+    nodes.len() >= 4
+        && matches!(ends, (Some(a), Some(b)) if a == b)
+        && nodes.iter().all(|node| node.at.is_some())
+}
