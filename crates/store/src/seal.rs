@@ -116,8 +116,9 @@ pub(crate) fn write(engine: &Path, seal: &Path) -> io::Result<()> {
 }
 
 fn parse(text: &str) -> Option<Vec<Line>> {
-    let body = text.get(..text.trim_end().rfind('\n')? + 1)?;
-    let end = text.get(body.len()..)?.trim_end().strip_prefix("end ")?;
+    let text = text.strip_suffix('\n')?;
+    let body = text.get(..text.rfind('\n')? + 1)?;
+    let end = text.get(body.len()..)?.strip_prefix("end ")?;
     if u64::from_str_radix(end, 16).ok()? != xxh3_64(body.as_bytes()) {
         return None;
     }

@@ -254,7 +254,7 @@ impl Store for SledStore {
             let tree = self.shared.slot(name, slot)?;
             // A crash may have come between the removal of a name and that of its rows.
             lock(&tree.root).clear()?;
-            lock(&self.shared.engine).insert(name, &slot.to_le_bytes())?;
+            lock(&self.shared.engine).insert(name, slot.to_le_bytes())?;
             Ok(tree)
         })?;
         trees.insert(name.to_owned(), made.clone());

@@ -1,5 +1,6 @@
 //! Whatever happens to the files of a sled store: the same rows, or an error that says to rebuild. Never other rows, a
 //! panic or an endless search.
+#![expect(clippy::unwrap_used, reason = "tests may fail loudly")]
 
 use kappadb_store::*;
 use std::fs;
@@ -7,6 +8,8 @@ use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
 const ROWS: u32 = 2_000;
+
+type Hurt = fn(&[u8]) -> Vec<u8>;
 
 fn open(path: &Path) -> Result<SledStore, StoreError> {
     SledStore::open(path, SledOptions::default())
@@ -24,7 +27,7 @@ fn fill(path: &Path) {
         for chunk in 0..ROWS / 100 {
             let mut batch = Batch::new();
             (chunk * 100..chunk * 100 + 100)
-                .for_each(|n| batch.put(n.to_be_bytes().to_vec(), value(n + round - 2)));
+                .for_each(|n| batch.put(n.to_be_bytes().to_vec(), value((n + round).wrapping_sub(2))));
             tree.apply(&batch).unwrap();
         }
         store.flush().unwrap();
@@ -71,7 +74,7 @@ fn copy(from: &Path, to: &Path) {
         if entry.path().is_dir() {
             copy(&entry.path(), &target)
         } else {
-            drop(fs::copy(entry.path(), target).unwrap())
+            assert!(fs::copy(entry.path(), target).is_ok())
         }
     }
 }
@@ -86,7 +89,7 @@ fn a_damaged_file_gives_an_error_and_wiping_heals() {
     let whole = dir.path().join("whole");
     fill(&whole);
     assert!(reads_back(&whole));
-    let hurts: [(&str, fn(&[u8]) -> Vec<u8>); 4] = [
+    let hurts: [(&str, Hurt); 4] = [
         ("cut in half", |bytes| bytes[..bytes.len() / 2].to_vec()),
         ("one byte short", |bytes| bytes[..bytes.len() - 1].to_vec()),
         ("noise", |bytes| noise(bytes.len())),
