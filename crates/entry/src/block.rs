@@ -5,8 +5,9 @@ use crate::header::WithPayload;
 use crate::{EntryError, Header};
 use bytes::Bytes;
 use kappadb_core::limits::{MAX_BLOCK, MAX_HEADER};
-use kappadb_core::{Form, StoredBlock, blake2b256, codec};
+use kappadb_core::{Form, Hash, StoredBlock, blake2b256, codec};
 use kappadb_merkle::{self as merkle, Node};
+use std::borrow::Cow;
 
 /// A block decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,30 +27,37 @@ const PREFIX: usize = 3;
 
 /// A block cut at the two places that its tree leaf needs. Nothing is said about the header's content.
 struct Split<'a> {
+    /// The whole block.
+    bytes: &'a [u8],
     /// `varint header_len | header`.
     head: &'a [u8],
     /// The header alone.
     header: &'a [u8],
-    /// The payload, or its digest in a cleared block.
-    rest: &'a [u8],
+    /// What the leaf has only the digest of; none if the block's bytes are its leaf data as they are.
+    payload: Option<&'a [u8]>,
 }
 
-fn split(block: &StoredBlock) -> Result<Split<'_>, EntryError> {
-    check_len("block", block.bytes.len(), MAX_BLOCK)?;
-    let (claimed, used) = codec::decode_prefix::<u64, 16>("header length", &block.bytes)?;
-    let claimed = usize::try_from(claimed).unwrap_or(usize::MAX);
-    check_len("header", claimed, MAX_HEADER)?;
-    let truncated = EntryError::Truncated { header: claimed, left: block.bytes.len() - used };
-    let (head, rest) = block.bytes.split_at_checked(used + claimed).ok_or(truncated)?;
-    match block.form {
-        Form::Cleared if rest.len() != DIGEST => Err(EntryError::BadDigest(rest.len())),
-        _ => Ok(Split { head, header: head.get(used..).unwrap_or_default(), rest }),
+impl<'a> Split<'a> {
+    fn of(block: &'a StoredBlock) -> Result<Split<'a>, EntryError> {
+        let bytes = &block.bytes[..];
+        check_len("block", bytes.len(), MAX_BLOCK)?;
+        let (claimed, used) = codec::decode_prefix::<u64, 16>("header length", bytes)?;
+        let claimed = usize::try_from(claimed).unwrap_or(usize::MAX);
+        check_len("header", claimed, MAX_HEADER)?;
+        let truncated = EntryError::Truncated { header: claimed, left: bytes.len() - used };
+        let (head, rest) = bytes.split_at_checked(used + claimed).ok_or(truncated)?;
+        let payload = match block.form {
+            Form::Whole => Some(rest).filter(|rest| !rest.is_empty()),
+            Form::Cleared if rest.len() == DIGEST => None,
+            Form::Cleared => return Err(EntryError::BadDigest(rest.len())),
+        };
+        Ok(Split { bytes, head, header: head.get(used..).unwrap_or_default(), payload })
     }
-}
 
-/// The block can be cut: its leaf can be hashed.
-pub(crate) fn check_split(block: &StoredBlock) -> Result<(), EntryError> {
-    split(block).map(drop)
+    /// The leaf data, given the digest of the payload if there is one.
+    fn leaf_data(&self, digest: Option<Hash>) -> Cow<'a, [u8]> {
+        digest.map_or(Cow::Borrowed(self.bytes), |digest| Cow::Owned([self.head, &digest.0].concat()))
+    }
 }
 
 /// The bytes of a whole block. `header.payload_len` is not read: the payload's true length is written.
@@ -92,9 +100,10 @@ fn room(header: &Header) -> usize {
 /// [`EntryError::UnknownVersion`] and [`EntryError::UnknownExtension`] come from a newer release: keep the block,
 /// do not act on it. Any other error means that its writer made no valid entry; it is treated the same way.
 pub fn decode_block(block: &StoredBlock) -> Result<Entry, EntryError> {
-    let split = split(block)?;
+    let split = Split::of(block)?;
     let header = Header::decode(split.header)?;
-    let whole = block.form == Form::Whole && split.rest.len() as u64 == u64::from(header.payload_len);
+    let len = split.bytes.len() - split.head.len();
+    let whole = block.form == Form::Whole && len as u64 == u64::from(header.payload_len);
     let payload = whole.then(|| block.bytes.slice(split.head.len()..));
     Ok(Entry { header, payload })
 }
@@ -103,31 +112,23 @@ pub fn decode_block(block: &StoredBlock) -> Result<Entry, EntryError> {
 /// part if there is no payload. The same for a block and for what is left of it when its payload is cleared. The
 /// header is not looked into, so that a block of a later release can be stored and proved.
 pub fn leaf_data(block: &StoredBlock) -> Result<Vec<u8>, EntryError> {
-    let split = split(block)?;
-    Ok(match needs_digest(block, &split) {
-        true => [split.head, &blake2b256(&[split.rest]).0].concat(),
-        false => block.bytes.to_vec(),
-    })
-}
-
-/// Otherwise the block's bytes are its leaf data as they are.
-fn needs_digest(block: &StoredBlock, split: &Split<'_>) -> bool {
-    block.form == Form::Whole && !split.rest.is_empty()
+    let split = Split::of(block)?;
+    let digest = split.payload.map(|payload| blake2b256(&[payload]));
+    Ok(split.leaf_data(digest).into_owned())
 }
 
 /// The tree leaves of many blocks, hashed side by side: payloads first, then leaves.
 pub fn leaf_nodes(blocks: &[StoredBlock]) -> Result<Vec<Node>, EntryError> {
-    let splits = blocks.iter().map(split).collect::<Result<Vec<_>, _>>()?;
-    let pairs = || blocks.iter().zip(&splits);
-    let digested = || pairs().filter(|(block, split)| needs_digest(block, split));
-    let payloads: Vec<&[u8]> = digested().map(|(_, split)| split.rest).collect();
-    let digests = merkle::digests(&payloads);
-    let built: Vec<Vec<u8>> =
-        digested().zip(&digests).map(|((_, split), digest)| [split.head, &digest.0].concat()).collect();
-    let mut built = built.iter();
-    let own = |(block, split)| if needs_digest(block, split) { built.next() } else { None };
-    let own: Vec<Option<&Vec<u8>>> = pairs().map(own).collect();
-    let data: Vec<&[u8]> =
-        own.iter().zip(blocks).map(|(own, b)| own.map_or(&b.bytes[..], Vec::as_slice)).collect();
-    Ok(merkle::leaves(&data))
+    leaf_nodes_or_index(blocks).map_err(|(_, error)| error)
+}
+
+/// [`leaf_nodes`]; an error comes with the index of its block.
+pub(crate) fn leaf_nodes_or_index(blocks: &[StoredBlock]) -> Result<Vec<Node>, (usize, EntryError)> {
+    let split = |(i, block)| Split::of(block).map_err(|error| (i, error));
+    let splits = blocks.iter().enumerate().map(split).collect::<Result<Vec<_>, _>>()?;
+    let payloads: Vec<&[u8]> = splits.iter().filter_map(|split| split.payload).collect();
+    let mut digests = merkle::digests(&payloads).into_iter();
+    let data: Vec<Cow<'_, [u8]>> =
+        splits.iter().map(|split| split.leaf_data(split.payload.and_then(|_| digests.next()))).collect();
+    Ok(merkle::leaves(&data.iter().map(AsRef::as_ref).collect::<Vec<_>>()))
 }

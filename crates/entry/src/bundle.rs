@@ -1,7 +1,7 @@
 //! Blocks of one feed with the one proof that covers them: what peers send each other.
 
 use crate::EntryError;
-use crate::block::{check_split, leaf_nodes};
+use crate::block::leaf_nodes_or_index;
 use kappadb_core::{DatabaseId, FeedKey, HeadError, RangeSet, Seq, SignedHead, StoredBlock};
 use kappadb_merkle::{self as merkle, Known, Node, ProofError, Verified};
 
@@ -51,6 +51,7 @@ pub enum BundleError {
         /// Its place in the feed.
         seq: Seq,
         /// What is wrong with it.
+        #[source]
         error: EntryError,
     },
     /// The proof does not lead from the blocks to the head.
@@ -76,11 +77,11 @@ impl Bundle {
             return Err(BundleError::BeyondHead { end, length });
         }
         self.head.verify(database, &self.feed)?;
-        for (seq, block) in self.ranges.iter().zip(&self.blocks) {
-            check_split(block).map_err(|error| BundleError::Block { seq, error })?;
-        }
-        // The loop above found every block well cut, so this cannot fail; the first block is named if it does.
-        let leaves = leaf_nodes(&self.blocks).map_err(|error| BundleError::Block { seq: 0, error })?;
+        let leaves = leaf_nodes_or_index(&self.blocks).map_err(|(i, error)| self.bad_block(i, error))?;
         Ok(merkle::verify(&self.ranges, &leaves, &self.head.head, &self.known, &self.proof, lookup)?)
+    }
+
+    fn bad_block(&self, index: usize, error: EntryError) -> BundleError {
+        BundleError::Block { seq: self.ranges.iter().nth(index).unwrap_or_default(), error }
     }
 }

@@ -1,0 +1,262 @@
+//! The laws that the rules obey, on arbitrary versions: those that no honest writer would make, too.
+
+#![expect(clippy::unwrap_used, reason = "tests may fail loudly")]
+
+mod port;
+
+use kappadb_core::limits::{MAX_CONTEXT_FEEDS, MAX_CONTEXT_IDS, MAX_PAST_PLACES};
+use kappadb_core::{FeedKey, GeoBox, Timestamp};
+use kappadb_entry::rules::{self, Version};
+use kappadb_entry::{Context, Header, Kind, Moment, Places, encode_block, space};
+use port::{Rng, Span, feed, id, places};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use std::collections::{BTreeMap, BTreeSet};
+
+fn within(a: Span, b: Span) -> bool {
+    match (a, b) {
+        (None, _) => true,
+        (Some(_), None) => false,
+        (Some(a), Some(b)) => b.0 <= a.0 && a.1 <= b.1,
+    }
+}
+
+/// An entry as `model_check.py` sees it, and its predicates, written down once more without the crate's code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Model {
+    feed: u8,
+    seq: u64,
+    ctx: BTreeMap<u8, u64>,
+    ids: BTreeSet<(u8, u64)>,
+    depth: u32,
+    ext: Span,
+    ever: Span,
+}
+
+impl Model {
+    fn names(&self, e: &Model) -> bool {
+        self.ctx.get(&e.feed).is_some_and(|&s| s >= e.seq) || self.ids.contains(&(e.feed, e.seq))
+    }
+
+    fn replaces(&self, e: &Model) -> bool {
+        (self.feed, self.seq) != (e.feed, e.seq)
+            && self.names(e)
+            && self.depth > e.depth
+            && within(e.ext, self.ever)
+    }
+
+    fn dominates(&self, f: &Model) -> bool {
+        self.replaces(f)
+            && f.ctx.iter().all(|(k, s)| self.ctx.get(k).is_some_and(|own| own >= s))
+            && f.ids.is_subset(&self.ids)
+            && within(f.ever, self.ever)
+    }
+
+    /// The same for the crate. With `own`, the writer's own feed is named by `Context::own`, else in the vector.
+    fn version(&self, own: bool) -> Version {
+        let vector =
+            self.ctx.iter().filter(|(f, _)| !own || **f != self.feed).map(|(f, s)| (feed(*f), *s)).collect();
+        let ids = self.ids.iter().map(|&(f, s)| id(f, s)).collect();
+        Version {
+            id: id(self.feed, self.seq),
+            kind: Kind { space: space::MAP, code: 0 },
+            time: Timestamp(0),
+            context: Context { own: self.ctx.get(&self.feed).copied().filter(|_| own), vector, ids },
+            depth: self.depth,
+            places: places(self.ext),
+            past: places(self.ever),
+        }
+    }
+}
+
+/// Small numbers and few ids, so that versions are often related.
+fn models() -> impl Strategy<Value = Model> {
+    let span = |weights: [u32; 4]| {
+        let spans = [(5, 5), (3, 6), (1, 9), (0, 20)].map(|s| Just(Some(s)));
+        prop::strategy::Union::new_weighted(weights.into_iter().zip(spans).chain([(1, Just(None))]).collect())
+    };
+    let (ext, ever) = (span([4, 2, 2, 1]), span([1, 2, 2, 4]));
+    let ctx = prop::collection::btree_map(0u8..3, 0u64..4, 0..5);
+    let few = prop::collection::btree_set((0u8..3, 0u64..4), 1..3);
+    let ids = prop::option::weighted(0.3, few).prop_map(Option::unwrap_or_default);
+    ((0u8..3, 0u64..4), ctx, ids, 0u32..6, ext, ever)
+        .prop_map(|((feed, seq), ctx, ids, depth, ext, ever)| Model { feed, seq, ctx, ids, depth, ext, ever })
+}
+
+fn versions(n: usize) -> impl Strategy<Value = Vec<Version>> {
+    // One version for an id: a feed has one block at a place.
+    let unique = |models: Vec<(Model, bool)>| {
+        let by_id: BTreeMap<_, _> =
+            models.iter().map(|(m, own)| ((m.feed, m.seq), m.version(*own))).collect();
+        by_id.into_values().collect()
+    };
+    prop::collection::vec((models(), any::<bool>()), 0..n).prop_map(unique)
+}
+
+fn inserted<'a>(all: impl Iterator<Item = &'a Version>) -> (Vec<Version>, Vec<Version>) {
+    let (mut active, mut gone) = (Vec::new(), Vec::new());
+    all.for_each(|v| gone.extend(rules::insert(&mut active, v.clone())));
+    gone.sort_by_key(|v| v.id);
+    (active, gone)
+}
+
+proptest! {
+    #[test]
+    fn rules_agree_with_the_model(f in models(), e in models(), own in any::<(bool, bool)>()) {
+        let (fv, ev) = (f.version(own.0), e.version(own.1));
+        prop_assert_eq!(rules::replaces(&fv, &ev), f.replaces(&e));
+        prop_assert_eq!(rules::makes_redundant(&fv, &ev), f.dominates(&e));
+    }
+
+    #[test]
+    fn redundancy_is_transitive_and_passes_replacement_on(all in versions(14)) {
+        for (g, f) in all.iter().flat_map(|g| all.iter().map(move |f| (g, f))) {
+            prop_assert!(!(rules::replaces(g, f) && rules::replaces(f, g)));
+            for e in all.iter().filter(|_| rules::makes_redundant(g, f)) {
+                prop_assert!(!rules::replaces(f, e) || rules::replaces(g, e));
+                prop_assert!(!rules::makes_redundant(f, e) || rules::makes_redundant(g, e));
+            }
+        }
+    }
+
+    #[test]
+    fn order_of_insertion_does_not_matter(all in versions(16), seed in any::<u64>()) {
+        let (active, gone) = inserted(all.iter());
+        let mut other = all.clone();
+        Rng(seed).shuffle(&mut other);
+        prop_assert_eq!(&inserted(other.iter()), &(active.clone(), gone.clone()));
+        prop_assert_eq!(inserted(other.iter().chain(&active)).0, active.clone(), "twice is once");
+        prop_assert_eq!(rules::heads(&active), rules::heads(&all));
+        prop_assert_eq!(active.len() + gone.len(), all.len());
+    }
+
+    #[test]
+    fn a_cover_contains_its_parts_in_any_order(
+        spans in prop::collection::vec((0i32..1000, 0i32..60, 0i32..1000, 0i32..60), 0..30),
+        windows in prop::collection::vec((0u8..4, 0i64..1000, 0i64..50), 0..30),
+        seed in any::<u64>(),
+    ) {
+        let boxes = spans.iter().map(|&(w, dx, s, dy)| GeoBox { west: w, south: s, east: w + dx, north: s + dy });
+        let window = |&(c, from, n): &(u8, i64, i64)| Moment { channel: vec![c], from, to: from + n };
+        let mut parts: Vec<Places> = boxes.map(|b| Places::new(vec![b], Vec::new())).collect();
+        parts.extend(windows.iter().map(|w| Places::new(Vec::new(), vec![window(w)])));
+        let cover = Places::covering(&parts);
+        prop_assert!(cover.extents.len() <= MAX_PAST_PLACES && cover.moments.len() <= MAX_PAST_PLACES);
+        prop_assert!(parts.iter().all(|p| cover.contains(p)));
+        Rng(seed).shuffle(&mut parts);
+        prop_assert_eq!(Places::covering(&parts), cover);
+    }
+
+    #[test]
+    fn a_successor_replaces_what_it_is_told_to_and_its_writers_last(all in versions(16), writer in 0u8..3, seed in any::<u64>()) {
+        // A head that names what its writer cannot have seen may name its successor, too; that does no harm.
+        let (active, _) = inserted(all.iter());
+        let picked: Vec<_> = Rng(seed).some(&rules::heads(&active), 60).into_iter().map(|v| v.id).collect();
+        let links = rules::succeed(&active, &picked, &feed(writer));
+        let mut header = Header::new(Kind { space: space::MAP, code: 0 }, Timestamp(0));
+        links.apply_to(&mut header);
+        prop_assert!(encode_block(&header, b"").is_ok());
+        let next = Version::from_header(id(writer, 1000), &header);
+        let last = active.iter().map(|v| v.id).filter(|id| id.feed == feed(writer)).max();
+        for v in active.iter().filter(|v| picked.contains(&v.id) || Some(v.id) == last) {
+            prop_assert!(rules::makes_redundant(&next, v));
+        }
+        let explicit = rules::succeed_explicit(&active, &picked);
+        explicit.apply_to(&mut header);
+        let next = Version::from_header(id(writer, 1000), &header);
+        prop_assert!(active.iter().all(|v| rules::replaces(&next, v) == picked.contains(&v.id)));
+    }
+}
+
+/// The generator above makes each relation often enough for the laws to mean something.
+#[test]
+fn the_relations_are_not_rare() {
+    let (mut replaced, mut redundant) = (0, 0);
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    for _ in 0..2000 {
+        let mut next = || models().new_tree(&mut runner).unwrap().current();
+        let (f, e) = (next(), next());
+        replaced += u32::from(f.replaces(&e));
+        redundant += u32::from(f.dominates(&e));
+    }
+    assert!(replaced > 100 && redundant > 30, "{replaced} {redundant}");
+}
+
+fn wide(n: u16) -> Vec<Version> {
+    let version = |i: u16| {
+        let mut key = [0; 32];
+        key[..2].copy_from_slice(&i.to_be_bytes());
+        let mut version = Model {
+            feed: 0,
+            seq: 5,
+            ctx: BTreeMap::new(),
+            ids: Default::default(),
+            depth: u32::from(i),
+            ext: Some((i.into(), i.into())),
+            ever: None,
+        }
+        .version(false);
+        version.id.feed = FeedKey(key);
+        version
+    };
+    (0..n).map(version).collect()
+}
+
+#[test]
+fn links_stay_within_the_limits_however_many_heads_there_are() {
+    let heads = wide(1000);
+    let picked: Vec<_> = heads.iter().map(|v| v.id).collect();
+    let mut header = Header::new(Kind { space: space::MAP, code: 0 }, Timestamp(0));
+    rules::succeed(&heads, &picked, &FeedKey([9; 32])).apply_to(&mut header);
+    assert_eq!(header.context.vector.len(), MAX_CONTEXT_FEEDS);
+    assert_eq!(header.past.extents.len(), MAX_PAST_PLACES);
+    assert_eq!(header.depth, 1000);
+    assert!(heads.iter().all(|v| header.past.contains(&v.places)));
+    assert!(encode_block(&header, b"").is_ok());
+    let links = rules::succeed_explicit(&heads, &picked);
+    assert_eq!(links.context.ids.len(), MAX_CONTEXT_IDS);
+}
+
+#[test]
+fn the_replaced_heads_feeds_are_kept_before_those_behind_them() {
+    let mut heads = wide(200);
+    let mut head = heads.pop().unwrap();
+    head.context.vector = heads.iter().map(|v| (v.id.feed, v.id.seq)).collect();
+    let links = rules::succeed(&[head.clone()], &[head.id], &FeedKey([9; 32]));
+    assert_eq!(links.context.up_to(&FeedKey([9; 32]), &head.id.feed), Some(5));
+}
+
+#[test]
+fn depth_saturates() {
+    let mut deepest = wide(1);
+    deepest[0].depth = u32::MAX;
+    let links = rules::succeed(&deepest, &[deepest[0].id], &feed(9));
+    assert_eq!(links.depth, u32::MAX);
+}
+
+#[test]
+fn the_winner_is_the_latest_that_is_due_and_never_the_deepest() {
+    let mut versions = wide(3);
+    for (v, time) in versions.iter_mut().zip([10, 10, 99]) {
+        v.time = Timestamp(time);
+    }
+    let heads: Vec<&Version> = versions.iter().collect();
+    assert_eq!(
+        rules::winner(&heads, Timestamp(50)).map(|v| v.id),
+        Some(versions[1].id),
+        "a tie: the greater feed"
+    );
+    assert_eq!(rules::winner(&heads, Timestamp(99)).map(|v| v.id), Some(versions[2].id));
+    assert_eq!(rules::winner(&heads, Timestamp(9)), None);
+}
+
+#[test]
+fn moments_of_too_many_channels_are_dropped_not_blurred() {
+    let moment = |c: u8| Places::new(Vec::new(), vec![Moment { channel: vec![c], from: 0, to: 1 }]);
+    let parts: Vec<Places> = (0..20).map(moment).collect();
+    let cover = Places::covering(parts.iter().rev());
+    assert_eq!(cover.moments.len(), MAX_PAST_PLACES);
+    assert!(parts[..MAX_PAST_PLACES].iter().all(|p| cover.contains(p)));
+    assert!(!cover.contains(&parts[MAX_PAST_PLACES]));
+    assert!(cover.contains(&places(None)));
+}
