@@ -71,7 +71,10 @@ fn headers() -> impl Strategy<Value = Header> {
 
 proptest! {
     #[test]
-    fn blocks_round_trip_and_keep_their_leaf_when_cleared(header in headers(), payload in prop::collection::vec(any::<u8>(), 0..400)) {
+    fn blocks_round_trip_and_keep_their_leaf_when_cleared(
+        header in headers(),
+        payload in prop::collection::vec(any::<u8>(), 0..400),
+    ) {
         let block = StoredBlock::whole(encode_block(&header, &payload).unwrap());
         let sized = Header { payload_len: u32::try_from(payload.len()).unwrap(), ..header };
         prop_assert_eq!(&block, &unchecked(&sized, &payload));
@@ -91,7 +94,9 @@ proptest! {
     }
 
     #[test]
-    fn many_leaves_at_once_are_the_same_leaves(payloads in prop::collection::vec((any::<bool>(), prop::collection::vec(any::<u8>(), 0..300)), 0..20)) {
+    fn many_leaves_at_once_are_the_same_leaves(
+        payloads in prop::collection::vec((any::<bool>(), prop::collection::vec(any::<u8>(), 0..300)), 0..20),
+    ) {
         let blocks: Vec<StoredBlock> = payloads.iter().map(|(clear, payload)| {
             let block = StoredBlock::whole(encode_block(&header(), payload).unwrap());
             if *clear && !payload.is_empty() { cleared(&block) } else { block }
@@ -107,7 +112,11 @@ proptest! {
     }
 
     #[test]
-    fn a_changed_byte_never_panics_and_what_decodes_is_canonical(header in headers(), at in any::<prop::sample::Index>(), to in any::<u8>()) {
+    fn a_changed_byte_never_panics_and_what_decodes_is_canonical(
+        header in headers(),
+        at in any::<prop::sample::Index>(),
+        to in any::<u8>(),
+    ) {
         let mut bytes = encode_block(&header, b"payload").unwrap().to_vec();
         let at = at.index(bytes.len());
         bytes[at] = to;

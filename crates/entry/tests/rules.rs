@@ -148,7 +148,11 @@ proptest! {
     }
 
     #[test]
-    fn a_successor_replaces_what_it_is_told_to_and_its_writers_last(all in versions(16), writer in 0u8..3, seed in any::<u64>()) {
+    fn a_successor_replaces_what_it_is_told_to_and_its_writers_last(
+        all in versions(16),
+        writer in 0u8..3,
+        seed in any::<u64>(),
+    ) {
         // A head that names what its writer cannot have seen may name its successor, too; that does no harm.
         let (active, _) = inserted(all.iter());
         let picked: Vec<_> = Rng(seed).some(&rules::heads(&active), 60).into_iter().map(|v| v.id).collect();

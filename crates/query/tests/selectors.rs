@@ -61,7 +61,11 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
-    fn what_the_narrow_one_matches_the_covering_one_matches((wide, narrow) in of_one_sort(), key in prop::option::of(keys()), places in places()) {
+    fn what_the_narrow_one_matches_the_covering_one_matches(
+        (wide, narrow) in of_one_sort(),
+        key in prop::option::of(keys()),
+        places in places(),
+    ) {
         if wide.covers(&narrow) {
             let key = key.as_deref();
             prop_assert!(!narrow.matches_places(key, &places) || wide.matches_places(key, &places));
@@ -103,7 +107,11 @@ proptest! {
     }
 
     #[test]
-    fn a_changed_byte_never_panics(selector in selectors(), at in any::<prop::sample::Index>(), to in any::<u8>()) {
+    fn a_changed_byte_never_panics(
+        selector in selectors(),
+        at in any::<prop::sample::Index>(),
+        to in any::<u8>(),
+    ) {
         let mut bytes = selector.encode().unwrap();
         let at = at.index(bytes.len());
         bytes[at] = to;
