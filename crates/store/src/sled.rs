@@ -69,7 +69,7 @@ struct Shared {
 struct Core {
     path: PathBuf,
     poison: OnceLock<String>,
-    lock: File,
+    lock: FolderLock,
 }
 
 struct SledTree {
@@ -107,14 +107,42 @@ fn seal_path(path: &Path) -> PathBuf {
     path.join("seal")
 }
 
-fn take_lock(path: &Path) -> Result<File, StoreError> {
+/// The lock of a store's folder, held while this lives.
+struct FolderLock(File);
+
+impl Drop for FolderLock {
+    /// Closing alone would leave it with a process that is just being started, see [`open_engine`].
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
+
+fn take_lock(path: &Path) -> Result<FolderLock, StoreError> {
     fs::create_dir_all(path).map_err(failed("make the folder"))?;
     let file = File::create(path.join("lock")).map_err(failed("make the lock file"))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(FolderLock(file)),
         Err(fs::TryLockError::WouldBlock) => Err(StoreError::Locked { path: path.to_owned() }),
         Err(fs::TryLockError::Error(e)) => Err(failed("lock the folder")(e)),
     }
+}
+
+/// Opens the engine. Its own lock may be held for a moment after it was closed: a process started meanwhile has a copy of
+/// all descriptors until it becomes another program, and the engine starts one at each opening.
+fn open_engine(path: &Path, options: &SledOptions) -> Result<Engine, StoreError> {
+    let config = sled::Config::new().path(engine_dir(path)).cache_capacity_bytes(options.cache_bytes);
+    let config = config.flush_every_ms(Some(NEVER_MS));
+    for pause_ms in [10, 40, 160, 640, 0] {
+        match guarded(|| config.open()) {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                std::thread::sleep(Duration::from_millis(pause_ms));
+            }
+            opened => {
+                return opened.map_err(|source| StoreError::Unreadable { path: path.to_owned(), source });
+            }
+        }
+    }
+    Err(StoreError::Locked { path: path.to_owned() })
 }
 
 impl SledStore {
@@ -128,8 +156,9 @@ impl SledStore {
             let altered = |source| StoreError::Altered { path: path.to_owned(), source };
             seal::check(&engine, &seal_path(path)).map_err(altered)?;
         }
+        let engine = open_engine(path, &options)?;
         let unreadable = |source| StoreError::Unreadable { path: path.to_owned(), source };
-        let shared = guarded(|| Shared::open(path, &options, held)).map_err(unreadable)?;
+        let shared = guarded(|| Shared::open(path, engine, held)).map_err(unreadable)?;
         let (stop, stopped) = sync_channel(1);
         let flushed = shared.clone();
         let spawned = std::thread::Builder::new().name("kappadb-flush".to_owned());
@@ -174,7 +203,7 @@ impl Drop for SledStore {
         // wipes the folder gets new files.
         if self.shared.core.poison.get().is_some() {
             std::mem::forget(self.shared.clone());
-            let _ = self.shared.core.lock.unlock();
+            let _ = self.shared.core.lock.0.unlock();
         }
     }
 }
@@ -199,9 +228,7 @@ impl Core {
 }
 
 impl Shared {
-    fn open(path: &Path, options: &SledOptions, held: File) -> io::Result<Arc<Shared>> {
-        let config = sled::Config::new().path(engine_dir(path)).cache_capacity_bytes(options.cache_bytes);
-        let engine: Engine = config.flush_every_ms(Some(NEVER_MS)).open()?;
+    fn open(path: &Path, engine: Engine, held: FolderLock) -> io::Result<Arc<Shared>> {
         let flush = Mutex::new(Handle::clone(&engine));
         let directory = engine.iter().map(|row| row.and_then(|row| directory_row(&row)));
         let directory = directory.collect::<io::Result<Vec<_>>>()?;
