@@ -1,0 +1,101 @@
+//! Connections over TCP.
+
+use crate::error::{DialError, HandshakeError, Phase};
+use crate::{Access, Connection, Identity, Timeouts, noise};
+use futures::stream::{FuturesUnordered, StreamExt};
+use kappadb_core::FeedKey;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+
+/// How long an address of a peer waits for the one before it, so that usually just one is called.
+const STAGGER: Duration = Duration::from_millis(150);
+
+/// What a replica shows and demands at every handshake.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// The database and its key.
+    pub access: Access,
+    /// Who we are.
+    pub identity: Identity,
+    /// What our sessions say first: versions and limits, encoded; at most [`noise::MAX_HELLO`] bytes.
+    pub hello: Vec<u8>,
+}
+
+/// Connects to `address` (`host:port`), where `peer` is expected to listen. Returns as soon as the first question can
+/// be sent; whether it really is `peer` is checked before the first frame is read. Two round trips.
+pub async fn dial(
+    address: &str,
+    credentials: &Credentials,
+    peer: FeedKey,
+    timeouts: &Timeouts,
+) -> Result<Connection, DialError> {
+    let stream = connect(address, timeouts).await?;
+    let shake = async {
+        let channel =
+            noise::dial(stream, &credentials.access, &credentials.identity, &credentials.hello).await?;
+        let opened = Connection::open(channel, &credentials.identity, Some(peer), timeouts).await;
+        opened.map_err(HandshakeError::Identity)
+    };
+    let connection = within(timeouts.handshake, address, Phase::Handshake, shake).await?;
+    let connection =
+        connection.map_err(|source| DialError::Handshake { address: address.to_owned(), source })?;
+    connection.traffic().add_round_trips(1);
+    Ok(connection)
+}
+
+/// As [`dial`], with all of a peer's addresses: the first that leads to a channel. They are tried side by side, each
+/// a little after the one before. If none does, the error of the one that came furthest.
+pub async fn dial_any(
+    addresses: &[String],
+    credentials: &Credentials,
+    peer: FeedKey,
+    timeouts: &Timeouts,
+) -> Result<Connection, DialError> {
+    let mut dials: FuturesUnordered<_> = addresses
+        .iter()
+        .zip(0u32..)
+        .map(|(address, place)| async move {
+            sleep(STAGGER * place).await;
+            dial(address, credentials, peer, timeouts).await
+        })
+        .collect();
+    let mut furthest = DialError::NoAddress;
+    while let Some(outcome) = dials.next().await {
+        match outcome {
+            Ok(connection) => return Ok(connection),
+            Err(error) if progress(&error) > progress(&furthest) => furthest = error,
+            Err(_) => {}
+        }
+    }
+    Err(furthest)
+}
+
+/// How far a dial came that failed so.
+fn progress(error: &DialError) -> u8 {
+    match error {
+        DialError::NoAddress => 0,
+        DialError::Unreachable { .. } => 1,
+        DialError::Timeout { phase: Phase::Connect, .. } => 2,
+        DialError::Timeout { phase: Phase::Handshake, .. } => 3,
+        DialError::Handshake { .. } => 4,
+    }
+}
+
+async fn connect(address: &str, timeouts: &Timeouts) -> Result<TcpStream, DialError> {
+    let unreachable = |source| DialError::Unreachable { address: address.to_owned(), source };
+    let connected = within(timeouts.connect, address, Phase::Connect, TcpStream::connect(address)).await?;
+    let stream = connected.map_err(unreachable)?;
+    // A question is one small write; held back by Nagle's algorithm it would cost another round trip.
+    stream.set_nodelay(true).map_err(unreachable)?;
+    Ok(stream)
+}
+
+async fn within<T>(
+    after: Duration,
+    address: &str,
+    phase: Phase,
+    work: impl Future<Output = T>,
+) -> Result<T, DialError> {
+    timeout(after, work).await.map_err(|_| DialError::Timeout { address: address.to_owned(), phase, after })
+}

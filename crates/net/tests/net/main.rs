@@ -1,0 +1,4 @@
+//! Peers over pipes and loopback sockets.
+
+mod common;
+mod handshake;
