@@ -1,0 +1,123 @@
+//! The seam to the disk: a folder of files, in as few methods as the journal needs. It is where tests put faults in.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A folder of files.
+pub trait Disk: Send + Sync {
+    /// Names and lengths in bytes of the files in it, in any order.
+    fn list(&self) -> io::Result<Vec<(String, u64)>>;
+    /// Opens a file for reading and writing.
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
+    /// Makes a file, or empties the one that is there.
+    fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
+    /// Makes the names of new files durable.
+    fn sync_names(&self) -> io::Result<()>;
+    /// Where a file lies, for messages.
+    fn path(&self, name: &str) -> PathBuf;
+}
+
+/// An open file; closed when the last clone of its `Arc` is dropped.
+pub trait DiskFile: Send + Sync {
+    /// Fills `into` from `offset` on; less only at the end of the file. Returns the number of bytes read.
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<usize>;
+    /// Writes all of `bytes` at `offset`. After an error any part of them may have been written.
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+    /// Makes content and length durable.
+    fn sync(&self) -> io::Result<()>;
+    /// Length in bytes.
+    fn len(&self) -> io::Result<u64>;
+    /// True if there is nothing in it.
+    fn is_empty(&self) -> io::Result<bool> {
+        self.len().map(|len| len == 0)
+    }
+    /// Cuts the file off at `len` bytes.
+    fn set_len(&self, len: u64) -> io::Result<()>;
+}
+
+/// A real folder.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    path: PathBuf,
+}
+
+impl Folder {
+    /// Opens the folder, made (durably) if it is not there; its parent must be.
+    pub(crate) fn open(path: &Path) -> io::Result<Folder> {
+        match fs::create_dir(path) {
+            Ok(()) => {
+                sync_folder(path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")))?
+            }
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(e),
+        }
+        Ok(Folder { path: path.to_owned() })
+    }
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+impl Disk for Folder {
+    fn list(&self) -> io::Result<Vec<(String, u64)>> {
+        let entry = |entry: io::Result<fs::DirEntry>| {
+            let entry = entry?;
+            // A name that is not UTF-8 is foreign; what is shown of it matters to people only.
+            Ok((entry.file_name().to_string_lossy().into_owned(), entry.metadata()?.len()))
+        };
+        fs::read_dir(&self.path)?.map(entry).collect()
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(Arc::new(OpenOptions::new().read(true).write(true).open(self.path(name))?))
+    }
+
+    fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        let options =
+            OpenOptions::new().read(true).write(true).create(true).truncate(true).open(self.path(name))?;
+        Ok(Arc::new(options))
+    }
+
+    fn sync_names(&self) -> io::Result<()> {
+        sync_folder(&self.path)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+}
+
+impl DiskFile for File {
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<usize> {
+        let mut done = 0;
+        while let Some(rest) = into.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            match FileExt::read_at(self, rest, offset + done as u64) {
+                Ok(0) => break,
+                Ok(n) => done += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(done)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.write_all_at(bytes, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        File::set_len(self, len)
+    }
+}

@@ -1,0 +1,324 @@
+//! The writer: appends records, makes them durable, begins new segments.
+
+use crate::disk::{Disk, DiskFile, Folder};
+use crate::error::{AppendError, Cut, OpenError};
+use crate::files::Files;
+use crate::position::{Position, file_name};
+use crate::reader::Reader;
+use crate::record::Record;
+use crate::recover::{Entry, Recovered, Recovery, recover};
+use crate::segment::{HEAD_LEN, HEADER_LEN, Header, seal};
+use kappadb_core::Lseq;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Bytes of a segment when it is made: header, and an incarnation record.
+pub(crate) const BIRTH_LEN: u64 = HEADER_LEN + HEAD_LEN as u64 + 17;
+
+/// How a journal is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Bytes after which a segment is followed by a new one. A record larger than that has a segment of its own.
+    /// Default: 64 MiB.
+    pub segment_bytes: u64,
+    /// How many segment files readers keep open; at least one. Default: 32.
+    pub open_files: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { segment_bytes: 64 << 20, open_files: 32 }
+    }
+}
+
+/// Where an appended record was put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Placed {
+    /// Where it begins: what [`Reader::read`] is given.
+    pub at: Position,
+    /// Where it ends.
+    pub next: Position,
+    /// The number of its first block in the arrival log.
+    pub first_lseq: Lseq,
+}
+
+/// A journal open for appending. There is one for a folder; whoever opens it holds the lock ([`crate::lock_dir`]).
+///
+/// Dropping it without [`Journal::close`] is what a crash does: what was not synced may be lost, and the next opening is
+/// not clean.
+pub struct Journal {
+    files: Arc<Files>,
+    options: Options,
+    file: Arc<dyn DiskFile>,
+    incarnation: [u8; 16],
+    end: Position,
+    durable: Position,
+    next_lseq: Lseq,
+    /// Bytes in the segments before this one.
+    full_bytes: u64,
+    /// Nothing was appended since a clean close.
+    closed: bool,
+    poisoned: bool,
+    buffer: Vec<u8>,
+}
+
+impl Journal {
+    /// Opens the journal in the folder `dir`, which is made if it is not there (its parent must be).
+    ///
+    /// `start` is a place that the caller knows to be a durable record's beginning or end: nothing before it is scanned, and
+    /// nothing before it counts as torn. If it does not fit, everything is scanned. `random16` gives random bytes.
+    /// `progress` is told the bytes scanned and to be scanned.
+    ///
+    /// # Errors
+    /// Only what makes the journal unusable: a format of a later version, files that cannot be opened or written. Damage
+    /// is no error but part of the [`Recovery`].
+    pub fn open(
+        dir: &Path,
+        options: &Options,
+        start: Option<Position>,
+        random16: &mut dyn FnMut() -> [u8; 16],
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<(Journal, Recovery), OpenError> {
+        let folder = Folder::open(dir).map_err(|source| OpenError::Read { file: dir.to_owned(), source })?;
+        Self::open_on(Arc::new(folder), options, start, random16, progress)
+    }
+
+    /// [`Journal::open`] on any [`Disk`].
+    pub fn open_on(
+        disk: Arc<dyn Disk>,
+        options: &Options,
+        start: Option<Position>,
+        random16: &mut dyn FnMut() -> [u8; 16],
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<(Journal, Recovery), OpenError> {
+        let recovered = recover(disk, options, start, random16, progress)?;
+        if let Some(cut) = &recovered.cut {
+            cut_off(&recovered.files, cut)?;
+        }
+        let mut journal = match recovered.entry {
+            Entry::Resume { end, incarnation } => Journal::resume(&recovered, *options, end, incarnation)?,
+            Entry::NewSegment { segment, previous } => {
+                Journal::begin(&recovered, *options, segment, previous, random16())?
+            }
+        };
+        journal.full_bytes = recovered.survey.bytes(0..journal.end.segment);
+        if let Some(cut) = recovered.cut.filter(|cut| cut.segment < journal.end.segment) {
+            journal.full_bytes -= cut.to - cut.from;
+        }
+        let Recovered { cut, damage, closed: clean, scanned_from, survey, .. } = recovered;
+        let incarnation = journal.incarnation;
+        Ok((journal, Recovery { incarnation, cut, damage, clean, scanned_from, ignored: survey.ignored }))
+    }
+
+    fn resume(
+        recovered: &Recovered,
+        options: Options,
+        end: Position,
+        incarnation: [u8; 16],
+    ) -> Result<Journal, OpenError> {
+        let files = &recovered.files;
+        let file = files.path(end.segment);
+        let handle =
+            files.file(end.segment).map_err(|source| OpenError::Read { file: file.clone(), source })?;
+        // After a crash of this process alone, what it had written and not synced is still there: keep it for good.
+        handle
+            .sync()
+            .and_then(|()| files.disk.sync_names())
+            .map_err(|source| AppendError::Sync { file, source })?;
+        Ok(Journal::new(recovered, options, handle, end, incarnation))
+    }
+
+    fn begin(
+        recovered: &Recovered,
+        options: Options,
+        segment: u32,
+        previous: Position,
+        incarnation: [u8; 16],
+    ) -> Result<Journal, OpenError> {
+        let (file, end) = create(&recovered.files, segment, recovered.next_lseq, previous, incarnation)?;
+        Ok(Journal::new(recovered, options, file, end, incarnation))
+    }
+
+    fn new(
+        recovered: &Recovered,
+        options: Options,
+        file: Arc<dyn DiskFile>,
+        end: Position,
+        incarnation: [u8; 16],
+    ) -> Journal {
+        recovered.files.set_durable(end);
+        Journal {
+            files: recovered.files.clone(),
+            options,
+            file,
+            incarnation,
+            end,
+            durable: end,
+            next_lseq: recovered.next_lseq,
+            full_bytes: 0,
+            closed: recovered.closed,
+            poisoned: false,
+            buffer: Vec::new(),
+        }
+    }
+
+    /// Writes a record behind the last one. It can be read at once, but is durable, and may be shown to others, only
+    /// after [`Journal::sync`].
+    ///
+    /// # Errors
+    /// After [`AppendError::Sync`] and [`AppendError::Poisoned`] the journal must be opened anew. After any other error
+    /// it is as it was before.
+    pub fn append(&mut self, record: &Record) -> Result<Placed, AppendError> {
+        match record {
+            Record::Incarnation(_) | Record::Closed => Err(AppendError::Reserved),
+            record => self.write(record),
+        }
+    }
+
+    fn write(&mut self, record: &Record) -> Result<Placed, AppendError> {
+        if self.poisoned {
+            return Err(AppendError::Poisoned);
+        }
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let placed = self.write_through(record, &mut buffer);
+        // One huge batch should not be paid for in memory ever after.
+        const KEEP: usize = 4 << 20;
+        buffer.clear();
+        buffer.shrink_to(KEEP);
+        self.buffer = buffer;
+        placed
+    }
+
+    fn write_through(&mut self, record: &Record, buffer: &mut Vec<u8>) -> Result<Placed, AppendError> {
+        buffer.resize(HEAD_LEN, 0);
+        record.encode_into(buffer)?;
+        let len = buffer.len() as u64;
+        if self.end.offset > BIRTH_LEN && self.end.offset + len > self.options.segment_bytes {
+            self.roll()?;
+        }
+        let (at, first_lseq) = (self.end, self.next_lseq);
+        seal(&self.files.nonce, at, self.durable, first_lseq, buffer);
+        self.file.write_at(at.offset, buffer).map_err(|source| self.undo(source))?;
+        self.end.offset += len;
+        self.next_lseq += record.block_count();
+        self.closed = *record == Record::Closed;
+        Ok(Placed { at, next: self.end, first_lseq })
+    }
+
+    /// After a failed write: takes away what of it reached the file.
+    fn undo(&mut self, source: io::Error) -> AppendError {
+        self.poisoned = self.file.set_len(self.end.offset).is_err();
+        write_error(&self.files, self.end.segment, source)
+    }
+
+    /// Begins a new segment. The old one is durable before the new one exists, so only the last can be torn.
+    fn roll(&mut self) -> Result<(), AppendError> {
+        self.sync()?;
+        let segment = self.end.segment.checked_add(1).ok_or(AppendError::Exhausted)?;
+        let created = create(&self.files, segment, self.next_lseq, self.durable, self.incarnation);
+        let (file, end) = created.inspect_err(|e| self.poisoned = matches!(e, AppendError::Sync { .. }))?;
+        self.full_bytes += self.end.offset;
+        self.file = file;
+        self.set_durable(end);
+        Ok(())
+    }
+
+    fn set_durable(&mut self, end: Position) {
+        (self.end, self.durable) = (end, end);
+        self.files.set_durable(end);
+    }
+
+    /// Makes everything appended so far durable, and visible to [`Reader::scan`].
+    ///
+    /// # Errors
+    /// After any error nothing more is accepted: what a failed sync left on disk is unknown, and a second one would not
+    /// tell either.
+    pub fn sync(&mut self) -> Result<(), AppendError> {
+        if self.poisoned {
+            return Err(AppendError::Poisoned);
+        }
+        if self.durable == self.end {
+            return Ok(());
+        }
+        self.file.sync().map_err(|source| {
+            self.poisoned = true;
+            AppendError::Sync { file: self.files.path(self.end.segment), source }
+        })?;
+        self.set_durable(self.end);
+        Ok(())
+    }
+
+    /// Makes everything durable and says so in the journal, so that damage to any of it can be told from a torn tail.
+    pub fn close(mut self) -> Result<(), AppendError> {
+        self.sync()?;
+        if !self.closed {
+            self.write(&Record::Closed)?;
+        }
+        self.sync()
+    }
+
+    /// The number that the next block appended will have in the arrival log.
+    pub fn next_lseq(&self) -> Lseq {
+        self.next_lseq
+    }
+
+    /// Where the last record ends.
+    pub fn end(&self) -> Position {
+        self.end
+    }
+
+    /// Everything before this position is on disk.
+    pub fn durable(&self) -> Position {
+        self.durable
+    }
+
+    /// Reads while this appends.
+    pub fn reader(&self) -> Reader {
+        Reader::new(self.files.clone())
+    }
+
+    /// Bytes in all segment files.
+    pub fn disk_bytes(&self) -> u64 {
+        self.full_bytes + self.end.offset
+    }
+}
+
+/// Cuts off a torn tail for good.
+fn cut_off(files: &Files, cut: &Cut) -> Result<(), AppendError> {
+    let file = files.path(cut.segment);
+    files
+        .file(cut.segment)
+        .and_then(|handle| handle.set_len(cut.from).and_then(|()| handle.sync()))
+        .map_err(|source| AppendError::Sync { file, source })
+}
+
+/// Makes a segment with its header and first record, durably.
+fn create(
+    files: &Files,
+    segment: u32,
+    first_lseq: Lseq,
+    previous: Position,
+    incarnation: [u8; 16],
+) -> Result<(Arc<dyn DiskFile>, Position), AppendError> {
+    let mut bytes = Header { segment, first_lseq, nonce: files.nonce }.encode();
+    let mut record = vec![0; HEAD_LEN];
+    Record::Incarnation(incarnation).encode_into(&mut record)?;
+    seal(&files.nonce, Position { segment, offset: HEADER_LEN }, previous, first_lseq, &mut record);
+    bytes.append(&mut record);
+
+    let failed = |source| write_error(files, segment, source);
+    let file = files.disk.create(&file_name(segment)).map_err(failed)?;
+    file.write_at(0, &bytes).map_err(failed)?;
+    let synced = file.sync().and_then(|()| files.disk.sync_names());
+    synced.map_err(|source| AppendError::Sync { file: files.path(segment), source })?;
+    Ok((file, Position { segment, offset: bytes.len() as u64 }))
+}
+
+fn write_error(files: &Files, segment: u32, source: io::Error) -> AppendError {
+    let file = files.path(segment);
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => AppendError::DiskFull { file, source },
+        _ => AppendError::Write { file, source },
+    }
+}

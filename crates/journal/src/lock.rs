@@ -1,0 +1,49 @@
+//! The lock that keeps a second process out of a folder.
+
+use crate::error::LockError;
+use rustix::fs::{FlockOperation, flock};
+use std::fs::{File, OpenOptions};
+use std::path::Path;
+
+/// A held lock; released when dropped, and by the system when the process ends in any way.
+#[derive(Debug)]
+#[must_use = "the lock is released when this is dropped"]
+pub struct DirLock {
+    _file: File,
+}
+
+/// Locks `dir` (which exists) for this process alone, by `flock` on `dir/LOCK`. Never waits: if it is taken, the error
+/// is [`LockError::Held`]. The file stays behind; its presence means nothing.
+pub fn lock_dir(dir: &Path) -> Result<DirLock, LockError> {
+    let path = dir.join("LOCK");
+    let io = |source| LockError::Io { file: path.clone(), source };
+    let file =
+        OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path).map_err(io)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(DirLock { _file: file }),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(LockError::Held { dir: dir.to_owned() }),
+        Err(errno) => Err(io(errno.into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_lock_fails_and_names_the_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = lock_dir(dir.path()).unwrap();
+        let error = lock_dir(dir.path()).unwrap_err();
+        assert!(matches!(&error, LockError::Held { dir: held } if held == dir.path()));
+        assert!(error.to_string().contains(&dir.path().display().to_string()));
+        drop(lock);
+        drop(lock_dir(dir.path()).unwrap());
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_named() {
+        let error = lock_dir(Path::new("/nonexistent/kappa")).unwrap_err();
+        assert!(error.to_string().contains("/nonexistent/kappa/LOCK"));
+    }
+}

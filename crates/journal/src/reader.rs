@@ -1,0 +1,57 @@
+use crate::cursor::POINT_AHEAD;
+use crate::error::{Damage, ReadError};
+use crate::files::Files;
+use crate::position::Position;
+use crate::record::Record;
+use crate::walk::Walk;
+use kappadb_core::Lseq;
+use std::sync::Arc;
+
+/// Reads records while others append. Cheap to clone; clones share the open files.
+#[derive(Clone)]
+pub struct Reader {
+    files: Arc<Files>,
+}
+
+/// A record and where it lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Located {
+    /// Where it begins.
+    pub at: Position,
+    /// Where it ends, which is where the next one begins unless that is in the next segment.
+    pub next: Position,
+    /// Number of its first block in the arrival log; for a record without blocks, of the next block after it.
+    pub first_lseq: Lseq,
+    /// The record.
+    pub record: Record,
+}
+
+impl Reader {
+    pub(crate) fn new(files: Arc<Files>) -> Reader {
+        Reader { files }
+    }
+
+    /// The record that begins at `at`. It may be one that is not durable yet ([`Reader::durable`]): that one must
+    /// not be shown to a peer.
+    pub fn read(&self, at: Position) -> Result<Located, ReadError> {
+        let io = |source| ReadError::Io { file: self.files.path(at.segment), source };
+        let bad = |cause| ReadError::Bad { at, cause };
+        let mut cursor = self.files.cursor(at.segment, u64::MAX, POINT_AHEAD).map_err(io)?;
+        let frame = cursor.frame(at.offset).map_err(bad)?;
+        let record = Record::decode(&frame.body).map_err(|error| bad(error.into()))?;
+        let next = Position { offset: frame.next, ..at };
+        Ok(Located { at, next, first_lseq: frame.head.first_lseq, record })
+    }
+
+    /// Every record from `from` (where a record begins, or [`Position::START`]) up to what is durable at this call.
+    /// A place that cannot be read is reported in its turn, and the scan goes on behind it.
+    pub fn scan(&self, from: Position) -> impl Iterator<Item = Result<Located, Damage>> + Send + use<> {
+        let lseq = (from == Position::START).then_some(0);
+        Walk::new(self.files.clone(), from, self.files.durable(), lseq)
+    }
+
+    /// Everything before this position is on disk.
+    pub fn durable(&self) -> Position {
+        self.files.durable()
+    }
+}

@@ -1,0 +1,217 @@
+//! What a record can hold, and the codec of its body.
+//!
+//! `body = kind u8 | bincode of that kind | for kinds with blocks: length table, then the blocks' bytes`. Blocks are
+//! decoded without copying: they share the memory of the body.
+
+use crate::error::RecordError;
+use bincode::{Decode, Encode};
+use bytes::Bytes;
+use kappadb_core::codec::{self, DecodeError};
+use kappadb_core::limits::{MAX_BLOCK, MAX_RANGES, MAX_SELECTOR, MAX_VIEW_NAME};
+use kappadb_core::{
+    FeedDefinition, FeedKey, RangeSet, Seq, SignedHead, StoredBlock, decode_blocks, encode_blocks,
+};
+use kappadb_merkle::{ForkEvidence, Node};
+
+/// Bytes in a record's body. A longer batch of blocks goes into several records.
+pub const MAX_BODY: usize = 64 << 20;
+
+/// One record of the journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Record {
+    /// Consecutive blocks appended on this replica; visible with the [`Record::Head`] that follows.
+    Blocks {
+        /// The feed.
+        feed: FeedKey,
+        /// Sequence number of the first block.
+        first: Seq,
+        /// The blocks, in order.
+        blocks: Vec<StoredBlock>,
+    },
+    /// A signed head: covers every block of the feed before it.
+    Head {
+        /// The feed.
+        feed: FeedKey,
+        /// Its head.
+        head: SignedHead,
+    },
+    /// Ranges of a feed fetched from a peer and verified under `head`.
+    Fetched {
+        /// The feed.
+        feed: FeedKey,
+        /// The head that they were verified under.
+        head: SignedHead,
+        /// Sequence numbers of the blocks.
+        ranges: RangeSet,
+        /// Tree nodes that cannot be computed from the blocks, as (flat-tree index, node).
+        nodes: Vec<(u64, Node)>,
+        /// One block for each number of `ranges`, ascending.
+        blocks: Vec<StoredBlock>,
+    },
+    /// A feed's statement that it belongs to the database.
+    Definition(FeedDefinition),
+    /// Proof that a feed's writer signed two histories.
+    Fork(ForkEvidence),
+    /// Payloads of these blocks were dropped.
+    Clear {
+        /// The feed.
+        feed: FeedKey,
+        /// Sequence numbers of the blocks.
+        ranges: RangeSet,
+    },
+    /// A query that was completed.
+    Claim(Claim),
+    /// The name of this life of the replica: first in every segment, and new after a tail was cut or lost. Written
+    /// by the journal itself.
+    Incarnation([u8; 16]),
+    /// A clean close. Written by the journal itself.
+    Closed,
+}
+
+/// A completed query: whoever has it may answer that selector, and narrower ones, up to these lengths.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Claim {
+    /// The view's name, at most [`MAX_VIEW_NAME`] bytes.
+    pub view: String,
+    /// The encoded selector, at most [`MAX_SELECTOR`] bytes.
+    pub selector: Vec<u8>,
+    /// Up to which length of each feed the answer is complete.
+    pub lengths: Vec<(FeedKey, u64)>,
+    /// Whose statement it rests on: a peer key.
+    pub from: FeedKey,
+}
+
+mod kind {
+    pub(super) const BLOCKS: u8 = 1;
+    pub(super) const HEAD: u8 = 2;
+    pub(super) const FETCHED: u8 = 3;
+    pub(super) const DEFINITION: u8 = 4;
+    pub(super) const FORK: u8 = 5;
+    pub(super) const CLEAR: u8 = 6;
+    pub(super) const CLAIM: u8 = 7;
+    pub(super) const INCARNATION: u8 = 8;
+    pub(super) const CLOSED: u8 = 9;
+}
+
+const WHAT: &str = "journal record";
+
+impl Record {
+    /// How many `lseq`s the record takes: one for each block in it.
+    pub fn block_count(&self) -> u64 {
+        match self {
+            Record::Blocks { blocks, .. } | Record::Fetched { blocks, .. } => blocks.len() as u64,
+            _ => 0,
+        }
+    }
+
+    /// Checks what decoding would refuse, so that nothing is written that cannot be read again.
+    fn check(&self) -> Result<(), RecordError> {
+        match self {
+            Record::Blocks { first, blocks, .. } => {
+                first.checked_add(blocks.len() as u64).ok_or(RecordError::SeqOverflow)?;
+                check_blocks(blocks)
+            }
+            Record::Fetched { ranges, blocks, .. } => {
+                let (ranges, count) = (check_ranges(ranges)?, blocks.len() as u64);
+                if ranges.count() != count {
+                    return Err(RecordError::Count { ranges: ranges.count(), blocks: count });
+                }
+                check_blocks(blocks)
+            }
+            Record::Clear { ranges, .. } => check_ranges(ranges).map(drop),
+            Record::Claim(claim) => claim.check(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Appends the body's encoding to `out`.
+    pub(crate) fn encode_into(&self, out: &mut Vec<u8>) -> Result<(), RecordError> {
+        self.check()?;
+        let start = out.len();
+        match self {
+            Record::Blocks { feed, first, blocks } => {
+                put(kind::BLOCKS, &(feed, first), out);
+                encode_blocks(blocks.iter(), out);
+            }
+            Record::Head { feed, head } => put(kind::HEAD, &(feed, head), out),
+            Record::Fetched { feed, head, ranges, nodes, blocks } => {
+                put(kind::FETCHED, &(feed, head, ranges, nodes), out);
+                encode_blocks(blocks.iter(), out);
+            }
+            Record::Definition(definition) => put(kind::DEFINITION, definition, out),
+            Record::Fork(evidence) => put(kind::FORK, evidence, out),
+            Record::Clear { feed, ranges } => put(kind::CLEAR, &(feed, ranges), out),
+            Record::Claim(claim) => put(kind::CLAIM, claim, out),
+            Record::Incarnation(name) => put(kind::INCARNATION, name, out),
+            Record::Closed => put(kind::CLOSED, &(), out),
+        }
+        match out.len() - start {
+            len if len > MAX_BODY => Err(RecordError::TooLarge { len }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Decodes a body, all of it. Blocks share the memory of `body`.
+    pub(crate) fn decode(body: &Bytes) -> Result<Record, RecordError> {
+        let (&kind, rest) = body.split_first().ok_or(RecordError::Empty)?;
+        let record = match kind {
+            kind::BLOCKS => {
+                let ((feed, first), used) = prefix(rest)?;
+                Record::Blocks { feed, first, blocks: decode_blocks(body.slice(1 + used..))? }
+            }
+            kind::FETCHED => {
+                let ((feed, head, ranges, nodes), used) = prefix(rest)?;
+                Record::Fetched { feed, head, ranges, nodes, blocks: decode_blocks(body.slice(1 + used..))? }
+            }
+            kind::HEAD => whole(rest).map(|(feed, head)| Record::Head { feed, head })?,
+            kind::DEFINITION => whole(rest).map(Record::Definition)?,
+            kind::FORK => whole(rest).map(Record::Fork)?,
+            kind::CLEAR => whole(rest).map(|(feed, ranges)| Record::Clear { feed, ranges })?,
+            kind::CLAIM => whole(rest).map(Record::Claim)?,
+            kind::INCARNATION => whole(rest).map(Record::Incarnation)?,
+            kind::CLOSED => whole(rest).map(|()| Record::Closed)?,
+            unknown => return Err(RecordError::UnknownKind(unknown)),
+        };
+        record.check().map(|()| record)
+    }
+}
+
+impl Claim {
+    fn check(&self) -> Result<(), RecordError> {
+        match () {
+            () if self.view.len() > MAX_VIEW_NAME => Err(RecordError::ViewName { len: self.view.len() }),
+            () if self.selector.len() > MAX_SELECTOR => {
+                Err(RecordError::Selector { len: self.selector.len() })
+            }
+            () => Ok(()),
+        }
+    }
+}
+
+fn put<T: Encode>(kind: u8, value: &T, out: &mut Vec<u8>) {
+    out.push(kind);
+    codec::encode_into(value, out);
+}
+
+fn whole<T: Decode<()> + Encode>(bytes: &[u8]) -> Result<T, DecodeError> {
+    codec::decode::<T, MAX_BODY>(WHAT, bytes)
+}
+
+fn prefix<T: Decode<()> + Encode>(bytes: &[u8]) -> Result<(T, usize), DecodeError> {
+    codec::decode_prefix::<T, MAX_BODY>(WHAT, bytes)
+}
+
+fn check_ranges(ranges: &RangeSet) -> Result<&RangeSet, RecordError> {
+    match ranges.ranges().len() {
+        count if count > MAX_RANGES => Err(RecordError::Ranges { count }),
+        _ => Ok(ranges),
+    }
+}
+
+fn check_blocks(blocks: &[StoredBlock]) -> Result<(), RecordError> {
+    match blocks.iter().map(|block| block.bytes.len()).find(|&len| len > MAX_BLOCK) {
+        Some(len) => Err(RecordError::Block { len }),
+        None => Ok(()),
+    }
+}
