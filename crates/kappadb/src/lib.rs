@@ -1,1 +1,70 @@
 //! A multi-writer, kappa-style database with materialized views and sparse queries.
+//!
+//! Every writer appends to a signed feed of its own. Views are computed from all the feeds held and answer questions;
+//! they can be thrown away and rebuilt. A replica need not hold the feeds: it asks its neighbours which feed ranges
+//! answer a question, fetches just those, each block proved against its writer's signature, and then answers as a full
+//! copy would.
+//!
+//! ```
+//! use kappadb::{Database, Extent, geojson};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let dir = tempfile::tempdir()?;
+//!
+//! // Make a database and write a feature. It is indexed at once.
+//! let full = Database::builder(dir.path().join("full")).create().await?;
+//! let cafe = r#"{"type": "Feature", "id": "cafe", "properties": {"amenity": "cafe"},
+//!                "geometry": {"type": "Point", "coordinates": [24.947, 60.172]}}"#;
+//! full.map().put(geojson::from_text(cafe)?).await?;
+//!
+//! // Serve it. The ticket is one string that lets another replica join.
+//! let server = full.serve(([127, 0, 0, 1], 0).into()).await?;
+//! let ticket = server.ticket();
+//!
+//! // Join, ask for a box, and answer from what came: only what lies in the box was fetched.
+//! let sparse = Database::builder(dir.path().join("sparse")).join(&ticket).await?;
+//! let helsinki: Extent = "24.9,60.1,25.0,60.2".parse()?;
+//! let asked = sparse.map().ask(&helsinki).await?;
+//! assert!(asked.complete && asked.blocks_fetched == 1);
+//!
+//! let hits = sparse.map().query(&helsinki, None).await?;
+//! assert_eq!(hits[0].id, "cafe");
+//!
+//! sparse.close().await?;
+//! server.stop().await;
+//! full.close().await?;
+//! # Ok(()) }
+//! ```
+//!
+//! - [`Database`] and [`Builder`]: make, open, join, serve, check, close
+//! - [`Map`]: the map view: features by id and by box
+//! - [`view`]: write a view of your own
+
+mod ask;
+mod backend;
+mod builder;
+mod database;
+mod error;
+mod import;
+mod map;
+mod replica;
+mod serve;
+mod status;
+pub mod view;
+mod write;
+
+pub use ask::{Asked, Failure};
+pub use builder::{Builder, Progress};
+pub use database::Database;
+pub use error::{AskError, CreateError, ImportError, OpenError, ReadError, ServeError, WriteError};
+pub use import::ImportReport;
+pub use kappadb_core::{
+    Clock, Coord, DatabaseId, EntryId, Extent, FeedKey, GeoBox, GeoError, Lseq, Seq, Timestamp,
+};
+pub use kappadb_geo::{Body, Element, Feature, FeatureError, Free, Geometry, Shape, geojson, svg};
+pub use kappadb_import::Skip;
+pub use kappadb_net::{Ticket, TicketError};
+pub use map::{Edition, Found, Hit, Map};
+pub use replica::Peer;
+pub use serve::Server;
+pub use status::{Disk, FeedStatus, Status, ViewStatus};

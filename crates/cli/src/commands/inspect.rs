@@ -1,0 +1,56 @@
+//! `status`, `verify` and `rebuild`.
+
+use super::Context;
+use crate::output::{self, count, size};
+use serde_json::json;
+use std::process::ExitCode;
+
+pub async fn status(context: &Context) -> anyhow::Result<()> {
+    let database = context.open().await?;
+    let status = database.status().await?;
+    if context.json {
+        output::json_line(&status)?;
+        return Ok(database.close().await?);
+    }
+    output::line(&format!("database {}", status.database))?;
+    for feed in &status.feeds {
+        let own = if feed.writable { ", writable" } else { "" };
+        let fork = feed.fork.map(|seq| format!(", FORKED at {seq}")).unwrap_or_default();
+        let held = format!("{} of {} held, {}{own}{fork}", feed.held, count(feed.length, "block"), size(feed.bytes));
+        output::line(&format!("feed {:.16} {held}", feed.feed))?;
+    }
+    for view in &status.views {
+        output::line(&format!("view {} v{}: at {}, {} behind", view.name, view.version, view.lseq, view.lag))?;
+    }
+    output::line(&format!("disk {} journal, {} derived", size(status.disk.journal), size(status.disk.derived)))?;
+    Ok(database.close().await?)
+}
+
+pub async fn verify(context: &Context) -> anyhow::Result<ExitCode> {
+    let database = context.open().await?;
+    let problems = database.verify().await?;
+    database.close().await?;
+    if context.json {
+        for problem in &problems {
+            output::json_line(&json!({ "problem": problem }))?;
+        }
+        output::json_line(&json!({ "problems": problems.len() }))?;
+    } else {
+        problems.iter().try_for_each(|problem| output::line(problem))?;
+        eprintln!("{}", if problems.is_empty() { "All is well.".to_owned() } else { count(problems.len() as u64, "problem") });
+    }
+    Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+pub async fn rebuild(context: &Context) -> anyhow::Result<()> {
+    let database = context.builder().rebuild().open().await?;
+    database.ready().await?;
+    let status = database.status().await?;
+    let blocks: u64 = status.feeds.iter().map(|feed| feed.held).sum();
+    if context.json {
+        output::json_line(&json!({ "blocks": blocks, "derived": status.disk.derived }))?;
+    } else {
+        eprintln!("Rebuilt from {} in the journal.", count(blocks, "block"));
+    }
+    Ok(database.close().await?)
+}

@@ -1,0 +1,53 @@
+//! One file a command.
+
+mod database;
+mod demo;
+mod inspect;
+mod map;
+mod query;
+mod serve;
+
+use crate::args::{Args, Command, MapCommand};
+use crate::progress::Bar;
+use kappadb::{Builder, Database};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// What every command gets.
+pub struct Context {
+    pub dir: PathBuf,
+    pub json: bool,
+}
+
+impl Context {
+    /// A builder for `dir` that shows progress.
+    pub fn builder(&self) -> Builder {
+        let bar = Arc::new(Bar::new());
+        Database::builder(&self.dir).progress(move |p| bar.show(p))
+    }
+
+    /// The database, opened.
+    pub async fn open(&self) -> anyhow::Result<Database> {
+        Ok(self.builder().open().await?)
+    }
+}
+
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let context = Context { dir: args.db, json: args.json };
+    match args.command {
+        Command::Init => database::init(&context).await?,
+        Command::Join { ticket } => database::join(&context, &ticket).await?,
+        Command::Serve { listen } => serve::serve(&context, listen).await?,
+        Command::Map(MapCommand::Import { file }) => map::import(&context, &file).await?,
+        Command::Map(MapCommand::Put { file }) => map::put(&context, &file).await?,
+        Command::Map(MapCommand::Delete { id }) => map::delete(&context, &id).await?,
+        Command::Map(MapCommand::Get { id, local }) => map::get(&context, &id, local).await?,
+        Command::Map(MapCommand::Query(query)) => query::query(&context, &query).await?,
+        Command::Status => inspect::status(&context).await?,
+        Command::Verify => return inspect::verify(&context).await,
+        Command::Rebuild => inspect::rebuild(&context).await?,
+        Command::Demo(demo) => demo::demo(&context, &demo).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,42 @@
+//! Progress of long work: a bar on a terminal, nothing on a pipe.
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use kappadb::Progress;
+use std::io::IsTerminal;
+use std::sync::Mutex;
+
+/// Shows what the library reports. One bar at a time; a task of another name takes its place.
+pub struct Bar(Mutex<Option<(&'static str, ProgressBar)>>);
+
+impl Bar {
+    /// No bar yet.
+    pub fn new() -> Self {
+        Bar(Mutex::new(None))
+    }
+
+    /// Shows `progress` if stderr is a terminal.
+    pub fn show(&self, progress: Progress) {
+        if !std::io::stderr().is_terminal() {
+            return;
+        }
+        let Ok(mut slot) = self.0.lock() else { return };
+        if slot.as_ref().is_none_or(|(task, _)| *task != progress.task) {
+            *slot = Some((progress.task, bar(progress.task)));
+        }
+        let Some((_, bar)) = slot.as_ref() else { return };
+        bar.set_length(progress.total);
+        bar.set_position(progress.done);
+        if progress.done >= progress.total {
+            bar.finish_and_clear();
+            *slot = None;
+        }
+    }
+}
+
+fn bar(task: &'static str) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
+    if let Ok(style) = ProgressStyle::with_template("{msg:>16} {wide_bar} {percent:>3} % {eta}") {
+        bar.set_style(style);
+    }
+    bar.with_message(task)
+}

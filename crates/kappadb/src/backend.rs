@@ -1,0 +1,111 @@
+//! What sessions ask of this replica: the commands of `kappadb_sync`, carried out on feeds and views.
+
+use crate::ask::group;
+use crate::database::Parts;
+use kappadb_core::{FeedDefinition, FeedKey, RangeSet};
+use kappadb_entry::Bundle;
+use kappadb_feed::{PutError, PutOutcome};
+use kappadb_merkle::{ForkEvidence, Known};
+use kappadb_query::Selector;
+use kappadb_sync::{Answer, AnswerError, Command, Coverage, PutRefusal, Reply, Stored};
+use kappadb_view::ViewError;
+use std::sync::{Arc, Weak};
+
+/// A session's way to storage. Does not keep the database open.
+pub(crate) struct Backend(Weak<Parts>);
+
+impl Backend {
+    pub(crate) fn new(parts: &Arc<Parts>) -> Arc<Self> {
+        Arc::new(Backend(Arc::downgrade(parts)))
+    }
+}
+
+impl kappadb_net::Backend for Backend {
+    fn run(&self, command: Command) -> Reply {
+        match self.0.upgrade() {
+            Some(parts) => parts.carry_out(command),
+            None => gone(&command),
+        }
+    }
+}
+
+impl Parts {
+    fn carry_out(&self, command: Command) -> Reply {
+        match command {
+            Command::Answer { view, selector } => Reply::Answer(self.answer(&view, &selector)),
+            Command::Locate { feed, ranges } => Reply::Answer(Ok(self.locate(&feed, &ranges))),
+            Command::Read { feed, ranges, known, max_bytes } => {
+                Reply::Read(self.read(&feed, &ranges, &known, max_bytes))
+            }
+            Command::Define(definition) => Reply::Defined(self.define(&definition)),
+            Command::Put(bundle) => Reply::Put(self.put(bundle)),
+            Command::Fork(evidence) => Reply::Forked(self.record_fork(evidence)),
+            Command::Sync => Reply::Synced(self.feeds.sync().map_err(|e| e.to_string())),
+            _ => Reply::Synced(Err("not supported by this replica".to_owned())),
+        }
+    }
+
+    fn answer(&self, view: &str, selector: &Selector) -> Result<Answer, AnswerError> {
+        // Lengths first: what is claimed up to them must be in the view when it is asked.
+        let coverage = self.coverage(view, selector);
+        let matches = self.views.matches(view, selector).map_err(refusal)?;
+        Ok(Answer { matches: group(matches).into_iter().collect(), coverage, forks: self.feeds.forks() })
+    }
+
+    fn locate(&self, feed: &FeedKey, ranges: &RangeSet) -> Answer {
+        let held = self.feeds.held(feed).intersection(ranges);
+        let matches = if held.is_empty() { Vec::new() } else { vec![(*feed, held)] };
+        let length = self.feeds.head(feed).map_or(0, |head| head.head.length);
+        let coverage = self.feeds.definition(feed).map(|definition| Coverage { definition, claimed: 0, length });
+        Answer { matches, coverage: coverage.into_iter().collect(), forks: Vec::new() }
+    }
+
+    fn read(&self, feed: &FeedKey, ranges: &RangeSet, known: &Known, max_bytes: usize) -> Result<Bundle, String> {
+        self.feeds.prove(feed, ranges, known, max_bytes).map_err(|e| e.to_string())
+    }
+
+    fn define(&self, definition: &FeedDefinition) -> Result<(), PutRefusal> {
+        self.feeds.define(definition).map(drop).map_err(|error| match error {
+            kappadb_feed::DefineError::Signature(error) => PutRefusal::Bad(error.to_string()),
+            other => PutRefusal::Local(other.to_string()),
+        })
+    }
+
+    fn put(&self, bundle: Bundle) -> Result<Stored, PutRefusal> {
+        let PutOutcome { stored, bytes, fork } = self.feeds.put(bundle).map_err(put_refusal)?;
+        Ok(Stored { blocks: stored, bytes, fork })
+    }
+
+    fn record_fork(&self, evidence: ForkEvidence) -> Result<(), PutRefusal> {
+        self.feeds.record_fork(evidence).map(drop).map_err(put_refusal)
+    }
+}
+
+fn put_refusal(error: PutError) -> PutRefusal {
+    match error {
+        PutError::KnownMismatch(_) => PutRefusal::KnownMismatch,
+        PutError::Read(_) | PutError::Commit(_) => PutRefusal::Local(error.to_string()),
+        other => PutRefusal::Bad(other.to_string()),
+    }
+}
+
+fn refusal(error: ViewError) -> AnswerError {
+    match error {
+        ViewError::Unknown(name) => AnswerError::UnknownView(name),
+        ViewError::Unsupported(what) => AnswerError::Selector(what.to_string()),
+        other => AnswerError::Unavailable(other.to_string()),
+    }
+}
+
+/// The answer to a command after the database was closed.
+fn gone(command: &Command) -> Reply {
+    let closed = || "the database is closed".to_owned();
+    match command {
+        Command::Answer { .. } | Command::Locate { .. } => Reply::Answer(Err(AnswerError::Unavailable(closed()))),
+        Command::Read { .. } => Reply::Read(Err(closed())),
+        Command::Define(_) => Reply::Defined(Err(PutRefusal::Local(closed()))),
+        Command::Put(_) => Reply::Put(Err(PutRefusal::Local(closed()))),
+        Command::Fork(_) => Reply::Forked(Err(PutRefusal::Local(closed()))),
+        _ => Reply::Synced(Err(closed())),
+    }
+}

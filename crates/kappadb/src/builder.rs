@@ -1,0 +1,113 @@
+use crate::database::{Database, Parts};
+use crate::error::{CreateError, OpenError};
+use crate::replica::{self, Replica};
+use kappadb_core::{Clock, DatabaseId, SecretKey, Timestamp};
+use kappadb_net::{Access, AccessKey, Ticket};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// How far some long work has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// What is being done, for people.
+    pub task: &'static str,
+    /// Units done.
+    pub done: u64,
+    /// Units in all.
+    pub total: u64,
+}
+
+pub(crate) type OnProgress = Arc<dyn Fn(Progress) + Send + Sync>;
+pub(crate) type Random = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
+
+/// Says how a database is made or opened. Every setting has a default.
+#[must_use]
+pub struct Builder {
+    pub(crate) dir: PathBuf,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Random,
+    pub(crate) progress: OnProgress,
+    pub(crate) rebuild: bool,
+}
+
+struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    }
+}
+
+#[expect(clippy::expect_used, reason = "a system without randomness can make no key; there is nothing to go on with")]
+fn system_random(bytes: &mut [u8]) {
+    getrandom::fill(bytes).expect("the system's random generator");
+}
+
+impl Builder {
+    pub(crate) fn new(dir: impl AsRef<Path>) -> Self {
+        Builder {
+            dir: dir.as_ref().to_owned(),
+            clock: Arc::new(SystemClock),
+            random: Arc::new(system_random),
+            progress: Arc::new(|_| ()),
+            rebuild: false,
+        }
+    }
+
+    /// Where "now" comes from. Default: the system clock.
+    pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Where keys and nonces come from. Default: the system's generator. Anything predictable gives away the keys.
+    pub fn random(mut self, random: impl Fn(&mut [u8]) + Send + Sync + 'static) -> Self {
+        self.random = Arc::new(random);
+        self
+    }
+
+    /// Is told how far long work (rebuilding, importing, verifying) has come. Default: nobody.
+    pub fn progress(mut self, progress: impl Fn(Progress) + Send + Sync + 'static) -> Self {
+        self.progress = Arc::new(progress);
+        self
+    }
+
+    /// Throws all derived data away and makes it anew from the journal. Default: only when it is missing or damaged.
+    pub fn rebuild(mut self) -> Self {
+        self.rebuild = true;
+        self
+    }
+
+    /// Makes a new database with one writer feed.
+    pub async fn create(self) -> Result<Database, CreateError> {
+        let database = DatabaseId(self.draw());
+        let access = Access { database, epoch: 1, key: AccessKey::new(self.draw()) };
+        let new = Replica { database, access, identity: SecretKey::from_seed(&self.draw()), peers: Vec::new() };
+        replica::create(&self.dir, &new)?;
+        let database = self.open().await?;
+        database.writer().await?;
+        Ok(database)
+    }
+
+    /// Makes a sparse replica of the database that `ticket` names. Needs no network, and makes no writer feed until
+    /// the first write.
+    pub async fn join(self, ticket: &Ticket) -> Result<Database, CreateError> {
+        let identity = SecretKey::from_seed(&self.draw());
+        replica::create(&self.dir, &replica::from_ticket(ticket, identity))?;
+        Ok(self.open().await?)
+    }
+
+    /// Opens an existing database.
+    pub async fn open(self) -> Result<Database, OpenError> {
+        let parts = tokio::task::spawn_blocking(move || Parts::open(self)).await;
+        Ok(Database::new(parts.map_err(|_| OpenError::Stopped)??))
+    }
+
+    fn draw(&self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        (self.random)(&mut bytes);
+        bytes
+    }
+}

@@ -1,0 +1,177 @@
+use crate::builder::{Builder, OnProgress, Progress};
+use crate::error::{OpenError, ReadError, WriteError};
+use crate::map::Map;
+use crate::replica::{self, Peer, Replica};
+use crate::status::Status;
+use kappadb_core::{Clock, DatabaseId, FeedKey, SecretKey};
+use kappadb_feed::{self as feed, Feeds};
+use kappadb_net::Access;
+use kappadb_store::{SledOptions, SledStore, Store, StoreError};
+use kappadb_view::{View, ViewHandle, Views};
+use kappadb_view_geo::MapView;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A replica of a database, open. Clones are handles to the same one.
+///
+/// All methods may be called from any task; blocking work runs on the runtime's blocking threads. When the last
+/// handle goes, what was promised durable is durable; [`Database::close`] also leaves a clean end, so that the next
+/// opening is quick.
+#[derive(Clone)]
+pub struct Database {
+    pub(crate) parts: Arc<Parts>,
+}
+
+/// What an open database consists of; the blocking side.
+pub(crate) struct Parts {
+    pub dir: PathBuf,
+    pub id: DatabaseId,
+    pub access: Access,
+    pub identity: SecretKey,
+    pub peers: Vec<Peer>,
+    pub clock: Arc<dyn Clock>,
+    pub progress: OnProgress,
+    pub store: Arc<dyn Store>,
+    pub feeds: Feeds,
+    pub views: Views,
+    pub map: ViewHandle<MapView>,
+    /// Held while an entry's place among the others is looked up and the entry is appended: two writes of one key by
+    /// this replica must see each other.
+    writing: Mutex<()>,
+}
+
+impl Parts {
+    pub(crate) fn open(builder: Builder) -> Result<Parts, OpenError> {
+        let Builder { dir, clock, random, progress, rebuild } = builder;
+        let Replica { database, access, identity, peers } = replica::load(&dir)?;
+        // Before anything is wiped or written: a second process must leave everything as it is.
+        let lock = feed::lock(&dir)?;
+        let store = open_store(&dir.join("derived"), rebuild)?;
+        let config = feed::Config { dir: dir.clone(), store: store.clone(), database, random, lock };
+        let report = progress.clone();
+        let feeds = Feeds::open(config, &mut |done, total| report(Progress { task: "reading journal", done, total }))?;
+        let views = Views::new(feeds.clone(), store.clone());
+        let map = views.register(MapView::default())?;
+        Ok(Parts { dir, id: database, access, identity, peers, clock, progress, store, feeds, views, map, writing: Mutex::new(()) })
+    }
+
+    /// The feed that this replica writes: the newest writable one, or a new one.
+    pub(crate) fn writer(&self) -> Result<FeedKey, WriteError> {
+        let feeds = self.feeds.list();
+        let mut own: Vec<_> = feeds.iter().filter(|info| info.writable).collect();
+        own.sort_by_key(|info| (info.created, info.feed));
+        match own.last() {
+            Some(info) => Ok(info.feed),
+            None => Ok(self.feeds.create(self.clock.now(), None)?),
+        }
+    }
+
+    pub(crate) fn writing(&self) -> MutexGuard<'_, ()> {
+        // The guarded value is nothing, so a panic elsewhere cannot have left it half changed.
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn progress(&self, task: &'static str, done: u64, total: u64) {
+        (self.progress)(Progress { task, done, total });
+    }
+}
+
+/// Opens the derived data; if it cannot be read, or must not be, starts from nothing.
+fn open_store(path: &Path, wipe: bool) -> Result<Arc<dyn Store>, StoreError> {
+    if wipe {
+        SledStore::wipe(path)?;
+    }
+    let store = match SledStore::open(path, SledOptions::default()) {
+        Err(StoreError::Unreadable { .. }) => {
+            SledStore::wipe(path)?;
+            SledStore::open(path, SledOptions::default())?
+        }
+        opened => opened?,
+    };
+    Ok(Arc::new(store))
+}
+
+impl Database {
+    /// Says how to make or open the database in `dir`.
+    pub fn builder(dir: impl AsRef<Path>) -> Builder {
+        Builder::new(dir)
+    }
+
+    pub(crate) fn new(parts: Parts) -> Self {
+        Database { parts: Arc::new(parts) }
+    }
+
+    /// The database's name, the same for all of its replicas.
+    pub fn id(&self) -> DatabaseId {
+        self.parts.id
+    }
+
+    /// The peers that queries ask.
+    pub fn peers(&self) -> &[Peer] {
+        &self.parts.peers
+    }
+
+    /// Map features.
+    pub fn map(&self) -> Map {
+        Map::new(self.parts.clone())
+    }
+
+    /// The feed that this replica writes; made if there is none yet.
+    pub async fn writer(&self) -> Result<FeedKey, WriteError> {
+        self.run(Parts::writer).await?
+    }
+
+    /// Adds a view of your own. It is brought up to date in the background; `ready` of its handle waits for that.
+    pub async fn view<V: View>(&self, view: V) -> Result<ViewHandle<V>, ReadError> {
+        Ok(self.run(move |parts| parts.views.register(view)).await??)
+    }
+
+    /// Waits until every view has indexed all that is held now.
+    pub async fn ready(&self) -> Result<(), ReadError> {
+        Ok(self.run(|parts| parts.views.ready()).await??)
+    }
+
+    /// What this replica holds.
+    pub async fn status(&self) -> Result<Status, ReadError> {
+        self.run(Status::of).await?
+    }
+
+    /// Checks every hash, signature, checksum and index. Returns what is wrong, a sentence each; empty if all is well.
+    pub async fn verify(&self) -> Result<Vec<String>, ReadError> {
+        self.run(|parts| {
+            let problems = parts.feeds.verify(&mut |done, total| parts.progress("verifying", done, total))?;
+            let mut problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            problems.extend(parts.views.verify()?);
+            Ok(problems)
+        })
+        .await?
+    }
+
+    /// Ends everything in order: indexers stop, all is durable, the journal gets its clean end.
+    /// Other handles of this database get errors from then on.
+    pub async fn close(self) -> Result<(), ReadError> {
+        self.run(|parts| {
+            parts.views.close();
+            parts.feeds.close()
+        })
+        .await??;
+        Ok(())
+    }
+
+    /// Runs blocking work where it may block.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Parts) -> T + Send + 'static,
+    ) -> Result<T, ReadError> {
+        run(&self.parts, job).await
+    }
+}
+
+/// Runs blocking work on `parts` where it may block.
+pub(crate) async fn run<T: Send + 'static>(
+    parts: &Arc<Parts>,
+    job: impl FnOnce(&Parts) -> T + Send + 'static,
+) -> Result<T, ReadError> {
+    let parts = parts.clone();
+    tokio::task::spawn_blocking(move || job(&parts)).await.map_err(|_| ReadError::Closed)
+}

@@ -1,0 +1,146 @@
+//! One error enum per phase; sources kept.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why a database could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CreateError {
+    /// There is one already.
+    #[error("{0} already holds a database; choose another directory")]
+    Exists(PathBuf),
+    /// Its files could not be written.
+    #[error("cannot write the database's files in {dir}")]
+    Io {
+        /// The directory.
+        dir: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It was made but does not open.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The first feed could not be made.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+/// Why a database could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Nothing there.
+    #[error("{0} holds no kappa database; make one with `kappa init` or `kappa join`")]
+    NotADatabase(PathBuf),
+    /// Made by another version.
+    #[error("{dir} has format {found}, which this version cannot read")]
+    Version {
+        /// The directory.
+        dir: PathBuf,
+        /// The format's version.
+        found: String,
+    },
+    /// A file could not be read.
+    #[error("cannot read {path}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file does not hold what it should.
+    #[error("{path} is damaged: expected {wanted}; restore it from a backup, or join again in a new directory")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What should be there.
+        wanted: &'static str,
+    },
+    /// Derived data could be neither read nor made anew.
+    #[error("the derived data cannot be opened")]
+    Store(#[from] kappadb_store::StoreError),
+    /// Journal, feeds or keys.
+    #[error(transparent)]
+    Feeds(#[from] kappadb_feed::OpenError),
+    /// A view.
+    #[error(transparent)]
+    View(#[from] kappadb_view::ViewError),
+    /// The runtime is shutting down.
+    #[error("the async runtime stopped before the database was open")]
+    Stopped,
+}
+
+/// Why something could not be written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// The entry breaks a limit.
+    #[error(transparent)]
+    Entry(#[from] kappadb_entry::EntryError),
+    /// The feature cannot be an entry.
+    #[error(transparent)]
+    Feature(#[from] kappadb_geo::FeatureError),
+    /// There is no such feature to delete.
+    #[error("there is no feature {0:?} here to delete")]
+    NoFeature(String),
+    /// The log took nothing.
+    #[error(transparent)]
+    Append(#[from] kappadb_feed::AppendError),
+    /// What it would replace could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// Why something could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// A view.
+    #[error(transparent)]
+    View(#[from] kappadb_view::ViewError),
+    /// A block.
+    #[error(transparent)]
+    Block(#[from] kappadb_feed::ReadError),
+    /// The database was closed, or the async runtime is shutting down.
+    #[error("the database is closed")]
+    Closed,
+}
+
+/// Why an import ended early. What was appended before is durable; importing again goes on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImportError {
+    /// The file; nothing was appended.
+    #[error(transparent)]
+    File(#[from] kappadb_import::ImportError),
+    /// The database.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+/// Why a server could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The address.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Why a peer could not be asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AskError {
+    /// It was not reached, or was not who it should be.
+    #[error(transparent)]
+    Dial(#[from] kappadb_net::DialError),
+    /// The session ended, or the peer refused.
+    #[error(transparent)]
+    Session(#[from] kappadb_net::AskError),
+}

@@ -1,0 +1,86 @@
+use crate::database::Parts;
+use crate::error::ReadError;
+use serde::Serialize;
+
+/// What a replica holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// The database's id, hex.
+    pub database: String,
+    /// Every feed known here.
+    pub feeds: Vec<FeedStatus>,
+    /// Every view.
+    pub views: Vec<ViewStatus>,
+    /// Bytes on disk.
+    pub disk: Disk,
+}
+
+/// One feed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FeedStatus {
+    /// Its key, hex.
+    pub feed: String,
+    /// Blocks under the newest head known here.
+    pub length: u64,
+    /// Blocks held.
+    pub held: u64,
+    /// Bytes of the blocks held.
+    pub bytes: u64,
+    /// True if its secret key is here and it takes appends.
+    pub writable: bool,
+    /// The seq from which it is left out, if it was proved to be forked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fork: Option<u64>,
+}
+
+/// One view.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ViewStatus {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: u32,
+    /// How far in the arrival log it has come.
+    pub lseq: u64,
+    /// Blocks that it has not indexed yet.
+    pub lag: u64,
+    /// Why it stands still, if it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// Bytes on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Disk {
+    /// The truth.
+    pub journal: u64,
+    /// What can be made anew from it.
+    pub derived: u64,
+}
+
+impl Status {
+    pub(crate) fn of(parts: &Parts) -> Result<Status, ReadError> {
+        let feeds = parts.feeds.list().into_iter().map(|info| FeedStatus {
+            feed: info.feed.to_string(),
+            length: info.length,
+            held: info.held,
+            bytes: info.bytes,
+            writable: info.writable,
+            fork: info.fork,
+        });
+        let views = parts.views.status().into_iter().map(|view| ViewStatus {
+            name: view.name,
+            version: view.version,
+            lseq: view.lseq,
+            lag: view.lag,
+            error: view.error,
+        });
+        let disk = parts.feeds.disk()?;
+        Ok(Status {
+            database: parts.id.to_string(),
+            feeds: feeds.collect(),
+            views: views.collect(),
+            disk: Disk { journal: disk.journal, derived: disk.derived },
+        })
+    }
+}

@@ -1,0 +1,97 @@
+//! Writing entries: alone, or in the place of what this replica knows of their key.
+
+use crate::database::{Database, Parts};
+use crate::error::{ReadError, WriteError};
+use bytes::Bytes;
+use kappadb_core::{EntryId, FeedKey};
+use kappadb_entry::rules::{self, Version};
+use kappadb_entry::{Header, Kind, Places, encode_block};
+use kappadb_feed::{Append, Durability};
+use kappadb_view::{Index, View, ViewError, ViewHandle};
+
+/// An entry to be. Its time is the clock's; what it replaces is worked out where it is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draft {
+    /// What sort of entry.
+    pub kind: Kind,
+    /// What it is about, within the space of its kind.
+    pub key: Option<Vec<u8>>,
+    /// Where it is.
+    pub places: Places,
+    /// Its content.
+    pub payload: Vec<u8>,
+}
+
+/// An index of keyed entries, so that a write can name what it replaces.
+pub trait KeyedIndex: Index {
+    /// The versions of a key that no other makes redundant, ascending by id.
+    fn active(&self, key: &[u8]) -> Result<Vec<Version>, ViewError>;
+}
+
+impl KeyedIndex for kappadb_view_geo::MapIndex {
+    fn active(&self, key: &[u8]) -> Result<Vec<Version>, ViewError> {
+        kappadb_view_geo::MapIndex::active(self, key)
+    }
+}
+
+impl Database {
+    /// Appends entries that replace nothing, in one durable batch.
+    pub async fn write(&self, drafts: Vec<Draft>) -> Result<Vec<EntryId>, WriteError> {
+        self.run(move |parts| {
+            let feed = parts.writer()?;
+            let blocks = drafts.into_iter().map(|draft| parts.block(draft, &[], &feed)).collect::<Result<_, _>>()?;
+            parts.append(feed, blocks)
+        })
+        .await?
+    }
+
+    /// Appends an entry that replaces all heads of its key that `view` knows here. Durable when it returns.
+    pub async fn replace<V: View<Index: KeyedIndex>>(
+        &self,
+        view: &ViewHandle<V>,
+        draft: Draft,
+    ) -> Result<EntryId, WriteError> {
+        let view = view.clone();
+        self.run(move |parts| {
+            let _guard = parts.writing();
+            parts.replace(&view, draft)
+        })
+        .await?
+    }
+}
+
+impl Parts {
+    /// As [`Database::replace`]. The caller holds the writing lock.
+    pub(crate) fn replace<V: View<Index: KeyedIndex>>(
+        &self,
+        view: &ViewHandle<V>,
+        draft: Draft,
+    ) -> Result<EntryId, WriteError> {
+        let feed = self.writer()?;
+        let active = active(view, draft.key.as_deref().unwrap_or_default())?;
+        let block = self.block(draft, &active, &feed)?;
+        let ids = self.append(feed, vec![block])?;
+        ids.first().copied().ok_or(WriteError::Read(ReadError::Closed))
+    }
+
+    /// The block of a draft by `feed` that replaces all heads among `active`.
+    pub(crate) fn block(&self, draft: Draft, active: &[Version], feed: &FeedKey) -> Result<Bytes, WriteError> {
+        let Draft { kind, key, places, payload } = draft;
+        let mut header = Header { key, places, ..Header::new(kind, self.clock.now()) };
+        let heads: Vec<EntryId> = rules::heads(active).iter().map(|version| version.id).collect();
+        rules::succeed(active, &heads, feed).apply_to(&mut header);
+        Ok(encode_block(&header, &payload)?)
+    }
+
+    /// Appends blocks to an own feed, durably.
+    pub(crate) fn append(&self, feed: FeedKey, blocks: Vec<Bytes>) -> Result<Vec<EntryId>, WriteError> {
+        let ranges = self.feeds.append(vec![Append { feed, blocks }], Durability::Now)?;
+        Ok(ranges.into_iter().flatten().map(|seq| EntryId { feed, seq }).collect())
+    }
+}
+
+/// The active versions of a key, among all that is held now.
+pub(crate) fn active<V: View<Index: KeyedIndex>>(view: &ViewHandle<V>, key: &[u8]) -> Result<Vec<Version>, ReadError> {
+    view.ready()?;
+    Ok(view.read(|index| index.active(key))??)
+}

@@ -1,0 +1,99 @@
+//! A view of one's own: a list of tasks that several people edit, with what is open at hand.
+//!
+//! `cargo run -p kappadb-examples --example custom_view`
+
+use kappadb::Database;
+use kappadb::view::{
+    Change, Draft, Index, Kind, KeyedIndex, Notice, Overlay, Places, Selector, Tree, Version, View, ViewError, keyed::Keyed,
+    prefix_range, rules,
+};
+use kappadb::EntryId;
+use std::sync::Arc;
+
+/// A random number above 1,023: the space of this program's keys and kinds.
+const SPACE: u32 = 0x7a5c;
+const OPEN: u8 = 0;
+const DONE: u8 = 1;
+
+/// Row prefixes. Those from 1 up are the view's own.
+const KEYED: u8 = 1;
+const OPEN_TASKS: u8 = 2;
+
+#[derive(Default)]
+struct Tasks;
+
+struct TaskIndex {
+    rows: Arc<dyn Tree>,
+    keyed: Keyed,
+}
+
+impl View for Tasks {
+    type Index = TaskIndex;
+
+    fn name(&self) -> &str {
+        "tasks"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn open(&self, rows: Arc<dyn Tree>) -> Result<TaskIndex, ViewError> {
+        Ok(TaskIndex { rows, keyed: Keyed::new(KEYED) })
+    }
+}
+
+impl Index for TaskIndex {
+    /// Keeps a row for each task that any head says is open: two people who disagree leave it open.
+    fn apply(&mut self, changes: &[Change<'_>], rows: &mut Overlay<'_>) -> Result<Vec<Notice>, ViewError> {
+        for change in changes.iter().filter(|c| c.arrived().entry.header.kind.space == SPACE) {
+            let Some(update) = self.keyed.apply(rows, change)? else { continue };
+            let row = [&[OPEN_TASKS], update.key.as_slice()].concat();
+            match rules::heads(&update.after).iter().any(|head| head.kind.code == OPEN) {
+                true => rows.put(row, Vec::new()),
+                false => rows.delete(row),
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    fn matches(&self, selector: &Selector) -> Result<Vec<EntryId>, ViewError> {
+        self.keyed.matches(&*self.rows, selector)
+    }
+}
+
+impl KeyedIndex for TaskIndex {
+    fn active(&self, key: &[u8]) -> Result<Vec<Version>, ViewError> {
+        self.keyed.active(&*self.rows, key)
+    }
+}
+
+impl TaskIndex {
+    fn open_tasks(&self) -> Result<Vec<String>, ViewError> {
+        let name = |key: &[u8]| String::from_utf8_lossy(key.get(1..).unwrap_or_default()).into_owned();
+        prefix_range(&*self.rows, &[OPEN_TASKS]).map(|row| Ok(name(&row?.0))).collect()
+    }
+}
+
+fn task(name: &str, code: u8) -> Draft {
+    let kind = Kind { space: SPACE, code };
+    Draft { kind, key: Some(name.as_bytes().to_vec()), places: Places::NOWHERE, payload: Vec::new() }
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let scratch = tempfile::tempdir()?;
+    let database = Database::builder(scratch.path()).create().await?;
+    let tasks = database.view(Tasks).await?;
+
+    database.replace(&tasks, task("water the plants", OPEN)).await?;
+    database.replace(&tasks, task("feed the cat", OPEN)).await?;
+    database.replace(&tasks, task("water the plants", DONE)).await?;
+
+    database.ready().await?;
+    let open = tasks.read(TaskIndex::open_tasks)??;
+    println!("still to do: {open:?}");
+    assert_eq!(open, ["feed the cat"]);
+    database.close().await?;
+    Ok(())
+}
