@@ -55,13 +55,19 @@ pub fn encode<T: Encode>(value: &T) -> Vec<u8> {
 }
 
 /// Appends the encoding of `value` to `out`.
-#[expect(clippy::expect_used, reason = "writing to a Vec fails only for types that refuse to encode; none here does")]
+#[expect(
+    clippy::expect_used,
+    reason = "writing to a Vec fails only for types that refuse to encode; none here does"
+)]
 pub fn encode_into<T: Encode>(value: &T, out: &mut Vec<u8>) {
     bincode::encode_into_std_write(value, out, CONFIG).expect("encoding into memory");
 }
 
 /// Decodes exactly `bytes` as a `T` of at most `LIMIT` bytes, in canonical form. `what` names the format in errors.
-pub fn decode<T: Decode<()> + Encode, const LIMIT: usize>(what: &'static str, bytes: &[u8]) -> Result<T, DecodeError> {
+pub fn decode<T: Decode<()> + Encode, const LIMIT: usize>(
+    what: &'static str,
+    bytes: &[u8],
+) -> Result<T, DecodeError> {
     let (value, used) = decode_prefix::<T, LIMIT>(what, bytes)?;
     match bytes.len() - used {
         0 => Ok(value),

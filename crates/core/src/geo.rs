@@ -111,12 +111,18 @@ impl GeoBox {
     /// True if the boxes share a point; touching counts. +180 and -180 are the same meridian, but only
     /// [`Extent::intersects`] knows that.
     pub fn intersects(&self, other: &GeoBox) -> bool {
-        self.west <= other.east && other.west <= self.east && self.south <= other.north && other.south <= self.north
+        self.west <= other.east
+            && other.west <= self.east
+            && self.south <= other.north
+            && other.south <= self.north
     }
 
     /// True if `other` lies in this box.
     pub fn contains(&self, other: &GeoBox) -> bool {
-        self.west <= other.west && other.east <= self.east && self.south <= other.south && other.north <= self.north
+        self.west <= other.west
+            && other.east <= self.east
+            && self.south <= other.south
+            && other.north <= self.north
     }
 
     /// The smallest box around both.

@@ -104,10 +104,16 @@ mod tests {
         let secret = SecretKey::from_seed(&[7; 32]);
         let mut signature = secret.sign(b"block");
         assert_eq!(secret.public().verify(b"block", &signature), Ok(()));
-        assert_eq!(secret.public().verify(b"blocc", &signature), Err(KeyError::BadSignature(secret.public())));
+        assert_eq!(
+            secret.public().verify(b"blocc", &signature),
+            Err(KeyError::BadSignature(secret.public()))
+        );
         // s + L is the classic second form of a signature; here any set top bit stands for it.
         signature.0[63] |= 0xe0;
-        assert_eq!(secret.public().verify(b"block", &signature), Err(KeyError::BadSignature(secret.public())));
+        assert_eq!(
+            secret.public().verify(b"block", &signature),
+            Err(KeyError::BadSignature(secret.public()))
+        );
     }
 
     #[test]

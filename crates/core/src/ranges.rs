@@ -23,7 +23,9 @@ impl RangeSet {
 
     /// All numbers below `end`.
     pub fn below(end: u64) -> Self {
-        Self::from_iter([0..end])
+        let mut set = Self::new();
+        set.push(0..end);
+        set
     }
 
     /// True if there is no number in it.
@@ -65,7 +67,8 @@ impl RangeSet {
     /// True if every number of `range` is in it.
     pub fn covers(&self, range: &Range<u64>) -> bool {
         let at = self.runs.partition_point(|r| r.end <= range.start);
-        range.start >= range.end || self.runs.get(at).is_some_and(|r| r.start <= range.start && range.end <= r.end)
+        range.start >= range.end
+            || self.runs.get(at).is_some_and(|r| r.start <= range.start && range.end <= r.end)
     }
 
     /// Adds every number of `range`.
@@ -79,7 +82,7 @@ impl RangeSet {
         let touched = self.runs.get(first..last).unwrap_or_default();
         let start = touched.first().map_or(range.start, |r| r.start.min(range.start));
         let end = touched.last().map_or(range.end, |r| r.end.max(range.end));
-        self.runs.splice(first..last.max(first), [start..end]);
+        self.runs.splice(first..last.max(first), std::iter::once(start..end));
     }
 
     /// Adds every number of `other`.
@@ -137,7 +140,11 @@ impl FromIterator<Range<u64>> for RangeSet {
     fn from_iter<I: IntoIterator<Item = Range<u64>>>(ranges: I) -> Self {
         let mut out = RangeSet::new();
         for range in ranges {
-            if range.start >= out.runs.last().map_or(0, |r| r.start) { out.push(range) } else { out.insert(range) }
+            if range.start >= out.runs.last().map_or(0, |r| r.start) {
+                out.push(range)
+            } else {
+                out.insert(range)
+            }
         }
         out
     }
