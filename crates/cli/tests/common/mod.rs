@@ -1,0 +1,157 @@
+//! Running the program as a user does.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
+#![expect(dead_code, reason = "each test file uses a part of it")]
+
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+/// The bundled piece of Helsinki.
+pub const EXTRACT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/helsinki-centre.osm.pbf");
+/// Some blocks around its railway station.
+pub const STATION: &str = "24.9390,60.1695,24.9440,60.1725";
+
+/// A database directory that goes away with the test.
+pub struct Db {
+    dir: tempfile::TempDir,
+}
+
+impl Db {
+    /// A directory without a database.
+    pub fn none() -> Db {
+        Db { dir: tempfile::tempdir().unwrap() }
+    }
+
+    /// A new database.
+    pub fn init() -> Db {
+        let db = Db::none();
+        db.ok(&["init"]);
+        db
+    }
+
+    /// An empty replica.
+    pub fn join(ticket: &str) -> Db {
+        let db = Db::none();
+        db.ok(&["join", ticket]);
+        db
+    }
+
+    /// A new database with the extract in it.
+    pub fn helsinki() -> Db {
+        let db = Db::init();
+        db.ok(&["map", "import", EXTRACT]);
+        db
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> PathBuf {
+        self.dir.path().join("db")
+    }
+
+    /// `kappa --db ... args`, not started.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kappa"));
+        command.arg("--db").arg(self.path()).args(args).env_remove("KAPPA_DB").stdin(Stdio::null());
+        command
+    }
+
+    /// Runs to the end.
+    pub fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    /// Runs to a good end; stdout.
+    pub fn ok(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Runs to a good end; the one JSON line of stdout.
+    pub fn json(&self, args: &[&str]) -> Value {
+        serde_json::from_str(&self.ok(&[&["--json"], args].concat())).unwrap()
+    }
+
+    /// Runs to a bad end with exit code 1; stderr.
+    pub fn fails(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert_eq!(output.status.code(), Some(1), "{args:?} should fail: {output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    /// Runs with this on stdin, to a good end; stdout.
+    pub fn feed(&self, args: &[&str], input: &str) -> String {
+        let mut child = self.command(args).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{args:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The ids that a local query for the box gives.
+    pub fn ids(&self, bbox: &str) -> Vec<String> {
+        let out = self.ok(&["map", "query", "--bbox", bbox, "--local"]);
+        out.lines().map(str::to_owned).collect()
+    }
+
+    /// Asks the peers for the box; the ids and the stats line.
+    pub fn ask(&self, bbox: &str) -> (Vec<String>, Value) {
+        let output = self.run(&["map", "query", "--bbox", bbox, "--stats"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        let stats = stderr.lines().find(|line| line.starts_with('{')).unwrap_or_else(|| panic!("no stats: {stderr}"));
+        let ids = String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect();
+        (ids, serde_json::from_str(stats).unwrap())
+    }
+}
+
+/// A `kappa serve` that runs; ended with the test.
+pub struct Server {
+    child: Child,
+    /// The first line that it printed.
+    pub ticket: String,
+}
+
+impl Server {
+    /// Serves the database on a free port of this machine.
+    pub fn start(db: &Db) -> Server {
+        let mut child =
+            db.command(&["serve"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut ticket = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut ticket).unwrap();
+        Server { child, ticket: ticket.trim().to_owned() }
+    }
+
+    /// Ends it as Ctrl-C would; true if it ended well.
+    pub fn interrupt(mut self) -> bool {
+        let status = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap();
+        status.success() && self.child.wait().unwrap().success()
+    }
+
+    /// Ends it as a power cut would.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// The files below a directory, with their content.
+pub fn files(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut out = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap().map(Result::unwrap) {
+        match entry.file_type().unwrap().is_dir() {
+            true => out.extend(files(&entry.path())),
+            false => out.push((entry.path(), std::fs::read(entry.path()).unwrap())),
+        }
+    }
+    out.sort();
+    out
+}

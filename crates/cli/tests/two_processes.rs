@@ -1,0 +1,135 @@
+//! Two programs, a real socket between them.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests may fail loudly")]
+
+mod common;
+
+use common::{Db, STATION, Server};
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+#[test]
+fn a_new_peer_asks_for_a_box_and_fetches_only_that() {
+    let full = Db::helsinki();
+    let expected = full.ids(STATION);
+    let server = Server::start(&full);
+    let sparse = Db::join(&server.ticket);
+    assert_eq!(sparse.json(&["status"])["feeds"], json!([]), "no writer feed before the first write");
+
+    let (ids, stats) = sparse.ask(STATION);
+    assert_eq!(ids, expected);
+    assert_eq!(stats["results"].as_u64(), Some(ids.len() as u64));
+    assert_eq!(stats["blocks_fetched"].as_u64(), Some(ids.len() as u64), "just the blocks of those features");
+    assert_eq!(stats["complete"], true);
+    assert_eq!(stats["peers"], 1);
+    assert_eq!(stats["round_trips"], 3);
+    let feed = &sparse.json(&["status"])["feeds"][0];
+    assert_eq!(feed["held"].as_u64(), Some(ids.len() as u64));
+    assert_eq!(feed["writable"], false);
+
+    // Asking again brings nothing, and what is here answers alone.
+    let (again, stats) = sparse.ask(STATION);
+    assert_eq!((again, stats["blocks_fetched"].as_u64()), (expected.clone(), Some(0)));
+    assert!(server.interrupt());
+    assert_eq!(sparse.ids(STATION), expected);
+    assert_eq!(sparse.run(&["verify"]).status.code(), Some(0));
+}
+
+#[test]
+fn a_sparse_replica_answers_others_and_does_not_claim_too_much() {
+    let full = Db::helsinki();
+    let (inner, wide) = ("24.9400,60.1700,24.9430,60.1715", STATION);
+    let server = Server::start(&full);
+    let relay = Db::join(&server.ticket);
+    let (expected, _) = relay.ask(wide);
+    drop(server);
+
+    let server = Server::start(&relay);
+    let last = Db::join(&server.ticket);
+    let (ids, stats) = last.ask(inner);
+    assert_eq!(ids, full.ids(inner));
+    assert_eq!(stats["complete"], true, "the relay's claim for the wider box passes on");
+    let (ids, stats) = last.ask(wide);
+    assert_eq!((ids, stats["complete"].as_bool()), (expected, Some(true)));
+    let (_, stats) = last.ask("24.93,60.16,24.96,60.18");
+    assert_eq!(stats["complete"], false, "nobody that took part has asked for that much");
+}
+
+#[test]
+fn edits_moves_and_deletes_reach_a_peer_by_boxes() {
+    let point = |id: &str, lon: f64| {
+        json!({"type": "Feature", "id": id, "properties": {}, "geometry": {"type": "Point", "coordinates": [lon, 10.0]}})
+            .to_string()
+    };
+    let full = Db::init();
+    full.feed(&["map", "put"], &point("a", 1.0));
+    full.feed(&["map", "put"], &point("b", 1.0));
+    let server = Server::start(&full);
+    let sparse = Db::join(&server.ticket);
+    assert_eq!(sparse.ask("0,9,2,11").0, ["a", "b"]);
+    assert!(server.interrupt());
+
+    full.feed(&["map", "put"], &point("a", 50.0));
+    full.ok(&["map", "delete", "b"]);
+    // The ticket names a port that is gone: join anew from another replica directory.
+    let server = Server::start(&full);
+    let second = Db::join(&server.ticket);
+    assert!(second.ask("0,9,2,11").0.is_empty(), "moved and deleted features leave the old box");
+    let (ids, stats) = second.ask("40,0,60,20");
+    assert_eq!((ids, stats["complete"].as_bool()), (vec!["a".to_owned()], Some(true)));
+}
+
+#[test]
+fn no_peer_means_a_local_answer_a_warning_and_not_complete() {
+    let full = Db::helsinki();
+    let server = Server::start(&full);
+    let sparse = Db::join(&server.ticket);
+    let (expected, _) = sparse.ask(STATION);
+    server.kill();
+    let started = Instant::now();
+    let output = sparse.run(&["map", "query", "--bbox", STATION, "--stats"]);
+    assert!(started.elapsed() < Duration::from_secs(10));
+    assert!(output.status.success());
+    assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), expected.len());
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("warning"), "{stderr}");
+    let stats: Value = serde_json::from_str(stderr.lines().last().unwrap()).unwrap();
+    assert_eq!((stats["complete"].as_bool(), stats["peers"].as_u64()), (Some(false), Some(0)));
+}
+
+#[test]
+fn stats_tell_what_is_known() {
+    let alone = Db::init();
+    let (_, stats) = alone.ask("0,0,1,1");
+    assert_eq!(stats["complete"], true, "a replica that never joined another is complete by itself");
+    let output = alone.run(&["map", "query", "--bbox", "0,0,1,1", "--local", "--stats"]);
+    let stats: Value = serde_json::from_slice(&output.stderr).unwrap();
+    assert!(stats["complete"].is_null());
+    let mut names: Vec<&String> = stats.as_object().unwrap().keys().collect();
+    names.sort();
+    let expected =
+        ["blocks_fetched", "bytes_received", "bytes_sent", "complete", "peers", "results", "round_trips", "seconds"];
+    assert_eq!(names, expected);
+}
+
+#[test]
+fn a_damaged_ticket_and_a_wrong_key_say_so() {
+    let full = Db::init();
+    let server = Server::start(&full);
+    let mut damaged = server.ticket.clone();
+    let middle = damaged.len() / 2;
+    let other = if damaged.as_bytes()[middle] == b'a' { "b" } else { "a" };
+    damaged.replace_range(middle..=middle, other);
+    let error = Db::none().fails(&["join", &damaged]);
+    assert!(error.contains("damaged"), "{error}");
+    assert!(Db::none().fails(&["join", "hello"]).contains("ticket"));
+
+    let stranger = Db::join(&server.ticket);
+    let access = stranger.path().join("keys/access");
+    let zeros = format!("epoch 1\nkey {}\n", "00".repeat(32));
+    std::fs::write(access, zeros).unwrap();
+    let output = stranger.run(&["map", "query", "--bbox", "0,0,1,1"]);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("access key"), "{stderr}");
+    // The server goes on.
+    assert_eq!(Db::join(&server.ticket).ask("0,0,1,1").1["complete"], true);
+}
