@@ -7,12 +7,21 @@
 //!
 //! Floor 1: pure. No clock, no thread, no async, no IO.
 
+mod answerer;
+mod asked;
+mod asker;
 mod command;
+mod credit;
 mod error;
 mod event;
+mod feeds;
 pub mod frame;
 mod hello;
+mod inbox;
+mod ledger;
 pub mod limits;
+mod outbox;
+mod served;
 mod session;
 pub mod statement;
 

@@ -1,10 +1,14 @@
 //! One side of a session: hands each thing that comes in to the part that it is for.
 
+use crate::answerer::Answerer;
+use crate::asker::Asker;
 use crate::command::{Command, CommandId, Reply};
-use crate::error::SessionError;
+use crate::error::{QueryError, SessionError};
 use crate::event::{Ask, Event, Fetch, QueryId};
+use crate::frame::{Frame, short};
 use crate::hello::Agreed;
-use kappadb_core::limits::QUERY_CREDIT;
+use crate::outbox::Outbox;
+use kappadb_core::limits::{IDLE_MS, QUERY_CREDIT};
 
 /// How a session behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,70 +27,201 @@ impl Default for Config {
 
 /// One side of a session. Times are milliseconds of any clock that does not go back.
 ///
-/// After anything went in, poll `poll_transmit`, `poll_command` and `poll_event` until all give `None`: taking from
-/// one may fill another. Then wait for input or for the time of `poll_timeout`.
+/// After anything went in, poll [`Session::poll_transmit`], [`Session::poll_command`] and [`Session::poll_event`] until all
+/// give `None`: taking from one may fill another. Then wait for input or for the time of [`Session::poll_timeout`].
+///
+/// Frames must be sent in the order in which they are given. Commands may be carried out side by side.
 #[derive(Debug)]
-pub struct Session;
+pub struct Session {
+    asker: Asker,
+    answerer: Answerer,
+    out: Outbox,
+    /// When the peer was last heard, or this side last had a reason to wait for it.
+    heard: u64,
+    closed: Option<SessionError>,
+}
 
 impl Session {
     /// A session whose handshake ended at `now_ms`.
     pub fn new(config: Config, now_ms: u64) -> Self {
-        let _ = (config, now_ms);
-        Session
+        let Agreed { open_queries, session_feeds, .. } = config.agreed;
+        Session {
+            asker: Asker::new(config),
+            answerer: Answerer::new(open_queries, session_feeds),
+            out: Outbox::default(),
+            heard: now_ms,
+            closed: None,
+        }
     }
-    /// Takes a frame (kind and body). After an error the session is over; the peer is told by the frames that are left.
+
+    /// Takes a frame: kind and body. An error ends the session; the frames that are left tell the peer.
     pub fn receive(&mut self, now_ms: u64, frame: &[u8]) -> Result<(), SessionError> {
-        let _ = (now_ms, frame);
-        Ok(())
+        if let Some(reason) = &self.closed {
+            return Err(reason.clone());
+        }
+        self.heard = now_ms;
+        let taken = Frame::decode(frame).map_err(SessionError::from).and_then(|decoded| match decoded {
+            Some(decoded) => self.dispatch(decoded, frame.len(), now_ms),
+            None => Ok(()),
+        });
+        self.guard(taken.clone());
+        taken
     }
+
+    fn dispatch(&mut self, frame: Frame, bytes: usize, now: u64) -> Result<(), SessionError> {
+        let Session { asker, answerer, out, .. } = self;
+        match frame {
+            Frame::Query(query) => answerer.query(query, out),
+            Frame::Credit { query, bytes } => answerer.credit(query, bytes, out),
+            Frame::Cancel { query } => answerer.cancel(query, out),
+            Frame::Update { query, .. } => answerer.update(query, out),
+            Frame::Accept { query } => asker.accept(query, now),
+            Frame::Feed(definition) => asker.define(definition, out),
+            Frame::Blocks(blocks) => asker.blocks(blocks, bytes, now, out),
+            Frame::Ranges(ranges) => asker.ranges(ranges, bytes, now, out),
+            Frame::Statement(statement) => asker.statement(&statement, now),
+            Frame::Done { query } => asker.done(query, now, out),
+            Frame::Error { query, code, text } => asker.error(query, code.into(), text, now, out),
+            Frame::ForkProof(evidence) => asker.fork(evidence, out),
+            Frame::Close { code, text } => Err(SessionError::Peer { code, text }),
+            Frame::Announce { .. } => Ok(()),
+        }
+    }
+
     /// Takes the outcome of a command. A reply that nobody waits for any more is ignored.
     pub fn reply(&mut self, now_ms: u64, id: CommandId, reply: Reply) {
-        let _ = (now_ms, id, reply);
+        if self.closed.is_some() {
+            return;
+        }
+        let taken = match reply {
+            Reply::Answer(answer) => self.answerer.answered(id, answer, &mut self.out),
+            Reply::Read(bundle) => self.answerer.read_done(id, bundle, &mut self.out),
+            other => self.asker.reply(id, other, now_ms, &mut self.out),
+        };
+        self.guard(taken);
     }
-    /// The next frame (kind and body) to send.
+
+    /// The next frame, kind and body, to send.
     pub fn poll_transmit(&mut self) -> Option<Vec<u8>> {
-        None
+        let frame = self.out.take_frame()?;
+        if self.closed.is_none() {
+            let made = self.answerer.advance(&mut self.out);
+            self.guard(made);
+        }
+        Some(frame)
     }
+
     /// The next command to carry out.
     pub fn poll_command(&mut self) -> Option<(CommandId, Command)> {
-        None
+        self.out.take_command()
     }
+
     /// The next thing that the caller should know.
     pub fn poll_event(&mut self) -> Option<Event> {
-        None
+        let (event, taken) = self.out.take_event()?;
+        if let (Some((query, bytes)), None) = (taken, &self.closed) {
+            let granted = self.asker.taken(query, bytes, &mut self.out);
+            self.guard(granted);
+        }
+        Some(event)
     }
+
     /// When to call [`Session::handle_timeout`] if nothing else happens; `None` when the session is over.
     pub fn poll_timeout(&self) -> Option<u64> {
-        None
+        let idle = self.heard.saturating_add(IDLE_MS);
+        self.closed.is_none().then(|| self.asker.deadline().map_or(idle, |deadline| deadline.min(idle)))
     }
+
     /// Lets time pass.
     pub fn handle_timeout(&mut self, now_ms: u64) {
-        let _ = now_ms;
+        if self.closed.is_some() {
+            return;
+        }
+        let asked = self.asker.timeout(now_ms, &mut self.out);
+        self.guard(asked);
+        let idle = now_ms >= self.heard.saturating_add(IDLE_MS);
+        if idle && (self.asker.has_questions() || self.asker.is_storing() || self.answerer.is_working()) {
+            self.heard = now_ms;
+        } else if idle {
+            self.end(SessionError::Idle);
+        }
     }
-    /// False while the driver should not read from the connection, because what came is not stored yet.
+
+    /// False while the driver should not read from the connection: what came is not stored or taken yet.
     pub fn wants_read(&self) -> bool {
-        true
+        !self.asker.is_full() && !self.out.is_crowded()
     }
-    /// Asks the peer's view.
+
+    /// Asks the peer's view. What comes of it is told by events, errors too.
     pub fn ask(&mut self, now_ms: u64, ask: Ask) -> QueryId {
-        let _ = (now_ms, ask);
-        QueryId(0)
+        let name = self.asker.name();
+        self.question(name, |asker, out| asker.ask(name, ask, now_ms, out));
+        name
     }
-    /// Asks for blocks by name.
+
+    /// Asks for blocks by name. Their feed must have been heard of, or the peer must define it.
     pub fn fetch(&mut self, now_ms: u64, fetch: Fetch) -> QueryId {
-        let _ = (now_ms, fetch);
-        QueryId(0)
+        let name = self.asker.name();
+        self.question(name, |asker, out| asker.fetch(name, fetch, now_ms, out));
+        name
     }
-    /// Gives up a question: nothing more is said of it. What is on its way is still kept.
-    pub fn cancel(&mut self, now_ms: u64, query: QueryId) {
-        let _ = (now_ms, query);
+
+    fn question(
+        &mut self,
+        query: QueryId,
+        ask: impl FnOnce(&mut Asker, &mut Outbox) -> Result<(), SessionError>,
+    ) {
+        if let Some(reason) = &self.closed {
+            let error = QueryError::Session(reason.clone());
+            return self.out.event(Event::Failed { query, error });
+        }
+        let asked = ask(&mut self.asker, &mut self.out);
+        self.guard(asked);
     }
+
+    /// Gives up a question: nothing more is said of it. Blocks that are on their way are still kept.
+    pub fn cancel(&mut self, query: QueryId) {
+        if self.closed.is_none() {
+            let cancelled = self.asker.cancel(query, &mut self.out);
+            self.guard(cancelled);
+        }
+    }
+
     /// Ends the session and says so to the peer.
-    pub fn close(&mut self) {}
+    pub fn close(&mut self) {
+        self.end(SessionError::Finished);
+    }
+
     /// The connection is gone: ends the session without a word.
-    pub fn lost(&mut self) {}
+    pub fn lost(&mut self) {
+        self.end(SessionError::Lost);
+    }
+
     /// Why the session ended, if it did.
     pub fn closed(&self) -> Option<&SessionError> {
-        None
+        self.closed.as_ref()
+    }
+
+    fn guard(&mut self, result: Result<(), SessionError>) {
+        if let Err(error) = result {
+            self.end(error);
+        }
+    }
+
+    fn end(&mut self, reason: SessionError) {
+        if self.closed.is_some() {
+            return;
+        }
+        self.out.clear();
+        if !matches!(reason, SessionError::Peer { .. } | SessionError::Lost) {
+            let goodbye = Frame::Close { code: reason.code(), text: short(&reason.to_string()) };
+            // The queue was just emptied, so there is room.
+            let _ = self.out.send(&goodbye);
+        }
+        if self.asker.abandon(&reason, &mut self.out) {
+            self.out.command(Command::Sync);
+        }
+        self.out.event(Event::Closed { reason: reason.clone() });
+        self.closed = Some(reason);
     }
 }

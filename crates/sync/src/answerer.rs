@@ -1,0 +1,274 @@
+//! The answering half: the other side's open queries, taking turns.
+
+use crate::command::{Answer, AnswerError, Command, CommandId};
+use crate::error::{Refusal, SessionError};
+use crate::feeds::Told;
+use crate::frame::{Frame, Query, short};
+use crate::ledger::Ledger;
+use crate::limits::ANSWERS_AT_ONCE;
+use crate::outbox::Outbox;
+use crate::served::{Served, Stage, Turn};
+use kappadb_core::limits::{MAX_FRAME, TARGET_FRAME};
+use kappadb_core::{FeedKey, RangeSet};
+use kappadb_entry::Bundle;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// What all queries of one direction share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub ledger: Ledger,
+    pub told: Told,
+    /// Feeds whose fork evidence was sent.
+    pub forks: BTreeSet<FeedKey>,
+}
+
+/// The one proof being made.
+#[derive(Debug)]
+struct Reading {
+    command: CommandId,
+    query: u32,
+    feed: FeedKey,
+    ranges: RangeSet,
+}
+
+#[derive(Debug)]
+pub(crate) struct Answerer {
+    shared: Shared,
+    open: BTreeMap<u32, Served>,
+    /// Queries that wait to be accepted, in order.
+    fresh: VecDeque<u32>,
+    /// Accepted queries that wait to be looked up, in order.
+    waiting: VecDeque<u32>,
+    /// Lookups under way. Those of queries that are gone count too: their work is being done.
+    looking: BTreeMap<CommandId, u32>,
+    /// Queries that have an answer to send, in the order of their turns.
+    turns: VecDeque<u32>,
+    reading: Option<Reading>,
+    last: Option<u32>,
+    max_open: usize,
+}
+
+impl Answerer {
+    pub fn new(max_open: usize, max_feeds: usize) -> Self {
+        let shared =
+            Shared { ledger: Ledger::new(max_feeds), told: Told::new(max_feeds), forks: BTreeSet::new() };
+        Answerer {
+            shared,
+            open: BTreeMap::new(),
+            fresh: VecDeque::new(),
+            waiting: VecDeque::new(),
+            looking: BTreeMap::new(),
+            turns: VecDeque::new(),
+            reading: None,
+            last: None,
+            max_open,
+        }
+    }
+
+    /// True while a lookup or a proof is under way.
+    pub fn is_working(&self) -> bool {
+        !self.looking.is_empty() || self.reading.is_some()
+    }
+
+    pub fn query(&mut self, query: Query, out: &mut Outbox) -> Result<(), SessionError> {
+        if self.last.is_some_and(|last| query.id <= last) {
+            return Err(SessionError::QueryOrder(query.id));
+        }
+        self.last = Some(query.id);
+        // Given up but not yet accepted ones wait for the proof being made; they are bounded too.
+        let alive = self.open.values().filter(|served| served.ending.is_none()).count();
+        if alive >= self.max_open || self.open.len() >= 2 * self.max_open {
+            return Err(SessionError::Limit("MAX_OPEN_QUERIES"));
+        }
+        self.fresh.push_back(query.id);
+        self.open.insert(query.id, Served::new(query));
+        self.advance(out)
+    }
+
+    pub fn credit(&mut self, query: u32, bytes: u64, out: &mut Outbox) -> Result<(), SessionError> {
+        match self.find("Credit", query)? {
+            Some(served) => served.credit.grant(bytes)?,
+            None => return Ok(()),
+        }
+        self.advance(out)
+    }
+
+    pub fn cancel(&mut self, query: u32, out: &mut Outbox) -> Result<(), SessionError> {
+        if self.find("Cancel", query)?.is_some() {
+            self.end(query, Frame::Done { query }, out)?;
+        }
+        self.advance(out)
+    }
+
+    pub fn update(&mut self, query: u32, out: &mut Outbox) -> Result<(), SessionError> {
+        if self.find("Update", query)?.is_some() {
+            self.refuse(query, Refusal::Unsupported, "queries cannot be changed yet", out)?;
+        }
+        self.advance(out)
+    }
+
+    /// The open query of this number; `None` if it has ended, which the asker may not know yet.
+    fn find(&mut self, frame: &'static str, query: u32) -> Result<Option<&mut Served>, SessionError> {
+        if self.last.is_none_or(|last| query > last) {
+            return Err(SessionError::UnknownQuery { frame, query });
+        }
+        Ok(self.open.get_mut(&query).filter(|served| served.ending.is_none()))
+    }
+
+    /// Ends a query with its last frame, at once or, if it waits to be accepted, then.
+    fn end(&mut self, query: u32, last: Frame, out: &mut Outbox) -> Result<(), SessionError> {
+        if self.fresh.contains(&query) {
+            if let Some(served) = self.open.get_mut(&query) {
+                served.ending = Some(last);
+            }
+            return Ok(());
+        }
+        self.open.remove(&query);
+        self.turns.retain(|turn| *turn != query);
+        self.waiting.retain(|waiting| *waiting != query);
+        self.looking.retain(|command, of| *of != query || !out.withdraw(*command));
+        out.send(&last)
+    }
+
+    fn refuse(&mut self, query: u32, why: Refusal, text: &str, out: &mut Outbox) -> Result<(), SessionError> {
+        self.end(query, Frame::Error { query, code: why.code(), text: short(text) }, out)
+    }
+
+    /// Does all that can be done now.
+    pub fn advance(&mut self, out: &mut Outbox) -> Result<(), SessionError> {
+        self.accept(out)?;
+        self.look_up(out);
+        let mut blocked = 0;
+        while self.reading.is_none() && out.has_room() && blocked < self.turns.len() {
+            let Some(query) = self.turns.pop_front() else { break };
+            let Some(served) = self.open.get_mut(&query) else { continue };
+            let turn = served.turn(query, &mut self.shared, out)?;
+            blocked = if matches!(turn, Turn::Blocked) { blocked + 1 } else { 0 };
+            match turn {
+                Turn::Ended => drop(self.open.remove(&query)),
+                Turn::Went | Turn::Blocked => self.turns.push_back(query),
+                Turn::Read(feed, ranges) => {
+                    self.turns.push_back(query);
+                    self.read(query, feed, ranges, out);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Accepts what waits for it, unless a proof is being made: the ledger must not change under it.
+    fn accept(&mut self, out: &mut Outbox) -> Result<(), SessionError> {
+        while self.reading.is_none() {
+            let Some(query) = self.fresh.pop_front() else { break };
+            let Some(served) = self.open.get_mut(&query) else { continue };
+            self.shared.ledger.accept(served.forget, &std::mem::take(&mut served.have))?;
+            out.send(&Frame::Accept { query })?;
+            match (served.ending.take(), served.prepare()) {
+                (Some(last), _) => self.end(query, last, out)?,
+                (None, Err((why, text))) => self.refuse(query, why, &text, out)?,
+                (None, Ok(())) => self.waiting.push_back(query),
+            }
+        }
+        Ok(())
+    }
+
+    fn look_up(&mut self, out: &mut Outbox) {
+        while self.looking.len() < ANSWERS_AT_ONCE {
+            let Some(query) = self.waiting.pop_front() else { break };
+            if let Some(command) = self.open.get_mut(&query).and_then(Served::look_up) {
+                self.looking.insert(out.command(command), query);
+            }
+        }
+    }
+
+    fn read(&mut self, query: u32, feed: FeedKey, ranges: RangeSet, out: &mut Outbox) {
+        let known = self.shared.ledger.known(&feed);
+        let command =
+            out.command(Command::Read { feed, ranges: ranges.clone(), known, max_bytes: TARGET_FRAME });
+        self.reading = Some(Reading { command, query, feed, ranges });
+    }
+
+    pub fn answered(
+        &mut self,
+        id: CommandId,
+        answer: Result<Answer, AnswerError>,
+        out: &mut Outbox,
+    ) -> Result<(), SessionError> {
+        let query = self.looking.remove(&id).filter(|query| self.open.contains_key(query));
+        if let Some(query) = query {
+            match answer {
+                Ok(answer) => self.begin(query, answer, out)?,
+                Err(error) => self.refuse(query, reason(&error), &error.to_string(), out)?,
+            }
+        }
+        self.advance(out)
+    }
+
+    fn begin(&mut self, query: u32, answer: Answer, out: &mut Outbox) -> Result<(), SessionError> {
+        let covered: BTreeSet<FeedKey> = answer.coverage.iter().map(|c| c.definition.feed).collect();
+        if !answer.matches.iter().all(|(feed, _)| covered.contains(feed)) {
+            return self.refuse(query, Refusal::Unavailable, "a feed without a definition", out);
+        }
+        if !self.shared.told.has_room_for(covered.iter()) {
+            return self.refuse(query, Refusal::Limit, "MAX_SESSION_FEEDS", out);
+        }
+        if let Some(served) = self.open.get_mut(&query) {
+            served.stage = Stage::of(answer);
+            self.turns.push_back(query);
+        }
+        Ok(())
+    }
+
+    pub fn read_done(
+        &mut self,
+        id: CommandId,
+        bundle: Result<Bundle, String>,
+        out: &mut Outbox,
+    ) -> Result<(), SessionError> {
+        let Some(reading) = self.reading.take_if(|reading| reading.command == id) else { return Ok(()) };
+        // A query that ended meanwhile wants nothing more, and what was not sent is not counted as sent.
+        if self.open.contains_key(&reading.query) {
+            match bundle.and_then(|bundle| self.check(&reading, bundle)) {
+                Ok(bundle) => self.send(&reading, bundle, out)?,
+                Err(text) => self.refuse(reading.query, Refusal::Unavailable, &text, out)?,
+            }
+        }
+        self.advance(out)
+    }
+
+    /// That the bundle is one which the other side will understand.
+    fn check(&self, reading: &Reading, bundle: Bundle) -> Result<Bundle, String> {
+        let length = bundle.head.head.length;
+        let fits = bundle.feed == reading.feed
+            && !bundle.ranges.is_empty()
+            && bundle.ranges.minus(&reading.ranges).is_empty()
+            && bundle.ranges.end() <= length
+            && bundle.ranges.count() == bundle.blocks.len() as u64
+            && bundle.known == self.shared.ledger.known_under(&reading.feed, length);
+        if fits { Ok(bundle) } else { Err("storage gave something else than was read".to_owned()) }
+    }
+
+    fn send(&mut self, reading: &Reading, bundle: Bundle, out: &mut Outbox) -> Result<(), SessionError> {
+        let (feed, head, ranges) = (bundle.feed, bundle.head, bundle.ranges.clone());
+        let number = self.shared.told.number(&feed).unwrap_or(u32::MAX);
+        let same = self.shared.ledger.head(&feed) == Some(head);
+        let frame = Served::blocks(reading.query, number, bundle, !same).encode();
+        if frame.len() > MAX_FRAME {
+            return self.refuse(reading.query, Refusal::Limit, "MAX_FRAME", out);
+        }
+        self.shared.ledger.record(&feed, &head, &ranges)?;
+        if let Some(served) = self.open.get_mut(&reading.query) {
+            served.credit.spend(frame.len());
+        }
+        out.send_bytes(frame)
+    }
+}
+
+fn reason(error: &AnswerError) -> Refusal {
+    match error {
+        AnswerError::UnknownView(_) => Refusal::UnknownView,
+        AnswerError::Selector(_) => Refusal::BadSelector,
+        AnswerError::Limit(_) => Refusal::Limit,
+        AnswerError::Unavailable(_) => Refusal::Unavailable,
+    }
+}

@@ -1,0 +1,159 @@
+//! What the peer says of questions asked here: checked against what it may say now, and handed on to storage.
+
+use super::Asker;
+use crate::asked::{Asked, Phase};
+use crate::error::{QueryError, Refusal, SessionError};
+use crate::event::Event;
+use crate::frame::{Blocks, Frame, Ranges, Statement};
+use crate::inbox::{Put, Settle, Work};
+use crate::outbox::Outbox;
+use kappadb_core::{FeedDefinition, FeedKey, RangeSet, SignedHead};
+use kappadb_entry::Bundle;
+use kappadb_merkle::ForkEvidence;
+
+impl Asker {
+    fn find(&mut self, frame: &'static str, query: u32, now: u64) -> Result<&mut Asked, SessionError> {
+        let asked = self.open.get_mut(&query).filter(|asked| asked.phase < Phase::Finished);
+        let asked = asked.ok_or(SessionError::UnknownQuery { frame, query })?;
+        asked.heard = now;
+        Ok(asked)
+    }
+
+    pub fn accept(&mut self, query: u32, now: u64) -> Result<(), SessionError> {
+        let asked = self.find("Accept", query, now)?;
+        if asked.phase != Phase::Sent {
+            return Err(SessionError::OutOfPlace { frame: "Accept", query });
+        }
+        asked.phase = Phase::Accepted;
+        let (forget, have) = (asked.forget, std::mem::take(&mut asked.have));
+        if self.forgetting == Some(query) {
+            self.forgetting = None;
+            self.epoch += 1;
+        }
+        self.ledger.accept(forget, &have)
+    }
+
+    pub fn define(&mut self, definition: FeedDefinition, out: &mut Outbox) -> Result<(), SessionError> {
+        self.heard.define(definition)?;
+        self.work(Work::Define(definition), out)
+    }
+
+    pub fn fork(&mut self, evidence: Box<ForkEvidence>, out: &mut Outbox) -> Result<(), SessionError> {
+        self.forks += 1;
+        if self.forks > self.config.agreed.session_feeds {
+            return Err(SessionError::Limit("MAX_SESSION_FEEDS"));
+        }
+        self.work(Work::Fork(evidence), out)
+    }
+
+    pub fn blocks(
+        &mut self,
+        frame: Blocks,
+        bytes: usize,
+        now: u64,
+        out: &mut Outbox,
+    ) -> Result<(), SessionError> {
+        let query = frame.top.query;
+        let feed = self.heard.feed(frame.top.feed);
+        let asked = self.find("Blocks", query, now)?;
+        asked.spend(query, true, bytes)?;
+        let feed = feed?;
+        let wanted = asked.wants(&feed, &frame.top.ranges);
+        asked.stats.blocks_received += frame.blocks.len() as u64;
+        let head = frame.top.head.or(self.ledger.head(&feed)).ok_or(SessionError::NoHead(feed))?;
+        if let Some(why) = self.fault(&feed, &frame, &head).or((!wanted).then_some("were not asked for")) {
+            return Err(SessionError::Blocks { feed, why });
+        }
+        let Blocks { top, blocks } = frame;
+        let known = self.ledger.known_under(&feed, head.head.length);
+        self.ledger.record(&feed, &head, &top.ranges)?;
+        let bundle = Bundle { feed, head, ranges: top.ranges, blocks, known, proof: top.proof };
+        self.work(Work::Put(Put { query, bytes, epoch: self.epoch }, bundle), out)
+    }
+
+    /// What is wrong with blocks before anything is hashed.
+    fn fault(&self, feed: &FeedKey, frame: &Blocks, head: &SignedHead) -> Option<&'static str> {
+        let ranges: &RangeSet = &frame.top.ranges;
+        if ranges.is_empty() {
+            Some("are none")
+        } else if ranges.end() > head.head.length {
+            Some("lie above their head")
+        } else if ranges.count() != frame.blocks.len() as u64 {
+            Some("are not as many as their ranges say")
+        } else if self.ledger.has_sent_any(feed, ranges) {
+            Some("were sent or held before")
+        } else {
+            None
+        }
+    }
+
+    pub fn ranges(
+        &mut self,
+        frame: Ranges,
+        bytes: usize,
+        now: u64,
+        out: &mut Outbox,
+    ) -> Result<(), SessionError> {
+        let Ranges { query, feed, ranges } = frame;
+        let feed = self.heard.feed(feed);
+        let asked = self.find("Ranges", query, now)?;
+        asked.spend(query, false, bytes)?;
+        let event = Event::Ranges { query: asked.name, feed: feed?, ranges };
+        if asked.wanted {
+            out.results(event, query, bytes);
+        }
+        Ok(())
+    }
+
+    pub fn statement(&mut self, frame: &Statement, now: u64) -> Result<(), SessionError> {
+        let asked = self.find("Statement", frame.query, now)?;
+        if asked.phase < Phase::Accepted || !asked.has_statement() {
+            return Err(SessionError::OutOfPlace { frame: "Statement", query: frame.query });
+        }
+        asked.phase = Phase::Stated;
+        frame.changes.iter().try_for_each(|change| self.heard.state(change))
+    }
+
+    pub fn done(&mut self, query: u32, now: u64, out: &mut Outbox) -> Result<(), SessionError> {
+        let asked = self.find("Done", query, now)?;
+        let due = if asked.wanted && asked.has_statement() { Phase::Stated } else { Phase::Accepted };
+        if asked.phase < due {
+            return Err(SessionError::OutOfPlace { frame: "Done", query });
+        }
+        if !asked.wanted {
+            self.open.remove(&query);
+            return self.work(Work::Settle(None), out);
+        }
+        asked.phase = Phase::Finished;
+        let stated = if asked.has_statement() { self.heard.stated() } else { Vec::new() };
+        self.work(Work::Settle(Some(Settle { query, stated })), out)
+    }
+
+    pub fn error(
+        &mut self,
+        query: u32,
+        reason: Refusal,
+        text: String,
+        now: u64,
+        out: &mut Outbox,
+    ) -> Result<(), SessionError> {
+        let asked = self.find("Error", query, now)?;
+        if asked.phase == Phase::Sent {
+            return Err(SessionError::OutOfPlace { frame: "Error", query });
+        }
+        if asked.wanted {
+            out.event(Event::Failed { query: asked.name, error: QueryError::Refused { reason, text } });
+        }
+        self.open.remove(&query);
+        self.work(Work::Settle(None), out)
+    }
+
+    /// The caller has taken results of this length.
+    pub fn taken(&mut self, query: u32, bytes: usize, out: &mut Outbox) -> Result<(), SessionError> {
+        let step = (self.config.credit / 4).max(1);
+        let Some(asked) = self.open.get_mut(&query) else { return Ok(()) };
+        let Some(bytes) = asked.grant(bytes, step) else { return Ok(()) };
+        asked.credit.grant(bytes)?;
+        out.send(&Frame::Credit { query, bytes })
+    }
+}

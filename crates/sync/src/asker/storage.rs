@@ -1,0 +1,115 @@
+//! What this side's storage says of what the peer sent.
+
+use super::Asker;
+use crate::asked::{Asked, Phase};
+use crate::command::{CommandId, PutRefusal, Reply, Stored};
+use crate::error::SessionError;
+use crate::event::Event;
+use crate::frame::{Frame, Question};
+use crate::inbox::{Doing, Put, Settle, Work};
+use crate::outbox::Outbox;
+
+impl Asker {
+    pub(super) fn work(&mut self, work: Work, out: &mut Outbox) -> Result<(), SessionError> {
+        self.inbox.push(work);
+        self.start(out);
+        Ok(())
+    }
+
+    fn start(&mut self, out: &mut Outbox) {
+        while let Some(settled) = self.inbox.start(out) {
+            self.settled(&settled, out);
+        }
+    }
+
+    /// A query is answered, and all that it rests on is durable.
+    fn settled(&mut self, settle: &Settle, out: &mut Outbox) {
+        let Some(mut asked) = self.open.remove(&settle.query).filter(|asked| asked.wanted) else { return };
+        if let Question::Blocks { feed, ranges } = &asked.question {
+            asked.stats.missing = self.ledger.unsent(feed, ranges).count();
+        }
+        let statement = self.heard.coverage(&settle.stated);
+        out.event(Event::Done { query: asked.name, statement, stats: asked.stats });
+    }
+
+    pub fn reply(
+        &mut self,
+        id: CommandId,
+        reply: Reply,
+        now: u64,
+        out: &mut Outbox,
+    ) -> Result<(), SessionError> {
+        let Some(doing) = self.inbox.finish(id) else { return Ok(()) };
+        match (doing, reply) {
+            (Doing::Define, Reply::Defined(result)) => {
+                result.map_err(|e| blame(e, SessionError::BadDefinition))?
+            }
+            (Doing::Fork, Reply::Forked(result)) => result.map_err(|e| blame(e, SessionError::BadFork))?,
+            (Doing::Put(put), Reply::Put(result)) => self.put(put, result, now, out)?,
+            (Doing::Sync(settle), Reply::Synced(result)) => {
+                result.map_err(SessionError::Local)?;
+                settle.iter().for_each(|settle| self.settled(settle, out));
+            }
+            _ => return Err(SessionError::Local("a reply that is not to its command".to_owned())),
+        }
+        self.start(out);
+        Ok(())
+    }
+
+    fn put(
+        &mut self,
+        put: Put,
+        result: Result<Stored, PutRefusal>,
+        now: u64,
+        out: &mut Outbox,
+    ) -> Result<(), SessionError> {
+        match result {
+            Ok(stored) => {
+                if let Some(asked) = self.open.get_mut(&put.query) {
+                    asked.heard = now;
+                    asked.stats.blocks_stored += stored.blocks;
+                    asked.stats.bytes_stored += stored.bytes;
+                }
+                self.taken(put.query, put.bytes, out)
+            }
+            Err(PutRefusal::KnownMismatch) => self.mismatch(put, now, out),
+            Err(refusal) => Err(blame(refusal, SessionError::BadProof)),
+        }
+    }
+
+    /// The ledger and this side's storage disagree. What was sent on its ground may be missing from any open answer, so
+    /// all are asked again, from nothing known.
+    fn mismatch(&mut self, put: Put, now: u64, out: &mut Outbox) -> Result<(), SessionError> {
+        if self.forgetting.is_some() || put.epoch < self.epoch {
+            return Ok(());
+        }
+        self.stale = true;
+        let again = |asked: &Asked| asked.wanted && asked.is_inline();
+        let queries: Vec<u32> = self.open.iter().filter(|(_, a)| again(a)).map(|(query, _)| *query).collect();
+        queries.into_iter().try_for_each(|query| self.restart(query, now, out))
+    }
+
+    fn restart(&mut self, query: u32, now: u64, out: &mut Outbox) -> Result<(), SessionError> {
+        let Some(old) = self.open.get_mut(&query) else { return Ok(()) };
+        if old.restarts > 0 {
+            return Err(SessionError::BadProof("it builds on what was never sent".to_owned()));
+        }
+        old.wanted = false;
+        let mut asked = Asked::new(old.name, old.question.clone(), self.config.credit, now);
+        (asked.restarts, asked.stats) = (old.restarts + 1, old.stats);
+        if old.phase == Phase::Finished {
+            self.open.remove(&query);
+        } else {
+            out.send(&Frame::Cancel { query })?;
+        }
+        self.send(asked, out)
+    }
+}
+
+/// Whose fault a refusal is.
+fn blame(refusal: PutRefusal, peer: fn(String) -> SessionError) -> SessionError {
+    match refusal {
+        PutRefusal::Local(text) => SessionError::Local(text),
+        other => peer(other.to_string()),
+    }
+}

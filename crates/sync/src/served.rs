@@ -1,0 +1,196 @@
+//! One query of the other side: what is left to be sent, and the next piece of it.
+
+use crate::answerer::Shared;
+use crate::command::{Answer, Command, Coverage};
+use crate::credit::Credit;
+use crate::error::{Refusal, SessionError};
+use crate::event::Have;
+use crate::frame::{Blocks, BlocksTop, Change, Frame, Query, Question, Ranges, Statement};
+use crate::limits::{DEFINITIONS_PART, RANGES_PART, STATEMENT_PART};
+use crate::outbox::Outbox;
+use kappadb_core::{FeedKey, RangeSet};
+use kappadb_entry::Bundle;
+use kappadb_merkle::ForkEvidence;
+use kappadb_query::Selector;
+use std::collections::VecDeque;
+
+#[derive(Debug)]
+pub(crate) struct Served {
+    pub credit: Credit,
+    pub forget: bool,
+    /// Until it is accepted: what it declared.
+    pub have: Vec<Have>,
+    /// Set if it ended before it was accepted: its last frame.
+    pub ending: Option<Frame>,
+    pub stage: Stage,
+    /// Blocks are sent, not ranges.
+    inline: bool,
+    /// Ends with a statement.
+    states: bool,
+}
+
+#[derive(Debug)]
+pub(crate) enum Stage {
+    /// As it came.
+    New(Question),
+    /// To be looked up so.
+    Ready(Box<Command>),
+    /// Being looked up.
+    Looking,
+    /// Being sent.
+    Sending(Sending),
+}
+
+/// What is left of an answer.
+#[derive(Debug)]
+pub(crate) struct Sending {
+    /// How many of `coverage` are defined.
+    defined: usize,
+    coverage: Vec<Coverage>,
+    forks: Vec<ForkEvidence>,
+    matches: VecDeque<(FeedKey, RangeSet)>,
+}
+
+/// What came of a turn.
+#[derive(Debug)]
+pub(crate) enum Turn {
+    /// Something was sent.
+    Went,
+    /// There is no credit.
+    Blocked,
+    /// These blocks are to be read.
+    Read(FeedKey, RangeSet),
+    /// All is sent.
+    Ended,
+}
+
+impl Stage {
+    pub fn of(answer: Answer) -> Stage {
+        let Answer { matches, coverage, forks } = answer;
+        Stage::Sending(Sending { defined: 0, coverage, forks, matches: matches.into() })
+    }
+}
+
+impl Served {
+    pub fn new(query: Query) -> Self {
+        let Query { credit, forget, have, question, .. } = query;
+        let (inline, states) = match &question {
+            Question::View { inline, .. } => (*inline, true),
+            Question::Blocks { .. } => (true, false),
+        };
+        let stage = Stage::New(question);
+        Served { credit: Credit::new(credit), forget, have, ending: None, stage, inline, states }
+    }
+
+    /// Once accepted: makes of the question what storage is asked, or says what is wrong with it.
+    pub fn prepare(&mut self) -> Result<(), (Refusal, String)> {
+        let unsupported = |what: &str| Err((Refusal::Unsupported, what.to_owned()));
+        let command = match std::mem::replace(&mut self.stage, Stage::Looking) {
+            Stage::New(Question::View { live: true, .. }) => return unsupported("live queries"),
+            Stage::New(Question::View { since: Some(_), .. }) => return unsupported("resume tokens"),
+            Stage::New(Question::View { view, selector, .. }) => {
+                let selector =
+                    Selector::decode(&selector).map_err(|e| (Refusal::BadSelector, e.to_string()))?;
+                Command::Answer { view, selector }
+            }
+            Stage::New(Question::Blocks { feed, ranges }) => Command::Locate { feed, ranges },
+            other => {
+                self.stage = other;
+                return Ok(());
+            }
+        };
+        self.stage = Stage::Ready(Box::new(command));
+        Ok(())
+    }
+
+    /// What storage is to be asked, once.
+    pub fn look_up(&mut self) -> Option<Command> {
+        match std::mem::replace(&mut self.stage, Stage::Looking) {
+            Stage::Ready(command) => Some(*command),
+            other => {
+                self.stage = other;
+                None
+            }
+        }
+    }
+
+    /// Sends one piece, or says what is needed for it.
+    pub fn turn(&mut self, query: u32, shared: &mut Shared, out: &mut Outbox) -> Result<Turn, SessionError> {
+        let Stage::Sending(sending) = &mut self.stage else { return Ok(Turn::Blocked) };
+        if sending.define(shared, out)? || sending.prove_fork(shared, out)? {
+            return Ok(Turn::Went);
+        }
+        while let Some((feed, ranges)) = sending.matches.front_mut() {
+            if self.inline {
+                *ranges = shared.ledger.unsent(feed, ranges);
+            }
+            if ranges.is_empty() {
+                sending.matches.pop_front();
+                continue;
+            }
+            if !self.credit.is_left() {
+                return Ok(Turn::Blocked);
+            }
+            if self.inline {
+                return Ok(Turn::Read(*feed, ranges.clone()));
+            }
+            let number = shared.told.number(feed).unwrap_or(u32::MAX);
+            let part: RangeSet = ranges.ranges().iter().take(RANGES_PART).cloned().collect();
+            *ranges = ranges.minus(&part);
+            let frame = Frame::Ranges(Ranges { query, feed: number, ranges: part }).encode();
+            self.credit.spend(frame.len());
+            out.send_bytes(frame)?;
+            return Ok(Turn::Went);
+        }
+        if self.states {
+            state(query, &shared.told.restate(&sending.coverage), out)?;
+        }
+        out.send(&Frame::Done { query })?;
+        Ok(Turn::Ended)
+    }
+
+    /// The frame of a bundle.
+    pub fn blocks(query: u32, feed: u32, bundle: Bundle, with_head: bool) -> Frame {
+        let Bundle { head, ranges, blocks, proof, .. } = bundle;
+        let top = BlocksTop { query, feed, head: with_head.then_some(head), ranges, proof };
+        Frame::Blocks(Blocks { top, blocks })
+    }
+}
+
+/// A statement in parts, with nothing between them: at least one, though it may have nothing new to say.
+fn state(query: u32, changes: &[Change], out: &mut Outbox) -> Result<(), SessionError> {
+    let rest = changes.chunks(STATEMENT_PART).skip(1);
+    let first = changes.get(..STATEMENT_PART).unwrap_or(changes);
+    std::iter::once(first).chain(rest).try_for_each(|part| {
+        out.send(&Frame::Statement(Statement { query, changes: part.to_vec(), token: None }))
+    })
+}
+
+impl Sending {
+    /// Sends some of the definitions that the session lacks. False if it lacks none.
+    fn define(&mut self, shared: &mut Shared, out: &mut Outbox) -> Result<bool, SessionError> {
+        let mut sent = 0;
+        for coverage in self.coverage.iter().skip(self.defined) {
+            if sent == DEFINITIONS_PART {
+                break;
+            }
+            self.defined += 1;
+            if shared.told.define(&coverage.definition.feed)? {
+                out.send(&Frame::Feed(coverage.definition))?;
+                sent += 1;
+            }
+        }
+        Ok(sent > 0)
+    }
+
+    /// Sends one piece of evidence that the session lacks. False if it lacks none.
+    fn prove_fork(&mut self, shared: &mut Shared, out: &mut Outbox) -> Result<bool, SessionError> {
+        while let Some(evidence) = self.forks.pop() {
+            if shared.forks.insert(evidence.feed) {
+                out.send(&Frame::ForkProof(Box::new(evidence)))?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
