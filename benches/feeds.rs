@@ -1,0 +1,144 @@
+//! Feeds of 100-byte blocks: appending, space, proofs, sparse fetch.
+//!
+//! `cargo bench -p kappadb-benches --bench feeds`
+
+use bytes::Bytes;
+use kappadb_benches::{Random, disk_bytes, peak_memory_mib, timed};
+use kappadb_core::{DatabaseId, FeedKey, RangeSet, StoredBlock, Timestamp};
+use kappadb_entry::{Header, Kind, encode_block, leaf_nodes, space};
+use kappadb_feed::{Append, Config, Durability, Feeds};
+use kappadb_merkle::{Known, Peaks};
+use kappadb_store::{SledOptions, SledStore};
+use std::path::Path;
+use std::sync::Arc;
+
+const BLOCKS: u64 = 1_000_000;
+const BATCH: u64 = 1_000;
+
+/// A block of 100 bytes, header included.
+fn block(n: u64) -> Bytes {
+    let header = Header::new(Kind { space: space::RAW, code: 0 }, Timestamp(1_700_000_000_000));
+    let bare = encode_block(&header, &[]).expect("block").len();
+    let mut random = Random(n);
+    let payload: Vec<u8> = (0..100 - bare).map(|_| random.draw().to_le_bytes()[0]).collect();
+    encode_block(&header, &payload).expect("block")
+}
+
+fn open(dir: &Path) -> Feeds {
+    let store = Arc::new(SledStore::open(&dir.join("derived"), SledOptions::default()).expect("store"));
+    let mut random = std::sync::Mutex::new(Random(dir.as_os_str().len() as u64));
+    let fill = move |bytes: &mut [u8]| {
+        let mut random = random.lock().expect("lock");
+        bytes.iter_mut().for_each(|b| *b = random.draw().to_le_bytes()[0]);
+    };
+    let _ = &mut random;
+    let config = Config::new(dir, store, DatabaseId([1; 32]), Arc::new(fill));
+    Feeds::open(config, &mut |_| ()).expect("open").0
+}
+
+fn rate(name: &str, goal: &str, count: u64, seconds: f64) {
+    println!("{name:58} {:>12.0} /s   goal {goal}", count as f64 / seconds);
+}
+
+fn main() {
+    let blocks: Vec<Bytes> = (0..BLOCKS).map(block).collect();
+
+    // The work itself: two hashes a block, one a parent, nothing else.
+    let ((), hashing) = timed(|| {
+        let mut peaks = Peaks::new();
+        for batch in blocks.chunks(BATCH as usize) {
+            let stored: Vec<_> = batch.iter().cloned().map(StoredBlock::whole).collect();
+            for leaf in leaf_nodes(&stored).expect("leaves") {
+                peaks.push(leaf, &mut |_, _| ()).expect("push");
+            }
+        }
+    });
+    rate("hashing alone", "-", BLOCKS, hashing);
+
+    let dir = tempfile::tempdir().expect("temp dir");
+    let feeds = open(dir.path());
+    let feed = feeds.create(Timestamp(0), None).expect("feed");
+    let ((), seconds) = timed(|| {
+        for batch in blocks.chunks(BATCH as usize) {
+            append(&feeds, feed, batch.to_vec(), Durability::Interval);
+        }
+        feeds.sync().expect("sync");
+    });
+    rate("append, batches of 1,000, durable at the end", "1,000,000 and half of hashing", BLOCKS, seconds);
+    println!("{:58} {:>12.2}", "  share of hashing alone", hashing / seconds);
+
+    one_at_a_time();
+    many_writers();
+
+    let (sample, random) = (100_000, &mut Random(5));
+    let wanted: RangeSet = (0..1_000).map(|_| random.below(sample)).collect();
+    sparse(&feeds, feed, &wanted);
+    feeds.close().expect("close");
+    drop(feeds);
+    let bytes = disk_bytes(dir.path());
+    println!("{:58} {:>12.1} B     goal 130", "on disk per 100-byte block", bytes as f64 / BLOCKS as f64);
+    let (feeds, seconds) = timed(|| open(dir.path()));
+    println!("{:58} {:>12.3} s     goal 1 (10 M blocks)", "open 1 M blocks after a clean close", seconds);
+    drop(feeds);
+    println!("{:58} {:>12} MiB", "peak memory of this bench (blocks included)", peak_memory_mib());
+}
+
+fn append(feeds: &Feeds, feed: FeedKey, blocks: Vec<Bytes>, durability: Durability) {
+    feeds.append(vec![Append { feed, blocks }], durability).expect("append");
+}
+
+fn one_at_a_time() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let feeds = open(dir.path());
+    let feed = feeds.create(Timestamp(0), None).expect("feed");
+    let blocks: Vec<Bytes> = (0..200_000).map(block).collect();
+    let ((), seconds) = timed(|| {
+        for (n, block) in blocks.iter().enumerate() {
+            append(&feeds, feed, vec![block.clone()], Durability::Interval);
+            if n % 20_000 == 0 {
+                feeds.sync().expect("sync");
+            }
+        }
+        feeds.sync().expect("sync");
+    });
+    rate("append one at a time, durable within an interval", "200,000", 200_000, seconds);
+    let ((), seconds) = timed(|| (0..200).for_each(|n| append(&feeds, feed, vec![block(n)], Durability::Now)));
+    rate("append one at a time, durable now", "the disk", 200, seconds);
+}
+
+fn many_writers() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let feeds = open(dir.path());
+    let feed = feeds.create(Timestamp(0), None).expect("feed");
+    let ((), seconds) = timed(|| {
+        std::thread::scope(|scope| {
+            for writer in 0..64 {
+                let feeds = &feeds;
+                scope.spawn(move || (0..50).for_each(|n| append(feeds, feed, vec![block(writer * 50 + n)], Durability::Now)));
+            }
+        });
+    });
+    rate("append one at a time, durable now, 64 writers", "one fsync shared", 64 * 50, seconds);
+}
+
+fn sparse(feeds: &Feeds, feed: FeedKey, wanted: &RangeSet) {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let to = open(dir.path());
+    to.define(&feeds.definition(&feed).expect("definition")).expect("define");
+    let nothing = Known::default();
+    drop(feeds.prove(&feed, wanted, &nothing, usize::MAX).expect("warm up"));
+    let (bundle, prove) = timed(|| feeds.prove(&feed, wanted, &nothing, usize::MAX).expect("prove"));
+    let payload: usize = bundle.blocks.iter().map(|b| b.bytes.len()).sum();
+    let nodes = bundle.proof.len();
+    let ((), put) = timed(|| {
+        to.put(bundle).expect("put");
+        to.sync().expect("sync");
+    });
+    println!(
+        "{:58} {:>12.1} ms    goal 20 (prove {:.1}, verify, store and sync {:.1})",
+        "1,000 random blocks of a feed, from feed to feed",
+        (prove + put) * 1e3, prove * 1e3, put * 1e3
+    );
+    let proof = nodes * 35;
+    println!("{:58} {:>12.0} B/block (payload {}, {nodes} nodes)", "  size with its one proof", (payload + proof) as f64 / 1e3, payload / 1_000);
+}
