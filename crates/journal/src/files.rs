@@ -3,7 +3,7 @@
 use crate::cursor::Cursor;
 use crate::disk::{Disk, DiskFile};
 use crate::position::{Position, file_name};
-use crate::segment::{HEADER_LEN, HeaderState, Nonce};
+use crate::segment::{HEADER_SIZE, HeaderState, Nonce};
 use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -72,13 +72,13 @@ impl Files {
     }
 
     pub(crate) fn header(&self, segment: u32) -> io::Result<HeaderState> {
-        Ok(read_header(&*self.file(segment)?))
+        Ok(read_header(segment, &*self.file(segment)?))
     }
 }
 
 /// Reads a segment's header. A disk that refuses to give it has damaged it.
-pub(crate) fn read_header(file: &dyn DiskFile) -> HeaderState {
-    let mut bytes = [0; HEADER_LEN as usize];
+pub(crate) fn read_header(segment: u32, file: &dyn DiskFile) -> HeaderState {
+    let mut bytes = [0; HEADER_SIZE];
     let read = file.read_at(0, &mut bytes).unwrap_or(0);
-    HeaderState::read(bytes.get(..read).unwrap_or_default())
+    HeaderState::read(segment, bytes.get(..read).unwrap_or_default())
 }

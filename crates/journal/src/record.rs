@@ -95,6 +95,9 @@ mod kind {
 }
 
 const WHAT: &str = "journal record";
+/// Bytes that a body may have before its blocks. Its lists take up to twice as much memory, which the decoder counts
+/// against [`MAX_BODY`].
+const MAX_META: usize = MAX_BODY / 2;
 
 impl Record {
     /// How many `lseq`s the record takes: one for each block in it.
@@ -125,19 +128,27 @@ impl Record {
         }
     }
 
-    /// Appends the body's encoding to `out`.
-    pub(crate) fn encode_into(&self, out: &mut Vec<u8>) -> Result<(), RecordError> {
+    /// Appends the body's encoding, at most [`MAX_BODY`] bytes, to `out`. After an error `out` may hold part of it.
+    pub fn encode_into(&self, out: &mut Vec<u8>) -> Result<(), RecordError> {
         self.check()?;
         let start = out.len();
+        self.encode_meta(out);
+        let meta = out.len() - start;
+        if let Record::Blocks { blocks, .. } | Record::Fetched { blocks, .. } = self {
+            encode_blocks(blocks.iter(), out);
+        }
+        match out.len() - start {
+            len if len > MAX_BODY || meta > MAX_META => Err(RecordError::TooLarge { len }),
+            _ => Ok(()),
+        }
+    }
+
+    fn encode_meta(&self, out: &mut Vec<u8>) {
         match self {
-            Record::Blocks { feed, first, blocks } => {
-                put(kind::BLOCKS, &(feed, first), out);
-                encode_blocks(blocks.iter(), out);
-            }
+            Record::Blocks { feed, first, .. } => put(kind::BLOCKS, &(feed, first), out),
             Record::Head { feed, head } => put(kind::HEAD, &(feed, head), out),
-            Record::Fetched { feed, head, ranges, nodes, blocks } => {
+            Record::Fetched { feed, head, ranges, nodes, .. } => {
                 put(kind::FETCHED, &(feed, head, ranges, nodes), out);
-                encode_blocks(blocks.iter(), out);
             }
             Record::Definition(definition) => put(kind::DEFINITION, definition, out),
             Record::Fork(evidence) => put(kind::FORK, evidence, out),
@@ -146,14 +157,10 @@ impl Record {
             Record::Incarnation(name) => put(kind::INCARNATION, name, out),
             Record::Closed => put(kind::CLOSED, &(), out),
         }
-        match out.len() - start {
-            len if len > MAX_BODY => Err(RecordError::TooLarge { len }),
-            _ => Ok(()),
-        }
     }
 
-    /// Decodes a body, all of it. Blocks share the memory of `body`.
-    pub(crate) fn decode(body: &Bytes) -> Result<Record, RecordError> {
+    /// Decodes a body, all of it, in canonical form. Blocks share the memory of `body`.
+    pub fn decode(body: &Bytes) -> Result<Record, RecordError> {
         let (&kind, rest) = body.split_first().ok_or(RecordError::Empty)?;
         let record = match kind {
             kind::BLOCKS => {

@@ -70,11 +70,9 @@ pub(crate) fn recover(
     let hint = Some(start).filter(|_| missing.is_empty() && survey.segments.contains_key(&start.segment));
     let nonce = survey.nonce(&*disk, hint.map_or(0, |hint| hint.segment))?.unwrap_or_else(random16);
     let files = Arc::new(Files::new(disk, nonce, missing, options.open_files));
-    let (found, torn) = {
-        let search = Search { files: &files, survey: &survey, progress };
-        search.find(hint.filter(|&hint| hint > Position::START)).settle(&files, &survey, start)
-    };
-    let mut found = found;
+    let found =
+        Search { files: &files, survey: &survey, progress }.find(hint.filter(|&hint| hint > Position::START));
+    let (mut found, torn) = found.settle(&files, &survey, start);
     let shortfall = found.note_shortfall(survey.end(), start, options);
     let entry = entry(&files, &survey, &found, torn.as_ref(), shortfall);
     let closed = found.closed && matches!(entry, Entry::Resume { .. });
@@ -101,19 +99,19 @@ struct Search<'a> {
 
 impl Search<'_> {
     fn find(mut self, hint: Option<Position>) -> Found {
-        let hinted = hint.and_then(|hint| self.from_hint(hint));
+        let hinted = hint.and_then(|hint| self.try_hint(hint));
         hinted.unwrap_or_else(|| self.run(&mut self.walk(Position::START, Some(0))))
     }
 
     /// Walks from `hint` if a record begins there; else from the start of its segment, and if that shows that `hint` is
-    /// no boundary between records, the hint is of no use.
-    fn from_hint(&mut self, hint: Position) -> Option<Found> {
+    /// no boundary between records, or there is no record to take the lseq from, the hint is of no use.
+    fn try_hint(&mut self, hint: Position) -> Option<Found> {
         if let Some((lseq, _)) = record_at(self.files, hint) {
             return Some(self.run(&mut self.walk(hint, Some(lseq))));
         }
         let mut walk = self.walk(Position { offset: 0, ..hint }, None).watch(hint);
         let found = self.run(&mut walk);
-        walk.met().then_some(found)
+        (walk.met() && walk.is_exact()).then_some(found)
     }
 
     fn walk(&self, from: Position, lseq: Option<Lseq>) -> Walk {

@@ -20,7 +20,9 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 pub(crate) type Nonce = [u8; 16];
 
 /// Bytes of a segment header.
-pub(crate) const HEADER_LEN: u64 = 44;
+pub(crate) const HEADER_SIZE: usize = 44;
+/// The same, as an offset: where the first record begins.
+pub(crate) const HEADER_LEN: u64 = HEADER_SIZE as u64;
 /// Bytes of a record before its body.
 pub(crate) const HEAD_LEN: usize = 36;
 /// First bytes of every record.
@@ -69,7 +71,7 @@ impl Header {
         out
     }
 
-    fn decode(bytes: &[u8; HEADER_LEN as usize]) -> Option<Header> {
+    fn decode(bytes: &[u8; HEADER_SIZE]) -> Option<Header> {
         let header = Header {
             segment: u32::from_le_bytes(array(bytes, 8)?),
             first_lseq: u64::from_le_bytes(array(bytes, 12)?),
@@ -80,13 +82,15 @@ impl Header {
 }
 
 impl HeaderState {
-    /// Reads the header from the first bytes of a segment file.
-    pub(crate) fn read(bytes: &[u8]) -> HeaderState {
-        let Some(bytes) = array::<{ HEADER_LEN as usize }>(bytes, 0) else { return HeaderState::Damaged };
-        if let Some(header) = Header::decode(&bytes) {
+    /// Reads the header from the first bytes of the file of `segment`.
+    pub(crate) fn read(segment: u32, bytes: &[u8]) -> HeaderState {
+        let Some(bytes) = array::<HEADER_SIZE>(bytes, 0) else { return HeaderState::Damaged };
+        // A header under another segment's name is not that segment's.
+        let is_own = |header: &Header| header.segment == segment;
+        if let Some(header) = Header::decode(&bytes).filter(is_own) {
             return HeaderState::Sound(header);
         }
-        if let Some(header) = mend(bytes) {
+        if let Some(header) = mend(bytes).filter(is_own) {
             return HeaderState::Mended(header);
         }
         match bytes.strip_prefix(HEADER_MAGIC).and_then(|rest| rest.first()) {
@@ -105,7 +109,7 @@ impl HeaderState {
 
 /// A journal of one segment has its nonce nowhere else, so the commonest damage, one flipped bit, is undone: under a
 /// 64-bit checksum no wrong header is found that way.
-fn mend(mut bytes: [u8; HEADER_LEN as usize]) -> Option<Header> {
+fn mend(mut bytes: [u8; HEADER_SIZE]) -> Option<Header> {
     for at in 0..bytes.len() {
         for bit in 0..8 {
             *bytes.get_mut(at)? ^= 1 << bit;
@@ -151,7 +155,7 @@ fn checksum(nonce: &Nonce, at: Position, record: &[u8]) -> Option<u64> {
 
 /// True if the whole record `bytes` was sealed for this journal and this place.
 pub(crate) fn is_sealed(nonce: &Nonce, at: Position, record: &[u8]) -> bool {
-    checksum(nonce, at, record).map(u64::to_le_bytes) == array(record, 8)
+    checksum(nonce, at, record).is_some_and(|sum| array(record, 8) == Some(sum.to_le_bytes()))
 }
 
 /// Fills in the head of `record`, which is [`HEAD_LEN`] bytes of any content and the body.
@@ -188,10 +192,10 @@ mod tests {
 
     #[test]
     fn any_one_flipped_bit_of_a_header_is_mended() {
-        for bit in 0..HEADER_LEN as usize * 8 {
+        for bit in 0..HEADER_SIZE * 8 {
             let mut bytes = HEADER.encode();
             bytes[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(HeaderState::read(&bytes), HeaderState::Mended(HEADER));
+            assert_eq!(HeaderState::read(7, &bytes), HeaderState::Mended(HEADER));
         }
     }
 
@@ -201,10 +205,12 @@ mod tests {
         bytes[6] = 2;
         let sum = xxh3_64(&bytes[..36]).to_le_bytes();
         bytes[36..].copy_from_slice(&sum);
-        assert_eq!(HeaderState::read(&bytes), HeaderState::Foreign(2));
+        assert_eq!(HeaderState::read(7, &bytes), HeaderState::Foreign(2));
         bytes[0] = 0;
-        assert_eq!(HeaderState::read(&bytes), HeaderState::Damaged);
-        assert_eq!(HeaderState::read(&HEADER.encode()[..43]), HeaderState::Damaged);
+        assert_eq!(HeaderState::read(7, &bytes), HeaderState::Damaged);
+        assert_eq!(HeaderState::read(7, &HEADER.encode()[..43]), HeaderState::Damaged);
+        assert_eq!(HeaderState::read(7, &HEADER.encode()), HeaderState::Sound(HEADER));
+        assert_eq!(HeaderState::read(8, &HEADER.encode()), HeaderState::Damaged);
     }
 
     #[test]
@@ -231,7 +237,7 @@ mod tests {
             let at = Position { segment: 0, offset: 44 };
             let _ = Head::read(&bytes, at);
             prop_assert!(!is_sealed(&[3; 16], at, &bytes));
-            prop_assert!(HeaderState::read(&bytes).header().is_none());
+            prop_assert!(HeaderState::read(7, &bytes).header().is_none());
         }
     }
 }

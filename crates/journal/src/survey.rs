@@ -69,7 +69,7 @@ impl Survey {
 fn nonce_of(disk: &dyn Disk, segment: u32) -> Result<Option<Nonce>, OpenError> {
     let name = file_name(segment);
     let file = disk.path(&name);
-    match disk.open(&name).map(|file| read_header(&*file)) {
+    match disk.open(&name).map(|file| read_header(segment, &*file)) {
         Ok(HeaderState::Foreign(version)) => Err(OpenError::Version { file, version }),
         Ok(state) => Ok(state.header().map(|header| header.nonce)),
         Err(source) => Err(OpenError::Read { file, source }),

@@ -60,6 +60,11 @@ impl Walk {
         self.watched.is_none()
     }
 
+    /// True if the lseqs are certain: the first was given, or a record was read.
+    pub(crate) fn is_exact(&self) -> bool {
+        self.exact
+    }
+
     /// How far the walk has come.
     pub(crate) fn at(&self) -> Position {
         self.at
@@ -141,6 +146,7 @@ impl Walk {
         self.mark = self.mark.max(head.durable);
         if !self.holes.is_empty() {
             self.close(head.first_lseq);
+            self.exact = true;
             return None;
         }
         match Record::decode(&frame.body) {
@@ -173,7 +179,7 @@ impl Walk {
         let damage =
             |Hole { segment, from, to, cause }| Damage { segment, from, to, lseqs: lseqs.clone(), cause };
         self.ready.extend(self.holes.drain(..).map(damage));
-        (self.lseq, self.exact) = (next, true);
+        self.lseq = next;
     }
 
     /// Reports holes that no record follows. Every block takes a byte of its record at least, so their bytes bound the

@@ -1,0 +1,163 @@
+//! Full disks, failed syncs, power cuts.
+
+use crate::common;
+use crate::common::{blocks, contents, fresh, open, small};
+use kappadb_journal::fault::FaultDisk;
+use kappadb_journal::{AppendError, Journal, OpenError, Options, Position, Record};
+use proptest::prelude::*;
+use std::sync::Arc;
+
+#[test]
+fn a_full_disk_costs_only_the_append_that_hit_it() {
+    let record = blocks(1, &[50, 50]);
+    for room in 0..140 {
+        let disk = FaultDisk::new();
+        let (mut journal, _) = open(&disk, &Options::default());
+        let first = journal.append(&blocks(0, &[10])).unwrap();
+        disk.set_room(Some(room));
+        let error = journal.append(&record).unwrap_err();
+        assert!(matches!(&error, AppendError::DiskFull { file, .. } if file.ends_with("00000000.kj")));
+        assert!(error.to_string().contains("full") && error.to_string().contains("00000000.kj"));
+        assert_eq!((journal.end(), journal.next_lseq()), (first.next, 1));
+        assert_eq!(disk.content("00000000.kj").len() as u64, journal.disk_bytes());
+        journal.sync().unwrap();
+
+        disk.set_room(None);
+        assert_eq!(journal.append(&record).unwrap().at, first.next);
+        journal.close().unwrap();
+        let (journal, recovery) = open(&disk, &Options::default());
+        assert!(recovery.clean);
+        assert_eq!(contents(&journal).0.len(), 2);
+    }
+}
+
+#[test]
+fn a_disk_that_is_full_when_a_segment_is_begun_costs_nothing() {
+    for room in 0..200 {
+        let disk = FaultDisk::new();
+        let (mut journal, _) = open(&disk, &small(400));
+        journal.append(&blocks(0, &[300])).unwrap();
+        disk.set_room(Some(room));
+        assert!(matches!(journal.append(&blocks(1, &[300])), Err(AppendError::DiskFull { .. })), "{room}");
+        let crashed = disk.copy();
+        let (after, recovery) = open(&crashed, &small(400));
+        assert_eq!((contents(&after).0.len(), recovery.damage), (1, vec![]));
+
+        disk.set_room(None);
+        assert_eq!(journal.append(&blocks(1, &[300])).unwrap().first_lseq, 1);
+        journal.close().unwrap();
+        let (journal, recovery) = open(&disk, &small(400));
+        assert!(recovery.clean && recovery.damage.is_empty());
+        assert_eq!(contents(&journal).0.len(), 2);
+    }
+}
+
+#[test]
+fn after_a_failed_sync_nothing_is_accepted_until_reopened() {
+    let disk = FaultDisk::new();
+    let (mut journal, _) = open(&disk, &Options::default());
+    journal.append(&blocks(0, &[10])).unwrap();
+    journal.sync().unwrap();
+    let durable = journal.durable();
+    journal.append(&blocks(1, &[10])).unwrap();
+    disk.set_syncs_fail(true);
+    assert!(matches!(journal.sync(), Err(AppendError::Sync { .. })));
+    disk.set_syncs_fail(false);
+    assert!(matches!(journal.sync(), Err(AppendError::Poisoned)));
+    assert!(matches!(journal.append(&blocks(2, &[10])), Err(AppendError::Poisoned)));
+    assert_eq!(journal.durable(), durable);
+    assert_eq!(contents(&journal).0.len(), 1);
+    assert!(matches!(journal.close(), Err(AppendError::Poisoned)));
+    let (mut journal, _) = open(&disk, &Options::default());
+    journal.append(&blocks(2, &[10])).unwrap();
+    journal.close().unwrap();
+}
+
+#[test]
+fn a_sync_that_fails_when_a_segment_is_begun_poisons_too() {
+    let disk = FaultDisk::new();
+    let (mut journal, _) = open(&disk, &small(400));
+    journal.append(&blocks(0, &[300])).unwrap();
+    journal.sync().unwrap();
+    disk.set_syncs_fail(true);
+    assert!(matches!(journal.append(&blocks(1, &[300])), Err(AppendError::Sync { .. })));
+    disk.set_syncs_fail(false);
+    assert!(matches!(journal.append(&blocks(1, &[300])), Err(AppendError::Poisoned)));
+}
+
+#[test]
+fn a_journal_that_cannot_be_made_durable_does_not_open() {
+    let disk = FaultDisk::new();
+    disk.set_syncs_fail(true);
+    let opened = Journal::open_on(Arc::new(disk), &Options::default(), None, &mut fresh, &mut |_, _| ());
+    assert!(matches!(opened.err(), Some(OpenError::Write(AppendError::Sync { .. }))));
+}
+
+#[test]
+fn a_sync_of_nothing_new_does_not_touch_the_disk() {
+    let disk = FaultDisk::new();
+    let (mut journal, _) = open(&disk, &Options::default());
+    journal.append(&blocks(0, &[10])).unwrap();
+    let before = disk.syncs();
+    (0..5).for_each(|_| journal.sync().unwrap());
+    assert_eq!(disk.syncs(), before + 1);
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Append(Record),
+    Sync,
+    /// Cut the power; keep so many bytes of what was not synced.
+    Cut(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        8 => common::record().prop_map(Step::Append),
+        3 => Just(Step::Sync),
+        2 => (0u64..900).prop_map(Step::Cut),
+    ]
+}
+
+proptest! {
+    /// Everything acknowledged by a sync survives any power cut; what is there beyond it is what was written; no lseq
+    /// that was durable is given twice; and none of it is called damage.
+    #[test]
+    fn what_was_synced_survives_power_cuts(steps in prop::collection::vec(step(), 0..60), size in 150u64..2000) {
+        let (disk, options) = (FaultDisk::new(), small(size));
+        let (mut journal, _) = open(&disk, &options);
+        let (mut written, mut synced): (Vec<Record>, usize) = (Vec::new(), 0);
+        for step in steps.into_iter().chain([Step::Sync, Step::Cut(0)]) {
+            match step {
+                Step::Append(record) => {
+                    journal.append(&record).unwrap();
+                    written.push(record);
+                }
+                Step::Sync => {
+                    journal.sync().unwrap();
+                    synced = written.len();
+                }
+                Step::Cut(keep) => {
+                    disk.power_cut(&mut |_| keep);
+                    let (reopened, recovery) = open(&disk, &options);
+                    journal = reopened;
+                    prop_assert_eq!(recovery.damage, vec![]);
+                    let (found, damage) = contents(&journal);
+                    prop_assert_eq!(damage, vec![]);
+                    prop_assert!(found.len() >= synced, "{} of {synced} synced records", found.len());
+                    let mut lseq = 0;
+                    for (located, record) in found.iter().zip(&written) {
+                        prop_assert_eq!(&located.record, record);
+                        prop_assert_eq!(located.first_lseq, lseq);
+                        lseq += record.block_count();
+                    }
+                    prop_assert_eq!(journal.next_lseq(), lseq);
+                    // What a recovery found, it made durable.
+                    written.truncate(found.len());
+                    synced = found.len();
+                }
+            }
+        }
+        prop_assert_eq!(journal.reader().scan(Position::START).filter(|item| item.is_err()).count(), 0);
+    }
+}
