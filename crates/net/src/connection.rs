@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 /// A connection to a peer, over whatever transport.
 pub struct Connection {
     pub(crate) reader: FrameReader,
-    pub(crate) writer: FrameWriter,
+    writer: FrameWriter,
     role: Role,
     hello: Vec<u8>,
     traffic: Arc<Traffic>,
@@ -84,15 +84,27 @@ impl FrameReader {
             Peer::Known(peer) => return Ok(peer),
             Peer::Unknown { binding, role, expected } => (binding, role, expected),
         };
+        let known = self.read_auth(&binding, role, expected).await;
+        match known {
+            Ok(peer) => self.peer = Peer::Known(peer),
+            // Nothing that follows a false proof is ever looked at.
+            Err(_) => self.stream = Box::new(tokio::io::empty()),
+        }
+        known
+    }
+
+    async fn read_auth(
+        &mut self,
+        binding: &Binding,
+        role: Role,
+        expected: Option<FeedKey>,
+    ) -> Result<FeedKey, ChannelError> {
         let mut auth = [0; AUTH_LEN];
         self.stream.read_exact(&mut auth).await?;
-        let found = verify_auth(&auth, &binding, role)?;
+        let found = verify_auth(&auth, binding, role)?;
         match expected {
             Some(expected) if expected != found => Err(ChannelError::WrongPeer { expected, found }),
-            _ => {
-                self.peer = Peer::Known(found);
-                Ok(found)
-            }
+            _ => Ok(found),
         }
     }
 

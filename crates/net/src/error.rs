@@ -1,8 +1,10 @@
-//! What can go wrong: while dialing, and on a channel that stands.
+//! What can go wrong: while dialing, on a channel that stands, and in a session.
 
 use kappadb_core::{FeedKey, KeyError};
+use kappadb_sync::{HelloError, QueryError, SessionError};
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How far a dial had come.
@@ -83,9 +85,12 @@ pub enum HandshakeError {
     /// The last message of the dialer does not open: changed on the way, or an attack.
     #[error("a handshake message was tampered with")]
     Tampered,
-    /// The peer's proof of identity was missing or false.
+    /// The channel stood, but the peer's proof of identity was missing or false, or ours could not be sent.
     #[error(transparent)]
-    Identity(ChannelError),
+    Channel(ChannelError),
+    /// The two sessions have no version in common, or the peer's hello cannot be read.
+    #[error(transparent)]
+    Hello(HelloError),
     /// Our own hello does not fit in a handshake message.
     #[error("the session's hello has {len} bytes, more than the {limit} that fit in the handshake")]
     HelloTooLong {
@@ -157,4 +162,59 @@ impl From<ChannelError> for io::Error {
     fn from(error: ChannelError) -> Self {
         io::Error::new(io::ErrorKind::InvalidData, error)
     }
+}
+
+/// Why a session is over.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum SessionEnd {
+    /// It ended itself: finished, idle, or the peer broke the protocol.
+    #[error(transparent)]
+    Session(SessionError),
+    /// What carried it failed, or the peer is not who it should be.
+    #[error(transparent)]
+    Channel(Arc<ChannelError>),
+    /// Storage or a view of this replica panicked.
+    #[error("a command of the session panicked here")]
+    Panicked,
+}
+
+impl SessionEnd {
+    /// True if one side just had enough: nothing to report.
+    pub fn is_orderly(&self) -> bool {
+        use SessionError::{Finished, Idle, Peer};
+        matches!(self, SessionEnd::Session(Finished | Idle | Peer { code: 0 | 4, .. }))
+    }
+}
+
+/// Why a question got no full answer.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum AskError {
+    /// This question only; the session goes on.
+    #[error(transparent)]
+    Query(QueryError),
+    /// The session ended.
+    #[error(transparent)]
+    Ended(SessionEnd),
+}
+
+/// Why serving a peer ended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The handshake failed.
+    #[error(transparent)]
+    Handshake(#[from] HandshakeError),
+    /// The handshake took too long.
+    #[error("the caller did not finish the handshake within {0:?}")]
+    Timeout(Duration),
+    /// The session ended in an error.
+    #[error("session with peer {peer}: {end}")]
+    Session {
+        /// The peer.
+        peer: FeedKey,
+        /// Why it ended.
+        end: SessionEnd,
+    },
 }

@@ -1,7 +1,7 @@
 //! Connections over TCP.
 
 use crate::error::{DialError, HandshakeError, Phase};
-use crate::{Access, Connection, Identity, Timeouts, noise};
+use crate::{Connection, Credentials, Timeouts, noise};
 use futures::stream::{FuturesUnordered, StreamExt};
 use kappadb_core::FeedKey;
 use std::time::Duration;
@@ -10,17 +10,6 @@ use tokio::time::{sleep, timeout};
 
 /// How long an address of a peer waits for the one before it, so that usually just one is called.
 const STAGGER: Duration = Duration::from_millis(150);
-
-/// What a replica shows and demands at every handshake.
-#[derive(Debug, Clone)]
-pub struct Credentials {
-    /// The database and its key.
-    pub access: Access,
-    /// Who we are.
-    pub identity: Identity,
-    /// What our sessions say first: versions and limits, encoded; at most [`noise::MAX_HELLO`] bytes.
-    pub hello: Vec<u8>,
-}
 
 /// Connects to `address` (`host:port`), where `peer` is expected to listen. Returns as soon as the first question can
 /// be sent; whether it really is `peer` is checked before the first frame is read. Two round trips.
@@ -32,10 +21,9 @@ pub async fn dial(
 ) -> Result<Connection, DialError> {
     let stream = connect(address, timeouts).await?;
     let shake = async {
-        let channel =
-            noise::dial(stream, &credentials.access, &credentials.identity, &credentials.hello).await?;
-        let opened = Connection::open(channel, &credentials.identity, Some(peer), timeouts).await;
-        opened.map_err(HandshakeError::Identity)
+        let Credentials { access, identity, hello } = credentials;
+        let channel = noise::dial(stream, access, identity, &hello.encode()).await?;
+        Connection::open(channel, identity, Some(peer), timeouts).await.map_err(HandshakeError::Channel)
     };
     let connection = within(timeouts.handshake, address, Phase::Handshake, shake).await?;
     let connection =
@@ -44,26 +32,27 @@ pub async fn dial(
     Ok(connection)
 }
 
-/// As [`dial`], with all of a peer's addresses: the first that leads to a channel. They are tried side by side, each
+/// As [`dial`], with all of a peer's addresses: the first that leads to a channel, and that channel. They are tried side by side, each
 /// a little after the one before. If none does, the error of the one that came furthest.
 pub async fn dial_any(
     addresses: &[String],
     credentials: &Credentials,
     peer: FeedKey,
     timeouts: &Timeouts,
-) -> Result<Connection, DialError> {
+) -> Result<(String, Connection), DialError> {
     let mut dials: FuturesUnordered<_> = addresses
         .iter()
         .zip(0u32..)
         .map(|(address, place)| async move {
             sleep(STAGGER * place).await;
-            dial(address, credentials, peer, timeouts).await
+            let connection = dial(address, credentials, peer, timeouts).await?;
+            Ok((address.clone(), connection))
         })
         .collect();
     let mut furthest = DialError::NoAddress;
     while let Some(outcome) = dials.next().await {
         match outcome {
-            Ok(connection) => return Ok(connection),
+            Ok(found) => return Ok(found),
             Err(error) if progress(&error) > progress(&furthest) => furthest = error,
             Err(_) => {}
         }

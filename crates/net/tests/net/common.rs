@@ -5,6 +5,7 @@ use kappadb_net::transport::Link;
 use kappadb_net::{
     Access, AccessKey, ChannelError, Connection, Credentials, HandshakeError, Identity, Timeouts, noise,
 };
+use kappadb_sync::Hello;
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, copy, duplex, split};
 
@@ -12,7 +13,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, copy, duplex, split};
 pub fn credentials(n: u8) -> Credentials {
     let access = Access { database: DatabaseId([7; 32]), epoch: 1, key: AccessKey::new([8; 32]) };
     let identity = Identity::new(SecretKey::from_seed(&[n; 32]));
-    Credentials { access, identity, hello: format!("hello of {n}").into_bytes() }
+    Credentials { hello: hello(n), ..Credentials::new(access, identity) }
+}
+
+/// What peer `n` says first.
+pub fn hello(n: u8) -> Hello {
+    Hello { extra: vec![n], ..Hello::default() }
 }
 
 pub fn key(n: u8) -> FeedKey {
@@ -26,14 +32,16 @@ pub enum Failed {
 }
 
 pub async fn dial<S: Link>(link: S, who: &Credentials, peer: FeedKey) -> Result<Connection, Failed> {
-    let channel =
-        noise::dial(link, &who.access, &who.identity, &who.hello).await.map_err(Failed::Handshake)?;
+    let channel = noise::dial(link, &who.access, &who.identity, &who.hello.encode())
+        .await
+        .map_err(Failed::Handshake)?;
     Connection::open(channel, &who.identity, Some(peer), &Timeouts::default()).await.map_err(Failed::Channel)
 }
 
 pub async fn listen<S: Link>(link: S, who: &Credentials) -> Result<Connection, Failed> {
-    let channel =
-        noise::accept(link, &who.access, &who.identity, &who.hello).await.map_err(Failed::Handshake)?;
+    let channel = noise::accept(link, &who.access, &who.identity, &who.hello.encode())
+        .await
+        .map_err(Failed::Handshake)?;
     Connection::open(channel, &who.identity, None, &Timeouts::default()).await.map_err(Failed::Channel)
 }
 

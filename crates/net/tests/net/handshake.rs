@@ -34,8 +34,8 @@ async fn both_ends_agree_on_the_binding_and_no_two_channels_share_one() {
 #[tokio::test]
 async fn frames_pass_both_ways_between_known_peers() {
     let (dialer, listener) = pair().await;
-    assert_eq!(dialer.hello(), b"hello of 2");
-    assert_eq!(listener.hello(), b"hello of 1");
+    assert_eq!(dialer.hello(), hello(2).encode());
+    assert_eq!(listener.hello(), hello(1).encode());
     let ((mut from_b, mut to_b), (mut from_a, mut to_a)) = (dialer.split(), listener.split());
     let frames = vec![vec![1], vec![2; 65_519], vec![3; 65_520], vec![4; 1 << 20]];
     let sent = frames.clone();

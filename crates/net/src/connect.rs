@@ -1,0 +1,40 @@
+//! From an address to a session with the peer behind it.
+
+use crate::driver::{self, Backend, PeerHandle};
+use crate::error::{DialError, HandshakeError};
+use crate::{Access, Connection, Credentials, Identity, Timeouts, tcp};
+use kappadb_core::FeedKey;
+use kappadb_sync::{Agreed, Hello, HelloError};
+use std::sync::Arc;
+
+/// Dials `peer` at `address` (`host:port`) and starts a session, with the default timeouts.
+pub async fn connect(
+    address: &str,
+    access: &Access,
+    identity: &Identity,
+    peer: FeedKey,
+    backend: Arc<dyn Backend>,
+) -> Result<PeerHandle, DialError> {
+    let addresses = [address.to_owned()];
+    let credentials = Credentials::new(access.clone(), identity.clone());
+    connect_any(&addresses, &credentials, peer, backend, &Timeouts::default()).await
+}
+
+/// As [`connect`], by way of the first of the peer's addresses that leads to it.
+pub async fn connect_any(
+    addresses: &[String],
+    credentials: &Credentials,
+    peer: FeedKey,
+    backend: Arc<dyn Backend>,
+    timeouts: &Timeouts,
+) -> Result<PeerHandle, DialError> {
+    let (address, connection) = tcp::dial_any(addresses, credentials, peer, timeouts).await?;
+    let agreed = agree(credentials, &connection)
+        .map_err(|e| DialError::Handshake { address, source: HandshakeError::Hello(e) })?;
+    Ok(driver::spawn(connection, agreed, peer, backend, timeouts))
+}
+
+/// What our hello and the peer's amount to.
+pub(crate) fn agree(credentials: &Credentials, connection: &Connection) -> Result<Agreed, HelloError> {
+    credentials.hello.agree(&Hello::decode(connection.hello())?)
+}

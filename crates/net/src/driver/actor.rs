@@ -1,0 +1,303 @@
+//! The task that owns a session.
+
+use super::handle::{Request, Shared, Update, Updates};
+use super::wire::{Incoming, Wire};
+use super::{Backend, shut_down};
+use crate::error::{AskError, ChannelError, SessionEnd};
+use crate::{Connection, Timeouts};
+use kappadb_sync::{Command, CommandId, Event, QueryError, QueryId, Reply, Session, SessionError};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, sleep_until, timeout};
+
+/// Bytes of frames that go to the writer at once: they share encrypted messages and one flush.
+const BATCH: usize = 256 << 10;
+
+/// The kind of a frame that asks something (`design/protocol.md`).
+const QUERY: u8 = 1;
+
+type Requests = mpsc::UnboundedReceiver<Request>;
+
+pub(super) struct Driver {
+    session: Session,
+    started: Instant,
+    wire: Wire,
+    /// Frames for the writer's next turn.
+    batch: Vec<Vec<u8>>,
+    batch_bytes: usize,
+    backend: Arc<dyn Backend>,
+    commands: JoinSet<(CommandId, Reply)>,
+    questions: HashMap<QueryId, Asker>,
+    shared: Arc<Shared>,
+    shutdown: watch::Receiver<bool>,
+    farewell: Duration,
+    /// What broke, where the session itself can only say that the connection was lost.
+    broken: Option<SessionEnd>,
+    /// Set when nothing can be written any more: what the peer said last is still read until then.
+    deaf_at: Option<Instant>,
+}
+
+struct Asker {
+    tag: u64,
+    updates: Updates,
+}
+
+/// What happened next.
+enum Step {
+    Request(Option<Request>),
+    Incoming(Option<Incoming>),
+    Replied(Result<(CommandId, Reply), JoinError>),
+    Sent,
+    WriterEnded(Option<ChannelError>),
+    Time,
+    Shutdown,
+}
+
+impl Driver {
+    pub(super) fn new(
+        connection: Connection,
+        session: Session,
+        backend: Arc<dyn Backend>,
+        shared: Arc<Shared>,
+        timeouts: &Timeouts,
+        shutdown: watch::Receiver<bool>,
+    ) -> Driver {
+        let (reader, writer) = connection.split();
+        Driver {
+            session,
+            started: Instant::now(),
+            wire: Wire::spawn(reader, writer),
+            batch: Vec::new(),
+            batch_bytes: 0,
+            backend,
+            commands: JoinSet::new(),
+            questions: HashMap::new(),
+            shared,
+            shutdown,
+            farewell: timeouts.farewell,
+            broken: None,
+            deaf_at: None,
+        }
+    }
+
+    /// Runs the session to its end. Without `requests` it only answers.
+    pub(super) async fn run(mut self, mut requests: Option<Requests>) -> SessionEnd {
+        let end = loop {
+            if let Some(end) = self.pump() {
+                break end;
+            }
+            let step = self.wait(&mut requests).await;
+            self.take(step);
+        };
+        // Before any question learns that it gets no answer.
+        let _ = self.shared.end.set(end.clone());
+        self.questions.clear();
+        self.finish(requests).await;
+        end
+    }
+
+    /// Milliseconds of the session's clock.
+    fn now(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Moves everything that the session has to give, except frames beyond one batch. The session's end, if it came.
+    fn pump(&mut self) -> Option<SessionEnd> {
+        let mut end = None;
+        loop {
+            let mut quiet = true;
+            while let Some((id, command)) = self.session.poll_command() {
+                self.start(id, command);
+                quiet = false;
+            }
+            while let Some(event) = self.session.poll_event() {
+                end = self.dispatch(event).or(end);
+                quiet = false;
+            }
+            if self.fill_batch() {
+                quiet = false;
+            }
+            if quiet {
+                return end;
+            }
+        }
+    }
+
+    /// True if a frame was taken.
+    fn fill_batch(&mut self) -> bool {
+        let before = self.batch.len();
+        while self.batch_bytes < BATCH
+            && let Some(frame) = self.session.poll_transmit()
+        {
+            self.batch_bytes += frame.len();
+            self.batch.push(frame);
+        }
+        self.batch.len() > before
+    }
+
+    /// On a blocking thread: never on the executor.
+    fn start(&mut self, id: CommandId, command: Command) {
+        let backend = self.backend.clone();
+        self.commands.spawn_blocking(move || (id, backend.run(command)));
+    }
+
+    async fn wait(&mut self, requests: &mut Option<Requests>) -> Step {
+        let deadline = self.session.poll_timeout().map(|ms| self.started + Duration::from_millis(ms));
+        let deadline = deadline.into_iter().chain(self.deaf_at).min();
+        let Wire { incoming, outgoing, writer, .. } = &mut self.wire;
+        let can_write = self.deaf_at.is_none();
+        tokio::select! {
+            request = next_request(requests) => Step::Request(request),
+            found = incoming.recv(), if self.session.wants_read() => Step::Incoming(found),
+            Some(replied) = self.commands.join_next() => Step::Replied(replied),
+            Some(permit) = reserve(outgoing), if can_write && !self.batch.is_empty() => {
+                // Questions that leave together wait together.
+                if self.batch.iter().any(|frame| frame.first() == Some(&QUERY)) {
+                    self.shared.traffic.add_round_trips(1);
+                }
+                permit.send(std::mem::take(&mut self.batch));
+                self.batch_bytes = 0;
+                Step::Sent
+            }
+            ended = writer, if can_write => Step::WriterEnded(ended.ok().and_then(Result::err)),
+            () = sleep_until(deadline.unwrap_or(self.started)), if deadline.is_some() => Step::Time,
+            () = shut_down(&mut self.shutdown) => Step::Shutdown,
+        }
+    }
+
+    fn take(&mut self, step: Step) {
+        let now = self.now();
+        match step {
+            Step::Request(Some(request)) => self.request(now, request),
+            Step::Request(None) | Step::Shutdown => self.session.close(),
+            // An error is in the session's `Closed` event too.
+            Step::Incoming(Some(Incoming::Frame(frame))) => drop(self.session.receive(now, &frame)),
+            Step::Incoming(Some(Incoming::End(Err(error)))) => {
+                self.lose(SessionEnd::Channel(Arc::new(error)))
+            }
+            Step::Incoming(Some(Incoming::End(Ok(()))) | None) => self.session.lost(),
+            Step::Replied(Ok((id, reply))) => self.session.reply(now, id, reply),
+            Step::Replied(Err(_panic)) => self.lose(SessionEnd::Panicked),
+            Step::Sent => {}
+            Step::WriterEnded(error) => self.writer_ended(error),
+            Step::Time if self.deaf_at.is_some_and(|at| at <= Instant::now()) => self.session.lost(),
+            Step::Time => self.session.handle_timeout(now),
+        }
+    }
+
+    fn request(&mut self, now: u64, request: Request) {
+        match request {
+            Request::Ask { tag, ask, updates } => {
+                let query = self.session.ask(now, ask);
+                self.questions.insert(query, Asker { tag, updates });
+            }
+            Request::Fetch { tag, fetch, updates } => {
+                let query = self.session.fetch(now, fetch);
+                self.questions.insert(query, Asker { tag, updates });
+            }
+            Request::Cancel { tag } => {
+                let query =
+                    self.questions.iter().find(|(_, asker)| asker.tag == tag).map(|(query, _)| *query);
+                if let Some(query) = query {
+                    self.questions.remove(&query);
+                    self.session.cancel(query);
+                }
+            }
+            Request::Close => self.session.close(),
+        }
+    }
+
+    /// Gives an event to whom it is for. The reason, if it was the last.
+    fn dispatch(&mut self, event: Event) -> Option<SessionEnd> {
+        match event {
+            Event::Ranges { query, feed, ranges } => {
+                if let Some(asker) = self.questions.get(&query) {
+                    let _ = asker.updates.send(Ok(Update::Ranges { feed, ranges }));
+                }
+            }
+            Event::Done { query, statement, stats } => {
+                self.settle(query, Ok(Update::Done { statement, stats }))
+            }
+            Event::Failed { query, error: QueryError::Session(reason) } => {
+                let end = self.explain(reason);
+                self.settle(query, Err(AskError::Ended(end)));
+            }
+            Event::Failed { query, error } => self.settle(query, Err(AskError::Query(error))),
+            Event::Closed { reason } => return Some(self.explain(reason)),
+            _ => {}
+        }
+        None
+    }
+
+    fn settle(&mut self, query: QueryId, outcome: Result<Update, AskError>) {
+        if let Some(asker) = self.questions.remove(&query) {
+            let _ = asker.updates.send(outcome);
+        }
+    }
+
+    /// What the session calls a lost connection may have a better name.
+    fn explain(&self, reason: SessionError) -> SessionEnd {
+        match (&self.broken, reason) {
+            (Some(end), SessionError::Lost) => end.clone(),
+            (_, reason) => SessionEnd::Session(reason),
+        }
+    }
+
+    fn lose(&mut self, why: SessionEnd) {
+        self.broken.get_or_insert(why);
+        self.session.lost();
+    }
+
+    /// A peer that ends a session says why and hangs up; what we were writing then fails first. So read on for a moment.
+    fn writer_ended(&mut self, error: Option<ChannelError>) {
+        self.deaf_at = Some(Instant::now() + self.farewell);
+        match error {
+            Some(stalled @ ChannelError::Stalled(_)) => self.lose(SessionEnd::Channel(Arc::new(stalled))),
+            Some(error) => self.broken = Some(SessionEnd::Channel(Arc::new(error))),
+            None => {}
+        }
+    }
+
+    /// Says the last words, waits for what storage is doing, and hangs up.
+    async fn finish(mut self, requests: Option<Requests>) {
+        if self.deaf_at.is_none() {
+            let _ = timeout(self.farewell, self.last_words()).await;
+        }
+        self.wire.outgoing = None;
+        drop(requests);
+        // Closing a socket with something unread in it would destroy our last words on their way.
+        let _ = timeout(self.farewell, async {
+            while let Some(Incoming::Frame(_)) = self.wire.incoming.recv().await {}
+        })
+        .await;
+        while self.commands.join_next().await.is_some() {}
+    }
+
+    async fn last_words(&mut self) -> Option<()> {
+        while !self.batch.is_empty() {
+            let permit = reserve(&self.wire.outgoing).await?;
+            permit.send(std::mem::take(&mut self.batch));
+            self.batch_bytes = 0;
+            self.fill_batch();
+        }
+        self.wire.outgoing = None;
+        let _ = (&mut self.wire.writer).await;
+        Some(())
+    }
+}
+
+/// Never, for a session that only answers.
+async fn next_request(requests: &mut Option<Requests>) -> Option<Request> {
+    match requests {
+        Some(requests) => requests.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Room for one batch, once the writer has taken the one before; `None` if the writer is gone.
+async fn reserve(outgoing: &Option<mpsc::Sender<Vec<Vec<u8>>>>) -> Option<mpsc::Permit<'_, Vec<Vec<u8>>>> {
+    outgoing.as_ref()?.reserve().await.ok()
+}

@@ -1,0 +1,198 @@
+//! What the holder of a session can do with it.
+
+use crate::Traffic;
+use crate::error::{AskError, SessionEnd};
+use kappadb_core::{FeedKey, RangeSet};
+use kappadb_sync::{Ask, Coverage, Fetch, SessionError, Stats};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+/// A session with a peer, to ask it. Cheap to clone; the session ends when all clones and questions are dropped.
+#[derive(Debug, Clone)]
+pub struct PeerHandle {
+    shared: Arc<Shared>,
+    requests: UnboundedSender<Request>,
+}
+
+/// What is known of a session outside its task.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) traffic: Arc<Traffic>,
+    pub(super) end: OnceLock<SessionEnd>,
+    peer: FeedKey,
+    next_tag: AtomicU64,
+}
+
+impl Shared {
+    pub(super) fn new(traffic: Arc<Traffic>, peer: FeedKey) -> Self {
+        Shared { traffic, end: OnceLock::new(), peer, next_tag: AtomicU64::new(0) }
+    }
+
+    /// Why the session is over; asked only when its task is gone.
+    fn end(&self) -> SessionEnd {
+        self.end.get().cloned().unwrap_or(SessionEnd::Session(SessionError::Lost))
+    }
+}
+
+/// What a connection has cost so far, handshake included.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PeerStats {
+    /// Bytes received, as on the wire.
+    pub bytes_received: u64,
+    /// Bytes sent, as on the wire.
+    pub bytes_sent: u64,
+    /// How often this side waited for the peer: TCP connect, handshake, and each flight of questions.
+    pub round_trips: u64,
+}
+
+/// A question answered: what came is stored, durable and visible.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Answered {
+    /// What matches, if the question was not inline.
+    pub ranges: Vec<(FeedKey, RangeSet)>,
+    /// What the answer rests on: every feed that the peer spoke of. Empty for a fetch.
+    pub statement: Vec<Coverage>,
+    /// What it took.
+    pub stats: Stats,
+}
+
+/// A part of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Update {
+    /// Blocks that match a question that is not inline.
+    Ranges {
+        /// The feed.
+        feed: FeedKey,
+        /// The blocks.
+        ranges: RangeSet,
+    },
+    /// The end of the answer.
+    Done {
+        /// What the answer rests on.
+        statement: Vec<Coverage>,
+        /// What it took.
+        stats: Stats,
+    },
+}
+
+/// Where updates of one question go. Without a bound of its own: a session names at most
+/// [`SESSION_RANGES`](kappadb_sync::limits::SESSION_RANGES) ranges.
+pub(super) type Updates = UnboundedSender<Result<Update, AskError>>;
+
+/// What a handle wants of the session's task. `tag` names a question between the two.
+#[derive(Debug)]
+pub(super) enum Request {
+    Ask { tag: u64, ask: Ask, updates: Updates },
+    Fetch { tag: u64, fetch: Fetch, updates: Updates },
+    Cancel { tag: u64 },
+    Close,
+}
+
+impl PeerHandle {
+    pub(super) fn new(shared: Arc<Shared>, requests: UnboundedSender<Request>) -> Self {
+        PeerHandle { shared, requests }
+    }
+
+    /// The peer. Nothing it sends is looked at before it has proved to be this one.
+    pub fn peer(&self) -> FeedKey {
+        self.shared.peer
+    }
+
+    /// What the connection has cost so far.
+    pub fn stats(&self) -> PeerStats {
+        let traffic = &self.shared.traffic;
+        PeerStats {
+            bytes_received: traffic.bytes_received(),
+            bytes_sent: traffic.bytes_sent(),
+            round_trips: traffic.round_trips(),
+        }
+    }
+
+    /// Asks the peer's view and waits for the whole answer. Dropping the future cancels the question.
+    pub async fn ask(&self, ask: Ask) -> Result<Answered, AskError> {
+        self.question(ask).all().await
+    }
+
+    /// Asks for blocks by name and waits until they are stored. Dropping the future cancels it.
+    pub async fn fetch(&self, fetch: Fetch) -> Result<Answered, AskError> {
+        self.open(|tag, updates| Request::Fetch { tag, fetch, updates }).all().await
+    }
+
+    /// Asks the peer's view; parts of the answer can be taken as they come.
+    pub fn question(&self, ask: Ask) -> Question {
+        self.open(|tag, updates| Request::Ask { tag, ask, updates })
+    }
+
+    fn open(&self, request: impl FnOnce(u64, Updates) -> Request) -> Question {
+        let tag = self.shared.next_tag.fetch_add(1, Ordering::Relaxed);
+        let (updates, inbox) = unbounded_channel();
+        // If the session is over, `updates` is dropped here and the question says so when it is read.
+        let _ = self.requests.send(request(tag, updates));
+        Question { tag, updates: inbox, over: false, session: self.clone() }
+    }
+
+    /// Why the session ended, if it did.
+    pub fn ended(&self) -> Option<SessionEnd> {
+        self.shared.end.get().cloned()
+    }
+
+    /// Ends the session for all handles and waits until the peer was told, or could not be.
+    pub async fn close(&self) {
+        let _ = self.requests.send(Request::Close);
+        self.requests.closed().await;
+    }
+}
+
+/// A question that is being answered. Dropping it cancels it at the peer.
+#[derive(Debug)]
+pub struct Question {
+    tag: u64,
+    updates: UnboundedReceiver<Result<Update, AskError>>,
+    over: bool,
+    session: PeerHandle,
+}
+
+impl Question {
+    /// The next part of the answer; `None` after [`Update::Done`] or an error.
+    pub async fn next(&mut self) -> Option<Result<Update, AskError>> {
+        if self.over {
+            return None;
+        }
+        let update = self.updates.recv().await;
+        let update = update.unwrap_or_else(|| Err(AskError::Ended(self.session.shared.end())));
+        self.over = !matches!(update, Ok(Update::Ranges { .. }));
+        Some(update)
+    }
+
+    /// The rest of the answer at once; ranges of one feed that came in parts are one.
+    pub async fn all(mut self) -> Result<Answered, AskError> {
+        let mut answered = Answered::default();
+        while let Some(update) = self.next().await {
+            match update? {
+                Update::Ranges { feed, ranges } => merge(&mut answered.ranges, feed, ranges),
+                Update::Done { statement, stats } => {
+                    (answered.statement, answered.stats) = (statement, stats)
+                }
+            }
+        }
+        Ok(answered)
+    }
+}
+
+/// Parts of one feed come one after the other, so only the last can be continued.
+fn merge(all: &mut Vec<(FeedKey, RangeSet)>, feed: FeedKey, ranges: RangeSet) {
+    match all.last_mut() {
+        Some((last, so_far)) if *last == feed => so_far.union_with(&ranges),
+        _ => all.push((feed, ranges)),
+    }
+}
+
+impl Drop for Question {
+    fn drop(&mut self) {
+        if !self.over {
+            let _ = self.session.requests.send(Request::Cancel { tag: self.tag });
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Runs a session over a connection: the only place where the state machine of `kappadb_sync` meets tokio.
+//!
+//! One task owns the session, so there is no lock. A second task reads frames, a third writes them. Commands run on
+//! tokio's blocking threads, never on the executor. Nothing is buffered without a bound: when the session has enough it
+//! is not read for, and it makes no more answers while what it made waits to be written.
+//!
+//! Dropping every [`PeerHandle`] and [`Question`] of a dialed session ends it; so does the shutdown signal.
+
+mod actor;
+mod handle;
+mod wire;
+
+use crate::error::SessionEnd;
+use crate::{Connection, Timeouts};
+use actor::Driver;
+use handle::Shared;
+pub use handle::{Answered, PeerHandle, PeerStats, Question, Update};
+use kappadb_core::FeedKey;
+use kappadb_sync::{Agreed, Command, Config, Reply, Session};
+use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
+
+/// Storage and views, as a session sees them.
+pub trait Backend: Send + Sync + 'static {
+    /// Carries a command out. May block; runs beside other commands of the same and of other sessions. Gives the kind of
+    /// reply that the command's documentation names.
+    fn run(&self, command: Command) -> Reply;
+}
+
+/// Runs the asking side of a session with `peer` over `connection` in tasks of its own.
+pub fn spawn(
+    connection: Connection,
+    agreed: Agreed,
+    peer: FeedKey,
+    backend: Arc<dyn Backend>,
+    timeouts: &Timeouts,
+) -> PeerHandle {
+    let shared = Arc::new(Shared::new(connection.traffic().clone(), peer));
+    let (requests, inbox) = mpsc::unbounded_channel();
+    // The handles are the only ones who can end it.
+    let (never, shutdown) = watch::channel(false);
+    let driver = Driver::new(connection, session(agreed), backend, shared.clone(), timeouts, shutdown);
+    tokio::spawn(async move {
+        let end = driver.run(Some(inbox)).await;
+        tracing::debug!(%peer, %end, "session ended");
+        drop(never);
+    });
+    PeerHandle::new(shared, requests)
+}
+
+/// Runs the answering side of a session with `peer` over `connection`, until it ends or `shutdown` becomes true or its
+/// sender is dropped. Storage is done with the session when this returns.
+pub async fn answer(
+    connection: Connection,
+    agreed: Agreed,
+    peer: FeedKey,
+    backend: Arc<dyn Backend>,
+    timeouts: &Timeouts,
+    shutdown: watch::Receiver<bool>,
+) -> SessionEnd {
+    let shared = Arc::new(Shared::new(connection.traffic().clone(), peer));
+    Driver::new(connection, session(agreed), backend, shared, timeouts, shutdown).run(None).await
+}
+
+/// Its clock starts now: see `Driver::now`.
+fn session(agreed: Agreed) -> Session {
+    Session::new(Config { agreed, ..Config::default() }, 0)
+}
+
+/// Waits until it is true, or nobody is left to make it true.
+pub(crate) async fn shut_down(signal: &mut watch::Receiver<bool>) {
+    let _ = signal.wait_for(|down| *down).await;
+}
