@@ -7,7 +7,7 @@ const WEST: i32 = GeoBox::WORLD.west;
 
 /// The extent around all of `parts`. Parts on both sides of the antimeridian that touch it at one latitude are one thing
 /// cut in two, as RFC 7946 and OpenStreetMap do it: their extent is two boxes, not one around the world.
-pub(crate) fn join(parts: &[Extent]) -> Extent {
+pub fn join(parts: &[Extent]) -> Extent {
     Extent::around(parts.iter().chain(&seam(parts)))
 }
 

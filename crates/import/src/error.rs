@@ -1,0 +1,203 @@
+use kappadb_geo::{FeatureError, GeoJsonError};
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+/// Why a file was not imported. Nothing of it was.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImportError {
+    /// The file cannot be opened or read.
+    #[error("cannot read {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// What was read cannot be kept until the whole file has been.
+    #[error("cannot keep temporary data in {dir}; it needs about twice the space of the unpacked file")]
+    Spool {
+        /// The directory.
+        dir: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Not a format that is read here.
+    #[error(
+        "{path} is neither an .osm.pbf nor a GeoJSON file (a FeatureCollection, a Feature, or one Feature a line)"
+    )]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It ends early.
+    #[error(
+        "{path} is cut short: it ends at byte {length}, in the middle of {within}; copy or download it again"
+    )]
+    Truncated {
+        /// The file.
+        path: PathBuf,
+        /// Its length in bytes.
+        length: u64,
+        /// What is not whole.
+        within: &'static str,
+    },
+    /// An `.osm.pbf` that breaks the format.
+    #[error("{path} is damaged in the blob at byte {offset}: {damage}; copy or download it again")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Where the blob starts.
+        offset: u64,
+        /// What is wrong with it.
+        damage: Damage,
+    },
+    /// An `.osm.pbf` of a sort that is not read.
+    #[error(
+        "{path} needs {feature}, which is not supported; convert it to a plain .osm.pbf, zlib-packed, without history"
+    )]
+    Unsupported {
+        /// The file.
+        path: PathBuf,
+        /// A required feature, or a compression.
+        feature: String,
+    },
+    /// GeoJSON that breaks off into something else.
+    #[error("{path} is damaged at line {line}: {reason}")]
+    NotJson {
+        /// The file.
+        path: PathBuf,
+        /// From 1.
+        line: u64,
+        /// What the parser found.
+        reason: String,
+    },
+    /// One GeoJSON feature beyond all measure.
+    #[error("{path}: the feature at line {line} is longer than {limit} bytes")]
+    FeatureTooLong {
+        /// The file.
+        path: PathBuf,
+        /// From 1; where it starts.
+        line: u64,
+        /// Bytes allowed.
+        limit: u64,
+    },
+}
+
+/// How bytes break the `.osm.pbf` format.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Damage {
+    /// A field that says it is longer than what holds it.
+    #[error("a field runs past its end")]
+    Overrun,
+    /// A number of more than 64 bits.
+    #[error("a malformed number")]
+    Varint,
+    /// A field of another type than it must have.
+    #[error("field {field} has the wrong type")]
+    FieldType {
+        /// Its number.
+        field: u64,
+    },
+    /// A number that is not in its range, or a sum that is not.
+    #[error("a number out of range")]
+    Range,
+    /// Lists that belong together and are not equally long.
+    #[error("lists of {of} have different lengths")]
+    Lists {
+        /// What they describe.
+        of: &'static str,
+    },
+    /// A text that is not there, or is not UTF-8.
+    #[error("text {index} of the blob is missing or not UTF-8")]
+    Text {
+        /// Its place in the blob's table.
+        index: u64,
+    },
+    /// A relation's member is neither node nor way nor relation.
+    #[error("a member of unknown type {0}")]
+    MemberType(u64),
+    /// The packed data does not unpack.
+    #[error("its packed data is corrupt")]
+    Packed,
+    /// The size claimed is not the size found, or beyond what the format allows.
+    #[error("a size that is wrong or beyond the format's limits")]
+    Size,
+    /// A blob without data.
+    #[error("it holds no data")]
+    NoData,
+    /// A blob that cannot stand where it is.
+    #[error("a file must start with an OSMHeader blob")]
+    NoHeader,
+}
+
+/// Where in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Location {
+    /// In the blob that starts at this byte.
+    Blob(u64),
+    /// At this line, from 1.
+    Line(u64),
+    /// Found when the whole file had been read.
+    File,
+}
+
+/// A feature that was left out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Skip {
+    /// Where it is.
+    pub location: Location,
+    /// Its id, if it has one.
+    pub id: Option<String>,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Why a feature was left out.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Reason {
+    /// It cannot be put in a block.
+    #[error(transparent)]
+    Feature(#[from] FeatureError),
+    /// Not a GeoJSON feature.
+    #[error(transparent)]
+    GeoJson(#[from] GeoJsonError),
+    /// Text that is not UTF-8.
+    #[error("not UTF-8")]
+    NotText,
+    /// Its parts break the format.
+    #[error(transparent)]
+    Damage(#[from] Damage),
+    /// A node whose position is out of range.
+    #[error("its position is not on the map")]
+    OffTheMap,
+    /// The file says that it does not exist any more.
+    #[error("it is marked as deleted")]
+    Deleted,
+    /// Another one of the same id is newer, or comes later in the file.
+    #[error("the file has a newer one of this id")]
+    Replaced,
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Location::Blob(offset) => write!(f, "blob at byte {offset}"),
+            Location::Line(line) => write!(f, "line {line}"),
+            Location::File => f.write_str("whole file"),
+        }
+    }
+}
+
+impl fmt::Display for Skip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.id {
+            Some(id) => write!(f, "{id} ({}): {}", self.location, self.reason),
+            None => write!(f, "{}: {}", self.location, self.reason),
+        }
+    }
+}

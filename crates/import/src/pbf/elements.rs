@@ -1,0 +1,265 @@
+//! The three passes over the elements.
+
+use super::block::{Block, Kinds, Raw, RawShape};
+use super::file::{Blob, PbfFile};
+use crate::error::{Damage, ImportError, Location, Reason};
+use crate::import::{Counts, Progress, Source};
+use crate::lookup::{Lookup, key};
+use crate::sort::{Sorter, part, record};
+use crate::spool::{EXTENT, Spool, extent_bytes, extent_parts};
+use kappadb_core::{Coord, Extent};
+use kappadb_geo::{Body, Element, ElementKind, Feature, Shape, WayNode, id, join_extents};
+use std::io;
+
+/// Id 8 | version u32 | longitude i32 | latitude i32.
+const NODE: usize = 20;
+/// Id 8 | version u32 | extent.
+const WAY: usize = 12 + EXTENT;
+
+/// Reads a file's elements into the spool; how many there are.
+pub(crate) fn read(
+    source: Source<'_>,
+    spool: &mut Spool,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Counts, ImportError> {
+    let file = PbfFile::new(source)?;
+    let mut reader = Reader { file, spool, progress, counts: Counts::default(), blobs: Vec::new() };
+    let mut nodes = reader.nodes()?;
+    let mut ways = reader.ways(&mut nodes)?;
+    reader.relations(&mut nodes, &mut ways)?;
+    Ok(reader.counts)
+}
+
+struct Reader<'a> {
+    file: PbfFile<'a>,
+    spool: &'a mut Spool,
+    progress: &'a mut dyn FnMut(Progress),
+    counts: Counts,
+    /// Where the data blobs are, and what they hold.
+    blobs: Vec<(u64, Kinds)>,
+}
+
+/// What can go wrong with one element: the file is damaged, or the disk is full.
+enum Trouble {
+    Damage(Damage),
+    Spool(io::Error),
+}
+
+impl From<Damage> for Trouble {
+    fn from(damage: Damage) -> Self {
+        Trouble::Damage(damage)
+    }
+}
+
+impl From<io::Error> for Trouble {
+    fn from(source: io::Error) -> Self {
+        Trouble::Spool(source)
+    }
+}
+
+impl Reader<'_> {
+    fn explain(&self, offset: u64, trouble: Trouble) -> ImportError {
+        match trouble {
+            Trouble::Damage(damage) => self.file.damaged(offset, damage),
+            Trouble::Spool(source) => self.unspooled(source),
+        }
+    }
+
+    fn unspooled(&self, source: io::Error) -> ImportError {
+        ImportError::Spool { dir: self.spool.dir().to_owned(), source }
+    }
+
+    /// First pass: every blob. Positions of all nodes; those with tags are features.
+    fn nodes(&mut self) -> Result<Lookup<NODE>, ImportError> {
+        let mut positions = Sorter::new(self.spool.dir());
+        let mut started = false;
+        loop {
+            let offset = self.file.offset();
+            match self.file.next()? {
+                None => break,
+                Some(Blob::Header(header)) => {
+                    self.file.check_header(offset, &header)?;
+                    started = true;
+                }
+                Some(_) if !started => return Err(self.file.damaged(offset, Damage::NoHeader)),
+                Some(Blob::Data(bytes)) => {
+                    let kinds = self.nodes_of(offset, &bytes, &mut positions);
+                    let kinds = kinds.map_err(|trouble| self.explain(offset, trouble))?;
+                    self.blobs.push((offset, kinds));
+                }
+                Some(Blob::Other) => {}
+            }
+            self.report(self.file.offset());
+        }
+        if self.blobs.is_empty() {
+            return Err(self.file.source.truncated("the map data, of which it has none"));
+        }
+        positions.finish().and_then(Lookup::new).map_err(|e| self.unspooled(e))
+    }
+
+    fn nodes_of(
+        &mut self,
+        offset: u64,
+        bytes: &[u8],
+        positions: &mut Sorter<NODE>,
+    ) -> Result<Kinds, Trouble> {
+        let block = Block::parse(bytes)?;
+        block.each(ElementKind::Node, &mut |raw| {
+            self.counts.nodes += 1;
+            let RawShape::Node(at) = raw.shape else { return Ok(()) };
+            if raw.is_deleted() {
+                return self.skip(offset, ElementKind::Node, &raw, Reason::Deleted);
+            }
+            let Some(at) = at else { return self.skip(offset, ElementKind::Node, &raw, Reason::OffTheMap) };
+            let version = raw.version().to_be_bytes();
+            positions.push(record(&[
+                &key(raw.id),
+                &version,
+                &at.lon.to_le_bytes(),
+                &at.lat.to_le_bytes(),
+            ]))?;
+            if raw.has_tags() { self.add(offset, &block, &raw, Shape::Node(at)) } else { Ok(()) }
+        })?;
+        Ok(block.kinds()?)
+    }
+
+    /// Second pass: blobs with ways. Extents of all that are somewhere, which are features.
+    fn ways(&mut self, nodes: &mut Lookup<NODE>) -> Result<Lookup<WAY>, ImportError> {
+        let mut extents = Sorter::new(self.spool.dir());
+        let length = self.file.source.length;
+        self.each_blob(|kinds| kinds.ways, length, &mut |reader, offset, block| {
+            block.each(ElementKind::Way, &mut |raw| reader.way(offset, block, raw, nodes, &mut extents))
+        })?;
+        extents.finish().and_then(Lookup::new).map_err(|e| self.unspooled(e))
+    }
+
+    fn way(
+        &mut self,
+        offset: u64,
+        block: &Block<'_>,
+        mut raw: Raw,
+        nodes: &mut Lookup<NODE>,
+        extents: &mut Sorter<WAY>,
+    ) -> Result<(), Trouble> {
+        self.counts.ways += 1;
+        let RawShape::Way(refs, own) = std::mem::take(&mut raw.shape) else { return Ok(()) };
+        if raw.is_deleted() {
+            return self.skip(offset, ElementKind::Way, &raw, Reason::Deleted);
+        }
+        let mut path = Vec::with_capacity(refs.len());
+        for (i, id) in refs.into_iter().enumerate() {
+            let at = position(nodes, id)?.or_else(|| own.get(i).copied().flatten());
+            path.push(WayNode { id, at });
+        }
+        let shape = Shape::Way(path);
+        let extent = extent_of(&shape);
+        if extent.boxes().is_empty() {
+            return Ok(());
+        }
+        extents.push(record(&[&key(raw.id), &raw.version().to_be_bytes(), &extent_bytes(&extent)]))?;
+        self.add(offset, block, &raw, shape)
+    }
+
+    /// Third pass: blobs with relations. Those that are somewhere are features.
+    fn relations(&mut self, nodes: &mut Lookup<NODE>, ways: &mut Lookup<WAY>) -> Result<(), ImportError> {
+        let length = self.file.source.length;
+        self.each_blob(|kinds| kinds.relations, length + length / 2, &mut |reader, offset, block| {
+            block.each(ElementKind::Relation, &mut |raw| reader.relation(offset, block, raw, nodes, ways))
+        })?;
+        (self.progress)(Progress { bytes_done: length * 2, bytes_total: length * 2 });
+        Ok(())
+    }
+
+    fn relation(
+        &mut self,
+        offset: u64,
+        block: &Block<'_>,
+        mut raw: Raw,
+        nodes: &mut Lookup<NODE>,
+        ways: &mut Lookup<WAY>,
+    ) -> Result<(), Trouble> {
+        self.counts.relations += 1;
+        let RawShape::Relation(members) = std::mem::take(&mut raw.shape) else { return Ok(()) };
+        if raw.is_deleted() {
+            return self.skip(offset, ElementKind::Relation, &raw, Reason::Deleted);
+        }
+        let mut parts = Vec::new();
+        for (kind, id, _) in &members {
+            match kind {
+                ElementKind::Node => parts.extend(position(nodes, *id)?.map(|at| Extent::of_path([at]))),
+                ElementKind::Way => {
+                    let found = ways.last(key(*id))?;
+                    parts.extend(
+                        found.map(|way| extent_parts(way.get(12..).unwrap_or_default())).unwrap_or_default(),
+                    );
+                }
+                ElementKind::Relation => {}
+            }
+        }
+        let extent = join_extents(&parts);
+        if extent.boxes().is_empty() {
+            return Ok(());
+        }
+        match block.members(&members) {
+            Ok(members) => self.add(offset, block, &raw, Shape::Relation { members, extent }),
+            Err(damage) => self.skip(offset, ElementKind::Relation, &raw, damage.into()),
+        }
+    }
+
+    /// Reads the wanted blobs again. `done` is how much of the progress came before this pass, which is a quarter of it.
+    fn each_blob(
+        &mut self,
+        wanted: fn(&Kinds) -> bool,
+        done: u64,
+        visit: &mut dyn FnMut(&mut Self, u64, &Block<'_>) -> Result<(), Trouble>,
+    ) -> Result<(), ImportError> {
+        let blobs: Vec<u64> =
+            self.blobs.iter().filter(|(_, kinds)| wanted(kinds)).map(|(at, _)| *at).collect();
+        for offset in blobs {
+            self.file.seek(offset)?;
+            if let Some(Blob::Data(bytes)) = self.file.next()? {
+                let visited =
+                    Block::parse(&bytes).map_err(Trouble::from).and_then(|block| visit(self, offset, &block));
+                visited.map_err(|trouble| self.explain(offset, trouble))?;
+            }
+            self.report(done + self.file.offset() / 2);
+        }
+        Ok(())
+    }
+
+    fn report(&mut self, bytes_done: u64) {
+        (self.progress)(Progress { bytes_done, bytes_total: self.file.source.length * 2 });
+    }
+
+    fn add(&mut self, offset: u64, block: &Block<'_>, raw: &Raw, shape: Shape) -> Result<(), Trouble> {
+        let kind = shape.kind();
+        let texts = block.tags(raw).and_then(|tags| Ok((tags, block.meta(raw)?)));
+        let (tags, meta) = match texts {
+            Ok(texts) => texts,
+            Err(damage) => return self.skip(offset, kind, raw, damage.into()),
+        };
+        let body = Body::Osm(Element { shape, tags, meta });
+        let feature = Feature { id: id::osm(kind, raw.id), body };
+        Ok(self.spool.add(&feature, raw.version(), Location::Blob(offset))?)
+    }
+
+    fn skip(&mut self, offset: u64, kind: ElementKind, raw: &Raw, reason: Reason) -> Result<(), Trouble> {
+        self.spool.skip(Location::Blob(offset), Some(id::osm(kind, raw.id)), reason);
+        Ok(())
+    }
+}
+
+fn extent_of(shape: &Shape) -> Extent {
+    match shape {
+        Shape::Way(nodes) => Extent::of_path(nodes.iter().filter_map(|node| node.at)),
+        _ => Extent::NOWHERE,
+    }
+}
+
+fn position(nodes: &mut Lookup<NODE>, id: i64) -> io::Result<Option<Coord>> {
+    let found = nodes.last(key(id))?;
+    Ok(found.map(|node| Coord {
+        lon: i32::from_le_bytes(part(&node, 12)),
+        lat: i32::from_le_bytes(part(&node, 16)),
+    }))
+}

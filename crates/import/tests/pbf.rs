@@ -1,0 +1,253 @@
+//! Small `.osm.pbf` files, made here.
+
+use kappadb_core::Timestamp;
+use kappadb_geo::{Body, Feature, Meta, Shape};
+use kappadb_import::{Damage, Import, ImportError, Location, Reason, read};
+
+/// Just enough of Protocol Buffers to write.
+#[derive(Clone, Default)]
+struct Message(Vec<u8>);
+
+fn varint(mut n: u64, out: &mut Vec<u8>) {
+    while n >= 0x80 {
+        out.push(u8::try_from(n & 0x7f).unwrap() | 0x80);
+        n >>= 7;
+    }
+    out.push(u8::try_from(n).unwrap());
+}
+
+fn zigzag(n: i64) -> u64 {
+    ((n << 1) ^ (n >> 63)).cast_unsigned()
+}
+
+fn differences(numbers: &[i64]) -> Vec<u64> {
+    let mut last = 0;
+    numbers.iter().map(|n| zigzag(n - std::mem::replace(&mut last, *n))).collect()
+}
+
+impl Message {
+    fn number(mut self, field: u64, n: u64) -> Self {
+        varint(field << 3, &mut self.0);
+        varint(n, &mut self.0);
+        self
+    }
+
+    fn bytes(mut self, field: u64, bytes: impl AsRef<[u8]>) -> Self {
+        varint(field << 3 | 2, &mut self.0);
+        varint(bytes.as_ref().len() as u64, &mut self.0);
+        self.0.extend_from_slice(bytes.as_ref());
+        self
+    }
+
+    fn packed(self, field: u64, numbers: &[u64]) -> Self {
+        let mut packed = Vec::new();
+        numbers.iter().for_each(|n| varint(*n, &mut packed));
+        self.bytes(field, packed)
+    }
+}
+
+fn new() -> Message {
+    Message::default()
+}
+
+fn blob(kind: &str, content: &Message) -> Vec<u8> {
+    let blob = new().bytes(1, &content.0);
+    let header = new().bytes(1, kind).number(3, blob.0.len() as u64);
+    [&u32::try_from(header.0.len()).unwrap().to_be_bytes()[..], &header.0, &blob.0].concat()
+}
+
+fn header() -> Vec<u8> {
+    blob("OSMHeader", &new().bytes(4, "OsmSchema-V0.6"))
+}
+
+/// Texts, from place 1 on.
+const TEXTS: [&str; 7] = ["", "name", "A", "B", "outer", "Ada", "building"];
+
+fn data(groups: &[Message]) -> Vec<u8> {
+    let table = TEXTS.iter().fold(new(), |table, text| table.bytes(1, text));
+    // The table may come last.
+    let block = groups.iter().fold(new(), |block, group| block.bytes(2, &group.0));
+    blob("OSMData", &block.bytes(1, &table.0))
+}
+
+fn info(version: u64) -> Message {
+    new().number(1, version).number(2, 1_600_000_000).number(3, 77).number(4, 5).number(5, 5)
+}
+
+/// A node of its own, at whole 1e-7 degrees.
+fn node(id: i64, version: u64, lon: i64, lat: i64, name: u64) -> Message {
+    let node = new().number(1, zigzag(id)).packed(2, &[1]).packed(3, &[name]).bytes(4, info(version).0);
+    new().bytes(1, node.number(8, zigzag(lat)).number(9, zigzag(lon)).0)
+}
+
+/// Nodes without tags.
+fn dense(nodes: &[(i64, i64, i64)]) -> Message {
+    let list = |f: fn(&(i64, i64, i64)) -> i64| differences(&nodes.iter().map(f).collect::<Vec<_>>());
+    let dense = new().packed(1, &list(|n| n.0)).packed(8, &list(|n| n.2)).packed(9, &list(|n| n.1));
+    new().bytes(2, dense.0)
+}
+
+fn way(id: u64, refs: &[i64]) -> Message {
+    let way = new().number(1, id).packed(2, &[6]).packed(3, &[2]).bytes(4, info(1).0);
+    new().bytes(3, way.packed(8, &differences(refs)).0)
+}
+
+fn relation(id: u64, members: &[(u64, i64)]) -> Message {
+    let kinds: Vec<u64> = members.iter().map(|m| m.0).collect();
+    let ids: Vec<i64> = members.iter().map(|m| m.1).collect();
+    let relation = new().number(1, id).packed(8, &vec![4; members.len()]);
+    new().bytes(4, relation.packed(9, &differences(&ids)).packed(10, &kinds).0)
+}
+
+fn import(bytes: &[u8]) -> Result<Import, ImportError> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("small.osm.pbf");
+    std::fs::write(&path, bytes).unwrap();
+    read(&path, dir.path(), &mut |_| ())
+}
+
+fn features(bytes: &[u8]) -> (Vec<Feature>, Import) {
+    let mut import = import(bytes).unwrap();
+    let mut features: Vec<Feature> = import.features().unwrap().map(Result::unwrap).collect();
+    features.sort_by(|a, b| a.id.cmp(&b.id));
+    (features, import)
+}
+
+fn ids(features: &[Feature]) -> Vec<&str> {
+    features.iter().map(|f| f.id.as_str()).collect()
+}
+
+fn place(feature: &Feature) -> Vec<[i32; 4]> {
+    feature.extent().boxes().iter().map(|b| [b.west, b.south, b.east, b.north]).collect()
+}
+
+#[test]
+fn elements_in_any_order_find_their_parts() {
+    let relations = data(&[relation(9, &[(0, 3), (1, 7), (2, 9)])]);
+    let ways = data(&[way(7, &[1, 2, 99])]);
+    let nodes = data(&[dense(&[(3, 500, 600), (1, 100, 200), (2, 300, -400)])]);
+    let (found, import) = features(&[header(), relations, ways, nodes].concat());
+    assert_eq!(ids(&found), ["r9", "w7"]);
+    assert_eq!(place(&found[1]), [[100, -400, 300, 200]]);
+    assert_eq!(place(&found[0]), [[100, -400, 500, 600]]);
+    let Body::Osm(element) = &found[1].body else { panic!() };
+    let Shape::Way(nodes) = &element.shape else { panic!() };
+    assert_eq!(
+        nodes.iter().map(|n| (n.id, n.at.is_some())).collect::<Vec<_>>(),
+        [(1, true), (2, true), (99, false)]
+    );
+    assert_eq!(import.skipped().count, 0);
+}
+
+#[test]
+fn what_is_nowhere_is_no_feature() {
+    let (found, import) = features(
+        &[
+            header(),
+            data(&[dense(&[(1, 1, 1)])]),
+            data(&[way(7, &[98, 99])]),
+            data(&[relation(9, &[(1, 7), (2, 9)])]),
+        ]
+        .concat(),
+    );
+    assert!(found.is_empty() && import.is_empty());
+    assert_eq!((import.elements().features(), import.skipped().count), (3, 0));
+}
+
+#[test]
+fn an_edit_is_kept_with_its_author_and_time() {
+    let (found, _) = features(&[header(), data(&[node(-1, 3, 100, 200, 2)])].concat());
+    let Body::Osm(element) = &found[0].body else { panic!() };
+    let time = Some(Timestamp(1_600_000_000_000));
+    assert_eq!(found[0].id, "n-1");
+    assert_eq!(element.tag("name"), Some("A"));
+    let meta = Meta { version: 3, time, changeset: 77, uid: 5, user: "Ada".to_owned() };
+    assert_eq!(element.meta, Some(meta));
+}
+
+#[test]
+fn the_highest_version_of_an_id_counts() {
+    let old_last = [header(), data(&[node(1, 3, 30, 30, 2), node(1, 2, 20, 20, 3)])].concat();
+    let new_last = [header(), data(&[node(1, 2, 20, 20, 3)]), data(&[node(1, 3, 30, 30, 2)])].concat();
+    let same = [header(), data(&[node(1, 3, 20, 20, 3), node(1, 3, 30, 30, 2)])].concat();
+    for file in [old_last, new_last, same] {
+        let (found, import) = features(&file);
+        assert_eq!(ids(&found), ["n1"]);
+        assert_eq!(place(&found[0]), [[30, 30, 30, 30]]);
+        assert_eq!(import.skipped().count, 1);
+        let first = &import.skipped().first[0];
+        assert_eq!((first.id.as_deref(), &first.reason), (Some("n1"), &Reason::Replaced));
+    }
+}
+
+#[test]
+fn bad_elements_are_skipped_where_they_are() {
+    let deleted = new().number(1, zigzag(4)).packed(2, &[1]).packed(3, &[2]).bytes(4, new().number(6, 0).0);
+    let file =
+        [header(), data(&[node(1, 1, 2_000_000_000, 0, 2), node(2, 1, 5, 5, 99), new().bytes(1, deleted.0)])];
+    let (found, import) = features(&file.concat());
+    assert!(found.is_empty());
+    assert_eq!(import.skipped().count, 3);
+    let reasons: Vec<_> = import.skipped().first.iter().map(|skip| skip.reason.clone()).collect();
+    assert_eq!(reasons, [Reason::OffTheMap, Reason::Damage(Damage::Text { index: 99 }), Reason::Deleted]);
+    let first = &import.skipped().first[0];
+    assert_eq!(first.location, Location::Blob(header().len() as u64));
+    assert_eq!(first.to_string(), "n1 (blob at byte 35): its position is not on the map");
+}
+
+#[test]
+fn a_way_too_large_for_a_block_is_skipped_by_id() {
+    // Ids and positions that jump cost the most bytes.
+    let nodes: Vec<_> =
+        (0..90_000i64).map(|i| (i << 30, (i % 2) * 1_700_000_000, (i % 3) * 400_000_000)).collect();
+    let refs: Vec<i64> = nodes.iter().map(|n| n.0).collect();
+    let (found, import) = features(&[header(), data(&[dense(&nodes), way(7, &refs)])].concat());
+    assert!(found.is_empty());
+    assert_eq!(import.skipped().count, 1);
+    assert!(import.skipped().first[0].to_string().starts_with("w7 "), "{}", import.skipped().first[0]);
+}
+
+#[test]
+fn positions_that_come_with_the_ways_are_used() {
+    let way = new().number(1, 7).packed(2, &[6]).packed(3, &[2]).packed(8, &differences(&[1, 2]));
+    let way = way.packed(9, &differences(&[10, 20])).packed(10, &differences(&[30, 40]));
+    let (found, _) = features(&[header(), data(&[new().bytes(3, way.0)])].concat());
+    assert_eq!(place(&found[0]), [[30, 10, 40, 20]]);
+}
+
+#[test]
+fn files_that_need_more_are_refused_with_a_reason() {
+    let history = blob("OSMHeader", &new().bytes(4, "HistoricalInformation"));
+    let error = import(&[history, data(&[])].concat()).unwrap_err();
+    assert!(matches!(&error, ImportError::Unsupported { feature, .. } if feature == "HistoricalInformation"));
+    let packed = new().bytes(7, "zstd");
+    let head = new().bytes(1, "OSMData").number(3, packed.0.len() as u64);
+    let zstd = [&u32::try_from(head.0.len()).unwrap().to_be_bytes()[..], &head.0, &packed.0].concat();
+    let error = import(&[header(), zstd].concat()).unwrap_err();
+    assert!(
+        matches!(&error, ImportError::Unsupported { feature, .. } if feature.contains("Zstandard")),
+        "{error}"
+    );
+}
+
+#[test]
+fn values_that_do_not_fit_are_damage_not_a_panic() {
+    let member = data(&[relation(9, &[(7, 1)])]);
+    let sum = data(&[
+        new().bytes(2, new().packed(1, &[zigzag(i64::MAX), 2]).packed(8, &[0, 0]).packed(9, &[0, 0]).0)
+    ]);
+    let lists = data(&[new().bytes(2, new().packed(1, &[2]).0)]);
+    let expected = [Damage::MemberType(7), Damage::Range, Damage::Lists { of: "nodes" }];
+    for (bad, expected) in [member, sum, lists].into_iter().zip(expected) {
+        match import(&[header(), bad].concat()) {
+            Err(ImportError::Damaged { damage, offset: 35, .. }) => assert_eq!(damage, expected),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_header_alone_is_a_file_cut_short() {
+    assert!(matches!(import(&header()), Err(ImportError::Truncated { .. })));
+    assert!(matches!(import(&[header(), vec![0]].concat()), Err(ImportError::Truncated { .. })));
+}
