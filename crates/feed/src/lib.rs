@@ -1,1 +1,46 @@
-//! Feeds over journal and Merkle trees.
+//! Feeds over journal and Merkle trees: append, sparse put, proofs, heads, forks, arrivals.
+//!
+//! [`Feeds`] is the storage of a replica. The **journal** is the truth; what is needed to find things in it again lies in one
+//! tree of the [`kappadb_store::Store`], is written in batches with a cursor, and is made anew whenever it is missing, stale,
+//! of another format or unreadable. Nothing is visible (to a peer, to a view, to [`Feeds::held`]) before it is durable.
+//!
+//! | file | what |
+//! |---|---|
+//! | `feeds` | the handle that everything else uses |
+//! | `append`, `put`, `fork` | what is written: own blocks, peers' blocks, evidence |
+//! | `writer` | journal, then index, then the readers' picture |
+//! | `index`, `heads`, `rows` | derived state: what records teach, which head leads, the rows |
+//! | `state`, `blocks`, `nodes`, `cache` | what readers see and how it is found |
+//! | `prove` | bundles for peers |
+//! | `open`, `replay`, `verify`, `keys` | opening, deriving, checking everything, secret keys |
+//!
+//! Blocking: never call this on an async executor's thread.
+
+mod append;
+mod blocks;
+mod cache;
+mod config;
+mod error;
+mod feeds;
+mod fork;
+mod heads;
+mod index;
+mod info;
+mod keys;
+mod nodes;
+mod open;
+mod problem;
+mod prove;
+mod put;
+mod replay;
+mod rows;
+mod state;
+mod verify;
+mod writer;
+
+pub use config::{Config, OpenReport, Random, Rebuilt, lock};
+pub use error::{AppendError, CommitError, DefineError, OpenError, PutError, ReadError};
+pub use feeds::Feeds;
+pub use info::{Append, Arrival, Disk, Durability, FeedInfo, PutOutcome};
+pub use kappadb_journal::Claim;
+pub use problem::Problem;

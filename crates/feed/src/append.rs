@@ -1,0 +1,253 @@
+//! Appending to own feeds. Concurrent appends share one sync, and one signature a feed.
+//!
+//! Each caller hashes its blocks, queues them and waits for the writer's lock. Whoever gets it takes in the whole queue, commits
+//! once and leaves every result in its slot; the others then find theirs there.
+
+use crate::index::Arrived;
+use crate::nodes::KEPT_HEIGHT;
+use crate::writer::Writer;
+use crate::{Append, AppendError, CommitError, Durability, ReadError};
+use kappadb_core::limits::{MAX_FEED_BLOCKS, MAX_TREE_BYTES};
+use kappadb_core::{FeedKey, RangeSet, Seq, StoredBlock};
+use kappadb_journal::Record;
+use kappadb_merkle::{Node, Peaks, TreeError, flat};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Bytes of blocks in one record, about: reading one block reads no more than that.
+const RECORD_BYTES: usize = 32 << 10;
+/// Bytes of blocks not yet committed, before a commit that nobody asked for.
+const PENDING_BYTES: u64 = 4 << 20;
+
+type Outcome = Result<Vec<Range<Seq>>, AppendError>;
+
+/// Blocks of one feed, hashed.
+pub(crate) struct Prepared {
+    feed: FeedKey,
+    blocks: Vec<StoredBlock>,
+    leaves: Vec<Node>,
+    bytes: u64,
+}
+
+/// One caller's append.
+pub(crate) struct Request {
+    appends: Vec<Prepared>,
+    durability: Durability,
+    slot: Arc<Slot>,
+}
+
+/// Where its result is left.
+#[derive(Default)]
+pub(crate) struct Slot(Mutex<Option<Outcome>>);
+
+/// An own feed with what was appended since the last commit.
+pub(crate) struct Appending {
+    pub peaks: Peaks,
+    /// Blocks under the last head.
+    committed: u64,
+    /// Nodes made since then that are to be kept.
+    nodes: Vec<(u64, Node)>,
+    /// Blocks not yet in the journal, and their bytes.
+    open: Vec<StoredBlock>,
+    open_bytes: usize,
+    arrived: Vec<Arrived>,
+    bytes: u64,
+}
+
+impl Slot {
+    pub fn take(&self) -> Option<Outcome> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn fill(&self, outcome: Outcome) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+    }
+}
+
+impl Request {
+    /// Checks and hashes the blocks, on the caller's thread.
+    pub fn new(appends: Vec<Append>, durability: Durability) -> Result<Self, AppendError> {
+        let appends = appends.into_iter().map(prepare).collect::<Result<_, _>>()?;
+        Ok(Request { appends, durability, slot: Arc::default() })
+    }
+
+    pub fn slot(&self) -> Arc<Slot> {
+        self.slot.clone()
+    }
+}
+
+fn prepare(append: Append) -> Result<Prepared, AppendError> {
+    let blocks: Vec<StoredBlock> = append.blocks.into_iter().map(StoredBlock::whole).collect();
+    let leaves = kappadb_entry::leaf_nodes(&blocks).map_err(|error| AppendError::Block {
+        index: blocks.iter().position(|block| kappadb_entry::leaf_data(block).is_err()).unwrap_or_default(),
+        error,
+    })?;
+    let bytes = blocks.iter().map(|block| block.bytes.len() as u64).sum();
+    Ok(Prepared { feed: append.feed, blocks, leaves, bytes })
+}
+
+impl Appending {
+    fn new(peaks: Peaks) -> Self {
+        Appending {
+            committed: peaks.length(),
+            peaks,
+            nodes: Vec::new(),
+            open: Vec::new(),
+            open_bytes: 0,
+            arrived: Vec::new(),
+            bytes: 0,
+        }
+    }
+
+    /// True if there is something without a signed head.
+    pub fn is_dirty(&self) -> bool {
+        self.peaks.length() > self.committed
+    }
+
+    fn push(&mut self, block: StoredBlock, leaf: Node) -> Result<(), TreeError> {
+        // Low nodes are made again from the blocks, but not before these can be read; until then the next heads are linked to
+        // the last one by those at the edge between old and new.
+        let edge = self.committed.next_multiple_of(1 << KEPT_HEIGHT);
+        let Appending { peaks, nodes, .. } = self;
+        peaks.push(leaf, &mut |index, node| {
+            if flat::height(index) >= KEPT_HEIGHT || flat::leaf_span(index).start < edge {
+                nodes.push((index, node));
+            }
+        })?;
+        self.open_bytes += block.bytes.len();
+        self.open.push(block);
+        Ok(())
+    }
+
+    /// What has been written under a head now.
+    pub fn committed(&mut self) -> (Vec<Arrived>, Vec<(u64, Node)>) {
+        self.committed = self.peaks.length();
+        self.bytes = 0;
+        let mut nodes = std::mem::take(&mut self.nodes);
+        nodes.extend_from_slice(self.peaks.roots());
+        (std::mem::take(&mut self.arrived), nodes)
+    }
+}
+
+impl Writer {
+    /// Takes in the queue and commits if anybody in it waits for that.
+    pub fn take_in_queue(&mut self, queue: Vec<Request>) {
+        let mut done = Vec::with_capacity(queue.len());
+        for Request { appends, durability, slot } in queue {
+            let outcome = self.append(appends);
+            done.push((slot, durability, outcome));
+        }
+        let waits =
+            done.iter().any(|(_, durability, outcome)| *durability == Durability::Now && outcome.is_ok());
+        let pending: u64 = self.appending.values().map(|appending| appending.bytes).sum();
+        let commit = if waits || pending > PENDING_BYTES { self.commit() } else { Ok(()) };
+        for (slot, durability, outcome) in done {
+            slot.fill(match &commit {
+                Err(error) if durability == Durability::Now => outcome.and(Err(error.clone().into())),
+                _ => outcome,
+            });
+        }
+    }
+
+    /// All of it or nothing.
+    fn append(&mut self, appends: Vec<Prepared>) -> Outcome {
+        self.usable()?;
+        for append in &appends {
+            self.ready(&append.feed)?;
+        }
+        self.check_room(&appends)?;
+        appends.into_iter().map(|append| self.push(append)).collect()
+    }
+
+    fn push(&mut self, append: Prepared) -> Result<Range<Seq>, AppendError> {
+        let Prepared { feed, blocks, leaves, bytes } = append;
+        let undefined = AppendError::Undefined(feed);
+        let start = self.appending.get(&feed).map_or(0, |appending| appending.peaks.length());
+        for (block, leaf) in blocks.into_iter().zip(leaves) {
+            let Some(appending) = self.appending.get_mut(&feed) else { return Err(undefined) };
+            appending.push(block, leaf)?;
+            if appending.open_bytes >= RECORD_BYTES {
+                self.flush_or_break(&feed)?;
+            }
+        }
+        let Some(appending) = self.appending.get_mut(&feed) else { return Err(undefined) };
+        appending.bytes += bytes;
+        let end = appending.peaks.length();
+        self.dirty |= end > start;
+        Ok(start..end)
+    }
+
+    /// Blocks taken in cannot be given back, so a journal that does not take them is the end.
+    fn flush_or_break(&mut self, feed: &FeedKey) -> Result<(), CommitError> {
+        let flushed = self.flush_blocks(feed);
+        self.broken |= flushed.is_err();
+        flushed
+    }
+
+    /// Writes the feed's open blocks to the journal.
+    pub fn flush_blocks(&mut self, feed: &FeedKey) -> Result<(), CommitError> {
+        let Some(appending) = self.appending.get_mut(feed).filter(|appending| !appending.open.is_empty())
+        else {
+            return Ok(());
+        };
+        let blocks = std::mem::take(&mut appending.open);
+        let bytes = std::mem::take(&mut appending.open_bytes) as u64;
+        let end = appending.peaks.length();
+        let first = end - blocks.len() as u64;
+        let placed = self.write(&Record::Blocks { feed: *feed, first, blocks })?;
+        if let Some(appending) = self.appending.get_mut(feed) {
+            let ranges = RangeSet::from_iter([first..end]);
+            appending.arrived.push(Arrived { at: placed.at, first_lseq: placed.first_lseq, ranges, bytes });
+        }
+        Ok(())
+    }
+
+    /// Makes sure that the feed may be appended to and that its roots are at hand.
+    fn ready(&mut self, feed: &FeedKey) -> Result<(), AppendError> {
+        let (length, fork, whole) = self
+            .index
+            .with(feed, |state| (state.length(), state.fork.as_ref().map(|(seq, _)| *seq), state.is_whole()))
+            .ok_or(AppendError::Undefined(*feed))?;
+        if let Some(seq) = fork {
+            return Err(AppendError::Forked { feed: *feed, seq });
+        }
+        if !self.keys.contains_key(feed) {
+            return Err(AppendError::NotOurs(*feed));
+        }
+        if let Some(damage) = self.damage.first() {
+            return Err(AppendError::Damaged(Box::new(damage.clone())));
+        }
+        if !whole {
+            return Err(AppendError::Behind(*feed));
+        }
+        if !self.appending.contains_key(feed) {
+            let peaks = self.peaks(feed, length).map_err(|error| CommitError::Derived(Arc::new(error)))?;
+            self.appending.insert(*feed, Appending::new(peaks));
+        }
+        Ok(())
+    }
+
+    fn peaks(&self, feed: &FeedKey, length: u64) -> Result<Peaks, ReadError> {
+        let roots = self.index.with_nodes(feed, |nodes| {
+            let root =
+                |index| Ok((index, nodes.get(index)?.ok_or(ReadError::MissingNode { feed: *feed, index })?));
+            flat::roots(length).into_iter().map(root).collect::<Result<Vec<_>, ReadError>>()
+        });
+        Ok(Peaks::from_roots(length, roots.ok_or(ReadError::Undefined(*feed))??)?)
+    }
+
+    /// Checked for the whole request first, so that nothing of it is taken in if something of it does not fit.
+    fn check_room(&self, appends: &[Prepared]) -> Result<(), TreeError> {
+        let blocks: u64 = appends.iter().map(|append| append.blocks.len() as u64).sum();
+        let bytes: u64 = appends.iter().flat_map(|append| &append.leaves).map(|leaf| leaf.size).sum();
+        for appending in appends.iter().filter_map(|append| self.appending.get(&append.feed)) {
+            if appending.peaks.length() + blocks > MAX_FEED_BLOCKS {
+                return Err(TreeError::Full);
+            }
+            if appending.peaks.byte_length() + bytes > MAX_TREE_BYTES {
+                return Err(TreeError::TooLarge);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,114 @@
+//! Reading blocks: from location row to journal record to block.
+
+use crate::ReadError;
+use crate::cache::Cache;
+use crate::rows::{self, Location};
+use kappadb_core::{Lseq, RangeSet, Seq, StoredBlock};
+use kappadb_journal::{Located, Position, Reader, Record};
+use kappadb_store::Tree;
+use std::ops::{Bound, Range};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The durable blocks of all feeds.
+pub(crate) struct Blocks {
+    pub tree: Arc<dyn Tree>,
+    pub reader: Reader,
+    cache: Mutex<Cache>,
+}
+
+/// A run of blocks found in a record.
+struct Run {
+    seqs: Range<Seq>,
+    skip: u64,
+    record: Arc<Located>,
+}
+
+impl Blocks {
+    pub fn new(tree: Arc<dyn Tree>, reader: Reader) -> Self {
+        Blocks { tree, reader, cache: Mutex::default() }
+    }
+
+    /// Forgets what was read: the next read goes to the disk.
+    pub fn forget(&self) {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// The record at `at`.
+    pub fn record(&self, at: Position) -> Result<Arc<Located>, ReadError> {
+        let cached = self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(at);
+        if let Some(located) = cached {
+            return Ok(located);
+        }
+        let located = Arc::new(self.reader.read(at)?);
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner).insert(&located);
+        Ok(located)
+    }
+
+    /// The run that holds block `seq`, if any does.
+    fn run(&self, number: u32, seq: Seq) -> Result<Option<Run>, ReadError> {
+        let (from, to) = (rows::location_key(number, 0), rows::location_key(number, seq));
+        let row = self.tree.range(Bound::Included(&from), Bound::Included(&to)).next_back();
+        let Some((key, value)) = row.transpose()? else { return Ok(None) };
+        let first = rows::number_at_end(&key).unwrap_or_default();
+        let Location { at, skip, count } = rows::decode(&value)?;
+        let seqs = first..first.saturating_add(count);
+        match seqs.contains(&seq) {
+            true => Ok(Some(Run { seqs, skip, record: self.record(at)? })),
+            false => Ok(None),
+        }
+    }
+
+    /// Tells `visit` of each block of `ranges` that lies here, ascending, until it says false.
+    pub fn read(
+        &self,
+        number: u32,
+        ranges: &RangeSet,
+        visit: &mut dyn FnMut(Seq, &StoredBlock) -> bool,
+    ) -> Result<(), ReadError> {
+        let mut current: Option<Run> = None;
+        for seq in ranges.iter() {
+            if !current.as_ref().is_some_and(|run| run.seqs.contains(&seq)) {
+                current = self.run(number, seq)?;
+            }
+            let Some(run) = &current else { continue };
+            if !visit(seq, run.block(seq).ok_or(ReadError::Misplaced(run.record.at))?) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// All blocks of `ranges` that lie here.
+    pub fn collect(&self, number: u32, ranges: &RangeSet) -> Result<Vec<(Seq, StoredBlock)>, ReadError> {
+        let mut found = Vec::new();
+        self.read(number, ranges, &mut |seq, block| {
+            found.push((seq, block.clone()));
+            true
+        })?;
+        Ok(found)
+    }
+
+    /// Records with visible blocks that reach beyond `from` and begin before `end`, in the order of arrival.
+    pub fn records_from(
+        &self,
+        from: Lseq,
+        end: Lseq,
+    ) -> Result<impl Iterator<Item = Result<Arc<Located>, ReadError>> + '_, ReadError> {
+        let (zero, here, last) = (rows::arrival_key(0), rows::arrival_key(from), rows::arrival_key(end));
+        // The record that `from` lies in begins at or before it.
+        let before =
+            self.tree.range(Bound::Included(&zero), Bound::Included(&here)).next_back().transpose()?;
+        let start = before.map_or(here, |(key, _)| key.to_vec());
+        let rows = self.tree.range(Bound::Included(&start), Bound::Excluded(&last));
+        Ok(rows.map(|row| self.record(rows::decode(&row?.1)?)))
+    }
+}
+
+impl Run {
+    fn block(&self, seq: Seq) -> Option<&StoredBlock> {
+        let (Record::Blocks { blocks, .. } | Record::Fetched { blocks, .. }) = &self.record.record else {
+            return None;
+        };
+        blocks.get(usize::try_from(seq.checked_sub(self.seqs.start)? + self.skip).ok()?)
+    }
+}

@@ -1,0 +1,192 @@
+//! What can go wrong: one enum for each phase.
+
+use kappadb_core::{FeedKey, KeyError, Seq, codec::DecodeError};
+use kappadb_entry::{BundleError, EntryError};
+use kappadb_journal::{LockError, Position};
+use kappadb_merkle::{ForkError, TreeError};
+use kappadb_store::StoreError;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Why feeds could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Another process has the directory.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The journal could not be opened.
+    #[error("journal: {0}")]
+    Journal(#[from] kappadb_journal::OpenError),
+    /// Derived state could be neither read nor made anew.
+    #[error("derived state: {0}")]
+    Store(#[from] StoreError),
+    /// A file or directory of the database could not be made or read.
+    #[error("{}: {source}", file.display())]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A secret key file does not hold the key that its name says.
+    #[error("{} does not hold the secret key of the feed it is named after", .0.display())]
+    WrongKey(PathBuf),
+    /// What was indexed could not be read back.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// What was found could not be written down.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+}
+
+/// Why something could not be made durable. Shared by all who waited for it.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommitError {
+    /// The journal could not be written. Nothing more is accepted until the database is opened again.
+    #[error("journal: {0}")]
+    Journal(Arc<kappadb_journal::AppendError>),
+    /// It is durable in the journal, but derived state could not be brought up to it. Nothing more is accepted until the database is
+    /// opened again, which makes that good.
+    #[error("it is durable, but derived state could not follow: {0}")]
+    Derived(Arc<ReadError>),
+    /// An earlier error of this kind; open the database again.
+    #[error("an earlier write failed; open the database again")]
+    Poisoned,
+}
+
+/// Why an append was refused. None of its blocks is kept, unless it is a [`AppendError::Commit`].
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum AppendError {
+    /// No such feed here.
+    #[error("feed {0} is not defined here")]
+    Undefined(FeedKey),
+    /// Its secret key is not here.
+    #[error("feed {0} is not written by this replica")]
+    NotOurs(FeedKey),
+    /// Its writer signed two histories.
+    #[error("feed {feed} forked at block {seq}; go on with a new feed")]
+    Forked {
+        /// The feed.
+        feed: FeedKey,
+        /// From where.
+        seq: Seq,
+    },
+    /// Peers know more of the feed than this replica holds, so it was restored from a backup: appending would fork it.
+    #[error("this replica is behind on its own feed {0}; go on with a new feed that continues it")]
+    Behind(FeedKey),
+    /// The journal is damaged; blocks of own feeds may be among what was lost, and appending could fork them.
+    #[error("the journal is damaged ({0}); settle that before appending")]
+    Damaged(Box<kappadb_journal::Damage>),
+    /// A block is no entry.
+    #[error("block {index}: {error}")]
+    Block {
+        /// Its place among the blocks given.
+        index: usize,
+        /// What is wrong.
+        error: EntryError,
+    },
+    /// The feed is full.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// It could not be made durable, or derived state could not be read: see there.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+}
+
+/// Why a feed could not be made or accepted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DefineError {
+    /// Not signed by the feed for this database.
+    #[error(transparent)]
+    Signature(#[from] KeyError),
+    /// The secret key could not be written down.
+    #[error("{}: {source}", file.display())]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It could not be made durable.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+}
+
+/// Why a bundle was not stored. Nothing of it is kept.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PutError {
+    /// No such feed here.
+    #[error("feed {0} is not defined here")]
+    Undefined(FeedKey),
+    /// It builds on nodes that are not those held here. Ask again with nothing known: then it shows whether the writer forked or the
+    /// peer lied.
+    #[error("the proof does not fit what is known of feed {0}")]
+    KnownMismatch(FeedKey),
+    /// It does not prove what it claims.
+    #[error(transparent)]
+    Refused(#[from] BundleError),
+    /// It contradicts what is held of the feed, but no path to both nodes is at hand to show that.
+    #[error("node {index} of feed {feed} is not the one held")]
+    Contradiction {
+        /// The feed.
+        feed: FeedKey,
+        /// The node.
+        index: u64,
+    },
+    /// More heads of the feed that are not linked to each other than are kept.
+    #[error("feed {0} has too many heads that are not linked to its newest one")]
+    TooManyHeads(FeedKey),
+    /// Evidence of a fork that shows nothing.
+    #[error(transparent)]
+    Fork(#[from] ForkError),
+    /// What is held could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// It could not be written.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+}
+
+/// Why something could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// No such feed here.
+    #[error("feed {0} is not defined here")]
+    Undefined(FeedKey),
+    /// Nothing at all is known of the feed's blocks.
+    #[error("no head of feed {0} is known")]
+    NoHead(FeedKey),
+    /// The journal does not give the record.
+    #[error("journal: {0}")]
+    Journal(#[from] kappadb_journal::ReadError),
+    /// The store failed.
+    #[error("derived state: {0}")]
+    Store(#[from] StoreError),
+    /// A derived row cannot be understood. A rebuild helps.
+    #[error("derived state: {0}")]
+    Row(#[from] DecodeError),
+    /// A tree node that ought to be at hand is not. A rebuild helps, unless the journal is damaged.
+    #[error("node {index} of feed {feed} is missing")]
+    MissingNode {
+        /// The feed.
+        feed: FeedKey,
+        /// The node.
+        index: u64,
+    },
+    /// A derived row points at a record that holds something else. A rebuild helps.
+    #[error("derived state points at the wrong record at {0}")]
+    Misplaced(Position),
+    /// A block is held that cannot be split into header and payload.
+    #[error(transparent)]
+    Block(#[from] EntryError),
+    /// Tree sizes that cannot be.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+}

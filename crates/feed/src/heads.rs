@@ -1,0 +1,109 @@
+//! Which head leads a feed, and what of the feed is linked to it.
+//!
+//! A block is *linked* if stored nodes lead from it to the roots of the newest head. Blocks proved only under another head are kept
+//! with that head until such a path exists.
+
+use crate::ReadError;
+use crate::index::Index;
+use crate::nodes::Nodes;
+use crate::rows::Unlinked;
+use crate::state::FeedState;
+use kappadb_core::{FeedKey, RangeSet, SignedHead};
+use kappadb_merkle::{Node, flat, parent, root_hash};
+
+/// Heads kept beside the newest one.
+pub(crate) const MAX_UNLINKED: usize = 64;
+
+impl Index {
+    /// Takes note of a verified head and of the blocks proved under it.
+    pub fn state_head(
+        &mut self,
+        feed: &FeedKey,
+        head: SignedHead,
+        ranges: &RangeSet,
+    ) -> Result<(), ReadError> {
+        let changed = self.change_with_nodes(feed, |state, nodes| {
+            match state.unlinked.iter_mut().find(|unlinked| unlinked.head.head == head.head) {
+                Some(unlinked) => unlinked.ranges.union_with(ranges),
+                None if state.newest.is_some_and(|newest| newest.head == head.head) => {}
+                None => state.unlinked.push(Unlinked { head, ranges: ranges.clone() }),
+            }
+            if state.unlinked.is_empty() { Ok(()) } else { settle(state, nodes) }
+        });
+        changed.ok_or(ReadError::Undefined(*feed))?
+    }
+}
+
+fn settle(state: &mut FeedState, nodes: &mut Nodes<'_>) -> Result<(), ReadError> {
+    promote(state, nodes)?;
+    let length = state.length();
+    for unlinked in &mut state.unlinked {
+        for root in flat::roots(unlinked.head.head.length) {
+            let span = flat::leaf_span(root);
+            if unlinked.ranges.intersects(&span) && leads_up(root, length, nodes)? {
+                unlinked.ranges = unlinked.ranges.minus(&RangeSet::from_iter([span]));
+            }
+        }
+    }
+    state.unlinked.retain(|unlinked| !unlinked.ranges.is_empty());
+    Ok(())
+}
+
+/// Makes the longest head whose roots are at hand the newest; the one before takes its blocks to the unlinked ones.
+fn promote(state: &mut FeedState, nodes: &mut Nodes<'_>) -> Result<(), ReadError> {
+    let mut longer: Vec<Unlinked> = state.unlinked.clone();
+    longer.retain(|unlinked| state.newest.is_none() || unlinked.head.head.length > state.length());
+    longer.sort_by_key(|unlinked| std::cmp::Reverse(unlinked.head.head.length));
+    for candidate in longer {
+        if !has_roots(&candidate.head, nodes)? {
+            continue;
+        }
+        let before = state.newest.map(|head| Unlinked { head, ranges: state.linked(&state.held) });
+        state.newest = Some(candidate.head);
+        state.unlinked.retain(|unlinked| unlinked.head != candidate.head);
+        state.unlinked.extend(before);
+        break;
+    }
+    Ok(())
+}
+
+/// True if the head's roots are at hand and are what it states.
+pub(crate) fn has_roots(head: &SignedHead, nodes: &mut Nodes<'_>) -> Result<bool, ReadError> {
+    let roots =
+        flat::roots(head.head.length).into_iter().map(|root| Ok(nodes.get(root)?.map(|node| (root, node))));
+    let roots = roots.collect::<Result<Option<Vec<_>>, ReadError>>()?;
+    Ok(roots.is_some_and(|roots| root_hash(&roots) == head.head.root_hash))
+}
+
+/// True if nodes at hand lead from this one to a root of the tree of `length`.
+fn leads_up(index: u64, length: u64, nodes: &mut Nodes<'_>) -> Result<bool, ReadError> {
+    let node = nodes.get(index)?;
+    leads_up_with(index, node, length, nodes)
+}
+
+/// The same for a node whose value the caller has; at a root it must be the one at hand.
+pub(crate) fn leads_up_with(
+    index: u64,
+    node: Option<Node>,
+    length: u64,
+    nodes: &mut Nodes<'_>,
+) -> Result<bool, ReadError> {
+    if !flat::in_tree(index, length) {
+        return Ok(false);
+    }
+    let (mut at, mut node) = (index, node);
+    while !flat::is_root(at, length) {
+        let (up, beside) = (flat::parent(at), flat::sibling(at));
+        let above = nodes.get(up)?;
+        let joined = match (node, nodes.get(beside)?) {
+            (Some(node), Some(other)) if at < beside => parent(&node, &other).ok(),
+            (Some(node), Some(other)) => parent(&other, &node).ok(),
+            _ => None,
+        };
+        if joined.is_none() || joined != above {
+            return Ok(false);
+        }
+        (at, node) = (up, above);
+    }
+    Ok(node.is_some() && node == nodes.get(at)?)
+}

@@ -1,0 +1,255 @@
+//! Derived state in the making: what records teach, first in memory, then in one batch with the cursor.
+//!
+//! Appending, storing bundles and replaying the journal all come through here, so a rebuilt index is the one that was kept.
+
+use crate::ReadError;
+use crate::blocks::Blocks;
+use crate::nodes::{Fresh, KEPT_HEIGHT, Nodes};
+use crate::rows::{self, Cursor, Location};
+use crate::state::{FeedState, Visible};
+use kappadb_core::{FeedDefinition, FeedKey, Lseq, RangeSet, Seq};
+use kappadb_journal::{Claim, Position};
+use kappadb_merkle::{ForkEvidence, Node, flat};
+use kappadb_store::Batch;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// Rows about to be written before [`Index::is_heavy`]; a batch is a few MiB at most.
+const HEAVY: usize = 100_000;
+
+/// The blocks of one journal record.
+#[derive(Debug, Clone)]
+pub(crate) struct Arrived {
+    pub at: Position,
+    pub first_lseq: Lseq,
+    pub ranges: RangeSet,
+    pub bytes: u64,
+}
+
+/// The picture that readers see, and what is to be added to it.
+pub(crate) struct Index {
+    pub blocks: Arc<Blocks>,
+    pub visible: Arc<RwLock<Visible>>,
+    feeds: BTreeMap<FeedKey, FeedState>,
+    claims: Vec<Claim>,
+    rows: BTreeMap<Vec<u8>, Vec<u8>>,
+    fresh: Fresh,
+    /// How many feeds there are with those not yet visible.
+    count: u32,
+}
+
+impl Index {
+    pub fn new(blocks: Arc<Blocks>, visible: Arc<RwLock<Visible>>) -> Self {
+        let count = visible.read().unwrap_or_else(PoisonError::into_inner).feeds.len();
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        Index {
+            blocks,
+            visible,
+            feeds: BTreeMap::new(),
+            claims: Vec::new(),
+            rows: BTreeMap::new(),
+            fresh: Fresh::new(),
+            count,
+        }
+    }
+
+    fn published(&self, feed: &FeedKey) -> Option<Arc<FeedState>> {
+        self.visible.read().unwrap_or_else(PoisonError::into_inner).feeds.get(feed).cloned()
+    }
+
+    /// Looks at the feed as it will be, without copying it.
+    pub fn with<R>(&self, feed: &FeedKey, look: impl FnOnce(&FeedState) -> R) -> Option<R> {
+        match self.feeds.get(feed) {
+            Some(state) => Some(look(state)),
+            None => self.published(feed).map(|state| look(&state)),
+        }
+    }
+
+    /// The feed, to be changed.
+    pub(crate) fn change(&mut self, feed: &FeedKey) -> Option<&mut FeedState> {
+        if !self.feeds.contains_key(feed) {
+            let state = FeedState::clone(self.published(feed)?.as_ref());
+            self.feeds.insert(*feed, state);
+        }
+        self.feeds.get_mut(feed)
+    }
+
+    /// Calls `look` with where the feed's nodes are found: written, not yet written, or computed from durable blocks.
+    pub fn with_nodes<R>(&self, feed: &FeedKey, look: impl FnOnce(&mut Nodes<'_>) -> R) -> Option<R> {
+        let number = self.with(feed, |state| state.number)?;
+        Some(self.with_numbered_nodes(feed, number, look))
+    }
+
+    fn with_numbered_nodes<R>(
+        &self,
+        feed: &FeedKey,
+        number: u32,
+        look: impl FnOnce(&mut Nodes<'_>) -> R,
+    ) -> R {
+        let published = self.published(feed);
+        let none = RangeSet::new();
+        let held = published.as_ref().map_or(&none, |state| &state.held);
+        look(&mut Nodes::new(&self.blocks, Some(&self.fresh), number, held))
+    }
+
+    /// Changes the feed with its nodes at hand.
+    pub fn change_with_nodes<R>(
+        &mut self,
+        feed: &FeedKey,
+        change: impl FnOnce(&mut FeedState, &mut Nodes<'_>) -> R,
+    ) -> Option<R> {
+        self.change(feed)?;
+        // Taken out for the time being: the nodes borrow the rest of the index.
+        let mut state = self.feeds.remove(feed)?;
+        let changed = self.with_numbered_nodes(feed, state.number, |nodes| change(&mut state, nodes));
+        self.feeds.insert(*feed, state);
+        Some(changed)
+    }
+
+    /// A definition, whose signature was checked. False if it was known.
+    pub fn define(&mut self, definition: &FeedDefinition) -> bool {
+        let new = self.with(&definition.feed, |_| ()).is_none();
+        if new {
+            self.feeds.insert(definition.feed, FeedState::new(self.count, *definition));
+            self.count += 1;
+        }
+        new
+    }
+
+    /// Blocks that were written to the journal.
+    pub fn arrive(&mut self, feed: &FeedKey, arrived: &Arrived) {
+        let Some(state) = self.change(feed) else { return };
+        let (number, mut skip) = (state.number, 0);
+        state.held.union_with(&arrived.ranges);
+        state.bytes += arrived.bytes;
+        for run in arrived.ranges.ranges() {
+            let location = Location { at: arrived.at, skip, count: run.end - run.start };
+            self.rows.insert(rows::location_key(number, run.start), kappadb_core::codec::encode(&location));
+            skip += location.count;
+        }
+        if skip > 0 {
+            self.rows.insert(rows::arrival_key(arrived.first_lseq), kappadb_core::codec::encode(&arrived.at));
+        }
+    }
+
+    /// Verified nodes, and every parent under `length` that follows from them and from what is at hand.
+    pub fn learn(&mut self, feed: &FeedKey, length: u64, nodes: Vec<(u64, Node)>) -> Result<(), ReadError> {
+        let number = self.with(feed, |state| state.number).ok_or(ReadError::Undefined(*feed))?;
+        let closed =
+            self.with_nodes(feed, |old| close(old, length, nodes)).ok_or(ReadError::Undefined(*feed))??;
+        self.fresh.extend(closed.into_iter().map(|(index, node)| ((number, index), node)));
+        Ok(())
+    }
+
+    /// Verified nodes that need no joining.
+    pub fn keep(&mut self, number: u32, nodes: impl IntoIterator<Item = (u64, Node)>) {
+        self.fresh.extend(nodes.into_iter().map(|(index, node)| ((number, index), node)));
+    }
+
+    /// Evidence that was checked: from `seq` on the feed is not trusted. The lowest counts. False if that was known.
+    pub fn fork(&mut self, seq: Seq, evidence: ForkEvidence) -> bool {
+        let Some(state) = self.change(&evidence.feed) else { return false };
+        let new = state.fork.as_ref().is_none_or(|(known, _)| seq < *known);
+        if new {
+            let (number, value) = (state.number, kappadb_core::codec::encode(&evidence));
+            state.fork = Some((seq, Arc::new(evidence)));
+            self.rows.insert(rows::fork_key(number), value);
+        }
+        new
+    }
+
+    /// A claim.
+    pub fn claim(&mut self, claim: Claim) {
+        self.rows.insert(rows::claim_key(&claim), kappadb_core::codec::encode(&claim));
+        self.claims.push(claim);
+    }
+
+    /// Makes `visible` the picture that readers see, filled with what this index has published so far.
+    pub fn show_in(&mut self, visible: &Arc<RwLock<Visible>>) {
+        let built = std::mem::take(&mut *self.visible.write().unwrap_or_else(PoisonError::into_inner));
+        let mut shown = visible.write().unwrap_or_else(PoisonError::into_inner);
+        *shown = Visible { changes: shown.changes + 1, ..built };
+        drop(shown);
+        self.visible = visible.clone();
+    }
+
+    /// True if it is time to write what has gathered.
+    pub fn is_heavy(&self) -> bool {
+        self.rows.len() + self.fresh.len() > HEAVY
+    }
+
+    /// Writes everything in one batch with the cursor, then lets readers see it. What it tells of is durable in the
+    /// journal. After an error nothing of it is visible.
+    pub fn publish(&mut self, cursor: &Cursor) -> Result<(), ReadError> {
+        let batch = self.batch(cursor);
+        self.blocks.tree.apply(&batch)?;
+        self.rows.clear();
+        self.fresh.clear();
+        let mut visible = self.visible.write().unwrap_or_else(PoisonError::into_inner);
+        visible.changes += 1;
+        for (feed, state) in std::mem::take(&mut self.feeds) {
+            visible.feeds.insert(feed, Arc::new(state));
+        }
+        for claim in self.claims.drain(..) {
+            visible.claims.insert(rows::claim_id(&claim), claim);
+        }
+        visible.end = cursor.lseq;
+        Ok(())
+    }
+
+    fn batch(&self, cursor: &Cursor) -> Batch {
+        let mut batch = Batch::new();
+        self.rows.iter().for_each(|(key, value)| batch.put(key.clone(), value.clone()));
+        let numbers: HashMap<u32, &FeedState> =
+            self.feeds.values().map(|state| (state.number, state)).collect();
+        let mut nodes: Vec<_> = self
+            .fresh
+            .iter()
+            .filter(|((number, index), _)| {
+                let covered = |state: &&FeedState| state.held.covers(&flat::leaf_span(*index));
+                flat::height(*index) >= KEPT_HEIGHT || !numbers.get(number).is_some_and(covered)
+            })
+            .collect();
+        nodes.sort_unstable_by_key(|(key, _)| **key);
+        for ((number, index), node) in nodes {
+            batch.put(rows::node_key(*number, *index), kappadb_core::codec::encode(node));
+        }
+        for state in self.feeds.values() {
+            batch.put(rows::feed_key(state.number), kappadb_core::codec::encode(&state.to_row()));
+        }
+        batch.put(rows::cursor_key(), kappadb_core::codec::encode(cursor));
+        batch
+    }
+}
+
+/// Adds to `nodes` the parents, up to the roots of `length`, of which both children are in it or in `old`.
+pub(crate) fn close(
+    old: &mut Nodes<'_>,
+    length: u64,
+    nodes: Vec<(u64, Node)>,
+) -> Result<HashMap<u64, Node>, ReadError> {
+    let mut levels: BTreeMap<u32, Vec<u64>> = BTreeMap::new();
+    for (index, _) in &nodes {
+        levels.entry(flat::height(*index)).or_default().push(*index);
+    }
+    let mut all: HashMap<u64, Node> = nodes.into_iter().collect();
+    while let Some((height, level)) = levels.pop_first() {
+        for index in level {
+            let (up, beside) = (flat::parent(index), flat::sibling(index));
+            if !flat::in_tree(up, length) || all.contains_key(&up) {
+                continue;
+            }
+            let Some(node) = all.get(&index).copied() else { continue };
+            let other = match all.get(&beside) {
+                Some(other) => Some(*other),
+                None if old.get(up)?.is_some() => None,
+                None => old.get(beside)?,
+            };
+            let Some(other) = other else { continue };
+            let (left, right) = if index < beside { (node, other) } else { (other, node) };
+            all.insert(up, kappadb_merkle::parent(&left, &right)?);
+            levels.entry(height + 1).or_default().push(up);
+        }
+    }
+    Ok(all)
+}

@@ -1,0 +1,73 @@
+//! The words of this crate's interface.
+
+use bytes::Bytes;
+use kappadb_core::{EntryId, FeedKey, Lseq, Seq, StoredBlock, Timestamp};
+
+/// A feed in numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeedInfo {
+    /// The feed.
+    pub feed: FeedKey,
+    /// When its writer made it.
+    pub created: Timestamp,
+    /// Blocks under the newest head known.
+    pub length: u64,
+    /// Blocks held.
+    pub held: u64,
+    /// Bytes of the blocks held.
+    pub bytes: u64,
+    /// True if this replica appends to it.
+    pub writable: bool,
+    /// From where on the feed is not trusted, because its writer signed two histories.
+    pub fork: Option<Seq>,
+}
+
+/// Blocks to append to a feed.
+#[derive(Debug, Clone)]
+pub struct Append {
+    /// A feed whose secret key lies here.
+    pub feed: FeedKey,
+    /// Encoded entries, whole.
+    pub blocks: Vec<Bytes>,
+}
+
+/// When an append returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// When its blocks are on disk, signed and visible. Concurrent appends share one sync and one signature a feed.
+    Now,
+    /// At once. The blocks become durable and visible with the next [`crate::Feeds::sync`], which the caller calls at the interval it
+    /// promises; a crash before that loses them.
+    Interval,
+}
+
+/// What storing a bundle changed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PutOutcome {
+    /// Blocks that were not held before.
+    pub stored: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Set if the bundle contradicts what is held: its writer forked, here is from where, and nothing of it was stored but the evidence.
+    pub fork: Option<Seq>,
+}
+
+/// A block in the order in which it came here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arrival {
+    /// Its place in that order.
+    pub lseq: Lseq,
+    /// Its name.
+    pub id: EntryId,
+    /// Its bytes.
+    pub block: StoredBlock,
+}
+
+/// Bytes on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Disk {
+    /// The journal's segments.
+    pub journal: u64,
+    /// Derived state, of views too.
+    pub derived: u64,
+}

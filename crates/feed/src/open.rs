@@ -1,0 +1,239 @@
+//! Opening: the journal is made sure of, and derived state brought up to it or made anew.
+
+use crate::blocks::Blocks;
+use crate::config::{Config, OpenReport, Rebuilt, lock};
+use crate::index::Index;
+use crate::replay::{Found, Replay};
+use crate::rows::{self, Cursor, FeedRow, Location, tag};
+use crate::state::{FeedState, Visible};
+use crate::writer::Writer;
+use crate::{OpenError, ReadError, keys};
+use kappadb_core::{Head, Lseq};
+use kappadb_journal::{Claim, Damage, DirLock, Journal, Position, Reader, Record, Recovery};
+use kappadb_merkle::{ForkEvidence, root_hash};
+use kappadb_store::{Store, StoreError, Tree, prefix_range};
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::{Arc, RwLock};
+
+/// What opening makes.
+pub(crate) struct Opened {
+    pub writer: Writer,
+    pub blocks: Arc<Blocks>,
+    pub visible: Arc<RwLock<Visible>>,
+    pub lock: DirLock,
+    pub report: OpenReport,
+}
+
+/// Derived state as it was found.
+enum Derived {
+    Usable(Arc<dyn Tree>, Cursor),
+    Useless(Rebuilt),
+}
+
+pub(crate) fn open(mut config: Config, progress: &mut dyn FnMut(u64, u64)) -> Result<Opened, OpenError> {
+    let lock = match config.lock.take() {
+        Some(lock) => lock,
+        None => lock(&config.dir)?,
+    };
+    let keys = keys::load(&config.dir)?;
+    let derived = find(&config);
+    let (journal, recovery) = open_journal(&config, &derived, progress)?;
+    let reader = journal.reader();
+    let (index, cursor, rebuilt) = load(&config, derived, &reader)?;
+    let (blocks, visible) = (index.blocks.clone(), index.visible.clone());
+    let mut writer = Writer {
+        journal: Some(journal),
+        index,
+        keys,
+        database: config.database,
+        appending: BTreeMap::new(),
+        damage: Vec::new(),
+        anchor: cursor.as_ref().and_then(|cursor| cursor.anchor),
+        dirty: false,
+        broken: false,
+    };
+    let report = catch_up(&mut writer, cursor, recovery, rebuilt, progress)?;
+    Ok(Opened { writer, blocks, visible, lock, report })
+}
+
+/// The tree and its cursor, if both are there and ours.
+fn find(config: &Config) -> Derived {
+    let Ok(tree) = config.store.tree(rows::TREE) else { return Derived::Useless(Rebuilt::Unreadable) };
+    match tree.get(&rows::cursor_key()) {
+        Err(_) => Derived::Useless(Rebuilt::Unreadable),
+        Ok(None) => Derived::Useless(Rebuilt::Missing),
+        // The format is the first byte of every cursor that ever will be.
+        Ok(Some(value)) => match rows::decode::<Cursor>(&value) {
+            Ok(cursor) if cursor.format == rows::FORMAT && cursor.database == config.database => {
+                Derived::Usable(tree, cursor)
+            }
+            _ => Derived::Useless(Rebuilt::Unreadable),
+        },
+    }
+}
+
+fn open_journal(
+    config: &Config,
+    derived: &Derived,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<(Journal, Recovery), OpenError> {
+    let start = match derived {
+        Derived::Usable(_, cursor) if !cursor.damaged => Some(cursor.at),
+        _ => None,
+    };
+    let mut random16 = || {
+        let mut bytes = [0; 16];
+        (config.random)(&mut bytes);
+        bytes
+    };
+    Ok(Journal::open(&config.dir.join("journal"), &config.journal, start, &mut random16, progress)?)
+}
+
+/// Reads what was derived; from nothing, if that is no use.
+fn load(
+    config: &Config,
+    derived: Derived,
+    reader: &Reader,
+) -> Result<(Index, Option<Cursor>, Option<Rebuilt>), OpenError> {
+    let why = match derived {
+        Derived::Useless(why) => why,
+        Derived::Usable(_, cursor) if !belongs(&cursor, reader) => Rebuilt::Stale,
+        Derived::Usable(tree, cursor) => match read(&*tree, cursor.lseq) {
+            Ok(visible) => {
+                let blocks = Arc::new(Blocks::new(tree, reader.clone()));
+                return Ok((Index::new(blocks, Arc::new(RwLock::new(visible))), Some(cursor), None));
+            }
+            Err(_) => Rebuilt::Unreadable,
+        },
+    };
+    let tree = empty_tree(&*config.store)?;
+    let index = Index::new(Arc::new(Blocks::new(tree, reader.clone())), Arc::default());
+    // With an empty journal there was nothing to rebuild.
+    let nothing =
+        reader.scan(Position::START).all(|item| matches!(item, Ok(l) if is_journals_own(&l.record)));
+    Ok((index, None, (!nothing).then_some(why)))
+}
+
+fn is_journals_own(record: &Record) -> bool {
+    matches!(record, Record::Incarnation(_) | Record::Closed)
+}
+
+pub(crate) fn empty_tree(store: &dyn Store) -> Result<Arc<dyn Tree>, StoreError> {
+    store.drop_tree(rows::TREE)?;
+    store.tree(rows::TREE)
+}
+
+/// True if the journal has, where the cursor says, the signature that it says.
+fn belongs(cursor: &Cursor, reader: &Reader) -> bool {
+    let within = cursor.at <= reader.durable();
+    let anchored =
+        cursor.anchor.is_none_or(|(at, signature)| match reader.read(at).map(|located| located.record) {
+            Ok(Record::Head { head, .. } | Record::Fetched { head, .. }) => head.signature == signature,
+            _ => false,
+        });
+    within && anchored
+}
+
+/// The readers' picture from the rows.
+fn read(tree: &dyn Tree, end: Lseq) -> Result<Visible, ReadError> {
+    let mut visible = Visible { end, ..Visible::default() };
+    let mut feeds: BTreeMap<u32, FeedState> = BTreeMap::new();
+    for row in prefix_range(tree, &[tag::FEED]) {
+        let (key, value) = row?;
+        let number = rows::feed_number(&key).unwrap_or_default();
+        feeds.insert(number, FeedState::from_row(number, rows::decode::<FeedRow>(&value)?));
+    }
+    for row in prefix_range(tree, &[tag::LOCATION]) {
+        let (key, value) = row?;
+        let first = rows::number_at_end(&key).unwrap_or_default();
+        let run = first..first.saturating_add(rows::decode::<Location>(&value)?.count);
+        if let Some(state) = rows::feed_number(&key).and_then(|number| feeds.get_mut(&number)) {
+            state.held.insert(run);
+        }
+    }
+    for row in prefix_range(tree, &[tag::FORK]) {
+        let (key, value) = row?;
+        let evidence: ForkEvidence = rows::decode(&value)?;
+        if let Some(state) = rows::feed_number(&key).and_then(|number| feeds.get_mut(&number)) {
+            state.fork = Some((kappadb_merkle::flat::leaf_span(evidence.index).start, Arc::new(evidence)));
+        }
+    }
+    for row in prefix_range(tree, &[tag::CLAIM]) {
+        let claim: Claim = rows::decode(&row?.1)?;
+        visible.claims.insert(rows::claim_id(&claim), claim);
+    }
+    visible.feeds = feeds.into_values().map(|state| (state.definition.feed, Arc::new(state))).collect();
+    Ok(visible)
+}
+
+fn catch_up(
+    writer: &mut Writer,
+    cursor: Option<Cursor>,
+    recovery: Recovery,
+    rebuilt: Option<Rebuilt>,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<OpenReport, OpenError> {
+    let from = cursor.as_ref().map_or(Position::START, |cursor| cursor.at);
+    let total = writer.journal()?.next_lseq();
+    let replay = Replay::new(&mut writer.index, writer.database, writer.anchor, false);
+    let (anchor, Found { problems, damage, dropped, headless }) = replay.run(from, total, progress)?;
+    writer.anchor = anchor;
+    let seen = |damage: &Damage| {
+        recovery.damage.iter().any(|d| (d.segment, d.from) == (damage.segment, damage.from))
+    };
+    let more: Vec<Damage> = damage.into_iter().filter(|damage| !seen(damage)).collect();
+    writer.damage = [recovery.damage, more].concat();
+    // With damage, the missing head may be among what was lost.
+    if writer.damage.is_empty() {
+        headless.iter().try_for_each(|feed| restate_head(writer, feed))?;
+    }
+    writer.dirty = true;
+    writer.commit()?;
+    let (damage, cut, incarnation) = (writer.damage.clone(), recovery.cut, recovery.incarnation);
+    Ok(OpenReport { rebuilt, cut, damage, dropped, problems, incarnation })
+}
+
+/// States the feed's head again: whoever reads the journal later learns that the blocks before it which it does not cover are gone.
+fn restate_head(writer: &mut Writer, feed: &kappadb_core::FeedKey) -> Result<(), OpenError> {
+    let Some(secret) = writer.keys.get(feed).cloned() else { return Ok(()) };
+    let empty = Head { length: 0, byte_length: 0, root_hash: root_hash(&[]) };
+    let newest = writer.index.with(feed, |state| state.newest).flatten();
+    let head = newest.unwrap_or_else(|| empty.sign(&writer.database, &secret));
+    writer.write(&Record::Head { feed: *feed, head })?;
+    Ok(())
+}
+
+/// Makes all derived rows anew. Readers see the old picture until the new one is whole; what they read meanwhile may fail.
+pub(crate) fn rebuild(writer: &mut Writer, progress: &mut dyn FnMut(u64, u64)) -> Result<(), OpenError> {
+    if !writer.broken {
+        writer.commit()?;
+    }
+    let blocks = writer.index.blocks.clone();
+    clear(&*blocks.tree)?;
+    blocks.forget();
+    let mut index = Index::new(blocks, Arc::default());
+    let total = writer.journal()?.next_lseq();
+    let replay = Replay::new(&mut index, writer.database, None, false);
+    let (anchor, _) = replay.run(Position::START, total, progress)?;
+    writer.anchor = anchor;
+    index.publish(&writer.cursor()?)?;
+    index.show_in(&writer.index.visible.clone());
+    writer.appending.clear();
+    writer.index = index;
+    Ok(())
+}
+
+/// Deletes all rows, the cursor first: a crash in between leaves no rows that look whole.
+fn clear(tree: &dyn Tree) -> Result<(), ReadError> {
+    loop {
+        let mut batch = kappadb_store::Batch::new();
+        for row in tree.range(Bound::Unbounded, Bound::Unbounded).take(10_000) {
+            batch.delete(row?.0);
+        }
+        if batch.is_empty() {
+            return Ok(());
+        }
+        tree.apply(&batch)?;
+    }
+}

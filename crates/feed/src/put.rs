@@ -1,0 +1,153 @@
+//! Storing what a peer sent: verified first, whole or not at all.
+
+use crate::heads::MAX_UNLINKED;
+use crate::index::Arrived;
+use crate::writer::Writer;
+use crate::{CommitError, PutError, PutOutcome, ReadError};
+use kappadb_core::{FeedDefinition, FeedKey, RangeSet, Seq, StoredBlock};
+use kappadb_entry::{Bundle, BundleError};
+use kappadb_journal::Record;
+use kappadb_merkle::{ForkEvidence, Node, ProofError, Verified};
+
+/// What of a bundle is new here.
+struct New {
+    ranges: RangeSet,
+    blocks: Vec<StoredBlock>,
+    bytes: u64,
+    nodes: Vec<(u64, Node)>,
+}
+
+impl Writer {
+    /// Writes a feed's definition, whose signature was checked. False if it is here already.
+    pub fn define(&mut self, definition: &FeedDefinition) -> Result<bool, CommitError> {
+        if self.index.with(&definition.feed, |_| ()).is_some() {
+            return Ok(false);
+        }
+        self.write(&Record::Definition(*definition))?;
+        Ok(self.index.define(definition))
+    }
+
+    /// Verifies the bundle and writes what is new of it. It becomes durable and visible with the next commit, but later bundles may
+    /// build on it at once.
+    pub fn put(&mut self, bundle: Bundle) -> Result<PutOutcome, PutError> {
+        self.usable()?;
+        self.index.with(&bundle.feed, |_| ()).ok_or(PutError::Undefined(bundle.feed))?;
+        self.let_go_of(&bundle.feed)?;
+        let verified = self.verified(&bundle)?;
+        let conflicts = self.conflicts(&bundle, &verified)?;
+        let outcome = match conflicts.is_empty() {
+            true => self.store(bundle, verified)?,
+            false => self.contradiction(&bundle, &verified, conflicts)?,
+        };
+        if self.index.is_heavy() {
+            self.commit()?;
+        }
+        Ok(outcome)
+    }
+
+    /// Records evidence of a fork, made here or elsewhere. The lowest seq of a feed counts.
+    pub fn record_fork(&mut self, evidence: ForkEvidence) -> Result<Seq, PutError> {
+        self.usable()?;
+        self.index.with(&evidence.feed, |_| ()).ok_or(PutError::Undefined(evidence.feed))?;
+        let seq = evidence.verify(&self.database)?;
+        let known =
+            self.index.with(&evidence.feed, |state| state.fork.as_ref().map(|(seq, _)| *seq)).flatten();
+        if known.is_none_or(|known| seq < known) {
+            self.write(&Record::Fork(evidence.clone()))?;
+            self.index.fork(seq, evidence);
+        }
+        Ok(seq)
+    }
+
+    /// An own feed may be about to change under its appender.
+    fn let_go_of(&mut self, feed: &FeedKey) -> Result<(), PutError> {
+        if self.appending.get(feed).is_some_and(|appending| appending.is_dirty()) {
+            self.commit()?;
+        }
+        self.appending.remove(feed);
+        Ok(())
+    }
+
+    fn verified(&self, bundle: &Bundle) -> Result<Verified, PutError> {
+        let mut failed = None;
+        let verified = self.index.with_nodes(&bundle.feed, |nodes| {
+            bundle.verify(&self.database, &mut |index| match nodes.get(index) {
+                Ok(node) => node,
+                Err(error) => {
+                    failed.get_or_insert(error);
+                    None
+                }
+            })
+        });
+        match (failed, verified) {
+            (Some(error), _) => Err(error.into()),
+            (None, Some(Ok(verified))) => Ok(verified),
+            (None, Some(Err(error))) if !bundle.known.is_empty() && may_be_ours(&error) => {
+                Err(PutError::KnownMismatch(bundle.feed))
+            }
+            (None, Some(Err(error))) => Err(error.into()),
+            (None, None) => Err(PutError::Undefined(bundle.feed)),
+        }
+    }
+
+    fn store(&mut self, bundle: Bundle, verified: Verified) -> Result<PutOutcome, PutError> {
+        let Bundle { feed, head, ranges, blocks, .. } = bundle;
+        let New { ranges, blocks, bytes, nodes } = self.new_of(&feed, &ranges, blocks, &verified)?;
+        let (longer, crowded) = self
+            .index
+            .with(&feed, |state| {
+                let known = |unlinked: &crate::rows::Unlinked| unlinked.head.head == head.head;
+                let crowded = state.unlinked.len() >= MAX_UNLINKED && !state.unlinked.iter().any(known);
+                (state.newest.is_none_or(|newest| newest.head.length < head.head.length), crowded)
+            })
+            .ok_or(PutError::Undefined(feed))?;
+        if crowded {
+            return Err(PutError::TooManyHeads(feed));
+        }
+        if ranges.is_empty() && nodes.is_empty() && !longer {
+            return Ok(PutOutcome::default());
+        }
+        let stored = ranges.count();
+        let record = Record::Fetched { feed, head, ranges: ranges.clone(), nodes, blocks };
+        let placed = self.write(&record)?;
+        let arrived = Arrived { at: placed.at, first_lseq: placed.first_lseq, ranges, bytes };
+        let taken = self.index.learn(&feed, head.head.length, verified.nodes).and_then(|()| {
+            self.index.arrive(&feed, &arrived);
+            self.index.state_head(&feed, head, &arrived.ranges)
+        });
+        taken.map_err(|error| self.derived_failed(error))?;
+        Ok(PutOutcome { stored, bytes, fork: None })
+    }
+
+    /// The blocks not held, and the nodes that neither follow from them nor are at hand.
+    fn new_of(
+        &self,
+        feed: &FeedKey,
+        ranges: &RangeSet,
+        blocks: Vec<StoredBlock>,
+        verified: &Verified,
+    ) -> Result<New, PutError> {
+        let fresh =
+            self.index.with(feed, |state| ranges.minus(&state.held)).ok_or(PutError::Undefined(*feed))?;
+        let pairs = ranges.iter().zip(blocks);
+        let blocks: Vec<StoredBlock> =
+            pairs.filter(|(seq, _)| fresh.contains(*seq)).map(|(_, block)| block).collect();
+        let nodes = self.index.with_nodes(feed, |nodes| {
+            let unknown = |(index, node): &(u64, Node)| match nodes.get(*index) {
+                Ok(None) => Some(Ok((*index, *node))),
+                Ok(Some(_)) => None,
+                Err(error) => Some(Err(error)),
+            };
+            verified.supplied.iter().filter_map(unknown).collect::<Result<Vec<_>, ReadError>>()
+        });
+        let bytes = blocks.iter().map(|block| block.bytes.len() as u64).sum();
+        Ok(New { ranges: fresh, blocks, bytes, nodes: nodes.ok_or(PutError::Undefined(*feed))?? })
+    }
+}
+
+/// True if the failure may come from what was taken to be known, rather than from the bundle alone.
+fn may_be_ours(error: &BundleError) -> bool {
+    use ProofError::{ByteLength, KnownMismatch, MissingKnown, RootHash, Tree};
+    let BundleError::Proof(error) = error else { return false };
+    matches!(error, RootHash | ByteLength | Tree(_) | KnownMismatch { .. } | MissingKnown { .. })
+}

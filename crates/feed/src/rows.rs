@@ -1,0 +1,137 @@
+//! The rows of the one derived tree: keys and values. All of it follows from the journal.
+//!
+//! | key | value |
+//! |---|---|
+//! | `0` | [`Cursor`]: how far into the journal the rows go; written in one batch with them |
+//! | `1`, feed number | [`FeedRow`] |
+//! | `2`, feed number, first seq | [`Location`] of a run of blocks |
+//! | `3`, first lseq | [`Position`] of a record with visible blocks |
+//! | `4`, feed number, index | [`Node`] of the tree |
+//! | `5`, feed number | [`ForkEvidence`] with the lowest seq |
+//! | `6`, hash of (view, selector, from) | [`Claim`], the newest such |
+//!
+//! Feed numbers are u32, given in the order of the definitions in the journal. Numbers in keys are big-endian, so that they sort.
+
+use bincode::{Decode, Encode};
+use kappadb_core::codec::{self, DecodeError};
+use kappadb_core::{
+    DatabaseId, FeedDefinition, Hash, Lseq, RangeSet, Seq, Signature, SignedHead, blake2b256,
+};
+use kappadb_journal::{Claim, Position};
+
+/// The name of the tree.
+pub(crate) const TREE: &str = "feeds";
+/// Raised whenever a row's meaning changes: older ones are rebuilt.
+pub(crate) const FORMAT: u8 = 1;
+
+const MAX_ROW: usize = 64 << 20;
+const WHAT: &str = "feed row";
+
+/// How far the rows go.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Cursor {
+    /// [`FORMAT`]
+    pub format: u8,
+    /// Whose rows these are.
+    pub database: DatabaseId,
+    /// The record after the last one derived from.
+    pub at: Position,
+    /// The first `lseq` not derived from.
+    pub lseq: Lseq,
+    /// The last record with a signed head and that signature: shows that the rows belong to this journal.
+    pub anchor: Option<(Position, Signature)>,
+    /// The journal was damaged when it was last looked through, so it is looked through whole again.
+    pub damaged: bool,
+}
+
+/// A feed.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct FeedRow {
+    pub definition: FeedDefinition,
+    /// The longest head whose roots are at hand.
+    pub newest: Option<SignedHead>,
+    /// Blocks proved under heads that are not linked to the newest one.
+    pub unlinked: Vec<Unlinked>,
+    /// Bytes of the blocks held.
+    pub bytes: u64,
+}
+
+/// Blocks under a head that is not linked to the newest one.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Unlinked {
+    pub head: SignedHead,
+    pub ranges: RangeSet,
+}
+
+/// Where a run of blocks lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Location {
+    /// The record.
+    pub at: Position,
+    /// Blocks in the record before the run.
+    pub skip: u64,
+    /// Blocks in the run.
+    pub count: u64,
+}
+
+/// The first byte of a key.
+pub(crate) mod tag {
+    pub(crate) const CURSOR: u8 = 0;
+    pub(crate) const FEED: u8 = 1;
+    pub(crate) const LOCATION: u8 = 2;
+    pub(crate) const ARRIVAL: u8 = 3;
+    pub(crate) const NODE: u8 = 4;
+    pub(crate) const FORK: u8 = 5;
+    pub(crate) const CLAIM: u8 = 6;
+}
+
+pub(crate) fn cursor_key() -> Vec<u8> {
+    vec![tag::CURSOR]
+}
+
+pub(crate) fn feed_key(number: u32) -> Vec<u8> {
+    numbered(tag::FEED, number)
+}
+
+pub(crate) fn location_key(number: u32, first: Seq) -> Vec<u8> {
+    [numbered(tag::LOCATION, number).as_slice(), &first.to_be_bytes()].concat()
+}
+
+pub(crate) fn arrival_key(first: Lseq) -> Vec<u8> {
+    [&[tag::ARRIVAL], first.to_be_bytes().as_slice()].concat()
+}
+
+pub(crate) fn node_key(number: u32, index: u64) -> Vec<u8> {
+    [numbered(tag::NODE, number).as_slice(), &index.to_be_bytes()].concat()
+}
+
+pub(crate) fn fork_key(number: u32) -> Vec<u8> {
+    numbered(tag::FORK, number)
+}
+
+pub(crate) fn claim_key(claim: &Claim) -> Vec<u8> {
+    [&[tag::CLAIM], claim_id(claim).0.as_slice()].concat()
+}
+
+/// Claims of the same question to the same peer replace each other.
+pub(crate) fn claim_id(claim: &Claim) -> Hash {
+    blake2b256(&[&codec::encode(&(&claim.view, &claim.selector, claim.from))])
+}
+
+fn numbered(tag: u8, number: u32) -> Vec<u8> {
+    [&[tag], number.to_be_bytes().as_slice()].concat()
+}
+
+/// The last 8 bytes of a key, as the number that they are.
+pub(crate) fn number_at_end(key: &[u8]) -> Option<u64> {
+    key.last_chunk().map(|bytes| u64::from_be_bytes(*bytes))
+}
+
+/// The feed number in a key.
+pub(crate) fn feed_number(key: &[u8]) -> Option<u32> {
+    key.get(1..5)?.try_into().ok().map(u32::from_be_bytes)
+}
+
+pub(crate) fn decode<T: Decode<()> + Encode>(value: &[u8]) -> Result<T, DecodeError> {
+    codec::decode::<T, MAX_ROW>(WHAT, value)
+}

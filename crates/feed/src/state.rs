@@ -1,0 +1,77 @@
+//! What is known of the feeds, in memory: one picture for readers, replaced feed by feed when more is durable.
+
+use crate::rows::{FeedRow, Unlinked};
+use kappadb_core::{FeedDefinition, FeedKey, Hash, Lseq, RangeSet, Seq, SignedHead};
+use kappadb_journal::Claim;
+use kappadb_merkle::ForkEvidence;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A feed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FeedState {
+    /// Its number in derived keys.
+    pub number: u32,
+    pub definition: FeedDefinition,
+    /// The longest head whose roots are at hand.
+    pub newest: Option<SignedHead>,
+    /// Blocks under heads not linked to the newest.
+    pub unlinked: Vec<Unlinked>,
+    /// All blocks held.
+    pub held: RangeSet,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Evidence of a fork, and from where the feed is not trusted.
+    pub fork: Option<(Seq, Arc<ForkEvidence>)>,
+}
+
+/// What readers see: all of it durable.
+#[derive(Debug, Default)]
+pub(crate) struct Visible {
+    pub feeds: BTreeMap<FeedKey, Arc<FeedState>>,
+    pub claims: BTreeMap<Hash, Claim>,
+    /// The first `lseq` not visible.
+    pub end: Lseq,
+    /// Counts the commits that changed anything.
+    pub changes: u64,
+}
+
+impl FeedState {
+    pub fn new(number: u32, definition: FeedDefinition) -> Self {
+        FeedState {
+            number,
+            definition,
+            newest: None,
+            unlinked: Vec::new(),
+            held: RangeSet::new(),
+            bytes: 0,
+            fork: None,
+        }
+    }
+
+    pub fn from_row(number: u32, row: FeedRow) -> Self {
+        let FeedRow { definition, newest, unlinked, bytes } = row;
+        FeedState { newest, unlinked, bytes, ..FeedState::new(number, definition) }
+    }
+
+    pub fn to_row(&self) -> FeedRow {
+        let FeedState { definition, newest, unlinked, bytes, .. } = self;
+        FeedRow { definition: *definition, newest: *newest, unlinked: unlinked.clone(), bytes: *bytes }
+    }
+
+    /// Blocks under the newest head.
+    pub fn length(&self) -> u64 {
+        self.newest.map_or(0, |newest| newest.head.length)
+    }
+
+    /// Of `ranges`, what is held and linked to the newest head.
+    pub fn linked(&self, ranges: &RangeSet) -> RangeSet {
+        let held = self.held.intersection(ranges);
+        self.unlinked.iter().fold(held, |held, unlinked| held.minus(&unlinked.ranges))
+    }
+
+    /// True if every block of the feed that is known to exist is here, so that its writer may go on.
+    pub fn is_whole(&self) -> bool {
+        self.unlinked.is_empty() && self.held.covers(&(0..self.length()))
+    }
+}

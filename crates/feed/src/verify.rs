@@ -1,0 +1,182 @@
+//! Checking everything: checksums, signatures, every block's path to a signed head, and every derived row against the journal.
+//!
+//! The journal is replayed into memory with all checks on; what comes out is what derived state must be.
+
+use crate::blocks::Blocks;
+use crate::heads::{has_roots, leads_up_with};
+use crate::index::{Index, close};
+use crate::nodes::{KEPT_HEIGHT, Nodes};
+use crate::replay::Replay;
+use crate::rows::{self, tag};
+use crate::state::{FeedState, Visible};
+use crate::writer::Writer;
+use crate::{CommitError, OpenError, Problem, ReadError};
+use bytes::Bytes;
+use kappadb_core::{EntryId, FeedKey, RangeSet, SignedHead};
+use kappadb_journal::Position;
+use kappadb_merkle::{Node, flat};
+use kappadb_store::{MemoryStore, Store, Tree};
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// Blocks hashed at once.
+const CHUNK: u64 = 1 << 12;
+
+pub(crate) fn verify(
+    writer: &mut Writer,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Vec<Problem>, OpenError> {
+    writer.commit()?;
+    let total = writer.journal()?.next_lseq();
+    let reader = writer.journal()?.reader();
+    let tree = MemoryStore::new().tree(rows::TREE)?;
+    let visible: Arc<RwLock<Visible>> = Arc::default();
+    let mut index = Index::new(Arc::new(Blocks::new(tree, reader)), visible.clone());
+    let replay = Replay::new(&mut index, writer.database, None, true);
+    let (_, found) = replay.run(Position::START, total, progress)?;
+    index.publish(&writer.cursor()?)?;
+    let mut problems: Vec<Problem> = found.damage.into_iter().map(Problem::Damage).collect();
+    problems.extend(found.problems);
+    let visible = visible.read().unwrap_or_else(PoisonError::into_inner);
+    for (feed, state) in &visible.feeds {
+        problems.extend(check_feed(&index.blocks, feed, state)?);
+    }
+    match compare(&*writer.index.blocks.tree, &index.blocks, &visible) {
+        Ok(differences) => problems.extend(differences),
+        Err(error) => problems.push(Problem::Derived(error.to_string())),
+    }
+    Ok(problems)
+}
+
+impl From<ReadError> for CommitError {
+    fn from(error: ReadError) -> Self {
+        CommitError::Derived(Arc::new(error))
+    }
+}
+
+/// Every held block must lead to the roots of a signed head.
+fn check_feed(blocks: &Blocks, feed: &FeedKey, state: &FeedState) -> Result<Vec<Problem>, ReadError> {
+    let newest = state.newest.map(|head| (head, state.linked(&state.held)));
+    let others = state.unlinked.iter().map(|unlinked| (unlinked.head, unlinked.ranges.clone()));
+    let mut problems = Vec::new();
+    for (head, ranges) in newest.into_iter().chain(others) {
+        let mut nodes = Nodes::new(blocks, None, state.number, &state.held);
+        if !has_roots(&head, &mut nodes)? {
+            problems.push(Problem::Head { feed: *feed, length: head.head.length });
+            continue;
+        }
+        for run in ranges.ranges() {
+            let mut start = run.start;
+            while start < run.end {
+                let end = (start - start % CHUNK + CHUNK).min(run.end);
+                let chunk = RangeSet::from_iter([start..end]);
+                let mut nodes = Nodes::new(blocks, None, state.number, &state.held);
+                problems.extend(check_chunk(blocks, &mut nodes, feed, state.number, &head, &chunk)?);
+                start = end;
+            }
+        }
+    }
+    Ok(problems)
+}
+
+fn check_chunk(
+    blocks: &Blocks,
+    nodes: &mut Nodes<'_>,
+    feed: &FeedKey,
+    number: u32,
+    head: &SignedHead,
+    chunk: &RangeSet,
+) -> Result<Vec<Problem>, ReadError> {
+    let problem = |seq, reason: String| vec![Problem::Block { id: EntryId { feed: *feed, seq }, reason }];
+    let first = chunk.iter().next().unwrap_or_default();
+    let (seqs, found): (Vec<_>, Vec<_>) = match blocks.collect(number, chunk) {
+        Ok(found) => found.into_iter().unzip(),
+        Err(error) => return Ok(problem(first, error.to_string())),
+    };
+    if let Some(missing) = chunk.minus(&seqs.iter().copied().collect()).iter().next() {
+        return Ok(problem(missing, "it is not where it should be".to_owned()));
+    }
+    let leaves = match kappadb_entry::leaf_nodes(&found) {
+        Ok(leaves) => seqs.iter().copied().map(flat::leaf_index).zip(leaves).collect(),
+        Err(error) => return Ok(problem(first, error.to_string())),
+    };
+    let length = head.head.length;
+    let mut unproved = Vec::new();
+    let closed = close(nodes, length, leaves)?;
+    for (&index, &node) in &closed {
+        let top = flat::is_root(index, length) || !closed.contains_key(&flat::parent(index));
+        if differs(nodes, index, &node)? || (top && !leads_up_with(index, Some(node), length, nodes)?) {
+            unproved.push(flat::leaf_span(index).start.max(first));
+        }
+    }
+    unproved.sort_unstable();
+    unproved.dedup();
+    Ok(unproved.into_iter().map(|seq| Problem::Unproved(EntryId { feed: *feed, seq })).collect())
+}
+
+fn differs(nodes: &mut Nodes<'_>, index: u64, node: &Node) -> Result<bool, ReadError> {
+    Ok(flat::height(index) >= KEPT_HEIGHT && nodes.get(index)?.is_some_and(|held| held != *node))
+}
+
+type Rows = BTreeMap<Bytes, Bytes>;
+
+fn all_rows(tree: &dyn Tree) -> Result<Rows, ReadError> {
+    let rows = tree.range(Bound::Unbounded, Bound::Unbounded);
+    let rows = rows.filter(|row| !row.as_ref().is_ok_and(|(key, _)| key.first() == Some(&tag::CURSOR)));
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// `kept` must have the rows that the journal gives, but may have or lack nodes that can be computed from blocks: whether these were
+/// written depends on what came together.
+fn compare(kept: &dyn Tree, derived: &Blocks, visible: &Visible) -> Result<Vec<Problem>, ReadError> {
+    let (kept, made) = (all_rows(kept)?, all_rows(&*derived.tree)?);
+    let states: BTreeMap<u32, &FeedState> =
+        visible.feeds.values().map(|state| (state.number, &**state)).collect();
+    let mut problems = Vec::new();
+    for (key, value) in &made {
+        match kept.get(key) {
+            Some(found) if found == value => {}
+            Some(_) => problems.push(Problem::RowWrong(name(key))),
+            None if computed(derived, &states, key)?.is_some() => {}
+            None => problems.push(Problem::RowMissing(name(key))),
+        }
+    }
+    for (key, value) in kept.iter().filter(|(key, _)| !made.contains_key(*key)) {
+        let node = computed(derived, &states, key)?.map(|node| kappadb_core::codec::encode(&node));
+        if node.is_none_or(|node| node[..] != value[..]) {
+            problems.push(Problem::RowWrong(name(key)));
+        }
+    }
+    Ok(problems)
+}
+
+/// The node of this row's key, if it is one that need not be written.
+fn computed(
+    blocks: &Blocks,
+    states: &BTreeMap<u32, &FeedState>,
+    key: &Bytes,
+) -> Result<Option<Node>, ReadError> {
+    let number = rows::feed_number(key).filter(|_| key.first() == Some(&tag::NODE));
+    let state = number.and_then(|number| states.get(&number));
+    let (Some(state), Some(index)) = (state, rows::number_at_end(key)) else { return Ok(None) };
+    if index >= flat::END || flat::height(index) >= KEPT_HEIGHT || !state.held.covers(&flat::leaf_span(index))
+    {
+        return Ok(None);
+    }
+    Nodes::new(blocks, None, state.number, &state.held).get(index)
+}
+
+fn name(key: &[u8]) -> String {
+    let kind = match key.first() {
+        Some(&tag::FEED) => "feed",
+        Some(&tag::LOCATION) => "location",
+        Some(&tag::ARRIVAL) => "arrival",
+        Some(&tag::NODE) => "node",
+        Some(&tag::FORK) => "fork",
+        Some(&tag::CLAIM) => "claim",
+        _ => "unknown",
+    };
+    let digits: String = key.iter().skip(1).map(|byte| format!("{byte:02x}")).collect();
+    format!("{kind} {digits}")
+}

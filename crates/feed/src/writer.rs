@@ -1,0 +1,139 @@
+//! The one who writes: journal first, then the index, then the readers' picture.
+
+use crate::append::Appending;
+use crate::index::Index;
+use crate::keys::Keys;
+use crate::rows::{self, Cursor};
+use crate::{CommitError, ReadError};
+use kappadb_core::{DatabaseId, FeedKey, RangeSet, Signature, SignedHead};
+use kappadb_journal::{Damage, Journal, Placed, Position, Record};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Journal, index and keys, behind one lock.
+pub(crate) struct Writer {
+    /// None once closed.
+    pub journal: Option<Journal>,
+    pub index: Index,
+    pub keys: Keys,
+    pub database: DatabaseId,
+    pub appending: BTreeMap<FeedKey, Appending>,
+    /// What the journal lost; own feeds take no appends while there is any.
+    pub damage: Vec<Damage>,
+    /// The last record with a signed head.
+    pub anchor: Option<(Position, Signature)>,
+    /// Something was written or taken in since the last commit.
+    pub dirty: bool,
+    /// A commit failed: what is in memory may not be what is on disk.
+    pub broken: bool,
+}
+
+impl Writer {
+    /// # Errors
+    /// If an earlier commit failed.
+    pub fn usable(&self) -> Result<(), CommitError> {
+        if self.broken { Err(CommitError::Poisoned) } else { Ok(()) }
+    }
+
+    pub fn journal(&mut self) -> Result<&mut Journal, CommitError> {
+        self.journal.as_mut().ok_or(CommitError::Poisoned)
+    }
+
+    /// Writes a record that becomes durable with the next commit.
+    pub fn write(&mut self, record: &Record) -> Result<Placed, CommitError> {
+        let placed = self.journal()?.append(record).map_err(|error| CommitError::Journal(Arc::new(error)))?;
+        self.dirty = true;
+        if let Record::Head { head, .. } | Record::Fetched { head, .. } = record {
+            self.anchor = Some((placed.at, head.signature));
+        }
+        Ok(placed)
+    }
+
+    /// The record is written; what it teaches could not be taken in. Opening anew will.
+    pub fn derived_failed(&mut self, error: ReadError) -> CommitError {
+        self.broken = true;
+        CommitError::Derived(Arc::new(error))
+    }
+
+    /// Signs, syncs and shows everything since the last commit. After an error nothing more is accepted.
+    pub fn commit(&mut self) -> Result<(), CommitError> {
+        self.usable()?;
+        if !self.dirty {
+            return Ok(());
+        }
+        let done = self.try_commit();
+        self.broken = done.is_err();
+        self.dirty = self.broken;
+        done
+    }
+
+    fn try_commit(&mut self) -> Result<(), CommitError> {
+        let heads = self.write_heads()?;
+        self.journal()?.sync().map_err(|error| CommitError::Journal(Arc::new(error)))?;
+        for (feed, head) in heads {
+            self.take_in(&feed, head).map_err(|error| CommitError::Derived(Arc::new(error)))?;
+        }
+        let cursor = self.cursor()?;
+        self.index.publish(&cursor).map_err(|error| CommitError::Derived(Arc::new(error)))
+    }
+
+    /// Writes what was appended, and one signed head for each feed appended to.
+    fn write_heads(&mut self) -> Result<Vec<(FeedKey, SignedHead)>, CommitError> {
+        let dirty = self.appending.iter().filter(|(_, appending)| appending.is_dirty());
+        let feeds: Vec<FeedKey> = dirty.map(|(feed, _)| *feed).collect();
+        let mut heads = Vec::new();
+        for feed in feeds {
+            self.flush_blocks(&feed)?;
+            let (Some(appending), Some(secret)) = (self.appending.get(&feed), self.keys.get(&feed)) else {
+                continue;
+            };
+            let head = appending.peaks.head().sign(&self.database, secret);
+            self.write(&Record::Head { feed, head })?;
+            heads.push((feed, head));
+        }
+        Ok(heads)
+    }
+
+    fn take_in(&mut self, feed: &FeedKey, head: SignedHead) -> Result<(), ReadError> {
+        let Some(appending) = self.appending.get_mut(feed) else { return Ok(()) };
+        let (arrived, nodes) = appending.committed();
+        if let Some(number) = self.index.with(feed, |state| state.number) {
+            self.index.keep(number, nodes);
+        }
+        let ranges: RangeSet = arrived.iter().flat_map(|arrived| arrived.ranges.ranges().to_vec()).collect();
+        arrived.iter().for_each(|arrived| self.index.arrive(feed, arrived));
+        self.index.state_head(feed, head, &ranges)
+    }
+
+    pub fn cursor(&self) -> Result<Cursor, CommitError> {
+        let journal = self.journal.as_ref().ok_or(CommitError::Poisoned)?;
+        Ok(Cursor {
+            format: rows::FORMAT,
+            database: self.database,
+            at: journal.end(),
+            lseq: journal.next_lseq(),
+            anchor: self.anchor,
+            damaged: !self.damage.is_empty(),
+        })
+    }
+
+    /// Makes everything durable and closes the journal cleanly.
+    pub fn close(&mut self) -> Result<(), CommitError> {
+        self.commit()?;
+        self.broken = true;
+        let Some(journal) = self.journal.take() else { return Ok(()) };
+        journal.close().map_err(|error| CommitError::Journal(Arc::new(error)))
+    }
+}
+
+/// Dropping without [`Writer::close`] is a clean close too, if it can be.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if self.journal.is_some()
+            && !self.broken
+            && let Err(error) = self.close()
+        {
+            tracing::warn!(%error, "the feeds could not be closed cleanly");
+        }
+    }
+}
