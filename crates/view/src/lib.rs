@@ -1,1 +1,38 @@
-//! Views: deterministic functions of the entries held.
+//! Views: deterministic functions of the set of entries held, kept in trees of their own.
+//!
+//! A view is written against [`View`] and [`Index`] and registered with [`Views`]. From then on a thread of its own reads
+//! the arrival log forward, hands the entries to the index in batches, and commits rows and cursor in one step. What is
+//! asked of a view is asked through its [`ViewHandle`], or by name through [`Views`].
+//!
+//! ```text
+//! Source (feeds) ── arrivals ──► indexer thread ──► Index::apply ──► rows + cursor, one batch
+//!                                     │                                   │
+//!                                  notices ──► Watcher        ViewHandle::read, Views::matches
+//! ```
+//!
+//! How a view is kept, rebuilt and asked is written in `design/views.md`. [`keyed`] has the part that all views of keyed
+//! entries share.
+
+mod control;
+mod directory;
+mod error;
+mod generation;
+mod handle;
+mod indexer;
+pub mod keyed;
+mod mark;
+mod shim;
+mod source;
+mod traits;
+mod verify;
+mod views;
+mod watch;
+
+pub use error::ViewError;
+pub use handle::{PauseGuard, ViewHandle};
+pub use keyed::{KeyUpdate, Keyed};
+pub use mark::Exclusions;
+pub use source::{Arrival, ReadError, Source};
+pub use traits::{Arrived, Change, Index, Notice, View};
+pub use views::{ViewStatus, Views};
+pub use watch::{Changes, Watcher};

@@ -1,0 +1,224 @@
+//! What an indexer and everybody else say to each other: one lock, one condition.
+
+use crate::{Exclusions, ViewError, mark};
+use kappadb_core::Lseq;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How far the generation that answers has come.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Progress {
+    /// False if none answers: the view is being made, and the rest tells of that.
+    pub answering: bool,
+    /// True if a generation is being made beside.
+    pub rebuilding: bool,
+    pub next: Lseq,
+    pub skipped: u64,
+    pub excluded: Exclusions,
+}
+
+/// What [`Control::wait`] waits for.
+pub(crate) struct Goal {
+    pub end: Lseq,
+    pub excluded: Exclusions,
+}
+
+/// What the indexer is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Job {
+    /// Look for work.
+    Work,
+    /// End.
+    Stop,
+}
+
+#[derive(Default)]
+struct State {
+    closing: bool,
+    /// The indexer has ended.
+    ended: bool,
+    pauses: usize,
+    /// The indexer stands still because of a pause.
+    parked: bool,
+    /// Something arrived.
+    woken: bool,
+    /// Somebody waits: try now, whatever failed before.
+    urged: bool,
+    rebuilds_asked: u64,
+    rebuilds_done: u64,
+    failures: u64,
+    error: Option<String>,
+    progress: Progress,
+}
+
+pub(crate) struct Control {
+    name: String,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+impl Control {
+    pub fn new(name: &str) -> Arc<Self> {
+        let state = Mutex::new(State { woken: true, ..State::default() });
+        Arc::new(Control { name: name.to_owned(), state, changed: Condvar::new() })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
+        let result = change(&mut self.lock());
+        self.changed.notify_all();
+        result
+    }
+
+    fn sleep<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // What others say.
+
+    /// There may be something to do.
+    pub fn wake(&self) {
+        self.change(|state| state.woken = true);
+    }
+
+    pub fn close(&self) {
+        self.change(|state| state.closing = true);
+    }
+
+    /// Returns when the indexer stands still. Each call needs its own [`Control::resume`].
+    pub fn pause(&self) {
+        self.change(|state| state.pauses += 1);
+        let mut state = self.lock();
+        while !(state.parked || state.ended) {
+            state = self.sleep(state);
+        }
+    }
+
+    pub fn resume(&self) {
+        self.change(|state| state.pauses = state.pauses.saturating_sub(1));
+    }
+
+    /// Waits until the answering generation has reached `goal`. An error if indexing was tried and failed meanwhile.
+    pub fn wait(&self, goal: &Goal) -> Result<(), ViewError> {
+        let reached = |state: &State| {
+            let Progress { answering, next, excluded, .. } = &state.progress;
+            *answering && *next >= goal.end && mark::excludes_all(excluded, &goal.excluded)
+        };
+        self.wait_until(reached)
+    }
+
+    /// Has the view made anew, and waits for it.
+    pub fn rebuild(&self) -> Result<(), ViewError> {
+        let asked = self.change(|state| {
+            state.rebuilds_asked += 1;
+            state.rebuilds_asked
+        });
+        self.wait_until(|state| state.rebuilds_done >= asked)
+    }
+
+    fn wait_until(&self, reached: impl Fn(&State) -> bool) -> Result<(), ViewError> {
+        let failures = self.change(|state| {
+            state.urged = true;
+            state.failures
+        });
+        let mut state = self.lock();
+        loop {
+            if reached(&state) {
+                return Ok(());
+            }
+            if state.closing || state.ended {
+                return Err(ViewError::Closed);
+            }
+            // The first failure may be of a try that began before this call.
+            if state.failures >= failures + 2 {
+                let reason = state.error.clone().unwrap_or_default();
+                return Err(ViewError::Stalled { view: self.name.clone(), reason });
+            }
+            state = self.sleep(state);
+        }
+    }
+
+    pub fn progress(&self) -> Progress {
+        self.lock().progress.clone()
+    }
+
+    pub fn error(&self) -> Option<String> {
+        self.lock().error.clone()
+    }
+
+    // What the indexer says.
+
+    /// Waits for something to do; after `idle` it is time to look, unasked.
+    pub fn next(&self, idle: Duration) -> Job {
+        let until = Instant::now() + idle;
+        let mut state = self.lock();
+        loop {
+            if state.closing {
+                return Job::Stop;
+            }
+            state.parked = state.pauses > 0;
+            if state.parked {
+                self.changed.notify_all();
+                state = self.sleep(state);
+                continue;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if state.woken || state.urged || left.is_zero() {
+                (state.woken, state.urged) = (false, false);
+                return Job::Work;
+            }
+            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// True if work should be put down soon.
+    pub fn interrupted(&self) -> bool {
+        let state = self.lock();
+        state.closing || state.pauses > 0
+    }
+
+    /// The number of the newest rebuild asked for, if it is not done.
+    pub fn rebuild_due(&self) -> Option<u64> {
+        let state = self.lock();
+        (state.rebuilds_asked > state.rebuilds_done).then_some(state.rebuilds_asked)
+    }
+
+    pub fn rebuilt(&self, number: u64) {
+        self.change(|state| state.rebuilds_done = number.max(state.rebuilds_done));
+    }
+
+    pub fn report(&self, progress: Progress) {
+        self.change(|state| state.progress = progress);
+    }
+
+    /// A try went well.
+    pub fn succeeded(&self) {
+        self.change(|state| state.error = None);
+    }
+
+    /// A try failed. Returns after `pause`, or when somebody is in a hurry.
+    pub fn failed(&self, error: &ViewError, pause: Duration) {
+        self.change(|state| {
+            state.failures += 1;
+            state.error = Some(error.to_string());
+        });
+        let until = Instant::now() + pause;
+        let mut state = self.lock();
+        // Try again also if nothing else happens.
+        state.woken = true;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if state.closing || state.urged || state.pauses > 0 || left.is_zero() {
+                return;
+            }
+            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    pub fn ended(&self) {
+        self.change(|state| state.ended = true);
+    }
+}

@@ -1,0 +1,204 @@
+//! One generation of a view: an index over the rows of one tree, and how it moves forward.
+
+use crate::directory::Stamp;
+use crate::mark::{Mark, excludes_all, is_excluded};
+use crate::shim::Arrival;
+use crate::source::{Pace, Source};
+use crate::{Arrived, Change, Exclusions, Index, Notice, View, ViewError};
+use kappadb_entry::decode_block;
+use kappadb_store::{Overlay, Tree};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+/// Entries that are taken out at once, at most.
+const MAX_WITHDRAWN: usize = 4_096;
+
+pub(crate) struct Generation<V: View> {
+    view: Arc<V>,
+    pub stamp: Stamp,
+    tree: Arc<dyn Tree>,
+    /// None after a failure, until it is opened anew.
+    index: RwLock<Option<V::Index>>,
+    /// Only its indexer changes it, so it is read and written without a gap.
+    position: Mutex<Position>,
+}
+
+#[derive(Clone)]
+struct Position {
+    /// None after a failure: whether the last batch was committed is not known.
+    mark: Option<Mark>,
+    pace: Pace,
+}
+
+/// What one step did.
+#[derive(Debug, Default)]
+pub(crate) struct Step {
+    pub notices: Vec<Notice>,
+    /// There is more to do at once.
+    pub more: bool,
+}
+
+impl<V: View> Generation<V> {
+    pub fn new(view: Arc<V>, stamp: Stamp, tree: Arc<dyn Tree>) -> Self {
+        let position = Position { mark: None, pace: Pace::new() };
+        Generation { view, stamp, tree, index: RwLock::new(None), position: Mutex::new(position) }
+    }
+
+    fn position(&self) -> Position {
+        self.position.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_position(&self, position: Position) {
+        *self.position.lock().unwrap_or_else(PoisonError::into_inner) = position;
+    }
+
+    /// How far it has come, if it is open.
+    pub fn mark(&self) -> Option<Mark> {
+        self.position().mark
+    }
+
+    /// Looks at the index; `None` if it is not open.
+    pub fn read<R>(&self, look: impl FnOnce(&V::Index) -> R) -> Option<R> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(look)
+    }
+
+    /// Opens the index if it is not open. Errors that [want a rebuild](ViewError::wants_rebuild) mean that these rows will
+    /// never be of use.
+    pub fn open(&self, source: &dyn Source) -> Result<Mark, ViewError> {
+        if let Some(mark) = self.mark() {
+            return Ok(mark);
+        }
+        let mark = Mark::read(&*self.tree, source.identity())?;
+        let fits = mark.identity == source.identity()
+            && mark.next <= source.end()
+            && excludes_all(&source.exclusions(), &mark.excluded);
+        if !fits {
+            return Err(ViewError::Foreign);
+        }
+        let index = guarded(|| self.view.open(self.tree.clone()))?;
+        *self.index.write().unwrap_or_else(PoisonError::into_inner) = Some(index);
+        self.set_position(Position { mark: Some(mark.clone()), ..self.position() });
+        Ok(mark)
+    }
+
+    /// True if it lacks nothing of what `source` has now.
+    pub fn is_current(&self, source: &dyn Source) -> bool {
+        let (end, excluded) = (source.end(), source.exclusions());
+        self.mark().is_some_and(|mark| mark.next >= end && mark.excluded == excluded)
+    }
+
+    /// Does one bounded piece of work. `stop` is asked now and then, and ends it early.
+    pub fn step(&self, source: &dyn Source, stop: &dyn Fn() -> bool) -> Result<Step, ViewError> {
+        let mark = self.open(source)?;
+        let excluded = source.exclusions();
+        if excluded != mark.excluded {
+            return self.exclude(source, mark, excluded, stop);
+        }
+        let end = source.end();
+        if mark.next >= end {
+            return Ok(Step::default());
+        }
+        self.advance(source, mark, end)
+    }
+
+    /// Applies the next batch of arrivals.
+    fn advance(&self, source: &dyn Source, mark: Mark, end: u64) -> Result<Step, ViewError> {
+        let Position { mut pace, .. } = self.position();
+        let arrivals = pace.read(source, mark.next)?;
+        let mut after = mark.clone();
+        // Nothing at all before the end: these numbers were lost.
+        after.next = arrivals.last().map_or(end, |last| last.lseq + 1);
+        let counting = arrivals.iter().filter(|a| !is_excluded(&mark.excluded, &a.id.feed, a.id.seq));
+        let entries: Vec<Arrived> =
+            counting.filter_map(|arrival| decode(arrival, &mut after.skipped)).collect();
+        let changes: Vec<Change<'_>> = entries.iter().map(Change::Hold).collect();
+        let more = after.next < end;
+        let notices = self.commit(&changes, &mark, after, pace)?;
+        Ok(Step { notices, more })
+    }
+
+    /// Takes out what no longer counts, by reading again what was applied. Forks are rare; a second index of feeds, only to
+    /// find their entries faster, would be paid for with every block.
+    ///
+    /// The exclusions are recorded with the last of what is taken out: a crash in between starts over, and taking out again
+    /// changes nothing.
+    fn exclude(
+        &self,
+        source: &dyn Source,
+        mark: Mark,
+        excluded: Exclusions,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Step, ViewError> {
+        let Position { mut pace, .. } = self.position();
+        let (mut from, mut gone, mut notices) = (0, Vec::new(), Vec::new());
+        while from < mark.next {
+            if stop() {
+                return Ok(Step { notices, more: true });
+            }
+            let arrivals = pace.read(source, from)?;
+            from = arrivals.last().map_or(mark.next, |last| last.lseq + 1);
+            let newly = |a: &&Arrival| {
+                a.lseq < mark.next
+                    && is_excluded(&excluded, &a.id.feed, a.id.seq)
+                    && !is_excluded(&mark.excluded, &a.id.feed, a.id.seq)
+            };
+            gone.extend(arrivals.iter().filter(newly).filter_map(|arrival| decode(arrival, &mut 0)));
+            if gone.len() > MAX_WITHDRAWN {
+                let changes: Vec<Change<'_>> = gone.iter().map(Change::Withdraw).collect();
+                notices.extend(self.commit(&changes, &mark, mark.clone(), pace)?);
+                gone.clear();
+            }
+        }
+        let changes: Vec<Change<'_>> = gone.iter().map(Change::Withdraw).collect();
+        let after = Mark { excluded, ..mark.clone() };
+        notices.extend(self.commit(&changes, &mark, after, pace)?);
+        Ok(Step { notices, more: true })
+    }
+
+    /// Applies changes and writes rows and mark in one batch. After an error the index is gone: in memory it may be
+    /// ahead of its rows, and an error of the store does not say whether the rows were written.
+    fn commit(
+        &self,
+        changes: &[Change<'_>],
+        before: &Mark,
+        after: Mark,
+        pace: Pace,
+    ) -> Result<Vec<Notice>, ViewError> {
+        let mut open = self.index.write().unwrap_or_else(PoisonError::into_inner);
+        let result = guarded(|| {
+            let index = open.as_mut().ok_or(ViewError::Inconsistent("the index is not open"))?;
+            let mut rows = Overlay::new(&*self.tree);
+            let notices = if changes.is_empty() { Vec::new() } else { index.apply(changes, &mut rows)? };
+            after.write(before, &mut rows);
+            self.tree.apply(&rows.into_batch())?;
+            index.committed();
+            Ok(notices)
+        });
+        let mark = if result.is_ok() { Some(after) } else { None };
+        if mark.is_none() {
+            *open = None;
+        }
+        self.set_position(Position { mark, pace });
+        result
+    }
+}
+
+/// The entry of an arrival; what cannot be decoded is counted and passed over, and never stops the rest.
+fn decode(arrival: &Arrival, skipped: &mut u64) -> Option<Arrived> {
+    match decode_block(&arrival.block) {
+        Ok(entry) => Some(Arrived { lseq: arrival.lseq, id: arrival.id, entry }),
+        Err(_) => {
+            *skipped += 1;
+            None
+        }
+    }
+}
+
+/// Runs a view's code; a panic in it becomes an error, so that one view cannot stop the others.
+fn guarded<R>(call: impl FnOnce() -> Result<R, ViewError>) -> Result<R, ViewError> {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given");
+        Err(ViewError::Panicked(text.to_owned()))
+    })
+}

@@ -1,0 +1,83 @@
+use crate::control::Control;
+use crate::indexer::Core;
+use crate::watch::Watcher;
+use crate::{Index, View, ViewError};
+use kappadb_core::{EntryId, Lseq};
+use kappadb_query::Selector;
+use std::sync::Arc;
+
+/// A registered view. Clones are handles to the same one. All methods block for as long as they say; none belongs on an
+/// async executor's thread.
+pub struct ViewHandle<V: View> {
+    core: Arc<Core<V>>,
+}
+
+impl<V: View> Clone for ViewHandle<V> {
+    fn clone(&self) -> Self {
+        ViewHandle { core: self.core.clone() }
+    }
+}
+
+impl<V: View> ViewHandle<V> {
+    pub(crate) fn new(core: Arc<Core<V>>) -> Self {
+        ViewHandle { core }
+    }
+
+    /// The view's name.
+    pub fn name(&self) -> &str {
+        &self.core.name
+    }
+
+    /// Looks at the index. Nothing is applied to it meanwhile, so be brief; and do not read again inside, which may wait
+    /// for itself.
+    ///
+    /// [`ViewError::Rebuilding`] if there is nothing to look at yet, [`ViewError::Stalled`] if indexing failed.
+    pub fn read<R>(&self, look: impl FnOnce(&V::Index) -> R) -> Result<R, ViewError> {
+        self.core.read(look)
+    }
+
+    /// [`Index::matches`] of the index.
+    pub fn matches(&self, selector: &Selector) -> Result<Vec<EntryId>, ViewError> {
+        self.read(|index| index.matches(selector))?
+    }
+
+    /// Returns when everything that had arrived before the call is indexed, and every fork proven before it is
+    /// taken into account. Waits for the end of pauses, too.
+    pub fn ready(&self) -> Result<(), ViewError> {
+        self.core.ready()
+    }
+
+    /// Returns when all arrivals before `lseq` are indexed.
+    pub fn ready_at(&self, lseq: Lseq) -> Result<(), ViewError> {
+        self.core.ready_at(lseq)
+    }
+
+    /// Returns when indexing has stopped; it goes on when the guard, and every other guard of this view, is dropped.
+    pub fn pause(&self) -> PauseGuard {
+        PauseGuard::new(self.core.control.clone())
+    }
+
+    /// Change notices from now on. Read what you watch after this call, so that no change falls in between.
+    pub fn watch(&self) -> Watcher {
+        self.core.watchers.add()
+    }
+}
+
+/// Keeps a view's indexing stopped.
+#[must_use = "indexing goes on as soon as this is dropped"]
+pub struct PauseGuard {
+    control: Arc<Control>,
+}
+
+impl PauseGuard {
+    pub(crate) fn new(control: Arc<Control>) -> Self {
+        control.pause();
+        PauseGuard { control }
+    }
+}
+
+impl Drop for PauseGuard {
+    fn drop(&mut self) {
+        self.control.resume();
+    }
+}

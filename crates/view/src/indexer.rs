@@ -1,0 +1,256 @@
+//! A view at work: the generation that answers, the one being made beside it, and the thread that moves both.
+
+use crate::control::{Control, Goal, Job, Progress};
+use crate::directory::{Directory, Stamp};
+use crate::generation::{Generation, Step};
+use crate::mark::Mark;
+use crate::source::Source;
+use crate::watch::Watchers;
+use crate::{Exclusions, View, ViewError};
+use kappadb_core::Lseq;
+use kappadb_store::{Store, StoreError};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+/// An indexer looks for work this often even if nobody woke it.
+const IDLE: Duration = Duration::from_secs(5);
+/// Between two tries after errors: the first pause, doubled with each error in a row, up to the last.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LAST_PAUSE: Duration = Duration::from_secs(30);
+
+/// What a view's indexer and its handles share.
+pub(crate) struct Core<V: View> {
+    pub name: String,
+    pub view: Arc<V>,
+    pub source: Arc<dyn Source>,
+    pub control: Arc<Control>,
+    pub watchers: Watchers,
+    /// The generation that answers. Only the indexer changes it, with the lock held: a reader keeps its rows alive.
+    slot: RwLock<Option<Generation<V>>>,
+}
+
+impl<V: View> Core<V> {
+    /// Looks at the generation that answers.
+    pub fn current<R>(&self, look: impl FnOnce(&Generation<V>) -> R) -> Option<R> {
+        self.slot.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(look)
+    }
+
+    /// Looks at the index that answers.
+    pub fn read<R>(&self, look: impl FnOnce(&V::Index) -> R) -> Result<R, ViewError> {
+        self.current(|generation| generation.read(look)).flatten().ok_or_else(|| match self.control.error() {
+            Some(reason) => ViewError::Stalled { view: self.name.clone(), reason },
+            None => ViewError::Rebuilding(self.name.clone()),
+        })
+    }
+
+    fn replace(&self, generation: Option<Generation<V>>) {
+        *self.slot.write().unwrap_or_else(PoisonError::into_inner) = generation;
+    }
+
+    pub fn ready(&self) -> Result<(), ViewError> {
+        // Exclusions first: what arrives later is not part of the question.
+        let excluded = self.source.exclusions();
+        self.control.wait(&Goal { end: self.source.end(), excluded })
+    }
+
+    pub fn ready_at(&self, lseq: Lseq) -> Result<(), ViewError> {
+        self.control.wait(&Goal { end: lseq, excluded: Exclusions::new() })
+    }
+}
+
+/// The thread's side.
+pub(crate) struct Indexer<V: View> {
+    core: Arc<Core<V>>,
+    directory: Directory,
+    /// The generation being made, and the number of the rebuild that asked for it.
+    coming: Option<(Generation<V>, Option<u64>)>,
+    failures: u32,
+}
+
+impl<V: View> Indexer<V> {
+    /// Sets a view up from what lies in `store`. `previous` is the same view as it was before its version was raised, so
+    /// that its rows can go on answering until the new ones have caught up.
+    pub fn new(
+        view: V,
+        previous: Option<V>,
+        source: Arc<dyn Source>,
+        store: Arc<dyn Store>,
+    ) -> Result<(Self, Arc<Core<V>>), ViewError> {
+        let (name, view) = (view.name().to_owned(), Arc::new(view));
+        let directory = Directory::new(store, &name)?;
+        let control = Control::new(&name);
+        let slot = RwLock::new(None);
+        let core = Arc::new(Core { name, view, source, control, watchers: Watchers::default(), slot });
+        let mut indexer = Indexer { core: core.clone(), directory, coming: None, failures: 0 };
+        indexer.find(previous.map(Arc::new))?;
+        // What is all there already answers from the start, without waiting for the thread.
+        if let Err(error) = indexer.settle() {
+            tracing::warn!(view = core.name, %error, "opening the view failed, and will be tried again");
+        }
+        indexer.report();
+        Ok((indexer, core))
+    }
+
+    /// Looks for rows of this version or of the previous one, and sweeps away what an interrupted rebuild left.
+    fn find(&mut self, previous: Option<Arc<V>>) -> Result<(), ViewError> {
+        let version = self.core.view.version();
+        let pointer = self.directory.pointer()?;
+        if let Some(stamp) = pointer.filter(|stamp| stamp.version == version) {
+            self.directory.sweep(&[stamp])?;
+            self.core.replace(Some(self.generation(self.core.view.clone(), stamp)?));
+            return Ok(());
+        }
+        // Half-made rows of this version are gone on with: their cursor says how far they are.
+        let unfinished = self.directory.all()?.into_iter().filter(|stamp| stamp.version == version).max();
+        let stamp = unfinished.map_or_else(|| self.directory.fresh(version), Ok)?;
+        let coming = self.generation(self.core.view.clone(), stamp)?;
+        let keep: Vec<Stamp> = pointer.into_iter().chain([stamp]).collect();
+        self.directory.sweep(&keep)?;
+        self.coming = Some((coming, None));
+        if let (Some(stamp), Some(previous)) = (pointer, previous)
+            && stamp.version == previous.version()
+        {
+            self.core.replace(Some(self.generation(previous, stamp)?));
+        }
+        Ok(())
+    }
+
+    fn generation(&self, view: Arc<V>, stamp: Stamp) -> Result<Generation<V>, StoreError> {
+        Ok(Generation::new(view, stamp, self.directory.tree(stamp)?))
+    }
+
+    /// Opens what there is; switches to the coming generation if it lacks nothing.
+    fn settle(&mut self) -> Result<(), ViewError> {
+        self.core.current(|current| current.open(&*self.core.source).map(drop)).transpose()?;
+        if let Some((coming, _)) = &self.coming {
+            coming.open(&*self.core.source)?;
+            if coming.is_current(&*self.core.source) {
+                self.switch()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs until closed.
+    pub fn run(mut self) {
+        /// Whatever ends the thread: those who wait for it must not wait for ever.
+        struct End(Arc<Control>);
+        impl Drop for End {
+            fn drop(&mut self) {
+                self.0.ended();
+            }
+        }
+        let control = self.core.control.clone();
+        let _end = End(control.clone());
+        while control.next(IDLE) == Job::Work {
+            match self.work() {
+                Ok(more) => {
+                    self.failures = 0;
+                    control.succeeded();
+                    if more {
+                        control.wake();
+                    }
+                }
+                Err(error) => self.fail(&error),
+            }
+        }
+        self.core.watchers.close();
+    }
+
+    fn fail(&mut self, error: &ViewError) {
+        tracing::warn!(view = self.core.name, %error, "indexing failed, and will be tried again");
+        let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(16)).min(LAST_PAUSE);
+        self.failures += 1;
+        self.core.control.failed(error, pause);
+    }
+
+    /// One step of each generation. True if there is more to do at once.
+    fn work(&mut self) -> Result<bool, ViewError> {
+        if let (None, Some(number)) = (&self.coming, self.core.control.rebuild_due()) {
+            self.start_over(Some(number))?;
+        }
+        let more = self.step_current();
+        self.report();
+        let more = self.step_coming()? | more?;
+        self.report();
+        Ok(more)
+    }
+
+    fn step_current(&mut self) -> Result<bool, ViewError> {
+        let stop = || self.core.control.interrupted();
+        match self.core.current(|current| current.step(&*self.core.source, &stop)) {
+            None => Ok(false),
+            Some(Ok(Step { notices, more })) => {
+                self.core.watchers.tell(&notices);
+                Ok(more)
+            }
+            Some(Err(error)) => {
+                if error.wants_rebuild() {
+                    tracing::warn!(view = self.core.name, %error, "the view is rebuilt");
+                    self.core.replace(None);
+                    if self.coming.is_none() {
+                        self.start_over(None)?;
+                    }
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn step_coming(&mut self) -> Result<bool, ViewError> {
+        let Some((coming, number)) = &self.coming else { return Ok(false) };
+        let (number, stop) = (*number, || self.core.control.interrupted());
+        match coming.step(&*self.core.source, &stop) {
+            Ok(Step { more: true, .. }) => Ok(true),
+            Ok(Step { more: false, .. }) => self.switch().map(|()| false),
+            Err(error) => {
+                if error.wants_rebuild() {
+                    self.start_over(number)?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Starts a new generation from nothing, in place of the one being made, if any.
+    fn start_over(&mut self, number: Option<u64>) -> Result<(), ViewError> {
+        self.coming = None;
+        let stamp = self.directory.fresh(self.core.view.version())?;
+        self.coming = Some((self.generation(self.core.view.clone(), stamp)?, number));
+        Ok(())
+    }
+
+    /// The coming generation answers from now on; the rows of the old one go.
+    fn switch(&mut self) -> Result<(), ViewError> {
+        let Some((coming, number)) = self.coming.take() else { return Ok(()) };
+        let stamp = coming.stamp;
+        if let Err(error) = self.directory.point(stamp) {
+            self.coming = Some((coming, number));
+            return Err(error.into());
+        }
+        self.core.replace(Some(coming));
+        self.core.watchers.tell_all_changed();
+        self.report();
+        if let Some(number) = number {
+            self.core.control.rebuilt(number);
+        }
+        Ok(self.directory.sweep(&[stamp])?)
+    }
+
+    /// Tells how far the generation that answers has come, or the one that will.
+    fn report(&self) {
+        let current = self.core.current(|current| current.mark());
+        let coming = || self.coming.as_ref().and_then(|(coming, _)| coming.mark());
+        let answering = matches!(current, Some(Some(_)));
+        let before = self.core.control.progress();
+        let mark = current.flatten().or_else(coming);
+        let Mark { next, skipped, excluded, .. } = mark.unwrap_or(Mark {
+            identity: [0; 16],
+            next: before.next,
+            skipped: before.skipped,
+            excluded: before.excluded,
+        });
+        let rebuilding = self.coming.is_some();
+        self.core.control.report(Progress { answering, rebuilding, next, skipped, excluded });
+    }
+}

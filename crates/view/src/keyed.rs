@@ -1,0 +1,234 @@
+//! What all views of keyed entries share: which versions of each key are held, and which of them count.
+//!
+//! Rows, under one leading byte that the view chooses:
+//!
+//! ```text
+//! P 00 key                               bincode [Version], ascending by id: the active ones, none redundant
+//! P 01 len(key) u16 BE key feed seq BE   bincode Version: one that another made redundant
+//! ```
+//!
+//! The active versions are all that answers and peers need, and lie in one row. The redundant ones are kept so that they
+//! count again when what made them redundant is withdrawn.
+
+use crate::{Arrived, Change, Notice, ViewError};
+use bytes::Bytes;
+use kappadb_core::{EntryId, codec};
+use kappadb_entry::rules::{self, Version};
+use kappadb_query::Selector;
+use kappadb_store::{Overlay, StoreError, Tree, prefix_range};
+use std::collections::BTreeMap;
+
+/// Bytes of an active row, at most. A version has up to 16 KiB; only a flood of conflicts comes near.
+const MAX_ROW: usize = 256 << 20;
+
+/// Rows to read from: a tree, or one with pending writes.
+pub trait Rows {
+    /// The value of `key`.
+    fn value(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError>;
+    /// The rows whose keys start with `prefix`.
+    fn with_prefix(&self, prefix: &[u8]) -> Result<Vec<(Bytes, Bytes)>, StoreError>;
+}
+
+impl Rows for dyn Tree + '_ {
+    fn value(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        self.get(key)
+    }
+
+    fn with_prefix(&self, prefix: &[u8]) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
+        prefix_range(self, prefix).collect()
+    }
+}
+
+impl Rows for Overlay<'_> {
+    fn value(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        self.get(key)
+    }
+
+    fn with_prefix(&self, prefix: &[u8]) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
+        self.range_prefix(prefix)
+    }
+}
+
+/// How the active versions of a key changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyUpdate {
+    /// The key.
+    pub key: Vec<u8>,
+    /// The active versions before, ascending by id.
+    pub before: Vec<Version>,
+    /// And after.
+    pub after: Vec<Version>,
+}
+
+impl KeyUpdate {
+    /// What watchers are told; nothing if the heads are the same.
+    pub fn notice(&self) -> Option<Notice> {
+        let ids = |active: &[Version]| rules::heads(active).iter().map(|v| v.id).collect::<Vec<_>>();
+        let (before, heads) = (ids(&self.before), ids(&self.after));
+        let gone: Vec<EntryId> = before.iter().filter(|id| !heads.contains(id)).copied().collect();
+        (before != heads).then(|| Notice { key: self.key.clone(), heads, gone })
+    }
+}
+
+/// The versions of the keys of one space, in rows that start with one byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keyed {
+    prefix: u8,
+    space: u32,
+}
+
+impl Keyed {
+    /// Entries whose kind is of `space` (`kappadb_entry::space`), in rows that start with `prefix`, which is not 0.
+    pub const fn new(prefix: u8, space: u32) -> Self {
+        Keyed { prefix, space }
+    }
+
+    fn active_row(&self, key: &[u8]) -> Vec<u8> {
+        [&[self.prefix, 0], key].concat()
+    }
+
+    fn redundant_rows(&self, key: &[u8]) -> Vec<u8> {
+        // Keys have at most MAX_KEY bytes; with the length before it, no key's rows lie among another's.
+        let len = u16::try_from(key.len()).unwrap_or(u16::MAX).to_be_bytes();
+        [&[self.prefix, 1], &len[..], key].concat()
+    }
+
+    fn redundant_row(&self, key: &[u8], id: &EntryId) -> Vec<u8> {
+        [&self.redundant_rows(key)[..], &id.feed.0, &id.seq.to_be_bytes()].concat()
+    }
+
+    /// The key of an entry, if it has one and is of this space.
+    fn key<'a>(&self, arrived: &'a Arrived) -> Option<&'a [u8]> {
+        let header = &arrived.entry.header;
+        header.key.as_deref().filter(|_| header.kind.space == self.space)
+    }
+
+    /// The active versions of `key`, ascending by id: those that no other makes redundant.
+    pub fn active<R: Rows + ?Sized>(&self, rows: &R, key: &[u8]) -> Result<Vec<Version>, ViewError> {
+        match rows.value(&self.active_row(key))? {
+            Some(row) => Ok(decode_active(&row)?),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// The heads of `key`, ascending by id.
+    pub fn heads<R: Rows + ?Sized>(&self, rows: &R, key: &[u8]) -> Result<Vec<Version>, ViewError> {
+        let active = self.active(rows, key)?;
+        Ok(rules::heads(&active).into_iter().cloned().collect())
+    }
+
+    /// All versions of `key` that are held, ascending by id.
+    pub fn versions<R: Rows + ?Sized>(&self, rows: &R, key: &[u8]) -> Result<Vec<Version>, ViewError> {
+        let mut versions = self.active(rows, key)?;
+        for (_, row) in rows.with_prefix(&self.redundant_rows(key))? {
+            versions.push(codec::decode::<Version, MAX_ROW>("redundant version", &row)?);
+        }
+        versions.sort_unstable_by_key(|v| v.id);
+        Ok(versions)
+    }
+
+    /// The keys that start with `prefix`, ascending, with their active versions.
+    pub fn scan<'a>(
+        &self,
+        tree: &'a dyn Tree,
+        prefix: &[u8],
+    ) -> impl Iterator<Item = Result<(Vec<u8>, Vec<Version>), ViewError>> + use<'a> {
+        prefix_range(tree, &self.active_row(prefix)).map(|row| {
+            let (row, value) = row?;
+            Ok((row.get(2..).unwrap_or_default().to_vec(), decode_active(&value)?))
+        })
+    }
+
+    /// The active versions that must be sent to whoever asks `selector`: all of [`crate::Index::matches`], for a view that
+    /// has no index of its own for the selector's kind. Looks at every key unless the selector names keys or a prefix.
+    pub fn matches(&self, tree: &dyn Tree, selector: &Selector) -> Result<Vec<EntryId>, ViewError> {
+        let mut ids = Vec::new();
+        match selector {
+            Selector::Keys(keys) => {
+                for key in keys {
+                    ids.extend(self.active(tree, key)?.into_iter().map(|v| v.id));
+                }
+            }
+            _ => {
+                let prefix = if let Selector::Prefix(prefix) = selector { &prefix[..] } else { &[] };
+                for row in self.scan(tree, prefix) {
+                    let (key, active) = row?;
+                    let wanted = active.iter().filter(|v| selector.needs_version(Some(&key), v));
+                    ids.extend(wanted.map(|v| v.id));
+                }
+            }
+        }
+        Ok(ids)
+    }
+
+    /// Takes in one change. `None` if it is not of this space, has no key, or leaves the active versions as they were.
+    pub fn apply(&self, rows: &mut Overlay<'_>, change: &Change<'_>) -> Result<Option<KeyUpdate>, ViewError> {
+        let Some(key) = self.key(change.arrived()) else { return Ok(None) };
+        let (before, after) = match change {
+            Change::Hold(arrived) => self.hold(rows, key, arrived)?,
+            Change::Withdraw(arrived) => self.withdraw(rows, key, &arrived.id)?,
+        };
+        Ok((before != after).then(|| KeyUpdate { key: key.to_vec(), before, after }))
+    }
+
+    /// Takes in a batch. At most one update a key, from before the batch to after it.
+    pub fn apply_all(
+        &self,
+        rows: &mut Overlay<'_>,
+        changes: &[Change<'_>],
+    ) -> Result<Vec<KeyUpdate>, ViewError> {
+        let mut updates: BTreeMap<Vec<u8>, KeyUpdate> = BTreeMap::new();
+        for change in changes {
+            let Some(update) = self.apply(rows, change)? else { continue };
+            match updates.get_mut(&update.key) {
+                Some(first) => first.after = update.after,
+                None => drop(updates.insert(update.key.clone(), update)),
+            }
+        }
+        Ok(updates.into_values().filter(|update| update.before != update.after).collect())
+    }
+
+    fn hold(
+        &self,
+        rows: &mut Overlay<'_>,
+        key: &[u8],
+        arrived: &Arrived,
+    ) -> Result<(Vec<Version>, Vec<Version>), ViewError> {
+        let before = self.active(rows, key)?;
+        let mut after = before.clone();
+        let version = Version::from_header(arrived.id, &arrived.entry.header);
+        for redundant in rules::insert(&mut after, version) {
+            rows.put(self.redundant_row(key, &redundant.id), codec::encode(&redundant));
+        }
+        if before != after {
+            rows.put(self.active_row(key), codec::encode(&after));
+        }
+        Ok((before, after))
+    }
+
+    /// Starts over from what is left: as if the version had never come.
+    fn withdraw(
+        &self,
+        rows: &mut Overlay<'_>,
+        key: &[u8],
+        id: &EntryId,
+    ) -> Result<(Vec<Version>, Vec<Version>), ViewError> {
+        let before = self.active(rows, key)?;
+        let (mut after, mut redundant) = (Vec::new(), Vec::new());
+        for version in self.versions(rows, key)?.into_iter().filter(|v| v.id != *id) {
+            redundant.extend(rules::insert(&mut after, version));
+        }
+        rows.delete(self.redundant_row(key, id));
+        after.iter().for_each(|v| rows.delete(self.redundant_row(key, &v.id)));
+        redundant.iter().for_each(|v| rows.put(self.redundant_row(key, &v.id), codec::encode(v)));
+        match after.is_empty() {
+            true => rows.delete(self.active_row(key)),
+            false => rows.put(self.active_row(key), codec::encode(&after)),
+        }
+        Ok((before, after))
+    }
+}
+
+fn decode_active(row: &[u8]) -> Result<Vec<Version>, codec::DecodeError> {
+    codec::decode::<Vec<Version>, MAX_ROW>("active versions", row)
+}

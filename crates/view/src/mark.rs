@@ -1,0 +1,72 @@
+//! How far a view has come: its cursor and the exclusions applied, in rows of its own tree.
+//!
+//! ```text
+//! 00 01   bincode (log identity 16, next lseq, entries skipped)
+//! 00 02   bincode [(feed 32, first seq excluded)]
+//! ```
+
+use crate::ViewError;
+use kappadb_core::{FeedKey, Lseq, Seq, codec};
+use kappadb_store::{Overlay, Tree};
+use std::collections::BTreeMap;
+
+/// For each feed that forked, the first block that counts no more.
+pub type Exclusions = BTreeMap<FeedKey, Seq>;
+
+const CURSOR: &[u8] = &[0, 1];
+const EXCLUDED: &[u8] = &[0, 2];
+/// Bytes of the exclusions row, at most.
+const MAX_EXCLUDED: usize = 16 << 20;
+
+type CursorRow = ([u8; 16], u64, u64);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mark {
+    /// Which log the numbers are of.
+    pub identity: [u8; 16],
+    /// The first arrival not yet applied.
+    pub next: Lseq,
+    /// Arrivals that are no entries this release understands.
+    pub skipped: u64,
+    /// What was taken out, and stays out.
+    pub excluded: Exclusions,
+}
+
+impl Mark {
+    /// Nothing applied of the log `identity`.
+    pub fn start(identity: [u8; 16]) -> Self {
+        Mark { identity, next: 0, skipped: 0, excluded: Exclusions::new() }
+    }
+
+    /// The mark in `tree`, or the start if there is none.
+    pub fn read(tree: &dyn Tree, identity: [u8; 16]) -> Result<Mark, ViewError> {
+        let Some(row) = tree.get(CURSOR)? else { return Ok(Mark::start(identity)) };
+        let (identity, next, skipped) = codec::decode::<CursorRow, 64>("view cursor", &row)?;
+        let excluded = match tree.get(EXCLUDED)? {
+            Some(row) => codec::decode::<Vec<(FeedKey, Seq)>, MAX_EXCLUDED>("view exclusions", &row)?,
+            None => Vec::new(),
+        };
+        Ok(Mark { identity, next, skipped, excluded: excluded.into_iter().collect() })
+    }
+
+    /// Puts the mark into `rows`; `before` is the one that lies there.
+    pub fn write(&self, before: &Mark, rows: &mut Overlay<'_>) {
+        let cursor: CursorRow = (self.identity, self.next, self.skipped);
+        rows.put(CURSOR, codec::encode(&cursor));
+        if self.excluded != before.excluded {
+            let excluded: Vec<(FeedKey, Seq)> =
+                self.excluded.iter().map(|(feed, seq)| (*feed, *seq)).collect();
+            rows.put(EXCLUDED, codec::encode(&excluded));
+        }
+    }
+}
+
+/// True if block `seq` of `feed` does not count.
+pub(crate) fn is_excluded(exclusions: &Exclusions, feed: &FeedKey, seq: Seq) -> bool {
+    exclusions.get(feed).is_some_and(|&first| seq >= first)
+}
+
+/// True if whatever `narrow` excludes, `wide` excludes.
+pub(crate) fn excludes_all(wide: &Exclusions, narrow: &Exclusions) -> bool {
+    narrow.iter().all(|(feed, seq)| is_excluded(wide, feed, *seq))
+}

@@ -1,0 +1,52 @@
+//! Where entries come from: all that the engine needs to know of feeds.
+
+pub use crate::shim::{Arrival, ReadError};
+use crate::{Exclusions, ViewError};
+use kappadb_core::Lseq;
+use std::sync::Arc;
+
+/// An arrival log and the forks proven in it.
+pub trait Source: Send + Sync {
+    /// Names the log: two logs with the same name give a number to the same block, or not at all.
+    fn identity(&self) -> [u8; 16];
+
+    /// One more than the number of the last block that may be shown.
+    fn end(&self) -> Lseq;
+
+    /// At most `max_blocks` blocks from number `from` on, ascending. Numbers may be missing: what was lost to damage is
+    /// passed over. Empty only if there are none before [`Source::end`].
+    fn arrivals(&self, from: Lseq, max_blocks: usize) -> Result<Vec<Arrival>, ReadError>;
+
+    /// For each feed that forked, the first block that counts no more.
+    fn exclusions(&self) -> Exclusions;
+
+    /// Has `wake` called whenever there may be more arrivals or exclusions. It is quick and never blocks.
+    fn subscribe(&self, wake: Arc<dyn Fn() + Send + Sync>);
+}
+
+/// How many blocks to read at once: many small ones, few large ones.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace(usize);
+
+impl Pace {
+    /// Blocks in a batch, at most.
+    const MOST: usize = 1_024;
+    /// Bytes in a batch, about.
+    const BYTES: usize = 4 << 20;
+
+    pub fn new() -> Self {
+        Pace(64)
+    }
+
+    /// Reads the next batch, and learns from it.
+    pub fn read(&mut self, source: &dyn Source, from: Lseq) -> Result<Vec<Arrival>, ViewError> {
+        let batch = source.arrivals(from, self.0)?;
+        if !batch.is_empty() {
+            let bytes: usize = batch.iter().map(|arrival| arrival.block.bytes.len().max(1)).sum();
+            let fitting = Self::BYTES * batch.len() / bytes;
+            // Grows step by step: a log of small blocks may go on with large ones.
+            self.0 = fitting.clamp(1, (self.0 * 2).min(Self::MOST));
+        }
+        Ok(batch)
+    }
+}

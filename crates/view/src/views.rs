@@ -1,0 +1,190 @@
+use crate::control::Control;
+use crate::indexer::{Core, Indexer};
+use crate::source::Source;
+use crate::{Index, View, ViewError, ViewHandle, verify};
+use kappadb_core::{EntryId, Lseq};
+use kappadb_query::Selector;
+use kappadb_store::Store;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+/// How a view is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ViewStatus {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: u32,
+    /// The first arrival that is not indexed.
+    pub lseq: Lseq,
+    /// Arrivals that are not indexed.
+    pub lag: u64,
+    /// Arrivals that are no entries this release understands, or too damaged to be any.
+    pub skipped: u64,
+    /// True while it is made anew, be it beside an older one that answers or not.
+    pub rebuilding: bool,
+    /// Why it stands still, if it does.
+    pub error: Option<String>,
+}
+
+/// A view without its type.
+trait AnyView: Send + Sync {
+    fn control(&self) -> &Control;
+    fn matches(&self, selector: &Selector) -> Result<Vec<EntryId>, ViewError>;
+    fn ready(&self) -> Result<(), ViewError>;
+    fn verify(&self) -> Result<Vec<String>, ViewError>;
+    fn status(&self) -> ViewStatus;
+}
+
+impl<V: View> AnyView for Core<V> {
+    fn control(&self) -> &Control {
+        &self.control
+    }
+
+    fn matches(&self, selector: &Selector) -> Result<Vec<EntryId>, ViewError> {
+        self.read(|index| index.matches(selector))?
+    }
+
+    fn ready(&self) -> Result<(), ViewError> {
+        Core::ready(self)
+    }
+
+    fn verify(&self) -> Result<Vec<String>, ViewError> {
+        verify::verify(self)
+    }
+
+    fn status(&self) -> ViewStatus {
+        let progress = self.control.progress();
+        ViewStatus {
+            name: self.name.clone(),
+            version: self.view.version(),
+            lseq: progress.next,
+            lag: self.source.end().saturating_sub(progress.next),
+            skipped: progress.skipped,
+            rebuilding: progress.rebuilding,
+            error: self.control.error(),
+        }
+    }
+}
+
+struct Registered {
+    view: Arc<dyn AnyView>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// All views of a replica. Clones share them; dropping the last one closes them.
+#[derive(Clone)]
+pub struct Views {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    source: Arc<dyn Source>,
+    store: Arc<dyn Store>,
+    views: Mutex<BTreeMap<String, Registered>>,
+}
+
+impl Views {
+    /// No views yet, over the arrivals of `source`; their rows will lie in `store`.
+    pub fn new(source: impl Source + 'static, store: Arc<dyn Store>) -> Self {
+        Views { inner: Arc::new(Inner { source: Arc::new(source), store, views: Mutex::default() }) }
+    }
+
+    /// Adds a view and starts its indexer. If its rows are those of another version they are made anew; until that is
+    /// done it answers with [`ViewError::Rebuilding`].
+    pub fn register<V: View>(&self, view: V) -> Result<ViewHandle<V>, ViewError> {
+        self.start(view, None)
+    }
+
+    /// The same, with the view as it was before its version was raised: that one goes on answering until the new
+    /// rows have caught up.
+    pub fn register_over<V: View>(&self, view: V, previous: V) -> Result<ViewHandle<V>, ViewError> {
+        self.start(view, Some(previous))
+    }
+
+    fn start<V: View>(&self, view: V, previous: Option<V>) -> Result<ViewHandle<V>, ViewError> {
+        let mut views = self.inner.lock();
+        if views.contains_key(view.name()) {
+            return Err(ViewError::Taken(view.name().to_owned()));
+        }
+        let (source, store) = (self.inner.source.clone(), self.inner.store.clone());
+        let (indexer, core) = Indexer::new(view, previous, source, store)?;
+        let control = Arc::downgrade(&core.control);
+        self.inner.source.subscribe(Arc::new(move || {
+            if let Some(control) = control.upgrade() {
+                control.wake();
+            }
+        }));
+        let thread = std::thread::Builder::new().name(format!("view-{}", core.name));
+        let thread = thread.spawn(move || indexer.run()).map_err(ViewError::Thread)?;
+        views.insert(core.name.clone(), Registered { view: core.clone(), thread: Some(thread) });
+        Ok(ViewHandle::new(core))
+    }
+
+    fn find(&self, name: &str) -> Result<Arc<dyn AnyView>, ViewError> {
+        let views = self.inner.lock();
+        views.get(name).map(|r| r.view.clone()).ok_or_else(|| ViewError::Unknown(name.to_owned()))
+    }
+
+    fn all(&self) -> Vec<Arc<dyn AnyView>> {
+        self.inner.lock().values().map(|registered| registered.view.clone()).collect()
+    }
+
+    /// The entries that a peer who asks `selector` of the view `name` must be sent: see [`Index::matches`].
+    pub fn matches(&self, name: &str, selector: &Selector) -> Result<Vec<EntryId>, ViewError> {
+        self.find(name)?.matches(selector)
+    }
+
+    /// [`ViewHandle::ready`] of every view.
+    pub fn ready(&self) -> Result<(), ViewError> {
+        self.all().iter().try_for_each(|view| view.ready())
+    }
+
+    /// How each view is doing, by name.
+    pub fn status(&self) -> Vec<ViewStatus> {
+        self.all().iter().map(|view| view.status()).collect()
+    }
+
+    /// Makes a view (or all) anew from the arrival log, and waits for it. The old rows answer until then.
+    pub fn rebuild(&self, name: Option<&str>) -> Result<(), ViewError> {
+        match name {
+            Some(name) => self.find(name)?.control().rebuild(),
+            None => self.all().iter().try_for_each(|view| view.control().rebuild()),
+        }
+    }
+
+    /// Compares each view with one made anew in memory from the same arrivals, and has it look for contradictions in its
+    /// rows. Returns a sentence for each thing that is wrong.
+    pub fn verify(&self) -> Result<Vec<String>, ViewError> {
+        let found = self.all().iter().map(|view| view.verify()).collect::<Result<Vec<_>, _>>()?;
+        Ok(found.concat())
+    }
+
+    /// Stops all indexers and waits for them. What is indexed stays readable.
+    pub fn close(&self) {
+        self.inner.close();
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Registered>> {
+        self.views.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn close(&self) {
+        let mut views = self.lock();
+        views.values().for_each(|registered| registered.view.control().close());
+        for thread in views.values_mut().filter_map(|registered| registered.thread.take()) {
+            if thread.join().is_err() {
+                tracing::error!("an indexer panicked");
+            }
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
