@@ -1,8 +1,8 @@
 //! A channel whose ends have told each other who they are: frames in, frames out.
 //!
-//! Each end's first 96 bytes are its `Auth` (see [`crate::Identity`]). The dialer sends its own at once and does not wait for
-//! the listener's, so that a first question travels in the same flight; what it reads is handed out only after the
-//! listener's `Auth` was checked. The listener waits: it serves nobody unknown.
+//! Each end's first 96 bytes are its `Auth` (see [`crate::Identity`]). The dialer sends its own at once and does
+//! not wait for the listener's, so that a first question travels in the same flight; what it reads is handed out
+//! only after the listener's `Auth` was checked. The listener waits: it serves nobody unknown.
 
 use crate::error::ChannelError;
 use crate::framing::{moving, read_frame, write_frames};

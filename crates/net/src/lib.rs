@@ -1,8 +1,9 @@
 //! Tickets, transports, the handshake, and the driver that runs a session over a connection.
 //!
-//! Floor 3: tokio. From the bottom: a [`Link`](transport::Link) carries bytes (TCP, a pipe); [`noise`] makes an encrypted
-//! [`Channel`](transport::Channel) of it for those who hold the [`Access`] key; a [`Connection`] adds who the peer is, and
-//! frames; the [`driver`] runs a session on it. Most callers need [`connect`] and [`Listener`] only.
+//! Floor 3: tokio. From the bottom: a [`Link`](transport::Link) carries bytes (TCP, a pipe); [`noise`] makes an
+//! encrypted [`Channel`](transport::Channel) of it for those who hold the [`Access`] key; a [`Connection`] adds who
+//! the peer is, and frames; the [`driver`] runs a session on it. Most callers need [`connect`] and [`Listener`]
+//! only.
 
 mod access;
 mod config;

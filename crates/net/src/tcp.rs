@@ -32,8 +32,8 @@ pub async fn dial(
     Ok(connection)
 }
 
-/// As [`dial`], with all of a peer's addresses: the first that leads to a channel, and that channel. They are tried side by side, each
-/// a little after the one before. If none does, the error of the one that came furthest.
+/// As [`dial`], with all of a peer's addresses: the first that leads to a channel, and that channel. They are tried
+/// side by side, each a little after the one before. If none does, the error of the one that came furthest.
 pub async fn dial_any(
     addresses: &[String],
     credentials: &Credentials,

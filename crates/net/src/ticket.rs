@@ -26,6 +26,13 @@ const MAX_TEXT: usize =
 
 /// How to join a database: its id, its access key, and a peer with where to find it. Made with [`Ticket::new`],
 /// written and read as one string. Its `Debug` hides the key; its `Display` is the secret string itself.
+///
+/// ```
+/// use kappadb_net::{Ticket, TicketError};
+///
+/// let damaged: Result<Ticket, _> = "kappa1aeaqcaibaeaqcaibaeaq".parse();
+/// assert_eq!(damaged, Err(TicketError::Checksum));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Ticket {
@@ -92,7 +99,8 @@ impl Ticket {
         Access { database: self.database, epoch: self.epoch, key: self.access_key.clone() }
     }
 
-    /// Everything before the checksum. Addresses that a ticket cannot hold (put there after [`Ticket::new`]) are left out.
+    /// Everything before the checksum. Addresses that a ticket cannot hold (put there after [`Ticket::new`]) are
+    /// left out.
     fn body(&self) -> Zeroizing<Vec<u8>> {
         let addresses: Vec<&String> =
             self.addresses.iter().filter(|a| is_address(a)).take(MAX_ADDRESSES).collect();

@@ -251,7 +251,8 @@ impl Driver {
         self.session.lost();
     }
 
-    /// A peer that ends a session says why and hangs up; what we were writing then fails first. So read on for a moment.
+    /// A peer that ends a session says why and hangs up; what we were writing then fails first. So read on for a
+    /// moment.
     fn writer_ended(&mut self, error: Option<ChannelError>) {
         self.deaf_at = Some(Instant::now() + self.farewell);
         match error {

@@ -1,8 +1,8 @@
 //! Runs a session over a connection: the only place where the state machine of `kappadb_sync` meets tokio.
 //!
 //! One task owns the session, so there is no lock. A second task reads frames, a third writes them. Commands run on
-//! tokio's blocking threads, never on the executor. Nothing is buffered without a bound: when the session has enough it
-//! is not read for, and it makes no more answers while what it made waits to be written.
+//! tokio's blocking threads, never on the executor. Nothing is buffered without a bound: when the session has
+//! enough it is not read for, and it makes no more answers while what it made waits to be written.
 //!
 //! Dropping every [`PeerHandle`] and [`Question`] of a dialed session ends it; so does the shutdown signal.
 
@@ -22,8 +22,8 @@ use tokio::sync::{mpsc, watch};
 
 /// Storage and views, as a session sees them.
 pub trait Backend: Send + Sync + 'static {
-    /// Carries a command out. May block; runs beside other commands of the same and of other sessions. Gives the kind of
-    /// reply that the command's documentation names.
+    /// Carries a command out. May block; runs beside other commands of the same and of other sessions. Gives the
+    /// kind of reply that the command's documentation names.
     fn run(&self, command: Command) -> Reply;
 }
 
@@ -48,8 +48,8 @@ pub fn spawn(
     PeerHandle::new(shared, requests)
 }
 
-/// Runs the answering side of a session with `peer` over `connection`, until it ends or `shutdown` becomes true or its
-/// sender is dropped. Storage is done with the session when this returns.
+/// Runs the answering side of a session with `peer` over `connection`, until it ends or `shutdown` becomes true or
+/// its sender is dropped. Storage is done with the session when this returns.
 pub async fn answer(
     connection: Connection,
     agreed: Agreed,

@@ -28,7 +28,8 @@ pub struct NoiseChannel<S> {
     traffic: Arc<Traffic>,
 }
 
-/// Makes the dialer's end of a channel on `link`. One round trip. `hello` has at most [`MAX_HELLO`] bytes. Bound the time from outside.
+/// Makes the dialer's end of a channel on `link`. One round trip. `hello` has at most [`MAX_HELLO`] bytes. The
+/// caller bounds the time.
 pub async fn dial<S: Link>(
     link: S,
     access: &Access,
@@ -47,7 +48,8 @@ pub async fn dial<S: Link>(
     shake.finish(theirs, framed(&last)?)
 }
 
-/// Makes the listener's end of a channel on `link`. `hello` has at most [`MAX_HELLO`] bytes. Bound the time from outside.
+/// Makes the listener's end of a channel on `link`. `hello` has at most [`MAX_HELLO`] bytes. The caller bounds
+/// the time.
 pub async fn accept<S: Link>(
     link: S,
     access: &Access,

@@ -1,11 +1,11 @@
 //! Channels over any byte stream: Noise `XXpsk0_25519_ChaChaPoly_BLAKE2b`.
 //!
-//! The psk comes first (psk**0**), so an end that lacks the access key learns nothing: the listener answers nothing at
-//! all, and its static key is sent only to members. Both hellos ride in the first two messages. The binding is the
-//! hash of the whole handshake.
+//! The psk comes first (psk**0**), so an end that lacks the access key learns nothing: the listener answers nothing
+//! at all, and its static key is sent only to members. Both hellos ride in the first two messages. The binding is
+//! the hash of the whole handshake.
 //!
-//! On the wire: `len u16 LE | Noise message`, both in the handshake (at most [`MAX_HANDSHAKE_MESSAGE`] bytes) and after
-//! it (17 to 65,535 bytes, of which 16 are the tag; an empty one would be a way to keep a peer busy for nothing).
+//! On the wire: `len u16 LE | Noise message`, in the handshake (at most 2,048 bytes) as after it (17 to 65,535
+//! bytes, of which 16 are the tag; an empty one would be a way to keep a peer busy for nothing).
 
 mod handshake;
 mod stream;
