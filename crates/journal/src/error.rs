@@ -77,6 +77,9 @@ pub enum Cause {
     /// No record with a valid checksum begins here.
     #[error("no valid record")]
     Record,
+    /// A whole record whose `lseq`s were used before it: the file is from another copy of the journal.
+    #[error("records of another copy of the journal, whose numbers were used before")]
+    Order,
     /// The checksum holds, but the record cannot be understood.
     #[error("a whole record that cannot be understood: {0}")]
     Body(#[from] RecordError),

@@ -224,6 +224,11 @@ mod tests {
             [1u32.to_le_bytes().as_slice(), &44u64.to_le_bytes(), &9u64.to_le_bytes(), b"body"].concat();
         assert_eq!(record, [MAGIC.as_slice(), &[4, 0, 0, 0], &sum, &covered].concat());
         assert_eq!(Head::read(&record, at), Ok(Head { body_len: 4, durable, first_lseq: 9 }));
+        assert_eq!(
+            Head::read(&record, Position { offset: 43, ..at }),
+            Err(Cause::Record),
+            "durable before written"
+        );
         assert!(is_sealed(&[3; 16], at, &record));
         assert!(!is_sealed(&[4; 16], at, &record));
         assert!(!is_sealed(&[3; 16], durable, &record));

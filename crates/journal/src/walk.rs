@@ -214,7 +214,7 @@ impl Iterator for Walk {
                 continue;
             }
             match cursor.frame(self.at.offset) {
-                Ok(frame) if frame.head.first_lseq < self.lseq => self.skip(frame.next, Cause::Record),
+                Ok(frame) if frame.head.first_lseq < self.lseq => self.skip(frame.next, Cause::Order),
                 Ok(frame) => {
                     if let Some(located) = self.take(&frame) {
                         return Some(Ok(located));

@@ -103,6 +103,18 @@ fn a_sync_of_nothing_new_does_not_touch_the_disk() {
     assert_eq!(disk.syncs(), before + 1);
 }
 
+#[test]
+fn what_a_killed_process_left_unsynced_is_made_durable_when_opened() {
+    let disk = FaultDisk::new();
+    let (mut journal, _) = open(&disk, &Options::default());
+    journal.append(&blocks(0, &[10])).unwrap();
+    drop(journal);
+    let (journal, _) = open(&disk, &Options::default());
+    assert_eq!(contents(&journal).0.len(), 1, "shown, so it must last");
+    disk.power_cut(&mut |_| 0);
+    assert_eq!(contents(&open(&disk, &Options::default()).0).0.len(), 1);
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Append(Record),

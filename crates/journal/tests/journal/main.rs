@@ -1,5 +1,10 @@
 //! The journal from outside: what it keeps, what it reports, what it survives.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, reason = "tests may fail loudly")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::expect_used,
+    reason = "tests may fail loudly"
+)]
 #![expect(clippy::cast_possible_truncation, reason = "small numbers made here")]
 #![expect(clippy::large_enum_variant, reason = "a few dozen steps")]
 
