@@ -11,6 +11,7 @@ use crate::served::{Served, Stage, Turn};
 use kappadb_core::limits::{MAX_FRAME, TARGET_FRAME};
 use kappadb_core::{FeedKey, RangeSet};
 use kappadb_entry::Bundle;
+use kappadb_merkle::Known;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// What all queries of one direction share.
@@ -29,6 +30,7 @@ struct Reading {
     query: u32,
     feed: FeedKey,
     ranges: RangeSet,
+    known: Known,
 }
 
 #[derive(Debug)]
@@ -149,7 +151,8 @@ impl Answerer {
                 Turn::Went | Turn::Blocked => self.turns.push_back(query),
                 Turn::Read(feed, ranges) => {
                     self.turns.push_back(query);
-                    self.read(query, feed, ranges, out);
+                    let known = self.shared.ledger.known(&feed);
+                    self.read(query, feed, ranges, known, out);
                 }
             }
         }
@@ -181,11 +184,11 @@ impl Answerer {
         }
     }
 
-    fn read(&mut self, query: u32, feed: FeedKey, ranges: RangeSet, out: &mut Outbox) {
-        let known = self.shared.ledger.known(&feed);
-        let command =
-            out.command(Command::Read { feed, ranges: ranges.clone(), known, max_bytes: TARGET_FRAME });
-        self.reading = Some(Reading { command, query, feed, ranges });
+    fn read(&mut self, query: u32, feed: FeedKey, ranges: RangeSet, known: Known, out: &mut Outbox) {
+        let read =
+            Command::Read { feed, ranges: ranges.clone(), known: known.clone(), max_bytes: TARGET_FRAME };
+        let command = out.command(read);
+        self.reading = Some(Reading { command, query, feed, ranges, known });
     }
 
     pub fn answered(
@@ -228,39 +231,49 @@ impl Answerer {
         let Some(reading) = self.reading.take_if(|reading| reading.command == id) else { return Ok(()) };
         // A query that ended meanwhile wants nothing more, and what was not sent is not counted as sent.
         if self.open.contains_key(&reading.query) {
-            match bundle.and_then(|bundle| self.check(&reading, bundle)) {
+            match bundle.and_then(|bundle| reading.check(bundle)) {
                 Ok(bundle) => self.send(&reading, bundle, out)?,
+                // A sparse replica may lack what leads from the tree that the peer knows to its own.
+                Err(_) if !reading.known.is_empty() => {
+                    let Reading { query, feed, ranges, .. } = reading;
+                    self.read(query, feed, ranges, Known::default(), out);
+                    return Ok(());
+                }
                 Err(text) => self.refuse(reading.query, Refusal::Unavailable, &text, out)?,
             }
         }
         self.advance(out)
     }
 
-    /// That the bundle is one which the other side will understand.
-    fn check(&self, reading: &Reading, bundle: Bundle) -> Result<Bundle, String> {
-        let length = bundle.head.head.length;
-        let fits = bundle.feed == reading.feed
-            && !bundle.ranges.is_empty()
-            && bundle.ranges.minus(&reading.ranges).is_empty()
-            && bundle.ranges.end() <= length
-            && bundle.ranges.count() == bundle.blocks.len() as u64
-            && bundle.known == self.shared.ledger.known_under(&reading.feed, length);
-        if fits { Ok(bundle) } else { Err("storage gave something else than was read".to_owned()) }
-    }
-
     fn send(&mut self, reading: &Reading, bundle: Bundle, out: &mut Outbox) -> Result<(), SessionError> {
         let (feed, head, ranges) = (bundle.feed, bundle.head, bundle.ranges.clone());
+        let fresh = bundle.known.is_empty();
         let number = self.shared.told.number(&feed).unwrap_or(u32::MAX);
         let same = self.shared.ledger.head(&feed) == Some(head);
         let frame = Served::blocks(reading.query, number, bundle, !same).encode();
         if frame.len() > MAX_FRAME {
             return self.refuse(reading.query, Refusal::Limit, "MAX_FRAME", out);
         }
-        self.shared.ledger.record(&feed, &head, &ranges)?;
+        self.shared.ledger.record(&feed, &head, &ranges, fresh)?;
         if let Some(served) = self.open.get_mut(&reading.query) {
             served.credit.spend(frame.len());
         }
         out.send_bytes(frame)
+    }
+}
+
+impl Reading {
+    /// That the bundle is one which the other side will understand.
+    fn check(&self, bundle: Bundle) -> Result<Bundle, String> {
+        let length = bundle.head.head.length;
+        let fits = bundle.feed == self.feed
+            && !bundle.ranges.is_empty()
+            && bundle.ranges.minus(&self.ranges).is_empty()
+            && bundle.ranges.end() <= length
+            && bundle.ranges.count() == bundle.blocks.len() as u64
+            && (bundle.known == Known::default()
+                || bundle.known == self.known && self.known.length <= length);
+        if fits { Ok(bundle) } else { Err("storage gave something else than was read".to_owned()) }
     }
 }
 

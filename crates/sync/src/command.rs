@@ -33,8 +33,9 @@ pub enum Command {
     },
     /// Blocks with one proof → [`Reply::Read`]: from the front of `ranges` as many as fit in `max_bytes`, at least one.
     ///
-    /// The proof is for `known` if the head has at least `known.length` blocks, else for [`Known::default`]; the
-    /// bundle names which. A bundle that breaks this is not sent.
+    /// The proof is for `known`, or for [`Known::default`] where it cannot be: if the head has fewer than `known.length`
+    /// blocks, or nodes that lead from that tree to the head's are not held. The bundle names which. After an error with
+    /// something known, the same is read once more with nothing known.
     Read {
         /// The feed.
         feed: FeedKey,

@@ -92,6 +92,8 @@ pub struct BlocksTop {
     pub feed: u32,
     /// Left out if it is the last one sent of this feed.
     pub head: Option<SignedHead>,
+    /// The proof builds on nothing; else on all that is known of the feed.
+    pub fresh: bool,
     /// Which blocks.
     pub ranges: RangeSet,
     /// The nodes needed.

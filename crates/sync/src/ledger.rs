@@ -47,14 +47,15 @@ impl Ledger {
         have.iter().try_for_each(|have| self.update(&have.feed, |record| record.declare(&have.known)))
     }
 
-    /// At Blocks: these leaves were sent under this head.
+    /// At Blocks: these leaves were sent under this head. `fresh` if the proof builds on nothing.
     pub fn record(
         &mut self,
         feed: &FeedKey,
         head: &SignedHead,
         ranges: &RangeSet,
+        fresh: bool,
     ) -> Result<(), SessionError> {
-        self.update(feed, |record| record.send(head, ranges))
+        self.update(feed, |record| record.send(head, ranges, fresh))
     }
 
     fn update(&mut self, feed: &FeedKey, change: impl FnOnce(&mut Record)) -> Result<(), SessionError> {
@@ -73,14 +74,9 @@ impl Ledger {
         self.feeds.get(feed)?.head
     }
 
-    /// All that is known of a feed.
+    /// What a proof of a feed may build on, if its head is at least as long.
     pub fn known(&self, feed: &FeedKey) -> Known {
-        self.feeds.get(feed).map(|record| record.known.clone()).unwrap_or_default()
-    }
-
-    /// What a proof under a head of `length` builds on: a shorter tree knows nothing of a longer one.
-    pub fn known_under(&self, feed: &FeedKey, length: u64) -> Known {
-        let record = self.feeds.get(feed).filter(|record| record.known.length <= length);
+        let record = self.feeds.get(feed).filter(|record| !record.known.is_empty());
         record.map(|record| record.known.clone()).unwrap_or_default()
     }
 
@@ -117,11 +113,15 @@ impl Record {
         }
     }
 
-    fn send(&mut self, head: &SignedHead, ranges: &RangeSet) {
+    fn send(&mut self, head: &SignedHead, ranges: &RangeSet, fresh: bool) {
         self.sent.union_with(ranges);
         self.head = Some(*head);
-        if self.known.length <= head.head.length {
-            self.known.length = head.head.length;
+        let length = head.head.length;
+        if length > self.known.length && fresh {
+            // Nothing shows how the shorter tree lies in the longer one.
+            self.known = Known { length, leaves: ranges.clone() };
+        } else if length >= self.known.length {
+            self.known.length = length;
             self.known.leaves.union_with(ranges);
         }
     }
@@ -151,19 +151,20 @@ mod tests {
     fn declared_and_sent_add_up_under_one_head() {
         let mut ledger = Ledger::new(9);
         ledger.accept(false, &[Have { feed: FEED, known: known(8, &[0..2]) }]).unwrap();
-        ledger.record(&FEED, &head(8), &set(&[4..5])).unwrap();
+        ledger.record(&FEED, &head(8), &set(&[4..5]), false).unwrap();
         assert_eq!(ledger.known(&FEED), known(8, &[0..2, 4..5]));
         assert_eq!(ledger.unsent(&FEED, &set(&[0..6])), set(&[2..4, 5..6]));
-        ledger.record(&FEED, &head(10), &set(&[9..10])).unwrap();
-        assert_eq!(ledger.known_under(&FEED, 10), known(10, &[0..2, 4..5, 9..10]));
+        ledger.record(&FEED, &head(10), &set(&[9..10]), false).unwrap();
+        assert_eq!(ledger.known(&FEED), known(10, &[0..2, 4..5, 9..10]));
+        ledger.record(&FEED, &head(11), &set(&[10..11]), true).unwrap();
+        assert_eq!(ledger.known(&FEED), known(11, &[10..11]));
     }
 
     #[test]
-    fn an_older_head_builds_on_nothing_and_adds_no_knowledge() {
+    fn an_older_head_adds_no_knowledge() {
         let mut ledger = Ledger::new(9);
-        ledger.record(&FEED, &head(8), &set(&[4..5])).unwrap();
-        assert_eq!(ledger.known_under(&FEED, 7), Known::default());
-        ledger.record(&FEED, &head(7), &set(&[0..1])).unwrap();
+        ledger.record(&FEED, &head(8), &set(&[4..5]), true).unwrap();
+        ledger.record(&FEED, &head(7), &set(&[0..1]), true).unwrap();
         assert_eq!(ledger.known(&FEED), known(8, &[4..5]));
         assert!(ledger.has_sent_any(&FEED, &set(&[0..1])));
         ledger.accept(false, &[Have { feed: FEED, known: known(9, &[0..1]) }]).unwrap();
@@ -180,12 +181,12 @@ mod tests {
         let end = loop {
             let moved = scattered.ranges().iter().map(|r| r.start + at..r.end + at).collect();
             at += 200_000;
-            if let Err(error) = ledger.record(&FEED, &head(1 << 40), &moved) {
+            if let Err(error) = ledger.record(&FEED, &head(1 << 40), &moved, false) {
                 break error;
             }
         };
         assert_eq!(end, SessionError::Limit("SESSION_RANGES"));
-        let second = ledger.record(&FeedKey([2; 32]), &head(1), &set(&[0..1]));
+        let second = ledger.record(&FeedKey([2; 32]), &head(1), &set(&[0..1]), true);
         assert_eq!(second, Err(SessionError::Limit("MAX_SESSION_FEEDS")));
     }
 }

@@ -151,8 +151,15 @@ impl Served {
 
     /// The frame of a bundle.
     pub fn blocks(query: u32, feed: u32, bundle: Bundle, with_head: bool) -> Frame {
-        let Bundle { head, ranges, blocks, proof, .. } = bundle;
-        let top = BlocksTop { query, feed, head: with_head.then_some(head), ranges, proof };
+        let Bundle { head, ranges, blocks, known, proof, .. } = bundle;
+        let top = BlocksTop {
+            query,
+            feed,
+            head: with_head.then_some(head),
+            fresh: known.is_empty(),
+            ranges,
+            proof,
+        };
         Frame::Blocks(Blocks { top, blocks })
     }
 }

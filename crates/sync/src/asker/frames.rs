@@ -9,7 +9,7 @@ use crate::inbox::{Put, Settle, Work};
 use crate::outbox::Outbox;
 use kappadb_core::{FeedDefinition, FeedKey, RangeSet, SignedHead};
 use kappadb_entry::Bundle;
-use kappadb_merkle::ForkEvidence;
+use kappadb_merkle::{ForkEvidence, Known};
 
 impl Asker {
     fn find(&mut self, frame: &'static str, query: u32, now: u64) -> Result<&mut Asked, SessionError> {
@@ -65,8 +65,8 @@ impl Asker {
             return Err(SessionError::Blocks { feed, why });
         }
         let Blocks { top, blocks } = frame;
-        let known = self.ledger.known_under(&feed, head.head.length);
-        self.ledger.record(&feed, &head, &top.ranges)?;
+        let known = if top.fresh { Known::default() } else { self.ledger.known(&feed) };
+        self.ledger.record(&feed, &head, &top.ranges, top.fresh)?;
         let bundle = Bundle { feed, head, ranges: top.ranges, blocks, known, proof: top.proof };
         self.work(Work::Put(Put { query, bytes, epoch: self.epoch }, bundle), out)
     }
@@ -80,6 +80,8 @@ impl Asker {
             Some("lie above their head")
         } else if ranges.count() != frame.blocks.len() as u64 {
             Some("are not as many as their ranges say")
+        } else if !frame.top.fresh && !(1..=head.head.length).contains(&self.ledger.known(feed).length) {
+            Some("build on another tree than their head's")
         } else if self.ledger.has_sent_any(feed, ranges) {
             Some("were sent or held before")
         } else {

@@ -1,0 +1,214 @@
+//! The codec of frames: round trip, one form, and noise.
+#![allow(
+    clippy::allow_attributes,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test: what is unexpected fails it"
+)]
+
+use kappadb_core::limits::{MAX_CREDIT, MAX_FRAME};
+use kappadb_core::{
+    FeedDefinition, FeedKey, Form, Hash, Head, RangeSet, Signature, SignedHead, StoredBlock, Timestamp,
+};
+use kappadb_merkle::{Branch, ForkEvidence, Known, Node};
+use kappadb_sync::Have;
+use kappadb_sync::frame::{Blocks, BlocksTop, Change, Frame, FrameError, Query, Question, Ranges, Statement};
+use kappadb_sync::limits::{MAX_TEXT, MAX_TOKEN, STATEMENT_PART};
+use proptest::prelude::*;
+
+fn ranges() -> impl Strategy<Value = RangeSet> {
+    prop::collection::vec((0u64..1 << 45, 1u64..300), 0..6)
+        .prop_map(|runs| runs.into_iter().map(|(start, len)| start..start + len).collect())
+}
+
+fn nodes() -> impl Strategy<Value = Vec<Node>> {
+    prop::collection::vec(any::<([u8; 32], u64)>(), 0..5)
+        .prop_map(|nodes| nodes.into_iter().map(|(hash, size)| Node { hash: Hash(hash), size }).collect())
+}
+
+fn head() -> impl Strategy<Value = SignedHead> {
+    any::<(u64, u64, [u8; 32], [u8; 32])>().prop_map(|(length, byte_length, hash, half)| SignedHead {
+        head: Head { length, byte_length, root_hash: Hash(hash) },
+        signature: Signature([half, half].concat().try_into().unwrap()),
+    })
+}
+
+fn definition() -> impl Strategy<Value = FeedDefinition> {
+    (any::<([u8; 32], i64, Option<[u8; 32]>)>(), head()).prop_map(|((feed, created, continues), head)| {
+        FeedDefinition {
+            feed: FeedKey(feed),
+            created: Timestamp(created),
+            continues: continues.map(FeedKey),
+            signature: head.signature,
+        }
+    })
+}
+
+fn question() -> impl Strategy<Value = Question> {
+    let bytes = || prop::collection::vec(any::<u8>(), 0..40);
+    let view = ("[a-z]{0,20}", bytes(), any::<(bool, bool)>(), prop::option::of(bytes())).prop_map(
+        |(view, selector, (inline, live), since)| Question::View { view, selector, inline, live, since },
+    );
+    let blocks = (any::<[u8; 32]>(), ranges())
+        .prop_map(|(feed, ranges)| Question::Blocks { feed: FeedKey(feed), ranges });
+    prop_oneof![view, blocks]
+}
+
+fn query() -> impl Strategy<Value = Frame> {
+    let known = (any::<u64>(), ranges()).prop_map(|(length, leaves)| Known { length, leaves });
+    let have = (any::<[u8; 32]>(), known).prop_map(|(feed, known)| Have { feed: FeedKey(feed), known });
+    (any::<(u32, bool)>(), 0..=MAX_CREDIT, prop::collection::vec(have, 0..4), question()).prop_map(
+        |((id, forget), credit, have, question)| Frame::Query(Query { id, credit, forget, have, question }),
+    )
+}
+
+fn blocks() -> impl Strategy<Value = Frame> {
+    let block = (any::<bool>(), prop::collection::vec(any::<u8>(), 0..200)).prop_map(|(cleared, bytes)| {
+        StoredBlock { form: if cleared { Form::Cleared } else { Form::Whole }, bytes: bytes.into() }
+    });
+    (
+        any::<(u32, u32, bool)>(),
+        prop::option::of(head()),
+        ranges(),
+        nodes(),
+        prop::collection::vec(block, 0..6),
+    )
+        .prop_map(|((query, feed, fresh), head, ranges, proof, blocks)| {
+            Frame::Blocks(Blocks { top: BlocksTop { query, feed, head, fresh, ranges, proof }, blocks })
+        })
+}
+
+fn fork() -> impl Strategy<Value = Frame> {
+    let branch = || {
+        (head(), any::<([u8; 32], u64)>(), nodes()).prop_map(|(head, (hash, size), proof)| Branch {
+            head,
+            node: Node { hash: Hash(hash), size },
+            proof,
+        })
+    };
+    (any::<([u8; 32], u64)>(), branch(), branch()).prop_map(|((feed, index), a, b)| {
+        Frame::ForkProof(Box::new(ForkEvidence { feed: FeedKey(feed), index, a, b }))
+    })
+}
+
+fn statement() -> impl Strategy<Value = Frame> {
+    let change =
+        any::<(u32, u64, u64)>().prop_map(|(feed, claimed, length)| Change { feed, claimed, length });
+    let token = prop::option::of(prop::collection::vec(any::<u8>(), 0..MAX_TOKEN));
+    (any::<u32>(), prop::collection::vec(change, 0..9), token)
+        .prop_map(|(query, changes, token)| Frame::Statement(Statement { query, changes, token }))
+}
+
+fn frames() -> impl Strategy<Value = Frame> {
+    let selector = prop::collection::vec(any::<u8>(), 0..40);
+    prop_oneof![
+        query(),
+        any::<u32>().prop_map(|query| Frame::Accept { query }),
+        definition().prop_map(Frame::Feed),
+        blocks(),
+        (any::<(u32, u32)>(), ranges()).prop_map(|((query, feed), ranges)| Frame::Ranges(Ranges {
+            query,
+            feed,
+            ranges
+        })),
+        statement(),
+        any::<u32>().prop_map(|query| Frame::Done { query }),
+        (any::<(u32, u8)>(), "\\PC{0,40}").prop_map(|((query, code), text)| Frame::Error {
+            query,
+            code,
+            text
+        }),
+        any::<(u32, u64)>().prop_map(|(query, bytes)| Frame::Credit { query, bytes }),
+        any::<u32>().prop_map(|query| Frame::Cancel { query }),
+        fork(),
+        (any::<u8>(), "\\PC{0,40}").prop_map(|(code, text)| Frame::Close { code, text }),
+        (any::<u32>(), selector).prop_map(|(query, selector)| Frame::Update { query, selector }),
+        (definition(), any::<u64>()).prop_map(|(definition, length)| Frame::Announce { definition, length }),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn frames_round_trip(frame in frames()) {
+        prop_assert_eq!(Frame::decode(&frame.encode()), Ok(Some(frame)));
+    }
+
+    #[test]
+    fn a_frame_has_one_form(frame in frames(), at: prop::sample::Index, flip in 1u8..) {
+        let mut bytes = frame.encode();
+        let at = at.index(bytes.len());
+        bytes[at] ^= flip;
+        if let Ok(Some(other)) = Frame::decode(&bytes) {
+            prop_assert_ne!(&other, &frame);
+            prop_assert_eq!(other.encode(), bytes);
+        }
+    }
+
+    #[test]
+    fn a_frame_cut_or_made_longer_is_none(frame in frames(), cut: prop::sample::Index) {
+        let mut bytes = frame.encode();
+        // A kind alone of the bodiless is impossible: every kind has a body.
+        prop_assert!(Frame::decode(&bytes[..cut.index(bytes.len())]).is_err());
+        bytes.push(0);
+        prop_assert!(Frame::decode(&bytes).is_err());
+    }
+
+    #[test]
+    fn noise_never_panics(kind in 0u8..16, body in prop::collection::vec(any::<u8>(), 0..200)) {
+        let bytes = [&[kind], body.as_slice()].concat();
+        if let Ok(Some(frame)) = Frame::decode(&bytes) {
+            prop_assert_eq!(frame.encode(), bytes);
+        }
+    }
+}
+
+#[test]
+fn unknown_kinds_are_skipped_or_refused_by_their_top_bit() {
+    assert_eq!(Frame::decode(&[0xff, 1, 2, 3]), Ok(None));
+    assert_eq!(Frame::decode(&[14, 1]), Err(FrameError::UnknownKind(14)));
+    assert_eq!(Frame::decode(&[0]), Err(FrameError::UnknownKind(0)));
+    assert_eq!(Frame::decode(&[]), Err(FrameError::Empty));
+}
+
+#[test]
+fn each_limit_is_named() {
+    let text = "x".repeat(MAX_TEXT + 1);
+    let change = Change { feed: 0, claimed: 0, length: 0 };
+    let view = |view: usize, selector: usize, since: usize| {
+        let question = Question::View {
+            view: "v".repeat(view),
+            selector: vec![0; selector],
+            inline: true,
+            live: false,
+            since: Some(vec![0; since]),
+        };
+        Frame::Query(Query { id: 1, credit: 0, forget: false, have: vec![], question })
+    };
+    let rich = Question::Blocks { feed: FeedKey([0; 32]), ranges: RangeSet::new() };
+    let rich =
+        Frame::Query(Query { id: 1, credit: MAX_CREDIT + 1, forget: false, have: vec![], question: rich });
+    let cases = [
+        (Frame::Error { query: 1, code: 1, text: text.clone() }, "MAX_TEXT"),
+        (Frame::Close { code: 1, text }, "MAX_TEXT"),
+        (
+            Frame::Statement(Statement { query: 1, changes: vec![change; STATEMENT_PART + 1], token: None }),
+            "STATEMENT_PART",
+        ),
+        (
+            Frame::Statement(Statement { query: 1, changes: vec![], token: Some(vec![0; MAX_TOKEN + 1]) }),
+            "MAX_TOKEN",
+        ),
+        (view(65, 0, 0), "MAX_VIEW_NAME"),
+        (view(0, (64 << 10) + 1, 0), "MAX_SELECTOR"),
+        (view(0, 0, MAX_TOKEN + 1), "MAX_TOKEN"),
+        (rich, "MAX_CREDIT"),
+        (Frame::Update { query: 1, selector: vec![0; (64 << 10) + 1] }, "MAX_SELECTOR"),
+    ];
+    for (frame, limit) in cases {
+        let error = Frame::decode(&frame.encode()).unwrap_err();
+        assert!(matches!(error, FrameError::Limit { limit: named, .. } if named == limit), "{error}");
+    }
+    assert_eq!(Frame::decode(&vec![4; MAX_FRAME + 1]), Err(FrameError::TooLong(MAX_FRAME + 1)));
+}

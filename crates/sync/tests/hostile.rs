@@ -1,0 +1,411 @@
+//! Peers that break the rules: they waste their own session, and nothing that is not proved is kept.
+#![allow(
+    clippy::allow_attributes,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test: what is unexpected fails it"
+)]
+
+mod common;
+
+use common::{Pair, Replica, Rng, Side, Truth, VIEW, assert_all_true, set};
+use kappadb_core::limits::{MAX_CREDIT, QUERY_CREDIT};
+use kappadb_core::{FeedDefinition, FeedKey, RangeSet, SecretKey, Timestamp};
+use kappadb_merkle::Known;
+use kappadb_query::Selector;
+use kappadb_sync::frame::{Blocks, BlocksTop, Change, Frame, Query, Question, Ranges, Statement};
+use kappadb_sync::limits::MAX_QUEUED_FRAMES;
+use kappadb_sync::{Agreed, Ask, Config, Event, Fetch, Have, SessionError};
+use proptest::prelude::*;
+use std::rc::Rc;
+
+fn truth() -> Rc<Truth> {
+    Truth::new(1, &[0, 1, 2, 3, 4, 0, 1, 2, 3, 4], 300, &mut Rng(1))
+}
+
+fn asker(inline: bool) -> Side {
+    let mut side = Side::new(&Replica::new(), Config::default());
+    side.session.ask(0, Ask { view: VIEW.to_owned(), selector: Selector::Everything, inline, have: vec![] });
+    side.settle(0);
+    side
+}
+
+/// A Blocks frame of the truth, as an honest peer would send it first.
+fn honest(truth: &Truth, ranges: &RangeSet) -> Blocks {
+    let bundle = truth.bundle(ranges, truth.length(), &Known::default());
+    let top = BlocksTop {
+        query: 0,
+        feed: 0,
+        head: Some(bundle.head),
+        fresh: true,
+        ranges: bundle.ranges,
+        proof: bundle.proof,
+    };
+    Blocks { top, blocks: bundle.blocks }
+}
+
+/// Gives the frames to a session with one open question; says how the session ended.
+fn ends(side: &mut Side, frames: &[Frame]) -> Option<SessionError> {
+    for frame in frames {
+        let _ = side.session.receive(1, &frame.encode());
+        side.settle(1);
+    }
+    side.session.closed().cloned()
+}
+
+fn opening(truth: &Truth) -> Vec<Frame> {
+    vec![Frame::Accept { query: 0 }, Frame::Feed(truth.definition)]
+}
+
+fn after_opening(inline: bool, frames: Vec<Frame>) -> SessionError {
+    let truth = truth();
+    let mut side = asker(inline);
+    let end = ends(&mut side, &[opening(&truth), frames].concat()).expect("the session goes on");
+    // The question was told, the peer too, and nothing was kept.
+    let [Event::Failed { .. }, Event::Closed { reason }] = side.events.as_slice() else {
+        panic!("{:?}", side.events)
+    };
+    assert_eq!(*reason, end);
+    assert!(side.session.receive(2, &Frame::Accept { query: 0 }.encode()).is_err());
+    assert_all_true(&side.replica, &[truth]);
+    end
+}
+
+#[test]
+fn blocks_that_break_a_rule_end_the_session() {
+    let truth = truth();
+    let two = set([1, 2]);
+    let why = |change: &dyn Fn(&mut Blocks)| {
+        let mut frame = honest(&truth, &two);
+        change(&mut frame);
+        match after_opening(true, vec![Frame::Blocks(frame)]) {
+            SessionError::Blocks { why, .. } => why.to_owned(),
+            other => format!("{other:?}"),
+        }
+    };
+    assert_eq!(why(&|f| f.top.ranges = RangeSet::new()), "are none");
+    assert_eq!(why(&|f| f.top.ranges = set([1, 10])), "lie above their head");
+    assert_eq!(why(&|f| drop(f.blocks.pop())), "are not as many as their ranges say");
+    assert_eq!(why(&|f| f.top.fresh = false), "build on another tree than their head's");
+    assert!(why(&|f| f.top.head = None).starts_with("NoHead"));
+    assert!(why(&|f| f.top.feed = 1).starts_with("UndefinedFeed"));
+    assert!(why(&|f| f.top.query = 1).starts_with("UnknownQuery"));
+    let proof = |change: &dyn Fn(&mut Blocks)| why(change).starts_with("BadProof");
+    assert!(proof(&|f| f.blocks.swap(0, 1)));
+    assert!(proof(&|f| f.top.ranges = set([2, 3])));
+    assert!(proof(&|f| drop(f.top.proof.pop())));
+    assert!(proof(&|f| f.top.proof.push(f.top.proof[0])));
+    assert!(proof(&|f| f.top.proof[0].size += 1));
+    assert!(proof(&|f| f.top.head = Some(truth.heads[9])));
+    let other = SecretKey::from_seed(&[2; 32]);
+    assert!(proof(&|f| f.top.head = Some(truth.heads[10].head.sign(&common::DB, &other))));
+    let twice = vec![Frame::Blocks(honest(&truth, &two)), Frame::Blocks(honest(&truth, &set([2])))];
+    let end = after_opening_kept(twice);
+    assert!(matches!(end, SessionError::Blocks { why: "were sent or held before", .. }), "{end:?}");
+}
+
+/// As [`after_opening`], for frames of which the first are honest.
+fn after_opening_kept(frames: Vec<Frame>) -> SessionError {
+    let truth = truth();
+    let mut side = asker(true);
+    let end = ends(&mut side, &[opening(&truth), frames].concat()).expect("the session goes on");
+    assert_all_true(&side.replica, &[truth]);
+    end
+}
+
+#[test]
+fn a_frame_out_of_place_ends_the_session() {
+    let truth = truth();
+    let blocks = Frame::Blocks(honest(&truth, &set([1])));
+    let ranges = Frame::Ranges(Ranges { query: 0, feed: 0, ranges: set([1]) });
+    let statement = |feed| {
+        let change = Change { feed, claimed: 1, length: 1 };
+        Frame::Statement(Statement { query: 0, changes: vec![change], token: None })
+    };
+    let out_of_place = |inline, frames: Vec<Frame>| {
+        let end = after_opening_any(inline, frames);
+        assert!(matches!(end, SessionError::OutOfPlace { .. }), "{end:?}");
+    };
+    out_of_place(false, vec![blocks.clone()]);
+    out_of_place(true, vec![ranges]);
+    out_of_place(true, vec![Frame::Accept { query: 0 }]);
+    out_of_place(true, vec![Frame::Done { query: 0 }]);
+    out_of_place(true, vec![statement(0), blocks.clone()]);
+    assert!(matches!(after_opening_any(true, vec![statement(7)]), SessionError::UndefinedFeed(7)));
+    let unknown = [
+        Frame::Credit { query: 0, bytes: 1 },
+        Frame::Cancel { query: 0 },
+        Frame::Update { query: 0, selector: vec![] },
+        Frame::Done { query: 1 },
+    ];
+    for frame in unknown {
+        assert!(matches!(after_opening_any(true, vec![frame]), SessionError::UnknownQuery { .. }));
+    }
+    // Nothing comes before Accept, and nothing after Done.
+    for frame in
+        [Frame::Done { query: 0 }, Frame::Error { query: 0, code: 1, text: String::new() }, statement(0)]
+    {
+        assert!(matches!(ends(&mut asker(true), &[frame]), Some(SessionError::OutOfPlace { .. })));
+    }
+    let after = [opening(&truth), vec![statement(0), Frame::Done { query: 0 }, blocks]].concat();
+    assert!(matches!(ends(&mut asker(true), &after), Some(SessionError::UnknownQuery { .. })));
+}
+
+fn after_opening_any(inline: bool, frames: Vec<Frame>) -> SessionError {
+    ends(&mut asker(inline), &[opening(&truth()), frames].concat()).expect("the session goes on")
+}
+
+#[test]
+fn definitions_must_hold_and_come_once() {
+    let truth = truth();
+    let forged = FeedDefinition { created: Timestamp(5), ..truth.definition };
+    let end = ends(&mut asker(true), &[Frame::Feed(forged)]);
+    assert!(matches!(end, Some(SessionError::BadDefinition(_))));
+    let end = ends(&mut asker(true), &[Frame::Feed(truth.definition), Frame::Feed(truth.definition)]);
+    assert_eq!(end, Some(SessionError::DefinedTwice(truth.key())));
+}
+
+#[test]
+fn a_fetch_takes_only_what_it_asked_for() {
+    let truth = truth();
+    let mut side = Side::new(&Replica::new(), Config::default());
+    side.session.fetch(0, Fetch { feed: truth.key(), ranges: set([1, 2]), known: Known::default() });
+    side.settle(0);
+    let end = ends(&mut side, &[opening(&truth), vec![Frame::Blocks(honest(&truth, &set([2, 3])))]].concat());
+    assert!(matches!(end, Some(SessionError::Blocks { why: "were not asked for", .. })));
+}
+
+#[test]
+fn results_beyond_the_credit_end_the_session() {
+    let mut side = Side::new(&Replica::new(), Config { credit: 3, ..Config::default() });
+    side.deaf = true;
+    side.session
+        .ask(0, Ask { view: VIEW.to_owned(), selector: Selector::Everything, inline: false, have: vec![] });
+    side.settle(0);
+    let ranges = |seq| Frame::Ranges(Ranges { query: 0, feed: 0, ranges: set([seq]) });
+    // The first may overdraw, the second comes without credit: the reader took nothing.
+    assert_eq!(ends(&mut side, &[opening(&truth()), vec![ranges(1)]].concat()), None);
+    assert_eq!(ends(&mut side, &[ranges(2)]), Some(SessionError::Overspent(0)));
+}
+
+#[test]
+fn an_endless_stream_of_feeds_is_cut_off() {
+    let agreed = Agreed { session_feeds: 20, ..Agreed::default() };
+    let mut side = Side::new(&Replica::new(), Config { agreed, ..Config::default() });
+    let feed = |n: u8| {
+        let secret = SecretKey::from_seed(&[n; 32]);
+        Frame::Feed(FeedDefinition::sign(&common::DB, &secret, Timestamp(0), None))
+    };
+    let end = ends(&mut side, &(0..21).map(feed).collect::<Vec<_>>());
+    assert_eq!(end, Some(SessionError::Limit("MAX_SESSION_FEEDS")));
+}
+
+fn query(id: u32) -> Query {
+    let selector = Selector::Everything.encode().unwrap();
+    let question = Question::View { view: VIEW.to_owned(), selector, inline: true, live: false, since: None };
+    Query { id, credit: QUERY_CREDIT, forget: false, have: vec![], question }
+}
+
+/// A session that serves the truth, and no commands of which are carried out.
+fn stuck() -> Side {
+    Side::new(&Replica::new(), Config::default())
+}
+
+#[test]
+fn askers_are_bounded() {
+    let limit = |frames: &mut dyn Iterator<Item = Frame>| {
+        let mut side = stuck();
+        frames.find_map(|frame| side.session.receive(0, &frame.encode()).err())
+    };
+    let mut open = (0..65).map(|id| Frame::Query(query(id)));
+    assert_eq!(limit(&mut open), Some(SessionError::Limit("MAX_OPEN_QUERIES")));
+    // Asked and given up at once, for ever, without reading what is answered.
+    let given_up =
+        |n: u32| if n % 2 == 0 { Frame::Query(query(n / 2)) } else { Frame::Cancel { query: n / 2 } };
+    let mut endless = (0..MAX_QUEUED_FRAMES as u32 * 2).map(given_up);
+    assert_eq!(limit(&mut endless), Some(SessionError::Limit("MAX_QUEUED_FRAMES")));
+    let mut again = [1, 1].map(|id| Frame::Query(query(id))).into_iter();
+    assert_eq!(limit(&mut again), Some(SessionError::QueryOrder(1)));
+    let mut rich = [Frame::Query(query(0)), Frame::Credit { query: 0, bytes: MAX_CREDIT }].into_iter();
+    assert_eq!(limit(&mut rich), Some(SessionError::Limit("MAX_CREDIT")));
+    let scattered: RangeSet = (0..60_000u64).map(|n| 3 * n).collect();
+    let have = |n: u32| {
+        let known = Known { length: 1 << 30, leaves: scattered.clone() };
+        Frame::Query(Query { have: vec![Have { feed: FeedKey([n as u8; 32]), known }], ..query(n) })
+    };
+    assert_eq!(limit(&mut (0..64).map(have)), Some(SessionError::Limit("SESSION_RANGES")));
+}
+
+#[test]
+fn work_given_up_is_not_done_and_lookups_are_few() {
+    let mut side = stuck();
+    (0..60).for_each(|id| side.session.receive(0, &Frame::Query(query(id)).encode()).unwrap());
+    let taken: Vec<_> = std::iter::from_fn(|| side.session.poll_command()).collect();
+    assert_eq!(taken.len(), 4);
+    (0..60).for_each(|query| side.session.receive(0, &Frame::Cancel { query }.encode()).unwrap());
+    assert_eq!(side.session.poll_command(), None);
+    // Those under way are waited for before others start.
+    side.session.receive(0, &Frame::Query(query(60)).encode()).unwrap();
+    assert_eq!(side.session.poll_command(), None);
+    let (id, command) = taken.into_iter().next().unwrap();
+    let reply = side.replica.borrow_mut().run(command);
+    side.session.reply(0, id, reply);
+    assert!(side.session.poll_command().is_some());
+}
+
+#[test]
+fn what_is_reserved_is_refused_aloud() {
+    let refused = |change: &dyn Fn(&mut Question)| {
+        let mut asked = query(0);
+        change(&mut asked.question);
+        let mut side = stuck();
+        side.session.receive(0, &Frame::Query(asked).encode()).unwrap();
+        let frames: Vec<_> = side.settle(0).iter().map(|f| Frame::decode(f).unwrap().unwrap()).collect();
+        assert_eq!(side.session.closed(), None);
+        let [Frame::Accept { query: 0 }, Frame::Error { query: 0, code, .. }] = frames.as_slice() else {
+            panic!("{frames:?}")
+        };
+        *code
+    };
+    let view = |q: &mut Question, f: &dyn Fn(&mut bool, &mut Option<Vec<u8>>, &mut Vec<u8>, &mut String)| {
+        if let Question::View { live, since, selector, view, .. } = q {
+            f(live, since, selector, view)
+        }
+    };
+    assert_eq!(refused(&|q| view(q, &|live, _, _, _| *live = true)), 3);
+    assert_eq!(refused(&|q| view(q, &|_, since, _, _| *since = Some(vec![1]))), 3);
+    assert_eq!(refused(&|q| view(q, &|_, _, selector, _| *selector = vec![99])), 2);
+    assert_eq!(refused(&|q| view(q, &|_, _, _, view| *view = "no".to_owned())), 1);
+    let mut side = stuck();
+    side.session.receive(0, &Frame::Query(query(0)).encode()).unwrap();
+    side.session.receive(0, &Frame::Update { query: 0, selector: vec![] }.encode()).unwrap();
+    let frames: Vec<_> = side.settle(0).iter().map(|f| Frame::decode(f).unwrap().unwrap()).collect();
+    assert!(matches!(frames.as_slice(), [Frame::Accept { .. }, Frame::Error { code: 3, .. }]));
+}
+
+#[test]
+fn unknown_skippable_frames_are_skipped_and_others_end_the_session() {
+    let truth = truth();
+    let mut side = asker(true);
+    side.session.receive(0, &[0xfe, 1, 2, 3]).unwrap();
+    side.session.receive(0, &Frame::Announce { definition: truth.definition, length: 3 }.encode()).unwrap();
+    assert_eq!(side.session.closed(), None);
+    let end = side.session.receive(0, &[0x7f]).unwrap_err();
+    assert_eq!(end.to_string(), "a frame of unknown kind 0x7f");
+    let goodbye: Vec<_> = side.settle(0).iter().map(|f| Frame::decode(f).unwrap().unwrap()).collect();
+    assert_eq!(goodbye, [Frame::Close { code: 1, text: end.to_string() }]);
+}
+
+#[test]
+fn reading_stops_while_storage_is_behind() {
+    let big = Truth::new(1, &[0; 300], 40_000, &mut Rng(1));
+    let mut side = asker(true);
+    for frame in opening(&big) {
+        side.session.receive(0, &frame.encode()).unwrap();
+    }
+    let mut known = Known::default();
+    let mut seq = 0;
+    while side.session.wants_read() {
+        let ranges = RangeSet::from_iter([seq..seq + 5]);
+        let bundle = big.bundle(&ranges, 300, &known);
+        let top = BlocksTop {
+            query: 0,
+            feed: 0,
+            head: (seq == 0).then_some(bundle.head),
+            fresh: seq == 0,
+            ranges,
+            proof: bundle.proof,
+        };
+        let frame = Frame::Blocks(Blocks { top, blocks: bundle.blocks });
+        if side.session.receive(0, &frame.encode()).is_err() {
+            break;
+        }
+        seq += 5;
+        known = Known { length: 300, leaves: RangeSet::below(seq) };
+    }
+    assert!(!side.session.wants_read() || side.session.closed().is_some());
+    assert_eq!(side.session.closed(), None);
+    side.settle(0);
+    assert!(side.session.wants_read());
+    assert_eq!(side.replica.borrow().held(&big.key()).count(), seq);
+}
+
+/// What an honest peer sent to an asker, and what the asker had asked.
+fn conversation(seed: u64) -> (Vec<Rc<Truth>>, Vec<Vec<u8>>) {
+    let rng = &mut Rng(seed);
+    let truths = vec![truth(), Truth::new(2, &[1; 20], 100, rng)];
+    let full = Replica::new();
+    truths.iter().for_each(|t| full.borrow_mut().hold(t, &RangeSet::below(t.length()), t.length()));
+    let mut pair = Pair::new([&Replica::new(), &full], Config::default(), seed);
+    pair.ask(0, Selector::keys([vec![1], vec![2]]), true);
+    pair.ask(0, Selector::Everything, false);
+    pair.run();
+    assert_eq!(pair.sides[0].done().len(), 2);
+    (truths, std::mem::take(&mut pair.sides[0].received))
+}
+
+/// A new asker that asks the same and gets these frames.
+fn replay(truths: &[Rc<Truth>], frames: &[Vec<u8>]) {
+    let mut side = Side::new(&Replica::new(), Config::default());
+    let ask = |selector, inline| Ask { view: VIEW.to_owned(), selector, inline, have: vec![] };
+    side.session.ask(0, ask(Selector::keys([vec![1], vec![2]]), true));
+    side.session.ask(0, ask(Selector::Everything, false));
+    for frame in frames {
+        side.settle(0);
+        if side.session.receive(0, frame).is_err() {
+            break;
+        }
+    }
+    side.settle(0);
+    assert_all_true(&side.replica, truths);
+}
+
+#[test]
+fn every_byte_of_a_conversation_changed() {
+    let (truths, frames) = conversation(1);
+    for at in 0..frames.len() {
+        for byte in 0..frames[at].len() {
+            // Every byte of what is short and steers, some of the bulk.
+            if byte > 400 && byte % 17 != 0 {
+                continue;
+            }
+            let mut changed = frames.clone();
+            changed[at][byte] ^= 1 << (byte % 8);
+            replay(&truths, &changed);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn conversations_cut_shuffled_and_repeated(seed: u64) {
+        let (truths, mut frames) = conversation(2);
+        let rng = &mut Rng(seed);
+        for _ in 0..1 + rng.below(3) {
+            let (a, b) = (rng.below(frames.len() as u64) as usize, rng.below(frames.len() as u64) as usize);
+            match rng.below(4) {
+                0 => frames.swap(a, b),
+                1 => drop(frames.remove(a)),
+                2 => frames.insert(a, frames[b].clone()),
+                _ => frames[a].truncate(rng.below(frames[a].len() as u64 + 1) as usize),
+            }
+            if frames.is_empty() {
+                break;
+            }
+        }
+        replay(&truths, &frames);
+    }
+
+    #[test]
+    fn noise_to_both_halves(frames in prop::collection::vec((0u8..16, prop::collection::vec(0u8..8, 0..40)), 0..30)) {
+        let mut side = asker(true);
+        for (kind, body) in frames {
+            let _ = side.session.receive(0, &[&[kind], body.as_slice()].concat());
+            side.settle(0);
+        }
+        prop_assert!(side.replica.borrow().feeds.values().all(|held| held.blocks.is_empty()));
+    }
+}
