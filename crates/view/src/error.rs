@@ -24,6 +24,9 @@ pub enum ViewError {
     /// This view cannot be asked that.
     #[error("the view does not understand this selector")]
     Unsupported,
+    /// Answering would go over this limit.
+    #[error("over the limit {0}")]
+    Limit(&'static str),
     /// The view is made anew and has nothing older to answer from; [`crate::ViewHandle::ready`] waits for it.
     #[error("the view {0:?} is being rebuilt")]
     Rebuilding(String),

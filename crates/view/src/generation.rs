@@ -68,11 +68,8 @@ impl<V: View> Generation<V> {
         if let Some(mark) = self.mark() {
             return Ok(mark);
         }
-        let mark = Mark::read(&*self.tree, source.identity())?;
-        let fits = mark.identity == source.identity()
-            && mark.next <= source.end()
-            && excludes_all(&source.exclusions(), &mark.excluded);
-        if !fits {
+        let mark = Mark::read(&*self.tree)?;
+        if !fits(source, &mark)? {
             return Err(ViewError::Foreign);
         }
         let index = guarded(|| self.view.open(self.tree.clone()))?;
@@ -91,6 +88,9 @@ impl<V: View> Generation<V> {
     pub fn step(&self, source: &dyn Source, stop: &dyn Fn() -> bool) -> Result<Step, ViewError> {
         let mark = self.open(source)?;
         let excluded = source.exclusions();
+        if !excludes_all(&excluded, &mark.excluded) {
+            return Err(ViewError::Foreign);
+        }
         if excluded != mark.excluded {
             return self.exclude(source, mark, excluded, stop);
         }
@@ -108,6 +108,7 @@ impl<V: View> Generation<V> {
         let mut after = mark.clone();
         // Nothing at all before the end: these numbers were lost.
         after.next = arrivals.last().map_or(end, |last| last.lseq + 1);
+        after.last = arrivals.last().map(|last| (last.lseq, last.id)).or(mark.last);
         let counting = arrivals.iter().filter(|a| !is_excluded(&mark.excluded, &a.id.feed, a.id.seq));
         let entries: Vec<Arrived> =
             counting.filter_map(|arrival| decode(arrival, &mut after.skipped)).collect();
@@ -181,6 +182,15 @@ impl<V: View> Generation<V> {
         self.set_position(Position { mark, pace });
         result
     }
+}
+
+/// True if the mark is of this log, and of no more of it than there is. A fork once proven stays so.
+fn fits(source: &dyn Source, mark: &Mark) -> Result<bool, ViewError> {
+    if mark.next > source.end() || !excludes_all(&source.exclusions(), &mark.excluded) {
+        return Ok(false);
+    }
+    let Some((lseq, id)) = mark.last else { return Ok(true) };
+    Ok(source.arrivals(lseq, 1)?.first().is_some_and(|arrival| (arrival.lseq, arrival.id) == (lseq, id)))
 }
 
 /// The entry of an arrival; what cannot be decoded is counted and passed over, and never stops the rest.

@@ -173,7 +173,8 @@ impl<V: View> Indexer<V> {
         self.report();
         let more = self.step_coming()? | more?;
         self.report();
-        Ok(more)
+        // A rebuild asked for while another was under way is still to be begun.
+        Ok(more || self.core.control.rebuild_due().is_some())
     }
 
     fn step_current(&mut self) -> Result<bool, ViewError> {
@@ -244,12 +245,9 @@ impl<V: View> Indexer<V> {
         let answering = matches!(current, Some(Some(_)));
         let before = self.core.control.progress();
         let mark = current.flatten().or_else(coming);
-        let Mark { next, skipped, excluded, .. } = mark.unwrap_or(Mark {
-            identity: [0; 16],
-            next: before.next,
-            skipped: before.skipped,
-            excluded: before.excluded,
-        });
+        let last_known =
+            || Mark { next: before.next, skipped: before.skipped, excluded: before.excluded, last: None };
+        let Mark { next, skipped, excluded, .. } = mark.unwrap_or_else(last_known);
         let rebuilding = self.coming.is_some();
         self.core.control.report(Progress { answering, rebuilding, next, skipped, excluded });
     }

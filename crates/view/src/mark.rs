@@ -1,12 +1,12 @@
 //! How far a view has come: its cursor and the exclusions applied, in rows of its own tree.
 //!
 //! ```text
-//! 00 01   bincode (log identity 16, next lseq, entries skipped)
+//! 00 01   bincode (next lseq, entries skipped, the last arrival before it: Option<(lseq, feed 32, seq)>)
 //! 00 02   bincode [(feed 32, first seq excluded)]
 //! ```
 
 use crate::ViewError;
-use kappadb_core::{FeedKey, Lseq, Seq, codec};
+use kappadb_core::{EntryId, FeedKey, Lseq, Seq, codec};
 use kappadb_store::{Overlay, Tree};
 use std::collections::BTreeMap;
 
@@ -18,14 +18,14 @@ const EXCLUDED: &[u8] = &[0, 2];
 /// Bytes of the exclusions row, at most.
 const MAX_EXCLUDED: usize = 16 << 20;
 
-type CursorRow = ([u8; 16], u64, u64);
+type CursorRow = (u64, u64, Option<(Lseq, EntryId)>);
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Mark {
-    /// Which log the numbers are of.
-    pub identity: [u8; 16],
     /// The first arrival not yet applied.
     pub next: Lseq,
+    /// The last arrival applied: shows that the numbers are of this log.
+    pub last: Option<(Lseq, EntryId)>,
     /// Arrivals that are no entries this release understands.
     pub skipped: u64,
     /// What was taken out, and stays out.
@@ -33,25 +33,20 @@ pub(crate) struct Mark {
 }
 
 impl Mark {
-    /// Nothing applied of the log `identity`.
-    pub fn start(identity: [u8; 16]) -> Self {
-        Mark { identity, next: 0, skipped: 0, excluded: Exclusions::new() }
-    }
-
     /// The mark in `tree`, or the start if there is none.
-    pub fn read(tree: &dyn Tree, identity: [u8; 16]) -> Result<Mark, ViewError> {
-        let Some(row) = tree.get(CURSOR)? else { return Ok(Mark::start(identity)) };
-        let (identity, next, skipped) = codec::decode::<CursorRow, 64>("view cursor", &row)?;
+    pub fn read(tree: &dyn Tree) -> Result<Mark, ViewError> {
+        let Some(row) = tree.get(CURSOR)? else { return Ok(Mark::default()) };
+        let (next, skipped, last) = codec::decode::<CursorRow, 128>("view cursor", &row)?;
         let excluded = match tree.get(EXCLUDED)? {
             Some(row) => codec::decode::<Vec<(FeedKey, Seq)>, MAX_EXCLUDED>("view exclusions", &row)?,
             None => Vec::new(),
         };
-        Ok(Mark { identity, next, skipped, excluded: excluded.into_iter().collect() })
+        Ok(Mark { next, last, skipped, excluded: excluded.into_iter().collect() })
     }
 
     /// Puts the mark into `rows`; `before` is the one that lies there.
     pub fn write(&self, before: &Mark, rows: &mut Overlay<'_>) {
-        let cursor: CursorRow = (self.identity, self.next, self.skipped);
+        let cursor: CursorRow = (self.next, self.skipped, self.last);
         rows.put(CURSOR, codec::encode(&cursor));
         if self.excluded != before.excluded {
             let excluded: Vec<(FeedKey, Seq)> =

@@ -7,9 +7,6 @@ use std::sync::Arc;
 
 /// An arrival log and the forks proven in it.
 pub trait Source: Send + Sync {
-    /// Names the log: two logs with the same name give a number to the same block, or not at all.
-    fn identity(&self) -> [u8; 16];
-
     /// One more than the number of the last block that may be shown.
     fn end(&self) -> Lseq;
 

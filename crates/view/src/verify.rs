@@ -21,10 +21,6 @@ struct Frozen<'a> {
 }
 
 impl Source for Frozen<'_> {
-    fn identity(&self) -> [u8; 16] {
-        self.mark.identity
-    }
-
     fn end(&self) -> Lseq {
         self.mark.next
     }

@@ -1,7 +1,7 @@
 use crate::control::Control;
 use crate::indexer::{Core, Indexer};
 use crate::source::Source;
-use crate::{Index, View, ViewError, ViewHandle, verify};
+use crate::{Index, PauseGuard, View, ViewError, ViewHandle, verify};
 use kappadb_core::{EntryId, Lseq};
 use kappadb_query::Selector;
 use kappadb_store::Store;
@@ -30,7 +30,7 @@ pub struct ViewStatus {
 
 /// A view without its type.
 trait AnyView: Send + Sync {
-    fn control(&self) -> &Control;
+    fn control(&self) -> &Arc<Control>;
     fn matches(&self, selector: &Selector) -> Result<Vec<EntryId>, ViewError>;
     fn ready(&self) -> Result<(), ViewError>;
     fn verify(&self) -> Result<Vec<String>, ViewError>;
@@ -38,7 +38,7 @@ trait AnyView: Send + Sync {
 }
 
 impl<V: View> AnyView for Core<V> {
-    fn control(&self) -> &Control {
+    fn control(&self) -> &Arc<Control> {
         &self.control
     }
 
@@ -129,6 +129,15 @@ impl Views {
 
     fn all(&self) -> Vec<Arc<dyn AnyView>> {
         self.inner.lock().values().map(|registered| registered.view.clone()).collect()
+    }
+
+    /// Pauses every view: [`ViewHandle::pause`] of each. Wise while the source itself is made anew.
+    pub fn pause(&self) -> Vec<PauseGuard> {
+        self.controls().into_iter().map(PauseGuard::new).collect()
+    }
+
+    fn controls(&self) -> Vec<Arc<Control>> {
+        self.all().iter().map(|view| view.control().clone()).collect()
     }
 
     /// The entries that a peer who asks `selector` of the view `name` must be sent: see [`Index::matches`].
