@@ -33,6 +33,8 @@ use kappadb_core::{Coord, GeoBox, Timestamp};
 pub const MAX_BODY: usize = MAX_BLOCK - MAX_HEADER - 16;
 
 const WHAT: &str = "map feature";
+/// bincode counts every number against its limit with its width in memory, 8 bytes for one that may take 1 in a body.
+const BINCODE_LIMIT: usize = 8 * MAX_BODY + 64;
 const VERSION: u8 = 1;
 const NODE: u8 = 0;
 const WAY: u8 = 1;
@@ -46,7 +48,10 @@ pub fn encode(body: &Body) -> Vec<u8> {
 
 /// The feature of this id from its body's bytes. Refuses what [`crate::put`] would refuse.
 pub fn decode(id: &str, bytes: &[u8]) -> Result<Feature, FeatureError> {
-    let body = codec::decode::<Body, MAX_BODY>(WHAT, bytes)
+    if bytes.len() > MAX_BODY {
+        return Err(FeatureError::TooLarge { id: id.to_owned(), bytes: bytes.len(), limit: MAX_BODY });
+    }
+    let body = codec::decode::<Body, BINCODE_LIMIT>(WHAT, bytes)
         .map_err(|source| FeatureError::Body { id: id.to_owned(), source })?;
     let feature = Feature { id: id.to_owned(), body };
     check(&feature).map(|()| feature)

@@ -8,7 +8,11 @@ const WEST: i32 = GeoBox::WORLD.west;
 /// The extent around all of `parts`. Parts on both sides of the antimeridian that touch it at one latitude are one thing
 /// cut in two, as RFC 7946 and OpenStreetMap do it: their extent is two boxes, not one around the world.
 pub fn join(parts: &[Extent]) -> Extent {
-    Extent::around(parts.iter().chain(&seam(parts)))
+    let all = Extent::around(parts.iter().chain(&seam(parts)));
+    // What goes around the world is one box: a second would only repeat a part of it.
+    let around = all.boxes().iter().any(|b| b.west == WEST && b.east == EAST);
+    let hull = all.boxes().iter().copied().filter(|_| around).reduce(|a, b| a.hull(&b));
+    hull.map_or(all, Extent::from)
 }
 
 /// A point on the antimeridian, under both of its names, where parts from either side meet.

@@ -42,7 +42,7 @@ impl<const N: usize> Sorter<N> {
 
     fn spill(&mut self) -> io::Result<()> {
         // Mostly sorted already, which costs next to nothing.
-        self.buffer.sort();
+        self.buffer.sort_unstable();
         let mut out = BufWriter::new(tempfile::tempfile_in(&self.dir)?);
         self.buffer.drain(..).try_for_each(|record| out.write_all(&record))?;
         self.runs.push(out.into_inner().map_err(io::IntoInnerError::into_error)?);

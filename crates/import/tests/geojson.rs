@@ -1,4 +1,5 @@
 //! GeoJSON files of every layout.
+#![expect(clippy::unwrap_used, reason = "tests may fail loudly")]
 
 use kappadb_geo::GeoJsonError;
 use kappadb_import::{Import, ImportError, Location, Reason, read};

@@ -1,4 +1,5 @@
 //! The bundled extract, against what is known of it and against another reader.
+#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
 
 use kappadb_geo::{Body, Feature, Shape, hilbert};
 use kappadb_import::{Counts, ImportError, Progress, Skipped, read};
@@ -170,9 +171,8 @@ fn a_file_cut_short_is_an_error() {
     assert!(boundaries.len() > 3);
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("cut.osm.pbf");
-    let spread = (0..60).map(|i| i * whole.len() / 60);
-    let near =
-        boundaries.iter().flat_map(|b| [b.wrapping_sub(1), b + 1, b + 3, b + 4, b + 10, b + 20, b + 30]);
+    let spread = (0..16).map(|i| i * whole.len() / 16);
+    let near = boundaries.iter().flat_map(|b| [b.wrapping_sub(1), b + 1, b + 4, b + 20]);
     for len in spread.chain(near).chain(0..40).chain([whole.len() - 1]) {
         let Some(cut) = whole.get(..len).filter(|_| !boundaries[2..].contains(&len)) else { continue };
         std::fs::write(&path, cut).unwrap();
@@ -186,17 +186,16 @@ fn a_file_cut_short_is_an_error() {
 }
 
 #[test]
-fn a_changed_byte_never_panics_and_is_mostly_noticed() {
+fn a_changed_byte_is_noticed() {
     let whole = std::fs::read(extract()).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("changed.osm.pbf");
-    let mut unnoticed = 0;
-    for i in 0..40 {
+    for i in 0..16 {
         let mut bytes = whole.clone();
-        let at = 200 + i * (whole.len() - 200) / 40;
+        let at = 200 + i * (whole.len() - 200) / 16;
         bytes[at] ^= 1 << (i % 8);
         std::fs::write(&path, &bytes).unwrap();
-        unnoticed += usize::from(import(&path).is_ok());
+        // Everything but headers is under the checksum of zlib.
+        assert!(import(&path).is_err(), "byte {at}");
     }
-    assert_eq!(unnoticed, 0);
 }

@@ -1,4 +1,5 @@
 //! Small `.osm.pbf` files, made here.
+#![expect(clippy::unwrap_used, reason = "tests may fail loudly")]
 
 use kappadb_core::Timestamp;
 use kappadb_geo::{Body, Feature, Meta, Shape};

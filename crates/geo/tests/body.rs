@@ -1,0 +1,227 @@
+//! Bodies: round trips, limits, noise.
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "tests may fail loudly")]
+
+use kappadb_core::codec::DecodeError;
+use kappadb_core::{Coord, Extent, Timestamp};
+use kappadb_geo::{
+    Body, Element, ElementKind, Feature, FeatureError, Free, Geometry, GeometryError, IdError, MAX_BODY,
+    Member, Meta, Part, Shape, WayNode, decode, delete, encode, join_extents, put,
+};
+use proptest::prelude::*;
+
+fn coord() -> impl Strategy<Value = Coord> {
+    let lon = prop_oneof![4 => -1_800_000_000..=1_800_000_000i64, 1 => Just(1_800_000_000), 1 => Just(-1_800_000_000)];
+    (lon, -900_000_000..=900_000_000i64).prop_map(|(lon, lat)| Coord::from_units(lon, lat).unwrap())
+}
+
+fn path(least: usize) -> impl Strategy<Value = Vec<Coord>> {
+    prop::collection::vec(coord(), least..least + 6)
+}
+
+fn ring() -> impl Strategy<Value = Vec<Coord>> {
+    path(3).prop_map(|mut ring| {
+        ring.push(ring[0]);
+        ring
+    })
+}
+
+fn part() -> impl Strategy<Value = Part> {
+    let rings = || prop::collection::vec(ring(), 0..3);
+    prop_oneof![
+        coord().prop_map(Part::Point),
+        path(0).prop_map(Part::MultiPoint),
+        path(2).prop_map(Part::LineString),
+        prop::collection::vec(path(2), 0..3).prop_map(Part::MultiLineString),
+        rings().prop_map(Part::Polygon),
+        prop::collection::vec(rings(), 0..3).prop_map(Part::MultiPolygon),
+    ]
+}
+
+fn free() -> impl Strategy<Value = Body> {
+    let geometry = prop_oneof![
+        part().prop_map(Geometry::Single),
+        prop::collection::vec(part(), 0..3).prop_map(Geometry::Collection)
+    ];
+    let properties = prop_oneof![
+        Just("null".to_owned()),
+        ".{0,9}".prop_map(|s| serde_json::json!({ "name": s, "n": 1.5 }).to_string())
+    ];
+    (geometry, properties).prop_map(|(geometry, properties)| Body::Free(Free { geometry, properties }))
+}
+
+fn shape() -> impl Strategy<Value = Shape> {
+    let node = (any::<i64>(), prop::option::of(coord())).prop_map(|(id, at)| WayNode { id, at });
+    let kind = prop_oneof![Just(ElementKind::Node), Just(ElementKind::Way), Just(ElementKind::Relation)];
+    let member = (kind, any::<i64>(), ".{0,5}").prop_map(|(kind, id, role)| Member { kind, id, role });
+    let extent =
+        prop::collection::vec(path(1).prop_map(Extent::of_path), 0..4).prop_map(|parts| join_extents(&parts));
+    prop_oneof![
+        coord().prop_map(Shape::Node),
+        prop::collection::vec(node, 0..9).prop_map(Shape::Way),
+        (prop::collection::vec(member, 0..5), extent)
+            .prop_map(|(members, extent)| Shape::Relation { members, extent }),
+    ]
+}
+
+fn osm() -> impl Strategy<Value = Body> {
+    let meta = (any::<u32>(), prop::option::of(any::<i64>()), any::<i64>(), any::<i64>(), ".{0,5}").prop_map(
+        |(version, time, changeset, uid, user)| Meta {
+            version,
+            time: time.map(Timestamp),
+            changeset,
+            uid,
+            user,
+        },
+    );
+    let tags = prop::collection::vec((".{0,5}", ".{0,5}"), 0..4);
+    (shape(), tags, prop::option::of(meta))
+        .prop_map(|(shape, tags, meta)| Body::Osm(Element { shape, tags, meta }))
+}
+
+fn feature() -> impl Strategy<Value = Feature> {
+    prop_oneof![osm(), free()].prop_map(|body| {
+        let id = match &body {
+            Body::Osm(element) => format!("{}7", element.shape.kind().letter()),
+            Body::Free(_) => "seven".to_owned(),
+        };
+        Feature { id, body }
+    })
+}
+
+proptest! {
+    #[test]
+    fn features_round_trip(feature in feature()) {
+        let bytes = encode(&feature.body);
+        if feature.extent().boxes().is_empty() {
+            let nowhere = FeatureError::Nowhere { id: feature.id.clone() };
+            prop_assert_eq!(put(&feature), Err(nowhere.clone()));
+            prop_assert_eq!(decode(&feature.id, &bytes), Err(nowhere));
+        } else {
+            let prepared = put(&feature).unwrap();
+            prop_assert_eq!(&prepared.payload, &bytes);
+            prop_assert_eq!(&prepared.places.extents.len(), &feature.extent().boxes().len());
+            prop_assert_eq!(decode(&feature.id, &bytes), Ok(feature));
+        }
+    }
+
+    #[test]
+    fn noise_never_panics_and_what_decodes_is_canonical(
+        kind in 0u8..5,
+        mut bytes in prop::collection::vec(prop_oneof![0u8..9, any::<u8>()], 0..60),
+    ) {
+        bytes.splice(0..0, [1, kind]);
+        for id in ["n1", "w1", "r1", "x"] {
+            if let Ok(feature) = decode(id, &bytes) {
+                prop_assert_eq!(encode(&feature.body), bytes.clone());
+            }
+        }
+    }
+
+    #[test]
+    fn a_changed_byte_never_panics(feature in feature(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let mut bytes = encode(&feature.body);
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        if let Ok(feature) = decode(&feature.id, &bytes) {
+            prop_assert_eq!(encode(&feature.body), bytes);
+        }
+    }
+
+    #[test]
+    fn a_body_cut_short_is_refused(feature in feature(), at in any::<prop::sample::Index>()) {
+        let bytes = encode(&feature.body);
+        let len = at.index(bytes.len());
+        prop_assert!(decode(&feature.id, &bytes[..len]).is_err());
+    }
+}
+
+fn point(lon: i32) -> Body {
+    let geometry = Geometry::Single(Part::Point(Coord { lon, lat: 0 }));
+    Body::Free(Free { geometry, properties: "{}".to_owned() })
+}
+
+fn named(id: &str, body: Body) -> Feature {
+    Feature { id: id.to_owned(), body }
+}
+
+#[test]
+fn known_bytes() {
+    let node = Element {
+        shape: Shape::Node(Coord { lon: 1, lat: -1 }),
+        tags: vec![("a".to_owned(), "b".to_owned())],
+        meta: None,
+    };
+    assert_eq!(encode(&Body::Osm(node)), [1, 0, 1, 1, b'a', 1, b'b', 0, 2, 1]);
+    let at = |lon, lat| Some(Coord { lon, lat });
+    let nodes =
+        vec![WayNode { id: 5, at: at(1, 1) }, WayNode { id: 6, at: None }, WayNode { id: 5, at: at(2, 3) }];
+    let way = Element { shape: Shape::Way(nodes), tags: Vec::new(), meta: None };
+    assert_eq!(encode(&Body::Osm(way)), [1, 1, 0, 0, 3, 10, 2, 1, 1, 2, 2, 2, 2, 2, 4]);
+    assert_eq!(encode(&point(3)), [1, 3, 0, 0, 6, 0, 2, b'{', b'}']);
+}
+
+#[test]
+fn what_cannot_be_read_is_not_written() {
+    let wrong = |id: &str| Err(FeatureError::WrongKind { id: id.to_owned() });
+    assert_eq!(put(&named("n1", point(1))), wrong("n1"));
+    let node =
+        Body::Osm(Element { shape: Shape::Node(Coord { lon: 0, lat: 0 }), tags: Vec::new(), meta: None });
+    assert_eq!(put(&named("w1", node.clone())), wrong("w1"));
+    assert_eq!(put(&named("x", node)), wrong("x"));
+    assert_eq!(put(&named("", point(1))), Err(FeatureError::Id(IdError::Empty)));
+    assert!(matches!(put(&named("x", point(1_800_000_001))), Err(FeatureError::Body { .. })));
+    let with = |geometry, properties: &str| Body::Free(Free { geometry, properties: properties.to_owned() });
+    let at = Coord { lon: 0, lat: 0 };
+    let short = put(&named("x", with(Geometry::Single(Part::LineString(vec![at])), "{}")));
+    assert!(matches!(short, Err(FeatureError::Geometry { source: GeometryError::ShortLine(1), .. })));
+    let text = put(&named("x", with(Geometry::Single(Part::Point(at)), "[1]")));
+    assert!(matches!(text, Err(FeatureError::Body { source: DecodeError::Malformed { .. }, .. })));
+}
+
+#[test]
+fn the_largest_body_fits_and_the_next_does_not() {
+    let sized = |len: usize| {
+        let empty = encode(&point(1)).len() - 2;
+        let padding = len - empty - 4 - r#"{"a":""}"#.len();
+        let properties = format!("{{\"a\":\"{}\"}}", "x".repeat(padding));
+        let geometry = Geometry::Single(Part::Point(Coord { lon: 1, lat: 0 }));
+        named("big", Body::Free(Free { geometry, properties }))
+    };
+    let largest = put(&sized(MAX_BODY)).unwrap();
+    assert_eq!(largest.payload.len(), MAX_BODY);
+    let bytes = MAX_BODY + 1;
+    assert_eq!(
+        put(&sized(bytes)),
+        Err(FeatureError::TooLarge { id: "big".to_owned(), bytes, limit: MAX_BODY })
+    );
+}
+
+/// bincode counts what a value takes in memory against its limit; many small values must not run into it.
+#[test]
+fn many_small_things_round_trip() {
+    let tags = vec![("a".to_owned(), String::new()); 200_000];
+    let node =
+        named("n1", Body::Osm(Element { shape: Shape::Node(Coord { lon: 0, lat: 0 }), tags, meta: None }));
+    assert_eq!(decode("n1", &put(&node).unwrap().payload), Ok(node));
+    let geometry = Geometry::Single(Part::MultiPolygon(vec![Vec::new(); 500_000]));
+    let parts =
+        Geometry::Collection(vec![geometry.parts()[0].clone(), Part::Point(Coord { lon: 0, lat: 0 })]);
+    let many = named("x", Body::Free(Free { geometry: parts, properties: "null".to_owned() }));
+    assert_eq!(decode("x", &put(&many).unwrap().payload), Ok(many));
+}
+
+#[test]
+fn a_claimed_count_costs_nothing() {
+    let huge = [253, 255, 255, 255, 255, 255, 255, 255, 127];
+    for start in [&[1u8, 0][..], &[1, 1, 0, 0], &[1, 2, 0, 0], &[1, 3, 0, 1], &[1, 3, 1], &[1, 3, 0, 5]] {
+        assert!(decode("x", &[start, &huge].concat()).is_err());
+    }
+}
+
+#[test]
+fn a_delete_is_nowhere_and_says_nothing() {
+    let prepared = delete("n1").unwrap();
+    assert_eq!(prepared.key, b"n1");
+    assert!(prepared.places.is_empty() && prepared.payload.is_empty());
+    assert_eq!(delete(""), Err(FeatureError::Id(IdError::Empty)));
+}
