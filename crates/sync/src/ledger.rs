@@ -139,36 +139,37 @@ mod tests {
         SignedHead { head, signature: Signature([0; 64]) }
     }
 
-    fn set(ranges: &[std::ops::Range<u64>]) -> RangeSet {
-        ranges.iter().cloned().collect()
+    /// Ranges by their first number and the one after their last.
+    fn set(ranges: &[(u64, u64)]) -> RangeSet {
+        ranges.iter().map(|&(from, to)| from..to).collect()
     }
 
-    fn known(length: u64, ranges: &[std::ops::Range<u64>]) -> Known {
+    fn known(length: u64, ranges: &[(u64, u64)]) -> Known {
         Known { length, leaves: set(ranges) }
     }
 
     #[test]
     fn declared_and_sent_add_up_under_one_head() {
         let mut ledger = Ledger::new(9);
-        ledger.accept(false, &[Have { feed: FEED, known: known(8, &[0..2]) }]).unwrap();
-        ledger.record(&FEED, &head(8), &set(&[4..5]), false).unwrap();
-        assert_eq!(ledger.known(&FEED), known(8, &[0..2, 4..5]));
-        assert_eq!(ledger.unsent(&FEED, &set(&[0..6])), set(&[2..4, 5..6]));
-        ledger.record(&FEED, &head(10), &set(&[9..10]), false).unwrap();
-        assert_eq!(ledger.known(&FEED), known(10, &[0..2, 4..5, 9..10]));
-        ledger.record(&FEED, &head(11), &set(&[10..11]), true).unwrap();
-        assert_eq!(ledger.known(&FEED), known(11, &[10..11]));
+        ledger.accept(false, &[Have { feed: FEED, known: known(8, &[(0, 2)]) }]).unwrap();
+        ledger.record(&FEED, &head(8), &set(&[(4, 5)]), false).unwrap();
+        assert_eq!(ledger.known(&FEED), known(8, &[(0, 2), (4, 5)]));
+        assert_eq!(ledger.unsent(&FEED, &set(&[(0, 6)])), set(&[(2, 4), (5, 6)]));
+        ledger.record(&FEED, &head(10), &set(&[(9, 10)]), false).unwrap();
+        assert_eq!(ledger.known(&FEED), known(10, &[(0, 2), (4, 5), (9, 10)]));
+        ledger.record(&FEED, &head(11), &set(&[(10, 11)]), true).unwrap();
+        assert_eq!(ledger.known(&FEED), known(11, &[(10, 11)]));
     }
 
     #[test]
     fn an_older_head_adds_no_knowledge() {
         let mut ledger = Ledger::new(9);
-        ledger.record(&FEED, &head(8), &set(&[4..5]), true).unwrap();
-        ledger.record(&FEED, &head(7), &set(&[0..1]), true).unwrap();
-        assert_eq!(ledger.known(&FEED), known(8, &[4..5]));
-        assert!(ledger.has_sent_any(&FEED, &set(&[0..1])));
-        ledger.accept(false, &[Have { feed: FEED, known: known(9, &[0..1]) }]).unwrap();
-        assert_eq!(ledger.known(&FEED), known(9, &[0..1]));
+        ledger.record(&FEED, &head(8), &set(&[(4, 5)]), true).unwrap();
+        ledger.record(&FEED, &head(7), &set(&[(0, 1)]), true).unwrap();
+        assert_eq!(ledger.known(&FEED), known(8, &[(4, 5)]));
+        assert!(ledger.has_sent_any(&FEED, &set(&[(0, 1)])));
+        ledger.accept(false, &[Have { feed: FEED, known: known(9, &[(0, 1)]) }]).unwrap();
+        assert_eq!(ledger.known(&FEED), known(9, &[(0, 1)]));
         ledger.accept(true, &[]).unwrap();
         assert_eq!((ledger.known(&FEED), ledger.head(&FEED)), (Known::default(), None));
     }
@@ -186,7 +187,7 @@ mod tests {
             }
         };
         assert_eq!(end, SessionError::Limit("SESSION_RANGES"));
-        let second = ledger.record(&FeedKey([2; 32]), &head(1), &set(&[0..1]), true);
+        let second = ledger.record(&FeedKey([2; 32]), &head(1), &set(&[(0, 1)]), true);
         assert_eq!(second, Err(SessionError::Limit("MAX_SESSION_FEEDS")));
     }
 }

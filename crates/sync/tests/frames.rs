@@ -1,10 +1,5 @@
 //! The codec of frames: round trip, one form, and noise.
-#![allow(
-    clippy::allow_attributes,
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test: what is unexpected fails it"
-)]
+#![expect(clippy::unwrap_used, reason = "a test: what is unexpected fails it")]
 
 use kappadb_core::limits::{MAX_CREDIT, MAX_FRAME};
 use kappadb_core::{

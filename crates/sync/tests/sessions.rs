@@ -1,9 +1,8 @@
 //! Pairs of sessions on virtual time: what is asked for arrives, whole, proved and once.
-#![allow(
-    clippy::allow_attributes,
+#![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    clippy::panic,
+    clippy::cast_possible_truncation,
     reason = "a test: what is unexpected fails it"
 )]
 
@@ -310,7 +309,7 @@ fn evidence_of_a_fork_is_passed_on_once() {
     pair.ask(0, Selector::Everything, true);
     pair.ask(0, Selector::Everything, true);
     pair.run();
-    assert_eq!(new.borrow().forks, [evidence.clone()]);
+    assert_eq!(new.borrow().forks, std::slice::from_ref(&evidence));
     // Evidence that proves nothing ends the session.
     let bad = kappadb_merkle::ForkEvidence { b: evidence.a.clone(), ..evidence };
     full.borrow_mut().forks = vec![bad];

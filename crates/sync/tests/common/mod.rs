@@ -4,10 +4,11 @@
     clippy::allow_attributes,
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::panic,
     reason = "shared by several test programs, each of which uses a part; what is unexpected fails the test"
 )]
 
-use bytes::Bytes;
 use kappadb_core::{
     DatabaseId, FeedDefinition, FeedKey, RangeSet, SecretKey, Seq, SignedHead, StoredBlock, Timestamp,
 };
@@ -466,8 +467,4 @@ pub fn assert_all_true(replica: &Shared, truths: &[Rc<Truth>]) {
 
 pub fn set(numbers: impl IntoIterator<Item = u64>) -> RangeSet {
     numbers.into_iter().collect::<BTreeSet<_>>().into_iter().collect()
-}
-
-pub fn bytes(text: &'static str) -> Bytes {
-    Bytes::from_static(text.as_bytes())
 }
