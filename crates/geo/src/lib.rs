@@ -1,6 +1,17 @@
 //! Map features: the model, their bodies in blocks, their ids, GeoJSON in and out, their order on a Hilbert curve, and a
 //! picture of them.
 //!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let text = r#"{"type":"Feature","id":7,"geometry":{"type":"Point","coordinates":[24.94,60.17]},"properties":{"a":1.0}}"#;
+//! let feature = kappadb_geo::geojson::from_text(text)?;
+//! let entry = kappadb_geo::put(&feature)?;
+//! assert_eq!(entry.key, b"7");
+//! assert_eq!(kappadb_geo::decode("7", &entry.payload)?, feature);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! Floor 1: pure. No clock, no thread, no async, no IO.
 
 mod body;

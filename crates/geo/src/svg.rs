@@ -64,7 +64,7 @@ const STYLE: &str = "path{fill:none;fill-rule:evenodd;stroke:#c4c4c4;stroke-widt
 .area.on{fill:#f3ead8;stroke:#d8c9a8}.green.on{fill:#cfe8bd;stroke:#a4cf88}.water.on{fill:#a9d3ee;stroke:#6db1dc}\
 .building.on{fill:#e7b9a2;stroke:#b8765a}.road.on{stroke:#e08a1e}.path.on{stroke:#b0562c}.rail.on{stroke:#5b4b8a}\
 .stream.on{stroke:#6db1dc}.line.on{stroke:#7a7a7a}.point.on{stroke:#c2185b}\
-text{font:12px sans-serif;fill:#555;text-anchor:end}";
+text{font:12px sans-serif;fill:#555;text-anchor:end;paint-order:stroke;stroke:#fff;stroke-width:3px}";
 
 /// What a feature is drawn as, from the bottom to the top.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -16,7 +16,9 @@ pub enum ImportError {
         source: io::Error,
     },
     /// What was read cannot be kept until the whole file has been.
-    #[error("cannot keep temporary data in {dir}; it needs about twice the space of the unpacked file")]
+    #[error(
+        "cannot keep temporary data in {dir}; it needs space for all features and node positions of the file"
+    )]
     Spool {
         /// The directory.
         dir: PathBuf,

@@ -4,8 +4,20 @@
 //! another format is an error, and nothing of it gets anywhere. What was read waits in temporary files, which vanish with the
 //! [`Import`], also when the process dies.
 //!
-//! Memory is bounded: features and node positions are on disk, sorted there when they come in another order. What
-//! grows with the file is 8 bytes for every 256 nodes and ways.
+//! Memory is bounded: features and positions are on disk, sorted there in buffers of 32 MB and looked up through caches of
+//! 4,096 pages; beside that there is one unpacked blob (32 MB at most) or the text of one GeoJSON feature (64 MB at most).
+//! All that grows with the file are 8 bytes for every 256 nodes and ways, and 16 for every blob.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), kappadb_import::ImportError> {
+//! let mut import = kappadb_import::read("helsinki.osm.pbf".as_ref(), &std::env::temp_dir(), &mut |_| ())?;
+//! println!("{} features, {} skipped", import.len(), import.skipped().count);
+//! for feature in import.features()? {
+//!     println!("{}", feature?.id);
+//! }
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! From a `.osm.pbf`: every tagged node, every way with at least one located node, every relation with at least one
 //! located member node or way. Elements marked as deleted are skipped. Of elements with one id the highest version
