@@ -1,5 +1,5 @@
-use crate::shim::ReadError;
 use kappadb_core::codec::DecodeError;
+use kappadb_feed::ReadError;
 use kappadb_store::StoreError;
 
 /// Why a view did not answer, or could not be kept.

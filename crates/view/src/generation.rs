@@ -2,10 +2,10 @@
 
 use crate::directory::Stamp;
 use crate::mark::{Mark, excludes_all, is_excluded};
-use crate::shim::Arrival;
 use crate::source::{Pace, Source};
 use crate::{Arrived, Change, Exclusions, Index, Notice, View, ViewError};
 use kappadb_entry::decode_block;
+use kappadb_feed::Arrival;
 use kappadb_store::{Overlay, Tree};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};

@@ -21,7 +21,6 @@ mod handle;
 mod indexer;
 pub mod keyed;
 mod mark;
-mod shim;
 mod source;
 mod traits;
 mod verify;

@@ -1,8 +1,9 @@
 //! Where entries come from: all that the engine needs to know of feeds.
 
-pub use crate::shim::{Arrival, ReadError};
 use crate::{Exclusions, ViewError};
 use kappadb_core::Lseq;
+use kappadb_feed::Feeds;
+pub use kappadb_feed::{Arrival, ReadError};
 use std::sync::Arc;
 
 /// An arrival log and the forks proven in it.
@@ -10,7 +11,7 @@ pub trait Source: Send + Sync {
     /// One more than the number of the last block that may be shown.
     fn end(&self) -> Lseq;
 
-    /// At most `max_blocks` blocks from number `from` on, ascending. Numbers may be missing: what was lost to damage is
+    /// About `max_blocks` blocks from number `from` on, ascending. Numbers may be missing: what was lost to damage is
     /// passed over. Empty only if there are none before [`Source::end`].
     fn arrivals(&self, from: Lseq, max_blocks: usize) -> Result<Vec<Arrival>, ReadError>;
 
@@ -19,6 +20,24 @@ pub trait Source: Send + Sync {
 
     /// Has `wake` called whenever there may be more arrivals or exclusions. It is quick and never blocks.
     fn subscribe(&self, wake: Arc<dyn Fn() + Send + Sync>);
+}
+
+impl Source for Feeds {
+    fn end(&self) -> Lseq {
+        Feeds::end(self)
+    }
+
+    fn arrivals(&self, from: Lseq, max_blocks: usize) -> Result<Vec<Arrival>, ReadError> {
+        Feeds::arrivals(self, from, max_blocks)
+    }
+
+    fn exclusions(&self) -> Exclusions {
+        Feeds::exclusions(self).into_iter().collect()
+    }
+
+    fn subscribe(&self, wake: Arc<dyn Fn() + Send + Sync>) {
+        self.on_arrival(move || wake());
+    }
 }
 
 /// How many blocks to read at once: many small ones, few large ones.
