@@ -5,10 +5,11 @@
 
 use crate::index::Arrived;
 use crate::nodes::KEPT_HEIGHT;
+use crate::state::run;
 use crate::writer::Writer;
 use crate::{Append, AppendError, CommitError, Durability, ReadError};
 use kappadb_core::limits::{MAX_FEED_BLOCKS, MAX_TREE_BYTES};
-use kappadb_core::{FeedKey, RangeSet, Seq, StoredBlock};
+use kappadb_core::{FeedKey, Seq, StoredBlock};
 use kappadb_journal::Record;
 use kappadb_merkle::{Node, Peaks, TreeError, flat};
 use std::ops::Range;
@@ -196,7 +197,7 @@ impl Writer {
         let first = end - blocks.len() as u64;
         let placed = self.write(&Record::Blocks { feed: *feed, first, blocks })?;
         if let Some(appending) = self.appending.get_mut(feed) {
-            let ranges = RangeSet::from_iter([first..end]);
+            let ranges = run(first..end);
             appending.arrived.push(Arrived { at: placed.at, first_lseq: placed.first_lseq, ranges, bytes });
         }
         Ok(())

@@ -3,7 +3,7 @@
 use crate::append::Request;
 use crate::blocks::Blocks;
 use crate::config::{Config, OpenReport, Random};
-use crate::state::{FeedState, Visible};
+use crate::state::{FeedState, Visible, run};
 use crate::writer::Writer;
 use crate::{
     Append, AppendError, Arrival, Claim, CommitError, DefineError, Disk, Durability, FeedInfo, OpenError,
@@ -240,7 +240,7 @@ impl Feeds {
             let located = located?;
             let (feed, ranges, blocks) = match &located.record {
                 Record::Blocks { feed, first, blocks } => {
-                    (*feed, RangeSet::from_iter([*first..*first + blocks.len() as u64]), blocks)
+                    (*feed, run(*first..*first + blocks.len() as u64), blocks)
                 }
                 Record::Fetched { feed, ranges, blocks, .. } => (*feed, ranges.clone(), blocks),
                 _ => return Err(ReadError::Misplaced(located.at)),
@@ -271,7 +271,7 @@ impl Feeds {
     }
 
     /// Calls `wake` after every commit that made something visible: blocks, feeds, forks, claims. On the thread that committed: it must be
-    /// quick, and must not write.
+    /// quick, must not write, and must not own a clone of these feeds, or they are never closed.
     pub fn on_arrival(&self, wake: impl Fn() + Send + Sync + 'static) {
         self.shared.wakes.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(wake));
     }

@@ -1,14 +1,13 @@
 //! When a bundle holds by itself and yet differs from what is held: its writer signed two histories.
 
+use crate::nodes::Nodes;
 use crate::writer::Writer;
 use crate::{PutError, PutOutcome, ReadError};
 use kappadb_core::SignedHead;
 use kappadb_entry::Bundle;
 use kappadb_merkle::{Branch, ForkEvidence, Node, Verified, flat};
-use std::collections::HashMap;
-
-/// Pairs of differing node and own head that are tried before giving up on evidence.
-const MAX_TRIES: usize = 256;
+use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet};
 
 impl Writer {
     /// Indexes at which the bundle's nodes are not those held.
@@ -31,12 +30,11 @@ impl Writer {
         &mut self,
         bundle: &Bundle,
         verified: &Verified,
-        mut conflicts: Vec<u64>,
+        conflicts: Vec<u64>,
     ) -> Result<PutOutcome, PutError> {
         if !bundle.known.is_empty() {
             return Err(PutError::KnownMismatch(bundle.feed));
         }
-        conflicts.sort_unstable_by_key(|index| (flat::leaf_span(*index).start, flat::height(*index)));
         match self.evidence(bundle, verified, &conflicts)? {
             Some(evidence) => {
                 let seq = self.record_fork(evidence)?;
@@ -49,7 +47,7 @@ impl Writer {
         }
     }
 
-    /// Evidence at the lowest conflict to which both paths are at hand.
+    /// Evidence at the lowest node for which both paths are at hand.
     fn evidence(
         &self,
         bundle: &Bundle,
@@ -64,8 +62,10 @@ impl Writer {
             })
             .unwrap_or_default();
         let made = self.index.with_nodes(&bundle.feed, |nodes| {
-            let pairs = conflicts.iter().flat_map(|index| heads.iter().map(move |head| (*index, *head)));
-            for (index, head) in pairs.take(MAX_TRIES) {
+            let descent = descend(conflicts, &theirs, nodes)?;
+            for (index, head) in
+                descent.into_iter().rev().flat_map(|index| heads.iter().map(move |head| (index, *head)))
+            {
                 let b = branch(index, bundle.head, &mut |i| Ok(theirs.get(&i).copied()))?;
                 let a = branch(index, head, &mut |i| nodes.get(i))?;
                 let (Some(a), Some(b)) = (a, b) else { continue };
@@ -78,6 +78,28 @@ impl Writer {
         });
         made.unwrap_or(Ok(None)).map_err(|error: ReadError| error.into())
     }
+}
+
+/// From the leftmost and highest conflict down towards the first block that differs, as far as both sides' nodes are at hand: left where the
+/// left child differs, right where it is seen not to.
+fn descend(
+    conflicts: &[u64],
+    theirs: &HashMap<u64, Node>,
+    nodes: &mut Nodes<'_>,
+) -> Result<Vec<u64>, ReadError> {
+    let differs: HashSet<u64> = conflicts.iter().copied().collect();
+    let top = |index: &u64| (flat::leaf_span(*index).start, Reverse(flat::height(*index)));
+    let mut path: Vec<u64> = conflicts.iter().copied().min_by_key(top).into_iter().collect();
+    while let Some((left, right)) = path.last().and_then(|at| flat::children(*at)) {
+        if differs.contains(&left) {
+            path.push(left);
+        } else if differs.contains(&right) && theirs.contains_key(&left) && nodes.get(left)?.is_some() {
+            path.push(right);
+        } else {
+            break;
+        }
+    }
+    Ok(path)
 }
 
 fn branch(

@@ -4,12 +4,12 @@
 //! with that head until such a path exists.
 
 use crate::ReadError;
-use crate::index::Index;
+use crate::index::{Index, join};
 use crate::nodes::Nodes;
 use crate::rows::Unlinked;
-use crate::state::FeedState;
+use crate::state::{FeedState, run};
 use kappadb_core::{FeedKey, RangeSet, SignedHead};
-use kappadb_merkle::{Node, flat, parent, root_hash};
+use kappadb_merkle::{Node, flat, root_hash};
 
 /// Heads kept beside the newest one.
 pub(crate) const MAX_UNLINKED: usize = 64;
@@ -41,7 +41,7 @@ fn settle(state: &mut FeedState, nodes: &mut Nodes<'_>) -> Result<(), ReadError>
         for root in flat::roots(unlinked.head.head.length) {
             let span = flat::leaf_span(root);
             if unlinked.ranges.intersects(&span) && leads_up(root, length, nodes)? {
-                unlinked.ranges = unlinked.ranges.minus(&RangeSet::from_iter([span]));
+                unlinked.ranges = unlinked.ranges.minus(&run(span));
             }
         }
     }
@@ -96,8 +96,7 @@ pub(crate) fn leads_up_with(
         let (up, beside) = (flat::parent(at), flat::sibling(at));
         let above = nodes.get(up)?;
         let joined = match (node, nodes.get(beside)?) {
-            (Some(node), Some(other)) if at < beside => parent(&node, &other).ok(),
-            (Some(node), Some(other)) => parent(&other, &node).ok(),
+            (Some(node), Some(other)) => join(at, &node, &other).ok(),
             _ => None,
         };
         if joined.is_none() || joined != above {

@@ -9,7 +9,7 @@ use crate::rows::{self, Cursor, Location};
 use crate::state::{FeedState, Visible};
 use kappadb_core::{FeedDefinition, FeedKey, Lseq, RangeSet, Seq};
 use kappadb_journal::{Claim, Position};
-use kappadb_merkle::{ForkEvidence, Node, flat};
+use kappadb_merkle::{ForkEvidence, Node, TreeError, flat};
 use kappadb_store::Batch;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -240,16 +240,27 @@ pub(crate) fn close(
                 continue;
             }
             let Some(node) = all.get(&index).copied() else { continue };
-            let other = match all.get(&beside) {
-                Some(other) => Some(*other),
-                None if old.get(up)?.is_some() => None,
-                None => old.get(beside)?,
+            let joined = match all.get(&beside).copied() {
+                Some(other) => Some(join(index, &node, &other)?),
+                None => match old.get(up)? {
+                    // A kept node has its own above it already. A low one may have been computed just now.
+                    Some(above) => (height + 1 < KEPT_HEIGHT).then_some(above),
+                    None => old.get(beside)?.map(|other| join(index, &node, &other)).transpose()?,
+                },
             };
-            let Some(other) = other else { continue };
-            let (left, right) = if index < beside { (node, other) } else { (other, node) };
-            all.insert(up, kappadb_merkle::parent(&left, &right)?);
-            levels.entry(height + 1).or_default().push(up);
+            if let Some(joined) = joined {
+                all.insert(up, joined);
+                levels.entry(height + 1).or_default().push(up);
+            }
         }
     }
     Ok(all)
+}
+
+/// The parent of the node at `index` and its sibling.
+pub(crate) fn join(index: u64, node: &Node, sibling: &Node) -> Result<Node, TreeError> {
+    match index < flat::sibling(index) {
+        true => kappadb_merkle::parent(node, sibling),
+        false => kappadb_merkle::parent(sibling, node),
+    }
 }

@@ -3,6 +3,7 @@
 use crate::ReadError;
 use crate::blocks::Blocks;
 use crate::rows;
+use crate::state::run;
 use kappadb_core::{RangeSet, StoredBlock};
 use kappadb_merkle::{Node, Peaks, flat};
 use std::collections::HashMap;
@@ -77,7 +78,7 @@ impl<'a> Nodes<'a> {
     fn compute(&mut self, index: u64) -> Result<Option<Node>, ReadError> {
         let group = flat::leaf_span(kept_above(index));
         let span = if self.held.covers(&group) { group } else { flat::leaf_span(index) };
-        let below = self.blocks.collect(self.number, &RangeSet::from_iter([span.clone()]))?;
+        let below = self.blocks.collect(self.number, &run(span.clone()))?;
         let blocks: Vec<StoredBlock> = below.into_iter().map(|(_, block)| block).collect();
         if blocks.len() as u64 != span.end - span.start {
             return Ok(None);
@@ -86,7 +87,10 @@ impl<'a> Nodes<'a> {
         let mut peaks = Peaks::new();
         for leaf in kappadb_entry::leaf_nodes(&blocks)? {
             peaks.push(leaf, &mut |i, node| {
-                self.computed.insert(i + 2 * span.start, node);
+                // A higher node is at hand if it was written, and not otherwise.
+                if flat::height(i) < KEPT_HEIGHT {
+                    self.computed.insert(i + 2 * span.start, node);
+                }
             })?;
         }
         Ok(self.computed.get(&index).copied())

@@ -2,6 +2,7 @@
 
 use crate::index::{Arrived, Index};
 use crate::rows::{self, Cursor};
+use crate::state::run;
 use crate::{Problem, ReadError};
 use kappadb_core::{DatabaseId, EntryId, FeedKey, Lseq, RangeSet, Seq, Signature, SignedHead, StoredBlock};
 use kappadb_journal::{Damage, Located, Position, Record};
@@ -93,7 +94,7 @@ impl<'a> Replay<'a> {
         let Located { at, first_lseq, record, .. } = located;
         match record {
             Record::Blocks { feed, first, blocks } if self.is_defined(&feed) => {
-                let ranges = RangeSet::from_iter([first..first + blocks.len() as u64]);
+                let ranges = run(first..first + blocks.len() as u64);
                 self.stash_blocks(feed, Arrived { at, first_lseq, bytes: bytes(&blocks), ranges }, &blocks);
                 Ok(())
             }

@@ -75,3 +75,8 @@ impl FeedState {
         self.unlinked.is_empty() && self.held.covers(&(0..self.length()))
     }
 }
+
+/// The set of one run of numbers.
+pub(crate) fn run(numbers: std::ops::Range<u64>) -> RangeSet {
+    std::iter::once(numbers).collect()
+}

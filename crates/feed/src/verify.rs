@@ -8,7 +8,7 @@ use crate::index::{Index, close};
 use crate::nodes::{KEPT_HEIGHT, Nodes};
 use crate::replay::Replay;
 use crate::rows::{self, tag};
-use crate::state::{FeedState, Visible};
+use crate::state::{FeedState, Visible, run};
 use crate::writer::Writer;
 use crate::{CommitError, OpenError, Problem, ReadError};
 use bytes::Bytes;
@@ -66,11 +66,11 @@ fn check_feed(blocks: &Blocks, feed: &FeedKey, state: &FeedState) -> Result<Vec<
             problems.push(Problem::Head { feed: *feed, length: head.head.length });
             continue;
         }
-        for run in ranges.ranges() {
-            let mut start = run.start;
-            while start < run.end {
-                let end = (start - start % CHUNK + CHUNK).min(run.end);
-                let chunk = RangeSet::from_iter([start..end]);
+        for part in ranges.ranges() {
+            let mut start = part.start;
+            while start < part.end {
+                let end = (start - start % CHUNK + CHUNK).min(part.end);
+                let chunk = run(start..end);
                 let mut nodes = Nodes::new(blocks, None, state.number, &state.held);
                 problems.extend(check_chunk(blocks, &mut nodes, feed, state.number, &head, &chunk)?);
                 start = end;

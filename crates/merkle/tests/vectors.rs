@@ -1,4 +1,5 @@
 //! Tree hashes against those of hypercore-crypto (`design/vectors/make_merkle.mjs`).
+#![expect(clippy::unwrap_used, reason = "a test fails loudly")]
 
 use kappadb_merkle::{Node, Peaks, leaf, leaves, parent, root_hash};
 use serde_json::Value;
