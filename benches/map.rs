@@ -21,9 +21,9 @@ const QUERIES: usize = 2_000;
 struct Point(i32, i32);
 
 impl RTreeObject for Point {
-    type Envelope = AABB<[i32; 2]>;
+    type Envelope = AABB<[f64; 2]>;
     fn envelope(&self) -> Self::Envelope {
-        AABB::from_point([self.0, self.1])
+        AABB::from_point([self.0.into(), self.1.into()])
     }
 }
 
@@ -72,7 +72,7 @@ fn main() {
 
     let (tree, build) = timed(|| RTree::bulk_load(points.clone()));
     let in_tree = |b: &GeoBox| {
-        tree.locate_in_envelope_intersecting(&AABB::from_corners([b.west, b.south], [b.east, b.north])).count()
+        tree.locate_in_envelope_intersecting(AABB::from_corners([b.west.into(), b.south.into()], [b.east.into(), b.north.into()])).count()
     };
     let (micros, hits) = ask(&boxes, in_tree);
     report("rstar, in memory, bulk", build, micros, hits);

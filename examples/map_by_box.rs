@@ -11,14 +11,11 @@ async fn main() -> anyhow::Result<()> {
     // Somebody keeps a map of two cafés ...
     let full = Database::builder(scratch.path().join("full")).create().await?;
     for (name, lon, lat) in [("Kolme Kaisaa", 24.947, 60.172), ("Zum Anker", 13.377, 52.518)] {
-        let feature = geojson::from_geojson(
-            format!(
-                r#"{{"type": "Feature", "id": "{name}", "properties": {{"amenity": "cafe"}},
-                    "geometry": {{"type": "Point", "coordinates": [{lon}, {lat}]}}}}"#
-            )
-            .parse()?,
-        )?;
-        full.map().put(feature).await?;
+        let feature = format!(
+            r#"{{"type": "Feature", "id": "{name}", "properties": {{"amenity": "cafe"}},
+                "geometry": {{"type": "Point", "coordinates": [{lon}, {lat}]}}}}"#
+        );
+        full.map().put(geojson::from_text(&feature)?).await?;
     }
     let server = full.serve(([127, 0, 0, 1], 0).into()).await?;
 

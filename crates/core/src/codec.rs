@@ -81,12 +81,25 @@ pub fn decode_prefix<T: Decode<()> + Encode, const LIMIT: usize>(
     bytes: &[u8],
 ) -> Result<(T, usize), DecodeError> {
     let window = bytes.get(..LIMIT).unwrap_or(bytes);
-    let (value, used): (T, usize) = bincode::decode_from_slice(window, CONFIG.with_limit::<LIMIT>())
-        .map_err(|e| DecodeError::Malformed { what, reason: e.to_string() })?;
+    let (value, used): (T, usize) =
+        decode_window(window).map_err(|e| DecodeError::Malformed { what, reason: e.to_string() })?;
     if bytes.get(..used) != Some(encode(&value).as_slice()) {
         return Err(DecodeError::NotCanonical { what });
     }
     Ok((value, used))
+}
+
+/// bincode counts numbers at their width in memory, which is up to eight times that on the wire; so its own limit,
+/// which keeps a claimed length from being allocated, is a step above eight times what is there.
+fn decode_window<T: Decode<()>>(window: &[u8]) -> Result<(T, usize), bincode::error::DecodeError> {
+    match window.len() {
+        ..0x200 => bincode::decode_from_slice(window, CONFIG.with_limit::<0x1000>()),
+        ..0x2000 => bincode::decode_from_slice(window, CONFIG.with_limit::<0x1_0000>()),
+        ..0x2_0000 => bincode::decode_from_slice(window, CONFIG.with_limit::<0x10_0000>()),
+        ..0x20_0000 => bincode::decode_from_slice(window, CONFIG.with_limit::<0x100_0000>()),
+        // Only rows of our own are larger.
+        _ => bincode::decode_from_slice(window, CONFIG.with_limit::<0x8000_0000>()),
+    }
 }
 
 /// For hand-written `Decode` impls: an error that says what rule was broken.
@@ -107,6 +120,13 @@ mod tests {
     fn a_long_form_of_a_small_integer_is_refused() {
         assert_eq!(decode::<u64, 16>("x", &[251, 5, 0]), Err(DecodeError::NotCanonical { what: "x" }));
         assert_eq!(decode::<u64, 16>("x", &[5]), Ok(5));
+    }
+
+    #[test]
+    fn many_small_numbers_fit_within_the_limit_of_their_bytes() {
+        let numbers = vec![1u64; 1_000];
+        let bytes = encode(&numbers);
+        assert_eq!(decode::<Vec<u64>, 1_003>("x", &bytes), Ok(numbers));
     }
 
     #[test]

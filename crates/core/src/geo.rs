@@ -298,6 +298,17 @@ impl fmt::Display for GeoBox {
     }
 }
 
+/// As `west,south,east,north` in degrees, readable by [`Extent::from_str`].
+impl fmt::Display for Extent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.boxes.as_slice() {
+            [] => f.write_str("nowhere"),
+            [one] => one.fmt(f),
+            [first, .., last] => GeoBox { east: last.east, ..*first }.fmt(f),
+        }
+    }
+}
+
 impl<C> Decode<C> for Coord {
     fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
         let coord = Coord { lon: i32::decode(decoder)?, lat: i32::decode(decoder)? };
@@ -364,6 +375,13 @@ mod tests {
         assert!(matches!("1,nan,3,4".parse::<Extent>(), Err(GeoError::OffTheMap { .. })));
         assert!(matches!("1,5,3,4".parse::<Extent>(), Err(GeoError::UpsideDown { .. })));
         assert!(matches!("1,5,3,94".parse::<Extent>(), Err(GeoError::OffTheMap { .. })));
+    }
+
+    #[test]
+    fn extents_are_written_as_they_are_read() {
+        for text in ["24.93,60.16,24.95,60.18", "177,-20,-178,-15"] {
+            assert_eq!(extent(text).to_string(), text);
+        }
     }
 
     #[test]

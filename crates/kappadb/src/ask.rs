@@ -6,8 +6,8 @@ use crate::error::{AskError, ReadError};
 use crate::replica::Peer;
 use futures::future::join_all;
 use kappadb_core::{FeedKey, RangeSet};
-use kappadb_feed::Claim;
-use kappadb_net::{DialError, PeerHandle};
+use kappadb_journal::Claim;
+use kappadb_net::{Credentials, DialError, PeerHandle, Timeouts};
 use kappadb_query::Selector;
 use kappadb_sync::{Ask, Coverage, Have, statement};
 use std::collections::BTreeMap;
@@ -72,14 +72,9 @@ pub(crate) async fn ask(parts: &Arc<Parts>, view: &'static str, selector: Select
 }
 
 async fn dial(parts: &Arc<Parts>, peer: &Peer) -> Result<PeerHandle, DialError> {
-    let mut last = None;
-    for address in &peer.addresses {
-        match kappadb_net::connect(address, &parts.access, &parts.identity, peer.key, Backend::new(parts)).await {
-            Ok(handle) => return Ok(handle),
-            Err(error) => last = Some(error),
-        }
-    }
-    Err(last.unwrap_or(DialError::NoAddress))
+    let credentials = Credentials::new(parts.access.clone(), parts.identity.clone());
+    let timeouts = Timeouts::default();
+    kappadb_net::connect_any(&peer.addresses, &credentials, peer.key, Backend::new(parts), &timeouts).await
 }
 
 async fn ask_one(
@@ -111,13 +106,17 @@ async fn conclude(
     statements: Vec<(FeedKey, Vec<Coverage>)>,
 ) -> Result<bool, ReadError> {
     database::run(parts, move |parts| {
+        // A selector that cannot be encoded was sent to nobody, so nobody claimed anything for it.
+        let encoded = selector.encode().unwrap_or_default();
         for (peer, statement) in &statements {
             let lengths = statement.iter().filter(|c| c.claimed > 0).map(|c| (c.definition.feed, c.claimed)).collect();
-            parts.add_claim(Claim { view: view.to_owned(), selector: selector.encode(), lengths, from: *peer })?;
+            parts.add_claim(Claim { view: view.to_owned(), selector: encoded.clone(), lengths, from: *peer })?;
         }
+        parts.feeds.sync()?;
         let own = parts.coverage(view, &selector);
         let all: Vec<&[Coverage]> = statements.iter().map(|(_, s)| s.as_slice()).chain([own.as_slice()]).collect();
-        Ok(statement::is_complete(&all))
+        let forks = parts.feeds.exclusions();
+        Ok(statement::is_complete(&all, &forks))
     })
     .await?
 }

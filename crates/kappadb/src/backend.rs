@@ -92,7 +92,8 @@ fn put_refusal(error: PutError) -> PutRefusal {
 fn refusal(error: ViewError) -> AnswerError {
     match error {
         ViewError::Unknown(name) => AnswerError::UnknownView(name),
-        ViewError::Unsupported(what) => AnswerError::Selector(what.to_string()),
+        ViewError::Unsupported => AnswerError::Selector(error.to_string()),
+        ViewError::Limit(name) => AnswerError::Limit(name.to_owned()),
         other => AnswerError::Unavailable(other.to_string()),
     }
 }

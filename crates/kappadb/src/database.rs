@@ -3,9 +3,9 @@ use crate::error::{OpenError, ReadError, WriteError};
 use crate::map::Map;
 use crate::replica::{self, Peer, Replica};
 use crate::status::Status;
-use kappadb_core::{Clock, DatabaseId, FeedKey, SecretKey};
-use kappadb_feed::{self as feed, Feeds};
-use kappadb_net::Access;
+use kappadb_core::{Clock, DatabaseId, FeedKey};
+use kappadb_feed::{self as feed, Feeds, OpenReport};
+use kappadb_net::{Access, Identity};
 use kappadb_store::{SledOptions, SledStore, Store, StoreError};
 use kappadb_view::{View, ViewHandle, Views};
 use kappadb_view_geo::MapView;
@@ -27,14 +27,14 @@ pub(crate) struct Parts {
     pub dir: PathBuf,
     pub id: DatabaseId,
     pub access: Access,
-    pub identity: SecretKey,
+    pub identity: Identity,
     pub peers: Vec<Peer>,
     pub clock: Arc<dyn Clock>,
     pub progress: OnProgress,
-    pub store: Arc<dyn Store>,
     pub feeds: Feeds,
     pub views: Views,
     pub map: ViewHandle<MapView>,
+    pub warnings: Vec<String>,
     /// Held while an entry's place among the others is looked up and the entry is appended: two writes of one key by
     /// this replica must see each other.
     writing: Mutex<()>,
@@ -47,12 +47,13 @@ impl Parts {
         // Before anything is wiped or written: a second process must leave everything as it is.
         let lock = feed::lock(&dir)?;
         let store = open_store(&dir.join("derived"), rebuild)?;
-        let config = feed::Config { dir: dir.clone(), store: store.clone(), database, random, lock };
-        let report = progress.clone();
-        let feeds = Feeds::open(config, &mut |done, total| report(Progress { task: "reading journal", done, total }))?;
+        let config = feed::Config::new(&dir, store.clone(), database, random).with_lock(lock);
+        let tell = progress.clone();
+        let (feeds, report) = Feeds::open(config, &mut |done, total| tell(Progress { task: "reading journal", done, total }))?;
         let views = Views::new(feeds.clone(), store.clone());
         let map = views.register(MapView::default())?;
-        Ok(Parts { dir, id: database, access, identity, peers, clock, progress, store, feeds, views, map, writing: Mutex::new(()) })
+        let identity = Identity::new(identity);
+        Ok(Parts { dir, id: database, access, identity, peers, clock, progress, feeds, views, map, warnings: warnings(&report), writing: Mutex::new(()) })
     }
 
     /// The feed that this replica writes: the newest writable one, or a new one.
@@ -74,6 +75,15 @@ impl Parts {
     pub(crate) fn progress(&self, task: &'static str, done: u64, total: u64) {
         (self.progress)(Progress { task, done, total });
     }
+}
+
+/// What people should know of how opening went.
+fn warnings(report: &OpenReport) -> Vec<String> {
+    let cut = report.cut.iter().map(|cut| {
+        format!("an unfinished write of {} bytes was cut off; nothing that was promised durable was in it", cut.to - cut.from)
+    });
+    let damage = report.damage.iter().map(|damage| format!("the journal is damaged: {damage}; `kappa verify` says what was lost"));
+    cut.chain(damage).chain(report.problems.iter().map(ToString::to_string)).collect()
 }
 
 /// Opens the derived data; if it cannot be read, or must not be, starts from nothing.
@@ -109,6 +119,12 @@ impl Database {
     /// The peers that queries ask.
     pub fn peers(&self) -> &[Peer] {
         &self.parts.peers
+    }
+
+    /// What was noticed when the database was opened and people should know: an unfinished write that was cut off,
+    /// damage. A sentence each.
+    pub fn warnings(&self) -> &[String] {
+        &self.parts.warnings
     }
 
     /// Map features.

@@ -87,6 +87,9 @@ pub enum WriteError {
     /// The log took nothing.
     #[error(transparent)]
     Append(#[from] kappadb_feed::AppendError),
+    /// No writer feed could be made.
+    #[error(transparent)]
+    Define(#[from] kappadb_feed::DefineError),
     /// What it would replace could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -102,6 +105,12 @@ pub enum ReadError {
     /// A block.
     #[error(transparent)]
     Block(#[from] kappadb_feed::ReadError),
+    /// What was learnt could not be written down.
+    #[error(transparent)]
+    Commit(#[from] kappadb_feed::CommitError),
+    /// Checking everything could not be done.
+    #[error(transparent)]
+    Check(#[from] kappadb_feed::OpenError),
     /// The database was closed, or the async runtime is shutting down.
     #[error("the database is closed")]
     Closed,
@@ -131,6 +140,9 @@ pub enum ServeError {
         /// What the system said.
         source: io::Error,
     },
+    /// No ticket can be made of the address.
+    #[error(transparent)]
+    Ticket(#[from] kappadb_net::TicketError),
 }
 
 /// Why a peer could not be asked.

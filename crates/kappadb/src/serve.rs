@@ -19,7 +19,7 @@ impl Database {
             .await
             .map_err(|source| ServeError::Listen { address, source })?;
         let address = listener.address();
-        let ticket = Ticket::new(&parts.access, parts.identity.public(), vec![address.to_string()]);
+        let ticket = Ticket::new(&parts.access, parts.identity.public(), vec![address.to_string()])?;
         Ok(Server { ticket, address, listener })
     }
 }

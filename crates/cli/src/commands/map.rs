@@ -3,8 +3,8 @@
 use super::Context;
 use crate::output::{self, count, size};
 use anyhow::{Context as _, bail};
-use kappadb::{Feature, Found, geojson};
-use serde_json::{Value, json};
+use kappadb::{Edition, Feature, Found, geojson};
+use serde_json::json;
 use std::io::Read;
 use std::path::Path;
 
@@ -52,8 +52,7 @@ pub async fn put(context: &Context, file: &Path) -> anyhow::Result<()> {
     } else {
         text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     }
-    let value: Value = serde_json::from_str(&text).context("the feature is not JSON")?;
-    let feature = geojson::from_geojson(value)?;
+    let feature = geojson::from_text(&text)?;
     let database = context.open().await?;
     let entry = database.map().put(feature.clone()).await?;
     if context.json {
@@ -83,21 +82,23 @@ pub async fn get(context: &Context, id: &str, local: bool) -> anyhow::Result<()>
     let found = database.map().get(id).await?;
     database.close().await?;
     match found {
-        Some(found) if !found.versions.is_empty() => features(&found).try_for_each(|f| output::json_line(&f)),
+        Some(found) if !found.versions.is_empty() => features(&found).try_for_each(|text| output::line(&text)),
         _ => bail!("there is no feature {id:?} here"),
     }
 }
 
 /// A feature as GeoJSON: its winner, or each of its versions, marked, if they are in conflict.
-pub fn features(found: &Found) -> impl Iterator<Item = Value> + '_ {
+pub fn features(found: &Found) -> impl Iterator<Item = String> + '_ {
     let conflict = found.versions.len() > 1;
     found.versions.iter().filter_map(move |version| {
         let feature: &Feature = version.feature.as_ref()?;
-        let mut value = geojson::to_geojson(feature);
-        if conflict && let Some(object) = value.as_object_mut() {
-            let mark = json!({ "entry": version.entry.to_string(), "winner": version.winner });
-            object.insert("kappa:conflict".to_owned(), mark);
-        }
-        Some(value)
+        let text = geojson::to_text(feature);
+        Some(if conflict { marked(&text, version) } else { text })
     })
+}
+
+/// The object with one more member in front, all else as it was written.
+fn marked(object: &str, version: &Edition) -> String {
+    let mark = json!({ "entry": version.entry.to_string(), "winner": version.winner });
+    format!("{{\"kappa:conflict\":{mark},{}", object.trim_start().trim_start_matches('{'))
 }

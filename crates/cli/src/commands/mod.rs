@@ -8,6 +8,7 @@ mod query;
 mod serve;
 
 use crate::args::{Args, Command, MapCommand};
+use crate::output;
 use crate::progress::Bar;
 use kappadb::{Builder, Database};
 use std::path::PathBuf;
@@ -29,7 +30,9 @@ impl Context {
 
     /// The database, opened.
     pub async fn open(&self) -> anyhow::Result<Database> {
-        Ok(self.builder().open().await?)
+        let database = self.builder().open().await?;
+        database.warnings().iter().for_each(|warning| output::warn(warning));
+        Ok(database)
     }
 }
 

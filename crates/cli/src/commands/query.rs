@@ -86,11 +86,11 @@ async fn print_features(
     let mut first = true;
     for chunk in hits.chunks(CHUNK) {
         for found in database.map().load(chunk).await? {
-            for value in super::map::features(&found) {
+            for feature in super::map::features(&found) {
                 if !std::mem::take(&mut first) {
                     text.push_str(between);
                 }
-                text.push_str(&value.to_string());
+                text.push_str(&feature);
             }
         }
         std::io::stdout().lock().write_all(std::mem::take(&mut text).as_bytes())?;
