@@ -73,8 +73,10 @@ impl Cursor {
         Head::read(&bytes, Position { segment: self.segment, offset: at })
     }
 
-    /// Where the first record at or after `from` lies whose first lseq is at least `lseq`.
-    pub(crate) fn search(&mut self, from: u64, lseq: Lseq) -> Option<u64> {
+    /// Where the first record at or after `from` lies whose first lseq is at least `lseq`. `bad` is where a record should
+    /// have been: if its length is right, the place behind it is tried whatever the effort so far.
+    pub(crate) fn search(&mut self, bad: u64, from: u64, lseq: Lseq) -> Option<u64> {
+        let claimed = self.head(bad).map_or(from, |head| bad + (HEAD_LEN + head.body_len) as u64);
         let mut effort = SEARCH_EFFORT.saturating_mul(self.limit.saturating_sub(from));
         let mut at = from;
         while at < self.limit {
@@ -85,7 +87,8 @@ impl Cursor {
             };
             let starts = window.windows(MAGIC.len()).zip(at..).filter(|(bytes, _)| *bytes == MAGIC);
             for (_, start) in starts {
-                if self.is_record(start, lseq, &mut effort) {
+                let mut free = u64::MAX;
+                if self.is_record(start, lseq, if start == claimed { &mut free } else { &mut effort }) {
                     return Some(start);
                 }
             }

@@ -130,7 +130,7 @@ impl Walk {
     /// Everything between here and the next record of this segment is a hole.
     fn skip(&mut self, search_from: u64, cause: Cause) {
         let Some(cursor) = &mut self.cursor else { return };
-        let to = cursor.search(search_from, self.lseq).unwrap_or(cursor.limit());
+        let to = cursor.search(self.at.offset, search_from, self.lseq).unwrap_or(cursor.limit());
         self.holes.push(Hole { segment: self.at.segment, from: self.at.offset, to, cause });
         self.at.offset = to;
     }

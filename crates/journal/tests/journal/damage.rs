@@ -313,7 +313,8 @@ fn a_segment_of_another_journal_is_damage() {
 fn content_that_imitates_records_neither_passes_for_one_nor_takes_for_ever() {
     let started = Instant::now();
     // Each looks like the head of a record of 2 MiB.
-    let fake: Vec<u8> = [0x4b, 0x52, 0xd1, 0x0a, 0, 0, 32, 0].into_iter().chain([0; 28]).collect();
+    let fake: Vec<u8> =
+        [0x4b, 0x52, 0xd1, 0x0a, 0, 0, 32, 0].into_iter().chain([0; 20]).chain([9; 8]).collect();
     let record = |first| Record::Blocks {
         feed: kappadb_core::FeedKey([1; 32]),
         first,
