@@ -409,3 +409,17 @@ proptest! {
         prop_assert!(side.replica.borrow().feeds.values().all(|held| held.blocks.is_empty()));
     }
 }
+
+#[test]
+fn a_peer_that_never_gives_credit_loses_its_session() {
+    let truth = truth();
+    let mut side = stuck();
+    side.replica.borrow_mut().hold(&truth, &RangeSet::below(10), 10);
+    side.session.receive(0, &Frame::Query(Query { credit: 0, ..query(0) }).encode()).unwrap();
+    side.settle(0);
+    let at = side.session.poll_timeout().unwrap();
+    side.session.handle_timeout(at);
+    assert_eq!((side.session.closed(), at), (Some(&SessionError::Idle), kappadb_core::limits::IDLE_MS));
+    side.settle(at);
+    assert_eq!((side.session.poll_timeout(), side.session.poll_command()), (None, None));
+}
