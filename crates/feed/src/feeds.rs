@@ -47,9 +47,13 @@ struct Shared {
 }
 
 impl Shared {
-    /// A poisoned lock is taken all the same: what a panic interrupted is marked by [`Writer::usable`], or changed nothing.
+    /// After a panic in the middle of a write nothing more is written.
     fn writer(&self) -> MutexGuard<'_, Writer> {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+        self.writer.lock().unwrap_or_else(|poisoned| {
+            let mut writer = poisoned.into_inner();
+            writer.broken = true;
+            writer
+        })
     }
 
     fn look<R>(&self, look: impl FnOnce(&Visible) -> R) -> R {

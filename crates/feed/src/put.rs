@@ -101,7 +101,8 @@ impl Writer {
                 (state.newest.is_none_or(|newest| newest.head.length < head.head.length), crowded)
             })
             .ok_or(PutError::Undefined(feed))?;
-        if crowded {
+        // A longer one is let in even then: it may be the one to which the others can be linked.
+        if crowded && !longer {
             return Err(PutError::TooManyHeads(feed));
         }
         if ranges.is_empty() && nodes.is_empty() && !longer {
