@@ -3,6 +3,7 @@
 use crate::ReadError;
 use crate::cache::Cache;
 use crate::rows::{self, Location};
+use bytes::Bytes;
 use kappadb_core::{Lseq, RangeSet, Seq, StoredBlock};
 use kappadb_journal::{Located, Position, Reader, Record};
 use kappadb_store::Tree;
@@ -44,18 +45,20 @@ impl Blocks {
         Ok(located)
     }
 
-    /// The run that holds block `seq`, if any does.
-    fn run(&self, number: u32, seq: Seq) -> Result<Option<Run>, ReadError> {
-        let (from, to) = (rows::location_key(number, 0), rows::location_key(number, seq));
-        let row = self.tree.range(Bound::Included(&from), Bound::Included(&to)).next_back();
-        let Some((key, value)) = row.transpose()? else { return Ok(None) };
-        let first = rows::number_at_end(&key).unwrap_or_default();
-        let Location { at, skip, count } = rows::decode(&value)?;
-        let seqs = first..first.saturating_add(count);
-        match seqs.contains(&seq) {
-            true => Ok(Some(Run { seqs, skip, record: self.record(at)? })),
-            false => Ok(None),
+    /// The first run that reaches beyond `seq` and begins before `end`.
+    fn run(&self, number: u32, seq: Seq, end: Seq) -> Result<Option<Run>, ReadError> {
+        let [zero, here, last] = [0, seq, end].map(|seq| rows::location_key(number, seq));
+        if let Some(row) = self.tree.range(Bound::Included(&zero), Bound::Included(&here)).next_back() {
+            let (seqs, location) = run_of(&row?)?;
+            if seqs.contains(&seq) {
+                return Ok(Some(Run { seqs, skip: location.skip, record: self.record(location.at)? }));
+            }
         }
+        let Some(row) = self.tree.range(Bound::Excluded(&here), Bound::Excluded(&last)).next() else {
+            return Ok(None);
+        };
+        let (seqs, location) = run_of(&row?)?;
+        Ok(Some(Run { seqs, skip: location.skip, record: self.record(location.at)? }))
     }
 
     /// Tells `visit` of each block of `ranges` that lies here, ascending, until it says false.
@@ -66,13 +69,25 @@ impl Blocks {
         visit: &mut dyn FnMut(Seq, &StoredBlock) -> bool,
     ) -> Result<(), ReadError> {
         let mut current: Option<Run> = None;
-        for seq in ranges.iter() {
-            if !current.as_ref().is_some_and(|run| run.seqs.contains(&seq)) {
-                current = self.run(number, seq)?;
-            }
-            let Some(run) = &current else { continue };
-            if !visit(seq, run.block(seq).ok_or(ReadError::Misplaced(run.record.at))?) {
-                break;
+        for range in ranges.ranges() {
+            let mut seq = range.start;
+            while seq < range.end {
+                let run = match current.take().filter(|run| run.seqs.contains(&seq)) {
+                    Some(run) => run,
+                    None => match self.run(number, seq, range.end)? {
+                        Some(run) => run,
+                        None => break,
+                    },
+                };
+                let end = run.seqs.end.min(range.end);
+                for seq in run.seqs.start.max(seq)..end {
+                    if !visit(seq, run.block(seq).ok_or(ReadError::Misplaced(run.record.at))?) {
+                        return Ok(());
+                    }
+                }
+                // An empty run, which only a damaged row makes, must not hold us up.
+                seq = end.max(seq + 1);
+                current = Some(run);
             }
         }
         Ok(())
@@ -109,6 +124,12 @@ impl Run {
         let (Record::Blocks { blocks, .. } | Record::Fetched { blocks, .. }) = &self.record.record else {
             return None;
         };
-        blocks.get(usize::try_from(seq.checked_sub(self.seqs.start)? + self.skip).ok()?)
+        blocks.get(usize::try_from(seq.checked_sub(self.seqs.start)?.checked_add(self.skip)?).ok()?)
     }
+}
+
+fn run_of((key, value): &(Bytes, Bytes)) -> Result<(Range<Seq>, Location), ReadError> {
+    let first = rows::number_at_end(key).unwrap_or_default();
+    let location: Location = rows::decode(value)?;
+    Ok((first..first.saturating_add(location.count), location))
 }

@@ -180,6 +180,16 @@ pub enum ReadError {
         /// The node.
         index: u64,
     },
+    /// Derived rows speak of blocks beyond the longest head. A rebuild helps.
+    #[error("derived state has blocks of feed {feed} up to {end}, and heads up to {length}")]
+    Beyond {
+        /// The feed.
+        feed: FeedKey,
+        /// One more than the last block.
+        end: Seq,
+        /// The longest head's length.
+        length: u64,
+    },
     /// A derived row points at a record that holds something else. A rebuild helps.
     #[error("derived state points at the wrong record at {0}")]
     Misplaced(Position),

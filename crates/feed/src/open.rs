@@ -8,6 +8,7 @@ use crate::rows::{self, Cursor, FeedRow, Location, tag};
 use crate::state::{FeedState, Visible};
 use crate::writer::Writer;
 use crate::{OpenError, ReadError, keys};
+use kappadb_core::limits::MAX_FEED_BLOCKS;
 use kappadb_core::{Head, Lseq};
 use kappadb_journal::{Claim, Damage, DirLock, Journal, Position, Reader, Record, Recovery};
 use kappadb_merkle::{ForkEvidence, root_hash};
@@ -163,8 +164,21 @@ fn read(tree: &dyn Tree, end: Lseq) -> Result<Visible, ReadError> {
         let claim: Claim = rows::decode(&row?.1)?;
         visible.claims.insert(rows::claim_id(&claim), claim);
     }
+    feeds.values().try_for_each(check_reach)?;
     visible.feeds = feeds.into_values().map(|state| (state.definition.feed, Arc::new(state))).collect();
     Ok(visible)
+}
+
+/// No feed holds blocks beyond its longest head.
+fn check_reach(state: &FeedState) -> Result<(), ReadError> {
+    let heads = state.newest.iter().chain(state.unlinked.iter().map(|unlinked| &unlinked.head));
+    let longest = heads.map(|head| head.head.length).max().unwrap_or_default();
+    match state.held.end() <= longest.min(MAX_FEED_BLOCKS) {
+        true => Ok(()),
+        false => {
+            Err(ReadError::Beyond { feed: state.definition.feed, end: state.held.end(), length: longest })
+        }
+    }
 }
 
 fn catch_up(

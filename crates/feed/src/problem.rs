@@ -16,6 +16,9 @@ pub enum Problem {
     /// A definition, head or fork evidence is not signed as it must be.
     #[error("feed {0}: a signature does not hold")]
     Signature(FeedKey),
+    /// A record's blocks or nodes lie outside of the tree of any head.
+    #[error("feed {0}: a record speaks of blocks beyond its head")]
+    Beyond(FeedKey),
     /// A head does not state the hash of the blocks before it.
     #[error("feed {feed}: the head of length {length} is not that of its blocks")]
     Head {

@@ -4,6 +4,7 @@ use crate::index::{Arrived, Index};
 use crate::rows::{self, Cursor};
 use crate::state::run;
 use crate::{Problem, ReadError};
+use kappadb_core::limits::MAX_FEED_BLOCKS;
 use kappadb_core::{DatabaseId, EntryId, FeedKey, Lseq, RangeSet, Seq, Signature, SignedHead, StoredBlock};
 use kappadb_journal::{Damage, Located, Position, Record};
 use kappadb_merkle::{Node, flat};
@@ -65,7 +66,8 @@ impl<'a> Replay<'a> {
         for item in self.index.blocks.reader.clone().scan(from) {
             match item {
                 Ok(located) => {
-                    let (next, lseq) = (located.next, located.first_lseq + located.record.block_count());
+                    let (next, lseq) =
+                        (located.next, located.first_lseq.saturating_add(located.record.block_count()));
                     self.take_in(located)?;
                     self.save_now_and_then(next, lseq)?;
                     progress(lseq.min(total), total);
@@ -92,6 +94,10 @@ impl<'a> Replay<'a> {
 
     fn take_in(&mut self, located: Located) -> Result<(), ReadError> {
         let Located { at, first_lseq, record, .. } = located;
+        if let Some(feed) = beyond(&record) {
+            self.found.problems.push(Problem::Beyond(feed));
+            return Ok(());
+        }
         match record {
             Record::Blocks { feed, first, blocks } if self.is_defined(&feed) => {
                 let ranges = run(first..first + blocks.len() as u64);
@@ -221,6 +227,23 @@ impl<'a> Replay<'a> {
             self.found.problems.push(Problem::Head { feed, length: head.head.length });
         }
     }
+}
+
+/// The feed of a record that speaks of what no tree can have.
+fn beyond(record: &Record) -> Option<FeedKey> {
+    let (feed, fits) = match record {
+        Record::Blocks { feed, first, blocks } => {
+            (feed, first.saturating_add(blocks.len() as u64) <= MAX_FEED_BLOCKS)
+        }
+        Record::Head { feed, head } => (feed, head.head.length <= MAX_FEED_BLOCKS),
+        Record::Fetched { feed, head, ranges, nodes, .. } => {
+            let length = head.head.length;
+            let in_tree = nodes.iter().all(|(index, _)| flat::in_tree(*index, length));
+            (feed, length <= MAX_FEED_BLOCKS && ranges.end() <= length && in_tree)
+        }
+        _ => return None,
+    };
+    (!fits).then_some(*feed)
 }
 
 fn bytes(blocks: &[StoredBlock]) -> u64 {

@@ -6,8 +6,10 @@ mod common;
 use common::{Replica, answers, block, config, runs, salted, stored};
 use kappadb_core::{DatabaseId, RangeSet, Timestamp};
 use kappadb_feed::{Append, AppendError, CommitError, Durability, Feeds, Problem, PutError};
-use kappadb_store::{Call, Fault, FaultPlan, FaultStore, MemoryStore};
+use kappadb_store::{Batch, Call, Fault, FaultPlan, FaultStore, MemoryStore};
+use proptest::prelude::*;
 use std::collections::BTreeSet;
+use std::ops::Bound;
 use std::sync::{Arc, Barrier};
 
 /// The bytes of the journal's last segment, as a crash (without the closing record) would leave them.
@@ -152,6 +154,46 @@ fn a_store_that_cannot_be_read_is_filled_anew() {
         replica.reopen();
         plan.heal();
         assert_eq!(answers(&replica, &feed), before);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn changed_rows_make_errors_or_a_rebuild_and_never_a_panic(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<u8>()), 1..4),
+    ) {
+        let (writer, mut replica) = (Replica::new(), Replica::new());
+        let feed = writer.writer();
+        writer.grow(feed, 100);
+        let all = RangeSet::below(100);
+        replica.fetch(&writer, feed, &runs(&[3..5, 20..40, 77..78]), 500).unwrap();
+        replica.close();
+        let tree = replica.store.tree("feeds").unwrap();
+        let rows: Vec<_> = tree.range(Bound::Unbounded, Bound::Unbounded).map(Result::unwrap).collect();
+        for (row, at, to) in changes {
+            let (key, value) = &rows[row.index(rows.len())];
+            let mut value = value.to_vec();
+            let at = at.index(value.len());
+            value[at] = to;
+            let mut batch = Batch::new();
+            batch.put(key.clone(), value);
+            tree.apply(&batch).unwrap();
+        }
+        replica.reopen();
+        let feeds = replica.feeds();
+        // Whatever these say, they say it in bounded time; what is given to others proves itself.
+        drop(feeds.blocks(&feed, &all));
+        drop(feeds.arrivals(0, 1000));
+        if let Ok(bundle) = feeds.prove(&feed, &all, &feeds.known(&feed, &all), 9000) {
+            drop(Replica::new().put(bundle));
+        }
+        drop(feeds.put(writer.bundle(feed, &all)));
+        feeds.verify(&mut |_, _| {}).unwrap();
+        replica.reopen_without_derived();
+        prop_assert!(replica.feeds().held(&feed).covers(&(20..40)));
+        prop_assert_eq!(replica.problems(), [""; 0]);
     }
 }
 
