@@ -6,8 +6,8 @@
 //! | `1`, feed number | [`FeedRow`] |
 //! | `2`, feed number, first seq | [`Location`] of a run of blocks |
 //! | `3`, first lseq | [`Position`] of a record with visible blocks |
-//! | `4`, feed number, index | [`Node`] of the tree |
-//! | `5`, feed number | [`ForkEvidence`] with the lowest seq |
+//! | `4`, feed number, index | `kappadb_merkle::Node` of the tree |
+//! | `5`, feed number | `kappadb_merkle::ForkEvidence` with the lowest seq |
 //! | `6`, hash of (view, selector, from) | [`Claim`], the newest such |
 //!
 //! Feed numbers are u32, given in the order of the definitions in the journal. Numbers in keys are big-endian, so that they sort.
