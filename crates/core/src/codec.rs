@@ -93,10 +93,10 @@ pub fn decode_prefix<T: Decode<()> + Encode, const LIMIT: usize>(
 /// which keeps a claimed length from being allocated, is a step above eight times what is there.
 fn decode_window<T: Decode<()>>(window: &[u8]) -> Result<(T, usize), bincode::error::DecodeError> {
     match window.len() {
-        ..0x200 => bincode::decode_from_slice(window, CONFIG.with_limit::<0x1000>()),
-        ..0x2000 => bincode::decode_from_slice(window, CONFIG.with_limit::<0x1_0000>()),
-        ..0x2_0000 => bincode::decode_from_slice(window, CONFIG.with_limit::<0x10_0000>()),
-        ..0x20_0000 => bincode::decode_from_slice(window, CONFIG.with_limit::<0x100_0000>()),
+        0..0x200 => bincode::decode_from_slice(window, CONFIG.with_limit::<0x1000>()),
+        0x200..0x2000 => bincode::decode_from_slice(window, CONFIG.with_limit::<0x1_0000>()),
+        0x2000..0x2_0000 => bincode::decode_from_slice(window, CONFIG.with_limit::<0x10_0000>()),
+        0x2_0000..0x20_0000 => bincode::decode_from_slice(window, CONFIG.with_limit::<0x100_0000>()),
         // Only rows of our own are larger.
         _ => bincode::decode_from_slice(window, CONFIG.with_limit::<0x8000_0000>()),
     }
