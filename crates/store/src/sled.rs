@@ -8,11 +8,12 @@
 //! - Its handles are `Send` but not `Sync`, and cost to clone. So they are pooled.
 //! - Removing rows may deadlock with a batch that is applied at the same time. So each tree has one writer at a time.
 
-use crate::{Batch, Op, Row, Rows, Store, StoreError, Tree, bounds, seal};
+use crate::lock::FolderLock;
+use crate::{Batch, Op, Row, Rows, SledOptions, Store, StoreError, Tree, bounds, seal};
 use bytes::Bytes;
 use sled::InlineArray;
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -31,21 +32,6 @@ const NEVER_MS: usize = u32::MAX as usize;
 type Engine = sled::Db<FANOUT>;
 type Handle = sled::Tree<FANOUT>;
 
-/// How a [`SledStore`] is kept.
-#[derive(Debug, Clone)]
-pub struct SledOptions {
-    /// Bytes of rows kept in memory. Default 64 MiB.
-    pub cache_bytes: usize,
-    /// Time between flushes. Bounds what is rebuilt after a crash, and the memory of rows not yet on disk. Default 1 s.
-    pub flush_every: Duration,
-}
-
-impl Default for SledOptions {
-    fn default() -> Self {
-        SledOptions { cache_bytes: 64 << 20, flush_every: Duration::from_secs(1) }
-    }
-}
-
 /// A store in a folder.
 ///
 /// Dropping it flushes. Trees may outlive it and keep the folder locked; what they write then is flushed when the last of
@@ -58,14 +44,14 @@ pub struct SledStore {
 
 /// What the store and its flusher share.
 struct Shared {
-    core: Arc<Core>,
     engine: Mutex<Engine>,
     /// Also the lock that keeps flushes apart.
     flush: Mutex<Handle>,
     trees: Mutex<BTreeMap<String, Arc<SledTree>>>,
+    core: Arc<Core>,
 }
 
-/// What the store and its trees share.
+/// What the store and its trees share: the last field of each, so that it goes after every handle of the engine.
 struct Core {
     path: PathBuf,
     poison: OnceLock<String>,
@@ -73,13 +59,13 @@ struct Core {
 }
 
 struct SledTree {
-    core: Arc<Core>,
     name: String,
     slot: u32,
     root: Mutex<Handle>,
     spare: Mutex<Vec<Handle>>,
     writer: Mutex<()>,
     dropped: AtomicBool,
+    core: Arc<Core>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -107,26 +93,6 @@ fn seal_path(path: &Path) -> PathBuf {
     path.join("seal")
 }
 
-/// The lock of a store's folder, held while this lives.
-struct FolderLock(File);
-
-impl Drop for FolderLock {
-    /// Closing alone would leave it with a process that is just being started, see [`open_engine`].
-    fn drop(&mut self) {
-        let _ = self.0.unlock();
-    }
-}
-
-fn take_lock(path: &Path) -> Result<FolderLock, StoreError> {
-    fs::create_dir_all(path).map_err(failed("make the folder"))?;
-    let file = File::create(path.join("lock")).map_err(failed("make the lock file"))?;
-    match file.try_lock() {
-        Ok(()) => Ok(FolderLock(file)),
-        Err(fs::TryLockError::WouldBlock) => Err(StoreError::Locked { path: path.to_owned() }),
-        Err(fs::TryLockError::Error(e)) => Err(failed("lock the folder")(e)),
-    }
-}
-
 /// Opens the engine. Its own lock may be held for a moment after it was closed: a process started meanwhile has a copy of
 /// all descriptors until it becomes another program, and the engine starts one at each opening.
 fn open_engine(path: &Path, options: &SledOptions) -> Result<Engine, StoreError> {
@@ -150,7 +116,7 @@ impl SledStore {
     ///
     /// [`StoreError::Unreadable`] and [`StoreError::Altered`] mean: [`SledStore::wipe`] it, open it and rebuild.
     pub fn open(path: &Path, options: SledOptions) -> Result<Self, StoreError> {
-        let held = take_lock(path)?;
+        let held = FolderLock::take(path)?;
         let engine = engine_dir(path);
         if engine.exists() {
             let altered = |source| StoreError::Altered { path: path.to_owned(), source };
@@ -169,7 +135,7 @@ impl SledStore {
 
     /// Removes the store in `path` with all that is in it. Not while it is open.
     pub fn wipe(path: &Path) -> Result<(), StoreError> {
-        let _held = take_lock(path)?;
+        let _held = FolderLock::take(path)?;
         // The seal goes first: a store half removed must not look whole.
         for gone in [fs::remove_file(seal_path(path)), fs::remove_dir_all(engine_dir(path))] {
             match gone {
@@ -203,7 +169,18 @@ impl Drop for SledStore {
         // wipes the folder gets new files.
         if self.shared.core.poison.get().is_some() {
             std::mem::forget(self.shared.clone());
-            let _ = self.shared.core.lock.0.unlock();
+            self.shared.core.lock.release();
+        }
+    }
+}
+
+impl Drop for Core {
+    /// The engine has closed, and has tidied its files once more.
+    fn drop(&mut self) {
+        if self.poison.get().is_none()
+            && let Err(error) = seal::write(&engine_dir(&self.path), &seal_path(&self.path))
+        {
+            tracing::warn!(%error, "the store could not be sealed, and will be rebuilt");
         }
     }
 }

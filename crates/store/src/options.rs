@@ -1,0 +1,16 @@
+use std::time::Duration;
+
+/// How a [`crate::SledStore`] is kept.
+#[derive(Debug, Clone)]
+pub struct SledOptions {
+    /// Bytes of rows kept in memory. Default 64 MiB.
+    pub cache_bytes: usize,
+    /// Time between flushes. Bounds what is rebuilt after a crash, and the memory of rows not yet on disk. Default 1 s.
+    pub flush_every: Duration,
+}
+
+impl Default for SledOptions {
+    fn default() -> Self {
+        SledOptions { cache_bytes: 64 << 20, flush_every: Duration::from_secs(1) }
+    }
+}
