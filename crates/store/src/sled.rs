@@ -88,7 +88,6 @@ fn guarded<R>(call: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
 fn engine_dir(path: &Path) -> PathBuf {
     path.join("engine")
 }
-
 fn seal_path(path: &Path) -> PathBuf {
     path.join("seal")
 }
@@ -252,7 +251,7 @@ impl Store for SledStore {
         if let Some(tree) = trees.get(name) {
             return Ok(tree.clone());
         }
-        let used: std::collections::BTreeSet<u32> = trees.values().map(|tree| tree.slot).collect();
+        let used: Vec<u32> = trees.values().map(|tree| tree.slot).collect();
         let slot = (0..u32::MAX).find(|slot| !used.contains(slot)).unwrap_or(u32::MAX);
         let made = self.shared.core.call("make a tree", || {
             let tree = self.shared.slot(name, slot)?;
@@ -372,10 +371,7 @@ impl Walk<'_> {
     }
 
     fn narrow(&mut self, row: Result<Row, StoreError>, back: bool) -> Option<Result<Row, StoreError>> {
-        let key = match &row {
-            Ok((key, _)) => key.clone(),
-            Err(_) => Bytes::new(),
-        };
+        let key = row.as_ref().map_or(Bytes::new(), |(key, _)| key.clone());
         let outside = match back {
             true => bounds::is_void(bounds::borrowed(&self.from), Bound::Included(&key)),
             false => !bounds::within_end(&key, bounds::borrowed(&self.to)),
@@ -391,7 +387,6 @@ impl Walk<'_> {
 
 impl Iterator for Walk<'_> {
     type Item = Result<Row, StoreError>;
-
     fn next(&mut self) -> Option<Self::Item> {
         self.step(false)
     }
