@@ -29,7 +29,7 @@ fn order_does_not_matter() {
     for (base, mix) in mixes() {
         for seed in base..base + 12 {
             let mut world = world(seed, mix);
-            let who = world.random().below(world.replicas.len() as u64) as usize;
+            let who = world.pick_replica();
             let copy = shuffled_copy(&world.replicas[who], seed);
             let entries = world.replicas[who].entries();
             for _ in 0..12 {
@@ -66,8 +66,7 @@ fn sparse_equivalence() {
         for seed in base..base + 25 {
             let mut world = world(seed, mix);
             for _ in 0..6 {
-                let count = world.replicas.len() as u64;
-                let (who, peer) = (world.random().below(count) as usize, world.random().below(count) as usize);
+                let (who, peer) = (world.pick_replica(), world.pick_replica());
                 let extent = world.extent();
                 let mut union = world.replicas[who].entries();
                 union.extend(world.replicas[peer].entries());
@@ -85,7 +84,7 @@ fn nothing_unverified_is_kept() {
     let mut refused = 0;
     for seed in 4_000..4_040 {
         let mut world = world(seed, CARELESS);
-        let peer = world.random().below(world.replicas.len() as u64) as usize;
+        let peer = world.pick_replica();
         let feed = world.feeds[peer];
         let held = world.replicas[peer].feeds().held(&feed);
         let some: kappadb_core::RangeSet = held.iter().filter(|_| world.random().chance(50)).collect();

@@ -46,10 +46,15 @@ impl World {
         &mut self.random
     }
 
+    /// One of the replicas.
+    pub fn pick_replica(&mut self) -> usize {
+        self.random.below(self.replicas.len() as u64) as usize
+    }
+
     /// A box, often small, sometimes across the antimeridian or without area.
     pub fn extent(&mut self) -> Extent {
-        let lon = |r: &mut Random| r.below(101) as i32 * 36_000_000 - 1_800_000_000;
-        let (west, lat) = (lon(&mut self.random), self.random.below(51) as i32 * 36_000_000 - 900_000_000);
+        let lon = |r: &mut Random| (r.below(101) as i64 * 36_000_000 - 1_800_000_000) as i32;
+        let (west, lat) = (lon(&mut self.random), (self.random.below(51) as i64 * 36_000_000 - 900_000_000) as i32);
         let east = if self.random.chance(20) { lon(&mut self.random) } else { west.saturating_add(self.step()).min(1_800_000_000) };
         let north = lat.saturating_add(self.step()).min(900_000_000);
         Extent::from_corners(Coord { lon: west, lat }, Coord { lon: east, lat: north })
@@ -61,13 +66,13 @@ impl World {
 
     /// One step of the history.
     pub fn advance(&mut self, mix: Mix) {
-        let who = self.random.below(self.replicas.len() as u64) as usize;
+        let who = self.pick_replica();
         match self.random.below(100) {
             n if n < mix.restarts => self.restart(who),
             n if n < 55 => self.write(who, mix),
             n if n < 80 => self.gossip(who),
             _ => {
-                let peer = self.random.below(self.replicas.len() as u64) as usize;
+                let peer = self.pick_replica();
                 let extent = self.extent();
                 self.replicas[who].ask(&self.replicas[peer], &extent);
             }
@@ -80,7 +85,7 @@ impl World {
 
     /// `who` takes some random blocks of a random feed from somebody: holes, children before parents.
     fn gossip(&mut self, who: usize) {
-        let peer = self.random.below(self.replicas.len() as u64) as usize;
+        let peer = self.pick_replica();
         let feed = *self.random.pick(&self.feeds);
         let held = self.replicas[peer].feeds().held(&feed);
         let some: RangeSet = held.iter().filter(|_| self.random.chance(40)).collect();

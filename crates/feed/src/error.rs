@@ -200,3 +200,10 @@ pub enum ReadError {
     #[error(transparent)]
     Tree(#[from] TreeError),
 }
+
+impl ReadError {
+    /// True if what was asked for is lost to damage in the journal, and trying again will not help.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, ReadError::Journal(kappadb_journal::ReadError::Bad { .. }))
+    }
+}

@@ -241,7 +241,11 @@ impl Feeds {
     pub fn arrivals(&self, from: Lseq, max_blocks: usize) -> Result<Vec<Arrival>, ReadError> {
         let mut arrivals = Vec::new();
         for located in self.shared.blocks.records_from(from, self.end())? {
-            let located = located?;
+            let located = match located {
+                // Lost, which `verify` and the next opening say; the rest must not wait for it.
+                Err(error) if error.is_damage() => continue,
+                located => located?,
+            };
             let (feed, ranges, blocks) = match &located.record {
                 Record::Blocks { feed, first, blocks } => {
                     (*feed, run(*first..*first + blocks.len() as u64), blocks)

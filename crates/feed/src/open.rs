@@ -41,7 +41,7 @@ pub(crate) fn open(mut config: Config, progress: &mut dyn FnMut(u64, u64)) -> Re
     let derived = find(&config);
     let (journal, recovery) = open_journal(&config, &derived, progress)?;
     let reader = journal.reader();
-    let (index, cursor, rebuilt) = load(&config, derived, &reader)?;
+    let (index, cursor, rebuilt) = load(&config, derived, &reader, &recovery)?;
     let (blocks, visible) = (index.blocks.clone(), index.visible.clone());
     let mut writer = Writer {
         journal: Some(journal),
@@ -96,10 +96,13 @@ fn load(
     config: &Config,
     derived: Derived,
     reader: &Reader,
+    recovery: &Recovery,
 ) -> Result<(Index, Option<Cursor>, Option<Rebuilt>), OpenError> {
     let why = match derived {
         Derived::Useless(why) => why,
         Derived::Usable(_, cursor) if !belongs(&cursor, reader) => Rebuilt::Stale,
+        // Rows may speak of blocks that are lost: what is said to be held must be.
+        Derived::Usable(_, cursor) if is_hurt_before(recovery, cursor.at) => Rebuilt::Stale,
         Derived::Usable(tree, cursor) => match read(&*tree, cursor.lseq) {
             Ok(visible) => {
                 let blocks = Arc::new(Blocks::new(tree, reader.clone()));
@@ -114,6 +117,10 @@ fn load(
     let nothing =
         reader.scan(Position::START).all(|item| matches!(item, Ok(l) if is_journals_own(&l.record)));
     Ok((index, None, (!nothing).then_some(why)))
+}
+
+fn is_hurt_before(recovery: &Recovery, at: Position) -> bool {
+    recovery.damage.iter().any(|damage| Position { segment: damage.segment, offset: damage.from } < at)
 }
 
 fn is_journals_own(record: &Record) -> bool {

@@ -13,7 +13,7 @@ use crate::writer::Writer;
 use crate::{CommitError, OpenError, Problem, ReadError};
 use bytes::Bytes;
 use kappadb_core::{EntryId, FeedKey, RangeSet, SignedHead};
-use kappadb_journal::Position;
+use kappadb_journal::{Damage, Position};
 use kappadb_merkle::{Node, flat};
 use kappadb_store::{MemoryStore, Store, Tree};
 use std::collections::BTreeMap;
@@ -36,6 +36,7 @@ pub(crate) fn verify(
     let replay = Replay::new(&mut index, writer.database, None, true);
     let (_, found) = replay.run(Position::START, total, progress)?;
     index.publish(&writer.cursor()?)?;
+    remember(writer, &found.damage)?;
     let mut problems: Vec<Problem> = found.damage.into_iter().map(Problem::Damage).collect();
     problems.extend(found.problems);
     let visible = visible.read().unwrap_or_else(PoisonError::into_inner);
@@ -53,6 +54,17 @@ impl From<ReadError> for CommitError {
     fn from(error: ReadError) -> Self {
         CommitError::Derived(Arc::new(error))
     }
+}
+
+/// From now on own feeds take no appends, and the next opening looks through the whole journal.
+fn remember(writer: &mut Writer, found: &[Damage]) -> Result<(), OpenError> {
+    let new: Vec<Damage> = found.iter().filter(|damage| !writer.damage.contains(damage)).cloned().collect();
+    if !new.is_empty() {
+        writer.damage.extend(new);
+        writer.dirty = true;
+        writer.commit()?;
+    }
+    Ok(())
 }
 
 /// Every held block must lead to the roots of a signed head.

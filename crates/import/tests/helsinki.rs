@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 fn extract() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../kappadb/data/helsinki-centre.osm.pbf")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../cli/data/helsinki-centre.osm.pbf")
 }
 
 fn import(path: &Path) -> Result<kappadb_import::Import, ImportError> {

@@ -50,6 +50,9 @@ impl Parts {
         let config = feed::Config::new(&dir, store.clone(), database, random).with_lock(lock);
         let tell = progress.clone();
         let (feeds, report) = Feeds::open(config, &mut |done, total| tell(Progress { task: "reading journal", done, total }))?;
+        if report.rebuilt.is_some() {
+            forget_views(&*store)?;
+        }
         let views = Views::new(feeds.clone(), store.clone());
         let map = views.register(MapView::default())?;
         let identity = Identity::new(identity);
@@ -77,6 +80,12 @@ impl Parts {
     }
 }
 
+/// Feeds that were derived anew may lack what the views have seen, where the journal was damaged.
+fn forget_views(store: &dyn Store) -> Result<(), StoreError> {
+    let trees = store.trees()?;
+    trees.iter().filter(|name| name.starts_with("view")).try_for_each(|name| store.drop_tree(name).map(drop))
+}
+
 /// What people should know of how opening went.
 fn warnings(report: &OpenReport) -> Vec<String> {
     let cut = report.cut.iter().map(|cut| {
@@ -92,7 +101,7 @@ fn open_store(path: &Path, wipe: bool) -> Result<Arc<dyn Store>, StoreError> {
         SledStore::wipe(path)?;
     }
     let store = match SledStore::open(path, SledOptions::default()) {
-        Err(StoreError::Unreadable { .. }) => {
+        Err(error) if error.wants_rebuild() => {
             SledStore::wipe(path)?;
             SledStore::open(path, SledOptions::default())?
         }

@@ -138,7 +138,12 @@ impl Parts {
         let mut versions = Vec::with_capacity(hit.heads.len());
         let mut held = Vec::with_capacity(hit.heads.len());
         for &id in &hit.heads {
-            let Some(block) = self.feeds.block(&id)? else { continue };
+            let block = match self.feeds.block(&id) {
+                // The others of the answer do not depend on it; `verify` says what is lost.
+                Err(error) if error.is_damage() => continue,
+                block => block?,
+            };
+            let Some(block) = block else { continue };
             let Ok(entry) = decode_block(&block) else { continue };
             held.push(Version::from_header(id, &entry.header));
             let payload = entry.payload.filter(|_| entry.header.kind.code == CODE_PUT);
