@@ -2,12 +2,11 @@
 //!
 //! `cargo run -p kappadb-examples --example custom_view`
 
-use kappadb::Database;
 use kappadb::view::{
-    Change, Draft, Index, Kind, KeyedIndex, Notice, Overlay, Places, Selector, Tree, Version, View, ViewError, keyed::Keyed,
-    prefix_range, rules,
+    Change, Draft, Index, Keyed, KeyedIndex, Kind, Notice, Overlay, Places, Selector, Tree, Version, View,
+    ViewError, prefix_range, rules,
 };
-use kappadb::EntryId;
+use kappadb::{Database, EntryId};
 use std::sync::Arc;
 
 /// A random number above 1,023: the space of this program's keys and kinds.
@@ -39,15 +38,14 @@ impl View for Tasks {
     }
 
     fn open(&self, rows: Arc<dyn Tree>) -> Result<TaskIndex, ViewError> {
-        Ok(TaskIndex { rows, keyed: Keyed::new(KEYED) })
+        Ok(TaskIndex { rows, keyed: Keyed::new(KEYED, SPACE) })
     }
 }
 
 impl Index for TaskIndex {
     /// Keeps a row for each task that any head says is open: two people who disagree leave it open.
     fn apply(&mut self, changes: &[Change<'_>], rows: &mut Overlay<'_>) -> Result<Vec<Notice>, ViewError> {
-        for change in changes.iter().filter(|c| c.arrived().entry.header.kind.space == SPACE) {
-            let Some(update) = self.keyed.apply(rows, change)? else { continue };
+        for update in self.keyed.apply_all(rows, changes)? {
             let row = [&[OPEN_TASKS], update.key.as_slice()].concat();
             match rules::heads(&update.after).iter().any(|head| head.kind.code == OPEN) {
                 true => rows.put(row, Vec::new()),

@@ -88,7 +88,8 @@ impl Replica {
     /// Appends one entry durably.
     pub fn append(&self, feed: FeedKey, header: &Header, payload: &[u8]) -> EntryId {
         let block = kappadb_entry::encode_block(header, payload).expect("encode");
-        let ranges = self.feeds().append(vec![Append { feed, blocks: vec![block] }], Durability::Now).expect("append");
+        let ranges =
+            self.feeds().append(vec![Append { feed, blocks: vec![block] }], Durability::Now).expect("append");
         EntryId { feed, seq: ranges[0].start }
     }
 

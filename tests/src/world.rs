@@ -54,8 +54,13 @@ impl World {
     /// A box, often small, sometimes across the antimeridian or without area.
     pub fn extent(&mut self) -> Extent {
         let lon = |r: &mut Random| (r.below(101) as i64 * 36_000_000 - 1_800_000_000) as i32;
-        let (west, lat) = (lon(&mut self.random), (self.random.below(51) as i64 * 36_000_000 - 900_000_000) as i32);
-        let east = if self.random.chance(20) { lon(&mut self.random) } else { west.saturating_add(self.step()).min(1_800_000_000) };
+        let (west, lat) =
+            (lon(&mut self.random), (self.random.below(51) as i64 * 36_000_000 - 900_000_000) as i32);
+        let east = if self.random.chance(20) {
+            lon(&mut self.random)
+        } else {
+            west.saturating_add(self.step()).min(1_800_000_000)
+        };
         let north = lat.saturating_add(self.step()).min(900_000_000);
         Extent::from_corners(Coord { lon: west, lat }, Coord { lon: east, lat: north })
     }
@@ -103,8 +108,13 @@ impl World {
         let delete = self.random.chance(mix.deletes);
         let places = if delete { Places::NOWHERE } else { Places::on_map(&self.extent()) };
         let kind = Kind { space: space::MAP, code: u8::from(delete) };
-        let mut header = Header { key: Some(key), places, ..Header::new(kind, Timestamp(self.random.below(50) as i64)) };
-        if self.random.chance(mix.hostile) { self.lie(&mut header) } else { self.link(&mut header, &active, feed, mix) }
+        let mut header =
+            Header { key: Some(key), places, ..Header::new(kind, Timestamp(self.random.below(50) as i64)) };
+        if self.random.chance(mix.hostile) {
+            self.lie(&mut header)
+        } else {
+            self.link(&mut header, &active, feed, mix)
+        }
         let id = self.replicas[who].append(feed, &header, b"");
         self.written.insert(id, header);
     }
@@ -116,7 +126,12 @@ impl World {
     }
 
     fn lie(&mut self, header: &mut Header) {
-        let mut vector: Vec<_> = self.feeds.clone().into_iter().map(|feed| (feed, *self.random.pick(&[0, 3, 1_000_000_000]))).collect();
+        let mut vector: Vec<_> = self
+            .feeds
+            .clone()
+            .into_iter()
+            .map(|feed| (feed, *self.random.pick(&[0, 3, 1_000_000_000])))
+            .collect();
         vector.retain(|_| self.random.chance(60));
         vector.sort_unstable();
         header.context = Context { vector, ..Context::NOTHING };

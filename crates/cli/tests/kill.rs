@@ -1,5 +1,10 @@
 //! `kill -9` at random points of an import.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests may fail loudly")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "tests may fail loudly"
+)]
 
 mod common;
 
@@ -15,8 +20,12 @@ fn an_import_survives_ten_kills() {
     let whole = Db::helsinki();
     let mut promised = 0;
     for round in 0..10 {
-        let mut child =
-            db.command(&["--json", "map", "import", EXTRACT]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = db
+            .command(&["--json", "map", "import", EXTRACT])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let reports = BufReader::new(child.stderr.take().unwrap()).lines();
         // Another point each round: after some reports, and then a little later.
         for report in reports.take(1 + round % 5) {
@@ -26,7 +35,12 @@ fn an_import_survives_ten_kills() {
         std::thread::sleep(std::time::Duration::from_millis((round as u64 * 7) % 23));
         child.kill().unwrap();
         child.wait().unwrap();
-        let held: u64 = db.json(&["status"])["feeds"].as_array().unwrap().iter().map(|f| f["held"].as_u64().unwrap()).sum();
+        let held: u64 = db.json(&["status"])["feeds"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|f| f["held"].as_u64().unwrap())
+            .sum();
         assert!(held >= promised, "round {round}: {held} held, {promised} promised");
         assert_eq!(db.run(&["verify"]).status.code(), Some(0), "round {round}");
     }

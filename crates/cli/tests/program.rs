@@ -1,5 +1,10 @@
 //! The contract of the program, command by command.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests may fail loudly")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "tests may fail loudly"
+)]
 
 mod common;
 
@@ -80,14 +85,17 @@ fn query_formats_agree() {
     assert_eq!(query(&["--format", "count"]).trim(), ids.len().to_string());
     assert_eq!(query(&["--limit", "7"]).lines().collect::<Vec<_>>(), ids[..7].iter().collect::<Vec<_>>());
     let lines = query(&["--format", "ndjson"]);
-    let found: Vec<String> =
-        lines.lines().map(|l| serde_json::from_str::<Value>(l).unwrap()["id"].as_str().unwrap().to_owned()).collect();
+    let found: Vec<String> = lines
+        .lines()
+        .map(|l| serde_json::from_str::<Value>(l).unwrap()["id"].as_str().unwrap().to_owned())
+        .collect();
     assert_eq!(found, ids);
     let collection: Value = serde_json::from_str(&query(&["--format", "geojson"])).unwrap();
     assert_eq!(collection["features"].as_array().unwrap().len(), ids.len());
     let svg = query(&["--format", "svg"]);
     assert!(svg.starts_with("<svg") && svg.contains("OpenStreetMap contributors"));
-    let empty: Value = serde_json::from_str(&db.ok(&["map", "query", "--bbox", "1,1,1,1", "--format", "geojson"])).unwrap();
+    let empty: Value =
+        serde_json::from_str(&db.ok(&["map", "query", "--bbox", "1,1,1,1", "--format", "geojson"])).unwrap();
     assert_eq!(empty["features"].as_array().unwrap().len(), 0);
 }
 
@@ -98,7 +106,13 @@ fn a_bad_file_is_an_error_that_leaves_the_database_as_it_was() {
     let whole = std::fs::read(EXTRACT).unwrap();
     let file = db.path().with_extension("file");
     let name = file.to_str().unwrap();
-    for content in [&whole[..whole.len() - 100], &whole[..200], b"PNG", b"{\"type\": \"FeatureCollection\", \"features\": [", b""] {
+    for content in [
+        &whole[..whole.len() - 100],
+        &whole[..200],
+        b"PNG",
+        b"{\"type\": \"FeatureCollection\", \"features\": [",
+        b"",
+    ] {
         std::fs::write(&file, content).unwrap();
         let error = db.fails(&["map", "import", name]);
         assert!(error.contains("db.file"), "{error}");
@@ -112,7 +126,11 @@ fn bad_features_are_skipped_with_their_place() {
     let db = Db::init();
     let file = db.path().with_extension("ndjson");
     let bad = r#"{"type": "Feature", "id": "x", "properties": null, "geometry": {"type": "Point", "coordinates": [500, 1]}}"#;
-    std::fs::write(&file, format!("{}\n{bad}\n{}\n", CAFE.replace('\n', " "), CAFE.replace('\n', " ").replace("cafe", "7"))).unwrap();
+    std::fs::write(
+        &file,
+        format!("{}\n{bad}\n{}\n", CAFE.replace('\n', " "), CAFE.replace('\n', " ").replace("cafe", "7")),
+    )
+    .unwrap();
     let output = db.run(&["--json", "map", "import", file.to_str().unwrap()]);
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((report["features"].as_u64(), report["skipped"].as_u64()), (Some(2), Some(1)));

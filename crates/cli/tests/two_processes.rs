@@ -1,5 +1,10 @@
 //! Two programs, a real socket between them.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests may fail loudly")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "tests may fail loudly"
+)]
 
 mod common;
 
@@ -106,8 +111,16 @@ fn stats_tell_what_is_known() {
     assert!(stats["complete"].is_null());
     let mut names: Vec<&String> = stats.as_object().unwrap().keys().collect();
     names.sort();
-    let expected =
-        ["blocks_fetched", "bytes_received", "bytes_sent", "complete", "peers", "results", "round_trips", "seconds"];
+    let expected = [
+        "blocks_fetched",
+        "bytes_received",
+        "bytes_sent",
+        "complete",
+        "peers",
+        "results",
+        "round_trips",
+        "seconds",
+    ];
     assert_eq!(names, expected);
 }
 

@@ -49,7 +49,11 @@ pub struct Failure {
 ///
 /// All are dialled at once and then asked one after the other, each being told what came from those before it, so
 /// that no block is fetched twice.
-pub(crate) async fn ask(parts: &Arc<Parts>, view: &'static str, selector: Selector) -> Result<Asked, ReadError> {
+pub(crate) async fn ask(
+    parts: &Arc<Parts>,
+    view: &'static str,
+    selector: Selector,
+) -> Result<Asked, ReadError> {
     let mut asked = Asked::default();
     let dials = parts.peers.iter().map(|peer| async move { (peer.key, dial(parts, peer).await) });
     let mut statements = Vec::new();
@@ -109,12 +113,19 @@ async fn conclude(
         // A selector that cannot be encoded was sent to nobody, so nobody claimed anything for it.
         let encoded = selector.encode().unwrap_or_default();
         for (peer, statement) in &statements {
-            let lengths = statement.iter().filter(|c| c.claimed > 0).map(|c| (c.definition.feed, c.claimed)).collect();
-            parts.add_claim(Claim { view: view.to_owned(), selector: encoded.clone(), lengths, from: *peer })?;
+            let lengths =
+                statement.iter().filter(|c| c.claimed > 0).map(|c| (c.definition.feed, c.claimed)).collect();
+            parts.add_claim(Claim {
+                view: view.to_owned(),
+                selector: encoded.clone(),
+                lengths,
+                from: *peer,
+            })?;
         }
         parts.feeds.sync()?;
         let own = parts.coverage(view, &selector);
-        let all: Vec<&[Coverage]> = statements.iter().map(|(_, s)| s.as_slice()).chain([own.as_slice()]).collect();
+        let all: Vec<&[Coverage]> =
+            statements.iter().map(|(_, s)| s.as_slice()).chain([own.as_slice()]).collect();
         let forks = parts.feeds.exclusions();
         Ok(statement::is_complete(&all, &forks))
     })
@@ -126,7 +137,10 @@ impl Parts {
     fn have(&self, view: &str, selector: &Selector) -> Result<Vec<Have>, ReadError> {
         self.views.ready()?;
         let held = group(self.views.matches(view, selector)?);
-        Ok(held.into_iter().map(|(feed, ranges)| Have { feed, known: self.feeds.known(&feed, &ranges) }).collect())
+        Ok(held
+            .into_iter()
+            .map(|(feed, ranges)| Have { feed, known: self.feeds.known(&feed, &ranges) })
+            .collect())
     }
 
     /// What this replica's own answer to `selector` rests on, feed by feed.

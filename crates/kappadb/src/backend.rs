@@ -56,11 +56,18 @@ impl Parts {
         let held = self.feeds.held(feed).intersection(ranges);
         let matches = if held.is_empty() { Vec::new() } else { vec![(*feed, held)] };
         let length = self.feeds.head(feed).map_or(0, |head| head.head.length);
-        let coverage = self.feeds.definition(feed).map(|definition| Coverage { definition, claimed: 0, length });
+        let coverage =
+            self.feeds.definition(feed).map(|definition| Coverage { definition, claimed: 0, length });
         Answer { matches, coverage: coverage.into_iter().collect(), forks: Vec::new() }
     }
 
-    fn read(&self, feed: &FeedKey, ranges: &RangeSet, known: &Known, max_bytes: usize) -> Result<Bundle, String> {
+    fn read(
+        &self,
+        feed: &FeedKey,
+        ranges: &RangeSet,
+        known: &Known,
+        max_bytes: usize,
+    ) -> Result<Bundle, String> {
         self.feeds.prove(feed, ranges, known, max_bytes).map_err(|e| e.to_string())
     }
 
@@ -102,7 +109,9 @@ fn refusal(error: ViewError) -> AnswerError {
 fn gone(command: &Command) -> Reply {
     let closed = || "the database is closed".to_owned();
     match command {
-        Command::Answer { .. } | Command::Locate { .. } => Reply::Answer(Err(AnswerError::Unavailable(closed()))),
+        Command::Answer { .. } | Command::Locate { .. } => {
+            Reply::Answer(Err(AnswerError::Unavailable(closed())))
+        }
         Command::Read { .. } => Reply::Read(Err(closed())),
         Command::Define(_) => Reply::Defined(Err(PutRefusal::Local(closed()))),
         Command::Put(_) => Reply::Put(Err(PutRefusal::Local(closed()))),

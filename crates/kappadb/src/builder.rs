@@ -40,7 +40,10 @@ impl Clock for SystemClock {
     }
 }
 
-#[expect(clippy::expect_used, reason = "a system without randomness can make no key; there is nothing to go on with")]
+#[expect(
+    clippy::expect_used,
+    reason = "a system without randomness can make no key; there is nothing to go on with"
+)]
 fn system_random(bytes: &mut [u8]) {
     getrandom::fill(bytes).expect("the system's random generator");
 }
@@ -84,7 +87,8 @@ impl Builder {
     pub async fn create(self) -> Result<Database, CreateError> {
         let database = DatabaseId(self.draw());
         let access = Access { database, epoch: 1, key: AccessKey::new(self.draw()) };
-        let new = Replica { database, access, identity: SecretKey::from_seed(&self.draw()), peers: Vec::new() };
+        let new =
+            Replica { database, access, identity: SecretKey::from_seed(&self.draw()), peers: Vec::new() };
         replica::create(&self.dir, &new)?;
         let database = self.open().await?;
         database.writer().await?;

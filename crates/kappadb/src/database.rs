@@ -49,14 +49,28 @@ impl Parts {
         let store = open_store(&dir.join("derived"), rebuild)?;
         let config = feed::Config::new(&dir, store.clone(), database, random).with_lock(lock);
         let tell = progress.clone();
-        let (feeds, report) = Feeds::open(config, &mut |done, total| tell(Progress { task: "reading journal", done, total }))?;
+        let (feeds, report) =
+            Feeds::open(config, &mut |done, total| tell(Progress { task: "reading journal", done, total }))?;
         if report.rebuilt.is_some() {
             forget_views(&*store)?;
         }
         let views = Views::new(feeds.clone(), store.clone());
         let map = views.register(MapView::default())?;
         let identity = Identity::new(identity);
-        Ok(Parts { dir, id: database, access, identity, peers, clock, progress, feeds, views, map, warnings: warnings(&report), writing: Mutex::new(()) })
+        Ok(Parts {
+            dir,
+            id: database,
+            access,
+            identity,
+            peers,
+            clock,
+            progress,
+            feeds,
+            views,
+            map,
+            warnings: warnings(&report),
+            writing: Mutex::new(()),
+        })
     }
 
     /// The feed that this replica writes: the newest writable one, or a new one.
@@ -89,9 +103,15 @@ fn forget_views(store: &dyn Store) -> Result<(), StoreError> {
 /// What people should know of how opening went.
 fn warnings(report: &OpenReport) -> Vec<String> {
     let cut = report.cut.iter().map(|cut| {
-        format!("an unfinished write of {} bytes was cut off; nothing that was promised durable was in it", cut.to - cut.from)
+        format!(
+            "an unfinished write of {} bytes was cut off; nothing that was promised durable was in it",
+            cut.to - cut.from
+        )
     });
-    let damage = report.damage.iter().map(|damage| format!("the journal is damaged: {damage}; `kappa verify` says what was lost"));
+    let damage = report
+        .damage
+        .iter()
+        .map(|damage| format!("the journal is damaged: {damage}; `kappa verify` says what was lost"));
     cut.chain(damage).chain(report.problems.iter().map(ToString::to_string)).collect()
 }
 

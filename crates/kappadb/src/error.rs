@@ -50,7 +50,9 @@ pub enum OpenError {
         source: io::Error,
     },
     /// A file does not hold what it should.
-    #[error("{path} is damaged: expected {wanted}; restore it from a backup, or join again in a new directory")]
+    #[error(
+        "{path} is damaged: expected {wanted}; restore it from a backup, or join again in a new directory"
+    )]
     Damaged {
         /// The file.
         path: PathBuf,

@@ -51,15 +51,15 @@ impl Map {
         durable: impl Fn(u64) + Send + 'static,
     ) -> Result<ImportReport, ImportError> {
         let file = file.as_ref().to_owned();
-        let report = self.run(move |parts| parts.import(&file, &durable)).await.map_err(WriteError::from)?;
-        report
+        self.run(move |parts| parts.import(&file, &durable)).await.map_err(WriteError::from)?
     }
 }
 
 impl Parts {
     fn import(&self, file: &Path, durable: &dyn Fn(u64)) -> Result<ImportReport, ImportError> {
         let started = Instant::now();
-        let progress = &mut |p: kappadb_import::Progress| self.progress("reading", p.bytes_done, p.bytes_total);
+        let progress =
+            &mut |p: kappadb_import::Progress| self.progress("reading", p.bytes_done, p.bytes_total);
         let mut import = kappadb_import::read(file, &self.dir, progress)?;
         let mut report = report_of(&import);
         let total = report.features;
@@ -91,7 +91,11 @@ impl Parts {
         for feature in batch.drain(..) {
             let prepared = kappadb_geo::put(&feature)?;
             // Ids occur once in an import, so nothing appended by it needs to be looked up again.
-            let active = self.map.read(|index| index.active(&prepared.key)).map_err(ReadError::from)?.map_err(ReadError::from)?;
+            let active = self
+                .map
+                .read(|index| index.active(&prepared.key))
+                .map_err(ReadError::from)?
+                .map_err(ReadError::from)?;
             if self.is_current(&prepared, &active)? {
                 continue;
             }

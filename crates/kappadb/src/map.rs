@@ -150,7 +150,8 @@ impl Parts {
             let feature = payload.and_then(|payload| kappadb_geo::decode(&hit.id, &payload).ok());
             versions.push(Edition { entry: id, time: entry.header.time, feature, winner: false });
         }
-        let winner = rules::winner(&held.iter().collect::<Vec<_>>(), self.clock.now()).map(|version| version.id);
+        let winner =
+            rules::winner(&held.iter().collect::<Vec<_>>(), self.clock.now()).map(|version| version.id);
         versions.iter_mut().for_each(|edition| edition.winner = Some(edition.entry) == winner);
         versions.sort_by_key(|edition| (!edition.winner, edition.entry));
         Ok(Found { id: hit.id.clone(), versions })

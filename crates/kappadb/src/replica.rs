@@ -39,7 +39,8 @@ pub(crate) fn create(dir: &Path, replica: &Replica) -> Result<(), CreateError> {
     }
     let write = || -> io::Result<()> {
         fs::create_dir_all(dir.join("keys"))?;
-        let access = format!("epoch {}\nkey {}\n", replica.access.epoch, FeedKey(*replica.access.key.expose()));
+        let access =
+            format!("epoch {}\nkey {}\n", replica.access.epoch, FeedKey(*replica.access.key.expose()));
         write_secret(&dir.join("keys/access"), &access)?;
         write_secret(&dir.join("keys/identity"), &format!("{}\n", FeedKey(*replica.identity.seed())))?;
         write_peers(dir, &replica.peers)?;
@@ -63,7 +64,8 @@ pub(crate) fn load(dir: &Path) -> Result<Replica, OpenError> {
     let access = Fields::read(dir.join("keys/access"))?;
     let FeedKey(key) = access.parse("key")?;
     let identity = Fields::read(dir.join("keys/identity"))?;
-    let FeedKey(seed) = identity.text.trim().parse().map_err(|_| identity.damaged("one line of 64 hex digits"))?;
+    let FeedKey(seed) =
+        identity.text.trim().parse().map_err(|_| identity.damaged("one line of 64 hex digits"))?;
     Ok(Replica {
         database,
         access: Access { database, epoch: access.parse("epoch")?, key: AccessKey::new(key) },
@@ -84,7 +86,10 @@ fn read_peers(dir: &Path) -> Result<Vec<Peer>, OpenError> {
         let (key, addresses) = line.split_once(' ')?;
         Some(Peer { key: key.parse().ok()?, addresses: addresses.split(',').map(str::to_owned).collect() })
     };
-    file.text.lines().map(|line| peer(line).ok_or_else(|| file.damaged("`<peer key> <address>,...` a line"))).collect()
+    file.text
+        .lines()
+        .map(|line| peer(line).ok_or_else(|| file.damaged("`<peer key> <address>,...` a line")))
+        .collect()
 }
 
 /// Replaces `DIR/peers`.
@@ -101,7 +106,8 @@ fn write_secret(path: &Path, text: &str) -> io::Result<()> {
 /// Replaces a file as a whole: after a crash it is the old one or the new one.
 fn write_file(path: &Path, text: &str, mode: u32) -> io::Result<()> {
     let temporary = path.with_extension("new");
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&temporary)?;
+    let mut file =
+        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&temporary)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(&temporary, path)?;

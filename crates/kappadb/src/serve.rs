@@ -15,9 +15,10 @@ impl Database {
     /// Listens on `address` (port 0 takes a free one) and answers every peer that has this database's access key.
     pub async fn serve(&self, address: SocketAddr) -> Result<Server, ServeError> {
         let parts = &self.parts;
-        let listener = Listener::bind(address, parts.access.clone(), parts.identity.clone(), Backend::new(parts))
-            .await
-            .map_err(|source| ServeError::Listen { address, source })?;
+        let listener =
+            Listener::bind(address, parts.access.clone(), parts.identity.clone(), Backend::new(parts))
+                .await
+                .map_err(|source| ServeError::Listen { address, source })?;
         let address = listener.address();
         let ticket = Ticket::new(&parts.access, parts.identity.public(), vec![address.to_string()])?;
         Ok(Server { ticket, address, listener })

@@ -39,7 +39,8 @@ impl Database {
     pub async fn write(&self, drafts: Vec<Draft>) -> Result<Vec<EntryId>, WriteError> {
         self.run(move |parts| {
             let feed = parts.writer()?;
-            let blocks = drafts.into_iter().map(|draft| parts.block(draft, &[], &feed)).collect::<Result<_, _>>()?;
+            let blocks =
+                drafts.into_iter().map(|draft| parts.block(draft, &[], &feed)).collect::<Result<_, _>>()?;
             parts.append(feed, blocks)
         })
         .await?
@@ -75,7 +76,12 @@ impl Parts {
     }
 
     /// The block of a draft by `feed` that replaces all heads among `active`.
-    pub(crate) fn block(&self, draft: Draft, active: &[Version], feed: &FeedKey) -> Result<Bytes, WriteError> {
+    pub(crate) fn block(
+        &self,
+        draft: Draft,
+        active: &[Version],
+        feed: &FeedKey,
+    ) -> Result<Bytes, WriteError> {
         let Draft { kind, key, places, payload } = draft;
         let mut header = Header { key, places, ..Header::new(kind, self.clock.now()) };
         let heads: Vec<EntryId> = rules::heads(active).iter().map(|version| version.id).collect();
@@ -91,7 +97,10 @@ impl Parts {
 }
 
 /// The active versions of a key, among all that is held now.
-pub(crate) fn active<V: View<Index: KeyedIndex>>(view: &ViewHandle<V>, key: &[u8]) -> Result<Vec<Version>, ReadError> {
+pub(crate) fn active<V: View<Index: KeyedIndex>>(
+    view: &ViewHandle<V>,
+    key: &[u8],
+) -> Result<Vec<Version>, ReadError> {
     view.ready()?;
     Ok(view.read(|index| index.active(key))??)
 }

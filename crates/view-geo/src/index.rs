@@ -106,7 +106,9 @@ impl Index for MapIndex {
     fn matches(&self, selector: &Selector) -> Result<Vec<EntryId>, ViewError> {
         match selector {
             Selector::Boxes(boxes) => self.in_boxes(boxes),
-            Selector::Everything | Selector::Keys(_) | Selector::Prefix(_) => self.keyed.matches(&*self.tree, selector),
+            Selector::Everything | Selector::Keys(_) | Selector::Prefix(_) => {
+                self.keyed.matches(&*self.tree, selector)
+            }
             _ => Err(ViewError::Unsupported),
         }
     }
@@ -123,7 +125,8 @@ impl Index for MapIndex {
             found.add(item);
             Ok(())
         })?;
-        let wrong = format!("the map's boxes ({}) are not those of its features ({})", found.count, expected.count);
+        let wrong =
+            format!("the map's boxes ({}) are not those of its features ({})", found.count, expected.count);
         Ok(if expected == found { Vec::new() } else { vec![wrong] })
     }
 }
@@ -182,7 +185,12 @@ impl MapIndex {
         }
     }
 
-    fn number_all(&mut self, key: &[u8], active: &[Version], rows: &mut Overlay<'_>) -> BTreeMap<Slot, Vec<Item>> {
+    fn number_all(
+        &mut self,
+        key: &[u8],
+        active: &[Version],
+        rows: &mut Overlay<'_>,
+    ) -> BTreeMap<Slot, Vec<Item>> {
         let number = |version: &Version| {
             let slot = (self.feeds.number(&version.id.feed, rows), version.id.seq);
             (slot, items(key, slot, version, active))

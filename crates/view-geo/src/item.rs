@@ -38,7 +38,7 @@ impl Item {
         for edge in [self.bbox.west, self.bbox.south, self.bbox.east, self.bbox.north] {
             out.extend_from_slice(&edge.to_le_bytes());
         }
-        out.push(u8::from(self.past) * PAST | u8::from(self.head) * HEAD);
+        out.push((u8::from(self.past) * PAST) | (u8::from(self.head) * HEAD));
         out.extend_from_slice(&self.slot.0.to_le_bytes());
         out.extend_from_slice(&self.slot.1.to_le_bytes());
         out.push(u8::try_from(self.key.len()).unwrap_or(u8::MAX));
@@ -65,13 +65,19 @@ impl ItemRef<'_> {
     }
 
     pub fn to_item(self) -> Item {
-        Item { bbox: self.bbox, slot: self.slot, past: self.past(), head: self.head(), key: self.key.to_vec() }
+        Item {
+            bbox: self.bbox,
+            slot: self.slot,
+            past: self.past(),
+            head: self.head(),
+            key: self.key.to_vec(),
+        }
     }
 }
 
 impl<'a> From<&'a Item> for ItemRef<'a> {
     fn from(item: &'a Item) -> Self {
-        let flags = u8::from(item.past) * PAST | u8::from(item.head) * HEAD;
+        let flags = (u8::from(item.past) * PAST) | (u8::from(item.head) * HEAD);
         ItemRef { bbox: item.bbox, flags, slot: item.slot, key: &item.key }
     }
 }
@@ -88,7 +94,10 @@ impl<'a> Iterator for Items<'a> {
         }
         let read = read(self.0);
         self.0 = read.map_or(&[], |(_, rest)| rest);
-        Some(read.map(|(item, _)| item).ok_or(ViewError::Inconsistent("an item of the map index is cut short")))
+        Some(
+            read.map(|(item, _)| item)
+                .ok_or(ViewError::Inconsistent("an item of the map index is cut short")),
+        )
     }
 }
 

@@ -33,8 +33,10 @@ impl Memory {
         let (mut all, mut slots) = (Vec::new(), HashMap::new());
         for row in prefix_range(tree, &[rows::MEMORY]) {
             let (key, value) = row?;
-            let slot = rows::slot(&key).ok_or(ViewError::Inconsistent("a row of the map's memory has a bad key"))?;
-            let items = Items(&value).map(|item| Ok(item?.to_item())).collect::<Result<Vec<_>, ViewError>>()?;
+            let slot =
+                rows::slot(&key).ok_or(ViewError::Inconsistent("a row of the map's memory has a bad key"))?;
+            let items =
+                Items(&value).map(|item| Ok(item?.to_item())).collect::<Result<Vec<_>, ViewError>>()?;
             all.extend(items.iter().cloned());
             slots.insert(slot, items);
         }
@@ -70,7 +72,11 @@ impl Memory {
         std::mem::take(&mut self.slots).into_values().flatten().collect()
     }
 
-    pub fn search<E>(&self, bbox: &GeoBox, visit: &mut dyn FnMut(ItemRef<'_>) -> Result<(), E>) -> Result<(), E> {
+    pub fn search<E>(
+        &self,
+        bbox: &GeoBox,
+        visit: &mut dyn FnMut(ItemRef<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
         self.tree.locate_in_envelope_intersecting(envelope(bbox)).try_for_each(|item| visit(item.into()))
     }
 }

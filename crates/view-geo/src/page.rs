@@ -6,7 +6,7 @@ use kappadb_core::GeoBox;
 /// Bytes of a leaf page, about.
 const LEAF_BYTES: usize = 4096;
 /// Boxes in an inner page.
-pub const FANOUT: usize = 128;
+pub const FANOUT: u32 = 128;
 
 /// A page to be written, and the box around what lies below it.
 pub struct Packed {
@@ -35,7 +35,7 @@ pub fn leaves(items: &[Item]) -> Vec<Packed> {
 
 /// Pages of the boxes of `below`, in their order.
 pub fn inner(below: &[Packed]) -> Vec<Packed> {
-    let pages = below.chunks(FANOUT).filter_map(|children| {
+    let pages = below.chunks(FANOUT as usize).filter_map(|children| {
         let bbox = children.iter().map(|child| child.bbox).reduce(|a, b| a.hull(&b))?;
         let edges = |b: GeoBox| [b.west, b.south, b.east, b.north];
         let bytes = children.iter().flat_map(|child| edges(child.bbox)).flat_map(i32::to_le_bytes).collect();

@@ -91,7 +91,7 @@ impl Run {
                 visit_leaf(&page, bbox, visit)?;
                 continue;
             };
-            let first = number.saturating_mul(page::FANOUT as u32);
+            let first = number.saturating_mul(page::FANOUT);
             let children = page::boxes(&page).zip(first..).filter(|(b, _)| b.intersects(bbox));
             open.extend(children.map(|(_, child)| (below, child)));
         }
@@ -99,7 +99,11 @@ impl Run {
     }
 
     /// Every item, dead ones included, leaf by leaf.
-    pub fn each(&self, tree: &dyn Tree, visit: &mut dyn FnMut(ItemRef<'_>) -> Result<(), ViewError>) -> Result<(), ViewError> {
+    pub fn each(
+        &self,
+        tree: &dyn Tree,
+        visit: &mut dyn FnMut(ItemRef<'_>) -> Result<(), ViewError>,
+    ) -> Result<(), ViewError> {
         for number in 0..self.descriptor.levels.first().copied().unwrap_or(0) {
             let page = tree.get(&page_key(self.id, 0, number))?.ok_or(MISSING)?;
             Items(&page).try_for_each(|item| visit(item?))?;

@@ -136,7 +136,8 @@ impl Space {
     ) -> Result<(), ViewError> {
         self.memory.search(bbox, visit)?;
         for run in &self.runs {
-            let alive = &mut |item: ItemRef<'_>| if self.is_alive(run.id, &item) { visit(item) } else { Ok(()) };
+            let alive =
+                &mut |item: ItemRef<'_>| if self.is_alive(run.id, &item) { visit(item) } else { Ok(()) };
             run.search(tree, &self.cache, bbox, alive)?;
         }
         Ok(())

@@ -23,7 +23,10 @@ pub async fn demo(context: &Context, args: &DemoArgs) -> anyhow::Result<()> {
 
     let full = Database::builder(scratch.path().join("full")).create().await?;
     let report = full.map().import(&file, |_| ()).await?;
-    say(context, &format!("A full replica holds {} of central Helsinki.", count(report.features, "map feature")))?;
+    say(
+        context,
+        &format!("A full replica holds {} of central Helsinki.", count(report.features, "map feature")),
+    )?;
 
     let server = full.serve(([127, 0, 0, 1], 0).into()).await?;
     let fresh = Database::builder(scratch.path().join("fresh")).join(&server.ticket()).await?;
@@ -68,8 +71,16 @@ fn tell(context: &Context, asked: &Asked, hits: &[Hit], full: &Status, svg: &Pat
     let received = asked.bytes_received;
     output::line(&format!("  features found   {}", hits.len()))?;
     output::line(&format!("  blocks fetched   {fetched} of {blocks} ({})", share(fetched, blocks)))?;
-    output::line(&format!("  bytes received   {} of {} ({})", size(received), size(bytes), share(received, bytes)))?;
-    output::line(&format!("  round trips      {}, from dialling to the last proved block", asked.round_trips))?;
+    output::line(&format!(
+        "  bytes received   {} of {} ({})",
+        size(received),
+        size(bytes),
+        share(received, bytes)
+    ))?;
+    output::line(&format!(
+        "  round trips      {}, from dialling to the last proved block",
+        asked.round_trips
+    ))?;
     output::line("  checked          the full copy gives the same features; the answer is complete")?;
     output::line(&format!("  picture          {} (what was fetched is in colour)", svg.display()))?;
     output::line("Map data © OpenStreetMap contributors, Open Database License.")
@@ -88,5 +99,6 @@ async fn draw(full: &Database, fresh: &Database, bbox: &Extent, path: &Path) -> 
         }
     }
     let view = svg::around(&shapes).unwrap_or_else(|| bbox.clone());
-    std::fs::write(path, svg::render(&view, &shapes)).with_context(|| format!("cannot write {}", path.display()))
+    std::fs::write(path, svg::render(&view, &shapes))
+        .with_context(|| format!("cannot write {}", path.display()))
 }

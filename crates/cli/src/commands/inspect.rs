@@ -16,13 +16,21 @@ pub async fn status(context: &Context) -> anyhow::Result<()> {
     for feed in &status.feeds {
         let own = if feed.writable { ", writable" } else { "" };
         let fork = feed.fork.map(|seq| format!(", FORKED at {seq}")).unwrap_or_default();
-        let held = format!("{} of {} held, {}{own}{fork}", feed.held, count(feed.length, "block"), size(feed.bytes));
+        let held =
+            format!("{} of {} held, {}{own}{fork}", feed.held, count(feed.length, "block"), size(feed.bytes));
         output::line(&format!("feed {:.16} {held}", feed.feed))?;
     }
     for view in &status.views {
-        output::line(&format!("view {} v{}: at {}, {} behind", view.name, view.version, view.lseq, view.lag))?;
+        output::line(&format!(
+            "view {} v{}: at {}, {} behind",
+            view.name, view.version, view.lseq, view.lag
+        ))?;
     }
-    output::line(&format!("disk {} journal, {} derived", size(status.disk.journal), size(status.disk.derived)))?;
+    output::line(&format!(
+        "disk {} journal, {} derived",
+        size(status.disk.journal),
+        size(status.disk.derived)
+    ))?;
     Ok(database.close().await?)
 }
 
@@ -37,7 +45,14 @@ pub async fn verify(context: &Context) -> anyhow::Result<ExitCode> {
         output::json_line(&json!({ "problems": problems.len() }))?;
     } else {
         problems.iter().try_for_each(|problem| output::line(problem))?;
-        eprintln!("{}", if problems.is_empty() { "All is well.".to_owned() } else { count(problems.len() as u64, "problem") });
+        eprintln!(
+            "{}",
+            if problems.is_empty() {
+                "All is well.".to_owned()
+            } else {
+                count(problems.len() as u64, "problem")
+            }
+        );
     }
     Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

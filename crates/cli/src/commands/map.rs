@@ -82,7 +82,9 @@ pub async fn get(context: &Context, id: &str, local: bool) -> anyhow::Result<()>
     let found = database.map().get(id).await?;
     database.close().await?;
     match found {
-        Some(found) if !found.versions.is_empty() => features(&found).try_for_each(|text| output::line(&text)),
+        Some(found) if !found.versions.is_empty() => {
+            features(&found).try_for_each(|text| output::line(&text))
+        }
         _ => bail!("there is no feature {id:?} here"),
     }
 }

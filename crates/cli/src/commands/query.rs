@@ -56,7 +56,14 @@ async fn print(context: &Context, database: &Database, args: &QueryArgs, hits: &
         Format::Ids => print_ids(context.json, hits),
         Format::Ndjson => print_features(database, hits, "", "\n", "\n").await,
         Format::Geojson => {
-            print_features(database, hits, "{\"type\":\"FeatureCollection\",\"features\":[\n", ",\n", "\n]}\n").await
+            print_features(
+                database,
+                hits,
+                "{\"type\":\"FeatureCollection\",\"features\":[\n",
+                ",\n",
+                "\n]}\n",
+            )
+            .await
         }
         Format::Svg => output::line(&picture(database, &args.bbox, hits).await?),
     }
@@ -104,7 +111,9 @@ async fn picture(database: &Database, bbox: &Extent, hits: &[Hit]) -> anyhow::Re
     let mut shapes = Vec::new();
     for chunk in hits.chunks(CHUNK) {
         let found = database.map().load(chunk).await?;
-        shapes.extend(found.into_iter().filter_map(winner).map(|feature| svg::Shape { feature, fetched: true }));
+        shapes.extend(
+            found.into_iter().filter_map(winner).map(|feature| svg::Shape { feature, fetched: true }),
+        );
     }
     Ok(svg::render(bbox, &shapes))
 }

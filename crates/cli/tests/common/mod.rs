@@ -100,7 +100,8 @@ impl Db {
         let output = self.run(&["map", "query", "--bbox", bbox, "--stats"]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let stderr = String::from_utf8(output.stderr).unwrap();
-        let stats = stderr.lines().find(|line| line.starts_with('{')).unwrap_or_else(|| panic!("no stats: {stderr}"));
+        let stats =
+            stderr.lines().find(|line| line.starts_with('{')).unwrap_or_else(|| panic!("no stats: {stderr}"));
         let ids = String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect();
         (ids, serde_json::from_str(stats).unwrap())
     }
@@ -116,8 +117,7 @@ pub struct Server {
 impl Server {
     /// Serves the database on a free port of this machine.
     pub fn start(db: &Db) -> Server {
-        let mut child =
-            db.command(&["serve"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = db.command(&["serve"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut ticket = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut ticket).unwrap();
         Server { child, ticket: ticket.trim().to_owned() }
