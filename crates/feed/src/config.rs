@@ -56,7 +56,7 @@ pub fn lock(dir: &Path) -> Result<DirLock, OpenError> {
     Ok(kappadb_journal::lock_dir(dir)?)
 }
 
-/// Why derived state was made anew.
+/// Why derived state was made anew, or changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Rebuilt {
@@ -66,12 +66,15 @@ pub enum Rebuilt {
     Unreadable,
     /// It does not belong to this journal.
     Stale,
+    /// Some of the journal was lost to damage: what spoke of it was taken out, the rest stayed. Views are to be made
+    /// anew.
+    Hurt,
 }
 
 /// What opening found.
 #[derive(Debug)]
 pub struct OpenReport {
-    /// Set if derived state was made anew, and why.
+    /// Set if derived state was made anew or changed, and why.
     pub rebuilt: Option<Rebuilt>,
     /// A torn tail of the journal that was cut off; nothing acknowledged as durable was in it.
     pub cut: Option<Cut>,

@@ -12,7 +12,7 @@
 //! | `index`, `heads`, `rows` | derived state: what records teach, which head leads, the rows |
 //! | `state`, `blocks`, `nodes`, `cache` | what readers see and how it is found |
 //! | `prove` | bundles for peers |
-//! | `open`, `replay`, `verify`, `keys` | opening, deriving, checking everything, secret keys |
+//! | `open`, `replay`, `lost`, `verify`, `keys` | opening, deriving, damage, checking everything, secret keys |
 //!
 //! Blocking: never call this on an async executor's thread.
 
@@ -27,6 +27,7 @@ mod heads;
 mod index;
 mod info;
 mod keys;
+mod lost;
 mod nodes;
 mod open;
 mod problem;

@@ -7,7 +7,7 @@ use crate::replay::{Found, Replay};
 use crate::rows::{self, Cursor, FeedRow, Location, tag};
 use crate::state::{FeedState, Visible};
 use crate::writer::Writer;
-use crate::{OpenError, ReadError, keys};
+use crate::{OpenError, ReadError, keys, lost};
 use kappadb_core::limits::MAX_FEED_BLOCKS;
 use kappadb_core::{Head, Lseq};
 use kappadb_journal::{Claim, Damage, DirLock, Journal, Position, Reader, Record, Recovery};
@@ -101,12 +101,11 @@ fn load(
     let why = match derived {
         Derived::Useless(why) => why,
         Derived::Usable(_, cursor) if !belongs(&cursor, reader) => Rebuilt::Stale,
-        // Rows may speak of blocks that are lost: what is said to be held must be.
-        Derived::Usable(_, cursor) if is_hurt_before(recovery, cursor.at) => Rebuilt::Stale,
-        Derived::Usable(tree, cursor) => match read(&*tree, cursor.lseq) {
-            Ok(visible) => {
+        Derived::Usable(tree, cursor) => match read_whats_left(&*tree, &cursor, reader, recovery) {
+            Ok((visible, hurt)) => {
                 let blocks = Arc::new(Blocks::new(tree, reader.clone()));
-                return Ok((Index::new(blocks, Arc::new(RwLock::new(visible))), Some(cursor), None));
+                let index = Index::new(blocks, Arc::new(RwLock::new(visible)));
+                return Ok((index, Some(cursor), hurt.then_some(Rebuilt::Hurt)));
             }
             Err(_) => Rebuilt::Unreadable,
         },
@@ -119,8 +118,15 @@ fn load(
     Ok((index, None, (!nothing).then_some(why)))
 }
 
-fn is_hurt_before(recovery: &Recovery, at: Position) -> bool {
-    recovery.damage.iter().any(|damage| Position { segment: damage.segment, offset: damage.from } < at)
+/// The readers' picture, and whether blocks that the rows spoke of are lost.
+fn read_whats_left(
+    tree: &dyn Tree,
+    cursor: &Cursor,
+    reader: &Reader,
+    recovery: &Recovery,
+) -> Result<(Visible, bool), ReadError> {
+    let hurt = !recovery.damage.is_empty() && lost::take_out(tree, reader, &recovery.damage)?;
+    Ok((read(tree, cursor.lseq)?, hurt))
 }
 
 fn is_journals_own(record: &Record) -> bool {

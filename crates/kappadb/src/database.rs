@@ -186,6 +186,7 @@ impl Database {
         self.run(|parts| {
             let problems = parts.feeds.verify(&mut |done, total| parts.progress("verifying", done, total))?;
             let mut problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            parts.views.ready()?;
             problems.extend(parts.views.verify()?);
             Ok(problems)
         })
