@@ -235,3 +235,19 @@ fn two_siblings_with_shifted_sizes_are_refused() {
     let out = verify(&none, &[], &head, &Known::default(), &[shifted.0, shifted.1], &mut |_| None);
     assert_eq!(out, Err(ProofError::Length { given: 2 }));
 }
+
+#[test]
+fn a_writer_of_one_history_is_not_framed_by_shifted_sizes() {
+    let (secret, db) = (SecretKey::from_seed(&[3; 32]), DatabaseId([4; 32]));
+    let honest = tree(2, 0);
+    let head = honest.head(2).sign(&db, &secret);
+    let (left, right) = (honest.nodes[&0], honest.nodes[&2]);
+    let a = Branch { head, node: left, proof: vec![right] };
+    let b = Branch {
+        node: Node { size: left.size + 1, ..left },
+        proof: vec![Node { size: right.size - 1, ..right }],
+        ..a.clone()
+    };
+    let evidence = ForkEvidence { feed: secret.public(), index: 0, a, b };
+    assert_eq!(evidence.verify(&db), Err(ForkError::Same));
+}
