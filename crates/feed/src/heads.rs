@@ -11,9 +11,6 @@ use crate::state::{FeedState, run};
 use kappadb_core::{FeedKey, RangeSet, SignedHead};
 use kappadb_merkle::{Node, flat, root_hash};
 
-/// Heads kept beside the newest one.
-pub(crate) const MAX_UNLINKED: usize = 64;
-
 impl Index {
     /// Takes note of a verified head and of the blocks proved under it.
     pub fn state_head(

@@ -42,7 +42,8 @@ fn recount(tree: &dyn Tree, reader: &Reader, batch: &mut Batch) -> Result<(), Re
     let mut bytes: BTreeMap<_, u64> = BTreeMap::new();
     for located in reader.scan(Position::START).flatten() {
         if let Record::Blocks { feed, blocks, .. } | Record::Fetched { feed, blocks, .. } = &located.record {
-            *bytes.entry(*feed).or_default() += blocks.iter().map(|block| block.bytes.len() as u64).sum::<u64>();
+            *bytes.entry(*feed).or_default() +=
+                blocks.iter().map(|block| block.bytes.len() as u64).sum::<u64>();
         }
     }
     for row in prefix_range(tree, &[tag::FEED]) {

@@ -1,9 +1,9 @@
 //! Storing what a peer sent: verified first, whole or not at all.
 
-use crate::heads::MAX_UNLINKED;
 use crate::index::Arrived;
 use crate::writer::Writer;
 use crate::{CommitError, PutError, PutOutcome, ReadError};
+use kappadb_core::limits::MAX_UNLINKED_HEADS;
 use kappadb_core::{FeedDefinition, FeedKey, RangeSet, Seq, StoredBlock};
 use kappadb_entry::{Bundle, BundleError};
 use kappadb_journal::Record;
@@ -97,7 +97,7 @@ impl Writer {
             .index
             .with(&feed, |state| {
                 let known = |unlinked: &crate::rows::Unlinked| unlinked.head.head == head.head;
-                let crowded = state.unlinked.len() >= MAX_UNLINKED && !state.unlinked.iter().any(known);
+                let crowded = state.unlinked.len() >= MAX_UNLINKED_HEADS && !state.unlinked.iter().any(known);
                 (state.newest.is_none_or(|newest| newest.head.length < head.head.length), crowded)
             })
             .ok_or(PutError::Undefined(feed))?;

@@ -7,7 +7,7 @@ use kappadb_core::{Coord, Extent, Timestamp};
 /// Something on the map, by its id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Feature {
-    /// `n1`, `w1`, `r1` for OSM elements; see [`crate::id`] for the others. At most [`crate::id::MAX_ID`] bytes.
+    /// `n1`, `w1`, `r1` for OSM elements; see [`crate::id`] for the others. At most [`MAX_FEATURE_ID`](kappadb_core::limits::MAX_FEATURE_ID) bytes.
     pub id: String,
     /// What is known of it.
     pub body: Body,

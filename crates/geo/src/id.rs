@@ -9,9 +9,7 @@
 
 use bincode::{Decode, Encode};
 use kappadb_core::blake2b256;
-
-/// Bytes in an id.
-pub const MAX_ID: usize = 255;
+use kappadb_core::limits::MAX_FEATURE_ID;
 
 /// The three sorts of OSM elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Encode, Decode)]
@@ -31,8 +29,8 @@ pub enum IdError {
     /// No character in it.
     #[error("a feature's id must not be empty")]
     Empty,
-    /// More than [`MAX_ID`] bytes.
-    #[error("a feature's id of {bytes} bytes is longer than the {MAX_ID} allowed")]
+    /// More than [`MAX_FEATURE_ID`] bytes.
+    #[error("a feature's id of {bytes} bytes is longer than the {MAX_FEATURE_ID} allowed")]
     TooLong {
         /// Its length.
         bytes: usize,
@@ -101,7 +99,7 @@ pub(crate) fn of_content(body: &[u8]) -> String {
 pub fn check(id: &str) -> Result<(), IdError> {
     match id.len() {
         0 => Err(IdError::Empty),
-        bytes if bytes > MAX_ID => Err(IdError::TooLong { bytes }),
+        bytes if bytes > MAX_FEATURE_ID => Err(IdError::TooLong { bytes }),
         _ if id.chars().any(char::is_control) => Err(IdError::Control(id.to_owned())),
         _ => Ok(()),
     }

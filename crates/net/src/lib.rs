@@ -28,5 +28,5 @@ pub use driver::{Answered, Backend, PeerHandle, PeerStats, Question, Update};
 pub use error::{AskError, ChannelError, DialError, HandshakeError, Phase, ServeError, SessionEnd};
 pub use identity::Identity;
 pub use serve::{Listener, Report, ServeOptions};
-pub use ticket::{MAX_ADDRESS, MAX_ADDRESSES, Ticket, TicketError};
+pub use ticket::{Ticket, TicketError};
 pub use traffic::Traffic;

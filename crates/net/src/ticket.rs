@@ -6,6 +6,7 @@
 
 use crate::{Access, AccessKey};
 use data_encoding::BASE32_NOPAD;
+use kappadb_core::limits::{MAX_ADDRESS, MAX_ADDRESSES};
 use kappadb_core::{DatabaseId, FeedKey, blake2b256};
 use std::fmt;
 use std::str::FromStr;
@@ -16,10 +17,6 @@ const VERSION: u8 = 1;
 const DOMAIN: &[u8] = b"kappadb ticket v1";
 const CHECKSUM: usize = 4;
 
-/// Addresses in a ticket.
-pub const MAX_ADDRESSES: usize = 16;
-/// Bytes in one address of a ticket.
-pub const MAX_ADDRESS: usize = 255;
 /// Bytes of a ticket's text: all of the greatest ticket.
 const MAX_TEXT: usize =
     PREFIX.len() + (1 + 32 + 4 + 32 + 32 + 1 + MAX_ADDRESSES * (1 + MAX_ADDRESS) + CHECKSUM).div_ceil(5) * 8;

@@ -10,10 +10,10 @@ use crate::feeds::Heard;
 use crate::frame::{Frame, Query, Question};
 use crate::inbox::Inbox;
 use crate::ledger::Ledger;
-use crate::limits::{HAVE_BYTES, RECEIVE_QUEUE};
 use crate::outbox::Outbox;
 use crate::session::Config;
 use kappadb_core::codec;
+use kappadb_core::limits::{HAVE_BYTES, RECEIVE_QUEUE};
 use kappadb_core::limits::{MAX_CREDIT, MAX_FRAME, MAX_RANGES};
 use std::collections::BTreeMap;
 

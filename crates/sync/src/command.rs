@@ -11,7 +11,7 @@ pub struct CommandId(pub u64);
 
 /// Something for storage or a view to do. Each gets one [`Reply`] of its kind, in any order, at any time.
 ///
-/// A session has at most [`ANSWERS_AT_ONCE`](crate::limits::ANSWERS_AT_ONCE) of `Answer` and `Locate`, one `Read`, and
+/// A session has at most [`ANSWERS_AT_ONCE`](kappadb_core::limits::ANSWERS_AT_ONCE) of `Answer` and `Locate`, one `Read`, and
 /// one of the others under way, so a driver may run all that it gets side by side.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

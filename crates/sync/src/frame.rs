@@ -1,11 +1,11 @@
 //! The codec of every frame: `kind u8 | body`, without the length word, which is the transport's.
 
 use crate::event::Have;
-use crate::limits::{MAX_TEXT, MAX_TOKEN, STATEMENT_PART};
 use bincode::{Decode, Encode};
 use bytes::Bytes;
 use kappadb_core::codec::{self, DecodeError};
 use kappadb_core::limits::{MAX_CREDIT, MAX_FRAME, MAX_SELECTOR, MAX_VIEW_NAME};
+use kappadb_core::limits::{MAX_TEXT, MAX_TOKEN, STATEMENT_PART};
 use kappadb_core::{FeedDefinition, FeedKey, RangeSet, Seq, SignedHead, StoredBlock};
 use kappadb_core::{decode_blocks, encode_blocks};
 use kappadb_merkle::{ForkEvidence, Node};

@@ -1,8 +1,8 @@
 //! What both sides say of themselves in the handshake, and what they agree on.
 
-use crate::limits::{MAX_HELLO, MAX_HELLO_EXTRA};
 use bincode::{Decode, Encode};
 use kappadb_core::codec::{self, DecodeError};
+use kappadb_core::limits::{MAX_HELLO, MAX_HELLO_EXTRA};
 use kappadb_core::limits::{MAX_OPEN_QUERIES, MAX_SESSION_FEEDS};
 
 /// The protocol version that this crate speaks.

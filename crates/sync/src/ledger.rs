@@ -5,7 +5,7 @@
 
 use crate::error::SessionError;
 use crate::event::Have;
-use crate::limits::SESSION_RANGES;
+use kappadb_core::limits::SESSION_RANGES;
 use kappadb_core::{FeedKey, RangeSet, SignedHead};
 use kappadb_merkle::Known;
 use std::collections::BTreeMap;

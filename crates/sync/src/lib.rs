@@ -19,7 +19,6 @@ pub mod frame;
 mod hello;
 mod inbox;
 mod ledger;
-pub mod limits;
 mod outbox;
 mod served;
 mod session;

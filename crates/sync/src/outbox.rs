@@ -4,7 +4,7 @@ use crate::command::{Command, CommandId};
 use crate::error::SessionError;
 use crate::event::Event;
 use crate::frame::Frame;
-use crate::limits::{EVENT_QUEUE, MAX_QUEUED_FRAMES, SEND_QUEUE};
+use kappadb_core::limits::{EVENT_QUEUE, MAX_QUEUED_FRAMES, SEND_QUEUE};
 use std::collections::VecDeque;
 
 /// Bytes of results that a reader has taken, when it takes the event: to be granted back to this query.

@@ -2,13 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "a test: what is unexpected fails it")]
 
 use kappadb_core::limits::{MAX_CREDIT, MAX_FRAME};
+use kappadb_core::limits::{MAX_TEXT, MAX_TOKEN, STATEMENT_PART};
 use kappadb_core::{
     FeedDefinition, FeedKey, Form, Hash, Head, RangeSet, Signature, SignedHead, StoredBlock, Timestamp,
 };
 use kappadb_merkle::{Branch, ForkEvidence, Known, Node};
 use kappadb_sync::Have;
 use kappadb_sync::frame::{Blocks, BlocksTop, Change, Frame, FrameError, Query, Question, Ranges, Statement};
-use kappadb_sync::limits::{MAX_TEXT, MAX_TOKEN, STATEMENT_PART};
 use proptest::prelude::*;
 
 fn ranges() -> impl Strategy<Value = RangeSet> {

@@ -10,12 +10,12 @@
 mod common;
 
 use common::{Pair, Replica, Rng, Side, Truth, VIEW, assert_all_true, set};
+use kappadb_core::limits::MAX_QUEUED_FRAMES;
 use kappadb_core::limits::{MAX_CREDIT, QUERY_CREDIT};
 use kappadb_core::{FeedDefinition, FeedKey, RangeSet, SecretKey, Timestamp};
 use kappadb_merkle::Known;
 use kappadb_query::Selector;
 use kappadb_sync::frame::{Blocks, BlocksTop, Change, Frame, Query, Question, Ranges, Statement};
-use kappadb_sync::limits::MAX_QUEUED_FRAMES;
 use kappadb_sync::{Agreed, Ask, Config, Event, Fetch, Have, SessionError};
 use proptest::prelude::*;
 use std::rc::Rc;

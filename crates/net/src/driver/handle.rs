@@ -78,7 +78,7 @@ pub enum Update {
 }
 
 /// Where updates of one question go. Without a bound of its own: a session names at most
-/// [`SESSION_RANGES`](kappadb_sync::limits::SESSION_RANGES) ranges.
+/// [`SESSION_RANGES`](kappadb_core::limits::SESSION_RANGES) ranges.
 pub(super) type Updates = UnboundedSender<Result<Update, AskError>>;
 
 /// What a handle wants of the session's task. `tag` names a question between the two.

@@ -14,7 +14,7 @@ const PATTERN: &str = "Noise_XXpsk0_25519_ChaChaPoly_BLAKE2b";
 /// First part of the prologue; the public form of the database id follows.
 const PROTOCOL: &[u8] = b"kappadb session v1";
 /// Bytes of a session's hello.
-pub const MAX_HELLO: usize = kappadb_sync::limits::MAX_HELLO;
+pub const MAX_HELLO: usize = kappadb_core::limits::MAX_HELLO;
 
 /// A channel over Noise. Nothing about it is generic above: see [`Channel`].
 pub struct NoiseChannel<S> {
