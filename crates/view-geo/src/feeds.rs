@@ -23,17 +23,12 @@ impl Feeds {
             let feed = key.get(1..).and_then(|k| k.try_into().ok()).map(FeedKey).ok_or(BAD)?;
             numbers.insert(feed, u32::from_be_bytes((&*value).try_into().map_err(|_| BAD)?));
         }
-        let mut by_number: Vec<(u32, FeedKey)> =
-            numbers.iter().map(|(feed, number)| (*number, *feed)).collect();
+        let mut by_number: Vec<(u32, FeedKey)> = numbers.iter().map(|(feed, n)| (*n, *feed)).collect();
         by_number.sort_unstable();
-        match by_number
-            .iter()
-            .map(|(number, _)| *number)
-            .eq(0..u32::try_from(by_number.len()).unwrap_or(u32::MAX))
-        {
-            true => Ok(Feeds { numbers, keys: by_number.into_iter().map(|(_, feed)| feed).collect() }),
-            false => Err(BAD),
+        if !by_number.iter().zip(0..).all(|((number, _), expected)| *number == expected) {
+            return Err(BAD);
         }
+        Ok(Feeds { numbers, keys: by_number.into_iter().map(|(_, feed)| feed).collect() })
     }
 
     /// The feed's number; a new one if it has none.

@@ -1,56 +1,20 @@
+use crate::answer::{Answer, Gathered, Hit};
+use crate::check::Tally;
 use crate::feeds::Feeds;
-use crate::item::{Item, ItemRef, Slot, items};
-use crate::rows;
+use crate::item::{ItemRef, Slot, items};
 use crate::space::Space;
 use kappadb_core::limits::MAX_ROWS_SCANNED;
-use kappadb_core::{EntryId, Extent, GeoBox};
-use kappadb_entry::rules::Version;
+use kappadb_core::{EntryId, Extent, GeoBox, Timestamp};
+use kappadb_entry::rules::{self, Version};
 use kappadb_entry::space::MAP;
 use kappadb_query::Selector;
 use kappadb_store::{Overlay, Tree};
-use kappadb_view::{Change, Index, KeyUpdate, Keyed, Notice, View, ViewError};
-use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use kappadb_view::{Change, Index, KeyUpdate, Keyed, Notice, ViewError};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-/// Bytes in a feature's id.
+/// Bytes in a feature's id, at most.
 const MAX_ID: usize = 255;
-
-/// Map features by box and by id.
-#[derive(Debug, Clone)]
-pub struct MapView {
-    memory: usize,
-}
-
-impl Default for MapView {
-    fn default() -> Self {
-        MapView { memory: 65_536 }
-    }
-}
-
-impl MapView {
-    /// Boxes kept in memory before they are packed. Default: 65,536, some 10 MiB.
-    pub fn with_memory(boxes: usize) -> Self {
-        MapView { memory: boxes.max(1) }
-    }
-}
-
-impl View for MapView {
-    type Index = MapIndex;
-
-    fn name(&self) -> &str {
-        "map"
-    }
-
-    fn version(&self) -> u32 {
-        1
-    }
-
-    fn open(&self, rows: Arc<dyn Tree>) -> Result<MapIndex, ViewError> {
-        let (feeds, space) = (Feeds::load(&*rows)?, Space::load(&*rows, self.memory)?);
-        Ok(MapIndex { tree: rows, keyed: Keyed::new(rows::KEYED, MAP), feeds, space })
-    }
-}
 
 /// The map view's index. Opening reads what is in memory, not the packed runs.
 pub struct MapIndex {
@@ -60,29 +24,24 @@ pub struct MapIndex {
     space: Space,
 }
 
-/// What a box holds.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Answer {
-    /// In the order of their keys.
-    pub hits: Vec<Hit>,
-}
-
-/// A feature of which at least one head touches the box.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hit {
-    /// Its id.
-    pub key: String,
-    /// Those of its heads that touch the box, ascending; several are a conflict.
-    pub heads: Vec<EntryId>,
-}
-
 /// The index in numbers.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct MapStats {
     /// Boxes in memory.
     pub memory: usize,
-    /// Boxes in each packed run, oldest first, those that count no more included.
-    pub runs: Vec<u64>,
+    /// The packed runs, in no order.
+    pub runs: Vec<RunStats>,
+}
+
+/// A packed run in numbers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RunStats {
+    /// Boxes in it, those that count no more included.
+    pub items: u64,
+    /// Entries of whose boxes in it none counts any more.
+    pub dead: u64,
 }
 
 /// True for entries that this view indexes: of the map's space, with a key that can be a feature's id.
@@ -96,10 +55,8 @@ impl Index for MapIndex {
     fn apply(&mut self, changes: &[Change<'_>], rows: &mut Overlay<'_>) -> Result<Vec<Notice>, ViewError> {
         let features: Vec<Change<'_>> = changes.iter().filter(|c| is_feature(c)).copied().collect();
         let updates = self.keyed.apply_all(rows, &features)?;
-        for update in &updates {
-            self.place(update, rows);
-        }
-        self.space.settle(&*self.tree, rows)?;
+        updates.iter().try_for_each(|update| self.place(update, rows))?;
+        self.space.settle(rows)?;
         Ok(updates.iter().filter_map(KeyUpdate::notice).collect())
     }
 
@@ -117,45 +74,72 @@ impl Index for MapIndex {
         let (mut expected, mut found) = (Tally::default(), Tally::default());
         for row in self.keyed.scan(&*self.tree, &[]) {
             let (key, active) = row?;
-            for item in self.boxes_of(&key, &active)? {
-                expected.add((&item).into());
-            }
+            let items = items(&key, &active, |feed| self.feeds.find(feed))?;
+            items.values().flatten().for_each(|item| expected.add(item));
         }
         self.space.search(&*self.tree, &GeoBox::WORLD, &mut |item| {
-            found.add(item);
+            found.add(&item);
             Ok(())
         })?;
-        let wrong =
-            format!("the map's boxes ({}) are not those of its features ({})", found.count, expected.count);
-        Ok(if expected == found { Vec::new() } else { vec![wrong] })
+        let (e, f) = (expected.count, found.count);
+        let wrong = || format!("its {f} boxes are not those of its features, which have {e}");
+        Ok((expected != found).then(wrong).into_iter().collect())
     }
 }
 
 impl MapIndex {
-    /// The features that touch `extent` (closed: touching counts), at most `limit`, in the order of their ids.
+    pub(crate) fn new(tree: Arc<dyn Tree>, keyed: Keyed, feeds: Feeds, space: Space) -> Self {
+        MapIndex { tree, keyed, feeds, space }
+    }
+
+    /// The features that touch `extent` (closed: touching counts; +180 and -180 degrees are one meridian), in the order
+    /// of their ids, the first `limit` of them.
+    ///
+    /// # Errors
+    /// [`ViewError::Limit`] if more than [`MAX_ROWS_SCANNED`] boxes touch it.
     pub fn query(&self, extent: &Extent, limit: Option<usize>) -> Result<Answer, ViewError> {
-        let mut found: BTreeMap<String, BTreeSet<Slot>> = BTreeMap::new();
+        let mut gathered = Gathered::new(limit);
+        self.search(&extent.search_boxes(), &mut |item| gathered.add(item))?;
+        let hits = gathered
+            .into_features()
+            .map(|(key, shown)| {
+                let heads = self.ids(shown.slots)?;
+                let elsewhere = if shown.conflict { self.others(&key, &heads)? } else { Vec::new() };
+                Ok(Hit { key, heads, elsewhere })
+            })
+            .collect::<Result<_, ViewError>>()?;
+        Ok(Answer { hits })
+    }
+
+    /// How many features touch `extent`: as many as [`MapIndex::query`] finds without a limit.
+    pub fn count(&self, extent: &Extent) -> Result<usize, ViewError> {
+        // A feature with one head is told by that; only one in conflict needs its key remembered.
+        let (mut single, mut contested) = (HashSet::new(), HashSet::new());
         self.search(&extent.search_boxes(), &mut |item| {
-            if item.head() && !item.past() {
-                match std::str::from_utf8(item.key).map(|key| (found.get_mut(key), key)) {
-                    Ok((Some(heads), _)) => drop(heads.insert(item.slot)),
-                    Ok((None, key)) => drop(found.insert(key.to_owned(), BTreeSet::from([item.slot]))),
-                    Err(_) => return Err(ViewError::Inconsistent("a feature's id is no text")),
-                }
+            match (item.is_shown(), item.is_conflict()) {
+                (false, _) => {}
+                (true, false) => drop(single.insert(item.slot)),
+                (true, true) => drop(contested.insert(item.key.to_vec())),
             }
             Ok(())
         })?;
-        let hits = found.into_iter().take(limit.unwrap_or(usize::MAX)).map(|(key, slots)| {
-            let mut heads = slots.into_iter().map(|slot| self.id(slot)).collect::<Result<Vec<_>, _>>()?;
-            heads.sort_unstable();
-            Ok(Hit { key, heads })
-        });
-        Ok(Answer { hits: hits.collect::<Result<_, ViewError>>()? })
+        Ok(single.len() + contested.len())
     }
 
-    /// The versions of a feature that no other makes redundant, ascending by id.
+    /// The versions of a feature that no other makes redundant, ascending by id: what a new version must know of.
     pub fn active(&self, key: &[u8]) -> Result<Vec<Version>, ViewError> {
         self.keyed.active(&*self.tree, key)
+    }
+
+    /// The versions of a feature that no other replaces, ascending by id. Several are a conflict; one may be a delete.
+    pub fn heads(&self, key: &[u8]) -> Result<Vec<Version>, ViewError> {
+        self.keyed.heads(&*self.tree, key)
+    }
+
+    /// The head to show by default at the time `now` ([`rules::winner`]). It may be a delete. None if none is due.
+    pub fn winner(&self, key: &[u8], now: Timestamp) -> Result<Option<Version>, ViewError> {
+        let heads = self.heads(key)?;
+        Ok(rules::winner(&heads.iter().collect::<Vec<_>>(), now).cloned())
     }
 
     /// All versions of a feature that are held, ascending by id.
@@ -166,56 +150,31 @@ impl MapIndex {
     /// The index in numbers.
     pub fn stats(&self) -> MapStats {
         let (memory, runs) = self.space.sizes();
-        MapStats { memory, runs }
+        MapStats { memory, runs: runs.into_iter().map(|(items, dead)| RunStats { items, dead }).collect() }
     }
 
-    /// Moves the boxes of a key from what they were to what they are.
-    fn place(&mut self, update: &KeyUpdate, rows: &mut Overlay<'_>) {
-        let before = self.number_all(&update.key, &update.before, rows);
-        let after = self.number_all(&update.key, &update.after, rows);
-        for (slot, items) in &before {
-            if after.get(slot) != Some(items) && !items.is_empty() {
-                self.space.remove(*slot, rows);
-            }
+    /// Moves the boxes of a feature from what they were to what they are.
+    fn place(&mut self, update: &KeyUpdate, rows: &mut Overlay<'_>) -> Result<(), ViewError> {
+        let MapIndex { tree, feeds, space, .. } = self;
+        let mut items = |active| items(&update.key, active, |feed| Ok(feeds.number(feed, rows)));
+        let (before, after) = (items(&update.before)?, items(&update.after)?);
+        for (slot, items) in before.iter().filter(|(slot, items)| after.get(*slot) != Some(*items)) {
+            space.remove(*slot, items, &**tree, rows)?;
         }
-        for (slot, items) in after {
-            if before.get(&slot) != Some(&items) {
-                self.space.insert(slot, items, rows);
-            }
+        for (slot, items) in after.into_iter().filter(|(slot, items)| before.get(slot) != Some(items)) {
+            space.insert(slot, items, rows);
         }
-    }
-
-    fn number_all(
-        &mut self,
-        key: &[u8],
-        active: &[Version],
-        rows: &mut Overlay<'_>,
-    ) -> BTreeMap<Slot, Vec<Item>> {
-        let number = |version: &Version| {
-            let slot = (self.feeds.number(&version.id.feed, rows), version.id.seq);
-            (slot, items(key, slot, version, active))
-        };
-        active.iter().map(number).collect()
-    }
-
-    /// The boxes that the spatial index should have of a key.
-    fn boxes_of(&self, key: &[u8], active: &[Version]) -> Result<Vec<Item>, ViewError> {
-        let mut all = Vec::new();
-        for version in active {
-            let slot = (self.feeds.find(&version.id.feed)?, version.id.seq);
-            all.extend(items(key, slot, version, active));
-        }
-        Ok(all)
+        Ok(())
     }
 
     fn in_boxes(&self, boxes: &[GeoBox]) -> Result<Vec<EntryId>, ViewError> {
         let wanted: BTreeSet<GeoBox> = boxes.iter().flat_map(|b| Extent::from(*b).search_boxes()).collect();
-        let mut slots = BTreeSet::new();
+        let mut slots = HashSet::new();
         self.search(&wanted, &mut |item| {
             slots.insert(item.slot);
             Ok(())
         })?;
-        slots.into_iter().map(|slot| self.id(slot)).collect()
+        self.ids(slots)
     }
 
     fn search<'a>(
@@ -231,23 +190,18 @@ impl MapIndex {
         boxes.into_iter().try_for_each(|b| self.space.search(&*self.tree, b, bounded))
     }
 
-    fn id(&self, (feed, seq): Slot) -> Result<EntryId, ViewError> {
-        Ok(EntryId { feed: self.feeds.key(feed)?, seq })
+    /// The heads of a feature that are not among `these`.
+    fn others(&self, key: &str, these: &[EntryId]) -> Result<Vec<EntryId>, ViewError> {
+        let heads = self.heads(key.as_bytes())?;
+        Ok(heads.into_iter().map(|head| head.id).filter(|id| !these.contains(id)).collect())
     }
-}
 
-/// A set of items in a few bytes, whatever their order.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Tally {
-    count: u64,
-    sum: u64,
-}
-
-impl Tally {
-    fn add(&mut self, item: ItemRef<'_>) {
-        let mut hasher = DefaultHasher::new();
-        item.to_item().hash(&mut hasher);
-        self.count += 1;
-        self.sum = self.sum.wrapping_add(hasher.finish());
+    /// The entries at `slots`, ascending, each once.
+    fn ids(&self, slots: impl IntoIterator<Item = Slot>) -> Result<Vec<EntryId>, ViewError> {
+        let id = |(feed, seq)| Ok(EntryId { feed: self.feeds.key(feed)?, seq });
+        let mut ids = slots.into_iter().map(id).collect::<Result<Vec<_>, ViewError>>()?;
+        ids.sort_unstable();
+        ids.dedup();
+        Ok(ids)
     }
 }

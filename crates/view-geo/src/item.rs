@@ -1,89 +1,98 @@
 //! What the spatial index holds of a version: one item a box.
 
-use kappadb_core::GeoBox;
-use kappadb_entry::rules::{Version, replaces};
+use kappadb_core::{FeedKey, GeoBox};
+use kappadb_entry::rules::{self, Version};
 use kappadb_view::ViewError;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A version's place in the spatial index: its feed's number and its seq.
 pub type Slot = (u32, u64);
 
+/// The box covers where what the version replaces was; without it, where the version is.
 const PAST: u8 = 1;
+/// Nothing replaces the version.
 const HEAD: u8 = 2;
+/// The feature has several heads.
+const CONFLICT: u8 = 4;
 
-/// A box of a version.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Item {
+/// A box of a version, with the feature's id. The items of a version share one copy of that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Item<K = Arc<[u8]>> {
     pub bbox: GeoBox,
     pub slot: Slot,
-    /// True if the box covers where what it replaces was; false if it is where the version is.
-    pub past: bool,
-    /// True if nothing replaces the version.
-    pub head: bool,
-    /// The feature's id.
-    pub key: Vec<u8>,
-}
-
-/// The items of `version`, one of the `active` ones of `key`.
-pub fn items(key: &[u8], slot: Slot, version: &Version, active: &[Version]) -> Vec<Item> {
-    let head = !active.iter().any(|other| replaces(other, version));
-    let item = |past| move |bbox: &GeoBox| Item { bbox: *bbox, slot, past, head, key: key.to_vec() };
-    let places = version.places.extents.iter().map(item(false));
-    places.chain(version.past.extents.iter().map(item(true))).collect()
-}
-
-impl Item {
-    /// Appends `west i32 | south i32 | east i32 | north i32 | flags u8 | feed u32 | seq u64 | key length u8 | key`,
-    /// little-endian. Fixed widths, because a search reads many boxes and few keys.
-    pub fn encode(&self, out: &mut Vec<u8>) {
-        for edge in [self.bbox.west, self.bbox.south, self.bbox.east, self.bbox.north] {
-            out.extend_from_slice(&edge.to_le_bytes());
-        }
-        out.push((u8::from(self.past) * PAST) | (u8::from(self.head) * HEAD));
-        out.extend_from_slice(&self.slot.0.to_le_bytes());
-        out.extend_from_slice(&self.slot.1.to_le_bytes());
-        out.push(u8::try_from(self.key.len()).unwrap_or(u8::MAX));
-        out.extend_from_slice(self.key.get(..usize::from(u8::MAX)).unwrap_or(&self.key));
-    }
+    pub flags: u8,
+    pub key: K,
 }
 
 /// An item as it lies in a row.
-#[derive(Debug, Clone, Copy)]
-pub struct ItemRef<'a> {
-    pub bbox: GeoBox,
-    flags: u8,
-    pub slot: Slot,
-    pub key: &'a [u8],
+pub type ItemRef<'a> = Item<&'a [u8]>;
+
+/// The items of each of the `active` versions of `key`; none for a version that neither is nor replaces anything
+/// anywhere.
+pub fn items(
+    key: &[u8],
+    active: &[Version],
+    mut number: impl FnMut(&FeedKey) -> Result<u32, ViewError>,
+) -> Result<BTreeMap<Slot, Vec<Item>>, ViewError> {
+    let key: Arc<[u8]> = key.into();
+    let heads = rules::heads(active);
+    let conflict = if heads.len() > 1 { CONFLICT } else { 0 };
+    let mut out = BTreeMap::new();
+    for version in active {
+        let slot = (number(&version.id.feed)?, version.id.seq);
+        let is_head = heads.binary_search_by_key(&version.id, |head| head.id).is_ok();
+        let flags = conflict | if is_head { HEAD } else { 0 };
+        let item = |flags| {
+            let key = &key;
+            move |bbox: &GeoBox| Item { bbox: *bbox, slot, flags, key: key.clone() }
+        };
+        let places = version.places.extents.iter().map(item(flags));
+        out.insert(slot, places.chain(version.past.extents.iter().map(item(flags | PAST))).collect());
+    }
+    Ok(out)
+}
+
+impl<K: AsRef<[u8]>> Item<K> {
+    /// True if this is where a head is: what an answer shows.
+    pub fn is_shown(&self) -> bool {
+        self.flags & (PAST | HEAD) == HEAD
+    }
+
+    /// True if the feature has several heads.
+    pub fn is_conflict(&self) -> bool {
+        self.flags & CONFLICT != 0
+    }
+
+    /// The same, from or to a row.
+    pub fn borrowed(&self) -> ItemRef<'_> {
+        Item { bbox: self.bbox, slot: self.slot, flags: self.flags, key: self.key.as_ref() }
+    }
+
+    /// Appends `west i32 | south i32 | east i32 | north i32 | flags u8 | feed u32 | seq u64 | key length u8 | key`,
+    /// little-endian. Fixed widths, because a search reads many boxes and few keys.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.extend(box_bytes(&self.bbox));
+        out.push(self.flags);
+        out.extend_from_slice(&self.slot.0.to_le_bytes());
+        out.extend_from_slice(&self.slot.1.to_le_bytes());
+        let key = self.key.as_ref();
+        out.push(u8::try_from(key.len()).unwrap_or(u8::MAX));
+        out.extend_from_slice(key.get(..u8::MAX.into()).unwrap_or(key));
+    }
 }
 
 impl ItemRef<'_> {
-    pub fn past(&self) -> bool {
-        self.flags & PAST != 0
-    }
-
-    pub fn head(&self) -> bool {
-        self.flags & HEAD != 0
-    }
-
+    /// A copy that stands alone.
     pub fn to_item(self) -> Item {
-        Item {
-            bbox: self.bbox,
-            slot: self.slot,
-            past: self.past(),
-            head: self.head(),
-            key: self.key.to_vec(),
-        }
+        Item { bbox: self.bbox, slot: self.slot, flags: self.flags, key: self.key.into() }
     }
 }
 
-impl<'a> From<&'a Item> for ItemRef<'a> {
-    fn from(item: &'a Item) -> Self {
-        let flags = (u8::from(item.past) * PAST) | (u8::from(item.head) * HEAD);
-        ItemRef { bbox: item.bbox, flags, slot: item.slot, key: &item.key }
-    }
-}
-
-/// Reads the items of a row one after the other.
+/// Reads the items of a row one after the other. Ends after the first that is cut short.
 pub struct Items<'a>(pub &'a [u8]);
+
+const CUT: ViewError = ViewError::Inconsistent("an item of the map index is cut short");
 
 impl<'a> Iterator for Items<'a> {
     type Item = Result<ItemRef<'a>, ViewError>;
@@ -94,10 +103,7 @@ impl<'a> Iterator for Items<'a> {
         }
         let read = read(self.0);
         self.0 = read.map_or(&[], |(_, rest)| rest);
-        Some(
-            read.map(|(item, _)| item)
-                .ok_or(ViewError::Inconsistent("an item of the map index is cut short")),
-        )
+        Some(read.map(|(item, _)| item).ok_or(CUT))
     }
 }
 
@@ -109,7 +115,12 @@ fn read(bytes: &[u8]) -> Option<(ItemRef<'_>, &[u8])> {
     let (&len, bytes) = bytes.split_first()?;
     let (key, rest) = bytes.split_at_checked(len.into())?;
     let slot = (u32::from_le_bytes(*feed), u64::from_le_bytes(*seq));
-    Some((ItemRef { bbox, flags, slot, key }, rest))
+    Some((Item { bbox, slot, flags, key }, rest))
+}
+
+/// `west i32 | south i32 | east i32 | north i32`, little-endian.
+pub fn box_bytes(b: &GeoBox) -> impl Iterator<Item = u8> + use<> {
+    [b.west, b.south, b.east, b.north].into_iter().flat_map(i32::to_le_bytes)
 }
 
 /// Reads a box and gives what is left.
@@ -120,4 +131,37 @@ pub fn read_box(bytes: &[u8]) -> Option<(GeoBox, &[u8])> {
     let (north, rest) = bytes.split_first_chunk::<4>()?;
     let [west, south, east, north] = [west, south, east, north].map(|edge| i32::from_le_bytes(*edge));
     Some((GeoBox { west, south, east, north }, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn any_item() -> impl Strategy<Value = Item> {
+        let edges = prop::array::uniform4(any::<i32>());
+        let key = prop::collection::vec(any::<u8>(), 0..256);
+        (edges, any::<Slot>(), any::<u8>(), key).prop_map(|([west, south, east, north], slot, flags, key)| {
+            Item { bbox: GeoBox { west, south, east, north }, slot, flags, key: key.into() }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(items in prop::collection::vec(any_item(), 1..6), cut in 1..30usize) {
+            let mut row = Vec::new();
+            items.iter().for_each(|item| item.encode(&mut row));
+            let read: Vec<Item> = Items(&row).map(|item| item.unwrap().to_item()).collect();
+            prop_assert_eq!(&read, &items);
+            // An item has 30 bytes or more, so a part of the last one is left.
+            let cut = Items(&row[..row.len() - cut]).last();
+            prop_assert!(cut.is_some_and(|last| last.is_err()) || items.last().unwrap().key.is_empty());
+        }
+
+        #[test]
+        fn noise_never_panics(row in prop::collection::vec(any::<u8>(), 0..300)) {
+            let read: Vec<_> = Items(&row).collect();
+            prop_assert!(read.iter().rev().skip(1).all(Result::is_ok), "it ends at the first error");
+        }
+    }
 }

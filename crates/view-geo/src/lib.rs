@@ -6,14 +6,20 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `view` | [`MapView`]: name, version, settings |
 //! | `index` | [`MapIndex`]: takes changes in, answers |
-//! | `space` | the spatial index: memory, runs, what is dead in them |
+//! | `answer` | [`Answer`] and how it is gathered |
+//! | `check` | comparing sets too large for memory |
+//! | `space` | the spatial index: memory and runs, when which is packed |
 //! | `memory` | the R*-tree |
 //! | `run`, `page`, `cache` | packed runs |
 //! | `item` | what the spatial index holds of a version |
 //! | `feeds` | short numbers for feeds |
+//! | `rows` | keys of the rows |
 
+mod answer;
 mod cache;
+mod check;
 mod feeds;
 mod index;
 mod item;
@@ -22,5 +28,8 @@ mod page;
 mod rows;
 mod run;
 mod space;
+mod view;
 
-pub use index::{Answer, Hit, MapIndex, MapStats, MapView};
+pub use answer::{Answer, Hit};
+pub use index::{MapIndex, MapStats, RunStats};
+pub use view::MapView;

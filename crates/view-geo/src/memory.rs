@@ -33,10 +33,12 @@ impl Memory {
         let (mut all, mut slots) = (Vec::new(), HashMap::new());
         for row in prefix_range(tree, &[rows::MEMORY]) {
             let (key, value) = row?;
-            let slot =
-                rows::slot(&key).ok_or(ViewError::Inconsistent("a row of the map's memory has a bad key"))?;
+            let slot = rows::slot(&key, 13)?;
             let items =
                 Items(&value).map(|item| Ok(item?.to_item())).collect::<Result<Vec<_>, ViewError>>()?;
+            if items.iter().any(|item| item.slot != slot) {
+                return Err(ViewError::Inconsistent("a row of the map's memory is about another entry"));
+            }
             all.extend(items.iter().cloned());
             slots.insert(slot, items);
         }
@@ -58,10 +60,10 @@ impl Memory {
     }
 
     /// Takes a version out; false if it is not here.
-    pub fn remove(&mut self, slot: &Slot, rows: &mut Overlay<'_>) -> bool {
-        let Some(items) = self.slots.remove(slot) else { return false };
+    pub fn remove(&mut self, slot: Slot, rows: &mut Overlay<'_>) -> bool {
+        let Some(items) = self.slots.remove(&slot) else { return false };
         items.iter().for_each(|item| drop(self.tree.remove(item)));
-        rows.delete(rows::slot_key(rows::MEMORY, *slot));
+        rows.delete(rows::slot_key(rows::MEMORY, slot));
         true
     }
 
@@ -77,6 +79,6 @@ impl Memory {
         bbox: &GeoBox,
         visit: &mut dyn FnMut(ItemRef<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.tree.locate_in_envelope_intersecting(envelope(bbox)).try_for_each(|item| visit(item.into()))
+        self.tree.locate_in_envelope_intersecting(envelope(bbox)).try_for_each(|item| visit(item.borrowed()))
     }
 }

@@ -1,14 +1,17 @@
-//! A packed run: an immutable R-tree of pages, built once from items in Hilbert order (Kamel and Faloutsos 1994).
+//! A packed run: an immutable R-tree of pages, built once from items in Hilbert order (Kamel and Faloutsos 1994), and
+//! which of its items count no more.
 
 use crate::cache::Cache;
-use crate::item::{Item, ItemRef, Items};
+use crate::item::{Item, ItemRef, Items, Slot};
 use crate::{page, rows};
 use bincode::{Decode, Encode};
 use bytes::Bytes;
-use kappadb_core::{Extent, GeoBox};
+use kappadb_core::{Extent, GeoBox, codec};
 use kappadb_geo::hilbert;
-use kappadb_store::{Overlay, Tree};
+use kappadb_store::{Overlay, Tree, prefix_range};
 use kappadb_view::ViewError;
+use std::collections::HashSet;
+use std::ops::ControlFlow;
 
 /// What is known of a run without reading its pages.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -20,11 +23,17 @@ pub struct Descriptor {
 }
 
 /// A run that can be searched.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Run {
+    /// Never used twice while the index is open: cached pages are known by it.
     pub id: u32,
-    pub descriptor: Descriptor,
+    descriptor: Descriptor,
+    /// Versions whose items in this run count no more.
+    dead: HashSet<Slot>,
 }
+
+/// Called with an item; says whether to go on.
+type Visit<'a> = &'a mut dyn FnMut(ItemRef<'_>) -> Result<ControlFlow<()>, ViewError>;
 
 fn page_key(run: u32, level: u8, page: u32) -> Vec<u8> {
     rows::key(rows::PAGES, &[&run.to_be_bytes(), &[level], &page.to_be_bytes()])
@@ -35,11 +44,13 @@ fn descriptor_key(run: u32) -> Vec<u8> {
 }
 
 const MISSING: ViewError = ViewError::Inconsistent("a page of the map index is missing");
+const MISFIT: ViewError = ViewError::Inconsistent("a page of the map index does not fit its level");
+const BAD_KEY: ViewError = ViewError::Inconsistent("a run of the map index has a bad key");
 
 impl Run {
     /// Packs `items`, which are not empty, into run `id`.
     pub fn build(id: u32, mut items: Vec<Item>, rows: &mut Overlay<'_>) -> Run {
-        items.sort_by_cached_key(|item| (hilbert(&Extent::from(item.bbox)), item.slot, item.past));
+        items.sort_by_cached_key(|item| (hilbert(&Extent::from(item.bbox)), item.slot, item.flags));
         let mut levels = Vec::new();
         let mut pages = page::leaves(&items);
         loop {
@@ -55,27 +66,58 @@ impl Run {
             }
             pages = above;
         }
-        let run = Run { id, descriptor: Descriptor { levels, items: items.len() as u64 } };
-        rows.put(descriptor_key(id), kappadb_core::codec::encode(&run.descriptor));
-        run
+        let descriptor = Descriptor { levels, items: items.len() as u64 };
+        rows.put(descriptor_key(id), codec::encode(&descriptor));
+        Run { id, descriptor, dead: HashSet::new() }
     }
 
-    /// The run of a descriptor row.
-    pub fn load(key: &[u8], row: &[u8]) -> Result<Run, ViewError> {
-        let id = key.get(1..).and_then(|id| id.try_into().ok()).map(u32::from_be_bytes);
-        let id = id.ok_or(ViewError::Inconsistent("a run of the map index has a bad key"))?;
-        Ok(Run { id, descriptor: kappadb_core::codec::decode::<Descriptor, 4096>("map run", row)? })
+    /// The run of a descriptor row. Reads no page.
+    pub fn load(tree: &dyn Tree, key: &[u8], row: &[u8]) -> Result<Run, ViewError> {
+        let id = key.get(1..).and_then(|id| id.try_into().ok()).map(u32::from_be_bytes).ok_or(BAD_KEY)?;
+        let descriptor = codec::decode::<Descriptor, 4096>("map run", row)?;
+        let mut dead = HashSet::new();
+        for row in prefix_range(tree, &rows::key(rows::DEAD, &[&id.to_be_bytes()])) {
+            dead.insert(rows::slot(&row?.0, 17)?);
+        }
+        Ok(Run { id, descriptor, dead })
     }
 
-    /// Removes all rows of the run.
-    pub fn drop_rows(&self, rows: &mut Overlay<'_>) {
-        rows.delete(descriptor_key(self.id));
+    /// Items in it, dead ones included.
+    pub fn items(&self) -> u64 {
+        self.descriptor.items
+    }
+
+    /// Versions in it that count no more.
+    pub fn dead(&self) -> u64 {
+        self.dead.len() as u64
+    }
+
+    /// From now on the items of this version count no more.
+    pub fn bury(&mut self, slot: Slot, rows: &mut Overlay<'_>) {
+        self.dead.insert(slot);
+        rows.put(rows::dead_key(self.id, slot), Vec::new());
+    }
+
+    /// Takes the run apart: appends its items that count to `items`, and removes all its rows.
+    pub fn unpack(self, rows: &mut Overlay<'_>, items: &mut Vec<Item>) -> Result<(), ViewError> {
+        for number in 0..self.descriptor.levels.first().copied().unwrap_or(0) {
+            let page = rows.get(&page_key(self.id, 0, number))?.ok_or(MISSING)?;
+            for item in Items(&page) {
+                let item = item?;
+                if !self.dead.contains(&item.slot) {
+                    items.push(item.to_item());
+                }
+            }
+        }
         for (pages, level) in self.descriptor.levels.iter().zip(0..) {
             (0..*pages).for_each(|page| rows.delete(page_key(self.id, level, page)));
         }
+        self.dead.iter().for_each(|slot| rows.delete(rows::dead_key(self.id, *slot)));
+        rows.delete(descriptor_key(self.id));
+        Ok(())
     }
 
-    /// Calls `visit` with every item that touches `bbox`.
+    /// Calls `visit` with every item that counts and touches `bbox`.
     pub fn search(
         &self,
         tree: &dyn Tree,
@@ -83,30 +125,48 @@ impl Run {
         bbox: &GeoBox,
         visit: &mut dyn FnMut(ItemRef<'_>) -> Result<(), ViewError>,
     ) -> Result<(), ViewError> {
-        let top = self.descriptor.levels.len().saturating_sub(1);
-        let mut open: Vec<(usize, u32)> = vec![(top, 0)];
+        self.walk(tree, cache, &|b| b.intersects(bbox), &mut |item| {
+            if !self.dead.contains(&item.slot) {
+                visit(item)?;
+            }
+            Ok(ControlFlow::Continue(()))
+        })
+    }
+
+    /// True if `item` lies here and counts. Enters only pages that contain its box: for a large box these are few.
+    pub fn holds(&self, tree: &dyn Tree, cache: &Cache, item: &Item) -> Result<bool, ViewError> {
+        if self.dead.contains(&item.slot) {
+            return Ok(false);
+        }
+        let mut found = false;
+        self.walk(tree, cache, &|b| b.contains(&item.bbox), &mut |other| {
+            found = other == item.borrowed();
+            Ok(if found { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })?;
+        Ok(found)
+    }
+
+    /// Top-down through pages and items whose boxes `enter` accepts.
+    fn walk(
+        &self,
+        tree: &dyn Tree,
+        cache: &Cache,
+        enter: &dyn Fn(&GeoBox) -> bool,
+        visit: Visit<'_>,
+    ) -> Result<(), ViewError> {
+        let levels = &self.descriptor.levels;
+        let mut open: Vec<(usize, u32)> = vec![(levels.len().saturating_sub(1), 0)];
         while let Some((level, number)) = open.pop() {
             let page = self.page(tree, cache, level, number)?;
             let Some(below) = level.checked_sub(1) else {
-                visit_leaf(&page, bbox, visit)?;
+                if visit_leaf(&page, enter, visit)?.is_break() {
+                    return Ok(());
+                }
                 continue;
             };
-            let first = number.saturating_mul(page::FANOUT);
-            let children = page::boxes(&page).zip(first..).filter(|(b, _)| b.intersects(bbox));
-            open.extend(children.map(|(_, child)| (below, child)));
-        }
-        Ok(())
-    }
-
-    /// Every item, dead ones included, leaf by leaf.
-    pub fn each(
-        &self,
-        tree: &dyn Tree,
-        visit: &mut dyn FnMut(ItemRef<'_>) -> Result<(), ViewError>,
-    ) -> Result<(), ViewError> {
-        for number in 0..self.descriptor.levels.first().copied().unwrap_or(0) {
-            let page = tree.get(&page_key(self.id, 0, number))?.ok_or(MISSING)?;
-            Items(&page).try_for_each(|item| visit(item?))?;
+            let width = levels.get(below).copied().unwrap_or(0);
+            let children = page::children(&page, number, width).ok_or(MISFIT)?;
+            open.extend(children.filter(|(b, _)| enter(b)).map(|(_, child)| (below, child)));
         }
         Ok(())
     }
@@ -119,14 +179,14 @@ impl Run {
 
 fn visit_leaf(
     page: &[u8],
-    bbox: &GeoBox,
-    visit: &mut dyn FnMut(ItemRef<'_>) -> Result<(), ViewError>,
-) -> Result<(), ViewError> {
+    enter: &dyn Fn(&GeoBox) -> bool,
+    visit: Visit<'_>,
+) -> Result<ControlFlow<()>, ViewError> {
     for item in Items(page) {
         let item = item?;
-        if item.bbox.intersects(bbox) {
-            visit(item)?;
+        if enter(&item.bbox) && visit(item)?.is_break() {
+            return Ok(ControlFlow::Break(()));
         }
     }
-    Ok(())
+    Ok(ControlFlow::Continue(()))
 }

@@ -1,0 +1,265 @@
+//! Random histories, an index with its tree, and the answers once more by looking at everything.
+
+#![expect(clippy::expect_used, reason = "a test says what it expects")]
+#![expect(dead_code, reason = "each test file uses its part")]
+
+use bytes::Bytes;
+use kappadb_core::{Coord, EntryId, Extent, FeedKey, GeoBox, Timestamp};
+use kappadb_entry::rules::{self, Version};
+use kappadb_entry::{Context, Entry, Header, Kind, Places, space};
+use kappadb_query::Selector;
+use kappadb_store::{MemoryStore, Overlay, Store, Tree};
+use kappadb_view::{Arrived, Change, Index, Notice, View, ViewError};
+use kappadb_view_geo::{MapIndex, MapView};
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+pub const LONS: [i32; 8] =
+    [-1_800_000_000, -1_799_999_999, -900_000_000, 0, 1, 900_000_000, 1_799_999_999, 1_800_000_000];
+pub const LATS: [i32; 6] = [-900_000_000, -1, 0, 1, 450_000_000, 900_000_000];
+const KEYS: [&str; 4] = ["n1", "w1", "r1", "\u{e4}"];
+
+pub fn feed(n: usize) -> FeedKey {
+    FeedKey([u8::try_from(n).expect("few feeds") + 1; 32])
+}
+
+pub fn id(writer: usize, seq: u64) -> EntryId {
+    EntryId { feed: feed(writer), seq }
+}
+
+pub fn put(id: EntryId, key: &str, places: Places) -> Arrived {
+    let kind = Kind { space: space::MAP, code: u8::from(places.is_empty()) };
+    let header = Header { key: Some(key.into()), places, ..Header::new(kind, Timestamp(0)) };
+    Arrived { lseq: 0, id, entry: Entry { header, payload: Some(Bytes::new()) } }
+}
+
+pub fn at(west: i32, south: i32, east: i32, north: i32) -> Extent {
+    Extent::from_corners(Coord { lon: west, lat: south }, Coord { lon: east, lat: north })
+}
+
+/// A box between grid lines: small ones, points, lines, across the antimeridian, at the poles.
+pub fn extents() -> impl Strategy<Value = Extent> {
+    let lon = || prop::sample::select(&LONS[..]);
+    let lat = || prop::sample::select(&LATS[..]);
+    (lon(), lat(), lon(), lat(), 0..4u8).prop_map(|(west, a, east, b, shape)| match shape {
+        0 => at(west, a, west, a),
+        1 => at(west.min(east), a.min(b), west.max(east), a.max(b)),
+        _ => at(west, a.min(b), east, a.max(b)),
+    })
+}
+
+/// What one writer does next.
+#[derive(Debug, Clone)]
+pub struct Step {
+    writer: usize,
+    key: &'static str,
+    time: i64,
+    /// Nowhere is a delete.
+    place: Option<Extent>,
+    /// Of the entries so far, those whose bit is set are known to the writer.
+    sees: u64,
+    manners: Manners,
+}
+
+#[derive(Debug, Clone)]
+enum Manners {
+    /// Replaces all heads that it sees.
+    Honest,
+    /// Replaces some of them.
+    Careless(u64),
+    /// Names exactly what it sees.
+    Explicit,
+    /// Says anything.
+    Hostile { reach: Vec<u64>, depth: u32, past: Vec<Extent> },
+}
+
+fn manners() -> impl Strategy<Value = Manners> {
+    let reach = prop::collection::vec(prop::sample::select(vec![0, 2, 1_000_000_000]), 3);
+    let past = prop::collection::vec(extents(), 0..3);
+    prop_oneof![
+        4 => Just(Manners::Honest),
+        2 => any::<u64>().prop_map(Manners::Careless),
+        1 => Just(Manners::Explicit),
+        1 => (reach, 0..12u32, past).prop_map(|(reach, depth, past)| Manners::Hostile { reach, depth, past }),
+    ]
+}
+
+fn steps() -> impl Strategy<Value = Step> {
+    let place = prop_oneof![1 => Just(None), 4 => extents().prop_map(Some)];
+    (0..3usize, prop::sample::select(&KEYS[..]), 0..40i64, place, any::<u64>(), manners()).prop_map(
+        |(writer, key, time, place, sees, manners)| Step { writer, key, time, place, sees, manners },
+    )
+}
+
+/// The entries of a history by several writers, in the order of writing.
+pub fn histories(len: usize) -> impl Strategy<Value = Vec<Arrived>> {
+    prop::collection::vec(steps(), 1..len).prop_map(|steps| {
+        let mut written: Vec<Arrived> = Vec::new();
+        for step in steps {
+            let entry = write(&written, &step);
+            written.push(entry);
+        }
+        written
+    })
+}
+
+fn write(written: &[Arrived], step: &Step) -> Arrived {
+    let seq = written.iter().filter(|a| a.id.feed == feed(step.writer)).count() as u64;
+    let seen = written.iter().enumerate().filter(|(i, a)| {
+        step.sees >> (i % 64) & 1 == 1 || a.id.feed == feed(step.writer) // a writer knows its own
+    });
+    let versions: Vec<Version> = of_key(seen.map(|(_, a)| a), step.key.as_bytes());
+    let heads: Vec<EntryId> = heads(&versions).iter().map(|v| v.id).collect();
+    let places = step.place.as_ref().map_or(Places::NOWHERE, Places::on_map);
+    let mut arrived = put(id(step.writer, seq), step.key, places);
+    arrived.entry.header.time = Timestamp(step.time);
+    let links = match &step.manners {
+        Manners::Honest => rules::succeed(&versions, &heads, &feed(step.writer)),
+        Manners::Careless(mask) => {
+            let some: Vec<_> = (0u64..).zip(heads).filter(|(i, _)| mask >> (i % 64) & 1 == 1).collect();
+            let some: Vec<_> = some.into_iter().map(|(_, id)| id).collect();
+            rules::succeed(&versions, &some, &feed(step.writer))
+        }
+        Manners::Explicit => rules::succeed_explicit(&versions, &heads),
+        Manners::Hostile { reach, depth, past } => {
+            let vector = reach.iter().enumerate().map(|(w, seq)| (feed(w), *seq)).collect();
+            let boxes = past.iter().flat_map(|e| e.boxes().iter().copied()).collect();
+            let context = Context { vector, ..Context::NOTHING };
+            rules::Links { context, depth: *depth, past: Places::new(boxes, Vec::new()) }
+        }
+    };
+    links.apply_to(&mut arrived.entry.header);
+    arrived
+}
+
+fn of_key<'a>(entries: impl IntoIterator<Item = &'a Arrived>, key: &[u8]) -> Vec<Version> {
+    let of_key = entries.into_iter().filter(|a| a.entry.header.key.as_deref() == Some(key));
+    of_key.map(|a| Version::from_header(a.id, &a.entry.header)).collect()
+}
+
+/// Every pair is compared, redundant ones too.
+pub fn heads(versions: &[Version]) -> Vec<&Version> {
+    versions.iter().filter(|e| !versions.iter().any(|f| rules::replaces(f, e))).collect()
+}
+
+/// The answers, by looking at all entries.
+#[derive(Debug, Default)]
+pub struct Model(BTreeMap<EntryId, Arrived>);
+
+impl Model {
+    pub fn of<'a>(entries: impl IntoIterator<Item = &'a Arrived>) -> Model {
+        Model(entries.into_iter().map(|a| (a.id, a.clone())).collect())
+    }
+
+    pub fn entries(&self) -> impl Iterator<Item = &Arrived> {
+        self.0.values()
+    }
+
+    pub fn versions(&self, key: &[u8]) -> Vec<Version> {
+        of_key(self.0.values(), key)
+    }
+
+    pub fn keys(&self) -> BTreeSet<Vec<u8>> {
+        self.0.values().filter_map(|a| a.entry.header.key.clone()).collect()
+    }
+
+    /// Keys, and their heads that touch the box.
+    pub fn answer(&self, extent: &Extent) -> BTreeMap<String, Vec<EntryId>> {
+        let mut out = BTreeMap::new();
+        for key in self.keys() {
+            let versions = self.versions(&key);
+            let touching: Vec<EntryId> =
+                heads(&versions).iter().filter(|v| touches(&v.places, extent)).map(|v| v.id).collect();
+            if !touching.is_empty() {
+                out.insert(String::from_utf8(key).expect("text"), touching);
+            }
+        }
+        out
+    }
+
+    /// What must be sent to whoever asks: not redundant, and here or once here.
+    pub fn serve(&self, wanted: impl Fn(&[u8], &Version) -> bool) -> BTreeSet<EntryId> {
+        let mut out = BTreeSet::new();
+        for key in self.keys() {
+            let versions = self.versions(&key);
+            let active = versions.iter().filter(|e| !versions.iter().any(|f| rules::makes_redundant(f, e)));
+            out.extend(active.filter(|v| wanted(&key, v)).map(|v| v.id));
+        }
+        out
+    }
+
+    pub fn serve_box(&self, extent: &Extent) -> BTreeSet<EntryId> {
+        self.serve(|_, v| touches(&v.places, extent) || touches(&v.past, extent))
+    }
+}
+
+/// Touching counts, and +180 and -180 degrees are one meridian. Written without the library's own comparison.
+pub fn touches(places: &Places, extent: &Extent) -> bool {
+    let edge = LONS[7];
+    let wraps = |a: &GeoBox, b: &GeoBox| a.east == edge && b.west == -edge;
+    places.extents.iter().any(|a| {
+        extent.boxes().iter().any(|b| {
+            let rows = a.south <= b.north && b.south <= a.north;
+            rows && ((a.west <= b.east && b.west <= a.east) || wraps(a, b) || wraps(b, a))
+        })
+    })
+}
+
+/// An index over a tree in memory.
+pub struct Rig {
+    pub view: MapView,
+    pub tree: Arc<dyn Tree>,
+    pub index: MapIndex,
+}
+
+impl Rig {
+    pub fn new(memory: usize) -> Rig {
+        Rig::over(memory, MemoryStore::new().tree("map").expect("tree"))
+    }
+
+    pub fn over(memory: usize, tree: Arc<dyn Tree>) -> Rig {
+        let view = MapView::with_memory(memory);
+        let index = view.open(tree.clone()).expect("opens");
+        Rig { view, tree, index }
+    }
+
+    pub fn try_apply(&mut self, changes: &[Change<'_>]) -> Result<Vec<Notice>, ViewError> {
+        let tree = self.tree.clone();
+        let mut rows = Overlay::new(&*tree);
+        let notices = self.index.apply(changes, &mut rows)?;
+        tree.apply(&rows.into_batch())?;
+        self.index.committed();
+        Ok(notices)
+    }
+
+    pub fn hold<'a>(&mut self, entries: impl IntoIterator<Item = &'a Arrived>) -> Vec<Notice> {
+        let changes: Vec<_> = entries.into_iter().map(Change::Hold).collect();
+        self.try_apply(&changes).expect("applies")
+    }
+
+    pub fn withdraw<'a>(&mut self, entries: impl IntoIterator<Item = &'a Arrived>) -> Vec<Notice> {
+        let changes: Vec<_> = entries.into_iter().map(Change::Withdraw).collect();
+        self.try_apply(&changes).expect("applies")
+    }
+
+    pub fn reopen(&mut self) {
+        self.index = self.view.open(self.tree.clone()).expect("opens again");
+    }
+
+    pub fn answer(&self, extent: &Extent) -> BTreeMap<String, Vec<EntryId>> {
+        let hits = self.index.query(extent, None).expect("answers").hits;
+        hits.into_iter().map(|hit| (hit.key, hit.heads)).collect()
+    }
+
+    pub fn serve(&self, selector: &Selector) -> BTreeSet<EntryId> {
+        let ids = self.index.matches(selector).expect("answers");
+        let set: BTreeSet<_> = ids.iter().copied().collect();
+        assert_eq!(set.len(), ids.len(), "no entry twice");
+        set
+    }
+
+    pub fn check(&self) {
+        assert_eq!(self.index.check().expect("checks"), Vec::<String>::new());
+    }
+}

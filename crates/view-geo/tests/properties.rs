@@ -1,0 +1,203 @@
+//! The index against looking at everything, on random histories by several writers, honest and not.
+
+#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail loudly")]
+
+mod common;
+
+use common::{Model, Rig, extents, feed, histories};
+use kappadb_core::{Extent, GeoBox, Timestamp};
+use kappadb_entry::rules::Version;
+use kappadb_query::Selector;
+use kappadb_view::{Arrived, Notice, ViewError};
+use proptest::prelude::*;
+use proptest::sample::Index as Pick;
+
+/// How entries reach an index: in which order, in what batches, with restarts where.
+#[derive(Debug, Clone)]
+struct Arrivals {
+    order: Vec<Arrived>,
+    /// Entries in the batch; whether to open again after it.
+    batches: Vec<(usize, bool)>,
+}
+
+impl Arrivals {
+    fn run(&self, rig: &mut Rig, mut between: impl FnMut(&Rig, &[Arrived])) {
+        let (mut done, mut batches) = (0, self.batches.iter().cycle());
+        while done < self.order.len() {
+            let (len, reopen) = *batches.next().expect("some batches");
+            let end = (done + len).min(self.order.len());
+            rig.hold(&self.order[done..end]);
+            done = end;
+            if reopen {
+                rig.reopen();
+            }
+            between(rig, &self.order[..done]);
+        }
+    }
+}
+
+fn arrivals(len: usize) -> impl Strategy<Value = Arrivals> {
+    let order = histories(len).prop_flat_map(|written| Just(written).prop_shuffle());
+    let repeats = prop::collection::vec(any::<Pick>(), 0..4);
+    let batches = prop::collection::vec((1..9usize, prop::bool::weighted(0.15)), 1..12);
+    (order, repeats, batches).prop_map(|(mut order, repeats, batches)| {
+        let again: Vec<Arrived> = repeats.iter().map(|pick| pick.get(&order).clone()).collect();
+        order.extend(again); // what came before a crash may come again after it
+        Arrivals { order, batches }
+    })
+}
+
+fn assert_equal(rig: &Rig, model: &Model, queries: &[Extent]) {
+    for extent in queries {
+        let expected = model.answer(extent);
+        assert_eq!(rig.answer(extent), expected, "{extent}");
+        assert_eq!(rig.serve(&Selector::from(extent)), model.serve_box(extent), "{extent}");
+    }
+}
+
+/// What is asked by key, and of everything.
+fn assert_keys_equal(rig: &Rig, model: &Model) {
+    assert_eq!(rig.serve(&Selector::Everything), model.serve(|_, _| true));
+    let named = Selector::keys(["n1", "none"]);
+    assert_eq!(rig.serve(&named), model.serve(|key, _| key == b"n1"));
+    assert_eq!(rig.serve(&Selector::Prefix(b"w".to_vec())), model.serve(|key, _| key.starts_with(b"w")));
+    for key in model.keys() {
+        let versions = model.versions(&key);
+        let heads: Vec<Version> = common::heads(&versions).into_iter().cloned().collect();
+        assert_eq!(rig.index.heads(&key).expect("reads"), heads);
+        assert_eq!(rig.index.history(&key).expect("reads"), versions);
+        for now in [Timestamp(-1), Timestamp(10), Timestamp(100)] {
+            let due = heads.iter().filter(|head| head.time <= now);
+            let winner = due.max_by_key(|head| (head.time, head.id.feed, head.id.seq));
+            assert_eq!(rig.index.winner(&key, now).expect("reads").as_ref(), winner);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    /// Property 1 of the model. Asking between the batches keeps pages in the cache across packing and merging.
+    #[test]
+    fn any_order_gives_the_brute_force_answer(
+        arrivals in arrivals(70),
+        memory in 1..20usize,
+        queries in prop::collection::vec(extents(), 1..5),
+    ) {
+        let mut rig = Rig::new(memory);
+        arrivals.run(&mut rig, |rig, so_far| assert_equal(rig, &Model::of(so_far), &queries[..1]));
+        let model = Model::of(&arrivals.order);
+        assert_equal(&rig, &model, &queries);
+        assert_equal(&rig, &model, &[GeoBox::WORLD.into()]);
+        assert_keys_equal(&rig, &model);
+        rig.check();
+    }
+
+    /// A hit names all heads of its feature that are held, here and elsewhere; limits cut the sorted answer.
+    #[test]
+    fn hits_show_conflicts_and_limits_cut_the_end(
+        arrivals in arrivals(60),
+        memory in 1..20usize,
+        extent in extents(),
+        limit in 0..5usize,
+    ) {
+        let mut rig = Rig::new(memory);
+        arrivals.run(&mut rig, |_, _| ());
+        let model = Model::of(&arrivals.order);
+        let all = rig.index.query(&extent, None).expect("answers").hits;
+        prop_assert_eq!(rig.index.count(&extent).expect("counts"), all.len());
+        for hit in &all {
+            let versions = model.versions(hit.key.as_bytes());
+            let mut heads = [&hit.heads[..], &hit.elsewhere[..]].concat();
+            heads.sort_unstable();
+            let expected: Vec<_> = common::heads(&versions).iter().map(|head| head.id).collect();
+            prop_assert_eq!(heads, expected);
+        }
+        let some = rig.index.query(&extent, Some(limit)).expect("answers").hits;
+        prop_assert_eq!(&some[..], &all[..limit.min(all.len())]);
+    }
+
+    /// What lies beyond a proven fork is taken out as if it had never come, in any order and again after a crash; a feed
+    /// that is no longer excluded comes back.
+    #[test]
+    fn taking_out_leaves_what_would_be_there_without(
+        arrivals in arrivals(60),
+        memory in 1..20usize,
+        (writer, from) in (0..3usize, 0..12u64),
+        batch in 1..9usize,
+        queries in prop::collection::vec(extents(), 1..4),
+    ) {
+        let mut rig = Rig::new(memory);
+        arrivals.run(&mut rig, |_, _| ());
+        let forked = |a: &&Arrived| a.id.feed == feed(writer) && a.id.seq >= from;
+        let gone: Vec<_> = arrivals.order.iter().filter(forked).collect();
+        for chunk in gone.chunks(batch) {
+            rig.withdraw(chunk.iter().copied());
+            rig.withdraw(chunk.iter().copied());
+        }
+        let left = Model::of(arrivals.order.iter().filter(|a| !forked(a)));
+        assert_equal(&rig, &left, &queries);
+        assert_keys_equal(&rig, &left);
+        rig.check();
+        rig.reopen();
+        gone.chunks(batch).for_each(|chunk| drop(rig.hold(chunk.iter().copied())));
+        assert_equal(&rig, &Model::of(&arrivals.order), &queries);
+        rig.check();
+    }
+
+    /// Property 2 of the model, as far as an index can show it: who adds what a peer's index says must be sent answers
+    /// as if it held all that both hold.
+    #[test]
+    fn sparse_equivalence(
+        written in histories(70),
+        (mine, theirs) in (any::<u128>(), any::<u128>()),
+        memory in 1..20usize,
+        extent in extents(),
+    ) {
+        let part = |mask: u128| {
+            let bit = move |i: usize| mask >> i & 1 == 1;
+            written.iter().enumerate().filter(move |(i, _)| bit(*i)).map(|(_, a)| a)
+        };
+        let (mut asker, mut peer) = (Rig::new(memory), Rig::new(2 * memory));
+        asker.hold(part(mine));
+        peer.hold(part(theirs));
+        let sent = peer.serve(&Selector::from(&extent));
+        asker.hold(written.iter().filter(|a| sent.contains(&a.id)));
+        prop_assert_eq!(asker.answer(&extent), Model::of(part(mine).chain(part(theirs))).answer(&extent));
+
+        let mut fresh = Rig::new(memory);
+        fresh.hold(written.iter().filter(|a| sent.contains(&a.id)));
+        prop_assert_eq!(fresh.answer(&extent), Model::of(part(theirs)).answer(&extent));
+    }
+
+    /// Notices, added up, are the heads.
+    #[test]
+    fn notices_follow_the_heads(arrivals in arrivals(50), memory in 1..20usize) {
+        let mut heads = std::collections::BTreeMap::new();
+        let mut rig = Rig::new(memory);
+        for chunk in arrivals.order.chunks(5) {
+            for Notice { key, heads: now, gone } in rig.hold(chunk) {
+                let before: Vec<_> = heads.insert(key, now.clone()).unwrap_or_default();
+                let lost: Vec<_> = before.into_iter().filter(|id| !now.contains(id)).collect();
+                prop_assert_eq!(gone, lost);
+            }
+        }
+        let model = Model::of(&arrivals.order);
+        for key in model.keys() {
+            let versions = model.versions(&key);
+            let expected: Vec<_> = common::heads(&versions).iter().map(|head| head.id).collect();
+            prop_assert_eq!(heads.remove(&key).unwrap_or_default(), expected);
+        }
+        prop_assert!(heads.is_empty());
+    }
+}
+
+#[test]
+fn other_selectors_are_refused() {
+    let rig = Rig::new(4);
+    let window = Selector::Window { channel: b"c".to_vec(), from: 0, to: 1 };
+    for selector in [window, Selector::Custom(b"x".to_vec())] {
+        let answer = kappadb_view::Index::matches(&rig.index, &selector);
+        assert!(matches!(answer, Err(ViewError::Unsupported)), "{selector:?}");
+    }
+}
