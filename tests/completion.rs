@@ -2,7 +2,7 @@
 //! took part knows to exist. Real databases, real connections, random histories.
 
 use kappadb::{Coord, Database, Extent, GeoBox, Server, geojson};
-use kappadb_tests::random::Random;
+use kappadb_sim::Random;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -3,7 +3,7 @@
 
 use kappadb::{Database, Extent, GeoBox};
 use kappadb_geo::Feature;
-use kappadb_tests::random::Random;
+use kappadb_sim::Random;
 use std::collections::BTreeSet;
 use std::path::Path;
 

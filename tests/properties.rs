@@ -1,8 +1,8 @@
 //! The five properties that always hold, on the map view. Each is a test by name; a history is a seed.
 
 use kappadb_core::{Extent, GeoBox, StoredBlock};
+use kappadb_sim::Random;
 use kappadb_tests::model;
-use kappadb_tests::random::Random;
 use kappadb_tests::replica::{Replica, boxes};
 use kappadb_tests::world::{Mix, World};
 

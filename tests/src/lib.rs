@@ -1,6 +1,5 @@
 //! Whole replicas under random histories, and the plain model that they are compared with.
 
 pub mod model;
-pub mod random;
 pub mod replica;
 pub mod world;

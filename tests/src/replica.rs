@@ -1,12 +1,12 @@
 //! A whole replica in one process: feeds on disk, derived data in memory, the map view.
 
 use crate::model::Entries;
-use crate::random::Random;
 use kappadb_core::limits::TARGET_FRAME;
 use kappadb_core::{DatabaseId, EntryId, Extent, FeedKey, GeoBox, RangeSet, Timestamp};
 use kappadb_entry::{Bundle, Header, decode_block};
 use kappadb_feed::{Append, Config, Durability, Feeds, PutError};
 use kappadb_query::Selector;
+use kappadb_sim::Random;
 use kappadb_store::{MemoryStore, Store};
 use kappadb_view::{ViewHandle, Views};
 use kappadb_view_geo::MapView;
@@ -50,7 +50,7 @@ impl Replica {
         let seed = self.seed.clone();
         let random = move |bytes: &mut [u8]| {
             let mut random = seed.lock().expect("seed");
-            bytes.iter_mut().for_each(|b| *b = random.draw() as u8);
+            random.fill(bytes);
         };
         let config = Config::new(self.dir.path(), self.store.clone(), DATABASE, Arc::new(random));
         let (feeds, _) = Feeds::open(config, &mut |_, _| ()).expect("open");

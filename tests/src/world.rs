@@ -1,11 +1,11 @@
 //! Random histories: several replicas that write, gossip, ask, restart and rebuild.
 
 use crate::model::Entries;
-use crate::random::Random;
 use crate::replica::Replica;
 use kappadb_core::{Coord, Extent, FeedKey, GeoBox, RangeSet, Timestamp};
 use kappadb_entry::rules::{self, Version};
 use kappadb_entry::{Context, Header, Kind, Places, space};
+use kappadb_sim::Random;
 
 /// What a history may contain, in per cent of its steps.
 #[derive(Debug, Clone, Copy)]

@@ -9,7 +9,8 @@ mod port;
 use kappadb_core::{EntryId, Timestamp};
 use kappadb_entry::rules::{self, Version};
 use kappadb_entry::{Context, Kind, space};
-use port::{Rng, Span, feed, id, places};
+use kappadb_sim::Random;
+use port::{Span, feed, id, places};
 use std::collections::BTreeSet;
 
 const HISTORIES: u64 = 1200;
@@ -66,21 +67,21 @@ struct Writers {
 }
 
 struct World {
-    rng: Rng,
+    rng: Random,
     writers: Writers,
     held: Vec<Vec<Entry>>,
     seqs: Vec<u64>,
     out: Vec<Entry>,
 }
 
-fn history(rng: Rng, writers: Writers) -> (Vec<Entry>, Rng) {
+fn history(rng: Random, writers: Writers) -> (Vec<Entry>, Random) {
     let mut world = World { rng, writers, held: Vec::new(), seqs: Vec::new(), out: Vec::new() };
-    let (w, k, n) = (world.rng.range(1, 5), world.rng.range(1, 4), world.rng.range(3, 40));
+    let (w, k, n) = (world.rng.between(1, 5), world.rng.between(1, 4), world.rng.between(3, 40));
     world.held.resize_with(usize::try_from(w).unwrap(), Vec::new);
     world.seqs.resize(world.held.len(), 0);
     for _ in 0..n {
-        let writer = usize::try_from(world.rng.range(0, w)).unwrap();
-        let key = world.rng.range(0, k);
+        let writer = usize::try_from(world.rng.between(0, w)).unwrap();
+        let key = world.rng.between(0, k);
         world.gossip(writer);
         world.write(writer, key);
     }
@@ -92,7 +93,7 @@ impl World {
     fn gossip(&mut self, writer: usize) {
         let mut news = self.out.clone();
         self.rng.shuffle(&mut news);
-        news.truncate(usize::try_from(self.rng.range(0, 4)).unwrap());
+        news.truncate(usize::try_from(self.rng.between(0, 4)).unwrap());
         self.held[writer] = add(&self.held[writer], &news);
         if self.rng.chance(self.writers.evict) {
             self.held[writer] = self.rng.some(&self.held[writer].clone(), 50);
@@ -114,8 +115,8 @@ impl World {
             true => rules::succeed_explicit(&versions, &links),
             false => rules::succeed(&versions, &links, &feed(name)),
         };
-        let x = i32::try_from(self.rng.range(0, 100)).unwrap();
-        let to = x + i32::try_from(self.rng.range(0, 8)).unwrap();
+        let x = i32::try_from(self.rng.between(0, 100)).unwrap();
+        let to = x + i32::try_from(self.rng.between(0, 8)).unwrap();
         let ext = if self.rng.chance(15) { None } else { Some((x, to)) };
         let mut version = Version {
             id: id(name, self.seqs[writer]),
@@ -130,7 +131,7 @@ impl World {
             self.lie(&mut version);
         }
         self.seqs[writer] += 1;
-        let entry = Entry { key, tag: self.rng.range(0, 2), version, links };
+        let entry = Entry { key, tag: self.rng.between(0, 2), version, links };
         self.out.push(entry.clone());
         self.held[writer].push(entry);
     }
@@ -141,14 +142,14 @@ impl World {
         let claims = (0..feeds)
             .filter_map(|f| Some((feed(f), choice(&mut self.rng, [None, Some(3), Some(1_000_000_000)])?)));
         version.context = Context { own: None, vector: claims.collect(), ids: version.context.ids.clone() };
-        version.depth = u32::try_from(self.rng.range(0, 12)).unwrap();
-        let b = i32::try_from(self.rng.range(0, 100)).unwrap();
+        version.depth = u32::try_from(self.rng.between(0, 12)).unwrap();
+        let b = i32::try_from(self.rng.between(0, 100)).unwrap();
         version.past = places(choice(&mut self.rng, [None, Some((b, b + 20)), Some((0, 120))]));
     }
 }
 
-fn choice<T: Copy>(rng: &mut Rng, of: [T; 3]) -> T {
-    of[usize::try_from(rng.range(0, 3)).unwrap()]
+fn choice<T: Copy>(rng: &mut Random, of: [T; 3]) -> T {
+    of[usize::try_from(rng.between(0, 3)).unwrap()]
 }
 
 fn hit(a: Span, b: Span) -> bool {
@@ -188,10 +189,10 @@ impl Scheme {
 
     /// Whether the replica of this seed answers, after it asked, otherwise than the union would.
     fn differs(&self, seed: u64, writers: Writers) -> bool {
-        let (all, mut rng) = history(Rng(seed), writers);
+        let (all, mut rng) = history(Random::new(seed), writers);
         let (replica, peer) = (rng.some(&all, 40), rng.some(&all, 60));
-        let x = i32::try_from(rng.range(0, 100)).unwrap();
-        let to = x + i32::try_from(rng.range(0, 30)).unwrap();
+        let x = i32::try_from(rng.between(0, 100)).unwrap();
+        let to = x + i32::try_from(rng.between(0, 30)).unwrap();
         let (q, wide) = (Some((x, to)), Some((x - 5, to + 5)));
         let (got, whole) = if self.relay {
             // The answering peer is sparse itself: it only asked for a wider box before.
@@ -268,7 +269,7 @@ fn version_vectors_alone_are_enough_for_careful_honest_writers_only() {
 #[test]
 fn the_kept_set_is_the_non_redundant_one_and_has_the_same_heads() {
     for seed in 0..HISTORIES {
-        let (all, mut rng) = history(Rng(seed), ALL);
+        let (all, mut rng) = history(Random::new(seed), ALL);
         let mut all: Vec<Version> = all.into_iter().filter(|e| e.key == 0).map(|e| e.version).collect();
         rng.shuffle(&mut all);
         let mut active = Vec::new();

@@ -8,7 +8,8 @@ use kappadb_core::limits::{MAX_CONTEXT_FEEDS, MAX_CONTEXT_IDS, MAX_PAST_PLACES};
 use kappadb_core::{FeedKey, GeoBox, Timestamp};
 use kappadb_entry::rules::{self, Version};
 use kappadb_entry::{Context, Header, Kind, Moment, Places, encode_block, space};
-use port::{Rng, Span, feed, id, places};
+use kappadb_sim::Random;
+use port::{Span, feed, id, places};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use std::collections::{BTreeMap, BTreeSet};
@@ -123,7 +124,7 @@ proptest! {
     fn order_of_insertion_does_not_matter(all in versions(16), seed in any::<u64>()) {
         let (active, gone) = inserted(all.iter());
         let mut other = all.clone();
-        Rng(seed).shuffle(&mut other);
+        Random::new(seed).shuffle(&mut other);
         prop_assert_eq!(&inserted(other.iter()), &(active.clone(), gone.clone()));
         prop_assert_eq!(inserted(other.iter().chain(&active)).0, active.clone(), "twice is once");
         prop_assert_eq!(rules::heads(&active), rules::heads(&all));
@@ -143,7 +144,7 @@ proptest! {
         let cover = Places::covering(&parts);
         prop_assert!(cover.extents.len() <= MAX_PAST_PLACES && cover.moments.len() <= MAX_PAST_PLACES);
         prop_assert!(parts.iter().all(|p| cover.contains(p)));
-        Rng(seed).shuffle(&mut parts);
+        Random::new(seed).shuffle(&mut parts);
         prop_assert_eq!(Places::covering(&parts), cover);
     }
 
@@ -155,7 +156,7 @@ proptest! {
     ) {
         // A head that names what its writer cannot have seen may name its successor, too; that does no harm.
         let (active, _) = inserted(all.iter());
-        let picked: Vec<_> = Rng(seed).some(&rules::heads(&active), 60).into_iter().map(|v| v.id).collect();
+        let picked: Vec<_> = Random::new(seed).some(&rules::heads(&active), 60).into_iter().map(|v| v.id).collect();
         let links = rules::succeed(&active, &picked, &feed(writer));
         let mut header = Header::new(Kind { space: space::MAP, code: 0 }, Timestamp(0));
         links.apply_to(&mut header);

@@ -1,27 +1,18 @@
 //! Peers that break the rules: they waste their own session, and nothing that is not proved is kept.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::cast_possible_truncation,
-    reason = "a test: what is unexpected fails it"
-)]
-
-mod common;
-
-use common::{Pair, Replica, Rng, Side, Truth, VIEW, assert_all_true, set};
+use crate::common::{Pair, Replica, Side, Truth, VIEW, assert_all_true, set};
 use kappadb_core::limits::MAX_QUEUED_FRAMES;
 use kappadb_core::limits::{MAX_CREDIT, QUERY_CREDIT};
 use kappadb_core::{FeedDefinition, FeedKey, RangeSet, SecretKey, Timestamp};
 use kappadb_merkle::Known;
 use kappadb_query::Selector;
+use kappadb_sim::Random;
 use kappadb_sync::frame::{Blocks, BlocksTop, Change, Frame, Query, Question, Ranges, Statement};
 use kappadb_sync::{Agreed, Ask, Config, Event, Fetch, Have, SessionError};
 use proptest::prelude::*;
 use std::rc::Rc;
 
 fn truth() -> Rc<Truth> {
-    Truth::new(1, &[0, 1, 2, 3, 4, 0, 1, 2, 3, 4], 300, &mut Rng(1))
+    Truth::new(1, &[0, 1, 2, 3, 4, 0, 1, 2, 3, 4], 300, &mut Random::new(1))
 }
 
 fn asker(inline: bool) -> Side {
@@ -99,7 +90,7 @@ fn blocks_that_break_a_rule_end_the_session() {
     assert!(proof(&|f| f.top.proof[0].size += 1));
     assert!(proof(&|f| f.top.head = Some(truth.heads[9])));
     let other = SecretKey::from_seed(&[2; 32]);
-    assert!(proof(&|f| f.top.head = Some(truth.heads[10].head.sign(&common::DB, &other))));
+    assert!(proof(&|f| f.top.head = Some(truth.heads[10].head.sign(&crate::common::DB, &other))));
     let twice = vec![Frame::Blocks(honest(&truth, &two)), Frame::Blocks(honest(&truth, &set([2])))];
     let end = after_opening_kept(twice);
     assert!(matches!(end, SessionError::Blocks { why: "were sent or held before", .. }), "{end:?}");
@@ -195,7 +186,7 @@ fn an_endless_stream_of_feeds_is_cut_off() {
     let mut side = Side::new(&Replica::new(), Config { agreed, ..Config::default() });
     let feed = |n: u8| {
         let secret = SecretKey::from_seed(&[n; 32]);
-        Frame::Feed(FeedDefinition::sign(&common::DB, &secret, Timestamp(0), None))
+        Frame::Feed(FeedDefinition::sign(&crate::common::DB, &secret, Timestamp(0), None))
     };
     let end = ends(&mut side, &(0..21).map(feed).collect::<Vec<_>>());
     assert_eq!(end, Some(SessionError::Limit("MAX_SESSION_FEEDS")));
@@ -296,7 +287,7 @@ fn unknown_skippable_frames_are_skipped_and_others_end_the_session() {
 
 #[test]
 fn reading_stops_while_storage_is_behind() {
-    let big = Truth::new(1, &[0; 300], 40_000, &mut Rng(1));
+    let big = Truth::new(1, &[0; 300], 40_000, &mut Random::new(1));
     let mut side = asker(true);
     for frame in opening(&big) {
         side.session.receive(0, &frame.encode()).unwrap();
@@ -330,7 +321,7 @@ fn reading_stops_while_storage_is_behind() {
 
 /// What an honest peer sent to an asker, and what the asker had asked.
 fn conversation(seed: u64) -> (Vec<Rc<Truth>>, Vec<Vec<u8>>) {
-    let rng = &mut Rng(seed);
+    let rng = &mut Random::new(seed);
     let truths = vec![truth(), Truth::new(2, &[1; 20], 100, rng)];
     let full = Replica::new();
     truths.iter().for_each(|t| full.borrow_mut().hold(t, &RangeSet::below(t.length()), t.length()));
@@ -380,7 +371,7 @@ proptest! {
     #[test]
     fn conversations_cut_shuffled_and_repeated(seed: u64) {
         let (truths, mut frames) = conversation(2);
-        let rng = &mut Rng(seed);
+        let rng = &mut Random::new(seed);
         for _ in 0..1 + rng.below(3) {
             let (a, b) = (rng.below(frames.len() as u64) as usize, rng.below(frames.len() as u64) as usize);
             match rng.below(4) {

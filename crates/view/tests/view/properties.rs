@@ -1,10 +1,6 @@
 //! Properties 1 and 5 of the model, for the engine and every keyed view: what a view holds depends on the set of entries
 //! and forks, never on order, batches, restarts, faults or rebuilds.
-#![expect(clippy::unwrap_used, reason = "tests may fail loudly")]
-
-mod common;
-
-use common::*;
+use crate::common::*;
 use kappadb_core::{EntryId, StoredBlock};
 use kappadb_store::{Call, Fault, FaultPlan, FaultStore, MemoryStore, SledOptions, SledStore, Store};
 use proptest::prelude::*;

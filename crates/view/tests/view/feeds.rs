@@ -1,9 +1,5 @@
 //! Views over real feeds: what is appended is indexed, found again after a restart, and made anew from the journal.
-#![expect(clippy::unwrap_used, reason = "tests may fail loudly")]
-
-mod common;
-
-use common::*;
+use crate::common::*;
 use kappadb_core::{DatabaseId, EntryId, FeedKey, Timestamp};
 use kappadb_feed::{Append, Config, Durability, Feeds};
 use kappadb_store::{MemoryStore, Store};

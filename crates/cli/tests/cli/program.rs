@@ -1,14 +1,5 @@
 //! The contract of the program, command by command.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    reason = "tests may fail loudly"
-)]
-
-mod common;
-
-use common::{Db, EXTRACT, STATION, files};
+use crate::common::{Db, EXTRACT, STATION, files};
 use serde_json::Value;
 
 const CAFE: &str = r#"{"type": "Feature", "id": "cafe", "properties": {"name": "Kolme"},
@@ -142,7 +133,7 @@ fn bad_features_are_skipped_with_their_place() {
 #[test]
 fn a_second_process_gets_a_clear_error_and_changes_nothing() {
     let db = Db::init();
-    let server = common::Server::start(&db);
+    let server = crate::common::Server::start(&db);
     let error = db.fails(&["rebuild"]);
     assert!(error.contains("in use") || error.contains("another process"), "{error}");
     assert!(server.interrupt());

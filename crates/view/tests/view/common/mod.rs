@@ -1,6 +1,4 @@
 //! An arrival log in memory, a keyed view, and random histories.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests may fail loudly")]
-
 use bytes::Bytes;
 use kappadb_core::{Coord, EntryId, FeedKey, GeoBox, Lseq, Seq, StoredBlock, Timestamp};
 use kappadb_entry::rules::{self, Version};
@@ -29,7 +27,6 @@ struct State {
 #[derive(Clone)]
 pub struct Log(Arc<Mutex<State>>);
 
-#[allow(dead_code, clippy::allow_attributes, reason = "each test file uses its own part of this")]
 impl Log {
     pub fn new() -> Self {
         Log(Arc::new(Mutex::new(State { cap: usize::MAX, ..State::default() })))
@@ -147,7 +144,6 @@ pub struct KvView {
     pub probe: Option<Probe>,
 }
 
-#[allow(dead_code, clippy::allow_attributes, reason = "each test file uses its own part of this")]
 pub struct KvIndex {
     pub version: u32,
     keyed: Keyed,
@@ -155,7 +151,6 @@ pub struct KvIndex {
     probe: Option<Probe>,
 }
 
-#[allow(dead_code, clippy::allow_attributes, reason = "each test file uses its own part of this")]
 impl KvView {
     pub fn new(version: u32) -> Self {
         KvView { version, probe: None }
@@ -201,7 +196,6 @@ impl Index for KvIndex {
     }
 }
 
-#[allow(dead_code, clippy::allow_attributes, reason = "each test file uses its own part of this")]
 impl KvIndex {
     pub fn heads(&self, key: &[u8]) -> Vec<EntryId> {
         self.keyed.heads(&*self.rows, key).unwrap().iter().map(|v| v.id).collect()
@@ -220,7 +214,6 @@ impl KvIndex {
 }
 
 /// What [`KvIndex::content`] must be, straight from the definitions.
-#[allow(dead_code, clippy::allow_attributes, reason = "each test file uses its own part of this")]
 pub fn expected(log: &Log) -> BTreeMap<Vec<u8>, (Vec<EntryId>, Vec<EntryId>)> {
     let key = |(key, versions): (Vec<u8>, BTreeMap<EntryId, Version>)| {
         let active = |v: &&Version| !versions.values().any(|f| rules::makes_redundant(f, v));
@@ -231,7 +224,6 @@ pub fn expected(log: &Log) -> BTreeMap<Vec<u8>, (Vec<EntryId>, Vec<EntryId>)> {
 }
 
 /// Everything of a view that must be as [`expected`]: rows, matches, and its own check.
-#[allow(dead_code, clippy::allow_attributes, reason = "each test file uses its own part of this")]
 pub fn assert_as_expected(views: &Views, handle: &ViewHandle<KvView>, log: &Log) {
     handle.ready().unwrap();
     let expected = expected(log);
@@ -241,7 +233,6 @@ pub fn assert_as_expected(views: &Views, handle: &ViewHandle<KvView>, log: &Log)
     assert_eq!(views.verify().unwrap(), Vec::<String>::new());
 }
 
-#[allow(dead_code, clippy::allow_attributes, reason = "each test file uses its own part of this")]
 pub fn open(log: &Log, store: &Arc<dyn Store>) -> (Views, ViewHandle<KvView>) {
     let views = Views::new(log.clone(), store.clone());
     let handle = views.register(KvView::new(1)).unwrap();
@@ -257,7 +248,6 @@ pub fn id(writer: u8, seq: Seq) -> EntryId {
 }
 
 /// An entry of `key` that names exactly `replaced`, one deeper than all of a short chain.
-#[allow(dead_code, clippy::allow_attributes, reason = "each test file uses its own part of this")]
 pub fn entry(key: &str, depth: u32, replaced: &[EntryId]) -> StoredBlock {
     let mut header = Header::new(Kind { space: space::KV, code: 0 }, Timestamp(0));
     header.key = Some(key.as_bytes().to_vec());
@@ -281,7 +271,6 @@ pub struct Write {
     noise: bool,
 }
 
-#[allow(dead_code, clippy::allow_attributes, reason = "each test file uses its own part of this")]
 pub fn writes(most: usize) -> impl Strategy<Value = Vec<Write>> {
     let hostile = prop::option::weighted(0.15, (prop::option::of(0u64..6), 0u32..12, 0u8..40));
     let place = prop::option::weighted(0.8, 0u8..40);
@@ -305,7 +294,6 @@ fn place(at: u8, width: u8) -> Places {
 
 /// The blocks of a history: writers that see parts of what came before, merge parts of the heads that they see, and lie
 /// at times.
-#[allow(dead_code, clippy::allow_attributes, reason = "each test file uses its own part of this")]
 pub fn blocks(writes: &[Write]) -> Vec<(EntryId, StoredBlock)> {
     let (mut all, mut seqs): (Vec<(u8, Version)>, [u64; 4]) = (Vec::new(), [0; 4]);
     let mut out = Vec::new();

@@ -1,16 +1,8 @@
 //! Pairs of sessions on virtual time: what is asked for arrives, whole, proved and once.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation,
-    reason = "a test: what is unexpected fails it"
-)]
-
-mod common;
-
-use common::{Pair, Replica, Rng, Shared, Truth, assert_all_true, set};
+use crate::common::{Pair, Replica, Shared, Truth, assert_all_true, set};
 use kappadb_core::{FeedKey, RangeSet};
 use kappadb_query::Selector;
+use kappadb_sim::Random;
 use kappadb_sync::{Ask, Config, Event, Fetch, QueryError, QueryId, Refusal, SessionError, statement};
 use proptest::prelude::*;
 use std::cmp::Reverse;
@@ -23,8 +15,8 @@ fn holdings(replica: &Shared) -> Holdings {
     replica.borrow().feeds.iter().map(|(feed, held)| (*feed, held.seqs())).collect()
 }
 
-fn feeds(rng: &mut Rng, size: u64) -> Vec<Rc<Truth>> {
-    let keys = |rng: &mut Rng| (0..1 + rng.below(60)).map(|_| rng.below(6) as u8).collect::<Vec<_>>();
+fn feeds(rng: &mut Random, size: u64) -> Vec<Rc<Truth>> {
+    let keys = |rng: &mut Random| (0..1 + rng.below(60)).map(|_| rng.below(6) as u8).collect::<Vec<_>>();
     (1..=1 + rng.below(3))
         .map(|n| {
             let keys = keys(rng);
@@ -34,7 +26,7 @@ fn feeds(rng: &mut Rng, size: u64) -> Vec<Rc<Truth>> {
 }
 
 /// Holds a random part of each feed, under its newest head or a random one.
-fn random_replica(truths: &[Rc<Truth>], newest: bool, rng: &mut Rng) -> Shared {
+fn random_replica(truths: &[Rc<Truth>], newest: bool, rng: &mut Random) -> Shared {
     let replica = Replica::new();
     let density = [0, 20, 60, 100][rng.below(4) as usize];
     for truth in truths {
@@ -46,7 +38,7 @@ fn random_replica(truths: &[Rc<Truth>], newest: bool, rng: &mut Rng) -> Shared {
     replica
 }
 
-fn random_selector(rng: &mut Rng) -> Selector {
+fn random_selector(rng: &mut Random) -> Selector {
     match rng.below(5) {
         0 => Selector::Everything,
         1 => Selector::Prefix(vec![rng.below(6) as u8]),
@@ -57,7 +49,7 @@ fn random_selector(rng: &mut Rng) -> Selector {
 /// Random holdings, questions by both sides at random times, delays: at the end each side holds what it held and what
 /// it asked for, and nothing came twice.
 fn random_conversation(seed: u64) {
-    let rng = &mut Rng(seed);
+    let rng = &mut Random::new(seed);
     let size = [0, 200, 30_000][rng.below(3) as usize];
     let truths = feeds(rng, size);
     let same_heads = rng.chance(50);
@@ -126,7 +118,7 @@ proptest! {
 }
 
 fn one_feed(keys: &[u8], size: u64) -> (Rc<Truth>, Shared, Shared) {
-    let truth = Truth::new(1, keys, size, &mut Rng(1));
+    let truth = Truth::new(1, keys, size, &mut Random::new(1));
     let full = Replica::new();
     full.borrow_mut().hold(&truth, &RangeSet::below(truth.length()), truth.length());
     (truth, Replica::new(), full)
@@ -301,7 +293,7 @@ fn a_mismatch_is_asked_again_from_nothing_once() {
 #[test]
 fn evidence_of_a_fork_is_passed_on_once() {
     let (truth, new, full) = one_feed(&keys(6), 10);
-    let other = Truth::new(1, &[5, 5, 5], 10, &mut Rng(9));
+    let other = Truth::new(1, &[5, 5, 5], 10, &mut Random::new(9));
     let branch = |truth: &Truth, length: u64| kappadb_merkle::Branch {
         head: truth.heads[length as usize],
         node: truth.nodes[&2],
@@ -317,7 +309,7 @@ fn evidence_of_a_fork_is_passed_on_once() {
         a: branch(&truth, 6),
         b: branch(&other, 3),
     };
-    assert_eq!(evidence.verify(&common::DB), Ok(1));
+    assert_eq!(evidence.verify(&crate::common::DB), Ok(1));
     full.borrow_mut().forks.push(evidence.clone());
     let mut pair = Pair::new([&new, &full], Config::default(), 3);
     pair.ask(0, Selector::Everything, true);
@@ -426,7 +418,7 @@ fn closing_tells_both_sides_and_every_open_question() {
 /// One replica that serves 500 newcomers, all in one thread, all from one seed: a thousand sessions.
 #[test]
 fn a_thousand_sessions_in_one_thread() {
-    let rng = &mut Rng(42);
+    let rng = &mut Random::new(42);
     let truths: Vec<_> = (1..=4).map(|n| Truth::new(n, &keys(100), 100, rng)).collect();
     let server = Replica::new();
     truths.iter().for_each(|t| server.borrow_mut().hold(t, &RangeSet::below(t.length()), t.length()));

@@ -1,6 +1,4 @@
 //! The codec of frames: round trip, one form, and noise.
-#![expect(clippy::unwrap_used, reason = "a test: what is unexpected fails it")]
-
 use kappadb_core::limits::{MAX_CREDIT, MAX_FRAME};
 use kappadb_core::limits::{MAX_TEXT, MAX_TOKEN, STATEMENT_PART};
 use kappadb_core::{

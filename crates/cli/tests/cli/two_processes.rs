@@ -1,14 +1,5 @@
 //! Two programs, a real socket between them.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    reason = "tests may fail loudly"
-)]
-
-mod common;
-
-use common::{Db, STATION, Server};
+use crate::common::{Db, STATION, Server};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 

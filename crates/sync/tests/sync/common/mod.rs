@@ -1,20 +1,11 @@
 //! Real feeds, a replica in memory, and two sessions joined by a slow wire in virtual time.
-#![allow(
-    dead_code,
-    clippy::allow_attributes,
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation,
-    clippy::panic,
-    reason = "shared by several test programs, each of which uses a part; what is unexpected fails the test"
-)]
-
 use kappadb_core::{
     DatabaseId, FeedDefinition, FeedKey, RangeSet, SecretKey, Seq, SignedHead, StoredBlock, Timestamp,
 };
 use kappadb_entry::{Bundle, BundleError, Header, Kind, decode_block, encode_block, leaf_nodes, space};
 use kappadb_merkle::{self as merkle, ForkEvidence, Known, Node, Peaks, ProofError};
 use kappadb_query::Selector;
+use kappadb_sim::Random;
 use kappadb_sync::{
     Answer, AnswerError, Ask, Command, CommandId, Config, Coverage, Event, Have, PutRefusal, Reply, Session,
     Stored,
@@ -25,27 +16,6 @@ use std::rc::Rc;
 
 pub const DB: DatabaseId = DatabaseId([7; 32]);
 pub const VIEW: &str = "keys";
-
-/// SplitMix64: all randomness of a test comes from its seed.
-pub struct Rng(pub u64);
-
-impl Rng {
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub fn below(&mut self, n: u64) -> u64 {
-        self.next() % n.max(1)
-    }
-
-    pub fn chance(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
-    }
-}
 
 /// A writer's whole feed, with a head for every length.
 pub struct Truth {
@@ -58,7 +28,7 @@ pub struct Truth {
 
 impl Truth {
     /// Blocks whose keys are `keys`, with payloads of up to `size` bytes.
-    pub fn new(seed: u8, keys: &[u8], size: u64, rng: &mut Rng) -> Rc<Truth> {
+    pub fn new(seed: u8, keys: &[u8], size: u64, rng: &mut Random) -> Rc<Truth> {
         let secret = SecretKey::from_seed(&[seed; 32]);
         let definition = FeedDefinition::sign(&DB, &secret, Timestamp(0), None);
         let mut peaks = Peaks::new();
@@ -357,14 +327,14 @@ impl Side {
 pub struct Pair {
     pub now: u64,
     pub sides: [Side; 2],
-    pub rng: Rng,
+    pub rng: Random,
     /// Greatest delay of a frame and of a command, milliseconds.
     pub delay: u64,
 }
 
 impl Pair {
     pub fn new(replicas: [&Shared; 2], config: Config, seed: u64) -> Pair {
-        Pair { now: 0, sides: replicas.map(|r| Side::new(r, config)), rng: Rng(seed), delay: 20 }
+        Pair { now: 0, sides: replicas.map(|r| Side::new(r, config)), rng: Random::new(seed), delay: 20 }
     }
 
     pub fn ask(&mut self, side: usize, selector: Selector, inline: bool) -> kappadb_sync::QueryId {

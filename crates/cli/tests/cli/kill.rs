@@ -1,14 +1,5 @@
 //! `kill -9` at random points of an import.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    reason = "tests may fail loudly"
-)]
-
-mod common;
-
-use common::{Db, EXTRACT};
+use crate::common::{Db, EXTRACT};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;

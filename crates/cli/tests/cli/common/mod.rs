@@ -1,7 +1,4 @@
 //! Running the program as a user does.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
-#![expect(dead_code, reason = "each test file uses a part of it")]
-
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};

@@ -1,9 +1,5 @@
 //! The engine around a view: waiting, pausing, watching, versions, failures.
-#![expect(clippy::unwrap_used, reason = "tests may fail loudly")]
-
-mod common;
-
-use common::*;
+use crate::common::*;
 use kappadb_core::StoredBlock;
 use kappadb_query::Selector;
 use kappadb_store::{Batch, Call, Fault, FaultPlan, FaultStore, MemoryStore, Store};

@@ -1,0 +1,12 @@
+//! The program as its users run it.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    reason = "tests may fail loudly"
+)]
+
+mod common;
+mod kill;
+mod program;
+mod two_processes;

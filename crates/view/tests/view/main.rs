@@ -1,0 +1,7 @@
+//! One program of all tests, so that what they share is compiled and used as a whole.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests may fail loudly")]
+
+mod common;
+mod engine;
+mod feeds;
+mod properties;
