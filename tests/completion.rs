@@ -80,7 +80,7 @@ fn truth(log: &Log, lengths: &BTreeMap<String, u64>, extent: &Extent) -> Vec<Str
     let mut state = BTreeMap::new();
     for (feed, length) in lengths {
         let entries = log.get(feed).map(Vec::as_slice).unwrap_or_default();
-        entries.iter().take(*length as usize).for_each(|(id, at)| drop(state.insert(id.clone(), *at)));
+        state.extend(entries.iter().take(*length as usize).cloned());
     }
     let inside = |at: &Coord| Extent::from(GeoBox::point(*at)).intersects(extent);
     state.into_iter().filter(|(_, at)| at.as_ref().is_some_and(inside)).map(|(id, _)| id).collect()

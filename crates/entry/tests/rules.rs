@@ -1,7 +1,5 @@
 //! The laws that the rules obey, on arbitrary versions: those that no honest writer would make, too.
 
-#![expect(clippy::unwrap_used, reason = "tests may fail loudly")]
-
 mod port;
 
 use kappadb_core::limits::{MAX_CONTEXT_FEEDS, MAX_CONTEXT_IDS, MAX_PAST_PLACES};
