@@ -8,7 +8,8 @@
 //!
 //! then random gets of each, a flush, and opening again.
 
-use kappadb_benches::{Random, disk_bytes, peak_memory_mib, timed};
+use kappadb_benches::{disk_bytes, peak_memory_mib, timed};
+use kappadb_sim::Random;
 use std::path::Path;
 
 const ROWS: u64 = 500_000;
@@ -62,7 +63,7 @@ impl<const FANOUT: usize> Engine for New<FANOUT> {
 }
 
 fn row_key(n: u64) -> Vec<u8> {
-    let mut random = Random(n);
+    let mut random = Random::new(n);
     let mut key = vec![1];
     (0..3).for_each(|_| key.extend(random.draw().to_be_bytes()));
     key.truncate(20);
@@ -75,7 +76,7 @@ fn ascending(tag: u8, n: u64) -> Vec<u8> {
 
 fn load<E: Engine>(engine: &E, count: u64, batch: u64, key: impl Fn(u64) -> Vec<u8>, value: usize) -> f64 {
     let body = |n: u64| {
-        let mut random = Random(n);
+        let mut random = Random::new(n);
         (0..value.div_ceil(8)).flat_map(|_| random.draw().to_le_bytes()).take(value).collect::<Vec<u8>>()
     };
     let batches = (0..count).step_by(usize::try_from(batch).expect("small")).map(|from| {
@@ -88,7 +89,7 @@ fn load<E: Engine>(engine: &E, count: u64, batch: u64, key: impl Fn(u64) -> Vec<
 }
 
 fn gets<E: Engine>(engine: &E, count: u64, key: impl Fn(u64) -> Vec<u8>) -> f64 {
-    let mut random = Random(7);
+    let mut random = Random::new(7);
     let tries = 100_000;
     let hit = || (0..tries).filter(|_| engine.get(&key(random.below(count)))).count();
     let (hits, seconds) = timed(hit);
@@ -118,7 +119,9 @@ fn run<E: Engine>(name: &str) {
     let k = |rates: [f64; 3]| rates.map(|r| format!("{:.0}", r / 1000.0)).join(" / ");
     println!(
         "{name:24} load k/s {:>18} | gets k/s {:>18} | flush {flush:5.2} s | reopen {reopen:5.2} s | disk {disk:4.2} | peak {} MiB",
-        k(loads), k(reads), peak_memory_mib()
+        k(loads),
+        k(reads),
+        peak_memory_mib()
     );
 }
 

@@ -3,14 +3,15 @@
 //! `cargo bench -p kappadb-benches --bench feeds`
 
 use bytes::Bytes;
-use kappadb_benches::{Random, disk_bytes, peak_memory_mib, timed};
+use kappadb_benches::{disk_bytes, peak_memory_mib, timed};
 use kappadb_core::{DatabaseId, FeedKey, RangeSet, StoredBlock, Timestamp};
 use kappadb_entry::{Header, Kind, encode_block, leaf_nodes, space};
 use kappadb_feed::{Append, Config, Durability, Feeds};
 use kappadb_merkle::{Known, Peaks};
+use kappadb_sim::Random;
 use kappadb_store::{SledOptions, SledStore};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 const BLOCKS: u64 = 1_000_000;
 const BATCH: u64 = 1_000;
@@ -19,21 +20,17 @@ const BATCH: u64 = 1_000;
 fn block(n: u64) -> Bytes {
     let header = Header::new(Kind { space: space::RAW, code: 0 }, Timestamp(1_700_000_000_000));
     let bare = encode_block(&header, &[]).expect("block").len();
-    let mut random = Random(n);
+    let mut random = Random::new(n);
     let payload: Vec<u8> = (0..100 - bare).map(|_| random.draw().to_le_bytes()[0]).collect();
     encode_block(&header, &payload).expect("block")
 }
 
 fn open(dir: &Path) -> Feeds {
     let store = Arc::new(SledStore::open(&dir.join("derived"), SledOptions::default()).expect("store"));
-    let mut random = std::sync::Mutex::new(Random(dir.as_os_str().len() as u64));
-    let fill = move |bytes: &mut [u8]| {
-        let mut random = random.lock().expect("lock");
-        bytes.iter_mut().for_each(|b| *b = random.draw().to_le_bytes()[0]);
-    };
-    let _ = &mut random;
+    let random = Mutex::new(Random::new(1));
+    let fill = move |bytes: &mut [u8]| random.lock().expect("lock").fill(bytes);
     let config = Config::new(dir, store, DatabaseId([1; 32]), Arc::new(fill));
-    Feeds::open(config, &mut |_| ()).expect("open").0
+    Feeds::open(config, &mut |_, _| ()).expect("open").0
 }
 
 fn rate(name: &str, goal: &str, count: u64, seconds: f64) {
@@ -70,7 +67,7 @@ fn main() {
     one_at_a_time();
     many_writers();
 
-    let (sample, random) = (100_000, &mut Random(5));
+    let (sample, random) = (100_000, &mut Random::new(5));
     let wanted: RangeSet = (0..1_000).map(|_| random.below(sample)).collect();
     sparse(&feeds, feed, &wanted);
     feeds.close().expect("close");
@@ -102,7 +99,8 @@ fn one_at_a_time() {
         feeds.sync().expect("sync");
     });
     rate("append one at a time, durable within an interval", "200,000", 200_000, seconds);
-    let ((), seconds) = timed(|| (0..200).for_each(|n| append(&feeds, feed, vec![block(n)], Durability::Now)));
+    let ((), seconds) =
+        timed(|| (0..200).for_each(|n| append(&feeds, feed, vec![block(n)], Durability::Now)));
     rate("append one at a time, durable now", "the disk", 200, seconds);
 }
 
@@ -114,7 +112,9 @@ fn many_writers() {
         std::thread::scope(|scope| {
             for writer in 0..64 {
                 let feeds = &feeds;
-                scope.spawn(move || (0..50).for_each(|n| append(feeds, feed, vec![block(writer * 50 + n)], Durability::Now)));
+                scope.spawn(move || {
+                    (0..50).for_each(|n| append(feeds, feed, vec![block(writer * 50 + n)], Durability::Now))
+                });
             }
         });
     });
@@ -137,8 +137,15 @@ fn sparse(feeds: &Feeds, feed: FeedKey, wanted: &RangeSet) {
     println!(
         "{:58} {:>12.1} ms    goal 20 (prove {:.1}, verify, store and sync {:.1})",
         "1,000 random blocks of a feed, from feed to feed",
-        (prove + put) * 1e3, prove * 1e3, put * 1e3
+        (prove + put) * 1e3,
+        prove * 1e3,
+        put * 1e3
     );
     let proof = nodes * 35;
-    println!("{:58} {:>12.0} B/block (payload {}, {nodes} nodes)", "  size with its one proof", (payload + proof) as f64 / 1e3, payload / 1_000);
+    println!(
+        "{:58} {:>12.0} B/block (payload {}, {nodes} nodes)",
+        "  size with its one proof",
+        (payload + proof) as f64 / 1e3,
+        payload / 1_000
+    );
 }

@@ -1,4 +1,4 @@
-//! What the benches share: a stopwatch, a small random generator, and the process's memory.
+//! What the benches share: a stopwatch, and the process's memory and disk.
 
 use std::time::Instant;
 
@@ -12,7 +12,8 @@ pub fn timed<T>(job: impl FnOnce() -> T) -> (T, f64) {
 /// Greatest resident memory of this process so far, in MiB (Linux; 0 elsewhere).
 pub fn peak_memory_mib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok());
+    let kib =
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok());
     kib.unwrap_or(0) / 1024
 }
 
@@ -25,23 +26,4 @@ pub fn disk_bytes(dir: &std::path::Path) -> u64 {
         Err(_) => 0,
     };
     entries.map(size).sum()
-}
-
-/// SplitMix64 (Steele, Lea, Flood 2014): enough for test data, the same on every machine.
-pub struct Random(pub u64);
-
-impl Random {
-    /// The next number.
-    pub fn draw(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `n`.
-    pub fn below(&mut self, n: u64) -> u64 {
-        self.draw() % n.max(1)
-    }
 }

@@ -5,9 +5,10 @@
 
 use geo_index::rtree::sort::HilbertSort;
 use geo_index::rtree::{RTreeBuilder, RTreeIndex};
-use kappadb_benches::{Random, peak_memory_mib, timed};
+use kappadb_benches::{peak_memory_mib, timed};
 use kappadb_core::{Coord, EntryId, Extent, FeedKey, GeoBox, Timestamp};
 use kappadb_entry::{Entry, Header, Kind, Places, space};
+use kappadb_sim::Random;
 use kappadb_store::{Overlay, SledOptions, SledStore, Store};
 use kappadb_view::{Arrived, Change, Index, View};
 use kappadb_view_geo::MapView;
@@ -28,14 +29,15 @@ impl RTreeObject for Point {
 }
 
 fn points() -> Vec<Point> {
-    let mut random = Random(11);
-    let mut unit = |range: i64| i32::try_from(random.below(range as u64) as i64 - range / 2).expect("in range");
+    let mut random = Random::new(11);
+    let mut unit =
+        |range: i64| i32::try_from(random.below(range as u64) as i64 - range / 2).expect("in range");
     (0..POINTS).map(|_| Point(unit(3_600_000_000), unit(1_800_000_000))).collect()
 }
 
 /// Boxes with about 100 of the points each.
 fn boxes() -> Vec<GeoBox> {
-    let mut random = Random(12);
+    let mut random = Random::new(12);
     let share = (100.0 / POINTS as f64).sqrt();
     let (w, h) = ((3.6e9 * share) as i64, (1.8e9 * share) as i64);
     let boxes = (0..QUERIES).map(|_| {
@@ -53,7 +55,10 @@ fn report(name: &str, build: f64, mut micros: Vec<f64>, hits: usize) {
     let at = |share: f64| micros[(micros.len() as f64 * share) as usize];
     println!(
         "{name:44} {:>10.2} M/s | query {:>7.1} us median, {:>7.1} us p99, {:>5.1} hits",
-        POINTS as f64 / build / 1e6, at(0.5), at(0.99), hits as f64 / QUERIES as f64
+        POINTS as f64 / build / 1e6,
+        at(0.5),
+        at(0.99),
+        hits as f64 / QUERIES as f64
     );
 }
 
@@ -72,14 +77,20 @@ fn main() {
 
     let (tree, build) = timed(|| RTree::bulk_load(points.clone()));
     let in_tree = |b: &GeoBox| {
-        tree.locate_in_envelope_intersecting(AABB::from_corners([b.west.into(), b.south.into()], [b.east.into(), b.north.into()])).count()
+        tree.locate_in_envelope_intersecting(AABB::from_corners(
+            [b.west.into(), b.south.into()],
+            [b.east.into(), b.north.into()],
+        ))
+        .count()
     };
     let (micros, hits) = ask(&boxes, in_tree);
     report("rstar, in memory, bulk", build, micros, hits);
 
     let (index, build) = timed(|| {
         let mut builder = RTreeBuilder::<i32>::new(POINTS as u32);
-        points.iter().for_each(|p| drop(builder.add(p.0, p.1, p.0, p.1)));
+        for p in &points {
+            builder.add(p.0, p.1, p.0, p.1);
+        }
         builder.finish::<HilbertSort>()
     });
     let (micros, expected) = ask(&boxes, |b| index.search(b.west, b.south, b.east, b.north).len());

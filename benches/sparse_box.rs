@@ -4,13 +4,13 @@
 //! `cargo bench -p kappadb-benches --bench sparse_box`
 
 use kappadb::{Database, Extent};
-use kappadb_benches::Random;
+use kappadb_sim::Random;
 use std::io::Write;
 use std::path::Path;
 
 /// Newline-delimited GeoJSON of `count` points, as dense as the bundled extract everywhere.
 fn write_points(path: &Path, count: u64) {
-    let mut random = Random(21);
+    let mut random = Random::new(21);
     let side = (count as f64).sqrt() * 1e-4;
     let mut file = std::io::BufWriter::new(std::fs::File::create(path).expect("create"));
     for n in 0..count {
@@ -46,7 +46,8 @@ async fn main() {
 async fn ask(dir: &Path, full: &Database, ticket: &kappadb::Ticket, count: u64, round: u64) {
     // A box of 10 x 10 mean distances, somewhere else each round.
     let side = (count as f64).sqrt() * 1e-4;
-    let (west, south) = (10.0 + side * (0.1 + 0.15 * round as f64), 50.0 + side * (0.8 - 0.15 * round as f64));
+    let (west, south) =
+        (10.0 + side * (0.1 + 0.15 * round as f64), 50.0 + side * (0.8 - 0.15 * round as f64));
     let extent = Extent::from_degrees(west, south, west + 1e-3, south + 1e-3).expect("box");
     let peer = Database::builder(dir).join(ticket).await.expect("join");
     let start = std::time::Instant::now();
@@ -57,7 +58,11 @@ async fn ask(dir: &Path, full: &Database, ticket: &kappadb::Ticket, count: u64, 
     assert!(asked.complete && hits.iter().map(|h| &h.id).eq(expected.iter().map(|h| &h.id)));
     println!(
         "  box {round}: {:4} features, {:4} blocks, {:6} B received, {} round trips, {:6.1} ms until answered",
-        hits.len(), asked.blocks_fetched, asked.bytes_received, asked.round_trips, seconds * 1e3
+        hits.len(),
+        asked.blocks_fetched,
+        asked.bytes_received,
+        asked.round_trips,
+        seconds * 1e3
     );
     peer.close().await.expect("close");
 }
