@@ -2,6 +2,7 @@ use crate::answer::{Answer, Gathered, Hit};
 use crate::check::Tally;
 use crate::feeds::Feeds;
 use crate::item::{ItemRef, Slot, items};
+use crate::run::Run;
 use crate::space::Space;
 use kappadb_core::limits::MAX_ROWS_SCANNED;
 use kappadb_core::{EntryId, Extent, GeoBox, Timestamp};
@@ -40,7 +41,9 @@ pub struct MapStats {
 pub struct RunStats {
     /// Boxes in it, those that count no more included.
     pub items: u64,
-    /// Entries of whose boxes in it none counts any more.
+    /// Entries whose boxes these are.
+    pub entries: u64,
+    /// How many of these entries' boxes count no more, here.
     pub dead: u64,
 }
 
@@ -149,8 +152,11 @@ impl MapIndex {
 
     /// The index in numbers.
     pub fn stats(&self) -> MapStats {
-        let (memory, runs) = self.space.sizes();
-        MapStats { memory, runs: runs.into_iter().map(|(items, dead)| RunStats { items, dead }).collect() }
+        let run = |run: &Run| {
+            let (entries, dead) = run.versions();
+            RunStats { items: run.items(), entries, dead }
+        };
+        MapStats { memory: self.space.in_memory(), runs: self.space.runs().iter().map(run).collect() }
     }
 
     /// Moves the boxes of a feature from what they were to what they are.

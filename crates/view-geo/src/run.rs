@@ -20,6 +20,8 @@ pub struct Descriptor {
     pub levels: Vec<u32>,
     /// Items in it, dead ones included.
     pub items: u64,
+    /// Versions that these are of.
+    pub versions: u64,
 }
 
 /// A run that can be searched.
@@ -66,7 +68,8 @@ impl Run {
             }
             pages = above;
         }
-        let descriptor = Descriptor { levels, items: items.len() as u64 };
+        let versions = items.iter().map(|item| item.slot).collect::<HashSet<_>>().len() as u64;
+        let descriptor = Descriptor { levels, items: items.len() as u64, versions };
         rows.put(descriptor_key(id), codec::encode(&descriptor));
         Run { id, descriptor, dead: HashSet::new() }
     }
@@ -87,9 +90,15 @@ impl Run {
         self.descriptor.items
     }
 
-    /// Versions in it that count no more.
-    pub fn dead(&self) -> u64 {
-        self.dead.len() as u64
+    /// Versions in it, and how many of them count no more.
+    pub fn versions(&self) -> (u64, u64) {
+        (self.descriptor.versions, self.dead.len() as u64)
+    }
+
+    /// True if more than a quarter of it counts no more.
+    pub fn is_stale(&self) -> bool {
+        let (all, dead) = self.versions();
+        dead > all / 4
     }
 
     /// From now on the items of this version count no more.

@@ -17,8 +17,6 @@ const CACHED_PAGES: usize = 8192;
 const TIER: usize = 4;
 /// Items of a merged run, at most: what bounds the pause of a merge.
 const MERGE_LIMIT: u64 = 300_000;
-/// A run of which more than one in so many counts no more is written anew.
-const DEAD_SHARE: u64 = 4;
 
 const LOST: ViewError = ViewError::Inconsistent("a box of the map index is not where it was put");
 
@@ -45,9 +43,14 @@ impl Space {
         Ok(Space { limit, memory: Memory::load(tree)?, runs, next, cache: Cache::new(CACHED_PAGES) })
     }
 
-    /// Items in memory; items and dead versions of each run.
-    pub fn sizes(&self) -> (usize, Vec<(u64, u64)>) {
-        (self.memory.len(), self.runs.iter().map(|run| (run.items(), run.dead())).collect())
+    /// Items in memory.
+    pub fn in_memory(&self) -> usize {
+        self.memory.len()
+    }
+
+    /// The packed runs.
+    pub fn runs(&self) -> &[Run] {
+        &self.runs
     }
 
     /// Adds a version's items. They are not here yet.
@@ -89,7 +92,7 @@ impl Space {
                     run.unpack(rows, &mut items)?;
                 }
             }
-        } else if let Some(at) = self.runs.iter().position(|run| run.dead() * DEAD_SHARE > run.items()) {
+        } else if let Some(at) = self.runs.iter().position(Run::is_stale) {
             self.runs.swap_remove(at).unpack(rows, &mut items)?;
         }
         if !items.is_empty() {

@@ -1,10 +1,6 @@
 //! Boxes at the edges of the map, and what is indexed at all.
 
-#![expect(clippy::expect_used, reason = "a test says what it expects")]
-
-mod common;
-
-use common::{Rig, at, feed, id, put};
+use crate::common::{Rig, at, feed, id, put};
 use kappadb_core::{Extent, GeoBox};
 use kappadb_entry::{Places, rules, space};
 use kappadb_query::Selector;

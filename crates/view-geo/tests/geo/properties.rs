@@ -1,10 +1,6 @@
 //! The index against looking at everything, on random histories by several writers, honest and not.
 
-#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail loudly")]
-
-mod common;
-
-use common::{Model, Rig, extents, feed, histories};
+use crate::common::{Model, Rig, extents, feed, histories};
 use kappadb_core::{Extent, GeoBox, Timestamp};
 use kappadb_entry::rules::Version;
 use kappadb_query::Selector;
@@ -63,7 +59,7 @@ fn assert_keys_equal(rig: &Rig, model: &Model) {
     assert_eq!(rig.serve(&Selector::Prefix(b"w".to_vec())), model.serve(|key, _| key.starts_with(b"w")));
     for key in model.keys() {
         let versions = model.versions(&key);
-        let heads: Vec<Version> = common::heads(&versions).into_iter().cloned().collect();
+        let heads: Vec<Version> = crate::common::heads(&versions).into_iter().cloned().collect();
         assert_eq!(rig.index.heads(&key).expect("reads"), heads);
         assert_eq!(rig.index.history(&key).expect("reads"), versions);
         for now in [Timestamp(-1), Timestamp(10), Timestamp(100)] {
@@ -110,7 +106,7 @@ proptest! {
             let versions = model.versions(hit.key.as_bytes());
             let mut heads = [&hit.heads[..], &hit.elsewhere[..]].concat();
             heads.sort_unstable();
-            let expected: Vec<_> = common::heads(&versions).iter().map(|head| head.id).collect();
+            let expected: Vec<_> = crate::common::heads(&versions).iter().map(|head| head.id).collect();
             prop_assert_eq!(heads, expected);
         }
         let some = rig.index.query(&extent, Some(limit)).expect("answers").hits;
@@ -185,7 +181,7 @@ proptest! {
         let model = Model::of(&arrivals.order);
         for key in model.keys() {
             let versions = model.versions(&key);
-            let expected: Vec<_> = common::heads(&versions).iter().map(|head| head.id).collect();
+            let expected: Vec<_> = crate::common::heads(&versions).iter().map(|head| head.id).collect();
             prop_assert_eq!(heads.remove(&key).unwrap_or_default(), expected);
         }
         prop_assert!(heads.is_empty());

@@ -1,8 +1,5 @@
 //! Random histories, an index with its tree, and the answers once more by looking at everything.
 
-#![expect(clippy::expect_used, reason = "a test says what it expects")]
-#![expect(dead_code, reason = "each test file uses its part")]
-
 use bytes::Bytes;
 use kappadb_core::{Coord, EntryId, Extent, FeedKey, GeoBox, Timestamp};
 use kappadb_entry::rules::{self, Version};
@@ -150,10 +147,6 @@ pub struct Model(BTreeMap<EntryId, Arrived>);
 impl Model {
     pub fn of<'a>(entries: impl IntoIterator<Item = &'a Arrived>) -> Model {
         Model(entries.into_iter().map(|a| (a.id, a.clone())).collect())
-    }
-
-    pub fn entries(&self) -> impl Iterator<Item = &Arrived> {
-        self.0.values()
     }
 
     pub fn versions(&self, key: &[u8]) -> Vec<Version> {

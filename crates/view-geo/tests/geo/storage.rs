@@ -1,11 +1,7 @@
 //! What the index costs at rest, what an opening reads, and what it does with rows that are damaged.
 
-#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail loudly")]
-
-mod common;
-
+use crate::common::{Rig, at, feed, id, put};
 use bytes::Bytes;
-use common::{Rig, at, feed, id, put};
 use kappadb_core::{Extent, GeoBox};
 use kappadb_entry::{Places, rules};
 use kappadb_store::{Batch, MemoryStore, Rows, SledOptions, SledStore, Store, StoreError, Tree};
@@ -16,6 +12,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+const RUNS: u8 = 4;
 const PAGES: u8 = 5;
 const DEAD: u8 = 6;
 
@@ -149,6 +146,26 @@ fn moving_about_leaves_no_heap_of_dead_boxes() {
     assert_eq!(rows_of(&*rig.tree, DEAD).len() as u64, dead, "no mark outlives its run");
     let pages: usize = rows_of(&*rig.tree, PAGES).iter().map(|(_, page)| page.len()).sum();
     assert!(pages as u64 <= 60 * items, "{pages} bytes of pages for {items} boxes");
+}
+
+/// Entries of several boxes each, all packed into one run, are taken out bit by bit.
+#[test]
+fn a_run_that_dies_is_written_anew_and_ends_as_nothing() {
+    let past = Places::new((0..8).map(|n| at(n, n, n, n).boxes()[0]).collect(), Vec::new());
+    let mut entries = field(20);
+    entries.iter_mut().for_each(|entry| entry.entry.header.past = past.clone());
+    let mut rig = Rig::new(9 * 400);
+    rig.hold(&entries);
+    for batch in entries.chunks(10) {
+        rig.withdraw(batch);
+        for run in rig.index.stats().runs {
+            assert!(run.dead <= run.entries / 4, "{run:?}");
+            assert_eq!(run.items, 9 * run.entries);
+        }
+        rig.check();
+    }
+    let left = [RUNS, PAGES, DEAD].map(|prefix| rows_of(&*rig.tree, prefix).len());
+    assert_eq!(left, [0, 0, 0]);
 }
 
 #[test]

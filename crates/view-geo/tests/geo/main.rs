@@ -1,0 +1,7 @@
+//! The map index against looking at everything.
+#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail loudly")]
+
+mod common;
+mod geometry;
+mod properties;
+mod storage;
