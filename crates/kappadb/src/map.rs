@@ -20,8 +20,11 @@ pub struct Map {
 pub struct Hit {
     /// The feature's id.
     pub id: String,
-    /// The entries that nothing held replaces; several are a conflict.
+    /// Those of its current versions that touch the box; several are a conflict.
     pub heads: Vec<EntryId>,
+    /// Its other current versions that are known here: moved away, or a delete, by somebody who had not seen those in
+    /// the box. A conflict too. A sparse replica may lack some of them.
+    pub elsewhere: Vec<EntryId>,
 }
 
 /// A feature with all of its current versions.
@@ -29,8 +32,17 @@ pub struct Hit {
 pub struct Found {
     /// The feature's id.
     pub id: String,
-    /// One, or several in conflict. The winner first.
+    /// Those asked for: one, or several in conflict. The winner first, if it is among them.
     pub versions: Vec<Edition>,
+    /// How many other current versions are known here.
+    pub elsewhere: usize,
+}
+
+impl Found {
+    /// True if people who had not seen each other's change made several current versions.
+    pub fn is_conflict(&self) -> bool {
+        self.versions.len() + self.elsewhere > 1
+    }
 }
 
 /// One current version of a feature.
@@ -68,7 +80,7 @@ impl Map {
         self.run(move |parts| {
             let active = write::active(&parts.map, id.as_bytes())?;
             let heads: Vec<EntryId> = rules::heads(&active).iter().map(|version| version.id).collect();
-            let found = parts.load_feature(&Hit { id, heads })?;
+            let found = parts.load_feature(&Hit { id, heads, elsewhere: Vec::new() })?;
             Ok((found.versions.iter().any(|edition| edition.feature.is_some())).then_some(found))
         })
         .await?
@@ -81,7 +93,9 @@ impl Map {
         self.run(move |parts| {
             parts.map.ready()?;
             let answer = parts.map.read(|index| index.query(&extent, limit))??;
-            Ok(answer.hits.into_iter().map(|hit| Hit { id: hit.key, heads: hit.heads }).collect())
+            let hit =
+                |hit: kappadb_view_geo::Hit| Hit { id: hit.key, heads: hit.heads, elsewhere: hit.elsewhere };
+            Ok(answer.hits.into_iter().map(hit).collect())
         })
         .await?
     }
@@ -135,25 +149,26 @@ impl Parts {
     }
 
     fn load_feature(&self, hit: &Hit) -> Result<Found, ReadError> {
-        let mut versions = Vec::with_capacity(hit.heads.len());
+        let mut editions = Vec::with_capacity(hit.heads.len());
         let mut held = Vec::with_capacity(hit.heads.len());
-        for &id in &hit.heads {
+        for &id in hit.heads.iter().chain(&hit.elsewhere) {
             let block = match self.feeds.block(&id) {
                 // The others of the answer do not depend on it; `verify` says what is lost.
                 Err(error) if error.is_damage() => continue,
                 block => block?,
             };
-            let Some(block) = block else { continue };
-            let Ok(entry) = decode_block(&block) else { continue };
+            let Some(entry) = block.and_then(|block| decode_block(&block).ok()) else { continue };
             held.push(Version::from_header(id, &entry.header));
             let payload = entry.payload.filter(|_| entry.header.kind.code == CODE_PUT);
             let feature = payload.and_then(|payload| kappadb_geo::decode(&hit.id, &payload).ok());
-            versions.push(Edition { entry: id, time: entry.header.time, feature, winner: false });
+            editions.push(Edition { entry: id, time: entry.header.time, feature, winner: false });
         }
         let winner =
             rules::winner(&held.iter().collect::<Vec<_>>(), self.clock.now()).map(|version| version.id);
-        versions.iter_mut().for_each(|edition| edition.winner = Some(edition.entry) == winner);
+        editions.iter_mut().for_each(|edition| edition.winner = Some(edition.entry) == winner);
+        let (mut versions, others): (Vec<_>, Vec<_>) =
+            editions.into_iter().partition(|edition| hit.heads.contains(&edition.entry));
         versions.sort_by_key(|edition| (!edition.winner, edition.entry));
-        Ok(Found { id: hit.id.clone(), versions })
+        Ok(Found { id: hit.id.clone(), versions, elsewhere: others.len() })
     }
 }

@@ -94,7 +94,7 @@ async fn draw(full: &Database, fresh: &Database, bbox: &Extent, path: &Path) -> 
     let all = full.map().query(&world, None).await?;
     let mut shapes = Vec::new();
     for found in full.map().load(&all).await? {
-        if let Some(feature) = query::winner(found) {
+        if let Some(feature) = query::shown(found) {
             shapes.push(svg::Shape { fetched: fetched.contains(feature.id.as_str()), feature });
         }
     }

@@ -91,7 +91,7 @@ pub async fn get(context: &Context, id: &str, local: bool) -> anyhow::Result<()>
 
 /// A feature as GeoJSON: its winner, or each of its versions, marked, if they are in conflict.
 pub fn features(found: &Found) -> impl Iterator<Item = String> + '_ {
-    let conflict = found.versions.len() > 1;
+    let conflict = found.is_conflict();
     found.versions.iter().filter_map(move |version| {
         let feature: &Feature = version.feature.as_ref()?;
         let text = geojson::to_text(feature);

@@ -111,14 +111,13 @@ async fn picture(database: &Database, bbox: &Extent, hits: &[Hit]) -> anyhow::Re
     let mut shapes = Vec::new();
     for chunk in hits.chunks(CHUNK) {
         let found = database.map().load(chunk).await?;
-        shapes.extend(
-            found.into_iter().filter_map(winner).map(|feature| svg::Shape { feature, fetched: true }),
-        );
+        shapes
+            .extend(found.into_iter().filter_map(shown).map(|feature| svg::Shape { feature, fetched: true }));
     }
     Ok(svg::render(bbox, &shapes))
 }
 
-/// The version of a feature that is shown by default.
-pub fn winner(found: Found) -> Option<kappadb::Feature> {
-    found.versions.into_iter().find(|v| v.winner)?.feature
+/// The version of a feature that is drawn: the winner, or another one in the box if that is elsewhere.
+pub fn shown(found: Found) -> Option<kappadb::Feature> {
+    found.versions.into_iter().find_map(|version| version.feature)
 }

@@ -137,3 +137,45 @@ fn a_damaged_ticket_and_a_wrong_key_say_so() {
     // The server goes on.
     assert_eq!(Db::join(&server.ticket).ask("0,0,1,1").1["complete"], true);
 }
+
+#[test]
+fn concurrent_edits_are_a_conflict_that_is_shown_and_can_be_merged() {
+    let named = |name: &str| {
+        json!({"type": "Feature", "id": "x", "properties": {"name": name},
+               "geometry": {"type": "Point", "coordinates": [1.0, 1.0]}})
+        .to_string()
+    };
+    let first = Db::init();
+    first.feed(&["map", "put"], &named("old"));
+    let server = Server::start(&first);
+    let port = server.address();
+    let second = Db::join(&server.ticket);
+    assert_eq!(second.ask("0,0,2,2").0, ["x"]);
+    assert!(server.interrupt());
+
+    first.feed(&["map", "put"], &named("hers"));
+    second.feed(&["map", "put"], &named("his"));
+    let server = Server::start_at(&first, &port);
+    assert_eq!(second.ask("0,0,2,2").0, ["x"]);
+    let shown: Vec<Value> =
+        second.ok(&["map", "get", "x"]).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let mut names: Vec<&str> = shown.iter().map(|f| f["properties"]["name"].as_str().unwrap()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["hers", "his"]);
+    assert!(shown.iter().all(|f| f["kappa:conflict"]["entry"].is_string()));
+    assert_eq!(shown.iter().filter(|f| f["kappa:conflict"]["winner"] == true).count(), 1);
+
+    // Whoever sees both and writes again merges them.
+    second.feed(&["map", "put"], &named("ours"));
+    let merged = second.ok(&["map", "get", "x"]);
+    assert!(merged.lines().count() == 1 && merged.contains("ours"), "{merged}");
+
+    // A delete that races with an edit is a conflict, not a loss.
+    assert!(server.interrupt());
+    first.ok(&["map", "delete", "x"]);
+    let server = Server::start_at(&first, &port);
+    let (ids, _) = second.ask("0,0,2,2");
+    assert_eq!(ids, ["x"]);
+    assert!(second.ok(&["map", "get", "x"]).contains("kappa:conflict"));
+    assert!(server.interrupt());
+}

@@ -114,10 +114,26 @@ pub struct Server {
 impl Server {
     /// Serves the database on a free port of this machine.
     pub fn start(db: &Db) -> Server {
-        let mut child = db.command(&["serve"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        Server::start_at(db, "127.0.0.1:0")
+    }
+
+    /// Serves the database at this address.
+    pub fn start_at(db: &Db, address: &str) -> Server {
+        let mut child = db
+            .command(&["serve", "--listen", address])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         let mut ticket = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut ticket).unwrap();
         Server { child, ticket: ticket.trim().to_owned() }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> String {
+        let ticket: kappadb::Ticket = self.ticket.parse().unwrap();
+        ticket.addresses[0].clone()
     }
 
     /// Ends it as Ctrl-C would; true if it ended well.
