@@ -23,7 +23,8 @@ pub struct Args {
 pub enum Command {
     /// Make a new, empty database with a writer feed.
     Init,
-    /// Make the directory a sparse replica of the database that a ticket names. Needs no network.
+    /// Make the directory a sparse replica of the database that a ticket names. Needs no network. Done again with a
+    /// newer ticket, it learns where the peer is now.
     Join {
         /// What `kappa serve` printed on its first line.
         ticket: String,

@@ -96,10 +96,15 @@ impl Builder {
     }
 
     /// Makes a sparse replica of the database that `ticket` names. Needs no network, and makes no writer feed until
-    /// the first write.
+    /// the first write. Where there is a replica of that database already, it learns of the ticket's peer: that is how
+    /// to follow a peer to a new address.
     pub async fn join(self, ticket: &Ticket) -> Result<Database, CreateError> {
-        let identity = SecretKey::from_seed(&self.draw());
-        replica::create(&self.dir, &replica::from_ticket(ticket, identity))?;
+        if replica::exists(&self.dir) {
+            replica::meet(&self.dir, ticket)?;
+        } else {
+            let identity = SecretKey::from_seed(&self.draw());
+            replica::create(&self.dir, &replica::from_ticket(ticket, identity))?;
+        }
         Ok(self.open().await?)
     }
 

@@ -10,6 +10,14 @@ pub enum CreateError {
     /// There is one already.
     #[error("{0} already holds a database; choose another directory")]
     Exists(PathBuf),
+    /// There is a replica of another database.
+    #[error("{dir} holds another database, {database}; join in another directory")]
+    OtherDatabase {
+        /// The directory.
+        dir: PathBuf,
+        /// What it holds.
+        database: kappadb_core::DatabaseId,
+    },
     /// Its files could not be written.
     #[error("cannot write the database's files in {dir}")]
     Io {

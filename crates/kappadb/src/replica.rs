@@ -74,9 +74,25 @@ pub(crate) fn load(dir: &Path) -> Result<Replica, OpenError> {
     })
 }
 
+/// Adds the ticket's peer to those that an existing replica knows, or takes its new addresses.
+pub(crate) fn meet(dir: &Path, ticket: &Ticket) -> Result<(), CreateError> {
+    let _lock = kappadb_feed::lock(dir).map_err(OpenError::from)?;
+    let Replica { database, mut peers, .. } = load(dir)?;
+    if database != ticket.database {
+        return Err(CreateError::OtherDatabase { dir: dir.to_owned(), database });
+    }
+    peers.retain(|peer| peer.key != ticket.peer);
+    peers.insert(0, peer(ticket));
+    write_peers(dir, &peers).map_err(|source| CreateError::Io { dir: dir.to_owned(), source })
+}
+
+fn peer(ticket: &Ticket) -> Peer {
+    Peer { key: ticket.peer, addresses: ticket.addresses.clone() }
+}
+
 /// What joining with `ticket` makes of a new directory.
 pub(crate) fn from_ticket(ticket: &Ticket, identity: SecretKey) -> Replica {
-    let peer = Peer { key: ticket.peer, addresses: ticket.addresses.clone() };
+    let peer = peer(ticket);
     Replica { database: ticket.database, access: ticket.access(), identity, peers: vec![peer] }
 }
 

@@ -25,7 +25,11 @@ pub async fn join(context: &Context, ticket: &str) -> anyhow::Result<()> {
         output::json_line(&json!({ "database": database.id().to_string() }))?;
     } else {
         output::line(&database.id().to_string())?;
-        eprintln!("{} is now an empty replica; queries ask the ticket's peer.", context.dir.display());
+        eprintln!(
+            "{} is a replica; its queries ask {}.",
+            context.dir.display(),
+            ticket.addresses.join(" or ")
+        );
     }
     Ok(database.close().await?)
 }

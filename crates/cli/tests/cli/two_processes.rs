@@ -66,12 +66,14 @@ fn edits_moves_and_deletes_reach_a_peer_by_boxes() {
 
     full.feed(&["map", "put"], &point("a", 50.0));
     full.ok(&["map", "delete", "b"]);
-    // The ticket names a port that is gone: join anew from another replica directory.
+    // The ticket names a port that is gone: joining again with a new one tells where the peer is now.
     let server = Server::start(&full);
-    let second = Db::join(&server.ticket);
-    assert!(second.ask("0,9,2,11").0.is_empty(), "moved and deleted features leave the old box");
-    let (ids, stats) = second.ask("40,0,60,20");
+    sparse.ok(&["join", &server.ticket]);
+    assert!(sparse.ask("0,9,2,11").0.is_empty(), "moved and deleted features leave the old box");
+    let (ids, stats) = sparse.ask("40,0,60,20");
     assert_eq!((ids, stats["complete"].as_bool()), (vec!["a".to_owned()], Some(true)));
+    let error = Db::init().fails(&["join", &server.ticket]);
+    assert!(error.contains("another database"), "{error}");
 }
 
 #[test]
