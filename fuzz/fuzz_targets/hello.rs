@@ -1,0 +1,4 @@
+//! Fuzzes two hellos.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| kappadb_fuzz::hello(data));
