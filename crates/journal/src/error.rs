@@ -178,8 +178,8 @@ pub enum AppendError {
     /// An earlier sync, or the repair after a failed write, failed. Nothing more is accepted until reopened.
     #[error("an earlier write could not be made durable; the journal must be opened anew")]
     Poisoned,
-    /// All 2^32 segments are used.
-    #[error("the journal has used up its segment numbers")]
+    /// All numbers of segments (2^32) or of blocks (2^64) are used: by a stray or damaged file, for no journal gets there.
+    #[error("the journal has used up its numbers of segments or blocks")]
     Exhausted,
 }
 

@@ -198,10 +198,11 @@ impl Journal {
             self.roll()?;
         }
         let (at, first_lseq) = (self.end, self.next_lseq);
+        let next_lseq = first_lseq.checked_add(record.block_count()).ok_or(AppendError::Exhausted)?;
         seal(&self.files.nonce, at, self.durable, first_lseq, buffer);
         self.file.write_at(at.offset, buffer).map_err(|source| self.undo(source))?;
         self.end.offset += len;
-        self.next_lseq += record.block_count();
+        self.next_lseq = next_lseq;
         self.closed = *record == Record::Closed;
         Ok(Placed { at, next: self.end, first_lseq })
     }
@@ -320,5 +321,41 @@ fn write_error(files: &Files, segment: u32, source: io::Error) -> AppendError {
     match source.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => AppendError::DiskFull { file, source },
         _ => AppendError::Write { file, source },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault::FaultDisk;
+    use kappadb_core::{FeedKey, StoredBlock};
+
+    fn open(disk: &FaultDisk, start: Option<Position>) -> Result<Journal, OpenError> {
+        let options = Options::default();
+        let opened =
+            Journal::open_on(Arc::new(disk.clone()), &options, start, &mut || [1; 16], &mut |_, _| ());
+        opened.map(|(journal, _)| journal)
+    }
+
+    #[test]
+    fn numbers_of_blocks_that_are_used_up_are_an_error() {
+        let mut journal = open(&FaultDisk::new(), None).unwrap();
+        let block = StoredBlock::whole(&b"block"[..]);
+        let record = Record::Blocks { feed: FeedKey([1; 32]), first: 0, blocks: vec![block] };
+        journal.next_lseq = u64::MAX;
+        let end = journal.end();
+        assert!(matches!(journal.append(&record), Err(AppendError::Exhausted)));
+        assert_eq!(journal.end(), end);
+        assert!(journal.close().is_ok(), "a record without blocks takes no number");
+    }
+
+    #[test]
+    fn the_last_segment_is_not_written_over() {
+        let disk = FaultDisk::new();
+        disk.put(&file_name(u32::MAX), vec![7; 100]);
+        // It is known to have been durable, so it is damaged and not torn, and what is left of it must stay.
+        let start = Position { segment: u32::MAX, offset: 90 };
+        assert!(matches!(open(&disk, Some(start)), Err(OpenError::Write(AppendError::Exhausted))));
+        assert_eq!(disk.content(&file_name(u32::MAX)), vec![7; 100]);
     }
 }

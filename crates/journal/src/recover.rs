@@ -9,7 +9,7 @@
 
 use crate::cursor::POINT_AHEAD;
 use crate::disk::Disk;
-use crate::error::{Cause, Cut, Damage, OpenError};
+use crate::error::{AppendError, Cause, Cut, Damage, OpenError};
 use crate::files::Files;
 use crate::journal::{BIRTH_LEN, Options};
 use crate::position::Position;
@@ -74,7 +74,7 @@ pub(crate) fn recover(
         Search { files: &files, survey: &survey, progress }.find(hint.filter(|&hint| hint > Position::START));
     let (mut found, torn) = found.settle(&files, &survey, start);
     let shortfall = found.note_shortfall(survey.end(), start, options);
-    let entry = entry(&files, &survey, &found, torn.as_ref(), shortfall);
+    let entry = entry(&files, &survey, &found, torn.as_ref(), shortfall)?;
     let closed = found.closed && matches!(entry, Entry::Resume { .. });
     let Found { from: scanned_from, damage, next_lseq, .. } = found;
     Ok(Recovered { files, entry, next_lseq, closed, cut: torn, damage, scanned_from, survey })
@@ -230,20 +230,27 @@ fn touches_end(damage: &Damage, end: Position) -> bool {
 }
 
 /// Where to go on: behind the last record if all is well there.
-fn entry(files: &Files, survey: &Survey, found: &Found, cut: Option<&Cut>, shortfall: bool) -> Entry {
+fn entry(
+    files: &Files,
+    survey: &Survey,
+    found: &Found,
+    cut: Option<&Cut>,
+    shortfall: bool,
+) -> Result<Entry, AppendError> {
     let end = survey.end();
     let hurt = cut.is_some() || shortfall || found.damage.iter().any(|damage| touches_end(damage, end));
     let first = record_at(files, Position { offset: HEADER_LEN, ..end }).map(|(_, record)| record);
     if let (false, Some(Record::Incarnation(incarnation))) = (hurt, first) {
-        return Entry::Resume { end, incarnation };
+        return Ok(Entry::Resume { end, incarnation });
     }
     let kept = cut.map_or(end.offset, |cut| cut.from);
     if kept > HEADER_LEN {
         let previous = Position { offset: kept, ..end };
-        return Entry::NewSegment { segment: end.segment.saturating_add(1), previous };
+        let segment = end.segment.checked_add(1).ok_or(AppendError::Exhausted)?;
+        return Ok(Entry::NewSegment { segment, previous });
     }
     // Nothing is in it: its number is free.
     let before = survey.segments.range(..end.segment).next_back();
     let previous = before.map_or(Position::START, |(&segment, &offset)| Position { segment, offset });
-    Entry::NewSegment { segment: end.segment, previous }
+    Ok(Entry::NewSegment { segment: end.segment, previous })
 }
