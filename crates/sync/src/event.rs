@@ -74,7 +74,8 @@ pub enum Event {
         /// Why.
         error: QueryError,
     },
-    /// The session ended. The last event. Send what is left to be sent, then close the connection.
+    /// The session ended. The last event, but for the failures of questions asked after it. Send what is left to be sent,
+    /// then close the connection.
     Closed {
         /// Why.
         reason: SessionError,
