@@ -123,10 +123,15 @@ async fn conclude(
             })?;
         }
         parts.feeds.sync()?;
-        let own = parts.coverage(view, &selector);
-        let all: Vec<&[Coverage]> =
-            statements.iter().map(|(_, s)| s.as_slice()).chain([own.as_slice()]).collect();
         let forks = parts.feeds.exclusions();
+        let mut all: Vec<Vec<Coverage>> = statements.into_iter().map(|(_, statement)| statement).collect();
+        if !forks.is_empty() {
+            // A peer that does not know of the fork leaves out what the forked entries made redundant, which counts
+            // again here. What is held whole is not touched by that.
+            all.iter_mut().flatten().for_each(|coverage| coverage.claimed = 0);
+        }
+        all.push(parts.coverage(view, &selector));
+        let all: Vec<&[Coverage]> = all.iter().map(Vec::as_slice).collect();
         Ok(statement::is_complete(&all, &forks))
     })
     .await?
@@ -145,7 +150,10 @@ impl Parts {
 
     /// What this replica's own answer to `selector` rests on, feed by feed.
     pub(crate) fn coverage(&self, view: &str, selector: &Selector) -> Vec<Coverage> {
-        let claims = self.claims_for(view, selector);
+        // Earlier claims rest on what was held then: damage takes some of it away, and a fork brings back what its
+        // entries had made redundant.
+        let unshaken = self.feeds.exclusions().is_empty() && self.feeds.damage().is_empty();
+        let claims = if unshaken { self.claims_for(view, selector) } else { BTreeMap::new() };
         let coverage = self.feeds.list().into_iter().filter_map(|info| {
             let definition = self.feeds.definition(&info.feed)?;
             let whole = info.held == info.length;
