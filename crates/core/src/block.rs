@@ -39,33 +39,38 @@ pub fn encode_blocks<'a>(blocks: impl ExactSizeIterator<Item = &'a StoredBlock> 
 }
 
 /// Reads what [`encode_blocks`] wrote, all of `bytes`, sharing its memory.
-pub fn decode_blocks(mut bytes: Bytes) -> Result<Vec<StoredBlock>, DecodeError> {
-    let malformed = |reason: &str| DecodeError::Malformed { what: WHAT, reason: reason.to_owned() };
-    let varint = |bytes: &mut Bytes| -> Result<u64, DecodeError> {
-        let (value, used) = codec::decode_prefix::<u64, 16>(WHAT, bytes)?;
-        drop(bytes.split_to(used));
+pub fn decode_blocks(bytes: Bytes) -> Result<Vec<StoredBlock>, DecodeError> {
+    let mut at = 0;
+    let mut varint = || -> Result<u64, DecodeError> {
+        let (value, used) = codec::decode_prefix::<u64, 16>(WHAT, bytes.get(at..).unwrap_or_default())?;
+        at += used;
         Ok(value)
     };
-    let count = varint(&mut bytes)?;
+    let count = varint()?;
     // Each block costs at least one byte of table, so a claimed count cannot exceed what is there.
     if count > bytes.len() as u64 {
         return Err(malformed("more blocks claimed than bytes present"));
     }
-    let table = (0..count).map(|_| varint(&mut bytes)).collect::<Result<Vec<u64>, _>>()?;
+    let table = (0..count).map(|_| varint()).collect::<Result<Vec<u64>, _>>()?;
     let mut blocks = Vec::with_capacity(table.len());
     for word in table {
         let form = if word & 1 == 0 { Form::Whole } else { Form::Cleared };
         let len = usize::try_from(word >> 1).ok().filter(|&len| len <= MAX_BLOCK);
-        let len = len.ok_or_else(|| malformed("a block longer than MAX_BLOCK"))?;
-        if len > bytes.len() {
+        let end = at + len.ok_or_else(|| malformed("a block longer than MAX_BLOCK"))?;
+        if end > bytes.len() {
             return Err(malformed("blocks end early"));
         }
-        blocks.push(StoredBlock { form, bytes: bytes.split_to(len) });
+        blocks.push(StoredBlock { form, bytes: bytes.slice(at..end) });
+        at = end;
     }
-    match bytes.len() {
+    match bytes.len() - at {
         0 => Ok(blocks),
         extra => Err(DecodeError::Trailing { what: WHAT, extra }),
     }
+}
+
+fn malformed(reason: &str) -> DecodeError {
+    DecodeError::Malformed { what: WHAT, reason: reason.to_owned() }
 }
 
 #[cfg(test)]

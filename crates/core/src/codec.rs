@@ -5,6 +5,8 @@
 //! still made over the bytes received, never over the re-encoding.
 
 use bincode::config::{self, Configuration};
+use bincode::enc::write::Writer;
+use bincode::error::EncodeError;
 use bincode::{Decode, Encode};
 
 const CONFIG: Configuration = config::standard();
@@ -83,10 +85,27 @@ pub fn decode_prefix<T: Decode<()> + Encode, const LIMIT: usize>(
     let window = bytes.get(..LIMIT).unwrap_or(bytes);
     let (value, used): (T, usize) =
         decode_window(window).map_err(|e| DecodeError::Malformed { what, reason: e.to_string() })?;
-    if bytes.get(..used) != Some(encode(&value).as_slice()) {
-        return Err(DecodeError::NotCanonical { what });
+    match bytes.get(..used).is_some_and(|bytes| is_encoding(&value, bytes)) {
+        true => Ok((value, used)),
+        false => Err(DecodeError::NotCanonical { what }),
     }
-    Ok((value, used))
+}
+
+/// True if `value` is encoded as exactly `bytes`. Compares as it encodes: every decode comes by here, so it allocates
+/// nothing.
+fn is_encoding<T: Encode>(value: &T, bytes: &[u8]) -> bool {
+    let mut rest = Expected(bytes);
+    bincode::encode_into_writer(value, &mut rest, CONFIG).is_ok() && rest.0.is_empty()
+}
+
+/// What an encoding must go on with. Writing anything else fails.
+struct Expected<'a>(&'a [u8]);
+
+impl Writer for &mut Expected<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
+        self.0 = self.0.strip_prefix(bytes).ok_or(EncodeError::Other("other bytes than expected"))?;
+        Ok(())
+    }
 }
 
 /// bincode counts numbers at their width in memory, which is up to eight times that on the wire; so its own limit,
@@ -120,6 +139,15 @@ mod tests {
     fn a_long_form_of_a_small_integer_is_refused() {
         assert_eq!(decode::<u64, 16>("x", &[251, 5, 0]), Err(DecodeError::NotCanonical { what: "x" }));
         assert_eq!(decode::<u64, 16>("x", &[5]), Ok(5));
+    }
+
+    #[test]
+    fn an_encoding_is_neither_shorter_nor_longer_nor_another() {
+        let bytes = encode(&(7u64, "text"));
+        assert!(is_encoding(&(7u64, "text"), &bytes));
+        assert!(!is_encoding(&(7u64, "texts"), &bytes) && !is_encoding(&(8u64, "text"), &bytes));
+        assert!(!is_encoding(&(7u64, "tex"), &bytes) && !is_encoding(&(7u64, ""), &bytes));
+        assert!(!is_encoding(&7u64, &bytes), "bytes are left over");
     }
 
     #[test]
