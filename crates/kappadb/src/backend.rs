@@ -46,8 +46,9 @@ impl Parts {
     }
 
     fn answer(&self, view: &str, selector: &Selector) -> Result<Answer, AnswerError> {
-        // Lengths first: what is claimed up to them must be in the view when it is asked.
+        // Lengths first, then the view is brought up to them: what is claimed must be in it when it is asked.
         let coverage = self.coverage(view, selector);
+        self.views.ready().map_err(refusal)?;
         let matches = self.views.matches(view, selector).map_err(refusal)?;
         Ok(Answer { matches: group(matches).into_iter().collect(), coverage, forks: self.feeds.forks() })
     }
