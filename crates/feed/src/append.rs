@@ -1,7 +1,7 @@
 //! Appending to own feeds. Concurrent appends share one sync, and one signature a feed.
 //!
-//! Each caller hashes its blocks, queues them and waits for the writer's lock. Whoever gets it takes in the whole queue, commits
-//! once and leaves every result in its slot; the others then find theirs there.
+//! Each caller hashes its blocks and queues them ([`crate::queue`]). One of them takes in the whole queue, commits once and leaves
+//! every result in its slot; the others then find theirs there.
 
 use crate::index::Arrived;
 use crate::nodes::KEPT_HEIGHT;
@@ -20,7 +20,7 @@ const RECORD_BYTES: usize = 32 << 10;
 /// Bytes of blocks not yet committed, before a commit that nobody asked for.
 const PENDING_BYTES: u64 = 4 << 20;
 
-type Outcome = Result<Vec<Range<Seq>>, AppendError>;
+pub(crate) type Outcome = Result<Vec<Range<Seq>>, AppendError>;
 
 /// Blocks of one feed, hashed.
 pub(crate) struct Prepared {

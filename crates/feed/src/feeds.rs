@@ -3,6 +3,7 @@
 use crate::append::Request;
 use crate::blocks::Blocks;
 use crate::config::{Config, OpenReport, Random};
+use crate::queue::Queue;
 use crate::state::{FeedState, Visible, run};
 use crate::writer::Writer;
 use crate::{
@@ -38,7 +39,7 @@ struct Shared {
     random: Random,
     blocks: Arc<Blocks>,
     visible: Arc<RwLock<Visible>>,
-    queue: Mutex<Vec<Request>>,
+    queue: Queue,
     writer: Mutex<Writer>,
     own: RwLock<BTreeSet<FeedKey>>,
     wakes: Mutex<Vec<Wake>>,
@@ -93,7 +94,7 @@ impl Feeds {
         let (dir, store, random) = (config.dir.clone(), config.store.clone(), config.random.clone());
         let open::Opened { writer, blocks, visible, lock, report } = open::open(config, progress)?;
         let own = RwLock::new(writer.keys.keys().copied().collect());
-        let (queue, wakes, writer) = (Mutex::default(), Mutex::default(), Mutex::new(writer));
+        let (queue, wakes, writer) = (Queue::default(), Mutex::default(), Mutex::new(writer));
         let shared = Shared { dir, store, random, blocks, visible, queue, writer, own, wakes, _lock: lock };
         Ok((Feeds { shared: Arc::new(shared) }, report))
     }
@@ -186,17 +187,9 @@ impl Feeds {
         durability: Durability,
     ) -> Result<Vec<Range<Seq>>, AppendError> {
         let request = Request::new(appends, durability)?;
-        let slot = request.slot();
-        self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner).push(request);
-        self.shared.write(|writer| match slot.take() {
-            Some(outcome) => outcome,
-            None => {
-                let queue =
-                    std::mem::take(&mut *self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner));
-                writer.take_in_queue(queue);
-                slot.take().unwrap_or(Err(CommitError::Poisoned.into()))
-            }
-        })
+        let Shared { queue, .. } = &*self.shared;
+        let lead = || self.shared.write(|writer| writer.take_in_queue(queue.take()));
+        queue.pass(request, lead).unwrap_or(Err(CommitError::Poisoned.into()))
     }
 
     /// Verifies a peer's blocks and stores what is new of them. They become durable and visible with the next [`Feeds::sync`].

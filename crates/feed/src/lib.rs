@@ -33,6 +33,7 @@ mod open;
 mod problem;
 mod prove;
 mod put;
+mod queue;
 mod replay;
 mod rows;
 mod state;

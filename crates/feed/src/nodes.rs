@@ -4,7 +4,7 @@ use crate::ReadError;
 use crate::blocks::Blocks;
 use crate::rows;
 use crate::state::run;
-use kappadb_core::{RangeSet, StoredBlock};
+use kappadb_core::{RangeSet, Seq, StoredBlock};
 use kappadb_merkle::{Node, Peaks, flat};
 use std::collections::HashMap;
 use std::ops::{Bound, Range};
@@ -71,6 +71,16 @@ impl<'a> Nodes<'a> {
         self.computed.extend(found);
         self.scanned = indexes;
         Ok(())
+    }
+
+    /// Makes the low nodes that a proof of block `seq`, among those `wanted`, is likely to need: none if all the blocks around it
+    /// are wanted too. What cannot be made here is missed when it is looked up, if it is.
+    pub fn make_beside(&mut self, seq: Seq, wanted: &RangeSet) {
+        let leaf = flat::leaf_index(seq);
+        let group = flat::leaf_span(kept_above(leaf));
+        if !self.computed.contains_key(&leaf) && !wanted.covers(&group) && self.held.covers(&group) {
+            drop(self.compute(leaf));
+        }
     }
 
     /// Reads the blocks below the node, or below the lowest kept one above it if all are held, and remembers every node that

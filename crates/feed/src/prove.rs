@@ -18,9 +18,9 @@ pub(crate) fn prove(
     max_bytes: usize,
 ) -> Result<Bundle, ReadError> {
     let (head, part) = choose(state, ranges).ok_or(ReadError::NoHead(*feed))?;
-    let found = front(blocks, state.number, &part, max_bytes)?;
-    let ranges: RangeSet = found.iter().map(|(seq, _)| *seq).collect();
     let mut nodes = Nodes::new(blocks, None, state.number, &state.held);
+    let found = front(&mut nodes, blocks, state.number, &part, max_bytes)?;
+    let ranges: RangeSet = found.iter().map(|(seq, _)| *seq).collect();
     let (known, proof) = proof(&mut nodes, feed, &ranges, &head, known)?;
     let blocks = found.into_iter().map(|(_, block)| block).collect();
     Ok(Bundle { feed: *feed, head, ranges, blocks, known, proof })
@@ -34,7 +34,10 @@ fn choose(state: &FeedState, ranges: &RangeSet) -> Option<(SignedHead, RangeSet)
     newest.into_iter().chain(others).min_by_key(|(_, part)| first(part))
 }
 
+/// The blocks from the front. The low nodes beside them are made on the way, while the records they lie in are at hand: a
+/// second pass would read many records again.
 fn front(
+    nodes: &mut Nodes<'_>,
     blocks: &Blocks,
     number: u32,
     part: &RangeSet,
@@ -46,6 +49,7 @@ fn front(
         let fits = found.is_empty() || bytes <= max_bytes;
         if fits {
             found.push((seq, block.clone()));
+            nodes.make_beside(seq, part);
         }
         fits && bytes < max_bytes
     })?;
