@@ -15,6 +15,8 @@ use std::sync::{Arc, Mutex};
 
 const BLOCKS: u64 = 1_000_000;
 const BATCH: u64 = 1_000;
+/// The blocks among which those fetched sparsely lie.
+const SAMPLE: u64 = 100_000;
 
 /// A block of 100 bytes, header included.
 fn block(n: u64) -> Bytes {
@@ -40,14 +42,12 @@ fn rate(name: &str, goal: &str, count: u64, seconds: f64) {
 fn main() {
     let blocks: Vec<Bytes> = (0..BLOCKS).map(block).collect();
 
-    // The work itself: two hashes a block, one a parent, nothing else.
+    // The work itself: two hashes a block, one a parent, side by side, nothing else.
     let ((), hashing) = timed(|| {
         let mut peaks = Peaks::new();
         for batch in blocks.chunks(BATCH as usize) {
             let stored: Vec<_> = batch.iter().cloned().map(StoredBlock::whole).collect();
-            for leaf in leaf_nodes(&stored).expect("leaves") {
-                peaks.push(leaf, &mut |_, _| ()).expect("push");
-            }
+            peaks.extend(&leaf_nodes(&stored).expect("leaves"), &mut |_, _| ()).expect("extend");
         }
     });
     rate("hashing alone", "-", BLOCKS, hashing);
@@ -67,8 +67,8 @@ fn main() {
     one_at_a_time();
     many_writers();
 
-    let (sample, random) = (100_000, &mut Random::new(5));
-    let wanted: RangeSet = (0..1_000).map(|_| random.below(sample)).collect();
+    let mut random = Random::new(5);
+    let wanted: RangeSet = (0..1_000).map(|_| random.below(SAMPLE)).collect();
     sparse(&feeds, feed, &wanted);
     feeds.close().expect("close");
     drop(feeds);

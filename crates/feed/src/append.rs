@@ -87,6 +87,15 @@ fn prepare(append: Append) -> Result<Prepared, AppendError> {
     Ok(Prepared { feed: append.feed, blocks, leaves, bytes })
 }
 
+/// How many blocks from the front it takes to fill `room`: at least one.
+fn fitting(blocks: &[StoredBlock], mut room: usize) -> usize {
+    let fills = blocks.iter().position(|block| {
+        room = room.saturating_sub(block.bytes.len());
+        room == 0
+    });
+    fills.map_or(blocks.len(), |last| last + 1)
+}
+
 impl Appending {
     fn new(peaks: Peaks) -> Self {
         Appending {
@@ -105,18 +114,23 @@ impl Appending {
         self.peaks.length() > self.committed
     }
 
-    fn push(&mut self, block: StoredBlock, leaf: Node) -> Result<(), TreeError> {
+    /// Room for bytes of blocks in the record being made.
+    fn room(&self) -> usize {
+        RECORD_BYTES.saturating_sub(self.open_bytes)
+    }
+
+    fn push(&mut self, blocks: impl Iterator<Item = StoredBlock>, leaves: &[Node]) -> Result<(), TreeError> {
         // Low nodes are made again from the blocks, but not before these can be read; until then the next heads are linked to
         // the last one by those at the edge between old and new.
         let edge = self.committed.next_multiple_of(1 << KEPT_HEIGHT);
         let Appending { peaks, nodes, .. } = self;
-        peaks.push(leaf, &mut |index, node| {
+        peaks.extend(leaves, &mut |index, node| {
             if flat::height(index) >= KEPT_HEIGHT || flat::leaf_span(index).start < edge {
                 nodes.push((index, node));
             }
         })?;
-        self.open_bytes += block.bytes.len();
-        self.open.push(block);
+        let open_bytes = &mut self.open_bytes;
+        self.open.extend(blocks.inspect(|block| *open_bytes += block.bytes.len()));
         Ok(())
     }
 
@@ -164,10 +178,14 @@ impl Writer {
         let Prepared { feed, blocks, leaves, bytes } = append;
         let undefined = AppendError::Undefined(feed);
         let start = self.appending.get(&feed).map_or(0, |appending| appending.peaks.length());
-        for (block, leaf) in blocks.into_iter().zip(leaves) {
+        let (mut blocks, mut leaves) = (blocks.into_iter(), leaves.as_slice());
+        while !leaves.is_empty() {
             let Some(appending) = self.appending.get_mut(&feed) else { return Err(undefined) };
-            appending.push(block, leaf)?;
-            if appending.open_bytes >= RECORD_BYTES {
+            let count = fitting(blocks.as_slice(), appending.room());
+            let (now, later) = leaves.split_at(count);
+            appending.push(blocks.by_ref().take(count), now)?;
+            leaves = later;
+            if appending.room() == 0 {
                 self.flush_or_break(&feed)?;
             }
         }

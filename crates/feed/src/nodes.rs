@@ -95,14 +95,12 @@ impl<'a> Nodes<'a> {
         }
         // A tree of these leaves alone has the same inner nodes, 2 * start further left.
         let mut peaks = Peaks::new();
-        for leaf in kappadb_entry::leaf_nodes(&blocks)? {
-            peaks.push(leaf, &mut |i, node| {
-                // A higher node is at hand if it was written, and not otherwise.
-                if flat::height(i) < KEPT_HEIGHT {
-                    self.computed.insert(i + 2 * span.start, node);
-                }
-            })?;
-        }
+        peaks.extend(&kappadb_entry::leaf_nodes(&blocks)?, &mut |i, node| {
+            // A higher node is at hand if it was written, and not otherwise.
+            if flat::height(i) < KEPT_HEIGHT {
+                self.computed.insert(i + 2 * span.start, node);
+            }
+        })?;
         Ok(self.computed.get(&index).copied())
     }
 }

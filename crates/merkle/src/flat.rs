@@ -15,6 +15,11 @@ use std::ops::Range;
 /// No tree has a node of this index.
 pub const END: u64 = 2 * MAX_FEED_BLOCKS;
 
+/// The node of this height that has `offset` others of it to its left.
+pub fn index(height: u32, offset: u64) -> u64 {
+    (offset << (height + 1)) | ((1 << height) - 1)
+}
+
 /// The node of leaf `seq`.
 pub fn leaf_index(seq: u64) -> u64 {
     2 * seq

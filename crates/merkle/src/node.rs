@@ -105,14 +105,20 @@ pub fn parents(pairs: &[(Node, Node)]) -> Result<Vec<Node>, TreeError> {
     let mut nodes = Vec::with_capacity(pairs.len());
     for batch in pairs.chunks(BATCH) {
         let sizes = batch.iter().map(|(l, r)| sum(l.size, r.size)).collect::<Result<Vec<_>, _>>()?;
-        let input = |(&size, (l, r)): (&u64, &(Node, Node))| {
-            [&[PARENT], size.to_le_bytes().as_slice(), &l.hash.0, &r.hash.0].concat()
-        };
-        let inputs: Vec<Vec<u8>> = sizes.iter().zip(batch).map(input).collect();
-        let inputs: Vec<&[u8]> = inputs.iter().map(Vec::as_slice).collect();
+        let inputs: Vec<[u8; 73]> =
+            sizes.iter().zip(batch).map(|(&size, pair)| parent_input(size, pair)).collect();
+        let inputs: Vec<&[u8]> = inputs.iter().map(<[u8; 73]>::as_slice).collect();
         nodes.extend(digests(&inputs).into_iter().zip(sizes).map(|(hash, size)| Node { hash, size }));
     }
     Ok(nodes)
+}
+
+/// What a parent is hashed over: 1 + 8 + 32 + 32 bytes.
+fn parent_input(size: u64, (left, right): &(Node, Node)) -> [u8; 73] {
+    let parts = [PARENT].into_iter().chain(size.to_le_bytes()).chain(left.hash.0).chain(right.hash.0);
+    let mut input = [0; 73];
+    input.iter_mut().zip(parts).for_each(|(to, from)| *to = from);
+    input
 }
 
 /// `BLAKE2b-256(0x02 | for each root, left to right: hash | index u64 LE | size u64 LE)`.

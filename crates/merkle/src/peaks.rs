@@ -1,7 +1,7 @@
 //! A tree that only grows, kept as its roots.
 
 use crate::flat;
-use crate::node::{Node, TreeError, byte_length, parent, root_hash};
+use crate::node::{Node, TreeError, byte_length, parent, parents, root_hash};
 use kappadb_core::{
     Head,
     limits::{MAX_FEED_BLOCKS, MAX_TREE_BYTES},
@@ -63,6 +63,38 @@ impl Peaks {
         Ok(())
     }
 
+    /// Appends leaves: [`Peaks::push`] of each, but the parents of one height are hashed together, which is sooner. `on_node` is
+    /// told of the same nodes, the lower ones first. An error changes nothing.
+    pub fn extend(&mut self, leaves: &[Node], on_node: &mut dyn FnMut(u64, Node)) -> Result<(), TreeError> {
+        let length = self.length + leaves.len() as u64;
+        if length > MAX_FEED_BLOCKS {
+            return Err(TreeError::Full);
+        }
+        let total = leaves.iter().try_fold(self.byte_length, |total, leaf| total.checked_add(leaf.size));
+        self.byte_length = total.filter(|&total| total <= MAX_TREE_BYTES).ok_or(TreeError::TooLarge)?;
+        let (mut level, mut first, mut height) = (leaves.to_vec(), self.length, 0);
+        let mut roots = Vec::new();
+        while !level.is_empty() {
+            level.iter().zip(first..).for_each(|(node, offset)| on_node(flat::index(height, offset), *node));
+            // An odd first node's left sibling is a root so far.
+            if first % 2 == 1
+                && let Some((_, left)) = self.roots.pop()
+            {
+                level.insert(0, left);
+            }
+            if level.len() % 2 == 1
+                && let Some(last) = level.pop()
+            {
+                roots.push((flat::index(height, (length >> height) - 1), last));
+            }
+            let pairs: Vec<_> = level.as_chunks().0.iter().map(|[left, right]| (*left, *right)).collect();
+            (level, first, height) = (parents(&pairs)?, first / 2, height + 1);
+        }
+        self.roots.extend(roots.into_iter().rev());
+        self.length = length;
+        Ok(())
+    }
+
     /// What a head of this tree states.
     pub fn head(&self) -> Head {
         Head { length: self.length, byte_length: self.byte_length, root_hash: root_hash(&self.roots) }
@@ -98,6 +130,22 @@ mod tests {
     }
 
     #[test]
+    fn many_at_once_are_many_one_by_one() {
+        let leaves: Vec<Node> = (0..70).map(|seq| naive(2 * seq)).collect();
+        for (start, end) in (0..70).flat_map(|start| (start..=70).map(move |end| (start, end))) {
+            let (mut one_by_one, mut told) = (Peaks::new(), Vec::new());
+            leaves[..start].iter().for_each(|leaf| one_by_one.push(*leaf, &mut |_, _| {}).unwrap());
+            let (mut at_once, mut told_at_once) = (one_by_one.clone(), Vec::new());
+            for leaf in &leaves[start..end] {
+                one_by_one.push(*leaf, &mut |index, node| told.push((index, node))).unwrap();
+            }
+            at_once.extend(&leaves[start..end], &mut |index, node| told_at_once.push((index, node))).unwrap();
+            told.sort_by_key(|(index, _)| (flat::height(*index), *index));
+            assert_eq!((at_once, told_at_once), (one_by_one, told), "{start}..{end}");
+        }
+    }
+
+    #[test]
     fn refuses_what_are_no_roots_and_too_many_bytes() {
         let node = naive(0);
         assert_eq!(Peaks::from_roots(2, vec![(0, node), (2, node)]), Err(TreeError::NotRoots { length: 2 }));
@@ -106,6 +154,7 @@ mod tests {
         let mut peaks = Peaks::from_roots(1, vec![(0, big)]).unwrap();
         let before = peaks.clone();
         assert_eq!(peaks.push(node, &mut |_, _| {}), Err(TreeError::TooLarge));
+        assert_eq!(peaks.extend(&[node, node], &mut |_, _| {}), Err(TreeError::TooLarge));
         assert_eq!(peaks, before);
     }
 }
