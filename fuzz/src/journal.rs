@@ -14,8 +14,8 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 const NONCE: [u8; 16] = [9; 16];
 const HEADER: usize = 44;
 
-/// A journal: where to start (u8: 0 nowhere, else segment u8 and offset u16), then segments (number u8, has header u8 and
-/// its first lseq u64, items up to one of kind 0) and what they are made of: see [`put_item`].
+/// A journal: where to start (u8: 0 nowhere, else segment u8 and offset u16), then segments (number u8, 255 for the last there is, has header u8 and
+/// its first lseq u64, items up to one of kind 0) and what they are made of: see `put_item`.
 pub fn segment(data: &[u8]) {
     let mut input = Input::new(data);
     let start = (input.byte() != 0)
@@ -23,7 +23,10 @@ pub fn segment(data: &[u8]) {
     let disk = FaultDisk::new();
     let mut bytes = 0;
     while !input.is_empty() {
-        let number = input.byte().into();
+        let number = match input.byte() {
+            255 => u32::MAX,
+            number => number.into(),
+        };
         let file = segment_file(&mut input, number);
         bytes += file.len();
         disk.put(&format!("{number:08x}.kj"), file);

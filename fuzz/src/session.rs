@@ -28,6 +28,8 @@ pub fn truths() -> [Rc<Truth>; 3] {
 #[derive(Default)]
 struct Asked {
     cancelled: bool,
+    /// Asked when the session was over.
+    late: bool,
     ended: usize,
 }
 
@@ -41,7 +43,7 @@ struct World {
     closed: bool,
 }
 
-/// A conversation: settings in one byte, then steps (see [`World::step`]).
+/// A conversation: settings in one byte, then steps (see `World::step`).
 pub fn session(data: &[u8]) {
     let mut input = Input::new(data);
     let mut world = World::new(input.byte());
@@ -126,14 +128,19 @@ impl World {
         let have = if what & 4 == 0 { self.replica.borrow().have() } else { vec![] };
         let ask = Ask { view: VIEW.to_owned(), selector, inline: what & 8 == 0, have };
         let query = self.session.ask(self.now, ask);
-        assert!(self.asked.insert(query, Asked::default()).is_none());
+        self.note(query);
     }
 
     fn fetch(&mut self, input: &mut Input<'_>) {
         let feed = self.truths[input.below(3)].key();
         let known = if input.below(2) == 0 { self.replica.borrow().known(&feed) } else { Known::default() };
         let query = self.session.fetch(self.now, Fetch { feed, ranges: bits(input), known });
-        assert!(self.asked.insert(query, Asked::default()).is_none());
+        self.note(query);
+    }
+
+    fn note(&mut self, query: QueryId) {
+        let late = self.session.closed().is_some();
+        assert!(self.asked.insert(query, Asked { late, ..Asked::default() }).is_none());
     }
 
     /// A frame that a fuzzer would not come upon: signatures and proofs that hold.
@@ -240,18 +247,21 @@ impl World {
 
     fn poll_events(&mut self) {
         while let Some(event) = self.session.poll_event() {
-            assert!(!self.closed, "{event:?} after the last event");
             match event {
                 Event::Done { query, .. } | Event::Failed { query, .. } => {
                     let asked = self.asked.get_mut(&query).expect("an event of a question asked");
+                    assert!(!self.closed || asked.late, "a question ended after the last event");
                     asked.ended += 1;
                     assert!(asked.ended == 1, "a question ended twice");
                 }
                 Event::Ranges { query, .. } => {
-                    assert!(self.asked.get(&query).is_some_and(|asked| asked.ended == 0));
+                    assert!(!self.closed && self.asked.get(&query).is_some_and(|asked| asked.ended == 0));
                 }
-                Event::Closed { .. } => self.closed = true,
-                _ => {}
+                Event::Closed { .. } => {
+                    assert!(!self.closed, "the session ended twice");
+                    self.closed = true;
+                }
+                _ => panic!("an event that this target does not know"),
             }
         }
     }
