@@ -115,9 +115,10 @@ pub fn parents(pairs: &[(Node, Node)]) -> Result<Vec<Node>, TreeError> {
 
 /// What a parent is hashed over: 1 + 8 + 32 + 32 bytes.
 fn parent_input(size: u64, (left, right): &(Node, Node)) -> [u8; 73] {
-    let parts = [PARENT].into_iter().chain(size.to_le_bytes()).chain(left.hash.0).chain(right.hash.0);
-    let mut input = [0; 73];
-    input.iter_mut().zip(parts).for_each(|(to, from)| *to = from);
+    let mut input = [PARENT; 73];
+    input[1..9].copy_from_slice(&size.to_le_bytes());
+    input[9..41].copy_from_slice(&left.hash.0);
+    input[41..].copy_from_slice(&right.hash.0);
     input
 }
 
