@@ -74,19 +74,24 @@ impl Index for MapIndex {
     }
 
     fn check(&self) -> Result<Vec<String>, ViewError> {
-        let (mut expected, mut found) = (Tally::default(), Tally::default());
+        let (feeds, stored) = (Feeds::load(&*self.tree)?, Space::load(&*self.tree, usize::MAX)?);
+        let (mut expected, mut asked, mut in_rows) = (Tally::default(), Tally::default(), Tally::default());
         for row in self.keyed.scan(&*self.tree, &[]) {
             let (key, active) = row?;
-            let items = items(&key, &active, |feed| self.feeds.find(feed))?;
-            items.values().flatten().for_each(|item| expected.add(item));
+            items(&key, &active, |feed| feeds.find(feed))?.values().flatten().for_each(|i| expected.add(i));
         }
         self.space.search(&*self.tree, &GeoBox::WORLD, &mut |item| {
-            found.add(&item);
+            asked.add(&item);
             Ok(())
         })?;
-        let (e, f) = (expected.count, found.count);
-        let wrong = || format!("its {f} boxes are not those of its features, which have {e}");
-        Ok((expected != found).then(wrong).into_iter().collect())
+        let fits = stored.audit(&*self.tree, &mut |item| in_rows.add(&item))?;
+        let wrong = [("it answers from", asked), ("its rows hold", in_rows)].map(|(what, found)| {
+            let (e, f) = (expected.count, found.count);
+            (expected != found)
+                .then(|| format!("{what} {f} boxes that are not those of its features, which have {e}"))
+        });
+        let pages = (!fits).then(|| "its pages do not fit the boxes that they lead to".to_owned());
+        Ok(wrong.into_iter().chain([pages]).flatten().collect())
     }
 }
 

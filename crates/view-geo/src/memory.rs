@@ -74,6 +74,10 @@ impl Memory {
         std::mem::take(&mut self.slots).into_values().flatten().collect()
     }
 
+    pub fn items(&self) -> impl Iterator<Item = &Item> {
+        self.tree.iter()
+    }
+
     pub fn search<E>(
         &self,
         bbox: &GeoBox,

@@ -8,6 +8,9 @@ const LEAF_BYTES: usize = 4096;
 /// Boxes in an inner page: all but the last of a level have so many.
 pub const FANOUT: u32 = 128;
 
+/// Items in a leaf page, at most: one has 30 bytes and a key, and the last may lie beyond.
+pub const MAX_LEAF_ITEMS: u64 = LEAF_BYTES as u64 / 30 + 1;
+
 /// A page to be written, and the box around what lies below it.
 pub struct Packed {
     pub bytes: Vec<u8>,
@@ -33,8 +36,17 @@ pub fn leaves(items: &[Item]) -> Vec<Packed> {
     pages
 }
 
+/// All levels of pages over these leaves, of which there is one at least: the leaves first, last one page.
+pub fn levels(leaves: Vec<Packed>) -> Vec<Vec<Packed>> {
+    let mut levels = vec![leaves];
+    while let Some(below) = levels.last().filter(|pages| pages.len() > 1) {
+        levels.push(inner(below));
+    }
+    levels
+}
+
 /// Pages of the boxes of `below`, in their order.
-pub fn inner(below: &[Packed]) -> Vec<Packed> {
+fn inner(below: &[Packed]) -> Vec<Packed> {
     let pages = below.chunks(FANOUT as usize).filter_map(|children| {
         let bbox = children.iter().map(|child| child.bbox).reduce(|a, b| a.hull(&b))?;
         let bytes = children.iter().flat_map(|child| box_bytes(&child.bbox)).collect();

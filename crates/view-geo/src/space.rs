@@ -18,6 +18,7 @@ const TIER: usize = 4;
 /// Items of a merged run, at most: what bounds the pause of a merge.
 const MERGE_LIMIT: u64 = 300_000;
 
+const USED_UP: ViewError = ViewError::Inconsistent("the map index has no number left for a run");
 const LOST: ViewError = ViewError::Inconsistent("a box of the map index is not where it was put");
 
 #[derive(Debug)]
@@ -39,7 +40,7 @@ impl Space {
             let (key, value) = row?;
             runs.push(Run::load(tree, &key, &value)?);
         }
-        let next = runs.last().map_or(0, |run| run.id.wrapping_add(1));
+        let next = runs.last().map_or(Some(0), |run| run.id.checked_add(1)).ok_or(USED_UP)?;
         Ok(Space { limit, memory: Memory::load(tree)?, runs, next, cache: Cache::new(CACHED_PAGES) })
     }
 
@@ -98,7 +99,7 @@ impl Space {
         if !items.is_empty() {
             // A number that was a run's since the index was opened must not be another's: its pages may be cached.
             self.runs.push(Run::build(self.next, items, rows));
-            self.next = self.next.wrapping_add(1);
+            self.next = self.next.checked_add(1).ok_or(USED_UP)?;
         }
         Ok(())
     }
@@ -123,4 +124,23 @@ impl Space {
         self.memory.search(bbox, visit)?;
         self.runs.iter().try_for_each(|run| run.search(tree, &self.cache, bbox, visit))
     }
+
+    /// Calls `visit` with every item, and looks at every page. False if the pages do not fit their items, or there are rows of
+    /// runs that are not there. For a space that was just loaded, this is what the rows say.
+    pub fn audit(&self, tree: &dyn Tree, visit: &mut dyn FnMut(ItemRef<'_>)) -> Result<bool, ViewError> {
+        self.memory.items().for_each(|item| visit(item.borrowed()));
+        let (mut fits, mut pages, mut dead) = (true, 0, 0);
+        for run in &self.runs {
+            fits &= run.audit(tree, visit)?;
+            pages += run.pages();
+            dead += run.versions().1;
+        }
+        Ok(fits && count(tree, rows::PAGES)? == pages && count(tree, rows::DEAD)? == dead)
+    }
+}
+
+/// How many rows start with this byte.
+fn count(tree: &dyn Tree, prefix: u8) -> Result<u64, ViewError> {
+    let mut rows = prefix_range(tree, &[prefix]);
+    Ok(rows.try_fold(0, |count, row| row.map(|_| count + 1))?)
 }

@@ -1,12 +1,13 @@
 //! The index against looking at everything, on random histories by several writers, honest and not.
 
-use crate::common::{Model, Rig, extents, feed, histories};
+use crate::common::{Model, Rig, extents, feed, heads_of, histories, histories_of};
 use kappadb_core::{Extent, GeoBox, Timestamp};
 use kappadb_entry::rules::Version;
 use kappadb_query::Selector;
 use kappadb_view::{Arrived, Notice, ViewError};
 use proptest::prelude::*;
 use proptest::sample::Index as Pick;
+use std::collections::BTreeSet;
 
 /// How entries reach an index: in which order, in what batches, with restarts where.
 #[derive(Debug, Clone)]
@@ -33,9 +34,17 @@ impl Arrivals {
 }
 
 fn arrivals(len: usize) -> impl Strategy<Value = Arrivals> {
-    let order = histories(len).prop_flat_map(|written| Just(written).prop_shuffle());
+    arrivals_of(histories(len), 9)
+}
+
+/// The entries of a history in any order, some again, in batches smaller than `batch`.
+fn arrivals_of(
+    history: impl Strategy<Value = Vec<Arrived>>,
+    batch: usize,
+) -> impl Strategy<Value = Arrivals> {
+    let order = history.prop_flat_map(|written| Just(written).prop_shuffle());
     let repeats = prop::collection::vec(any::<Pick>(), 0..4);
-    let batches = prop::collection::vec((1..9usize, prop::bool::weighted(0.15)), 1..12);
+    let batches = prop::collection::vec((1..batch, prop::bool::weighted(0.15)), 1..12);
     (order, repeats, batches).prop_map(|(mut order, repeats, batches)| {
         let again: Vec<Arrived> = repeats.iter().map(|pick| pick.get(&order).clone()).collect();
         order.extend(again); // what came before a crash may come again after it
@@ -58,14 +67,14 @@ fn assert_keys_equal(rig: &Rig, model: &Model) {
     assert_eq!(rig.serve(&named), model.serve(|key, _| key == b"n1"));
     assert_eq!(rig.serve(&Selector::Prefix(b"w".to_vec())), model.serve(|key, _| key.starts_with(b"w")));
     for key in model.keys() {
-        let versions = model.versions(&key);
-        let heads: Vec<Version> = crate::common::heads(&versions).into_iter().cloned().collect();
-        assert_eq!(rig.index.heads(&key).expect("reads"), heads);
-        assert_eq!(rig.index.history(&key).expect("reads"), versions);
+        let versions = model.versions(key);
+        let heads: Vec<Version> = heads_of(&versions).into_iter().cloned().collect();
+        assert_eq!(rig.index.heads(key).expect("reads"), heads);
+        assert_eq!(rig.index.history(key).expect("reads"), versions);
         for now in [Timestamp(-1), Timestamp(10), Timestamp(100)] {
             let due = heads.iter().filter(|head| head.time <= now);
             let winner = due.max_by_key(|head| (head.time, head.id.feed, head.id.seq));
-            assert_eq!(rig.index.winner(&key, now).expect("reads").as_ref(), winner);
+            assert_eq!(rig.index.winner(key, now).expect("reads").as_ref(), winner);
         }
     }
 }
@@ -106,7 +115,7 @@ proptest! {
             let versions = model.versions(hit.key.as_bytes());
             let mut heads = [&hit.heads[..], &hit.elsewhere[..]].concat();
             heads.sort_unstable();
-            let expected: Vec<_> = crate::common::heads(&versions).iter().map(|head| head.id).collect();
+            let expected: Vec<_> = heads_of(&versions).iter().map(|head| head.id).collect();
             prop_assert_eq!(heads, expected);
         }
         let some = rig.index.query(&extent, Some(limit)).expect("answers").hits;
@@ -180,11 +189,44 @@ proptest! {
         }
         let model = Model::of(&arrivals.order);
         for key in model.keys() {
-            let versions = model.versions(&key);
-            let expected: Vec<_> = crate::common::heads(&versions).iter().map(|head| head.id).collect();
-            prop_assert_eq!(heads.remove(&key).unwrap_or_default(), expected);
+            let versions = model.versions(key);
+            let expected: Vec<_> = heads_of(&versions).iter().map(|head| head.id).collect();
+            prop_assert_eq!(heads.remove(key).unwrap_or_default(), expected);
         }
         prop_assert!(heads.is_empty());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 6, ..ProptestConfig::default() })]
+
+    /// As above, with so many features that there are runs of several sizes. A feed is taken out of the middle of it.
+    #[test]
+    fn several_tiers_give_the_brute_force_answer(
+        arrivals in arrivals_of(histories_of(900..1_000, (0..220).map(|n| format!("n{n}")).collect()), 40),
+        memory in prop::sample::select(vec![16, 64]),
+        writer in 0..3usize,
+        queries in prop::collection::vec(extents(), 3),
+    ) {
+        let mut rig = Rig::new(memory);
+        let mut tiers = 0;
+        arrivals.run(&mut rig, |rig, so_far| {
+            let sizes: BTreeSet<u32> = rig.index.stats().runs.iter().map(|run| run.items.ilog(4)).collect();
+            tiers = tiers.max(sizes.len());
+            if so_far.len() % 10 == 0 {
+                assert_equal(rig, &Model::of(so_far), &queries[..1]);
+            }
+        });
+        prop_assert!(tiers > 1, "runs of one size only");
+        assert_equal(&rig, &Model::of(&arrivals.order), &queries);
+        rig.check();
+
+        let (gone, left): (Vec<_>, Vec<_>) = arrivals.order.iter().partition(|a| a.id.feed == feed(writer));
+        gone.chunks(30).for_each(|chunk| drop(rig.withdraw(chunk.iter().copied())));
+        assert_equal(&rig, &Model::of(left), &queries);
+        rig.check();
+        rig.reopen();
+        rig.check();
     }
 }
 

@@ -1,20 +1,15 @@
-//! What the index costs at rest, what an opening reads, and what it does with rows that are damaged.
+//! What the index costs at rest, what an opening reads, and that it answers the same on disk.
 
-use crate::common::{Rig, at, feed, id, put};
+use crate::common::{DEAD, PAGES, RUNS, Rig, at, feed, field, id, put, rows_of};
 use bytes::Bytes;
 use kappadb_core::{Extent, GeoBox};
 use kappadb_entry::{Places, rules};
+use kappadb_sim::Random;
 use kappadb_store::{Batch, MemoryStore, Rows, SledOptions, SledStore, Store, StoreError, Tree};
-use kappadb_view::{Arrived, Index, View};
-use kappadb_view_geo::MapView;
-use proptest::prelude::*;
+use kappadb_view::Arrived;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-
-const RUNS: u8 = 4;
-const PAGES: u8 = 5;
-const DEAD: u8 = 6;
 
 /// Counts the rows that are read.
 struct Counting {
@@ -48,18 +43,6 @@ impl Tree for Counting {
     fn apply(&self, batch: &Batch) -> Result<(), StoreError> {
         self.tree.apply(batch)
     }
-}
-
-/// A square field of points, ten units apart.
-fn field(side: i32) -> Vec<Arrived> {
-    let cells = (0..side).flat_map(|x| (0..side).map(move |y| (10 * x, 10 * y)));
-    let point =
-        |(n, (x, y)): (u64, (i32, i32))| put(id(0, n), &format!("n{n:06}"), Places::on_map(&at(x, y, x, y)));
-    (0..).zip(cells).map(point).collect()
-}
-
-fn rows_of(tree: &dyn Tree, prefix: u8) -> Vec<(Bytes, Bytes)> {
-    kappadb_store::prefix_range(tree, &[prefix]).collect::<Result<_, _>>().expect("reads")
 }
 
 #[test]
@@ -143,8 +126,8 @@ fn moving_about_leaves_no_heap_of_dead_boxes() {
     let items: u64 = stats.runs.iter().map(|run| run.items).sum();
     let dead: u64 = stats.runs.iter().map(|run| run.dead).sum();
     assert!(items <= 3 * 9 * features, "{items} boxes in {} runs", stats.runs.len());
-    assert_eq!(rows_of(&*rig.tree, DEAD).len() as u64, dead, "no mark outlives its run");
-    let pages: usize = rows_of(&*rig.tree, PAGES).iter().map(|(_, page)| page.len()).sum();
+    assert_eq!(rows_of(&*rig.tree, Some(DEAD)).len() as u64, dead, "no mark outlives its run");
+    let pages: usize = rows_of(&*rig.tree, Some(PAGES)).iter().map(|(_, page)| page.len()).sum();
     assert!(pages as u64 <= 60 * items, "{pages} bytes of pages for {items} boxes");
 }
 
@@ -164,7 +147,7 @@ fn a_run_that_dies_is_written_anew_and_ends_as_nothing() {
         }
         rig.check();
     }
-    let left = [RUNS, PAGES, DEAD].map(|prefix| rows_of(&*rig.tree, prefix).len());
+    let left = [RUNS, PAGES, DEAD].map(|prefix| rows_of(&*rig.tree, Some(prefix)).len());
     assert_eq!(left, [0, 0, 0]);
 }
 
@@ -184,113 +167,45 @@ fn a_box_as_large_as_the_world_is_found_again_without_a_scan() {
     rig.check();
 }
 
+/// Against a scan of all points. With this memory it is packed six times, and merged once.
 #[test]
-fn on_disk_it_is_the_same() {
+fn a_hundred_thousand_points_in_batches_of_a_thousand_on_disk() {
+    const MEMORY: usize = 16_384;
     let dir = tempfile::tempdir().expect("folder");
-    let points = field(40);
+    let mut random = Random::new(28);
+    let mut within = |edge: u32| {
+        let units = random.below(u64::from(edge) * 2 + 1).cast_signed() - i64::from(edge);
+        i32::try_from(units).expect("on the map")
+    };
+    let (lon, lat) = (1_800_000_000, 900_000_000);
+    let points: Vec<(i32, i32)> = (0..100_000).map(|_| (within(lon), within(lat))).collect();
+    let entries = points
+        .iter()
+        .zip(0..)
+        .map(|(&(x, y), n)| put(id(0, n), &format!("n{n:06}"), Places::on_map(&at(x, y, x, y))));
+    let entries: Vec<Arrived> = entries.collect();
     {
         let store = SledStore::open(dir.path(), SledOptions::default()).expect("opens");
-        let mut rig = Rig::over(100, store.tree("map").expect("tree"));
-        points.chunks(90).for_each(|batch| drop(rig.hold(batch)));
-        rig.withdraw(&points[..700]);
+        let mut rig = Rig::over(MEMORY, store.tree("map").expect("tree"));
+        entries.chunks(1_000).for_each(|batch| drop(rig.hold(batch)));
+        rig.withdraw(&entries[40_000..41_000]);
         store.flush().expect("flushes");
     }
     let store = SledStore::open(dir.path(), SledOptions::default()).expect("opens again");
-    let rig = Rig::over(100, store.tree("map").expect("tree"));
-    assert_eq!(rig.answer(&GeoBox::WORLD.into()).len(), 900);
+    let rig = Rig::over(MEMORY, store.tree("map").expect("tree"));
     rig.check();
-}
-
-fn packed() -> Rig {
-    let mut rig = Rig::new(64);
-    field(20).chunks(30).for_each(|batch| drop(rig.hold(batch)));
-    let some = field(20);
-    rig.withdraw(&some[..9]);
-    rig
-}
-
-#[test]
-fn a_lost_page_asks_for_a_rebuild() {
-    let mut rig = packed();
-    let mut batch = Batch::new();
-    for (key, _) in rows_of(&*rig.tree, PAGES).iter().filter(|(key, _)| key[5] == 0) {
-        batch.delete(key.clone());
-    }
-    rig.tree.apply(&batch).expect("applies");
-    rig.reopen();
-    let error = rig.index.query(&GeoBox::WORLD.into(), None).expect_err("pages are gone");
-    assert!(error.wants_rebuild(), "{error}");
-}
-
-#[test]
-fn boxes_that_nothing_accounts_for_are_noticed() {
-    let (rig, other) = (packed(), packed());
-    let mut batch = Batch::new();
-    // A mark of death too many, and one too few.
-    let (mark, _) = rows_of(&*other.tree, DEAD).first().expect("a mark").clone();
-    batch.delete(mark);
-    rig.tree.apply(&batch).expect("applies");
-    let index = rig.view.open(rig.tree.clone()).expect("opens");
-    assert_eq!(index.check().expect("checks").len(), 1);
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
-
-    /// Rows of our own are as foreign as a peer's bytes once a disk has had them.
-    #[test]
-    fn damaged_rows_never_panic(
-        prefix in 2..=6u8,
-        pick in any::<prop::sample::Index>(),
-        damage in prop_oneof![
-            (any::<prop::sample::Index>(), 1..=255u8).prop_map(Damage::Flip),
-            any::<prop::sample::Index>().prop_map(Damage::Cut),
-            prop::collection::vec(any::<u8>(), 0..60).prop_map(Damage::Noise),
-            Just(Damage::Delete),
-        ],
-    ) {
-        let rig = packed();
-        let rows = rows_of(&*rig.tree, prefix);
-        prop_assume!(!rows.is_empty());
-        let (key, value) = pick.get(&rows).clone();
-        let mut batch = Batch::new();
-        match damage {
-            Damage::Flip((at, by)) if !value.is_empty() => {
-                let mut value = value.to_vec();
-                let at = at.index(value.len());
-                value[at] ^= by;
-                batch.put(key, value);
-            }
-            Damage::Cut(at) => batch.put(key, value.slice(..at.index(value.len() + 1))),
-            Damage::Noise(noise) => batch.put(key, noise),
-            _ => batch.delete(key),
-        }
-        rig.tree.apply(&batch).expect("applies");
-        match MapView::with_memory(64).open(rig.tree.clone()) {
-            Err(error) => prop_assert!(error.wants_rebuild(), "{}", error),
-            Ok(index) => {
-                for extent in [GeoBox::WORLD.into(), at(30, 30, 90, 90)] {
-                    if let Err(error) = index.query(&extent, None) {
-                        prop_assert!(error.wants_rebuild(), "{}", error);
-                    }
-                }
-                let mut rig = Rig { index, ..rig };
-                for batch in field(20).chunks(50) {
-                    let changes: Vec<_> = batch.iter().map(kappadb_view::Change::Withdraw).collect();
-                    if let Err(error) = rig.try_apply(&changes) {
-                        prop_assert!(error.wants_rebuild(), "{}", error);
-                        break;
-                    }
-                }
-            }
+    for side in [0, 1, 3, 10, 30, 90, 180] {
+        for _ in 0..4 {
+            let (x, y) = (within(lon), within(lat));
+            let (east, north) = (x.saturating_add(side * 10_000_000), y.saturating_add(side * 5_000_000));
+            let (east, north) = (east.min(1_800_000_000), north.min(900_000_000));
+            let inside = |&(px, py): &(i32, i32)| x <= px && px <= east && y <= py && py <= north;
+            let held = points.iter().enumerate().filter(|(n, _)| !(40_000..41_000).contains(n));
+            let expected: Vec<String> =
+                held.filter(|(_, at)| inside(at)).map(|(n, _)| format!("n{n:06}")).collect();
+            let found: Vec<String> = rig.answer(&at(x, y, east, north)).into_keys().collect();
+            assert!(found == expected, "{} found, {} expected", found.len(), expected.len());
         }
     }
-}
-
-#[derive(Debug, Clone)]
-enum Damage {
-    Flip((prop::sample::Index, u8)),
-    Cut(prop::sample::Index),
-    Noise(Vec<u8>),
-    Delete,
+    assert_eq!(rig.index.count(&GeoBox::WORLD.into()).expect("counts"), 99_000);
 }

@@ -1,8 +1,12 @@
-//! Random histories, an index with its tree, and the answers once more by looking at everything.
+//! Random histories, and an index with its tree.
+
+mod model;
+
+pub use model::{Model, heads_of};
 
 use bytes::Bytes;
-use kappadb_core::{Coord, EntryId, Extent, FeedKey, GeoBox, Timestamp};
-use kappadb_entry::rules::{self, Version};
+use kappadb_core::{Coord, EntryId, Extent, FeedKey, Timestamp};
+use kappadb_entry::rules;
 use kappadb_entry::{Context, Entry, Header, Kind, Places, space};
 use kappadb_query::Selector;
 use kappadb_store::{MemoryStore, Overlay, Store, Tree};
@@ -10,11 +14,19 @@ use kappadb_view::{Arrived, Change, Index, Notice, View, ViewError};
 use kappadb_view_geo::{MapIndex, MapView};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 pub const LONS: [i32; 8] =
     [-1_800_000_000, -1_799_999_999, -900_000_000, 0, 1, 900_000_000, 1_799_999_999, 1_800_000_000];
 pub const LATS: [i32; 6] = [-900_000_000, -1, 0, 1, 450_000_000, 900_000_000];
+/// First bytes of rows: items in memory, runs, their pages, their dead.
+pub const MEMORY: u8 = 3;
+pub const RUNS: u8 = 4;
+pub const PAGES: u8 = 5;
+pub const DEAD: u8 = 6;
+
+/// Few, so that writers meet.
 const KEYS: [&str; 4] = ["n1", "w1", "r1", "\u{e4}"];
 
 pub fn feed(n: usize) -> FeedKey {
@@ -50,7 +62,7 @@ pub fn extents() -> impl Strategy<Value = Extent> {
 #[derive(Debug, Clone)]
 pub struct Step {
     writer: usize,
-    key: &'static str,
+    key: String,
     time: i64,
     /// Nowhere is a delete.
     place: Option<Extent>,
@@ -82,16 +94,21 @@ fn manners() -> impl Strategy<Value = Manners> {
     ]
 }
 
-fn steps() -> impl Strategy<Value = Step> {
+fn steps(keys: Vec<String>) -> impl Strategy<Value = Step> {
     let place = prop_oneof![1 => Just(None), 4 => extents().prop_map(Some)];
-    (0..3usize, prop::sample::select(&KEYS[..]), 0..40i64, place, any::<u64>(), manners()).prop_map(
+    (0..3usize, prop::sample::select(keys), 0..40i64, place, any::<u64>(), manners()).prop_map(
         |(writer, key, time, place, sees, manners)| Step { writer, key, time, place, sees, manners },
     )
 }
 
 /// The entries of a history by several writers, in the order of writing.
 pub fn histories(len: usize) -> impl Strategy<Value = Vec<Arrived>> {
-    prop::collection::vec(steps(), 1..len).prop_map(|steps| {
+    histories_of(1..len, KEYS.map(str::to_owned).to_vec())
+}
+
+/// The same, about these keys.
+pub fn histories_of(len: Range<usize>, keys: Vec<String>) -> impl Strategy<Value = Vec<Arrived>> {
+    prop::collection::vec(steps(keys), len).prop_map(|steps| {
         let mut written: Vec<Arrived> = Vec::new();
         for step in steps {
             let entry = write(&written, &step);
@@ -104,12 +121,13 @@ pub fn histories(len: usize) -> impl Strategy<Value = Vec<Arrived>> {
 fn write(written: &[Arrived], step: &Step) -> Arrived {
     let seq = written.iter().filter(|a| a.id.feed == feed(step.writer)).count() as u64;
     let seen = written.iter().enumerate().filter(|(i, a)| {
-        step.sees >> (i % 64) & 1 == 1 || a.id.feed == feed(step.writer) // a writer knows its own
+        let sees = step.sees >> (i % 64) & 1 == 1 || a.id.feed == feed(step.writer); // a writer knows its own
+        sees && a.entry.header.key.as_deref() == Some(step.key.as_bytes())
     });
-    let versions: Vec<Version> = of_key(seen.map(|(_, a)| a), step.key.as_bytes());
-    let heads: Vec<EntryId> = heads(&versions).iter().map(|v| v.id).collect();
+    let versions = Model::of(seen.map(|(_, a)| a)).versions(step.key.as_bytes());
+    let heads: Vec<EntryId> = heads_of(&versions).iter().map(|v| v.id).collect();
     let places = step.place.as_ref().map_or(Places::NOWHERE, Places::on_map);
-    let mut arrived = put(id(step.writer, seq), step.key, places);
+    let mut arrived = put(id(step.writer, seq), &step.key, places);
     arrived.entry.header.time = Timestamp(step.time);
     let links = match &step.manners {
         Manners::Honest => rules::succeed(&versions, &heads, &feed(step.writer)),
@@ -128,75 +146,6 @@ fn write(written: &[Arrived], step: &Step) -> Arrived {
     };
     links.apply_to(&mut arrived.entry.header);
     arrived
-}
-
-fn of_key<'a>(entries: impl IntoIterator<Item = &'a Arrived>, key: &[u8]) -> Vec<Version> {
-    let of_key = entries.into_iter().filter(|a| a.entry.header.key.as_deref() == Some(key));
-    of_key.map(|a| Version::from_header(a.id, &a.entry.header)).collect()
-}
-
-/// Every pair is compared, redundant ones too.
-pub fn heads(versions: &[Version]) -> Vec<&Version> {
-    versions.iter().filter(|e| !versions.iter().any(|f| rules::replaces(f, e))).collect()
-}
-
-/// The answers, by looking at all entries.
-#[derive(Debug, Default)]
-pub struct Model(BTreeMap<EntryId, Arrived>);
-
-impl Model {
-    pub fn of<'a>(entries: impl IntoIterator<Item = &'a Arrived>) -> Model {
-        Model(entries.into_iter().map(|a| (a.id, a.clone())).collect())
-    }
-
-    pub fn versions(&self, key: &[u8]) -> Vec<Version> {
-        of_key(self.0.values(), key)
-    }
-
-    pub fn keys(&self) -> BTreeSet<Vec<u8>> {
-        self.0.values().filter_map(|a| a.entry.header.key.clone()).collect()
-    }
-
-    /// Keys, and their heads that touch the box.
-    pub fn answer(&self, extent: &Extent) -> BTreeMap<String, Vec<EntryId>> {
-        let mut out = BTreeMap::new();
-        for key in self.keys() {
-            let versions = self.versions(&key);
-            let touching: Vec<EntryId> =
-                heads(&versions).iter().filter(|v| touches(&v.places, extent)).map(|v| v.id).collect();
-            if !touching.is_empty() {
-                out.insert(String::from_utf8(key).expect("text"), touching);
-            }
-        }
-        out
-    }
-
-    /// What must be sent to whoever asks: not redundant, and here or once here.
-    pub fn serve(&self, wanted: impl Fn(&[u8], &Version) -> bool) -> BTreeSet<EntryId> {
-        let mut out = BTreeSet::new();
-        for key in self.keys() {
-            let versions = self.versions(&key);
-            let active = versions.iter().filter(|e| !versions.iter().any(|f| rules::makes_redundant(f, e)));
-            out.extend(active.filter(|v| wanted(&key, v)).map(|v| v.id));
-        }
-        out
-    }
-
-    pub fn serve_box(&self, extent: &Extent) -> BTreeSet<EntryId> {
-        self.serve(|_, v| touches(&v.places, extent) || touches(&v.past, extent))
-    }
-}
-
-/// Touching counts, and +180 and -180 degrees are one meridian. Written without the library's own comparison.
-pub fn touches(places: &Places, extent: &Extent) -> bool {
-    let edge = LONS[7];
-    let wraps = |a: &GeoBox, b: &GeoBox| a.east == edge && b.west == -edge;
-    places.extents.iter().any(|a| {
-        extent.boxes().iter().any(|b| {
-            let rows = a.south <= b.north && b.south <= a.north;
-            rows && ((a.west <= b.east && b.west <= a.east) || wraps(a, b) || wraps(b, a))
-        })
-    })
 }
 
 /// An index over a tree in memory.
@@ -255,4 +204,17 @@ impl Rig {
     pub fn check(&self) {
         assert_eq!(self.index.check().expect("checks"), Vec::<String>::new());
     }
+}
+
+/// A square field of points, ten units apart.
+pub fn field(side: i32) -> Vec<Arrived> {
+    let cells = (0..side).flat_map(|x| (0..side).map(move |y| (10 * x, 10 * y)));
+    let point =
+        |(n, (x, y)): (u64, (i32, i32))| put(id(0, n), &format!("n{n:06}"), Places::on_map(&at(x, y, x, y)));
+    (0..).zip(cells).map(point).collect()
+}
+
+/// The rows whose keys start with this byte; all of them without.
+pub fn rows_of(tree: &dyn Tree, prefix: Option<u8>) -> Vec<(Bytes, Bytes)> {
+    kappadb_store::prefix_range(tree, prefix.as_slice()).collect::<Result<_, _>>().expect("reads")
 }

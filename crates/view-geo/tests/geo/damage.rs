@@ -1,0 +1,171 @@
+//! What the index does with rows that are damaged, and whether it notices.
+
+use crate::common::{DEAD, MEMORY, PAGES, Rig, at, field, rows_of};
+use bytes::Bytes;
+use kappadb_core::GeoBox;
+use kappadb_query::Selector;
+use kappadb_store::{MemoryStore, Op, Store};
+use kappadb_view::{Change, Index, View, ViewError};
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+fn write(rig: &Rig, op: Op) {
+    rig.tree.apply(&[op].into_iter().collect()).expect("applies");
+}
+
+/// An index of several runs, some of which is dead and some in memory.
+fn packed() -> Rig {
+    static ROWS: LazyLock<Vec<(Bytes, Bytes)>> = LazyLock::new(|| {
+        let mut rig = Rig::new(32);
+        let points = field(20);
+        points[..390].chunks(30).for_each(|batch| drop(rig.hold(batch)));
+        rig.withdraw(&points[..9]);
+        rows_of(&*rig.tree, None)
+    });
+    let tree = MemoryStore::new().tree("map").expect("tree");
+    let rows = ROWS.iter().cloned().map(|(key, value)| Op::Put(key, value));
+    tree.apply(&rows.collect()).expect("applies");
+    Rig::over(32, tree)
+}
+
+#[test]
+fn a_lost_page_asks_for_a_rebuild() {
+    let mut rig = packed();
+    let leaves = rows_of(&*rig.tree, Some(PAGES)).into_iter().filter(|(key, _)| key[5] == 0);
+    leaves.for_each(|(key, _)| write(&rig, Op::Delete(key)));
+    rig.reopen();
+    let error = rig.index.query(&GeoBox::WORLD.into(), None).expect_err("pages are gone");
+    assert!(error.wants_rebuild(), "{error}");
+}
+
+/// An index with items in memory and in a run that has inner pages; that many of the latter are dead.
+fn with_everything(dead: usize) -> Rig {
+    let mut rig = Rig::new(300);
+    let points = field(20);
+    rig.hold(&points[..320]);
+    rig.hold(&points[320..]);
+    rig.withdraw(&points[..dead]);
+    let levels: BTreeSet<u8> = rows_of(&*rig.tree, Some(PAGES)).iter().map(|(key, _)| key[5]).collect();
+    assert!(levels.len() > 1 && rig.index.stats().memory > 0);
+    rig
+}
+
+/// Changes rows of one kind, one at a time, and puts back what was there before.
+fn assert_noticed(rig: &Rig, prefix: u8, change: impl Fn(&Bytes, &Bytes) -> Op) {
+    rig.check();
+    for (key, value) in rows_of(&*rig.tree, Some(prefix)).iter().step_by(7) {
+        let op = change(key, value);
+        let (Op::Put(changed, _) | Op::Delete(changed)) = &op;
+        let before = rig.tree.get(changed).expect("reads");
+        let back = before.map_or(Op::Delete(changed.clone()), |row| Op::Put(changed.clone(), row));
+        write(rig, op);
+        // Both by the index that has it right in memory, and by one that has read it.
+        for index in [None, Some(rig.view.open(rig.tree.clone()))] {
+            let found = index.map_or_else(|| rig.index.check(), |opened| opened?.check());
+            assert!(found.is_err() || !found.expect("checks").is_empty(), "{key:?}");
+        }
+        write(rig, back);
+    }
+    rig.check();
+}
+
+#[test]
+fn lost_rows_are_noticed() {
+    let rig = with_everything(30);
+    (2..=DEAD).for_each(|prefix| assert_noticed(&rig, prefix, |key, _| Op::Delete(key.clone())));
+}
+
+#[test]
+fn flipped_bytes_are_noticed() {
+    // What is dead may be anything: it is read by nobody.
+    let rig = with_everything(0);
+    for prefix in 2..DEAD {
+        for place in [0, 5, 14, 15, 21] {
+            assert_noticed(&rig, prefix, |key, value| {
+                let mut value = value.to_vec();
+                let place = place % value.len();
+                value[place] ^= 1;
+                Op::Put(key.clone(), value.into())
+            });
+        }
+    }
+}
+
+/// A row like another one, about the last entry of another feed number, run or page.
+#[test]
+fn rows_too_many_are_noticed() {
+    let rig = with_everything(30);
+    for prefix in MEMORY..=DEAD {
+        assert_noticed(&rig, prefix, |key, value| {
+            let mut key = key.to_vec();
+            *key.last_mut().expect("a key") ^= 0x80;
+            Op::Put(key.into(), value.clone())
+        });
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+
+    /// Rows of our own are as foreign as a peer's bytes once a disk has had them. Whatever is asked of them and done with them,
+    /// packing and merging too, ends well or asks for a rebuild.
+    #[test]
+    fn damaged_rows_never_panic(
+        prefix in 1..=DEAD,
+        pick in any::<prop::sample::Index>(),
+        damage in prop_oneof![
+            (any::<prop::sample::Index>(), 1..=255u8).prop_map(Damage::Flip),
+            any::<prop::sample::Index>().prop_map(Damage::Cut),
+            prop::collection::vec(any::<u8>(), 0..60).prop_map(Damage::Noise),
+            // Numbers in a descriptor, as large as they come.
+            prop::collection::vec(prop::sample::select(vec![0, 1, 2, 64, 250, 251, 253, 255]), 3..24)
+                .prop_map(Damage::Noise),
+            Just(Damage::Delete),
+        ],
+    ) {
+        let rig = packed();
+        let rows = rows_of(&*rig.tree, Some(prefix));
+        let (key, value) = pick.get(&rows).clone();
+        write(&rig, match damage {
+            Damage::Flip((at, by)) if !value.is_empty() => {
+                let mut value = value.to_vec();
+                let at = at.index(value.len());
+                value[at] ^= by;
+                Op::Put(key, value.into())
+            }
+            Damage::Cut(at) => Op::Put(key, value.slice(..at.index(value.len() + 1))),
+            Damage::Noise(noise) => Op::Put(key, noise.into()),
+            _ => Op::Delete(key),
+        });
+        if let Err(error) = go_on(rig) {
+            prop_assert!(error.wants_rebuild(), "{}", error);
+        }
+    }
+}
+
+fn go_on(rig: Rig) -> Result<(), ViewError> {
+    let index = rig.view.open(rig.tree.clone())?;
+    for extent in [GeoBox::WORLD.into(), at(30, 30, 90, 90)] {
+        index.query(&extent, None)?;
+        index.matches(&Selector::from(&extent))?;
+    }
+    index.check()?;
+    let mut rig = Rig { index, ..rig };
+    let points = field(24);
+    for batch in points[400..].chunks(40) {
+        rig.try_apply(&batch.iter().map(Change::Hold).collect::<Vec<_>>())?;
+    }
+    for batch in points.chunks(90) {
+        rig.try_apply(&batch.iter().map(Change::Withdraw).collect::<Vec<_>>())?;
+    }
+    Ok(())
+}
+
+#[derive(Debug, Clone)]
+enum Damage {
+    Flip((prop::sample::Index, u8)),
+    Cut(prop::sample::Index),
+    Noise(Vec<u8>),
+    Delete,
+}
