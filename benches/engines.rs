@@ -24,42 +24,39 @@ trait Engine: Sized {
 
 struct Old(sled034::Db);
 
+struct New<const FANOUT: usize>(sled::Db<FANOUT>);
+
+/// The verbs that both lines share, word for word.
+macro_rules! verbs {
+    ($line:ident) => {
+        fn apply(&self, rows: Vec<(Vec<u8>, Vec<u8>)>) {
+            let mut batch = $line::Batch::default();
+            rows.into_iter().for_each(|(k, v)| batch.insert(k, v));
+            self.0.apply_batch(batch).expect("apply");
+        }
+        fn get(&self, key: &[u8]) -> bool {
+            self.0.get(key).expect("get").is_some()
+        }
+        fn flush(&self) {
+            self.0.flush().expect("flush");
+        }
+    };
+}
+
 impl Engine for Old {
     fn open(dir: &Path) -> Self {
         let config = sled034::Config::new().path(dir).cache_capacity(64 << 20).flush_every_ms(Some(500));
         Old(config.open().expect("open"))
     }
-    fn apply(&self, rows: Vec<(Vec<u8>, Vec<u8>)>) {
-        let mut batch = sled034::Batch::default();
-        rows.into_iter().for_each(|(k, v)| batch.insert(k, v));
-        self.0.apply_batch(batch).expect("apply");
-    }
-    fn get(&self, key: &[u8]) -> bool {
-        self.0.get(key).expect("get").is_some()
-    }
-    fn flush(&self) {
-        self.0.flush().expect("flush");
-    }
+    verbs!(sled034);
 }
-
-struct New<const FANOUT: usize>(sled::Db<FANOUT>);
 
 impl<const FANOUT: usize> Engine for New<FANOUT> {
     fn open(dir: &Path) -> Self {
         let config = sled::Config::new().path(dir).cache_capacity_bytes(64 << 20).flush_every_ms(Some(500));
         New(config.open().expect("open"))
     }
-    fn apply(&self, rows: Vec<(Vec<u8>, Vec<u8>)>) {
-        let mut batch = sled::Batch::default();
-        rows.into_iter().for_each(|(k, v)| batch.insert(k, v));
-        self.0.apply_batch(batch).expect("apply");
-    }
-    fn get(&self, key: &[u8]) -> bool {
-        self.0.get(key).expect("get").is_some()
-    }
-    fn flush(&self) {
-        self.0.flush().expect("flush");
-    }
+    verbs!(sled);
 }
 
 fn row_key(n: u64) -> Vec<u8> {
