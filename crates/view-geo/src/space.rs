@@ -82,20 +82,33 @@ impl Space {
         Err(LOST)
     }
 
-    /// Packs the memory when it is full, merges runs when there are enough of a size, or writes one anew of which too
-    /// much is dead. Called once a batch, after its last change: new pages can be read when the batch is written.
+    /// Packs the memory if it is full, and writes one run anew of which too much is dead. Called once a batch, after its last
+    /// change: new pages can be read when the batch is written.
     pub fn settle(&mut self, rows: &mut Overlay<'_>) -> Result<(), ViewError> {
-        let mut items = Vec::new();
         if self.memory.len() >= self.limit {
-            items = self.memory.drain(rows);
-            while let Some(from) = self.mergeable(items.len() as u64) {
-                for run in self.runs.split_off(from) {
-                    run.unpack(rows, &mut items)?;
-                }
-            }
-        } else if let Some(at) = self.runs.iter().position(Run::is_stale) {
-            self.runs.swap_remove(at).unpack(rows, &mut items)?;
+            self.pack(rows)?;
         }
+        // Not only when there was nothing to pack: else a run could die whole while every batch fills the memory.
+        if let Some(at) = self.runs.iter().position(Run::is_stale) {
+            let mut items = Vec::new();
+            self.runs.swap_remove(at).unpack(rows, &mut items)?;
+            self.build(items, rows)?;
+        }
+        Ok(())
+    }
+
+    /// Packs the memory into a run, with the smallest runs if there are enough of its size.
+    fn pack(&mut self, rows: &mut Overlay<'_>) -> Result<(), ViewError> {
+        let mut items = self.memory.drain(rows);
+        while let Some(from) = self.mergeable(items.len() as u64) {
+            for run in self.runs.split_off(from) {
+                run.unpack(rows, &mut items)?;
+            }
+        }
+        self.build(items, rows)
+    }
+
+    fn build(&mut self, items: Vec<Item>, rows: &mut Overlay<'_>) -> Result<(), ViewError> {
         if !items.is_empty() {
             // A number that was a run's since the index was opened must not be another's: its pages may be cached.
             self.runs.push(Run::build(self.next, items, rows));

@@ -1,6 +1,6 @@
 //! What the index does with rows that are damaged, and whether it notices.
 
-use crate::common::{DEAD, MEMORY, PAGES, Rig, at, field, rows_of};
+use crate::common::{DEAD, MEMORY, PAGES, RUNS, Rig, at, field, rows_of};
 use bytes::Bytes;
 use kappadb_core::GeoBox;
 use kappadb_query::Selector;
@@ -54,7 +54,8 @@ fn with_everything(dead: usize) -> Rig {
 /// Changes rows of one kind, one at a time, and puts back what was there before.
 fn assert_noticed(rig: &Rig, prefix: u8, change: impl Fn(&Bytes, &Bytes) -> Op) {
     rig.check();
-    for (key, value) in rows_of(&*rig.tree, Some(prefix)).iter().step_by(7) {
+    let rows = rows_of(&*rig.tree, Some(prefix));
+    for (key, value) in rows.iter().step_by(rows.len() / 12 + 1) {
         let op = change(key, value);
         let (Op::Put(changed, _) | Op::Delete(changed)) = &op;
         let before = rig.tree.get(changed).expect("reads");
@@ -103,6 +104,40 @@ fn rows_too_many_are_noticed() {
             Op::Put(key.into(), value.clone())
         });
     }
+}
+
+#[test]
+fn no_run_comes_after_the_last_number() {
+    let rig = packed();
+    let (_, descriptor) = rows_of(&*rig.tree, Some(RUNS)).pop().expect("a run");
+    let last = [&[RUNS][..], &u32::MAX.to_be_bytes()].concat();
+    write(&rig, Op::Put(last.into(), descriptor));
+    assert!(rig.view.open(rig.tree.clone()).is_err_and(|error| error.wants_rebuild()));
+}
+
+/// What is in memory is what answers, so it is looked at as well as the rows.
+#[test]
+fn an_index_that_the_rows_have_left_behind_is_noticed() {
+    let behind = packed();
+    let mut ahead = Rig::over(32, behind.tree.clone());
+    ahead.hold(&field(20)[390..]);
+    ahead.check();
+    assert!(!behind.index.check().expect("checks").is_empty());
+}
+
+/// A merge would make the loss whole: what is left fits together.
+#[test]
+fn a_page_that_lost_its_last_box_is_not_merged() {
+    let rig = packed();
+    for (key, page) in rows_of(&*rig.tree, Some(PAGES)).into_iter().filter(|(key, _)| key[5] == 0) {
+        let item = 30 + "n000000".len();
+        write(&rig, Op::Put(key, page.slice(..page.len() - item)));
+    }
+    let index = rig.view.open(rig.tree.clone()).expect("opens");
+    let mut rig = Rig { index, ..rig };
+    let more = &field(24)[400..];
+    let outcome = more.iter().try_for_each(|entry| rig.try_apply(&[Change::Hold(entry)]).map(drop));
+    assert!(outcome.is_err_and(|error| error.wants_rebuild()));
 }
 
 proptest! {

@@ -6,7 +6,7 @@ use kappadb_core::{Extent, GeoBox};
 use kappadb_entry::{Places, rules};
 use kappadb_sim::Random;
 use kappadb_store::{Batch, MemoryStore, Rows, SledOptions, SledStore, Store, StoreError, Tree};
-use kappadb_view::Arrived;
+use kappadb_view::{Arrived, Change};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -149,6 +149,24 @@ fn a_run_that_dies_is_written_anew_and_ends_as_nothing() {
     }
     let left = [RUNS, PAGES, DEAD].map(|prefix| rows_of(&*rig.tree, Some(prefix)).len());
     assert_eq!(left, [0, 0, 0]);
+}
+
+/// Every batch fills the memory, so that there is always something to pack.
+#[test]
+fn a_run_that_dies_is_written_anew_while_others_are_packed() {
+    let points = field(40);
+    let (large, small) = points.split_at(1_000);
+    let mut rig = Rig::new(10);
+    rig.hold(large);
+    for (gone, new) in large.chunks(20).zip(small.chunks(10)) {
+        let changes: Vec<_> = gone.iter().map(Change::Withdraw).chain(new.iter().map(Change::Hold)).collect();
+        rig.try_apply(&changes).expect("applies");
+        for run in rig.index.stats().runs {
+            assert!(run.dead <= run.entries / 4, "{run:?}");
+        }
+    }
+    assert_eq!(rig.answer(&GeoBox::WORLD.into()).len(), 500);
+    rig.check();
 }
 
 #[test]
