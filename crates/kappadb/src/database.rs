@@ -73,7 +73,8 @@ impl Parts {
         })
     }
 
-    /// The feed that this replica writes: the newest writable one, or a new one.
+    /// The feed that this replica writes: the newest writable one, or a new one. The caller holds the writing lock, or
+    /// two first writes would make a feed each.
     pub(crate) fn writer(&self) -> Result<FeedKey, WriteError> {
         let feeds = self.feeds.list();
         let mut own: Vec<_> = feeds.iter().filter(|info| info.writable).collect();
@@ -163,7 +164,11 @@ impl Database {
 
     /// The feed that this replica writes; made if there is none yet.
     pub async fn writer(&self) -> Result<FeedKey, WriteError> {
-        self.run(Parts::writer).await?
+        self.run(|parts| {
+            let _guard = parts.writing();
+            parts.writer()
+        })
+        .await?
     }
 
     /// Adds a view of your own. It is brought up to date in the background; `ready` of its handle waits for that.

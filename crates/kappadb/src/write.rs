@@ -38,6 +38,7 @@ impl Database {
     /// Appends entries that replace nothing, in one durable batch.
     pub async fn write(&self, drafts: Vec<Draft>) -> Result<Vec<EntryId>, WriteError> {
         self.run(move |parts| {
+            let _guard = parts.writing();
             let feed = parts.writer()?;
             let blocks =
                 drafts.into_iter().map(|draft| parts.block(draft, &[], &feed)).collect::<Result<_, _>>()?;
