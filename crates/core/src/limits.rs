@@ -4,7 +4,7 @@
 /// Bytes in a block (header and payload).
 pub const MAX_BLOCK: usize = 1 << 20;
 /// Bytes in a block's header.
-pub const MAX_HEADER: usize = 16 << 10;
+pub const MAX_HEADER: usize = 256 << 10;
 /// Bytes in a key.
 pub const MAX_KEY: usize = 1 << 10;
 /// Feeds in an entry's context.

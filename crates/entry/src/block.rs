@@ -23,7 +23,7 @@ pub struct Entry {
 const DIGEST: usize = 32;
 
 /// Room for the varint of any length up to [`MAX_HEADER`].
-const PREFIX: usize = 3;
+const PREFIX: usize = 5;
 
 /// A block cut at the two places that its tree leaf needs. Nothing is said about the header's content.
 struct Split<'a> {

@@ -31,6 +31,9 @@ pub enum EntryError {
         /// The list, as in [`EntryError::TooMany`].
         what: &'static str,
     },
+    /// The keys that an entry refers to are not ascending, too long, or not in their one encoding.
+    #[error("the keys that the entry refers to are malformed")]
+    BadRefs,
     /// A box that is upside down or not on the map.
     #[error("{0} is no box on the map")]
     BadBox(GeoBox),

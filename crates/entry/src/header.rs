@@ -1,7 +1,7 @@
 //! The header of an entry: everything that rules and indexes need, without the payload.
 
 use crate::error::{check_len, check_list};
-use crate::{Context, EntryError, Places};
+use crate::{Context, EntryError, Places, refs};
 use bincode::enc::Encoder;
 use bincode::error::EncodeError;
 use bincode::{Decode, Encode};
@@ -107,6 +107,9 @@ impl Header {
         self.places.check(MAX_PLACES)?;
         self.past.check(MAX_PAST_PLACES)?;
         check_list("extensions", &self.extensions, MAX_EXTENSIONS, |a, b| a.kind < b.kind)?;
+        if let Some(extension) = self.extensions.iter().find(|e| e.kind == refs::REFS) {
+            refs::decode(&extension.bytes)?;
+        }
         match self.extensions.iter().find(|e| e.kind & CRITICAL != 0) {
             Some(unknown) => Err(EntryError::UnknownExtension(unknown.kind)),
             None => Ok(()),

@@ -12,6 +12,7 @@ mod context;
 mod error;
 mod header;
 mod places;
+mod refs;
 pub mod rules;
 
 pub use block::{Entry, decode_block, encode_block, leaf_data, leaf_nodes};
@@ -20,3 +21,4 @@ pub use context::Context;
 pub use error::EntryError;
 pub use header::{CRITICAL, Extension, Header, Kind, VERSION, space};
 pub use places::{Moment, Places};
+pub use refs::REFS;

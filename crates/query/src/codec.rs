@@ -27,7 +27,7 @@ impl Selector {
     fn check(&self) -> Result<(), SelectorError> {
         match self {
             Selector::Everything | Selector::Custom(_) => Ok(()),
-            Selector::Keys(keys) => {
+            Selector::Keys(keys) | Selector::Referrers(keys) | Selector::Versions(keys) => {
                 check_list("keys", keys, MAX_SELECTOR_KEYS)?;
                 keys.iter().try_for_each(|key| check_len("key", key.len(), MAX_KEY))
             }
@@ -36,7 +36,7 @@ impl Selector {
                 Err(SelectorError::BadWindow { from: *from, to: *to })
             }
             Selector::Window { channel, .. } => check_len("channel", channel.len(), MAX_CHANNEL),
-            Selector::Boxes(boxes) => {
+            Selector::Boxes { boxes, .. } => {
                 check_list("boxes", boxes, MAX_SELECTOR_BOXES)?;
                 boxes.iter().try_for_each(check_box)
             }

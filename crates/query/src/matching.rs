@@ -7,27 +7,35 @@ use kappadb_entry::{Header, Moment, Places};
 
 impl Selector {
     /// True if an entry with this key at these places is selected. [`Selector::Custom`] is understood by its view
-    /// alone; here nothing can be ruled out, so the answer is true.
+    /// alone, and [`Selector::Referrers`] asks for neither key nor place; nothing can be ruled out, so the answer is true.
     pub fn matches_places(&self, key: Option<&[u8]>, places: &Places) -> bool {
         match self {
-            Selector::Everything | Selector::Custom(_) => true,
-            Selector::Keys(keys) => key.is_some_and(|key| keys.iter().any(|k| k == key)),
+            Selector::Everything | Selector::Custom(_) | Selector::Referrers(_) => true,
+            Selector::Keys(keys) | Selector::Versions(keys) => {
+                key.is_some_and(|key| keys.iter().any(|k| k == key))
+            }
             Selector::Prefix(prefix) => key.is_some_and(|key| key.starts_with(prefix)),
             Selector::Window { channel, from, to } => {
                 places.moments.iter().any(|m| during(m, channel, *from, *to))
             }
-            Selector::Boxes(boxes) => boxes.iter().any(|a| places.extents.iter().any(|b| meets(a, b))),
+            Selector::Boxes { boxes, level: least } => {
+                let shown = |b: &&GeoBox| *least == 0 || b.level(key.unwrap_or_default()) >= *least;
+                places.extents.iter().filter(shown).any(|b| boxes.iter().any(|a| meets(a, b)))
+            }
         }
     }
 
     /// True if an entry must be sent to whoever asks this: it is selected where it is, or where what it replaces
     /// was, so that the asker's own stale entries go. See `design/model.md`.
     pub fn needs(&self, header: &Header) -> bool {
+        if let Selector::Referrers(keys) = self {
+            return header.refs().iter().any(|key| keys.binary_search(key).is_ok());
+        }
         let key = header.key.as_deref();
         self.matches_places(key, &header.places) || self.matches_places(key, &header.past)
     }
 
-    /// [`Selector::needs`] for a version of `key`.
+    /// [`Selector::needs`] for a version of `key`; of what it refers to nothing is known, see [`Selector::matches_places`].
     pub fn needs_version(&self, key: Option<&[u8]>, version: &Version) -> bool {
         self.matches_places(key, &version.places) || self.matches_places(key, &version.past)
     }
@@ -35,16 +43,22 @@ impl Selector {
     /// True only if everything that `narrow` can match, this matches too. It may be false where a cleverer look
     /// would say true (a box that only several boxes together cover): then something is asked for once more.
     pub fn covers(&self, narrow: &Selector) -> bool {
-        use Selector::{Boxes, Custom, Everything, Keys, Prefix, Window};
+        use Selector::{Boxes, Custom, Everything, Keys, Prefix, Referrers, Versions, Window};
         match (self, narrow) {
+            // Whoever was asked for everything left out what is redundant.
+            (Everything, Versions(_)) => false,
             (Everything, _) => true,
-            (Keys(wide), Keys(keys)) => keys.iter().all(|key| wide.contains(key)),
+            (Keys(wide) | Versions(wide), Keys(keys))
+            | (Versions(wide), Versions(keys))
+            | (Referrers(wide), Referrers(keys)) => keys.iter().all(|key| wide.binary_search(key).is_ok()),
             (Prefix(wide), Keys(keys)) => keys.iter().all(|key| key.starts_with(wide)),
             (Prefix(wide), Prefix(prefix)) => prefix.starts_with(wide),
             (Window { channel: c, from: f, to: t }, Window { channel, from, to }) => {
                 c == channel && f <= from && to <= t
             }
-            (Boxes(wide), Boxes(boxes)) => boxes.iter().all(|b| wide.iter().any(|a| a.contains(b))),
+            (Boxes { boxes: wide, level: from }, Boxes { boxes, level }) => {
+                from <= level && boxes.iter().all(|b| wide.iter().any(|a| a.contains(b)))
+            }
             (Custom(wide), Custom(text)) => wide == text,
             _ => false,
         }

@@ -22,8 +22,20 @@ pub enum Selector {
         /// Milliseconds since the Unix epoch, included; not before `from`.
         to: i64,
     },
-    /// Entries that touch one of these boxes, at most [`kappadb_core::limits::MAX_SELECTOR_BOXES`] of them.
-    Boxes(Vec<GeoBox>),
+    /// Entries of which a box touches one of these.
+    Boxes {
+        /// At most [`kappadb_core::limits::MAX_SELECTOR_BOXES`] of them.
+        boxes: Vec<GeoBox>,
+        /// Boxes of entries count from this level on ([`GeoBox::level`]); 0 is all.
+        level: u8,
+    },
+    /// Entries that refer to one of these keys (`Header::refs`), at most
+    /// [`kappadb_core::limits::MAX_SELECTOR_KEYS`] of them. Unlike the selectors above it does not tell the asker of entries
+    /// that once did: what it takes for an answer it must ask for by key as well (`design/model.md`).
+    Referrers(Vec<Vec<u8>>),
+    /// Every version of these keys that is held, also what is redundant, at most
+    /// [`kappadb_core::limits::MAX_SELECTOR_KEYS`] keys.
+    Versions(Vec<Vec<u8>>),
     /// Anything else, in the words of one view.
     Custom(Vec<u8>),
 }
@@ -31,19 +43,35 @@ pub enum Selector {
 impl Selector {
     /// Entries with one of these keys.
     pub fn keys(keys: impl IntoIterator<Item = impl Into<Vec<u8>>>) -> Selector {
-        let mut keys: Vec<Vec<u8>> = keys.into_iter().map(Into::into).collect();
-        keys.sort_unstable();
-        keys.dedup();
-        Selector::Keys(keys)
+        Selector::Keys(ascending(keys.into_iter().map(Into::into)))
+    }
+
+    /// Entries that refer to one of these keys.
+    pub fn referrers(keys: impl IntoIterator<Item = impl Into<Vec<u8>>>) -> Selector {
+        Selector::Referrers(ascending(keys.into_iter().map(Into::into)))
+    }
+
+    /// Every version of these keys.
+    pub fn versions(keys: impl IntoIterator<Item = impl Into<Vec<u8>>>) -> Selector {
+        Selector::Versions(ascending(keys.into_iter().map(Into::into)))
     }
 
     /// Entries that touch one of these boxes.
     pub fn boxes(boxes: impl IntoIterator<Item = GeoBox>) -> Selector {
-        let mut boxes: Vec<GeoBox> = boxes.into_iter().collect();
-        boxes.sort_unstable();
-        boxes.dedup();
-        Selector::Boxes(boxes)
+        Selector::Boxes { boxes: ascending(boxes.into_iter()), level: 0 }
     }
+
+    /// Entries that touch the extent with a box of this level or above ([`GeoBox::level`]).
+    pub fn from_level(extent: &Extent, level: u8) -> Selector {
+        Selector::Boxes { boxes: ascending(extent.boxes().iter().copied()), level }
+    }
+}
+
+fn ascending<T: Ord>(items: impl Iterator<Item = T>) -> Vec<T> {
+    let mut items: Vec<T> = items.collect();
+    items.sort_unstable();
+    items.dedup();
+    items
 }
 
 /// Entries that touch the extent; both names of the antimeridian count, as in [`Extent::intersects`].

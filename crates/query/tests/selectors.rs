@@ -33,13 +33,24 @@ fn places() -> impl Strategy<Value = Places> {
         .prop_map(|(b, m)| Places::new(b, m))
 }
 
+/// Levels about those of the boxes: a side of 10 units has 4 bits, a side of half the world 31.
+fn boxes_from_a_level(count: std::ops::Range<usize>) -> impl Strategy<Value = Selector> {
+    let level = prop::sample::select(vec![0u8, 0, 3, 4, 5, 9, 31, 32]);
+    (prop::collection::vec(boxes(), count), level).prop_map(|(boxes, from)| match Selector::boxes(boxes) {
+        Selector::Boxes { boxes, .. } => Selector::Boxes { boxes, level: from },
+        other => other,
+    })
+}
+
 fn selectors() -> impl Strategy<Value = Selector> {
     prop_oneof![
         1 => Just(Selector::Everything),
         3 => prop::collection::vec(keys(), 0..4).prop_map(Selector::keys),
         3 => keys().prop_map(Selector::Prefix),
         3 => windows().prop_map(|Moment { channel, from, to }| Selector::Window { channel, from, to }),
-        3 => prop::collection::vec(boxes(), 0..4).prop_map(Selector::boxes),
+        3 => boxes_from_a_level(0..4),
+        2 => prop::collection::vec(keys(), 0..4).prop_map(Selector::referrers),
+        2 => prop::collection::vec(keys(), 0..4).prop_map(Selector::versions),
         1 => keys().prop_map(Selector::Custom),
     ]
 }
@@ -52,7 +63,12 @@ fn of_one_sort() -> impl Strategy<Value = (Selector, Selector)> {
         pair(
             windows().prop_map(|Moment { channel, from, to }| Selector::Window { channel, from, to }).boxed()
         ),
-        pair(prop::collection::vec(boxes(), 1..4).prop_map(Selector::boxes).boxed()),
+        pair(boxes_from_a_level(1..4).boxed()),
+        pair(prop::collection::vec(keys(), 0..4).prop_map(Selector::referrers).boxed()),
+        (
+            prop::collection::vec(keys(), 0..4).prop_map(Selector::versions).boxed(),
+            prop::collection::vec(keys(), 0..4).prop_map(Selector::keys).boxed()
+        ),
         pair(selectors().boxed()),
     ]
 }
@@ -74,7 +90,8 @@ proptest! {
 
     #[test]
     fn cover_is_a_preorder((a, b) in of_one_sort(), c in selectors()) {
-        prop_assert!(a.covers(&a) && Selector::Everything.covers(&a));
+        prop_assert!(a.covers(&a));
+        prop_assert_eq!(Selector::Everything.covers(&a), !matches!(a, Selector::Versions(_)));
         prop_assert!(!(a.covers(&b) && b.covers(&c)) || a.covers(&c));
     }
 
@@ -86,10 +103,29 @@ proptest! {
     }
 
     #[test]
-    fn a_past_that_contains_a_match_is_needed(selector in selectors(), inner in places(), more in places()) {
+    fn a_past_that_contains_a_match_is_needed(
+        selector in selectors().prop_filter("referrers are found by what they refer to", |selector| {
+            !matches!(selector, Selector::Referrers(_))
+        }),
+        key in prop::option::of(keys()),
+        inner in places(),
+        more in places(),
+    ) {
         let mut header = Header::new(Kind { space: space::MAP, code: 1 }, Timestamp(0));
         header.past = Places::covering([&inner, &more]);
-        prop_assert!(!selector.matches_places(None, &inner) || selector.needs(&header));
+        header.key = key.clone();
+        prop_assert!(!selector.matches_places(key.as_deref(), &inner) || selector.needs(&header));
+    }
+
+    #[test]
+    fn referrers_are_found_by_what_they_refer_to(
+        asked in prop::collection::vec(keys(), 0..4),
+        refs in prop::collection::vec(keys(), 0..4),
+    ) {
+        let mut header = Header::new(Kind { space: space::MAP, code: 1 }, Timestamp(0));
+        header.set_refs(refs.clone());
+        let expected = refs.iter().any(|key| asked.contains(key));
+        prop_assert_eq!(Selector::referrers(asked).needs(&header), expected);
     }
 
     #[test]
@@ -151,6 +187,11 @@ fn the_antimeridian_has_two_names() {
 
 #[test]
 fn sorts_do_not_mix() {
+    assert!(!Selector::Everything.covers(&Selector::versions([*b"a"])), "it leaves out what is redundant");
+    assert!(!Selector::keys([*b"a"]).covers(&Selector::versions([*b"a"])));
+    let near = Selector::Boxes { boxes: vec![GeoBox::WORLD], level: 3 };
+    let far = Selector::Boxes { boxes: vec![GeoBox::WORLD], level: 4 };
+    assert!(near.covers(&far) && !far.covers(&near));
     let everything_keyed = Selector::Prefix(Vec::new());
     assert!(everything_keyed.covers(&Selector::keys([*b"a"])));
     assert!(!everything_keyed.covers(&Selector::Everything), "there are entries without a key");
@@ -191,12 +232,16 @@ fn every_limit_is_an_error_that_names_it() {
 #[test]
 fn what_is_unsorted_or_backwards_is_refused() {
     refused(Selector::Keys(vec![vec![2], vec![1]]), SelectorError::Unsorted { what: "keys" });
-    refused(Selector::Boxes(vec![GeoBox::WORLD; 2]), SelectorError::Unsorted { what: "boxes" });
+    refused(
+        Selector::Boxes { boxes: vec![GeoBox::WORLD; 2], level: 0 },
+        SelectorError::Unsorted { what: "boxes" },
+    );
     refused(
         Selector::Window { channel: vec![1], from: 2, to: 1 },
         SelectorError::BadWindow { from: 2, to: 1 },
     );
     let bad = GeoBox { west: 1, south: 0, east: 0, north: 0 };
-    assert_eq!(Selector::Boxes(vec![bad]).encode(), Err(SelectorError::BadBox(bad)));
-    assert!(Selector::decode(&codec::encode(&Selector::Boxes(vec![bad]))).is_err());
+    let bad_box = Selector::Boxes { boxes: vec![bad], level: 0 };
+    assert_eq!(bad_box.encode(), Err(SelectorError::BadBox(bad)));
+    assert!(Selector::decode(&codec::encode(&bad_box)).is_err());
 }

@@ -65,8 +65,8 @@ impl Index for MapIndex {
 
     fn matches(&self, selector: &Selector) -> Result<Vec<EntryId>, ViewError> {
         match selector {
-            Selector::Boxes(boxes) => self.in_boxes(boxes),
-            Selector::Everything | Selector::Keys(_) | Selector::Prefix(_) => {
+            Selector::Boxes { boxes, level } => self.in_boxes(boxes, *level),
+            Selector::Everything | Selector::Keys(_) | Selector::Prefix(_) | Selector::Versions(_) => {
                 self.keyed.matches(&*self.tree, selector)
             }
             _ => Err(ViewError::Unsupported),
@@ -178,11 +178,13 @@ impl MapIndex {
         Ok(())
     }
 
-    fn in_boxes(&self, boxes: &[GeoBox]) -> Result<Vec<EntryId>, ViewError> {
+    fn in_boxes(&self, boxes: &[GeoBox], least: u8) -> Result<Vec<EntryId>, ViewError> {
         let wanted: BTreeSet<GeoBox> = boxes.iter().flat_map(|b| Extent::from(*b).search_boxes()).collect();
         let mut slots = HashSet::new();
         self.search(&wanted, &mut |item| {
-            slots.insert(item.slot);
+            if least == 0 || item.bbox.level(item.key) >= least {
+                slots.insert(item.slot);
+            }
             Ok(())
         })?;
         self.ids(slots)

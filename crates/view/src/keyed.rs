@@ -149,6 +149,11 @@ impl Keyed {
                     ids.extend(self.active(tree, key)?.into_iter().map(|v| v.id));
                 }
             }
+            Selector::Versions(keys) => {
+                for key in keys {
+                    ids.extend(self.versions(tree, key)?.into_iter().map(|v| v.id));
+                }
+            }
             _ => {
                 let prefix = if let Selector::Prefix(prefix) = selector { &prefix[..] } else { &[] };
                 for row in self.scan(tree, prefix) {

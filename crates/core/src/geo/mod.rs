@@ -1,6 +1,7 @@
 //! Positions and boxes on the map: WGS 84, in whole 1e-7 degrees (OpenStreetMap's own precision, about 1 cm).
 
 mod extent;
+mod level;
 
 pub use extent::Extent;
 
