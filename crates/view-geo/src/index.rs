@@ -2,6 +2,7 @@ use crate::answer::{Answer, Gathered, Hit};
 use crate::check::Tally;
 use crate::feeds::Feeds;
 use crate::item::{ItemRef, Slot, items};
+use crate::refs;
 use crate::run::Run;
 use crate::space::Space;
 use kappadb_core::limits::MAX_ROWS_SCANNED;
@@ -57,6 +58,10 @@ fn is_feature(change: &Change<'_>) -> bool {
 impl Index for MapIndex {
     fn apply(&mut self, changes: &[Change<'_>], rows: &mut Overlay<'_>) -> Result<Vec<Notice>, ViewError> {
         let features: Vec<Change<'_>> = changes.iter().filter(|c| is_feature(c)).copied().collect();
+        for change in &features {
+            let feed = self.feeds.number(&change.arrived().id.feed, rows);
+            refs::apply(change, feed, rows);
+        }
         let updates = self.keyed.apply_all(rows, &features)?;
         updates.iter().try_for_each(|update| self.place(update, rows))?;
         self.space.settle(rows)?;
@@ -69,6 +74,7 @@ impl Index for MapIndex {
             Selector::Everything | Selector::Keys(_) | Selector::Prefix(_) | Selector::Versions(_) => {
                 self.keyed.matches(&*self.tree, selector)
             }
+            Selector::Referrers(keys) => self.active_referrers(keys),
             _ => Err(ViewError::Unsupported),
         }
     }
@@ -153,6 +159,34 @@ impl MapIndex {
     /// All versions of a feature that are held, ascending by id.
     pub fn history(&self, key: &[u8]) -> Result<Vec<Version>, ViewError> {
         self.keyed.versions(&*self.tree, key)
+    }
+
+    /// The features of which a head refers to one of `keys`, in the order of their ids. A hit's heads are those that do.
+    ///
+    /// # Errors
+    /// [`ViewError::Limit`] if more than [`MAX_ROWS_SCANNED`] entries refer to them.
+    pub fn referrers(&self, keys: &[Vec<u8>]) -> Result<Vec<Hit>, ViewError> {
+        let mut hits = Vec::new();
+        for (key, ids) in refs::referring(&*self.tree, &self.feeds, keys)? {
+            let heads = self.heads(&key)?.into_iter().map(|head| head.id);
+            let (heads, elsewhere): (Vec<_>, Vec<_>) = heads.partition(|id| ids.contains(id));
+            if !heads.is_empty() {
+                let key = String::from_utf8(key)
+                    .map_err(|_| ViewError::Inconsistent("a referrer's key is no id"))?;
+                hits.push(Hit { key, heads, elsewhere });
+            }
+        }
+        Ok(hits)
+    }
+
+    /// The active entries that refer to one of `keys`.
+    fn active_referrers(&self, keys: &[Vec<u8>]) -> Result<Vec<EntryId>, ViewError> {
+        let mut found = Vec::new();
+        for (key, ids) in refs::referring(&*self.tree, &self.feeds, keys)? {
+            let active = self.active(&key)?.into_iter().map(|version| version.id);
+            found.extend(active.filter(|id| ids.contains(id)));
+        }
+        Ok(found)
     }
 
     /// The index in numbers.

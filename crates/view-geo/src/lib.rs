@@ -25,6 +25,7 @@ mod index;
 mod item;
 mod memory;
 mod page;
+mod refs;
 mod rows;
 mod run;
 mod space;

@@ -15,6 +15,10 @@ pub const PAGES: u8 = 5;
 /// `run u32 | feed number u32 | seq u64` → nothing: the version's items in that run count no more.
 pub const DEAD: u8 = 6;
 
+/// `target length u8 | target | feed number u32 | seq u64` → the key of a feature that refers to the target:
+/// [`crate::refs`].
+pub const REFS: u8 = 7;
+
 /// A row's key.
 pub fn key(prefix: u8, parts: &[&[u8]]) -> Vec<u8> {
     let mut out = Vec::with_capacity(1 + parts.iter().map(|part| part.len()).sum::<usize>());

@@ -5,4 +5,5 @@ mod common;
 mod damage;
 mod geometry;
 mod properties;
+mod refs;
 mod storage;

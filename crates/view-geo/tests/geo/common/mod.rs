@@ -27,7 +27,7 @@ pub const PAGES: u8 = 5;
 pub const DEAD: u8 = 6;
 
 /// Few, so that writers meet.
-const KEYS: [&str; 4] = ["n1", "w1", "r1", "\u{e4}"];
+pub const KEYS: [&str; 4] = ["n1", "w1", "r1", "\u{e4}"];
 
 pub fn feed(n: usize) -> FeedKey {
     FeedKey([u8::try_from(n).expect("few feeds") + 1; 32])
