@@ -1,6 +1,6 @@
 //! What sessions ask of this replica: the commands of `kappadb_sync`, carried out on feeds and views.
 
-use crate::ask::group;
+use crate::claims::group;
 use crate::database::Parts;
 use kappadb_core::{FeedDefinition, FeedKey, RangeSet};
 use kappadb_entry::Bundle;

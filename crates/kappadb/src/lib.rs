@@ -43,6 +43,7 @@
 mod ask;
 mod backend;
 mod builder;
+mod claims;
 mod database;
 mod error;
 mod import;
