@@ -20,8 +20,8 @@ const MAX_ID: usize = 255;
 
 /// The map view's index. Opening reads what is in memory, not the packed runs.
 pub struct MapIndex {
-    tree: Arc<dyn Tree>,
-    keyed: Keyed,
+    pub(crate) tree: Arc<dyn Tree>,
+    pub(crate) keyed: Keyed,
     feeds: Feeds,
     space: Space,
 }
@@ -82,7 +82,7 @@ impl Index for MapIndex {
     fn check(&self) -> Result<Vec<String>, ViewError> {
         let (feeds, stored) = (Feeds::load(&*self.tree)?, Space::load(&*self.tree, usize::MAX)?);
         let (mut expected, mut asked, mut in_rows) = (Tally::default(), Tally::default(), Tally::default());
-        for row in self.keyed.scan(&*self.tree, &[]) {
+        for row in self.keyed.scan(&*self.tree, &[], None) {
             let (key, active) = row?;
             items(&key, &active, |feed| feeds.find(feed))?.values().flatten().for_each(|i| expected.add(i));
         }

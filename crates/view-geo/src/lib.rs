@@ -23,6 +23,7 @@ mod check;
 mod feeds;
 mod index;
 mod item;
+mod list;
 mod memory;
 mod page;
 mod refs;

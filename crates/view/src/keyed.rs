@@ -15,8 +15,9 @@ use bytes::Bytes;
 use kappadb_core::{EntryId, codec};
 use kappadb_entry::rules::{self, Version};
 use kappadb_query::Selector;
-use kappadb_store::{Overlay, StoreError, Tree, prefix_range};
+use kappadb_store::{Overlay, StoreError, Tree, prefix_bounds, prefix_range};
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 /// Bytes of an active row, at most. A version has up to 16 KiB; only a flood of conflicts comes near.
 const MAX_ROW: usize = 256 << 20;
@@ -127,13 +128,20 @@ impl Keyed {
         Ok(versions)
     }
 
-    /// The keys that start with `prefix`, ascending, with their active versions.
+    /// The keys that start with `prefix` and come after `after`, ascending, with their active versions.
     pub fn scan<'a>(
         &self,
         tree: &'a dyn Tree,
         prefix: &[u8],
+        after: Option<&[u8]>,
     ) -> impl Iterator<Item = Result<(Vec<u8>, Vec<Version>), ViewError>> + use<'a> {
-        prefix_range(tree, &self.active_row(prefix)).map(|row| {
+        let (from, to) = prefix_bounds(&self.active_row(prefix));
+        let after = after.map(|key| Bytes::from(self.active_row(key)));
+        let from = match (from, after) {
+            (Bound::Included(from), Some(after)) if after >= from => Bound::Excluded(after),
+            (from, _) => from,
+        };
+        tree.range(from.as_ref().map(|key| &key[..]), to.as_ref().map(|key| &key[..])).map(|row| {
             let (row, value) = row?;
             Ok((row.get(2..).unwrap_or_default().to_vec(), decode_active(&value)?))
         })
@@ -156,7 +164,7 @@ impl Keyed {
             }
             _ => {
                 let prefix = if let Selector::Prefix(prefix) = selector { &prefix[..] } else { &[] };
-                for row in self.scan(tree, prefix) {
+                for row in self.scan(tree, prefix, None) {
                     let (key, active) = row?;
                     let wanted = active.iter().filter(|v| selector.needs_version(Some(&key), v));
                     ids.extend(wanted.map(|v| v.id));

@@ -209,7 +209,7 @@ impl KvIndex {
             let versions = self.keyed.versions(&*self.rows, &key).unwrap();
             (key, (ids(versions), ids(active)))
         };
-        self.keyed.scan(&*self.rows, b"").map(row).collect()
+        self.keyed.scan(&*self.rows, b"", None).map(row).collect()
     }
 }
 
