@@ -3,7 +3,7 @@
 //! `cargo run -p kappadb-examples --example custom_view`
 
 use kappadb::view::{
-    Change, Draft, Index, Keyed, KeyedIndex, Kind, Notice, Overlay, Places, Selector, Tree, Version, View,
+    Change, Draft, Index, Keyed, KeyedIndex, Kind, Notice, Overlay, Selector, Tree, Version, View,
     ViewError, prefix_range, rules,
 };
 use kappadb::{Database, EntryId};
@@ -75,7 +75,7 @@ impl TaskIndex {
 
 fn task(name: &str, code: u8) -> Draft {
     let kind = Kind { space: SPACE, code };
-    Draft { kind, key: Some(name.as_bytes().to_vec()), places: Places::NOWHERE, payload: Vec::new() }
+    Draft { key: Some(name.as_bytes().to_vec()), ..Draft::new(kind) }
 }
 
 #[tokio::main]

@@ -5,10 +5,12 @@ use crate::database::{self, Parts};
 use crate::error::{AskError, ReadError};
 use crate::replica::Peer;
 use futures::future::join_all;
+use kappadb_core::limits::{MAX_SELECTOR, MAX_SELECTOR_KEYS};
 use kappadb_core::{FeedKey, RangeSet};
 use kappadb_net::{Answered, Credentials, DialError, PeerHandle, Timeouts};
 use kappadb_query::Selector;
 use kappadb_sync::{Ask, Fetch};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The map view's name in queries.
@@ -53,6 +55,9 @@ pub(crate) async fn ask(
     neighbours.ask(view, selector).await?;
     Ok(neighbours.finish().await)
 }
+
+/// Bytes of a selector for each key beside the key, and for all of them: numbers that say how many and how long.
+const KEY_OVERHEAD: usize = 9;
 
 /// Open sessions with those of the known peers that could be reached, for one question or several.
 ///
@@ -100,6 +105,30 @@ impl Neighbours {
         let complete = database::run(&self.parts, conclude).await?? && took_part;
         self.asked.complete &= complete;
         Ok(complete)
+    }
+
+    /// As [`Neighbours::ask`] for any number of keys, in selectors that each keep to their limits.
+    pub(crate) async fn ask_in_parts(
+        &mut self,
+        view: &'static str,
+        keys: BTreeSet<Vec<u8>>,
+        selector: fn(Vec<Vec<u8>>) -> Selector,
+    ) -> Result<(), ReadError> {
+        let mut part = Vec::new();
+        let mut bytes = 0;
+        for key in keys {
+            let len = key.len() + KEY_OVERHEAD;
+            if part.len() == MAX_SELECTOR_KEYS || bytes + len > MAX_SELECTOR - KEY_OVERHEAD {
+                self.ask(view, selector(std::mem::take(&mut part))).await?;
+                bytes = 0;
+            }
+            bytes += len;
+            part.push(key);
+        }
+        if !part.is_empty() {
+            self.ask(view, selector(part)).await?;
+        }
+        Ok(())
     }
 
     /// Fetches and proves blocks by name, from whoever holds them; those that nobody holds are still missing then.

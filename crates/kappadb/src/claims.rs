@@ -8,6 +8,10 @@ use kappadb_query::Selector;
 use kappadb_sync::{Coverage, Have, statement};
 use std::collections::BTreeMap;
 
+/// Bytes of a selector whose claims are kept for later questions. Those of joins name thousands of keys, each time others:
+/// they would fill the journal, and hardly ever cover what is asked next.
+const MAX_CLAIM: usize = 1 << 10;
+
 impl Parts {
     /// Records what the peers claimed for `selector`, now that what they sent is durable, and says whether the answer is
     /// complete: the claims of all that took part, this replica among them, reach as far as any of them knows.
@@ -19,7 +23,8 @@ impl Parts {
     ) -> Result<bool, ReadError> {
         // A selector that cannot be encoded was sent to nobody, so nobody claimed anything for it.
         let encoded = selector.encode().unwrap_or_default();
-        for (peer, statement) in &statements {
+        let worth_keeping = if encoded.len() <= MAX_CLAIM { &statements[..] } else { &[] };
+        for (peer, statement) in worth_keeping {
             let lengths =
                 statement.iter().filter(|c| c.claimed > 0).map(|c| (c.definition.feed, c.claimed)).collect();
             self.add_claim(Claim { view: view.to_owned(), selector: encoded.clone(), lengths, from: *peer })?;

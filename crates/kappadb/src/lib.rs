@@ -65,7 +65,7 @@ pub use kappadb_core::{
 pub use kappadb_geo::{Body, Element, Feature, FeatureError, Free, Geometry, Shape, geojson, svg};
 pub use kappadb_import::Skip;
 pub use kappadb_net::{Ticket, TicketError};
-pub use map::{Edition, Found, Hit, Map};
+pub use map::{Edition, Expanded, Found, Hit, Map, OsmAnswer, Revision};
 pub use replica::Peer;
 pub use serve::Server;
 pub use status::{Disk, FeedStatus, Status, ViewStatus};

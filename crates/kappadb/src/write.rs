@@ -18,8 +18,17 @@ pub struct Draft {
     pub key: Option<Vec<u8>>,
     /// Where it is.
     pub places: Places,
+    /// The keys, in the same space, that it refers to.
+    pub refs: Vec<Vec<u8>>,
     /// Its content.
     pub payload: Vec<u8>,
+}
+
+impl Draft {
+    /// An entry about nothing, nowhere, without content.
+    pub fn new(kind: Kind) -> Draft {
+        Draft { kind, key: None, places: Places::NOWHERE, refs: Vec::new(), payload: Vec::new() }
+    }
 }
 
 /// An index of keyed entries, so that a write can name what it replaces.
@@ -83,8 +92,9 @@ impl Parts {
         active: &[Version],
         feed: &FeedKey,
     ) -> Result<Bytes, WriteError> {
-        let Draft { kind, key, places, payload } = draft;
+        let Draft { kind, key, places, refs, payload } = draft;
         let mut header = Header { key, places, ..Header::new(kind, self.clock.now()) };
+        header.set_refs(refs);
         let heads: Vec<EntryId> = rules::heads(active).iter().map(|version| version.id).collect();
         rules::succeed(active, &heads, feed).apply_to(&mut header);
         Ok(encode_block(&header, &payload)?)

@@ -1,10 +1,23 @@
+//! The map: features by id, by box, by what refers to them, and through time.
+
+mod history;
+mod list;
+mod load;
+mod osm;
+mod refs;
+
+pub use history::Revision;
+pub use load::{Edition, Found};
+pub use osm::OsmAnswer;
+pub use refs::Expanded;
+
 use crate::ask::{self, Asked};
 use crate::database::{self, Parts};
 use crate::error::{ReadError, WriteError};
 use crate::write::{self, Draft};
-use kappadb_core::{EntryId, Extent, Timestamp};
-use kappadb_entry::rules::{self, Version};
-use kappadb_entry::{Kind, decode_block, space};
+use kappadb_core::{EntryId, Extent};
+use kappadb_entry::rules;
+use kappadb_entry::{Kind, space};
 use kappadb_geo::{CODE_DELETE, CODE_PUT, Feature, Prepared};
 use kappadb_query::Selector;
 use std::sync::Arc;
@@ -27,37 +40,6 @@ pub struct Hit {
     pub elsewhere: Vec<EntryId>,
 }
 
-/// A feature with all of its current versions.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Found {
-    /// The feature's id.
-    pub id: String,
-    /// Those asked for: one, or several in conflict. The winner first, if it is among them.
-    pub versions: Vec<Edition>,
-    /// How many other current versions are known here.
-    pub elsewhere: usize,
-}
-
-impl Found {
-    /// True if people who had not seen each other's change made several current versions.
-    pub fn is_conflict(&self) -> bool {
-        self.versions.len() + self.elsewhere > 1
-    }
-}
-
-/// One current version of a feature.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Edition {
-    /// The entry that made it. Its feed is its author.
-    pub entry: EntryId,
-    /// When its author says it was made.
-    pub time: Timestamp,
-    /// What it says; none if it deletes the feature or its payload was cleared here.
-    pub feature: Option<Feature>,
-    /// True for the one that is shown by default: the greatest time that is due, then feed key, then seq.
-    pub winner: bool,
-}
-
 impl Map {
     pub(crate) fn new(parts: Arc<Parts>) -> Self {
         Map { parts }
@@ -78,10 +60,8 @@ impl Map {
     pub async fn get(&self, id: &str) -> Result<Option<Found>, ReadError> {
         let id = id.to_owned();
         self.run(move |parts| {
-            let active = write::active(&parts.map, id.as_bytes())?;
-            let heads: Vec<EntryId> = rules::heads(&active).iter().map(|version| version.id).collect();
-            let found = parts.load_feature(&Hit { id, heads, elsewhere: Vec::new() })?;
-            Ok((found.versions.iter().any(|edition| edition.feature.is_some())).then_some(found))
+            let hit = parts.feature(&id)?;
+            hit.map(|hit| parts.load_feature(&hit)).transpose()
         })
         .await?
     }
@@ -90,14 +70,7 @@ impl Map {
     /// their ids, `limit` at most.
     pub async fn query(&self, extent: &Extent, limit: Option<usize>) -> Result<Vec<Hit>, ReadError> {
         let extent = extent.clone();
-        self.run(move |parts| {
-            parts.map.ready()?;
-            let answer = parts.map.read(|index| index.query(&extent, limit))??;
-            let hit =
-                |hit: kappadb_view_geo::Hit| Hit { id: hit.key, heads: hit.heads, elsewhere: hit.elsewhere };
-            Ok(answer.hits.into_iter().map(hit).collect())
-        })
-        .await?
+        self.run(move |parts| parts.in_box(&extent, limit)).await?
     }
 
     /// Reads the features of `hits`, in their order.
@@ -128,10 +101,31 @@ impl Map {
 /// The entry of a change of a feature.
 pub(crate) fn draft(code: u8, change: Prepared) -> Draft {
     let Prepared { key, places, payload } = change;
-    Draft { kind: Kind { space: space::MAP, code }, key: Some(key), places, payload }
+    Draft { key: Some(key), places, payload, ..Draft::new(Kind { space: space::MAP, code }) }
+}
+
+impl From<kappadb_view_geo::Hit> for Hit {
+    fn from(hit: kappadb_view_geo::Hit) -> Hit {
+        Hit { id: hit.key, heads: hit.heads, elsewhere: hit.elsewhere }
+    }
 }
 
 impl Parts {
+    fn in_box(&self, extent: &Extent, limit: Option<usize>) -> Result<Vec<Hit>, ReadError> {
+        self.map.ready()?;
+        let answer = self.map.read(|index| index.query(extent, limit))??;
+        Ok(answer.hits.into_iter().map(Hit::from).collect())
+    }
+
+    /// A feature by its id, with all of its heads; none if there is none or it was deleted.
+    fn feature(&self, id: &str) -> Result<Option<Hit>, ReadError> {
+        let active = write::active(&self.map, id.as_bytes())?;
+        let heads = rules::heads(&active);
+        let gone = heads.iter().all(|head| head.kind.code == CODE_DELETE);
+        let heads = heads.iter().map(|head| head.id).collect();
+        Ok((!gone).then(|| Hit { id: id.to_owned(), heads, elsewhere: Vec::new() }))
+    }
+
     fn put_feature(&self, feature: &Feature) -> Result<EntryId, WriteError> {
         let draft = draft(CODE_PUT, kappadb_geo::put(feature)?);
         let _guard = self.writing();
@@ -146,29 +140,5 @@ impl Parts {
             return Err(WriteError::NoFeature(id.to_owned()));
         }
         self.replace(&self.map, draft)
-    }
-
-    fn load_feature(&self, hit: &Hit) -> Result<Found, ReadError> {
-        let mut editions = Vec::with_capacity(hit.heads.len());
-        let mut held = Vec::with_capacity(hit.heads.len());
-        for &id in hit.heads.iter().chain(&hit.elsewhere) {
-            let block = match self.feeds.block(&id) {
-                // The others of the answer do not depend on it; `verify` says what is lost.
-                Err(error) if error.is_damage() => continue,
-                block => block?,
-            };
-            let Some(entry) = block.and_then(|block| decode_block(&block).ok()) else { continue };
-            held.push(Version::from_header(id, &entry.header));
-            let payload = entry.payload.filter(|_| entry.header.kind.code == CODE_PUT);
-            let feature = payload.and_then(|payload| kappadb_geo::decode(&hit.id, &payload).ok());
-            editions.push(Edition { entry: id, time: entry.header.time, feature, winner: false });
-        }
-        let winner =
-            rules::winner(&held.iter().collect::<Vec<_>>(), self.clock.now()).map(|version| version.id);
-        editions.iter_mut().for_each(|edition| edition.winner = Some(edition.entry) == winner);
-        let (mut versions, others): (Vec<_>, Vec<_>) =
-            editions.into_iter().partition(|edition| hit.heads.contains(&edition.entry));
-        versions.sort_by_key(|edition| (!edition.winner, edition.entry));
-        Ok(Found { id: hit.id.clone(), versions, elsewhere: others.len() })
     }
 }

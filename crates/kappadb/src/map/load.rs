@@ -1,0 +1,84 @@
+//! Features as people see them: what was found, read from the feeds.
+
+use super::Hit;
+use crate::database::Parts;
+use crate::error::ReadError;
+use kappadb_core::{EntryId, Timestamp};
+use kappadb_entry::rules::{self, Version};
+use kappadb_entry::{Entry, Header, decode_block};
+use kappadb_geo::{CODE_DELETE, CODE_PUT, Feature};
+
+/// A feature with all of its current versions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// The feature's id.
+    pub id: String,
+    /// Those asked for: one, or several in conflict. The winner first, if it is among them.
+    pub versions: Vec<Edition>,
+    /// How many other current versions are known here.
+    pub elsewhere: usize,
+}
+
+impl Found {
+    /// True if people who had not seen each other's change made several current versions.
+    pub fn is_conflict(&self) -> bool {
+        self.versions.len() + self.elsewhere > 1
+    }
+}
+
+/// One version of a feature.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Edition {
+    /// The entry that made it. Its feed is its author.
+    pub entry: EntryId,
+    /// When its author says it was made.
+    pub time: Timestamp,
+    /// True if it deletes the feature.
+    pub deleted: bool,
+    /// What it says; none if it deletes the feature, or its content was cleared here or is not held here.
+    pub feature: Option<Feature>,
+    /// True for the current one that is shown by default: the greatest time that is due, then feed key, then seq.
+    pub winner: bool,
+}
+
+impl Parts {
+    pub(super) fn load_feature(&self, hit: &Hit) -> Result<Found, ReadError> {
+        let mut editions = Vec::with_capacity(hit.heads.len());
+        let mut held = Vec::with_capacity(hit.heads.len());
+        for &id in hit.heads.iter().chain(&hit.elsewhere) {
+            let Some((header, edition)) = self.load_edition(&hit.id, id)? else { continue };
+            held.push(Version::from_header(id, &header));
+            editions.push(edition);
+        }
+        let winner =
+            rules::winner(&held.iter().collect::<Vec<_>>(), self.clock.now()).map(|version| version.id);
+        editions.iter_mut().for_each(|edition| edition.winner = Some(edition.entry) == winner);
+        let (mut versions, others): (Vec<_>, Vec<_>) =
+            editions.into_iter().partition(|edition| hit.heads.contains(&edition.entry));
+        versions.sort_by_key(|edition| (!edition.winner, edition.entry));
+        Ok(Found { id: hit.id.clone(), versions, elsewhere: others.len() })
+    }
+
+    /// One version, as far as it can be read; none if it is lost or no entry.
+    pub(super) fn load_edition(
+        &self,
+        key: &str,
+        id: EntryId,
+    ) -> Result<Option<(Header, Edition)>, ReadError> {
+        let Some(entry) = self.entry(id)? else { return Ok(None) };
+        let deleted = entry.header.kind.code == CODE_DELETE;
+        let payload = entry.payload.filter(|_| entry.header.kind.code == CODE_PUT);
+        let feature = payload.and_then(|payload| kappadb_geo::decode(key, &payload).ok());
+        let edition = Edition { entry: id, time: entry.header.time, deleted, feature, winner: false };
+        Ok(Some((entry.header, edition)))
+    }
+
+    /// An entry; none if it is not held, lost, or a block that is none. Other parts of an answer do not depend on it, and
+    /// `verify` says what is lost.
+    pub(super) fn entry(&self, id: EntryId) -> Result<Option<Entry>, ReadError> {
+        match self.feeds.block(&id) {
+            Err(error) if error.is_damage() => Ok(None),
+            block => Ok(block?.and_then(|block| decode_block(&block).ok())),
+        }
+    }
+}

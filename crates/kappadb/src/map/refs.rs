@@ -1,0 +1,114 @@
+//! What refers to a feature, and what a feature is made of.
+
+use super::{Hit, Map};
+use crate::ask::{self, Asked, Neighbours};
+use crate::database::Parts;
+use crate::error::ReadError;
+use kappadb_core::EntryId;
+use kappadb_query::Selector;
+use std::collections::{BTreeSet, VecDeque};
+
+/// A feature and what it is made of, with what that is made of, and so on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Expanded {
+    /// The feature first, then what it refers to, in the order in which they are reached; each once, so a relation that
+    /// contains itself, by whatever way, does no harm.
+    pub found: Vec<Hit>,
+    /// The ids of what is referred to and not held here, or deleted.
+    pub missing: Vec<String>,
+}
+
+impl Map {
+    /// The features of which a current version refers to one of `ids`: ways to their nodes, relations to their members.
+    /// From what is held here, in the order of their ids. A hit's heads are those that refer.
+    pub async fn referrers(&self, ids: &[String]) -> Result<Vec<Hit>, ReadError> {
+        let ids = ids.to_vec();
+        self.run(move |parts| parts.referrers(ids)).await?
+    }
+
+    /// Asks the known peers what refers to `ids`. After that [`Map::referrers`] answers as the peers' and this replica's
+    /// union would.
+    pub async fn ask_referrers(&self, ids: &[String]) -> Result<Asked, ReadError> {
+        let mut neighbours = Neighbours::dial(&self.parts).await;
+        self.join_referrers(&mut neighbours, ids.to_vec()).await?;
+        Ok(neighbours.finish().await)
+    }
+
+    /// Who refers to `ids`, as the union of all that take part says: then the referrers' own current versions are known.
+    pub(super) async fn join_referrers(
+        &self,
+        neighbours: &mut Neighbours,
+        ids: Vec<String>,
+    ) -> Result<Vec<Hit>, ReadError> {
+        neighbours.ask_in_parts(ask::MAP, keys(&ids), Selector::Referrers).await?;
+        // What is taken for a referrer here may have been replaced by a version that refers to something else.
+        let wanted = ids.clone();
+        let candidates = self.run(move |parts| parts.referrers(wanted)).await??;
+        let candidates = candidates.into_iter().map(|hit| hit.id.into_bytes()).collect();
+        neighbours.ask_in_parts(ask::MAP, candidates, Selector::Keys).await?;
+        self.run(move |parts| parts.referrers(ids)).await?
+    }
+
+    /// A feature and all that it is made of, from what is held here. Nothing found if it is not there.
+    pub async fn expand(&self, id: &str) -> Result<Expanded, ReadError> {
+        let id = id.to_owned();
+        self.run(move |parts| parts.expand(id)).await?
+    }
+
+    /// Asks the known peers for a feature and all that it is made of.
+    pub async fn ask_expand(&self, id: &str) -> Result<Asked, ReadError> {
+        let mut neighbours = Neighbours::dial(&self.parts).await;
+        let mut known: BTreeSet<String> = BTreeSet::new();
+        let mut wanted: Vec<String> = vec![id.to_owned()];
+        while !wanted.is_empty() {
+            neighbours.ask_in_parts(ask::MAP, keys(&wanted), Selector::Keys).await?;
+            known.append(&mut wanted.into_iter().collect());
+            let Expanded { found, missing } = self.expand(id).await?;
+            let all = found.into_iter().map(|hit| hit.id).chain(missing);
+            wanted = all.filter(|id| !known.contains(id)).collect();
+        }
+        Ok(neighbours.finish().await)
+    }
+}
+
+fn keys(ids: &[String]) -> BTreeSet<Vec<u8>> {
+    ids.iter().map(|id| id.as_bytes().to_vec()).collect()
+}
+
+impl Parts {
+    pub(super) fn referrers(&self, ids: Vec<String>) -> Result<Vec<Hit>, ReadError> {
+        self.map.ready()?;
+        let keys: Vec<Vec<u8>> = keys(&ids).into_iter().collect();
+        let hits = self.map.read(|index| index.referrers(&keys))??;
+        Ok(hits.into_iter().map(Hit::from).collect())
+    }
+
+    /// The ids that these entries refer to, ascending.
+    pub(super) fn refs_of(&self, entries: &[EntryId]) -> Result<BTreeSet<String>, ReadError> {
+        let mut refs = BTreeSet::new();
+        for &id in entries {
+            let entry = self.entry(id)?;
+            let keys = entry.map(|entry| entry.header.refs()).unwrap_or_default();
+            refs.extend(keys.into_iter().filter_map(|key| String::from_utf8(key).ok()));
+        }
+        Ok(refs)
+    }
+
+    fn expand(&self, id: String) -> Result<Expanded, ReadError> {
+        let mut expanded = Expanded::default();
+        let (mut seen, mut queue) = (BTreeSet::from([id.clone()]), VecDeque::from([id]));
+        while let Some(id) = queue.pop_front() {
+            let Some(hit) = self.feature(&id)? else {
+                expanded.missing.push(id);
+                continue;
+            };
+            for target in self.refs_of(&hit.heads)? {
+                if seen.insert(target.clone()) {
+                    queue.push_back(target);
+                }
+            }
+            expanded.found.push(hit);
+        }
+        Ok(expanded)
+    }
+}
