@@ -20,6 +20,17 @@ pub const MAX_CHANNEL: usize = 256;
 /// Extensions in a header.
 pub const MAX_EXTENSIONS: usize = 16;
 
+/// Bytes of a payload that lies in blocks of its own.
+pub const MAX_DETACHED: u64 = 1 << 40;
+/// Bytes in a chunk of such a payload, the last one excepted, at least.
+pub const MIN_CHUNK: u32 = 1 << 10;
+/// Bytes in a chunk of such a payload, at most.
+pub const MAX_CHUNK: u32 = 512 << 10;
+/// Runs of blocks that the chunks of one payload lie in.
+pub const MAX_CHUNK_RUNS: usize = 32_768;
+/// Bytes in the media type of a blob, and in its name.
+pub const MAX_LABEL: usize = 255;
+
 /// Leaf data bytes under one head.
 pub const MAX_TREE_BYTES: u64 = 1 << 40;
 /// Blocks in a feed.
@@ -62,6 +73,8 @@ pub const MAX_SESSIONS: usize = 256;
 
 /// Bytes in the id of a map feature.
 pub const MAX_FEATURE_ID: usize = 255;
+/// Bytes in the body of a map feature. One larger than a block is detached, and is read whole.
+pub const MAX_FEATURE_BODY: usize = 64 << 20;
 /// Heads of a feed not linked to its newest one that are kept.
 pub const MAX_UNLINKED_HEADS: usize = 64;
 /// Addresses in a ticket.

@@ -66,7 +66,7 @@ impl<'a> Split<'a> {
 /// Anything over a limit, unsorted, off the map, of an unknown version or with a critical extension: what
 /// [`decode_block`] would refuse.
 pub fn encode_block(header: &Header, payload: &[u8]) -> Result<Bytes, EntryError> {
-    header.check()?;
+    header.check(payload.len())?;
     let too_long = EntryError::TooLong { what: "block", len: payload.len(), limit: MAX_BLOCK };
     let payload_len = u32::try_from(payload.len()).map_err(|_| too_long)?;
     check_len("block", payload.len(), MAX_BLOCK)?;

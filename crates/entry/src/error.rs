@@ -1,3 +1,4 @@
+use crate::DetachedError;
 use kappadb_core::GeoBox;
 use kappadb_core::codec::DecodeError;
 
@@ -34,6 +35,9 @@ pub enum EntryError {
     /// The keys that an entry refers to are not ascending, too long, or not in their one encoding.
     #[error("the keys that the entry refers to are malformed")]
     BadRefs,
+    /// Where a payload lies that has blocks of its own.
+    #[error("detached payload: {0}")]
+    Detached(#[from] DetachedError),
     /// A box that is upside down or not on the map.
     #[error("{0} is no box on the map")]
     BadBox(GeoBox),

@@ -1,7 +1,7 @@
 //! The header of an entry: everything that rules and indexes need, without the payload.
 
 use crate::error::{check_len, check_list};
-use crate::{Context, EntryError, Places, refs};
+use crate::{Context, Detached, DetachedError, EntryError, Label, Places, detached, label, refs};
 use bincode::enc::Encoder;
 use bincode::error::EncodeError;
 use bincode::{Decode, Encode};
@@ -93,12 +93,12 @@ impl Header {
             _ => {}
         }
         let header: Header = codec::decode::<Header, MAX_HEADER>("header", bytes)?;
-        header.check()?;
+        header.check(header.payload_len as usize)?;
         Ok(header)
     }
 
-    /// Every rule and limit but that of the encoded length.
-    pub(crate) fn check(&self) -> Result<(), EntryError> {
+    /// Every rule and limit but that of the encoded length, for a payload of this many bytes.
+    pub(crate) fn check(&self, payload_len: usize) -> Result<(), EntryError> {
         if self.version != VERSION {
             return Err(EntryError::UnknownVersion(self.version));
         }
@@ -107,8 +107,20 @@ impl Header {
         self.places.check(MAX_PLACES)?;
         self.past.check(MAX_PAST_PLACES)?;
         check_list("extensions", &self.extensions, MAX_EXTENSIONS, |a, b| a.kind < b.kind)?;
-        if let Some(extension) = self.extensions.iter().find(|e| e.kind == refs::REFS) {
-            refs::decode(&extension.bytes)?;
+        self.check_extensions(payload_len)
+    }
+
+    fn check_extensions(&self, payload_len: usize) -> Result<(), EntryError> {
+        for Extension { kind, bytes } in &self.extensions {
+            match *kind {
+                refs::REFS => drop(refs::decode(bytes)?),
+                detached::DETACHED if payload_len > 0 => {
+                    return Err(DetachedError::Inline(payload_len).into());
+                }
+                detached::DETACHED => drop(Detached::decode(bytes)?),
+                label::LABEL => drop(Label::decode(bytes)?),
+                _ => {}
+            }
         }
         match self.extensions.iter().find(|e| e.kind & CRITICAL != 0) {
             Some(unknown) => Err(EntryError::UnknownExtension(unknown.kind)),

@@ -8,17 +8,23 @@
 
 mod block;
 mod bundle;
+mod chunk;
 mod context;
+mod detached;
 mod error;
 mod header;
+mod label;
 mod places;
 mod refs;
 pub mod rules;
 
 pub use block::{Entry, decode_block, encode_block, leaf_data, leaf_nodes};
 pub use bundle::{Bundle, BundleError};
+pub use chunk::{ChunkError, chunk_block, chunk_payload, raw};
 pub use context::Context;
+pub use detached::{DETACHED, Detached, DetachedError};
 pub use error::EntryError;
 pub use header::{CRITICAL, Extension, Header, Kind, VERSION, space};
+pub use label::{LABEL, Label};
 pub use places::{Moment, Places};
 pub use refs::REFS;

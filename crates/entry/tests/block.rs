@@ -59,7 +59,7 @@ fn contexts() -> impl Strategy<Value = Context> {
 fn headers() -> impl Strategy<Value = Header> {
     let key = prop::option::of(prop::collection::vec(any::<u8>(), 0..300));
     let extensions =
-        prop::collection::btree_map(0u16..CRITICAL, prop::collection::vec(any::<u8>(), 0..9), 0..3);
+        prop::collection::btree_map(4u16..CRITICAL, prop::collection::vec(any::<u8>(), 0..9), 0..3);
     ((any::<(u32, u8, i64, u32)>(), key), contexts(), places(), places(), extensions).prop_map(
         |(((space, code, time, depth), key), context, places, past, extensions)| {
             let extensions = extensions.into_iter().map(|(kind, bytes)| Extension { kind, bytes }).collect();
