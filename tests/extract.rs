@@ -13,7 +13,7 @@ const BOXES: usize = 200;
 /// The features of the file with their boxes, read without any database.
 fn features(scratch: &Path) -> Vec<(String, Vec<GeoBox>)> {
     let mut import = kappadb_import::read(Path::new(EXTRACT), scratch, &mut |_| ()).expect("read");
-    let features = import.features().expect("features").map(|f| f.expect("feature"));
+    let features = import.items().expect("items").filter_map(|item| item.expect("item").into_feature());
     features.map(|f: Feature| (f.id.clone(), f.extent().boxes().to_vec())).collect()
 }
 

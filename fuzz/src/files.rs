@@ -4,7 +4,7 @@ use crate::{Input, map};
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use kappadb_geo::{Feature, hilbert};
-use kappadb_import::{ImportError, Skipped, read};
+use kappadb_import::{ImportError, Item, Skipped, read};
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::Path;
@@ -28,13 +28,45 @@ fn import(bytes: &[u8]) {
         Err(error) => return assert!(!error.to_string().is_empty()),
     };
     assert!(import.skipped().first.len() <= Skipped::DETAILED);
-    let features: Vec<Feature> =
-        import.features().expect("a spool").collect::<Result<_, _>>().expect("a spool");
-    assert_eq!(features.len() as u64, import.len());
-    assert!(features.is_sorted_by_key(|feature| hilbert(&feature.extent())));
-    let ids: BTreeSet<&str> = features.iter().map(|feature| feature.id.as_str()).collect();
-    assert_eq!(ids.len(), features.len(), "an id comes twice");
-    features.iter().take(16).for_each(map::check);
+    let items: Vec<Item> = import.items().expect("a spool").collect::<Result<_, _>>().expect("a spool");
+    assert_eq!(items.len() as u64, import.len());
+    let ids: BTreeSet<&str> = items.iter().map(Item::id).collect();
+    assert_eq!(ids.len(), items.len(), "an id comes twice");
+    assert!(items.is_sorted_by_key(|item| place(item, import.is_change())), "the order of the items");
+    let located = |feature: &Feature| !feature.extent().boxes().is_empty();
+    let features: Vec<Feature> = items.into_iter().filter_map(Item::into_feature).collect();
+    assert!(import.is_change() || features.iter().all(located));
+    features.iter().filter(|feature| located(feature)).take(16).for_each(map::check);
+}
+
+/// Where an item must come: its part of the order, and its place there.
+fn place(item: &Item, change: bool) -> (u8, u64) {
+    match item {
+        Item::Put(feature) => {
+            let extent = feature.extent();
+            let place = if extent.boxes().is_empty() { u64::MAX } else { hilbert(&extent) };
+            let part = if change {
+                ["n", "w", "r"].iter().position(|kind| feature.id.starts_with(kind))
+            } else {
+                None
+            };
+            (part.unwrap_or(0) as u8, place)
+        }
+        Item::Delete { id, .. } => {
+            let part = ["r", "w", "n"].iter().position(|kind| id.starts_with(kind)).expect("an element");
+            (4 + part as u8, 0)
+        }
+    }
+}
+
+/// An OSM XML file.
+pub fn import_osm(data: &[u8]) {
+    import(data);
+}
+
+/// An osmChange file.
+pub fn import_osc(data: &[u8]) {
+    import(data);
 }
 
 /// A GeoJSON file.

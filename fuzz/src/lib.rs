@@ -21,7 +21,7 @@ mod proofs;
 mod session;
 
 pub use codecs::{block, codec, entry, frame, hello, record, selector, text};
-pub use files::{PbfBlob, import_geojson, import_pbf, pbf_file};
+pub use files::{PbfBlob, import_geojson, import_osc, import_osm, import_pbf, pbf_file};
 pub use input::{Input, Output};
 pub use journal::segment;
 pub use map::{feature, geojson};
@@ -33,7 +33,7 @@ pub use session::{session, truths};
 pub type Target = fn(&[u8]);
 
 /// Every target by name.
-pub const TARGETS: [(&str, Target); 18] = [
+pub const TARGETS: [(&str, Target); 20] = [
     ("block", block),
     ("bundle", bundle),
     ("codec", codec),
@@ -44,6 +44,8 @@ pub const TARGETS: [(&str, Target); 18] = [
     ("geojson", geojson),
     ("hello", hello),
     ("import_geojson", import_geojson),
+    ("import_osc", import_osc),
+    ("import_osm", import_osm),
     ("import_pbf", import_pbf),
     ("record", record),
     ("segment", segment),

@@ -27,7 +27,7 @@ pub enum ImportError {
     },
     /// Not a format that is read here.
     #[error(
-        "{path} is neither an .osm.pbf nor a GeoJSON file (a FeatureCollection, a Feature, or one Feature a line)"
+        "{path} is no map: neither .osm.pbf nor .osm nor .osc nor GeoJSON (a FeatureCollection, a Feature, or one Feature a line)"
     )]
     Foreign {
         /// The file.
@@ -55,14 +55,20 @@ pub enum ImportError {
         /// What is wrong with it.
         damage: Damage,
     },
-    /// An `.osm.pbf` of a sort that is not read.
+    /// Packed data that does not unpack.
+    #[error("{path} is damaged: its gzip data is corrupt; copy or download it again")]
+    Packed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file of a sort that is not read.
     #[error(
-        "{path} needs {feature}, which is not supported; convert it to a plain .osm.pbf, zlib-packed, without history"
+        "{path} needs {feature}, which is not supported; convert it to a plain .osm.pbf, zlib-packed, without history, or to .osm in UTF-8"
     )]
     Unsupported {
         /// The file.
         path: PathBuf,
-        /// A required feature, or a compression.
+        /// A required feature, a compression or an encoding.
         feature: String,
     },
     /// GeoJSON that breaks off into something else.
@@ -75,7 +81,21 @@ pub enum ImportError {
         /// What the parser found.
         reason: String,
     },
-    /// One GeoJSON feature beyond all measure.
+    /// XML that breaks off into something else.
+    #[error("{path} is damaged at line {line} (byte {offset}{}): {damage}; copy or download it again", in_element(.element))]
+    NotXml {
+        /// The file.
+        path: PathBuf,
+        /// From 1.
+        line: u64,
+        /// In what is unpacked.
+        offset: u64,
+        /// The element that it is in, such as `node 17`.
+        element: Option<String>,
+        /// What is wrong.
+        damage: XmlDamage,
+    },
+    /// One feature or XML element beyond all measure.
     #[error("{path}: the feature at line {line} is longer than {limit} bytes")]
     FeatureTooLong {
         /// The file.
@@ -85,6 +105,46 @@ pub enum ImportError {
         /// Bytes allowed.
         limit: u64,
     },
+}
+
+fn in_element(element: &Option<String>) -> String {
+    element.as_ref().map_or_else(String::new, |element| format!(", in {element}"))
+}
+
+/// How a text breaks XML or the OSM formats in it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum XmlDamage {
+    /// It is not well-formed.
+    #[error("{reason}")]
+    Syntax {
+        /// What the parser found.
+        reason: String,
+    },
+    /// Bytes that are not UTF-8.
+    #[error("not UTF-8")]
+    NotText,
+    /// An entity beyond those of XML itself. A file's own are never expanded.
+    #[error("the entity &{name}; is unknown")]
+    Entity {
+        /// Its name.
+        name: String,
+    },
+    /// An element of OSM in a place where it has no meaning.
+    #[error("<{name}> cannot stand there")]
+    Misplaced {
+        /// Its name.
+        name: String,
+    },
+    /// Elements in elements in elements.
+    #[error("elements are nested more than {limit} deep")]
+    TooDeep {
+        /// Levels allowed.
+        limit: usize,
+    },
+    /// Text or another element after the outermost one, or text before it.
+    #[error("the document is one element and nothing else")]
+    Outside,
 }
 
 /// How bytes break the `.osm.pbf` format.
@@ -177,9 +237,26 @@ pub enum Reason {
     /// A node whose position is out of range.
     #[error("its position is not on the map")]
     OffTheMap,
-    /// The file says that it does not exist any more.
-    #[error("it is marked as deleted")]
-    Deleted,
+    /// Something that it must have.
+    #[error("it has no {attribute}")]
+    Missing {
+        /// The name, such as `id`.
+        attribute: &'static str,
+    },
+    /// A number out of range, or a text that is none.
+    #[error("its {attribute} cannot be {value:?}")]
+    BadValue {
+        /// The name, such as `id`.
+        attribute: &'static str,
+        /// The text, or its beginning.
+        value: String,
+    },
+    /// Two values of one key.
+    #[error("it has two values for the tag {key:?}")]
+    DuplicateTag {
+        /// The key.
+        key: String,
+    },
     /// Another one of the same id is newer, or comes later in the file.
     #[error("the file has a newer one of this id")]
     Replaced,

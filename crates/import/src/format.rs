@@ -1,5 +1,4 @@
-use std::fs::File;
-use std::io::{self, Read, Seek};
+use std::io::{self, Read};
 
 /// What a file is, by its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -8,13 +7,14 @@ pub(crate) enum Format {
     Pbf,
     /// A JSON object, or the record separator of RFC 8142.
     Json,
+    /// Markup.
+    Xml,
 }
 
-/// Looks at the start of `file` and goes back to it.
-pub(crate) fn detect(file: &mut File) -> io::Result<Option<Format>> {
+/// Looks at the start of `content`.
+pub(crate) fn detect(content: impl Read) -> io::Result<Option<Format>> {
     let mut start = Vec::new();
-    file.take(4096).read_to_end(&mut start)?;
-    file.rewind()?;
+    content.take(4096).read_to_end(&mut start)?;
     Ok(of_bytes(&start))
 }
 
@@ -25,7 +25,11 @@ fn of_bytes(start: &[u8]) -> Option<Format> {
     }
     let text = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start);
     let first = text.iter().find(|byte| !byte.is_ascii_whitespace());
-    matches!(first, Some(b'{' | 0x1e)).then_some(Format::Json)
+    match first {
+        Some(b'{' | 0x1e) => Some(Format::Json),
+        Some(b'<') => Some(Format::Xml),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -38,7 +42,8 @@ mod tests {
         assert_eq!(of_bytes(b"\n { "), Some(Format::Json));
         assert_eq!(of_bytes(b"\xef\xbb\xbf{"), Some(Format::Json));
         assert_eq!(of_bytes(b"\x1e{"), Some(Format::Json));
-        for foreign in [&b""[..], b"[1]", b"<osm>", b"\0\0\0\x0d\x0a\x07OSMData", b"   "] {
+        assert_eq!(of_bytes(b"\xef\xbb\xbf<osm>"), Some(Format::Xml));
+        for foreign in [&b""[..], b"[1]", b"\xff\xfe<\0", b"\0\0\0\x0d\x0a\x07OSMData", b"   "] {
             assert_eq!(of_bytes(foreign), None);
         }
     }

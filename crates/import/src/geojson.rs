@@ -6,14 +6,15 @@ mod layout;
 mod records;
 
 use crate::error::{ImportError, Location, Reason};
-use crate::import::{Counts, Progress, Source};
+use crate::import::{Counts, Progress};
 use crate::metered::{MAX_FEATURE_TEXT, Meter, Metered};
+use crate::osm::Rank;
+use crate::source::{Content, Source};
 use crate::spool::Spool;
 use kappadb_geo::GeoJsonError;
 use kappadb_geo::geojson::from_text;
 use layout::Layout;
-use std::fs::File;
-use std::io::{self, BufReader, Read, Seek};
+use std::io::{self, BufReader};
 
 /// Reads a file's features into the spool; how many there are.
 pub(crate) fn read(
@@ -22,9 +23,9 @@ pub(crate) fn read(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Counts, ImportError> {
     let meter = Meter::new();
-    let layout = layout::detect(&mut || open(&source.file, &meter)).map_err(|e| source.unreadable(e))?;
+    let layout = layout::detect(&mut || open(&source, &meter)).map_err(|e| source.unreadable(e))?;
     meter.reset();
-    let reader = open(&source.file, &meter).map_err(|e| source.unreadable(e))?;
+    let reader = open(&source, &meter).map_err(|e| source.unreadable(e))?;
     let mut sink = Sink { spool, progress, meter: &meter, length: source.length, found: 0, recognised: 0 };
     match layout {
         Layout::Collection => collection::read(&source, reader, &mut sink)?,
@@ -38,16 +39,9 @@ pub(crate) fn read(
     Ok(Counts { free: sink.found, ..Counts::default() })
 }
 
-/// The file from its start, without a byte order mark.
-fn open<'m>(mut file: &File, meter: &'m Meter) -> io::Result<Metered<'m, BufReader<File>>> {
-    file.rewind()?;
-    let mut mark = Vec::new();
-    file.take(3).read_to_end(&mut mark)?;
-    if mark != b"\xef\xbb\xbf" {
-        file.rewind()?;
-    }
+fn open<'m>(source: &Source<'_>, meter: &'m Meter) -> io::Result<Metered<'m, BufReader<Content>>> {
     meter.allow_one_more();
-    Ok(Metered { inner: BufReader::with_capacity(1 << 20, file.try_clone()?), meter })
+    Ok(Metered { inner: BufReader::with_capacity(1 << 20, source.text()?), meter })
 }
 
 /// Where features go.
@@ -68,7 +62,8 @@ impl Sink<'_> {
         match from_text(text) {
             Ok(feature) => {
                 self.recognised += 1;
-                self.spool.add(&feature, 0, Location::Line(line))?;
+                let rank = Rank { version: 0, sequence: self.found };
+                self.spool.add(&feature, rank, Location::Line(line))?;
             }
             Err(e) => {
                 let foreign = matches!(e, GeoJsonError::NotJson { .. } | GeoJsonError::NotAFeature { .. });

@@ -1,9 +1,9 @@
 use crate::error::{ImportError, Skip};
 use crate::format::{self, Format};
+use crate::item::Item;
+use crate::source::Source;
 use crate::spool::{Spool, Spooled};
-use crate::{geojson, pbf};
-use kappadb_geo::Feature;
-use std::fs::File;
+use crate::{geojson, pbf, xml};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 pub struct Progress {
     /// Never decreases.
     pub bytes_done: u64,
-    /// The file's length, counted as often as it is read: twice for `.osm.pbf`.
+    /// The file's length; twice that for `.osm.pbf`, `.osm` and `.osc`, whose ways and relations are gone through again.
     pub bytes_total: u64,
 }
 
@@ -58,7 +58,7 @@ impl Skipped {
     }
 }
 
-/// A file that was read and checked whole, and its features.
+/// A file that was read and checked whole, and its items.
 #[derive(Debug)]
 pub struct Import {
     spool_dir: PathBuf,
@@ -66,22 +66,21 @@ pub struct Import {
     elements: Counts,
 }
 
-/// Reads the file at `path`, whose content tells its format. Temporary files are made in `spool_dir`.
+/// Reads the file at `path`, whose content tells its format, also if it is packed with gzip. Temporary files are made in `spool_dir`.
 pub fn read(
     path: &Path,
     spool_dir: &Path,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Import, ImportError> {
-    let unreadable = |source| ImportError::Read { path: path.to_owned(), source };
     let unspooled = |source| ImportError::Spool { dir: spool_dir.to_owned(), source };
-    let mut file = File::open(path).map_err(unreadable)?;
-    let length = file.metadata().map_err(unreadable)?.len();
-    let format = format::detect(&mut file).map_err(unreadable)?;
-    let source = Source { path, file, length };
+    let source = Source::open(path)?;
+    let format = source.content().and_then(format::detect).map_err(|e| source.unreadable(e))?;
     let mut spool = Spool::new(spool_dir).map_err(unspooled)?;
     let elements = match format {
+        Some(Format::Pbf) if source.gzip => return Err(source.unsupported("gzip around an .osm.pbf")),
         Some(Format::Pbf) => pbf::read(source, &mut spool, progress)?,
         Some(Format::Json) => geojson::read(source, &mut spool, progress)?,
+        Some(Format::Xml) => xml::read(source, &mut spool, progress)?,
         None => return Err(ImportError::Foreign { path: path.to_owned() }),
     };
     let spooled = spool.finish().map_err(unspooled)?;
@@ -89,9 +88,9 @@ pub fn read(
 }
 
 impl Import {
-    /// How many features there are.
+    /// How many items there are: features and deletes.
     pub fn len(&self) -> u64 {
-        self.counts().features()
+        self.counts().features() + self.deletes()
     }
 
     /// True if there is none.
@@ -102,6 +101,16 @@ impl Import {
     /// How many features there are of each sort.
     pub fn counts(&self) -> Counts {
         self.spooled.counts
+    }
+
+    /// How many deletes there are.
+    pub fn deletes(&self) -> u64 {
+        self.spooled.deletes
+    }
+
+    /// True for an osmChange file: its items are no map but changes to one.
+    pub fn is_change(&self) -> bool {
+        self.spooled.change
     }
 
     /// How many elements or GeoJSON features the file has, also those that are no features by themselves (nodes without
@@ -115,31 +124,16 @@ impl Import {
         &self.spooled.skipped
     }
 
-    /// The features in Hilbert order, from the first; the same order for the same file. May be called again.
-    pub fn features(
+    /// The items from the first, each id once; the same order for the same file. May be called again.
+    ///
+    /// Of a map: its features in Hilbert order, then deletes. Of a change: nodes, ways and relations, each sort in Hilbert
+    /// order and at its end what is nowhere, so that what a feature refers to comes before it; then deletes of relations,
+    /// ways and nodes.
+    pub fn items(
         &mut self,
-    ) -> Result<impl Iterator<Item = Result<Feature, ImportError>> + use<'_>, ImportError> {
+    ) -> Result<impl Iterator<Item = Result<Item, ImportError>> + use<'_>, ImportError> {
         let failed = |source: io::Error| ImportError::Spool { dir: self.spool_dir.clone(), source };
-        let features = self.spooled.features().map_err(failed)?;
-        Ok(features.map(move |feature| feature.map_err(failed)))
-    }
-}
-
-/// The file that is being read.
-pub(crate) struct Source<'a> {
-    pub path: &'a Path,
-    /// At its start.
-    pub file: File,
-    /// Bytes.
-    pub length: u64,
-}
-
-impl Source<'_> {
-    pub(crate) fn unreadable(&self, source: io::Error) -> ImportError {
-        ImportError::Read { path: self.path.to_owned(), source }
-    }
-
-    pub(crate) fn truncated(&self, within: &'static str) -> ImportError {
-        ImportError::Truncated { path: self.path.to_owned(), length: self.length, within }
+        let items = self.spooled.items().map_err(failed)?;
+        Ok(items.map(move |item| item.map_err(failed)))
     }
 }

@@ -1,27 +1,37 @@
-//! Readers of `.osm.pbf`, GeoJSON and newline-delimited GeoJSON files.
+//! Readers of `.osm.pbf`, `.osm` (XML), `.osc` (osmChange), GeoJSON, newline-delimited GeoJSON and GeoJSON text sequences;
+//! all but the first may be packed with gzip.
 //!
-//! A file is read and checked whole before the first feature is handed out: a file that is cut short, damaged or of
+//! A file is read and checked whole before the first item is handed out: a file that is cut short, damaged or of
 //! another format is an error, and nothing of it gets anywhere. What was read waits in temporary files, which vanish with the
 //! [`Import`], also when the process dies.
 //!
 //! Memory is bounded: features and positions are on disk, sorted there in buffers of 32 MB and looked up through caches of
-//! 4,096 pages; beside that there is one unpacked blob (32 MB at most) or the text of one GeoJSON feature (64 MB at most).
-//! All that grows with the file are 8 bytes for every 256 nodes and ways, and 16 for every blob.
+//! 4,096 pages; beside that there is one unpacked blob (32 MB at most) or the text of one feature or element (64 MB at
+//! most). All that grows with the file are 8 bytes for every 256 nodes and ways, and 16 for every blob.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), kappadb_import::ImportError> {
+//! use kappadb_import::Item;
 //! let mut import = kappadb_import::read("helsinki.osm.pbf".as_ref(), &std::env::temp_dir(), &mut |_| ())?;
-//! println!("{} features, {} skipped", import.len(), import.skipped().count);
-//! for feature in import.features()? {
-//!     println!("{}", feature?.id);
+//! println!("{} items, {} skipped", import.len(), import.skipped().count);
+//! for item in import.items()? {
+//!     match item? {
+//!         Item::Put(feature) => println!("{}", feature.id),
+//!         Item::Delete { id, .. } => println!("{id} is gone"),
+//!     }
 //! }
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! From a `.osm.pbf`: every tagged node, every way with at least one located node, every relation with at least one
-//! located member node or way. Elements marked as deleted are skipped. Of elements with one id the highest version
-//! counts, the last of these; of GeoJSON features with one id the last.
+//! From a map in `.osm.pbf` or `.osm`: every tagged node, every way with at least one located node, every relation with at
+//! least one located member node or way, and a delete of every element marked as deleted. From a `.osc`: all its elements,
+//! since a node without tags moves the ways that it is part of; what the file does not know of them is left open (see
+//! [`Item::Put`]). Of elements with one id the highest version counts, the last of these; of GeoJSON features with one id
+//! the last. In a `.osc` that is how it should be, elsewhere the others are counted as skipped.
+//!
+//! What breaks a file's structure is an error; an element or feature with a bad value (no id, a position off the map) is
+//! left out and told of in [`Import::skipped`].
 //!
 //! A `.osm.pbf` has no end mark: one that is cut exactly between two of its blobs cannot be told from a whole one. The same
 //! goes for newline-delimited files that are cut at the end of a line.
@@ -30,11 +40,16 @@ mod error;
 mod format;
 mod geojson;
 mod import;
+mod item;
 mod lookup;
 mod metered;
+mod osm;
 mod pbf;
 mod sort;
+mod source;
 mod spool;
+mod xml;
 
-pub use error::{Damage, ImportError, Location, Reason, Skip};
+pub use error::{Damage, ImportError, Location, Reason, Skip, XmlDamage};
 pub use import::{Counts, Import, Progress, Skipped, read};
+pub use item::Item;

@@ -1,7 +1,7 @@
 use std::cell::Cell;
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 
-/// Longest text of one GeoJSON feature.
+/// Longest text of one GeoJSON feature or XML element.
 pub(crate) const MAX_FEATURE_TEXT: u64 = 64 << 20;
 
 /// What a reader has passed on. Shared with who reads through it.
@@ -46,16 +46,41 @@ pub(crate) struct Metered<'m, R> {
     pub meter: &'m Meter,
 }
 
+impl<R> Metered<'_, R> {
+    fn check(&self) -> io::Result<()> {
+        if self.meter.is_spent() { Err(io::Error::other("too long")) } else { Ok(()) }
+    }
+}
+
+impl Meter {
+    fn count(&self, passed: &[u8]) {
+        let lines = passed.iter().filter(|byte| **byte == b'\n').count();
+        self.bytes.set(self.bytes.get() + passed.len() as u64);
+        self.lines.set(self.lines.get() + lines as u64);
+    }
+}
+
 impl<R: Read> Read for Metered<'_, R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if self.meter.is_spent() {
-            return Err(io::Error::other("too long"));
-        }
+        self.check()?;
         let read = self.inner.read(buf)?;
-        let new = buf.get(..read).unwrap_or_default();
-        let lines = new.iter().filter(|byte| **byte == b'\n').count();
-        self.meter.bytes.set(self.meter.bytes.get() + read as u64);
-        self.meter.lines.set(self.meter.lines.get() + lines as u64);
+        self.meter.count(buf.get(..read).unwrap_or_default());
         Ok(read)
+    }
+}
+
+/// Counts what is consumed, not what is buffered.
+impl<R: BufRead> BufRead for Metered<'_, R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.check()?;
+        self.inner.fill_buf()
+    }
+
+    fn consume(&mut self, amount: usize) {
+        // What is consumed is buffered, so nothing is read here.
+        if let Ok(buffered) = self.inner.fill_buf() {
+            self.meter.count(buffered.get(..amount).unwrap_or_default());
+        }
+        self.inner.consume(amount);
     }
 }

@@ -2,43 +2,62 @@
 
 use crate::error::{Location, Reason, Skip};
 use crate::import::{Counts, Skipped};
+use crate::item::Item;
+use crate::osm::{RANK, Rank};
 use crate::sort::{Sorted, Sorter, part, record};
+use kappadb_core::codec;
 use kappadb_core::{Extent, blake2b256};
-use kappadb_geo::{Body, Feature, Shape, decode, hilbert, put};
+use kappadb_geo::{Body, ElementKind, Feature, FeatureError, MAX_BODY, Meta, encode, hilbert, id, put};
 use std::fs::File;
 use std::io::{self, BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-/// Start of the id's digest 16 | version u32 | offset u64 | length u32 | place on the curve u64 | sort u8. Of one id the
-/// last record counts: the highest version, or what comes last.
-const BY_ID: usize = 41;
-/// Place on the curve u64 | offset u64 | length u32.
-const BY_PLACE: usize = 20;
+/// Start of the id's digest 16 | rank | place | offset u64 | length u32 | sort u8. Of one id the last record counts.
+const BY_ID: usize = 16 + RANK + PLACE + 13;
+/// Place | offset u64 | length u32.
+const BY_PLACE: usize = PLACE + 12;
+/// Part of the order u8 | place on the curve u64.
+const PLACE: usize = 9;
+/// The first part of the order that has deletes.
+const DELETES: u8 = 4;
+/// bincode's limit for what was encoded here.
+const SPOOLED: usize = 1 << 30;
 
 /// Takes features in any order.
 pub(crate) struct Spool {
     dir: std::path::PathBuf,
-    /// Length of the id u8 | id | body, for each feature.
+    /// Length of the id u8 | id | body, or the edit that deleted it, for each item.
     features: BufWriter<File>,
     end: u64,
     by_id: Sorter<BY_ID>,
+    /// True if the file has changes: what is nowhere is kept too, and what is newer is no mistake.
+    pub change: bool,
     pub skipped: Skipped,
 }
 
-/// All features of a file, in Hilbert order, each id once.
+/// All items of a file in their order, each id once.
 #[derive(Debug)]
 pub(crate) struct Spooled {
     features: File,
     order: Sorted<BY_PLACE>,
+    pub change: bool,
     pub counts: Counts,
+    pub deletes: u64,
     pub skipped: Skipped,
+}
+
+/// Sorts of items, to count them.
+#[derive(Clone, Copy)]
+enum Sort {
+    Put(Option<ElementKind>),
+    Delete(ElementKind),
 }
 
 impl Spool {
     pub fn new(dir: &Path) -> io::Result<Self> {
         let features = BufWriter::with_capacity(1 << 20, tempfile::tempfile_in(dir)?);
-        let by_id = Sorter::new(dir);
-        Ok(Spool { dir: dir.to_owned(), features, end: 0, by_id, skipped: Skipped::default() })
+        let (by_id, skipped) = (Sorter::new(dir), Skipped::default());
+        Ok(Spool { dir: dir.to_owned(), features, end: 0, by_id, change: false, skipped })
     }
 
     /// Where temporary files go.
@@ -47,29 +66,67 @@ impl Spool {
     }
 
     /// Keeps a feature, or skips it if it cannot be put in a block.
-    pub fn add(&mut self, feature: &Feature, version: u32, location: Location) -> io::Result<()> {
+    pub fn add(&mut self, feature: &Feature, rank: Rank, location: Location) -> io::Result<()> {
         let payload = match put(feature) {
             Ok(prepared) => prepared.payload,
+            Err(FeatureError::Nowhere { .. }) if self.change => encode(&feature.body),
             Err(e) => {
                 self.skip(location, Some(feature.id.clone()), e);
                 return Ok(());
             }
         };
-        let id = feature.id.as_bytes();
-        // `put` bounds the lengths of both.
+        let kind = match &feature.body {
+            Body::Osm(element) => Some(element.shape.kind()),
+            Body::Free(_) => None,
+        };
+        let extent = feature.extent();
+        let place = if extent.boxes().is_empty() { u64::MAX } else { hilbert(&extent) };
+        self.keep(&feature.id, &payload, rank, Sort::Put(kind), place, location)
+    }
+
+    /// Keeps that an element is gone.
+    pub fn delete(
+        &mut self,
+        kind: ElementKind,
+        number: i64,
+        meta: Option<&Meta>,
+        rank: Rank,
+        location: Location,
+    ) -> io::Result<()> {
+        let payload = codec::encode(&meta);
+        self.keep(&id::osm(kind, number), &payload, rank, Sort::Delete(kind), 0, location)
+    }
+
+    fn keep(
+        &mut self,
+        id: &str,
+        payload: &[u8],
+        rank: Rank,
+        sort: Sort,
+        place: u64,
+        location: Location,
+    ) -> io::Result<()> {
+        if payload.len() > MAX_BODY {
+            let error = FeatureError::TooLarge { id: id.to_owned(), bytes: payload.len(), limit: MAX_BODY };
+            self.skip(location, Some(id.to_owned()), error);
+            return Ok(());
+        }
+        let id = id.as_bytes();
+        // Ids are checked or made of a number.
         let id_len = u8::try_from(id.len()).map_err(|_| ErrorKind::InvalidInput)?;
         let len = u32::try_from(1 + id.len() + payload.len()).map_err(|_| ErrorKind::InvalidInput)?;
-        for bytes in [&[id_len][..], id, &payload] {
+        for bytes in [&[id_len][..], id, payload] {
             self.features.write_all(bytes)?;
         }
         let digest: [u8; 16] = part(&blake2b256(&[id]).0, 0);
         self.by_id.push(record(&[
             &digest,
-            &version.to_be_bytes(),
+            &rank.bytes(),
+            &[sort.part_of_order(self.change)],
+            &place.to_be_bytes(),
             &self.end.to_be_bytes(),
             &len.to_be_bytes(),
-            &hilbert(&feature.extent()).to_be_bytes(),
-            &[sort_of(&feature.body)],
+            &[sort.byte()],
         ]))?;
         self.end += u64::from(len);
         Ok(())
@@ -80,70 +137,90 @@ impl Spool {
         self.skipped.add(|| Skip { location, id, reason: reason.into() });
     }
 
-    /// Puts the features in order; of each id one is left.
+    /// Puts the items in order; of each id one is left.
     pub fn finish(self) -> io::Result<Spooled> {
         let features = self.features.into_inner().map_err(io::IntoInnerError::into_error)?;
-        let (mut counts, mut skipped) = (Counts::default(), self.skipped);
         let mut order = Sorter::new(&self.dir);
         let by_id = self.by_id.finish()?;
         let mut records = by_id.iter()?.peekable();
+        let (mut counts, mut deletes, mut skipped) = (Counts::default(), 0, self.skipped);
         while let Some(this) = records.next() {
             let this = this?;
             let newer =
                 matches!(records.peek(), Some(Ok(next)) if part::<16>(next, 0) == part::<16>(&this, 0));
-            let (offset, len) = (part::<8>(&this, 20), part::<4>(&this, 28));
-            if newer {
-                let id = (skipped.first.len() < Skipped::DETAILED)
-                    .then(|| read(&features, offset, len))
-                    .transpose()?;
-                let id = id.map(|feature| feature.id);
+            let by_place = part::<BY_PLACE>(&this, 16 + RANK);
+            if !newer {
+                count(&mut counts, &mut deletes, part::<1>(&this, BY_ID - 1));
+                order.push(by_place)?;
+            } else if !self.change {
+                let told = skipped.first.len() < Skipped::DETAILED;
+                let id = told.then(|| read(&features, by_place)).transpose()?;
+                let id = id.map(|item| item.id().to_owned());
                 skipped.add(|| Skip { location: Location::File, id, reason: Reason::Replaced });
-                continue;
             }
-            count(&mut counts, part::<1>(&this, 40));
-            order.push(record(&[&part::<8>(&this, 32), &offset, &len]))?;
         }
-        Ok(Spooled { features, order: order.finish()?, counts, skipped })
+        Ok(Spooled { features, order: order.finish()?, change: self.change, counts, deletes, skipped })
     }
 }
 
 impl Spooled {
-    pub fn features(&mut self) -> io::Result<impl Iterator<Item = io::Result<Feature>> + use<'_>> {
+    pub fn items(&mut self) -> io::Result<impl Iterator<Item = io::Result<Item>> + use<'_>> {
         let features = &self.features;
-        Ok(self.order.iter()?.map(move |record| {
-            let record = record?;
-            read(features, part(&record, 8), part(&record, 16))
-        }))
+        Ok(self.order.iter()?.map(move |record| read(features, record?)))
     }
 }
 
-fn read(mut features: &File, offset: [u8; 8], len: [u8; 4]) -> io::Result<Feature> {
+fn read(mut features: &File, by_place: [u8; BY_PLACE]) -> io::Result<Item> {
+    let ([part_of_order], offset, len) = (part::<1>(&by_place, 0), part(&by_place, 9), part(&by_place, 17));
     features.seek(SeekFrom::Start(u64::from_be_bytes(offset)))?;
     let mut bytes = Vec::new();
     features.take(u32::from_be_bytes(len).into()).read_to_end(&mut bytes)?;
     let (id_len, rest) = bytes.split_first().ok_or(ErrorKind::UnexpectedEof)?;
-    let (id, body) = rest.split_at_checked(usize::from(*id_len)).ok_or(ErrorKind::UnexpectedEof)?;
-    let id = std::str::from_utf8(id).map_err(io::Error::other)?;
-    decode(id, body).map_err(io::Error::other)
+    let (id, payload) = rest.split_at_checked(usize::from(*id_len)).ok_or(ErrorKind::UnexpectedEof)?;
+    let id = std::str::from_utf8(id).map_err(io::Error::other)?.to_owned();
+    if part_of_order >= DELETES {
+        let meta = codec::decode::<Option<Meta>, SPOOLED>("spooled delete", payload);
+        return Ok(Item::Delete { id, meta: meta.map_err(io::Error::other)? });
+    }
+    Ok(Item::Put(Feature { id, body: decode_body(payload)? }))
 }
 
-fn sort_of(body: &Body) -> u8 {
-    match body {
-        Body::Osm(element) => match element.shape {
-            Shape::Node(_) => 0,
-            Shape::Way(_) => 1,
-            Shape::Relation { .. } => 2,
-        },
-        Body::Free(_) => 3,
+/// Decodes a body that was encoded here; without the rules that hold for features in blocks.
+pub(crate) fn decode_body(bytes: &[u8]) -> io::Result<Body> {
+    codec::decode::<Body, SPOOLED>("spooled feature", bytes).map_err(io::Error::other)
+}
+
+impl Sort {
+    /// A map is read by place, and what refers to something comes after it in a change, or goes before it.
+    fn part_of_order(self, change: bool) -> u8 {
+        match self {
+            Sort::Delete(ElementKind::Relation) => DELETES,
+            Sort::Delete(ElementKind::Way) => DELETES + 1,
+            Sort::Delete(ElementKind::Node) => DELETES + 2,
+            Sort::Put(Some(ElementKind::Way)) if change => 1,
+            Sort::Put(Some(ElementKind::Relation)) if change => 2,
+            Sort::Put(_) => 0,
+        }
+    }
+
+    fn byte(self) -> u8 {
+        match self {
+            Sort::Put(Some(ElementKind::Node)) => 0,
+            Sort::Put(Some(ElementKind::Way)) => 1,
+            Sort::Put(Some(ElementKind::Relation)) => 2,
+            Sort::Put(None) => 3,
+            Sort::Delete(_) => 4,
+        }
     }
 }
 
-fn count(counts: &mut Counts, sort: [u8; 1]) {
+fn count(counts: &mut Counts, deletes: &mut u64, sort: [u8; 1]) {
     let of = match sort {
         [0] => &mut counts.nodes,
         [1] => &mut counts.ways,
         [2] => &mut counts.relations,
-        _ => &mut counts.free,
+        [3] => &mut counts.free,
+        _ => deletes,
     };
     *of += 1;
 }

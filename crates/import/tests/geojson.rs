@@ -13,7 +13,7 @@ fn import(text: impl AsRef<[u8]>) -> Result<Import, ImportError> {
 }
 
 fn ids(import: &mut Import) -> Vec<String> {
-    let mut ids: Vec<String> = import.features().unwrap().map(|f| f.unwrap().id).collect();
+    let mut ids: Vec<String> = import.items().unwrap().map(|item| item.unwrap().id().to_owned()).collect();
     ids.sort();
     ids
 }
@@ -97,7 +97,7 @@ fn the_last_of_an_id_counts() {
     let lines = [point("7", 1.0), point("\"x\"", 1.0), point("\"7\"", 3.0)].join("\n");
     let mut import = import(lines).unwrap();
     let west = |import: &mut Import, id: &str| {
-        let mut features = import.features().unwrap().map(Result::unwrap);
+        let mut features = import.items().unwrap().filter_map(|item| item.unwrap().into_feature());
         features.find(|f| f.id == id).unwrap().extent().boxes()[0].west
     };
     assert_eq!((import.len(), import.skipped().count), (2, 1));

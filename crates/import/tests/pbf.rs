@@ -109,7 +109,8 @@ fn import(bytes: &[u8]) -> Result<Import, ImportError> {
 
 fn features(bytes: &[u8]) -> (Vec<Feature>, Import) {
     let mut import = import(bytes).unwrap();
-    let mut features: Vec<Feature> = import.features().unwrap().map(Result::unwrap).collect();
+    let mut features: Vec<Feature> =
+        import.items().unwrap().filter_map(|item| item.unwrap().into_feature()).collect();
     features.sort_by(|a, b| a.id.cmp(&b.id));
     (features, import)
 }
@@ -188,9 +189,9 @@ fn bad_elements_are_skipped_where_they_are() {
         [header(), data(&[node(1, 1, 2_000_000_000, 0, 2), node(2, 1, 5, 5, 99), new().bytes(1, deleted.0)])];
     let (found, import) = features(&file.concat());
     assert!(found.is_empty());
-    assert_eq!(import.skipped().count, 3);
+    assert_eq!((import.skipped().count, import.deletes()), (2, 1));
     let reasons: Vec<_> = import.skipped().first.iter().map(|skip| skip.reason.clone()).collect();
-    assert_eq!(reasons, [Reason::OffTheMap, Reason::Damage(Damage::Text { index: 99 }), Reason::Deleted]);
+    assert_eq!(reasons, [Reason::OffTheMap, Reason::Damage(Damage::Text { index: 99 })]);
     let first = &import.skipped().first[0];
     assert_eq!(first.location, Location::Blob(header().len() as u64));
     assert_eq!(first.to_string(), "n1 (blob at byte 35): its position is not on the map");

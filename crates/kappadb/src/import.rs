@@ -39,7 +39,7 @@ pub struct ImportReport {
 }
 
 impl Map {
-    /// Imports an `.osm.pbf`, GeoJSON or newline-delimited GeoJSON file; its content tells its format.
+    /// Imports an `.osm.pbf`, `.osm`, GeoJSON or newline-delimited GeoJSON file; its content tells its format.
     ///
     /// The file is read and checked whole (spooled in the database's directory) before the first append; then its
     /// features are appended in Hilbert order, so that a box is few ranges, in durable batches. `durable` is told
@@ -67,8 +67,12 @@ impl Parts {
         self.map.ready().map_err(ReadError::from).map_err(WriteError::from)?;
         let mut done = 0;
         let mut batch = Vec::with_capacity(BATCH);
-        for feature in import.features()? {
-            batch.push(feature?);
+        for item in import.items()? {
+            // What a change file leaves open, and deletes, are not applied yet.
+            match item?.into_feature().filter(|feature| !feature.extent().boxes().is_empty()) {
+                Some(feature) => batch.push(feature),
+                None => report.skipped += 1,
+            }
             if batch.len() == BATCH {
                 done += self.import_batch(&mut batch, &mut report)?;
                 durable(done);

@@ -33,6 +33,17 @@ pub(crate) fn import_geojson(features: &[Feature]) -> Seeds {
     files.map(|(name, text)| (name.to_owned(), text.into_bytes())).to_vec()
 }
 
+/// OSM XML, from the reader's own tests.
+pub(crate) fn import_osm() -> Seeds {
+    let harbour = include_bytes!("../../../crates/import/tests/data/harbour.osm");
+    vec![("harbour".to_owned(), harbour.to_vec())]
+}
+
+/// osmChange, from the reader's own tests.
+pub(crate) fn import_osc() -> Seeds {
+    vec![("day".to_owned(), include_bytes!("../../../crates/import/tests/data/day.osc").to_vec())]
+}
+
 /// Just enough of Protocol Buffers to write.
 #[derive(Clone, Default)]
 struct Message(Vec<u8>);

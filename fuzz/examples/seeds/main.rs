@@ -18,7 +18,7 @@ pub(crate) type Seeds = Vec<(String, Vec<u8>)>;
 fn main() -> std::io::Result<()> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds");
     let features = map::features();
-    let all: [(&str, Seeds); 18] = [
+    let all: [(&str, Seeds); 20] = [
         ("block", blocks::block()),
         ("bundle", blocks::bundle()),
         ("codec", words::codec_seeds()),
@@ -29,6 +29,8 @@ fn main() -> std::io::Result<()> {
         ("geojson", map::geojson(&features)),
         ("hello", talk::hello()),
         ("import_geojson", files::import_geojson(&features)),
+        ("import_osc", files::import_osc()),
+        ("import_osm", files::import_osm()),
         ("import_pbf", files::import_pbf()),
         ("record", journal::record()),
         ("segment", journal::segment()),

@@ -10,7 +10,9 @@ pub(crate) fn features() -> Vec<Feature> {
     let extract = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/cli/data/helsinki-centre.osm.pbf");
     let mut import = kappadb_import::read(&extract, &std::env::temp_dir(), &mut |_| ()).expect("the extract");
     let mut few: BTreeMap<u8, Vec<Feature>> = BTreeMap::new();
-    for feature in import.features().expect("the extract").map(|feature| feature.expect("a feature")) {
+    for feature in
+        import.items().expect("the extract").filter_map(|item| item.expect("an item").into_feature())
+    {
         let Body::Osm(element) = &feature.body else { continue };
         let sort = match &element.shape {
             Shape::Node(_) => 0,

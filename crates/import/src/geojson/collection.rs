@@ -2,7 +2,7 @@
 
 use super::Sink;
 use crate::error::ImportError;
-use crate::import::Source;
+use crate::source::Source;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;

@@ -2,8 +2,8 @@
 
 use super::Sink;
 use crate::error::{ImportError, Reason};
-use crate::import::Source;
 use crate::metered::MAX_FEATURE_TEXT;
+use crate::source::Source;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use std::io::{self, BufRead, BufReader, Read};

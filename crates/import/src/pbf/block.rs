@@ -131,12 +131,9 @@ impl<'a> Block<'a> {
         text.map(str::to_owned).ok_or(Damage::Text { index })
     }
 
-    /// Sorted, so that a feature is the same whatever program wrote the file.
     pub fn tags(&self, raw: &Raw) -> Read<Vec<(String, String)>> {
         let tag = |(key, value): &(u64, u64)| Ok((self.text(*key)?, self.text(*value)?));
-        let mut tags = raw.tags.iter().map(tag).collect::<Read<Vec<_>>>()?;
-        tags.sort_unstable();
-        Ok(tags)
+        raw.tags.iter().map(tag).collect()
     }
 
     pub fn members(&self, members: &[(ElementKind, i64, u64)]) -> Read<Vec<Member>> {

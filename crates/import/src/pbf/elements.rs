@@ -3,18 +3,13 @@
 use super::block::{Block, Kinds, Raw, RawShape};
 use super::file::{Blob, PbfFile};
 use crate::error::{Damage, ImportError, Location, Reason};
-use crate::import::{Counts, Progress, Source};
-use crate::lookup::{Lookup, key};
-use crate::sort::{Sorter, part, record};
-use crate::spool::{EXTENT, Spool, extent_bytes, extent_parts};
-use kappadb_core::{Coord, Extent};
-use kappadb_geo::{Body, Element, ElementKind, Feature, Shape, WayNode, id, join_extents};
+use crate::import::{Counts, Progress};
+use crate::osm::{self, Extents, Nodes, Positions, Rank, Ways};
+use crate::source::Source;
+use crate::spool::Spool;
+use kappadb_core::Extent;
+use kappadb_geo::{Body, Element, ElementKind, Feature, Shape, WayNode, id};
 use std::io;
-
-/// Id 8 | version u32 | longitude i32 | latitude i32.
-const NODE: usize = 20;
-/// Id 8 | version u32 | extent.
-const WAY: usize = 12 + EXTENT;
 
 /// Reads a file's elements into the spool; how many there are.
 pub(crate) fn read(
@@ -70,8 +65,8 @@ impl Reader<'_> {
     }
 
     /// First pass: every blob. Positions of all nodes; those with tags are features.
-    fn nodes(&mut self) -> Result<Lookup<NODE>, ImportError> {
-        let mut positions = Sorter::new(self.spool.dir());
+    fn nodes(&mut self) -> Result<Nodes, ImportError> {
+        let mut positions = Positions::new(self.spool.dir());
         let mut started = false;
         loop {
             let offset = self.file.offset();
@@ -94,43 +89,33 @@ impl Reader<'_> {
         if self.blobs.is_empty() {
             return Err(self.file.source.truncated("the map data, of which it has none"));
         }
-        positions.finish().and_then(Lookup::new).map_err(|e| self.unspooled(e))
+        positions.finish().map_err(|e| self.unspooled(e))
     }
 
-    fn nodes_of(
-        &mut self,
-        offset: u64,
-        bytes: &[u8],
-        positions: &mut Sorter<NODE>,
-    ) -> Result<Kinds, Trouble> {
+    fn nodes_of(&mut self, offset: u64, bytes: &[u8], positions: &mut Positions) -> Result<Kinds, Trouble> {
         let block = Block::parse(bytes)?;
         block.each(ElementKind::Node, &mut |raw| {
             self.counts.nodes += 1;
             let RawShape::Node(at) = raw.shape else { return Ok(()) };
             if raw.is_deleted() {
-                return self.skip(offset, ElementKind::Node, &raw, Reason::Deleted);
+                positions.push(raw.id, self.rank(&raw), None)?;
+                return self.delete(offset, ElementKind::Node, &block, &raw);
             }
             let Some(at) = at else { return self.skip(offset, ElementKind::Node, &raw, Reason::OffTheMap) };
-            let version = raw.version().to_be_bytes();
-            positions.push(record(&[
-                &key(raw.id),
-                &version,
-                &at.lon.to_le_bytes(),
-                &at.lat.to_le_bytes(),
-            ]))?;
+            positions.push(raw.id, self.rank(&raw), Some(at))?;
             if raw.has_tags() { self.add(offset, &block, &raw, Shape::Node(at)) } else { Ok(()) }
         })?;
         Ok(block.kinds()?)
     }
 
     /// Second pass: blobs with ways. Extents of all that are somewhere, which are features.
-    fn ways(&mut self, nodes: &mut Lookup<NODE>) -> Result<Lookup<WAY>, ImportError> {
-        let mut extents = Sorter::new(self.spool.dir());
+    fn ways(&mut self, nodes: &mut Nodes) -> Result<Ways, ImportError> {
+        let mut extents = Extents::new(self.spool.dir());
         let length = self.file.source.length;
         self.each_blob(|kinds| kinds.ways, length, &mut |reader, offset, block| {
             block.each(ElementKind::Way, &mut |raw| reader.way(offset, block, raw, nodes, &mut extents))
         })?;
-        extents.finish().and_then(Lookup::new).map_err(|e| self.unspooled(e))
+        extents.finish().map_err(|e| self.unspooled(e))
     }
 
     fn way(
@@ -138,30 +123,27 @@ impl Reader<'_> {
         offset: u64,
         block: &Block<'_>,
         mut raw: Raw,
-        nodes: &mut Lookup<NODE>,
-        extents: &mut Sorter<WAY>,
+        nodes: &mut Nodes,
+        extents: &mut Extents,
     ) -> Result<(), Trouble> {
         self.counts.ways += 1;
         let RawShape::Way(refs, own) = std::mem::take(&mut raw.shape) else { return Ok(()) };
         if raw.is_deleted() {
-            return self.skip(offset, ElementKind::Way, &raw, Reason::Deleted);
+            extents.push(raw.id, self.rank(&raw), &Extent::NOWHERE)?;
+            return self.delete(offset, ElementKind::Way, block, &raw);
         }
-        let mut path = Vec::with_capacity(refs.len());
-        for (i, id) in refs.into_iter().enumerate() {
-            let at = position(nodes, id)?.or_else(|| own.get(i).copied().flatten());
-            path.push(WayNode { id, at });
-        }
-        let shape = Shape::Way(path);
-        let extent = extent_of(&shape);
+        let own = own.into_iter().chain(std::iter::repeat(None));
+        let path = nodes.path(refs.into_iter().zip(own).map(|(id, at)| WayNode { id, at }))?;
+        let extent = Extent::of_path(path.iter().filter_map(|node| node.at));
         if extent.boxes().is_empty() {
             return Ok(());
         }
-        extents.push(record(&[&key(raw.id), &raw.version().to_be_bytes(), &extent_bytes(&extent)]))?;
-        self.add(offset, block, &raw, shape)
+        extents.push(raw.id, self.rank(&raw), &extent)?;
+        self.add(offset, block, &raw, Shape::Way(path))
     }
 
     /// Third pass: blobs with relations. Those that are somewhere are features.
-    fn relations(&mut self, nodes: &mut Lookup<NODE>, ways: &mut Lookup<WAY>) -> Result<(), ImportError> {
+    fn relations(&mut self, nodes: &mut Nodes, ways: &mut Ways) -> Result<(), ImportError> {
         let length = self.file.source.length;
         self.each_blob(|kinds| kinds.relations, length + length / 2, &mut |reader, offset, block| {
             block.each(ElementKind::Relation, &mut |raw| reader.relation(offset, block, raw, nodes, ways))
@@ -175,28 +157,15 @@ impl Reader<'_> {
         offset: u64,
         block: &Block<'_>,
         mut raw: Raw,
-        nodes: &mut Lookup<NODE>,
-        ways: &mut Lookup<WAY>,
+        nodes: &mut Nodes,
+        ways: &mut Ways,
     ) -> Result<(), Trouble> {
         self.counts.relations += 1;
         let RawShape::Relation(members) = std::mem::take(&mut raw.shape) else { return Ok(()) };
         if raw.is_deleted() {
-            return self.skip(offset, ElementKind::Relation, &raw, Reason::Deleted);
+            return self.delete(offset, ElementKind::Relation, block, &raw);
         }
-        let mut parts = Vec::new();
-        for (kind, id, _) in &members {
-            match kind {
-                ElementKind::Node => parts.extend(position(nodes, *id)?.map(|at| Extent::of_path([at]))),
-                ElementKind::Way => {
-                    let found = ways.last(key(*id))?;
-                    parts.extend(
-                        found.map(|way| extent_parts(way.get(12..).unwrap_or_default())).unwrap_or_default(),
-                    );
-                }
-                ElementKind::Relation => {}
-            }
-        }
-        let extent = join_extents(&parts);
+        let extent = osm::around(members.iter().map(|(kind, id, _)| (*kind, *id)), nodes, ways)?;
         if extent.boxes().is_empty() {
             return Ok(());
         }
@@ -233,33 +202,38 @@ impl Reader<'_> {
 
     fn add(&mut self, offset: u64, block: &Block<'_>, raw: &Raw, shape: Shape) -> Result<(), Trouble> {
         let kind = shape.kind();
-        let texts = block.tags(raw).and_then(|tags| Ok((tags, block.meta(raw)?)));
+        let tags = block.tags(raw).map_err(Reason::from).and_then(osm::tags);
+        let texts = tags.and_then(|tags| Ok((tags, block.meta(raw)?)));
         let (tags, meta) = match texts {
             Ok(texts) => texts,
-            Err(damage) => return self.skip(offset, kind, raw, damage.into()),
+            Err(reason) => return self.skip(offset, kind, raw, reason),
         };
         let body = Body::Osm(Element { shape, tags, meta });
         let feature = Feature { id: id::osm(kind, raw.id), body };
-        Ok(self.spool.add(&feature, raw.version(), Location::Blob(offset))?)
+        Ok(self.spool.add(&feature, self.rank(raw), Location::Blob(offset))?)
     }
 
     fn skip(&mut self, offset: u64, kind: ElementKind, raw: &Raw, reason: Reason) -> Result<(), Trouble> {
         self.spool.skip(Location::Blob(offset), Some(id::osm(kind, raw.id)), reason);
         Ok(())
     }
-}
 
-fn extent_of(shape: &Shape) -> Extent {
-    match shape {
-        Shape::Way(nodes) => Extent::of_path(nodes.iter().filter_map(|node| node.at)),
-        _ => Extent::NOWHERE,
+    fn delete(
+        &mut self,
+        offset: u64,
+        kind: ElementKind,
+        block: &Block<'_>,
+        raw: &Raw,
+    ) -> Result<(), Trouble> {
+        let (rank, location) = (self.rank(raw), Location::Blob(offset));
+        match block.meta(raw) {
+            Ok(meta) => Ok(self.spool.delete(kind, raw.id, meta.as_ref(), rank, location)?),
+            Err(damage) => self.skip(offset, kind, raw, damage.into()),
+        }
     }
-}
 
-fn position(nodes: &mut Lookup<NODE>, id: i64) -> io::Result<Option<Coord>> {
-    let found = nodes.last(key(id))?;
-    Ok(found.map(|node| Coord {
-        lon: i32::from_le_bytes(part(&node, 12)),
-        lat: i32::from_le_bytes(part(&node, 16)),
-    }))
+    /// Elements of one kind come in the file's order.
+    fn rank(&self, raw: &Raw) -> Rank {
+        Rank { version: raw.version(), sequence: self.counts.features() }
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::wire::Fields;
 use crate::error::{Damage, ImportError};
-use crate::import::Source;
+use crate::source::Source;
 use flate2::read::ZlibDecoder;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 
@@ -27,7 +27,8 @@ pub(super) enum Blob {
 
 impl<'a> PbfFile<'a> {
     pub fn new(source: Source<'a>) -> Result<Self, ImportError> {
-        let file = source.file.try_clone().map_err(|e| source.unreadable(e))?;
+        let mut file = source.file.try_clone().map_err(|e| source.unreadable(e))?;
+        file.rewind().map_err(|e| source.unreadable(e))?;
         Ok(PbfFile { source, reader: BufReader::with_capacity(1 << 20, file), offset: 0 })
     }
 
@@ -48,17 +49,13 @@ impl<'a> PbfFile<'a> {
         ImportError::Damaged { path: self.source.path.to_owned(), offset, damage }
     }
 
-    fn unsupported(&self, feature: &str) -> ImportError {
-        ImportError::Unsupported { path: self.source.path.to_owned(), feature: feature.to_owned() }
-    }
-
     /// Refuses a file that needs more of its reader than this one can do.
     pub fn check_header(&self, offset: u64, header: &[u8]) -> Result<(), ImportError> {
         for field in Fields(header) {
             if let (4, value) = field.map_err(|e| self.damaged(offset, e))? {
                 let feature = value.bytes(4).map_err(|e| self.damaged(offset, e))?;
                 if !matches!(feature, b"OsmSchema-V0.6" | b"DenseNodes") {
-                    return Err(self.unsupported(&String::from_utf8_lossy(feature)));
+                    return Err(self.source.unsupported(String::from_utf8_lossy(feature)));
                 }
             }
         }
@@ -125,7 +122,7 @@ impl<'a> PbfFile<'a> {
         match (raw, zlib, other) {
             (Some(raw), ..) => Ok(raw.to_vec()),
             (_, Some(zlib), _) => inflate(zlib, raw_size).map_err(|e| self.damaged(start, e)),
-            (.., Some(other)) => Err(self.unsupported(other)),
+            (.., Some(other)) => Err(self.source.unsupported(other)),
             _ => Err(self.damaged(start, Damage::NoData)),
         }
     }

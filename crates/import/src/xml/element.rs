@@ -1,0 +1,237 @@
+//! One node, way or relation, from its tags.
+
+use super::attributes::{Attributes, bad_value, parse};
+use super::time;
+use crate::error::{Reason, XmlDamage};
+use crate::osm;
+use kappadb_core::{Coord, Extent};
+use kappadb_geo::{Element, ElementKind, Member, Meta, Shape, WayNode, id};
+use std::borrow::Cow;
+
+/// An element as far as it was read.
+pub(super) struct Parsed {
+    pub kind: ElementKind,
+    /// Of its tag, from 1.
+    pub line: u64,
+    id: Option<i64>,
+    at: Position,
+    nodes: Vec<WayNode>,
+    members: Vec<Member>,
+    tags: Vec<(String, String)>,
+    meta: Option<Meta>,
+    deleted: bool,
+    /// The first thing that is wrong with it.
+    trouble: Option<Reason>,
+}
+
+/// What a whole element says.
+pub(super) enum Whole {
+    /// Positions of nodes may be missing, and a relation is nowhere yet.
+    Here {
+        id: i64,
+        element: Element,
+    },
+    Gone {
+        kind: ElementKind,
+        id: i64,
+        meta: Option<Meta>,
+    },
+}
+
+/// `lat` and `lon`, as far as they were read.
+#[derive(Default, Clone, Copy)]
+struct Position {
+    lat: Option<f64>,
+    lon: Option<f64>,
+}
+
+impl Position {
+    /// True if the attribute is one of these.
+    fn take(&mut self, name: &str, value: &str) -> Result<bool, Reason> {
+        match name {
+            "lat" => self.lat = Some(parse("lat", value)?),
+            "lon" => self.lon = Some(parse("lon", value)?),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// None if it has neither.
+    fn coord(self) -> Result<Option<Coord>, Reason> {
+        match (self.lon, self.lat) {
+            (None, None) => Ok(None),
+            (None, _) => Err(Reason::Missing { attribute: "lon" }),
+            (_, None) => Err(Reason::Missing { attribute: "lat" }),
+            (Some(lon), Some(lat)) => Coord::from_degrees(lon, lat).map(Some).map_err(|_| Reason::OffTheMap),
+        }
+    }
+
+    /// Where a node is.
+    fn of_node(self) -> Result<Coord, Reason> {
+        self.coord()?.ok_or(Reason::Missing { attribute: "position" })
+    }
+}
+
+/// Which element a tag opens, if it does.
+pub(super) fn kind_of(name: &str) -> Option<ElementKind> {
+    match name {
+        "node" => Some(ElementKind::Node),
+        "way" => Some(ElementKind::Way),
+        "relation" => Some(ElementKind::Relation),
+        _ => None,
+    }
+}
+
+impl Parsed {
+    /// From the tag that opens it.
+    pub fn new(
+        kind: ElementKind,
+        line: u64,
+        deleted: bool,
+        tag: &Attributes<'_>,
+    ) -> Result<Parsed, XmlDamage> {
+        let mut new = Parsed {
+            kind,
+            line,
+            id: None,
+            at: Position::default(),
+            nodes: Vec::new(),
+            members: Vec::new(),
+            tags: Vec::new(),
+            meta: None,
+            deleted,
+            trouble: None,
+        };
+        tag.each(&mut |name, value| {
+            let taken = new.attribute(name, value);
+            new.note(taken);
+        })?;
+        Ok(new)
+    }
+
+    /// Keeps the first trouble.
+    fn note(&mut self, taken: Result<(), Reason>) {
+        if let Err(reason) = taken {
+            self.trouble.get_or_insert(reason);
+        }
+    }
+
+    fn attribute(&mut self, name: &str, value: Cow<'_, str>) -> Result<(), Reason> {
+        match name {
+            "id" => self.id = Some(parse("id", &value)?),
+            "visible" => self.deleted |= value == "false",
+            // As JOSM keeps what it has not yet uploaded.
+            "action" => self.deleted |= value == "delete",
+            "version" => self.meta().version = parse("version", &value)?,
+            "timestamp" => {
+                let time = time::parse(&value).ok_or_else(|| bad_value("timestamp", &value))?;
+                self.meta().time = Some(time);
+            }
+            "changeset" => self.meta().changeset = parse("changeset", &value)?,
+            "uid" => self.meta().uid = parse("uid", &value)?,
+            "user" => self.meta().user = value.into_owned(),
+            name => self.at.take(name, &value).map(drop)?,
+        }
+        Ok(())
+    }
+
+    fn meta(&mut self) -> &mut Meta {
+        self.meta.get_or_insert_default()
+    }
+
+    /// Takes what is in it.
+    pub fn part(&mut self, tag: &Attributes<'_>) -> Result<Known, XmlDamage> {
+        let taken = match (tag.name(), self.kind) {
+            ("tag", _) => self.tag(tag)?,
+            ("nd", ElementKind::Way) => self.node(tag)?,
+            ("member", ElementKind::Relation) => self.member(tag)?,
+            ("nd" | "member", _) => return Ok(Known::Misplaced),
+            _ => return Ok(Known::No),
+        };
+        self.note(taken);
+        Ok(Known::Yes)
+    }
+
+    fn tag(&mut self, tag: &Attributes<'_>) -> Result<Result<(), Reason>, XmlDamage> {
+        let (mut key, mut text) = (None, None);
+        tag.each(&mut |name, value| match name {
+            "k" => key = Some(value.into_owned()),
+            "v" => text = Some(value.into_owned()),
+            _ => {}
+        })?;
+        Ok(match (key, text) {
+            (Some(key), Some(text)) => {
+                self.tags.push((key, text));
+                Ok(())
+            }
+            (None, _) => Err(Reason::Missing { attribute: "k of a tag" }),
+            (_, None) => Err(Reason::Missing { attribute: "v of a tag" }),
+        })
+    }
+
+    fn node(&mut self, tag: &Attributes<'_>) -> Result<Result<(), Reason>, XmlDamage> {
+        let (mut id, mut at) = (Err(Reason::Missing { attribute: "ref of a node" }), Position::default());
+        let mut bad = Ok(());
+        tag.each(&mut |name, value| match name {
+            "ref" => id = parse("ref of a node", &value),
+            name => bad = std::mem::replace(&mut bad, Ok(())).and(at.take(name, &value).map(drop)),
+        })?;
+        Ok(bad.and(id).and_then(|id| Ok(WayNode { id, at: at.coord()? })).map(|node| self.nodes.push(node)))
+    }
+
+    fn member(&mut self, tag: &Attributes<'_>) -> Result<Result<(), Reason>, XmlDamage> {
+        let mut id = Err(Reason::Missing { attribute: "ref of a member" });
+        let mut kind = Err(Reason::Missing { attribute: "type of a member" });
+        let mut role = String::new();
+        tag.each(&mut |name, value| match name {
+            "ref" => id = parse("ref of a member", &value),
+            "type" => kind = kind_of(&value).ok_or_else(|| bad_value("type of a member", &value)),
+            "role" => role = value.into_owned(),
+            _ => {}
+        })?;
+        Ok(kind.and_then(|kind| Ok(Member { kind, id: id?, role })).map(|member| self.members.push(member)))
+    }
+
+    /// What it is, now that all of it was read.
+    pub fn finish(self) -> Result<Whole, Reason> {
+        let id = match (self.id, self.trouble) {
+            (Some(id), None) => id,
+            (_, Some(reason)) => return Err(reason),
+            (None, None) => return Err(Reason::Missing { attribute: "id" }),
+        };
+        if self.deleted {
+            return Ok(Whole::Gone { kind: self.kind, id, meta: self.meta });
+        }
+        let shape = match self.kind {
+            ElementKind::Node => Shape::Node(self.at.of_node()?),
+            ElementKind::Way => Shape::Way(self.nodes),
+            ElementKind::Relation => Shape::Relation { members: self.members, extent: Extent::NOWHERE },
+        };
+        Ok(Whole::Here { id, element: Element { shape, tags: osm::tags(self.tags)?, meta: self.meta } })
+    }
+
+    /// Its feature's id.
+    pub fn feature_id(&self) -> Option<String> {
+        self.id.map(|number| id::osm(self.kind, number))
+    }
+
+    /// 0 if it is not known.
+    pub fn version(&self) -> u32 {
+        self.meta.as_ref().map_or(0, |meta| meta.version)
+    }
+
+    /// What to call it in an error.
+    pub fn name(&self) -> String {
+        let kind = self.kind.name();
+        self.id.map_or_else(|| kind.to_owned(), |id| format!("{kind} {id}"))
+    }
+}
+
+/// What a tag in an element is.
+pub(super) enum Known {
+    Yes,
+    /// To be ignored.
+    No,
+    /// Known, but not there.
+    Misplaced,
+}

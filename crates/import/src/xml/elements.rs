@@ -1,0 +1,192 @@
+//! From elements to features: nodes as they come, then ways, then relations.
+
+use super::element::{Parsed, Whole};
+use super::levels::{Levels, Step};
+use super::reader::{Place, Xml, explain};
+use super::waiting::{Waited, Waiting};
+use crate::error::{ImportError, Location};
+use crate::import::{Counts, Progress};
+use crate::metered::Meter;
+use crate::osm::{self, Extents, Nodes, Positions, Rank, Ways};
+use crate::source::Source;
+use crate::spool::Spool;
+use kappadb_core::Extent;
+use kappadb_geo::{Body, ElementKind, Feature, Shape, id};
+use std::io;
+
+/// Elements between two reports.
+const REPORT: u64 = 1024;
+
+/// Reads a file's elements into the spool; how many there are.
+pub(crate) fn read(
+    source: Source<'_>,
+    spool: &mut Spool,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Counts, ImportError> {
+    let dir = spool.dir().to_owned();
+    let unspooled = |source| ImportError::Spool { dir: dir.clone(), source };
+    let out = Out { spool, progress, length: source.length };
+    let mut reader = Reader::new(out).map_err(unspooled)?;
+    parse(&source, &mut reader, &unspooled)?;
+    reader.finish().map_err(unspooled)
+}
+
+/// The first pass, over the text.
+fn parse(
+    source: &Source<'_>,
+    reader: &mut Reader<'_>,
+    unspooled: &dyn Fn(io::Error) -> ImportError,
+) -> Result<(), ImportError> {
+    let meter = Meter::new();
+    let mut xml = Xml::new(source.content().map_err(|e| source.unreadable(e))?, &meter);
+    let mut levels = Levels::default();
+    loop {
+        if levels.element.is_none() {
+            meter.allow_one_more();
+        }
+        let place = Place::of(&meter);
+        let step = xml.next().and_then(|token| levels.step(token, place.line));
+        match step {
+            Ok(Step::On) => reader.out.spool.change = levels.change,
+            Ok(Step::Element(element)) => {
+                reader.take(*element).map_err(unspooled)?;
+                if reader.counts.features().is_multiple_of(REPORT) {
+                    reader.out.report(source.position());
+                }
+            }
+            Ok(Step::Foreign) => return Err(ImportError::Foreign { path: source.path.to_owned() }),
+            Ok(Step::Done) => return Ok(()),
+            Err(fault) => {
+                let element = levels.element.map(|element| element.name());
+                return Err(explain(source, &meter, place, element, fault));
+            }
+        }
+    }
+}
+
+/// The first pass.
+struct Reader<'a> {
+    out: Out<'a>,
+    counts: Counts,
+    positions: Positions,
+    extents: Extents,
+    ways: Waiting,
+    relations: Waiting,
+}
+
+impl<'a> Reader<'a> {
+    fn new(out: Out<'a>) -> io::Result<Reader<'a>> {
+        let dir = out.spool.dir();
+        let (positions, extents) = (Positions::new(dir), Extents::new(dir));
+        let (ways, relations) = (Waiting::new(dir)?, Waiting::new(dir)?);
+        Ok(Reader { out, counts: Counts::default(), positions, extents, ways, relations })
+    }
+
+    fn take(&mut self, parsed: Parsed) -> io::Result<()> {
+        match parsed.kind {
+            ElementKind::Node => self.counts.nodes += 1,
+            ElementKind::Way => self.counts.ways += 1,
+            ElementKind::Relation => self.counts.relations += 1,
+        }
+        let (line, feature_id) = (parsed.line, parsed.feature_id());
+        let rank = Rank { version: parsed.version(), sequence: self.counts.features() };
+        match parsed.finish() {
+            Ok(Whole::Here { id, element }) => self.put(Waited { id, line, rank, element }),
+            Ok(Whole::Gone { kind, id, meta }) => {
+                match kind {
+                    ElementKind::Node => self.positions.push(id, rank, None)?,
+                    ElementKind::Way => self.extents.push(id, rank, &Extent::NOWHERE)?,
+                    ElementKind::Relation => {}
+                }
+                self.out.spool.delete(kind, id, meta.as_ref(), rank, Location::Line(line))
+            }
+            Err(reason) => {
+                self.out.spool.skip(Location::Line(line), feature_id, reason);
+                Ok(())
+            }
+        }
+    }
+
+    fn put(&mut self, new: Waited) -> io::Result<()> {
+        match new.element.shape {
+            Shape::Way(_) => self.ways.push(new),
+            Shape::Relation { .. } => self.relations.push(new),
+            Shape::Node(at) => {
+                self.positions.push(new.id, new.rank, Some(at))?;
+                // Most nodes are there for their ways only. But a change of one moves ways that the file does not have.
+                if new.element.tags.is_empty() && !self.out.spool.change { Ok(()) } else { self.out.add(new) }
+            }
+        }
+    }
+
+    /// The second and third pass, over what waits.
+    fn finish(self) -> io::Result<Counts> {
+        let Reader { mut out, counts, positions, mut extents, ways, relations } = self;
+        let mut nodes = positions.finish()?;
+        for waited in ways.finish()? {
+            let (way, share) = waited?;
+            out.way(way, &mut nodes, &mut extents)?;
+            out.report_share(share / 2.0);
+        }
+        let mut ways = extents.finish()?;
+        for waited in relations.finish()? {
+            let (relation, share) = waited?;
+            out.relation(relation, &mut nodes, &mut ways)?;
+            out.report_share(0.5 + share / 2.0);
+        }
+        out.report_share(1.0);
+        Ok(counts)
+    }
+}
+
+/// Where features go.
+struct Out<'a> {
+    spool: &'a mut Spool,
+    progress: &'a mut dyn FnMut(Progress),
+    /// Bytes of the file.
+    length: u64,
+}
+
+impl Out<'_> {
+    fn way(&mut self, mut way: Waited, nodes: &mut Nodes, extents: &mut Extents) -> io::Result<()> {
+        let Shape::Way(path) = &mut way.element.shape else { return Ok(()) };
+        *path = nodes.path(std::mem::take(path))?;
+        let extent = Extent::of_path(path.iter().filter_map(|node| node.at));
+        extents.push(way.id, way.rank, &extent)?;
+        self.add_placed(way, &extent)
+    }
+
+    fn relation(&mut self, mut relation: Waited, nodes: &mut Nodes, ways: &mut Ways) -> io::Result<()> {
+        let Shape::Relation { members, extent } = &mut relation.element.shape else { return Ok(()) };
+        *extent = osm::around(members.iter().map(|member| (member.kind, member.id)), nodes, ways)?;
+        let extent = extent.clone();
+        self.add_placed(relation, &extent)
+    }
+
+    /// Of a map, what is nowhere is no feature.
+    fn add_placed(&mut self, waited: Waited, extent: &Extent) -> io::Result<()> {
+        if extent.boxes().is_empty() && !self.spool.change { Ok(()) } else { self.add(waited) }
+    }
+
+    fn add(&mut self, waited: Waited) -> io::Result<()> {
+        let id = id::osm(waited.element.shape.kind(), waited.id);
+        let feature = Feature { id, body: Body::Osm(waited.element) };
+        self.spool.add(&feature, waited.rank, Location::Line(waited.line))
+    }
+
+    fn report(&mut self, bytes_done: u64) {
+        (self.progress)(Progress { bytes_done, bytes_total: 2 * self.length });
+    }
+
+    /// How much of the second half is done.
+    fn report_share(&mut self, share: f64) {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_precision_loss,
+            clippy::cast_sign_loss,
+            reason = "a share of the length, for people to see"
+        )]
+        let done = (self.length as f64 * share) as u64;
+        self.report(self.length + done.min(self.length));
+    }
+}

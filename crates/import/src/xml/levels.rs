@@ -1,0 +1,113 @@
+//! What may stand in what.
+
+use super::attributes::Attributes;
+use super::element::{Known, Parsed, kind_of};
+use super::reader::{Fault, Token};
+use crate::error::XmlDamage;
+
+/// Elements in elements; OSM needs four.
+const MAX_DEPTH: usize = 64;
+
+/// What an open element is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Level {
+    /// `osm`, or what `osmChange` has: elements are in it.
+    Elements { deleted: bool },
+    /// `osmChange`: it has `create`, `modify` and `delete`.
+    Actions,
+    /// A node, way or relation.
+    Element,
+    /// The format lets readers pass over it.
+    Ignored,
+}
+
+/// Follows a document, token by token.
+#[derive(Default)]
+pub(super) struct Levels {
+    open: Vec<Level>,
+    /// The node, way or relation that is open.
+    pub element: Option<Box<Parsed>>,
+    /// True if the document is an osmChange.
+    pub change: bool,
+    /// True after the outermost element.
+    ended: bool,
+}
+
+/// What came of a token.
+pub(super) enum Step {
+    /// Nothing yet.
+    On,
+    /// An element is whole.
+    Element(Box<Parsed>),
+    /// The document is of another format.
+    Foreign,
+    /// All of it was read.
+    Done,
+}
+
+impl Levels {
+    /// Takes a token, which starts at a line.
+    pub fn step(&mut self, token: Token<'_>, line: u64) -> Result<Step, Fault> {
+        match token {
+            Token::Start(tag) => return self.start(&tag, line),
+            Token::End => return Ok(self.end()),
+            Token::Text if self.open.is_empty() => return Err(XmlDamage::Outside.into()),
+            Token::EndOfFile if self.ended => return Ok(Step::Done),
+            Token::EndOfFile => return Err(Fault::Truncated),
+            Token::Text | Token::Other => {}
+        }
+        Ok(Step::On)
+    }
+
+    fn start(&mut self, tag: &Attributes<'_>, line: u64) -> Result<Step, Fault> {
+        if self.ended {
+            return Err(XmlDamage::Outside.into());
+        }
+        if self.open.len() == MAX_DEPTH {
+            return Err(XmlDamage::TooDeep { limit: MAX_DEPTH }.into());
+        }
+        let level = match self.open.last() {
+            None => match tag.name() {
+                "osm" => Level::Elements { deleted: false },
+                "osmChange" => {
+                    self.change = true;
+                    Level::Actions
+                }
+                _ => return Ok(Step::Foreign),
+            },
+            Some(level) => self.inner(*level, tag, line)?,
+        };
+        self.open.push(level);
+        Ok(Step::On)
+    }
+
+    /// What a tag opens in an element.
+    fn inner(&mut self, outer: Level, tag: &Attributes<'_>, line: u64) -> Result<Level, XmlDamage> {
+        let misplaced = || XmlDamage::Misplaced { name: tag.name().to_owned() };
+        match (outer, tag.name()) {
+            (Level::Actions, "create" | "modify") => Ok(Level::Elements { deleted: false }),
+            (Level::Actions, "delete") => Ok(Level::Elements { deleted: true }),
+            (Level::Elements { deleted }, name) if let Some(kind) = kind_of(name) => {
+                self.element = Some(Box::new(Parsed::new(kind, line, deleted, tag)?));
+                Ok(Level::Element)
+            }
+            // Elsewhere they would be lost without a word.
+            (_, name) if kind_of(name).is_some() => Err(misplaced()),
+            (Level::Actions | Level::Elements { .. }, "tag" | "nd" | "member") => Err(misplaced()),
+            (Level::Element, _) => match self.element.as_mut().map_or(Ok(Known::No), |e| e.part(tag))? {
+                Known::Yes | Known::No => Ok(Level::Ignored),
+                Known::Misplaced => Err(misplaced()),
+            },
+            _ => Ok(Level::Ignored),
+        }
+    }
+
+    fn end(&mut self) -> Step {
+        let closed = self.open.pop();
+        self.ended = self.open.is_empty();
+        match self.element.take_if(|_| closed == Some(Level::Element)) {
+            Some(element) => Step::Element(element),
+            None => Step::On,
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The XML parser, and what its errors mean.
+
+use super::attributes::Attributes;
+use crate::error::{ImportError, XmlDamage};
+use crate::metered::{MAX_FEATURE_TEXT, Meter, Metered};
+use crate::source::{Content, Source};
+use quick_xml::Reader;
+use quick_xml::errors::{Error, IllFormedError};
+use quick_xml::events::{BytesDecl, Event};
+use std::io::{self, BufReader};
+
+/// A piece of XML.
+pub(super) enum Token<'a> {
+    /// A tag that opens. One that closes itself comes as two.
+    Start(Attributes<'a>),
+    End,
+    /// Text, that is not just white space.
+    Text,
+    /// Of no meaning here.
+    Other,
+    EndOfFile,
+}
+
+/// Reads tokens. Counts what it has consumed in the meter, byte by byte.
+pub(super) struct Xml<'m> {
+    reader: Reader<Metered<'m, BufReader<Content>>>,
+    buffer: Vec<u8>,
+}
+
+/// Why there is no next token.
+pub(super) enum Fault {
+    Damage(XmlDamage),
+    Read(io::Error),
+    /// The text ends in the middle of something.
+    Truncated,
+    Encoding(String),
+}
+
+impl From<XmlDamage> for Fault {
+    fn from(damage: XmlDamage) -> Self {
+        Fault::Damage(damage)
+    }
+}
+
+impl<'m> Xml<'m> {
+    pub fn new(content: Content, meter: &'m Meter) -> Self {
+        let inner = BufReader::with_capacity(1 << 18, content);
+        let mut reader = Reader::from_reader(Metered { inner, meter });
+        reader.config_mut().expand_empty_elements = true;
+        Xml { reader, buffer: Vec::new() }
+    }
+
+    pub fn next(&mut self) -> Result<Token<'_>, Fault> {
+        self.buffer.clear();
+        Ok(match self.reader.read_event_into(&mut self.buffer).map_err(fault)? {
+            Event::Start(tag) | Event::Empty(tag) => Token::Start(Attributes(tag)),
+            Event::End(_) => Token::End,
+            Event::Text(text) if text.trim_ascii().is_empty() => Token::Other,
+            Event::Text(_) | Event::CData(_) | Event::GeneralRef(_) => Token::Text,
+            Event::Decl(declaration) => check_encoding(&declaration).map(|()| Token::Other)?,
+            // Entities that a document type declares are not known afterwards.
+            Event::Comment(_) | Event::PI(_) | Event::DocType(_) => Token::Other,
+            Event::Eof => Token::EndOfFile,
+        })
+    }
+}
+
+fn fault(error: Error) -> Fault {
+    match error {
+        Error::Io(source) => Fault::Read(source.kind().into()),
+        // These errors are that the end of the file came first, but for one whose text it is hard to tell.
+        Error::Syntax(_) | Error::IllFormed(IllFormedError::UnclosedReference) => Fault::Truncated,
+        Error::Encoding(_) => XmlDamage::NotText.into(),
+        other => XmlDamage::Syntax { reason: other.to_string() }.into(),
+    }
+}
+
+fn check_encoding(declaration: &BytesDecl<'_>) -> Result<(), Fault> {
+    let syntax = |e: quick_xml::events::attributes::AttrError| XmlDamage::Syntax { reason: e.to_string() };
+    match declaration.encoding().transpose().map_err(syntax)? {
+        Some(name) if !["utf-8", "utf8", "us-ascii"].contains(&name.to_ascii_lowercase().as_str()) => {
+            Err(Fault::Encoding(format!("the text encoding {name}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Where a token starts.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    /// From 1.
+    pub line: u64,
+    /// Bytes.
+    pub offset: u64,
+}
+
+impl Place {
+    pub fn of(meter: &Meter) -> Place {
+        Place { line: meter.lines.get() + 1, offset: meter.bytes.get() }
+    }
+}
+
+/// What a fault means for the file: it is at `place`, in `element`.
+pub(super) fn explain(
+    source: &Source<'_>,
+    meter: &Meter,
+    place: Place,
+    element: Option<String>,
+    fault: Fault,
+) -> ImportError {
+    let (path, line) = (source.path.to_owned(), place.line);
+    match fault {
+        Fault::Read(_) if meter.is_spent() => {
+            ImportError::FeatureTooLong { path, line, limit: MAX_FEATURE_TEXT }
+        }
+        Fault::Read(error) => source.unreadable(error),
+        Fault::Truncated => source.truncated("its XML"),
+        Fault::Encoding(encoding) => source.unsupported(encoding),
+        Fault::Damage(damage) => ImportError::NotXml { path, line, offset: place.offset, element, damage },
+    }
+}

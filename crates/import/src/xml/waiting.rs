@@ -1,0 +1,74 @@
+//! Ways and relations, until all positions are known.
+
+use crate::osm::Rank;
+use crate::sort::part;
+use crate::spool::decode_body;
+use kappadb_geo::{Body, Element, encode};
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
+use std::path::Path;
+
+/// Length of the body u32 | id i64 | line u64 | version u32 | sequence u64, then the body.
+const HEAD: usize = 32;
+
+/// Takes elements.
+pub(super) struct Waiting {
+    file: BufWriter<File>,
+    bytes: u64,
+}
+
+/// An element that has waited.
+pub(super) struct Waited {
+    pub id: i64,
+    pub line: u64,
+    pub rank: Rank,
+    pub element: Element,
+}
+
+impl Waiting {
+    pub fn new(dir: &Path) -> io::Result<Self> {
+        Ok(Waiting { file: BufWriter::with_capacity(1 << 18, tempfile::tempfile_in(dir)?), bytes: 0 })
+    }
+
+    pub fn push(&mut self, waited: Waited) -> io::Result<()> {
+        let body = encode(&Body::Osm(waited.element));
+        let len = u32::try_from(body.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+        self.file.write_all(&len.to_le_bytes())?;
+        self.file.write_all(&waited.id.to_le_bytes())?;
+        self.file.write_all(&waited.line.to_le_bytes())?;
+        self.file.write_all(&waited.rank.version.to_le_bytes())?;
+        self.file.write_all(&waited.rank.sequence.to_le_bytes())?;
+        self.file.write_all(&body)?;
+        self.bytes += (HEAD + body.len()) as u64;
+        Ok(())
+    }
+
+    /// In the order in which they came, each with how much of all was gone through after it, of 1.0.
+    pub fn finish(self) -> io::Result<impl Iterator<Item = io::Result<(Waited, f64)>>> {
+        let mut file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
+        file.rewind()?;
+        let (mut reader, total, mut done) = (BufReader::with_capacity(1 << 18, file), self.bytes, 0);
+        Ok(std::iter::from_fn(move || {
+            (done < total).then(|| {
+                let (waited, len) = next(&mut reader)?;
+                done += len;
+                #[expect(clippy::cast_precision_loss, reason = "a share, for people to see")]
+                let share = done as f64 / total as f64;
+                Ok((waited, share))
+            })
+        }))
+    }
+}
+
+fn next(reader: &mut impl Read) -> io::Result<(Waited, u64)> {
+    let mut head = [0; HEAD];
+    reader.read_exact(&mut head)?;
+    let len = u64::from(u32::from_le_bytes(part(&head, 0)));
+    let mut body = Vec::new();
+    reader.take(len).read_to_end(&mut body)?;
+    let Body::Osm(element) = decode_body(&body)? else { return Err(io::ErrorKind::InvalidData.into()) };
+    let rank =
+        Rank { version: u32::from_le_bytes(part(&head, 20)), sequence: u64::from_le_bytes(part(&head, 24)) };
+    let (id, line) = (i64::from_le_bytes(part(&head, 4)), u64::from_le_bytes(part(&head, 12)));
+    Ok((Waited { id, line, rank, element }, HEAD as u64 + len))
+}
