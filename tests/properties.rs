@@ -1,10 +1,11 @@
 //! The five properties that always hold, on the map view. Each is a test by name; a history is a seed.
 
 use kappadb_core::{Extent, GeoBox, StoredBlock};
+use kappadb_query::Selector;
 use kappadb_sim::Random;
 use kappadb_tests::model;
 use kappadb_tests::replica::{Replica, boxes};
-use kappadb_tests::world::{Mix, World};
+use kappadb_tests::world::{KEYS, Mix, World};
 
 const HONEST: Mix = Mix { hostile: 0, careless: 0, deletes: 15, restarts: 4 };
 const CARELESS: Mix = Mix { hostile: 0, careless: 30, deletes: 15, restarts: 4 };
@@ -78,6 +79,51 @@ fn sparse_equivalence() {
                     model::answer(&union, &boxes(&extent)),
                     "seed {seed}, {extent:?}"
                 );
+            }
+        }
+    }
+}
+
+/// Property 2 for boxes from a level on: what is below the level, and what replaces it there, is not needed.
+#[test]
+fn sparse_equivalence_from_a_level_on() {
+    let mut spared = 0;
+    for (base, mix) in mixes() {
+        for seed in base + 100..base + 115 {
+            let mut world = world(seed, mix);
+            for _ in 0..6 {
+                let (who, peer, extent) = (world.pick_replica(), world.pick_replica(), world.extent());
+                let level = *world.random().pick(&[1, 9, 26, 28, 30, 31, 32]);
+                let mut union = world.replicas[who].entries();
+                union.extend(world.replicas[peer].entries());
+                let (asker, answerer) = (&world.replicas[who], &world.replicas[peer]);
+                asker.ask_for(answerer, &Selector::from_level(&extent, level));
+                let expected = model::answer_from_level(&union, &boxes(&extent), level);
+                let own = model::answer_from_level(&asker.entries(), &boxes(&extent), level);
+                assert_eq!(own, expected, "seed {seed}, {extent:?} from {level}");
+                spared += usize::from(expected.len() < model::answer(&union, &boxes(&extent)).len());
+            }
+        }
+    }
+    assert!(spared > 10, "levels made no difference");
+}
+
+/// Property 2 for the question who refers to a feature, which is a join of two.
+#[test]
+fn sparse_equivalence_of_referrers() {
+    for (base, mix) in mixes() {
+        for seed in base + 200..base + 215 {
+            let mut world = world(seed, mix);
+            for target in KEYS {
+                let (who, peer) = (world.pick_replica(), world.pick_replica());
+                let mut union = world.replicas[who].entries();
+                union.extend(world.replicas[peer].entries());
+                let (asker, answerer) = (&world.replicas[who], &world.replicas[peer]);
+                asker.ask_for(answerer, &Selector::referrers([target]));
+                let believed = model::referrers(&asker.entries(), target.as_bytes());
+                asker.ask_for(answerer, &Selector::keys(believed.into_keys()));
+                let expected = model::referrers(&union, target.as_bytes());
+                assert_eq!(asker.referrers(target), expected, "seed {seed}, {target}");
             }
         }
     }

@@ -42,18 +42,39 @@ fn hit(a: &GeoBox, b: &GeoBox) -> bool {
     rows && ((a.west <= b.east && b.west <= a.east) || wraps(a, b) || wraps(b, a))
 }
 
+/// Keys with some of their heads.
+pub type Answer = BTreeMap<Vec<u8>, Vec<EntryId>>;
+
 /// The keys that have a head whose places meet one of `boxes`, in order, with all heads that do.
-pub fn answer(entries: &Entries, boxes: &[GeoBox]) -> BTreeMap<Vec<u8>, Vec<EntryId>> {
+pub fn answer(entries: &Entries, boxes: &[GeoBox]) -> Answer {
+    answer_from_level(entries, boxes, 0)
+}
+
+/// The same, where places count that are of a level or above.
+pub fn answer_from_level(entries: &Entries, boxes: &[GeoBox], level: u8) -> Answer {
+    heads(entries, |header| {
+        let key = header.key.as_deref().unwrap_or_default();
+        let shown = header.places.extents.iter().filter(|place| place.level(key) >= level);
+        shown.into_iter().any(|place| boxes.iter().any(|b| hit(place, b)))
+    })
+}
+
+/// The keys that have a head that refers to `target`, with all heads that do.
+pub fn referrers(entries: &Entries, target: &[u8]) -> Answer {
+    heads(entries, |header| header.refs().iter().any(|key| key == target))
+}
+
+/// The keys that have a head that is `wanted`, in order, with all heads that are.
+fn heads(entries: &Entries, wanted: impl Fn(&Header) -> bool) -> Answer {
     let mut by_key: BTreeMap<&[u8], Vec<(&EntryId, &Header)>> = BTreeMap::new();
     for (id, header) in entries {
         by_key.entry(header.key.as_deref().unwrap_or_default()).or_default().push((id, header));
     }
-    let mut out: BTreeMap<Vec<u8>, Vec<EntryId>> = BTreeMap::new();
+    let mut out = Answer::new();
     for (key, versions) in by_key {
         for e in &versions {
             let is_head = !versions.iter().any(|f| replaces(*f, *e));
-            let meets = e.1.places.extents.iter().any(|p| boxes.iter().any(|b| hit(p, b)));
-            if is_head && meets {
+            if is_head && wanted(e.1) {
                 out.entry(key.to_vec()).or_default().push(*e.0);
             }
         }

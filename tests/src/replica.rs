@@ -1,6 +1,6 @@
 //! A whole replica in one process: feeds on disk, derived data in memory, the map view.
 
-use crate::model::Entries;
+use crate::model::{Answer, Entries};
 use kappadb_core::limits::TARGET_FRAME;
 use kappadb_core::{DatabaseId, EntryId, Extent, FeedKey, GeoBox, RangeSet, Timestamp};
 use kappadb_entry::{Bundle, Header, decode_block};
@@ -107,7 +107,7 @@ impl Replica {
     }
 
     /// What the map view answers, in the model's form.
-    pub fn answer(&self, extent: &Extent) -> BTreeMap<Vec<u8>, Vec<EntryId>> {
+    pub fn answer(&self, extent: &Extent) -> Answer {
         self.map().ready().expect("ready");
         let answer = self.map().read(|index| index.query(extent, None)).expect("view").expect("query");
         let hits = answer.hits.into_iter().map(|hit| {
@@ -118,10 +118,18 @@ impl Replica {
         hits.collect()
     }
 
-    /// The ranges that a peer would send for `extent`.
-    pub fn matches(&self, extent: &Extent) -> BTreeMap<FeedKey, RangeSet> {
+    /// Who refers to `target` as the map view knows it, in the model's form.
+    pub fn referrers(&self, target: &str) -> Answer {
         self.map().ready().expect("ready");
-        let ids = self.open().views.matches("map", &Selector::from(extent)).expect("matches");
+        let hits =
+            self.map().read(|index| index.referrers(&[target.into()])).expect("view").expect("referrers");
+        hits.into_iter().map(|hit| (hit.key.into_bytes(), hit.heads)).collect()
+    }
+
+    /// The ranges that a peer would send for `selector`.
+    pub fn matches(&self, selector: &Selector) -> BTreeMap<FeedKey, RangeSet> {
+        self.map().ready().expect("ready");
+        let ids = self.open().views.matches("map", selector).expect("matches");
         let mut out: BTreeMap<FeedKey, Vec<u64>> = BTreeMap::new();
         ids.into_iter().for_each(|id| out.entry(id.feed).or_default().push(id.seq));
         out.into_iter().map(|(feed, seqs)| (feed, seqs.into_iter().collect())).collect()
@@ -157,7 +165,12 @@ impl Replica {
 
     /// Asks `peer` for a box and stores all that it sends.
     pub fn ask(&self, peer: &Replica, extent: &Extent) {
-        for (feed, ranges) in peer.matches(extent) {
+        self.ask_for(peer, &Selector::from(extent));
+    }
+
+    /// Asks `peer` for what the selector needs and stores all that it sends.
+    pub fn ask_for(&self, peer: &Replica, selector: &Selector) {
+        for (feed, ranges) in peer.matches(selector) {
             self.fetch(peer, feed, &ranges);
         }
     }

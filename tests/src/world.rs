@@ -31,7 +31,8 @@ pub struct World {
     random: Random,
 }
 
-const KEYS: [&str; 4] = ["n1", "w1", "r1", "g"];
+/// What entries are about, and refer to.
+pub const KEYS: [&str; 4] = ["n1", "w1", "r1", "g"];
 
 impl World {
     /// `count` empty replicas.
@@ -110,6 +111,10 @@ impl World {
         let kind = Kind { space: space::MAP, code: u8::from(delete) };
         let mut header =
             Header { key: Some(key), places, ..Header::new(kind, Timestamp(self.random.below(50) as i64)) };
+        if self.random.chance(50) {
+            let refs: Vec<&str> = KEYS.into_iter().filter(|_| self.random.chance(40)).collect();
+            header.set_refs(refs.into_iter().map(|key| key.as_bytes().to_vec()));
+        }
         if self.random.chance(mix.hostile) {
             self.lie(&mut header)
         } else {
