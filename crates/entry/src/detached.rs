@@ -93,6 +93,21 @@ impl Detached {
         runs.collect()
     }
 
+    /// The numbers of those chunks that are among `blocks`.
+    pub fn numbers(&self, blocks: &RangeSet) -> RangeSet {
+        let mut first = 0;
+        let mut numbers = RangeSet::new();
+        for run in self.chunks.ranges() {
+            let among = blocks.intersection(&[run.clone()].into_iter().collect());
+            among
+                .ranges()
+                .iter()
+                .for_each(|r| numbers.insert(r.start - run.start + first..r.end - run.start + first));
+            first += run.end - run.start;
+        }
+        numbers
+    }
+
     /// The bytes of the payload that the chunk of this number holds.
     pub fn bytes_of(&self, number: u64) -> Range<u64> {
         let size = u64::from(self.chunk_size);

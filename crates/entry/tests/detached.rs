@@ -84,7 +84,11 @@ proptest! {
             let shares = bytes.start.max(wanted.start) < bytes.end.min(wanted.end);
             prop_assert_eq!(covering.contains(&number), shares);
         }
-        let blocks: Vec<u64> = detached.blocks(&covering).iter().collect();
+        let blocks = detached.blocks(&covering);
+        let others: RangeSet = [0..blocks.end(), 80_000..90_000].into_iter().collect();
+        prop_assert_eq!(detached.numbers(&others.intersection(&blocks)).iter().collect::<Vec<_>>(), covering.clone().collect::<Vec<_>>());
+        prop_assert_eq!(detached.numbers(&RangeSet::below(u64::MAX)), RangeSet::below(seqs.len() as u64));
+        let blocks: Vec<u64> = blocks.iter().collect();
         prop_assert_eq!(blocks, covering.map(|n| seqs[usize::try_from(n).unwrap()]).collect::<Vec<_>>());
     }
 

@@ -6,7 +6,7 @@ use crate::error::{AskError, ReadError};
 use crate::replica::Peer;
 use futures::future::join_all;
 use kappadb_core::limits::{MAX_SELECTOR, MAX_SELECTOR_KEYS};
-use kappadb_core::{FeedKey, RangeSet};
+use kappadb_core::{FeedKey, Lseq, RangeSet};
 use kappadb_net::{Answered, Credentials, DialError, PeerHandle, Timeouts};
 use kappadb_query::Selector;
 use kappadb_sync::{Ask, Fetch};
@@ -30,6 +30,8 @@ pub struct Asked {
     pub bytes_received: u64,
     /// Bytes sent, handshake included.
     pub bytes_sent: u64,
+    /// Current versions of features in the answer whose content is too large for a block and could not be had whole.
+    pub missing: u64,
     /// Times that this replica waited for a peer, from dial to statement, the greatest over the peers.
     pub round_trips: u64,
     /// Peers that did not answer, and why.
@@ -53,7 +55,7 @@ pub(crate) async fn ask(
 ) -> Result<Asked, ReadError> {
     let mut neighbours = Neighbours::dial(parts).await;
     neighbours.ask(view, selector).await?;
-    Ok(neighbours.finish().await)
+    neighbours.finish().await
 }
 
 /// Bytes of a selector for each key beside the key, and for all of them: numbers that say how many and how long.
@@ -67,6 +69,9 @@ pub(crate) struct Neighbours {
     parts: Arc<Parts>,
     open: Vec<Neighbour>,
     asked: Asked,
+    /// What the map was asked, and where the arrival log ended before.
+    selectors: Vec<Selector>,
+    since: Lseq,
 }
 
 struct Neighbour {
@@ -76,6 +81,7 @@ struct Neighbour {
 
 impl Neighbours {
     pub(crate) async fn dial(parts: &Arc<Parts>) -> Neighbours {
+        let since = parts.feeds.end();
         let dials = parts.peers.iter().map(|peer| async move { (peer.key, dial(parts, peer).await) });
         let mut open = Vec::new();
         let mut asked = Asked { complete: true, ..Asked::default() };
@@ -85,7 +91,7 @@ impl Neighbours {
                 Err(error) => asked.failures.push(Failure { peer, error: error.into() }),
             }
         }
-        Neighbours { parts: parts.clone(), open, asked }
+        Neighbours { parts: parts.clone(), open, asked, selectors: Vec::new(), since }
     }
 
     /// Fetches, proves and indexes what the peers have of the answer. True if the own answer is complete now.
@@ -99,6 +105,9 @@ impl Neighbours {
             if let Some((peer, answered)) = self.settle(neighbour, outcome).await {
                 statements.push((peer, answered.statement));
             }
+        }
+        if view == MAP {
+            self.selectors.push(selector.clone());
         }
         let took_part = !statements.is_empty() || self.parts.peers.is_empty();
         let conclude = move |parts: &Parts| parts.conclude(view, &selector, statements);
@@ -181,12 +190,28 @@ impl Neighbours {
         session.close().await;
     }
 
-    /// Ends the sessions and says what came of it all. `complete` if every question's answer was.
-    pub(crate) async fn finish(mut self) -> Asked {
+    pub(crate) fn parts(&self) -> &Arc<Parts> {
+        &self.parts
+    }
+
+    /// True while there is anybody to ask.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    pub(crate) fn blocks_fetched(&self) -> u64 {
+        self.asked.blocks_fetched
+    }
+
+    /// Fetches the contents that belong to the answers, ends the sessions and says what came of it all. `complete` if every
+    /// question's answer was.
+    pub(crate) async fn finish(mut self) -> Result<Asked, ReadError> {
+        let selectors = std::mem::take(&mut self.selectors);
+        self.asked.missing = self.fetch_contents(self.since, selectors).await?;
         for neighbour in std::mem::take(&mut self.open) {
             self.leave(neighbour).await;
         }
-        self.asked
+        Ok(self.asked)
     }
 }
 

@@ -1,6 +1,7 @@
 use crate::builder::{Builder, OnProgress, Progress};
 use crate::error::{OpenError, ReadError, WriteError};
 use crate::map::Map;
+use crate::payload::Wanting;
 use crate::replica::{self, Peer, Replica};
 use crate::status::Status;
 use kappadb_core::{Clock, DatabaseId, FeedKey};
@@ -35,6 +36,7 @@ pub(crate) struct Parts {
     pub views: Views,
     pub map: ViewHandle<MapView>,
     pub warnings: Vec<String>,
+    pub wanting: Wanting,
     /// Held while an entry's place among the others is looked up and the entry is appended: two writes of one key by
     /// this replica must see each other.
     writing: Mutex<()>,
@@ -69,6 +71,7 @@ impl Parts {
             views,
             map,
             warnings: warnings(&report),
+            wanting: Wanting::default(),
             writing: Mutex::new(()),
         })
     }
@@ -83,6 +86,12 @@ impl Parts {
             Some(info) => Ok(info.feed),
             None => Ok(self.feeds.create(self.clock.now(), None)?),
         }
+    }
+
+    /// As [`Parts::writer`], for who does not hold the writing lock.
+    pub(crate) fn any_writer(&self) -> Result<FeedKey, WriteError> {
+        let _guard = self.writing();
+        self.writer()
     }
 
     pub(crate) fn writing(&self) -> MutexGuard<'_, ()> {
@@ -164,11 +173,7 @@ impl Database {
 
     /// The feed that this replica writes; made if there is none yet.
     pub async fn writer(&self) -> Result<FeedKey, WriteError> {
-        self.run(|parts| {
-            let _guard = parts.writing();
-            parts.writer()
-        })
-        .await?
+        self.run(Parts::any_writer).await?
     }
 
     /// Adds a view of your own. It is brought up to date in the background; `ready` of its handle waits for that.

@@ -38,16 +38,20 @@
 //!
 //! - [`Database`] and [`Builder`]: make, open, join, serve, check, close
 //! - [`Map`]: the map view: features by id and by box
+//! - [`Blobs`]: bytes of any number, streamed and fetched by range
 //! - [`view`]: write a view of your own
 
 mod ask;
 mod backend;
+mod blobs;
 mod builder;
 mod claims;
+mod contents;
 mod database;
 mod error;
 mod import;
 mod map;
+mod payload;
 mod replica;
 mod serve;
 mod status;
@@ -55,13 +59,17 @@ pub mod view;
 mod write;
 
 pub use ask::{Asked, Failure};
+pub use blobs::{BlobInfo, BlobReader, Blobs};
 pub use builder::{Builder, Progress};
 pub use database::Database;
-pub use error::{AskError, CreateError, ImportError, OpenError, ReadError, ServeError, WriteError};
+pub use error::{
+    AskError, BlobError, CreateError, ImportError, OpenError, PutBlobError, ReadError, ServeError, WriteError,
+};
 pub use import::ImportReport;
 pub use kappadb_core::{
     Clock, Coord, DatabaseId, EntryId, Extent, FeedKey, GeoBox, GeoError, Lseq, Seq, Timestamp,
 };
+pub use kappadb_entry::{ChunkError, Label};
 pub use kappadb_geo::{Body, Element, Feature, FeatureError, Free, Geometry, Shape, geojson, svg};
 pub use kappadb_import::Skip;
 pub use kappadb_net::{Ticket, TicketError};

@@ -20,7 +20,7 @@ pub struct Draft {
     pub places: Places,
     /// The keys, in the same space, that it refers to.
     pub refs: Vec<Vec<u8>>,
-    /// Its content.
+    /// Its content. What does not fit into a block is written into blocks of its own.
     pub payload: Vec<u8>,
 }
 
@@ -85,7 +85,7 @@ impl Parts {
         ids.first().copied().ok_or(WriteError::Read(ReadError::Closed))
     }
 
-    /// The block of a draft by `feed` that replaces all heads among `active`.
+    /// The block of a draft by `feed` that replaces all heads among `active`. A payload too large for it is appended at once.
     pub(crate) fn block(
         &self,
         draft: Draft,
@@ -97,6 +97,7 @@ impl Parts {
         header.set_refs(refs);
         let heads: Vec<EntryId> = rules::heads(active).iter().map(|version| version.id).collect();
         rules::succeed(active, &heads, feed).apply_to(&mut header);
+        let payload = self.fit(*feed, &mut header, payload)?;
         Ok(encode_block(&header, &payload)?)
     }
 

@@ -67,7 +67,7 @@ impl Parts {
     ) -> Result<Option<(Header, Edition)>, ReadError> {
         let Some(entry) = self.entry(id)? else { return Ok(None) };
         let deleted = entry.header.kind.code == CODE_DELETE;
-        let payload = entry.payload.filter(|_| entry.header.kind.code == CODE_PUT);
+        let payload = if entry.header.kind.code == CODE_PUT { self.load_payload(id, &entry)? } else { None };
         let feature = payload.and_then(|payload| kappadb_geo::decode(key, &payload).ok());
         let edition = Edition { entry: id, time: entry.header.time, deleted, feature, winner: false };
         Ok(Some((entry.header, edition)))

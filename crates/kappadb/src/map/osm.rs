@@ -4,9 +4,9 @@ use super::{Hit, Map};
 use crate::ask::{self, Asked, Neighbours};
 use crate::database::Parts;
 use crate::error::ReadError;
-use kappadb_core::Extent;
-use kappadb_geo::ElementKind;
-use kappadb_geo::id::parse_osm;
+use kappadb_core::{Coord, Extent, GeoBox};
+use kappadb_geo::id::{osm, parse_osm};
+use kappadb_geo::{Body, Element, ElementKind, Shape, WayNode};
 use kappadb_query::Selector;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,28 +14,24 @@ use std::collections::{BTreeMap, BTreeSet};
 /// ways, and the relations that refer to any of these nodes or ways.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OsmAnswer {
-    /// Nodes inside, and those that ways lead to. In the order of their ids, as the others.
+    /// Nodes that are features of their own: those inside, and those of the ways. In the order of their ids, as the
+    /// others.
     pub nodes: Vec<Hit>,
+    /// Nodes that only the ways know: OSM ids and positions.
+    pub vertices: Vec<(i64, Coord)>,
     /// Ways with at least one node inside.
     pub ways: Vec<Hit>,
     /// Relations that refer to a node or way of this answer. Relations of relations do not belong to it.
     pub relations: Vec<Hit>,
-    /// Nodes of the ways that are not held here, or were deleted.
+    /// Nodes of the ways of which nothing here says where they are.
     pub missing: Vec<String>,
-}
-
-impl OsmAnswer {
-    /// All elements: nodes, then ways, then relations.
-    pub fn into_hits(self) -> Vec<Hit> {
-        [self.nodes, self.ways, self.relations].concat()
-    }
 }
 
 impl Map {
     /// What belongs to a box by the rule of OpenStreetMap's API 0.6, from what is held here.
     pub async fn osm_query(&self, extent: &Extent) -> Result<OsmAnswer, ReadError> {
         let extent = extent.clone();
-        self.run(move |parts| parts.osm_answer(&extent)).await?
+        self.run(move |parts| Join::new(parts, &extent)?.answer()).await?
     }
 
     /// Asks the known peers for what belongs to a box by that rule. After that [`Map::osm_query`] answers as the peers'
@@ -43,55 +39,147 @@ impl Map {
     pub async fn osm_ask(&self, extent: &Extent) -> Result<Asked, ReadError> {
         let mut neighbours = Neighbours::dial(&self.parts).await;
         neighbours.ask(ask::MAP, Selector::from(extent)).await?;
-        let within = extent.clone();
-        let inside = self.run(move |parts| parts.nodes_inside(&within)).await??;
-        let inside: Vec<String> = inside.into_keys().collect();
-        let ways = self.join_referrers(&mut neighbours, inside.clone()).await?;
-        let ways: Vec<Hit> = ways.into_iter().filter(|hit| is(&hit.id, ElementKind::Way)).collect();
-        let of_ways: BTreeSet<String> = {
-            let ways = ways.clone();
-            self.run(move |parts| parts.nodes_of(&ways)).await??
-        };
-        let keys = of_ways.iter().map(|id| id.clone().into_bytes()).collect();
+        let inside = self.join(extent, |join| Ok(join.inside.keys().cloned().collect())).await?;
+        self.join_referrers(&mut neighbours, inside).await?;
+        // Also of ways that turn out not to belong to it: a node of theirs may have left the box, or come into it.
+        let of_ways = self.join(extent, |join| join.nodes_of_candidates()).await?;
+        let keys = of_ways.into_iter().map(String::into_bytes).collect();
         neighbours.ask_in_parts(ask::MAP, keys, Selector::Keys).await?;
-        let all = inside.into_iter().chain(of_ways).chain(ways.into_iter().map(|way| way.id)).collect();
-        self.join_referrers(&mut neighbours, all).await?;
+        let members = self.join(extent, |join| Ok(join.answer()?.members())).await?;
+        self.join_referrers(&mut neighbours, members).await?;
         Ok(neighbours.finish().await)
+    }
+
+    /// Looks at the answer as far as it is known.
+    async fn join<T: Send + 'static>(
+        &self,
+        extent: &Extent,
+        look: impl FnOnce(Join<'_>) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let extent = extent.clone();
+        self.run(move |parts| look(Join::new(parts, &extent)?)).await?
+    }
+}
+
+impl OsmAnswer {
+    /// The nodes and ways, which relations may refer to.
+    fn members(&self) -> Vec<String> {
+        let vertices = self.vertices.iter().map(|(number, _)| osm(ElementKind::Node, *number));
+        let hits = self.nodes.iter().chain(&self.ways).map(|hit| hit.id.clone());
+        hits.chain(vertices).chain(self.missing.iter().cloned()).collect()
+    }
+}
+
+/// An answer in the making.
+struct Join<'a> {
+    parts: &'a Parts,
+    extent: Extent,
+    /// Node features in the box.
+    inside: BTreeMap<String, Hit>,
+    /// Ways that may have a node inside: they touch the box, or refer to a node feature that is inside.
+    candidates: BTreeSet<String>,
+}
+
+impl<'a> Join<'a> {
+    fn new(parts: &'a Parts, extent: &Extent) -> Result<Join<'a>, ReadError> {
+        let hits = parts.in_box(extent, None)?;
+        let of = |kind| hits.iter().filter(move |hit| is(&hit.id, kind));
+        let inside: BTreeMap<_, _> =
+            of(ElementKind::Node).map(|hit| (hit.id.clone(), hit.clone())).collect();
+        let mut candidates: BTreeSet<_> = of(ElementKind::Way).map(|hit| hit.id.clone()).collect();
+        let referrers = parts.referrers(inside.keys().cloned().collect())?;
+        candidates.extend(referrers.into_iter().map(|hit| hit.id).filter(|id| is(id, ElementKind::Way)));
+        Ok(Join { parts, extent: extent.clone(), inside, candidates })
+    }
+
+    fn nodes_of_candidates(&self) -> Result<BTreeSet<String>, ReadError> {
+        let mut nodes = BTreeSet::new();
+        for id in &self.candidates {
+            if let Some(way) = self.parts.feature(id)? {
+                nodes.append(&mut self.parts.refs_of(&way.heads)?);
+            }
+        }
+        Ok(nodes)
+    }
+
+    fn answer(self) -> Result<OsmAnswer, ReadError> {
+        let Join { parts, extent, inside, candidates } = self;
+        let is_inside = |at: &Coord| extent.intersects(&GeoBox::point(*at).into());
+        let (mut nodes, mut vertices) = (inside, BTreeMap::new());
+        let (mut ways, mut missing) = (Vec::new(), BTreeSet::new());
+        for id in candidates {
+            let Some(way) = parts.feature(&id)? else { continue };
+            let corners = parts.corners(&way)?;
+            if !corners.iter().any(|corner| corner.at.iter().any(is_inside)) {
+                continue;
+            }
+            ways.push(way);
+            for Corner { id, number, at, feature } in corners {
+                match (feature, at.first()) {
+                    (Some(hit), _) => drop(nodes.insert(id, hit)),
+                    (None, Some(at)) => drop(vertices.insert(number, *at)),
+                    (None, None) => drop(missing.insert(id)),
+                }
+            }
+        }
+        let mut answer = OsmAnswer {
+            nodes: nodes.into_values().collect(),
+            vertices: vertices.into_iter().collect(),
+            ways,
+            relations: Vec::new(),
+            missing: missing.into_iter().collect(),
+        };
+        let referrers = parts.referrers(answer.members())?;
+        answer.relations = referrers.into_iter().filter(|hit| is(&hit.id, ElementKind::Relation)).collect();
+        Ok(answer)
+    }
+}
+
+/// A node of a way.
+struct Corner {
+    id: String,
+    number: i64,
+    /// Where it is: what the node's own versions say, or if it is no feature, the way. Several if that is contested.
+    at: Vec<Coord>,
+    feature: Option<Hit>,
+}
+
+impl Parts {
+    /// The nodes of all current versions of a way, each once.
+    fn corners(&self, way: &Hit) -> Result<Vec<Corner>, ReadError> {
+        let mut places: BTreeMap<i64, BTreeSet<Coord>> = BTreeMap::new();
+        for node in self.way_nodes(way)? {
+            places.entry(node.id).or_default().extend(node.at);
+        }
+        let corner = |(number, at): (i64, BTreeSet<Coord>)| {
+            let id = osm(ElementKind::Node, number);
+            let feature = self.feature(&id)?;
+            let at = match &feature {
+                Some(hit) => self.positions(hit)?,
+                None => at.into_iter().collect(),
+            };
+            Ok(Corner { id, number, at, feature })
+        };
+        places.into_iter().map(corner).collect()
+    }
+
+    fn way_nodes(&self, way: &Hit) -> Result<Vec<WayNode>, ReadError> {
+        let shapes = self.shapes(way)?.into_iter();
+        Ok(shapes.flat_map(|shape| if let Shape::Way(nodes) = shape { nodes } else { Vec::new() }).collect())
+    }
+
+    fn positions(&self, node: &Hit) -> Result<Vec<Coord>, ReadError> {
+        let shapes = self.shapes(node)?.into_iter();
+        Ok(shapes.filter_map(|shape| if let Shape::Node(at) = shape { Some(at) } else { None }).collect())
+    }
+
+    fn shapes(&self, hit: &Hit) -> Result<Vec<Shape>, ReadError> {
+        let features = self.load_feature(hit)?.versions.into_iter().filter_map(|version| version.feature);
+        let shape = |body| if let Body::Osm(Element { shape, .. }) = body { Some(shape) } else { None };
+        Ok(features.filter_map(|feature| shape(feature.body)).collect())
     }
 }
 
 fn is(id: &str, kind: ElementKind) -> bool {
     parse_osm(id).is_some_and(|(found, _)| found == kind)
-}
-
-impl Parts {
-    fn osm_answer(&self, extent: &Extent) -> Result<OsmAnswer, ReadError> {
-        let mut nodes = self.nodes_inside(extent)?;
-        let mut ways = self.referrers(nodes.keys().cloned().collect())?;
-        ways.retain(|hit| is(&hit.id, ElementKind::Way));
-        let mut missing = Vec::new();
-        for id in self.nodes_of(&ways)? {
-            match self.feature(&id)? {
-                Some(node) => drop(nodes.insert(id, node)),
-                None => missing.push(id),
-            }
-        }
-        let all = nodes.keys().cloned().chain(ways.iter().map(|way| way.id.clone())).collect();
-        let mut relations = self.referrers(all)?;
-        relations.retain(|hit| is(&hit.id, ElementKind::Relation));
-        Ok(OsmAnswer { nodes: nodes.into_values().collect(), ways, relations, missing })
-    }
-
-    fn nodes_inside(&self, extent: &Extent) -> Result<BTreeMap<String, Hit>, ReadError> {
-        let hits = self.in_box(extent, None)?.into_iter().filter(|hit| is(&hit.id, ElementKind::Node));
-        Ok(hits.map(|hit| (hit.id.clone(), hit)).collect())
-    }
-
-    fn nodes_of(&self, ways: &[Hit]) -> Result<BTreeSet<String>, ReadError> {
-        let mut nodes = BTreeSet::new();
-        for way in ways {
-            nodes.append(&mut self.refs_of(&way.heads)?);
-        }
-        Ok(nodes)
-    }
 }

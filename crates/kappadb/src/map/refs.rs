@@ -31,7 +31,7 @@ impl Map {
     pub async fn ask_referrers(&self, ids: &[String]) -> Result<Asked, ReadError> {
         let mut neighbours = Neighbours::dial(&self.parts).await;
         self.join_referrers(&mut neighbours, ids.to_vec()).await?;
-        Ok(neighbours.finish().await)
+        neighbours.finish().await
     }
 
     /// Who refers to `ids`, as the union of all that take part says: then the referrers' own current versions are known.
@@ -67,7 +67,7 @@ impl Map {
             let all = found.into_iter().map(|hit| hit.id).chain(missing);
             wanted = all.filter(|id| !known.contains(id)).collect();
         }
-        Ok(neighbours.finish().await)
+        neighbours.finish().await
     }
 }
 

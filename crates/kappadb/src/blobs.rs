@@ -1,0 +1,277 @@
+//! Blobs: bytes of any number under a name, streamed in and out, fetched by byte range.
+
+use crate::ask::{Asked, Neighbours};
+use crate::database::{self, Database, Parts};
+use crate::error::{BlobError, PutBlobError, ReadError, WriteError};
+use crate::payload::{self, BATCH, CHUNK, Content};
+use bytes::Bytes;
+use kappadb_core::limits::{MAX_CHUNK_RUNS, MAX_DETACHED};
+use kappadb_core::{EntryId, FeedKey, RangeSet, Timestamp};
+use kappadb_entry::{
+    Detached, Entry, EntryError, Header, Kind, Label, decode_block, encode_block, raw, space,
+};
+use std::collections::VecDeque;
+use std::ops::{Bound, Range, RangeBounds};
+use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+/// Bytes of any number, each lot under the id of the entry that names it: photos, documents, tracks.
+///
+/// A blob lies in blocks of 64 KiB, each proved by its writer's tree by itself. So a part of it can be fetched and read, and
+/// nothing here holds one whole in memory.
+#[derive(Clone)]
+pub struct Blobs {
+    parts: Arc<Parts>,
+}
+
+/// What is known of a blob without its bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BlobInfo {
+    /// Its name. The feed is its author.
+    pub id: EntryId,
+    /// Its length.
+    pub bytes: u64,
+    /// How many of its bytes lie in blocks that are held here; they may have been cleared.
+    pub held: u64,
+    /// What its author says that it is.
+    pub label: Label,
+    /// When its author says that it was written.
+    pub time: Timestamp,
+}
+
+const BLOB: Kind = Kind { space: space::RAW, code: raw::BLOB };
+
+impl Database {
+    /// Bytes of any number, such as photos.
+    pub fn blobs(&self) -> Blobs {
+        Blobs::new(self.parts.clone())
+    }
+}
+
+impl Blobs {
+    pub(crate) fn new(parts: Arc<Parts>) -> Self {
+        Blobs { parts }
+    }
+
+    /// Writes all that `reader` gives, up to [`MAX_DETACHED`] bytes, as one blob. Durable when it returns.
+    ///
+    /// Holds about a megabyte in memory however fast or slow the reader is, and keeps no other write waiting while the reader
+    /// does. If it fails or is dropped before its end, there is no blob. Blocks that were written until then stay in this
+    /// replica's feed: named by nothing, fetched by nobody who asks a view, they only take their disk.
+    pub async fn put(
+        &self,
+        mut reader: impl AsyncRead + Unpin,
+        label: Label,
+    ) -> Result<EntryId, PutBlobError> {
+        let mut header = Header::new(BLOB, self.parts.clock.now());
+        header.set_label(&label);
+        // What is wrong with the label is said before the reader is read.
+        encode_block(&header, &[]).map_err(WriteError::from)?;
+        let first = fill(&mut reader).await?;
+        let feed = self.run(Parts::any_writer).await??;
+        let payload = if first.len() > CHUNK as usize {
+            header.set_detached(&self.put_chunks(feed, first, reader).await?);
+            Vec::new()
+        } else {
+            first
+        };
+        let block = encode_block(&header, &payload).map_err(WriteError::from)?;
+        let ids = self.run(move |parts| parts.append(feed, vec![block])).await??;
+        Ok(ids.first().copied().ok_or(ReadError::Closed)?)
+    }
+
+    /// Writes `batch` and all that `reader` gives after it.
+    async fn put_chunks(
+        &self,
+        feed: FeedKey,
+        mut batch: Vec<u8>,
+        mut reader: impl AsyncRead + Unpin,
+    ) -> Result<Detached, PutBlobError> {
+        let (mut bytes, mut chunks) = (0, RangeSet::new());
+        while !batch.is_empty() {
+            bytes += batch.len() as u64;
+            chunks.insert(self.run(move |parts| parts.append_chunks(feed, &batch)).await??);
+            if bytes > MAX_DETACHED {
+                return Err(PutBlobError::TooLarge);
+            }
+            if chunks.ranges().len() > MAX_CHUNK_RUNS {
+                break;
+            }
+            batch = fill(&mut reader).await?;
+        }
+        let detached = Detached::new(bytes, CHUNK, chunks).map_err(EntryError::from);
+        Ok(detached.map_err(WriteError::from)?)
+    }
+
+    /// What is known here of a blob.
+    ///
+    /// # Errors
+    /// If the entry that names it is not held, or is no blob.
+    pub async fn info(&self, id: EntryId) -> Result<BlobInfo, BlobError> {
+        self.run(move |parts| {
+            let entry = parts.blob(id)?;
+            let held = match entry.header.detached() {
+                Some(detached) => parts.held_bytes(id, &detached),
+                None => entry.header.payload_len.into(),
+            };
+            let Header { time, .. } = entry.header;
+            Ok(BlobInfo { id, bytes: entry.header.payload_bytes(), held, label: entry.header.label(), time })
+        })
+        .await?
+    }
+
+    /// Reads bytes of a blob from what is held here. What lies beyond its end is left out.
+    ///
+    /// # Errors
+    /// If something of the range is missing, before any of it is given; see [`Blobs::fetch`].
+    pub async fn read(&self, id: EntryId, range: impl RangeBounds<u64>) -> Result<BlobReader, BlobError> {
+        let range = bytes_of(&range);
+        let parts = self.parts.clone();
+        let reader = move |held: &Parts| {
+            let content = Content::of(id, &held.blob(id)?)?;
+            let range = range.start.min(content.bytes())..range.end.min(content.bytes());
+            let (mut ready, mut rest) = (VecDeque::new(), None);
+            match content {
+                Content::Inline(payload) => ready.push_back(part(&payload, 0, &range)),
+                Content::Detached(detached) => {
+                    let missing = held.missing_chunks(id, &detached, &range);
+                    if !missing.is_empty() {
+                        return Err(payload::missing(id, &detached, &missing));
+                    }
+                    rest = Some((detached, range)).filter(|(_, range)| !range.is_empty());
+                }
+            }
+            ready.retain(|bytes| !bytes.is_empty());
+            Ok(BlobReader { parts, id, rest, ready })
+        };
+        self.run(reader).await?
+    }
+
+    /// Asks the known peers for what is missing here of these bytes: the blocks that they lie in and, if need be, the entry
+    /// that names the blob. Proved and durable when it returns; [`Asked::complete`] if nothing is missing any more.
+    pub async fn fetch(&self, id: EntryId, range: impl RangeBounds<u64>) -> Result<Asked, BlobError> {
+        let range = bytes_of(&range);
+        if self.missing_of(id, &range).await?.is_some_and(|missing| missing.is_empty()) {
+            return Ok(Asked { complete: true, ..Asked::default() });
+        }
+        let mut neighbours = Neighbours::dial(&self.parts).await;
+        neighbours.fetch_all(id.feed, [id.seq].into_iter().collect(), &mut |_, _| ()).await?;
+        if let Some(missing) = self.missing_of(id, &range).await? {
+            let parts = self.parts.clone();
+            let progress = &mut |done, total| parts.progress("fetching", done, total);
+            neighbours.fetch_all(id.feed, missing, progress).await?;
+        }
+        let complete = self.missing_of(id, &range).await?.is_some_and(|missing| missing.is_empty());
+        Ok(Asked { complete, ..neighbours.finish().await? })
+    }
+
+    /// The blocks that are missing here for some bytes of a blob; none if the entry that names it is.
+    async fn missing_of(&self, id: EntryId, range: &Range<u64>) -> Result<Option<RangeSet>, BlobError> {
+        let range = range.clone();
+        let missing = move |parts: &Parts| {
+            let entry = match parts.blob(id) {
+                Err(BlobError::NotHeld(_)) => return Ok(None),
+                entry => entry?,
+            };
+            match Content::of(id, &entry) {
+                Ok(Content::Detached(detached)) => Ok(Some(parts.missing_chunks(id, &detached, &range))),
+                Ok(Content::Inline(_)) | Err(BlobError::Cleared { .. }) => Ok(Some(RangeSet::new())),
+                Err(error) => Err(error),
+            }
+        };
+        self.run(missing).await?
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Parts) -> T + Send + 'static,
+    ) -> Result<T, ReadError> {
+        database::run(&self.parts, job).await
+    }
+}
+
+/// Bytes of a blob, read as they are asked for.
+pub struct BlobReader {
+    parts: Arc<Parts>,
+    id: EntryId,
+    rest: Option<(Detached, Range<u64>)>,
+    ready: VecDeque<Bytes>,
+}
+
+impl BlobReader {
+    /// The next bytes, at most 512 KiB; none at the end.
+    ///
+    /// # Errors
+    /// If a block was cleared, is not the part of the blob that it should be, or cannot be read. What was given before is right.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, BlobError> {
+        if let Some(bytes) = self.ready.pop_front() {
+            return Ok(Some(bytes));
+        }
+        let Some((detached, range)) = self.rest.take() else { return Ok(None) };
+        let id = self.id;
+        let (read, rest) = database::run(&self.parts, move |parts| {
+            let covering = detached.covering(&range);
+            let most = covering.start.saturating_add(payload::chunks_in_batch(&detached) as u64);
+            let numbers = covering.start..covering.end.min(most);
+            let end = detached.bytes_of(numbers.end.saturating_sub(1)).end;
+            let read = parts.read_chunks(id, &detached, numbers.clone()).map(|chunks| {
+                let placed = numbers.map(|number| detached.bytes_of(number).start).zip(chunks);
+                placed.map(|(start, chunk)| part(&chunk, start, &range)).collect::<VecDeque<Bytes>>()
+            });
+            (read, (detached, end..range.end))
+        })
+        .await?;
+        self.ready = read?;
+        self.rest = Some(rest).filter(|(_, range)| range.start < range.end);
+        Ok(self.ready.pop_front())
+    }
+}
+
+/// The next lot of bytes; less than a full one only at the end.
+async fn fill(reader: &mut (impl AsyncRead + Unpin)) -> Result<Vec<u8>, PutBlobError> {
+    let mut batch = Vec::new();
+    reader.take(BATCH as u64).read_to_end(&mut batch).await.map_err(PutBlobError::Input)?;
+    Ok(batch)
+}
+
+fn bytes_of(range: &impl RangeBounds<u64>) -> Range<u64> {
+    let start = match range.start_bound() {
+        Bound::Included(&start) => start,
+        Bound::Excluded(&before) => before.saturating_add(1),
+        Bound::Unbounded => 0,
+    };
+    let end = match range.end_bound() {
+        Bound::Included(&last) => last.saturating_add(1),
+        Bound::Excluded(&end) => end,
+        Bound::Unbounded => u64::MAX,
+    };
+    start..end
+}
+
+/// What of `range` the bytes have that begin at `start`.
+fn part(bytes: &Bytes, start: u64, range: &Range<u64>) -> Bytes {
+    let within = |at: u64| usize::try_from(at.saturating_sub(start)).unwrap_or(usize::MAX).min(bytes.len());
+    let (from, to) = (within(range.start), within(range.end));
+    bytes.slice(from..to.max(from))
+}
+
+impl Parts {
+    /// The entry of a blob.
+    fn blob(&self, id: EntryId) -> Result<Entry, BlobError> {
+        let block = self.feeds.block(&id).map_err(ReadError::from)?.ok_or(BlobError::NotHeld(id))?;
+        match decode_block(&block) {
+            Ok(entry) if entry.header.kind == BLOB => Ok(entry),
+            _ => Err(BlobError::NotABlob(id)),
+        }
+    }
+
+    fn held_bytes(&self, id: EntryId, detached: &Detached) -> u64 {
+        let held = detached.numbers(&self.feeds.held(&id.feed));
+        let bytes = |numbers: &Range<u64>| {
+            let last = detached.bytes_of(numbers.end.saturating_sub(1));
+            last.end - detached.bytes_of(numbers.start).start
+        };
+        held.ranges().iter().map(bytes).sum()
+    }
+}

@@ -1,0 +1,163 @@
+//! The content of map features that is too large for a block, fetched with the answer that it belongs to: one round trip
+//! more, on the same sessions, and only where there is such.
+
+use crate::ask::Neighbours;
+use crate::database::{self, Parts};
+use crate::error::ReadError;
+use kappadb_core::limits::{MAX_FEATURE_BODY, MAX_RANGES};
+use kappadb_core::{EntryId, FeedKey, Lseq, RangeSet};
+use kappadb_entry::rules;
+use kappadb_entry::{DETACHED, Detached, Header, decode_block, space};
+use kappadb_query::Selector;
+use std::collections::BTreeMap;
+
+/// Blocks asked for in one question: what is stored and durable if a later one fails.
+const PART: u64 = 256;
+/// Blocks looked through at a time; each may have a megabyte.
+const LOOK: usize = 64;
+
+/// An entry whose payload is wanted.
+struct Wanted {
+    id: EntryId,
+    detached: Detached,
+}
+
+impl Neighbours {
+    /// Fetches what is wanted of the content of features that `selectors` match: of those that arrived since `since`, and of those
+    /// that somebody tried to read in vain. Returns how many still lack some.
+    pub(crate) async fn fetch_contents(
+        &mut self,
+        since: Lseq,
+        selectors: Vec<Selector>,
+    ) -> Result<u64, ReadError> {
+        if selectors.is_empty() {
+            return Ok(0);
+        }
+        let parts = self.parts().clone();
+        let wanted = database::run(&parts, move |parts| parts.wanted_contents(since, &selectors)).await??;
+        let mut chunks: BTreeMap<FeedKey, RangeSet> = BTreeMap::new();
+        for Wanted { id, detached } in &wanted {
+            chunks.entry(id.feed).or_default().union_with(detached.chunks());
+        }
+        for (feed, ranges) in chunks {
+            self.fetch_all(feed, ranges, &mut |_, _| ()).await?;
+        }
+        database::run(&parts, move |parts| parts.note_missing(&wanted)).await
+    }
+
+    /// Fetches as many blocks as may be wanted, some at a time. `progress` is told (done, to do).
+    pub(crate) async fn fetch_all(
+        &mut self,
+        feed: FeedKey,
+        ranges: RangeSet,
+        progress: &mut (dyn FnMut(u64, u64) + Send),
+    ) -> Result<(), ReadError> {
+        let parts = self.parts().clone();
+        let mut left = database::run(&parts, move |parts| ranges.minus(&parts.feeds.held(&feed))).await?;
+        let total = left.count();
+        let mut at_a_time = PART;
+        while !left.is_empty() && self.is_open() {
+            progress(total - left.count(), total);
+            let (part, before) = (front(&left, at_a_time), self.blocks_fetched());
+            left = left.minus(&part);
+            self.fetch(feed, part).await?;
+            // Of many that nobody holds we must not ask for a few at a time.
+            at_a_time = if self.blocks_fetched() > before { PART } else { at_a_time.saturating_mul(4) };
+        }
+        progress(total, total);
+        Ok(())
+    }
+}
+
+/// The first `count` numbers of a set, or fewer if they make too many ranges for one question.
+fn front(set: &RangeSet, mut count: u64) -> RangeSet {
+    let part = set.ranges().iter().take(MAX_RANGES).map(|range| {
+        let end = range.end.min(range.start.saturating_add(count));
+        count -= end - range.start;
+        range.start..end
+    });
+    part.collect()
+}
+
+impl Parts {
+    fn wanted_contents(&self, since: Lseq, selectors: &[Selector]) -> Result<Vec<Wanted>, ReadError> {
+        let tried = self.wanting.all();
+        let mut wanted = Vec::new();
+        for id in self.arrived_detached(since)?.into_iter().filter(|id| !tried.contains(id)) {
+            wanted.extend(self.wanted_content(id, selectors, true)?);
+        }
+        for id in tried {
+            wanted.extend(self.wanted_content(id, selectors, false)?);
+        }
+        Ok(wanted)
+    }
+
+    /// Map entries with a detached payload that arrived from `from` on.
+    fn arrived_detached(&self, mut from: Lseq) -> Result<Vec<EntryId>, ReadError> {
+        let mut ids = Vec::new();
+        loop {
+            let batch = self.feeds.arrivals(from, LOOK)?;
+            let Some(last) = batch.last() else { return Ok(ids) };
+            from = last.lseq + 1;
+            let found = batch.iter().filter(|arrival| {
+                let entry = decode_block(&arrival.block);
+                entry.is_ok_and(|entry| is_detached_feature(&entry.header))
+            });
+            ids.extend(found.map(|arrival| arrival.id));
+        }
+    }
+
+    /// An entry, if it matches, is small enough to be read whole, and, `if_head`, is current.
+    fn wanted_content(
+        &self,
+        id: EntryId,
+        selectors: &[Selector],
+        if_head: bool,
+    ) -> Result<Option<Wanted>, ReadError> {
+        let Some(block) = self.feeds.block(&id)? else { return Ok(None) };
+        let Ok(entry) = decode_block(&block) else { return Ok(None) };
+        let readable = |d: &Detached| d.bytes() <= MAX_FEATURE_BODY as u64 && d.lies_before(id.seq);
+        let Some(detached) = entry.header.detached().filter(readable) else { return Ok(None) };
+        let matches = selectors.iter().any(|selector| selector.needs(&entry.header));
+        let wanted = matches && (!if_head || self.is_head(id, &entry.header)?);
+        Ok(wanted.then_some(Wanted { id, detached }))
+    }
+
+    fn is_head(&self, id: EntryId, header: &Header) -> Result<bool, ReadError> {
+        let key = header.key.as_deref().unwrap_or_default();
+        let active = self.map.read(|index| index.active(key))??;
+        Ok(rules::heads(&active).iter().any(|head| head.id == id))
+    }
+
+    /// Remembers which still lack something, and counts them.
+    fn note_missing(&self, wanted: &[Wanted]) -> u64 {
+        let mut missing = 0;
+        for Wanted { id, detached } in wanted {
+            if detached.chunks().minus(&self.feeds.held(&id.feed)).is_empty() {
+                self.wanting.remove(id);
+            } else {
+                self.wanting.insert(*id);
+                missing += 1;
+            }
+        }
+        missing
+    }
+}
+
+fn is_detached_feature(header: &Header) -> bool {
+    header.kind.space == space::MAP && header.extensions.iter().any(|extension| extension.kind == DETACHED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_front_of_a_set_has_as_many_numbers_as_there_are() {
+        let set: RangeSet = [2..5, 9..10, 20..40].into_iter().collect();
+        for count in 0..30 {
+            let expected: Vec<u64> = set.iter().take(usize::try_from(count).unwrap_or(0)).collect();
+            assert_eq!(front(&set, count).iter().collect::<Vec<_>>(), expected);
+        }
+    }
+}
