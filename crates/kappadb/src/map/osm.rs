@@ -47,7 +47,7 @@ impl Map {
         neighbours.ask_in_parts(ask::MAP, keys, Selector::Keys).await?;
         let members = self.join(extent, |join| Ok(join.answer()?.members())).await?;
         self.join_referrers(&mut neighbours, members).await?;
-        Ok(neighbours.finish().await)
+        neighbours.finish().await
     }
 
     /// Looks at the answer as far as it is known.
@@ -84,8 +84,7 @@ impl<'a> Join<'a> {
     fn new(parts: &'a Parts, extent: &Extent) -> Result<Join<'a>, ReadError> {
         let hits = parts.in_box(extent, None)?;
         let of = |kind| hits.iter().filter(move |hit| is(&hit.id, kind));
-        let inside: BTreeMap<_, _> =
-            of(ElementKind::Node).map(|hit| (hit.id.clone(), hit.clone())).collect();
+        let inside: BTreeMap<_, _> = of(ElementKind::Node).map(|hit| (hit.id.clone(), hit.clone())).collect();
         let mut candidates: BTreeSet<_> = of(ElementKind::Way).map(|hit| hit.id.clone()).collect();
         let referrers = parts.referrers(inside.keys().cloned().collect())?;
         candidates.extend(referrers.into_iter().map(|hit| hit.id).filter(|id| is(id, ElementKind::Way)));
