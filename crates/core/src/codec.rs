@@ -117,7 +117,8 @@ fn decode_window<T: Decode<()>>(window: &[u8]) -> Result<(T, usize), bincode::er
         0x200..0x2000 => bincode::decode_from_slice(window, CONFIG.with_limit::<0x1_0000>()),
         0x2000..0x2_0000 => bincode::decode_from_slice(window, CONFIG.with_limit::<0x10_0000>()),
         0x2_0000..0x20_0000 => bincode::decode_from_slice(window, CONFIG.with_limit::<0x100_0000>()),
-        // Only rows of our own are larger.
+        0x20_0000..0x200_0000 => bincode::decode_from_slice(window, CONFIG.with_limit::<0x1000_0000>()),
+        // Only rows of our own and the largest features are larger.
         _ => bincode::decode_from_slice(window, CONFIG.with_limit::<0x8000_0000>()),
     }
 }

@@ -26,11 +26,11 @@ use bincode::enc::Encoder;
 use bincode::error::{DecodeError, EncodeError};
 use bincode::{Decode, Encode};
 use kappadb_core::codec::{self, refuse};
-use kappadb_core::limits::{MAX_BLOCK, MAX_HEADER};
+use kappadb_core::limits::MAX_FEATURE_BODY;
 use kappadb_core::{Coord, GeoBox, Timestamp};
 
-/// Bytes in a body, so that it fits into a block with every header.
-pub const MAX_BODY: usize = MAX_BLOCK - MAX_HEADER - 16;
+/// Bytes in a body. One that does not fit into a block is written into blocks of its own.
+pub const MAX_BODY: usize = MAX_FEATURE_BODY;
 
 const WHAT: &str = "map feature";
 /// bincode counts every number against its limit with its width in memory, 8 bytes for one that may take 1 in a body.

@@ -20,8 +20,8 @@ pub struct Prepared {
     pub payload: Vec<u8>,
 }
 
-/// An entry that says what a feature is. Fails if the feature breaks a rule or does not fit into a block, so that
-/// whatever is written can be read by everyone.
+/// An entry that says what a feature is. Fails if the feature breaks a rule or is too large, so that whatever is
+/// written can be read by everyone.
 pub fn put(feature: &Feature) -> Result<Prepared, FeatureError> {
     body::check(feature)?;
     let payload = body::encode(&feature.body);

@@ -31,8 +31,8 @@ pub enum FeatureError {
         /// What is wrong with it.
         source: GeometryError,
     },
-    /// Its body does not fit into a block.
-    #[error("{id} has {bytes} bytes, more than the {limit} that fit into a block")]
+    /// Its body is larger than a feature's may be.
+    #[error("{id} has {bytes} bytes, more than the {limit} that a feature may have")]
     TooLarge {
         /// The feature's id.
         id: String,
