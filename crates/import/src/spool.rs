@@ -20,6 +20,8 @@ const BY_PLACE: usize = PLACE + 12;
 const PLACE: usize = 9;
 /// The first part of the order that has deletes.
 const DELETES: u8 = 4;
+/// Bytes of an edit that deletes: it must fit into a block with its header.
+const MAX_DELETE: usize = 64 << 10;
 /// bincode's limit for what was encoded here.
 const SPOOLED: usize = 1 << 30;
 
@@ -75,13 +77,17 @@ impl Spool {
                 return Ok(());
             }
         };
+        if payload.len() > MAX_BODY {
+            self.skip_too_large(location, feature.id.clone(), payload.len(), MAX_BODY);
+            return Ok(());
+        }
         let kind = match &feature.body {
             Body::Osm(element) => Some(element.shape.kind()),
             Body::Free(_) => None,
         };
         let extent = feature.extent();
         let place = if extent.boxes().is_empty() { u64::MAX } else { hilbert(&extent) };
-        self.keep(&feature.id, &payload, rank, Sort::Put(kind), place, location)
+        self.keep(&feature.id, &payload, rank, Sort::Put(kind), place)
     }
 
     /// Keeps that an element is gone.
@@ -93,24 +99,15 @@ impl Spool {
         rank: Rank,
         location: Location,
     ) -> io::Result<()> {
-        let payload = codec::encode(&meta);
-        self.keep(&id::osm(kind, number), &payload, rank, Sort::Delete(kind), 0, location)
-    }
-
-    fn keep(
-        &mut self,
-        id: &str,
-        payload: &[u8],
-        rank: Rank,
-        sort: Sort,
-        place: u64,
-        location: Location,
-    ) -> io::Result<()> {
-        if payload.len() > MAX_BODY {
-            let error = FeatureError::TooLarge { id: id.to_owned(), bytes: payload.len(), limit: MAX_BODY };
-            self.skip(location, Some(id.to_owned()), error);
+        let (id, payload) = (id::osm(kind, number), codec::encode(&meta));
+        if payload.len() > MAX_DELETE {
+            self.skip_too_large(location, id, payload.len(), MAX_DELETE);
             return Ok(());
         }
+        self.keep(&id, &payload, rank, Sort::Delete(kind), 0)
+    }
+
+    fn keep(&mut self, id: &str, payload: &[u8], rank: Rank, sort: Sort, place: u64) -> io::Result<()> {
         let id = id.as_bytes();
         // Ids are checked or made of a number.
         let id_len = u8::try_from(id.len()).map_err(|_| ErrorKind::InvalidInput)?;
@@ -135,6 +132,10 @@ impl Spool {
     /// Counts a feature that is left out.
     pub fn skip(&mut self, location: Location, id: Option<String>, reason: impl Into<Reason>) {
         self.skipped.add(|| Skip { location, id, reason: reason.into() });
+    }
+
+    fn skip_too_large(&mut self, location: Location, id: String, bytes: usize, limit: usize) {
+        self.skip(location, Some(id.clone()), FeatureError::TooLarge { id, bytes, limit });
     }
 
     /// Puts the items in order; of each id one is left.

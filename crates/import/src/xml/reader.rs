@@ -7,7 +7,7 @@ use crate::source::{Content, Source};
 use quick_xml::Reader;
 use quick_xml::errors::{Error, IllFormedError};
 use quick_xml::events::{BytesDecl, Event};
-use std::io::{self, BufReader};
+use std::io::{self, BufRead, BufReader};
 
 /// A piece of XML.
 pub(super) enum Token<'a> {
@@ -52,7 +52,11 @@ impl<'m> Xml<'m> {
 
     pub fn next(&mut self) -> Result<Token<'_>, Fault> {
         self.buffer.clear();
-        Ok(match self.reader.read_event_into(&mut self.buffer).map_err(fault)? {
+        let event = match self.reader.read_event_into(&mut self.buffer) {
+            Ok(event) => event,
+            Err(error) => return Err(fault(error, self.reader.get_mut())),
+        };
+        Ok(match event {
             Event::Start(tag) | Event::Empty(tag) => Token::Start(Attributes(tag)),
             Event::End(_) => Token::End,
             Event::Text(text) if text.trim_ascii().is_empty() => Token::Other,
@@ -65,14 +69,21 @@ impl<'m> Xml<'m> {
     }
 }
 
-fn fault(error: Error) -> Fault {
+/// What an error means, with what is left to read.
+fn fault(error: Error, rest: &mut impl BufRead) -> Fault {
+    let unclosed = matches!(error, Error::Syntax(_) | Error::IllFormed(IllFormedError::UnclosedReference));
     match error {
         Error::Io(source) => Fault::Read(source.kind().into()),
-        // These errors are that the end of the file came first, but for one whose text it is hard to tell.
-        Error::Syntax(_) | Error::IllFormed(IllFormedError::UnclosedReference) => Fault::Truncated,
-        Error::Encoding(_) => XmlDamage::NotText.into(),
+        // Half a character, too, if nothing follows.
+        Error::Encoding(_) if !is_at_end(rest) => XmlDamage::NotText.into(),
+        Error::Encoding(_) => Fault::Truncated,
+        _ if unclosed && is_at_end(rest) => Fault::Truncated,
         other => XmlDamage::Syntax { reason: other.to_string() }.into(),
     }
+}
+
+fn is_at_end(rest: &mut impl BufRead) -> bool {
+    rest.fill_buf().is_ok_and(<[u8]>::is_empty)
 }
 
 fn check_encoding(declaration: &BytesDecl<'_>) -> Result<(), Fault> {

@@ -1,0 +1,212 @@
+//! Noise, and documents made at random.
+
+use super::*;
+use kappadb_core::{Coord, Extent};
+use kappadb_geo::{ElementKind, Member, Meta, Shape, WayNode};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Elements by kind and id; what is gone has none.
+type Model = BTreeMap<(ElementKind, i64), (Option<Element>, Option<Meta>)>;
+
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof!["[a-z<>&\"' \t\n]{0,6}", "[a-zäé€😀]{0,3}"]
+}
+
+fn meta() -> impl Strategy<Value = Option<Meta>> {
+    prop::option::of(
+        (any::<u32>(), any::<i64>(), any::<i64>(), text()).prop_map(|(version, changeset, uid, user)| Meta {
+            version,
+            time: None,
+            changeset,
+            uid,
+            user,
+        }),
+    )
+}
+
+fn tags() -> impl Strategy<Value = Vec<(String, String)>> {
+    prop::collection::btree_map(text(), text(), 0..4).prop_map(|tags| tags.into_iter().collect())
+}
+
+fn coord() -> impl Strategy<Value = Coord> {
+    (-1_800_000_000i32..=1_800_000_000, -900_000_000i32..=900_000_000)
+        .prop_map(|(lon, lat)| Coord { lon, lat })
+}
+
+fn id() -> impl Strategy<Value = i64> {
+    -3i64..8
+}
+
+fn kind() -> impl Strategy<Value = ElementKind> {
+    prop::sample::select(vec![ElementKind::Node, ElementKind::Way, ElementKind::Relation])
+}
+
+fn shape() -> impl Strategy<Value = Shape> {
+    let way = prop::collection::vec(id().prop_map(|id| WayNode { id, at: None }), 0..5);
+    let member = (kind(), id(), text()).prop_map(|(kind, id, role)| Member { kind, id, role });
+    let relation = prop::collection::vec(member, 0..4)
+        .prop_map(|members| Shape::Relation { members, extent: Extent::NOWHERE });
+    prop_oneof![
+        coord().prop_map(Shape::Node),
+        coord().prop_map(Shape::Node),
+        way.prop_map(Shape::Way),
+        relation
+    ]
+}
+
+fn model() -> impl Strategy<Value = Model> {
+    let element =
+        (shape(), tags(), meta(), prop::bool::weighted(0.8)).prop_map(|(shape, tags, meta, here)| {
+            let kind = shape.kind();
+            (kind, here.then(|| Element { shape, tags, meta: meta.clone() }), meta)
+        });
+    prop::collection::vec((id(), element), 0..14).prop_map(|elements| {
+        elements.into_iter().map(|(id, (kind, element, meta))| ((kind, id), (element, meta))).collect()
+    })
+}
+
+fn write(model: &Model, order: &[usize], change: bool) -> String {
+    let mut elements: Vec<_> = model.iter().collect();
+    // Any order, given by numbers.
+    elements.sort_by_key(|((_, id), _)| order[usize::try_from(id + 3).unwrap()]);
+    let mut out = String::new();
+    for ((kind, id), (element, meta)) in elements {
+        let text = match element {
+            Some(element) => writer::element(*id, element, false),
+            None => writer::gone(*kind, *id, meta),
+        };
+        out += &if change { format!("<modify>{text}</modify>") } else { text };
+    }
+    if change { format!("<osmChange>{out}</osmChange>") } else { format!("<osm>{out}</osm>") }
+}
+
+fn position(model: &Model, id: i64) -> Option<Coord> {
+    match model.get(&(ElementKind::Node, id)) {
+        Some((Some(Element { shape: Shape::Node(at), .. }), _)) => Some(*at),
+        _ => None,
+    }
+}
+
+fn path(model: &Model, id: i64) -> Vec<Coord> {
+    match model.get(&(ElementKind::Way, id)) {
+        Some((Some(Element { shape: Shape::Way(nodes), .. }), _)) => {
+            nodes.iter().filter_map(|node| position(model, node.id)).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// What must come of an element, if anything.
+fn expected(model: &Model, kind: ElementKind, id: i64, change: bool) -> Option<Item> {
+    let (element, meta) = &model[&(kind, id)];
+    let id = kappadb_geo::id::osm(kind, id);
+    let Some(mut element) = element.clone() else { return Some(Item::Delete { id, meta: meta.clone() }) };
+    match &mut element.shape {
+        Shape::Node(_) if element.tags.is_empty() && !change => return None,
+        Shape::Node(_) => {}
+        Shape::Way(nodes) => nodes.iter_mut().for_each(|node| node.at = position(model, node.id)),
+        Shape::Relation { members, extent } => {
+            let parts: Vec<Extent> = members
+                .iter()
+                .map(|member| match member.kind {
+                    ElementKind::Node => Extent::of_path(position(model, member.id)),
+                    ElementKind::Way => Extent::of_path(path(model, member.id)),
+                    ElementKind::Relation => Extent::NOWHERE,
+                })
+                .flat_map(|extent| extent.boxes().iter().map(|b| Extent::from(*b)).collect::<Vec<_>>())
+                .collect();
+            *extent = kappadb_geo::join_extents(&parts);
+        }
+    }
+    let feature = Feature { id, body: Body::Osm(element) };
+    let nowhere = feature.extent().boxes().is_empty();
+    (change || !nowhere).then_some(Item::Put(feature))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn what_is_written_is_read(
+        model in model(),
+        order in Just((0..11usize).collect::<Vec<_>>()).prop_shuffle(),
+        change: bool,
+        pack: bool,
+    ) {
+        let text = write(&model, &order, change);
+        let bytes = if pack { gzip(text.as_bytes()) } else { text.clone().into_bytes() };
+        let mut found = items(bytes);
+        let mut expected: Vec<Item> =
+            model.keys().filter_map(|(kind, id)| expected(&model, *kind, *id, change)).collect();
+        found.sort_by(|a, b| a.id().cmp(b.id()));
+        expected.sort_by(|a, b| a.id().cmp(b.id()));
+        prop_assert_eq!(found, expected, "{}", text);
+    }
+
+    #[test]
+    fn noise_never_panics(
+        start in prop::sample::select(vec!["", "<", "<osm", "<osm>", "<osmChange><create>", "<osm><way id='1'>"]),
+        rest in "[<>/!?&;#x'\"=a-d 0-9\\[\\]\n-]{0,40}",
+    ) {
+        let _ = import(format!("{start}{rest}"));
+    }
+
+    #[test]
+    fn a_changed_byte_never_panics(at: prop::sample::Index, byte: u8, change: bool) {
+        let mut bytes = if change { DAY } else { HARBOUR }.as_bytes().to_vec();
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        if let Ok(mut import) = import(&bytes) {
+            prop_assert_eq!(items_of(&mut import).len() as u64, import.len());
+        }
+    }
+}
+
+/// Nodes that are written for the ways, and for relations that have them as members.
+#[test]
+fn the_extract_as_xml_has_the_same_features() {
+    let extract = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cli/data/helsinki-centre.osm.pbf");
+    let mut import = read(&extract, &std::env::temp_dir(), &mut |_| ()).unwrap();
+    let mut original = items_of(&mut import);
+    let mut text = String::from("<osm>\n");
+    let mut relations = Vec::new();
+    for feature in original.iter().cloned().filter_map(Item::into_feature) {
+        let Body::Osm(element) = feature.body else { panic!() };
+        let (kind, id) = kappadb_geo::id::parse_osm(&feature.id).unwrap();
+        if kind == ElementKind::Relation {
+            relations.push((id, element));
+        } else {
+            text += &writer::element(id, &element, true);
+        }
+    }
+    // Relations are where their members are, and some of these are nodes without tags, which are no features.
+    relations.iter().for_each(|(id, element)| text += &writer::element(*id, element, true));
+    text += "</osm>\n";
+    let mut again = items(text);
+    for items in [&mut original, &mut again] {
+        items.sort_by(|a, b| a.id().cmp(b.id()));
+    }
+    let located = |items: &[Item]| -> Vec<Item> {
+        items.iter().filter(|item| !item.id().starts_with('r')).cloned().map(without_time).collect()
+    };
+    assert!(located(&original) == located(&again), "nodes and ways");
+    let members = |items: &[Item], id: &str| match &element(items, id).shape {
+        Shape::Relation { members, .. } => members.clone(),
+        _ => panic!("{id}"),
+    };
+    for id in ids(&again).iter().filter(|id| id.starts_with('r')) {
+        assert_eq!(members(&again, id), members(&original, id));
+        assert_eq!(element(&again, id).tags, element(&original, id).tags);
+    }
+}
+
+/// The writer of these tests does not write it.
+fn without_time(item: Item) -> Item {
+    let mut feature = item.into_feature().unwrap();
+    if let Body::Osm(Element { meta: Some(meta), .. }) = &mut feature.body {
+        meta.time = None;
+    }
+    Item::Put(feature)
+}
