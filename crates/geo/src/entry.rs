@@ -1,13 +1,18 @@
 //! What goes into an entry for a change of a feature. Links to what it replaces are the caller's part.
 
 use crate::body::{self, MAX_BODY};
-use crate::{Feature, FeatureError, id};
+use crate::{Body, Feature, FeatureError, Meta, Shape, id};
+use kappadb_core::codec;
 use kappadb_entry::Places;
 
 /// Code, in the map's space, of an entry that creates or replaces a feature; its payload is the body.
 pub const CODE_PUT: u8 = 0;
-/// Code, in the map's space, of an entry that deletes a feature; it has no payload and no place.
+/// Code, in the map's space, of an entry that deletes a feature. It has no place; its payload is the edit of
+/// OpenStreetMap that it comes from, or nothing.
 pub const CODE_DELETE: u8 = 1;
+
+/// Bytes that name the edit that a delete comes from: more than any user's name needs.
+const MAX_DELETE: usize = 4 << 10;
 
 /// The parts of an entry that depend on the feature alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +21,9 @@ pub struct Prepared {
     pub key: Vec<u8>,
     /// Its extent; nowhere for a delete.
     pub places: Places,
-    /// Its body; empty for a delete.
+    /// The ids of what it is made of ([`Feature::refs`]).
+    pub refs: Vec<Vec<u8>>,
+    /// Its body; for a delete, the edit that it comes from or nothing.
     pub payload: Vec<u8>,
 }
 
@@ -30,11 +37,45 @@ pub fn put(feature: &Feature) -> Result<Prepared, FeatureError> {
     }
     // Public fields may hold what the format forbids, such as a position off the map.
     body::decode(&feature.id, &payload)?;
-    Ok(Prepared { key: feature.id.clone().into_bytes(), places: Places::on_map(&feature.extent()), payload })
+    Ok(Prepared {
+        key: feature.id.clone().into_bytes(),
+        places: Places::on_map(&feature.extent()),
+        refs: feature.refs().into_iter().map(String::into_bytes).collect(),
+        payload,
+    })
 }
 
-/// An entry that says that a feature is gone.
-pub fn delete(id: &str) -> Result<Prepared, FeatureError> {
+/// An entry that says that a feature is gone, and by which edit of OpenStreetMap if it comes from there.
+pub fn delete(id: &str, edit: Option<&Meta>) -> Result<Prepared, FeatureError> {
     id::check(id)?;
-    Ok(Prepared { key: id.as_bytes().to_vec(), places: Places::NOWHERE, payload: Vec::new() })
+    let payload = edit.map(codec::encode).unwrap_or_default();
+    if payload.len() > MAX_DELETE {
+        return Err(FeatureError::TooLarge { id: id.to_owned(), bytes: payload.len(), limit: MAX_DELETE });
+    }
+    Ok(Prepared { key: id.as_bytes().to_vec(), places: Places::NOWHERE, refs: Vec::new(), payload })
+}
+
+/// Which edit of OpenStreetMap a delete comes from, from its entry's payload.
+pub fn decode_delete(payload: &[u8]) -> Result<Option<Meta>, codec::DecodeError> {
+    if payload.is_empty() {
+        return Ok(None);
+    }
+    codec::decode::<Meta, MAX_DELETE>("map delete", payload).map(Some)
+}
+
+impl Feature {
+    /// The ids of what it is made of: a way's nodes, a relation's members; in their order, without those that come again
+    /// right after each other.
+    pub fn refs(&self) -> Vec<String> {
+        let Body::Osm(element) = &self.body else { return Vec::new() };
+        let mut refs: Vec<String> = match &element.shape {
+            Shape::Node(_) => Vec::new(),
+            Shape::Way(nodes) => nodes.iter().map(|node| id::osm(id::ElementKind::Node, node.id)).collect(),
+            Shape::Relation { members, .. } => {
+                members.iter().map(|member| id::osm(member.kind, member.id)).collect()
+            }
+        };
+        refs.dedup();
+        refs
+    }
 }

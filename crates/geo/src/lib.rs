@@ -27,7 +27,7 @@ mod json;
 pub mod svg;
 
 pub use body::{MAX_BODY, decode, encode};
-pub use entry::{CODE_DELETE, CODE_PUT, Prepared, delete, put};
+pub use entry::{CODE_DELETE, CODE_PUT, Prepared, decode_delete, delete, put};
 pub use error::FeatureError;
 pub use extent::join as join_extents;
 pub use feature::{Body, Element, Feature, Free, Member, Meta, Shape, WayNode};

@@ -5,7 +5,7 @@ use kappadb_core::codec::DecodeError;
 use kappadb_core::{Coord, Extent, Timestamp};
 use kappadb_geo::{
     Body, Element, ElementKind, Feature, FeatureError, Free, Geometry, GeometryError, IdError, MAX_BODY,
-    Member, Meta, Part, Shape, WayNode, decode, delete, encode, join_extents, put,
+    Member, Meta, Part, Shape, WayNode, decode, decode_delete, delete, encode, join_extents, put,
 };
 use proptest::prelude::*;
 
@@ -220,8 +220,31 @@ fn a_claimed_count_costs_nothing() {
 
 #[test]
 fn a_delete_is_nowhere_and_says_nothing() {
-    let prepared = delete("n1").unwrap();
+    let prepared = delete("n1", None).unwrap();
     assert_eq!(prepared.key, b"n1");
     assert!(prepared.places.is_empty() && prepared.payload.is_empty());
-    assert_eq!(delete(""), Err(FeatureError::Id(IdError::Empty)));
+    assert_eq!(delete("", None), Err(FeatureError::Id(IdError::Empty)));
+}
+
+#[test]
+fn a_delete_says_which_edit_it_comes_from() {
+    let edit = Meta { version: 7, time: Some(Timestamp(5)), changeset: 9, uid: 3, user: "ed".to_owned() };
+    let prepared = delete("w1", Some(&edit)).unwrap();
+    assert_eq!(decode_delete(&prepared.payload), Ok(Some(edit.clone())));
+    assert_eq!(decode_delete(&[]), Ok(None));
+    assert!(decode_delete(&prepared.payload[1..]).is_err());
+    let chatty = Meta { user: "x".repeat(10_000), ..edit };
+    assert!(matches!(delete("w1", Some(&chatty)), Err(FeatureError::TooLarge { .. })));
+}
+
+#[test]
+fn a_feature_refers_to_what_it_is_made_of() {
+    let node = |id| WayNode { id, at: Coord::from_units(0, 0) };
+    let way = Shape::Way(vec![node(2), node(2), node(1), node(2)]);
+    let feature = Feature {
+        id: "w1".to_owned(),
+        body: Body::Osm(Element { shape: way, tags: Vec::new(), meta: None }),
+    };
+    assert_eq!(feature.refs(), ["n2", "n1", "n2"]);
+    assert_eq!(put(&feature).unwrap().refs, [b"n2", b"n1", b"n2"]);
 }

@@ -60,7 +60,7 @@ impl Parts {
     }
 
     /// One version, as far as it can be read; none if it is lost or no entry.
-    pub(super) fn load_edition(
+    pub(crate) fn load_edition(
         &self,
         key: &str,
         id: EntryId,
@@ -75,7 +75,7 @@ impl Parts {
 
     /// An entry; none if it is not held, lost, or a block that is none. Other parts of an answer do not depend on it, and
     /// `verify` says what is lost.
-    pub(super) fn entry(&self, id: EntryId) -> Result<Option<Entry>, ReadError> {
+    pub(crate) fn entry(&self, id: EntryId) -> Result<Option<Entry>, ReadError> {
         match self.feeds.block(&id) {
             Err(error) if error.is_damage() => Ok(None),
             block => Ok(block?.and_then(|block| decode_block(&block).ok())),

@@ -100,8 +100,8 @@ impl Map {
 
 /// The entry of a change of a feature.
 pub(crate) fn draft(code: u8, change: Prepared) -> Draft {
-    let Prepared { key, places, payload } = change;
-    Draft { key: Some(key), places, payload, ..Draft::new(Kind { space: space::MAP, code }) }
+    let Prepared { key, places, refs, payload } = change;
+    Draft { key: Some(key), places, refs, payload, ..Draft::new(Kind { space: space::MAP, code }) }
 }
 
 impl From<kappadb_view_geo::Hit> for Hit {
@@ -133,7 +133,7 @@ impl Parts {
     }
 
     fn delete_feature(&self, id: &str) -> Result<EntryId, WriteError> {
-        let draft = draft(CODE_DELETE, kappadb_geo::delete(id)?);
+        let draft = draft(CODE_DELETE, kappadb_geo::delete(id, None)?);
         let _guard = self.writing();
         let active = write::active(&self.map, id.as_bytes())?;
         if rules::heads(&active).iter().all(|version| version.kind.code == CODE_DELETE) {

@@ -76,7 +76,7 @@ fn keys(ids: &[String]) -> BTreeSet<Vec<u8>> {
 }
 
 impl Parts {
-    pub(super) fn referrers(&self, ids: Vec<String>) -> Result<Vec<Hit>, ReadError> {
+    pub(crate) fn referrers(&self, ids: Vec<String>) -> Result<Vec<Hit>, ReadError> {
         self.map.ready()?;
         let keys: Vec<Vec<u8>> = keys(&ids).into_iter().collect();
         let hits = self.map.read(|index| index.referrers(&keys))??;
