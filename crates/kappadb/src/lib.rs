@@ -63,7 +63,8 @@ pub use blobs::{BlobInfo, BlobReader, Blobs};
 pub use builder::{Builder, Progress};
 pub use database::Database;
 pub use error::{
-    AskError, BlobError, CreateError, ImportError, OpenError, PutBlobError, ReadError, ServeError, WriteError,
+    AskError, AttachError, BlobError, CreateError, ImportError, OpenError, PutBlobError, ReadError,
+    ServeError, WriteError,
 };
 pub use import::ImportReport;
 pub use kappadb_core::{
@@ -73,7 +74,7 @@ pub use kappadb_entry::{ChunkError, Label};
 pub use kappadb_geo::{Body, Element, Feature, FeatureError, Free, Geometry, Shape, geojson, svg};
 pub use kappadb_import::Skip;
 pub use kappadb_net::{Ticket, TicketError};
-pub use map::{Edition, Expanded, Found, Hit, Map, OsmAnswer, Revision};
+pub use map::{Attachment, Edition, Expanded, Found, Hit, Map, OsmAnswer, Revision};
 pub use replica::Peer;
 pub use serve::Server;
 pub use status::{Disk, FeedStatus, Status, ViewStatus};

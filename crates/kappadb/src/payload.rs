@@ -188,3 +188,6 @@ impl Parts {
         Ok(Some(payload.into()))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,11 +1,13 @@
 //! The map: features by id, by box, by what refers to them, and through time.
 
+mod attach;
 mod history;
 mod list;
 mod load;
 mod osm;
 mod refs;
 
+pub use attach::Attachment;
 pub use history::Revision;
 pub use load::{Edition, Found};
 pub use osm::OsmAnswer;

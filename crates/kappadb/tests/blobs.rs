@@ -1,0 +1,391 @@
+//! Blobs and large features: what goes in comes out, in parts too; only what is asked for travels; memory is bounded; what
+//! is missing or wrong is said.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests may fail loudly")]
+
+use kappadb::view::{Draft, Kind, space};
+use kappadb::{
+    AttachError, Attachment, BlobError, Database, EntryId, Extent, Label, Map, PutBlobError, Server, geojson,
+};
+use std::future::Future;
+use std::io;
+use std::ops::Range;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, ReadBuf};
+
+const CHUNK: u64 = 64 << 10;
+
+fn run<T>(test: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(test)
+}
+
+/// The byte of a made-up file at this place: no period near a chunk's size.
+fn byte(at: u64) -> u8 {
+    (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56).to_le_bytes()[0]
+}
+
+fn bytes(range: Range<u64>) -> Vec<u8> {
+    range.map(byte).collect()
+}
+
+async fn create(dir: &Path) -> Database {
+    Database::builder(dir).create().await.unwrap()
+}
+
+async fn served(dir: &Path) -> (Database, Server, Database) {
+    let full = create(&dir.join("full")).await;
+    let server = full.serve(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let sparse = Database::builder(dir.join("sparse")).join(&server.ticket()).await.unwrap();
+    (full, server, sparse)
+}
+
+async fn held(database: &Database) -> u64 {
+    database.status().await.unwrap().feeds.iter().map(|feed| feed.held).sum()
+}
+
+async fn read(database: &Database, id: EntryId, range: Range<u64>) -> Result<Vec<u8>, BlobError> {
+    let mut reader = database.blobs().read(id, range).await?;
+    let mut out = Vec::new();
+    while let Some(bytes) = reader.next().await? {
+        assert!(!bytes.is_empty());
+        out.extend_from_slice(&bytes);
+    }
+    Ok(out)
+}
+
+fn missing(result: Result<Vec<u8>, BlobError>) -> Vec<Range<u64>> {
+    match result {
+        Err(BlobError::Missing { bytes, .. }) => bytes,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn blobs_of_all_sizes_come_out_as_they_went_in_and_in_parts() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let database = create(dir.path()).await;
+        let mut ids = Vec::new();
+        let sizes =
+            [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, 3_333_333];
+        for size in sizes {
+            let label = Label { media_type: "application/x-test".to_owned(), name: format!("file {size}") };
+            ids.push(database.blobs().put(bytes(0..size).as_slice(), label).await.unwrap());
+        }
+        for (size, id) in sizes.into_iter().zip(ids) {
+            let info = database.blobs().info(id).await.unwrap();
+            assert_eq!((info.bytes, info.held, info.label.name), (size, size, format!("file {size}")));
+            assert!(read(&database, id, 0..u64::MAX).await.unwrap() == bytes(0..size), "{size}");
+            for range in [0..0, 0..1, size / 2..size / 2 + 70_000, CHUNK - 1..CHUNK + 1, size..size + 9] {
+                let within = range.start.min(size)..range.end.min(size);
+                assert!(
+                    read(&database, id, range.clone()).await.unwrap() == bytes(within),
+                    "{size} {range:?}"
+                );
+            }
+        }
+        database.close().await.unwrap();
+        let database = Database::builder(dir.path()).rebuild().open().await.unwrap();
+        assert!(database.verify().await.unwrap().is_empty());
+    });
+}
+
+#[test]
+fn only_the_chunks_of_the_bytes_asked_for_travel() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let (full, server, sparse) = served(dir.path()).await;
+        let all = bytes(0..5 << 20);
+        let id = full.blobs().put(all.as_slice(), Label::default()).await.unwrap();
+        assert!(matches!(sparse.blobs().info(id).await, Err(BlobError::NotHeld(_))));
+
+        let asked = sparse.blobs().fetch(id, 1_000_000..1_000_100).await.unwrap();
+        assert!(asked.complete && asked.failures.is_empty());
+        assert_eq!((asked.blocks_fetched, held(&sparse).await), (2, 2), "the entry and one chunk");
+        assert!(asked.bytes_received < 80_000, "{}", asked.bytes_received);
+        assert_eq!(read(&sparse, id, 1_000_000..1_000_100).await.unwrap(), bytes(1_000_000..1_000_100));
+        assert_eq!(sparse.blobs().info(id).await.unwrap().held, CHUNK);
+        let chunk = 15 * CHUNK..16 * CHUNK;
+        let rest = [0..chunk.start, chunk.end..5 << 20];
+        assert_eq!(missing(read(&sparse, id, 0..u64::MAX).await), rest);
+        // What is held is not asked for: not even a connection is made.
+        let again = sparse.blobs().fetch(id, chunk).await.unwrap();
+        assert_eq!((again.complete, again.bytes_sent), (true, 0));
+        // Across a boundary it is two chunks, of which one is new.
+        assert_eq!(sparse.blobs().fetch(id, 1_000_000..16 * CHUNK + 1).await.unwrap().blocks_fetched, 1);
+
+        let asked = sparse.blobs().fetch(id, ..).await.unwrap();
+        assert_eq!((asked.complete, asked.blocks_fetched), (true, 78));
+        assert!(read(&sparse, id, 0..u64::MAX).await.unwrap() == all);
+        server.stop().await;
+        drop(full);
+        assert!(sparse.verify().await.unwrap().is_empty());
+    });
+}
+
+#[test]
+fn what_no_peer_holds_is_said_to_be_missing() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let (full, server, relay) = served(dir.path()).await;
+        let id = full.blobs().put(bytes(0..40 * CHUNK).as_slice(), Label::default()).await.unwrap();
+        relay.blobs().fetch(id, CHUNK..2 * CHUNK).await.unwrap();
+        let relayed = relay.serve(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let last = Database::builder(dir.path().join("last")).join(&relayed.ticket()).await.unwrap();
+        let asked = last.blobs().fetch(id, ..).await.unwrap();
+        assert_eq!((asked.complete, asked.blocks_fetched, asked.peers), (false, 2, 1));
+        assert_eq!(missing(read(&last, id, 0..u64::MAX).await), [0..CHUNK, 2 * CHUNK..40 * CHUNK]);
+        assert_eq!(read(&last, id, CHUNK..CHUNK + 5).await.unwrap(), bytes(CHUNK..CHUNK + 5));
+        let unknown = EntryId { seq: 999, ..id };
+        assert!(!last.blobs().fetch(unknown, ..).await.unwrap().complete);
+        assert!(matches!(last.blobs().info(unknown).await, Err(BlobError::NotHeld(_))));
+        relayed.stop().await;
+        server.stop().await;
+    });
+}
+
+/// A made-up file that tells how much of it was read, and may fail or stall at its end.
+struct Source {
+    read: Arc<AtomicU64>,
+    end: u64,
+    then: Then,
+}
+
+#[derive(Clone, Copy)]
+enum Then {
+    End,
+    Fail,
+    Stall,
+}
+
+impl AsyncRead for Source {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let at = self.read.load(Ordering::Relaxed);
+        let end = self.end.min(at + (buf.remaining() as u64).min(10_007));
+        match self.then {
+            Then::Fail if at == end => return Poll::Ready(Err(io::Error::other("unplugged"))),
+            Then::Stall if at == end => return Poll::Pending,
+            _ => {}
+        }
+        buf.put_slice(&bytes(at..end));
+        self.read.store(end, Ordering::Relaxed);
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// It is read no further ahead than what is appended, but for one batch in memory and what awaits the next sync.
+#[test]
+fn forty_megabytes_stream_through_a_few() {
+    const SIZE: u64 = 40 << 20;
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let (full, server, sparse) = served(dir.path()).await;
+        let read = Arc::new(AtomicU64::new(0));
+        let source = Source { read: read.clone(), end: SIZE, then: Then::End };
+        let blobs = full.blobs();
+        let put = tokio::spawn(async move { blobs.put(source, Label::default()).await });
+        let mut most = 0;
+        while !put.is_finished() {
+            let ahead = read.load(Ordering::Relaxed);
+            most = most.max(ahead.saturating_sub(held(&full).await * CHUNK));
+        }
+        let id = put.await.unwrap().unwrap();
+        assert!(most > 0 && most <= 8 << 20, "{most} bytes ahead");
+        assert!(sparse.blobs().fetch(id, ..).await.unwrap().complete);
+        let mut reader = sparse.blobs().read(id, ..).await.unwrap();
+        let mut at = 0;
+        while let Some(part) = reader.next().await.unwrap() {
+            assert!(part.len() as u64 <= CHUNK && part.first() == Some(&byte(at)));
+            at += part.len() as u64;
+            assert_eq!(part.last(), Some(&byte(at - 1)));
+        }
+        assert_eq!(at, SIZE);
+        server.stop().await;
+    });
+}
+
+#[test]
+fn a_stalled_or_failed_reader_holds_up_nobody_and_makes_no_blob() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let database = create(dir.path()).await;
+        let source = |then| Source { read: Arc::default(), end: (2 << 20) + 5, then };
+        let stalled = source(Then::Stall);
+        let (read, blobs) = (stalled.read.clone(), database.blobs());
+        let put = tokio::spawn(async move { blobs.put(stalled, Label::default()).await });
+        while read.load(Ordering::Relaxed) < 2 << 20 {
+            tokio::task::yield_now().await;
+        }
+        let small = database.blobs().put(&b"small"[..], Label::default()).await.unwrap();
+        assert_eq!(read_all(&database, small).await, b"small");
+        put.abort();
+        assert!(put.await.unwrap_err().is_cancelled());
+
+        let failed = database.blobs().put(source(Then::Fail), Label::default()).await;
+        assert!(matches!(failed, Err(PutBlobError::Input(error)) if error.to_string() == "unplugged"));
+        let long = Label { name: "x".repeat(256), ..Label::default() };
+        assert!(matches!(database.blobs().put(&b""[..], long).await, Err(PutBlobError::Write(_))));
+        assert!(database.verify().await.unwrap().is_empty());
+    });
+}
+
+async fn read_all(database: &Database, id: EntryId) -> Vec<u8> {
+    read(database, id, 0..u64::MAX).await.unwrap()
+}
+
+/// Others' writes come in between: the chunks lie in several runs.
+#[test]
+fn blobs_written_side_by_side_do_not_mix() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let database = create(dir.path()).await;
+        let puts = (1..4u64).map(|n| {
+            let blobs = database.blobs();
+            tokio::spawn(async move {
+                let read = Arc::new(AtomicU64::new(n << 30));
+                let source = Source { read, end: (n << 30) + n * (2 << 20) + 7, then: Then::End };
+                blobs.put(source, Label::default()).await
+            })
+        });
+        let puts: Vec<_> = puts.collect();
+        for (put, n) in puts.into_iter().zip(1..) {
+            let id = put.await.unwrap().unwrap();
+            assert!(read_all(&database, id).await == bytes(n << 30..(n << 30) + n * (2 << 20) + 7));
+        }
+    });
+}
+
+#[test]
+fn other_entries_are_no_blobs() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let database = create(dir.path()).await;
+        let draft = Draft { payload: vec![1], ..Draft::new(Kind { space: space::KV, code: 0 }) };
+        let ids = database.write(vec![draft]).await.unwrap();
+        assert!(matches!(database.blobs().info(ids[0]).await, Err(BlobError::NotABlob(_))));
+        assert!(matches!(database.blobs().read(ids[0], ..).await, Err(BlobError::NotABlob(_))));
+        assert!(matches!(database.blobs().fetch(ids[0], ..).await, Err(BlobError::NotABlob(_))));
+    });
+}
+
+/// A ring around (24, 60) with so many corners.
+fn island(corners: u32) -> String {
+    let ring: Vec<String> = (0..=corners)
+        .map(|n| {
+            let angle = f64::from(n % corners) / f64::from(corners) * std::f64::consts::TAU;
+            // Not a smooth curve: neighbours' differences must not all be small.
+            let radius = 0.3 + f64::from(n % corners % 97) / 1_000.0;
+            format!("[{:.7},{:.7}]", 24.0 + radius * angle.cos(), 60.0 + radius * angle.sin())
+        })
+        .collect();
+    let ring = ring.join(",");
+    format!(
+        r#"{{"type":"Feature","id":"island","properties":{{"natural":"coastline"}},"geometry":{{"type":"Polygon","coordinates":[[{ring}]]}}}}"#
+    )
+}
+
+#[test]
+fn a_large_polygon_comes_with_the_box_that_asks_for_it() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let (full, server, sparse) = served(dir.path()).await;
+        let feature = geojson::from_text(&island(200_000)).unwrap();
+        full.map().put(feature.clone()).await.unwrap();
+        let point = r#"{"type":"Feature","id":"p","properties":{},"geometry":{"type":"Point","coordinates":[24.0,60.0]}}"#;
+        full.map().put(geojson::from_text(point).unwrap()).await.unwrap();
+        let blocks = held(&full).await;
+        assert!(blocks > 3, "{blocks}");
+        assert_eq!(
+            full.map().get("island").await.unwrap().unwrap().versions[0].feature,
+            Some(feature.clone())
+        );
+
+        let extent: Extent = "24,60,24.1,60.1".parse().unwrap();
+        let asked = sparse.map().ask(&extent).await.unwrap();
+        assert!(asked.complete && asked.missing == 0 && asked.failures.is_empty());
+        assert_eq!((asked.blocks_fetched, asked.round_trips), (blocks, 4), "one round trip more");
+        let hits = sparse.map().query(&extent, None).await.unwrap();
+        let found = sparse.map().load(&hits).await.unwrap();
+        assert_eq!(found.len(), 2);
+        assert_eq!(found[0].versions[0].feature, Some(feature.clone()));
+        assert_eq!(sparse.map().ask(&extent).await.unwrap().blocks_fetched, 0);
+
+        // Of versions that are no longer current nothing travels.
+        full.map().put(geojson::from_text(&island(190_000)).unwrap()).await.unwrap();
+        full.map().put(feature).await.unwrap();
+        let asked = sparse.map().ask(&extent).await.unwrap();
+        assert_eq!((asked.blocks_fetched, asked.missing), (blocks - 1, 0), "all but the point");
+        server.stop().await;
+        drop(full);
+        assert!(sparse.verify().await.unwrap().is_empty());
+    });
+}
+
+/// A relay that holds the entry but not the content answers all the same; who asks later, where it is held, gets it.
+#[test]
+fn content_that_cannot_be_had_is_counted_and_fetched_when_it_can() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let (full, server, relay) = served(dir.path()).await;
+        let feature = geojson::from_text(&island(190_000)).unwrap();
+        let id = full.map().put(feature.clone()).await.unwrap();
+        relay.blobs().fetch(id, ..).await.unwrap_err();
+        let relayed = relay.serve(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let last = Database::builder(dir.path().join("last")).join(&relayed.ticket()).await.unwrap();
+        let extent: Extent = "23,59,25,61".parse().unwrap();
+        let asked = last.map().ask(&extent).await.unwrap();
+        assert_eq!((asked.missing, asked.blocks_fetched), (1, 1));
+        let hits = last.map().query(&extent, None).await.unwrap();
+        let found = last.map().load(&hits).await.unwrap();
+        assert_eq!((found[0].versions.len(), &found[0].versions[0].feature), (1, &None));
+        last.close().await.unwrap();
+
+        // Opened anew it has forgotten what it lacks, and notices when that is read.
+        let last = Database::builder(dir.path().join("last")).join(&server.ticket()).await.unwrap();
+        assert_eq!(last.map().load(&hits).await.unwrap()[0].versions[0].feature, None);
+        let asked = last.map().ask(&extent).await.unwrap();
+        assert_eq!(asked.missing, 0);
+        assert!(asked.blocks_fetched > 1);
+        assert_eq!(last.map().load(&hits).await.unwrap()[0].versions[0].feature, Some(feature));
+        relayed.stop().await;
+        server.stop().await;
+    });
+}
+
+#[test]
+fn a_photo_attached_to_a_feature_is_named_by_it_and_fetched_when_wanted() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let (full, server, sparse) = served(dir.path()).await;
+        let point = r#"{"type":"Feature","id":"p","properties":{"a":1.50},"geometry":{"type":"Point","coordinates":[24.0,60.0]}}"#;
+        full.map().put(geojson::from_text(point).unwrap()).await.unwrap();
+        let label = Label { media_type: "image/jpeg".to_owned(), name: "IMG_1.jpg".to_owned() };
+        let photo = bytes(0..300_000);
+        let first = full.map().attach("p", "front", &b"blurred"[..], label.clone()).await.unwrap();
+        let blob = full.map().attach("p", "front", photo.as_slice(), label.clone()).await.unwrap();
+        assert_eq!(read_all(&full, first).await, b"blurred", "what was replaced is a blob of its own still");
+
+        sparse.map().ask(&"24,60,24,60".parse().unwrap()).await.unwrap();
+        assert_eq!(held(&sparse).await, 1, "the feature's current version, no photo");
+        let found = sparse.map().get("p").await.unwrap().unwrap();
+        let feature = found.versions[0].feature.as_ref().unwrap();
+        assert_eq!(Map::attachments(feature), [Attachment { name: "front".to_owned(), blob }]);
+        assert!(geojson::to_text(feature).contains("\"a\":1.50"));
+        assert!(sparse.blobs().fetch(blob, ..).await.unwrap().complete);
+        assert_eq!(sparse.blobs().info(blob).await.unwrap().label, label);
+        assert!(read_all(&sparse, blob).await == photo);
+
+        let attach = |id: &'static str, name: &'static str| {
+            let full = full.clone();
+            async move { full.map().attach(id, name, &b""[..], Label::default()).await }
+        };
+        assert!(matches!(attach("q", "front").await, Err(AttachError::NoFeature(_))));
+        assert!(matches!(attach("p", "").await, Err(AttachError::Name(_))));
+        assert!(matches!(attach("p", "a\nb").await, Err(AttachError::Name(_))));
+        server.stop().await;
+    });
+}
