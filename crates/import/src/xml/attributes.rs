@@ -20,14 +20,39 @@ impl Attributes<'_> {
         self.0.name().into_inner()
     }
 
-    /// Visits each name with its value, in which XML's own entities and characters by number are replaced.
-    pub fn each(&self, visit: &mut dyn FnMut(&str, Cow<'_, str>)) -> Result<(), XmlDamage> {
+    /// Visits each name with its value, in which XML's own entities and characters by number are replaced. Goes on to
+    /// the end when a value is bad, and tells of the first.
+    pub fn each(
+        &self,
+        mut visit: impl FnMut(&str, Cow<'_, str>) -> Result<(), Reason>,
+    ) -> Result<(), Trouble> {
+        let mut visited = Ok(());
         for attribute in self.0.attributes() {
             let attribute = attribute.map_err(|e| XmlDamage::Syntax { reason: e.to_string() })?;
             let value = attribute.normalized_value(XmlVersion::Implicit1_0).map_err(damage)?;
-            visit(attribute.key.into_inner(), value);
+            visited = visited.and(visit(attribute.key.into_inner(), value));
         }
-        Ok(())
+        Ok(visited?)
+    }
+}
+
+/// What can be wrong with a tag.
+pub(super) enum Trouble {
+    /// The file is no XML.
+    Damage(XmlDamage),
+    /// A value is bad: the element is skipped.
+    Value(Reason),
+}
+
+impl From<XmlDamage> for Trouble {
+    fn from(damage: XmlDamage) -> Self {
+        Trouble::Damage(damage)
+    }
+}
+
+impl From<Reason> for Trouble {
+    fn from(reason: Reason) -> Self {
+        Trouble::Value(reason)
     }
 }
 

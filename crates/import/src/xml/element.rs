@@ -1,6 +1,6 @@
 //! One node, way or relation, from its tags.
 
-use super::attributes::{Attributes, bad_value, parse};
+use super::attributes::{Attributes, Trouble, bad_value, parse};
 use super::time;
 use crate::error::{Reason, XmlDamage};
 use crate::osm;
@@ -46,14 +46,14 @@ struct Position {
 }
 
 impl Position {
-    /// True if the attribute is one of these.
-    fn take(&mut self, name: &str, value: &str) -> Result<bool, Reason> {
+    /// Takes an attribute if it is one of these.
+    fn take(&mut self, name: &str, value: &str) -> Result<(), Reason> {
         match name {
             "lat" => self.lat = Some(parse("lat", value)?),
             "lon" => self.lon = Some(parse("lon", value)?),
-            _ => return Ok(false),
+            _ => {}
         }
-        Ok(true)
+        Ok(())
     }
 
     /// None if it has neither.
@@ -102,18 +102,19 @@ impl Parsed {
             deleted,
             trouble: None,
         };
-        tag.each(&mut |name, value| {
-            let taken = new.attribute(name, value);
-            new.note(taken);
-        })?;
+        let read = tag.each(|name, value| new.attribute(name, value));
+        new.note(read)?;
         Ok(new)
     }
 
-    /// Keeps the first trouble.
-    fn note(&mut self, taken: Result<(), Reason>) {
-        if let Err(reason) = taken {
-            self.trouble.get_or_insert(reason);
+    /// Keeps the first bad value.
+    fn note(&mut self, read: Result<(), Trouble>) -> Result<(), XmlDamage> {
+        match read {
+            Err(Trouble::Damage(damage)) => return Err(damage),
+            Err(Trouble::Value(reason)) => drop(self.trouble.get_or_insert(reason)),
+            Ok(()) => {}
         }
+        Ok(())
     }
 
     fn attribute(&mut self, name: &str, value: Cow<'_, str>) -> Result<(), Reason> {
@@ -130,7 +131,7 @@ impl Parsed {
             "changeset" => self.meta().changeset = parse("changeset", &value)?,
             "uid" => self.meta().uid = parse("uid", &value)?,
             "user" => self.meta().user = value.into_owned(),
-            name => self.at.take(name, &value).map(drop)?,
+            name => self.at.take(name, &value)?,
         }
         Ok(())
     }
@@ -141,55 +142,62 @@ impl Parsed {
 
     /// Takes what is in it.
     pub fn part(&mut self, tag: &Attributes<'_>) -> Result<Known, XmlDamage> {
-        let taken = match (tag.name(), self.kind) {
-            ("tag", _) => self.tag(tag)?,
-            ("nd", ElementKind::Way) => self.node(tag)?,
-            ("member", ElementKind::Relation) => self.member(tag)?,
+        let read = match (tag.name(), self.kind) {
+            ("tag", _) => self.tag(tag),
+            ("nd", ElementKind::Way) => self.node(tag),
+            ("member", ElementKind::Relation) => self.member(tag),
             ("nd" | "member", _) => return Ok(Known::Misplaced),
             _ => return Ok(Known::No),
         };
-        self.note(taken);
-        Ok(Known::Yes)
+        self.note(read).map(|()| Known::Yes)
     }
 
-    fn tag(&mut self, tag: &Attributes<'_>) -> Result<Result<(), Reason>, XmlDamage> {
+    fn tag(&mut self, tag: &Attributes<'_>) -> Result<(), Trouble> {
         let (mut key, mut text) = (None, None);
-        tag.each(&mut |name, value| match name {
-            "k" => key = Some(value.into_owned()),
-            "v" => text = Some(value.into_owned()),
-            _ => {}
-        })?;
-        Ok(match (key, text) {
-            (Some(key), Some(text)) => {
-                self.tags.push((key, text));
-                Ok(())
+        tag.each(|name, value| {
+            match name {
+                "k" => key = Some(value.into_owned()),
+                "v" => text = Some(value.into_owned()),
+                _ => {}
             }
-            (None, _) => Err(Reason::Missing { attribute: "k of a tag" }),
-            (_, None) => Err(Reason::Missing { attribute: "v of a tag" }),
-        })
+            Ok(())
+        })?;
+        let key = key.ok_or(Reason::Missing { attribute: "k of a tag" })?;
+        self.tags.push((key, text.ok_or(Reason::Missing { attribute: "v of a tag" })?));
+        Ok(())
     }
 
-    fn node(&mut self, tag: &Attributes<'_>) -> Result<Result<(), Reason>, XmlDamage> {
-        let (mut id, mut at) = (Err(Reason::Missing { attribute: "ref of a node" }), Position::default());
-        let mut bad = Ok(());
-        tag.each(&mut |name, value| match name {
-            "ref" => id = parse("ref of a node", &value),
-            name => bad = std::mem::replace(&mut bad, Ok(())).and(at.take(name, &value).map(drop)),
+    fn node(&mut self, tag: &Attributes<'_>) -> Result<(), Trouble> {
+        let (mut id, mut at) = (None, Position::default());
+        tag.each(|name, value| {
+            match name {
+                "ref" => id = Some(parse("ref of a node", &value)?),
+                name => at.take(name, &value)?,
+            }
+            Ok(())
         })?;
-        Ok(bad.and(id).and_then(|id| Ok(WayNode { id, at: at.coord()? })).map(|node| self.nodes.push(node)))
+        let id = id.ok_or(Reason::Missing { attribute: "ref of a node" })?;
+        self.nodes.push(WayNode { id, at: at.coord()? });
+        Ok(())
     }
 
-    fn member(&mut self, tag: &Attributes<'_>) -> Result<Result<(), Reason>, XmlDamage> {
-        let mut id = Err(Reason::Missing { attribute: "ref of a member" });
-        let mut kind = Err(Reason::Missing { attribute: "type of a member" });
-        let mut role = String::new();
-        tag.each(&mut |name, value| match name {
-            "ref" => id = parse("ref of a member", &value),
-            "type" => kind = kind_of(&value).ok_or_else(|| bad_value("type of a member", &value)),
-            "role" => role = value.into_owned(),
-            _ => {}
+    fn member(&mut self, tag: &Attributes<'_>) -> Result<(), Trouble> {
+        let (mut id, mut kind, mut role) = (None, None, String::new());
+        tag.each(|name, value| {
+            match name {
+                "ref" => id = Some(parse("ref of a member", &value)?),
+                "type" => {
+                    kind = Some(kind_of(&value).ok_or_else(|| bad_value("type of a member", &value))?);
+                }
+                "role" => role = value.into_owned(),
+                _ => {}
+            }
+            Ok(())
         })?;
-        Ok(kind.and_then(|kind| Ok(Member { kind, id: id?, role })).map(|member| self.members.push(member)))
+        let kind = kind.ok_or(Reason::Missing { attribute: "type of a member" })?;
+        let id = id.ok_or(Reason::Missing { attribute: "ref of a member" })?;
+        self.members.push(Member { kind, id, role });
+        Ok(())
     }
 
     /// What it is, now that all of it was read.
