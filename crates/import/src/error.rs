@@ -82,7 +82,7 @@ pub enum ImportError {
         reason: String,
     },
     /// XML that breaks off into something else.
-    #[error("{path} is damaged at line {line} (byte {offset}{}): {damage}; copy or download it again", in_element(.element))]
+    #[error("{path} is damaged at line {line} (byte {offset}{}): {damage}", in_element(.element))]
     NotXml {
         /// The file.
         path: PathBuf,
@@ -116,34 +116,34 @@ fn in_element(element: &Option<String>) -> String {
 #[non_exhaustive]
 pub enum XmlDamage {
     /// It is not well-formed.
-    #[error("{reason}")]
+    #[error("{reason}; copy or download it again")]
     Syntax {
         /// What the parser found.
         reason: String,
     },
     /// Bytes that are not UTF-8.
-    #[error("not UTF-8")]
+    #[error("it is not UTF-8; convert it")]
     NotText,
     /// An entity beyond those of XML itself. A file's own are never expanded.
-    #[error("the entity &{name}; is unknown")]
+    #[error("the entity \"{name}\" is unknown; write its characters themselves")]
     Entity {
         /// Its name.
         name: String,
     },
     /// An element of OSM in a place where it has no meaning.
-    #[error("<{name}> cannot stand there")]
+    #[error("<{name}> cannot stand there; only plain .osm and .osc files are read")]
     Misplaced {
         /// Its name.
         name: String,
     },
     /// Elements in elements in elements.
-    #[error("elements are nested more than {limit} deep")]
+    #[error("elements are nested more than {limit} deep, so this is no OSM file")]
     TooDeep {
         /// Levels allowed.
         limit: usize,
     },
     /// Text or another element after the outermost one, or text before it.
-    #[error("the document is one element and nothing else")]
+    #[error("there is more than one document in it; split it into files")]
     Outside,
 }
 

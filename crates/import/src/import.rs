@@ -114,7 +114,7 @@ impl Import {
     }
 
     /// How many elements or GeoJSON features the file has, also those that are no features by themselves (nodes without
-    /// tags, elements that are nowhere) and those that were skipped.
+    /// tags, elements that are nowhere), that are gone, and those that were skipped.
     pub fn elements(&self) -> Counts {
         self.elements
     }
