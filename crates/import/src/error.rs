@@ -136,6 +136,12 @@ pub enum XmlDamage {
         /// Its name.
         name: String,
     },
+    /// The server that made the map did not get to its end.
+    #[error("it is incomplete, its server says: {remark}; ask for less")]
+    Incomplete {
+        /// The server's words, or their beginning.
+        remark: String,
+    },
     /// Elements in elements in elements.
     #[error("elements are nested more than {limit} deep, so this is no OSM file")]
     TooDeep {

@@ -7,6 +7,8 @@ use crate::error::XmlDamage;
 
 /// Elements in elements; OSM needs four.
 const MAX_DEPTH: usize = 64;
+/// Characters of a remark that are told.
+const TOLD: usize = 200;
 
 /// What an open element is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +19,8 @@ enum Level {
     Actions,
     /// A node, way or relation.
     Element,
+    /// What a server has to say of a map that it made.
+    Remark,
     /// The format lets readers pass over it.
     Ignored,
 }
@@ -51,10 +55,14 @@ impl Levels {
         match token {
             Token::Start(tag) => return self.start(&tag, line),
             Token::End => return Ok(self.end()),
-            Token::Text if self.open.is_empty() => return Err(XmlDamage::Outside.into()),
+            Token::Text(_) if self.open.is_empty() => return Err(XmlDamage::Outside.into()),
+            // A server that runs out of time ends its answer like this, and it looks whole.
+            Token::Text(text) if self.open.last() == Some(&Level::Remark) && text.contains("error") => {
+                return Err(XmlDamage::Incomplete { remark: text.trim().chars().take(TOLD).collect() }.into());
+            }
             Token::EndOfFile if self.ended => return Ok(Step::Done),
             Token::EndOfFile => return Err(Fault::Truncated),
-            Token::Text | Token::Other => {}
+            Token::Text(_) | Token::Other => {}
         }
         Ok(Step::On)
     }
@@ -98,6 +106,7 @@ impl Levels {
                 Known::Yes | Known::No => Ok(Level::Ignored),
                 Known::Misplaced => Err(misplaced()),
             },
+            (Level::Elements { .. }, "remark") => Ok(Level::Remark),
             _ => Ok(Level::Ignored),
         }
     }

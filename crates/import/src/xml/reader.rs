@@ -7,6 +7,7 @@ use crate::source::{Content, Source};
 use quick_xml::Reader;
 use quick_xml::errors::{Error, IllFormedError};
 use quick_xml::events::{BytesDecl, Event};
+use std::borrow::Cow;
 use std::io::{self, BufRead, BufReader};
 
 /// A piece of XML.
@@ -14,8 +15,8 @@ pub(super) enum Token<'a> {
     /// A tag that opens. One that closes itself comes as two.
     Start(Attributes<'a>),
     End,
-    /// Text, that is not just white space.
-    Text,
+    /// Text, that is not just white space; or a part of it.
+    Text(Cow<'a, str>),
     /// Of no meaning here.
     Other,
     EndOfFile,
@@ -60,7 +61,9 @@ impl<'m> Xml<'m> {
             Event::Start(tag) | Event::Empty(tag) => Token::Start(Attributes(tag)),
             Event::End(_) => Token::End,
             Event::Text(text) if text.trim_ascii().is_empty() => Token::Other,
-            Event::Text(_) | Event::CData(_) | Event::GeneralRef(_) => Token::Text,
+            Event::Text(text) => Token::Text(text.into_inner()),
+            Event::CData(text) => Token::Text(text.into_inner()),
+            Event::GeneralRef(name) => Token::Text(name.into_inner()),
             Event::Decl(declaration) => check_encoding(&declaration).map(|()| Token::Other)?,
             // Entities that a document type declares are not known afterwards.
             Event::Comment(_) | Event::PI(_) | Event::DocType(_) => Token::Other,

@@ -191,6 +191,14 @@ fn other_documents_are_foreign() {
 }
 
 #[test]
+fn an_answer_that_broke_off_is_an_error() {
+    let remark = "runtime error: Query timed out after 26 seconds.";
+    let expected = XmlDamage::Incomplete { remark: remark.to_owned() };
+    assert_eq!(damage(format!("<osm><node id='1'/>\n<remark> {remark} </remark></osm>")).0, expected);
+    assert!(import("<osm><remark>All is well.</remark><note>No error</note></osm>").is_ok());
+}
+
+#[test]
 fn nesting_has_an_end() {
     let deep = |n: usize| format!("<osm>{}{}</osm>", "<a>".repeat(n), "</a>".repeat(n));
     assert!(import(deep(63)).is_ok());
