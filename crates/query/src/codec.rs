@@ -32,10 +32,21 @@ impl Selector {
                 keys.iter().try_for_each(|key| check_len("key", key.len(), MAX_KEY))
             }
             Selector::Prefix(prefix) => check_len("prefix", prefix.len(), MAX_KEY),
-            Selector::Window { from, to, .. } if from > to => {
+            Selector::Scan { limit: 0, .. } | Selector::Latest { limit: 0, .. } => {
+                Err(SelectorError::NoLimit)
+            }
+            Selector::Range { from, to } | Selector::Scan { from, to, .. } => {
+                check_len("key", from.len(), MAX_KEY)?;
+                let Some(to) = to else { return Ok(()) };
+                check_len("key", to.len(), MAX_KEY + 1)?;
+                if from > to { Err(SelectorError::BadRange) } else { Ok(()) }
+            }
+            Selector::Window { from, to, .. } | Selector::Latest { from, to, .. } if from > to => {
                 Err(SelectorError::BadWindow { from: *from, to: *to })
             }
-            Selector::Window { channel, .. } => check_len("channel", channel.len(), MAX_CHANNEL),
+            Selector::Window { channel, .. } | Selector::Latest { channel, .. } => {
+                check_len("channel", channel.len(), MAX_CHANNEL)
+            }
             Selector::Boxes { boxes, .. } => {
                 check_list("boxes", boxes, MAX_SELECTOR_BOXES)?;
                 boxes.iter().try_for_each(check_box)

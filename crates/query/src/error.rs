@@ -31,6 +31,12 @@ pub enum SelectorError {
         /// The list: `keys` or `boxes`.
         what: &'static str,
     },
+    /// A range whose end lies before its beginning.
+    #[error("a range of keys ends before it starts")]
+    BadRange,
+    /// A limited selector that asks for nothing.
+    #[error("a limit of 0 asks for nothing; leave it out for all")]
+    NoLimit,
     /// A window that ends before it starts.
     #[error("a window from {from} to {to} ends before it starts")]
     BadWindow {

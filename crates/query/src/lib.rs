@@ -11,4 +11,4 @@ mod matching;
 mod selector;
 
 pub use error::SelectorError;
-pub use selector::Selector;
+pub use selector::{Bound, Selector};

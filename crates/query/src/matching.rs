@@ -15,7 +15,10 @@ impl Selector {
                 key.is_some_and(|key| keys.iter().any(|k| k == key))
             }
             Selector::Prefix(prefix) => key.is_some_and(|key| key.starts_with(prefix)),
-            Selector::Window { channel, from, to } => {
+            Selector::Range { from, to } | Selector::Scan { from, to, .. } => {
+                key.is_some_and(|key| in_range(key, from, to.as_deref()))
+            }
+            Selector::Window { channel, from, to } | Selector::Latest { channel, from, to, .. } => {
                 places.moments.iter().any(|m| during(m, channel, *from, *to))
             }
             Selector::Boxes { boxes, level: least } => {
@@ -41,9 +44,13 @@ impl Selector {
     }
 
     /// True only if everything that `narrow` can match, this matches too. It may be false where a cleverer look
-    /// would say true (a box that only several boxes together cover): then something is asked for once more.
+    /// would say true (a box that only several boxes together cover): then something is asked for once more. What covers
+    /// a limited selector must cover all that it could come to.
     pub fn covers(&self, narrow: &Selector) -> bool {
-        use Selector::{Boxes, Custom, Everything, Keys, Prefix, Referrers, Versions, Window};
+        use Selector::{Boxes, Custom, Everything, Keys, Prefix, Range, Referrers, Versions, Window};
+        if let Selector::Scan { .. } | Selector::Latest { .. } = narrow {
+            return self == narrow || narrow.answered(None).is_some_and(|all| self.covers(&all));
+        }
         match (self, narrow) {
             // Whoever was asked for everything left out what is redundant.
             (Everything, Versions(_)) => false,
@@ -53,6 +60,14 @@ impl Selector {
             | (Referrers(wide), Referrers(keys)) => keys.iter().all(|key| wide.binary_search(key).is_ok()),
             (Prefix(wide), Keys(keys)) => keys.iter().all(|key| key.starts_with(wide)),
             (Prefix(wide), Prefix(prefix)) => prefix.starts_with(wide),
+            (Prefix(wide), Range { from, to }) => match (from.starts_with(wide), to, end_of(wide)) {
+                (starts, Some(to), Some(end)) => starts && *to <= end,
+                (starts, _, None) => starts,
+                (_, None, Some(_)) => false,
+            },
+            (Range { from, to }, Keys(keys)) => keys.iter().all(|key| in_range(key, from, to.as_deref())),
+            (Range { from, to }, Prefix(prefix)) => from <= prefix && ends_by(end_of(prefix), to.as_ref()),
+            (Range { from: f, to: t }, Range { from, to }) => f <= from && ends_by(to.clone(), t.as_ref()),
             (Window { channel: c, from: f, to: t }, Window { channel, from, to }) => {
                 c == channel && f <= from && to <= t
             }
@@ -63,6 +78,22 @@ impl Selector {
             _ => false,
         }
     }
+}
+
+fn in_range(key: &[u8], from: &[u8], to: Option<&[u8]>) -> bool {
+    from <= key && to.is_none_or(|to| key < to)
+}
+
+/// The first key after all that start with `prefix`; none if there is no such.
+fn end_of(prefix: &[u8]) -> Option<Vec<u8>> {
+    let kept = prefix.iter().rposition(|byte| *byte != u8::MAX)?;
+    let (last, front) = prefix.get(..=kept)?.split_last()?;
+    Some([front, &[last + 1]].concat())
+}
+
+/// True if a range that ends at `end` ends no later than one that ends at `limit`; none is no end.
+fn ends_by(end: Option<Vec<u8>>, limit: Option<&Vec<u8>>) -> bool {
+    limit.is_none_or(|limit| end.is_some_and(|end| end <= *limit))
 }
 
 fn during(moment: &Moment, channel: &[u8], from: i64, to: i64) -> bool {

@@ -13,6 +13,25 @@ pub enum Selector {
     Keys(Vec<Vec<u8>>),
     /// Entries whose key starts with this.
     Prefix(Vec<u8>),
+    /// Entries with a key in a range.
+    Range {
+        /// The first key, included.
+        from: Vec<u8>,
+        /// The end, excluded and not before `from`; none for all keys from `from` on.
+        to: Option<Vec<u8>>,
+    },
+    /// As many keys of a range as are asked for, from one of its ends on; with all entries that [`Selector::Range`] needs
+    /// of these. The answer says how far it goes ([`Selector::answered`]).
+    Scan {
+        /// As in [`Selector::Range`].
+        from: Vec<u8>,
+        /// As in [`Selector::Range`].
+        to: Option<Vec<u8>>,
+        /// Keys wanted that are there; not 0.
+        limit: u32,
+        /// True to begin with the last key.
+        backwards: bool,
+    },
     /// Entries in a channel within a closed window of time.
     Window {
         /// The channel's name.
@@ -21,6 +40,20 @@ pub enum Selector {
         from: i64,
         /// Milliseconds since the Unix epoch, included; not before `from`.
         to: i64,
+    },
+    /// As many moments of a window as are asked for, from one of its ends on; with all entries that [`Selector::Window`]
+    /// needs of these. The answer says how far it goes ([`Selector::answered`]).
+    Latest {
+        /// The channel's name.
+        channel: Vec<u8>,
+        /// As in [`Selector::Window`].
+        from: i64,
+        /// As in [`Selector::Window`].
+        to: i64,
+        /// Entries wanted that are there; not 0.
+        limit: u32,
+        /// True to begin with the latest.
+        backwards: bool,
     },
     /// Entries of which a box touches one of these.
     Boxes {
@@ -72,6 +105,46 @@ fn ascending<T: Ord>(items: impl Iterator<Item = T>) -> Vec<T> {
     items.sort_unstable();
     items.dedup();
     items
+}
+
+impl Selector {
+    /// What an answer to this selector covers that went as far as `bound`: a key for [`Selector::Scan`], a time for
+    /// [`Selector::Latest`], included; none if it went all the way. A selector without a limit is answered whole. None if the
+    /// bound is not one of this selector.
+    pub fn answered(&self, bound: Option<&Bound>) -> Option<Selector> {
+        match (self, bound) {
+            (Selector::Scan { from, to, .. }, None) => {
+                Some(Selector::Range { from: from.clone(), to: to.clone() })
+            }
+            (Selector::Scan { from, to, backwards, .. }, Some(Bound::Key(key))) => {
+                let within = from <= key && to.as_ref().is_none_or(|to| key < to);
+                let range = match backwards {
+                    true => Selector::Range { from: key.clone(), to: to.clone() },
+                    false => Selector::Range { from: from.clone(), to: Some([&key[..], &[0]].concat()) },
+                };
+                within.then_some(range)
+            }
+            (Selector::Latest { channel, from, to, .. }, None) => {
+                Some(Selector::Window { channel: channel.clone(), from: *from, to: *to })
+            }
+            (Selector::Latest { channel, from, to, backwards, .. }, Some(Bound::Time(time))) => {
+                let (first, last) = if *backwards { (*time, *to) } else { (*from, *time) };
+                let window = Selector::Window { channel: channel.clone(), from: first, to: last };
+                (from..=to).contains(&time).then_some(window)
+            }
+            (unlimited, None) => Some(unlimited.clone()),
+            (_, Some(_)) => None,
+        }
+    }
+}
+
+/// How far the answer to a limited selector goes, included.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Encode, Decode)]
+pub enum Bound {
+    /// Of [`Selector::Scan`]; at most [`kappadb_core::limits::MAX_KEY`] bytes.
+    Key(Vec<u8>),
+    /// Of [`Selector::Latest`], in milliseconds since the Unix epoch.
+    Time(i64),
 }
 
 /// Entries that touch the extent; both names of the antimeridian count, as in [`Extent::intersects`].

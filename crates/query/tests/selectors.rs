@@ -3,7 +3,7 @@
 use kappadb_core::limits::{MAX_CHANNEL, MAX_KEY, MAX_SELECTOR, MAX_SELECTOR_BOXES, MAX_SELECTOR_KEYS};
 use kappadb_core::{Extent, GeoBox, Timestamp, codec};
 use kappadb_entry::{Header, Kind, Moment, Places, space};
-use kappadb_query::{Selector, SelectorError};
+use kappadb_query::{Bound, Selector, SelectorError};
 use proptest::prelude::*;
 
 /// Few coordinates, so that boxes touch, contain each other and lie on the antimeridian often.
@@ -42,9 +42,27 @@ fn boxes_from_a_level(count: std::ops::Range<usize>) -> impl Strategy<Value = Se
     })
 }
 
+fn ranges() -> impl Strategy<Value = Selector> {
+    (keys(), prop::option::of(keys())).prop_map(|(a, b)| match b {
+        Some(b) => Selector::Range { from: a.clone().min(b.clone()), to: Some(a.max(b)) },
+        None => Selector::Range { from: a, to: None },
+    })
+}
+
+fn limited() -> impl Strategy<Value = Selector> {
+    (ranges(), windows(), 1u32..9, any::<bool>(), any::<bool>()).prop_map(
+        |(range, Moment { channel, from, to }, limit, backwards, scan)| match range {
+            Selector::Range { from, to } if scan => Selector::Scan { from, to, limit, backwards },
+            _ => Selector::Latest { channel, from, to, limit, backwards },
+        },
+    )
+}
+
 fn selectors() -> impl Strategy<Value = Selector> {
     prop_oneof![
         1 => Just(Selector::Everything),
+        3 => ranges(),
+        2 => limited(),
         3 => prop::collection::vec(keys(), 0..4).prop_map(Selector::keys),
         3 => keys().prop_map(Selector::Prefix),
         3 => windows().prop_map(|Moment { channel, from, to }| Selector::Window { channel, from, to }),
@@ -60,6 +78,8 @@ fn of_one_sort() -> impl Strategy<Value = (Selector, Selector)> {
     prop_oneof![
         pair(prop::collection::vec(keys(), 0..4).prop_map(Selector::keys).boxed()),
         pair(keys().prop_map(Selector::Prefix).boxed()),
+        pair(prop_oneof![ranges(), limited(), keys().prop_map(Selector::Prefix)].boxed()),
+        (ranges().boxed(), prop::collection::vec(keys(), 0..4).prop_map(Selector::keys).boxed()),
         pair(
             windows().prop_map(|Moment { channel, from, to }| Selector::Window { channel, from, to }).boxed()
         ),
@@ -126,6 +146,34 @@ proptest! {
         header.set_refs(refs.clone());
         let expected = refs.iter().any(|key| asked.contains(key));
         prop_assert_eq!(Selector::referrers(asked).needs(&header), expected);
+    }
+
+    /// An answer that stopped somewhere covers what it went through and nothing else.
+    #[test]
+    fn a_bound_cuts_a_limited_selector(
+        selector in limited(),
+        bound in prop_oneof![keys().prop_map(Bound::Key), (0i64..9).prop_map(Bound::Time)],
+        key in keys(),
+        moment in windows(),
+    ) {
+        let all = selector.answered(None).unwrap();
+        prop_assert!(all.covers(&selector));
+        let Some(part) = selector.answered(Some(&bound)) else { return Ok(()) };
+        prop_assert!(all.covers(&part));
+        prop_assert!(part.encode().is_ok());
+        let moment = Moment { to: moment.from, ..moment };
+        let places = Places::new(Vec::new(), vec![moment.clone()]);
+        let (in_all, in_part) = (all.matches_places(Some(&key), &places), part.matches_places(Some(&key), &places));
+        let passed = match (&selector, &bound) {
+            (Selector::Scan { backwards, .. }, Bound::Key(end)) => {
+                if *backwards { key >= *end } else { key <= *end }
+            }
+            (Selector::Latest { backwards, .. }, Bound::Time(end)) => {
+                if *backwards { moment.from >= *end } else { moment.from <= *end }
+            }
+            _ => false,
+        };
+        prop_assert_eq!(in_part, in_all && passed);
     }
 
     #[test]
@@ -240,6 +288,9 @@ fn what_is_unsorted_or_backwards_is_refused() {
         Selector::Window { channel: vec![1], from: 2, to: 1 },
         SelectorError::BadWindow { from: 2, to: 1 },
     );
+    refused(Selector::Range { from: vec![2], to: Some(vec![1]) }, SelectorError::BadRange);
+    let nothing = Selector::Scan { from: Vec::new(), to: None, limit: 0, backwards: false };
+    refused(nothing, SelectorError::NoLimit);
     let bad = GeoBox { west: 1, south: 0, east: 0, north: 0 };
     let bad_box = Selector::Boxes { boxes: vec![bad], level: 0 };
     assert_eq!(bad_box.encode(), Err(SelectorError::BadBox(bad)));
