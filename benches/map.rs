@@ -11,7 +11,7 @@ use kappadb_entry::{Entry, Header, Kind, Places, space};
 use kappadb_sim::Random;
 use kappadb_store::{Overlay, SledOptions, SledStore, Store};
 use kappadb_view::{Arrived, Change, Index, View};
-use kappadb_view_geo::MapView;
+use kappadb_view_geo::{MapView, Query};
 use rstar::{AABB, RTree, RTreeObject};
 
 const POINTS: u64 = 1_000_000;
@@ -111,7 +111,7 @@ fn main() {
         }
         store.flush().expect("flush");
     });
-    let query = |b: &GeoBox| index.query(&Extent::from(*b), None).expect("query").hits.len();
+    let query = |b: &GeoBox| index.query(&Extent::from(*b), &Query::default()).expect("query").hits.len();
     drop(ask(&boxes, query));
     let (micros, hits) = ask(&boxes, query);
     assert_eq!(hits, expected, "kappadb and geo-index disagree");

@@ -9,7 +9,7 @@ use kappadb_query::Selector;
 use kappadb_sim::Random;
 use kappadb_store::{MemoryStore, Store};
 use kappadb_view::{ViewHandle, Views};
-use kappadb_view_geo::MapView;
+use kappadb_view_geo::{MapView, Query};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
@@ -109,7 +109,7 @@ impl Replica {
     /// What the map view answers, in the model's form.
     pub fn answer(&self, extent: &Extent) -> Answer {
         self.map().ready().expect("ready");
-        let answer = self.map().read(|index| index.query(extent, None)).expect("view").expect("query");
+        let answer = self.map().read(|index| index.query(extent, &Query::default())).expect("view").expect("query");
         let hits = answer.hits.into_iter().map(|hit| {
             let mut heads = hit.heads;
             heads.sort_unstable();

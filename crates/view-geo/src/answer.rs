@@ -1,15 +1,17 @@
 //! What a box query gives, and how it is gathered.
 
 use crate::item::{ItemRef, Slot};
+use crate::query::Cursor;
 use kappadb_core::EntryId;
 use kappadb_view::ViewError;
-use std::collections::BTreeMap;
 
 /// What a box holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Answer {
-    /// In the order of their keys.
+    /// In the order asked for.
     pub hits: Vec<Hit>,
+    /// Where to go on, if there is more.
+    pub next: Option<Cursor>,
 }
 
 /// A feature of which at least one head touches the box.
@@ -26,53 +28,61 @@ pub struct Hit {
     pub elsewhere: Vec<EntryId>,
 }
 
-/// The first features by key, gathered from their items in any order.
-pub struct Gathered {
-    limit: usize,
-    found: BTreeMap<String, Shown>,
+/// A feature found in a box.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Found {
+    pub key: String,
+    /// The head, if that one box is all there is to show of the feature.
+    pub only: Option<Slot>,
 }
 
-/// What the items of one feature say.
-#[derive(Default)]
-pub struct Shown {
-    /// The heads that touch, perhaps repeatedly.
-    pub slots: Vec<Slot>,
-    pub conflict: bool,
+impl Found {
+    pub fn new(item: &ItemRef<'_>) -> Result<Found, ViewError> {
+        let key = std::str::from_utf8(item.key)
+            .map_err(|_| ViewError::Inconsistent("a feature's id is no text"))?;
+        Ok(Found { key: key.to_owned(), only: (!item.is_one_of_several()).then_some(item.slot) })
+    }
+}
+
+/// The first features by id, gathered from their items in any order.
+pub struct Gathered {
+    limit: usize,
+    found: Vec<Found>,
+    /// No id from this one on is among the first.
+    bound: Option<String>,
 }
 
 impl Gathered {
-    /// Keeps `limit` features at most.
-    pub fn new(limit: Option<usize>) -> Self {
-        Gathered { limit: limit.unwrap_or(usize::MAX), found: BTreeMap::new() }
+    /// Keeps the first `limit` features; in memory for twice as many.
+    pub fn new(limit: usize) -> Self {
+        Gathered { limit, found: Vec::new(), bound: None }
     }
 
     /// Takes an item in.
-    pub fn add(&mut self, item: ItemRef<'_>) -> Result<(), ViewError> {
-        if !item.is_shown() {
+    pub fn add(&mut self, item: &ItemRef<'_>) -> Result<(), ViewError> {
+        if self.bound.as_ref().is_some_and(|bound| item.key >= bound.as_bytes()) {
             return Ok(());
         }
-        let key = std::str::from_utf8(item.key)
-            .map_err(|_| ViewError::Inconsistent("a feature's id is no text"))?;
-        match self.found.get_mut(key) {
-            Some(shown) => shown.add(&item),
-            None => self.found.entry(key.to_owned()).or_default().add(&item),
-        }
-        if self.found.len() > self.limit {
-            // There are enough keys before it: it is in no answer, however many of its items are still to come.
-            self.found.pop_last();
+        self.found.push(Found::new(item)?);
+        if self.found.len() >= self.limit.saturating_mul(2).max(64) {
+            self.settle();
         }
         Ok(())
     }
 
-    /// The features, by key.
-    pub fn into_features(self) -> impl Iterator<Item = (String, Shown)> {
-        self.found.into_iter()
+    /// Sorts, and drops what is too much.
+    fn settle(&mut self) {
+        self.found.sort_unstable();
+        self.found.dedup_by(|a, b| a.key == b.key);
+        if self.found.len() > self.limit {
+            self.bound = self.found.get(self.limit).map(|first| first.key.clone());
+            self.found.truncate(self.limit);
+        }
     }
-}
 
-impl Shown {
-    fn add(&mut self, item: &ItemRef<'_>) {
-        self.slots.push(item.slot);
-        self.conflict |= item.is_conflict();
+    /// The features, by id.
+    pub fn into_features(mut self) -> Vec<Found> {
+        self.settle();
+        self.found
     }
 }

@@ -1,4 +1,4 @@
-use crate::answer::{Answer, Gathered, Hit};
+use crate::answer::Hit;
 use crate::check::Tally;
 use crate::feeds::Feeds;
 use crate::item::{ItemRef, Slot, items};
@@ -71,9 +71,11 @@ impl Index for MapIndex {
     fn matches(&self, selector: &Selector) -> Result<Vec<EntryId>, ViewError> {
         match selector {
             Selector::Boxes { boxes, level } => self.in_boxes(boxes, *level),
-            Selector::Everything | Selector::Keys(_) | Selector::Prefix(_) | Selector::Versions(_) => {
-                self.keyed.matches(&*self.tree, selector)
-            }
+            Selector::Everything
+            | Selector::Keys(_)
+            | Selector::Prefix(_)
+            | Selector::Range { .. }
+            | Selector::Versions(_) => self.keyed.matches(&*self.tree, selector),
             Selector::Referrers(keys) => self.active_referrers(keys),
             _ => Err(ViewError::Unsupported),
         }
@@ -104,40 +106,6 @@ impl Index for MapIndex {
 impl MapIndex {
     pub(crate) fn new(tree: Arc<dyn Tree>, keyed: Keyed, feeds: Feeds, space: Space) -> Self {
         MapIndex { tree, keyed, feeds, space }
-    }
-
-    /// The features that touch `extent` (closed: touching counts; +180 and -180 degrees are one meridian), in the order
-    /// of their ids, the first `limit` of them.
-    ///
-    /// # Errors
-    /// [`ViewError::Limit`] if more than [`MAX_ROWS_SCANNED`] boxes touch it.
-    pub fn query(&self, extent: &Extent, limit: Option<usize>) -> Result<Answer, ViewError> {
-        let mut gathered = Gathered::new(limit);
-        self.search(&extent.search_boxes(), &mut |item| gathered.add(item))?;
-        let hits = gathered
-            .into_features()
-            .map(|(key, shown)| {
-                let heads = self.ids(shown.slots)?;
-                let elsewhere = if shown.conflict { self.others(&key, &heads)? } else { Vec::new() };
-                Ok(Hit { key, heads, elsewhere })
-            })
-            .collect::<Result<_, ViewError>>()?;
-        Ok(Answer { hits })
-    }
-
-    /// How many features touch `extent`: as many as [`MapIndex::query`] finds without a limit.
-    pub fn count(&self, extent: &Extent) -> Result<usize, ViewError> {
-        // A feature with one head is told by that; only one in conflict needs its key remembered.
-        let (mut single, mut contested) = (HashSet::new(), HashSet::new());
-        self.search(&extent.search_boxes(), &mut |item| {
-            match (item.is_shown(), item.is_conflict()) {
-                (false, _) => {}
-                (true, false) => drop(single.insert(item.slot)),
-                (true, true) => drop(contested.insert(item.key.to_vec())),
-            }
-            Ok(())
-        })?;
-        Ok(single.len() + contested.len())
     }
 
     /// The versions of a feature that no other makes redundant, ascending by id: what a new version must know of.
@@ -224,7 +192,8 @@ impl MapIndex {
         self.ids(slots)
     }
 
-    fn search<'a>(
+    /// Calls `visit` once with every item that touches one of the boxes.
+    pub(crate) fn search<'a>(
         &self,
         boxes: impl IntoIterator<Item = &'a GeoBox>,
         visit: &mut dyn FnMut(ItemRef<'_>) -> Result<(), ViewError>,
@@ -234,19 +203,22 @@ impl MapIndex {
             scanned += 1;
             if scanned > MAX_ROWS_SCANNED { Err(ViewError::Limit("MAX_ROWS_SCANNED")) } else { visit(item) }
         };
-        boxes.into_iter().try_for_each(|b| self.space.search(&*self.tree, b, bounded))
+        let boxes: Vec<&GeoBox> = boxes.into_iter().collect();
+        boxes.iter().enumerate().try_for_each(|(n, bbox)| {
+            self.space.search(&*self.tree, bbox, &mut |item| {
+                let seen = boxes.iter().take(n).any(|before| before.intersects(&item.bbox));
+                if seen { Ok(()) } else { bounded(item) }
+            })
+        })
     }
 
-    /// The heads of a feature that are not among `these`.
-    fn others(&self, key: &str, these: &[EntryId]) -> Result<Vec<EntryId>, ViewError> {
-        let heads = self.heads(key.as_bytes())?;
-        Ok(heads.into_iter().map(|head| head.id).filter(|id| !these.contains(id)).collect())
+    pub(crate) fn id(&self, (feed, seq): Slot) -> Result<EntryId, ViewError> {
+        Ok(EntryId { feed: self.feeds.key(feed)?, seq })
     }
 
     /// The entries at `slots`, ascending, each once.
     fn ids(&self, slots: impl IntoIterator<Item = Slot>) -> Result<Vec<EntryId>, ViewError> {
-        let id = |(feed, seq)| Ok(EntryId { feed: self.feeds.key(feed)?, seq });
-        let mut ids = slots.into_iter().map(id).collect::<Result<Vec<_>, ViewError>>()?;
+        let mut ids = slots.into_iter().map(|slot| self.id(slot)).collect::<Result<Vec<_>, ViewError>>()?;
         ids.sort_unstable();
         ids.dedup();
         Ok(ids)

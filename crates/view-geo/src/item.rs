@@ -13,8 +13,8 @@ pub type Slot = (u32, u64);
 const PAST: u8 = 1;
 /// Nothing replaces the version.
 const HEAD: u8 = 2;
-/// The feature has several heads.
-const CONFLICT: u8 = 4;
+/// The feature has several heads, or its head has several boxes: one item does not tell all.
+const SEVERAL: u8 = 4;
 
 /// A box of a version, with the feature's id. The items of a version share one copy of that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -37,12 +37,13 @@ pub fn items(
 ) -> Result<BTreeMap<Slot, Vec<Item>>, ViewError> {
     let key: Arc<[u8]> = key.into();
     let heads = rules::heads(active);
-    let conflict = if heads.len() > 1 { CONFLICT } else { 0 };
+    let several = heads.len() > 1 || heads.iter().any(|head| head.places.extents.len() > 1);
+    let several = if several { SEVERAL } else { 0 };
     let mut out = BTreeMap::new();
     for version in active {
         let slot = (number(&version.id.feed)?, version.id.seq);
         let is_head = heads.binary_search_by_key(&version.id, |head| head.id).is_ok();
-        let flags = conflict | if is_head { HEAD } else { 0 };
+        let flags = several | if is_head { HEAD } else { 0 };
         let item = |flags| {
             let key = &key;
             move |bbox: &GeoBox| Item { bbox: *bbox, slot, flags, key: key.clone() }
@@ -59,9 +60,9 @@ impl<K: AsRef<[u8]>> Item<K> {
         self.flags & (PAST | HEAD) == HEAD
     }
 
-    /// True if the feature has several heads.
-    pub fn is_conflict(&self) -> bool {
-        self.flags & CONFLICT != 0
+    /// True if the feature has several heads, or its head several boxes.
+    pub fn is_one_of_several(&self) -> bool {
+        self.flags & SEVERAL != 0
     }
 
     /// The same, from or to a row.

@@ -18,6 +18,7 @@
 //! | `rows` | keys of the rows |
 
 mod answer;
+mod boxes;
 mod cache;
 mod check;
 mod feeds;
@@ -26,6 +27,8 @@ mod item;
 mod list;
 mod memory;
 mod page;
+mod query;
+mod rank;
 mod refs;
 mod rows;
 mod run;
@@ -34,4 +37,5 @@ mod view;
 
 pub use answer::{Answer, Hit};
 pub use index::{MapIndex, MapStats, RunStats};
+pub use query::{Cursor, CursorError, Order, Query};
 pub use view::MapView;

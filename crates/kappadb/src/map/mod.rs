@@ -22,6 +22,7 @@ use kappadb_entry::rules;
 use kappadb_entry::{Kind, space};
 use kappadb_geo::{CODE_DELETE, CODE_PUT, Feature, Prepared};
 use kappadb_query::Selector;
+use kappadb_view_geo::Query;
 use std::sync::Arc;
 
 /// Map features: nodes, ways, relations and free GeoJSON features, by id and by box.
@@ -115,7 +116,7 @@ impl From<kappadb_view_geo::Hit> for Hit {
 impl Parts {
     fn in_box(&self, extent: &Extent, limit: Option<usize>) -> Result<Vec<Hit>, ReadError> {
         self.map.ready()?;
-        let answer = self.map.read(|index| index.query(extent, limit))??;
+        let answer = self.map.read(|index| index.query(extent, &Query { limit, ..Query::default() }))??;
         Ok(answer.hits.into_iter().map(Hit::from).collect())
     }
 

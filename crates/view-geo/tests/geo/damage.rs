@@ -6,6 +6,7 @@ use kappadb_core::GeoBox;
 use kappadb_query::Selector;
 use kappadb_store::{MemoryStore, Op, Store};
 use kappadb_view::{Change, Index, View, ViewError};
+use kappadb_view_geo::Query;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -35,7 +36,7 @@ fn a_lost_page_asks_for_a_rebuild() {
     let leaves = rows_of(&*rig.tree, Some(PAGES)).into_iter().filter(|(key, _)| key[5] == 0);
     leaves.for_each(|(key, _)| write(&rig, Op::Delete(key)));
     rig.reopen();
-    let error = rig.index.query(&GeoBox::WORLD.into(), None).expect_err("pages are gone");
+    let error = rig.index.query(&GeoBox::WORLD.into(), &Query::default()).expect_err("pages are gone");
     assert!(error.wants_rebuild(), "{error}");
 }
 
@@ -182,7 +183,7 @@ proptest! {
 fn go_on(rig: Rig) -> Result<(), ViewError> {
     let index = rig.view.open(rig.tree.clone())?;
     for extent in [GeoBox::WORLD.into(), at(30, 30, 90, 90)] {
-        index.query(&extent, None)?;
+        index.query(&extent, &Query::default())?;
         index.matches(&Selector::from(&extent))?;
     }
     index.check()?;

@@ -4,6 +4,7 @@
 mod common;
 mod damage;
 mod geometry;
+mod paging;
 mod properties;
 mod refs;
 mod storage;

@@ -5,6 +5,7 @@ use kappadb_core::{Extent, GeoBox, Timestamp};
 use kappadb_entry::rules::Version;
 use kappadb_query::Selector;
 use kappadb_view::{Arrived, Notice, ViewError};
+use kappadb_view_geo::Query;
 use proptest::prelude::*;
 use proptest::sample::Index as Pick;
 use std::collections::BTreeSet;
@@ -109,7 +110,7 @@ proptest! {
         let mut rig = Rig::new(memory);
         arrivals.run(&mut rig, |_, _| ());
         let model = Model::of(&arrivals.order);
-        let all = rig.index.query(&extent, None).expect("answers").hits;
+        let all = rig.index.query(&extent, &Query::default()).expect("answers").hits;
         prop_assert_eq!(rig.index.count(&extent).expect("counts"), all.len());
         for hit in &all {
             let versions = model.versions(hit.key.as_bytes());
@@ -118,7 +119,7 @@ proptest! {
             let expected: Vec<_> = heads_of(&versions).iter().map(|head| head.id).collect();
             prop_assert_eq!(heads, expected);
         }
-        let some = rig.index.query(&extent, Some(limit)).expect("answers").hits;
+        let some = rig.index.query(&extent, &Query { limit: Some(limit), ..Query::default() }).expect("answers").hits;
         prop_assert_eq!(&some[..], &all[..limit.min(all.len())]);
     }
 

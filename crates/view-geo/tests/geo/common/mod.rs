@@ -11,7 +11,7 @@ use kappadb_entry::{Context, Entry, Header, Kind, Places, space};
 use kappadb_query::Selector;
 use kappadb_store::{MemoryStore, Overlay, Store, Tree};
 use kappadb_view::{Arrived, Change, Index, Notice, View, ViewError};
-use kappadb_view_geo::{MapIndex, MapView};
+use kappadb_view_geo::{MapIndex, MapView, Query};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -190,7 +190,7 @@ impl Rig {
     }
 
     pub fn answer(&self, extent: &Extent) -> BTreeMap<String, Vec<EntryId>> {
-        let hits = self.index.query(extent, None).expect("answers").hits;
+        let hits = self.index.query(extent, &Query::default()).expect("answers").hits;
         hits.into_iter().map(|hit| (hit.key, hit.heads)).collect()
     }
 
