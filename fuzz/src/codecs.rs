@@ -8,7 +8,7 @@ use kappadb_core::{
     decode_blocks, encode_blocks,
 };
 use kappadb_entry::rules::{self, Version};
-use kappadb_entry::{Places, decode_block, encode_block, leaf_data, leaf_nodes};
+use kappadb_entry::{Detached, Places, chunk_payload, decode_block, encode_block, leaf_data, leaf_nodes};
 use kappadb_journal::Record;
 use kappadb_merkle::{self as merkle, ForkEvidence, Known, Node, flat};
 use kappadb_query::Selector;
@@ -55,6 +55,30 @@ pub fn entry(data: &[u8]) {
     let version = Version::from_header(EntryId { feed: FeedKey([1; 32]), seq: 3 }, &entry.header);
     assert!(!rules::replaces(&version, &version));
     has_one_encoding::<Version>(&codec::encode(&version)).expect("a version of an entry");
+}
+
+/// Where a payload lies (a chunk), some of its bytes (two numbers), and a block that may hold them: form and bytes.
+pub fn detached(data: &[u8]) {
+    let mut input = Input::new(data);
+    let bytes = input.chunk();
+    let wanted = input.number()..input.number();
+    let form = if input.byte() == 0 { Form::Whole } else { Form::Cleared };
+    let block = StoredBlock { form, bytes: Bytes::copy_from_slice(input.rest()) };
+    let Ok(detached) = Detached::decode(bytes) else { return };
+    assert_eq!(detached.encode(), bytes);
+    let covering = detached.covering(&wanted);
+    let blocks = detached.blocks(&covering);
+    assert_eq!(detached.numbers(&blocks), RangeSet::from_iter([covering.clone()]));
+    assert!(detached.chunks().minus(&blocks).count() + blocks.count() == detached.chunks().count());
+    assert_eq!(detached.numbers(detached.chunks()), RangeSet::below(detached.chunks().count()));
+    if let Some(last) = covering.clone().next_back() {
+        let (first, last) = (detached.bytes_of(covering.start), detached.bytes_of(last));
+        assert!(first.contains(&wanted.start) && last.contains(&(wanted.end.min(detached.bytes()) - 1)));
+        let len = last.end - last.start;
+        if let Ok(payload) = chunk_payload(&block, len) {
+            assert_eq!(payload.len() as u64, len);
+        }
+    }
 }
 
 fn has_one_encoding<T: bincode::Decode<()> + bincode::Encode>(bytes: &[u8]) -> Option<T> {

@@ -20,7 +20,7 @@ pub mod peers;
 mod proofs;
 mod session;
 
-pub use codecs::{block, codec, entry, frame, hello, record, selector, text};
+pub use codecs::{block, codec, detached, entry, frame, hello, record, selector, text};
 pub use files::{PbfBlob, import_geojson, import_osc, import_osm, import_pbf, pbf_file};
 pub use input::{Input, Output};
 pub use journal::segment;
@@ -33,10 +33,11 @@ pub use session::{session, truths};
 pub type Target = fn(&[u8]);
 
 /// Every target by name.
-pub const TARGETS: [(&str, Target); 20] = [
+pub const TARGETS: [(&str, Target); 21] = [
     ("block", block),
     ("bundle", bundle),
     ("codec", codec),
+    ("detached", detached),
     ("entry", entry),
     ("feature", feature),
     ("fork", fork),

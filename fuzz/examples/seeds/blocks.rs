@@ -1,10 +1,13 @@
 //! Blocks, entries, and their proofs.
 
 use crate::map::file_name;
-use crate::{Seeds, named, out};
+use crate::{Seeds, named, out, set};
 use bytes::Bytes;
-use kappadb_core::{EntryId, FeedKey, Form, StoredBlock, Timestamp, encode_blocks};
-use kappadb_entry::{Context, Extension, Header, Kind, Moment, Places, encode_block, leaf_data, space};
+use kappadb_core::{EntryId, FeedKey, Form, RangeSet, StoredBlock, Timestamp, encode_blocks};
+use kappadb_entry::{
+    Context, Detached, Extension, Header, Kind, Label, Moment, Places, chunk_block, encode_block, leaf_data,
+    raw, space,
+};
 use kappadb_fuzz::truths;
 use kappadb_geo::{Feature, put};
 
@@ -49,9 +52,16 @@ pub(crate) fn blocks(features: &[Feature]) -> Vec<(String, StoredBlock)> {
     let at = 1_700_000_000_000;
     let moments = vec![Moment { channel: b"general".to_vec(), from: at, to: at }];
     add("chat", &Header { places: Places::new(vec![], moments), ..header(space::CHAT, 0) }, "hei".as_bytes());
-    let extensions =
-        vec![Extension { kind: 1, bytes: vec![] }, Extension { kind: 9, bytes: b"later".to_vec() }];
-    add("extended", &Header { extensions, ..key_value }, b"value");
+    let mut extended =
+        Header { extensions: vec![Extension { kind: 9, bytes: b"later".to_vec() }], ..key_value };
+    extended.set_refs([b"n1".to_vec(), b"n12".to_vec()]);
+    extended.set_label(&label());
+    add("extended", &extended, b"value");
+    let mut blob = header(space::RAW, raw::BLOB);
+    blob.set_label(&label());
+    blob.set_detached(&payload());
+    add("blob", &blob, b"");
+    add("chunk", &header(space::RAW, raw::CHUNK), &[7; 900]);
     for feature in features.iter().step_by(3) {
         let prepared = put(feature).expect("a feature");
         let map =
@@ -66,6 +76,32 @@ pub(crate) fn blocks(features: &[Feature]) -> Vec<(String, StoredBlock)> {
         );
     }
     made
+}
+
+fn label() -> Label {
+    Label { media_type: "image/jpeg".to_owned(), name: "photo.jpg".to_owned() }
+}
+
+/// Three chunks in two runs.
+fn payload() -> Detached {
+    Detached::new(2_948, 1_024, set([3, 4, 9])).expect("a payload")
+}
+
+/// Where it lies, some of its bytes, a block.
+pub(crate) fn detached() -> Seeds {
+    let seed = |payload: &Detached, from: u64, to: u64, block: &StoredBlock| {
+        let form = u8::from(block.form == Form::Cleared);
+        out().chunk(&payload.encode()).number(from).number(to).byte(form).bytes(&block.bytes)
+    };
+    let chunk = chunk_block(Timestamp(1_700_000_000_000), &[7; 900]).expect("a chunk");
+    let chunk = StoredBlock::whole(chunk);
+    let large = Detached::new(1 << 40, 1 << 16, RangeSet::below(1 << 24)).expect("a payload");
+    vec![
+        named("last", seed(&payload(), 2_048, 2_948, &chunk)),
+        named("across", seed(&payload(), 1_000, 2_100, &chunk)),
+        named("cleared", seed(&payload(), 2_100, u64::MAX, &cleared(&chunk))),
+        named("large", seed(&large, 1 << 39, (1 << 39) + 1, &chunk)),
+    ]
 }
 
 pub(crate) fn entry(features: &[Feature]) -> Seeds {

@@ -18,10 +18,11 @@ pub(crate) type Seeds = Vec<(String, Vec<u8>)>;
 fn main() -> std::io::Result<()> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds");
     let features = map::features();
-    let all: [(&str, Seeds); 20] = [
+    let all: [(&str, Seeds); 21] = [
         ("block", blocks::block()),
         ("bundle", blocks::bundle()),
         ("codec", words::codec_seeds()),
+        ("detached", blocks::detached()),
         ("entry", blocks::entry(&features)),
         ("feature", map::feature(&features)),
         ("fork", blocks::fork()),
