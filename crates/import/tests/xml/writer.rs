@@ -1,6 +1,5 @@
 //! Just enough of XML to write.
 
-use kappadb_core::Coord;
 use kappadb_geo::{Element, ElementKind, Meta, Shape};
 use std::fmt::Write;
 
@@ -27,26 +26,23 @@ fn attributes(meta: &Option<Meta>) -> String {
     )
 }
 
-pub fn degrees(units: i32) -> String {
+fn degrees(units: i32) -> String {
     let (sign, units) = (if units < 0 { "-" } else { "" }, units.unsigned_abs());
     format!("{sign}{}.{:07}", units / 10_000_000, units % 10_000_000)
 }
 
-fn position(at: Option<Coord>) -> String {
-    at.map_or_else(String::new, |at| format!(r#" lat="{}" lon="{}""#, degrees(at.lat), degrees(at.lon)))
-}
-
-/// An element. Its ways' positions are in their nodes, which may come without.
-pub fn element(id: i64, element: &Element, positions: bool) -> String {
+/// An element; a way without positions.
+pub fn element(id: i64, element: &Element) -> String {
     let kind = element.shape.kind().name();
     let mut out = format!(r#"<{kind} id="{id}"{}"#, attributes(&element.meta));
     match &element.shape {
-        Shape::Node(at) => write!(out, "{}>", position(Some(*at))).unwrap(),
+        Shape::Node(at) => {
+            write!(out, r#" lat="{}" lon="{}">"#, degrees(at.lat), degrees(at.lon)).unwrap();
+        }
         Shape::Way(nodes) => {
             out.push('>');
             for node in nodes {
-                let at = position(node.at.filter(|_| positions));
-                writeln!(out, r#"<nd ref="{}"{at}/>"#, node.id).unwrap();
+                writeln!(out, r#"<nd ref="{}"/>"#, node.id).unwrap();
             }
         }
         Shape::Relation { members, .. } => {
