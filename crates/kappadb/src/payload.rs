@@ -11,8 +11,8 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Bytes in a chunk: as many as a session sends in one frame, so that a byte range costs one frame, with less than a
-/// thousandth for header, place and proof (`design/decisions.md`).
+/// Bytes in a chunk: as many as a session sends in one frame, so that a byte range costs little more than a frame, with
+/// less than two thousandths for headers, journal and proofs (measured: `design/decisions.md`).
 pub(crate) const CHUNK: u32 = 64 << 10;
 /// Bytes of chunks that are read, or appended as consecutive blocks, at a time.
 pub(crate) const BATCH: usize = 1 << 20;
