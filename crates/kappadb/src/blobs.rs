@@ -56,7 +56,7 @@ impl Blobs {
 
     /// Writes all that `reader` gives, up to [`MAX_DETACHED`] bytes, as one blob. Durable when it returns.
     ///
-    /// Holds about a megabyte in memory however fast or slow the reader is, and keeps no other write waiting while the reader
+    /// Holds a few megabytes in memory however fast or slow the reader is, and keeps no other write waiting while the reader
     /// does. If it fails or is dropped before its end, there is no blob. Blocks that were written until then stay in this
     /// replica's feed: named by nothing, fetched by nobody who asks a view, they only take their disk.
     pub async fn put(
@@ -76,6 +76,7 @@ impl Blobs {
         } else {
             first
         };
+        header.time = self.parts.clock.now();
         let block = encode_block(&header, &payload).map_err(WriteError::from)?;
         let ids = self.run(move |parts| parts.append(feed, vec![block])).await??;
         Ok(ids.first().copied().ok_or(ReadError::Closed)?)

@@ -92,12 +92,12 @@ impl Parts {
         Ok(wanted)
     }
 
-    /// Map entries with a detached payload that arrived from `from` on.
+    /// Map entries with a detached payload that arrived from `from` on, until now.
     fn arrived_detached(&self, mut from: Lseq) -> Result<Vec<EntryId>, ReadError> {
-        let mut ids = Vec::new();
-        loop {
+        let (mut ids, end) = (Vec::new(), self.feeds.end());
+        while from < end {
             let batch = self.feeds.arrivals(from, LOOK)?;
-            let Some(last) = batch.last() else { return Ok(ids) };
+            let Some(last) = batch.last() else { break };
             from = last.lseq + 1;
             let found = batch.iter().filter(|arrival| {
                 let entry = decode_block(&arrival.block);
@@ -105,6 +105,7 @@ impl Parts {
             });
             ids.extend(found.map(|arrival| arrival.id));
         }
+        Ok(ids)
     }
 
     /// An entry, if it matches, is small enough to be read whole, and, `if_head`, is current.

@@ -389,3 +389,20 @@ fn a_photo_attached_to_a_feature_is_named_by_it_and_fetched_when_wanted() {
         server.stop().await;
     });
 }
+
+#[test]
+fn a_feature_too_large_for_a_block_is_imported_once() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let database = create(&dir.path().join("db")).await;
+        let file = dir.path().join("island.geojson");
+        std::fs::write(&file, island(190_000)).unwrap();
+        let first = database.map().import(&file, |_| ()).await.unwrap();
+        assert_eq!((first.features, first.skipped, first.blocks), (1, 0, 1));
+        let blocks = held(&database).await;
+        assert_eq!(database.map().import(&file, |_| ()).await.unwrap().blocks, 0);
+        assert_eq!(held(&database).await, blocks);
+        let found = database.map().get("island").await.unwrap().unwrap();
+        assert_eq!(found.versions[0].feature, Some(geojson::from_text(&island(190_000)).unwrap()));
+    });
+}
