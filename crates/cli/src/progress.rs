@@ -2,8 +2,11 @@
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use kappadb::Progress;
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
+use std::pin::Pin;
 use std::sync::Mutex;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, ReadBuf};
 
 /// Shows what the library reports. One bar at a time; a task of another name takes its place.
 pub struct Bar(Mutex<Option<(&'static str, ProgressBar)>>);
@@ -39,4 +42,32 @@ fn bar(task: &'static str) -> ProgressBar {
         bar.set_style(style);
     }
     bar.with_message(task)
+}
+
+/// Shows how much of a file was read.
+pub struct Metered<R> {
+    inner: R,
+    bar: Bar,
+    progress: Progress,
+}
+
+impl<R> Metered<R> {
+    /// `inner` gives so many bytes; `task` says what they are read for.
+    pub fn new(inner: R, task: &'static str, bytes: u64) -> Self {
+        Metered { inner, bar: Bar::new(), progress: Progress { task, done: 0, total: bytes } }
+    }
+}
+
+impl<R: AsyncRead + Unpin> AsyncRead for Metered<R> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = ready!(Pin::new(&mut self.inner).poll_read(context, buf));
+        self.progress.done += (buf.filled().len() - before) as u64;
+        self.bar.show(self.progress);
+        Poll::Ready(read)
+    }
 }

@@ -22,4 +22,4 @@ pub use head::{Head, HeadError, SignedHead};
 pub use id::{DatabaseId, EntryId, Lseq, ParseIdError, Seq};
 pub use keys::{FeedKey, KeyError, SecretKey, Signature};
 pub use ranges::RangeSet;
-pub use time::{Clock, Timestamp};
+pub use time::{Clock, Timestamp, TimestampError};

@@ -24,6 +24,7 @@ mod geometry;
 mod hilbert;
 pub mod id;
 mod json;
+mod merge;
 pub mod svg;
 
 pub use body::{MAX_BODY, decode, encode};
@@ -35,3 +36,4 @@ pub use geojson::GeoJsonError;
 pub use geometry::{Geometry, GeometryError, Part};
 pub use hilbert::hilbert;
 pub use id::{ElementKind, IdError};
+pub use merge::merge;

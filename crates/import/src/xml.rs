@@ -9,7 +9,6 @@ mod element;
 mod elements;
 mod levels;
 mod reader;
-mod time;
 mod waiting;
 
 pub(crate) use elements::read;

@@ -96,6 +96,12 @@ pub enum WriteError {
     /// There is no such feature to delete.
     #[error("there is no feature {0:?} here to delete")]
     NoFeature(String),
+    /// It has one version, or none.
+    #[error("{0:?} is not in conflict: there is nothing to merge")]
+    NoConflict(String),
+    /// None of its versions can be read here.
+    #[error("no version of {0:?} can be read here; ask for it first")]
+    NoContent(String),
     /// The log took nothing.
     #[error(transparent)]
     Append(#[from] kappadb_feed::AppendError),

@@ -1,7 +1,8 @@
 //! `demo`: the main job on a bundled piece of Helsinki. A full replica, an empty one, a real connection between
 //! them, a box; then the same question to the full copy.
 
-use super::{Context, query};
+use super::Context;
+use super::map::{self, query};
 use crate::args::DemoArgs;
 use crate::output::{self, count, size};
 use anyhow::{Context as _, ensure};
@@ -33,7 +34,7 @@ pub async fn demo(context: &Context, args: &DemoArgs) -> anyhow::Result<()> {
     say(context, &format!("An empty one joins it at {} and asks for {bbox}.", server.address()))?;
 
     let asked = fresh.map().ask(&bbox).await?;
-    query::report_failures(&asked);
+    map::report_failures(&asked);
     let hits = fresh.map().query(&bbox, None).await?;
     let expected = full.map().query(&bbox, None).await?;
     ensure!(asked.complete, "the answer is not complete");

@@ -1,13 +1,13 @@
 //! One file a command.
 
+mod blob;
 mod database;
 mod demo;
 mod inspect;
 mod map;
-mod query;
 mod serve;
 
-use crate::args::{Args, Command, MapCommand};
+use crate::args::{Args, BlobCommand, Command};
 use crate::output;
 use crate::progress::Bar;
 use kappadb::{Builder, Database};
@@ -42,11 +42,12 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Init => database::init(&context).await?,
         Command::Join { ticket } => database::join(&context, &ticket).await?,
         Command::Serve { listen } => serve::serve(&context, listen).await?,
-        Command::Map(MapCommand::Import { file }) => map::import(&context, &file).await?,
-        Command::Map(MapCommand::Put { file }) => map::put(&context, &file).await?,
-        Command::Map(MapCommand::Delete { id }) => map::delete(&context, &id).await?,
-        Command::Map(MapCommand::Get { id, local }) => map::get(&context, &id, local).await?,
-        Command::Map(MapCommand::Query(query)) => query::query(&context, &query).await?,
+        Command::Map(command) => map::run(&context, &command).await?,
+        Command::Blob(BlobCommand::Put { file, media_type, name }) => {
+            blob::put(&context, &file, media_type, name).await?;
+        }
+        Command::Blob(BlobCommand::Get(get)) => blob::get(&context, &get).await?,
+        Command::Blob(BlobCommand::Info { id, local }) => blob::info(&context, id, local).await?,
         Command::Status => inspect::status(&context).await?,
         Command::Verify => return inspect::verify(&context).await,
         Command::Rebuild => inspect::rebuild(&context).await?,

@@ -7,6 +7,7 @@
     reason = "tests may fail loudly"
 )]
 
+mod blobs;
 mod common;
 mod kill;
 mod program;

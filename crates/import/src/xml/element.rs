@@ -1,7 +1,7 @@
 //! One node, way or relation, from its tags.
 
 use super::attributes::{Attributes, Trouble, bad_value, parse};
-use super::time;
+
 use crate::error::{Reason, XmlDamage};
 use crate::osm;
 use kappadb_core::{Coord, Extent};
@@ -124,10 +124,7 @@ impl Parsed {
             // As JOSM keeps what it has not yet uploaded.
             "action" => self.deleted |= value == "delete",
             "version" => self.meta().version = parse("version", &value)?,
-            "timestamp" => {
-                let time = time::parse(&value).ok_or_else(|| bad_value("timestamp", &value))?;
-                self.meta().time = Some(time);
-            }
+            "timestamp" => self.meta().time = Some(parse("timestamp", &value)?),
             "changeset" => self.meta().changeset = parse("changeset", &value)?,
             "uid" => self.meta().uid = parse("uid", &value)?,
             "user" => self.meta().user = value.into_owned(),

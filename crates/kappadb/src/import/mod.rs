@@ -82,7 +82,9 @@ impl Parts {
         let mut items = import.items()?.peekable();
         while let Some(item) = items.next() {
             batch.push(item?);
-            let ends = items.peek().is_none_or(|next| next.as_ref().is_ok_and(|next| starts(next, &batch)));
+            let ends = items
+                .peek()
+                .is_none_or(|next| is_change && next.as_ref().is_ok_and(|next| starts(next, &batch)));
             if ends || batch.len() == BATCH {
                 done += batch.len() as u64;
                 match is_change {

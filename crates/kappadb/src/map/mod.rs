@@ -4,6 +4,7 @@ mod attach;
 mod history;
 mod list;
 mod load;
+mod merge;
 mod osm;
 mod refs;
 

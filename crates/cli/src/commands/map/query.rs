@@ -1,6 +1,7 @@
 //! `map query`: asks the peers, then answers from what is held.
 
-use super::Context;
+use super::show::{features, print_ids};
+use super::{Context, report_failures};
 use crate::args::{Format, QueryArgs};
 use crate::output;
 use kappadb::{Asked, Database, Extent, Found, Hit, svg};
@@ -22,16 +23,6 @@ pub async fn query(context: &Context, args: &QueryArgs) -> anyhow::Result<()> {
         eprintln!("{}", stats(&hits, asked.as_ref(), started.elapsed().as_secs_f64()));
     }
     Ok(database.close().await?)
-}
-
-/// Says which peers could not be asked, and that the answer may lack something.
-pub fn report_failures(asked: &Asked) {
-    for failure in &asked.failures {
-        output::warn(&format!("peer {:.8}: {}", failure.peer.to_string(), failure.error));
-    }
-    if asked.peers == 0 && !asked.failures.is_empty() {
-        output::warn("no peer could be asked; this is what is held here");
-    }
 }
 
 fn stats(hits: &[Hit], asked: Option<&Asked>, seconds: f64) -> serde_json::Value {
@@ -69,19 +60,6 @@ async fn print(context: &Context, database: &Database, args: &QueryArgs, hits: &
     }
 }
 
-fn print_ids(json: bool, hits: &[Hit]) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    for hit in hits {
-        if json {
-            let heads: Vec<String> = hit.heads.iter().map(ToString::to_string).collect();
-            writeln!(out, "{}", json!({ "id": hit.id, "heads": heads }))?;
-        } else {
-            writeln!(out, "{}", hit.id)?;
-        }
-    }
-    Ok(out.flush()?)
-}
-
 async fn print_features(
     database: &Database,
     hits: &[Hit],
@@ -93,7 +71,7 @@ async fn print_features(
     let mut first = true;
     for chunk in hits.chunks(CHUNK) {
         for found in database.map().load(chunk).await? {
-            for feature in super::map::features(&found) {
+            for feature in features(&found) {
                 if !std::mem::take(&mut first) {
                     text.push_str(between);
                 }

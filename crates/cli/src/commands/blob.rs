@@ -1,0 +1,146 @@
+//! `blob put|get|info` and `map attach`: files in and out, streamed.
+
+use super::Context;
+use super::map::report_failures;
+use crate::args::{BlobGetArgs, ByteRange};
+use crate::output::{self, size};
+use crate::progress::Metered;
+use anyhow::{Context as _, ensure};
+use kappadb::{BlobInfo, BlobReader, Database, EntryId, Label};
+use serde_json::json;
+use std::io::Write;
+use std::path::Path;
+use tokio::io::AsyncRead;
+
+pub async fn put(
+    context: &Context,
+    file: &Path,
+    media_type: Option<String>,
+    name: Option<String>,
+) -> anyhow::Result<()> {
+    let label =
+        Label { media_type: media_type.unwrap_or_default(), name: name.unwrap_or_else(|| name_of(file)) };
+    let input = open(file).await?;
+    let database = context.open().await?;
+    let id = database.blobs().put(input, label).await.with_context(|| format!("{}", file.display()))?;
+    tell(context, &database, id).await?;
+    Ok(database.close().await?)
+}
+
+pub async fn attach(
+    context: &Context,
+    feature: &str,
+    file: &Path,
+    name: Option<String>,
+    media_type: Option<String>,
+) -> anyhow::Result<()> {
+    let label = Label { media_type: media_type.unwrap_or_default(), name: name_of(file) };
+    let name = name.unwrap_or_else(|| label.name.clone());
+    let input = open(file).await?;
+    let database = context.open().await?;
+    let id = database.map().attach(feature, &name, input, label).await?;
+    tell(context, &database, id).await?;
+    Ok(database.close().await?)
+}
+
+pub async fn info(context: &Context, id: EntryId, local: bool) -> anyhow::Result<()> {
+    let database = context.open().await?;
+    if !local {
+        report_failures(&database.blobs().fetch(id, 0..0).await?);
+    }
+    let info = database.blobs().info(id).await?;
+    if context.json {
+        output::json_line(&described(&info))?;
+    } else {
+        output::line(&format!("blob  {id}"))?;
+        output::line(&format!(
+            "size  {} ({} bytes), {} held",
+            size(info.bytes),
+            info.bytes,
+            size(info.held)
+        ))?;
+        for (what, text) in [("type", &info.label.media_type), ("name", &info.label.name)] {
+            if !text.is_empty() {
+                // Another's text: nothing in it may reach the terminal as more than text.
+                output::line(&format!("{what}  {}", text.escape_debug()))?;
+            }
+        }
+    }
+    Ok(database.close().await?)
+}
+
+pub async fn get(context: &Context, args: &BlobGetArgs) -> anyhow::Result<()> {
+    let database = context.open().await?;
+    let blobs = database.blobs();
+    let range = args.range.unwrap_or(ByteRange::ALL);
+    if !args.local {
+        // Of the last bytes it is not known yet where they are: this fetches the entry that says it, and nothing else.
+        report_failures(&blobs.fetch(args.id, range.of(u64::MAX)).await?);
+    }
+    let bytes = blobs.info(args.id).await?.bytes;
+    let wanted = range.of(bytes);
+    ensure!(
+        !wanted.is_empty() || args.range.is_none(),
+        "the blob has {bytes} bytes, none of them in the range"
+    );
+    if !args.local && matches!(range, ByteRange::Last(_)) {
+        report_failures(&blobs.fetch(args.id, wanted.clone()).await?);
+    }
+    let reader = blobs.read(args.id, wanted).await?;
+    match &args.output {
+        Some(file) => save(reader, file).await.with_context(|| format!("cannot write {}", file.display()))?,
+        None => copy(reader, &mut std::io::stdout().lock()).await?,
+    }
+    Ok(database.close().await?)
+}
+
+/// All or nothing: the file appears when it is whole.
+async fn save(reader: BlobReader, file: &Path) -> anyhow::Result<()> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut part = tempfile::NamedTempFile::new_in(folder)?;
+    copy(reader, &mut part).await?;
+    part.persist(file)?;
+    Ok(())
+}
+
+async fn copy(mut reader: BlobReader, out: &mut impl Write) -> anyhow::Result<()> {
+    while let Some(bytes) = reader.next().await? {
+        out.write_all(&bytes)?;
+    }
+    Ok(out.flush()?)
+}
+
+/// The file's content, or stdin's for `-`; reading it is shown.
+async fn open(file: &Path) -> anyhow::Result<Box<dyn AsyncRead + Unpin>> {
+    if file == Path::new("-") {
+        return Ok(Box::new(tokio::io::stdin()));
+    }
+    let unread = || format!("cannot read {}", file.display());
+    let content = tokio::fs::File::open(file).await.with_context(unread)?;
+    let bytes = content.metadata().await.with_context(unread)?.len();
+    Ok(Box::new(Metered::new(content, "writing", bytes)))
+}
+
+fn name_of(file: &Path) -> String {
+    let name = file.file_name().filter(|_| file != Path::new("-"));
+    name.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+async fn tell(context: &Context, database: &Database, id: EntryId) -> anyhow::Result<()> {
+    if context.json {
+        output::json_line(&described(&database.blobs().info(id).await?))
+    } else {
+        output::line(&id.to_string())
+    }
+}
+
+fn described(info: &BlobInfo) -> serde_json::Value {
+    json!({
+        "blob": info.id.to_string(),
+        "bytes": info.bytes,
+        "held": info.held,
+        "type": info.label.media_type,
+        "name": info.label.name,
+        "time": info.time.0,
+    })
+}

@@ -1,0 +1,43 @@
+//! `map import`.
+
+use super::Context;
+use crate::output::{self, count, size};
+use serde_json::json;
+use std::path::Path;
+
+/// Warnings about bad features printed one by one; the rest is only counted.
+const WARNINGS: usize = 20;
+
+pub async fn run(context: &Context, file: &Path) -> anyhow::Result<()> {
+    let database = context.open().await?;
+    let json = context.json;
+    // For scripts: what survives a power cut from here on.
+    let durable = move |features: u64| {
+        if json {
+            eprintln!("{}", json!({ "durable": features }));
+        }
+    };
+    let report = database.map().import(file, durable).await?;
+    for skip in report.skips.iter().take(WARNINGS) {
+        output::warn(&format!("skipped {skip}"));
+    }
+    if report.skipped > WARNINGS as u64 {
+        output::warn(&format!("skipped {} in all", count(report.skipped, "feature")));
+    }
+    if json {
+        output::json_line(&report)?;
+    } else {
+        output::line(&format!(
+            "{} ({}, {}, {}), {} skipped; {} of {} appended in {:.1} s",
+            count(report.features, "feature"),
+            count(report.nodes, "node"),
+            count(report.ways, "way"),
+            count(report.relations, "relation"),
+            report.skipped,
+            count(report.blocks, "block"),
+            size(report.bytes),
+            report.seconds
+        ))?;
+    }
+    Ok(database.close().await?)
+}

@@ -1,0 +1,38 @@
+//! `map ...`: features.
+
+mod edit;
+mod import;
+pub mod query;
+mod show;
+
+use super::{Context, blob};
+use crate::args::MapCommand;
+use crate::output;
+use kappadb::Asked;
+
+pub async fn run(context: &Context, command: &MapCommand) -> anyhow::Result<()> {
+    match command {
+        MapCommand::Import { file } => import::run(context, file).await,
+        MapCommand::Put { file } => edit::put(context, file).await,
+        MapCommand::Delete { id } => edit::delete(context, id).await,
+        MapCommand::Merge { id } => edit::merge(context, id).await,
+        MapCommand::Attach { id, file, name, media_type } => {
+            blob::attach(context, id, file, name.clone(), media_type.clone()).await
+        }
+        MapCommand::Get { id, local } => show::get(context, id, *local).await,
+        MapCommand::History { id, local } => show::history(context, id, *local).await,
+        MapCommand::Referrers { id, local } => show::referrers(context, id, *local).await,
+        MapCommand::Expand { id, local } => show::expand(context, id, *local).await,
+        MapCommand::Query(args) => query::query(context, args).await,
+    }
+}
+
+/// Says which peers could not be asked, and that the answer may lack something.
+pub fn report_failures(asked: &Asked) {
+    for failure in &asked.failures {
+        output::warn(&format!("peer {:.8}: {}", failure.peer.to_string(), failure.error));
+    }
+    if asked.peers == 0 && !asked.failures.is_empty() {
+        output::warn("no peer could be asked; this is what is held here");
+    }
+}
