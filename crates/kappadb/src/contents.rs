@@ -82,8 +82,13 @@ fn front(set: &RangeSet, mut count: u64) -> RangeSet {
 impl Parts {
     fn wanted_contents(&self, since: Lseq, selectors: &[Selector]) -> Result<Vec<Wanted>, ReadError> {
         let tried = self.wanting.all();
+        let arrived = self.arrived_detached(since)?;
+        if !arrived.is_empty() {
+            // What just came may not be indexed yet, and which of it is current is asked below.
+            self.map.ready()?;
+        }
         let mut wanted = Vec::new();
-        for id in self.arrived_detached(since)?.into_iter().filter(|id| !tried.contains(id)) {
+        for id in arrived.into_iter().filter(|id| !tried.contains(id)) {
             wanted.extend(self.wanted_content(id, selectors, true)?);
         }
         for id in tried {

@@ -1,7 +1,5 @@
 //! Payloads in chunks of any size, and those of writers who lie about theirs.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests may fail loudly")]
-
 use crate::blobs::Blobs;
 use crate::database::{Database, Parts};
 use crate::error::BlobError;
@@ -82,7 +80,7 @@ fn any_range_of_any_payload_in_chunks_of_any_size_is_read() {
     let config = ProptestConfig { cases: 32, ..ProptestConfig::default() };
     proptest!(config, |((len, size, every, from, more, salt) in cases)| {
         let payload: Vec<u8> = (0..len).map(|n| (n / 7).to_le_bytes()[0] ^ salt).collect();
-        let chunks: Vec<&[u8]> = payload.chunks(size as usize).collect();
+        let chunks: Vec<&[u8]> = payload.chunks(usize::try_from(size).unwrap()).collect();
         let detached = Detached::new(len as u64, size, home.chunks(&chunks, every)).unwrap();
         let id = home.name(&detached);
         let within = |at: u64| usize::try_from(at).unwrap().min(len);
@@ -94,12 +92,11 @@ fn any_range_of_any_payload_in_chunks_of_any_size_is_read() {
 #[test]
 fn lies_about_chunks_are_found_at_reading() {
     let home = Home::new();
-    let size = 2_000usize;
-    let good = vec![1u8; size];
+    let good = vec![1u8; 2_000];
     let chunks = home.chunks(&[&good, &good, &good[..500]], 9);
     let first = chunks.ranges()[0].start;
     let named = |bytes: u64, seqs: Range<u64>| {
-        home.name(&Detached::new(bytes, size as u32, [seqs].into_iter().collect()).unwrap())
+        home.name(&Detached::new(bytes, 2_000, [seqs].into_iter().collect()).unwrap())
     };
     let wrong = |id, seq| match home.read(id, 0..u64::MAX) {
         Err(BlobError::Chunk { id: of, seq: at, source }) if (of, at) == (id, seq) => source,
@@ -135,10 +132,56 @@ fn a_payload_that_claims_too_much_for_a_feature_is_not_read_whole() {
     let chunk = vec![0u8; 1 << 10];
     let chunks: Vec<&[u8]> = vec![&chunk; 3];
     let seqs = home.chunks(&chunks, 9);
-    let large: RangeSet = [0..(1 << 17)].into_iter().collect();
+    let large = RangeSet::below(1 << 17);
     let small = home.name(&Detached::new(3 << 10, 1 << 10, seqs).unwrap());
     assert!(home.whole(small).is_some());
     // Its chunks would have to be earlier blocks; the length is looked at first.
     let huge = home.name(&Detached::new(1 << 27, 1 << 10, large).unwrap());
     assert_eq!(home.whole(huge), None);
+}
+
+/// The answer to a box does not depend on what a liar's content turns out to be, and only what he named is fetched.
+#[test]
+fn a_feature_that_lies_about_its_content_spoils_itself_alone() {
+    let home = Home::new();
+    let point =
+        r#"{"type":"Feature","id":"good","properties":{},"geometry":{"type":"Point","coordinates":[1,2]}}"#;
+    let good = kappadb_geo::geojson::from_text(point).unwrap();
+    home.runtime.block_on(home.database.map().put(good.clone())).unwrap();
+    let chunk = vec![0u8; 1 << 10];
+    let seqs = home.chunks(&[&chunk, &chunk], 9);
+    let first = seqs.ranges()[0].start;
+    let feed = home.parts().any_writer().unwrap();
+    let lie = |id: &str, bytes: u64, seqs: Range<u64>| {
+        let places = kappadb_geo::put(&good).unwrap().places;
+        let kind = Kind { space: space::MAP, code: kappadb_geo::CODE_PUT };
+        let mut header = Header { key: Some(id.into()), places, ..Header::new(kind, Timestamp(1)) };
+        header.set_detached(&Detached::new(bytes, 1 << 10, [seqs].into_iter().collect()).unwrap());
+        home.parts().append(feed, vec![encode_block(&header, b"").unwrap()]).unwrap();
+    };
+    lie("no chunk", 9, 0..1);
+    lie("no feature", 2_000, first..first + 2);
+    lie("not yet", 9, 1 << 20..(1 << 20) + 1);
+    lie("too large", 1 << 27, 0..1 << 17);
+
+    home.runtime.block_on(async {
+        let server = home.database.serve(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let sparse = Database::builder(dir.path().join("sparse")).join(&server.ticket()).await.unwrap();
+        let extent = good.extent();
+        let asked = sparse.map().ask(&extent).await.unwrap();
+        assert!(asked.complete && asked.failures.is_empty());
+        assert_eq!(
+            (asked.blocks_fetched, asked.missing),
+            (5 + 2, 0),
+            "the entries, and chunks that are held"
+        );
+        let hits = sparse.parts.map.read(|index| index.active(b"too large")).unwrap().unwrap();
+        assert_eq!(hits.len(), 1);
+        for id in ["no chunk", "no feature", "not yet", "too large", "good"] {
+            let found = sparse.map().get(id).await.unwrap().unwrap();
+            assert_eq!(found.versions[0].feature.is_some(), id == "good", "{id}");
+        }
+        server.stop().await;
+    });
 }
