@@ -19,6 +19,25 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 ///
 /// A blob lies in blocks of 64 KiB, each proved by its writer's tree by itself. So a part of it can be fetched and read, and
 /// nothing here holds one whole in memory.
+///
+/// ```
+/// use kappadb::{Database, Label};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let database = Database::builder(dir.path()).create().await?;
+/// let track = vec![7; 300_000];
+/// let label = Label { media_type: "application/gpx+xml".into(), name: "tour.gpx".into() };
+/// let id = database.blobs().put(track.as_slice(), label).await?;
+///
+/// // What is not held here is asked for first; only the blocks that these bytes lie in travel.
+/// database.blobs().fetch(id, 100_000..100_010).await?;
+/// let mut reader = database.blobs().read(id, 100_000..100_010).await?;
+/// while let Some(bytes) = reader.next().await? {
+///     assert_eq!(&bytes[..], &track[100_000..100_010]);
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct Blobs {
     parts: Arc<Parts>,

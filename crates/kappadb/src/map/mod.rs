@@ -85,6 +85,7 @@ impl Map {
 
     /// Asks the known peers for the features of a box, and fetches, proves and indexes what is missing here. After
     /// that [`Map::query`] answers as the peers' and this replica's union would.
+    /// Content too large for a block is fetched with it; [`Asked::missing`] counts what of that could not be had.
     pub async fn ask(&self, extent: &Extent) -> Result<Asked, ReadError> {
         ask::ask(&self.parts, ask::MAP, Selector::from(extent)).await
     }

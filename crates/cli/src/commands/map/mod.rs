@@ -35,4 +35,7 @@ pub fn report_failures(asked: &Asked) {
     if asked.peers == 0 && !asked.failures.is_empty() {
         output::warn("no peer could be asked; this is what is held here");
     }
+    if asked.missing > 0 {
+        output::warn(&format!("the content of {} could not be had", output::count(asked.missing, "feature")));
+    }
 }
