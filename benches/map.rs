@@ -107,7 +107,6 @@ fn main() {
             let mut rows = Overlay::new(&*tree);
             index.apply(&changes, &mut rows).expect("apply");
             tree.apply(&rows.into_batch()).expect("commit");
-            index.committed();
         }
         store.flush().expect("flush");
     });

@@ -2,21 +2,21 @@
 
 use crate::answer::{Found, Gathered};
 use crate::item::ItemRef;
+use crate::packed::{Window, first};
 use crate::query::{Cursor, CursorError, Position};
 use crate::rank::Rank;
 use crate::{Answer, Hit, MapIndex, Order, Query};
+use kappadb_core::limits::MAX_ROWS_SCANNED;
 use kappadb_core::{Extent, GeoBox};
 use kappadb_entry::rules::{self, Version};
 use kappadb_view::ViewError;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 impl From<CursorError> for ViewError {
     fn from(error: CursorError) -> Self {
         ViewError::Custom(Box::new(error))
     }
 }
-
-const LOST: ViewError = ViewError::Inconsistent("a feature in the map index has no head there");
 
 /// A box, and from which level on.
 struct Asked {
@@ -29,14 +29,25 @@ impl Asked {
         Asked { boxes: extent.search_boxes(), level }
     }
 
-    fn touches(&self, bbox: &GeoBox) -> bool {
-        self.boxes.iter().any(|b| b.intersects(bbox))
+    fn window(&self, from: Option<Rank>) -> Window<'_> {
+        Window { boxes: Some(&self.boxes), level: self.level, from }
     }
 
     /// The first of a version's boxes that are asked for.
     fn first(&self, key: &[u8], version: &Version) -> Option<Rank> {
-        let touching = version.places.extents.iter().filter(|bbox| self.touches(bbox));
+        let touching = version.places.extents.iter().filter(|bbox| self.window(None).touches(bbox));
         touching.map(|bbox| Rank::of(bbox, key)).filter(|rank| rank.level() >= self.level).min()
+    }
+}
+
+impl Answer {
+    fn ends_with(&self, key: &[u8]) -> bool {
+        self.hits.last().is_some_and(|hit| hit.key.as_bytes() == key)
+    }
+
+    /// After the last hit, which has this rank.
+    fn cursor(&self, rank: Option<Rank>) -> Option<Cursor> {
+        Some(Cursor(Position::Ranked(rank?, self.hits.last()?.key.clone())))
     }
 }
 
@@ -45,7 +56,7 @@ impl MapIndex {
     /// `query.level` at least, and where to go on if there are more than `query.limit`.
     ///
     /// # Errors
-    /// [`ViewError::Limit`] if more than `MAX_ROWS_SCANNED` boxes are looked at; [`ViewError::Custom`] with a [`CursorError`]
+    /// [`ViewError::Limit`] if more than [`MAX_ROWS_SCANNED`] boxes are looked at; [`ViewError::Custom`] with a [`CursorError`]
     /// if the cursor is of another order.
     pub fn query(&self, extent: &Extent, query: &Query) -> Result<Answer, ViewError> {
         let asked = Asked::new(extent, query.level);
@@ -72,29 +83,40 @@ impl MapIndex {
 
     fn largest_first(&self, asked: &Asked, query: &Query) -> Result<Answer, ViewError> {
         let after = query.after_rank()?;
-        let mut all = BTreeMap::new();
-        self.shown(asked, &mut |item| {
-            let found = Found::new(&item)?;
-            let rank = match found.only {
-                Some(_) => Some(Rank::of(&item.bbox, item.key)),
-                None => self.first(asked, item.key)?,
-            };
-            all.insert((rank.ok_or(LOST)?, found.key.clone()), found);
-            Ok(())
-        })?;
-        let mut answer = Answer::default();
-        for ((rank, key), found) in all {
-            if after.is_some_and(|(last, id)| (rank, key.as_str()) <= (last, id)) {
-                continue;
+        let window = asked.window(after.map(|(rank, _)| rank));
+        let mut sources = self.space.ordered(&*self.tree, &window)?;
+        let (mut answer, mut last, mut scanned) = (Answer::default(), None, 0);
+        while let Some(source) = first(&sources).and_then(|at| sources.get_mut(at)) {
+            scanned += 1;
+            if scanned > MAX_ROWS_SCANNED {
+                return Err(ViewError::Limit("MAX_ROWS_SCANNED"));
             }
-            if query.limit == Some(answer.hits.len()) {
-                answer.next = answer.next.or_else(|| query.after.clone());
-                return Ok(answer);
+            if let Some((rank, item)) = source.head()
+                && item.is_shown()
+                && after.is_none_or(|(last, id)| (rank, item.key) > (last, id.as_bytes()))
+                && self.comes_first(asked, rank, &item)?
+                && !last.is_some_and(|last| last == rank && answer.ends_with(item.key))
+            {
+                if query.limit == Some(answer.hits.len()) {
+                    answer.next = answer.cursor(last).or_else(|| query.after.clone());
+                    return Ok(answer);
+                }
+                answer.hits.push(self.hit(asked, Found::new(&item)?)?);
+                last = Some(rank);
             }
-            answer.hits.push(self.hit(asked, found)?);
-            answer.next = Some(Cursor(Position::Ranked(rank, key)));
+            source.advance()?;
         }
-        Ok(Answer { next: None, ..answer })
+        Ok(answer)
+    }
+
+    /// True if a feature has its place in the answer at this item: the first that is asked for.
+    fn comes_first(&self, asked: &Asked, rank: Rank, item: &ItemRef<'_>) -> Result<bool, ViewError> {
+        if !item.is_one_of_several() {
+            return Ok(true);
+        }
+        let active = self.active(item.key)?;
+        let heads = rules::heads(&active).into_iter();
+        Ok(heads.filter_map(|head| asked.first(item.key, head)).min() == Some(rank))
     }
 
     /// How many features touch `extent`: as many as [`MapIndex::query`] finds without a limit.
@@ -117,16 +139,8 @@ impl MapIndex {
         asked: &Asked,
         visit: &mut dyn FnMut(ItemRef<'_>) -> Result<(), ViewError>,
     ) -> Result<(), ViewError> {
-        self.search(&asked.boxes, &mut |item| {
-            let wanted = item.is_shown() && (asked.level == 0 || item.bbox.level(item.key) >= asked.level);
-            if wanted { visit(item) } else { Ok(()) }
-        })
-    }
-
-    /// Where a feature of several boxes comes first.
-    fn first(&self, asked: &Asked, key: &[u8]) -> Result<Option<Rank>, ViewError> {
-        let active = self.active(key)?;
-        Ok(rules::heads(&active).into_iter().filter_map(|head| asked.first(key, head)).min())
+        let window = asked.window(None);
+        self.search(&window, false, &mut |item| if item.is_shown() { visit(item) } else { Ok(()) })
     }
 
     fn hit(&self, asked: &Asked, found: Found) -> Result<Hit, ViewError> {

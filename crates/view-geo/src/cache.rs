@@ -4,8 +4,14 @@ use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-/// Run, level, page.
-pub type PageId = (u32, u8, u32);
+/// A page of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PageId {
+    pub run: u32,
+    pub tree: u8,
+    pub level: u8,
+    pub page: u32,
+}
 
 #[derive(Debug)]
 pub struct Cache {

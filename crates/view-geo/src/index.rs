@@ -2,6 +2,7 @@ use crate::answer::Hit;
 use crate::check::Tally;
 use crate::feeds::Feeds;
 use crate::item::{ItemRef, Slot, items};
+use crate::packed::Window;
 use crate::refs;
 use crate::run::Run;
 use crate::space::Space;
@@ -11,7 +12,7 @@ use kappadb_entry::rules::{self, Version};
 use kappadb_entry::space::MAP;
 use kappadb_query::Selector;
 use kappadb_store::{Overlay, Tree};
-use kappadb_view::{Change, Index, KeyUpdate, Keyed, Notice, ViewError};
+use kappadb_view::{Change, Index, KeyUpdate, Keyed, Notice, Upkeep, ViewError};
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
@@ -23,7 +24,7 @@ pub struct MapIndex {
     pub(crate) tree: Arc<dyn Tree>,
     pub(crate) keyed: Keyed,
     feeds: Feeds,
-    space: Space,
+    pub(crate) space: Space,
 }
 
 /// The index in numbers.
@@ -42,9 +43,7 @@ pub struct MapStats {
 pub struct RunStats {
     /// Boxes in it, those that count no more included.
     pub items: u64,
-    /// Entries whose boxes these are.
-    pub entries: u64,
-    /// How many of these entries' boxes count no more, here.
+    /// How many of them count no more.
     pub dead: u64,
 }
 
@@ -81,6 +80,10 @@ impl Index for MapIndex {
         }
     }
 
+    fn upkeep(&mut self, idle: bool) -> Option<Box<dyn Upkeep<Self>>> {
+        self.space.upkeep(&self.tree, idle)
+    }
+
     fn check(&self) -> Result<Vec<String>, ViewError> {
         let (feeds, stored) = (Feeds::load(&*self.tree)?, Space::load(&*self.tree, usize::MAX)?);
         let (mut expected, mut asked, mut in_rows) = (Tally::default(), Tally::default(), Tally::default());
@@ -88,7 +91,8 @@ impl Index for MapIndex {
             let (key, active) = row?;
             items(&key, &active, |feed| feeds.find(feed))?.values().flatten().for_each(|i| expected.add(i));
         }
-        self.space.search(&*self.tree, &GeoBox::WORLD, &mut |item| {
+        let world = Window { boxes: Some(&[GeoBox::WORLD]), level: 0, from: None };
+        self.space.search(&*self.tree, &world, true, &mut |item| {
             asked.add(&item);
             Ok(())
         })?;
@@ -159,10 +163,7 @@ impl MapIndex {
 
     /// The index in numbers.
     pub fn stats(&self) -> MapStats {
-        let run = |run: &Run| {
-            let (entries, dead) = run.versions();
-            RunStats { items: run.items(), entries, dead }
-        };
+        let run = |run: &Run| RunStats { items: run.items(), dead: run.dead() };
         MapStats { memory: self.space.in_memory(), runs: self.space.runs().iter().map(run).collect() }
     }
 
@@ -172,43 +173,36 @@ impl MapIndex {
         let mut items = |active| items(&update.key, active, |feed| Ok(feeds.number(feed, rows)));
         let (before, after) = (items(&update.before)?, items(&update.after)?);
         for (slot, items) in before.iter().filter(|(slot, items)| after.get(*slot) != Some(*items)) {
-            space.remove(*slot, items, &**tree, rows)?;
+            space.remove(*slot, items, &**tree)?;
         }
-        for (slot, items) in after.into_iter().filter(|(slot, items)| before.get(slot) != Some(items)) {
-            space.insert(slot, items, rows);
-        }
+        let new = after.into_iter().filter(|(slot, items)| before.get(slot) != Some(items));
+        new.flat_map(|(_, items)| items).for_each(|item| space.insert(item));
         Ok(())
     }
 
-    fn in_boxes(&self, boxes: &[GeoBox], least: u8) -> Result<Vec<EntryId>, ViewError> {
+    fn in_boxes(&self, boxes: &[GeoBox], level: u8) -> Result<Vec<EntryId>, ViewError> {
         let wanted: BTreeSet<GeoBox> = boxes.iter().flat_map(|b| Extent::from(*b).search_boxes()).collect();
+        let wanted = Vec::from_iter(wanted);
         let mut slots = HashSet::new();
-        self.search(&wanted, &mut |item| {
-            if least == 0 || item.bbox.level(item.key) >= least {
-                slots.insert(item.slot);
-            }
+        let window = Window { boxes: Some(&wanted), level, from: None };
+        self.search(&window, true, &mut |item| {
+            slots.insert(item.slot);
             Ok(())
         })?;
         self.ids(slots)
     }
 
-    /// Calls `visit` once with every item that touches one of the boxes.
-    pub(crate) fn search<'a>(
+    /// Calls `visit` with every item that is wanted, also past ones if `past`.
+    pub(crate) fn search(
         &self,
-        boxes: impl IntoIterator<Item = &'a GeoBox>,
+        window: &Window<'_>,
+        past: bool,
         visit: &mut dyn FnMut(ItemRef<'_>) -> Result<(), ViewError>,
     ) -> Result<(), ViewError> {
         let mut scanned = 0;
-        let bounded = &mut |item: ItemRef<'_>| {
+        self.space.search(&*self.tree, window, past, &mut |item| {
             scanned += 1;
             if scanned > MAX_ROWS_SCANNED { Err(ViewError::Limit("MAX_ROWS_SCANNED")) } else { visit(item) }
-        };
-        let boxes: Vec<&GeoBox> = boxes.into_iter().collect();
-        boxes.iter().enumerate().try_for_each(|(n, bbox)| {
-            self.space.search(&*self.tree, bbox, &mut |item| {
-                let seen = boxes.iter().take(n).any(|before| before.intersects(&item.bbox));
-                if seen { Ok(()) } else { bounded(item) }
-            })
         })
     }
 

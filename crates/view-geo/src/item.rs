@@ -1,5 +1,6 @@
 //! What the spatial index holds of a version: one item a box.
 
+use crate::rank::Rank;
 use kappadb_core::{FeedKey, GeoBox};
 use kappadb_entry::rules::{self, Version};
 use kappadb_view::ViewError;
@@ -27,6 +28,22 @@ pub struct Item<K = Arc<[u8]>> {
 
 /// An item as it lies in a row.
 pub type ItemRef<'a> = Item<&'a [u8]>;
+
+/// The one order of items in a tree. No two items of a tree stand at the same place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Standing<'a> {
+    pub rank: Rank,
+    key: &'a [u8],
+    slot: Slot,
+    bbox: GeoBox,
+}
+
+impl<'a> Standing<'a> {
+    /// The standing of an item whose rank is known.
+    pub fn new(rank: Rank, item: ItemRef<'a>) -> Self {
+        Standing { rank, key: item.key, slot: item.slot, bbox: item.bbox }
+    }
+}
 
 /// The items of each of the `active` versions of `key`; none for a version that neither is nor replaces anything
 /// anywhere.
@@ -60,6 +77,11 @@ impl<K: AsRef<[u8]>> Item<K> {
         self.flags & (PAST | HEAD) == HEAD
     }
 
+    /// True if this is where what the version replaces was.
+    pub fn is_past(&self) -> bool {
+        self.flags & PAST != 0
+    }
+
     /// True if the feature has several heads, or its head several boxes.
     pub fn is_one_of_several(&self) -> bool {
         self.flags & SEVERAL != 0
@@ -83,7 +105,11 @@ impl<K: AsRef<[u8]>> Item<K> {
     }
 }
 
-impl ItemRef<'_> {
+impl<'a> ItemRef<'a> {
+    pub fn standing(&self) -> Standing<'a> {
+        Standing::new(Rank::of(&self.bbox, self.key), *self)
+    }
+
     /// A copy that stands alone.
     pub fn to_item(self) -> Item {
         Item { bbox: self.bbox, slot: self.slot, flags: self.flags, key: self.key.into() }

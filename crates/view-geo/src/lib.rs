@@ -1,19 +1,22 @@
 //! The map view: which features lie in a box.
 //!
 //! Entries of the map's space are kept by key ([`kappadb_view::keyed`]) and by where they are and where their past was, in
-//! an index that is log-structured: a bounded R*-tree in memory, backed by rows, and packed, immutable runs of pages in
-//! Hilbert order. `design/views.md` has the rows and why.
+//! an index that is log-structured: a bounded part in memory, backed by a log in rows, and packed, immutable runs of pages that are
+//! merged in the background. All of it is in one order, large things first, then along a Hilbert curve. `design/views.md` has the
+//! rows and why.
 //!
 //! | file | what |
 //! |---|---|
 //! | `view` | [`MapView`]: name, version, settings |
-//! | `index` | [`MapIndex`]: takes changes in, answers |
-//! | `answer` | [`Answer`] and how it is gathered |
+//! | `index` | [`MapIndex`]: takes changes in, answers by key and to peers |
+//! | `boxes`, `query`, `answer` | asking a box: how, with what, and what it gives |
+//! | `list`, `refs` | listing by id; who refers to what |
 //! | `check` | comparing sets too large for memory |
 //! | `space` | the spatial index: memory and runs, when which is packed |
-//! | `memory` | the R*-tree |
-//! | `run`, `page`, `cache` | packed runs |
-//! | `item` | what the spatial index holds of a version |
+//! | `memory`, `sorted` | what is not packed yet |
+//! | `run`, `packed`, `page`, `cache` | packed runs |
+//! | `tiers`, `merge`, `sweep` | upkeep in the background |
+//! | `item`, `rank` | what the spatial index holds of a version, and its order |
 //! | `feeds` | short numbers for feeds |
 //! | `rows` | keys of the rows |
 
@@ -26,13 +29,18 @@ mod index;
 mod item;
 mod list;
 mod memory;
+mod merge;
+mod packed;
 mod page;
 mod query;
 mod rank;
 mod refs;
 mod rows;
 mod run;
+mod sorted;
 mod space;
+mod sweep;
+mod tiers;
 mod view;
 
 pub use answer::{Answer, Hit};

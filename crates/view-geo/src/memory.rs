@@ -1,88 +1,148 @@
-//! The items that are not packed yet: an R*-tree in memory, with a row for each version.
+//! The items that are not packed yet: in order in memory, and in a log of batches in rows.
+//!
+//! ```text
+//! 03 | number u64 BE  →  count u32 | that many of (feed number u32 | seq u64) | items      little-endian
+//! ```
+//!
+//! A row says which versions a batch took out of memory and which items it put there. Opening reads them from the first to the
+//! last; packing the memory removes them.
 
 use crate::item::{Item, ItemRef, Items, Slot};
+use crate::packed::Window;
 use crate::rows;
-use kappadb_core::GeoBox;
+use crate::sorted::Sorted;
 use kappadb_store::{Overlay, Tree, prefix_range};
 use kappadb_view::ViewError;
-use rstar::{AABB, RTree, RTreeObject};
 use std::collections::HashMap;
+use std::ops::Range;
 
-/// Doubles hold every coordinate exactly, and areas of them do not overflow.
-type Envelope = AABB<[f64; 2]>;
-
-fn envelope(b: &GeoBox) -> Envelope {
-    AABB::from_corners([b.west.into(), b.south.into()], [b.east.into(), b.north.into()])
-}
-
-impl RTreeObject for Item {
-    type Envelope = Envelope;
-    fn envelope(&self) -> Envelope {
-        envelope(&self.bbox)
-    }
-}
+const BAD: ViewError = ViewError::Inconsistent("the log of the map's memory does not fit together");
 
 #[derive(Debug, Default)]
 pub struct Memory {
-    tree: RTree<Item>,
-    slots: HashMap<Slot, Vec<Item>>,
+    /// Where things are.
+    pub places: Sorted,
+    /// Where what they replace was.
+    pub past: Sorted,
+    /// Numbers of the rows.
+    log: Range<u64>,
+    /// What the present batch took out, and put in.
+    removed: Vec<Slot>,
+    added: Vec<u8>,
 }
 
 impl Memory {
     pub fn load(tree: &dyn Tree) -> Result<Self, ViewError> {
-        let (mut all, mut slots) = (Vec::new(), HashMap::new());
+        let (mut memory, mut slots) = (Memory::default(), HashMap::new());
         for row in prefix_range(tree, &[rows::MEMORY]) {
-            let (key, value) = row?;
-            let slot = rows::slot(&key, 13)?;
-            let items =
-                Items(&value).map(|item| Ok(item?.to_item())).collect::<Result<Vec<_>, ViewError>>()?;
-            if items.iter().any(|item| item.slot != slot) {
-                return Err(ViewError::Inconsistent("a row of the map's memory is about another entry"));
+            let (key, row) = row?;
+            let number = key.get(1..).and_then(|n| n.try_into().ok()).map(u64::from_be_bytes).ok_or(BAD)?;
+            if memory.log.is_empty() {
+                memory.log = number..number;
             }
-            all.extend(items.iter().cloned());
-            slots.insert(slot, items);
+            if number != memory.log.end {
+                return Err(BAD);
+            }
+            memory.log.end = number.checked_add(1).ok_or(BAD)?;
+            replay(&row, &mut slots)?;
         }
-        Ok(Memory { tree: RTree::bulk_load(all), slots })
+        slots.into_values().flatten().for_each(|item| memory.sorted(&item).insert(item));
+        Ok(memory)
     }
 
+    /// Items in it.
     pub fn len(&self) -> usize {
-        self.tree.size()
+        self.places.len() + self.past.len()
     }
 
-    pub fn insert(&mut self, slot: Slot, items: Vec<Item>, rows: &mut Overlay<'_>) {
-        let mut row = Vec::with_capacity(items.len() * 48);
-        for item in &items {
-            item.encode(&mut row);
-            self.tree.insert(item.clone());
+    fn sorted(&mut self, item: &Item) -> &mut Sorted {
+        if item.is_past() { &mut self.past } else { &mut self.places }
+    }
+
+    pub fn insert(&mut self, item: Item) {
+        item.encode(&mut self.added);
+        self.sorted(&item).insert(item);
+    }
+
+    /// Takes a version with these items out; false if it is not here.
+    pub fn remove(&mut self, slot: Slot, items: &[Item]) -> Result<bool, ViewError> {
+        let found = items.iter().filter(|item| self.sorted(item).remove(item)).count();
+        if found == 0 {
+            return Ok(false);
         }
-        rows.put(rows::slot_key(rows::MEMORY, slot), row);
-        self.slots.insert(slot, items);
+        self.removed.push(slot);
+        if found == items.len() { Ok(true) } else { Err(BAD) }
     }
 
-    /// Takes a version out; false if it is not here.
-    pub fn remove(&mut self, slot: Slot, rows: &mut Overlay<'_>) -> bool {
-        let Some(items) = self.slots.remove(&slot) else { return false };
-        items.iter().for_each(|item| drop(self.tree.remove(item)));
-        rows.delete(rows::slot_key(rows::MEMORY, slot));
-        true
+    /// Writes down what the present batch did.
+    pub fn log(&mut self, rows: &mut Overlay<'_>) {
+        if self.removed.is_empty() && self.added.is_empty() {
+            return;
+        }
+        let count = u32::try_from(self.removed.len()).unwrap_or(u32::MAX);
+        let mut row = Vec::with_capacity(4 + 12 * self.removed.len() + self.added.len());
+        row.extend_from_slice(&count.to_le_bytes());
+        self.removed.drain(..).for_each(|slot| rows::push_slot(slot, &mut row));
+        row.append(&mut self.added);
+        rows.put(rows::log_key(self.log.end), row);
+        self.log.end += 1;
     }
 
-    /// Takes everything out.
-    pub fn drain(&mut self, rows: &mut Overlay<'_>) -> Vec<Item> {
-        self.slots.keys().for_each(|slot| rows.delete(rows::slot_key(rows::MEMORY, *slot)));
-        self.tree = RTree::new();
-        std::mem::take(&mut self.slots).into_values().flatten().collect()
+    /// Forgets everything, once it is packed.
+    pub fn clear(&mut self, rows: &mut Overlay<'_>) {
+        self.log.clone().for_each(|number| rows.delete(rows::log_key(number)));
+        *self = Memory { log: self.log.end..self.log.end, ..Memory::default() };
     }
 
-    pub fn items(&self) -> impl Iterator<Item = &Item> {
-        self.tree.iter()
-    }
-
-    pub fn search<E>(
+    /// Calls `visit` with every item that is wanted, also past ones if `past`.
+    pub fn search(
         &self,
-        bbox: &GeoBox,
-        visit: &mut dyn FnMut(ItemRef<'_>) -> Result<(), E>,
-    ) -> Result<(), E> {
-        self.tree.locate_in_envelope_intersecting(envelope(bbox)).try_for_each(|item| visit(item.borrowed()))
+        window: &Window<'_>,
+        past: bool,
+        visit: &mut dyn FnMut(ItemRef<'_>) -> Result<(), ViewError>,
+    ) -> Result<(), ViewError> {
+        self.places.search(window, visit)?;
+        if past { self.past.search(window, visit) } else { Ok(()) }
+    }
+}
+
+/// Takes a row of the log in.
+fn replay(row: &[u8], slots: &mut HashMap<Slot, Vec<Item>>) -> Result<(), ViewError> {
+    let (count, mut rest) = row.split_first_chunk().ok_or(BAD)?;
+    for _ in 0..u32::from_le_bytes(*count) {
+        let (slot, after) = rows::read_slot(rest).ok_or(BAD)?;
+        slots.remove(&slot).ok_or(BAD)?;
+        rest = after;
+    }
+    let mut added: Vec<Item> = Vec::new();
+    for item in Items(rest) {
+        let item = item?;
+        if added.last().is_some_and(|last| last.slot != item.slot) {
+            put(std::mem::take(&mut added), slots)?;
+        }
+        added.push(item.to_item());
+    }
+    put(added, slots)
+}
+
+/// Adds the items of one version.
+fn put(items: Vec<Item>, slots: &mut HashMap<Slot, Vec<Item>>) -> Result<(), ViewError> {
+    let Some(slot) = items.first().map(|item| item.slot) else { return Ok(()) };
+    if slots.insert(slot, items).is_some() { Err(BAD) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn noise_never_panics(row in prop::collection::vec(any::<u8>(), 0..200), none in any::<bool>()) {
+            let row = if none { [&[0; 4], &row[..]].concat() } else { row };
+            if let Err(error) = replay(&row, &mut HashMap::new()) {
+                prop_assert!(error.wants_rebuild());
+            }
+        }
     }
 }

@@ -6,13 +6,14 @@ use kappadb_view::ViewError;
 pub const KEYED: u8 = 1;
 /// `feed 32` → `number u32`.
 pub const FEEDS: u8 = 2;
-/// `feed number u32 | seq u64` → items of a version that are in memory.
+/// `number u64` → what one batch took out of memory and put there: [`crate::memory`].
 pub const MEMORY: u8 = 3;
 /// `run u32` → [`crate::run::Descriptor`].
 pub const RUNS: u8 = 4;
-/// `run u32 | level u8 | page u32` → a page.
+/// `run u32 | tree u8 | level u8 | page u32` → a page. Tree 0 has places, tree 1 past places.
 pub const PAGES: u8 = 5;
-/// `run u32 | feed number u32 | seq u64` → nothing: the version's items in that run count no more.
+/// `run u32 | number u32` → `(feed number u32 | seq u64 | items u8)...`, little-endian: versions whose items in that run count no
+/// more.
 pub const DEAD: u8 = 6;
 
 /// `target length u8 | target | feed number u32 | seq u64` → the key of a feature that refers to the target:
@@ -27,14 +28,22 @@ pub fn key(prefix: u8, parts: &[&[u8]]) -> Vec<u8> {
     out
 }
 
-/// The key of a row about one version.
-pub fn slot_key(prefix: u8, (feed, seq): (u32, u64)) -> Vec<u8> {
-    key(prefix, &[&feed.to_be_bytes(), &seq.to_be_bytes()])
+/// The key of a row of the memory's log.
+pub fn log_key(number: u64) -> Vec<u8> {
+    key(MEMORY, &[&number.to_be_bytes()])
 }
 
-/// The key of a row about one version in a run.
-pub fn dead_key(run: u32, (feed, seq): (u32, u64)) -> Vec<u8> {
-    key(DEAD, &[&run.to_be_bytes(), &feed.to_be_bytes(), &seq.to_be_bytes()])
+/// Appends `feed number u32 | seq u64`, little-endian.
+pub fn push_slot((feed, seq): (u32, u64), out: &mut Vec<u8>) {
+    out.extend_from_slice(&feed.to_le_bytes());
+    out.extend_from_slice(&seq.to_le_bytes());
+}
+
+/// Reads what [`push_slot`] wrote, and gives what is left.
+pub fn read_slot(bytes: &[u8]) -> Option<((u32, u64), &[u8])> {
+    let (feed, bytes) = bytes.split_first_chunk()?;
+    let (seq, rest) = bytes.split_first_chunk()?;
+    Some(((u32::from_le_bytes(*feed), u64::from_le_bytes(*seq)), rest))
 }
 
 /// The version that a row is about: the last twelve bytes of its key, which has `len` bytes.

@@ -40,6 +40,8 @@ struct State {
     pauses: usize,
     /// The indexer stands still because of a pause.
     parked: bool,
+    /// Pieces of upkeep that are being done.
+    pieces: usize,
     /// Something arrived.
     woken: bool,
     /// Somebody waits: try now, whatever failed before.
@@ -88,11 +90,16 @@ impl Control {
         self.change(|state| state.closing = true);
     }
 
-    /// Returns when the indexer stands still. Each call needs its own [`Control::resume`].
+    /// Changes something that a thread may look at before it sleeps.
+    pub fn tell(&self, change: impl FnOnce()) {
+        self.change(|_| change());
+    }
+
+    /// Returns when the indexer and its upkeep stand still. Each call needs its own [`Control::resume`].
     pub fn pause(&self) {
         self.change(|state| state.pauses += 1);
         let mut state = self.lock();
-        while !(state.parked || state.ended) {
+        while !(state.parked || state.ended) || state.pieces > 0 {
             state = self.sleep(state);
         }
     }
@@ -172,6 +179,23 @@ impl Control {
             }
             state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    /// Does a piece of upkeep, once nobody wants a pause. `None` if there is nothing more to be done: it is closed, or `stop` says
+    /// so.
+    pub fn piece<R>(&self, stop: impl Fn() -> bool, work: impl FnOnce() -> R) -> Option<R> {
+        let mut state = self.lock();
+        while state.pauses > 0 && !state.closing && !stop() {
+            state = self.sleep(state);
+        }
+        if state.closing || stop() {
+            return None;
+        }
+        state.pieces += 1;
+        drop(state);
+        let result = work();
+        self.change(|state| state.pieces -= 1);
+        Some(result)
     }
 
     /// True if work should be put down soon.

@@ -1,17 +1,21 @@
 //! One generation of a view: an index over the rows of one tree, and how it moves forward.
 
+use crate::control::Control;
 use crate::directory::Stamp;
 use crate::mark::{Mark, excludes_all, is_excluded};
 use crate::source::{Pace, Source};
+use crate::upkeep::Helper;
 use crate::{Arrived, Change, Exclusions, Index, Notice, View, ViewError};
 use kappadb_entry::decode_block;
 use kappadb_feed::Arrival;
 use kappadb_store::{Overlay, Tree};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 /// Entries that are taken out at once, at most.
 const MAX_WITHDRAWN: usize = 4_096;
+
+const CLOSED: ViewError = ViewError::Inconsistent("the index is not open");
 
 pub(crate) struct Generation<V: View> {
     view: Arc<V>,
@@ -21,6 +25,8 @@ pub(crate) struct Generation<V: View> {
     index: RwLock<Option<V::Index>>,
     /// Only its indexer changes it, so it is read and written without a gap.
     position: Mutex<Position>,
+    /// The job of the open index that is under way.
+    helper: Mutex<Option<Helper<V::Index>>>,
 }
 
 #[derive(Clone)]
@@ -41,7 +47,14 @@ pub(crate) struct Step {
 impl<V: View> Generation<V> {
     pub fn new(view: Arc<V>, stamp: Stamp, tree: Arc<dyn Tree>) -> Self {
         let position = Position { mark: None, pace: Pace::new() };
-        Generation { view, stamp, tree, index: RwLock::new(None), position: Mutex::new(position) }
+        Generation {
+            view,
+            stamp,
+            tree,
+            index: RwLock::new(None),
+            position: Mutex::new(position),
+            helper: Mutex::default(),
+        }
     }
 
     fn position(&self) -> Position {
@@ -72,6 +85,8 @@ impl<V: View> Generation<V> {
         if !fits(source, &mark)? {
             return Err(ViewError::Foreign);
         }
+        // What it did was for the index that is gone.
+        self.rest();
         let index = guarded(|| self.view.open(self.tree.clone()))?;
         *self.index.write().unwrap_or_else(PoisonError::into_inner) = Some(index);
         self.set_position(Position { mark: Some(mark.clone()), ..self.position() });
@@ -114,7 +129,7 @@ impl<V: View> Generation<V> {
             counting.filter_map(|arrival| decode(arrival, &mut after.skipped)).collect();
         let changes: Vec<Change<'_>> = entries.iter().map(Change::Hold).collect();
         let more = after.next < end;
-        let notices = self.commit(&changes, &mark, after, pace)?;
+        let notices = self.apply(&changes, &mark, after, pace)?;
         Ok(Step { notices, more })
     }
 
@@ -146,34 +161,45 @@ impl<V: View> Generation<V> {
             gone.extend(arrivals.iter().filter(newly).filter_map(|arrival| decode(arrival, &mut 0)));
             if gone.len() > MAX_WITHDRAWN {
                 let changes: Vec<Change<'_>> = gone.iter().map(Change::Withdraw).collect();
-                notices.extend(self.commit(&changes, &mark, mark.clone(), pace)?);
+                notices.extend(self.apply(&changes, &mark, mark.clone(), pace)?);
                 gone.clear();
             }
         }
         let changes: Vec<Change<'_>> = gone.iter().map(Change::Withdraw).collect();
         let after = Mark { excluded, ..mark.clone() };
-        notices.extend(self.commit(&changes, &mark, after, pace)?);
+        notices.extend(self.apply(&changes, &mark, after, pace)?);
         Ok(Step { notices, more: true })
     }
 
-    /// Applies changes and writes rows and mark in one batch. After an error the index is gone: in memory it may be
-    /// ahead of its rows, and an error of the store does not say whether the rows were written.
-    fn commit(
+    fn apply(
         &self,
         changes: &[Change<'_>],
         before: &Mark,
         after: Mark,
         pace: Pace,
     ) -> Result<Vec<Notice>, ViewError> {
+        self.commit(before, after, pace, |index, rows| {
+            if changes.is_empty() { Ok(Vec::new()) } else { index.apply(changes, rows) }
+        })
+    }
+
+    /// Changes the index and writes rows and mark in one batch. After an error the index is gone: in memory it may be
+    /// ahead of its rows, and an error of the store does not say whether the rows were written.
+    fn commit<R>(
+        &self,
+        before: &Mark,
+        after: Mark,
+        pace: Pace,
+        change: impl FnOnce(&mut V::Index, &mut Overlay<'_>) -> Result<R, ViewError>,
+    ) -> Result<R, ViewError> {
         let mut open = self.index.write().unwrap_or_else(PoisonError::into_inner);
         let result = guarded(|| {
-            let index = open.as_mut().ok_or(ViewError::Inconsistent("the index is not open"))?;
+            let index = open.as_mut().ok_or(CLOSED)?;
             let mut rows = Overlay::new(&*self.tree);
-            let notices = if changes.is_empty() { Vec::new() } else { index.apply(changes, &mut rows)? };
+            let result = change(index, &mut rows)?;
             after.write(before, &mut rows);
             self.tree.apply(&rows.into_batch())?;
-            index.committed();
-            Ok(notices)
+            Ok(result)
         });
         let mark = if result.is_ok() { Some(after) } else { None };
         if mark.is_none() {
@@ -181,6 +207,30 @@ impl<V: View> Generation<V> {
         }
         self.set_position(Position { mark, pace });
         result
+    }
+
+    fn helper(&self) -> MutexGuard<'_, Option<Helper<V::Index>>> {
+        self.helper.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends upkeep, after the piece that is being done.
+    pub fn rest(&self) {
+        *self.helper() = None;
+    }
+
+    /// Puts upkeep that is finished in place, and starts the next if there is any. `idle` if nothing waits to be indexed.
+    pub fn keep_up(&self, control: &Arc<Control>, idle: bool) -> Result<(), ViewError> {
+        let Position { mark: Some(mark), pace } = self.position() else { return Ok(()) };
+        let mut helper = self.helper();
+        if let Some(busy) = &*helper {
+            let Some(outcome) = busy.outcome() else { return Ok(()) };
+            *helper = None;
+            self.commit(&mark, mark.clone(), pace, |index, rows| outcome?.install(index, rows))?;
+        }
+        let mut open = self.index.write().unwrap_or_else(PoisonError::into_inner);
+        let job = guarded(|| Ok(open.as_mut().and_then(|index| index.upkeep(idle))))?;
+        *helper = job.map(|job| Helper::start(job, control)).transpose()?;
+        Ok(())
     }
 }
 
@@ -205,7 +255,7 @@ fn decode(arrival: &Arrival, skipped: &mut u64) -> Option<Arrived> {
 }
 
 /// Runs a view's code; a panic in it becomes an error, so that one view cannot stop the others.
-fn guarded<R>(call: impl FnOnce() -> Result<R, ViewError>) -> Result<R, ViewError> {
+pub(crate) fn guarded<R>(call: impl FnOnce() -> Result<R, ViewError>) -> Result<R, ViewError> {
     catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given");

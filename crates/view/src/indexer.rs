@@ -6,7 +6,7 @@ use crate::generation::{Generation, Step};
 use crate::mark::Mark;
 use crate::source::Source;
 use crate::watch::Watchers;
-use crate::{Exclusions, View, ViewError};
+use crate::{Exclusions, Notice, View, ViewError};
 use kappadb_core::Lseq;
 use kappadb_store::{Store, StoreError};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -154,6 +154,7 @@ impl<V: View> Indexer<V> {
                 Err(error) => self.fail(&error),
             }
         }
+        self.core.current(Generation::rest);
         self.core.watchers.close();
     }
 
@@ -177,14 +178,21 @@ impl<V: View> Indexer<V> {
         Ok(more || self.core.control.rebuild_due().is_some())
     }
 
+    /// Steps a generation and looks after its upkeep; tells watchers first, whatever becomes of that. True if there is more to
+    /// do at once.
+    fn step(&self, generation: &Generation<V>, tell: impl FnOnce(&[Notice])) -> Result<bool, ViewError> {
+        let Step { notices, more } =
+            generation.step(&*self.core.source, &|| self.core.control.interrupted())?;
+        tell(&notices);
+        generation.keep_up(&self.core.control, !more)?;
+        Ok(more)
+    }
+
     fn step_current(&mut self) -> Result<bool, ViewError> {
-        let stop = || self.core.control.interrupted();
-        match self.core.current(|current| current.step(&*self.core.source, &stop)) {
+        let tell = |notices: &[Notice]| self.core.watchers.tell(notices);
+        match self.core.current(|current| self.step(current, tell)) {
             None => Ok(false),
-            Some(Ok(Step { notices, more })) => {
-                self.core.watchers.tell(&notices);
-                Ok(more)
-            }
+            Some(Ok(more)) => Ok(more),
             Some(Err(error)) => {
                 if error.wants_rebuild() {
                     tracing::warn!(view = self.core.name, %error, "the view is rebuilt");
@@ -200,10 +208,10 @@ impl<V: View> Indexer<V> {
 
     fn step_coming(&mut self) -> Result<bool, ViewError> {
         let Some((coming, number)) = &self.coming else { return Ok(false) };
-        let (number, stop) = (*number, || self.core.control.interrupted());
-        match coming.step(&*self.core.source, &stop) {
-            Ok(Step { more: true, .. }) => Ok(true),
-            Ok(Step { more: false, .. }) => self.switch().map(|()| false),
+        let number = *number;
+        match self.step(coming, |_| ()) {
+            Ok(true) => Ok(true),
+            Ok(false) => self.switch().map(|()| false),
             Err(error) => {
                 if error.wants_rebuild() {
                     self.start_over(number)?;

@@ -16,7 +16,6 @@ use kappadb_core::{EntryId, codec};
 use kappadb_entry::rules::{self, Version};
 use kappadb_query::Selector;
 use kappadb_store::{Overlay, StoreError, Tree, prefix_bounds, prefix_range};
-use std::collections::BTreeMap;
 use std::ops::Bound;
 
 /// Bytes of an active row, at most. A version has up to 16 KiB; only a flood of conflicts comes near.
@@ -176,29 +175,44 @@ impl Keyed {
 
     /// Takes in one change. `None` if it is not of this space, has no key, or leaves the active versions as they were.
     pub fn apply(&self, rows: &mut Overlay<'_>, change: &Change<'_>) -> Result<Option<KeyUpdate>, ViewError> {
-        let Some(key) = self.key(change.arrived()) else { return Ok(None) };
-        let (before, after) = match change {
-            Change::Hold(arrived) => self.hold(rows, key, arrived)?,
-            Change::Withdraw(arrived) => self.withdraw(rows, key, &arrived.id)?,
-        };
-        Ok((before != after).then(|| KeyUpdate { key: key.to_vec(), before, after }))
+        Ok(self.apply_all(rows, std::slice::from_ref(change))?.pop())
     }
 
-    /// Takes in a batch. At most one update a key, from before the batch to after it.
+    /// Takes in a batch. At most one update a key, from before the batch to after it; ascending by key.
     pub fn apply_all(
         &self,
         rows: &mut Overlay<'_>,
         changes: &[Change<'_>],
     ) -> Result<Vec<KeyUpdate>, ViewError> {
-        let mut updates: BTreeMap<Vec<u8>, KeyUpdate> = BTreeMap::new();
-        for change in changes {
-            let Some(update) = self.apply(rows, change)? else { continue };
-            match updates.get_mut(&update.key) {
-                Some(first) => first.after = update.after,
-                None => drop(updates.insert(update.key.clone(), update)),
+        let key_of = |change| Some((self.key(Change::arrived(change))?, change));
+        let mut by_key: Vec<(&[u8], &Change<'_>)> = changes.iter().filter_map(key_of).collect();
+        // Stable: the changes of a key stay in order. Rows are read and written in theirs, which is quicker.
+        by_key.sort_by_key(|(key, _)| *key);
+        let mut updates = Vec::with_capacity(by_key.len());
+        for group in by_key.chunk_by(|a, b| a.0 == b.0) {
+            updates.extend(self.apply_group(rows, group)?);
+        }
+        Ok(updates)
+    }
+
+    /// Takes in changes of one key.
+    fn apply_group(
+        &self,
+        rows: &mut Overlay<'_>,
+        group: &[(&[u8], &Change<'_>)],
+    ) -> Result<Option<KeyUpdate>, ViewError> {
+        let mut update: Option<KeyUpdate> = None;
+        for (key, change) in group {
+            let (before, after) = match change {
+                Change::Hold(arrived) => self.hold(rows, key, arrived)?,
+                Change::Withdraw(arrived) => self.withdraw(rows, key, &arrived.id)?,
+            };
+            match &mut update {
+                Some(update) => update.after = after,
+                None => update = Some(KeyUpdate { key: key.to_vec(), before, after }),
             }
         }
-        Ok(updates.into_values().filter(|update| update.before != update.after).collect())
+        Ok(update.filter(|update| update.before != update.after))
     }
 
     fn hold(

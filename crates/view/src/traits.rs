@@ -63,8 +63,18 @@ pub trait Index: Send + Sync + 'static {
     /// Returns what became of each key, at most one notice a key.
     fn apply(&mut self, changes: &[Change<'_>], rows: &mut Overlay<'_>) -> Result<Vec<Notice>, ViewError>;
 
-    /// The rows of the last [`Index::apply`] are committed. A place for upkeep (merging runs, sweeping).
-    fn committed(&mut self) {}
+    /// A job that makes this index better at rest, to be done in the background while it goes on answering and taking changes
+    /// in: merging runs, sweeping. Asked for after each batch, unless a job of this index is under way. `idle` is true if
+    /// nothing waits to be indexed: time for work that can be put off.
+    ///
+    /// Never changes what the index answers.
+    fn upkeep(&mut self, idle: bool) -> Option<Box<dyn Upkeep<Self>>>
+    where
+        Self: Sized,
+    {
+        let _ = idle;
+        None
+    }
 
     /// The entries that a peer who asks this must be sent: those that match where they are or where their past was, and are
     /// not redundant (`design/model.md`). In no particular order.
@@ -74,6 +84,21 @@ pub trait Index: Send + Sync + 'static {
     fn check(&self) -> Result<Vec<String>, ViewError> {
         Ok(Vec::new())
     }
+}
+
+/// A job in the background, on behalf of an index. It may be dropped between any two calls (at closing, on errors, by a crash):
+/// what it wrote until then must be of no meaning to an index opened anew, which may sweep it.
+pub trait Upkeep<I>: Send {
+    /// Does a piece of the work, of some milliseconds, on a thread of its own and without the index: reads rows that do not change,
+    /// writes or removes rows that nothing refers to. Returns whether there is more.
+    ///
+    /// # Errors
+    /// The job ends, and the index is opened anew.
+    fn work(&mut self) -> Result<bool, ViewError>;
+
+    /// Puts the finished work in place, between two batches: nothing else is done with the index meanwhile, so be brief. Rows are
+    /// committed as those of [`Index::apply`] are.
+    fn install(self: Box<Self>, index: &mut I, rows: &mut Overlay<'_>) -> Result<(), ViewError>;
 }
 
 /// What changed about a key.

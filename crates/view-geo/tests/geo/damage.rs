@@ -20,7 +20,10 @@ fn packed() -> Rig {
     static ROWS: LazyLock<Vec<(Bytes, Bytes)>> = LazyLock::new(|| {
         let mut rig = Rig::new(32);
         let points = field(20);
-        points[..390].chunks(30).for_each(|batch| drop(rig.hold(batch)));
+        for batch in points[..390].chunks(30) {
+            rig.hold(batch);
+            rig.keep_up(false);
+        }
         rig.withdraw(&points[..9]);
         rows_of(&*rig.tree, None)
     });
@@ -33,7 +36,7 @@ fn packed() -> Rig {
 #[test]
 fn a_lost_page_asks_for_a_rebuild() {
     let mut rig = packed();
-    let leaves = rows_of(&*rig.tree, Some(PAGES)).into_iter().filter(|(key, _)| key[5] == 0);
+    let leaves = rows_of(&*rig.tree, Some(PAGES)).into_iter().filter(|(key, _)| key[6] == 0);
     leaves.for_each(|(key, _)| write(&rig, Op::Delete(key)));
     rig.reopen();
     let error = rig.index.query(&GeoBox::WORLD.into(), &Query::default()).expect_err("pages are gone");
@@ -47,7 +50,7 @@ fn with_everything(dead: usize) -> Rig {
     rig.hold(&points[..320]);
     rig.hold(&points[320..]);
     rig.withdraw(&points[..dead]);
-    let levels: BTreeSet<u8> = rows_of(&*rig.tree, Some(PAGES)).iter().map(|(key, _)| key[5]).collect();
+    let levels: BTreeSet<u8> = rows_of(&*rig.tree, Some(PAGES)).iter().map(|(key, _)| key[6]).collect();
     assert!(levels.len() > 1 && rig.index.stats().memory > 0);
     rig
 }
@@ -130,14 +133,13 @@ fn an_index_that_the_rows_have_left_behind_is_noticed() {
 #[test]
 fn a_page_that_lost_its_last_box_is_not_merged() {
     let rig = packed();
-    for (key, page) in rows_of(&*rig.tree, Some(PAGES)).into_iter().filter(|(key, _)| key[5] == 0) {
+    for (key, page) in rows_of(&*rig.tree, Some(PAGES)).into_iter().filter(|(key, _)| key[6] == 0) {
         let item = 30 + "n000000".len();
         write(&rig, Op::Put(key, page.slice(..page.len() - item)));
     }
     let index = rig.view.open(rig.tree.clone()).expect("opens");
-    let mut rig = Rig { index, ..rig };
-    let more = &field(24)[400..];
-    let outcome = more.iter().try_for_each(|entry| rig.try_apply(&[Change::Hold(entry)]).map(drop));
+    let mut rig = Rig { index, job: None, ..rig };
+    let outcome = merge(&mut rig);
     assert!(outcome.is_err_and(|error| error.wants_rebuild()));
 }
 
@@ -180,6 +182,15 @@ proptest! {
     }
 }
 
+/// All that is due in the background.
+fn merge(rig: &mut Rig) -> Result<(), ViewError> {
+    while let Some(mut job) = rig.index.upkeep(true) {
+        while job.work()? {}
+        rig.install(job)?;
+    }
+    Ok(())
+}
+
 fn go_on(rig: Rig) -> Result<(), ViewError> {
     let index = rig.view.open(rig.tree.clone())?;
     for extent in [GeoBox::WORLD.into(), at(30, 30, 90, 90)] {
@@ -187,15 +198,17 @@ fn go_on(rig: Rig) -> Result<(), ViewError> {
         index.matches(&Selector::from(&extent))?;
     }
     index.check()?;
-    let mut rig = Rig { index, ..rig };
+    let mut rig = Rig { index, job: None, ..rig };
     let points = field(24);
     for batch in points[400..].chunks(40) {
         rig.try_apply(&batch.iter().map(Change::Hold).collect::<Vec<_>>())?;
     }
+    merge(&mut rig)?;
     for batch in points.chunks(90) {
         rig.try_apply(&batch.iter().map(Change::Withdraw).collect::<Vec<_>>())?;
     }
-    Ok(())
+    merge(&mut rig)?;
+    rig.index.check().map(drop)
 }
 
 #[derive(Debug, Clone)]

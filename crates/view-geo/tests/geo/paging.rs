@@ -83,6 +83,7 @@ proptest! {
         let hits = pages(&mut rig, &extent, &query, |rig| {
             let more: Vec<_> = others.by_ref().take(2).collect();
             rig.hold(&more);
+            rig.keep_up(true);
         });
         let hits: Vec<Hit> = hits.into_iter().filter(|hit| !hit.key.starts_with("other")).collect();
 

@@ -10,28 +10,45 @@ use proptest::prelude::*;
 use proptest::sample::Index as Pick;
 use std::collections::BTreeSet;
 
-/// How entries reach an index: in which order, in what batches, with restarts where.
+/// How entries reach an index: in which order, in what batches, with what done between them.
 #[derive(Debug, Clone)]
 struct Arrivals {
     order: Vec<Arrived>,
-    /// Entries in the batch; whether to open again after it.
-    batches: Vec<(usize, bool)>,
+    batches: Vec<Step>,
+}
+
+/// A batch, and what is done after it.
+#[derive(Debug, Clone)]
+struct Step {
+    entries: usize,
+    reopen: bool,
+    /// Pieces of work in the background.
+    pieces: usize,
+    idle: bool,
 }
 
 impl Arrivals {
     fn run(&self, rig: &mut Rig, mut between: impl FnMut(&Rig, &[Arrived])) {
         let (mut done, mut batches) = (0, self.batches.iter().cycle());
         while done < self.order.len() {
-            let (len, reopen) = *batches.next().expect("some batches");
-            let end = (done + len).min(self.order.len());
+            let step = batches.next().expect("some batches");
+            let end = (done + step.entries).min(self.order.len());
             rig.hold(&self.order[done..end]);
             done = end;
-            if reopen {
+            if step.reopen {
                 rig.reopen();
+            }
+            for _ in 0..step.pieces {
+                rig.work(step.idle);
             }
             between(rig, &self.order[..done]);
         }
     }
+}
+
+fn steps(batch: usize) -> impl Strategy<Value = Step> {
+    let parts = (1..batch, prop::bool::weighted(0.15), 0..12usize, any::<bool>());
+    parts.prop_map(|(entries, reopen, pieces, idle)| Step { entries, reopen, pieces, idle })
 }
 
 fn arrivals(len: usize) -> impl Strategy<Value = Arrivals> {
@@ -45,7 +62,7 @@ fn arrivals_of(
 ) -> impl Strategy<Value = Arrivals> {
     let order = history.prop_flat_map(|written| Just(written).prop_shuffle());
     let repeats = prop::collection::vec(any::<Pick>(), 0..4);
-    let batches = prop::collection::vec((1..batch, prop::bool::weighted(0.15)), 1..12);
+    let batches = prop::collection::vec(steps(batch), 1..12);
     (order, repeats, batches).prop_map(|(mut order, repeats, batches)| {
         let again: Vec<Arrived> = repeats.iter().map(|pick| pick.get(&order).clone()).collect();
         order.extend(again); // what came before a crash may come again after it
@@ -139,7 +156,9 @@ proptest! {
         let gone: Vec<_> = arrivals.order.iter().filter(forked).collect();
         for chunk in gone.chunks(batch) {
             rig.withdraw(chunk.iter().copied());
+            rig.work(true);
             rig.withdraw(chunk.iter().copied());
+            rig.work(false);
         }
         let left = Model::of(arrivals.order.iter().filter(|a| !forked(a)));
         assert_equal(&rig, &left, &queries);
@@ -223,7 +242,10 @@ proptest! {
         rig.check();
 
         let (gone, left): (Vec<_>, Vec<_>) = arrivals.order.iter().partition(|a| a.id.feed == feed(writer));
-        gone.chunks(30).for_each(|chunk| drop(rig.withdraw(chunk.iter().copied())));
+        for chunk in gone.chunks(30) {
+            rig.withdraw(chunk.iter().copied());
+            rig.work(false);
+        }
         assert_equal(&rig, &Model::of(left), &queries);
         rig.check();
         rig.reopen();

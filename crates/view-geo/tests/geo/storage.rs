@@ -7,6 +7,7 @@ use kappadb_entry::{Places, rules};
 use kappadb_sim::Random;
 use kappadb_store::{Batch, MemoryStore, Rows, SledOptions, SledStore, Store, StoreError, Tree};
 use kappadb_view::{Arrived, Change};
+use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -50,13 +51,14 @@ fn opening_does_not_read_what_is_packed() {
     let tree = Counting::over(MemoryStore::new().tree("map").expect("tree"));
     let mut rig = Rig::over(500, tree.clone());
     field(90).chunks(250).for_each(|batch| drop(rig.hold(batch)));
+    rig.keep_up(false);
     let stats = rig.index.stats();
     assert!(stats.memory < 500 && stats.runs.iter().map(|run| run.items).sum::<u64>() > 7_500);
 
     tree.take();
     rig.reopen();
     let opened = tree.take();
-    assert!(opened <= stats.memory + stats.runs.len() + 10, "opening read {opened} rows");
+    assert!(opened <= 5 + 4 * stats.runs.len(), "opening read {opened} rows");
 
     assert_eq!(rig.answer(&at(300, 300, 340, 340)).len(), 25);
     let asked = tree.take();
@@ -71,11 +73,17 @@ fn runs_are_merged_by_four() {
     let mut rig = Rig::new(16);
     for (n, entry) in (1..).zip(&field(32)) {
         rig.hold([entry]);
+        rig.keep_up(false);
         let runs = rig.index.stats().runs;
         let tiers = 1 + (n / 16usize).checked_ilog2().unwrap_or(0) as usize / 2;
         assert!(runs.len() <= 3 * tiers, "{} runs after {n} points", runs.len());
     }
     assert_eq!(rig.answer(&GeoBox::WORLD.into()).len(), 1_024);
+    rig.check();
+    rig.hold([&put(id(1, 0), "more", Places::on_map(&at(5, 5, 5, 5)))]);
+    rig.keep_up(true);
+    assert!(rig.index.stats().runs.len() <= 2, "when nothing arrives, one large run and little beside");
+    assert_eq!(rig.answer(&GeoBox::WORLD.into()).len(), 1_025);
     rig.check();
 }
 
@@ -86,6 +94,8 @@ fn the_number_of_a_merged_run_is_not_used_again() {
     let mut rig = Rig::new(4);
     for (n, entry) in (1..).zip(&points) {
         rig.hold([entry]);
+        assert_eq!(rig.answer(&GeoBox::WORLD.into()).len(), n);
+        rig.keep_up(n % 2 == 0);
         assert_eq!(rig.answer(&GeoBox::WORLD.into()).len(), n);
     }
 }
@@ -115,6 +125,7 @@ fn moving_about_leaves_no_heap_of_dead_boxes() {
     let mut rig = Rig::new(50);
     for batch in walks(features, moves).chunks(7) {
         rig.hold(batch);
+        rig.keep_up(false);
     }
     let last = i32::try_from((moves - 1) * 1_000).expect("small");
     assert_eq!(rig.answer(&at(last, last, last + 999, last + 999)).len(), 60);
@@ -124,9 +135,14 @@ fn moving_about_leaves_no_heap_of_dead_boxes() {
     // Each feature has one box where it is and at most eight where it was.
     let stats = rig.index.stats();
     let items: u64 = stats.runs.iter().map(|run| run.items).sum();
-    let dead: u64 = stats.runs.iter().map(|run| run.dead).sum();
+    assert!(stats.runs.iter().all(|run| run.dead * 4 <= run.items), "{stats:?}");
     assert!(items <= 3 * 9 * features, "{items} boxes in {} runs", stats.runs.len());
-    assert_eq!(rows_of(&*rig.tree, Some(DEAD)).len() as u64, dead, "no mark outlives its run");
+    let living: BTreeSet<_> =
+        rows_of(&*rig.tree, Some(RUNS)).iter().map(|(key, _)| key.slice(1..5)).collect();
+    for prefix in [PAGES, DEAD] {
+        let rows = rows_of(&*rig.tree, Some(prefix));
+        assert!(rows.iter().all(|(key, _)| living.contains(&key[1..5])), "nothing outlives its run");
+    }
     let pages: usize = rows_of(&*rig.tree, Some(PAGES)).iter().map(|(_, page)| page.len()).sum();
     assert!(pages as u64 <= 60 * items, "{pages} bytes of pages for {items} boxes");
 }
@@ -141,10 +157,8 @@ fn a_run_that_dies_is_written_anew_and_ends_as_nothing() {
     rig.hold(&entries);
     for batch in entries.chunks(10) {
         rig.withdraw(batch);
-        for run in rig.index.stats().runs {
-            assert!(run.dead <= run.entries / 4, "{run:?}");
-            assert_eq!(run.items, 9 * run.entries);
-        }
+        rig.keep_up(false);
+        assert!(rig.index.stats().runs.iter().all(|run| run.dead * 4 <= run.items && run.items % 9 == 0));
         rig.check();
     }
     let left = [RUNS, PAGES, DEAD].map(|prefix| rows_of(&*rig.tree, Some(prefix)).len());
@@ -161,9 +175,8 @@ fn a_run_that_dies_is_written_anew_while_others_are_packed() {
     for (gone, new) in large.chunks(20).zip(small.chunks(10)) {
         let changes: Vec<_> = gone.iter().map(Change::Withdraw).chain(new.iter().map(Change::Hold)).collect();
         rig.try_apply(&changes).expect("applies");
-        for run in rig.index.stats().runs {
-            assert!(run.dead <= run.entries / 4, "{run:?}");
-        }
+        rig.keep_up(false);
+        assert!(rig.index.stats().runs.iter().all(|run| run.dead * 4 <= run.items));
     }
     assert_eq!(rig.answer(&GeoBox::WORLD.into()).len(), 500);
     rig.check();
@@ -205,7 +218,10 @@ fn a_hundred_thousand_points_in_batches_of_a_thousand_on_disk() {
     {
         let store = SledStore::open(dir.path(), SledOptions::default()).expect("opens");
         let mut rig = Rig::over(MEMORY, store.tree("map").expect("tree"));
-        entries.chunks(1_000).for_each(|batch| drop(rig.hold(batch)));
+        for batch in entries.chunks(1_000) {
+            rig.hold(batch);
+            rig.keep_up(false);
+        }
         rig.withdraw(&entries[40_000..41_000]);
         store.flush().expect("flushes");
     }

@@ -10,7 +10,7 @@ use kappadb_entry::rules;
 use kappadb_entry::{Context, Entry, Header, Kind, Places, space};
 use kappadb_query::Selector;
 use kappadb_store::{MemoryStore, Overlay, Store, Tree};
-use kappadb_view::{Arrived, Change, Index, Notice, View, ViewError};
+use kappadb_view::{Arrived, Change, Index, Notice, Upkeep, View, ViewError};
 use kappadb_view_geo::{MapIndex, MapView, Query};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -148,11 +148,16 @@ fn write(written: &[Arrived], step: &Step) -> Arrived {
     arrived
 }
 
+/// Work in the background.
+pub type Job = Box<dyn Upkeep<MapIndex>>;
+
 /// An index over a tree in memory.
 pub struct Rig {
     pub view: MapView,
     pub tree: Arc<dyn Tree>,
     pub index: MapIndex,
+    /// What is under way in the background.
+    pub job: Option<Job>,
 }
 
 impl Rig {
@@ -163,7 +168,7 @@ impl Rig {
     pub fn over(memory: usize, tree: Arc<dyn Tree>) -> Rig {
         let view = MapView::with_memory(memory);
         let index = view.open(tree.clone()).expect("opens");
-        Rig { view, tree, index }
+        Rig { view, tree, index, job: None }
     }
 
     pub fn try_apply(&mut self, changes: &[Change<'_>]) -> Result<Vec<Notice>, ViewError> {
@@ -171,7 +176,6 @@ impl Rig {
         let mut rows = Overlay::new(&*tree);
         let notices = self.index.apply(changes, &mut rows)?;
         tree.apply(&rows.into_batch())?;
-        self.index.committed();
         Ok(notices)
     }
 
@@ -185,7 +189,35 @@ impl Rig {
         self.try_apply(&changes).expect("applies")
     }
 
+    /// Does what is due in the background, to its end.
+    pub fn keep_up(&mut self, idle: bool) {
+        while self.work(idle) {}
+    }
+
+    /// Does a piece of what is under way in the background, or begins something. False if nothing is due.
+    pub fn work(&mut self, idle: bool) -> bool {
+        match self.job.take() {
+            None => self.job = self.index.upkeep(idle),
+            Some(mut job) => match job.work().expect("works") {
+                true => self.job = Some(job),
+                false => {
+                    self.install(job).expect("installs");
+                    return true;
+                }
+            },
+        }
+        self.job.is_some()
+    }
+
+    pub fn install(&mut self, job: Job) -> Result<(), ViewError> {
+        let tree = self.tree.clone();
+        let mut rows = Overlay::new(&*tree);
+        job.install(&mut self.index, &mut rows)?;
+        Ok(tree.apply(&rows.into_batch())?)
+    }
+
     pub fn reopen(&mut self) {
+        self.job = None;
         self.index = self.view.open(self.tree.clone()).expect("opens again");
     }
 
