@@ -1,0 +1,280 @@
+//! What there is to draw and to name: features turned into paths and wishes for labels.
+
+use super::area::{self, AreaLook};
+use super::chain::{self, Located, Turn, Ways};
+use super::label::{Face, Place, Wish};
+use super::line::{self, LineLook};
+use super::project::{Frame, Point, Rect};
+use super::style::{Order, Rgb, Stage, Style};
+use super::{Shape, clip, inside, point, sea, text};
+use crate::feature::{Body, Element, Member, Shape as ElementShape, WayNode};
+use kappadb_core::Coord;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What is smaller than this both ways is not drawn.
+pub(super) const TINY: f64 = 0.6;
+const NUMBER: Face = Face::new(7.5, Rgb(0x8d_7c6a));
+
+/// Paths painted one way.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Item {
+    pub(super) order: Order,
+    pub(super) style: Style,
+    /// In grey.
+    pub(super) faded: bool,
+    pub(super) paths: Vec<Vec<Point>>,
+    pub(super) closed: bool,
+}
+
+/// Ways of one name.
+struct Named {
+    face: Face,
+    priority: u8,
+    ways: Vec<Located>,
+}
+
+/// Everything that is to be drawn.
+pub(super) struct Scene<'a> {
+    pub(super) frame: &'a Frame,
+    ways: Ways<'a>,
+    pub(super) items: Vec<Item>,
+    pub(super) wishes: Vec<Wish>,
+    named: BTreeMap<String, Named>,
+    coasts: Vec<Located>,
+    coast_fetched: bool,
+    /// Ways drawn as borders already: neighbours share them.
+    borders: BTreeSet<i64>,
+    /// Where dots are already.
+    pub(super) dots: BTreeSet<(i64, i64, u32)>,
+}
+
+impl<'a> Scene<'a> {
+    pub(super) fn of(shapes: &'a [Shape], frame: &'a Frame) -> Scene<'a> {
+        let mut scene = Scene {
+            frame,
+            ways: Ways::of(shapes),
+            items: Vec::new(),
+            wishes: Vec::new(),
+            named: BTreeMap::new(),
+            coasts: Vec::new(),
+            coast_fetched: false,
+            borders: BTreeSet::new(),
+            dots: BTreeSet::new(),
+        };
+        shapes.iter().for_each(|shape| scene.add(shape));
+        scene.name_lines();
+        scene.fill_sea();
+        // Stable: what is equal keeps its order. Of each sort, grey below colour.
+        scene.items.sort_by_key(|item| (item.order, !item.faded));
+        scene
+    }
+
+    fn add(&mut self, shape: &Shape) {
+        match &shape.feature.body {
+            Body::Free(free) => self.free(free, shape.fetched),
+            Body::Osm(element) => match &element.shape {
+                ElementShape::Node(at) => self.node(element, *at, shape.fetched),
+                ElementShape::Way(nodes) => self.way(element, nodes, shape.fetched),
+                ElementShape::Relation { members, .. } => self.relation(element, members, shape.fetched),
+            },
+        }
+    }
+
+    fn per_metre(&self) -> f64 {
+        self.frame.per_metre()
+    }
+
+    fn node(&mut self, element: &Element, at: Coord, fetched: bool) {
+        let Some(at) = self.frame.point(at) else { return };
+        if element.tag("natural") == Some("tree") && self.per_metre() >= 0.5 {
+            let crown = Style::line(Rgb(0x8f_bb78), (self.per_metre() * 4.5).clamp(3.0, 11.0)).opacity(0.5);
+            self.push(Order::new(Stage::Tree), crown, !fetched, vec![vec![at, at]], false);
+        }
+        if fetched {
+            self.name_node(element, at);
+        }
+    }
+
+    fn name_node(&mut self, element: &Element, at: Point) {
+        let name = element.tag("name").and_then(text::shown);
+        if let (Some((face, priority)), Some(name)) = (point::place(element, self.per_metre()), &name) {
+            self.wish(priority, population(element), name.clone(), face, Place::At(at));
+        } else if let (Some(face), Some(name)) = (point::water(element), &name) {
+            self.wish(25, 0.0, name.clone(), face, Place::At(at));
+        } else {
+            self.poi(element, at, name);
+        }
+    }
+
+    /// A symbol for a point of interest, or else its number in the street. True if it is one.
+    fn poi(&mut self, element: &Element, at: Point, name: Option<String>) -> bool {
+        if let Some(look) = point::poi(element, self.per_metre()) {
+            let named = f64::from(u8::from(name.is_some()));
+            self.wish(
+                look.priority,
+                named,
+                name.unwrap_or_default(),
+                look.face,
+                Place::Beside(at, look.symbol),
+            );
+            return true;
+        }
+        if let Some(number) = element.tag("addr:housenumber").and_then(text::shown)
+            && self.per_metre() >= 1.2
+        {
+            self.wish(95, 0.0, number, NUMBER, Place::At(at));
+        }
+        false
+    }
+
+    fn way(&mut self, element: &Element, nodes: &[WayNode], fetched: bool) {
+        if area::is_drawn_area(element) {
+            let ring = nodes.iter().filter_map(|node| node.at).collect();
+            return self.area(element, &[ring], fetched);
+        }
+        let Some(look) = line::look(element, self.per_metre()) else { return };
+        let runs = chain::runs(nodes);
+        let drawn: Vec<_> =
+            runs.iter().flat_map(|run| self.lines(run.iter().map(|(_, at)| *at), false)).collect();
+        self.strokes(&look, &drawn, fetched);
+        if element.tag("natural") == Some("coastline") {
+            self.coasts.extend(runs);
+            self.coast_fetched |= fetched;
+        } else if let (Some(face), Some(name), true) =
+            (look.face, element.tag("name").and_then(text::shown), fetched)
+        {
+            let named = self.named.entry(name).or_insert_with(|| Named {
+                face,
+                priority: look.priority,
+                ways: Vec::new(),
+            });
+            if look.priority < named.priority {
+                (named.face, named.priority) = (face, look.priority);
+            }
+            named.ways.extend(runs);
+        }
+    }
+
+    fn relation(&mut self, element: &Element, members: &[Member], fetched: bool) {
+        match element.tag("type") {
+            Some("multipolygon") => {
+                let rings = self.ways.rings(members);
+                self.area(element, &rings, fetched);
+            }
+            Some("boundary") => {
+                let Some(look) = line::boundary(element) else { return };
+                let ways = self.ways.bounds(members).into_iter().filter(|(id, _)| self.borders.insert(*id));
+                for way in chain::join(ways.map(|(_, way)| way).collect(), Turn::Either) {
+                    let drawn = self.lines(way.into_iter().map(|(_, at)| at), false);
+                    self.strokes(&look, &drawn, fetched);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn area(&mut self, element: &Element, rings: &[Vec<Coord>], fetched: bool) {
+        let (drawn, size) = self.rings(rings);
+        let Some(around) = Rect::of(drawn.iter().flatten()).filter(|a| a.width().max(a.height()) >= TINY)
+        else {
+            return;
+        };
+        let look = area::look(element);
+        if let Some(look) = &look {
+            self.push(Order::new(look.stage).sized(size), look.style, !fetched, drawn.clone(), true);
+        }
+        if fetched {
+            self.name_area(element, look, drawn, &around);
+        }
+    }
+
+    fn name_area(
+        &mut self,
+        element: &Element,
+        look: Option<AreaLook>,
+        rings: Vec<Vec<Point>>,
+        around: &Rect,
+    ) {
+        let name = element.tag("name").and_then(text::shown);
+        let middle =
+            inside::spots(&rings, around, 0.0, 0.0).into_iter().find(|at| self.frame.paper().holds(*at));
+        let number = look.is_none_or(|look| look.stage == Stage::Building);
+        let is_poi = number && middle.is_some_and(|at| self.poi(element, at, name.clone()));
+        if let (false, Some(look), Some(name)) = (is_poi, look, name)
+            && let Some(face) = look.face
+        {
+            let weight = around.width() * around.height();
+            self.wish(look.priority, weight, name, face, Place::Inside(rings, look.slack));
+        }
+    }
+
+    fn name_lines(&mut self) {
+        for (name, named) in std::mem::take(&mut self.named) {
+            for way in chain::join(named.ways, Turn::Either) {
+                for path in self.lines(way.into_iter().map(|(_, at)| at), false) {
+                    let length = path
+                        .windows(2)
+                        .map(|p| p.first().zip(p.last()).map_or(0.0, |(a, b)| a.distance(*b)))
+                        .sum();
+                    self.wish(named.priority, length, name.clone(), named.face, Place::Along(path));
+                }
+            }
+        }
+    }
+
+    fn fill_sea(&mut self) {
+        let coasts = chain::join(std::mem::take(&mut self.coasts), Turn::Never);
+        let paths: Vec<_> = coasts
+            .into_iter()
+            .flat_map(|c| self.frame.copies(c.into_iter().map(|(_, at)| at), false))
+            .collect();
+        if let Some(rings) = sea::rings(&paths, &self.frame.bleed()) {
+            let rings = rings.iter().map(|ring| clip::simplify(ring)).collect();
+            self.push(Order::new(Stage::Sea), Style::area(area::WATER), !self.coast_fetched, rings, true);
+        }
+    }
+
+    /// A line as drawn: cut, and without what cannot be seen.
+    pub(super) fn lines(&self, path: impl Iterator<Item = Coord>, names: bool) -> Vec<Vec<Point>> {
+        let copies = self.frame.copies(path, names);
+        let parts = copies.iter().flat_map(|copy| clip::line(copy, &self.frame.bleed()));
+        parts.map(|part| clip::simplify(&part)).collect()
+    }
+
+    /// Rings as drawn, and the size of the largest before it was cut.
+    pub(super) fn rings(&self, rings: &[Vec<Coord>]) -> (Vec<Vec<Point>>, f64) {
+        let copies: Vec<_> = rings.iter().flat_map(|r| self.frame.copies(r.iter().copied(), true)).collect();
+        let size = copies.iter().map(|ring| sea::area(ring).abs()).fold(0.0, f64::max);
+        let cut = copies.iter().map(|ring| clip::simplify(&clip::ring(ring, &self.frame.bleed())));
+        (cut.filter(|ring| ring.len() > 2).collect(), size)
+    }
+
+    fn strokes(&mut self, look: &LineLook, drawn: &[Vec<Point>], fetched: bool) {
+        let seen = Rect::of(drawn.iter().flatten()).is_some_and(|a| a.width().max(a.height()) >= TINY);
+        for (order, style) in look.strokes.iter().filter(|_| seen) {
+            self.push(*order, *style, !fetched, drawn.to_vec(), false);
+        }
+    }
+
+    pub(super) fn push(
+        &mut self,
+        order: Order,
+        style: Style,
+        faded: bool,
+        paths: Vec<Vec<Point>>,
+        closed: bool,
+    ) {
+        if !paths.is_empty() {
+            let style = if faded { style.faded() } else { style };
+            self.items.push(Item { order, style, faded, paths, closed });
+        }
+    }
+
+    pub(super) fn wish(&mut self, priority: u8, weight: f64, text: String, face: Face, place: Place) {
+        self.wishes.push(Wish { priority, weight, text, face, place });
+    }
+}
+
+fn population(element: &Element) -> f64 {
+    element.tag("population").and_then(|v| v.parse::<u32>().ok()).map_or(0.0, f64::from)
+}
