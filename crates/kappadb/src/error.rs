@@ -211,7 +211,7 @@ pub enum AttachError {
     #[error("there is no feature {0:?} here to attach to")]
     NoFeature(String),
     /// It has several current versions, by people who had not seen each other's change.
-    #[error("{0} has several current versions; put the one that is right first")]
+    #[error("{0} has several current versions; merge them, or put the one that is right, first")]
     Conflict(String),
     /// It is known, but what it says was cleared here or is not held.
     #[error("the content of {0} is not held here")]
