@@ -13,7 +13,7 @@ mod read;
 mod write;
 
 pub use read::{from_geojson, from_text};
-pub use write::{is_area, to_geojson, to_text};
+pub use write::{is_area, to_geojson, to_record, to_text};
 
 use crate::geometry::GeometryError;
 use crate::id::IdError;

@@ -1,6 +1,10 @@
 //! Properties as JSON text.
 
-use serde_json::{Map, Value};
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+use std::fmt;
 
 /// Objects and arrays within each other; more is refused, so that every JSON parser can take what is written out.
 pub(crate) const MAX_DEPTH: usize = 64;
@@ -20,7 +24,7 @@ fn characters(text: &str) -> impl Iterator<Item = (char, bool)> + '_ {
 
 /// JSON text without the white space between its tokens, and else as it was.
 pub(crate) fn minify(text: &str) -> String {
-    let kept = characters(text).filter(|(c, in_string)| *in_string || !matches!(c, ' ' | '\t' | '\n' | '\r'));
+    let kept = characters(text).filter(|(c, in_string)| *in_string || !is_space(*c));
     kept.map(|(c, _)| c).collect()
 }
 
@@ -41,8 +45,110 @@ fn depth(text: &str) -> usize {
 /// True if `text` is what a feature's properties may be: an object or `null`, without white space between tokens, with
 /// numbers that fit a double and at most [`MAX_DEPTH`] levels.
 pub(crate) fn is_properties(text: &str) -> bool {
-    let is_json = || serde_json::from_str::<Option<Map<String, Value>>>(text).is_ok();
-    depth(text) <= MAX_DEPTH && is_json() && minify(text) == text
+    let shape_fits = text == "null" || text.starts_with('{');
+    shape_fits && depth(text) <= MAX_DEPTH && serde_json::from_str::<Sound>(text).is_ok() && is_minified(text)
+}
+
+fn is_minified(text: &str) -> bool {
+    !characters(text).any(|(c, in_string)| !in_string && is_space(c))
+}
+
+fn is_space(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\n' | '\r')
+}
+
+/// JSON whose numbers fit a double, looked through and not kept: a text of many small values would take thirty times its
+/// length in memory.
+struct Sound;
+
+impl<'de> Deserialize<'de> for Sound {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Sound)
+    }
+}
+
+impl<'de> Visitor<'de> for Sound {
+    type Value = Sound;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Sound, E> {
+        Ok(Sound)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Sound, E> {
+        Ok(Sound)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Sound, E> {
+        Ok(Sound)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Sound, E> {
+        Ok(Sound)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Sound, E> {
+        Ok(Sound)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Sound, E> {
+        Ok(Sound)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Sound, A::Error> {
+        while items.next_element::<Sound>()?.is_some() {}
+        Ok(Sound)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Sound, A::Error> {
+        while members.next_entry::<Sound, Sound>()?.is_some() {}
+        Ok(Sound)
+    }
+}
+
+/// The top-level members of properties, in their order, each value as it was written. Of those of one name the last counts,
+/// as JavaScript has it.
+pub(crate) fn members(properties: &str) -> Vec<(String, &str)> {
+    struct Members<'a>(Vec<(String, &'a RawValue)>);
+
+    impl<'de> Deserialize<'de> for Members<'de> {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            deserializer.deserialize_map(Collect)
+        }
+    }
+
+    struct Collect;
+
+    impl<'de> Visitor<'de> for Collect {
+        type Value = Members<'de>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a JSON object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Members<'de>, A::Error> {
+            let mut list = Vec::new();
+            while let Some(member) = members.next_entry()? {
+                list.push(member);
+            }
+            Ok(Members(list))
+        }
+    }
+
+    let all = serde_json::from_str::<Members<'_>>(properties).map(|members| members.0).unwrap_or_default();
+    let last: BTreeMap<String, usize> = all.iter().map(|(key, _)| key.clone()).zip(0..).collect();
+    let counted = all.into_iter().zip(0..).filter(|((key, _), i)| last.get(key) == Some(i));
+    counted.map(|((key, value), _)| (key, value.get())).collect()
+}
+
+/// An object of these members, whose values are JSON.
+pub(crate) fn object(members: &[(&str, &str)]) -> String {
+    let members: Vec<String> =
+        members.iter().map(|(key, value)| format!("{}:{value}", Value::from(*key))).collect();
+    format!("{{{}}}", members.join(","))
 }
 
 #[cfg(test)]

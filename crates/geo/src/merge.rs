@@ -1,50 +1,144 @@
 //! One feature out of several versions that were written without knowledge of each other.
+//!
+//! A version **changes** a part of a feature if what it says of it differs from what the common ancestor says; without an
+//! ancestor, if it says anything. Each part is then as the first version that changes it has it, and as before if none
+//! does. The first is the winner, so what it changes stands; after it come the others in the order of their bodies' bytes,
+//! so the outcome does not depend on the order in which they are given.
+//!
+//! Parts are: the geometry (position, nodes, members) as a whole, each tag, each top-level member of a GeoJSON feature's
+//! properties. A value that is absent is a value, so removing a tag is a change too. Which edit of OpenStreetMap it is
+//! ([`Meta`](crate::Meta)) is no part: it is the winner's.
 
-use crate::{Body, Feature};
-use serde_json::value::RawValue;
-use std::collections::BTreeMap;
+use crate::{Body, Element, Feature, Free, encode, json};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// What the versions say together. The first is the winner; the order of the others matters only where they alone
-/// disagree. `versions` is not empty.
+/// What the versions say together, if nothing is known of what they replaced; the first is the winner. None if there are
+/// none.
 ///
-/// The geometry, the members and the edit are the winner's. Tags are those of all: the winner's come first, with its
-/// values; what only others have follows, with the value of the first that has it. The same for the top-level members of a
-/// GeoJSON feature's properties. Versions of another sort than the winner's add nothing.
+/// Geometry and members are the winner's, tags and properties those of all, with the winner's values where they differ.
+/// The winner's come first, in its order, each key once.
 pub fn merge(versions: &[&Feature]) -> Option<Feature> {
-    let (winner, others) = versions.split_first()?;
-    let mut merged = Feature::clone(winner);
-    for other in others {
-        match (&mut merged.body, &other.body) {
-            (Body::Osm(merged), Body::Osm(other)) => {
-                for (key, value) in &other.tags {
-                    if merged.tag(key).is_none() {
-                        merged.tags.push((key.clone(), value.clone()));
-                    }
-                }
-            }
-            (Body::Free(merged), Body::Free(other)) => {
-                if let Some(joined) = join(&merged.properties, &other.properties) {
-                    merged.properties = joined;
-                }
-            }
-            _ => {}
-        }
-    }
-    Some(merged)
+    three_way(None, versions)
 }
 
-/// Both objects' members, each value as it was written; none if that is the first as it stands.
-fn join(first: &str, second: &str) -> Option<String> {
-    type Members<'a> = BTreeMap<String, &'a RawValue>;
-    let members =
-        |text| serde_json::from_str::<Option<Members<'_>>>(text).ok().map(Option::unwrap_or_default);
-    let (has, more) = (members(first)?, members(second)?);
-    let added: Vec<String> = more
-        .into_iter()
-        .filter(|(key, _)| !has.contains_key(key))
-        .map(|(key, value)| format!("{}:{value}", serde_json::Value::String(key)))
-        .collect();
-    let inner = first.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or_default();
-    let comma = if inner.is_empty() { "" } else { "," };
-    (!added.is_empty()).then(|| format!("{{{inner}{comma}{}}}", added.join(",")))
+/// What the versions say together, if `base` is what all of them replaced; the first is the winner. None if there are
+/// none.
+///
+/// What only one of them changed or removed is as it has it. What several changed is as the winner has it, if it is one of
+/// them.
+pub fn merge3(base: &Feature, versions: &[&Feature]) -> Option<Feature> {
+    three_way(Some(base), versions)
+}
+
+fn three_way(base: Option<&Feature>, versions: &[&Feature]) -> Option<Feature> {
+    let (&winner, others) = versions.split_first()?;
+    let mut others: Vec<&Feature> = others.iter().copied().filter(|other| *other != winner).collect();
+    if others.is_empty() {
+        return Some(winner.clone());
+    }
+    others.sort_by_cached_key(|other| encode(&other.body));
+    let all: Vec<&Body> = std::iter::once(winner).chain(others).map(|version| &version.body).collect();
+    let base = base.map(|base| &base.body);
+    let body = match &winner.body {
+        Body::Osm(first) => Body::Osm(elements(base.and_then(element), first, &sort_of(&all, element))),
+        Body::Free(first) => Body::Free(frees(base.and_then(free), first, &sort_of(&all, free))),
+    };
+    Some(Feature { id: winner.id.clone(), body })
+}
+
+fn element(body: &Body) -> Option<&Element> {
+    if let Body::Osm(element) = body { Some(element) } else { None }
+}
+
+fn free(body: &Body) -> Option<&Free> {
+    if let Body::Free(free) = body { Some(free) } else { None }
+}
+
+/// The versions that are of the winner's sort; an id gives no other.
+fn sort_of<'a, T>(all: &[&'a Body], sort: fn(&'a Body) -> Option<&'a T>) -> Vec<&'a T> {
+    all.iter().filter_map(|body| sort(body)).collect()
+}
+
+/// `all` are the versions, the winner first; so in all that follows.
+fn elements(base: Option<&Element>, winner: &Element, all: &[&Element]) -> Element {
+    fn tags(element: &Element) -> Pairs<'_> {
+        Pairs::new(element.tags.iter().map(|(key, value)| (key.as_str(), value.as_str())))
+    }
+    let merged = pairs(base.map(tags).as_ref(), &all.iter().map(|version| tags(version)).collect::<Vec<_>>());
+    let shapes = all.iter().map(|version| &version.shape);
+    Element {
+        shape: changed(base.map(|base| &base.shape), shapes).unwrap_or(&winner.shape).clone(),
+        tags: merged.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+        meta: winner.meta.clone(),
+    }
+}
+
+fn frees(base: Option<&Free>, winner: &Free, all: &[&Free]) -> Free {
+    let geometries = all.iter().map(|version| &version.geometry);
+    Free {
+        geometry: changed(base.map(|base| &base.geometry), geometries).unwrap_or(&winner.geometry).clone(),
+        properties: properties(base, winner, all),
+    }
+}
+
+/// Each value as it was written; the winner's text as it stands if nothing comes to it and nothing goes.
+fn properties(base: Option<&Free>, winner: &Free, all: &[&Free]) -> String {
+    fn members<'a>(list: &'a [(String, &'a str)]) -> Vec<(&'a str, &'a str)> {
+        list.iter().map(|(key, value)| (key.as_str(), *value)).collect()
+    }
+    let base = base.map(|base| json::members(&base.properties));
+    let all: Vec<Vec<(String, &str)>> =
+        all.iter().map(|version| json::members(&version.properties)).collect();
+    let base = base.as_deref().map(|base| Pairs::new(members(base)));
+    let all: Vec<Pairs<'_>> = all.iter().map(|version| Pairs::new(members(version))).collect();
+    let merged = pairs(base.as_ref(), &all);
+    if all.first().is_some_and(|own| own.list == merged) {
+        winner.properties.clone()
+    } else {
+        json::object(&merged)
+    }
+}
+
+/// What the first version that changes it says; none if none does.
+fn changed<'a, T: PartialEq>(
+    base: Option<&'a T>,
+    mut versions: impl Iterator<Item = &'a T>,
+) -> Option<&'a T> {
+    versions.find(|version| Some(*version) != base)
+}
+
+/// Keys and values, each key once: the first of those that come again, as [`Element::tag`] has it.
+struct Pairs<'a> {
+    list: Vec<(&'a str, &'a str)>,
+    by_key: BTreeMap<&'a str, &'a str>,
+}
+
+impl<'a> Pairs<'a> {
+    fn new(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let mut new = Pairs { list: Vec::new(), by_key: BTreeMap::new() };
+        for (key, value) in pairs {
+            if let Entry::Vacant(vacant) = new.by_key.entry(key) {
+                vacant.insert(value);
+                new.list.push((key, value));
+            }
+        }
+        new
+    }
+
+    fn get(&self, key: &str) -> Option<&'a str> {
+        self.by_key.get(key).copied()
+    }
+}
+
+fn pairs<'a>(base: Option<&Pairs<'a>>, versions: &[Pairs<'a>]) -> Vec<(&'a str, &'a str)> {
+    let mut seen = BTreeSet::new();
+    let keys = versions.iter().flat_map(|version| &version.list).map(|(key, _)| *key);
+    let merged = |key| {
+        let before = base.and_then(|base| base.get(key));
+        let mut values = versions.iter().map(|version| version.get(key));
+        let value = values.find(|value| *value != before).unwrap_or(before);
+        value.map(|value| (key, value))
+    };
+    keys.filter(|key| seen.insert(*key)).filter_map(merged).collect()
 }

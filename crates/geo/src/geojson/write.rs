@@ -17,6 +17,12 @@ pub fn to_text(feature: &Feature) -> String {
     format!(r#"{{"type":"Feature","id":{id},{bbox}"geometry":{geometry},"properties":{properties}}}"#)
 }
 
+/// A feature as one record of a GeoJSON text sequence (RFC 8142), which programs call GeoJSONSeq: the separator U+001E before
+/// it, a line end after it. Newline-delimited GeoJSON is [`to_text`] and a line end.
+pub fn to_record(feature: &Feature) -> String {
+    format!("\u{1e}{}\n", to_text(feature))
+}
+
 /// A feature as a GeoJSON value. Members of its properties may change order, and numbers their form; [`to_text`] keeps
 /// them as they were written.
 pub fn to_geojson(feature: &Feature) -> Value {
