@@ -43,6 +43,7 @@ pub(crate) fn check(feature: &Feature) {
     let shapes = [svg::Shape { feature: feature.clone(), fetched: true }];
     for view in [&world, &extent] {
         let picture = svg::render(view, &shapes);
-        assert!(!picture.contains("NaN") && !picture.contains("inf"), "{picture}");
+        let mut drawn = picture.lines().filter(|line| !line.starts_with("<text"));
+        assert!(drawn.all(|line| !line.contains("NaN") && !line.contains("inf")), "{picture}");
     }
 }

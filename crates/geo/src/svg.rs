@@ -28,7 +28,7 @@ mod style;
 mod text;
 mod write;
 
-use crate::feature::{Body, Feature};
+use crate::feature::{Body, Element, Feature, Shape as ElementShape};
 use kappadb_core::Extent;
 use occupied::Occupied;
 use project::Frame;
@@ -50,6 +50,19 @@ pub struct Shape {
 pub fn around(shapes: &[Shape]) -> Option<Extent> {
     let extents: Vec<Extent> = shapes.iter().map(|shape| shape.feature.extent()).collect();
     Some(crate::extent::join(&extents)).filter(|extent| !extent.boxes().is_empty())
+}
+
+/// The ids of the ways that give a feature its shape: those of a multipolygon, which has none unless they are among the
+/// features drawn. They may lie outside the view. In the order of its members.
+pub fn outline(feature: &Feature) -> Vec<String> {
+    match &feature.body {
+        Body::Osm(element @ Element { shape: ElementShape::Relation { members, .. }, .. })
+            if element.tag("type") == Some("multipolygon") =>
+        {
+            chain::bounds(members).map(|member| format!("w{}", member.id)).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// An SVG map of the features in `view`, with the attribution that OpenStreetMap asks for if any comes from there. The

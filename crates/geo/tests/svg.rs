@@ -3,7 +3,7 @@
 
 use kappadb_core::{Coord, Extent};
 use kappadb_geo::geojson::from_text;
-use kappadb_geo::svg::{OSM_ATTRIBUTION, Shape, around, render, render_with};
+use kappadb_geo::svg::{OSM_ATTRIBUTION, Shape, around, outline, render, render_with};
 use kappadb_geo::{Body, Element, ElementKind, Feature, Member, Shape as ElementShape, WayNode};
 use proptest::prelude::*;
 use quick_xml::Reader;
@@ -322,6 +322,10 @@ fn views_of_no_area_and_of_nothing_are_pictures_too() {
         Picture::of(&svg).check();
     }
     assert_eq!(around(&[]), None);
+    assert!(
+        outline(&node(1, 0.0, 0.0, &[])).is_empty()
+            && outline(&relation(1, &[(1, "")], &[("type", "route")])).is_empty()
+    );
 }
 
 #[test]
@@ -337,6 +341,9 @@ fn a_multipolygon_has_the_holes_that_its_members_make() {
     let rings =
         |picture: &Picture| picture.class("building").iter().map(|paths| paths.len()).collect::<Vec<_>>();
     assert_eq!(rings(&draw([a.clone(), b, hole.clone(), house.clone()])), [2]);
+    assert_eq!(outline(&house), ["w1", "w2", "w3"]);
+    let svg = render(&view(), &shapes([a.clone(), hole.clone(), house.clone()]));
+    assert!(svg.contains("<g class=\"building\"") && svg.contains("fill-rule=\"evenodd\""), "{svg}");
     // Without a part of the outer ring that ring is not drawn; nothing else suffers.
     assert_eq!(rings(&draw([a, hole, house])), [1]);
 }

@@ -27,10 +27,7 @@ impl<'a> Ways<'a> {
 
     /// Those member ways that bound the relation's area and are known.
     pub(super) fn bounds(&self, members: &[Member]) -> Vec<(i64, Located)> {
-        let bounds = members
-            .iter()
-            .filter(|m| m.kind == ElementKind::Way && matches!(m.role.as_str(), "" | "outer" | "inner"));
-        bounds.filter_map(|m| Some((m.id, located(self.0.get(&m.id)?)?))).collect()
+        bounds(members).filter_map(|m| Some((m.id, located(self.0.get(&m.id)?)?))).collect()
     }
 
     /// The rings of a relation, outer and inner ones; those of which a part is not known are left out.
@@ -39,6 +36,11 @@ impl<'a> Ways<'a> {
         let rings = join(ways, Turn::Either).into_iter().filter(|path| is_ring(path));
         rings.map(|path| path.into_iter().map(|(_, at)| at).collect()).collect()
     }
+}
+
+/// Those members that are ways and bound the relation's area.
+pub(super) fn bounds(members: &[Member]) -> impl Iterator<Item = &Member> {
+    members.iter().filter(|m| m.kind == ElementKind::Way && matches!(m.role.as_str(), "" | "outer" | "inner"))
 }
 
 /// The stretches of a way of which it is known where they are: one, unless the map ends there.

@@ -6,6 +6,7 @@ use crate::args::{Format, QueryArgs};
 use crate::output;
 use kappadb::{Asked, Database, Extent, Found, Hit, svg};
 use serde_json::json;
+use std::collections::{BTreeSet, HashSet};
 use std::io::Write;
 use std::time::Instant;
 
@@ -92,7 +93,22 @@ async fn picture(database: &Database, bbox: &Extent, hits: &[Hit]) -> anyhow::Re
         shapes
             .extend(found.into_iter().filter_map(shown).map(|feature| svg::Shape { feature, fetched: true }));
     }
+    let outlines = outlines(database, &shapes).await?;
+    shapes.extend(outlines);
     Ok(svg::render(bbox, &shapes))
+}
+
+/// The ways outside the box that give areas in it their shape, as far as they are held here.
+async fn outlines(database: &Database, shapes: &[svg::Shape]) -> anyhow::Result<Vec<svg::Shape>> {
+    let shown_already: HashSet<&str> = shapes.iter().map(|shape| shape.feature.id.as_str()).collect();
+    let mut wanted: BTreeSet<String> = shapes.iter().flat_map(|shape| svg::outline(&shape.feature)).collect();
+    wanted.retain(|id| !shown_already.contains(id.as_str()));
+    let mut out = Vec::new();
+    for id in &wanted {
+        let found = database.map().get(id).await?;
+        out.extend(found.and_then(shown).map(|feature| svg::Shape { feature, fetched: true }));
+    }
+    Ok(out)
 }
 
 /// The version of a feature that is drawn: the winner, or another one in the box if that is elsewhere.
