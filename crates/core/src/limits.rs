@@ -75,6 +75,9 @@ pub const MAX_SESSIONS: usize = 256;
 pub const MAX_FEATURE_ID: usize = 255;
 /// Bytes in the body of a map feature. One larger than a block is detached, and is read whole.
 pub const MAX_FEATURE_BODY: usize = 64 << 20;
+/// Tags, members, nodes of a way, polygons or geometries in one map feature, of each. Positions are limited by their bytes
+/// alone.
+pub const MAX_FEATURE_ITEMS: usize = 1 << 20;
 /// Heads of a feed not linked to its newest one that are kept.
 pub const MAX_UNLINKED_HEADS: usize = 64;
 /// Addresses in a ticket.

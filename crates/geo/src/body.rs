@@ -14,11 +14,13 @@
 //! position = longitude i32 | latitude i32
 //! ```
 //!
-//! Differences are to the item before, and to 0 for the first.
+//! Differences are to the item before, and to 0 for the first. The paths of types 3 to 5 have two positions at least, in
+//! type 3, and four in the others; lists other than paths and lists of paths have at most 2^20 items. So what a body takes
+//! in memory is a few times its length, whatever it claims.
 
 use crate::extent;
 use crate::feature::{Body, Element, Feature, Free, Member, Meta, Shape, WayNode};
-use crate::geometry::{Geometry, Part};
+use crate::geometry::{Geometry, MIN_LINE, MIN_RING, Part};
 use crate::id::ElementKind;
 use crate::{FeatureError, id, json};
 use bincode::de::Decoder;
@@ -26,7 +28,7 @@ use bincode::enc::Encoder;
 use bincode::error::{DecodeError, EncodeError};
 use bincode::{Decode, Encode};
 use kappadb_core::codec::{self, refuse};
-use kappadb_core::limits::MAX_FEATURE_BODY;
+use kappadb_core::limits::{MAX_FEATURE_BODY, MAX_FEATURE_ITEMS};
 use kappadb_core::{Coord, GeoBox, Timestamp};
 
 /// Bytes in a body. One that does not fit into a block is written into blocks of its own.
@@ -84,12 +86,24 @@ fn put_list<T, E: Encoder>(items: &[T], e: &mut E, mut put: impl FnMut(&T, &mut 
     items.iter().try_for_each(|item| put(item, e))
 }
 
-/// Reads items as they come, so that a claimed count costs nothing: each item takes a byte at least.
+/// Reads items as they come, so that a claimed count costs nothing: each item takes a byte at least. Their number is limited
+/// because a small one takes twenty times its bytes in memory.
 fn get_list<T, D: Decoder>(
+    d: &mut D,
+    get: impl FnMut(&mut D) -> Result<T, DecodeError>,
+) -> Result<Vec<T>, DecodeError> {
+    match u64::decode(d)? {
+        count if count > MAX_FEATURE_ITEMS as u64 => refuse("more items in a list than a feature may have"),
+        count => get_items(count, d, get),
+    }
+}
+
+fn get_items<T, D: Decoder>(
+    count: u64,
     d: &mut D,
     mut get: impl FnMut(&mut D) -> Result<T, DecodeError>,
 ) -> Result<Vec<T>, DecodeError> {
-    (0..u64::decode(d)?).map(|_| get(d)).collect()
+    (0..count).map(|_| get(d)).collect()
 }
 
 /// Writes numbers as differences, wrapping, to the one before.
@@ -112,7 +126,8 @@ fn put_path<E: Encoder>(path: &[Coord], e: &mut E) -> Encoded {
 
 fn get_path<D: Decoder>(d: &mut D) -> Result<Vec<Coord>, DecodeError> {
     let (mut lon, mut lat) = (0, 0);
-    get_list(d, |d| {
+    let count = u64::decode(d)?;
+    get_items(count, d, |d| {
         let at = Coord::from_units(get_difference(&mut lon, d)?, get_difference(&mut lat, d)?);
         at.map_or_else(|| refuse("a position off the map"), Ok)
     })
@@ -122,8 +137,13 @@ fn put_paths<E: Encoder>(paths: &[Vec<Coord>], e: &mut E) -> Encoded {
     put_list(paths, e, |path, e| put_path(path, e))
 }
 
-fn get_paths<D: Decoder>(d: &mut D) -> Result<Vec<Vec<Coord>>, DecodeError> {
-    get_list(d, |d| get_path(d))
+/// `least` positions in each, as RFC 7946 asks of lines and rings: a path without any would be all overhead.
+fn get_paths<D: Decoder>(least: usize, d: &mut D) -> Result<Vec<Vec<Coord>>, DecodeError> {
+    let count = u64::decode(d)?;
+    get_items(count, d, |d| {
+        let path = get_path(d)?;
+        if path.len() < least { refuse("a line or ring of too few positions") } else { Ok(path) }
+    })
 }
 
 fn put_way<E: Encoder>(nodes: &[WayNode], e: &mut E) -> Encoded {
@@ -233,9 +253,9 @@ fn get_part<D: Decoder>(d: &mut D) -> Result<Part, DecodeError> {
         0 => Part::Point(Coord::decode(d)?),
         1 => Part::MultiPoint(get_path(d)?),
         2 => Part::LineString(get_path(d)?),
-        3 => Part::MultiLineString(get_paths(d)?),
-        4 => Part::Polygon(get_paths(d)?),
-        5 => Part::MultiPolygon(get_list(d, |d| get_paths(d))?),
+        3 => Part::MultiLineString(get_paths(MIN_LINE, d)?),
+        4 => Part::Polygon(get_paths(MIN_RING, d)?),
+        5 => Part::MultiPolygon(get_list(d, |d| get_paths(MIN_RING, d))?),
         _ => return refuse("a geometry of unknown type"),
     })
 }

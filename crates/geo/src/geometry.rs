@@ -44,13 +44,18 @@ pub enum GeometryError {
     OpenRing,
 }
 
+/// Positions that a line has at least (RFC 7946, 3.1.4).
+pub(crate) const MIN_LINE: usize = 2;
+/// Positions that a ring has at least (RFC 7946, 3.1.6).
+pub(crate) const MIN_RING: usize = 4;
+
 fn check_line(line: &[Coord]) -> Result<(), GeometryError> {
-    if line.len() < 2 { Err(GeometryError::ShortLine(line.len())) } else { Ok(()) }
+    if line.len() < MIN_LINE { Err(GeometryError::ShortLine(line.len())) } else { Ok(()) }
 }
 
 fn check_ring(ring: &[Coord]) -> Result<(), GeometryError> {
     match ring.len() {
-        short @ 0..4 => Err(GeometryError::ShortRing(short)),
+        short @ 0..MIN_RING => Err(GeometryError::ShortRing(short)),
         _ if ring.first() != ring.last() => Err(GeometryError::OpenRing),
         _ => Ok(()),
     }

@@ -210,6 +210,32 @@ fn many_small_things_round_trip() {
     assert_eq!(decode("x", &put(&many).unwrap().payload), Ok(many));
 }
 
+/// A list of small items takes many times its bytes in memory, so their number has a limit of its own.
+#[test]
+fn lists_have_a_limit() {
+    use kappadb_core::limits::MAX_FEATURE_ITEMS;
+    let tagged = |count| {
+        let tags = vec![(String::new(), String::new()); count];
+        named("n1", Body::Osm(Element { shape: Shape::Node(Coord { lon: 0, lat: 0 }), tags, meta: None }))
+    };
+    assert!(put(&tagged(MAX_FEATURE_ITEMS)).is_ok());
+    assert!(matches!(put(&tagged(MAX_FEATURE_ITEMS + 1)), Err(FeatureError::Body { .. })));
+    let path = vec![Coord { lon: 0, lat: 0 }; MAX_FEATURE_ITEMS + 1];
+    let geometry = Geometry::Single(Part::LineString(path));
+    assert!(put(&named("x", Body::Free(Free { geometry, properties: "{}".to_owned() }))).is_ok());
+}
+
+/// Paths without positions would be all overhead.
+#[test]
+fn short_rings_do_not_decode() {
+    for geometry in
+        [Part::Polygon(vec![Vec::new()]), Part::MultiLineString(vec![vec![Coord { lon: 0, lat: 0 }]])]
+    {
+        let body = Body::Free(Free { geometry: Geometry::Single(geometry), properties: "{}".to_owned() });
+        assert!(matches!(decode("x", &encode(&body)), Err(FeatureError::Body { .. })));
+    }
+}
+
 #[test]
 fn a_claimed_count_costs_nothing() {
     let huge = [253, 255, 255, 255, 255, 255, 255, 255, 127];
