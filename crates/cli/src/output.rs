@@ -21,6 +21,11 @@ pub fn warn(text: &str) {
     eprintln!("kappa: warning: {text}");
 }
 
+/// Tells on stderr what belongs to a result but is none: a JSON line for programs, a sentence for people.
+pub fn note(json: bool, line: &serde_json::Value, text: &str) {
+    if json { eprintln!("{line}") } else { eprintln!("{text}") }
+}
+
 /// Tells what went wrong, with its causes, and gives the exit code for it.
 pub fn fail(json: bool, error: &anyhow::Error) -> ExitCode {
     let mut text = error.to_string();

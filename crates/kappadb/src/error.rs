@@ -273,3 +273,15 @@ pub enum AskError {
     #[error(transparent)]
     Session(#[from] kappadb_net::AskError),
 }
+
+/// Why features could not be written out.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExportError {
+    /// They could not be read here.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// What they were to be written to takes no more.
+    #[error("cannot write what is exported")]
+    Write(#[from] io::Error),
+}

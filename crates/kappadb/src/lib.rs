@@ -49,6 +49,7 @@ mod claims;
 mod contents;
 mod database;
 mod error;
+pub mod export;
 mod import;
 mod map;
 mod payload;
@@ -71,10 +72,14 @@ pub use kappadb_core::{
     Clock, Coord, DatabaseId, EntryId, Extent, FeedKey, GeoBox, GeoError, Lseq, Seq, Timestamp,
 };
 pub use kappadb_entry::{ChunkError, Label};
-pub use kappadb_geo::{Body, Element, Feature, FeatureError, Free, Geometry, Shape, geojson, svg};
+pub use kappadb_geo::{
+    Body, Element, Feature, FeatureError, FeatureKind, Filter, FilterError, Free, Geometry, Shape, TagFilter,
+    geojson, svg,
+};
 pub use kappadb_import::Skip;
 pub use kappadb_net::{Ticket, TicketError};
-pub use map::{Attachment, Edition, Expanded, Found, Hit, Map, OsmAnswer, Revision};
+pub use kappadb_view_geo::{Cursor, CursorError, Order};
+pub use map::{Attachment, Edition, Expanded, Found, Hit, Map, MapQuery, OsmAnswer, Page, Revision};
 pub use replica::Peer;
 pub use serve::Server;
 pub use status::{Disk, FeedStatus, Status, ViewStatus};

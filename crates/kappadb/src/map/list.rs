@@ -2,6 +2,7 @@
 
 use super::{Hit, Map};
 use crate::ask::{self, Asked};
+use crate::database::Parts;
 use crate::error::ReadError;
 use kappadb_query::Selector;
 
@@ -12,8 +13,7 @@ impl Map {
         let (prefix, after) = (prefix.to_owned(), after.map(str::to_owned));
         self.run(move |parts| {
             parts.map.ready()?;
-            let hits = parts.map.read(|index| index.list(&prefix, after.as_deref(), limit))??;
-            Ok(hits.into_iter().map(Hit::from).collect())
+            parts.list_features(&prefix, after.as_deref(), limit)
         })
         .await?
     }
@@ -21,5 +21,17 @@ impl Map {
     /// Asks the known peers for every feature.
     pub async fn ask_all(&self) -> Result<Asked, ReadError> {
         ask::ask(&self.parts, ask::MAP, Selector::Everything).await
+    }
+}
+
+impl Parts {
+    pub(crate) fn list_features(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Hit>, ReadError> {
+        let hits = self.map.read(|index| index.list(prefix, after, limit))??;
+        Ok(hits.into_iter().map(Hit::from).collect())
     }
 }

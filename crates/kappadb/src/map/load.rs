@@ -42,7 +42,7 @@ pub struct Edition {
 }
 
 impl Parts {
-    pub(super) fn load_feature(&self, hit: &Hit) -> Result<Found, ReadError> {
+    pub(crate) fn load_feature(&self, hit: &Hit) -> Result<Found, ReadError> {
         let mut editions = Vec::with_capacity(hit.heads.len());
         let mut held = Vec::with_capacity(hit.heads.len());
         for &id in hit.heads.iter().chain(&hit.elsewhere) {

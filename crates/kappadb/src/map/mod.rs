@@ -6,12 +6,14 @@ mod list;
 mod load;
 mod merge;
 mod osm;
+mod query;
 mod refs;
 
 pub use attach::Attachment;
 pub use history::Revision;
 pub use load::{Edition, Found};
 pub use osm::OsmAnswer;
+pub use query::{MapQuery, Page};
 pub use refs::Expanded;
 
 use crate::ask::{self, Asked};
@@ -123,7 +125,7 @@ impl Parts {
     }
 
     /// A feature by its id, with all of its heads; none if there is none or it was deleted.
-    fn feature(&self, id: &str) -> Result<Option<Hit>, ReadError> {
+    pub(crate) fn feature(&self, id: &str) -> Result<Option<Hit>, ReadError> {
         let active = write::active(&self.map, id.as_bytes())?;
         let heads = rules::heads(&active);
         let gone = heads.iter().all(|head| head.kind.code == CODE_DELETE);

@@ -62,6 +62,11 @@ impl Map {
 }
 
 impl OsmAnswer {
+    /// All features: nodes, then ways, then relations.
+    pub fn into_hits(self) -> Vec<Hit> {
+        [self.nodes, self.ways, self.relations].concat()
+    }
+
     /// The nodes and ways, which relations may refer to.
     fn members(&self) -> Vec<String> {
         let vertices = self.vertices.iter().map(|(number, _)| osm(ElementKind::Node, *number));
@@ -135,17 +140,17 @@ impl<'a> Join<'a> {
 }
 
 /// A node of a way.
-struct Corner {
-    id: String,
-    number: i64,
+pub(crate) struct Corner {
+    pub id: String,
+    pub number: i64,
     /// Where it is: what the node's own versions say, or if it is no feature, the way. Several if that is contested.
-    at: Vec<Coord>,
-    feature: Option<Hit>,
+    pub at: Vec<Coord>,
+    pub feature: Option<Hit>,
 }
 
 impl Parts {
     /// The nodes of all current versions of a way, each once.
-    fn corners(&self, way: &Hit) -> Result<Vec<Corner>, ReadError> {
+    pub(crate) fn corners(&self, way: &Hit) -> Result<Vec<Corner>, ReadError> {
         let mut places: BTreeMap<i64, BTreeSet<Coord>> = BTreeMap::new();
         for node in self.way_nodes(way)? {
             places.entry(node.id).or_default().extend(node.at);

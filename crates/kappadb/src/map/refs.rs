@@ -5,14 +5,15 @@ use crate::ask::{self, Asked, Neighbours};
 use crate::database::Parts;
 use crate::error::ReadError;
 use kappadb_core::EntryId;
+use kappadb_geo::{Expansion, expand};
 use kappadb_query::Selector;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 
 /// A feature and what it is made of, with what that is made of, and so on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Expanded {
-    /// The feature first, then what it refers to, in the order in which they are reached; each once, so a relation that
-    /// contains itself, by whatever way, does no harm.
+    /// The feature first, then what it refers to, the nearest first; each once, so a relation that contains itself, by
+    /// whatever way, does no harm.
     pub found: Vec<Hit>,
     /// The ids of what is referred to and not held here, or deleted.
     pub missing: Vec<String>,
@@ -95,20 +96,14 @@ impl Parts {
     }
 
     fn expand(&self, id: String) -> Result<Expanded, ReadError> {
-        let mut expanded = Expanded::default();
-        let (mut seen, mut queue) = (BTreeSet::from([id.clone()]), VecDeque::from([id]));
-        while let Some(id) = queue.pop_front() {
-            let Some(hit) = self.feature(&id)? else {
-                expanded.missing.push(id);
-                continue;
-            };
-            for target in self.refs_of(&hit.heads)? {
-                if seen.insert(target.clone()) {
-                    queue.push_back(target);
-                }
-            }
-            expanded.found.push(hit);
-        }
-        Ok(expanded)
+        let Expansion { found, missing, .. } = expand([id], usize::MAX, |id| self.with_refs(id))?;
+        Ok(Expanded { found, missing })
+    }
+
+    /// A feature, and what it refers to.
+    fn with_refs(&self, id: &str) -> Result<Option<(Hit, Vec<String>)>, ReadError> {
+        let Some(hit) = self.feature(id)? else { return Ok(None) };
+        let refs = self.refs_of(&hit.heads)?.into_iter().collect();
+        Ok(Some((hit, refs)))
     }
 }

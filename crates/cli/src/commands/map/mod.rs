@@ -1,6 +1,7 @@
 //! `map ...`: features.
 
 mod edit;
+mod export;
 mod import;
 pub mod query;
 mod show;
@@ -8,7 +9,7 @@ mod show;
 use super::{Context, blob};
 use crate::args::MapCommand;
 use crate::output;
-use kappadb::Asked;
+use kappadb::{Asked, Database, Extent, Page};
 
 pub async fn run(context: &Context, command: &MapCommand) -> anyhow::Result<()> {
     match command {
@@ -23,6 +24,7 @@ pub async fn run(context: &Context, command: &MapCommand) -> anyhow::Result<()> 
         MapCommand::History { id, local } => show::history(context, id, *local).await,
         MapCommand::Referrers { id, local } => show::referrers(context, id, *local).await,
         MapCommand::Expand { id, local } => show::expand(context, id, *local).await,
+        MapCommand::Export(args) => export::run(context, args).await,
         MapCommand::Query(args) => query::query(context, args).await,
     }
 }
@@ -38,4 +40,17 @@ pub fn report_failures(asked: &Asked) {
     if asked.missing > 0 {
         output::warn(&format!("the content of {} could not be had", output::count(asked.missing, "feature")));
     }
+}
+
+/// Asks the peers for what belongs to a box by the rule of OpenStreetMap's API, and answers; says what is missing.
+async fn osm_api(
+    context: &Context,
+    database: &Database,
+    bbox: &Extent,
+    local: bool,
+) -> anyhow::Result<(Option<Asked>, Page)> {
+    let asked = if local { None } else { Some(database.map().osm_ask(bbox).await?) };
+    let answer = database.map().osm_query(bbox).await?;
+    show::report_missing(context.json, &answer.missing);
+    Ok((asked, Page { hits: answer.into_hits(), next: None }))
 }

@@ -1,36 +1,63 @@
 //! `map query`: asks the peers, then answers from what is held.
 
-use super::show::{features, print_ids};
+use super::export::report_left_out;
+use super::show::print_ids;
 use super::{Context, report_failures};
 use crate::args::{Format, QueryArgs};
 use crate::output;
-use kappadb::{Asked, Database, Extent, Found, Hit, svg};
+use kappadb::export::{ExportFormat, Selection};
+use kappadb::{Asked, Database, Extent, Filter, Found, Hit, MapQuery, Order, Page, svg};
 use serde_json::json;
 use std::collections::{BTreeSet, HashSet};
-use std::io::Write;
 use std::time::Instant;
 
-/// Features read and printed at a time: what bounds memory when a box holds millions.
+/// Features read at a time.
 const CHUNK: usize = 1_000;
 
 pub async fn query(context: &Context, args: &QueryArgs) -> anyhow::Result<()> {
     let started = Instant::now();
     let database = context.open().await?;
-    let asked = if args.local { None } else { Some(database.map().ask(&args.bbox).await?) };
+    let (asked, page) = if args.osm_api {
+        super::osm_api(context, &database, &args.bbox, args.local).await?
+    } else {
+        find(&database, args).await?
+    };
     asked.iter().for_each(report_failures);
-    let hits = database.map().query(&args.bbox, args.limit).await?;
-    print(context, &database, args, &hits).await?;
+    print(context, &database, args, &page.hits).await?;
+    if let Some(next) = page.next.as_ref().filter(|_| !args.stats) {
+        output::note(
+            context.json,
+            &json!({ "next": next.to_string() }),
+            &format!("more with --after '{next}'"),
+        );
+    }
     if args.stats {
-        eprintln!("{}", stats(&hits, asked.as_ref(), started.elapsed().as_secs_f64()));
+        eprintln!("{}", stats(&page, asked.as_ref(), started.elapsed().as_secs_f64()));
     }
     Ok(database.close().await?)
 }
 
-fn stats(hits: &[Hit], asked: Option<&Asked>, seconds: f64) -> serde_json::Value {
+async fn find(database: &Database, args: &QueryArgs) -> anyhow::Result<(Option<Asked>, Page)> {
+    let query = MapQuery {
+        filter: Filter {
+            kinds: args.kind.clone(),
+            tags: args.tag.clone(),
+            min_extent: args.min_extent.unwrap_or(0),
+        },
+        limit: args.limit,
+        order: if args.largest { Order::LargestFirst } else { Order::ById },
+        after: args.after.clone(),
+        ..MapQuery::new(args.bbox.clone())
+    };
+    let asked = if args.local { None } else { Some(database.map().ask_find(&query).await?) };
+    Ok((asked, database.map().find(&query).await?))
+}
+
+fn stats(page: &Page, asked: Option<&Asked>, seconds: f64) -> serde_json::Value {
     let none = Asked::default();
     let a = asked.unwrap_or(&none);
-    json!({
-        "results": hits.len(),
+    let mut stats = json!({
+        "results": page.hits.len(),
         "complete": asked.map(|a| a.complete),
         "peers": a.peers,
         "blocks_fetched": a.blocks_fetched,
@@ -38,52 +65,28 @@ fn stats(hits: &[Hit], asked: Option<&Asked>, seconds: f64) -> serde_json::Value
         "bytes_sent": a.bytes_sent,
         "round_trips": a.round_trips,
         "seconds": seconds,
-    })
+    });
+    if let (Some(next), Some(stats)) = (&page.next, stats.as_object_mut()) {
+        stats.insert("next".to_owned(), json!(next.to_string()));
+    }
+    stats
 }
 
 async fn print(context: &Context, database: &Database, args: &QueryArgs, hits: &[Hit]) -> anyhow::Result<()> {
-    match args.format {
-        Format::Count if context.json => output::json_line(&json!({ "count": hits.len() })),
-        Format::Count => output::line(&hits.len().to_string()),
-        Format::Ids => print_ids(context.json, hits),
-        Format::Ndjson => print_features(database, hits, "", "\n", "\n").await,
-        Format::Geojson => {
-            print_features(
-                database,
-                hits,
-                "{\"type\":\"FeatureCollection\",\"features\":[\n",
-                ",\n",
-                "\n]}\n",
-            )
-            .await
-        }
-        Format::Svg => output::line(&picture(database, &args.bbox, hits).await?),
-    }
-}
-
-async fn print_features(
-    database: &Database,
-    hits: &[Hit],
-    before: &str,
-    between: &str,
-    after: &str,
-) -> anyhow::Result<()> {
-    let mut text = before.to_owned();
-    let mut first = true;
-    for chunk in hits.chunks(CHUNK) {
-        for found in database.map().load(chunk).await? {
-            for feature in features(&found) {
-                if !std::mem::take(&mut first) {
-                    text.push_str(between);
-                }
-                text.push_str(&feature);
-            }
-        }
-        std::io::stdout().lock().write_all(std::mem::take(&mut text).as_bytes())?;
-    }
-    // Lines end with a newline only if there is one; a collection is closed in any case.
-    let end = if first && between == "\n" { "" } else { after };
-    Ok(std::io::stdout().lock().write_all((text + end).as_bytes())?)
+    let format = match args.format {
+        Format::Count if context.json => return output::json_line(&json!({ "count": hits.len() })),
+        Format::Count => return output::line(&hits.len().to_string()),
+        Format::Ids => return print_ids(context.json, hits),
+        Format::Svg => return output::line(&picture(database, &args.bbox, hits).await?),
+        Format::Ndjson => ExportFormat::Ndjson,
+        Format::Geojson => ExportFormat::GeoJson,
+        Format::Geojsonseq => ExportFormat::GeoJsonSeq,
+        Format::Osm => ExportFormat::OsmXml,
+    };
+    let out = std::io::BufWriter::new(std::io::stdout());
+    let report = database.map().export(Selection::Hits(hits.to_vec()), format, out).await?;
+    report_left_out(context.json, &report);
+    Ok(())
 }
 
 async fn picture(database: &Database, bbox: &Extent, hits: &[Hit]) -> anyhow::Result<String> {

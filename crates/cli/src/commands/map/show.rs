@@ -3,7 +3,8 @@
 use super::{Context, report_failures};
 use crate::output::{self, count};
 use anyhow::{bail, ensure};
-use kappadb::{Edition, Feature, Found, Hit, Revision, geojson};
+use kappadb::export::texts;
+use kappadb::{Hit, Revision, geojson};
 use serde_json::json;
 use std::io::Write;
 
@@ -15,27 +16,9 @@ pub async fn get(context: &Context, id: &str, local: bool) -> anyhow::Result<()>
     let found = database.map().get(id).await?;
     database.close().await?;
     match found {
-        Some(found) if !found.versions.is_empty() => {
-            features(&found).try_for_each(|text| output::line(&text))
-        }
+        Some(found) if !found.versions.is_empty() => texts(&found).try_for_each(|text| output::line(&text)),
         _ => bail!("there is no feature {id:?} here"),
     }
-}
-
-/// A feature as GeoJSON: its winner, or each of its versions, marked, if they are in conflict.
-pub fn features(found: &Found) -> impl Iterator<Item = String> + '_ {
-    let conflict = found.is_conflict();
-    found.versions.iter().filter_map(move |version| {
-        let feature: &Feature = version.feature.as_ref()?;
-        let text = geojson::to_text(feature);
-        Some(if conflict { marked(&text, version) } else { text })
-    })
-}
-
-/// The object with one more member in front, all else as it was written.
-fn marked(object: &str, version: &Edition) -> String {
-    let mark = json!({ "entry": version.entry.to_string(), "winner": version.winner });
-    format!("{{\"kappa:conflict\":{mark},{}", object.trim_start().trim_start_matches('{'))
 }
 
 /// All versions, the latest first.
@@ -96,7 +79,7 @@ pub async fn expand(context: &Context, id: &str, local: bool) -> anyhow::Result<
     let expanded = database.map().expand(id).await?;
     ensure!(!expanded.found.is_empty(), "there is no feature {id:?} here");
     for found in database.map().load(&expanded.found).await? {
-        features(&found).try_for_each(|text| output::line(&text))?;
+        texts(&found).try_for_each(|text| output::line(&text))?;
     }
     report_missing(context.json, &expanded.missing);
     Ok(database.close().await?)

@@ -1,0 +1,149 @@
+//! Features out: GeoJSON in its three forms, and OSM XML.
+
+mod osm;
+
+use crate::database::Parts;
+use crate::error::{ExportError, ReadError};
+use crate::map::{Edition, Found, Hit, Map};
+use kappadb_geo::geojson;
+use std::io::Write;
+
+/// What features are written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExportFormat {
+    /// One GeoJSON FeatureCollection.
+    GeoJson,
+    /// One GeoJSON Feature a line.
+    Ndjson,
+    /// A GeoJSON text sequence (RFC 8142).
+    GeoJsonSeq,
+    /// OSM XML 0.6: the current version of each element, the nodes of ways included. GeoJSON features have no form in
+    /// it.
+    OsmXml,
+}
+
+/// What is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selection {
+    /// Everything that is held here.
+    Everything,
+    /// What was found before.
+    Hits(Vec<Hit>),
+}
+
+/// What an export did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ExportReport {
+    /// Features written.
+    pub features: u64,
+    /// Nodes written that are no features, only parts of ways.
+    pub vertices: u64,
+    /// Features left out: their content is not held here, or the format has no form for them.
+    pub left_out: u64,
+    /// Ids of nodes of the ways that are not known here.
+    pub missing: Vec<String>,
+}
+
+/// Features read at a time: what bounds memory.
+const CHUNK: usize = 1_000;
+
+impl Map {
+    /// Writes features to `out`. In GeoJSON, features in conflict come with all their versions, marked as
+    /// [`texts`] does. Memory is bounded, but for OSM XML, which needs the number of each element and the position of each
+    /// node that only ways know, at most 16 bytes for each.
+    pub async fn export(
+        &self,
+        what: Selection,
+        format: ExportFormat,
+        out: impl Write + Send + 'static,
+    ) -> Result<ExportReport, ExportError> {
+        self.run(move |parts| match format {
+            ExportFormat::OsmXml => osm::export(parts, what, out),
+            _ => parts.export_geojson(what, format, out),
+        })
+        .await?
+    }
+}
+
+/// A feature as GeoJSON texts: its one version, or each of those found, marked with the member `kappa:conflict`, if they
+/// are in conflict.
+pub fn texts(found: &Found) -> impl Iterator<Item = String> + '_ {
+    let conflict = found.is_conflict();
+    found.versions.iter().filter_map(move |version| {
+        let text = geojson::to_text(version.feature.as_ref()?);
+        Some(if conflict { marked(&text, version) } else { text })
+    })
+}
+
+/// The object with one more member in front, all else as it was written.
+fn marked(object: &str, version: &Edition) -> String {
+    let mark = serde_json::json!({ "entry": version.entry.to_string(), "winner": version.winner });
+    format!("{{\"kappa:conflict\":{mark},{}", object.trim_start().trim_start_matches('{'))
+}
+
+impl Parts {
+    fn export_geojson(
+        &self,
+        what: Selection,
+        format: ExportFormat,
+        mut out: impl Write,
+    ) -> Result<ExportReport, ExportError> {
+        let (begin, before, between, after, end) = match format {
+            ExportFormat::GeoJson => {
+                ("{\"type\":\"FeatureCollection\",\"features\":[\n", "", ",\n", "", "\n]}\n")
+            }
+            ExportFormat::GeoJsonSeq => ("", "\u{1e}", "", "\n", ""),
+            ExportFormat::Ndjson | ExportFormat::OsmXml => ("", "", "", "\n", ""),
+        };
+        let mut report = ExportReport::default();
+        out.write_all(begin.as_bytes())?;
+        let mut gap = "";
+        self.each_chunk(what, &mut |hits| {
+            for hit in hits {
+                let found = self.load_feature(hit)?;
+                let mut written = 0;
+                for text in texts(&found) {
+                    write!(out, "{}{before}{text}{after}", std::mem::replace(&mut gap, between))?;
+                    written += 1;
+                }
+                report.features += u64::from(written > 0);
+                report.left_out += u64::from(written == 0);
+            }
+            Ok(())
+        })?;
+        out.write_all(end.as_bytes())?;
+        out.flush()?;
+        Ok(report)
+    }
+
+    /// Goes through what is selected, some at a time.
+    fn each_chunk(
+        &self,
+        what: Selection,
+        visit: &mut dyn FnMut(&[Hit]) -> Result<(), ExportError>,
+    ) -> Result<(), ExportError> {
+        match what {
+            Selection::Hits(hits) => {
+                for (chunk, number) in hits.chunks(CHUNK).zip(0u64..) {
+                    self.progress("exporting", number * CHUNK as u64, hits.len() as u64);
+                    visit(chunk)?;
+                }
+                self.progress("exporting", hits.len() as u64, hits.len() as u64);
+                Ok(())
+            }
+            Selection::Everything => {
+                self.map.ready().map_err(ReadError::from)?;
+                let mut after: Option<String> = None;
+                loop {
+                    let hits = self.list_features("", after.as_deref(), CHUNK)?;
+                    visit(&hits)?;
+                    match hits.last() {
+                        Some(last) if hits.len() == CHUNK => after = Some(last.id.clone()),
+                        _ => return Ok(()),
+                    }
+                }
+            }
+        }
+    }
+}
