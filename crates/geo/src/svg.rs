@@ -8,8 +8,8 @@
 //! - The same features in the same order give the same picture, whatever they contain: one that is well-formed, in which names do
 //!   not cover each other, and that does not grow with what is too small to be seen.
 //!
-//! Coordinates go from the projection ([`project`]) through the cut ([`clip`]) to paths of a [`scene`], which looks up
-//! what things look like ([`area`], [`line`], [`point`], [`free`]); its wishes for labels are granted by [`label`].
+//! Coordinates go from the projection (`project`) through the cut (`clip`) to paths of a `scene`, which looks up
+//! what things look like (`area`, `line`, `point`, `free`); its wishes for labels are granted by `label`.
 
 mod along;
 mod area;
@@ -19,6 +19,7 @@ mod free;
 mod inside;
 mod label;
 mod line;
+mod naming;
 mod occupied;
 mod point;
 mod project;

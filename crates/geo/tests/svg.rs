@@ -373,6 +373,16 @@ fn where_a_way_is_not_known_there_is_no_line() {
 }
 
 #[test]
+fn neighbours_share_one_border() {
+    let border = [("boundary", "administrative"), ("admin_level", "4")];
+    let tags = [&border[..], &[("type", "boundary")]].concat();
+    let line = way(1, &[(24.93, 60.17), (24.95, 60.17)], &border);
+    let members = [(1, "outer")];
+    let picture = draw([relation(1, &members, &tags), relation(2, &members, &tags), line]);
+    assert_eq!(picture.classes(), ["boundary"]);
+}
+
+#[test]
 fn free_features_look_as_they_say() {
     let polygon = r#"{"type":"Polygon","coordinates":[[[24.932,60.166],[24.948,60.166],[24.948,60.174],[24.932,60.166]]]}"#;
     let svg = render(

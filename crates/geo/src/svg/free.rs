@@ -124,7 +124,7 @@ impl Scene<'_> {
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "`as` saturates, and points are on the paper")]
-fn cell(at: f64) -> i64 {
+pub(super) fn cell(at: f64) -> i64 {
     (at / 1.5) as i64
 }
 

@@ -1,19 +1,19 @@
 //! What there is to draw and to name: features turned into paths and wishes for labels.
 
-use super::area::{self, AreaLook};
+use super::area;
 use super::chain::{self, Located, Turn, Ways};
-use super::label::{Face, Place, Wish};
+use super::label::Wish;
 use super::line::{self, LineLook};
+use super::naming::Named;
 use super::project::{Frame, Point, Rect};
 use super::style::{Order, Rgb, Stage, Style};
-use super::{Shape, clip, inside, point, sea, text};
+use super::{Shape, clip, free::cell, sea};
 use crate::feature::{Body, Element, Member, Shape as ElementShape, WayNode};
 use kappadb_core::Coord;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is smaller than this both ways is not drawn.
 pub(super) const TINY: f64 = 0.6;
-const NUMBER: Face = Face::new(7.5, Rgb(0x8d_7c6a));
 
 /// Paths painted one way.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,20 +26,14 @@ pub(super) struct Item {
     pub(super) closed: bool,
 }
 
-/// Ways of one name.
-struct Named {
-    face: Face,
-    priority: u8,
-    ways: Vec<Located>,
-}
-
 /// Everything that is to be drawn.
 pub(super) struct Scene<'a> {
     pub(super) frame: &'a Frame,
     ways: Ways<'a>,
     pub(super) items: Vec<Item>,
     pub(super) wishes: Vec<Wish>,
-    named: BTreeMap<String, Named>,
+    /// Ways by their names, which are not written on each of them.
+    pub(super) named: BTreeMap<String, Named>,
     coasts: Vec<Located>,
     coast_fetched: bool,
     /// Ways drawn as borders already: neighbours share them.
@@ -74,19 +68,24 @@ impl<'a> Scene<'a> {
             Body::Free(free) => self.free(free, shape.fetched),
             Body::Osm(element) => match &element.shape {
                 ElementShape::Node(at) => self.node(element, *at, shape.fetched),
-                ElementShape::Way(nodes) => self.way(element, nodes, shape.fetched),
+                ElementShape::Way(nodes) => {
+                    if self.is_new_border(&shape.feature.id, element) {
+                        self.way(element, nodes, shape.fetched);
+                    }
+                }
                 ElementShape::Relation { members, .. } => self.relation(element, members, shape.fetched),
             },
         }
     }
 
-    fn per_metre(&self) -> f64 {
+    pub(super) fn per_metre(&self) -> f64 {
         self.frame.per_metre()
     }
 
     fn node(&mut self, element: &Element, at: Coord, fetched: bool) {
         let Some(at) = self.frame.point(at) else { return };
-        if element.tag("natural") == Some("tree") && self.per_metre() >= 0.5 {
+        let tree = element.tag("natural") == Some("tree") && self.per_metre() >= 0.5;
+        if tree && self.dots.insert((cell(at.x), cell(at.y), 0)) {
             let crown = Style::line(Rgb(0x8f_bb78), (self.per_metre() * 4.5).clamp(3.0, 11.0)).opacity(0.5);
             self.push(Order::new(Stage::Tree), crown, !fetched, vec![vec![at, at]], false);
         }
@@ -95,36 +94,13 @@ impl<'a> Scene<'a> {
         }
     }
 
-    fn name_node(&mut self, element: &Element, at: Point) {
-        let name = element.tag("name").and_then(text::shown);
-        if let (Some((face, priority)), Some(name)) = (point::place(element, self.per_metre()), &name) {
-            self.wish(priority, population(element), name.clone(), face, Place::At(at));
-        } else if let (Some(face), Some(name)) = (point::water(element), &name) {
-            self.wish(25, 0.0, name.clone(), face, Place::At(at));
-        } else {
-            self.poi(element, at, name);
-        }
-    }
-
-    /// A symbol for a point of interest, or else its number in the street. True if it is one.
-    fn poi(&mut self, element: &Element, at: Point, name: Option<String>) -> bool {
-        if let Some(look) = point::poi(element, self.per_metre()) {
-            let named = f64::from(u8::from(name.is_some()));
-            self.wish(
-                look.priority,
-                named,
-                name.unwrap_or_default(),
-                look.face,
-                Place::Beside(at, look.symbol),
-            );
-            return true;
-        }
-        if let Some(number) = element.tag("addr:housenumber").and_then(text::shown)
-            && self.per_metre() >= 1.2
-        {
-            self.wish(95, 0.0, number, NUMBER, Place::At(at));
-        }
-        false
+    /// False for a way that is nothing but a border, drawn as part of a boundary already.
+    fn is_new_border(&mut self, id: &str, element: &Element) -> bool {
+        let look = line::look(element, self.per_metre());
+        let border =
+            look.is_some_and(|look| look.strokes.iter().all(|(order, _)| order.stage == Stage::Boundary));
+        let id = id.strip_prefix('w').and_then(|id| id.parse().ok());
+        !border || id.is_none_or(|id| self.borders.insert(id))
     }
 
     fn way(&mut self, element: &Element, nodes: &[WayNode], fetched: bool) {
@@ -140,18 +116,8 @@ impl<'a> Scene<'a> {
         if element.tag("natural") == Some("coastline") {
             self.coasts.extend(runs);
             self.coast_fetched |= fetched;
-        } else if let (Some(face), Some(name), true) =
-            (look.face, element.tag("name").and_then(text::shown), fetched)
-        {
-            let named = self.named.entry(name).or_insert_with(|| Named {
-                face,
-                priority: look.priority,
-                ways: Vec::new(),
-            });
-            if look.priority < named.priority {
-                (named.face, named.priority) = (face, look.priority);
-            }
-            named.ways.extend(runs);
+        } else if fetched {
+            self.name_way(element, &look, runs);
         }
     }
 
@@ -185,40 +151,6 @@ impl<'a> Scene<'a> {
         }
         if fetched {
             self.name_area(element, look, drawn, &around);
-        }
-    }
-
-    fn name_area(
-        &mut self,
-        element: &Element,
-        look: Option<AreaLook>,
-        rings: Vec<Vec<Point>>,
-        around: &Rect,
-    ) {
-        let name = element.tag("name").and_then(text::shown);
-        let middle =
-            inside::spots(&rings, around, 0.0, 0.0).into_iter().find(|at| self.frame.paper().holds(*at));
-        let number = look.is_none_or(|look| look.stage == Stage::Building);
-        let is_poi = number && middle.is_some_and(|at| self.poi(element, at, name.clone()));
-        if let (false, Some(look), Some(name)) = (is_poi, look, name)
-            && let Some(face) = look.face
-        {
-            let weight = around.width() * around.height();
-            self.wish(look.priority, weight, name, face, Place::Inside(rings, look.slack));
-        }
-    }
-
-    fn name_lines(&mut self) {
-        for (name, named) in std::mem::take(&mut self.named) {
-            for way in chain::join(named.ways, Turn::Either) {
-                for path in self.lines(way.into_iter().map(|(_, at)| at), false) {
-                    let length = path
-                        .windows(2)
-                        .map(|p| p.first().zip(p.last()).map_or(0.0, |(a, b)| a.distance(*b)))
-                        .sum();
-                    self.wish(named.priority, length, name.clone(), named.face, Place::Along(path));
-                }
-            }
         }
     }
 
@@ -269,12 +201,4 @@ impl<'a> Scene<'a> {
             self.items.push(Item { order, style, faded, paths, closed });
         }
     }
-
-    pub(super) fn wish(&mut self, priority: u8, weight: f64, text: String, face: Face, place: Place) {
-        self.wishes.push(Wish { priority, weight, text, face, place });
-    }
-}
-
-fn population(element: &Element) -> f64 {
-    element.tag("population").and_then(|v| v.parse::<u32>().ok()).map_or(0.0, f64::from)
 }
