@@ -64,7 +64,11 @@ async fn to_file(
 ) -> anyhow::Result<ExportReport> {
     let failed = || format!("cannot write {}", path.display());
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let beside = tempfile::NamedTempFile::new_in(folder).with_context(failed)?;
+    let mut builder = tempfile::Builder::new();
+    // As any file that a program writes: temporary ones are for their owner alone.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let beside = builder.tempfile_in(folder).with_context(failed)?;
     let out: BufWriter<File> = BufWriter::new(beside.reopen().with_context(failed)?);
     let report = database.map().export(what, format, out).await?;
     let mut file = beside.persist(path).map_err(|error| error.error).with_context(failed)?;
