@@ -2,7 +2,7 @@
 #![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
 
 use kappadb_core::{Coord, Extent, Timestamp};
-use kappadb_geo::geojson::{from_geojson, from_text, to_geojson, to_text};
+use kappadb_geo::geojson::{from_geojson, from_text, to_geojson, to_record, to_text};
 use kappadb_geo::{
     Body, Element, ElementKind, Feature, GeoJsonError, Geometry, GeometryError, Member, Meta, Part, Shape,
     WayNode, put,
@@ -187,6 +187,14 @@ fn osm_elements_tell_where_they_come_from() {
     });
     assert_eq!(to_geojson(&relation), expected);
     assert_eq!(to_geojson(&way(&[], &[(4, Some((1, 1))), (5, None)]))["properties"]["@nodes"], json!([4, 5]));
+}
+
+#[test]
+fn a_record_of_a_sequence_starts_with_a_separator_and_ends_with_a_line_end() {
+    let feature = read(POINT).unwrap();
+    assert_eq!(to_record(&feature), format!("\u{1e}{}\n", to_text(&feature)));
+    let odd = from_text(&with("\"id\":1,", POINT, r#"{"a":"\u001e\n"}"#)).unwrap();
+    assert_eq!(to_record(&odd).matches(['\u{1e}', '\n']).count(), 2, "none within a record");
 }
 
 fn geometries() -> impl Strategy<Value = Value> {
