@@ -228,7 +228,7 @@ pub fn text(data: &[u8]) {
     }
 }
 
-fn is_written_as_read<T: FromStr + Display + PartialEq>(text: &str) {
+pub(crate) fn is_written_as_read<T: FromStr + Display + PartialEq>(text: &str) {
     let Ok(value) = text.parse::<T>() else { return };
     let written = value.to_string();
     assert!(written.parse::<T>().is_ok_and(|again| again == value), "{text:?} was read as {written}");

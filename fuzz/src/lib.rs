@@ -24,7 +24,7 @@ pub use codecs::{block, codec, detached, entry, frame, hello, record, selector, 
 pub use files::{PbfBlob, import_geojson, import_osc, import_osm, import_pbf, pbf_file};
 pub use input::{Input, Output};
 pub use journal::segment;
-pub use map::{feature, geojson};
+pub use map::{delete, feature, filter, geojson};
 pub use net::{seal_ticket, ticket, wire};
 pub use proofs::{bundle, fork};
 pub use session::{session, truths};
@@ -33,13 +33,15 @@ pub use session::{session, truths};
 pub type Target = fn(&[u8]);
 
 /// Every target by name.
-pub const TARGETS: [(&str, Target); 21] = [
+pub const TARGETS: [(&str, Target); 23] = [
     ("block", block),
     ("bundle", bundle),
     ("codec", codec),
+    ("delete", delete),
     ("detached", detached),
     ("entry", entry),
     ("feature", feature),
+    ("filter", filter),
     ("fork", fork),
     ("frame", frame),
     ("geojson", geojson),

@@ -18,13 +18,15 @@ pub(crate) type Seeds = Vec<(String, Vec<u8>)>;
 fn main() -> std::io::Result<()> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds");
     let features = map::features();
-    let all: [(&str, Seeds); 21] = [
+    let all: [(&str, Seeds); 23] = [
         ("block", blocks::block()),
         ("bundle", blocks::bundle()),
         ("codec", words::codec_seeds()),
+        ("delete", map::delete(&features)),
         ("detached", blocks::detached()),
         ("entry", blocks::entry(&features)),
         ("feature", map::feature(&features)),
+        ("filter", map::filter()),
         ("fork", blocks::fork()),
         ("frame", talk::frame()),
         ("geojson", map::geojson(&features)),

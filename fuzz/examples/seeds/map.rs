@@ -1,7 +1,8 @@
 //! Map features.
 
 use crate::{Seeds, named, out};
-use kappadb_geo::{Body, Feature, Shape, geojson, put};
+use kappadb_core::Timestamp;
+use kappadb_geo::{Body, Feature, Meta, Shape, delete as delete_entry, geojson, put};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -58,4 +59,21 @@ pub(crate) fn feature(features: &[Feature]) -> Seeds {
 
 pub(crate) fn geojson(features: &[Feature]) -> Seeds {
     features.iter().filter(|feature| matches!(feature.body, Body::Free(_))).map(text_of).collect()
+}
+
+pub(crate) fn delete(features: &[Feature]) -> Seeds {
+    let edits = features.iter().filter_map(|feature| match &feature.body {
+        Body::Osm(element) => Some((file_name(feature), element.meta.clone()?)),
+        Body::Free(_) => None,
+    });
+    let named =
+        Meta { version: 7, time: Some(Timestamp(5_000)), changeset: 9, uid: 3, user: "Åsa".to_owned() };
+    let edits = edits.take(2).chain([("named".to_owned(), named), ("unknown".to_owned(), Meta::default())]);
+    edits.map(|(name, edit)| (name, delete_entry("n1", Some(&edit)).expect("an edit").payload)).collect()
+}
+
+pub(crate) fn filter() -> Seeds {
+    let filters = ["a=1.0", "name!=x", "!k", "deep", "area=false", "node"];
+    let seeds = filters.iter().zip(FREE);
+    seeds.map(|(filter, text)| named(filter, out().chunk(filter.as_bytes()).bytes(text))).collect()
 }
