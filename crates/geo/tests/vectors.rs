@@ -1,5 +1,5 @@
 //! Payloads against those that another program made from `design/formats.md` (`design/vectors/make_map_bodies.py`).
-#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "tests may fail loudly")]
+#![expect(clippy::unwrap_used, reason = "tests may fail loudly")]
 
 use kappadb_core::Timestamp;
 use kappadb_geo::{Meta, decode, decode_delete, delete, geojson, put};
