@@ -228,10 +228,11 @@ async fn conformance_26_a_delete_that_races_an_edit_is_a_conflict_and_can_be_mer
 async fn conformance_26_concurrent_versions_are_all_shown_and_merge_their_tags() {
     let world = World::new().await;
     let tagged = |tags: &[(&str, &str)]| element(ElementKind::Node, 1, Shape::Node(coord(1.0, 1.0)), tags);
-    world.map().put(tagged(&[("amenity", "cafe")])).await.expect("put");
+    world.map().put(tagged(&[("amenity", "cafe"), ("fixme", "name")])).await.expect("put");
     let other = world.join("other").await;
     other.map().ask_id("n1").await.expect("ask");
-    other.map().put(tagged(&[("amenity", "cafe"), ("wheelchair", "yes")])).await.expect("put");
+    let ours = tagged(&[("amenity", "cafe"), ("fixme", "name"), ("wheelchair", "yes")]);
+    other.map().put(ours).await.expect("put");
     world.map().put(tagged(&[("amenity", "bar")])).await.expect("put");
     let world = world.learn_from(&other).await;
     assert_eq!(world.map().get("n1").await.expect("get").expect("there").versions.len(), 2);
@@ -241,6 +242,7 @@ async fn conformance_26_concurrent_versions_are_all_shown_and_merge_their_tags()
     let [only] = found.versions.as_slice() else { panic!("{found:?}") };
     let Some(Feature { body: Body::Osm(merged), .. }) = &only.feature else { panic!("{only:?}") };
     assert_eq!((merged.tag("amenity"), merged.tag("wheelchair")), (Some("bar"), Some("yes")));
+    assert_eq!(merged.tag("fixme"), None, "what one of them removed is gone");
     assert!(world.map().merge("n1").await.is_err(), "nothing is left to merge");
 }
 

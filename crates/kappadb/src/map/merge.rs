@@ -2,15 +2,16 @@
 
 use super::{Map, draft};
 use crate::database::Parts;
-use crate::error::WriteError;
+use crate::error::{ReadError, WriteError};
 use crate::write;
 use kappadb_core::EntryId;
-use kappadb_entry::rules;
+use kappadb_entry::rules::{self, Version};
 use kappadb_geo::{CODE_PUT, Feature};
 
 impl Map {
-    /// Ends a conflict: writes a version that replaces all heads held here and says what they say together, by
-    /// [`kappadb_geo::merge`], the winner's word first. An edit that races with a delete is kept. Durable when it returns.
+    /// Ends a conflict: writes a version that replaces all heads held here and says what they say together, the winner's
+    /// word first: by [`kappadb_geo::merge3`] if a version that all of them replaced can be read here, else by
+    /// [`kappadb_geo::merge`]. An edit that races with a delete is kept. Durable when it returns.
     ///
     /// # Errors
     /// [`WriteError::NoConflict`] if there is at most one head; [`WriteError::NoContent`] if none of them can be read here.
@@ -35,8 +36,21 @@ impl Parts {
     fn merged(&self, id: &str) -> Result<Option<Feature>, WriteError> {
         let Some(hit) = self.feature(id)? else { return Ok(None) };
         let versions = self.load_feature(&hit)?.versions;
-        let features: Vec<&Feature> =
-            versions.iter().filter_map(|version| version.feature.as_ref()).collect();
-        Ok(kappadb_geo::merge(&features))
+        let (heads, features): (Vec<EntryId>, Vec<&Feature>) =
+            versions.iter().filter_map(|version| Some((version.entry, version.feature.as_ref()?))).unzip();
+        Ok(match self.ancestor(id, &heads)? {
+            Some(base) => kappadb_geo::merge3(&base, &features),
+            None => kappadb_geo::merge(&features),
+        })
+    }
+
+    /// The latest version that all of `heads` replaced, if there is one and it can be read here.
+    fn ancestor(&self, key: &str, heads: &[EntryId]) -> Result<Option<Feature>, ReadError> {
+        let versions = self.map.read(|index| index.history(key.as_bytes()))??;
+        let heads: Vec<&Version> = versions.iter().filter(|version| heads.contains(&version.id)).collect();
+        let common = versions.iter().filter(|old| heads.iter().all(|head| rules::replaces(head, old)));
+        // Whatever replaces another is of greater depth.
+        let Some(latest) = common.max_by_key(|old| (old.depth, old.time, old.id)) else { return Ok(None) };
+        Ok(self.load_edition(key, latest.id)?.and_then(|(_, edition)| edition.feature))
     }
 }
