@@ -1,5 +1,5 @@
-//! Map features: the model, their bodies in blocks, their ids, GeoJSON in and out, their order on a Hilbert curve, and a
-//! picture of them.
+//! Map features: the model, their bodies in blocks, their ids, what they are made of, merging of versions, filters, GeoJSON in
+//! and out, OSM XML out, their order on a Hilbert curve, and a picture of them.
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
