@@ -74,7 +74,7 @@ fn forget_last(way: &mut Feature) {
 }
 
 fn relation(number: i64, members: &[(ElementKind, i64)], extent: &str) -> Feature {
-    let member = |&(kind, id): &(ElementKind, i64)| Member { kind, id, role: String::new() };
+    let member = |&(kind, id): &(ElementKind, i64)| Member { kind, id, role: String::new(), at: None };
     let members = members.iter().map(member).collect();
     let shape = Shape::Relation { members, extent: extent.parse().expect("an extent") };
     element(ElementKind::Relation, number, shape, &[("type", "route")])

@@ -58,9 +58,11 @@ def way(tags, meta, nodes):
 
 
 def relation(tags, meta, members, boxes):
-    ids = diffs([number for _, number, _ in members])
-    encoded = (u(kind) + number + text(role) for (kind, _, role), number in zip(members, ids))
-    return b"\1\2" + tagged(tags, meta) + items(encoded) + items(b"".join(map(i, box)) for box in boxes)
+    ids = diffs([number for _, number, _, _ in members])
+    encoded = (u(kind) + number + text(role) for (kind, _, role, _), number in zip(members, ids))
+    known = [(place, at) for place, (_, _, _, at) in enumerate(members) if at is not None]
+    located = items(diffs([place for place, _ in known])) + path([at for _, at in known])
+    return b"\1\2" + tagged(tags, meta) + items(encoded) + located + items(b"".join(map(i, box)) for box in boxes)
 
 
 def part(kind, at):
@@ -108,7 +110,7 @@ FEATURES = [
             {"highway": "service", "@nodes": [300, 7, 301]}, ["n300", "n7", "n301"]),
     feature("relation across the antimeridian", "r9",
             relation([("type", "site")], (0, None, 0, 0, ""),
-                     [(1, 5, "outer"), (0, -(2**63), ""), (2, 2**63 - 1, "x")], FIJI),
+                     [(1, 5, "outer", None), (0, -(2**63), "", (1795000000, -180000000)), (2, 2**63 - 1, "x", None)], FIJI),
             None, {"type": "site", "@members": [
                 {"type": "way", "ref": 5, "role": "outer"}, {"type": "node", "ref": -(2**63), "role": ""},
                 {"type": "relation", "ref": 2**63 - 1, "role": "x"}]},

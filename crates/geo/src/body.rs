@@ -6,7 +6,7 @@
 //! body     = version u8 (1) | kind u8 | by kind:
 //!   0 node      tagged | position
 //!   1 way       tagged | count, id differences i64 | count, places in the list without position (differences) | path
-//!   2 relation  tagged | count, members (kind, id difference i64, role) | count, boxes
+//!   2 relation  tagged | count, members (kind, id difference i64, role) | count, places in the list with position (differences) | path | count, boxes
 //!   3 free      collection u8 | part, or count, parts | properties text
 //! tagged   = count, (key text, value text) | has meta u8 | version u32, time option i64 ms, changeset i64, uid i64, user text
 //! part     = type u8 | 0 position | 1, 2 path | 3, 4 count, paths | 5 count, (count, paths)
@@ -176,18 +176,33 @@ fn put_members<E: Encoder>(members: &[Member], e: &mut E) -> Encoded {
         member.kind.encode(e)?;
         put_difference(&mut id, member.id, e)?;
         member.role.encode(e)
-    })
+    })?;
+    let located = || (0..).zip(members).filter_map(|(i, member)| Some((i, member.at?)));
+    let mut at = 0;
+    put_list(&located().map(|(i, _)| i).collect::<Vec<i64>>(), e, |&i, e| put_difference(&mut at, i, e))?;
+    put_path(&located().map(|(_, at)| at).collect::<Vec<_>>(), e)
 }
 
 fn get_members<D: Decoder>(d: &mut D) -> Result<Vec<Member>, DecodeError> {
     let mut id = 0;
-    get_list(d, |d| {
-        Ok(Member {
-            kind: ElementKind::decode(d)?,
-            id: get_difference(&mut id, d)?,
-            role: String::decode(d)?,
-        })
-    })
+    let mut members = get_list(d, |d| {
+        let kind = ElementKind::decode(d)?;
+        Ok(Member { kind, id: get_difference(&mut id, d)?, role: String::decode(d)?, at: None })
+    })?;
+    let mut at = 0;
+    let located = get_list(d, |d| get_difference(&mut at, d))?;
+    let path = get_path(d)?;
+    if located.len() != path.len() {
+        return refuse("positions of no member");
+    }
+    for (i, at) in located.into_iter().zip(path) {
+        let member = usize::try_from(i).ok().and_then(|i| members.get_mut(i));
+        match member.filter(|member| member.kind == ElementKind::Node) {
+            Some(member) => member.at = Some(at),
+            None => return refuse("a position of no member that is a node"),
+        }
+    }
+    Ok(members)
 }
 
 impl Encode for Meta {

@@ -67,6 +67,9 @@ pub struct Member {
     pub id: i64,
     /// What it does there, such as `outer`; may be empty.
     pub role: String,
+    /// A node's position, if that was known when this was written: one that is part of nothing else is nowhere else
+    /// kept. None for ways and relations.
+    pub at: Option<Coord>,
 }
 
 /// The edit of OpenStreetMap that an element comes from. Zero and empty mean that the source did not say.

@@ -139,7 +139,7 @@ impl<W: io::Write> Writer<W> {
         }
     }
 
-    fn member(&mut self, Member { kind, id, role }: &Member) -> io::Result<()> {
+    fn member(&mut self, Member { kind, id, role, .. }: &Member) -> io::Result<()> {
         let (kind, role) = (kind.name(), Escaped(role));
         writeln!(self.out, r#"    <member type="{kind}" ref="{id}" role="{role}"/>"#)
     }

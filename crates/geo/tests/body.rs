@@ -52,7 +52,11 @@ fn free() -> impl Strategy<Value = Body> {
 fn shape() -> impl Strategy<Value = Shape> {
     let node = (any::<i64>(), prop::option::of(coord())).prop_map(|(id, at)| WayNode { id, at });
     let kind = prop_oneof![Just(ElementKind::Node), Just(ElementKind::Way), Just(ElementKind::Relation)];
-    let member = (kind, any::<i64>(), ".{0,5}").prop_map(|(kind, id, role)| Member { kind, id, role });
+    let member =
+        (kind, any::<i64>(), ".{0,5}", prop::option::of(coord())).prop_map(|(kind, id, role, at)| {
+            let at = at.filter(|_| kind == ElementKind::Node);
+            Member { kind, id, role, at }
+        });
     let extent =
         prop::collection::vec(path(1).prop_map(Extent::of_path), 0..4).prop_map(|parts| join_extents(&parts));
     prop_oneof![

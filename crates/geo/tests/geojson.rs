@@ -173,7 +173,7 @@ fn closed_ways_are_polygons_if_their_tags_say_so() {
 fn osm_elements_tell_where_they_come_from() {
     let meta =
         Meta { version: 3, time: Some(Timestamp(5_000)), changeset: 0, uid: 7, user: "Ada".to_owned() };
-    let members = vec![Member { kind: ElementKind::Way, id: 8, role: "outer".to_owned() }];
+    let members = vec![Member { kind: ElementKind::Way, id: 8, role: "outer".to_owned(), at: None }];
     let shape = Shape::Relation { members, extent: "179,1,-179,2".parse().unwrap() };
     let tags = vec![("type".to_owned(), "multipolygon".to_owned())];
     let relation =

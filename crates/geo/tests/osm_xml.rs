@@ -54,7 +54,7 @@ fn a_document_as_the_programs_of_openstreetmap_read_it() {
         user: "Åsa & co".to_owned(),
     };
     let at = |id| WayNode { id, at: Coord::from_units(1, 1) };
-    let member = |kind, id, role: &str| Member { kind, id, role: role.to_owned() };
+    let member = |kind, id, role: &str| Member { kind, id, role: role.to_owned(), at: None };
     let members = vec![
         member(ElementKind::Way, 5, "outer"),
         member(ElementKind::Node, -6, ""),
@@ -177,7 +177,7 @@ proptest! {
     ) {
         let at = Coord::from_units(lon, lat).unwrap();
         let borrowed: Vec<(&str, &str)> = tags.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
-        let members = vec![Member { kind: ElementKind::Node, id: number, role: role.clone() }];
+        let members = vec![Member { kind: ElementKind::Node, id: number, role: role.clone(), at: None }];
         let relation = Shape::Relation { members, extent: Extent::of_path([at]) };
         let text = written(&[
             element(&id::osm(ElementKind::Node, number), Shape::Node(at), &borrowed, None),

@@ -46,7 +46,8 @@ fn square(id: i64, from: f64, to: f64, tags: &[(&str, &str)]) -> Feature {
 }
 
 fn relation(id: i64, members: &[(i64, &str)], tags: &[(&str, &str)]) -> Feature {
-    let member = |&(id, role): &(i64, &str)| Member { kind: ElementKind::Way, id, role: role.to_owned() };
+    let member =
+        |&(id, role): &(i64, &str)| Member { kind: ElementKind::Way, id, role: role.to_owned(), at: None };
     let members = members.iter().map(member).collect();
     osm(&format!("r{id}"), ElementShape::Relation { members, extent: view() }, tags)
 }

@@ -25,7 +25,7 @@
 //! ```
 //!
 //! From a map in `.osm.pbf` or `.osm`: every tagged node, every way with at least one located node, every relation with at
-//! least one located member node or way, and a delete of every element marked as deleted. From a `.osc`: all its elements,
+//! least one located member (a relation is located by its own, and so on), and a delete of every element marked as deleted. From a `.osc`: all its elements,
 //! since a node without tags moves the ways that it is part of; what the file does not know of them is left open (see
 //! [`Item::Put`]). Of elements with one id the highest version counts, the last of these; of GeoJSON features with one id
 //! the last. In a `.osc` that is how it should be, elsewhere the others are counted as skipped.
@@ -43,6 +43,7 @@ mod import;
 mod item;
 mod lookup;
 mod metered;
+mod nested;
 mod osm;
 mod pbf;
 mod sort;

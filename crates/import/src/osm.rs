@@ -5,7 +5,7 @@ use crate::lookup::{Lookup, key};
 use crate::sort::{Sorter, part, record};
 use crate::spool::{EXTENT, extent_bytes, extent_parts};
 use kappadb_core::{Coord, Extent};
-use kappadb_geo::{ElementKind, WayNode, join_extents};
+use kappadb_geo::WayNode;
 use std::io;
 use std::path::Path;
 
@@ -49,10 +49,10 @@ pub(crate) struct Positions(Sorter<NODE>);
 /// Where nodes are.
 pub(crate) struct Nodes(Lookup<NODE>);
 
-/// Takes the extents of ways, in any order.
+/// Takes the extents of ways, or of relations, in any order.
 pub(crate) struct Extents(Sorter<WAY>);
 
-/// Where ways are.
+/// Where ways are, or what of relations is not relations.
 pub(crate) struct Ways(Lookup<WAY>);
 
 impl Positions {
@@ -94,7 +94,7 @@ impl Extents {
         Extents(Sorter::new(dir))
     }
 
-    /// Nowhere for a way that is gone.
+    /// Nowhere for what is gone.
     pub fn push(&mut self, id: i64, rank: Rank, extent: &Extent) -> io::Result<()> {
         self.0.push(record(&[&key(id), &rank.bytes(), &extent_bytes(extent)]))
     }
@@ -105,27 +105,10 @@ impl Extents {
 }
 
 impl Ways {
-    fn extents(&mut self, id: i64) -> io::Result<Vec<Extent>> {
+    pub fn extents(&mut self, id: i64) -> io::Result<Vec<Extent>> {
         let found = self.0.last(key(id))?;
         Ok(found.map_or_else(Vec::new, |way| extent_parts(way.get(8 + RANK..).unwrap_or_default())))
     }
-}
-
-/// Around the members that the file has, nodes and ways.
-pub(crate) fn around(
-    members: impl IntoIterator<Item = (ElementKind, i64)>,
-    nodes: &mut Nodes,
-    ways: &mut Ways,
-) -> io::Result<Extent> {
-    let mut parts = Vec::new();
-    for (kind, id) in members {
-        match kind {
-            ElementKind::Node => parts.extend(nodes.position(id)?.map(|at| Extent::of_path([at]))),
-            ElementKind::Way => parts.extend(ways.extents(id)?),
-            ElementKind::Relation => {}
-        }
-    }
-    Ok(join_extents(&parts))
 }
 
 #[cfg(test)]

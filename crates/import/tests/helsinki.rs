@@ -4,7 +4,7 @@
 use kappadb_geo::{Body, Feature, Shape, hilbert};
 use kappadb_import::{Counts, ImportError, Progress, Skipped, read};
 use osmpbf::{Element, ElementReader};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 fn extract() -> PathBuf {
@@ -103,15 +103,22 @@ impl Expected {
         self.ways.get(&id).into_iter().flatten().filter_map(|node| self.at.get(node).copied())
     }
 
+    /// Of all that it is made of. Relations within it only once, however they contain each other.
     fn relation_positions(&self, id: i64) -> Vec<(i32, i32)> {
-        let member = |(letter, id, _): &(char, i64, String)| -> Vec<(i32, i32)> {
-            match letter {
-                'n' => self.at.get(id).copied().into_iter().collect(),
-                'w' => self.way_positions(*id).collect(),
-                _ => Vec::new(),
+        let (mut found, mut seen, mut queue) = (Vec::new(), BTreeSet::new(), vec![id]);
+        while let Some(id) = queue.pop() {
+            if !seen.insert(id) {
+                continue;
             }
-        };
-        self.relations[&id].iter().flat_map(member).collect()
+            for (letter, member, _) in self.relations.get(&id).into_iter().flatten() {
+                match letter {
+                    'n' => found.extend(self.at.get(member)),
+                    'w' => found.extend(self.way_positions(*member)),
+                    _ => queue.push(*member),
+                }
+            }
+        }
+        found
     }
 }
 

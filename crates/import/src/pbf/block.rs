@@ -137,7 +137,7 @@ impl<'a> Block<'a> {
     }
 
     pub fn members(&self, members: &[(ElementKind, i64, u64)]) -> Read<Vec<Member>> {
-        let member = |&(kind, id, role): &_| Ok(Member { kind, id, role: self.text(role)? });
+        let member = |&(kind, id, role): &_| Ok(Member { kind, id, role: self.text(role)?, at: None });
         members.iter().map(member).collect()
     }
 

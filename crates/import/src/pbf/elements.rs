@@ -1,9 +1,10 @@
-//! The three passes over the elements.
+//! The passes over the elements.
 
 use super::block::{Block, Kinds, Raw, RawShape};
 use super::file::{Blob, PbfFile};
 use crate::error::{Damage, ImportError, Location, Reason};
 use crate::import::{Counts, Progress};
+use crate::nested::{Gathering, Located};
 use crate::osm::{self, Extents, Nodes, Positions, Rank, Ways};
 use crate::source::Source;
 use crate::spool::Spool;
@@ -20,8 +21,9 @@ pub(crate) fn read(
     let file = PbfFile::new(source)?;
     let mut reader = Reader { file, spool, progress, counts: Counts::default(), blobs: Vec::new() };
     let mut nodes = reader.nodes()?;
-    let mut ways = reader.ways(&mut nodes)?;
-    reader.relations(&mut nodes, &mut ways)?;
+    let ways = reader.ways(&mut nodes)?;
+    let mut located = reader.nesting(nodes, ways)?;
+    reader.relations(&mut located)?;
     Ok(reader.counts)
 }
 
@@ -142,11 +144,28 @@ impl Reader<'_> {
         self.add(offset, block, &raw, Shape::Way(path))
     }
 
-    /// Third pass: blobs with relations. Those that are somewhere are features.
-    fn relations(&mut self, nodes: &mut Nodes, ways: &mut Ways) -> Result<(), ImportError> {
+    /// Third pass: blobs with relations. Where each is without the relations that it is made of.
+    fn nesting(&mut self, nodes: Nodes, ways: Ways) -> Result<Located, ImportError> {
+        let length = self.file.source.length;
+        let mut gathering = Gathering::new(self.spool.dir(), nodes, ways);
+        let mut sequence = 0;
+        self.each_blob(|kinds| kinds.relations, length + length / 2, &mut |_, _, block| {
+            block.each(ElementKind::Relation, &mut |raw| {
+                sequence += 1;
+                let rank = Rank { version: raw.version(), sequence };
+                let RawShape::Relation(members) = &raw.shape else { return Ok(()) };
+                let members = if raw.is_deleted() { &[][..] } else { &members[..] };
+                Ok(gathering.push(raw.id, rank, members.iter().map(|(kind, id, _)| (*kind, *id)))?)
+            })
+        })?;
+        gathering.finish().map_err(|e| self.unspooled(e))
+    }
+
+    /// Fourth pass: the same blobs. Relations that are somewhere are features.
+    fn relations(&mut self, located: &mut Located) -> Result<(), ImportError> {
         let length = self.file.source.length;
         self.each_blob(|kinds| kinds.relations, length + length / 2, &mut |reader, offset, block| {
-            block.each(ElementKind::Relation, &mut |raw| reader.relation(offset, block, raw, nodes, ways))
+            block.each(ElementKind::Relation, &mut |raw| reader.relation(offset, block, raw, located))
         })?;
         (self.progress)(Progress { bytes_done: length * 2, bytes_total: length * 2 });
         Ok(())
@@ -157,25 +176,26 @@ impl Reader<'_> {
         offset: u64,
         block: &Block<'_>,
         mut raw: Raw,
-        nodes: &mut Nodes,
-        ways: &mut Ways,
+        located: &mut Located,
     ) -> Result<(), Trouble> {
         self.counts.relations += 1;
         let RawShape::Relation(members) = std::mem::take(&mut raw.shape) else { return Ok(()) };
         if raw.is_deleted() {
             return self.delete(offset, ElementKind::Relation, block, &raw);
         }
-        let extent = osm::around(members.iter().map(|(kind, id, _)| (*kind, *id)), nodes, ways)?;
+        let mut members = match block.members(&members) {
+            Ok(members) => members,
+            Err(damage) => return self.skip(offset, ElementKind::Relation, &raw, damage.into()),
+        };
+        let extent = located.around(&mut members)?;
         if extent.boxes().is_empty() {
             return Ok(());
         }
-        match block.members(&members) {
-            Ok(members) => self.add(offset, block, &raw, Shape::Relation { members, extent }),
-            Err(damage) => self.skip(offset, ElementKind::Relation, &raw, damage.into()),
-        }
+        self.add(offset, block, &raw, Shape::Relation { members, extent })
     }
 
-    /// Reads the wanted blobs again. `done` is how much of the progress came before this pass, which is a quarter of it.
+    /// Reads the wanted blobs again. `done` is how much of the progress came before this pass, which is a quarter of it; the two passes over relations, which are
+    /// few, show as one.
     fn each_blob(
         &mut self,
         wanted: fn(&Kinds) -> bool,

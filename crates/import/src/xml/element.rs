@@ -193,7 +193,7 @@ impl Parsed {
         })?;
         let kind = kind.ok_or(Reason::Missing { attribute: "type of a member" })?;
         let id = id.ok_or(Reason::Missing { attribute: "ref of a member" })?;
-        self.members.push(Member { kind, id, role });
+        self.members.push(Member { kind, id, role, at: None });
         Ok(())
     }
 

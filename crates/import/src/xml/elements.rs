@@ -7,7 +7,8 @@ use super::waiting::{Waited, Waiting};
 use crate::error::{ImportError, Location};
 use crate::import::{Counts, Progress};
 use crate::metered::Meter;
-use crate::osm::{self, Extents, Nodes, Positions, Rank, Ways};
+use crate::nested::{Gathering, Located};
+use crate::osm::{Extents, Nodes, Positions, Rank};
 use crate::source::Source;
 use crate::spool::Spool;
 use kappadb_core::Extent;
@@ -119,19 +120,30 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The second and third pass, over what waits.
+    /// What waits: the ways, then the relations twice.
     fn finish(self) -> io::Result<Counts> {
         let Reader { mut out, counts, positions, mut extents, ways, relations } = self;
         let mut nodes = positions.finish()?;
-        for waited in ways.finish()? {
+        for waited in ways.finish()?.iter()? {
             let (way, share) = waited?;
             out.way(way, &mut nodes, &mut extents)?;
             out.report_share(share / 2.0);
         }
-        let mut ways = extents.finish()?;
-        for waited in relations.finish()? {
+        let mut relations = relations.finish()?;
+        let mut gathering = Gathering::new(out.spool.dir(), nodes, extents.finish()?);
+        for waited in relations.iter()? {
+            let (relation, _) = waited?;
+            let Shape::Relation { members, .. } = &relation.element.shape else { continue };
+            gathering.push(
+                relation.id,
+                relation.rank,
+                members.iter().map(|member| (member.kind, member.id)),
+            )?;
+        }
+        let mut located = gathering.finish()?;
+        for waited in relations.iter()? {
             let (relation, share) = waited?;
-            out.relation(relation, &mut nodes, &mut ways)?;
+            out.relation(relation, &mut located)?;
             out.report_share(0.5 + share / 2.0);
         }
         out.report_share(1.0);
@@ -156,9 +168,9 @@ impl Out<'_> {
         self.add_placed(way, &extent)
     }
 
-    fn relation(&mut self, mut relation: Waited, nodes: &mut Nodes, ways: &mut Ways) -> io::Result<()> {
+    fn relation(&mut self, mut relation: Waited, located: &mut Located) -> io::Result<()> {
         let Shape::Relation { members, extent } = &mut relation.element.shape else { return Ok(()) };
-        *extent = osm::around(members.iter().map(|member| (member.kind, member.id)), nodes, ways)?;
+        *extent = located.around(members)?;
         let extent = extent.clone();
         self.add_placed(relation, &extent)
     }

@@ -43,11 +43,23 @@ impl Waiting {
         Ok(())
     }
 
+    pub fn finish(self) -> io::Result<Waiters> {
+        let file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
+        Ok(Waiters { file, bytes: self.bytes })
+    }
+}
+
+/// Elements that have waited; they may be gone through again.
+pub(super) struct Waiters {
+    file: File,
+    bytes: u64,
+}
+
+impl Waiters {
     /// In the order in which they came, each with how much of all was gone through after it, of 1.0.
-    pub fn finish(self) -> io::Result<impl Iterator<Item = io::Result<(Waited, f64)>>> {
-        let mut file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
-        file.rewind()?;
-        let (mut reader, total, mut done) = (BufReader::with_capacity(1 << 18, file), self.bytes, 0);
+    pub fn iter(&mut self) -> io::Result<impl Iterator<Item = io::Result<(Waited, f64)>> + use<'_>> {
+        self.file.rewind()?;
+        let (mut reader, total, mut done) = (BufReader::with_capacity(1 << 18, &self.file), self.bytes, 0);
         Ok(std::iter::from_fn(move || {
             (done < total).then(|| {
                 let (waited, len) = next(&mut reader)?;

@@ -45,7 +45,7 @@ fn kind() -> impl Strategy<Value = ElementKind> {
 
 fn shape() -> impl Strategy<Value = Shape> {
     let way = prop::collection::vec(id().prop_map(|id| WayNode { id, at: None }), 0..5);
-    let member = (kind(), id(), text()).prop_map(|(kind, id, role)| Member { kind, id, role });
+    let member = (kind(), id(), text()).prop_map(|(kind, id, role)| Member { kind, id, role, at: None });
     let relation = prop::collection::vec(member, 0..4)
         .prop_map(|members| Shape::Relation { members, extent: Extent::NOWHERE });
     prop_oneof![
@@ -98,6 +98,32 @@ fn path(model: &Model, id: i64) -> Vec<Coord> {
     }
 }
 
+fn relation(model: &Model, id: i64) -> Option<&[Member]> {
+    match model.get(&(ElementKind::Relation, id)) {
+        Some((Some(Element { shape: Shape::Relation { members, .. }, .. }), _)) => Some(members),
+        _ => None,
+    }
+}
+
+fn nested(members: &[Member]) -> Vec<i64> {
+    let relations = members.iter().filter(|member| member.kind == ElementKind::Relation);
+    relations.map(|member| member.id).collect()
+}
+
+/// Where a relation's own nodes and ways are.
+fn direct(model: &Model, members: &[Member]) -> Vec<Extent> {
+    let place = |member: &Member| match member.kind {
+        ElementKind::Node => Extent::of_path(position(model, member.id)),
+        ElementKind::Way => Extent::of_path(path(model, member.id)),
+        ElementKind::Relation => Extent::NOWHERE,
+    };
+    members.iter().flat_map(|member| boxes(&place(member))).collect()
+}
+
+fn boxes(extent: &Extent) -> Vec<Extent> {
+    extent.boxes().iter().map(|b| Extent::from(*b)).collect()
+}
+
 /// What must come of an element, if anything.
 fn expected(model: &Model, kind: ElementKind, id: i64, change: bool) -> Option<Item> {
     let (element, meta) = &model[&(kind, id)];
@@ -108,15 +134,17 @@ fn expected(model: &Model, kind: ElementKind, id: i64, change: bool) -> Option<I
         Shape::Node(_) => {}
         Shape::Way(nodes) => nodes.iter_mut().for_each(|node| node.at = position(model, node.id)),
         Shape::Relation { members, extent } => {
-            let parts: Vec<Extent> = members
-                .iter()
-                .map(|member| match member.kind {
-                    ElementKind::Node => Extent::of_path(position(model, member.id)),
-                    ElementKind::Way => Extent::of_path(path(model, member.id)),
-                    ElementKind::Relation => Extent::NOWHERE,
-                })
-                .flat_map(|extent| extent.boxes().iter().map(|b| Extent::from(*b)).collect::<Vec<_>>())
-                .collect();
+            for member in members.iter_mut().filter(|member| member.kind == ElementKind::Node) {
+                member.at = position(model, member.id);
+            }
+            let (mut parts, mut queue) = (direct(model, members), nested(members));
+            let mut seen = BTreeSet::new();
+            while let Some(id) = queue.pop() {
+                if let Some(members) = relation(model, id).filter(|_| seen.insert(id)) {
+                    parts.extend(boxes(&kappadb_geo::join_extents(&direct(model, members))));
+                    queue.extend(nested(members));
+                }
+            }
             *extent = kappadb_geo::join_extents(&parts);
         }
     }

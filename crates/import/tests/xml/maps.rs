@@ -1,7 +1,7 @@
 //! What a map in XML becomes.
 
 use super::*;
-use kappadb_core::Timestamp;
+use kappadb_core::{Coord, Timestamp};
 use kappadb_geo::{ElementKind, Member, Meta, Shape};
 use kappadb_import::{Counts, Progress};
 
@@ -30,10 +30,11 @@ fn elements_in_any_order_find_their_parts() {
     assert_eq!(element(&items, "w7").meta, Some(Meta { version: 2, changeset: 70, ..Meta::default() }));
 
     let Shape::Relation { members, .. } = &element(&items, "r9").shape else { panic!() };
-    let member = |kind, id, role: &str| Member { kind, id, role: role.to_owned() };
+    let member = |kind, id, role: &str| Member { kind, id, role: role.to_owned(), at: None };
     let outer = member(ElementKind::Way, 7, "outer");
     let rest = member(ElementKind::Relation, -9, "the rest");
-    assert_eq!(*members, [outer, member(ElementKind::Node, 3, ""), rest]);
+    let node = Member { at: Coord::from_units(249_600_000, 601_600_000), ..member(ElementKind::Node, 3, "") };
+    assert_eq!(*members, [outer, node, rest]);
     assert_eq!(place(feature(&items, "r9")), [[249_400_002, 601_600_000, 249_600_000, 601_710_000]]);
     assert_eq!(element(&items, "r9").tag("name"), Some("Harbour \"A\" <äää> \n"));
     assert_eq!(element(&items, "r9").tags[0].0, "name", "tags are sorted");

@@ -66,9 +66,6 @@ fn gather(parts: &Parts, what: Selection, report: &mut ExportReport) -> Result<E
                 continue;
             };
             elements.of(kind).push(number);
-            if kind != ElementKind::Way {
-                continue;
-            }
             for corner in parts.corners(hit)? {
                 match (corner.feature, corner.at.first()) {
                     (Some(_), _) => elements.nodes.push(corner.number),

@@ -213,6 +213,7 @@ impl Parts {
             let winner = rules::winner(&rules::heads(&active), self.clock.now()).cloned();
             match winner.map(|winner| winner.places).filter(|places| !places.is_empty()) {
                 Some(places) => parts.extend(places.extents.iter().map(|b| Extent::from(*b))),
+                None if member.at.is_some() => parts.push(Extent::of_path(member.at)),
                 None => unknown = true,
             }
         }

@@ -6,7 +6,7 @@ use crate::database::Parts;
 use crate::error::ReadError;
 use kappadb_core::{Coord, Extent, GeoBox};
 use kappadb_geo::id::{osm, parse_osm};
-use kappadb_geo::{Body, Element, ElementKind, Shape, WayNode};
+use kappadb_geo::{Body, Element, ElementKind, Shape};
 use kappadb_query::Selector;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -139,21 +139,30 @@ impl<'a> Join<'a> {
     }
 }
 
-/// A node of a way.
+/// A node of a way or relation.
 pub(crate) struct Corner {
     pub id: String,
     pub number: i64,
-    /// Where it is: what the node's own versions say, or if it is no feature, the way. Several if that is contested.
+    /// Where it is: what the node's own versions say, or if it is no feature, the way or relation. Several if that is contested.
     pub at: Vec<Coord>,
     pub feature: Option<Hit>,
 }
 
 impl Parts {
-    /// The nodes of all current versions of a way, each once.
-    pub(crate) fn corners(&self, way: &Hit) -> Result<Vec<Corner>, ReadError> {
+    /// The nodes of all current versions of a way, each once; of a relation, the member nodes whose position it keeps.
+    pub(crate) fn corners(&self, hit: &Hit) -> Result<Vec<Corner>, ReadError> {
         let mut places: BTreeMap<i64, BTreeSet<Coord>> = BTreeMap::new();
-        for node in self.way_nodes(way)? {
-            places.entry(node.id).or_default().extend(node.at);
+        for shape in self.shapes(hit)? {
+            match shape {
+                Shape::Node(_) => {}
+                Shape::Way(nodes) => {
+                    nodes.iter().for_each(|node| places.entry(node.id).or_default().extend(node.at));
+                }
+                Shape::Relation { members, .. } => {
+                    let located = members.iter().filter_map(|member| Some((member.id, member.at?)));
+                    located.for_each(|(id, at)| places.entry(id).or_default().extend([at]));
+                }
+            }
         }
         let corner = |(number, at): (i64, BTreeSet<Coord>)| {
             let id = osm(ElementKind::Node, number);
@@ -165,11 +174,6 @@ impl Parts {
             Ok(Corner { id, number, at, feature })
         };
         places.into_iter().map(corner).collect()
-    }
-
-    fn way_nodes(&self, way: &Hit) -> Result<Vec<WayNode>, ReadError> {
-        let shapes = self.shapes(way)?.into_iter();
-        Ok(shapes.flat_map(|shape| if let Shape::Way(nodes) = shape { nodes } else { Vec::new() }).collect())
     }
 
     fn positions(&self, node: &Hit) -> Result<Vec<Coord>, ReadError> {
