@@ -31,6 +31,8 @@ pub struct Hit {
 /// A feature found in a box.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Found {
+    /// The first bytes of the key as a number: comparing them comes first and mostly suffices.
+    start: u64,
     pub key: String,
     /// The head, if that one box is all there is to show of the feature.
     pub only: Option<Slot>,
@@ -40,7 +42,10 @@ impl Found {
     pub fn new(item: &ItemRef<'_>) -> Result<Found, ViewError> {
         let key = std::str::from_utf8(item.key)
             .map_err(|_| ViewError::Inconsistent("a feature's id is no text"))?;
-        Ok(Found { key: key.to_owned(), only: (!item.is_one_of_several()).then_some(item.slot) })
+        let mut start = [0; 8];
+        start.iter_mut().zip(item.key).for_each(|(to, byte)| *to = *byte);
+        let start = u64::from_be_bytes(start);
+        Ok(Found { start, key: key.to_owned(), only: (!item.is_one_of_several()).then_some(item.slot) })
     }
 }
 

@@ -144,7 +144,7 @@ impl MapIndex {
     }
 
     fn hit(&self, asked: &Asked, found: Found) -> Result<Hit, ViewError> {
-        let Found { key, only } = found;
+        let Found { key, only, .. } = found;
         if let Some(slot) = only {
             return Ok(Hit { key, heads: vec![self.id(slot)?], elsewhere: Vec::new() });
         }

@@ -1,19 +1,19 @@
 use crate::answer::Hit;
 use crate::check::Tally;
 use crate::feeds::Feeds;
-use crate::item::{ItemRef, Slot, items};
+use crate::item::{Item, ItemRef, Slot, items};
 use crate::packed::Window;
 use crate::refs;
 use crate::run::Run;
 use crate::space::Space;
 use kappadb_core::limits::MAX_ROWS_SCANNED;
-use kappadb_core::{EntryId, Extent, GeoBox, Timestamp};
+use kappadb_core::{EntryId, Extent, FeedKey, GeoBox, Timestamp};
 use kappadb_entry::rules::{self, Version};
 use kappadb_entry::space::MAP;
 use kappadb_query::Selector;
 use kappadb_store::{Overlay, Tree};
 use kappadb_view::{Change, Index, KeyUpdate, Keyed, Notice, Upkeep, ViewError};
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 /// Bytes in a feature's id, at most.
@@ -89,7 +89,7 @@ impl Index for MapIndex {
         let (mut expected, mut asked, mut in_rows) = (Tally::default(), Tally::default(), Tally::default());
         for row in self.keyed.scan(&*self.tree, &[], None) {
             let (key, active) = row?;
-            items(&key, &active, |feed| feeds.find(feed))?.values().flatten().for_each(|i| expected.add(i));
+            items(&key, &active, |feed| feeds.find(feed), |item| expected.add(&item))?;
         }
         let world = Window { boxes: Some(&[GeoBox::WORLD]), level: 0, from: None };
         self.space.search(&*self.tree, &world, true, &mut |item| {
@@ -170,8 +170,14 @@ impl MapIndex {
     /// Moves the boxes of a feature from what they were to what they are.
     fn place(&mut self, update: &KeyUpdate, rows: &mut Overlay<'_>) -> Result<(), ViewError> {
         let MapIndex { tree, feeds, space, .. } = self;
-        let mut items = |active| items(&update.key, active, |feed| Ok(feeds.number(feed, rows)));
-        let (before, after) = (items(&update.before)?, items(&update.after)?);
+        let (key, mut number) = (&update.key, |feed: &FeedKey| Ok(feeds.number(feed, rows)));
+        if update.before.is_empty() {
+            return items(key, &update.after, number, |item| space.insert(item));
+        }
+        let (mut before, mut after) =
+            (BTreeMap::<Slot, Vec<Item>>::new(), BTreeMap::<Slot, Vec<Item>>::new());
+        items(key, &update.before, &mut number, |item| before.entry(item.slot).or_default().push(item))?;
+        items(key, &update.after, number, |item| after.entry(item.slot).or_default().push(item))?;
         for (slot, items) in before.iter().filter(|(slot, items)| after.get(*slot) != Some(*items)) {
             space.remove(*slot, items, &**tree)?;
         }

@@ -4,11 +4,13 @@ use crate::rank::Rank;
 use kappadb_core::{FeedKey, GeoBox};
 use kappadb_entry::rules::{self, Version};
 use kappadb_view::ViewError;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A version's place in the spatial index: its feed's number and its seq.
 pub type Slot = (u32, u64);
+
+/// Bytes of an item without its key.
+pub const ITEM_BYTES: usize = 30;
 
 /// The box covers where what the version replaces was; without it, where the version is.
 const PAST: u8 = 1;
@@ -45,30 +47,29 @@ impl<'a> Standing<'a> {
     }
 }
 
-/// The items of each of the `active` versions of `key`; none for a version that neither is nor replaces anything
-/// anywhere.
+/// Calls `each` with every item of the `active` versions of `key`, version by version; none for one that neither is nor replaces
+/// anything anywhere.
 pub fn items(
     key: &[u8],
     active: &[Version],
     mut number: impl FnMut(&FeedKey) -> Result<u32, ViewError>,
-) -> Result<BTreeMap<Slot, Vec<Item>>, ViewError> {
+    mut each: impl FnMut(Item),
+) -> Result<(), ViewError> {
     let key: Arc<[u8]> = key.into();
-    let heads = rules::heads(active);
-    let several = heads.len() > 1 || heads.iter().any(|head| head.places.extents.len() > 1);
+    let is_head = |version: &Version| !active.iter().any(|other| rules::replaces(other, version));
+    let heads = active.iter().filter(|version| is_head(version));
+    let several = heads.map(|head| head.places.extents.len().max(1)).sum::<usize>() > 1;
     let several = if several { SEVERAL } else { 0 };
-    let mut out = BTreeMap::new();
     for version in active {
         let slot = (number(&version.id.feed)?, version.id.seq);
-        let is_head = heads.binary_search_by_key(&version.id, |head| head.id).is_ok();
-        let flags = several | if is_head { HEAD } else { 0 };
-        let item = |flags| {
-            let key = &key;
-            move |bbox: &GeoBox| Item { bbox: *bbox, slot, flags, key: key.clone() }
-        };
-        let places = version.places.extents.iter().map(item(flags));
-        out.insert(slot, places.chain(version.past.extents.iter().map(item(flags | PAST))).collect());
+        let flags = several | if is_head(version) { HEAD } else { 0 };
+        let places = version.places.extents.iter().map(|bbox| (bbox, flags));
+        let past = version.past.extents.iter().map(|bbox| (bbox, flags | PAST));
+        places
+            .chain(past)
+            .for_each(|(bbox, flags)| each(Item { bbox: *bbox, slot, flags, key: key.clone() }));
     }
-    Ok(out)
+    Ok(())
 }
 
 impl<K: AsRef<[u8]>> Item<K> {
@@ -134,6 +135,25 @@ impl<'a> Iterator for Items<'a> {
     }
 }
 
+/// Calls `visit` with the items of a row whose boxes are `wanted`. The inmost loop of every search: it reads nothing else of the
+/// others.
+pub fn search<'a>(
+    mut row: &'a [u8],
+    wanted: impl Fn(&GeoBox) -> bool,
+    mut visit: impl FnMut(ItemRef<'a>) -> Result<(), ViewError>,
+) -> Result<(), ViewError> {
+    while !row.is_empty() {
+        let (bbox, _) = read_box(row).ok_or(CUT)?;
+        let len = row.get(ITEM_BYTES - 1).map(|len| ITEM_BYTES + usize::from(*len)).ok_or(CUT)?;
+        let (item, rest) = row.split_at_checked(len).ok_or(CUT)?;
+        if wanted(&bbox) {
+            visit(read(item).ok_or(CUT)?.0)?;
+        }
+        row = rest;
+    }
+    Ok(())
+}
+
 fn read(bytes: &[u8]) -> Option<(ItemRef<'_>, &[u8])> {
     let (bbox, bytes) = read_box(bytes)?;
     let (&flags, bytes) = bytes.split_first()?;
@@ -183,6 +203,19 @@ mod tests {
             // An item has 30 bytes or more, so a part of the last one is left.
             let cut = Items(&row[..row.len() - cut]).last();
             prop_assert!(cut.is_some_and(|last| last.is_err()) || items.last().unwrap().key.is_empty());
+        }
+
+        #[test]
+        fn a_search_reads_what_reading_all_would(row in prop::collection::vec(any::<u8>(), 0..300), least in any::<i32>()) {
+            let mut found = Vec::new();
+            let searched = search(&row, |b| b.west >= least, |item| {
+                found.push(item);
+                Ok(())
+            });
+            let read: Result<Vec<_>, _> = Items(&row).collect();
+            prop_assert_eq!(searched.is_ok(), read.is_ok());
+            let read = Items(&row).filter_map(Result::ok).filter(|item| item.bbox.west >= least);
+            prop_assert!(read.eq(found));
         }
 
         #[test]

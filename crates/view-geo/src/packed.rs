@@ -1,6 +1,6 @@
 //! Reading a tree of pages: a search by boxes, or its items one after the other in the order of their ranks.
 
-use crate::item::{ItemRef, Items, Slot, Standing};
+use crate::item::{self, ItemRef, Items, Slot, Standing};
 use crate::page::{self, Shape};
 use crate::rank::Rank;
 use bytes::Bytes;
@@ -32,13 +32,18 @@ impl Window<'_> {
 
     /// True if the box touches one of those wanted.
     pub fn touches(&self, bbox: &GeoBox) -> bool {
-        self.boxes.is_none_or(|boxes| boxes.iter().any(|b| b.intersects(bbox)))
+        self.boxes.is_none_or(|boxes| boxes.iter().any(|b| meet(b, bbox)))
     }
 
-    /// True if the item is wanted, be it before `from` or not.
+    /// True if an item that touches is of the level wanted.
     pub fn shows(&self, item: &ItemRef<'_>) -> bool {
-        self.touches(&item.bbox) && (self.level == 0 || item.bbox.level(item.key) >= self.level)
+        self.level == 0 || item.bbox.level(item.key) >= self.level
     }
+}
+
+/// [`GeoBox::intersects`] without branches, which would be foreseen wrongly in a search.
+fn meet(a: &GeoBox, b: &GeoBox) -> bool {
+    (a.west <= b.east) & (b.west <= a.east) & (a.south <= b.north) & (b.south <= a.north)
 }
 
 /// A way through a tree, page by page, in order.
@@ -103,12 +108,10 @@ impl<P: Pages> Packed<'_, P> {
     ) -> Result<(), ViewError> {
         let mut walk = Walk::new(self.shape);
         while let Some(leaf) = walk.next_leaf(self.shape, self.pages, window)? {
-            for item in Items(&leaf) {
-                let item = item?;
-                if window.shows(&item) && self.counts(&item) {
-                    visit(item)?;
-                }
-            }
+            let touches = |bbox: &GeoBox| window.touches(bbox);
+            item::search(&leaf, touches, |item| {
+                if window.shows(&item) && self.counts(&item) { visit(item) } else { Ok(()) }
+            })?;
         }
         Ok(())
     }

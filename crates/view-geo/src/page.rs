@@ -1,6 +1,6 @@
 //! Packing items, in the order of their ranks, into pages, and pages into pages of their boxes: item by item, in little memory.
 
-use crate::item::{ItemRef, box_bytes, read_box};
+use crate::item::{ITEM_BYTES, ItemRef, box_bytes, read_box};
 use crate::rank::{RANK_BYTES, Rank};
 use bincode::{Decode, Encode};
 use kappadb_core::GeoBox;
@@ -12,8 +12,8 @@ const LEAF_BYTES: usize = 4096;
 const FANOUT: u32 = 128;
 /// Bytes of a child in an inner page.
 const CHILD_BYTES: usize = 16 + RANK_BYTES;
-/// Items in a leaf page, at most: one has 30 bytes and a key, and the last may lie beyond.
-const MAX_LEAF_ITEMS: u64 = LEAF_BYTES as u64 / 30 + 1;
+/// Items in a leaf page, at most: the last may lie beyond.
+const MAX_LEAF_ITEMS: u64 = (LEAF_BYTES / ITEM_BYTES) as u64 + 1;
 
 const UNORDERED: ViewError = ViewError::Inconsistent("boxes of the map index are not in order");
 

@@ -38,7 +38,8 @@ impl View for MapView {
     }
 
     fn open(&self, rows: Arc<dyn Tree>) -> Result<MapIndex, ViewError> {
+        let keyed = Keyed::open(rows::KEYED, MAP, &*rows)?;
         let (feeds, space) = (Feeds::load(&*rows)?, Space::load(&*rows, self.memory)?);
-        Ok(MapIndex::new(rows, Keyed::new(rows::KEYED, MAP), feeds, space))
+        Ok(MapIndex::new(rows, keyed, feeds, space))
     }
 }

