@@ -59,7 +59,12 @@ impl<V: View> ViewHandle<V> {
 
     /// Change notices from now on. Read what you watch after this call, so that no change falls in between.
     pub fn watch(&self) -> Watcher {
-        self.core.watchers.add()
+        self.watch_keys(|_| true)
+    }
+
+    /// The same for some keys alone: others can neither wake the watcher nor make it lag. `wanted` is quick and never blocks.
+    pub fn watch_keys(&self, wanted: impl Fn(&[u8]) -> bool + Send + Sync + 'static) -> Watcher {
+        self.core.watchers.add(wanted)
     }
 }
 

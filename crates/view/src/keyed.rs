@@ -167,6 +167,25 @@ impl Keyed {
         })
     }
 
+    /// The keys between the bounds, ascending, with their active versions; from either end.
+    pub fn range<'a>(
+        &self,
+        tree: &'a dyn Tree,
+        from: Bound<&[u8]>,
+        to: Bound<&[u8]>,
+    ) -> impl DoubleEndedIterator<Item = Result<(Vec<u8>, Vec<Version>), ViewError>> + use<'a> {
+        let (all, end) = prefix_bounds(&self.active_row(&[]));
+        let row = |bound: Bound<&[u8]>, open: Bound<Bytes>| match bound {
+            Bound::Unbounded => open,
+            bound => bound.map(|key| Bytes::from(self.active_row(key))),
+        };
+        let (from, to) = (row(from, all), row(to, end));
+        tree.range(from.as_ref().map(|key| &key[..]), to.as_ref().map(|key| &key[..])).map(|row| {
+            let (row, value) = row?;
+            Ok((row.get(2..).unwrap_or_default().to_vec(), decode_active(&value)?))
+        })
+    }
+
     /// The active versions that must be sent to whoever asks `selector`: all of [`crate::Index::matches`], for a view that
     /// has no index of its own for the selector's kind. Looks at every key unless the selector names keys or a prefix.
     pub fn matches(&self, tree: &dyn Tree, selector: &Selector) -> Result<Vec<EntryId>, ViewError> {

@@ -3,6 +3,7 @@
 use crate::Notice;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 /// Notices that wait for a watcher, at most. One that is slower loses them and is told so.
@@ -22,12 +23,28 @@ struct Queue {
     waiting: VecDeque<Notice>,
     lagged: bool,
     closed: bool,
+    /// Who polls, if somebody does.
+    waker: Option<Waker>,
 }
 
-#[derive(Default)]
+impl Queue {
+    /// What is to be told: `Some(None)` at the end, nothing while there is nothing to tell.
+    fn take(&mut self) -> Option<Option<Changes>> {
+        if self.waiting.is_empty() && !self.lagged {
+            return self.closed.then_some(None);
+        }
+        let notices = self.waiting.drain(..).collect();
+        Some(Some(Changes { notices, lagged: std::mem::take(&mut self.lagged) }))
+    }
+}
+
+/// Which keys a watcher cares for.
+type Wanted = Box<dyn Fn(&[u8]) -> bool + Send + Sync>;
+
 struct Channel {
     queue: Mutex<Queue>,
     changed: Condvar,
+    wanted: Wanted,
 }
 
 impl Channel {
@@ -45,16 +62,26 @@ impl Watcher {
         let until = Instant::now() + timeout;
         let mut queue = self.0.lock();
         loop {
-            let left = until.saturating_duration_since(Instant::now());
-            let something = !queue.waiting.is_empty() || queue.lagged;
-            if !something && queue.closed {
-                return None;
+            if let Some(told) = queue.take() {
+                return told;
             }
-            if something || left.is_zero() {
-                let notices = queue.waiting.drain(..).collect();
-                return Some(Changes { notices, lagged: std::mem::take(&mut queue.lagged) });
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Some(Changes::default());
             }
             queue = self.0.changed.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// The same without waiting, for async tasks: if there is nothing to tell, the task is woken when there is. One task a watcher.
+    pub fn poll_next(&self, context: &mut Context<'_>) -> Poll<Option<Changes>> {
+        let mut queue = self.0.lock();
+        match queue.take() {
+            Some(told) => Poll::Ready(told),
+            None => {
+                queue.waker = Some(context.waker().clone());
+                Poll::Pending
+            }
         }
     }
 }
@@ -64,18 +91,24 @@ impl Watcher {
 pub(crate) struct Watchers(Mutex<Vec<Weak<Channel>>>);
 
 impl Watchers {
-    pub fn add(&self) -> Watcher {
-        let channel = Arc::new(Channel::default());
+    pub fn add(&self, wanted: impl Fn(&[u8]) -> bool + Send + Sync + 'static) -> Watcher {
+        let channel =
+            Channel { queue: Mutex::default(), changed: Condvar::default(), wanted: Box::new(wanted) };
+        let channel = Arc::new(channel);
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&channel));
         Watcher(channel)
     }
 
-    fn each(&self, mut tell: impl FnMut(&mut Queue)) {
+    fn each(&self, mut tell: impl FnMut(&mut Queue, &Wanted)) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|channel| channel.strong_count() > 0);
         for channel in all.iter().filter_map(Weak::upgrade) {
-            tell(&mut channel.lock());
+            let mut queue = channel.lock();
+            tell(&mut queue, &channel.wanted);
+            let waker = queue.waker.take();
+            drop(queue);
             channel.changed.notify_all();
+            waker.into_iter().for_each(Waker::wake);
         }
     }
 
@@ -83,8 +116,8 @@ impl Watchers {
         if notices.is_empty() {
             return;
         }
-        self.each(|queue| {
-            queue.waiting.extend(notices.iter().cloned());
+        self.each(|queue, wanted| {
+            queue.waiting.extend(notices.iter().filter(|notice| wanted(&notice.key)).cloned());
             if queue.waiting.len() > MAX_WAITING {
                 queue.waiting.clear();
                 queue.lagged = true;
@@ -94,13 +127,13 @@ impl Watchers {
 
     /// Everything may have changed.
     pub fn tell_all_changed(&self) {
-        self.each(|queue| {
+        self.each(|queue, _| {
             queue.waiting.clear();
             queue.lagged = true;
         });
     }
 
     pub fn close(&self) {
-        self.each(|queue| queue.closed = true);
+        self.each(|queue, _| queue.closed = true);
     }
 }

@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-fn memory() -> Arc<dyn Store> {
+pub fn memory() -> Arc<dyn Store> {
     Arc::new(MemoryStore::new())
 }
 
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let until = Instant::now() + Duration::from_secs(20);
     while !holds() {
         assert!(Instant::now() < until, "never: {what}");
@@ -23,15 +23,15 @@ fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 
 /// Lets nothing through until opened.
 #[derive(Clone, Default)]
-struct Gate(Arc<(Mutex<bool>, Condvar)>);
+pub struct Gate(Arc<(Mutex<bool>, Condvar)>);
 
 impl Gate {
-    fn pass(&self) {
+    pub fn pass(&self) {
         let (open, changed) = &*self.0;
         drop(changed.wait_while(open.lock().unwrap(), |open| !*open).unwrap());
     }
 
-    fn open(&self) {
+    pub fn open(&self) {
         *self.0.0.lock().unwrap() = true;
         self.0.1.notify_all();
     }

@@ -5,3 +5,4 @@ mod common;
 mod engine;
 mod feeds;
 mod properties;
+mod upkeep;
