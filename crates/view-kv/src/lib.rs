@@ -1,0 +1,24 @@
+//! The key-value view: which versions of a key are held, which of them count, and what keys there are.
+//!
+//! A key's versions are kept as every keyed view keeps them ([`kappadb_view::keyed`]); the rows are ordered by key, so ranges
+//! are read as they lie. Values stay in the log: an answer names the entries that hold them (`design/views.md` says why).
+//!
+//! | file | what |
+//! |---|---|
+//! | `entry` | what an entry of this view is: kinds, limits of keys |
+//! | `view` | [`KvView`]: name, version |
+//! | `index` | [`KvIndex`]: takes changes in, answers by key and to peers |
+//! | `range` | ranges of keys |
+//! | `scan` | reading a range page by page, from either end |
+
+mod entry;
+mod index;
+mod range;
+mod scan;
+mod view;
+
+pub use entry::{CODE_DELETE, CODE_PUT, KeyError, check_key, kind};
+pub use index::KvIndex;
+pub use range::KeyRange;
+pub use scan::{Page, Row, ScanOptions};
+pub use view::KvView;

@@ -1,0 +1,29 @@
+use crate::KvIndex;
+use kappadb_entry::space::KV;
+use kappadb_store::Tree;
+use kappadb_view::{Keyed, View, ViewError};
+use std::sync::Arc;
+
+/// The leading byte of its rows.
+const KEYED: u8 = 1;
+
+/// Keys and values: the view named `kv`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct KvView;
+
+impl View for KvView {
+    type Index = KvIndex;
+
+    fn name(&self) -> &str {
+        "kv"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn open(&self, rows: Arc<dyn Tree>) -> Result<KvIndex, ViewError> {
+        let keyed = Keyed::open(KEYED, KV, &*rows)?;
+        Ok(KvIndex::new(rows, keyed))
+    }
+}
