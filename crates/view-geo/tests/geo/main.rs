@@ -2,6 +2,7 @@
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail loudly")]
 
 mod common;
+mod cuts;
 mod damage;
 mod geometry;
 mod paging;
