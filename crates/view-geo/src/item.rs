@@ -1,6 +1,7 @@
 //! What the spatial index holds of a version: one item a box.
 
 use crate::rank::Rank;
+use crate::rows;
 use kappadb_core::{FeedKey, GeoBox};
 use kappadb_entry::rules::{self, Version};
 use kappadb_view::ViewError;
@@ -9,8 +10,8 @@ use std::sync::Arc;
 /// A version's place in the spatial index: its feed's number and its seq.
 pub type Slot = (u32, u64);
 
-/// Bytes of an item without its key.
-pub const ITEM_BYTES: usize = 30;
+/// Bytes of an item's body without its key.
+pub const BODY_BYTES: usize = 13;
 
 /// The box covers where what the version replaces was; without it, where the version is.
 const PAST: u8 = 1;
@@ -93,16 +94,19 @@ impl<K: AsRef<[u8]>> Item<K> {
         Item { bbox: self.bbox, slot: self.slot, flags: self.flags, key: self.key.as_ref() }
     }
 
-    /// Appends `west i32 | south i32 | east i32 | north i32 | flags u8 | feed u32 | seq u64 | key length u8 | key`,
-    /// little-endian. Fixed widths, because a search reads many boxes and few keys.
+    /// Appends `body length u16 | west i32 | south i32 | east i32 | north i32 | body`, little-endian.
     pub fn encode(&self, out: &mut Vec<u8>) {
+        let len = u16::try_from(BODY_BYTES + self.key.as_ref().len()).unwrap_or(u16::MAX);
+        out.extend_from_slice(&len.to_le_bytes());
         out.extend(box_bytes(&self.bbox));
+        self.encode_body(out);
+    }
+
+    /// Appends `flags u8 | feed number u32 | seq u64 | key`, little-endian: what an item is besides its box.
+    pub fn encode_body(&self, out: &mut Vec<u8>) {
         out.push(self.flags);
-        out.extend_from_slice(&self.slot.0.to_le_bytes());
-        out.extend_from_slice(&self.slot.1.to_le_bytes());
-        let key = self.key.as_ref();
-        out.push(u8::try_from(key.len()).unwrap_or(u8::MAX));
-        out.extend_from_slice(key.get(..u8::MAX.into()).unwrap_or(key));
+        rows::push_slot(self.slot, out);
+        out.extend_from_slice(self.key.as_ref());
     }
 }
 
@@ -135,34 +139,18 @@ impl<'a> Iterator for Items<'a> {
     }
 }
 
-/// Calls `visit` with the items of a row whose boxes are `wanted`. The inmost loop of every search: it reads nothing else of the
-/// others.
-pub fn search<'a>(
-    mut row: &'a [u8],
-    wanted: impl Fn(&GeoBox) -> bool,
-    mut visit: impl FnMut(ItemRef<'a>) -> Result<(), ViewError>,
-) -> Result<(), ViewError> {
-    while !row.is_empty() {
-        let (bbox, _) = read_box(row).ok_or(CUT)?;
-        let len = row.get(ITEM_BYTES - 1).map(|len| ITEM_BYTES + usize::from(*len)).ok_or(CUT)?;
-        let (item, rest) = row.split_at_checked(len).ok_or(CUT)?;
-        if wanted(&bbox) {
-            visit(read(item).ok_or(CUT)?.0)?;
-        }
-        row = rest;
-    }
-    Ok(())
+fn read(bytes: &[u8]) -> Option<(ItemRef<'_>, &[u8])> {
+    let (len, bytes) = bytes.split_first_chunk()?;
+    let (bbox, bytes) = read_box(bytes)?;
+    let (body, rest) = bytes.split_at_checked(u16::from_le_bytes(*len).into())?;
+    Some((read_body(bbox, body)?, rest))
 }
 
-fn read(bytes: &[u8]) -> Option<(ItemRef<'_>, &[u8])> {
-    let (bbox, bytes) = read_box(bytes)?;
-    let (&flags, bytes) = bytes.split_first()?;
-    let (feed, bytes) = bytes.split_first_chunk::<4>()?;
-    let (seq, bytes) = bytes.split_first_chunk::<8>()?;
-    let (&len, bytes) = bytes.split_first()?;
-    let (key, rest) = bytes.split_at_checked(len.into())?;
-    let slot = (u32::from_le_bytes(*feed), u64::from_le_bytes(*seq));
-    Some((Item { bbox, slot, flags, key }, rest))
+/// The item with this box and this body.
+pub fn read_body(bbox: GeoBox, body: &[u8]) -> Option<ItemRef<'_>> {
+    let (&flags, body) = body.split_first()?;
+    let (slot, key) = rows::read_slot(body)?;
+    Some(Item { bbox, slot, flags, key })
 }
 
 /// `west i32 | south i32 | east i32 | north i32`, little-endian.
@@ -181,11 +169,14 @@ pub fn read_box(bytes: &[u8]) -> Option<(GeoBox, &[u8])> {
 }
 
 #[cfg(test)]
+pub use tests::any_item;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn any_item() -> impl Strategy<Value = Item> {
+    pub fn any_item() -> impl Strategy<Value = Item> {
         let edges = prop::array::uniform4(any::<i32>());
         let key = prop::collection::vec(any::<u8>(), 0..256);
         (edges, any::<Slot>(), any::<u8>(), key).prop_map(|([west, south, east, north], slot, flags, key)| {
@@ -200,22 +191,8 @@ mod tests {
             items.iter().for_each(|item| item.encode(&mut row));
             let read: Vec<Item> = Items(&row).map(|item| item.unwrap().to_item()).collect();
             prop_assert_eq!(&read, &items);
-            // An item has 30 bytes or more, so a part of the last one is left.
-            let cut = Items(&row[..row.len() - cut]).last();
-            prop_assert!(cut.is_some_and(|last| last.is_err()) || items.last().unwrap().key.is_empty());
-        }
-
-        #[test]
-        fn a_search_reads_what_reading_all_would(row in prop::collection::vec(any::<u8>(), 0..300), least in any::<i32>()) {
-            let mut found = Vec::new();
-            let searched = search(&row, |b| b.west >= least, |item| {
-                found.push(item);
-                Ok(())
-            });
-            let read: Result<Vec<_>, _> = Items(&row).collect();
-            prop_assert_eq!(searched.is_ok(), read.is_ok());
-            let read = Items(&row).filter_map(Result::ok).filter(|item| item.bbox.west >= least);
-            prop_assert!(read.eq(found));
+            // An item has 31 bytes or more, so a part of the last one is left.
+            prop_assert!(Items(&row[..row.len() - cut]).last().is_some_and(|last| last.is_err()));
         }
 
         #[test]

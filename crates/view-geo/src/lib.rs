@@ -14,7 +14,7 @@
 //! | `check` | comparing sets too large for memory |
 //! | `space` | the spatial index: memory and runs, when which is packed |
 //! | `memory`, `sorted` | what is not packed yet |
-//! | `run`, `packed`, `page`, `cache` | packed runs |
+//! | `run`, `packed`, `page`, `leaf`, `cache` | packed runs |
 //! | `tiers`, `merge`, `sweep` | upkeep in the background |
 //! | `item`, `rank` | what the spatial index holds of a version, and its order |
 //! | `feeds` | short numbers for feeds |
@@ -27,6 +27,7 @@ mod check;
 mod feeds;
 mod index;
 mod item;
+mod leaf;
 mod list;
 mod memory;
 mod merge;

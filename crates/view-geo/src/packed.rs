@@ -1,6 +1,7 @@
 //! Reading a tree of pages: a search by boxes, or its items one after the other in the order of their ranks.
 
-use crate::item::{self, ItemRef, Items, Slot, Standing};
+use crate::item::{ItemRef, Slot, Standing};
+use crate::leaf::Leaf;
 use crate::page::{self, Shape};
 use crate::rank::Rank;
 use bytes::Bytes;
@@ -109,7 +110,7 @@ impl<P: Pages> Packed<'_, P> {
         let mut walk = Walk::new(self.shape);
         while let Some(leaf) = walk.next_leaf(self.shape, self.pages, window)? {
             let touches = |bbox: &GeoBox| window.touches(bbox);
-            item::search(&leaf, touches, |item| {
+            Leaf::read(&leaf)?.search(touches, |item| {
                 if window.shows(&item) && self.counts(&item) { visit(item) } else { Ok(()) }
             })?;
         }
@@ -126,7 +127,7 @@ impl<P: Pages> Packed<'_, P> {
         let mut walk = Walk::new(self.shape);
         while let Some(leaf) = walk.next_leaf(self.shape, self.pages, &window)? {
             let mut last = None;
-            for other in Items(&leaf) {
+            for other in Leaf::read(&leaf)?.items() {
                 let other = other?;
                 if other == *item {
                     return Ok(true);
@@ -173,18 +174,12 @@ pub fn first<S: Source>(sources: &[S]) -> Option<usize> {
 pub struct Stream {
     walk: Walk,
     leaf: Bytes,
-    /// Bytes of the leaf that are read.
+    /// The next item of the leaf.
     at: usize,
-    head: Option<Head>,
+    /// The rank of the item before that, if it is the head.
+    head: Option<Rank>,
     /// Items read, wanted or not.
     pub read: u64,
-}
-
-#[derive(Debug)]
-struct Head {
-    rank: Rank,
-    /// Its bytes in the leaf.
-    bytes: std::ops::Range<usize>,
 }
 
 impl Stream {
@@ -194,9 +189,8 @@ impl Stream {
     }
 
     pub fn head(&self) -> Option<(Rank, ItemRef<'_>)> {
-        let head = self.head.as_ref()?;
-        let item = Items(self.leaf.get(head.bytes.clone())?).next()?.ok()?;
-        Some((head.rank, item))
+        let item = Leaf::read(&self.leaf).ok()?.item(self.at.checked_sub(1)?).ok()?;
+        Some((self.head?, item))
     }
 
     /// Goes on to the next item of the tree that counts and is wanted.
@@ -207,19 +201,20 @@ impl Stream {
     ) -> Result<(), ViewError> {
         self.head = None;
         loop {
-            let mut rest = Items(self.leaf.get(self.at..).unwrap_or_default());
-            while let Some(item) = rest.next() {
-                let item = item?;
-                let bytes = self.at..self.leaf.len() - rest.0.len();
-                self.at = bytes.end;
-                self.read += 1;
-                if !window.touches(&item.bbox) || !packed.counts(&item) {
-                    continue;
-                }
-                let rank = Rank::of(&item.bbox, item.key);
-                if rank.level() >= window.level && Some(rank) >= window.from {
-                    self.head = Some(Head { rank, bytes });
-                    return Ok(());
+            if !self.leaf.is_empty() {
+                let leaf = Leaf::read(&self.leaf)?;
+                while self.at < leaf.len() {
+                    let item = leaf.item(self.at)?;
+                    self.at += 1;
+                    self.read += 1;
+                    if !window.touches(&item.bbox) || !packed.counts(&item) {
+                        continue;
+                    }
+                    let rank = Rank::of(&item.bbox, item.key);
+                    if rank.level() >= window.level && Some(rank) >= window.from {
+                        self.head = Some(rank);
+                        return Ok(());
+                    }
                 }
             }
             let Some(leaf) = self.walk.next_leaf(packed.shape, packed.pages, window)? else { return Ok(()) };

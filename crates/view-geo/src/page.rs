@@ -1,19 +1,16 @@
 //! Packing items, in the order of their ranks, into pages, and pages into pages of their boxes: item by item, in little memory.
 
-use crate::item::{ITEM_BYTES, ItemRef, box_bytes, read_box};
+use crate::item::{ItemRef, box_bytes, read_box};
+use crate::leaf::{self, Filling};
 use crate::rank::{RANK_BYTES, Rank};
 use bincode::{Decode, Encode};
 use kappadb_core::GeoBox;
 use kappadb_view::ViewError;
 
-/// Bytes in a leaf page, about: a page ends with the item that passes this.
-const LEAF_BYTES: usize = 4096;
 /// Boxes in an inner page: all but the last of a level have so many.
 const FANOUT: u32 = 128;
 /// Bytes of a child in an inner page.
 const CHILD_BYTES: usize = 16 + RANK_BYTES;
-/// Items in a leaf page, at most: the last may lie beyond.
-const MAX_LEAF_ITEMS: u64 = (LEAF_BYTES / ITEM_BYTES) as u64 + 1;
 
 const UNORDERED: ViewError = ViewError::Inconsistent("boxes of the map index are not in order");
 
@@ -31,7 +28,7 @@ impl Shape {
     pub fn is_possible(&self) -> bool {
         let tapers = self.levels.is_sorted_by(|below, above| *below > 1 && below.div_ceil(FANOUT) == *above);
         let leaves = u64::from(self.levels.first().copied().unwrap_or(0));
-        let items = leaves..=leaves * MAX_LEAF_ITEMS;
+        let items = leaves..=leaves * leaf::MAX_ITEMS;
         tapers && self.levels.last().is_none_or(|top| *top == 1) && items.contains(&self.items)
     }
 
@@ -88,6 +85,7 @@ pub type Sink<'a> = &'a mut dyn FnMut(u8, u32, Vec<u8>) -> Result<(), ViewError>
 /// Packs a tree of pages from items that come in order.
 #[derive(Debug, Default)]
 pub struct Builder {
+    leaf: Filling,
     levels: Vec<Level>,
     items: u64,
     last: Option<Rank>,
@@ -96,6 +94,7 @@ pub struct Builder {
 /// One level's page that is being filled.
 #[derive(Debug, Default)]
 struct Level {
+    /// Of an inner page.
     bytes: Vec<u8>,
     entries: u32,
     around: Option<Child>,
@@ -121,13 +120,8 @@ impl Builder {
         }
         self.last = Some(rank);
         self.items += 1;
-        let leaf = self.level(0);
-        if leaf.bytes.is_empty() {
-            leaf.bytes.reserve(LEAF_BYTES + 300);
-        }
-        item.encode(&mut leaf.bytes);
-        leaf.widen(&Child { bbox: item.bbox, first: rank });
-        if leaf.bytes.len() >= LEAF_BYTES { self.close(0, sink) } else { Ok(()) }
+        self.level(0).widen(&Child { bbox: item.bbox, first: rank });
+        if self.leaf.push(item) { self.close(0, sink) } else { Ok(()) }
     }
 
     fn level(&mut self, level: u8) -> &mut Level {
@@ -146,8 +140,8 @@ impl Builder {
             let Some(around) = open.around.take() else { return Ok(()) };
             open.entries = 0;
             open.pages += 1;
-            let (number, bytes) = (open.pages - 1, std::mem::take(&mut open.bytes));
-            sink(level, number, bytes)?;
+            let (number, inner) = (open.pages - 1, std::mem::take(&mut open.bytes));
+            sink(level, number, if level == 0 { self.leaf.take() } else { inner })?;
             level += 1;
             let above = self.level(level);
             around.encode(&mut above.bytes);
@@ -179,7 +173,7 @@ impl Builder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::item::Items;
+    use crate::leaf::Leaf;
     use std::collections::BTreeMap;
 
     fn point(n: u64) -> GeoBox {
@@ -211,8 +205,8 @@ mod tests {
             let (shape, pages) = packed(count);
             assert!(shape.is_possible(), "{shape:?}");
             assert_eq!((shape.items, shape.pages()), (count, pages.len() as u64));
-            let leaves =
-                (0..shape.leaves()).flat_map(|n| Items(&pages[&(0, n)]).map(|item| item.unwrap().slot.1));
+            let leaves = (0..shape.leaves())
+                .flat_map(|n| Leaf::read(&pages[&(0, n)]).unwrap().items().map(|item| item.unwrap().slot.1));
             assert!(leaves.eq(0..count), "{count}");
         }
     }
@@ -255,7 +249,7 @@ mod tests {
         let possible = [
             shape(&[], 0),
             shape(&[1], 1),
-            shape(&[1], MAX_LEAF_ITEMS),
+            shape(&[1], leaf::MAX_ITEMS),
             shape(&[128, 1], 128),
             shape(&[129, 2, 1], 1_000),
         ];
@@ -264,7 +258,7 @@ mod tests {
             shape(&[0], 0),
             shape(&[2], 2),
             shape(&[1, 1], 1),
-            shape(&[1], MAX_LEAF_ITEMS + 1),
+            shape(&[1], leaf::MAX_ITEMS + 1),
             shape(&[128, 1], 127),
             shape(&[129, 1], 1_000),
             shape(&[128, u32::MAX, 1], 1_000), // to remove it would be to remove so many rows

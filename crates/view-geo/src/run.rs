@@ -2,7 +2,8 @@
 //! more.
 
 use crate::cache::{Cache, PageId};
-use crate::item::{Item, ItemRef, Items, Slot};
+use crate::item::{Item, ItemRef, Slot};
+use crate::leaf::Leaf;
 use crate::packed::{Packed, Pages, Window};
 use crate::page::{Builder, Shape};
 use crate::rows;
@@ -251,7 +252,7 @@ impl Run {
             let mut builder = Builder::default();
             for number in 0..shape.leaves() {
                 let page = tree.get(&page_key(self.id, which, 0, number))?.ok_or(MISSING)?;
-                for item in Items(&page) {
+                for item in Leaf::read(&page)?.items() {
                     let item = item?;
                     builder.push(&item, item.standing().rank, sink)?;
                     if self.dead.contains(&item.slot) { dead += 1 } else { visit(item) }

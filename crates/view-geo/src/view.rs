@@ -34,7 +34,7 @@ impl View for MapView {
     }
 
     fn version(&self) -> u32 {
-        4
+        5
     }
 
     fn open(&self, rows: Arc<dyn Tree>) -> Result<MapIndex, ViewError> {

@@ -126,7 +126,14 @@ fn parts(handle: &ViewHandle<Tally>) -> usize {
 fn it_goes_on_beside_indexing_and_changes_no_answer() {
     let (log, gate) = (Log::new(), Gate::default());
     let waits = gate.clone();
-    let (views, handle) = register(&log, memory(), Arc::new(move || Ok(waits.pass())));
+    let (views, handle) = register(
+        &log,
+        memory(),
+        Arc::new(move || {
+            waits.pass();
+            Ok(())
+        }),
+    );
     arrive(&log, 0, 10);
     handle.ready().unwrap();
     assert_eq!(sum(&handle), 10);
