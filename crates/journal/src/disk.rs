@@ -14,7 +14,11 @@ pub trait Disk: Send + Sync {
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
     /// Makes a file, or empties the one that is there.
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
-    /// Makes the names of new files durable.
+    /// Gives a file another name, in the place of the file that has it, if any. Whoever has that one open goes on reading it.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+    /// Takes a file away.
+    fn remove(&self, name: &str) -> io::Result<()>;
+    /// Makes names given, changed and taken away durable.
     fn sync_names(&self) -> io::Result<()>;
     /// Where a file lies, for messages.
     fn path(&self, name: &str) -> PathBuf;
@@ -80,6 +84,14 @@ impl Disk for Folder {
         let options =
             OpenOptions::new().read(true).write(true).create(true).truncate(true).open(self.path(name))?;
         Ok(Arc::new(options))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.path(from), self.path(to))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.path(name))
     }
 
     fn sync_names(&self) -> io::Result<()> {

@@ -116,6 +116,29 @@ pub struct Cut {
     pub to: u64,
 }
 
+/// Why a segment could not be written anew. It is as it was.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RewriteError {
+    /// It is damaged: what is left of it stays as it is.
+    #[error("the journal is damaged in {0}: that part is not rewritten")]
+    Damaged(Position),
+    /// A record was to take another number of `lseq`s.
+    #[error("the record in {0} would take other numbers than before")]
+    Numbers(Position),
+    /// A record cannot be written.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// A file cannot be read or written.
+    #[error("cannot rewrite {}", file.display())]
+    Io {
+        /// The segment's file.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
 /// Why the journal could not be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -19,6 +19,8 @@ struct State {
     /// Bytes that can still be written; `None` is no limit.
     room: Option<u64>,
     syncs_fail: bool,
+    /// Renames that a power cut can undo: from, to, and what was called so before.
+    renames: Vec<(String, String, Option<Content>)>,
     /// Counts power cuts: handles opened before one are dead after it.
     power: u64,
     open: usize,
@@ -62,11 +64,20 @@ impl FaultDisk {
     }
 
     /// Cuts the power: all handles die, and of each file what was not synced is lost, but for as many of the bytes
-    /// appended since as `keep(bytes)` says.
+    /// appended since as `keep(bytes)` says. A rename whose names were not synced is undone if `keep(1)` is 0.
     pub fn power_cut(&self, keep: &mut dyn FnMut(u64) -> u64) {
         let mut state = self.state();
         state.power += 1;
         (state.room, state.syncs_fail) = (None, false);
+        for (from, to, before) in std::mem::take(&mut state.renames).into_iter().rev() {
+            if keep(1) == 0 {
+                let moved = state.files.remove(&to);
+                state.files.extend(moved.map(|moved| (from, moved)));
+                state.files.extend(before.map(|before| (to, before)));
+            } else if let Some(content) = state.files.get_mut(&to) {
+                content.durable = Some(content.synced.clone());
+            }
+        }
         state.files.retain(|_, content| content.durable.is_some());
         for content in state.files.values_mut() {
             content.cut(keep);
@@ -95,8 +106,8 @@ impl FaultDisk {
         self.state().files.insert(name.to_owned(), content);
     }
 
-    /// Takes a file away.
-    pub fn remove(&self, name: &str) {
+    /// Takes a file away, if it is there.
+    pub fn lose(&self, name: &str) {
         self.state().files.remove(name);
     }
 
@@ -165,9 +176,22 @@ impl Disk for FaultDisk {
         self.open(name)
     }
 
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut state = self.state();
+        let moved = state.files.remove(from).ok_or(io::ErrorKind::NotFound)?;
+        let before = state.files.insert(to.to_owned(), moved);
+        state.renames.push((from.to_owned(), to.to_owned(), before));
+        Ok(())
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.state().files.remove(name).map(drop).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
     fn sync_names(&self) -> io::Result<()> {
         let mut state = self.state();
         state.check_sync()?;
+        state.renames.clear();
         for content in state.files.values_mut() {
             content.durable = Some(content.synced.clone());
         }

@@ -66,6 +66,11 @@ impl Files {
         Ok(file)
     }
 
+    /// Forgets the open file of a segment: the next who asks opens the one that has its name by then.
+    pub(crate) fn forget(&self, segment: u32) {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).retain(|(number, _)| *number != segment);
+    }
+
     /// A cursor over the segment that reads nothing from `limit` on.
     pub(crate) fn cursor(&self, segment: u32, limit: u64, ahead: usize) -> io::Result<Cursor> {
         Ok(Cursor::new(self.file(segment)?, segment, self.nonce, limit, ahead))

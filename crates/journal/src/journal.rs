@@ -1,15 +1,18 @@
 //! The writer: appends records, makes them durable, begins new segments.
 
 use crate::disk::{Disk, DiskFile, Folder};
-use crate::error::{AppendError, Cut, OpenError};
+use crate::error::{AppendError, Cut, OpenError, RewriteError};
 use crate::files::Files;
-use crate::position::{Position, file_name};
+use crate::position::{Position, file_name, segment_of};
 use crate::reader::Reader;
 use crate::record::Record;
 use crate::recover::{Entry, Recovered, Recovery, recover};
-use crate::segment::{HEAD_LEN, HEADER_LEN, Header, seal};
+use crate::rewrite::{self, Rewrite};
+use crate::segment::{HEAD_LEN, HEADER_LEN, Header, HeaderState, seal};
 use kappadb_core::Lseq;
+use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -57,6 +60,8 @@ pub struct Journal {
     next_lseq: Lseq,
     /// Bytes in the segments before this one.
     full_bytes: u64,
+    /// The segments that were rewritten, and how often.
+    layout: BTreeMap<u32, u8>,
     /// Nothing was appended since a clean close.
     closed: bool,
     poisoned: bool,
@@ -105,6 +110,15 @@ impl Journal {
         journal.full_bytes = recovered.survey.bytes(0..journal.end.segment);
         if let Some(cut) = recovered.cut.filter(|cut| cut.segment < journal.end.segment) {
             journal.full_bytes -= cut.to - cut.from;
+        }
+        for &segment in recovered.survey.segments.keys() {
+            let header = recovered.files.header(segment).ok().and_then(HeaderState::header);
+            let rewrites = header.map_or(0, |header| header.rewrites);
+            journal.layout.extend((rewrites > 0).then_some((segment, rewrites)));
+        }
+        for name in recovered.survey.ignored.iter().filter(|name| is_left_over(name)) {
+            // Of a rewrite that did not come to its end.
+            drop(recovered.files.disk.remove(name));
         }
         let Recovered { cut, damage, closed: clean, scanned_from, survey, .. } = recovered;
         let incarnation = journal.incarnation;
@@ -157,6 +171,7 @@ impl Journal {
             durable: end,
             next_lseq: recovered.next_lseq,
             full_bytes: 0,
+            layout: BTreeMap::new(),
             closed: recovered.closed,
             poisoned: false,
             buffer: Vec::new(),
@@ -171,7 +186,7 @@ impl Journal {
     /// it is as it was before.
     pub fn append(&mut self, record: &Record) -> Result<Placed, AppendError> {
         match record {
-            Record::Incarnation(_) | Record::Closed => Err(AppendError::Reserved),
+            Record::Incarnation(_) | Record::Closed | Record::Rewritten(_) => Err(AppendError::Reserved),
             record => self.write(record),
         }
     }
@@ -211,6 +226,34 @@ impl Journal {
     fn undo(&mut self, source: io::Error) -> AppendError {
         self.poisoned = self.file.set_len(self.end.offset).is_err();
         write_error(&self.files, self.end.segment, source)
+    }
+
+    /// Begins a new segment, unless nothing is in this one, so that all that was written before can be rewritten.
+    pub fn begin_segment(&mut self) -> Result<(), AppendError> {
+        match self.poisoned {
+            true => Err(AppendError::Poisoned),
+            false if self.end.offset <= BIRTH_LEN => Ok(()),
+            false => self.roll(),
+        }
+    }
+
+    /// The segments that are followed by another.
+    pub fn sealed(&self) -> Range<u32> {
+        0..self.end.segment
+    }
+
+    /// Which segments were rewritten, and how often: who remembers places in the journal, remembers this with them.
+    pub fn layout(&self) -> Vec<(u32, u8)> {
+        self.layout.iter().map(|(segment, rewrites)| (*segment, *rewrites)).collect()
+    }
+
+    /// Puts a segment that was written anew in its place. Nobody may be reading at a place in it that was looked up before.
+    pub fn install(&mut self, mut rewrite: Rewrite) -> Result<Rewrite, RewriteError> {
+        let rewrites = rewrite.install()?;
+        let (before, after) = rewrite.bytes();
+        self.full_bytes = (self.full_bytes + after).saturating_sub(before);
+        self.layout.insert(rewrite.segment(), rewrites);
+        Ok(rewrite)
     }
 
     /// Begins a new segment. The old one is durable before the new one exists, so only the last can be torn.
@@ -285,6 +328,11 @@ impl Journal {
     }
 }
 
+/// True for the name of a rewritten segment that is in nobody's place.
+fn is_left_over(name: &str) -> bool {
+    name.strip_suffix(rewrite::SUFFIX).is_some_and(|name| segment_of(name).is_some())
+}
+
 /// Cuts off a torn tail for good.
 fn cut_off(files: &Files, cut: &Cut) -> Result<(), AppendError> {
     let file = files.path(cut.segment);
@@ -302,7 +350,7 @@ fn create(
     previous: Position,
     incarnation: [u8; 16],
 ) -> Result<(Arc<dyn DiskFile>, Position), AppendError> {
-    let mut bytes = Header { segment, first_lseq, nonce: files.nonce }.encode();
+    let mut bytes = Header { segment, first_lseq, nonce: files.nonce, rewrites: 0 }.encode();
     let mut record = vec![0; HEAD_LEN];
     Record::Incarnation(incarnation).encode_into(&mut record)?;
     seal(&files.nonce, Position { segment, offset: HEADER_LEN }, previous, first_lseq, &mut record);

@@ -23,15 +23,19 @@ mod position;
 mod reader;
 mod record;
 mod recover;
+mod rewrite;
 mod segment;
 mod survey;
 mod walk;
 
 pub use disk::{Disk, DiskFile};
-pub use error::{AppendError, Cause, Cut, Damage, LockError, OpenError, ReadError, RecordError};
+pub use error::{
+    AppendError, Cause, Cut, Damage, LockError, OpenError, ReadError, RecordError, RewriteError,
+};
 pub use journal::{Journal, Options, Placed};
 pub use lock::{DirLock, lock_dir};
 pub use position::Position;
 pub use reader::{Located, Reader};
 pub use record::{Claim, MAX_BODY, Record};
 pub use recover::Recovery;
+pub use rewrite::Rewrite;

@@ -1,8 +1,9 @@
 use crate::cursor::POINT_AHEAD;
-use crate::error::{Damage, ReadError};
+use crate::error::{Damage, ReadError, RewriteError};
 use crate::files::Files;
 use crate::position::Position;
 use crate::record::Record;
+use crate::rewrite::Rewrite;
 use crate::walk::Walk;
 use kappadb_core::Lseq;
 use std::sync::Arc;
@@ -48,6 +49,16 @@ impl Reader {
     pub fn scan(&self, from: Position) -> impl Iterator<Item = Result<Located, Damage>> + Send + use<> {
         let lseq = (from == Position::START).then_some(0);
         Walk::new(self.files.clone(), from, self.files.durable(), lseq)
+    }
+
+    /// Writes a segment that is followed by another anew, beside the old one: `keep` says what becomes of each record.
+    /// [`crate::Journal::install`] puts it in place.
+    pub fn rewrite(
+        &self,
+        segment: u32,
+        keep: &mut dyn FnMut(Located) -> Option<Record>,
+    ) -> Result<Rewrite, RewriteError> {
+        Rewrite::new(self.files.clone(), segment, keep)
     }
 
     /// Everything before this position is on disk.

@@ -53,13 +53,29 @@ pub enum Record {
     Definition(FeedDefinition),
     /// Proof that a feed's writer signed two histories.
     Fork(ForkEvidence),
-    /// Payloads of these blocks were dropped.
+    /// Payloads of these blocks, which are held, were cleared.
     Clear {
         /// The feed.
         feed: FeedKey,
         /// Sequence numbers of the blocks.
         ranges: RangeSet,
+        /// By how many bytes they are shorter without.
+        freed: u64,
     },
+    /// The feed is not wanted here: nothing of it counts or is taken in.
+    Drop(FeedKey),
+    /// The feed is wanted again.
+    Allow(FeedKey),
+    /// So many blocks of a dropped feed were here. They keep their `lseq`s.
+    Gone {
+        /// The feed.
+        feed: FeedKey,
+        /// How many.
+        blocks: u64,
+    },
+    /// The segment was rewritten, and stands for all that was in it up to this byte. Its last record. Written by the
+    /// journal itself.
+    Rewritten(u64),
     /// A query that was completed.
     Claim(Claim),
     /// The name of this life of the replica: first in every segment, and new after a tail was cut or lost. Written
@@ -92,6 +108,10 @@ mod kind {
     pub(super) const CLAIM: u8 = 7;
     pub(super) const INCARNATION: u8 = 8;
     pub(super) const CLOSED: u8 = 9;
+    pub(super) const DROP: u8 = 10;
+    pub(super) const ALLOW: u8 = 11;
+    pub(super) const GONE: u8 = 12;
+    pub(super) const REWRITTEN: u8 = 13;
 }
 
 const WHAT: &str = "journal record";
@@ -104,6 +124,7 @@ impl Record {
     pub fn block_count(&self) -> u64 {
         match self {
             Record::Blocks { blocks, .. } | Record::Fetched { blocks, .. } => blocks.len() as u64,
+            Record::Gone { blocks, .. } => *blocks,
             _ => 0,
         }
     }
@@ -152,7 +173,11 @@ impl Record {
             }
             Record::Definition(definition) => put(kind::DEFINITION, definition, out),
             Record::Fork(evidence) => put(kind::FORK, evidence, out),
-            Record::Clear { feed, ranges } => put(kind::CLEAR, &(feed, ranges), out),
+            Record::Clear { feed, ranges, freed } => put(kind::CLEAR, &(feed, ranges, freed), out),
+            Record::Drop(feed) => put(kind::DROP, feed, out),
+            Record::Allow(feed) => put(kind::ALLOW, feed, out),
+            Record::Gone { feed, blocks } => put(kind::GONE, &(feed, blocks), out),
+            Record::Rewritten(end) => put(kind::REWRITTEN, end, out),
             Record::Claim(claim) => put(kind::CLAIM, claim, out),
             Record::Incarnation(name) => put(kind::INCARNATION, name, out),
             Record::Closed => put(kind::CLOSED, &(), out),
@@ -174,7 +199,11 @@ impl Record {
             kind::HEAD => whole(rest).map(|(feed, head)| Record::Head { feed, head })?,
             kind::DEFINITION => whole(rest).map(Record::Definition)?,
             kind::FORK => whole(rest).map(Record::Fork)?,
-            kind::CLEAR => whole(rest).map(|(feed, ranges)| Record::Clear { feed, ranges })?,
+            kind::CLEAR => whole(rest).map(|(feed, ranges, freed)| Record::Clear { feed, ranges, freed })?,
+            kind::DROP => whole(rest).map(Record::Drop)?,
+            kind::ALLOW => whole(rest).map(Record::Allow)?,
+            kind::GONE => whole(rest).map(|(feed, blocks)| Record::Gone { feed, blocks })?,
+            kind::REWRITTEN => whole(rest).map(Record::Rewritten)?,
             kind::CLAIM => whole(rest).map(Record::Claim)?,
             kind::INCARNATION => whole(rest).map(Record::Incarnation)?,
             kind::CLOSED => whole(rest).map(|()| Record::Closed)?,

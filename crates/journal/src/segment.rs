@@ -39,6 +39,8 @@ pub(crate) struct Header {
     pub segment: u32,
     pub first_lseq: Lseq,
     pub nonce: Nonce,
+    /// How often the segment was rewritten; after 255 comes 1.
+    pub rewrites: u8,
 }
 
 /// How a header was found.
@@ -60,7 +62,7 @@ impl Header {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = [
             HEADER_MAGIC.as_slice(),
-            &[VERSION, 0],
+            &[VERSION, self.rewrites],
             &self.segment.to_le_bytes(),
             &self.first_lseq.to_le_bytes(),
             &self.nonce,
@@ -76,6 +78,7 @@ impl Header {
             segment: u32::from_le_bytes(array(bytes, 8)?),
             first_lseq: u64::from_le_bytes(array(bytes, 12)?),
             nonce: array(bytes, 20)?,
+            rewrites: *bytes.get(7)?,
         };
         (header.encode() == bytes).then_some(header)
     }
@@ -179,7 +182,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const HEADER: Header = Header { segment: 7, first_lseq: 1 << 40, nonce: [3; 16] };
+    const HEADER: Header = Header { segment: 7, first_lseq: 1 << 40, nonce: [3; 16], rewrites: 0 };
 
     #[test]
     fn a_header_is_laid_out_as_documented() {

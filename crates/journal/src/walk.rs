@@ -34,6 +34,8 @@ pub(crate) struct Walk {
     mark: Position,
     /// Where the segment before ended.
     left: Option<Position>,
+    /// The segment was rewritten and stands for what ended here.
+    stands_for: u64,
     holes: Vec<Hole>,
     ready: VecDeque<Damage>,
     watched: Option<Position>,
@@ -46,7 +48,20 @@ impl Walk {
         let (exact, lseq) = (lseq.is_some(), lseq.unwrap_or(0));
         let (mark, left) = (Position { segment: 0, offset: 0 }, None);
         let (holes, ready) = (Vec::new(), VecDeque::new());
-        Walk { files, at, end, cursor: None, lseq, exact, mark, left, holes, ready, watched: None }
+        Walk {
+            files,
+            at,
+            end,
+            cursor: None,
+            lseq,
+            exact,
+            mark,
+            left,
+            stands_for: 0,
+            holes,
+            ready,
+            watched: None,
+        }
     }
 
     /// Notes whether a record begins (or should begin) at `place`; see [`Walk::met`].
@@ -120,7 +135,8 @@ impl Walk {
     fn leave(&mut self) {
         let segment = self.at.segment;
         let limit = self.cursor.take().map(|cursor| cursor.limit());
-        self.left = limit.map(|offset| Position { segment, offset });
+        let stands_for = std::mem::take(&mut self.stands_for);
+        self.left = limit.map(|offset| Position { segment, offset: offset.max(stands_for) });
         if let Some(from) = limit.filter(|&limit| segment == self.end.segment && limit < self.end.offset) {
             self.holes.push(Hole { segment, from, to: self.end.offset, cause: Cause::Absent });
         }
@@ -152,6 +168,9 @@ impl Walk {
         match Record::decode(&frame.body) {
             Ok(record) => {
                 (self.lseq, self.exact) = (head.first_lseq.saturating_add(record.block_count()), true);
+                if let Record::Rewritten(end) = record {
+                    self.stands_for = end;
+                }
                 let at = std::mem::replace(&mut self.at, next);
                 Some(Located { at, next, first_lseq: head.first_lseq, record })
             }

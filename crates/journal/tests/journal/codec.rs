@@ -75,7 +75,7 @@ fn what_could_not_be_read_again_is_not_written() {
         Err(RecordError::SeqOverflow)
     );
     assert_eq!(
-        encode(&Record::Clear { feed, ranges: scattered }),
+        encode(&Record::Clear { feed, ranges: scattered, freed: 0 }),
         Err(RecordError::Ranges { count: 65_537 })
     );
     assert_eq!(encode(&claim(MAX_VIEW_NAME + 1, 0)), Err(RecordError::ViewName { len: MAX_VIEW_NAME + 1 }));
@@ -90,6 +90,6 @@ fn what_could_not_be_read_again_is_not_written() {
 fn unknown_kinds_and_empty_bodies_are_named() {
     assert_eq!(Record::decode(&Bytes::new()), Err(RecordError::Empty));
     assert_eq!(Record::decode(&Bytes::from_static(&[0])), Err(RecordError::UnknownKind(0)));
-    assert_eq!(Record::decode(&Bytes::from_static(&[10, 1])), Err(RecordError::UnknownKind(10)));
+    assert_eq!(Record::decode(&Bytes::from_static(&[14, 1])), Err(RecordError::UnknownKind(14)));
     assert_eq!(Record::decode(&Bytes::from_static(&[9])), Ok(Record::Closed));
 }

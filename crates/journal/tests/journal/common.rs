@@ -45,7 +45,7 @@ pub fn blocks(first: u64, sizes: &[usize]) -> Record {
 }
 
 pub fn is_own(record: &Record) -> bool {
-    matches!(record, Record::Incarnation(_) | Record::Closed)
+    matches!(record, Record::Incarnation(_) | Record::Closed | Record::Rewritten(_))
 }
 
 /// Everything that can be read, but for what the journal writes for itself; and what cannot.
@@ -125,7 +125,10 @@ pub fn record() -> impl Strategy<Value = Record> {
         1 => definition.prop_map(Record::Definition),
         1 => fork.prop_map(Record::Fork),
         1 => (feed(), 0u64..9, 1u64..4)
-            .prop_map(|(feed, count, gap)| Record::Clear { feed, ranges: ranges_of(count, gap) }),
+            .prop_map(|(feed, count, gap)| Record::Clear { feed, ranges: ranges_of(count, gap), freed: 1000 * count }),
+        1 => feed().prop_map(Record::Drop),
+        1 => feed().prop_map(Record::Allow),
+        1 => (feed(), 0u64..5).prop_map(|(feed, blocks)| Record::Gone { feed, blocks }),
         1 => claim.prop_map(Record::Claim),
     ]
 }

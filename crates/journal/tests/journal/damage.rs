@@ -143,7 +143,7 @@ fn a_journal_shorter_than_the_caller_knows_is_damage_and_numbers_are_not_reused(
     assert!(end.segment > all[0].at.segment);
     for lost in 1..=end.segment {
         let short = disk.copy();
-        (lost..=end.segment).for_each(|segment| short.remove(&name(segment)));
+        (lost..=end.segment).for_each(|segment| short.lose(&name(segment)));
         let (journal, recovery) = open_from(&short, &small(200), Some(end));
         assert_eq!((recovery.cut, recovery.clean), (None, false));
         assert_eq!(recovery.damage.len(), 1);
@@ -188,7 +188,7 @@ fn a_segment_from_an_older_copy_does_not_bring_numbers_back() {
 fn a_start_in_a_segment_that_says_nothing_is_of_no_use() {
     let (disk, all, _) = written(&[&[300], &[300], &[300]], &small(400));
     change(&disk, 1, |bytes| bytes.fill(0));
-    disk.remove(&name(2));
+    disk.lose(&name(2));
     let (journal, recovery) = open_from(&disk, &small(400), Some(Position { segment: 1, offset: HEADER }));
     assert_eq!(recovery.scanned_from, Position::START);
     assert!(journal.next_lseq() >= 2, "numbers of the blanked segment must not come again");
@@ -229,8 +229,8 @@ fn records_say_how_far_the_journal_was_durable() {
 #[test]
 fn a_missing_segment_is_reported_once_with_its_numbers() {
     let (disk, all, _) = written(&[&[300], &[300, 1, 1], &[300], &[300]], &small(400));
-    disk.remove(&name(1));
-    disk.remove(&name(2));
+    disk.lose(&name(1));
+    disk.lose(&name(2));
     let (journal, recovery) = open(&disk, &small(400));
     assert_eq!(recovery.damage, [Damage { segment: 1, from: 0, to: 0, lseqs: 1..5, cause: Cause::Absent }]);
     assert_eq!(contents(&journal), (vec![all[0].clone(), all[3].clone()], recovery.damage));

@@ -13,3 +13,4 @@ mod common;
 mod damage;
 mod faults;
 mod history;
+mod rewrite;
