@@ -7,14 +7,26 @@ use crate::replica::Peer;
 use futures::future::join_all;
 use kappadb_core::limits::{MAX_SELECTOR, MAX_SELECTOR_KEYS};
 use kappadb_core::{FeedKey, Lseq, RangeSet};
+use kappadb_entry::space;
 use kappadb_net::{Answered, Credentials, DialError, PeerHandle, Timeouts};
 use kappadb_query::Selector;
-use kappadb_sync::{Ask, Fetch};
+use kappadb_sync::{Ask, Coverage, Fetch};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The map view's name in queries.
 pub(crate) const MAP: &str = "map";
+/// The key-value view's.
+pub(crate) const KV: &str = "kv";
+
+/// The space of the entries whose contents belong to the answers of a view of this library.
+fn space_of(view: &str) -> Option<u32> {
+    match view {
+        MAP => Some(space::MAP),
+        KV => Some(space::KV),
+        _ => None,
+    }
+}
 
 /// What came of asking the known peers.
 #[derive(Debug, Default)]
@@ -30,7 +42,7 @@ pub struct Asked {
     pub bytes_received: u64,
     /// Bytes sent, handshake included.
     pub bytes_sent: u64,
-    /// Current versions of features in the answer whose content is too large for a block and could not be had whole.
+    /// Current versions of features and values in the answer whose content is too large for a block and could not be had whole.
     pub missing: u64,
     /// Times that this replica waited for a peer, from dial to statement, the greatest over the peers.
     pub round_trips: u64,
@@ -69,8 +81,8 @@ pub(crate) struct Neighbours {
     parts: Arc<Parts>,
     open: Vec<Neighbour>,
     asked: Asked,
-    /// What the map was asked, and where the arrival log ended before.
-    selectors: Vec<Selector>,
+    /// What was asked of which space, and where the arrival log ended before.
+    selectors: Vec<(u32, Selector)>,
     since: Lseq,
 }
 
@@ -96,6 +108,26 @@ impl Neighbours {
 
     /// Fetches, proves and indexes what the peers have of the answer. True if the own answer is complete now.
     pub(crate) async fn ask(&mut self, view: &'static str, selector: Selector) -> Result<bool, ReadError> {
+        let statements = self.question(view, &selector).await?;
+        let took_part = !statements.is_empty() || self.parts.peers.is_empty();
+        let conclude = move |parts: &Parts| parts.conclude(view, &selector, statements);
+        let complete = database::run(&self.parts, conclude).await?? && took_part;
+        self.asked.complete &= complete;
+        Ok(complete)
+    }
+
+    /// The same without concluding anything from it: a first look, before it is known what the answer is to rest on.
+    pub(crate) async fn look(&mut self, view: &'static str, selector: Selector) -> Result<(), ReadError> {
+        self.question(view, &selector).await?;
+        Ok(database::run(&self.parts, |parts| parts.feeds.sync()).await??)
+    }
+
+    /// Puts a question to one peer after the other; the statements of those that answered.
+    async fn question(
+        &mut self,
+        view: &'static str,
+        selector: &Selector,
+    ) -> Result<Vec<(FeedKey, Vec<Coverage>)>, ReadError> {
         let mut statements = Vec::new();
         for neighbour in std::mem::take(&mut self.open) {
             let wanted = selector.clone();
@@ -106,14 +138,8 @@ impl Neighbours {
                 statements.push((peer, answered.statement));
             }
         }
-        if view == MAP {
-            self.selectors.push(selector.clone());
-        }
-        let took_part = !statements.is_empty() || self.parts.peers.is_empty();
-        let conclude = move |parts: &Parts| parts.conclude(view, &selector, statements);
-        let complete = database::run(&self.parts, conclude).await?? && took_part;
-        self.asked.complete &= complete;
-        Ok(complete)
+        self.selectors.extend(space_of(view).map(|space| (space, selector.clone())));
+        Ok(statements)
     }
 
     /// As [`Neighbours::ask`] for any number of keys, in selectors that each keep to their limits.

@@ -16,7 +16,7 @@ pub(crate) struct Backend(Weak<Parts>);
 
 impl Backend {
     pub(crate) fn new(parts: &Arc<Parts>) -> Arc<Self> {
-        Arc::new(Backend(Arc::downgrade(parts)))
+        Arc::new(Backend(Arc::downgrade(&parts.root())))
     }
 }
 

@@ -146,26 +146,8 @@ impl Blobs {
     /// # Errors
     /// If something of the range is missing, before any of it is given; see [`Blobs::fetch`].
     pub async fn read(&self, id: EntryId, range: impl RangeBounds<u64>) -> Result<BlobReader, BlobError> {
-        let range = bytes_of(&range);
-        let parts = self.parts.clone();
-        let reader = move |held: &Parts| {
-            let content = Content::of(id, &held.blob(id)?)?;
-            let range = range.start.min(content.bytes())..range.end.min(content.bytes());
-            let (mut ready, mut rest) = (VecDeque::new(), None);
-            match content {
-                Content::Inline(payload) => ready.push_back(part(&payload, 0, &range)),
-                Content::Detached(detached) => {
-                    let missing = held.missing_chunks(id, &detached, &range);
-                    if !missing.is_empty() {
-                        return Err(payload::missing(id, &detached, &missing));
-                    }
-                    rest = Some((detached, range)).filter(|(_, range)| !range.is_empty());
-                }
-            }
-            ready.retain(|bytes| !bytes.is_empty());
-            Ok(BlobReader { parts, id, rest, ready })
-        };
-        self.run(reader).await?
+        let (range, parts) = (bytes_of(&range), self.parts.clone());
+        self.run(move |held| BlobReader::open(parts, id, &held.blob(id)?, range)).await?
     }
 
     /// Asks the known peers for what is missing here of these bytes: the blocks that they lie in and, if need be, the entry
@@ -220,6 +202,30 @@ pub struct BlobReader {
 }
 
 impl BlobReader {
+    /// Reads bytes of an entry's payload, wherever it lies.
+    pub(crate) fn open(
+        parts: Arc<Parts>,
+        id: EntryId,
+        entry: &Entry,
+        range: Range<u64>,
+    ) -> Result<BlobReader, BlobError> {
+        let content = Content::of(id, entry)?;
+        let range = range.start.min(content.bytes())..range.end.min(content.bytes());
+        let (mut ready, mut rest) = (VecDeque::new(), None);
+        match content {
+            Content::Inline(payload) => ready.push_back(part(&payload, 0, &range)),
+            Content::Detached(detached) => {
+                let missing = parts.missing_chunks(id, &detached, &range);
+                if !missing.is_empty() {
+                    return Err(payload::missing(id, &detached, &missing));
+                }
+                rest = Some((detached, range)).filter(|(_, range)| !range.is_empty());
+            }
+        }
+        ready.retain(|bytes| !bytes.is_empty());
+        Ok(BlobReader { parts, id, rest, ready })
+    }
+
     /// The next bytes, at most 512 KiB; none at the end.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! The content of map features that is too large for a block, fetched with the answer that it belongs to: one round trip
+//! The content of map features and values that is too large for a block, fetched with the answer that it belongs to: one round trip
 //! more, on the same sessions, and only where there is such.
 
 use crate::ask::Neighbours;
@@ -23,12 +23,12 @@ struct Wanted {
 }
 
 impl Neighbours {
-    /// Fetches what is wanted of the content of features that `selectors` match: of those that arrived since `since`, and of those
+    /// Fetches what is wanted of the content of entries that `selectors` match, each in its space: of those that arrived since `since`, and of those
     /// that somebody tried to read in vain. Returns how many still lack some.
     pub(crate) async fn fetch_contents(
         &mut self,
         since: Lseq,
-        selectors: Vec<Selector>,
+        selectors: Vec<(u32, Selector)>,
     ) -> Result<u64, ReadError> {
         if selectors.is_empty() {
             return Ok(0);
@@ -80,12 +80,12 @@ fn front(set: &RangeSet, mut count: u64) -> RangeSet {
 }
 
 impl Parts {
-    fn wanted_contents(&self, since: Lseq, selectors: &[Selector]) -> Result<Vec<Wanted>, ReadError> {
+    fn wanted_contents(&self, since: Lseq, selectors: &[(u32, Selector)]) -> Result<Vec<Wanted>, ReadError> {
         let tried = self.wanting.all();
         let arrived = self.arrived_detached(since)?;
         if !arrived.is_empty() {
             // What just came may not be indexed yet, and which of it is current is asked below.
-            self.map.ready()?;
+            self.views.ready()?;
         }
         let mut wanted = Vec::new();
         for id in arrived.into_iter().filter(|id| !tried.contains(id)) {
@@ -97,7 +97,7 @@ impl Parts {
         Ok(wanted)
     }
 
-    /// Map entries with a detached payload that arrived from `from` on, until now.
+    /// Features and values with a detached payload that arrived from `from` on, until now.
     fn arrived_detached(&self, mut from: Lseq) -> Result<Vec<EntryId>, ReadError> {
         let (mut ids, end) = (Vec::new(), self.feeds.end());
         while from < end {
@@ -106,7 +106,7 @@ impl Parts {
             from = last.lseq + 1;
             let found = batch.iter().filter(|arrival| {
                 let entry = decode_block(&arrival.block);
-                entry.is_ok_and(|entry| is_detached_feature(&entry.header))
+                entry.is_ok_and(|entry| has_detached_content(&entry.header))
             });
             ids.extend(found.map(|arrival| arrival.id));
         }
@@ -117,21 +117,25 @@ impl Parts {
     fn wanted_content(
         &self,
         id: EntryId,
-        selectors: &[Selector],
+        selectors: &[(u32, Selector)],
         if_head: bool,
     ) -> Result<Option<Wanted>, ReadError> {
         let Some(block) = self.feeds.block(&id)? else { return Ok(None) };
         let Ok(entry) = decode_block(&block) else { return Ok(None) };
         let readable = |d: &Detached| d.bytes() <= MAX_FEATURE_BODY as u64 && d.lies_before(id.seq);
         let Some(detached) = entry.header.detached().filter(readable) else { return Ok(None) };
-        let matches = selectors.iter().any(|selector| selector.needs(&entry.header));
+        let space = entry.header.kind.space;
+        let matches = selectors.iter().any(|(of, selector)| *of == space && selector.needs(&entry.header));
         let wanted = matches && (!if_head || self.is_head(id, &entry.header)?);
         Ok(wanted.then_some(Wanted { id, detached }))
     }
 
     fn is_head(&self, id: EntryId, header: &Header) -> Result<bool, ReadError> {
         let key = header.key.as_deref().unwrap_or_default();
-        let active = self.map.read(|index| index.active(key))??;
+        let active = match header.kind.space {
+            space::KV => self.kv.read(|index| index.active(key))??,
+            _ => self.map.read(|index| index.active(key))??,
+        };
         Ok(rules::heads(&active).iter().any(|head| head.id == id))
     }
 
@@ -150,8 +154,9 @@ impl Parts {
     }
 }
 
-fn is_detached_feature(header: &Header) -> bool {
-    header.kind.space == space::MAP && header.extensions.iter().any(|extension| extension.kind == DETACHED)
+fn has_detached_content(header: &Header) -> bool {
+    [space::MAP, space::KV].contains(&header.kind.space)
+        && header.extensions.iter().any(|extension| extension.kind == DETACHED)
 }
 
 #[cfg(test)]

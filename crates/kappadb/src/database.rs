@@ -1,15 +1,18 @@
 use crate::builder::{Builder, OnProgress, Progress};
 use crate::error::{OpenError, ReadError, WriteError};
+use crate::kv::Kv;
 use crate::map::Map;
 use crate::payload::Wanting;
 use crate::replica::{self, Peer, Replica};
 use crate::status::Status;
+use crate::writers::{self, Writers};
 use kappadb_core::{Clock, DatabaseId, FeedKey};
 use kappadb_feed::{self as feed, Feeds, OpenReport};
 use kappadb_net::{Access, Identity};
 use kappadb_store::{SledOptions, SledStore, Store, StoreError};
 use kappadb_view::{View, ViewHandle, Views};
 use kappadb_view_geo::MapView;
+use kappadb_view_kv::KvView;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -23,7 +26,8 @@ pub struct Database {
     pub(crate) parts: Arc<Parts>,
 }
 
-/// What an open database consists of; the blocking side.
+/// What an open database consists of; the blocking side. Those of handles that write under other names share everything else.
+#[derive(Clone)]
 pub(crate) struct Parts {
     pub dir: PathBuf,
     pub id: DatabaseId,
@@ -35,11 +39,17 @@ pub(crate) struct Parts {
     pub feeds: Feeds,
     pub views: Views,
     pub map: ViewHandle<MapView>,
+    pub kv: ViewHandle<KvView>,
     pub warnings: Vec<String>,
-    pub wanting: Wanting,
+    pub wanting: Arc<Wanting>,
+    pub writers: Arc<Writers>,
+    /// The name under which this handle writes.
+    pub name: Arc<str>,
     /// Held while an entry's place among the others is looked up and the entry is appended: two writes of one key by
     /// this replica must see each other.
-    writing: Mutex<()>,
+    writing: Arc<Mutex<()>>,
+    /// The parts that these were made from, kept so that a server lives as long as any handle.
+    root: Option<Arc<Parts>>,
 }
 
 impl Parts {
@@ -58,6 +68,8 @@ impl Parts {
         }
         let views = Views::new(feeds.clone(), store.clone());
         let map = views.register(MapView::default())?;
+        let kv = views.register(KvView)?;
+        let writers = Arc::new(Writers::load(&dir)?);
         let identity = Identity::new(identity);
         Ok(Parts {
             dir,
@@ -70,22 +82,25 @@ impl Parts {
             feeds,
             views,
             map,
+            kv,
             warnings: warnings(&report),
-            wanting: Wanting::default(),
-            writing: Mutex::new(()),
+            wanting: Arc::default(),
+            writers,
+            name: writers::DEFAULT.into(),
+            writing: Arc::default(),
+            root: None,
         })
     }
 
-    /// The feed that this replica writes: the newest writable one, or a new one. The caller holds the writing lock, or
-    /// two first writes would make a feed each.
-    pub(crate) fn writer(&self) -> Result<FeedKey, WriteError> {
-        let feeds = self.feeds.list();
-        let mut own: Vec<_> = feeds.iter().filter(|info| info.writable).collect();
-        own.sort_by_key(|info| (info.created, info.feed));
-        match own.last() {
-            Some(info) => Ok(info.feed),
-            None => Ok(self.feeds.create(self.clock.now(), None)?),
-        }
+    /// The parts that all handles have in common.
+    pub(crate) fn root(self: &Arc<Self>) -> Arc<Parts> {
+        self.root.as_ref().unwrap_or(self).clone()
+    }
+
+    /// The same for a handle that writes under this name.
+    pub(crate) fn named(self: &Arc<Self>, name: &str) -> Parts {
+        let root = self.root();
+        Parts { name: name.into(), root: Some(root.clone()), ..Parts::clone(&root) }
     }
 
     /// As [`Parts::writer`], for who does not hold the writing lock.
@@ -166,12 +181,17 @@ impl Database {
         &self.parts.warnings
     }
 
+    /// Keys and values.
+    pub fn kv(&self) -> Kv {
+        Kv::new(self.parts.clone())
+    }
+
     /// Map features.
     pub fn map(&self) -> Map {
         Map::new(self.parts.clone())
     }
 
-    /// The feed that this replica writes; made if there is none yet.
+    /// The feed that this handle writes; made if there is none yet.
     pub async fn writer(&self) -> Result<FeedKey, WriteError> {
         self.run(Parts::any_writer).await?
     }

@@ -108,9 +108,41 @@ pub enum WriteError {
     /// No writer feed could be made.
     #[error(transparent)]
     Define(#[from] kappadb_feed::DefineError),
+    /// The name of a writer could not be written down.
+    #[error("cannot write {path}")]
+    Names {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// What it would replace could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+}
+
+/// Why there is no such writer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriterError {
+    /// None has this name.
+    #[error("there is no writer {0:?} here; make it with `kappa writer new`")]
+    Unknown(String),
+    /// One has this name already.
+    #[error("there is a writer {0:?} already")]
+    Exists(String),
+    /// It cannot be a name.
+    #[error("{0:?} cannot be the name of a writer: 1 to 64 bytes, no white space, no control characters")]
+    Name(String),
+    /// It could not be made.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+impl From<ReadError> for WriterError {
+    fn from(error: ReadError) -> Self {
+        WriterError::Write(error.into())
+    }
 }
 
 /// Why something could not be read.

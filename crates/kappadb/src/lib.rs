@@ -37,6 +37,7 @@
 //! ```
 //!
 //! - [`Database`] and [`Builder`]: make, open, join, serve, check, close
+//! - [`Kv`]: the key-value view: keys and values, conflicts, ranges, watchers
 //! - [`Map`]: the map view: features by id and by box
 //! - [`Blobs`]: bytes of any number, streamed and fetched by range
 //! - [`view`]: write a view of your own
@@ -51,6 +52,7 @@ mod database;
 mod error;
 pub mod export;
 mod import;
+mod kv;
 mod map;
 mod payload;
 mod replica;
@@ -58,6 +60,7 @@ mod serve;
 mod status;
 pub mod view;
 mod write;
+mod writers;
 
 pub use ask::{Asked, Failure};
 pub use blobs::{BlobInfo, BlobReader, Blobs};
@@ -65,7 +68,7 @@ pub use builder::{Builder, Progress};
 pub use database::Database;
 pub use error::{
     AskError, AttachError, BlobError, CreateError, ImportError, OpenError, PutBlobError, ReadError,
-    ServeError, WriteError,
+    ServeError, WriteError, WriterError,
 };
 pub use import::ImportReport;
 pub use kappadb_core::{
@@ -79,7 +82,12 @@ pub use kappadb_geo::{
 pub use kappadb_import::Skip;
 pub use kappadb_net::{Ticket, TicketError};
 pub use kappadb_view_geo::{Cursor, CursorError, Order};
+pub use kappadb_view_kv::{KeyError, KeyRange, ScanOptions};
+pub use kv::{
+    Content, Head, Kv, KvChange, KvError, KvItem, KvOp, KvPage, KvRevision, KvWatcher, MAX_VALUE, Value,
+};
 pub use map::{Attachment, Edition, Expanded, Found, Hit, Map, MapQuery, OsmAnswer, Page, Revision};
 pub use replica::Peer;
 pub use serve::Server;
 pub use status::{Disk, FeedStatus, Status, ViewStatus};
+pub use writers::WriterInfo;

@@ -120,7 +120,7 @@ fn write_secret(path: &Path, text: &str) -> io::Result<()> {
 }
 
 /// Replaces a file as a whole: after a crash it is the old one or the new one.
-fn write_file(path: &Path, text: &str, mode: u32) -> io::Result<()> {
+pub(crate) fn write_file(path: &Path, text: &str, mode: u32) -> io::Result<()> {
     let temporary = path.with_extension("new");
     let mut file =
         fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&temporary)?;

@@ -4,7 +4,7 @@ use crate::database::{Database, Parts};
 use crate::error::{ReadError, WriteError};
 use bytes::Bytes;
 use kappadb_core::{EntryId, FeedKey};
-use kappadb_entry::rules::{self, Version};
+use kappadb_entry::rules::{self, Links, Version};
 use kappadb_entry::{Header, Kind, Places, encode_block};
 use kappadb_feed::{Append, Durability};
 use kappadb_view::{Index, View, ViewError, ViewHandle};
@@ -40,6 +40,12 @@ pub trait KeyedIndex: Index {
 impl KeyedIndex for kappadb_view_geo::MapIndex {
     fn active(&self, key: &[u8]) -> Result<Vec<Version>, ViewError> {
         kappadb_view_geo::MapIndex::active(self, key)
+    }
+}
+
+impl KeyedIndex for kappadb_view_kv::KvIndex {
+    fn active(&self, key: &[u8]) -> Result<Vec<Version>, ViewError> {
+        kappadb_view_kv::KvIndex::active(self, key)
     }
 }
 
@@ -92,11 +98,21 @@ impl Parts {
         active: &[Version],
         feed: &FeedKey,
     ) -> Result<Bytes, WriteError> {
+        let heads: Vec<EntryId> = rules::heads(active).iter().map(|version| version.id).collect();
+        self.linked_block(draft, rules::succeed(active, &heads, feed), feed)
+    }
+
+    /// The same with the links that it is to have.
+    pub(crate) fn linked_block(
+        &self,
+        draft: Draft,
+        links: Links,
+        feed: &FeedKey,
+    ) -> Result<Bytes, WriteError> {
         let Draft { kind, key, places, refs, payload } = draft;
         let mut header = Header { key, places, ..Header::new(kind, self.clock.now()) };
         header.set_refs(refs);
-        let heads: Vec<EntryId> = rules::heads(active).iter().map(|version| version.id).collect();
-        rules::succeed(active, &heads, feed).apply_to(&mut header);
+        links.apply_to(&mut header);
         let payload = self.fit(*feed, &mut header, payload)?;
         Ok(encode_block(&header, &payload)?)
     }

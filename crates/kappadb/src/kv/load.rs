@@ -1,0 +1,175 @@
+//! What versions of keys say, read from the feeds.
+
+use crate::database::Parts;
+use crate::error::ReadError;
+use bytes::Bytes;
+use kappadb_core::{EntryId, FeedKey, RangeSet, StoredBlock, Timestamp};
+use kappadb_entry::rules::{self, Version};
+use kappadb_entry::{Entry, decode_block};
+use kappadb_view_kv::{CODE_DELETE, CODE_PUT, kind};
+use std::collections::HashMap;
+
+/// The value of a key that is shown by default.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Value {
+    /// Its bytes; none if they were cleared here, or could not be fetched whole.
+    pub bytes: Option<Bytes>,
+    /// The entry that gives it: the winner among the heads.
+    pub id: EntryId,
+    /// Who wrote it: the entry's feed.
+    pub author: FeedKey,
+    /// When, as its author says.
+    pub time: Timestamp,
+    /// All heads of the key, ascending; several are a conflict.
+    pub heads: Vec<EntryId>,
+}
+
+impl Value {
+    /// Its bytes as text, if they are held and are text.
+    pub fn text(&self) -> Option<&str> {
+        std::str::from_utf8(self.bytes.as_deref()?).ok()
+    }
+}
+
+/// A version of a key that no other replaces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// The entry.
+    pub id: EntryId,
+    /// Who wrote it: the entry's feed.
+    pub author: FeedKey,
+    /// When, as its author says.
+    pub time: Timestamp,
+    /// What it says.
+    pub content: Content,
+    /// True for the one that is shown by default.
+    pub winner: bool,
+}
+
+/// What a version says of its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Content {
+    /// It has this value.
+    Value(Bytes),
+    /// It has none any more.
+    Deleted,
+    /// It has a value that is not held here: it was cleared, or could not be fetched whole.
+    NotHeld,
+    /// Something that this release does not know.
+    Unknown,
+}
+
+impl Content {
+    /// The value, if it is one that is held.
+    pub fn value(self) -> Option<Bytes> {
+        match self {
+            Content::Value(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+}
+
+/// The heads of a key at one time.
+#[derive(Debug, Clone, Default)]
+pub(super) struct State {
+    /// Ascending by id.
+    pub heads: Vec<Version>,
+    /// The one that is shown by default.
+    pub winner: Option<Version>,
+}
+
+impl State {
+    pub fn new(heads: Vec<Version>, now: Timestamp) -> State {
+        let winner = rules::winner(&heads.iter().collect::<Vec<_>>(), now).cloned();
+        State { heads, winner }
+    }
+
+    pub fn ids(&self) -> Vec<EntryId> {
+        self.heads.iter().map(|head| head.id).collect()
+    }
+
+    /// The winner, if it is a value.
+    pub fn shown(&self) -> Option<&Version> {
+        self.winner.as_ref().filter(|winner| winner.kind == kind(CODE_PUT))
+    }
+
+    pub fn load_value(&self, parts: &Parts) -> Result<Option<Value>, ReadError> {
+        let load = |winner| self.value(winner, parts.kv_content(winner, None)?);
+        self.shown().map(load).transpose()
+    }
+
+    /// The value that the winner gives.
+    pub fn value(&self, winner: &Version, content: Content) -> Result<Value, ReadError> {
+        let Version { id, time, .. } = *winner;
+        Ok(Value { bytes: content.value(), id, author: id.feed, time, heads: self.ids() })
+    }
+
+    pub fn load_heads(&self, parts: &Parts) -> Result<Vec<Head>, ReadError> {
+        let winner = self.winner.as_ref().map(|winner| winner.id);
+        let head = |version: &Version| {
+            let Version { id, time, .. } = *version;
+            let content = parts.kv_content(version, None)?;
+            Ok(Head { id, author: id.feed, time, content, winner: winner == Some(id) })
+        };
+        let mut heads = self.heads.iter().map(head).collect::<Result<Vec<_>, ReadError>>()?;
+        heads.sort_by_key(|head| (!head.winner, head.id));
+        Ok(heads)
+    }
+}
+
+impl Parts {
+    /// The heads of a key, among all that is held now.
+    pub(super) fn kv_state(&self, key: &[u8]) -> Result<State, ReadError> {
+        self.kv.ready()?;
+        self.kv_state_indexed(key)
+    }
+
+    /// The same among what is indexed already.
+    pub(super) fn kv_state_indexed(&self, key: &[u8]) -> Result<State, ReadError> {
+        Ok(State::new(self.kv.read(|index| index.heads(key))??, self.clock.now()))
+    }
+
+    /// What a version says, from its block if that was read already.
+    pub(super) fn kv_content(
+        &self,
+        version: &Version,
+        block: Option<StoredBlock>,
+    ) -> Result<Content, ReadError> {
+        match version.kind.code {
+            CODE_DELETE => return Ok(Content::Deleted),
+            CODE_PUT => {}
+            _ => return Ok(Content::Unknown),
+        }
+        let entry = match block {
+            Some(block) => decode_block(&block).ok(),
+            None => self.entry(version.id)?,
+        };
+        let Some(entry) = entry else { return Ok(Content::NotHeld) };
+        let payload = self.load_payload(version.id, &entry)?;
+        // A slice would keep in memory the whole record that the block was read with.
+        Ok(payload.map_or(Content::NotHeld, |bytes| Content::Value(Bytes::copy_from_slice(&bytes))))
+    }
+
+    /// What many versions say, in their order. Blocks that lie together are read together.
+    pub(super) fn kv_contents(&self, versions: &[&Version]) -> Result<Vec<Content>, ReadError> {
+        let mut seqs: HashMap<FeedKey, Vec<u64>> = HashMap::new();
+        versions.iter().for_each(|version| seqs.entry(version.id.feed).or_default().push(version.id.seq));
+        let mut blocks = HashMap::new();
+        for (feed, mut seqs) in seqs {
+            seqs.sort_unstable();
+            let ranges: RangeSet = seqs.into_iter().collect();
+            match self.feeds.blocks(&feed, &ranges) {
+                // Each is read by itself then, and those that are whole are found.
+                Err(error) if error.is_damage() => {}
+                found => blocks.extend(found?.into_iter().map(|(seq, block)| (EntryId { feed, seq }, block))),
+            }
+        }
+        versions.iter().map(|version| self.kv_content(version, blocks.remove(&version.id))).collect()
+    }
+
+    /// The entry that gives a key a value; none if it is not held, or something else.
+    pub(super) fn kv_put(&self, id: EntryId) -> Result<Option<Entry>, ReadError> {
+        Ok(self.entry(id)?.filter(|entry| entry.header.kind == kind(CODE_PUT)))
+    }
+}

@@ -1,0 +1,182 @@
+//! Several writers on one replica: local names for the feeds that it appends to, in `DIR/writers`.
+
+use crate::database::{Database, Parts};
+use crate::error::{OpenError, WriteError, WriterError};
+use crate::replica::write_file;
+use kappadb_core::FeedKey;
+use kappadb_feed::FeedInfo;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The name of the writer that is there without being asked for.
+pub(crate) const DEFAULT: &str = "default";
+/// Bytes in a name, at most.
+const MAX_NAME: usize = 64;
+
+/// A writer of this replica.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WriterInfo {
+    /// What it is called here; other replicas know its feed alone.
+    pub name: String,
+    /// The feed that it appends to.
+    pub feed: FeedKey,
+}
+
+/// The names and their feeds, as in the file: `name feed` a line.
+pub(crate) struct Writers {
+    path: PathBuf,
+    names: Mutex<BTreeMap<String, FeedKey>>,
+}
+
+impl Writers {
+    pub fn load(dir: &Path) -> Result<Writers, OpenError> {
+        let path = dir.join("writers");
+        let text = match fs::read_to_string(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+            Err(source) => return Err(OpenError::File { path, source }),
+            Ok(text) => text,
+        };
+        let line = |line: &str| {
+            let (name, feed) = line.split_once(' ')?;
+            Some((name.to_owned(), feed.parse().ok().filter(|_| is_name(name))?))
+        };
+        let names = text.lines().map(line).collect::<Option<BTreeMap<String, FeedKey>>>();
+        let damaged = || OpenError::Damaged { path: path.clone(), wanted: "`<name> <feed>` a line" };
+        let names = Mutex::new(names.ok_or_else(damaged)?);
+        Ok(Writers { path, names })
+    }
+
+    fn names(&self) -> MutexGuard<'_, BTreeMap<String, FeedKey>> {
+        // Only changed once the file is: a panic elsewhere cannot have left it half changed.
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes a name down durably, in place of what it stood for.
+    fn set(&self, name: &str, feed: FeedKey) -> Result<(), WriteError> {
+        let mut names = self.names();
+        let mut new = names.clone();
+        new.insert(name.to_owned(), feed);
+        let text: String = new.iter().map(|(name, feed)| format!("{name} {feed}\n")).collect();
+        let failed = |source: io::Error| WriteError::Names { path: self.path.clone(), source };
+        write_file(&self.path, &text, 0o644).map_err(failed)?;
+        *names = new;
+        Ok(())
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    let fits = |c: char| !c.is_whitespace() && !c.is_control();
+    (1..=MAX_NAME).contains(&name.len()) && name.chars().all(fits)
+}
+
+impl Parts {
+    /// The feed that this handle writes: that of its name, or a new one that continues it if it is not fit to be written. The
+    /// caller holds the writing lock, or two first writes would make a feed each.
+    pub(crate) fn writer(&self) -> Result<FeedKey, WriteError> {
+        self.writer_named(&self.name)
+    }
+
+    /// The same for another name, which is made if it is new.
+    pub(crate) fn writer_named(&self, name: &str) -> Result<FeedKey, WriteError> {
+        let own = self.own_feeds();
+        let known = self.writers().remove(name);
+        match known {
+            Some(feed) if own.iter().any(|info| info.feed == feed) => Ok(feed),
+            known => {
+                let feed = self.feeds.create(self.clock.now(), known)?;
+                self.writers.set(name, feed)?;
+                Ok(feed)
+            }
+        }
+    }
+
+    /// Feeds that may be appended to, by age.
+    fn own_feeds(&self) -> Vec<FeedInfo> {
+        let mut own: Vec<_> = self.feeds.list().into_iter().filter(|info| info.writable).collect();
+        own.sort_by_key(|info| (info.created, info.feed));
+        own
+    }
+
+    /// All names. The newest own feed without one is the default writer's, if no other is: one that was made just before a
+    /// crash, or whose name was lost with the file.
+    fn writers(&self) -> BTreeMap<String, FeedKey> {
+        let mut names = self.writers.names().clone();
+        if !names.contains_key(DEFAULT) {
+            let nameless = |info: &&FeedInfo| !names.values().any(|feed| *feed == info.feed);
+            let newest = self.own_feeds().iter().rfind(nameless).map(|info| info.feed);
+            names.extend(newest.map(|feed| (DEFAULT.to_owned(), feed)));
+        }
+        names
+    }
+
+    fn new_writer(&self, name: &str) -> Result<FeedKey, WriterError> {
+        if !is_name(name) {
+            return Err(WriterError::Name(name.to_owned()));
+        }
+        let _guard = self.writing();
+        match self.writers().contains_key(name) {
+            true => Err(WriterError::Exists(name.to_owned())),
+            false => Ok(self.writer_named(name)?),
+        }
+    }
+}
+
+impl Database {
+    /// The writers of this replica, by name. The first is called `default` and is made with the first write.
+    pub async fn writers(&self) -> Result<Vec<WriterInfo>, WriterError> {
+        let names = self.run(Parts::writers).await?;
+        Ok(names.into_iter().map(|(name, feed)| WriterInfo { name, feed }).collect())
+    }
+
+    /// Makes a writer: a feed of this replica, under a name of 1 to 64 bytes without white space. Durable when it returns.
+    ///
+    /// # Errors
+    /// [`WriterError::Exists`], [`WriterError::Name`].
+    pub async fn new_writer(&self, name: &str) -> Result<FeedKey, WriterError> {
+        let name = name.to_owned();
+        self.run(move |parts| parts.new_writer(&name)).await?
+    }
+
+    /// A handle to the same database that writes as this writer, whatever it writes.
+    ///
+    /// # Errors
+    /// [`WriterError::Unknown`].
+    pub async fn with_writer(&self, name: &str) -> Result<Database, WriterError> {
+        let wanted = name.to_owned();
+        let known = self.run(move |parts| wanted == DEFAULT || parts.writers().contains_key(&wanted)).await?;
+        if !known {
+            return Err(WriterError::Unknown(name.to_owned()));
+        }
+        Ok(Database { parts: Arc::new(self.parts.named(name)) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_come_back_from_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let writers = Writers::load(dir.path()).unwrap();
+        writers.set("anna", FeedKey([1; 32])).unwrap();
+        writers.set("björn", FeedKey([2; 32])).unwrap();
+        writers.set("anna", FeedKey([3; 32])).unwrap();
+        let again = Writers::load(dir.path()).unwrap();
+        assert_eq!(*again.names(), *writers.names());
+        assert_eq!(again.names()["anna"], FeedKey([3; 32]));
+        for damage in ["anna", "anna x", " 00"] {
+            fs::write(dir.path().join("writers"), damage).unwrap();
+            assert!(matches!(Writers::load(dir.path()), Err(OpenError::Damaged { .. })), "{damage}");
+        }
+    }
+
+    #[test]
+    fn names_are_words() {
+        assert!(is_name("a") && is_name("anna-2") && is_name(&"x".repeat(64)));
+        assert!(!is_name("") && !is_name("a b") && !is_name("a\nb") && !is_name(&"x".repeat(65)));
+    }
+}

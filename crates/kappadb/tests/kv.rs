@@ -1,0 +1,322 @@
+//! The key-value handle: writing, conflicts, batches, ranges, watching, large values, several writers.
+
+#![expect(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "tests may fail loudly")]
+
+use kappadb::{
+    Clock, Content, Database, EntryId, KeyRange, Kv, KvError, KvOp, MAX_VALUE, ScanOptions, Timestamp,
+    WriterError,
+};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// A clock that the test sets.
+#[derive(Clone)]
+struct Hands(Arc<AtomicI64>);
+
+impl Clock for Hands {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::SeqCst))
+    }
+}
+
+async fn database() -> (TempDir, Database) {
+    let dir = tempfile::tempdir().unwrap();
+    let database = Database::builder(dir.path().join("db")).create().await.unwrap();
+    (dir, database)
+}
+
+async fn text(kv: &Kv, key: &str) -> Option<String> {
+    kv.get(key).await.unwrap().map(|value| value.text().unwrap().to_owned())
+}
+
+async fn ids(kv: &Kv, key: &str) -> Vec<EntryId> {
+    let mut ids: Vec<_> = kv.heads(key).await.unwrap().iter().map(|head| head.id).collect();
+    ids.sort_unstable();
+    ids
+}
+
+#[tokio::test]
+async fn a_value_is_put_replaced_and_deleted() {
+    let (_dir, database) = database().await;
+    let kv = database.kv();
+    assert_eq!(kv.get("a").await.unwrap(), None);
+    let first = kv.put("a", "1").await.unwrap();
+    let second = kv.put("a", vec![0xff, 0]).await.unwrap();
+    let value = kv.get("a").await.unwrap().unwrap();
+    assert_eq!((value.id, value.author, &value.heads), (second, second.feed, &vec![second]));
+    assert_eq!((value.bytes.as_deref(), value.text()), (Some(&[0xff, 0][..]), None));
+    let third = kv.delete("a").await.unwrap().unwrap();
+    assert_eq!(kv.get("a").await.unwrap(), None);
+    assert_eq!(kv.delete("a").await.unwrap(), None, "it is deleted already");
+    assert_eq!(kv.delete("b").await.unwrap(), None, "it never was");
+    let heads = kv.heads("a").await.unwrap();
+    assert_eq!((heads.len(), &heads[0].content, heads[0].winner), (1, &Content::Deleted, true));
+    let history = kv.history("a").await.unwrap();
+    assert_eq!(history.iter().map(|r| r.version.id).collect::<Vec<_>>(), [third, second, first]);
+    assert_eq!(
+        history.iter().map(|r| (r.current, r.is_delete())).collect::<Vec<_>>(),
+        [(true, true), (false, false), (false, false)]
+    );
+    assert_eq!(kv.put("", "x").await.unwrap_err().to_string(), "a key must not be empty");
+    assert!(matches!(kv.put(vec![b'k'; 1025], "x").await, Err(KvError::Key(_))));
+    kv.put(vec![b'k'; 1024], "x").await.unwrap();
+    assert!(matches!(kv.put("big", vec![0; MAX_VALUE + 1]).await, Err(KvError::TooLong(_))));
+    database.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_empty_value_is_a_value() {
+    let (_dir, database) = database().await;
+    database.kv().put("a", "").await.unwrap();
+    assert_eq!(text(&database.kv(), "a").await.as_deref(), Some(""));
+}
+
+#[tokio::test]
+async fn writes_that_do_not_see_each_other_are_a_conflict_until_merged() {
+    let (_dir, database) = database().await;
+    database.new_writer("bob").await.unwrap();
+    let (kv, bob) = (database.kv(), database.with_writer("bob").await.unwrap().kv());
+    let base = kv.put("a", "0").await.unwrap();
+    let mine = kv.put_with_context("a", "mine", &[base]).await.unwrap();
+    assert!(matches!(kv.merge("a", "x").await, Err(KvError::NoConflict)));
+    let theirs = bob.put_with_context("a", "theirs", &[base]).await.unwrap();
+    assert_ne!(mine.feed, theirs.feed);
+    let mut both = [mine, theirs];
+    both.sort_unstable();
+    assert_eq!(ids(&kv, "a").await, both);
+    let heads = kv.heads("a").await.unwrap();
+    assert_eq!(heads.iter().filter(|head| head.winner).count(), 1);
+    assert!(heads[0].winner, "the winner first");
+    assert_eq!(Some(heads[0].id), kv.get("a").await.unwrap().map(|value| value.id));
+    let merged = bob.merge("a", "ours").await.unwrap();
+    assert_eq!(ids(&kv, "a").await, [merged]);
+    assert_eq!(kv.history("a").await.unwrap().len(), 4);
+    let other = EntryId { seq: 99, ..base };
+    assert!(
+        matches!(kv.put_with_context("a", "x", &[other]).await, Err(KvError::NotHeld(id)) if id == other)
+    );
+    assert!(
+        matches!(kv.put_with_context("b", "x", &[base]).await, Err(KvError::NotHeld(_))),
+        "of another key"
+    );
+}
+
+#[tokio::test]
+async fn compare_and_set_is_against_the_heads() {
+    let (_dir, database) = database().await;
+    let kv = database.kv();
+    let first = kv.put_if("a", "1", &[]).await.unwrap();
+    assert!(matches!(kv.put_if("a", "2", &[]).await, Err(KvError::Changed { found }) if found == [first]));
+    let second = kv.put_if("a", "2", &[first, first]).await.unwrap();
+    assert!(
+        matches!(kv.put_if("a", "3", &[first]).await, Err(KvError::Changed { found }) if found == [second])
+    );
+    // Of many who saw the same heads one gets through.
+    let tries = (0..8).map(|n| kv.put_if("a", n.to_string(), std::slice::from_ref(&second)));
+    let won = futures::future::join_all(tries).await.into_iter().filter(Result::is_ok).count();
+    assert_eq!(won, 1);
+    assert_eq!(kv.history("a").await.unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn a_batch_is_one_append_and_the_last_word_on_a_key_counts() {
+    let (_dir, database) = database().await;
+    let kv = database.kv();
+    kv.put("gone", "x").await.unwrap();
+    let before = database.status().await.unwrap().feeds[0].length;
+    let ops = vec![KvOp::put("a", "1"), KvOp::put("b", "2"), KvOp::put("a", "3"), KvOp::delete("gone")];
+    let ids = kv.batch(ops).await.unwrap();
+    assert_eq!((ids.len(), ids[0]), (4, ids[2]));
+    assert_eq!(database.status().await.unwrap().feeds[0].length, before + 3);
+    assert_eq!(text(&kv, "a").await.as_deref(), Some("3"));
+    assert_eq!((text(&kv, "b").await.as_deref(), text(&kv, "gone").await), (Some("2"), None));
+    assert!(kv.batch(vec![KvOp::put("c", "1"), KvOp::put("", "2")]).await.is_err());
+    assert_eq!(text(&kv, "c").await, None, "all or nothing");
+    assert!(kv.batch(Vec::new()).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn pages_neither_skip_nor_repeat_while_others_write() {
+    let (_dir, database) = database().await;
+    let kv = database.kv();
+    let key = |n: u32| format!("k/{n:03}");
+    kv.batch((0..100).map(|n| KvOp::put(key(n), n.to_string())).collect()).await.unwrap();
+    kv.put("j", "before").await.unwrap();
+    kv.put("l", "after").await.unwrap();
+    kv.batch((0..100).filter(|n| n % 3 == 0).map(|n| KvOp::delete(key(n))).collect()).await.unwrap();
+    for backwards in [false, true] {
+        let mut expected: Vec<_> = (0..100).filter(|n| n % 3 != 0).map(key).collect();
+        if backwards {
+            expected.reverse();
+        }
+        let mut options = ScanOptions { limit: Some(7), backwards, after: None };
+        let mut found = Vec::new();
+        loop {
+            let page = kv.scan(&KeyRange::prefix("k/"), &options).await.unwrap();
+            assert!(page.items.len() == 7 || page.next.is_none());
+            let keys = page.items.into_iter().map(|item| String::from_utf8(item.key).unwrap());
+            found.extend(keys.filter(|key| !key.ends_with('x')));
+            kv.put(format!("k/{:03}x", found.len()), "in between").await.unwrap();
+            let Some(next) = page.next else { break };
+            options.after = Some(next);
+        }
+        assert_eq!(found, expected);
+    }
+    let none = ScanOptions { limit: Some(0), ..Default::default() };
+    assert!(kv.scan(&KeyRange::ALL, &none).await.unwrap().items.is_empty());
+    let all = kv.scan(&KeyRange::new("k/001".."k/005"), &ScanOptions::default()).await.unwrap();
+    assert_eq!(all.items.iter().filter(|item| item.value.text() != Some("in between")).count(), 3);
+}
+
+#[tokio::test]
+async fn a_value_larger_than_a_block_is_put_read_and_fetched() {
+    let (dir, database) = database().await;
+    let large: Vec<u8> = (0..5 << 20).map(|n: u32| (n ^ (n >> 8)) as u8).collect();
+    database.kv().put("large", large.clone()).await.unwrap();
+    database.kv().put("small", "s").await.unwrap();
+    assert!(database.kv().get("large").await.unwrap().unwrap().bytes.unwrap() == large);
+    let server = database.serve(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let sparse = Database::builder(dir.path().join("sparse")).join(&server.ticket()).await.unwrap();
+    let asked = sparse.kv().ask_keys(["small"]).await.unwrap();
+    assert_eq!((asked.blocks_fetched, asked.complete), (1, true));
+    let asked = sparse.kv().ask_keys(["large"]).await.unwrap();
+    assert_eq!((asked.missing, asked.complete), (0, true));
+    let value = sparse.kv().get("large").await.unwrap().unwrap();
+    let mut reader = sparse.kv().read(value.id).await.unwrap();
+    let mut read = Vec::new();
+    while let Some(bytes) = reader.next().await.unwrap() {
+        assert!(bytes.len() <= 512 << 10);
+        read.extend_from_slice(&bytes);
+    }
+    assert!(read == large);
+}
+
+#[tokio::test]
+async fn writers_have_names_and_feeds() {
+    let (dir, database) = database().await;
+    let default = database.writer().await.unwrap();
+    let bob = database.new_writer("bob").await.unwrap();
+    assert!(matches!(database.new_writer("bob").await, Err(WriterError::Exists(_))));
+    assert!(matches!(database.new_writer("b ob").await, Err(WriterError::Name(_))));
+    assert!(matches!(database.with_writer("eve").await, Err(WriterError::Unknown(_))));
+    let as_bob = database.with_writer("bob").await.unwrap();
+    let id = as_bob.kv().put("a", "1").await.unwrap();
+    assert_eq!((id.feed, as_bob.writer().await.unwrap()), (bob, bob));
+    assert_eq!(database.kv().put("a", "2").await.unwrap().feed, default);
+    assert_eq!(as_bob.with_writer("default").await.unwrap().kv().put("a", "3").await.unwrap().feed, default);
+    let named =
+        |list: Vec<kappadb::WriterInfo>| list.into_iter().map(|w| (w.name, w.feed)).collect::<Vec<_>>();
+    let expected = [("bob".to_owned(), bob), ("default".to_owned(), default)];
+    assert_eq!(named(database.writers().await.unwrap()), expected);
+    drop(as_bob);
+    database.close().await.unwrap();
+    let again = Database::builder(dir.path().join("db")).open().await.unwrap();
+    assert_eq!(named(again.writers().await.unwrap()), expected);
+    assert_eq!(again.with_writer("bob").await.unwrap().kv().put("a", "4").await.unwrap().feed, bob);
+    assert_eq!(again.kv().history("a").await.unwrap().iter().filter(|r| r.current).count(), 1);
+}
+
+#[tokio::test]
+async fn a_server_lives_as_long_as_any_handle() {
+    let (dir, database) = database().await;
+    let server =
+        database.with_writer("default").await.unwrap().serve(([127, 0, 0, 1], 0).into()).await.unwrap();
+    database.kv().put("a", "1").await.unwrap();
+    let sparse = Database::builder(dir.path().join("sparse")).join(&server.ticket()).await.unwrap();
+    let asked = sparse.kv().ask_keys(["a"]).await.unwrap();
+    assert!(asked.failures.is_empty() && asked.complete, "{asked:?}");
+}
+
+#[tokio::test]
+async fn what_is_not_due_is_hidden_until_its_time_and_watchers_are_told_then() {
+    let dir = tempfile::tempdir().unwrap();
+    let hands = Hands(Arc::new(AtomicI64::new(1_000_000)));
+    let early = Hands(Arc::new(AtomicI64::new(1_000_300)));
+    let future = Database::builder(dir.path().join("future")).clock(early).create().await.unwrap();
+    future.kv().put("a", "later").await.unwrap();
+    let server = future.serve(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let now =
+        Database::builder(dir.path().join("now")).clock(hands.clone()).join(&server.ticket()).await.unwrap();
+    let mut watcher = now.kv().watch(["a"]);
+    assert!(watcher.next().await.unwrap().unwrap().heads.is_empty());
+    now.kv().ask_keys(["a"]).await.unwrap();
+    let change = watcher.next().await.unwrap().unwrap();
+    assert_eq!((change.heads.len(), change.value), (1, None));
+    assert_eq!(now.kv().get("a").await.unwrap(), None);
+    assert!(now.kv().scan(&KeyRange::ALL, &ScanOptions::default()).await.unwrap().items.is_empty());
+    hands.0.store(1_000_300, Ordering::SeqCst);
+    let change =
+        tokio::time::timeout(Duration::from_secs(10), watcher.next()).await.unwrap().unwrap().unwrap();
+    assert_eq!(change.value.unwrap().text(), Some("later"));
+}
+
+#[tokio::test]
+async fn a_slow_watcher_gets_the_latest_state_and_is_told_that_it_lagged() {
+    let (_dir, database) = database().await;
+    let kv = database.kv();
+    let mut slow = kv.watch(["a"]);
+    assert_eq!(slow.next().await.unwrap().unwrap().value, None);
+    for n in 0..5 {
+        kv.put("a", n.to_string()).await.unwrap();
+        database.ready().await.unwrap();
+    }
+    let change = slow.next().await.unwrap().unwrap();
+    assert_eq!((change.value.unwrap().text(), change.lagged), (Some("4"), true));
+    kv.put("a", "5").await.unwrap();
+    let change = slow.next().await.unwrap().unwrap();
+    assert_eq!((change.value.unwrap().text(), change.lagged), (Some("5"), false));
+}
+
+#[tokio::test]
+async fn a_watcher_that_lost_notices_looks_at_everything_again() {
+    let (_dir, database) = database().await;
+    let kv = database.kv();
+    kv.put("p/kept", "0").await.unwrap();
+    kv.put("p/gone", "0").await.unwrap();
+    let mut watcher = kv.watch_prefix("p/");
+    for _ in 0..2 {
+        watcher.next().await.unwrap().unwrap();
+    }
+    // More notices than a watcher's queue holds.
+    for round in 0..5 {
+        let ops = (0..1_000).map(|n| KvOp::put(format!("p/{n:04}"), format!("{round}")));
+        kv.batch(ops.collect()).await.unwrap();
+        database.ready().await.unwrap();
+    }
+    kv.delete("p/gone").await.unwrap();
+    database.ready().await.unwrap();
+    let (mut told, mut lagged) = (std::collections::BTreeMap::new(), 0);
+    while told.len() < 1_001 {
+        let change =
+            tokio::time::timeout(Duration::from_secs(20), watcher.next()).await.unwrap().unwrap().unwrap();
+        lagged += usize::from(change.lagged);
+        let value = change.value.map(|value| value.text().unwrap().to_owned());
+        assert_eq!(told.insert(change.key, value), None, "each once");
+    }
+    assert_eq!(told.remove(&b"p/gone"[..]), Some(None));
+    assert!(told.values().all(|value| value.as_deref() == Some("4")));
+    assert!(lagged >= 1_000, "{lagged}");
+}
+
+#[tokio::test]
+async fn a_prefix_watcher_hears_of_new_keys_and_of_nothing_else() {
+    let (_dir, database) = database().await;
+    let kv = database.kv();
+    for key in ["p/b", "p/a", "q"] {
+        kv.put(key, "0").await.unwrap();
+    }
+    let mut watcher = kv.watch_prefix("p/");
+    let mut next = async || {
+        let change = watcher.next().await.unwrap().unwrap();
+        (String::from_utf8(change.key).unwrap(), change.value.map(|value| value.text().unwrap().to_owned()))
+    };
+    assert_eq!(next().await, ("p/a".into(), Some("0".into())));
+    assert_eq!(next().await, ("p/b".into(), Some("0".into())));
+    kv.put("q", "1").await.unwrap();
+    kv.put("p/c", "1").await.unwrap();
+    assert_eq!(next().await, ("p/c".into(), Some("1".into())));
+    kv.delete("p/a").await.unwrap();
+    assert_eq!(next().await, ("p/a".into(), None));
+}
