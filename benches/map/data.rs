@@ -67,9 +67,9 @@ pub fn queries(data: Data, all: &[GeoBox], found: impl Fn(&GeoBox) -> usize) -> 
     let around = |_| {
         let at = all[random.below(all.len() as u64) as usize].center();
         let (x, y) = (i64::from(at.lon), i64::from(at.lat));
-        let sides = (0..).map(|step| (start as f64 * 1.25f64.powi(step)) as i64);
+        let sides = (0..).map(|step| (start as f64 * 1.05f64.powi(step)) as i64);
         let boxes = sides.map(|side| square(x - side / 2, y - side / 2, side));
-        boxes.take(80).find(|b| found(b) >= 90).unwrap_or(GeoBox::WORLD)
+        boxes.take(400).find(|b| found(b) >= 95).unwrap_or(GeoBox::WORLD)
     };
     (0..QUERIES).map(around).collect()
 }

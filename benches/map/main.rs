@@ -151,7 +151,9 @@ fn far_moved(count: u64) {
     );
     let tree = others::packed(&boxes);
     let asked = queries(Data::Points, &boxes, |b| others::packed_count(&tree, b));
-    let (micros, hits) = ask(&asked, |b| kappa.query(b, &Query::default()).hits.len());
+    let count = |b: &GeoBox| kappa.query(b, &Query::default()).hits.len();
+    drop(ask(&asked, count));
+    let (micros, hits) = ask(&asked, count);
     println!("  query {}, {:.1} hits", spread(micros), hits as f64 / QUERIES as f64);
     let few = &asked[..100];
     let matches = |b: &GeoBox| {

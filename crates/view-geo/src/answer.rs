@@ -49,6 +49,9 @@ impl Found {
     }
 }
 
+/// Features that there is room for from the start: a small box has about so many.
+const USUAL: usize = 128;
+
 /// The first features by id, gathered from their items in any order.
 pub struct Gathered {
     limit: usize,
@@ -60,7 +63,7 @@ pub struct Gathered {
 impl Gathered {
     /// Keeps the first `limit` features; in memory for twice as many.
     pub fn new(limit: usize) -> Self {
-        Gathered { limit, found: Vec::new(), bound: None }
+        Gathered { limit, found: Vec::with_capacity(limit.min(USUAL)), bound: None }
     }
 
     /// Takes an item in.

@@ -77,7 +77,10 @@ impl MapIndex {
         let more = query.limit.filter(|limit| found.len() > *limit);
         found.truncate(more.unwrap_or(usize::MAX));
         let last = found.last().map(|last| Cursor(Position::Id(last.key.clone())));
-        let hits = found.into_iter().map(|found| self.hit(asked, found)).collect::<Result<_, _>>()?;
+        let mut hits = Vec::with_capacity(found.len());
+        for found in found {
+            hits.push(self.hit(asked, found)?);
+        }
         Ok(Answer { hits, next: more.and(last.or_else(|| query.after.clone())) })
     }
 

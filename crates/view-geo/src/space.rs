@@ -16,8 +16,8 @@ use kappadb_store::{Overlay, Tree, prefix_range};
 use kappadb_view::{Upkeep, ViewError};
 use std::sync::Arc;
 
-/// Pages kept in memory: 32 MiB of them.
-const CACHED_PAGES: usize = 8192;
+/// Pages kept in memory: 64 MiB of them.
+const CACHED_PAGES: usize = 16_384;
 
 /// Pieces in which as much is merged as the memory holds: some 10 ms each.
 const PIECES: usize = 4;

@@ -1,5 +1,5 @@
-//! Keys that may have rows, in two or three bytes each: a Bloom filter that grows. Asking it is twenty times as quick as
-//! finding out that a row is not there.
+//! Keys that may have rows, in two or three bytes each: a Bloom filter that grows. To find out from the store that a
+//! row is not there takes a microsecond.
 
 use xxhash_rust::xxh3::xxh3_64;
 
