@@ -117,6 +117,14 @@ pub fn leaf_data(block: &StoredBlock) -> Result<Vec<u8>, EntryError> {
     Ok(split.leaf_data(digest).into_owned())
 }
 
+/// What is left of a block when its payload is cleared: the header and the payload's digest. None if there is nothing to
+/// clear: it was cleared before, or has no payload, or is no entry.
+pub fn clear_block(block: &StoredBlock) -> Option<StoredBlock> {
+    let split = Split::of(block).ok()?;
+    let digest = blake2b256(&[split.payload?]);
+    Some(StoredBlock { form: Form::Cleared, bytes: [split.head, &digest.0].concat().into() })
+}
+
 /// The tree leaves of many blocks, hashed side by side: payloads first, then leaves.
 pub fn leaf_nodes(blocks: &[StoredBlock]) -> Result<Vec<Node>, EntryError> {
     leaf_nodes_or_index(blocks).map_err(|(_, error)| error)

@@ -9,7 +9,7 @@ use crate::state::run;
 use crate::writer::Writer;
 use crate::{Append, AppendError, CommitError, Durability, ReadError};
 use kappadb_core::limits::{MAX_FEED_BLOCKS, MAX_TREE_BYTES};
-use kappadb_core::{FeedKey, Seq, StoredBlock};
+use kappadb_core::{FeedKey, RangeSet, Seq, StoredBlock};
 use kappadb_journal::Record;
 use kappadb_merkle::{Node, Peaks, TreeError, flat};
 use std::ops::Range;
@@ -216,7 +216,8 @@ impl Writer {
         let placed = self.write(&Record::Blocks { feed: *feed, first, blocks })?;
         if let Some(appending) = self.appending.get_mut(feed) {
             let ranges = run(first..end);
-            appending.arrived.push(Arrived { at: placed.at, first_lseq: placed.first_lseq, ranges, bytes });
+            let (at, first_lseq, cleared) = (placed.at, placed.first_lseq, RangeSet::new());
+            appending.arrived.push(Arrived { at, first_lseq, ranges, bytes, cleared });
         }
         Ok(())
     }
@@ -225,7 +226,10 @@ impl Writer {
     fn ready(&mut self, feed: &FeedKey) -> Result<(), AppendError> {
         let (length, fork, whole) = self
             .index
-            .with(feed, |state| (state.length(), state.fork.as_ref().map(|(seq, _)| *seq), state.is_whole()))
+            .with(feed, |state| {
+                let whole = state.is_whole() && !state.is_behind();
+                (state.length(), state.fork.as_ref().map(|(seq, _)| *seq), whole)
+            })
             .ok_or(AppendError::Undefined(*feed))?;
         if let Some(seq) = fork {
             return Err(AppendError::Forked { feed: *feed, seq });

@@ -68,6 +68,16 @@ impl Blocks {
         ranges: &RangeSet,
         visit: &mut dyn FnMut(Seq, &StoredBlock) -> bool,
     ) -> Result<(), ReadError> {
+        self.read_at(number, ranges, &mut |seq, block, _| visit(seq, block))
+    }
+
+    /// The same, with the place of the record that the block is in.
+    pub fn read_at(
+        &self,
+        number: u32,
+        ranges: &RangeSet,
+        visit: &mut dyn FnMut(Seq, &StoredBlock, Position) -> bool,
+    ) -> Result<(), ReadError> {
         let mut current: Option<Run> = None;
         for range in ranges.ranges() {
             let mut seq = range.start;
@@ -81,7 +91,8 @@ impl Blocks {
                 };
                 let end = run.seqs.end.min(range.end);
                 for seq in run.seqs.start.max(seq)..end {
-                    if !visit(seq, run.block(seq).ok_or(ReadError::Misplaced(run.record.at))?) {
+                    let at = run.record.at;
+                    if !visit(seq, run.block(seq).ok_or(ReadError::Misplaced(at))?, at) {
                         return Ok(());
                     }
                 }

@@ -101,6 +101,9 @@ pub enum AppendError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DefineError {
+    /// The feed is on the block list.
+    #[error("feed {0} was dropped here and is not taken in")]
+    Dropped(FeedKey),
     /// Not signed by the feed for this database.
     #[error(transparent)]
     Signature(#[from] KeyError),
@@ -121,6 +124,9 @@ pub enum DefineError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PutError {
+    /// The feed is on the block list.
+    #[error("feed {0} was dropped here and is not taken in")]
+    Dropped(FeedKey),
     /// No such feed here.
     #[error("feed {0} is not defined here")]
     Undefined(FeedKey),
@@ -151,6 +157,51 @@ pub enum PutError {
     /// It could not be written.
     #[error(transparent)]
     Commit(#[from] CommitError),
+}
+
+/// Why payloads could not be cleared.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClearError {
+    /// No such feed here.
+    #[error("feed {0} is not defined here")]
+    Undefined(FeedKey),
+    /// What is to be cleared cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// It could not be written down. What was written of it counts when the database is opened again.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+}
+
+/// Why a feed could not be dropped or allowed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DropError {
+    /// Its secret key is here: what this replica wrote is not dropped by it.
+    #[error("feed {0} is written by this replica; it can be dropped where it was fetched")]
+    Own(FeedKey),
+    /// It could not be written down.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+}
+
+/// Why the journal could not be made smaller. Whatever was done of it is done.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CompactError {
+    /// A segment could not be written anew.
+    #[error(transparent)]
+    Rewrite(#[from] kappadb_journal::RewriteError),
+    /// What was indexed could not be read or changed.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// It could not be written down.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// Derived state could not be made to last.
+    #[error("derived state: {0}")]
+    Store(#[from] StoreError),
 }
 
 /// Why something could not be read.

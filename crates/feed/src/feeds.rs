@@ -7,8 +7,9 @@ use crate::queue::Queue;
 use crate::state::{FeedState, Visible, run};
 use crate::writer::Writer;
 use crate::{
-    Append, AppendError, Arrival, Claim, CommitError, DefineError, Disk, Durability, FeedInfo, OpenError,
-    Problem, PutError, PutOutcome, ReadError, keys, open, prove, verify,
+    Append, AppendError, Arrival, Claim, ClearError, Cleared, CommitError, CompactError, Compacted,
+    DefineError, Disk, DropError, Durability, FeedInfo, OpenError, Problem, PutError, PutOutcome, ReadError,
+    compact, keys, open, prove, verify,
 };
 use kappadb_core::{
     EntryId, FeedDefinition, FeedKey, Lseq, RangeSet, SecretKey, Seq, SignedHead, StoredBlock, Timestamp,
@@ -20,7 +21,7 @@ use kappadb_store::Store;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use zeroize::Zeroizing;
 
 type Wake = Box<dyn Fn() + Send + Sync>;
@@ -33,9 +34,9 @@ pub struct Feeds {
     shared: Arc<Shared>,
 }
 
-struct Shared {
+pub(crate) struct Shared {
     dir: PathBuf,
-    store: Arc<dyn Store>,
+    pub store: Arc<dyn Store>,
     random: Random,
     blocks: Arc<Blocks>,
     visible: Arc<RwLock<Visible>>,
@@ -43,13 +44,17 @@ struct Shared {
     writer: Mutex<Writer>,
     own: RwLock<BTreeSet<FeedKey>>,
     wakes: Mutex<Vec<Wake>>,
+    /// Read by who looks up a place in the journal and reads there, written by who moves records. Taken before the writer.
+    pub layout: RwLock<()>,
+    /// One compaction at a time, and no change to what is wanted meanwhile.
+    pub compacting: Mutex<()>,
     // After the writer: it is let go of last.
     _lock: DirLock,
 }
 
 impl Shared {
     /// After a panic in the middle of a write nothing more is written.
-    fn writer(&self) -> MutexGuard<'_, Writer> {
+    pub fn writer(&self) -> MutexGuard<'_, Writer> {
         self.writer.lock().unwrap_or_else(|poisoned| {
             let mut writer = poisoned.into_inner();
             writer.broken = true;
@@ -57,20 +62,25 @@ impl Shared {
         })
     }
 
-    fn look<R>(&self, look: impl FnOnce(&Visible) -> R) -> R {
+    pub fn look<R>(&self, look: impl FnOnce(&Visible) -> R) -> R {
         look(&self.visible.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// A feed that is wanted here.
     fn state(&self, feed: &FeedKey) -> Option<Arc<FeedState>> {
-        self.look(|visible| visible.feeds.get(feed).cloned())
+        self.look(|visible| visible.feeds.get(feed).filter(|_| !visible.dropped.contains(feed)).cloned())
     }
 
     fn known(&self, feed: &FeedKey) -> Result<Arc<FeedState>, ReadError> {
         self.state(feed).ok_or(ReadError::Undefined(*feed))
     }
 
+    fn reading(&self) -> RwLockReadGuard<'_, ()> {
+        self.layout.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Does `work` with the writer, then wakes who waits for arrivals if any came.
-    fn write<R>(&self, work: impl FnOnce(&mut Writer) -> R) -> R {
+    pub fn write<R>(&self, work: impl FnOnce(&mut Writer) -> R) -> R {
         let before = self.look(|visible| (visible.end, visible.changes));
         let done = work(&mut self.writer());
         if self.look(|visible| (visible.end, visible.changes)) != before {
@@ -95,7 +105,21 @@ impl Feeds {
         let open::Opened { writer, blocks, visible, lock, report } = open::open(config, progress)?;
         let own = RwLock::new(writer.keys.keys().copied().collect());
         let (queue, wakes, writer) = (Queue::default(), Mutex::default(), Mutex::new(writer));
-        let shared = Shared { dir, store, random, blocks, visible, queue, writer, own, wakes, _lock: lock };
+        let (layout, compacting) = (RwLock::default(), Mutex::default());
+        let shared = Shared {
+            dir,
+            store,
+            random,
+            blocks,
+            visible,
+            queue,
+            writer,
+            own,
+            wakes,
+            layout,
+            compacting,
+            _lock: lock,
+        };
         Ok((Feeds { shared: Arc::new(shared) }, report))
     }
 
@@ -130,6 +154,9 @@ impl Feeds {
         if self.definition(&definition.feed).is_some() {
             return Ok(false);
         }
+        if self.is_dropped(&definition.feed) {
+            return Err(DefineError::Dropped(definition.feed));
+        }
         self.shared.write(|writer| {
             definition.verify(&writer.database)?;
             writer.usable()?;
@@ -147,16 +174,26 @@ impl Feeds {
     /// All feeds, in the order of their keys.
     pub fn list(&self) -> Vec<FeedInfo> {
         let own = self.shared.own.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let info = |(feed, state): (&FeedKey, &Arc<FeedState>)| FeedInfo {
-            feed: *feed,
-            created: state.definition.created,
-            length: state.length(),
-            held: state.held.count(),
-            bytes: state.bytes,
-            writable: own.contains(feed) && state.fork.is_none() && state.is_whole(),
-            fork: state.fork.as_ref().map(|(seq, _)| *seq),
-        };
-        self.shared.look(|visible| visible.feeds.iter().map(info).collect())
+        self.shared.look(|visible| {
+            let info = |(feed, state): (&FeedKey, &Arc<FeedState>)| {
+                let behind = own.contains(feed) && state.is_behind();
+                let sound = state.fork.is_none() && state.is_whole() && !behind;
+                FeedInfo {
+                    feed: *feed,
+                    created: state.definition.created,
+                    length: state.length(),
+                    held: state.held.count(),
+                    bytes: state.bytes,
+                    cleared: state.cleared.count(),
+                    writable: own.contains(feed) && sound,
+                    behind,
+                    dropped: visible.dropped.contains(feed),
+                    continues: state.definition.continues,
+                    fork: state.fork.as_ref().map(|(seq, _)| *seq),
+                }
+            };
+            visible.feeds.iter().map(info).collect()
+        })
     }
 
     /// The newest head known of the feed.
@@ -167,6 +204,11 @@ impl Feeds {
     /// The blocks of the feed that are here.
     pub fn held(&self, feed: &FeedKey) -> RangeSet {
         self.shared.state(feed).map(|state| state.held.clone()).unwrap_or_default()
+    }
+
+    /// The blocks of the feed that are here with their payload, if they have one.
+    pub fn whole(&self, feed: &FeedKey) -> RangeSet {
+        self.shared.state(feed).map(|state| state.held.minus(&state.cleared)).unwrap_or_default()
     }
 
     /// What may be told to a peer so that its proofs can be shorter: of `candidates`, the blocks that are held and linked to the
@@ -214,6 +256,7 @@ impl Feeds {
         known: &Known,
         max_bytes: usize,
     ) -> Result<Bundle, ReadError> {
+        let _reading = self.shared.reading();
         let state = self.shared.known(feed)?;
         prove::prove(&self.shared.blocks, feed, &state, ranges, known, max_bytes)
     }
@@ -225,13 +268,19 @@ impl Feeds {
 
     /// The blocks of `ranges` that are held, ascending. Empty for an unknown feed.
     pub fn blocks(&self, feed: &FeedKey, ranges: &RangeSet) -> Result<Vec<(Seq, StoredBlock)>, ReadError> {
+        let _reading = self.shared.reading();
         let Some(state) = self.shared.state(feed) else { return Ok(Vec::new()) };
-        self.shared.blocks.collect(state.number, &state.held.intersection(ranges))
+        let mut found = self.shared.blocks.collect(state.number, &state.held.intersection(ranges))?;
+        if !state.cleared.is_empty() {
+            found.iter_mut().for_each(|(seq, block)| *block = state.as_held(*seq, block));
+        }
+        Ok(found)
     }
 
     /// Blocks in the order in which they came here, from `from` on; about `max_blocks` (whole records, at least one). Empty at
     /// the end. Numbers may be left out.
     pub fn arrivals(&self, from: Lseq, max_blocks: usize) -> Result<Vec<Arrival>, ReadError> {
+        let _reading = self.shared.reading();
         let mut arrivals = Vec::new();
         for located in self.shared.blocks.records_from(from, self.end())? {
             let located = match located {
@@ -246,11 +295,16 @@ impl Feeds {
                 Record::Fetched { feed, ranges, blocks, .. } => (*feed, ranges.clone(), blocks),
                 _ => return Err(ReadError::Misplaced(located.at)),
             };
+            // Of a dropped feed too, until it is compacted away: for views to take it out.
+            let state = self.shared.look(|visible| visible.feeds.get(&feed).cloned());
+            let as_held = |seq, block: &StoredBlock| {
+                state.as_ref().map_or_else(|| block.clone(), |state| state.as_held(seq, block))
+            };
             let numbered = (located.first_lseq..).zip(ranges.iter().zip(blocks));
             let arrival = |(lseq, (seq, block)): (Lseq, (Seq, &StoredBlock))| Arrival {
                 lseq,
                 id: EntryId { feed, seq },
-                block: block.clone(),
+                block: as_held(seq, block),
             };
             arrivals.extend(numbered.filter(|(lseq, _)| *lseq >= from).map(arrival));
             if arrivals.len() >= max_blocks {
@@ -265,10 +319,52 @@ impl Feeds {
         self.shared.look(|visible| visible.end)
     }
 
-    /// Feeds that forked, and from where on each is not trusted. Views leave these entries out.
+    /// Feeds that forked, and from where on each is not trusted; feeds that were dropped, from their beginning. Views leave
+    /// these entries out.
     pub fn exclusions(&self) -> Vec<(FeedKey, Seq)> {
-        let fork = |(feed, state): (&FeedKey, &Arc<FeedState>)| Some((*feed, state.fork.as_ref()?.0));
-        self.shared.look(|visible| visible.feeds.iter().filter_map(fork).collect())
+        self.shared.look(|visible| {
+            let from = |(feed, state): (&FeedKey, &Arc<FeedState>)| match visible.dropped.contains(feed) {
+                true => Some((*feed, 0)),
+                false => Some((*feed, state.fork.as_ref()?.0)),
+            };
+            visible.feeds.iter().filter_map(from).collect()
+        })
+    }
+
+    /// Clears the payloads of what is held of `ranges`: headers stay, and every view and proof is what it was. What is not held,
+    /// has no payload or was cleared before is passed over. Durable on return; the disk is given back by [`Feeds::compact`].
+    pub fn clear(&self, feed: &FeedKey, ranges: &RangeSet) -> Result<Cleared, ClearError> {
+        self.shared.write(|writer| writer.clear(feed, ranges))
+    }
+
+    /// Puts a feed on the block list: views leave it out, nothing of it is answered with or taken in. Durable on return. What is
+    /// held of it goes with the next [`Feeds::compact`].
+    pub fn drop_feed(&self, feed: &FeedKey) -> Result<(), DropError> {
+        let _still = self.shared.compacting.lock().unwrap_or_else(PoisonError::into_inner);
+        self.shared.write(|writer| writer.set_dropped(feed, true))
+    }
+
+    /// Takes a feed off the block list. Views that have left it out must be made anew.
+    pub fn allow_feed(&self, feed: &FeedKey) -> Result<(), DropError> {
+        let _still = self.shared.compacting.lock().unwrap_or_else(PoisonError::into_inner);
+        self.shared.write(|writer| writer.set_dropped(feed, false))
+    }
+
+    /// The block list.
+    pub fn dropped(&self) -> Vec<FeedKey> {
+        self.shared.look(|visible| visible.dropped.iter().copied().collect())
+    }
+
+    /// True if the feed is on the block list.
+    pub fn is_dropped(&self, feed: &FeedKey) -> bool {
+        self.shared.look(|visible| visible.dropped.contains(feed))
+    }
+
+    /// Writes the journal anew without cleared payloads and dropped feeds, a segment at a time, while others read and append. Views
+    /// must have left dropped feeds out before, for it takes away what they would read to do so. Needs the room of one more
+    /// segment. `progress` is told segments. Damaged segments stay as they are.
+    pub fn compact(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<Compacted, CompactError> {
+        compact::compact(&self.shared, progress)
     }
 
     /// Calls `wake` after every commit that made something visible: blocks, feeds, forks, claims. On the thread that committed: it must be
@@ -281,6 +377,8 @@ impl Feeds {
     pub fn add_claim(&self, claim: Claim) -> Result<(), CommitError> {
         self.shared.write(|writer| {
             writer.usable()?;
+            let mut claim = claim;
+            claim.lengths.retain(|(feed, _)| !writer.index.is_dropped(feed));
             writer.write(&Record::Claim(claim.clone()))?;
             writer.index.claim(claim);
             Ok(())

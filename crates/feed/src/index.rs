@@ -11,7 +11,7 @@ use kappadb_core::{FeedDefinition, FeedKey, Lseq, RangeSet, Seq};
 use kappadb_journal::{Claim, Position};
 use kappadb_merkle::{ForkEvidence, Node, TreeError, flat};
 use kappadb_store::Batch;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// Rows about to be written before [`Index::is_heavy`]; a batch is a few MiB at most.
@@ -24,6 +24,8 @@ pub(crate) struct Arrived {
     pub first_lseq: Lseq,
     pub ranges: RangeSet,
     pub bytes: u64,
+    /// Of these, what came without its payload.
+    pub cleared: RangeSet,
 }
 
 /// The picture that readers see, and what is to be added to it.
@@ -31,9 +33,13 @@ pub(crate) struct Index {
     pub blocks: Arc<Blocks>,
     pub visible: Arc<RwLock<Visible>>,
     feeds: BTreeMap<FeedKey, FeedState>,
-    claims: Vec<Claim>,
-    rows: BTreeMap<Vec<u8>, Vec<u8>>,
-    fresh: Fresh,
+    pub(crate) claims: Vec<Claim>,
+    pub(crate) rows: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Rows to be deleted.
+    pub(crate) gone: BTreeSet<Vec<u8>>,
+    /// What became of dropped feeds.
+    pub(crate) dropped: BTreeMap<FeedKey, bool>,
+    pub(crate) fresh: Fresh,
     /// How many feeds there are with those not yet visible.
     count: u32,
 }
@@ -48,6 +54,8 @@ impl Index {
             feeds: BTreeMap::new(),
             claims: Vec::new(),
             rows: BTreeMap::new(),
+            gone: BTreeSet::new(),
+            dropped: BTreeMap::new(),
             fresh: Fresh::new(),
             count,
         }
@@ -122,6 +130,11 @@ impl Index {
         let (number, mut skip) = (state.number, 0);
         state.held.union_with(&arrived.ranges);
         state.bytes += arrived.bytes;
+        let cleared = (!arrived.cleared.is_empty()).then(|| {
+            state.cleared.union_with(&arrived.cleared);
+            kappadb_core::codec::encode(&state.cleared)
+        });
+        self.rows.extend(cleared.map(|cleared| (rows::cleared_key(number), cleared)));
         for run in arrived.ranges.ranges() {
             let location = Location { at: arrived.at, skip, count: run.end - run.start };
             self.rows.insert(rows::location_key(number, run.start), kappadb_core::codec::encode(&location));
@@ -158,6 +171,31 @@ impl Index {
         new
     }
 
+    /// Blocks that were appended here, up to `end`.
+    pub fn appended(&mut self, feed: &FeedKey, end: u64) {
+        if let Some(state) = self.change(feed) {
+            state.appended = state.appended.max(end);
+        }
+    }
+
+    /// A head of this length came from a peer.
+    pub fn seen(&mut self, feed: &FeedKey, length: u64) {
+        if let Some(state) = self.change(feed) {
+            state.seen = state.seen.max(length);
+        }
+    }
+
+    /// Payloads of blocks that are held were cleared, which made them `freed` bytes shorter. Nothing if that is known.
+    pub fn clear(&mut self, feed: &FeedKey, ranges: &RangeSet, freed: i64) {
+        let Some(state) = self.change(feed) else { return };
+        if !ranges.minus(&state.cleared).is_empty() {
+            state.cleared.union_with(ranges);
+            state.bytes = state.bytes.saturating_sub_signed(freed);
+            let (key, value) = (rows::cleared_key(state.number), kappadb_core::codec::encode(&state.cleared));
+            self.rows.insert(key, value);
+        }
+    }
+
     /// A claim.
     pub fn claim(&mut self, claim: Claim) {
         self.rows.insert(rows::claim_key(&claim), kappadb_core::codec::encode(&claim));
@@ -175,7 +213,7 @@ impl Index {
 
     /// True if it is time to write what has gathered.
     pub fn is_heavy(&self) -> bool {
-        self.rows.len() + self.fresh.len() > HEAVY
+        self.rows.len() + self.gone.len() + self.fresh.len() > HEAVY
     }
 
     /// Writes everything in one batch with the cursor, then lets readers see it. What it tells of is durable in the
@@ -184,11 +222,18 @@ impl Index {
         let batch = self.batch(cursor);
         self.blocks.tree.apply(&batch)?;
         self.rows.clear();
+        self.gone.clear();
         self.fresh.clear();
         let mut visible = self.visible.write().unwrap_or_else(PoisonError::into_inner);
         visible.changes += 1;
         for (feed, state) in std::mem::take(&mut self.feeds) {
             visible.feeds.insert(feed, Arc::new(state));
+        }
+        for (feed, dropped) in std::mem::take(&mut self.dropped) {
+            match dropped {
+                true => visible.dropped.insert(feed),
+                false => visible.dropped.remove(&feed),
+            };
         }
         for claim in self.claims.drain(..) {
             visible.claims.insert(rows::claim_id(&claim), claim);
@@ -199,6 +244,7 @@ impl Index {
 
     fn batch(&self, cursor: &Cursor) -> Batch {
         let mut batch = Batch::new();
+        self.gone.iter().for_each(|key| batch.delete(key.clone()));
         self.rows.iter().for_each(|(key, value)| batch.put(key.clone(), value.clone()));
         let numbers: HashMap<u32, &FeedState> =
             self.feeds.values().map(|state| (state.number, state)).collect();

@@ -16,8 +16,17 @@ pub struct FeedInfo {
     pub held: u64,
     /// Bytes of the blocks held.
     pub bytes: u64,
+    /// Of the blocks held, those whose payload was cleared.
+    pub cleared: u64,
     /// True if this replica appends to it.
     pub writable: bool,
+    /// True if its secret key is here, and a peer has shown a longer history of it than was written here: this replica was
+    /// restored from an older copy, or another copy of it writes. It takes no more appends.
+    pub behind: bool,
+    /// True if the feed is not wanted here: nothing of it counts or is taken in.
+    pub dropped: bool,
+    /// The feed that this one goes on for, as its writer says.
+    pub continues: Option<FeedKey>,
     /// From where on the feed is not trusted, because its writer signed two histories.
     pub fork: Option<Seq>,
 }
@@ -70,4 +79,22 @@ pub struct Disk {
     pub journal: u64,
     /// Derived state, of views too.
     pub derived: u64,
+}
+
+/// What was cleared.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cleared {
+    /// Blocks that lost their payload.
+    pub blocks: u64,
+    /// By how many bytes they are shorter. The disk gives them back at the next compaction.
+    pub bytes: u64,
+}
+
+/// What a compaction gained.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Compacted {
+    /// Bytes of the journal before.
+    pub before: u64,
+    /// And after.
+    pub after: u64,
 }

@@ -11,14 +11,18 @@
 //! | `writer` | journal, then index, then the readers' picture |
 //! | `index`, `heads`, `rows` | derived state: what records teach, which head leads, the rows |
 //! | `state`, `blocks`, `nodes`, `cache` | what readers see and how it is found |
+//! | `clear`, `blocklist`, `compact` | payloads that go, feeds that are not wanted, the disk given back |
 //! | `prove` | bundles for peers |
 //! | `open`, `replay`, `lost`, `verify`, `keys` | opening, deriving, damage, checking everything, secret keys |
 //!
 //! Blocking: never call this on an async executor's thread.
 
 mod append;
+mod blocklist;
 mod blocks;
 mod cache;
+mod clear;
+mod compact;
 mod config;
 mod error;
 mod feeds;
@@ -41,8 +45,11 @@ mod verify;
 mod writer;
 
 pub use config::{Config, OpenReport, Random, Rebuilt, lock};
-pub use error::{AppendError, CommitError, DefineError, OpenError, PutError, ReadError};
+pub use error::{
+    AppendError, ClearError, CommitError, CompactError, DefineError, DropError, OpenError, PutError,
+    ReadError,
+};
 pub use feeds::Feeds;
-pub use info::{Append, Arrival, Disk, Durability, FeedInfo, PutOutcome};
+pub use info::{Append, Arrival, Cleared, Compacted, Disk, Durability, FeedInfo, PutOutcome};
 pub use kappadb_journal::Claim;
 pub use problem::Problem;

@@ -9,7 +9,7 @@ use crate::state::{FeedState, Visible};
 use crate::writer::Writer;
 use crate::{OpenError, ReadError, keys, lost};
 use kappadb_core::limits::MAX_FEED_BLOCKS;
-use kappadb_core::{Head, Lseq};
+use kappadb_core::{FeedKey, Head, Lseq};
 use kappadb_journal::{Claim, Damage, DirLock, Journal, Position, Reader, Record, Recovery};
 use kappadb_merkle::{ForkEvidence, root_hash};
 use kappadb_store::{Store, StoreError, Tree, prefix_range};
@@ -41,7 +41,8 @@ pub(crate) fn open(mut config: Config, progress: &mut dyn FnMut(u64, u64)) -> Re
     let derived = find(&config);
     let (journal, recovery) = open_journal(&config, &derived, progress)?;
     let reader = journal.reader();
-    let (index, cursor, rebuilt) = load(&config, derived, &reader, &recovery)?;
+    let layout = journal.layout();
+    let (index, cursor, rebuilt) = load(&config, derived, &reader, &recovery, &layout)?;
     let (blocks, visible) = (index.blocks.clone(), index.visible.clone());
     let mut writer = Writer {
         journal: Some(journal),
@@ -97,10 +98,11 @@ fn load(
     derived: Derived,
     reader: &Reader,
     recovery: &Recovery,
+    layout: &[(u32, u8)],
 ) -> Result<(Index, Option<Cursor>, Option<Rebuilt>), OpenError> {
     let why = match derived {
         Derived::Useless(why) => why,
-        Derived::Usable(_, cursor) if !belongs(&cursor, reader) => Rebuilt::Stale,
+        Derived::Usable(_, cursor) if cursor.layout != layout || !belongs(&cursor, reader) => Rebuilt::Stale,
         Derived::Usable(tree, cursor) => match read_whats_left(&*tree, &cursor, reader, recovery) {
             Ok((visible, hurt)) => {
                 let blocks = Arc::new(Blocks::new(tree, reader.clone()));
@@ -173,6 +175,15 @@ fn read(tree: &dyn Tree, end: Lseq) -> Result<Visible, ReadError> {
             state.fork = Some((kappadb_merkle::flat::leaf_span(evidence.index).start, Arc::new(evidence)));
         }
     }
+    for row in prefix_range(tree, &[tag::CLEARED]) {
+        let (key, value) = row?;
+        if let Some(state) = rows::feed_number(&key).and_then(|number| feeds.get_mut(&number)) {
+            state.cleared = rows::decode(&value)?;
+        }
+    }
+    for row in prefix_range(tree, &[tag::DROPPED]) {
+        visible.dropped.extend(row?.0.get(1..).and_then(|feed| feed.try_into().ok()).map(FeedKey));
+    }
     for row in prefix_range(tree, &[tag::CLAIM]) {
         let claim: Claim = rows::decode(&row?.1)?;
         visible.claims.insert(rows::claim_id(&claim), claim);
@@ -203,7 +214,8 @@ fn catch_up(
 ) -> Result<OpenReport, OpenError> {
     let from = cursor.as_ref().map_or(Position::START, |cursor| cursor.at);
     let total = writer.journal()?.next_lseq();
-    let replay = Replay::new(&mut writer.index, writer.database, writer.anchor, false);
+    let layout = writer.journal()?.layout();
+    let replay = Replay::new(&mut writer.index, writer.database, writer.anchor, layout, false);
     let (anchor, Found { problems, damage, dropped, headless }) = replay.run(from, total, progress)?;
     writer.anchor = anchor;
     let seen = |damage: &Damage| {
@@ -222,7 +234,7 @@ fn catch_up(
 }
 
 /// States the feed's head again: whoever reads the journal later learns that the blocks before it which it does not cover are gone.
-fn restate_head(writer: &mut Writer, feed: &kappadb_core::FeedKey) -> Result<(), OpenError> {
+fn restate_head(writer: &mut Writer, feed: &FeedKey) -> Result<(), OpenError> {
     let Some(secret) = writer.keys.get(feed).cloned() else { return Ok(()) };
     let empty = Head { length: 0, byte_length: 0, root_hash: root_hash(&[]) };
     let newest = writer.index.with(feed, |state| state.newest).flatten();
@@ -241,7 +253,8 @@ pub(crate) fn rebuild(writer: &mut Writer, progress: &mut dyn FnMut(u64, u64)) -
     blocks.forget();
     let mut index = Index::new(blocks, Arc::default());
     let total = writer.journal()?.next_lseq();
-    let replay = Replay::new(&mut index, writer.database, None, false);
+    let layout = writer.journal()?.layout();
+    let replay = Replay::new(&mut index, writer.database, None, layout, false);
     let (anchor, _) = replay.run(Position::START, total, progress)?;
     writer.anchor = anchor;
     index.publish(&writer.cursor()?)?;

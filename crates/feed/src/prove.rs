@@ -19,7 +19,7 @@ pub(crate) fn prove(
 ) -> Result<Bundle, ReadError> {
     let (head, part) = choose(state, ranges).ok_or(ReadError::NoHead(*feed))?;
     let mut nodes = Nodes::new(blocks, None, state.number, &state.held);
-    let found = front(&mut nodes, blocks, state.number, &part, max_bytes)?;
+    let found = front(&mut nodes, blocks, state, &part, max_bytes)?;
     let ranges: RangeSet = found.iter().map(|(seq, _)| *seq).collect();
     let (known, proof) = proof(&mut nodes, feed, &ranges, &head, known)?;
     let blocks = found.into_iter().map(|(_, block)| block).collect();
@@ -39,16 +39,17 @@ fn choose(state: &FeedState, ranges: &RangeSet) -> Option<(SignedHead, RangeSet)
 fn front(
     nodes: &mut Nodes<'_>,
     blocks: &Blocks,
-    number: u32,
+    state: &FeedState,
     part: &RangeSet,
     max_bytes: usize,
 ) -> Result<Vec<(Seq, StoredBlock)>, ReadError> {
     let (mut found, mut bytes) = (Vec::new(), 0usize);
-    blocks.read(number, part, &mut |seq, block| {
+    blocks.read(state.number, part, &mut |seq, block| {
+        let block = state.as_held(seq, block);
         bytes = bytes.saturating_add(block.bytes.len());
         let fits = found.is_empty() || bytes <= max_bytes;
         if fits {
-            found.push((seq, block.clone()));
+            found.push((seq, block));
             nodes.make_beside(seq, part);
         }
         fits && bytes < max_bytes

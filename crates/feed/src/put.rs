@@ -1,12 +1,13 @@
 //! Storing what a peer sent: verified first, whole or not at all.
 
 use crate::index::Arrived;
+use crate::replay::without_payload;
 use crate::writer::Writer;
 use crate::{CommitError, PutError, PutOutcome, ReadError};
 use kappadb_core::limits::MAX_UNLINKED_HEADS;
 use kappadb_core::{FeedDefinition, FeedKey, RangeSet, Seq, StoredBlock};
 use kappadb_entry::{Bundle, BundleError};
-use kappadb_journal::Record;
+use kappadb_journal::{Placed, Record};
 use kappadb_merkle::{ForkEvidence, Node, ProofError, Verified};
 
 /// What of a bundle is new here.
@@ -31,6 +32,9 @@ impl Writer {
     /// build on it at once.
     pub fn put(&mut self, bundle: Bundle) -> Result<PutOutcome, PutError> {
         self.usable()?;
+        if self.index.is_dropped(&bundle.feed) {
+            return Err(PutError::Dropped(bundle.feed));
+        }
         self.index.with(&bundle.feed, |_| ()).ok_or(PutError::Undefined(bundle.feed))?;
         self.let_go_of(&bundle.feed)?;
         let verified = self.verified(&bundle)?;
@@ -108,12 +112,14 @@ impl Writer {
         if ranges.is_empty() && nodes.is_empty() && !longer {
             return Ok(PutOutcome::default());
         }
-        let stored = ranges.count();
+        let (stored, cleared) = (ranges.count(), without_payload(&ranges, &blocks));
         let record = Record::Fetched { feed, head, ranges: ranges.clone(), nodes, blocks };
         let placed = self.write(&record)?;
-        let arrived = Arrived { at: placed.at, first_lseq: placed.first_lseq, ranges, bytes };
+        let Placed { at, first_lseq, .. } = placed;
+        let arrived = Arrived { at, first_lseq, ranges, bytes, cleared };
         let taken = self.index.learn(&feed, head.head.length, verified.nodes).and_then(|()| {
             self.index.arrive(&feed, &arrived);
+            self.index.seen(&feed, head.head.length);
             self.index.state_head(&feed, head, &arrived.ranges)
         });
         taken.map_err(|error| self.derived_failed(error))?;

@@ -5,7 +5,9 @@ use crate::rows::{self, Cursor};
 use crate::state::run;
 use crate::{Problem, ReadError};
 use kappadb_core::limits::MAX_FEED_BLOCKS;
-use kappadb_core::{DatabaseId, EntryId, FeedKey, Lseq, RangeSet, Seq, Signature, SignedHead, StoredBlock};
+use kappadb_core::{
+    DatabaseId, EntryId, FeedKey, Form, Lseq, RangeSet, Seq, Signature, SignedHead, StoredBlock,
+};
 use kappadb_journal::{Damage, Located, Position, Record};
 use kappadb_merkle::{Node, flat};
 use std::collections::BTreeMap;
@@ -19,6 +21,7 @@ pub(crate) struct Replay<'a> {
     /// Appended blocks whose head has not come yet.
     stash: BTreeMap<FeedKey, Stash>,
     pub anchor: Option<(Position, Signature)>,
+    layout: Vec<(u32, u8)>,
     pub found: Found,
 }
 
@@ -51,9 +54,11 @@ impl<'a> Replay<'a> {
         index: &'a mut Index,
         database: DatabaseId,
         anchor: Option<(Position, Signature)>,
+        layout: Vec<(u32, u8)>,
         check: bool,
     ) -> Self {
-        Replay { index, database, check, stash: BTreeMap::new(), anchor, found: Found::default() }
+        let (stash, found) = (BTreeMap::new(), Found::default());
+        Replay { index, database, check, stash, anchor, layout, found }
     }
 
     /// Takes in every durable record from `from` on. `progress` is told `lseq`s.
@@ -88,8 +93,8 @@ impl<'a> Replay<'a> {
             return Ok(());
         }
         let (format, database, anchor) = (rows::FORMAT, self.database, self.anchor);
-        let damaged = !self.found.damage.is_empty();
-        self.index.publish(&Cursor { format, database, at, lseq, anchor, damaged })
+        let (damaged, layout) = (!self.found.damage.is_empty(), self.layout.clone());
+        self.index.publish(&Cursor { format, database, at, lseq, anchor, damaged, layout })
     }
 
     fn take_in(&mut self, located: Located) -> Result<(), ReadError> {
@@ -101,7 +106,7 @@ impl<'a> Replay<'a> {
         match record {
             Record::Blocks { feed, first, blocks } if self.is_defined(&feed) => {
                 let ranges = run(first..first + blocks.len() as u64);
-                self.stash_blocks(feed, Arrived { at, first_lseq, bytes: bytes(&blocks), ranges }, &blocks);
+                self.stash_blocks(feed, arrived(at, first_lseq, ranges, &blocks), &blocks);
                 Ok(())
             }
             Record::Head { feed, head } if self.is_defined(&feed) => {
@@ -110,13 +115,7 @@ impl<'a> Replay<'a> {
             }
             Record::Fetched { feed, head, ranges, nodes, blocks } if self.is_defined(&feed) => {
                 self.anchor = Some((at, head.signature));
-                self.fetched(
-                    feed,
-                    head,
-                    nodes,
-                    Arrived { at, first_lseq, bytes: bytes(&blocks), ranges },
-                    &blocks,
-                )
+                self.fetched(feed, head, nodes, arrived(at, first_lseq, ranges, &blocks), &blocks)
             }
             Record::Definition(definition) => {
                 let good = !self.check || definition.verify(&self.database).is_ok();
@@ -137,7 +136,21 @@ impl<'a> Replay<'a> {
                 self.index.claim(claim);
                 Ok(())
             }
-            // Clear is not written by this release. The rest is the journal's own.
+            Record::Clear { feed, ranges, freed } if self.is_defined(&feed) => {
+                self.index.clear(&feed, &ranges, freed);
+                Ok(())
+            }
+            Record::Drop(feed) => {
+                self.index.drop_feed(&feed, true);
+                Ok(())
+            }
+            Record::Allow(feed) => {
+                self.index.drop_feed(&feed, false);
+                Ok(())
+            }
+            // Without any blocks it says that from here on nothing of the feed is held.
+            Record::Gone { feed, blocks: 0 } => self.index.forget(&feed),
+            // Blocks of a dropped feed that are no more, and the journal's own.
             _ => Ok(()),
         }
     }
@@ -192,6 +205,7 @@ impl<'a> Replay<'a> {
         let ranges: RangeSet =
             stash.arrived.iter().flat_map(|arrived| arrived.ranges.ranges().to_vec()).collect();
         stash.arrived.iter().for_each(|arrived| self.index.arrive(&feed, arrived));
+        self.index.appended(&feed, ranges.end());
         self.index.state_head(&feed, head, &ranges)?;
         self.check_leads(feed, &head, &ranges);
         Ok(())
@@ -210,6 +224,7 @@ impl<'a> Replay<'a> {
         nodes.extend(leaves);
         self.index.learn(&feed, head.head.length, nodes)?;
         self.index.arrive(&feed, &arrived);
+        self.index.seen(&feed, head.head.length);
         self.index.state_head(&feed, head, &arrived.ranges)
     }
 
@@ -246,6 +261,14 @@ fn beyond(record: &Record) -> Option<FeedKey> {
     (!fits).then_some(*feed)
 }
 
-fn bytes(blocks: &[StoredBlock]) -> u64 {
-    blocks.iter().map(|block| block.bytes.len() as u64).sum()
+fn arrived(at: Position, first_lseq: Lseq, ranges: RangeSet, blocks: &[StoredBlock]) -> Arrived {
+    let bytes = blocks.iter().map(|block| block.bytes.len() as u64).sum();
+    let cleared = without_payload(&ranges, blocks);
+    Arrived { at, first_lseq, ranges, bytes, cleared }
+}
+
+/// Which of these blocks came without their payload.
+pub(crate) fn without_payload(ranges: &RangeSet, blocks: &[StoredBlock]) -> RangeSet {
+    let pairs = ranges.iter().zip(blocks);
+    pairs.filter(|(_, block)| block.form == Form::Cleared).map(|(seq, _)| seq).collect()
 }

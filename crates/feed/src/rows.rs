@@ -9,20 +9,22 @@
 //! | `4`, feed number, index | `kappadb_merkle::Node` of the tree |
 //! | `5`, feed number | `kappadb_merkle::ForkEvidence` with the lowest seq |
 //! | `6`, hash of (view, selector, from) | [`Claim`], the newest such |
+//! | `7`, feed number | [`RangeSet`] of the blocks held without their payload |
+//! | `8`, feed 32 | nothing: the feed was dropped |
 //!
 //! Feed numbers are u32, given in the order of the definitions in the journal. Numbers in keys are big-endian, so that they sort.
 
 use bincode::{Decode, Encode};
 use kappadb_core::codec::{self, DecodeError};
 use kappadb_core::{
-    DatabaseId, FeedDefinition, Hash, Lseq, RangeSet, Seq, Signature, SignedHead, blake2b256,
+    DatabaseId, FeedDefinition, FeedKey, Hash, Lseq, RangeSet, Seq, Signature, SignedHead, blake2b256,
 };
 use kappadb_journal::{Claim, Position};
 
 /// The name of the tree.
 pub(crate) const TREE: &str = "feeds";
 /// Raised whenever a row's meaning changes: older ones are rebuilt.
-pub(crate) const FORMAT: u8 = 1;
+pub(crate) const FORMAT: u8 = 2;
 
 const MAX_ROW: usize = 64 << 20;
 const WHAT: &str = "feed row";
@@ -42,6 +44,8 @@ pub(crate) struct Cursor {
     pub anchor: Option<(Position, Signature)>,
     /// The journal was damaged when it was last looked through, so it is looked through whole again.
     pub damaged: bool,
+    /// The segments that were rewritten by then, and how often: places in the journal are of no use with others.
+    pub layout: Vec<(u32, u8)>,
 }
 
 /// A feed.
@@ -54,6 +58,10 @@ pub(crate) struct FeedRow {
     pub unlinked: Vec<Unlinked>,
     /// Bytes of the blocks held.
     pub bytes: u64,
+    /// Blocks appended on this replica.
+    pub appended: u64,
+    /// The length of the longest head that came from a peer.
+    pub seen: u64,
 }
 
 /// Blocks under a head that is not linked to the newest one.
@@ -83,6 +91,8 @@ pub(crate) mod tag {
     pub(crate) const NODE: u8 = 4;
     pub(crate) const FORK: u8 = 5;
     pub(crate) const CLAIM: u8 = 6;
+    pub(crate) const CLEARED: u8 = 7;
+    pub(crate) const DROPPED: u8 = 8;
 }
 
 pub(crate) fn cursor_key() -> Vec<u8> {
@@ -107,6 +117,19 @@ pub(crate) fn node_key(number: u32, index: u64) -> Vec<u8> {
 
 pub(crate) fn fork_key(number: u32) -> Vec<u8> {
     numbered(tag::FORK, number)
+}
+
+pub(crate) fn cleared_key(number: u32) -> Vec<u8> {
+    numbered(tag::CLEARED, number)
+}
+
+pub(crate) fn dropped_key(feed: &FeedKey) -> Vec<u8> {
+    [&[tag::DROPPED], feed.0.as_slice()].concat()
+}
+
+/// What all rows of this kind about this feed begin with.
+pub(crate) fn all_of(tag: u8, number: u32) -> Vec<u8> {
+    numbered(tag, number)
 }
 
 pub(crate) fn claim_key(claim: &Claim) -> Vec<u8> {

@@ -1,10 +1,10 @@
 //! What is known of the feeds, in memory: one picture for readers, replaced feed by feed when more is durable.
 
 use crate::rows::{FeedRow, Unlinked};
-use kappadb_core::{FeedDefinition, FeedKey, Hash, Lseq, RangeSet, Seq, SignedHead};
+use kappadb_core::{FeedDefinition, FeedKey, Hash, Lseq, RangeSet, Seq, SignedHead, StoredBlock};
 use kappadb_journal::Claim;
 use kappadb_merkle::ForkEvidence;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A feed.
@@ -21,6 +21,12 @@ pub(crate) struct FeedState {
     pub held: RangeSet,
     /// Their bytes.
     pub bytes: u64,
+    /// Of these, what is held without its payload.
+    pub cleared: RangeSet,
+    /// Blocks appended on this replica.
+    pub appended: u64,
+    /// The length of the longest head that came from a peer.
+    pub seen: u64,
     /// Evidence of a fork, and from where the feed is not trusted.
     pub fork: Option<(Seq, Arc<ForkEvidence>)>,
 }
@@ -30,6 +36,8 @@ pub(crate) struct FeedState {
 pub(crate) struct Visible {
     pub feeds: BTreeMap<FeedKey, Arc<FeedState>>,
     pub claims: BTreeMap<Hash, Claim>,
+    /// Feeds that are not wanted here.
+    pub dropped: BTreeSet<FeedKey>,
     /// The first `lseq` not visible.
     pub end: Lseq,
     /// Counts the commits that changed anything.
@@ -45,18 +53,28 @@ impl FeedState {
             unlinked: Vec::new(),
             held: RangeSet::new(),
             bytes: 0,
+            cleared: RangeSet::new(),
+            appended: 0,
+            seen: 0,
             fork: None,
         }
     }
 
     pub fn from_row(number: u32, row: FeedRow) -> Self {
-        let FeedRow { definition, newest, unlinked, bytes } = row;
-        FeedState { newest, unlinked, bytes, ..FeedState::new(number, definition) }
+        let FeedRow { definition, newest, unlinked, bytes, appended, seen } = row;
+        FeedState { newest, unlinked, bytes, appended, seen, ..FeedState::new(number, definition) }
     }
 
     pub fn to_row(&self) -> FeedRow {
-        let FeedState { definition, newest, unlinked, bytes, .. } = self;
-        FeedRow { definition: *definition, newest: *newest, unlinked: unlinked.clone(), bytes: *bytes }
+        let FeedState { definition, newest, unlinked, bytes, appended, seen, .. } = self;
+        FeedRow {
+            definition: *definition,
+            newest: *newest,
+            unlinked: unlinked.clone(),
+            bytes: *bytes,
+            appended: *appended,
+            seen: *seen,
+        }
     }
 
     /// Blocks under the newest head.
@@ -68,6 +86,19 @@ impl FeedState {
     pub fn linked(&self, ranges: &RangeSet) -> RangeSet {
         let held = self.held.intersection(ranges);
         self.unlinked.iter().fold(held, |held, unlinked| held.minus(&unlinked.ranges))
+    }
+
+    /// A block as it is held: without its payload if that was cleared, also where the journal still has it.
+    pub fn as_held(&self, seq: Seq, block: &StoredBlock) -> StoredBlock {
+        match self.cleared.contains(seq) {
+            true => kappadb_entry::clear_block(block).unwrap_or_else(|| block.clone()),
+            false => block.clone(),
+        }
+    }
+
+    /// True if a peer has shown a longer history of the feed than was written here: whoever goes on here forks it.
+    pub fn is_behind(&self) -> bool {
+        self.seen > self.appended
     }
 
     /// True if every block of the feed that is known to exist is here, so that its writer may go on.

@@ -33,7 +33,8 @@ pub(crate) fn verify(
     let tree = MemoryStore::new().tree(rows::TREE)?;
     let visible: Arc<RwLock<Visible>> = Arc::default();
     let mut index = Index::new(Arc::new(Blocks::new(tree, reader)), visible.clone());
-    let replay = Replay::new(&mut index, writer.database, None, true);
+    let layout = writer.journal()?.layout();
+    let replay = Replay::new(&mut index, writer.database, None, layout, true);
     let (_, found) = replay.run(Position::START, total, progress)?;
     index.publish(&writer.cursor()?)?;
     remember(writer, &found.damage)?;
@@ -187,6 +188,8 @@ fn name(key: &[u8]) -> String {
         Some(&tag::NODE) => "node",
         Some(&tag::FORK) => "fork",
         Some(&tag::CLAIM) => "claim",
+        Some(&tag::CLEARED) => "cleared",
+        Some(&tag::DROPPED) => "dropped",
         _ => "unknown",
     };
     let digits: String = key.iter().skip(1).map(|byte| format!("{byte:02x}")).collect();

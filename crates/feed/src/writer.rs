@@ -102,6 +102,7 @@ impl Writer {
         }
         let ranges: RangeSet = arrived.iter().flat_map(|arrived| arrived.ranges.ranges().to_vec()).collect();
         arrived.iter().for_each(|arrived| self.index.arrive(feed, arrived));
+        self.index.appended(feed, ranges.end());
         self.index.state_head(feed, head, &ranges)
     }
 
@@ -114,6 +115,7 @@ impl Writer {
             lseq: journal.next_lseq(),
             anchor: self.anchor,
             damaged: !self.damage.is_empty(),
+            layout: journal.layout(),
         })
     }
 

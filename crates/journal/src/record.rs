@@ -59,8 +59,8 @@ pub enum Record {
         feed: FeedKey,
         /// Sequence numbers of the blocks.
         ranges: RangeSet,
-        /// By how many bytes they are shorter without.
-        freed: u64,
+        /// By how many bytes they are shorter without. A digest may be longer than what it stands for.
+        freed: i64,
     },
     /// The feed is not wanted here: nothing of it counts or is taken in.
     Drop(FeedKey),

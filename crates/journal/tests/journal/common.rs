@@ -125,7 +125,7 @@ pub fn record() -> impl Strategy<Value = Record> {
         1 => definition.prop_map(Record::Definition),
         1 => fork.prop_map(Record::Fork),
         1 => (feed(), 0u64..9, 1u64..4)
-            .prop_map(|(feed, count, gap)| Record::Clear { feed, ranges: ranges_of(count, gap), freed: 1000 * count }),
+            .prop_map(|(feed, count, gap)| Record::Clear { feed, ranges: ranges_of(count, gap), freed: 5 - count as i64 }),
         1 => feed().prop_map(Record::Drop),
         1 => feed().prop_map(Record::Allow),
         1 => (feed(), 0u64..5).prop_map(|(feed, blocks)| Record::Gone { feed, blocks }),

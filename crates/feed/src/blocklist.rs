@@ -1,0 +1,120 @@
+//! Feeds that are not wanted here. What was held of one stays in the journal until the next compaction, for views to take it
+//! out; nothing of it is answered with meanwhile, and nothing more is taken in.
+
+use crate::index::Index;
+use crate::rows::{self, Location, tag};
+use crate::state::FeedState;
+use crate::writer::Writer;
+use crate::{DropError, ReadError};
+use kappadb_core::FeedKey;
+use kappadb_journal::{Position, Record};
+use kappadb_store::prefix_range;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::PoisonError;
+
+impl Writer {
+    /// Puts a feed on the list, or takes it off. Durable on return.
+    pub fn set_dropped(&mut self, feed: &FeedKey, dropped: bool) -> Result<(), DropError> {
+        self.usable()?;
+        if dropped && self.keys.contains_key(feed) {
+            return Err(DropError::Own(*feed));
+        }
+        if self.index.is_dropped(feed) == dropped {
+            return Ok(());
+        }
+        self.write(&if dropped { Record::Drop(*feed) } else { Record::Allow(*feed) })?;
+        self.index.drop_feed(feed, dropped);
+        Ok(self.commit()?)
+    }
+}
+
+impl Index {
+    /// The feed is not wanted, or wanted again.
+    pub fn drop_feed(&mut self, feed: &FeedKey, dropped: bool) {
+        let key = rows::dropped_key(feed);
+        match dropped {
+            true => drop((self.gone.remove(&key), self.rows.insert(key, Vec::new()))),
+            false => drop((self.rows.remove(&key), self.gone.insert(key))),
+        }
+        self.dropped.insert(*feed, dropped);
+    }
+
+    /// The feeds that are not wanted here.
+    pub fn dropped(&self) -> BTreeSet<FeedKey> {
+        let mut dropped = self.visible.read().unwrap_or_else(PoisonError::into_inner).dropped.clone();
+        for (feed, is_dropped) in &self.dropped {
+            if *is_dropped {
+                dropped.insert(*feed)
+            } else {
+                dropped.remove(feed)
+            };
+        }
+        dropped
+    }
+
+    /// Sets a row, or takes it away.
+    pub fn replace(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
+        match value {
+            Some(value) => drop(self.rows.insert(key, value)),
+            None => drop((self.rows.remove(&key), self.gone.insert(key))),
+        }
+    }
+
+    /// True if the feed is not wanted here.
+    pub fn is_dropped(&self, feed: &FeedKey) -> bool {
+        let published = || self.visible.read().unwrap_or_else(PoisonError::into_inner).dropped.contains(feed);
+        self.dropped.get(feed).copied().unwrap_or_else(published)
+    }
+
+    /// Nothing of the feed is held any more but that it exists and, if so, that it forked.
+    pub fn forget(&mut self, feed: &FeedKey) -> Result<(), ReadError> {
+        let Some(state) = self.change(feed) else { return Ok(()) };
+        let number = state.number;
+        *state = FeedState { fork: state.fork.take(), ..FeedState::new(number, state.definition) };
+        let mut places = BTreeSet::new();
+        for (_, row) in self.take_rows(&rows::all_of(tag::LOCATION, number), |_| true)? {
+            places.insert(rows::decode::<Location>(&row)?.at);
+        }
+        self.take_rows(&rows::all_of(tag::NODE, number), |_| true)?;
+        self.take_rows(&rows::all_of(tag::CLEARED, number), |_| true)?;
+        self.take_rows(&[tag::ARRIVAL], |row| {
+            rows::decode::<Position>(row).is_ok_and(|at| places.contains(&at))
+        })?;
+        self.fresh.retain(|(of, _), _| *of != number);
+        self.forget_claims(feed);
+        Ok(())
+    }
+
+    /// Takes away rows, written or about to be, and gives them back.
+    fn take_rows(
+        &mut self,
+        prefix: &[u8],
+        wanted: impl Fn(&[u8]) -> bool,
+    ) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, ReadError> {
+        let mut taken = BTreeMap::new();
+        for row in prefix_range(&*self.blocks.tree, prefix) {
+            let (key, value) = row?;
+            if wanted(&value) {
+                self.gone.insert(key.to_vec());
+                taken.insert(key.to_vec(), value.to_vec());
+            }
+        }
+        let is_wanted = |(key, value): &(Vec<u8>, Vec<u8>)| key.starts_with(prefix) && wanted(value);
+        let (found, rest): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            std::mem::take(&mut self.rows).into_iter().partition(is_wanted);
+        self.rows = rest;
+        taken.extend(found);
+        Ok(taken)
+    }
+
+    /// No claim reaches into the feed any more.
+    fn forget_claims(&mut self, feed: &FeedKey) {
+        let published = self.visible.read().unwrap_or_else(PoisonError::into_inner).claims.clone();
+        let mut claims = published;
+        claims.extend(self.claims.drain(..).map(|claim| (rows::claim_id(&claim), claim)));
+        for mut claim in claims.into_values() {
+            claim.lengths.retain(|(of, _)| of != feed);
+            self.claim(claim);
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Giving the disk back: segments of the journal are written anew without the payloads that were cleared and the blocks of
+//! feeds that were dropped.
+//!
+//! Everything so far is first put behind a new segment, then one segment after the other is rewritten while others read and
+//! append. Only when a new file takes the place of the old one nobody reads: the file's name and the rows that say where
+//! records lie change together. A crash between the two leaves rows that speak of another layout of the journal than it
+//! has; the next opening makes them anew.
+
+use crate::feeds::Shared;
+use crate::rows;
+use crate::state::{FeedState, run};
+use crate::writer::Writer;
+use crate::{CommitError, CompactError, Compacted, ReadError};
+use kappadb_core::{FeedKey, Lseq, RangeSet, StoredBlock};
+use kappadb_journal::{Located, Position, Reader, Record, Rewrite, RewriteError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::sync::{Arc, PoisonError};
+
+/// Where a record with blocks lay.
+struct Place {
+    at: Position,
+    first_lseq: Lseq,
+    feed: FeedKey,
+    ranges: RangeSet,
+    gone: bool,
+}
+
+/// What is known of all feeds when a segment is rewritten.
+struct Picture {
+    feeds: BTreeMap<FeedKey, Arc<FeedState>>,
+    forgotten: BTreeSet<FeedKey>,
+    places: Vec<Place>,
+    /// Something goes that must not stay on the disk.
+    changed: bool,
+}
+
+pub(crate) fn compact(
+    shared: &Shared,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Compacted, CompactError> {
+    let _one = shared.compacting.lock().unwrap_or_else(PoisonError::into_inner);
+    let (forgotten, segments, reader, before) = shared.write(Writer::begin_compaction)?;
+    let total = u64::from(segments.end);
+    for segment in segments {
+        progress(segment.into(), total);
+        if let Some((rewrite, places)) = rewritten(shared, &reader, segment, &forgotten)? {
+            let layout = shared.layout.write().unwrap_or_else(PoisonError::into_inner);
+            shared.write(|writer| writer.switch(rewrite, &places))?;
+            drop(layout);
+            // A crash from here on finds file and rows in step.
+            shared.store.flush()?;
+        }
+    }
+    progress(total, total);
+    let after = shared.writer().journal()?.disk_bytes();
+    Ok(Compacted { before, after })
+}
+
+/// The segment without what is not needed; none if that gains nothing, or if it is damaged and so stays as it is.
+fn rewritten(
+    shared: &Shared,
+    reader: &Reader,
+    segment: u32,
+    forgotten: &BTreeSet<FeedKey>,
+) -> Result<Option<(Rewrite, Vec<Place>)>, CompactError> {
+    let feeds = shared.look(|visible| visible.feeds.clone());
+    let mut picture = Picture { feeds, forgotten: forgotten.clone(), places: Vec::new(), changed: false };
+    match reader.rewrite(segment, &mut |located| picture.keep(located)) {
+        Err(RewriteError::Damaged(at)) => {
+            tracing::warn!(%at, "a damaged part of the journal is not compacted");
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+        Ok(rewrite) => {
+            let (before, after) = rewrite.bytes();
+            let worth_it = picture.changed || after < before;
+            Ok(worth_it.then_some((rewrite, picture.places)))
+        }
+    }
+}
+
+impl Picture {
+    fn keep(&mut self, located: Located) -> Option<Record> {
+        let Located { at, first_lseq, record, .. } = located;
+        match record {
+            Record::Blocks { feed, first, blocks } => {
+                let ranges = run(first..first.saturating_add(blocks.len() as u64));
+                let gone = self.note(at, first_lseq, feed, &ranges);
+                Some(if gone {
+                    Record::Gone { feed, blocks: blocks.len() as u64 }
+                } else {
+                    Record::Blocks { feed, first, blocks: self.as_held(&feed, &ranges, blocks) }
+                })
+            }
+            Record::Fetched { feed, head, ranges, nodes, blocks } => {
+                let gone = self.note(at, first_lseq, feed, &ranges);
+                match gone {
+                    // That none are left would say something else.
+                    true if blocks.is_empty() => None,
+                    true => Some(Record::Gone { feed, blocks: blocks.len() as u64 }),
+                    false => {
+                        let blocks = self.as_held(&feed, &ranges, blocks);
+                        Some(Record::Fetched { feed, head, ranges, nodes, blocks })
+                    }
+                }
+            }
+            Record::Head { feed, .. } | Record::Clear { feed, .. } if self.forgotten.contains(&feed) => None,
+            record => Some(record),
+        }
+    }
+
+    fn note(&mut self, at: Position, first_lseq: Lseq, feed: FeedKey, ranges: &RangeSet) -> bool {
+        let gone = self.forgotten.contains(&feed);
+        self.changed |= gone;
+        self.places.push(Place { at, first_lseq, feed, ranges: ranges.clone(), gone });
+        gone
+    }
+
+    fn as_held(&mut self, feed: &FeedKey, ranges: &RangeSet, blocks: Vec<StoredBlock>) -> Vec<StoredBlock> {
+        let touches =
+            |state: &&Arc<FeedState>| ranges.ranges().iter().any(|run| state.cleared.intersects(run));
+        let Some(state) = self.feeds.get(feed).filter(touches) else { return blocks };
+        let held: Vec<_> = ranges.iter().zip(&blocks).map(|(seq, block)| state.as_held(seq, block)).collect();
+        self.changed |= held != blocks;
+        held
+    }
+}
+
+type Begun = (BTreeSet<FeedKey>, Range<u32>, Reader, u64);
+
+impl Writer {
+    /// Forgets dropped feeds, and begins a segment, so that all before it can be rewritten.
+    fn begin_compaction(&mut self) -> Result<Begun, CompactError> {
+        self.commit()?;
+        let before = self.journal()?.disk_bytes();
+        let forgotten = self.index.dropped();
+        for feed in &forgotten {
+            let held = self.index.with(feed, |state| state.newest.is_some() || !state.held.is_empty());
+            if held == Some(true) {
+                self.write(&Record::Gone { feed: *feed, blocks: 0 })?;
+                self.index.forget(feed).map_err(|error| self.derived_failed(error))?;
+            }
+        }
+        self.commit()?;
+        let begun = self.journal()?.begin_segment();
+        begun.map_err(|error| CommitError::Journal(Arc::new(error)))?;
+        self.dirty = true;
+        self.commit()?;
+        let journal = self.journal()?;
+        Ok((forgotten, journal.sealed(), journal.reader(), before))
+    }
+
+    /// Puts the rewritten segment in its place, and the rows that lead into it in order. Nobody reads meanwhile.
+    fn switch(&mut self, rewrite: Rewrite, places: &[Place]) -> Result<(), CompactError> {
+        self.commit()?;
+        let installed = self.journal()?.install(rewrite);
+        let rewrite = installed.inspect_err(|_| self.broken = true)?;
+        self.index.blocks.forget();
+        let moved = places.iter().try_for_each(|place| self.index.relocate(place, &rewrite));
+        moved.map_err(|error| self.derived_failed(error))?;
+        self.anchor = self.anchor.and_then(|(at, signature)| Some((rewrite.moved(at)?, signature)));
+        self.dirty = true;
+        Ok(self.commit()?)
+    }
+}
+
+impl crate::index::Index {
+    /// Changes the rows that lead to a record which was moved, or is gone.
+    fn relocate(&mut self, place: &Place, rewrite: &Rewrite) -> Result<(), ReadError> {
+        let Some(number) = self.with(&place.feed, |state| state.number) else { return Ok(()) };
+        let to = rewrite.moved(place.at).filter(|_| !place.gone);
+        for run in place.ranges.ranges() {
+            let key = rows::location_key(number, run.start);
+            let Some(row) = self.blocks.tree.get(&key)? else { continue };
+            let location: rows::Location = rows::decode(&row)?;
+            if location.at == place.at {
+                self.replace(
+                    key,
+                    to.map(|at| kappadb_core::codec::encode(&rows::Location { at, ..location })),
+                );
+            }
+        }
+        let key = rows::arrival_key(place.first_lseq);
+        if let Some(row) = self.blocks.tree.get(&key)?
+            && rows::decode::<Position>(&row)? == place.at
+        {
+            self.replace(key, to.map(|at| kappadb_core::codec::encode(&at)));
+        }
+        Ok(())
+    }
+}
