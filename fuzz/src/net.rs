@@ -20,7 +20,8 @@ pub fn ticket(data: &[u8]) {
         if sealed { seal_ticket(input.rest()) } else { String::from_utf8_lossy(input.rest()).into_owned() };
     let Ok(ticket) = text.parse::<Ticket>() else { return };
     assert_eq!(ticket.to_string(), text.trim());
-    let made = Ticket::new(&ticket.access(), ticket.peer, ticket.addresses.clone());
+    let made = Ticket::new(&ticket.access(), ticket.peer, ticket.addresses.clone())
+        .and_then(|made| made.trusting(ticket.admins.clone(), ticket.mods.clone()));
     assert_eq!(made.as_ref(), Ok(&ticket));
 }
 

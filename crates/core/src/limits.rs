@@ -82,6 +82,8 @@ pub const MAX_FEATURE_ITEMS: usize = 1 << 20;
 pub const MAX_UNLINKED_HEADS: usize = 64;
 /// Addresses in a ticket.
 pub const MAX_ADDRESSES: usize = 16;
+/// Admins that a ticket names, and mods.
+pub const MAX_TRUSTED: usize = 16;
 /// Bytes in one address of a ticket.
 pub const MAX_ADDRESS: usize = 255;
 

@@ -166,6 +166,12 @@ impl Feeds {
         })
     }
 
+    /// Lends the secret key of an own feed, for what is sealed to it; none if it is not here. Nothing is appended meanwhile, so
+    /// be brief.
+    pub fn with_secret<R>(&self, feed: &FeedKey, look: impl FnOnce(&SecretKey) -> R) -> Option<R> {
+        self.shared.writer().keys.get(feed).map(look)
+    }
+
     /// The feed's definition.
     pub fn definition(&self, feed: &FeedKey) -> Option<FeedDefinition> {
         self.shared.state(feed).map(|state| state.definition)

@@ -1,12 +1,12 @@
 //! A ticket: one string that lets a new peer join a database. It holds the access key, so it is a secret.
 //!
 //! `kappa1` and base32 (lower case, unpadded) of `version u8 (1) | database 32 | epoch u32 | access key 32 |
-//! peer key 32 | count u8 | (len u8, address)* | checksum 4`, the checksum being the first bytes of
-//! H(`"kappadb ticket v1"` | all before). It tells a damaged ticket from a foreign text; it proves nothing.
+//! peer key 32 | count u8 | (len u8, address)* | count u8 | admin key* | count u8 | mod key* | checksum 4`, the checksum
+//! being the first bytes of H(`"kappadb ticket v1"` | all before). It tells a damaged ticket from a foreign text; it proves nothing.
 
 use crate::{Access, AccessKey};
 use data_encoding::BASE32_NOPAD;
-use kappadb_core::limits::{MAX_ADDRESS, MAX_ADDRESSES};
+use kappadb_core::limits::{MAX_ADDRESS, MAX_ADDRESSES, MAX_TRUSTED};
 use kappadb_core::{DatabaseId, FeedKey, blake2b256};
 use std::fmt;
 use std::str::FromStr;
@@ -18,8 +18,9 @@ const DOMAIN: &[u8] = b"kappadb ticket v1";
 const CHECKSUM: usize = 4;
 
 /// Bytes of a ticket's text: all of the greatest ticket.
-const MAX_TEXT: usize =
-    PREFIX.len() + (1 + 32 + 4 + 32 + 32 + 1 + MAX_ADDRESSES * (1 + MAX_ADDRESS) + CHECKSUM).div_ceil(5) * 8;
+const MAX_TEXT: usize = PREFIX.len() + MAX_BYTES.div_ceil(5) * 8;
+const MAX_BYTES: usize =
+    1 + (32 + 4 + 32 + 32) + (1 + MAX_ADDRESSES * (1 + MAX_ADDRESS)) + 2 * (1 + MAX_TRUSTED * 32) + CHECKSUM;
 
 /// How to join a database: its id, its access key, and a peer with where to find it. Made with [`Ticket::new`],
 /// written and read as one string. Its `Debug` hides the key; its `Display` is the secret string itself.
@@ -43,6 +44,10 @@ pub struct Ticket {
     pub peer: FeedKey,
     /// Where it listens, `host:port` each, in order of preference; at most [`MAX_ADDRESSES`].
     pub addresses: Vec<String>,
+    /// Feeds whose moderation the new peer is to trust: theirs who may name others. At most [`MAX_TRUSTED`], ascending.
+    pub admins: Vec<FeedKey>,
+    /// The same for those who may hide, mute and block alone. At most [`MAX_TRUSTED`], ascending.
+    pub mods: Vec<FeedKey>,
 }
 
 /// Why a text is not a ticket, or no ticket can be made of what was given.
@@ -76,6 +81,9 @@ pub enum TicketError {
     /// Too many addresses.
     #[error("{0} addresses are more than the {MAX_ADDRESSES} that a ticket holds")]
     Addresses(usize),
+    /// Too many admins or mods.
+    #[error("{0} admins or mods are more than the {MAX_TRUSTED} of each that a ticket holds")]
+    Trusted(usize),
 }
 
 impl Ticket {
@@ -88,7 +96,25 @@ impl Ticket {
             return Err(TicketError::Address(bad.clone()));
         }
         let Access { database, epoch, key } = access.clone();
-        Ok(Ticket { database, epoch, access_key: key, peer, addresses })
+        let (admins, mods) = (Vec::new(), Vec::new());
+        Ok(Ticket { database, epoch, access_key: key, peer, addresses, admins, mods })
+    }
+
+    /// The same with feeds whose moderation the new peer is to trust.
+    pub fn trusting(
+        mut self,
+        mut admins: Vec<FeedKey>,
+        mut mods: Vec<FeedKey>,
+    ) -> Result<Ticket, TicketError> {
+        for keys in [&mut admins, &mut mods] {
+            keys.sort_unstable();
+            keys.dedup();
+            if keys.len() > MAX_TRUSTED {
+                return Err(TicketError::Trusted(keys.len()));
+            }
+        }
+        (self.admins, self.mods) = (admins, mods);
+        Ok(self)
     }
 
     /// What opens the database.
@@ -111,6 +137,11 @@ impl Ticket {
         for address in addresses {
             out.push(u8::try_from(address.len()).unwrap_or_default());
             out.extend_from_slice(address.as_bytes());
+        }
+        for keys in [&self.admins, &self.mods] {
+            let keys = keys.get(..MAX_TRUSTED).unwrap_or(keys);
+            out.push(u8::try_from(keys.len()).unwrap_or_default());
+            keys.iter().for_each(|key| out.extend_from_slice(&key.0));
         }
         out
     }
@@ -181,10 +212,11 @@ fn decode_body(body: &[u8]) -> Result<Ticket, TicketError> {
     let peer = FeedKey(rest.take()?);
     let [count] = rest.take::<1>()?;
     let addresses = (0..count).map(|_| rest.address()).collect::<Result<Vec<_>, _>>()?;
+    let (admins, mods) = (rest.keys()?, rest.keys()?);
     if !rest.0.is_empty() {
-        return Err(TicketError::Length("bytes are left over after the addresses"));
+        return Err(TicketError::Length("bytes are left over after the last key"));
     }
-    Ticket::new(&Access { database, epoch, key }, peer, addresses)
+    Ticket::new(&Access { database, epoch, key }, peer, addresses)?.trusting(admins, mods)
 }
 
 /// What is left to be read.
@@ -203,6 +235,15 @@ impl Fields<'_> {
             self.0.split_at_checked(usize::from(len)).ok_or(TicketError::Length("it ends early"))?;
         self.0 = rest;
         String::from_utf8(text.to_vec()).map_err(|_| TicketError::Length("an address is not text"))
+    }
+
+    fn keys(&mut self) -> Result<Vec<FeedKey>, TicketError> {
+        let [count] = self.take::<1>()?;
+        let keys = (0..count).map(|_| self.take().map(FeedKey)).collect::<Result<Vec<_>, _>>()?;
+        match keys.is_sorted_by(|a, b| a < b) {
+            true => Ok(keys),
+            false => Err(TicketError::Length("its keys do not ascend")),
+        }
     }
 }
 
@@ -226,17 +267,36 @@ mod tests {
         text.parse()
     }
 
+    fn trusted() -> impl Strategy<Value = Vec<FeedKey>> {
+        prop::collection::vec(any::<[u8; 32]>().prop_map(FeedKey), 0..=MAX_TRUSTED)
+    }
+
+    #[test]
+    fn keys_ascend_and_are_few() {
+        let keys = |count: u8| (0..count).rev().map(|n| FeedKey([n; 32])).collect::<Vec<_>>();
+        let trusting = ticket(&[]).trusting(keys(3), keys(2)).unwrap();
+        assert_eq!(parse(&trusting.to_string()).as_ref(), Ok(&trusting));
+        assert_eq!(trusting.mods, [FeedKey([0; 32]), FeedKey([1; 32])]);
+        assert_eq!(ticket(&[]).trusting(keys(17), keys(0)), Err(TicketError::Trusted(17)));
+        let mut body = ticket(&[]).body().to_vec();
+        body.truncate(body.len() - 2);
+        body.extend([&[2][..], &[7; 32], &[6; 32], &[0]].concat());
+        assert!(matches!(parse(&sealed(&body)), Err(TicketError::Length("its keys do not ascend"))));
+    }
+
     #[test]
     fn the_written_form_is_fixed() {
         // Made from the description in design/formats.md with Python's hashlib and base64.
         let expected = concat!(
             "kappa1aeaqcaibaeaqcaibaeaqcaibaeaqcaibaeaqcaibaeaqcaibaeaqcbyaaaaaeaqcaibaeaqcaibaeaqcaiba",
             "eaqcaibaeaqcaibaeaqcaibaeaqdambqgaydambqgaydambqgaydambqgaydambqgaydambqgaydamba4mjsg4xdal",
-            "rqfyytunbqgayauwz2hiyv2orugaydajjeyoha",
+            "rqfyytunbqgayauwz2hiyv2orugaydaaieaqcaibaeaqcaibaeaqcaibaeaqcaibaeaqcaibaeaqcaibaeaqaa35p6",
+            "p4",
         );
-        let text = ticket(&["127.0.0.1:4000", "[::1]:4000"]).to_string();
-        assert_eq!(text, expected);
-        assert_eq!(parse(&format!(" {text}\n")), Ok(ticket(&["127.0.0.1:4000", "[::1]:4000"])));
+        let ticket =
+            ticket(&["127.0.0.1:4000", "[::1]:4000"]).trusting(vec![FeedKey([4; 32])], vec![]).unwrap();
+        assert_eq!(ticket.to_string(), expected);
+        assert_eq!(parse(&format!(" {expected}\n")), Ok(ticket));
     }
 
     #[test]
@@ -282,7 +342,8 @@ mod tests {
     #[test]
     fn the_greatest_ticket_is_read_back() {
         let long = format!("{}:65535", "h".repeat(MAX_ADDRESS - 6));
-        let greatest = ticket(&[long.as_str(); MAX_ADDRESSES]);
+        let keys: Vec<_> = (1..).map(|n| FeedKey([n; 32])).take(MAX_TRUSTED).collect();
+        let greatest = ticket(&[long.as_str(); MAX_ADDRESSES]).trusting(keys.clone(), keys).unwrap();
         assert_eq!(parse(&greatest.to_string()), Ok(greatest));
     }
 
@@ -293,9 +354,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn round_trips(db: [u8; 32], epoch: u32, key: [u8; 32], peer: [u8; 32], hosts in prop::collection::vec("[a-z0-9.-]{1,40}:[1-9][0-9]{0,3}", 0..MAX_ADDRESSES)) {
+        fn round_trips(db: [u8; 32], epoch: u32, key: [u8; 32], peer: [u8; 32], hosts in prop::collection::vec("[a-z0-9.-]{1,40}:[1-9][0-9]{0,3}", 0..MAX_ADDRESSES), admins in trusted(), mods in trusted()) {
             let access = Access { database: DatabaseId(db), epoch, key: AccessKey::new(key) };
-            let ticket = Ticket::new(&access, FeedKey(peer), hosts).unwrap();
+            let ticket = Ticket::new(&access, FeedKey(peer), hosts).unwrap().trusting(admins, mods).unwrap();
             prop_assert_eq!(parse(&ticket.to_string()), Ok(ticket.clone()));
             prop_assert_eq!(ticket.access(), access);
         }

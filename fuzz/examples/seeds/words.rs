@@ -91,9 +91,11 @@ pub(crate) fn ticket() -> Seeds {
     let body = |addresses: &[String]| {
         let head = out().byte(1).bytes(DB.0).bytes(3u32.to_le_bytes()).bytes([8; 32]).bytes(peer.0);
         let head = head.byte(addresses.len() as u8);
-        addresses.iter().fold(head, |body, address| body.byte(address.len() as u8).bytes(address)).0
+        let body = addresses.iter().fold(head, |body, address| body.byte(address.len() as u8).bytes(address));
+        body.byte(1).bytes(peer.0).byte(0).0
     };
     let made = Ticket::new(&access, peer, addresses.clone()).expect("a ticket");
+    let made = made.trusting(vec![peer], Vec::new()).expect("a ticket");
     assert_eq!(kappadb_fuzz::seal_ticket(&body(&addresses)), made.to_string());
     vec![
         named("text", out().byte(0).bytes(made.to_string())),
