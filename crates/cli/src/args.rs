@@ -1,5 +1,9 @@
 //! The command line, word for word. Scripts rely on these names.
 
+mod kv;
+
+pub use kv::{KvCommand, KvListArgs, KvWatchArgs, WriterCommand};
+
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use kappadb::{Cursor, EntryId, Extent, FeatureKind, TagFilter};
 use std::net::SocketAddr;
@@ -7,7 +11,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// A multi-writer map database that peers can query without replicating it.
+/// A multi-writer database of map features, keys and values that peers can query without replicating it.
 #[derive(Parser)]
 #[command(name = "kappa", version, propagate_version = true)]
 pub struct Args {
@@ -17,6 +21,9 @@ pub struct Args {
     /// Write results as JSON lines.
     #[arg(long, global = true)]
     pub json: bool,
+    /// Write as this writer of the replica; see `kappa writer`.
+    #[arg(long, global = true, value_name = "NAME")]
+    pub writer: Option<String>,
     #[command(subcommand)]
     pub command: Command,
 }
@@ -40,6 +47,12 @@ pub enum Command {
     /// Import, change and query map features.
     #[command(subcommand)]
     Map(MapCommand),
+    /// Keys and values: put, get, list, watch, import and export them.
+    #[command(subcommand)]
+    Kv(KvCommand),
+    /// The writers of this replica: each has a feed of its own, and a name that is known here alone.
+    #[command(subcommand)]
+    Writer(WriterCommand),
     /// Store and read files of any size.
     #[command(subcommand)]
     Blob(BlobCommand),

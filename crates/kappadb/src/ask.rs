@@ -123,7 +123,7 @@ impl Neighbours {
     }
 
     /// Puts a question to one peer after the other; the statements of those that answered.
-    async fn question(
+    pub(crate) async fn question(
         &mut self,
         view: &'static str,
         selector: &Selector,

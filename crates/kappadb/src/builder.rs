@@ -1,5 +1,6 @@
 use crate::database::{Database, Parts};
 use crate::error::{CreateError, OpenError};
+use crate::own;
 use crate::replica::{self, Replica};
 use kappadb_core::{Clock, DatabaseId, SecretKey, Timestamp};
 use kappadb_net::{Access, AccessKey, Ticket};
@@ -111,7 +112,13 @@ impl Builder {
     /// Opens an existing database.
     pub async fn open(self) -> Result<Database, OpenError> {
         let parts = tokio::task::spawn_blocking(move || Parts::open(self)).await;
-        Ok(Database::new(parts.map_err(|_| OpenError::Stopped)??))
+        let parts = parts.map_err(|_| OpenError::Stopped)??;
+        let parts = Arc::new(parts);
+        if parts.copied {
+            let said = own::settle(&parts).await?;
+            said.into_iter().for_each(|said| drop(parts.settled.set(said)));
+        }
+        Ok(Database { parts })
     }
 
     fn draw(&self) -> [u8; 32] {

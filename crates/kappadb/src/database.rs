@@ -14,7 +14,7 @@ use kappadb_view::{View, ViewHandle, Views};
 use kappadb_view_geo::MapView;
 use kappadb_view_kv::KvView;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// A replica of a database, open. Clones are handles to the same one.
 ///
@@ -41,6 +41,11 @@ pub(crate) struct Parts {
     pub map: ViewHandle<MapView>,
     pub kv: ViewHandle<KvView>,
     pub warnings: Vec<String>,
+    /// The folder is not where it was, and the peers have not been asked yet.
+    pub copied: bool,
+    /// What came of asking them.
+    pub settled: Arc<OnceLock<String>>,
+    pub store: Arc<dyn Store>,
     pub wanting: Arc<Wanting>,
     pub writers: Arc<Writers>,
     /// The name under which this handle writes.
@@ -56,6 +61,8 @@ impl Parts {
     pub(crate) fn open(builder: Builder) -> Result<Parts, OpenError> {
         let Builder { dir, clock, random, progress, rebuild } = builder;
         let Replica { database, access, identity, peers } = replica::load(&dir)?;
+        let place = |source| OpenError::File { path: dir.join("place"), source };
+        let copied = replica::is_copied(&dir).map_err(place)?;
         // Before anything is wiped or written: a second process must leave everything as it is.
         let lock = feed::lock(&dir)?;
         let store = open_store(&dir.join("derived"), rebuild)?;
@@ -84,6 +91,9 @@ impl Parts {
             map,
             kv,
             warnings: warnings(&report),
+            copied,
+            settled: Arc::default(),
+            store,
             wanting: Arc::default(),
             writers,
             name: writers::DEFAULT.into(),
@@ -176,9 +186,9 @@ impl Database {
     }
 
     /// What was noticed when the database was opened and people should know: an unfinished write that was cut off,
-    /// damage. A sentence each.
-    pub fn warnings(&self) -> &[String] {
-        &self.parts.warnings
+    /// damage; that the folder was copied or restored, and what was done about it. A sentence each.
+    pub fn warnings(&self) -> Vec<String> {
+        self.parts.warnings.iter().chain(self.parts.settled.get()).cloned().collect()
     }
 
     /// Keys and values.

@@ -40,6 +40,9 @@ pub enum CreateError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
+    /// The folder was copied or restored, and whether it may be written could not be settled.
+    #[error("this folder was copied or restored: {0}")]
+    Copied(#[from] Box<WriteError>),
     /// Nothing there.
     #[error("{0} holds no kappa database; make one with `kappa init` or `kappa join`")]
     NotADatabase(PathBuf),
@@ -102,6 +105,9 @@ pub enum WriteError {
     /// None of its versions can be read here.
     #[error("no version of {0:?} can be read here; ask for it first")]
     NoContent(String),
+    /// That the folder is where it is could not be written down.
+    #[error("cannot write down where the database lies")]
+    Place(#[source] io::Error),
     /// The log took nothing.
     #[error(transparent)]
     Append(#[from] kappadb_feed::AppendError),
@@ -248,6 +254,9 @@ pub enum AttachError {
     /// It is known, but what it says was cleared here or is not held.
     #[error("the content of {0} is not held here")]
     NoContent(String),
+    /// That the folder is where it is could not be written down.
+    #[error("cannot write down where the database lies")]
+    Place(#[source] io::Error),
     /// Empty, too long, or with control characters.
     #[error("{0:?} cannot be the name of an attachment: 1 to 244 bytes, no control characters")]
     Name(String),
@@ -316,4 +325,34 @@ pub enum ExportError {
     /// What they were to be written to takes no more.
     #[error("cannot write what is exported")]
     Write(#[from] io::Error),
+}
+
+/// Why the log could not be made smaller.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LogError {
+    /// Payloads could not be cleared.
+    #[error(transparent)]
+    Clear(#[from] kappadb_feed::ClearError),
+    /// A feed could not be dropped or allowed.
+    #[error(transparent)]
+    Drop(#[from] kappadb_feed::DropError),
+    /// The disk could not be given back.
+    #[error(transparent)]
+    Compact(#[from] kappadb_feed::CompactError),
+    /// Views could not be brought up to it.
+    #[error(transparent)]
+    View(#[from] kappadb_view::ViewError),
+    /// Derived data could not be changed.
+    #[error(transparent)]
+    Store(#[from] kappadb_store::StoreError),
+    /// The database is closed.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+impl From<WriteError> for OpenError {
+    fn from(error: WriteError) -> Self {
+        OpenError::Copied(Box::new(error))
+    }
 }

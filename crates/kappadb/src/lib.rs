@@ -53,7 +53,9 @@ mod error;
 pub mod export;
 mod import;
 mod kv;
+mod log;
 mod map;
+mod own;
 mod payload;
 mod replica;
 mod serve;
@@ -67,14 +69,15 @@ pub use blobs::{BlobInfo, BlobReader, Blobs};
 pub use builder::{Builder, Progress};
 pub use database::Database;
 pub use error::{
-    AskError, AttachError, BlobError, CreateError, ImportError, OpenError, PutBlobError, ReadError,
-    ServeError, WriteError, WriterError,
+    AskError, AttachError, BlobError, CreateError, ExportError, ImportError, LogError, OpenError,
+    PutBlobError, ReadError, ServeError, WriteError, WriterError,
 };
 pub use import::ImportReport;
 pub use kappadb_core::{
-    Clock, Coord, DatabaseId, EntryId, Extent, FeedKey, GeoBox, GeoError, Lseq, Seq, Timestamp,
+    Clock, Coord, DatabaseId, EntryId, Extent, FeedKey, GeoBox, GeoError, Lseq, RangeSet, Seq, Timestamp,
 };
 pub use kappadb_entry::{ChunkError, Label};
+pub use kappadb_feed::{Cleared, Compacted};
 pub use kappadb_geo::{
     Body, Element, Feature, FeatureError, FeatureKind, Filter, FilterError, Free, Geometry, Shape, TagFilter,
     geojson, svg,
@@ -82,7 +85,7 @@ pub use kappadb_geo::{
 pub use kappadb_import::Skip;
 pub use kappadb_net::{Ticket, TicketError};
 pub use kappadb_view_geo::{Cursor, CursorError, Order};
-pub use kappadb_view_kv::{KeyError, KeyRange, ScanOptions};
+pub use kappadb_view_kv::{KeyError, KeyRange, ScanOptions, check_key};
 pub use kv::{
     Content, Head, Kv, KvChange, KvError, KvItem, KvOp, KvPage, KvRevision, KvWatcher, MAX_VALUE, Value,
 };

@@ -93,6 +93,24 @@ impl Parts {
         }
     }
 
+    /// A new feed for this handle's writer, which continues the one it had. The caller holds the writing lock.
+    pub(crate) fn next_feed(&self) -> Result<FeedKey, WriteError> {
+        let before = self.writers().remove(&*self.name);
+        let feed = self.feeds.create(self.clock.now(), before)?;
+        self.writers.set(&self.name, feed)?;
+        Ok(feed)
+    }
+
+    /// New feeds for the writers of those that are `over`, which continue them. The caller holds the writing lock.
+    pub(crate) fn succeed_feeds(&self, over: impl Fn(&FeedKey) -> bool) -> Result<(), WriteError> {
+        let writers = self.writers.names().clone().into_iter().chain(self.writers());
+        for (name, before) in writers.filter(|(_, feed)| over(feed)).collect::<BTreeMap<_, _>>() {
+            let feed = self.feeds.create(self.clock.now(), Some(before))?;
+            self.writers.set(&name, feed)?;
+        }
+        Ok(())
+    }
+
     /// Feeds that may be appended to, by age.
     fn own_feeds(&self) -> Vec<FeedInfo> {
         let mut own: Vec<_> = self.feeds.list().into_iter().filter(|info| info.writable).collect();

@@ -1,7 +1,7 @@
 //! `blob put|get|info` and `map attach`: files in and out, streamed.
 
 use super::Context;
-use super::map::report_failures;
+use super::asked::report_failures;
 use crate::args::{BlobGetArgs, ByteRange};
 use crate::output::{self, size};
 use crate::progress::Metered;

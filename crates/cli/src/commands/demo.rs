@@ -2,7 +2,8 @@
 //! them, a box; then the same question to the full copy.
 
 use super::Context;
-use super::map::{self, query};
+use super::asked::report_failures;
+use super::map::query;
 use crate::args::DemoArgs;
 use crate::output::{self, count, size};
 use anyhow::{Context as _, ensure};
@@ -34,7 +35,7 @@ pub async fn demo(context: &Context, args: &DemoArgs) -> anyhow::Result<()> {
     say(context, &format!("An empty one joins it at {} and asks for {bbox}.", server.address()))?;
 
     let asked = fresh.map().ask(&bbox).await?;
-    map::report_failures(&asked);
+    report_failures(&asked);
     let hits = fresh.map().query(&bbox, None).await?;
     let expected = full.map().query(&bbox, None).await?;
     ensure!(asked.complete, "the answer is not complete");

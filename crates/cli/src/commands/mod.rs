@@ -1,11 +1,14 @@
 //! One file a command.
 
+mod asked;
 mod blob;
 mod database;
 mod demo;
 mod inspect;
+mod kv;
 mod map;
 mod serve;
+mod writer;
 
 use crate::args::{Args, BlobCommand, Command};
 use crate::output;
@@ -19,6 +22,8 @@ use std::sync::Arc;
 pub struct Context {
     pub dir: PathBuf,
     pub json: bool,
+    /// Under which name to write, if not the default one.
+    pub writer: Option<String>,
 }
 
 impl Context {
@@ -32,17 +37,22 @@ impl Context {
     pub async fn open(&self) -> anyhow::Result<Database> {
         let database = self.builder().open().await?;
         database.warnings().iter().for_each(|warning| output::warn(warning));
-        Ok(database)
+        match &self.writer {
+            Some(name) => Ok(database.with_writer(name).await?),
+            None => Ok(database),
+        }
     }
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let context = Context { dir: args.db, json: args.json };
+    let context = Context { dir: args.db, json: args.json, writer: args.writer };
     match args.command {
         Command::Init => database::init(&context).await?,
         Command::Join { ticket } => database::join(&context, &ticket).await?,
         Command::Serve { listen } => serve::serve(&context, listen).await?,
         Command::Map(command) => map::run(&context, &command).await?,
+        Command::Kv(command) => return kv::run(&context, &command).await,
+        Command::Writer(command) => writer::run(&context, &command).await?,
         Command::Blob(BlobCommand::Put { file, media_type, name }) => {
             blob::put(&context, &file, media_type, name).await?;
         }

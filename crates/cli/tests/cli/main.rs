@@ -10,5 +10,6 @@
 mod blobs;
 mod common;
 mod kill;
+mod kv;
 mod program;
 mod two_processes;

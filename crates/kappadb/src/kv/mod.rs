@@ -72,13 +72,19 @@ impl Kv {
         self.run(move |parts| parts.kv_state(&key)?.load_value(parts)).await?
     }
 
+    /// The entry that gives a key its value: [`Kv::get`] without reading anything of it.
+    pub async fn winner(&self, key: impl AsRef<[u8]>) -> Result<Option<EntryId>, ReadError> {
+        let key = key.as_ref().to_vec();
+        self.run(move |parts| Ok(parts.kv_state(&key)?.shown().map(|winner| winner.id))).await?
+    }
+
     /// The heads of a key with all that they say, the winner first. Several are a conflict. Empty if nothing is known of the key.
     pub async fn heads(&self, key: impl AsRef<[u8]>) -> Result<Vec<Head>, ReadError> {
         let key = key.as_ref().to_vec();
         self.run(move |parts| parts.kv_state(&key)?.load_heads(parts)).await?
     }
 
-    /// Reads the value that the entry `id` gives its key, piece by piece: nothing holds it whole.
+    /// Reads the value that the entry `id` gives its key, piece by piece, so that nothing holds it whole.
     ///
     /// # Errors
     /// [`BlobError::NotHeld`] if the entry is not held here or is no value, and as [`crate::Blobs::read`].

@@ -6,9 +6,9 @@ mod import;
 pub mod query;
 mod show;
 
+use super::asked::report_failures;
 use super::{Context, blob};
 use crate::args::MapCommand;
-use crate::output;
 use kappadb::{Asked, Database, Extent, Page};
 
 pub async fn run(context: &Context, command: &MapCommand) -> anyhow::Result<()> {
@@ -26,19 +26,6 @@ pub async fn run(context: &Context, command: &MapCommand) -> anyhow::Result<()> 
         MapCommand::Expand { id, local } => show::expand(context, id, *local).await,
         MapCommand::Export(args) => export::run(context, args).await,
         MapCommand::Query(args) => query::query(context, args).await,
-    }
-}
-
-/// Says which peers could not be asked, and that the answer may lack something.
-pub fn report_failures(asked: &Asked) {
-    for failure in &asked.failures {
-        output::warn(&format!("peer {:.8}: {}", failure.peer.to_string(), failure.error));
-    }
-    if asked.peers == 0 && !asked.failures.is_empty() {
-        output::warn("no peer could be asked; this is what is held here");
-    }
-    if asked.missing > 0 {
-        output::warn(&format!("the content of {} could not be had", output::count(asked.missing, "feature")));
     }
 }
 

@@ -4,6 +4,7 @@ use super::export::report_left_out;
 use super::show::print_ids;
 use super::{Context, report_failures};
 use crate::args::{Format, QueryArgs};
+use crate::commands::asked;
 use crate::output;
 use kappadb::export::{ExportFormat, Selection};
 use kappadb::{Asked, Database, Extent, Filter, Found, Hit, MapQuery, Order, Page, svg};
@@ -54,18 +55,7 @@ async fn find(database: &Database, args: &QueryArgs) -> anyhow::Result<(Option<A
 }
 
 fn stats(page: &Page, asked: Option<&Asked>, seconds: f64) -> serde_json::Value {
-    let none = Asked::default();
-    let a = asked.unwrap_or(&none);
-    let mut stats = json!({
-        "results": page.hits.len(),
-        "complete": asked.map(|a| a.complete),
-        "peers": a.peers,
-        "blocks_fetched": a.blocks_fetched,
-        "bytes_received": a.bytes_received,
-        "bytes_sent": a.bytes_sent,
-        "round_trips": a.round_trips,
-        "seconds": seconds,
-    });
+    let mut stats = asked::stats(page.hits.len(), asked, seconds);
     if let (Some(next), Some(stats)) = (&page.next, stats.as_object_mut()) {
         stats.insert("next".to_owned(), json!(next.to_string()));
     }

@@ -1,0 +1,52 @@
+//! `kv put|delete|merge`.
+
+use super::Context;
+use crate::output;
+use anyhow::{Context as _, bail};
+use kappadb::EntryId;
+use serde_json::json;
+use std::ffi::OsStr;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+
+pub async fn put(context: &Context, key: &str, value: &OsStr) -> anyhow::Result<()> {
+    let value = bytes(value)?;
+    let database = context.open().await?;
+    tell(context, key, database.kv().put(key, value).await?)?;
+    Ok(database.close().await?)
+}
+
+pub async fn merge(context: &Context, key: &str, value: &OsStr) -> anyhow::Result<()> {
+    let value = bytes(value)?;
+    let database = context.open().await?;
+    tell(context, key, database.kv().merge(key, value).await?)?;
+    Ok(database.close().await?)
+}
+
+pub async fn delete(context: &Context, key: &str) -> anyhow::Result<()> {
+    let database = context.open().await?;
+    let Some(id) = database.kv().delete(key).await? else {
+        bail!("{key:?} has no value here to delete");
+    };
+    tell(context, key, id)?;
+    Ok(database.close().await?)
+}
+
+/// A value from the command line, or all of stdin for `-`.
+fn bytes(value: &OsStr) -> anyhow::Result<Vec<u8>> {
+    if value != "-" {
+        return Ok(value.as_bytes().to_vec());
+    }
+    let mut bytes = Vec::new();
+    // One byte more than a value may have is enough to refuse it.
+    let most = kappadb::MAX_VALUE as u64 + 1;
+    std::io::stdin().take(most).read_to_end(&mut bytes).context("cannot read stdin")?;
+    Ok(bytes)
+}
+
+fn tell(context: &Context, key: &str, id: EntryId) -> anyhow::Result<()> {
+    match context.json {
+        true => output::json_line(&json!({ "key": key, "id": id.to_string() })),
+        false => output::line(&id.to_string()),
+    }
+}

@@ -1,0 +1,134 @@
+//! `kv get|list|history|export`.
+
+use super::{Asking, Context, lines};
+use crate::args::KvListArgs;
+use crate::output;
+use anyhow::{bail, ensure};
+use kappadb::{Database, EntryId, KeyRange, KvItem, ScanOptions};
+use std::io::{IsTerminal, Write};
+
+/// Keys read at a time.
+const PAGE: usize = 256;
+
+pub async fn get(context: &Context, key: &str, asking: Asking) -> anyhow::Result<()> {
+    let database = context.open().await?;
+    let kv = database.kv();
+    let asked = asking.ask(kv.ask_keys([key])).await?;
+    let Some(id) = kv.winner(key).await? else {
+        asking.tell(0, asked.as_ref());
+        match kv.heads(key).await?.len() {
+            0 => bail!("there is no {key:?} here"),
+            _ => bail!(
+                "{key:?} was deleted, or its time has not come; `kappa kv get --all` shows what there is"
+            ),
+        }
+    };
+    match kv.get(key).await?.filter(|_| context.json) {
+        Some(value) => output::json_line(&lines::item(key.as_bytes(), &value))?,
+        None => copy(&database, id).await?,
+    }
+    asking.tell(1, asked.as_ref());
+    Ok(database.close().await?)
+}
+
+/// Writes a value as it is; on a terminal with the end of a line, so that the prompt begins a new one.
+async fn copy(database: &Database, id: EntryId) -> anyhow::Result<()> {
+    let mut reader = database.kv().read(id).await?;
+    let mut out = std::io::stdout().lock();
+    while let Some(bytes) = reader.next().await? {
+        out.write_all(&bytes)?;
+    }
+    if out.is_terminal() {
+        out.write_all(b"\n")?;
+    }
+    Ok(out.flush()?)
+}
+
+/// All heads, the winner first.
+pub async fn heads(context: &Context, key: &str, asking: Asking) -> anyhow::Result<()> {
+    let database = context.open().await?;
+    let asked = asking.ask(database.kv().ask_keys([key])).await?;
+    let heads = database.kv().heads(key).await?;
+    database.close().await?;
+    asking.tell(heads.len(), asked.as_ref());
+    ensure!(!heads.is_empty(), "there is no {key:?} here");
+    for head in &heads {
+        match context.json {
+            true => output::json_line(&lines::head(key.as_bytes(), head, &heads))?,
+            false => {
+                let standing = if head.winner { "current" } else { "in conflict" };
+                output::line(&lines::version(head, standing))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// All versions, the latest first.
+pub async fn history(context: &Context, key: &str, asking: Asking) -> anyhow::Result<()> {
+    let database = context.open().await?;
+    let asked = asking.ask(database.kv().ask_history([key])).await?;
+    let history = database.kv().history(key).await?;
+    database.close().await?;
+    asking.tell(history.len(), asked.as_ref());
+    ensure!(!history.is_empty(), "nothing is known of {key:?} here");
+    let heads: Vec<_> = history.iter().filter(|r| r.current).map(|r| r.version.clone()).collect();
+    for revision in &history {
+        let standing = match (revision.version.winner, revision.current) {
+            (true, _) => "current",
+            (false, true) => "in conflict",
+            (false, false) => "replaced",
+        };
+        match context.json {
+            true => output::json_line(&lines::revision(key.as_bytes(), revision, &heads))?,
+            false => output::line(&lines::version(&revision.version, standing))?,
+        }
+    }
+    Ok(())
+}
+
+pub async fn list(context: &Context, args: &KvListArgs) -> anyhow::Result<()> {
+    let asking = Asking::new(args.local, args.stats);
+    let range = KeyRange::prefix(&args.prefix);
+    let after = args.after.as_ref().map(|after| after.as_bytes().to_vec());
+    let options = ScanOptions { limit: args.limit, backwards: args.backwards, after };
+    let database = context.open().await?;
+    let asked = asking.ask(database.kv().ask_scan(&range, &options)).await?;
+    let print = |item: &KvItem| match context.json {
+        true => output::json_line(&lines::item(&item.key, &item.value)),
+        false => output::line(&lines::safe(&item.key)),
+    };
+    let count = each(&database, &range, options, print).await?;
+    asking.tell(count, asked.as_ref());
+    Ok(database.close().await?)
+}
+
+pub async fn export(context: &Context, prefix: &str, asking: Asking) -> anyhow::Result<()> {
+    let database = context.open().await?;
+    let asked = asking.ask(database.kv().ask_prefix(prefix)).await?;
+    let print = |item: &KvItem| output::json_line(&lines::item(&item.key, &item.value));
+    let count = each(&database, &KeyRange::prefix(prefix), ScanOptions::default(), print).await?;
+    asking.tell(count, asked.as_ref());
+    Ok(database.close().await?)
+}
+
+/// Does something with each key of a scan, some of them in memory at a time; how many there were.
+async fn each(
+    database: &Database,
+    range: &KeyRange,
+    mut options: ScanOptions,
+    mut print: impl FnMut(&KvItem) -> anyhow::Result<()>,
+) -> anyhow::Result<usize> {
+    let (kv, limit, mut count) = (database.kv(), options.limit.unwrap_or(usize::MAX), 0);
+    while count < limit {
+        options.limit = Some(PAGE.min(limit - count));
+        let page = kv.scan(range, &options).await?;
+        page.items.iter().try_for_each(&mut print)?;
+        count += page.items.len();
+        if page.next.is_none() {
+            break;
+        }
+        options.after = page.next;
+    }
+    Ok(count)
+}

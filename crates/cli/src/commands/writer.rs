@@ -1,0 +1,35 @@
+//! `writer list|new`.
+
+use super::Context;
+use crate::args::WriterCommand;
+use crate::output;
+use serde_json::json;
+
+pub async fn run(context: &Context, command: &WriterCommand) -> anyhow::Result<()> {
+    match command {
+        WriterCommand::List => list(context).await,
+        WriterCommand::New { name } => new(context, name).await,
+    }
+}
+
+async fn list(context: &Context) -> anyhow::Result<()> {
+    let database = context.open().await?;
+    for writer in database.writers().await? {
+        tell(context, &writer.name, &writer.feed.to_string())?;
+    }
+    Ok(database.close().await?)
+}
+
+async fn new(context: &Context, name: &str) -> anyhow::Result<()> {
+    let database = context.open().await?;
+    let feed = database.new_writer(name).await?;
+    tell(context, name, &feed.to_string())?;
+    Ok(database.close().await?)
+}
+
+fn tell(context: &Context, name: &str, feed: &str) -> anyhow::Result<()> {
+    match context.json {
+        true => output::json_line(&json!({ "writer": name, "feed": feed })),
+        false => output::line(&format!("{name} {feed}")),
+    }
+}

@@ -1,0 +1,70 @@
+//! Keeping the log small: payloads cleared, feeds dropped, the disk given back; and starting a feed anew.
+
+use crate::database::{Database, Parts};
+use crate::error::{LogError, WriteError};
+use kappadb_core::{FeedKey, RangeSet};
+use kappadb_feed::{Cleared, Compacted};
+use std::collections::BTreeSet;
+
+impl Database {
+    /// Clears the payloads of what is held here of `ranges` of a feed: what entries say goes, what they mean stays (who wrote
+    /// them, when, about what, where, what they replace and refer to), and so does every proof. Other replicas keep
+    /// theirs. Durable when it returns; [`Database::compact`] gives the disk back.
+    pub async fn clear(&self, feed: FeedKey, ranges: RangeSet) -> Result<Cleared, LogError> {
+        self.run(move |parts| Ok(parts.feeds.clear(&feed, &ranges)?)).await?
+    }
+
+    /// Drops a feed: it goes on this replica's block list, views leave it out, and nothing of it is taken in or passed on.
+    /// Durable when it returns; the next [`Database::compact`] takes away what is held of it.
+    ///
+    /// # Errors
+    /// [`LogError::Drop`] for a feed that this replica writes.
+    pub async fn drop_feed(&self, feed: FeedKey) -> Result<(), LogError> {
+        self.run(move |parts| {
+            parts.feeds.drop_feed(&feed)?;
+            Ok(parts.views.ready()?)
+        })
+        .await?
+    }
+
+    /// Takes a feed off the block list. Views are made anew with what is still held of it; what was compacted away comes back
+    /// with the next answers.
+    pub async fn allow_feed(&self, feed: FeedKey) -> Result<(), LogError> {
+        self.run(move |parts| {
+            parts.feeds.allow_feed(&feed)?;
+            Ok(parts.views.ready()?)
+        })
+        .await?
+    }
+
+    /// Gives back the disk that cleared payloads and dropped feeds take up. Reading and writing go on meanwhile. Needs room for
+    /// one more segment of the journal (64 MiB); a crash at any point does no harm.
+    pub async fn compact(&self) -> Result<Compacted, LogError> {
+        self.run(Parts::compact).await?
+    }
+
+    /// Begins a new feed for this handle's writer, which names the one before as what it goes on for. The way back for who
+    /// wrote on after restoring an old copy, or whose feed was forked by another copy of this replica.
+    pub async fn new_feed(&self) -> Result<FeedKey, WriteError> {
+        self.run(|parts| {
+            let _guard = parts.writing();
+            parts.next_feed()
+        })
+        .await?
+    }
+}
+
+impl Parts {
+    fn compact(&self) -> Result<Compacted, LogError> {
+        // Views read what is to go in order to take it out; those that are not open now could not do so later.
+        self.views.ready()?;
+        let open: BTreeSet<String> = self.views.status().into_iter().map(|view| view.name).collect();
+        for tree in self.store.trees()? {
+            let name = tree.strip_prefix("view/").and_then(|rest| rest.split('/').next());
+            if name.is_some_and(|name| !open.contains(name)) {
+                self.store.drop_tree(&tree)?;
+            }
+        }
+        Ok(self.feeds.compact(&mut |done, total| self.progress("compacting", done, total))?)
+    }
+}
