@@ -5,7 +5,7 @@ mod kv;
 pub use kv::{KvCommand, KvListArgs, KvWatchArgs, WriterCommand};
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
-use kappadb::{Cursor, EntryId, Extent, FeatureKind, TagFilter};
+use kappadb::{Cursor, EntryId, Extent, FeatureKind, RangeSet, TagFilter};
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -56,6 +56,19 @@ pub enum Command {
     /// Store and read files of any size.
     #[command(subcommand)]
     Blob(BlobCommand),
+    /// The feeds of this replica: which there are, which are wanted.
+    #[command(subcommand)]
+    Feed(FeedCommand),
+    /// Clear the payloads of blocks that are held: what entries say goes, what they mean stays. Other replicas keep theirs.
+    Clear {
+        /// The feed: its key in hex, or the beginning of it.
+        feed: String,
+        /// Numbers of blocks, such as 0-99,150,200- ; all by default.
+        #[arg(value_parser = ranges, default_value = "0-")]
+        ranges: RangeSet,
+    },
+    /// Give back the disk that cleared payloads and dropped feeds take up.
+    Compact,
     /// What this replica holds.
     Status,
     /// Check every hash, signature, checksum and index. Exits with 1 if anything is wrong.
@@ -64,6 +77,41 @@ pub enum Command {
     Rebuild,
     /// The main job on a bundled piece of Helsinki: two replicas, a real connection, a box.
     Demo(DemoArgs),
+}
+
+#[derive(Subcommand)]
+pub enum FeedCommand {
+    /// List all feeds, those on the block list too.
+    List,
+    /// Begin a new feed for what is written here from now on; it names the one before.
+    New,
+    /// Put a feed on the block list: nothing of it counts, is passed on, or is taken in. `compact` takes away what is held of it.
+    Drop {
+        /// Its key in hex, or the beginning of it.
+        feed: String,
+    },
+    /// Take a feed off the block list.
+    Allow {
+        /// Its key in hex, or the beginning of it.
+        feed: String,
+    },
+}
+
+/// Block numbers: `7`, `0-99`, `200-`, or several of these with commas between.
+fn ranges(text: &str) -> Result<RangeSet, String> {
+    let number = |text: &str| text.parse::<u64>().ok();
+    let part = |part: &str| match part.split_once('-') {
+        None => number(part).and_then(|n| Some(n..n.checked_add(1)?)),
+        Some((from, "")) => number(from).map(|from| from..u64::MAX),
+        Some((from, to)) => {
+            let (from, to) = (number(from)?, number(to)?.checked_add(1)?);
+            (from < to).then_some(from..to)
+        }
+    };
+    let ranges = text.split(',').map(part).collect::<Option<RangeSet>>();
+    ranges.ok_or_else(|| {
+        format!("{text:?} are no block numbers: write 7, 0-99, 200- or several with commas between")
+    })
 }
 
 #[derive(Subcommand)]

@@ -73,15 +73,21 @@ impl Parts {
     }
 
     fn define(&self, definition: &FeedDefinition) -> Result<(), PutRefusal> {
-        self.feeds.define(definition).map(drop).map_err(|error| match error {
-            kappadb_feed::DefineError::Signature(error) => PutRefusal::Bad(error.to_string()),
-            other => PutRefusal::Local(other.to_string()),
-        })
+        use kappadb_feed::DefineError;
+        match self.feeds.define(definition) {
+            // The peer cannot know what is not wanted here: what it sends of it is let fall.
+            Ok(_) | Err(DefineError::Dropped(_)) => Ok(()),
+            Err(DefineError::Signature(error)) => Err(PutRefusal::Bad(error.to_string())),
+            Err(other) => Err(PutRefusal::Local(other.to_string())),
+        }
     }
 
     fn put(&self, bundle: Bundle) -> Result<Stored, PutRefusal> {
-        let PutOutcome { stored, bytes, fork } = self.feeds.put(bundle).map_err(put_refusal)?;
-        Ok(Stored { blocks: stored, bytes, fork })
+        match self.feeds.put(bundle) {
+            Ok(PutOutcome { stored, bytes, fork }) => Ok(Stored { blocks: stored, bytes, fork }),
+            Err(PutError::Dropped(_)) => Ok(Stored { blocks: 0, bytes: 0, fork: None }),
+            Err(error) => Err(put_refusal(error)),
+        }
     }
 
     fn record_fork(&self, evidence: ForkEvidence) -> Result<(), PutRefusal> {

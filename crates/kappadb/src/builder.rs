@@ -1,3 +1,4 @@
+use crate::chat::Trusted;
 use crate::database::{Database, Parts};
 use crate::error::{CreateError, OpenError};
 use crate::own;
@@ -88,8 +89,8 @@ impl Builder {
     pub async fn create(self) -> Result<Database, CreateError> {
         let database = DatabaseId(self.draw());
         let access = Access { database, epoch: 1, key: AccessKey::new(self.draw()) };
-        let new =
-            Replica { database, access, identity: SecretKey::from_seed(&self.draw()), peers: Vec::new() };
+        let identity = SecretKey::from_seed(&self.draw());
+        let new = Replica { database, access, identity, peers: Vec::new(), trusted: Trusted::default() };
         replica::create(&self.dir, &new)?;
         let database = self.open().await?;
         database.writer().await?;

@@ -1,4 +1,5 @@
 use crate::builder::{Builder, OnProgress, Progress};
+use crate::chat::{Markers, TrustFile};
 use crate::error::{OpenError, ReadError, WriteError};
 use crate::kv::Kv;
 use crate::map::Map;
@@ -48,6 +49,10 @@ pub(crate) struct Parts {
     pub store: Arc<dyn Store>,
     pub wanting: Arc<Wanting>,
     pub writers: Arc<Writers>,
+    /// Whose moderation is applied.
+    pub trust: Arc<TrustFile>,
+    /// How far each channel was read.
+    pub markers: Arc<Markers>,
     /// The name under which this handle writes.
     pub name: Arc<str>,
     /// Held while an entry's place among the others is looked up and the entry is appended: two writes of one key by
@@ -60,7 +65,7 @@ pub(crate) struct Parts {
 impl Parts {
     pub(crate) fn open(builder: Builder) -> Result<Parts, OpenError> {
         let Builder { dir, clock, random, progress, rebuild } = builder;
-        let Replica { database, access, identity, peers } = replica::load(&dir)?;
+        let Replica { database, access, identity, peers, trusted } = replica::load(&dir)?;
         let place = |source| OpenError::File { path: dir.join("place"), source };
         let copied = replica::is_copied(&dir).map_err(place)?;
         // Before anything is wiped or written: a second process must leave everything as it is.
@@ -77,6 +82,8 @@ impl Parts {
         let map = views.register(MapView::default())?;
         let kv = views.register(KvView)?;
         let writers = Arc::new(Writers::load(&dir)?);
+        let trust = Arc::new(TrustFile::new(&dir, trusted));
+        let markers = Arc::new(Markers::load(&dir)?);
         let identity = Identity::new(identity);
         Ok(Parts {
             dir,
@@ -96,6 +103,8 @@ impl Parts {
             store,
             wanting: Arc::default(),
             writers,
+            trust,
+            markers,
             name: writers::DEFAULT.into(),
             writing: Arc::default(),
             root: None,
@@ -169,10 +178,6 @@ impl Database {
     /// Says how to make or open the database in `dir`.
     pub fn builder(dir: impl AsRef<Path>) -> Builder {
         Builder::new(dir)
-    }
-
-    pub(crate) fn new(parts: Parts) -> Self {
-        Database { parts: Arc::new(parts) }
     }
 
     /// The database's name, the same for all of its replicas.

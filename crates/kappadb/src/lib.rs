@@ -46,6 +46,7 @@ mod ask;
 mod backend;
 mod blobs;
 mod builder;
+mod chat;
 mod claims;
 mod contents;
 mod database;

@@ -1,5 +1,6 @@
 //! The small files that say what a directory is a replica of: who it is, what lets it in, whom it knows.
 
+use crate::chat::{Trusted, trust};
 use crate::error::{CreateError, OpenError};
 use kappadb_core::{DatabaseId, FeedKey, SecretKey};
 use kappadb_net::{Access, AccessKey, Ticket};
@@ -10,12 +11,13 @@ use std::path::{Path, PathBuf};
 
 const VERSION: &str = "1";
 
-/// What `DIR/replica`, `DIR/keys/access`, `DIR/keys/identity` and `DIR/peers` hold.
+/// What `DIR/replica`, `DIR/keys/access`, `DIR/keys/identity`, `DIR/peers` and `DIR/trust` hold.
 pub(crate) struct Replica {
     pub database: DatabaseId,
     pub access: Access,
     pub identity: SecretKey,
     pub peers: Vec<Peer>,
+    pub trusted: Trusted,
 }
 
 /// A peer that this replica may ask.
@@ -44,6 +46,7 @@ pub(crate) fn create(dir: &Path, replica: &Replica) -> Result<(), CreateError> {
         write_secret(&dir.join("keys/access"), &access)?;
         write_secret(&dir.join("keys/identity"), &format!("{}\n", FeedKey(*replica.identity.seed())))?;
         write_peers(dir, &replica.peers)?;
+        trust::save(dir, &replica.trusted)?;
         let text = format!("kappadb {VERSION}\ndatabase {}\n", replica.database);
         write_file(&dir.join("replica"), &text, 0o644)?;
         settle(dir)
@@ -72,6 +75,7 @@ pub(crate) fn load(dir: &Path) -> Result<Replica, OpenError> {
         access: Access { database, epoch: access.parse("epoch")?, key: AccessKey::new(key) },
         identity: SecretKey::from_seed(&seed),
         peers: read_peers(dir)?,
+        trusted: trust::load(dir)?,
     })
 }
 
@@ -95,7 +99,7 @@ fn inode(dir: &Path) -> io::Result<String> {
     Ok(format!("inode {}", fs::metadata(dir.join("replica"))?.ino()))
 }
 
-/// Adds the ticket's peer to those that an existing replica knows, or takes its new addresses.
+/// Adds the ticket's peer to those that an existing replica knows, or takes its new addresses. Whom it trusts stays as it is.
 pub(crate) fn meet(dir: &Path, ticket: &Ticket) -> Result<(), CreateError> {
     let _lock = kappadb_feed::lock(dir).map_err(OpenError::from)?;
     let Replica { database, mut peers, .. } = load(dir)?;
@@ -113,8 +117,9 @@ fn peer(ticket: &Ticket) -> Peer {
 
 /// What joining with `ticket` makes of a new directory.
 pub(crate) fn from_ticket(ticket: &Ticket, identity: SecretKey) -> Replica {
-    let peer = peer(ticket);
-    Replica { database: ticket.database, access: ticket.access(), identity, peers: vec![peer] }
+    let Ticket { database, admins, mods, .. } = ticket.clone();
+    let trusted = Trusted { admins: admins.into_iter().collect(), mods: mods.into_iter().collect() };
+    Replica { database, access: ticket.access(), identity, peers: vec![peer(ticket)], trusted }
 }
 
 fn read_peers(dir: &Path) -> Result<Vec<Peer>, OpenError> {

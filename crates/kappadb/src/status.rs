@@ -26,8 +26,19 @@ pub struct FeedStatus {
     pub held: u64,
     /// Bytes of the blocks held.
     pub bytes: u64,
+    /// Of the blocks held, those whose payload was cleared here.
+    pub cleared: u64,
     /// True if its secret key is here and it takes appends.
     pub writable: bool,
+    /// True if its secret key is here and peers know more of it than was written here: it takes no more appends.
+    #[serde(skip_serializing_if = "is_false")]
+    pub behind: bool,
+    /// True if it is on the block list.
+    #[serde(skip_serializing_if = "is_false")]
+    pub dropped: bool,
+    /// The feed that it goes on for, hex.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub predecessor: Option<String>,
     /// The seq from which it is left out, if it was proved to be forked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fork: Option<u64>,
@@ -65,7 +76,11 @@ impl Status {
             length: info.length,
             held: info.held,
             bytes: info.bytes,
+            cleared: info.cleared,
             writable: info.writable,
+            behind: info.behind,
+            dropped: info.dropped,
+            predecessor: info.continues.map(|feed| feed.to_string()),
             fork: info.fork,
         });
         let views = parts.views.status().into_iter().map(|view| ViewStatus {
@@ -83,4 +98,9 @@ impl Status {
             disk: Disk { journal: disk.journal, derived: disk.derived },
         })
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde calls it with")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }

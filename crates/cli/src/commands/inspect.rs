@@ -14,11 +14,7 @@ pub async fn status(context: &Context) -> anyhow::Result<()> {
     }
     output::line(&format!("database {}", status.database))?;
     for feed in &status.feeds {
-        let own = if feed.writable { ", writable" } else { "" };
-        let fork = feed.fork.map(|seq| format!(", FORKED at {seq}")).unwrap_or_default();
-        let held =
-            format!("{} of {} held, {}{own}{fork}", feed.held, count(feed.length, "block"), size(feed.bytes));
-        output::line(&format!("feed {:.16} {held}", feed.feed))?;
+        output::line(&format!("feed {:.16} {}", feed.feed, super::log::standing(feed)))?;
     }
     for view in &status.views {
         output::line(&format!(

@@ -6,6 +6,7 @@ mod database;
 mod demo;
 mod inspect;
 mod kv;
+mod log;
 mod map;
 mod serve;
 mod writer;
@@ -58,6 +59,9 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
         Command::Blob(BlobCommand::Get(get)) => blob::get(&context, &get).await?,
         Command::Blob(BlobCommand::Info { id, local }) => blob::info(&context, id, local).await?,
+        Command::Feed(command) => log::feed(&context, &command).await?,
+        Command::Clear { feed, ranges } => log::clear(&context, &feed, &ranges).await?,
+        Command::Compact => log::compact(&context).await?,
         Command::Status => inspect::status(&context).await?,
         Command::Verify => return inspect::verify(&context).await,
         Command::Rebuild => inspect::rebuild(&context).await?,

@@ -1,0 +1,262 @@
+//! `chat ...`.
+
+use clap::{Args as ClapArgs, Subcommand, ValueEnum};
+use kappadb::{ChatCursor, EntryId, FeedKey, Timestamp};
+use std::path::PathBuf;
+
+#[derive(Subcommand)]
+pub enum ChatCommand {
+    /// Post a message to a channel and print its id. The channel is there from then on.
+    Post {
+        /// The channel: 1 to 64 characters, whatever their case.
+        channel: String,
+        /// The text: up to 4 KiB, or `-` for stdin.
+        text: String,
+        /// Post it as an action: `* anna waves`.
+        #[arg(long)]
+        emote: bool,
+    },
+    /// Print the messages of a channel: the latest, oldest of them first, unless told otherwise.
+    Read(ReadArgs),
+    /// Print the channels that somebody posted to or joined.
+    Channels(AskArgs),
+    /// Print who joined, posted to or set the topic of a channel and has not left since.
+    Members {
+        /// The channel.
+        channel: String,
+        #[command(flatten)]
+        ask: AskArgs,
+    },
+    /// Print the topic of a channel, or set it.
+    Topic {
+        /// The channel.
+        channel: String,
+        /// What it is to be, up to 512 characters; an empty one clears it.
+        text: Option<String>,
+        #[command(flatten)]
+        ask: AskArgs,
+    },
+    /// Print this writer's nickname, or set it.
+    Nick {
+        /// 1 to 32 characters.
+        name: Option<String>,
+    },
+    /// Print what a writer says of itself, or set a field of it.
+    Profile {
+        /// The field to set, such as `status`.
+        #[arg(requires = "value")]
+        field: Option<String>,
+        /// What it is to be; an empty one clears it.
+        value: Option<String>,
+        /// Whose profile; this writer's by default.
+        #[arg(long, value_name = "FEED", conflicts_with = "field")]
+        of: Option<FeedKey>,
+        #[command(flatten)]
+        ask: AskArgs,
+    },
+    /// Join a channel.
+    Join {
+        /// The channel.
+        channel: String,
+    },
+    /// Leave a channel.
+    Leave {
+        /// The channel.
+        channel: String,
+    },
+    /// Mark a channel as archived, for everybody.
+    Archive {
+        /// The channel.
+        channel: String,
+        /// Why.
+        #[arg(long, default_value = "")]
+        reason: String,
+        /// Open it again.
+        #[arg(long)]
+        undo: bool,
+    },
+    /// Delete an own message, or take an own topic and the like back: the one before shows again.
+    Delete {
+        /// Its id: <feed>/<seq>.
+        id: EntryId,
+    },
+    /// Find messages among those held here, the latest first, by all of some words; `word*` finds what begins so.
+    Search {
+        /// The words.
+        query: String,
+        /// Only in this channel.
+        #[arg(long, value_name = "CHANNEL")]
+        channel: Option<String>,
+        /// Print at most this many; 0 is no limit.
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        limit: usize,
+    },
+    /// Print for each channel how many messages came since it was marked as read, and how many of them mention this
+    /// writer's nickname.
+    Unread(AskArgs),
+    /// Mark a channel as read.
+    MarkRead {
+        /// The channel.
+        channel: String,
+        /// Up to this message; the latest by default.
+        #[arg(long, value_name = "ID")]
+        up_to: Option<EntryId>,
+    },
+    /// Send a private message, which only the recipient and this writer can read.
+    Dm {
+        /// The recipient's feed.
+        recipient: FeedKey,
+        /// The text: up to 4 KiB.
+        text: String,
+    },
+    /// Print the private messages to and from this writer.
+    Private(PrivateArgs),
+    /// Hide, mute and block, and say whose moderation to trust. Moderation is subjective: it counts for those who trust it.
+    #[command(subcommand)]
+    Moderate(ModerateCommand),
+    /// Print the latest messages of some channels, then each that comes or changes, as JSON lines, until interrupted.
+    ///
+    /// Peers are asked again every now and then: they do not yet tell of news by themselves.
+    Watch(WatchArgs),
+    /// Import JSON lines: {"author","channel","timestamp","text"}, the timestamp in ms. Each author becomes a writer of this
+    /// replica with that name as nickname. Lines that cannot be read are told with their number and left out; then the exit
+    /// code is 1. Importing again appends nothing that is here already: same author, channel, timestamp and text.
+    Import {
+        /// The file, or `-` for stdin.
+        file: PathBuf,
+    },
+}
+
+/// How peers are asked.
+#[derive(ClapArgs, Clone, Copy)]
+pub struct AskArgs {
+    /// Ask no peer.
+    #[arg(long)]
+    pub local: bool,
+    /// Print one JSON line about the query on stderr.
+    #[arg(long)]
+    pub stats: bool,
+}
+
+#[derive(ClapArgs)]
+pub struct ReadArgs {
+    /// The channel.
+    pub channel: String,
+    /// From this time on: ISO 8601 or milliseconds since 1970.
+    #[arg(long, value_name = "T", allow_hyphen_values = true)]
+    pub since: Option<Timestamp>,
+    /// Before this time.
+    #[arg(long, value_name = "T", allow_hyphen_values = true)]
+    pub until: Option<Timestamp>,
+    /// At most this many; 0 is no limit.
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub limit: usize,
+    /// Begin with the oldest instead of the latest.
+    #[arg(long)]
+    pub oldest_first: bool,
+    /// Go on after an earlier page: the cursor that it ended with.
+    #[arg(long, value_name = "CURSOR")]
+    pub after: Option<ChatCursor>,
+    /// Show also what moderation hides, marked.
+    #[arg(long)]
+    pub hidden: bool,
+    /// Mark the channel as read up to the latest message printed.
+    #[arg(long)]
+    pub mark: bool,
+    #[command(flatten)]
+    pub ask: AskArgs,
+}
+
+#[derive(ClapArgs)]
+pub struct PrivateArgs {
+    /// From this time on.
+    #[arg(long, value_name = "T", allow_hyphen_values = true)]
+    pub since: Option<Timestamp>,
+    /// Before this time.
+    #[arg(long, value_name = "T", allow_hyphen_values = true)]
+    pub until: Option<Timestamp>,
+    /// At most this many, the latest; 0 is no limit.
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub limit: usize,
+    #[command(flatten)]
+    pub ask: AskArgs,
+}
+
+#[derive(ClapArgs)]
+pub struct WatchArgs {
+    /// The channels.
+    #[arg(required = true)]
+    pub channels: Vec<String>,
+    /// How many of the latest messages to begin with.
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub limit: usize,
+    /// Ask no peer.
+    #[arg(long)]
+    pub local: bool,
+    /// Seconds between two times that the peers are asked.
+    #[arg(long, value_name = "SECONDS", default_value_t = 2.0, value_parser = super::kv::seconds)]
+    pub every: f64,
+}
+
+#[derive(Subcommand)]
+pub enum ModerateCommand {
+    /// Set the flags of a writer to these and no others; none clears them.
+    Set(FlagArgs),
+    /// Add flags to those set.
+    Add(FlagArgs),
+    /// Take flags away.
+    Remove(FlagArgs),
+    /// Print all flags that are set here and whether they count.
+    List(AskArgs),
+    /// Trust a writer's moderation, on this replica and on those that join with its tickets.
+    Trust {
+        /// Its feed.
+        feed: FeedKey,
+        /// As what.
+        #[arg(long = "as", value_enum, default_value_t = Role::Mod)]
+        role: Role,
+    },
+    /// Trust it no more.
+    Distrust {
+        /// Its feed.
+        feed: FeedKey,
+    },
+    /// Print whose moderation is trusted.
+    Trusted,
+}
+
+#[derive(ClapArgs)]
+pub struct FlagArgs {
+    /// Whose flags.
+    pub target: FeedKey,
+    /// hide, mute, block, mod or admin.
+    pub flags: Vec<Flag>,
+    /// In this channel; everywhere by default.
+    #[arg(long, value_name = "CHANNEL")]
+    pub channel: Option<String>,
+    /// Why.
+    #[arg(long, default_value = "")]
+    pub reason: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    /// May hide, mute and block, and name admins and mods.
+    Admin,
+    /// May hide, mute and block.
+    Mod,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Flag {
+    /// What it wrote is marked as hidden.
+    Hide,
+    /// It is not heard.
+    Mute,
+    /// Nothing of it is taken.
+    Block,
+    /// It may hide, mute and block.
+    Mod,
+    /// It may also name admins and mods.
+    Admin,
+}

@@ -1,0 +1,113 @@
+//! `feed ...`, `clear` and `compact`: what is kept of whose feeds.
+
+use super::Context;
+use crate::args::FeedCommand;
+use crate::output::{self, count, size};
+use anyhow::{bail, ensure};
+use kappadb::{Database, FeedKey, FeedStatus, RangeSet};
+use serde_json::json;
+
+pub async fn feed(context: &Context, command: &FeedCommand) -> anyhow::Result<()> {
+    let database = context.open().await?;
+    match command {
+        FeedCommand::List => list(context, &database).await?,
+        FeedCommand::New => tell(context, database.new_feed().await?)?,
+        FeedCommand::Drop { feed } => {
+            let feed = find(&database, feed).await?;
+            database.drop_feed(feed).await?;
+            tell(context, feed)?;
+        }
+        FeedCommand::Allow { feed } => {
+            let feed = find(&database, feed).await?;
+            database.allow_feed(feed).await?;
+            tell(context, feed)?;
+        }
+    }
+    Ok(database.close().await?)
+}
+
+fn tell(context: &Context, feed: FeedKey) -> anyhow::Result<()> {
+    if context.json {
+        output::json_line(&json!({ "feed": feed.to_string() }))
+    } else {
+        output::line(&feed.to_string())
+    }
+}
+
+async fn list(context: &Context, database: &Database) -> anyhow::Result<()> {
+    let feeds = database.status().await?.feeds;
+    feeds.iter().try_for_each(|feed| {
+        if context.json {
+            output::json_line(feed)
+        } else {
+            output::line(&format!("{} {}", feed.feed, standing(feed)))
+        }
+    })
+}
+
+/// A feed in words.
+pub fn standing(feed: &FeedStatus) -> String {
+    let mut text = format!("{} of {} held, {}", feed.held, count(feed.length, "block"), size(feed.bytes));
+    let mut add = |part: &str| {
+        text.push_str(", ");
+        text.push_str(part);
+    };
+    if feed.cleared > 0 {
+        add(&format!("{} cleared", feed.cleared));
+    }
+    if feed.writable {
+        add("writable");
+    }
+    if feed.behind {
+        add("BEHIND what peers know of it");
+    }
+    if feed.dropped {
+        add("dropped");
+    }
+    if let Some(seq) = feed.fork {
+        add(&format!("FORKED at {seq}"));
+    }
+    if let Some(predecessor) = &feed.predecessor {
+        add(&format!("goes on for {predecessor:.16}"));
+    }
+    text
+}
+
+/// The feed that `text` is the key of, or the beginning of the only such key.
+async fn find(database: &Database, text: &str) -> anyhow::Result<FeedKey> {
+    if let Ok(feed) = text.parse() {
+        return Ok(feed);
+    }
+    let feeds = database.status().await?.feeds;
+    let mut matching = feeds.iter().filter(|feed| !text.is_empty() && feed.feed.starts_with(text));
+    let found = matching.next();
+    ensure!(matching.next().is_none(), "several feeds begin with {text:?}; write more of the key");
+    match found {
+        Some(feed) => Ok(feed.feed.parse()?),
+        None => bail!("no feed here begins with {text:?}; `kappa feed list` shows them"),
+    }
+}
+
+pub async fn clear(context: &Context, feed: &str, ranges: &RangeSet) -> anyhow::Result<()> {
+    let database = context.open().await?;
+    let feed = find(&database, feed).await?;
+    let cleared = database.clear(feed, ranges.clone()).await?;
+    if context.json {
+        output::json_line(&json!({ "blocks": cleared.blocks, "bytes": cleared.bytes }))?;
+    } else {
+        let (blocks, bytes) = (count(cleared.blocks, "block"), size(cleared.bytes));
+        output::line(&format!("{blocks} cleared; `kappa compact` gives back {bytes}"))?;
+    }
+    Ok(database.close().await?)
+}
+
+pub async fn compact(context: &Context) -> anyhow::Result<()> {
+    let database = context.open().await?;
+    let compacted = database.compact().await?;
+    if context.json {
+        output::json_line(&json!({ "before": compacted.before, "after": compacted.after }))?;
+    } else {
+        output::line(&format!("journal of {} now has {}", size(compacted.before), size(compacted.after)))?;
+    }
+    Ok(database.close().await?)
+}
