@@ -1,4 +1,5 @@
 use crate::backend::Backend;
+use crate::chat::Trusted;
 use crate::database::Database;
 use crate::error::ServeError;
 use kappadb_net::{Listener, Ticket};
@@ -21,6 +22,8 @@ impl Database {
                 .map_err(|source| ServeError::Listen { address, source })?;
         let address = listener.address();
         let ticket = Ticket::new(&parts.access, parts.identity.public(), reachable(address))?;
+        let Trusted { admins, mods } = parts.trust.get();
+        let ticket = ticket.trusting(admins.into_iter().collect(), mods.into_iter().collect())?;
         Ok(Server { ticket, address, listener })
     }
 }

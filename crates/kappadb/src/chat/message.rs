@@ -1,0 +1,194 @@
+//! What reading gives.
+
+use kappadb_core::{EntryId, FeedKey, Timestamp};
+use std::fmt;
+use std::str::FromStr;
+
+/// A message as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// The entry.
+    pub id: EntryId,
+    /// Who wrote it: the entry's feed.
+    pub author: FeedKey,
+    /// What its author calls itself now, as far as is known here.
+    pub nick: Option<String>,
+    /// The channel, as this message spells it.
+    pub channel: String,
+    /// Its order time: where it stands in its channel. Not before its author's clock, nor before what the author had read.
+    pub time: Timestamp,
+    /// What it says.
+    pub said: Said,
+    /// Set if moderation hides it; such messages come only with [`ReadOptions::hidden`].
+    pub hidden: Option<Hidden>,
+}
+
+/// What a message says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Said {
+    /// A text.
+    Text(String),
+    /// An action: "anna waves".
+    Emote(String),
+    /// A text that is not held here: it was cleared.
+    NotHeld,
+    /// Its entry breaks a limit, or is not what its kind should be.
+    Unreadable,
+    /// Something that this release does not know.
+    Unknown {
+        /// The code of its kind.
+        code: u8,
+    },
+}
+
+impl Said {
+    /// Its name in the program's output.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Said::Text(_) => "text",
+            Said::Emote(_) => "emote",
+            Said::NotHeld => "not held",
+            Said::Unreadable => "unreadable",
+            Said::Unknown { .. } => "unknown",
+        }
+    }
+
+    /// The text, if there is one.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Said::Text(text) | Said::Emote(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+/// Why a message is hidden here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hidden {
+    /// Who of those that are trusted here said so.
+    pub by: FeedKey,
+    /// Why; may be empty.
+    pub reason: String,
+}
+
+/// What to read of a channel.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReadOptions {
+    /// From this time on. Default: from the beginning.
+    pub since: Option<Timestamp>,
+    /// Before this time. Default: up to now.
+    pub until: Option<Timestamp>,
+    /// At most this many. Default: all.
+    pub limit: Option<usize>,
+    /// Begin with the oldest. Default: the latest first.
+    pub oldest_first: bool,
+    /// Go on after this. Default: begin.
+    pub after: Option<ChatCursor>,
+    /// Give what moderation hides, too, marked. Default: leave it out, outside the limit.
+    pub hidden: bool,
+}
+
+impl ReadOptions {
+    /// The latest `limit`, the latest first.
+    pub fn latest(limit: usize) -> ReadOptions {
+        ReadOptions { limit: Some(limit), ..ReadOptions::default() }
+    }
+}
+
+/// A part of a channel.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ChatPage {
+    /// In the order asked for.
+    pub messages: Vec<Message>,
+    /// What to set [`ReadOptions::after`] to for the next page; none if there is no more.
+    pub next: Option<ChatCursor>,
+    /// Authors of whom more was left out than was shown, so that nobody owns the page, and how many messages: they can be
+    /// read with [`Chat::by_author`](super::Chat::by_author).
+    pub folded: Vec<(FeedKey, u64)>,
+}
+
+/// A place in the reading order, after which a page begins: order time, then feed, then seq. As text
+/// `<order time>@<feed>/<seq>`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ChatCursor {
+    /// Order time.
+    pub time: Timestamp,
+    /// The message.
+    pub id: EntryId,
+}
+
+/// A text that is no [`ChatCursor`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no cursor of a page of messages")]
+pub struct ChatCursorError(String);
+
+impl fmt::Display for ChatCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.time.0, self.id)
+    }
+}
+
+impl FromStr for ChatCursor {
+    type Err = ChatCursorError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parse = || {
+            let (time, id) = text.split_once('@')?;
+            Some(ChatCursor { time: Timestamp(time.parse().ok()?), id: id.parse().ok()? })
+        };
+        parse().ok_or_else(|| ChatCursorError(text.to_owned()))
+    }
+}
+
+/// A channel that somebody posted to or joined.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChannelInfo {
+    /// Its name.
+    pub name: String,
+    /// What it is about, if anything is said of that.
+    pub topic: Option<String>,
+    /// True if it is archived.
+    pub archived: bool,
+}
+
+/// A member of a channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Its feed.
+    pub feed: FeedKey,
+    /// What it calls itself.
+    pub nick: Option<String>,
+}
+
+/// What came to a channel since it was marked as read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unread {
+    /// The channel.
+    pub channel: String,
+    /// Messages that are shown here, by others.
+    pub messages: u64,
+    /// Those of them that mention this writer's nickname.
+    pub mentions: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn cursors_are_read_as_they_are_written(time in any::<i64>(), feed: [u8; 32], seq in any::<u64>()) {
+            let cursor = ChatCursor { time: Timestamp(time), id: EntryId { feed: FeedKey(feed), seq } };
+            prop_assert_eq!(cursor.to_string().parse(), Ok(cursor));
+        }
+
+        #[test]
+        fn noise_is_no_cursor(text in "[0-9a-f@/ -]{0,90}") {
+            if let Ok(cursor) = text.parse::<ChatCursor>() {
+                prop_assert_eq!(cursor.to_string().parse(), Ok(cursor));
+            }
+        }
+    }
+}
