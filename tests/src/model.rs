@@ -64,6 +64,23 @@ pub fn referrers(entries: &Entries, target: &[u8]) -> Answer {
     heads(entries, |header| header.refs().iter().any(|key| key == target))
 }
 
+/// All keys for which `wanted` is true, with all of their heads.
+pub fn of_keys(entries: &Entries, wanted: impl Fn(&[u8]) -> bool) -> Answer {
+    heads(entries, |header| wanted(header.key.as_deref().unwrap_or_default()))
+}
+
+/// The keys of a range that have a value at `now`, with the head that gives it: of those that are due the one with the
+/// greatest time, then id.
+pub fn values(entries: &Entries, now: i64, wanted: impl Fn(&[u8]) -> bool) -> Vec<(Vec<u8>, EntryId)> {
+    let mut out = Vec::new();
+    for (key, heads) in of_keys(entries, wanted) {
+        let due = heads.into_iter().filter(|id| entries[id].time.0 <= now);
+        let winner = due.max_by_key(|id| (entries[id].time, *id));
+        out.extend(winner.filter(|id| entries[id].kind.code == 0).map(|id| (key, id)));
+    }
+    out
+}
+
 /// The keys that have a head that is `wanted`, in order, with all heads that are.
 fn heads(entries: &Entries, wanted: impl Fn(&Header) -> bool) -> Answer {
     let mut by_key: BTreeMap<&[u8], Vec<(&EntryId, &Header)>> = BTreeMap::new();

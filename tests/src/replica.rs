@@ -1,4 +1,4 @@
-//! A whole replica in one process: feeds on disk, derived data in memory, the map view.
+//! A whole replica in one process: feeds on disk, derived data in memory, the map and the key-value view.
 
 use crate::model::{Answer, Entries};
 use kappadb_core::limits::TARGET_FRAME;
@@ -10,12 +10,16 @@ use kappadb_sim::Random;
 use kappadb_store::{MemoryStore, Store};
 use kappadb_view::{ViewHandle, Views};
 use kappadb_view_geo::{MapView, Query};
+use kappadb_view_kv::{KeyRange, KvView, ScanOptions};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 
 /// The one database of all tests.
 pub const DATABASE: DatabaseId = DatabaseId([7; 32]);
+
+/// The time at which scans are read.
+pub const NOW: Timestamp = Timestamp(40);
 
 /// Feeds, views and where they lie.
 pub struct Replica {
@@ -29,6 +33,7 @@ struct Open {
     feeds: Feeds,
     views: Views,
     map: ViewHandle<MapView>,
+    kv: ViewHandle<KvView>,
 }
 
 impl Replica {
@@ -56,7 +61,8 @@ impl Replica {
         let (feeds, _) = Feeds::open(config, &mut |_, _| ()).expect("open");
         let views = Views::new(feeds.clone(), self.store.clone());
         let map = views.register(MapView::default()).expect("register");
-        self.open = Some(Open { feeds, views, map });
+        let kv = views.register(KvView).expect("register");
+        self.open = Some(Open { feeds, views, map, kv });
     }
 
     /// Forgets everything derived, as if its folder had been deleted, and opens.
@@ -78,6 +84,16 @@ impl Replica {
     /// Its map.
     pub fn map(&self) -> &ViewHandle<MapView> {
         &self.open().map
+    }
+
+    /// Its keys and values.
+    pub fn kv(&self) -> &ViewHandle<KvView> {
+        &self.open().kv
+    }
+
+    /// All of its views.
+    pub fn views(&self) -> &Views {
+        &self.open().views
     }
 
     /// Makes a feed of its own.
@@ -109,7 +125,8 @@ impl Replica {
     /// What the map view answers, in the model's form.
     pub fn answer(&self, extent: &Extent) -> Answer {
         self.map().ready().expect("ready");
-        let answer = self.map().read(|index| index.query(extent, &Query::default())).expect("view").expect("query");
+        let answer =
+            self.map().read(|index| index.query(extent, &Query::default())).expect("view").expect("query");
         let hits = answer.hits.into_iter().map(|hit| {
             let mut heads = hit.heads;
             heads.sort_unstable();
@@ -126,10 +143,42 @@ impl Replica {
         hits.into_iter().map(|hit| (hit.key.into_bytes(), hit.heads)).collect()
     }
 
-    /// The ranges that a peer would send for `selector`.
+    /// The keys of a range with all of their heads as the key-value view knows them, in the model's form.
+    pub fn heads(&self, range: &KeyRange, keys: &[&[u8]]) -> Answer {
+        self.kv().ready().expect("ready");
+        let wanted = keys.iter().filter(|key| range.contains(key));
+        let heads = |key: &&[u8]| {
+            let heads = self.kv().read(|index| index.heads(key)).expect("view").expect("heads");
+            (key.to_vec(), heads.iter().map(|head| head.id).collect::<Vec<_>>())
+        };
+        wanted.map(heads).filter(|(_, heads)| !heads.is_empty()).collect()
+    }
+
+    /// The keys that a scan shows, with their winners, page by page of `page` keys.
+    pub fn scan(&self, range: &KeyRange, options: &ScanOptions, page: usize) -> Vec<(Vec<u8>, EntryId)> {
+        self.kv().ready().expect("ready");
+        let (mut found, mut after) = (Vec::new(), options.after.clone());
+        let limit = options.limit.unwrap_or(usize::MAX);
+        while found.len() < limit {
+            let part = ScanOptions { limit: Some(page.min(limit - found.len())), after, ..options.clone() };
+            let part = self.kv().read(|index| index.scan(range, &part, NOW)).expect("view").expect("scan");
+            found.extend(part.rows.into_iter().map(|row| (row.key, row.winner)));
+            after = part.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        found
+    }
+
+    /// The ranges that a peer would send for `selector` of the map.
     pub fn matches(&self, selector: &Selector) -> BTreeMap<FeedKey, RangeSet> {
-        self.map().ready().expect("ready");
-        let ids = self.open().views.matches("map", selector).expect("matches");
+        self.matches_of("map", selector)
+    }
+
+    fn matches_of(&self, view: &str, selector: &Selector) -> BTreeMap<FeedKey, RangeSet> {
+        self.views().ready().expect("ready");
+        let ids = self.open().views.matches(view, selector).expect("matches");
         let mut out: BTreeMap<FeedKey, Vec<u64>> = BTreeMap::new();
         ids.into_iter().for_each(|id| out.entry(id.feed).or_default().push(id.seq));
         out.into_iter().map(|(feed, seqs)| (feed, seqs.into_iter().collect())).collect()
@@ -171,6 +220,13 @@ impl Replica {
     /// Asks `peer` for what the selector needs and stores all that it sends.
     pub fn ask_for(&self, peer: &Replica, selector: &Selector) {
         for (feed, ranges) in peer.matches(selector) {
+            self.fetch(peer, feed, &ranges);
+        }
+    }
+
+    /// The same of the key-value view.
+    pub fn ask_kv(&self, peer: &Replica, selector: &Selector) {
+        for (feed, ranges) in peer.matches_of("kv", selector) {
             self.fetch(peer, feed, &ranges);
         }
     }
