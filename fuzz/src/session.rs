@@ -126,7 +126,7 @@ impl World {
             _ => Selector::Custom(input.chunk().to_vec()),
         };
         let have = if what & 4 == 0 { self.replica.borrow().have() } else { vec![] };
-        let ask = Ask { view: VIEW.to_owned(), selector, inline: what & 8 == 0, have };
+        let ask = Ask { view: VIEW.to_owned(), selector, inline: what & 8 == 0, have, forks: vec![] };
         let query = self.session.ask(self.now, ask);
         self.note(query);
     }

@@ -3,6 +3,7 @@
 use crate::append::Request;
 use crate::blocks::Blocks;
 use crate::config::{Config, OpenReport, Random};
+use crate::nodes::Nodes;
 use crate::queue::Queue;
 use crate::state::{FeedState, Visible, run};
 use crate::writer::Writer;
@@ -12,11 +13,11 @@ use crate::{
     compact, keys, open, prove, verify,
 };
 use kappadb_core::{
-    EntryId, FeedDefinition, FeedKey, Lseq, RangeSet, SecretKey, Seq, SignedHead, StoredBlock, Timestamp,
+    EntryId, FeedDefinition, FeedKey, Hash, Lseq, RangeSet, SecretKey, Seq, SignedHead, StoredBlock, Timestamp,
 };
 use kappadb_entry::Bundle;
 use kappadb_journal::{Damage, DirLock, Record};
-use kappadb_merkle::{ForkEvidence, Known};
+use kappadb_merkle::{ForkEvidence, Known, flat, root_hash};
 use kappadb_store::Store;
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -205,6 +206,25 @@ impl Feeds {
     /// The newest head known of the feed.
     pub fn head(&self, feed: &FeedKey) -> Option<SignedHead> {
         self.shared.state(feed)?.newest
+    }
+
+    /// The root hash of the feed's tree when it had `length` blocks, as far as this replica can tell: that of a head that it
+    /// knows, or one that follows from nodes at hand.
+    pub fn root_at(&self, feed: &FeedKey, length: u64) -> Result<Option<Hash>, ReadError> {
+        let _reading = self.shared.reading();
+        let Some(state) = self.shared.state(feed) else { return Ok(None) };
+        let heads = state.newest.iter().chain(state.unlinked.iter().map(|unlinked| &unlinked.head));
+        if let Some(head) = heads.into_iter().find(|head| head.head.length == length) {
+            return Ok(Some(head.head.root_hash));
+        }
+        if length > state.length() {
+            return Ok(None);
+        }
+        let mut nodes = Nodes::new(&self.shared.blocks, None, state.number, &state.held);
+        let root = |root| Ok(nodes.get(root)?.map(|node| (root, node)));
+        let roots =
+            flat::roots(length).into_iter().map(root).collect::<Result<Option<Vec<_>>, ReadError>>()?;
+        Ok(roots.map(|roots| root_hash(&roots)))
     }
 
     /// The blocks of the feed that are here.

@@ -131,15 +131,37 @@ impl Neighbours {
         let mut statements = Vec::new();
         for neighbour in std::mem::take(&mut self.open) {
             let wanted = selector.clone();
-            let have = database::run(&self.parts, move |parts| parts.have(view, &wanted)).await??;
-            let ask = Ask { view: view.to_owned(), selector: selector.clone(), inline: true, have };
+            let (have, forks) = database::run(&self.parts, move |parts| {
+                Ok::<_, ReadError>((parts.have(view, &wanted)?, parts.feeds.forks()))
+            })
+            .await??;
+            let ask = Ask { view: view.to_owned(), selector: selector.clone(), inline: true, have, forks };
             let outcome = neighbour.session.ask(ask).await;
             if let Some((peer, answered)) = self.settle(neighbour, outcome).await {
+                self.probe(peer, &answered.statement).await?;
                 statements.push((peer, answered.statement));
             }
         }
         self.selectors.extend(space_of(view).map(|space| (space, selector.clone())));
         Ok(statements)
+    }
+
+    /// If the peer knows another history of a feed than this replica: asks it to prove so. What it sends contradicts what is held,
+    /// which makes evidence against the feed's writer. In a session of its own, where nothing counts as known.
+    async fn probe(&mut self, peer: FeedKey, statement: &[Coverage]) -> Result<(), ReadError> {
+        let statement = statement.to_vec();
+        let suspects = database::run(&self.parts, move |parts| parts.suspects(&statement)).await??;
+        let known = self.parts.peers.iter().find(|known| known.key == peer);
+        let (Some(peer), false) = (known, suspects.is_empty()) else { return Ok(()) };
+        let Ok(session) = dial(&self.parts, peer).await else { return Ok(()) };
+        for (feed, ranges) in suspects {
+            let outcome = session.fetch(Fetch { feed, ranges, known: Default::default() }).await;
+            if let Err(error) = outcome {
+                tracing::warn!(%feed, %error, "a peer knows another history of a feed and did not prove it");
+            }
+        }
+        session.close().await;
+        Ok(database::run(&self.parts, |parts| parts.feeds.sync()).await??)
     }
 
     /// As [`Neighbours::ask`] for any number of keys, in selectors that each keep to their limits.

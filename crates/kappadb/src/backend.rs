@@ -56,9 +56,10 @@ impl Parts {
     fn locate(&self, feed: &FeedKey, ranges: &RangeSet) -> Answer {
         let held = self.feeds.held(feed).intersection(ranges);
         let matches = if held.is_empty() { Vec::new() } else { vec![(*feed, held)] };
-        let length = self.feeds.head(feed).map_or(0, |head| head.head.length);
-        let coverage =
-            self.feeds.definition(feed).map(|definition| Coverage { definition, claimed: 0, length });
+        let coverage = self.feeds.definition(feed).map(|definition| {
+            let (length, root) = self.tip(feed);
+            Coverage { definition, claimed: 0, length, root }
+        });
         Answer { matches, coverage: coverage.into_iter().collect(), forks: Vec::new() }
     }
 
@@ -84,14 +85,18 @@ impl Parts {
 
     fn put(&self, bundle: Bundle) -> Result<Stored, PutRefusal> {
         match self.feeds.put(bundle) {
-            Ok(PutOutcome { stored, bytes, fork }) => Ok(Stored { blocks: stored, bytes, fork }),
+            Ok(PutOutcome { stored, bytes, fork, .. }) => Ok(Stored { blocks: stored, bytes, fork }),
             Err(PutError::Dropped(_)) => Ok(Stored { blocks: 0, bytes: 0, fork: None }),
             Err(error) => Err(put_refusal(error)),
         }
     }
 
     fn record_fork(&self, evidence: ForkEvidence) -> Result<(), PutRefusal> {
-        self.feeds.record_fork(evidence).map(drop).map_err(put_refusal)
+        match self.feeds.record_fork(evidence) {
+            // Of a feed that is not known here nothing has to be left out.
+            Ok(_) | Err(PutError::Undefined(_)) => Ok(()),
+            Err(error) => Err(put_refusal(error)),
+        }
     }
 }
 

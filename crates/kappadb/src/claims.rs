@@ -2,7 +2,7 @@
 
 use crate::database::Parts;
 use crate::error::ReadError;
-use kappadb_core::{EntryId, FeedKey, RangeSet};
+use kappadb_core::{EntryId, FeedKey, Hash, RangeSet};
 use kappadb_journal::Claim;
 use kappadb_query::Selector;
 use kappadb_sync::{Coverage, Have, statement};
@@ -11,6 +11,13 @@ use std::collections::BTreeMap;
 /// Bytes of a selector whose claims are kept for later questions. Those of joins name thousands of keys, each time others:
 /// they would fill the journal, and hardly ever cover what is asked next.
 const MAX_CLAIM: usize = 1 << 10;
+
+/// Blocks asked for to have a fork proved. Each is proved up to the peer's roots, which differ.
+const PROBES: usize = 64;
+
+fn tag(root: &Hash) -> [u8; 8] {
+    root.0.first_chunk().copied().unwrap_or_default()
+}
 
 impl Parts {
     /// Records what the peers claimed for `selector`, now that what they sent is durable, and says whether the answer is
@@ -62,9 +69,33 @@ impl Parts {
             let definition = self.feeds.definition(&info.feed)?;
             let whole = info.held == info.length;
             let claimed = if whole { info.length } else { claims.get(&info.feed).copied().unwrap_or(0) };
-            Some(Coverage { definition, claimed, length: info.length })
+            let (length, root) = self.tip(&info.feed);
+            Some(Coverage { definition, claimed, length, root })
         });
         coverage.collect()
+    }
+
+    /// The length of a feed's newest head, and what a statement says of its root.
+    pub(crate) fn tip(&self, feed: &FeedKey) -> (u64, [u8; 8]) {
+        self.feeds.head(feed).map_or((0, [0; 8]), |head| (head.head.length, tag(&head.head.root_hash)))
+    }
+
+    /// Feeds of a statement whose history is not the one that is held here, and some blocks that can show it.
+    pub(crate) fn suspects(&self, statement: &[Coverage]) -> Result<Vec<(FeedKey, RangeSet)>, ReadError> {
+        let mut suspects = Vec::new();
+        let forked = self.feeds.exclusions();
+        for Coverage { definition, length, root, .. } in statement {
+            let feed = definition.feed;
+            if forked.iter().any(|(known, _)| *known == feed) {
+                continue;
+            }
+            let known = self.feeds.root_at(&feed, *length)?;
+            if known.is_some_and(|known| *length > 0 && tag(&known) != *root) {
+                let held = self.feeds.held(&feed).intersection(&RangeSet::below(*length));
+                suspects.push((feed, held.iter().take(PROBES).collect()));
+            }
+        }
+        Ok(suspects)
     }
 
     /// The greatest length claimed for each feed by a completed query that covers `selector`.

@@ -12,10 +12,10 @@ use crate::inbox::Inbox;
 use crate::ledger::Ledger;
 use crate::outbox::Outbox;
 use crate::session::Config;
-use kappadb_core::codec;
 use kappadb_core::limits::{HAVE_BYTES, RECEIVE_QUEUE};
 use kappadb_core::limits::{MAX_CREDIT, MAX_FRAME, MAX_RANGES};
-use std::collections::BTreeMap;
+use kappadb_core::{FeedKey, codec};
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Debug)]
 pub(crate) struct Asker {
@@ -34,6 +34,8 @@ pub(crate) struct Asker {
     epoch: u64,
     /// Evidence that came in this session.
     forks: usize,
+    /// Feeds whose fork the peer was told of.
+    told: BTreeSet<FeedKey>,
 }
 
 impl Asker {
@@ -51,6 +53,7 @@ impl Asker {
             forgetting: None,
             epoch: 0,
             forks: 0,
+            told: BTreeSet::new(),
         }
     }
 
@@ -76,7 +79,13 @@ impl Asker {
     }
 
     pub fn ask(&mut self, name: QueryId, ask: Ask, now: u64, out: &mut Outbox) -> Result<(), SessionError> {
-        let Ask { view, selector, inline, have } = ask;
+        let Ask { view, selector, inline, have, forks } = ask;
+        let forks = forks.into_iter().take(self.config.agreed.session_feeds);
+        for evidence in forks {
+            if self.told.insert(evidence.feed) {
+                out.send(&Frame::ForkProof(Box::new(evidence)))?;
+            }
+        }
         let question = selector.encode().map_err(QueryError::from).map(|selector| Question::View {
             view,
             selector,

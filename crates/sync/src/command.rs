@@ -94,6 +94,9 @@ pub struct Coverage {
     pub claimed: Seq,
     /// Blocks under the longest head known.
     pub length: u64,
+    /// The first eight bytes of that head's root hash: who knows another history of that length sees it here, and can then
+    /// ask for proof.
+    pub root: [u8; 8],
 }
 
 /// Why a query cannot be answered. Told to the peer, for that query only.

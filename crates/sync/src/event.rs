@@ -4,7 +4,7 @@ use crate::command::Coverage;
 use crate::error::{QueryError, SessionError};
 use bincode::{Decode, Encode};
 use kappadb_core::{FeedKey, RangeSet};
-use kappadb_merkle::Known;
+use kappadb_merkle::{ForkEvidence, Known};
 use kappadb_query::Selector;
 
 /// Names a question asked here; the same for as long as it is open, whatever happens on the wire.
@@ -22,6 +22,8 @@ pub struct Ask {
     pub inline: bool,
     /// What is held here. Blocks not named may be sent though they are held.
     pub have: Vec<Have>,
+    /// Evidence of forks that the peer is to know of. Sent once in a session.
+    pub forks: Vec<ForkEvidence>,
 }
 
 /// A request for blocks by name.

@@ -6,8 +6,10 @@ use crate::frame::Change;
 use kappadb_core::{FeedDefinition, FeedKey, Seq};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Claimed and length, as a statement says them.
-pub(crate) type Stated = (Seq, u64);
+/// Claimed, length and root, as a statement says them.
+pub(crate) type Stated = (Seq, u64, [u8; 8]);
+
+const NOTHING: Stated = (0, 0, [0; 8]);
 
 /// The feeds that this side has defined.
 #[derive(Debug)]
@@ -38,17 +40,17 @@ impl Told {
         }
         let number = u32::try_from(self.stated.len()).ok().filter(|_| self.stated.len() < self.max_feeds);
         self.numbers.insert(*feed, number.ok_or(SessionError::Limit("MAX_SESSION_FEEDS"))?);
-        self.stated.push((*feed, (0, 0)));
+        self.stated.push((*feed, NOTHING));
         Ok(true)
     }
 
     /// What a statement of `coverage` has to say, and remembers it as said. A feed that is not covered is claimed up to 0.
     pub fn restate(&mut self, coverage: &[Coverage]) -> Vec<Change> {
         let covered: BTreeMap<_, _> =
-            coverage.iter().map(|c| (c.definition.feed, (c.claimed, c.length))).collect();
+            coverage.iter().map(|c| (c.definition.feed, (c.claimed, c.length, c.root))).collect();
         let changed = self.stated.iter_mut().zip(0u32..).filter_map(|((feed, stated), number)| {
-            let now = covered.get(feed).copied().unwrap_or((0, stated.1));
-            let change = Change { feed: number, claimed: now.0, length: now.1 };
+            let now = covered.get(feed).copied().unwrap_or((0, stated.1, stated.2));
+            let change = Change { feed: number, claimed: now.0, length: now.1, root: now.2 };
             (std::mem::replace(stated, now) != now).then_some(change)
         });
         changed.collect()
@@ -77,7 +79,7 @@ impl Heard {
             return Err(SessionError::DefinedTwice(definition.feed));
         }
         self.definitions.push(definition);
-        self.stated.push((0, 0));
+        self.stated.push(NOTHING);
         Ok(())
     }
 
@@ -89,7 +91,8 @@ impl Heard {
     /// Takes in what a statement says.
     pub fn state(&mut self, change: &Change) -> Result<(), SessionError> {
         let stated = usize::try_from(change.feed).ok().and_then(|at| self.stated.get_mut(at));
-        *stated.ok_or(SessionError::UndefinedFeed(change.feed))? = (change.claimed, change.length);
+        *stated.ok_or(SessionError::UndefinedFeed(change.feed))? =
+            (change.claimed, change.length, change.root);
         Ok(())
     }
 
@@ -100,10 +103,11 @@ impl Heard {
 
     /// What [`Heard::stated`] gave, in full.
     pub fn coverage(&self, stated: &[Stated]) -> Vec<Coverage> {
-        let full = |(definition, &(claimed, length)): (&FeedDefinition, &Stated)| Coverage {
+        let full = |(definition, &(claimed, length, root)): (&FeedDefinition, &Stated)| Coverage {
             definition: *definition,
             claimed,
             length,
+            root,
         };
         self.definitions.iter().zip(stated).map(full).collect()
     }
@@ -126,7 +130,7 @@ mod tests {
             for statement in statements {
                 let coverage: Vec<_> = statement
                     .iter()
-                    .map(|(&feed, &(claimed, length))| Coverage { definition: definition(feed), claimed, length })
+                    .map(|(&feed, &(claimed, length))| Coverage { definition: definition(feed), claimed, length, root: [9; 8] })
                     .collect();
                 for c in &coverage {
                     if told.define(&c.definition.feed).unwrap() {

@@ -131,6 +131,8 @@ pub struct Change {
     pub claimed: Seq,
     /// Blocks under the longest head known.
     pub length: u64,
+    /// First bytes of that head's root hash.
+    pub root: [u8; 8],
 }
 
 /// Why bytes are no frame.

@@ -85,7 +85,7 @@ impl Server {
 }
 
 fn ask(view: &str) -> Ask {
-    Ask { view: view.to_owned(), selector: Selector::Everything, inline: true, have: vec![] }
+    Ask { view: view.to_owned(), selector: Selector::Everything, inline: true, have: vec![], forks: vec![] }
 }
 
 async fn works(peer: &PeerHandle) {

@@ -17,7 +17,10 @@ fn truth() -> Rc<Truth> {
 
 fn asker(inline: bool) -> Side {
     let mut side = Side::new(&Replica::new(), Config::default());
-    side.session.ask(0, Ask { view: VIEW.to_owned(), selector: Selector::Everything, inline, have: vec![] });
+    side.session.ask(
+        0,
+        Ask { view: VIEW.to_owned(), selector: Selector::Everything, inline, have: vec![], forks: vec![] },
+    );
     side.settle(0);
     side
 }
@@ -111,7 +114,7 @@ fn a_frame_out_of_place_ends_the_session() {
     let blocks = Frame::Blocks(honest(&truth, &set([1])));
     let ranges = Frame::Ranges(Ranges { query: 0, feed: 0, ranges: set([1]) });
     let statement = |feed| {
-        let change = Change { feed, claimed: 1, length: 1 };
+        let change = Change { feed, claimed: 1, length: 1, root: [1; 8] };
         Frame::Statement(Statement { query: 0, changes: vec![change], token: None })
     };
     let out_of_place = |inline, frames: Vec<Frame>| {
@@ -171,8 +174,16 @@ fn a_fetch_takes_only_what_it_asked_for() {
 fn results_beyond_the_credit_end_the_session() {
     let mut side = Side::new(&Replica::new(), Config { credit: 3, ..Config::default() });
     side.deaf = true;
-    side.session
-        .ask(0, Ask { view: VIEW.to_owned(), selector: Selector::Everything, inline: false, have: vec![] });
+    side.session.ask(
+        0,
+        Ask {
+            view: VIEW.to_owned(),
+            selector: Selector::Everything,
+            inline: false,
+            have: vec![],
+            forks: vec![],
+        },
+    );
     side.settle(0);
     let ranges = |seq| Frame::Ranges(Ranges { query: 0, feed: 0, ranges: set([seq]) });
     // The first may overdraw, the second comes without credit: the reader took nothing.
@@ -336,7 +347,7 @@ fn conversation(seed: u64) -> (Vec<Rc<Truth>>, Vec<Vec<u8>>) {
 /// A new asker that asks the same and gets these frames.
 fn replay(truths: &[Rc<Truth>], frames: &[Vec<u8>]) {
     let mut side = Side::new(&Replica::new(), Config::default());
-    let ask = |selector, inline| Ask { view: VIEW.to_owned(), selector, inline, have: vec![] };
+    let ask = |selector, inline| Ask { view: VIEW.to_owned(), selector, inline, have: vec![], forks: vec![] };
     side.session.ask(0, ask(Selector::keys([vec![1], vec![2]]), true));
     side.session.ask(0, ask(Selector::Everything, false));
     for frame in frames {

@@ -199,7 +199,13 @@ fn a_fetch_of_an_unknown_feed_says_that_all_is_missing() {
 fn an_unknown_view_is_refused_aloud_and_others_go_on() {
     let (_, new, full) = one_feed(&keys(5), 10);
     let mut pair = Pair::new([&new, &full], Config::default(), 0);
-    let ask = Ask { view: "no such".to_owned(), selector: Selector::Everything, inline: true, have: vec![] };
+    let ask = Ask {
+        view: "no such".to_owned(),
+        selector: Selector::Everything,
+        inline: true,
+        have: vec![],
+        forks: vec![],
+    };
     pair.sides[0].session.ask(0, ask);
     pair.ask(0, Selector::Everything, true);
     pair.run();
@@ -377,7 +383,13 @@ fn slow_storage_is_not_the_peers_fault() {
 fn what_cannot_be_asked_fails_by_name_and_the_session_goes_on() {
     let (_, new, full) = one_feed(&keys(6), 10);
     let mut pair = Pair::new([&new, &full], Config::default(), 3);
-    let long = Ask { view: "v".repeat(65), selector: Selector::Everything, inline: true, have: vec![] };
+    let long = Ask {
+        view: "v".repeat(65),
+        selector: Selector::Everything,
+        inline: true,
+        have: vec![],
+        forks: vec![],
+    };
     pair.sides[0].session.ask(0, long);
     let unsorted = Selector::Keys(vec![vec![2], vec![1]]);
     pair.ask(0, unsorted, true);

@@ -139,7 +139,12 @@ impl Replica {
         let of = |definition: &FeedDefinition| {
             let length = self.known(&definition.feed).length;
             let whole = self.held(&definition.feed).covers(&(0..length));
-            Coverage { definition: *definition, claimed: if whole { length } else { 0 }, length }
+            Coverage {
+                definition: *definition,
+                claimed: if whole { length } else { 0 },
+                length,
+                root: [length.to_le_bytes()[0]; 8],
+            }
         };
         self.definitions.values().map(of).collect()
     }
@@ -339,7 +344,7 @@ impl Pair {
 
     pub fn ask(&mut self, side: usize, selector: Selector, inline: bool) -> kappadb_sync::QueryId {
         let have = self.sides[side].replica.borrow().have();
-        let ask = Ask { view: VIEW.to_owned(), selector, inline, have };
+        let ask = Ask { view: VIEW.to_owned(), selector, inline, have, forks: vec![] };
         self.sides[side].session.ask(self.now, ask)
     }
 
