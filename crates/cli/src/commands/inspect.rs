@@ -33,7 +33,19 @@ pub async fn status(context: &Context) -> anyhow::Result<()> {
 pub async fn verify(context: &Context) -> anyhow::Result<ExitCode> {
     let database = context.open().await?;
     let problems = database.verify().await?;
+    let feeds = database.status().await?.feeds;
     database.close().await?;
+    // Nothing here is wrong with what is held: it proves what its writer did.
+    for (feed, seq) in feeds.iter().filter_map(|feed| Some((&feed.feed, feed.fork?))) {
+        let text = format!(
+            "feed {feed} forked: its writer signed two histories from block {seq} on, which do not count"
+        );
+        if context.json {
+            output::json_line(&json!({ "fork": { "feed": feed, "seq": seq } }))?;
+        } else {
+            output::line(&text)?;
+        }
+    }
     if context.json {
         for problem in &problems {
             output::json_line(&json!({ "problem": problem }))?;
