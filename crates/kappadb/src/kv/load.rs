@@ -95,14 +95,14 @@ impl State {
     }
 
     pub fn load_value(&self, parts: &Parts) -> Result<Option<Value>, ReadError> {
-        let load = |winner| self.value(winner, parts.kv_content(winner, None)?);
+        let load = |winner| Ok(self.value(winner, parts.kv_content(winner, None)?));
         self.shown().map(load).transpose()
     }
 
     /// The value that the winner gives.
-    pub fn value(&self, winner: &Version, content: Content) -> Result<Value, ReadError> {
+    pub fn value(&self, winner: &Version, content: Content) -> Value {
         let Version { id, time, .. } = *winner;
-        Ok(Value { bytes: content.value(), id, author: id.feed, time, heads: self.ids() })
+        Value { bytes: content.value(), id, author: id.feed, time, heads: self.ids() }
     }
 
     pub fn load_heads(&self, parts: &Parts) -> Result<Vec<Head>, ReadError> {
@@ -128,6 +128,17 @@ impl Parts {
     /// The same among what is indexed already.
     pub(super) fn kv_state_indexed(&self, key: &[u8]) -> Result<State, ReadError> {
         Ok(State::new(self.kv.read(|index| index.heads(key))??, self.clock.now()))
+    }
+
+    /// The values of some keys, in their order.
+    pub(super) fn kv_values(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Value>>, ReadError> {
+        self.kv.ready()?;
+        let state = |key: &Vec<u8>| self.kv_state_indexed(key);
+        let states = keys.iter().map(state).collect::<Result<Vec<_>, ReadError>>()?;
+        let shown: Vec<&Version> = states.iter().filter_map(State::shown).collect();
+        let mut contents = self.kv_contents(&shown)?.into_iter();
+        let value = |state: &State| Some(state.value(state.shown()?, contents.next()?));
+        Ok(states.iter().map(value).collect())
     }
 
     /// What a version says, from its block if that was read already.

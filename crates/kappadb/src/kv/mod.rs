@@ -72,6 +72,15 @@ impl Kv {
         self.run(move |parts| parts.kv_state(&key)?.load_value(parts)).await?
     }
 
+    /// The values of many keys, in their order: much quicker than [`Kv::get`] of one after the other.
+    pub async fn get_all<K: AsRef<[u8]>>(
+        &self,
+        keys: impl IntoIterator<Item = K>,
+    ) -> Result<Vec<Option<Value>>, ReadError> {
+        let keys: Vec<Vec<u8>> = keys.into_iter().map(|key| key.as_ref().to_vec()).collect();
+        self.run(move |parts| parts.kv_values(&keys)).await?
+    }
+
     /// The entry that gives a key its value: [`Kv::get`] without reading anything of it.
     pub async fn winner(&self, key: impl AsRef<[u8]>) -> Result<Option<EntryId>, ReadError> {
         let key = key.as_ref().to_vec();

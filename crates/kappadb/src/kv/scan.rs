@@ -50,7 +50,7 @@ impl Parts {
         let mut items = Vec::with_capacity(rows.len());
         for ((row, winner), content) in rows.into_iter().zip(&winners).zip(contents) {
             let state = State { heads: row.heads, winner: None };
-            items.push(KvItem { key: row.key, value: state.value(winner, content)? });
+            items.push(KvItem { key: row.key, value: state.value(winner, content) });
         }
         Ok(KvPage { items, next })
     }
