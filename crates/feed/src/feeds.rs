@@ -429,6 +429,22 @@ impl Feeds {
         self.shared.look(|visible| visible.feeds.values().filter_map(fork).collect())
     }
 
+    /// Blocks whose proof would show how heads that are not linked to the newest one lie in its history, or that they do not: for
+    /// each the block that comes after it, as the path to that block passes by all roots before it. Of feeds not proved to be
+    /// forked.
+    pub fn loose_ends(&self) -> Vec<(FeedKey, RangeSet)> {
+        let ends = |(feed, state): (&FeedKey, &Arc<FeedState>)| {
+            let lengths = state.unlinked.iter().map(|unlinked| unlinked.head.head.length);
+            let next: RangeSet = lengths.filter(|length| *length < state.length()).collect();
+            let next = next.minus(&state.linked(&next));
+            (state.fork.is_none() && !next.is_empty()).then_some((*feed, next))
+        };
+        self.shared.look(|visible| {
+            let wanted = visible.feeds.iter().filter(|(feed, _)| !visible.dropped.contains(feed));
+            wanted.filter_map(ends).collect()
+        })
+    }
+
     /// Checks every checksum, hash, signature and derived row. Empty if all is well. Writes wait meanwhile. `progress` is told
     /// (done, to do) in blocks.
     ///

@@ -1,13 +1,15 @@
 //! Which head leads a feed, and what of the feed is linked to it.
 //!
 //! A block is *linked* if stored nodes lead from it to the roots of the newest head. Blocks proved only under another head are kept
-//! with that head until such a path exists.
+//! with that head until such a path exists. So is a head of which some roots are not linked, though it has no blocks: it may
+//! turn out to be of another history.
 
 use crate::ReadError;
 use crate::index::{Index, join};
 use crate::nodes::Nodes;
 use crate::rows::Unlinked;
 use crate::state::{FeedState, run};
+use kappadb_core::limits::MAX_UNLINKED_HEADS;
 use kappadb_core::{FeedKey, RangeSet, SignedHead};
 use kappadb_merkle::{Node, flat, root_hash};
 
@@ -34,16 +36,33 @@ impl Index {
 fn settle(state: &mut FeedState, nodes: &mut Nodes<'_>) -> Result<(), ReadError> {
     promote(state, nodes)?;
     let length = state.length();
-    for unlinked in &mut state.unlinked {
+    let mut loose = Vec::new();
+    for mut unlinked in std::mem::take(&mut state.unlinked) {
+        let mut linked = true;
         for root in flat::roots(unlinked.head.head.length) {
-            let span = flat::leaf_span(root);
-            if unlinked.ranges.intersects(&span) && leads_up(root, length, nodes)? {
-                unlinked.ranges = unlinked.ranges.minus(&run(span));
+            if leads_up(root, length, nodes)? {
+                unlinked.ranges = unlinked.ranges.minus(&run(flat::leaf_span(root)));
+            } else {
+                linked = false;
             }
         }
+        // One whose blocks are all linked is still what vouches for its other roots: if they turn out to be others, it is evidence.
+        if !linked || !unlinked.ranges.is_empty() {
+            loose.push(unlinked);
+        }
     }
-    state.unlinked.retain(|unlinked| !unlinked.ranges.is_empty());
+    state.unlinked = bounded(loose);
     Ok(())
+}
+
+/// Without the shortest of the heads that no block needs, if there are too many.
+fn bounded(mut unlinked: Vec<Unlinked>) -> Vec<Unlinked> {
+    while unlinked.len() > MAX_UNLINKED_HEADS {
+        let idle = unlinked.iter().enumerate().filter(|(_, unlinked)| unlinked.ranges.is_empty());
+        let Some((at, _)) = idle.min_by_key(|(_, unlinked)| unlinked.head.head.length) else { break };
+        unlinked.remove(at);
+    }
+    unlinked
 }
 
 /// Makes the longest head whose roots are at hand the newest; the one before takes its blocks to the unlinked ones.

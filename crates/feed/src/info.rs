@@ -57,8 +57,11 @@ pub struct PutOutcome {
     pub stored: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Set if the bundle contradicts what is held: its writer forked, here is from where, and nothing of it was stored but the evidence.
+    /// Set if the bundle contradicts what is held: its writer forked, and this is from where it is not trusted. Of the bundle only
+    /// what lies below was stored, and the evidence.
     pub fork: Option<Seq>,
+    /// Blocks below the fork that could not be stored, for nodes that link them to the history held are not at hand.
+    pub contradicted: u64,
 }
 
 /// A block in the order in which it came here.

@@ -41,7 +41,7 @@ impl Writer {
         let conflicts = self.conflicts(&bundle, &verified)?;
         let outcome = match conflicts.is_empty() {
             true => self.store(bundle, verified)?,
-            false => self.contradiction(&bundle, &verified, conflicts)?,
+            false => self.contradiction(bundle, &verified, conflicts)?,
         };
         if self.index.is_heavy() {
             self.commit()?;
@@ -94,14 +94,15 @@ impl Writer {
         }
     }
 
-    fn store(&mut self, bundle: Bundle, verified: Verified) -> Result<PutOutcome, PutError> {
+    pub(crate) fn store(&mut self, bundle: Bundle, verified: Verified) -> Result<PutOutcome, PutError> {
         let Bundle { feed, head, ranges, blocks, .. } = bundle;
         let New { ranges, blocks, bytes, nodes } = self.new_of(&feed, &ranges, blocks, &verified)?;
         let (longer, crowded) = self
             .index
             .with(&feed, |state| {
                 let known = |unlinked: &crate::rows::Unlinked| unlinked.head.head == head.head;
-                let crowded = state.unlinked.len() >= MAX_UNLINKED_HEADS && !state.unlinked.iter().any(known);
+                let in_use = state.unlinked.iter().filter(|unlinked| !unlinked.ranges.is_empty()).count();
+                let crowded = in_use >= MAX_UNLINKED_HEADS && !state.unlinked.iter().any(known);
                 (state.newest.is_none_or(|newest| newest.head.length < head.head.length), crowded)
             })
             .ok_or(PutError::Undefined(feed))?;
@@ -123,7 +124,7 @@ impl Writer {
             self.index.state_head(&feed, head, &arrived.ranges)
         });
         taken.map_err(|error| self.derived_failed(error))?;
-        Ok(PutOutcome { stored, bytes, fork: None })
+        Ok(PutOutcome { stored, bytes, ..PutOutcome::default() })
     }
 
     /// The blocks not held, and the nodes that neither follow from them nor are at hand.
