@@ -7,6 +7,8 @@ use kappadb_view::*;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 pub fn memory() -> Arc<dyn Store> {
@@ -108,6 +110,39 @@ fn conformance_07_watchers_are_independent() {
     assert!(changes.lagged && changes.notices.len() < 6_000, "a slow watcher is told that it lost notices");
     views.close();
     assert_eq!(slow.next(Duration::from_secs(5)), None);
+}
+
+#[test]
+fn who_watches_some_keys_hears_of_no_others_and_a_task_that_polls_is_woken() {
+    struct Woken(Thread);
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let (log, store) = (Log::new(), memory());
+    let (views, handle) = open(&log, &store);
+    let watcher = handle.watch_keys(|key| key == b"x");
+    let waker = Waker::from(Arc::new(Woken(std::thread::current())));
+    let mut context = Context::from_waker(&waker);
+    assert!(watcher.poll_next(&mut context).is_pending());
+    // More than a watcher's queue holds.
+    for n in 0..6_000u32 {
+        log.arrive(id(0, u64::from(n)), entry(&format!("k{n}"), 0, &[]));
+    }
+    handle.ready().unwrap();
+    assert!(watcher.poll_next(&mut context).is_pending(), "neither told nor lagging");
+    log.arrive(id(0, 6_000), entry("x", 0, &[]));
+    let changes = loop {
+        match watcher.poll_next(&mut context) {
+            Poll::Ready(changes) => break changes.unwrap(),
+            Poll::Pending => std::thread::park_timeout(Duration::from_secs(60)),
+        }
+    };
+    assert_eq!((changes.notices.len(), changes.lagged), (1, false));
+    assert_eq!(changes.notices[0].key, b"x");
+    views.close();
+    assert_eq!(watcher.poll_next(&mut context), Poll::Ready(None));
 }
 
 #[test]

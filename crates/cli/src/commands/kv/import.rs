@@ -201,3 +201,39 @@ impl<'a> Import<'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn lines_are_cut_at_their_ends_and_the_last_needs_none() {
+        let mut input = BufReader::with_capacity(3, &b"one\n\ntwo"[..]);
+        let (mut line, mut lines) = (Vec::new(), Vec::new());
+        while read_line(&mut input, &mut line).unwrap() {
+            lines.push(line.clone());
+        }
+        assert_eq!(lines, [&b"one"[..], b"", b"two"]);
+    }
+
+    proptest! {
+        #[test]
+        fn noise_is_a_bad_line(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert!(parse(&bytes).is_err());
+        }
+
+        #[test]
+        fn any_key_and_value_come_through(
+            key in prop::collection::vec(any::<u8>(), 1..50),
+            value in prop::collection::vec(any::<u8>(), 0..50),
+            writer in prop::option::of("[a-z]{1,8}"),
+        ) {
+            let line = json!({
+                "key_base64": BASE64.encode(&key), "value_base64": BASE64.encode(&value), "writer": writer, "more": [1],
+            });
+            let (op, by) = parse(line.to_string().as_bytes()).unwrap();
+            prop_assert_eq!((op, by), (KvOp::put(key, value), writer));
+        }
+    }
+}
