@@ -3,8 +3,8 @@
 #![expect(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "tests may fail loudly")]
 
 use kappadb::{
-    Clock, Content, Database, EntryId, KeyRange, Kv, KvError, KvOp, MAX_VALUE, ScanOptions, Timestamp,
-    WriterError,
+    BlobError, Clock, Content, Database, EntryId, KeyRange, Kv, KvError, KvOp, MAX_VALUE, ScanOptions,
+    Timestamp, WriterError,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -319,4 +319,38 @@ async fn a_prefix_watcher_hears_of_new_keys_and_of_nothing_else() {
     assert_eq!(next().await, ("p/c".into(), Some("1".into())));
     kv.delete("p/a").await.unwrap();
     assert_eq!(next().await, ("p/a".into(), None));
+}
+
+#[tokio::test]
+async fn what_was_cleared_is_a_head_without_a_value_and_what_was_dropped_is_none() {
+    let (dir, database) = database().await;
+    let kv = database.kv();
+    let old = kv.put("a", "old").await.unwrap();
+    let id = kv.put("a", "new").await.unwrap();
+    kv.put("b", "kept").await.unwrap();
+    let server = database.serve(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let other = Database::builder(dir.path().join("other")).join(&server.ticket()).await.unwrap();
+    other.kv().ask_history(["a"]).await.unwrap();
+    other.kv().ask_prefix("").await.unwrap();
+    let mut watcher = other.kv().watch(["a"]);
+    assert_eq!(watcher.next().await.unwrap().unwrap().value.unwrap().text(), Some("new"));
+
+    let two = [old.seq..id.seq + 1].into_iter().collect();
+    other.clear(id.feed, two).await.unwrap();
+    let value = other.kv().get("a").await.unwrap().unwrap();
+    assert_eq!((value.id, value.bytes, value.heads), (id, None, vec![id]));
+    assert_eq!(other.kv().heads("a").await.unwrap()[0].content, Content::NotHeld);
+    assert!(matches!(other.kv().read(id).await, Err(BlobError::Cleared { .. })));
+    let page = other.kv().scan(&KeyRange::ALL, &ScanOptions::default()).await.unwrap();
+    let texts: Vec<_> = page.items.iter().map(|item| item.value.text().map(str::to_owned)).collect();
+    assert_eq!(texts, [None, Some("kept".to_owned())]);
+    let contents = other.kv().history("a").await.unwrap().into_iter().map(|r| r.version.content);
+    assert!(contents.eq([Content::NotHeld, Content::NotHeld]));
+
+    other.drop_feed(id.feed).await.unwrap();
+    assert_eq!(other.kv().get("a").await.unwrap(), None);
+    let change = tokio::time::timeout(Duration::from_secs(20), watcher.next()).await.unwrap();
+    let change = change.unwrap().unwrap();
+    assert_eq!((change.value, change.heads), (None, Vec::new()));
+    assert_eq!(kv.get("a").await.unwrap().unwrap().text(), Some("new"), "elsewhere it is there");
 }
