@@ -237,7 +237,7 @@ impl Writer {
         if !self.keys.contains_key(feed) {
             return Err(AppendError::NotOurs(*feed));
         }
-        if let Some(damage) = self.damage.first() {
+        if let Some(damage) = self.unsettled() {
             return Err(AppendError::Damaged(Box::new(damage.clone())));
         }
         if !whole {

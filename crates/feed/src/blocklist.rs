@@ -2,12 +2,12 @@
 //! out; nothing of it is answered with meanwhile, and nothing more is taken in.
 
 use crate::index::Index;
-use crate::rows::{self, Location, tag};
+use crate::rows::{self, Came, Forgotten, tag};
 use crate::state::FeedState;
 use crate::writer::Writer;
 use crate::{DropError, ReadError};
-use kappadb_core::FeedKey;
-use kappadb_journal::{Position, Record};
+use kappadb_core::{FeedKey, Lseq};
+use kappadb_journal::Record;
 use kappadb_store::prefix_range;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
@@ -31,6 +31,9 @@ impl Writer {
 impl Index {
     /// The feed is not wanted, or wanted again.
     pub fn drop_feed(&mut self, feed: &FeedKey, dropped: bool) {
+        if dropped {
+            self.forget_claims(feed);
+        }
         let key = rows::dropped_key(feed);
         match dropped {
             true => drop((self.gone.remove(&key), self.rows.insert(key, Vec::new()))),
@@ -66,45 +69,43 @@ impl Index {
         self.dropped.get(feed).copied().unwrap_or_else(published)
     }
 
-    /// Nothing of the feed is held any more but that it exists and, if so, that it forked.
-    pub fn forget(&mut self, feed: &FeedKey) -> Result<(), ReadError> {
+    /// Nothing that came of the feed before this number is held any more, only that it exists and, if so, that it forked.
+    pub fn forget(&mut self, feed: &FeedKey, before: Lseq) -> Result<(), ReadError> {
         let Some(state) = self.change(feed) else { return Ok(()) };
         let number = state.number;
         *state = FeedState { fork: state.fork.take(), ..FeedState::new(number, state.definition) };
-        let mut places = BTreeSet::new();
-        for (_, row) in self.take_rows(&rows::all_of(tag::LOCATION, number), |_| true)? {
-            places.insert(rows::decode::<Location>(&row)?.at);
+        for tag in [tag::LOCATION, tag::NODE, tag::CLEARED] {
+            self.take_rows(&rows::all_of(tag, number), |_| true)?;
         }
-        self.take_rows(&rows::all_of(tag::NODE, number), |_| true)?;
-        self.take_rows(&rows::all_of(tag::CLEARED, number), |_| true)?;
         self.take_rows(&[tag::ARRIVAL], |row| {
-            rows::decode::<Position>(row).is_ok_and(|at| places.contains(&at))
+            rows::decode::<Came>(row).is_ok_and(|came| came.feed == number)
         })?;
         self.fresh.retain(|(of, _), _| *of != number);
-        self.forget_claims(feed);
+        let count =
+            self.all_forgotten().values().map(|forgotten| forgotten.count).max().unwrap_or_default() + 1;
+        let forgotten = Forgotten { count, before };
+        self.replace(rows::forgotten_key(feed), Some(kappadb_core::codec::encode(&forgotten)));
+        self.forgotten.insert(*feed, forgotten);
         Ok(())
     }
 
-    /// Takes away rows, written or about to be, and gives them back.
-    fn take_rows(
-        &mut self,
-        prefix: &[u8],
-        wanted: impl Fn(&[u8]) -> bool,
-    ) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, ReadError> {
-        let mut taken = BTreeMap::new();
+    /// All feeds that were ever forgotten, and when last.
+    pub fn all_forgotten(&self) -> BTreeMap<FeedKey, Forgotten> {
+        let mut all = self.visible.read().unwrap_or_else(PoisonError::into_inner).forgotten.clone();
+        all.extend(self.forgotten.iter().map(|(feed, forgotten)| (*feed, *forgotten)));
+        all
+    }
+
+    /// Takes away rows, written or about to be.
+    fn take_rows(&mut self, prefix: &[u8], wanted: impl Fn(&[u8]) -> bool) -> Result<(), ReadError> {
         for row in prefix_range(&*self.blocks.tree, prefix) {
             let (key, value) = row?;
             if wanted(&value) {
                 self.gone.insert(key.to_vec());
-                taken.insert(key.to_vec(), value.to_vec());
             }
         }
-        let is_wanted = |(key, value): &(Vec<u8>, Vec<u8>)| key.starts_with(prefix) && wanted(value);
-        let (found, rest): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            std::mem::take(&mut self.rows).into_iter().partition(is_wanted);
-        self.rows = rest;
-        taken.extend(found);
-        Ok(taken)
+        self.rows.retain(|key, value| !(key.starts_with(prefix) && wanted(value)));
+        Ok(())
     }
 
     /// No claim reaches into the feed any more.

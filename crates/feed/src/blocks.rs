@@ -2,9 +2,10 @@
 
 use crate::ReadError;
 use crate::cache::Cache;
-use crate::rows::{self, Location};
+use crate::rows::{self, Came, Location};
+use crate::state::{FeedState, run};
 use bytes::Bytes;
-use kappadb_core::{Lseq, RangeSet, Seq, StoredBlock};
+use kappadb_core::{Form, Lseq, RangeSet, Seq, StoredBlock};
 use kappadb_journal::{Located, Position, Reader, Record};
 use kappadb_store::Tree;
 use std::ops::{Bound, Range};
@@ -114,6 +115,35 @@ impl Blocks {
         Ok(found)
     }
 
+    /// A block, as it came, in the form in which it is held now: its payload may have been cleared since, or lie elsewhere.
+    pub fn as_held(
+        &self,
+        state: &FeedState,
+        seq: Seq,
+        block: &StoredBlock,
+    ) -> Result<StoredBlock, ReadError> {
+        let filled = block.form == Form::Cleared && state.held.contains(seq) && !state.cleared.contains(seq);
+        let found = if filled { self.collect(state.number, &run(seq..seq + 1))?.pop() } else { None };
+        Ok(found.map_or_else(|| state.as_held(seq, block), |(_, block)| block))
+    }
+
+    /// Of `ranges`, what lies here and not in the record at `at`.
+    pub fn elsewhere(&self, number: u32, ranges: &RangeSet, at: Position) -> Result<RangeSet, ReadError> {
+        let mut elsewhere = RangeSet::new();
+        for range in ranges.ranges() {
+            let [zero, first, end] = [0, range.start, range.end].map(|seq| rows::location_key(number, seq));
+            let before = self.tree.range(Bound::Included(&zero), Bound::Included(&first)).next_back();
+            let within = self.tree.range(Bound::Excluded(&first), Bound::Excluded(&end));
+            for row in before.into_iter().chain(within) {
+                let (seqs, location) = run_of(&row?)?;
+                if location.at != at {
+                    elsewhere.insert(seqs);
+                }
+            }
+        }
+        Ok(elsewhere.intersection(ranges))
+    }
+
     /// Records with visible blocks that reach beyond `from` and begin before `end`, in the order of arrival.
     pub fn records_from(
         &self,
@@ -126,14 +156,17 @@ impl Blocks {
             self.tree.range(Bound::Included(&zero), Bound::Included(&here)).next_back().transpose()?;
         let start = before.map_or(here, |(key, _)| key.to_vec());
         let rows = self.tree.range(Bound::Included(&start), Bound::Excluded(&last));
-        Ok(rows.map(|row| self.record(rows::decode(&row?.1)?)))
+        Ok(rows.map(|row| self.record(rows::decode::<Came>(&row?.1)?.at)))
     }
 }
 
 impl Run {
     fn block(&self, seq: Seq) -> Option<&StoredBlock> {
-        let (Record::Blocks { blocks, .. } | Record::Fetched { blocks, .. }) = &self.record.record else {
-            return None;
+        let blocks = match &self.record.record {
+            Record::Blocks { blocks, .. }
+            | Record::Fetched { blocks, .. }
+            | Record::Filled { blocks, .. } => blocks,
+            _ => return None,
         };
         blocks.get(usize::try_from(seq.checked_sub(self.seqs.start)?.checked_add(self.skip)?).ok()?)
     }

@@ -41,7 +41,9 @@ impl Cache {
 
 fn weight(record: &Record) -> usize {
     let blocks = match record {
-        Record::Blocks { blocks, .. } | Record::Fetched { blocks, .. } => blocks.as_slice(),
+        Record::Blocks { blocks, .. } | Record::Fetched { blocks, .. } | Record::Filled { blocks, .. } => {
+            blocks.as_slice()
+        }
         _ => &[],
     };
     blocks.iter().map(|block| block.bytes.len() + 64).sum::<usize>() + 256

@@ -3,6 +3,7 @@
 //! A cleared block is its header and the digest of its payload, from which its tree leaf is computed as before: it is proved,
 //! passed on and indexed like the whole one. The journal is told first; its own bytes are given back by a compaction.
 
+use crate::places::freed_by_clearing;
 use crate::writer::Writer;
 use crate::{ClearError, Cleared};
 use kappadb_core::{FeedKey, RangeSet, Seq};
@@ -46,18 +47,13 @@ impl Writer {
         let number = self.index.with(feed, |state| state.number).ok_or(ClearError::Undefined(*feed))?;
         let mut found: BTreeMap<u32, (Vec<Seq>, i64)> = BTreeMap::new();
         self.index.blocks.read_at(number, part, &mut |seq, block, at| {
-            if let Some(left) = kappadb_entry::clear_block(block) {
+            if kappadb_entry::clear_block(block).is_some() {
                 let (seqs, freed) = found.entry(at.segment).or_default();
                 seqs.push(seq);
-                *freed += difference(block.bytes.len(), left.bytes.len());
+                *freed += freed_by_clearing(block);
             }
             true
         })?;
         Ok(found)
     }
-}
-
-/// Lengths of blocks are far from the ends of the numbers.
-fn difference(a: usize, b: usize) -> i64 {
-    i64::try_from(a).unwrap_or_default() - i64::try_from(b).unwrap_or_default()
 }

@@ -6,14 +6,16 @@
 //! records lie change together. A crash between the two leaves rows that speak of another layout of the journal than it
 //! has; the next opening makes them anew.
 
+use crate::blocks::Blocks;
 use crate::feeds::Shared;
-use crate::rows;
+use crate::index::Index;
+use crate::rows::{self, Came, Forgotten, Location};
 use crate::state::{FeedState, run};
 use crate::writer::Writer;
 use crate::{CommitError, CompactError, Compacted, ReadError};
-use kappadb_core::{FeedKey, Lseq, RangeSet, StoredBlock};
+use kappadb_core::{FeedKey, Lseq, RangeSet, Seq, StoredBlock, codec};
 use kappadb_journal::{Located, Position, Reader, Record, Rewrite, RewriteError};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, PoisonError};
 
@@ -27,12 +29,14 @@ struct Place {
 }
 
 /// What is known of all feeds when a segment is rewritten.
-struct Picture {
+struct Picture<'a> {
     feeds: BTreeMap<FeedKey, Arc<FeedState>>,
-    forgotten: BTreeSet<FeedKey>,
+    forgotten: BTreeMap<FeedKey, Forgotten>,
+    blocks: &'a Blocks,
     places: Vec<Place>,
     /// Something goes that must not stay on the disk.
     changed: bool,
+    failed: Option<ReadError>,
 }
 
 pub(crate) fn compact(
@@ -40,11 +44,11 @@ pub(crate) fn compact(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Compacted, CompactError> {
     let _one = shared.compacting.lock().unwrap_or_else(PoisonError::into_inner);
-    let (forgotten, segments, reader, before) = shared.write(Writer::begin_compaction)?;
+    let (segments, reader, before) = shared.write(Writer::begin_compaction)?;
     let total = u64::from(segments.end);
     for segment in segments {
         progress(segment.into(), total);
-        if let Some((rewrite, places)) = rewritten(shared, &reader, segment, &forgotten)? {
+        if let Some((rewrite, places)) = rewritten(shared, &reader, segment)? {
             let layout = shared.layout.write().unwrap_or_else(PoisonError::into_inner);
             shared.write(|writer| writer.switch(rewrite, &places))?;
             drop(layout);
@@ -62,11 +66,15 @@ fn rewritten(
     shared: &Shared,
     reader: &Reader,
     segment: u32,
-    forgotten: &BTreeSet<FeedKey>,
 ) -> Result<Option<(Rewrite, Vec<Place>)>, CompactError> {
-    let feeds = shared.look(|visible| visible.feeds.clone());
-    let mut picture = Picture { feeds, forgotten: forgotten.clone(), places: Vec::new(), changed: false };
-    match reader.rewrite(segment, &mut |located| picture.keep(located)) {
+    let (feeds, forgotten) = shared.look(|visible| (visible.feeds.clone(), visible.forgotten.clone()));
+    let (blocks, places, changed, failed) = (shared.blocks(), Vec::new(), false, None);
+    let mut picture = Picture { feeds, forgotten, blocks, places, changed, failed };
+    let rewritten = reader.rewrite(segment, &mut |located| picture.keep(located));
+    if let Some(error) = picture.failed {
+        return Err(error.into());
+    }
+    match rewritten {
         Err(RewriteError::Damaged(at)) => {
             tracing::warn!(%at, "a damaged part of the journal is not compacted");
             Ok(None)
@@ -80,66 +88,92 @@ fn rewritten(
     }
 }
 
-impl Picture {
+impl Picture<'_> {
     fn keep(&mut self, located: Located) -> Option<Record> {
         let Located { at, first_lseq, record, .. } = located;
         match record {
             Record::Blocks { feed, first, blocks } => {
                 let ranges = run(first..first.saturating_add(blocks.len() as u64));
-                let gone = self.note(at, first_lseq, feed, &ranges);
-                Some(if gone {
-                    Record::Gone { feed, blocks: blocks.len() as u64 }
-                } else {
-                    Record::Blocks { feed, first, blocks: self.as_held(&feed, &ranges, blocks) }
-                })
+                match self.note(at, first_lseq, feed, &ranges) {
+                    true => Some(Record::Gone { feed, blocks: blocks.len() as u64 }),
+                    false => {
+                        Some(Record::Blocks { feed, first, blocks: self.as_held(at, &feed, &ranges, blocks) })
+                    }
+                }
             }
             Record::Fetched { feed, head, ranges, nodes, blocks } => {
-                let gone = self.note(at, first_lseq, feed, &ranges);
-                match gone {
+                match self.note(at, first_lseq, feed, &ranges) {
                     // That none are left would say something else.
                     true if blocks.is_empty() => None,
                     true => Some(Record::Gone { feed, blocks: blocks.len() as u64 }),
                     false => {
-                        let blocks = self.as_held(&feed, &ranges, blocks);
+                        let blocks = self.as_held(at, &feed, &ranges, blocks);
                         Some(Record::Fetched { feed, head, ranges, nodes, blocks })
                     }
                 }
             }
-            Record::Head { feed, .. } | Record::Clear { feed, .. } if self.forgotten.contains(&feed) => None,
+            Record::Filled { feed, ranges, blocks } => match self.note(at, first_lseq, feed, &ranges) {
+                true => None,
+                false => {
+                    let blocks = self.as_held(at, &feed, &ranges, blocks);
+                    Some(Record::Filled { feed, ranges, blocks })
+                }
+            },
+            Record::Head { feed, .. } | Record::Clear { feed, .. } if self.is_gone(&feed, first_lseq) => None,
             record => Some(record),
         }
     }
 
+    fn is_gone(&self, feed: &FeedKey, first_lseq: Lseq) -> bool {
+        self.forgotten.get(feed).is_some_and(|forgotten| first_lseq < forgotten.before)
+    }
+
     fn note(&mut self, at: Position, first_lseq: Lseq, feed: FeedKey, ranges: &RangeSet) -> bool {
-        let gone = self.forgotten.contains(&feed);
+        let gone = self.is_gone(&feed, first_lseq);
         self.changed |= gone;
         self.places.push(Place { at, first_lseq, feed, ranges: ranges.clone(), gone });
         gone
     }
 
-    fn as_held(&mut self, feed: &FeedKey, ranges: &RangeSet, blocks: Vec<StoredBlock>) -> Vec<StoredBlock> {
-        let touches =
-            |state: &&Arc<FeedState>| ranges.ranges().iter().any(|run| state.cleared.intersects(run));
-        let Some(state) = self.feeds.get(feed).filter(touches) else { return blocks };
-        let held: Vec<_> = ranges.iter().zip(&blocks).map(|(seq, block)| state.as_held(seq, block)).collect();
+    /// Without payloads that were cleared, or that lie elsewhere since they were filled in again.
+    fn as_held(
+        &mut self,
+        at: Position,
+        feed: &FeedKey,
+        ranges: &RangeSet,
+        blocks: Vec<StoredBlock>,
+    ) -> Vec<StoredBlock> {
+        let Some(state) = self.feeds.get(feed) else { return blocks };
+        let mut cleared = state.cleared.intersection(ranges);
+        match self.blocks.elsewhere(state.number, ranges, at) {
+            Ok(elsewhere) => cleared.union_with(&elsewhere),
+            Err(error) => drop(self.failed.get_or_insert(error)),
+        }
+        if cleared.is_empty() {
+            return blocks;
+        }
+        let without = |(seq, block): (Seq, &StoredBlock)| {
+            let left = cleared.contains(seq).then(|| kappadb_entry::clear_block(block)).flatten();
+            left.unwrap_or_else(|| block.clone())
+        };
+        let held: Vec<_> = ranges.iter().zip(&blocks).map(without).collect();
         self.changed |= held != blocks;
         held
     }
 }
 
-type Begun = (BTreeSet<FeedKey>, Range<u32>, Reader, u64);
+type Begun = (Range<u32>, Reader, u64);
 
 impl Writer {
     /// Forgets dropped feeds, and begins a segment, so that all before it can be rewritten.
     fn begin_compaction(&mut self) -> Result<Begun, CompactError> {
         self.commit()?;
         let before = self.journal()?.disk_bytes();
-        let forgotten = self.index.dropped();
-        for feed in &forgotten {
+        for feed in &self.index.dropped() {
             let held = self.index.with(feed, |state| state.newest.is_some() || !state.held.is_empty());
             if held == Some(true) {
-                self.write(&Record::Gone { feed: *feed, blocks: 0 })?;
-                self.index.forget(feed).map_err(|error| self.derived_failed(error))?;
+                let before = self.write(&Record::Gone { feed: *feed, blocks: 0 })?.first_lseq;
+                self.index.forget(feed, before).map_err(|error| self.derived_failed(error))?;
             }
         }
         self.commit()?;
@@ -148,7 +182,7 @@ impl Writer {
         self.dirty = true;
         self.commit()?;
         let journal = self.journal()?;
-        Ok((forgotten, journal.sealed(), journal.reader(), before))
+        Ok((journal.sealed(), journal.reader(), before))
     }
 
     /// Puts the rewritten segment in its place, and the rows that lead into it in order. Nobody reads meanwhile.
@@ -165,27 +199,25 @@ impl Writer {
     }
 }
 
-impl crate::index::Index {
+impl Index {
     /// Changes the rows that lead to a record which was moved, or is gone.
     fn relocate(&mut self, place: &Place, rewrite: &Rewrite) -> Result<(), ReadError> {
         let Some(number) = self.with(&place.feed, |state| state.number) else { return Ok(()) };
         let to = rewrite.moved(place.at).filter(|_| !place.gone);
         for run in place.ranges.ranges() {
-            let key = rows::location_key(number, run.start);
-            let Some(row) = self.blocks.tree.get(&key)? else { continue };
-            let location: rows::Location = rows::decode(&row)?;
-            if location.at == place.at {
-                self.replace(
-                    key,
-                    to.map(|at| kappadb_core::codec::encode(&rows::Location { at, ..location })),
-                );
+            for (seqs, location) in self.locations(number, run)? {
+                if location.at == place.at {
+                    let row = to.map(|at| codec::encode(&Location { at, ..location }));
+                    self.replace(rows::location_key(number, seqs.start), row);
+                }
             }
         }
         let key = rows::arrival_key(place.first_lseq);
-        if let Some(row) = self.blocks.tree.get(&key)?
-            && rows::decode::<Position>(&row)? == place.at
-        {
-            self.replace(key, to.map(|at| kappadb_core::codec::encode(&at)));
+        if let Some(row) = self.blocks.tree.get(&key)? {
+            let came: Came = rows::decode(&row)?;
+            if came.at == place.at {
+                self.replace(key, to.map(|at| codec::encode(&Came { at, ..came })));
+            }
         }
         Ok(())
     }

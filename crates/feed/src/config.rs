@@ -22,6 +22,8 @@ pub struct Config {
     pub random: Random,
     /// How the journal is kept.
     pub journal: kappadb_journal::Options,
+    /// Where the journal lies, if not in `DIR/journal`.
+    pub disk: Option<Arc<dyn kappadb_journal::Disk>>,
     /// The lock of `dir`, if the caller took it before ([`lock`]); else it is taken when opening.
     pub lock: Option<DirLock>,
 }
@@ -35,6 +37,7 @@ impl Config {
             database,
             random,
             journal: kappadb_journal::Options::default(),
+            disk: None,
             lock: None,
         }
     }
@@ -42,6 +45,11 @@ impl Config {
     /// With the lock taken before.
     pub fn with_lock(self, lock: DirLock) -> Self {
         Config { lock: Some(lock), ..self }
+    }
+
+    /// With the journal on this disk.
+    pub fn with_disk(self, disk: Arc<dyn kappadb_journal::Disk>) -> Self {
+        Config { disk: Some(disk), ..self }
     }
 
     /// With these options for the journal.
@@ -78,7 +86,7 @@ pub struct OpenReport {
     pub rebuilt: Option<Rebuilt>,
     /// A torn tail of the journal that was cut off; nothing acknowledged as durable was in it.
     pub cut: Option<Cut>,
-    /// Damage in the journal. While there is any, own feeds take no appends.
+    /// Damage in the journal. Unless it was settled ([`crate::Feeds::settle_damage`]) own feeds take no appends.
     pub damage: Vec<Damage>,
     /// Appended blocks whose head did not reach the disk before a crash: never acknowledged, now dropped.
     pub dropped: u64,

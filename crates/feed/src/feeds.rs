@@ -8,15 +8,15 @@ use crate::queue::Queue;
 use crate::state::{FeedState, Visible, run};
 use crate::writer::Writer;
 use crate::{
-    Append, AppendError, Arrival, Claim, ClearError, Cleared, CommitError, CompactError, Compacted,
-    DefineError, Disk, DropError, Durability, FeedInfo, OpenError, Problem, PutError, PutOutcome, ReadError,
-    compact, keys, open, prove, verify,
+    Append, AppendError, Arrival, Claim, CommitError, DefineError, Disk, Durability, FeedInfo, OpenError,
+    Problem, PutError, PutOutcome, ReadError, keys, open, prove, verify,
 };
 use kappadb_core::{
-    EntryId, FeedDefinition, FeedKey, Hash, Lseq, RangeSet, SecretKey, Seq, SignedHead, StoredBlock, Timestamp,
+    EntryId, FeedDefinition, FeedKey, Hash, Lseq, RangeSet, SecretKey, Seq, SignedHead, StoredBlock,
+    Timestamp,
 };
 use kappadb_entry::Bundle;
-use kappadb_journal::{Damage, DirLock, Record};
+use kappadb_journal::{DirLock, Record};
 use kappadb_merkle::{ForkEvidence, Known, flat, root_hash};
 use kappadb_store::Store;
 use std::collections::BTreeSet;
@@ -32,7 +32,7 @@ type Wake = Box<dyn Fn() + Send + Sync>;
 /// Every method blocks, for as long as a disk takes. Reads never wait for writes.
 #[derive(Clone)]
 pub struct Feeds {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 pub(crate) struct Shared {
@@ -65,6 +65,10 @@ impl Shared {
 
     pub fn look<R>(&self, look: impl FnOnce(&Visible) -> R) -> R {
         look(&self.visible.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub fn blocks(&self) -> &Blocks {
+        &self.blocks
     }
 
     /// A feed that is wanted here.
@@ -323,16 +327,15 @@ impl Feeds {
             };
             // Of a dropped feed too, until it is compacted away: for views to take it out.
             let state = self.shared.look(|visible| visible.feeds.get(&feed).cloned());
-            let as_held = |seq, block: &StoredBlock| {
-                state.as_ref().map_or_else(|| block.clone(), |state| state.as_held(seq, block))
-            };
-            let numbered = (located.first_lseq..).zip(ranges.iter().zip(blocks));
-            let arrival = |(lseq, (seq, block)): (Lseq, (Seq, &StoredBlock))| Arrival {
-                lseq,
-                id: EntryId { feed, seq },
-                block: as_held(seq, block),
-            };
-            arrivals.extend(numbered.filter(|(lseq, _)| *lseq >= from).map(arrival));
+            for (lseq, (seq, block)) in (located.first_lseq..).zip(ranges.iter().zip(blocks)) {
+                if lseq >= from {
+                    let block = match &state {
+                        Some(state) => self.shared.blocks.as_held(state, seq, block)?,
+                        None => block.clone(),
+                    };
+                    arrivals.push(Arrival { lseq, id: EntryId { feed, seq }, block });
+                }
+            }
             if arrivals.len() >= max_blocks {
                 break;
             }
@@ -355,42 +358,6 @@ impl Feeds {
             };
             visible.feeds.iter().filter_map(from).collect()
         })
-    }
-
-    /// Clears the payloads of what is held of `ranges`: headers stay, and every view and proof is what it was. What is not held,
-    /// has no payload or was cleared before is passed over. Durable on return; the disk is given back by [`Feeds::compact`].
-    pub fn clear(&self, feed: &FeedKey, ranges: &RangeSet) -> Result<Cleared, ClearError> {
-        self.shared.write(|writer| writer.clear(feed, ranges))
-    }
-
-    /// Puts a feed on the block list: views leave it out, nothing of it is answered with or taken in. Durable on return. What is
-    /// held of it goes with the next [`Feeds::compact`].
-    pub fn drop_feed(&self, feed: &FeedKey) -> Result<(), DropError> {
-        let _still = self.shared.compacting.lock().unwrap_or_else(PoisonError::into_inner);
-        self.shared.write(|writer| writer.set_dropped(feed, true))
-    }
-
-    /// Takes a feed off the block list. Views that have left it out must be made anew.
-    pub fn allow_feed(&self, feed: &FeedKey) -> Result<(), DropError> {
-        let _still = self.shared.compacting.lock().unwrap_or_else(PoisonError::into_inner);
-        self.shared.write(|writer| writer.set_dropped(feed, false))
-    }
-
-    /// The block list.
-    pub fn dropped(&self) -> Vec<FeedKey> {
-        self.shared.look(|visible| visible.dropped.iter().copied().collect())
-    }
-
-    /// True if the feed is on the block list.
-    pub fn is_dropped(&self, feed: &FeedKey) -> bool {
-        self.shared.look(|visible| visible.dropped.contains(feed))
-    }
-
-    /// Writes the journal anew without cleared payloads and dropped feeds, a segment at a time, while others read and append. Views
-    /// must have left dropped feeds out before, for it takes away what they would read to do so. Needs the room of one more
-    /// segment. `progress` is told segments. Damaged segments stay as they are.
-    pub fn compact(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<Compacted, CompactError> {
-        compact::compact(&self.shared, progress)
     }
 
     /// Calls `wake` after every commit that made something visible: blocks, feeds, forks, claims. On the thread that committed: it must be
@@ -464,10 +431,5 @@ impl Feeds {
     pub fn disk(&self) -> Result<Disk, ReadError> {
         let journal = self.shared.writer().journal.as_ref().map_or(0, |journal| journal.disk_bytes());
         Ok(Disk { journal, derived: self.shared.store.disk_bytes()? })
-    }
-
-    /// What the journal lost, as found when it was opened. While there is any, own feeds take no appends.
-    pub fn damage(&self) -> Vec<Damage> {
-        self.shared.writer().damage.clone()
     }
 }

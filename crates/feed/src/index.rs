@@ -5,7 +5,7 @@
 use crate::ReadError;
 use crate::blocks::Blocks;
 use crate::nodes::{Fresh, KEPT_HEIGHT, Nodes};
-use crate::rows::{self, Cursor, Location};
+use crate::rows::{self, Came, Cursor, Forgotten};
 use crate::state::{FeedState, Visible};
 use kappadb_core::{FeedDefinition, FeedKey, Lseq, RangeSet, Seq};
 use kappadb_journal::{Claim, Position};
@@ -39,6 +39,10 @@ pub(crate) struct Index {
     pub(crate) gone: BTreeSet<Vec<u8>>,
     /// What became of dropped feeds.
     pub(crate) dropped: BTreeMap<FeedKey, bool>,
+    /// Feeds that were forgotten.
+    pub(crate) forgotten: BTreeMap<FeedKey, Forgotten>,
+    /// Damage that was settled.
+    pub(crate) settled: BTreeSet<(u32, u64, u64)>,
     pub(crate) fresh: Fresh,
     /// How many feeds there are with those not yet visible.
     count: u32,
@@ -56,6 +60,8 @@ impl Index {
             rows: BTreeMap::new(),
             gone: BTreeSet::new(),
             dropped: BTreeMap::new(),
+            forgotten: BTreeMap::new(),
+            settled: BTreeSet::new(),
             fresh: Fresh::new(),
             count,
         }
@@ -125,24 +131,24 @@ impl Index {
     }
 
     /// Blocks that were written to the journal.
-    pub fn arrive(&mut self, feed: &FeedKey, arrived: &Arrived) {
-        let Some(state) = self.change(feed) else { return };
-        let (number, mut skip) = (state.number, 0);
+    pub fn arrive(&mut self, feed: &FeedKey, arrived: &Arrived) -> Result<(), ReadError> {
+        let Some(state) = self.change(feed) else { return Ok(()) };
+        let number = state.number;
+        // Only where damage took the index's word for blocks that the journal still has.
+        let again = state.held.intersection(&arrived.ranges);
         state.held.union_with(&arrived.ranges);
         state.bytes += arrived.bytes;
-        let cleared = (!arrived.cleared.is_empty()).then(|| {
+        if !arrived.cleared.is_empty() {
             state.cleared.union_with(&arrived.cleared);
-            kappadb_core::codec::encode(&state.cleared)
-        });
-        self.rows.extend(cleared.map(|cleared| (rows::cleared_key(number), cleared)));
-        for run in arrived.ranges.ranges() {
-            let location = Location { at: arrived.at, skip, count: run.end - run.start };
-            self.rows.insert(rows::location_key(number, run.start), kappadb_core::codec::encode(&location));
-            skip += location.count;
+            self.write_cleared(feed);
         }
-        if skip > 0 {
-            self.rows.insert(rows::arrival_key(arrived.first_lseq), kappadb_core::codec::encode(&arrived.at));
+        self.displace(number, &again)?;
+        self.locate(number, arrived.at, &arrived.ranges);
+        if !arrived.ranges.is_empty() {
+            let came = Came { at: arrived.at, feed: number };
+            self.rows.insert(rows::arrival_key(arrived.first_lseq), kappadb_core::codec::encode(&came));
         }
+        Ok(())
     }
 
     /// Verified nodes, and every parent under `length` that follows from them and from what is at hand.
@@ -185,17 +191,6 @@ impl Index {
         }
     }
 
-    /// Payloads of blocks that are held were cleared, which made them `freed` bytes shorter. Nothing if that is known.
-    pub fn clear(&mut self, feed: &FeedKey, ranges: &RangeSet, freed: i64) {
-        let Some(state) = self.change(feed) else { return };
-        if !ranges.minus(&state.cleared).is_empty() {
-            state.cleared.union_with(ranges);
-            state.bytes = state.bytes.saturating_sub_signed(freed);
-            let (key, value) = (rows::cleared_key(state.number), kappadb_core::codec::encode(&state.cleared));
-            self.rows.insert(key, value);
-        }
-    }
-
     /// A claim.
     pub fn claim(&mut self, claim: Claim) {
         self.rows.insert(rows::claim_key(&claim), kappadb_core::codec::encode(&claim));
@@ -235,6 +230,8 @@ impl Index {
                 false => visible.dropped.remove(&feed),
             };
         }
+        visible.forgotten.append(&mut self.forgotten);
+        visible.settled.append(&mut self.settled);
         for claim in self.claims.drain(..) {
             visible.claims.insert(rows::claim_id(&claim), claim);
         }

@@ -20,8 +20,9 @@ pub struct FeedInfo {
     pub cleared: u64,
     /// True if this replica appends to it.
     pub writable: bool,
-    /// True if its secret key is here, and a peer has shown a longer history of it than was written here: this replica was
-    /// restored from an older copy, or another copy of it writes. It takes no more appends.
+    /// True if its secret key is here, and there may be more of it than was written here: a peer has shown a longer history, so
+    /// that this replica was restored from an older copy or another copy of it writes, or blocks were lost to damage. It takes no
+    /// more appends.
     pub behind: bool,
     /// True if the feed is not wanted here: nothing of it counts or is taken in.
     pub dropped: bool,
@@ -57,6 +58,8 @@ pub struct PutOutcome {
     pub stored: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Blocks that were held without their payload, and have it again.
+    pub filled: u64,
     /// Set if the bundle contradicts what is held: its writer forked, and this is from where it is not trusted. Of the bundle only
     /// what lies below was stored, and the evidence.
     pub fork: Option<Seq>,

@@ -6,14 +6,14 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `feeds` | the handle that everything else uses |
+//! | `feeds`, `care` | the handle that everything else uses |
 //! | `append`, `put`, `fork` | what is written: own blocks, peers' blocks, evidence |
 //! | `writer` | journal, then index, then the readers' picture |
 //! | `index`, `heads`, `rows` | derived state: what records teach, which head leads, the rows |
 //! | `state`, `blocks`, `nodes`, `cache` | what readers see and how it is found |
-//! | `clear`, `blocklist`, `compact` | payloads that go, feeds that are not wanted, the disk given back |
+//! | `clear`, `places`, `blocklist`, `compact` | payloads that go or come back, feeds that are not wanted, the disk given back |
 //! | `prove` | bundles for peers |
-//! | `open`, `replay`, `lost`, `verify`, `keys` | opening, deriving, damage, checking everything, secret keys |
+//! | `open`, `replay`, `lost`, `settle`, `verify`, `keys` | opening, deriving, damage and going on after it, checking everything, secret keys |
 //!
 //! Blocking: never call this on an async executor's thread.
 
@@ -21,6 +21,7 @@ mod append;
 mod blocklist;
 mod blocks;
 mod cache;
+mod care;
 mod clear;
 mod compact;
 mod config;
@@ -34,12 +35,14 @@ mod keys;
 mod lost;
 mod nodes;
 mod open;
+mod places;
 mod problem;
 mod prove;
 mod put;
 mod queue;
 mod replay;
 mod rows;
+mod settle;
 mod state;
 mod verify;
 mod writer;

@@ -4,7 +4,7 @@
 //! from a journal with a hole.
 
 use crate::ReadError;
-use crate::rows::{self, FeedRow, Location, tag};
+use crate::rows::{self, Came, FeedRow, Location, tag};
 use bytes::Bytes;
 use kappadb_journal::{Damage, Position, Reader, Record};
 use kappadb_store::{Batch, Tree, prefix_range};
@@ -25,7 +25,7 @@ pub(crate) fn take_out(tree: &dyn Tree, reader: &Reader, damage: &[Damage]) -> R
     }
     for row in prefix_range(tree, &[tag::ARRIVAL]) {
         let (key, value) = row?;
-        if is_lost(rows::decode::<Position>(&value)?, damage) {
+        if is_lost(rows::decode::<Came>(&value)?.at, damage) {
             batch.delete(key);
         }
     }

@@ -89,7 +89,11 @@ fn open_journal(
         (config.random)(&mut bytes);
         bytes
     };
-    Ok(Journal::open(&config.dir.join("journal"), &config.journal, start, &mut random16, progress)?)
+    let options = &config.journal;
+    Ok(match &config.disk {
+        Some(disk) => Journal::open_on(disk.clone(), options, start, &mut random16, progress)?,
+        None => Journal::open(&config.dir.join("journal"), options, start, &mut random16, progress)?,
+    })
 }
 
 /// Reads what was derived; from nothing, if that is no use.
@@ -182,7 +186,16 @@ fn read(tree: &dyn Tree, end: Lseq) -> Result<Visible, ReadError> {
         }
     }
     for row in prefix_range(tree, &[tag::DROPPED]) {
-        visible.dropped.extend(row?.0.get(1..).and_then(|feed| feed.try_into().ok()).map(FeedKey));
+        visible.dropped.extend(rows::feed_at_end(&row?.0));
+    }
+    for row in prefix_range(tree, &[tag::FORGOTTEN]) {
+        let (key, value) = row?;
+        if let Some(feed) = rows::feed_at_end(&key) {
+            visible.forgotten.insert(feed, rows::decode(&value)?);
+        }
+    }
+    if let Some(row) = tree.get(&rows::settled_key())? {
+        visible.settled = rows::decode::<Vec<(u32, u64, u64)>>(&row)?.into_iter().collect();
     }
     for row in prefix_range(tree, &[tag::CLAIM]) {
         let claim: Claim = rows::decode(&row?.1)?;

@@ -2,10 +2,11 @@
 
 use crate::index::Arrived;
 use crate::replay::without_payload;
+use crate::state::FeedState;
 use crate::writer::Writer;
 use crate::{CommitError, PutError, PutOutcome, ReadError};
 use kappadb_core::limits::MAX_UNLINKED_HEADS;
-use kappadb_core::{FeedDefinition, FeedKey, RangeSet, Seq, StoredBlock};
+use kappadb_core::{FeedDefinition, FeedKey, Form, RangeSet, Seq, StoredBlock};
 use kappadb_entry::{Bundle, BundleError};
 use kappadb_journal::{Placed, Record};
 use kappadb_merkle::{ForkEvidence, Node, ProofError, Verified};
@@ -16,6 +17,8 @@ struct New {
     blocks: Vec<StoredBlock>,
     bytes: u64,
     nodes: Vec<(u64, Node)>,
+    /// Blocks that are held cleared, with their payloads.
+    filled: Vec<(Seq, StoredBlock)>,
 }
 
 impl Writer {
@@ -96,7 +99,7 @@ impl Writer {
 
     pub(crate) fn store(&mut self, bundle: Bundle, verified: Verified) -> Result<PutOutcome, PutError> {
         let Bundle { feed, head, ranges, blocks, .. } = bundle;
-        let New { ranges, blocks, bytes, nodes } = self.new_of(&feed, &ranges, blocks, &verified)?;
+        let New { ranges, blocks, bytes, nodes, filled } = self.new_of(&feed, &ranges, blocks, &verified)?;
         let (longer, crowded) = self
             .index
             .with(&feed, |state| {
@@ -110,8 +113,9 @@ impl Writer {
         if crowded && !longer {
             return Err(PutError::TooManyHeads(feed));
         }
+        let filled = self.fill(&feed, filled)?;
         if ranges.is_empty() && nodes.is_empty() && !longer {
-            return Ok(PutOutcome::default());
+            return Ok(PutOutcome { filled, ..PutOutcome::default() });
         }
         let (stored, cleared) = (ranges.count(), without_payload(&ranges, &blocks));
         let record = Record::Fetched { feed, head, ranges: ranges.clone(), nodes, blocks };
@@ -119,15 +123,28 @@ impl Writer {
         let Placed { at, first_lseq, .. } = placed;
         let arrived = Arrived { at, first_lseq, ranges, bytes, cleared };
         let taken = self.index.learn(&feed, head.head.length, verified.nodes).and_then(|()| {
-            self.index.arrive(&feed, &arrived);
+            self.index.arrive(&feed, &arrived)?;
             self.index.seen(&feed, head.head.length);
             self.index.state_head(&feed, head, &arrived.ranges)
         });
         taken.map_err(|error| self.derived_failed(error))?;
-        Ok(PutOutcome { stored, bytes, ..PutOutcome::default() })
+        Ok(PutOutcome { stored, bytes, filled, ..PutOutcome::default() })
     }
 
-    /// The blocks not held, and the nodes that neither follow from them nor are at hand.
+    /// Writes payloads that had been cleared.
+    fn fill(&mut self, feed: &FeedKey, filled: Vec<(Seq, StoredBlock)>) -> Result<u64, CommitError> {
+        if filled.is_empty() {
+            return Ok(0);
+        }
+        let ranges: RangeSet = filled.iter().map(|(seq, _)| *seq).collect();
+        let blocks: Vec<StoredBlock> = filled.into_iter().map(|(_, block)| block).collect();
+        let record = Record::Filled { feed: *feed, ranges: ranges.clone(), blocks: blocks.clone() };
+        let at = self.write(&record)?.at;
+        self.index.fill(feed, at, &ranges, &blocks).map_err(|error| self.derived_failed(error))?;
+        Ok(ranges.count())
+    }
+
+    /// The blocks not held, or held without what they bring, and the nodes that neither follow from them nor are at hand.
     fn new_of(
         &self,
         feed: &FeedKey,
@@ -135,11 +152,13 @@ impl Writer {
         blocks: Vec<StoredBlock>,
         verified: &Verified,
     ) -> Result<New, PutError> {
-        let fresh =
-            self.index.with(feed, |state| ranges.minus(&state.held)).ok_or(PutError::Undefined(*feed))?;
-        let pairs = ranges.iter().zip(blocks);
-        let blocks: Vec<StoredBlock> =
-            pairs.filter(|(seq, _)| fresh.contains(*seq)).map(|(_, block)| block).collect();
+        let look = |state: &FeedState| (ranges.minus(&state.held), state.cleared.intersection(ranges));
+        let (fresh, cleared) = self.index.with(feed, look).ok_or(PutError::Undefined(*feed))?;
+        let (new, old): (Vec<_>, Vec<_>) =
+            ranges.iter().zip(blocks).partition(|(seq, _)| fresh.contains(*seq));
+        let blocks: Vec<StoredBlock> = new.into_iter().map(|(_, block)| block).collect();
+        let fills = |(seq, block): &(Seq, StoredBlock)| cleared.contains(*seq) && block.form == Form::Whole;
+        let filled = old.into_iter().filter(fills).collect();
         let nodes = self.index.with_nodes(feed, |nodes| {
             let unknown = |(index, node): &(u64, Node)| match nodes.get(*index) {
                 Ok(None) => Some(Ok((*index, *node))),
@@ -149,7 +168,7 @@ impl Writer {
             verified.supplied.iter().filter_map(unknown).collect::<Result<Vec<_>, ReadError>>()
         });
         let bytes = blocks.iter().map(|block| block.bytes.len() as u64).sum();
-        Ok(New { ranges: fresh, blocks, bytes, nodes: nodes.ok_or(PutError::Undefined(*feed))?? })
+        Ok(New { ranges: fresh, blocks, bytes, nodes: nodes.ok_or(PutError::Undefined(*feed))??, filled })
     }
 }
 

@@ -149,7 +149,14 @@ impl<'a> Replay<'a> {
                 Ok(())
             }
             // Without any blocks it says that from here on nothing of the feed is held.
-            Record::Gone { feed, blocks: 0 } => self.index.forget(&feed),
+            Record::Gone { feed, blocks: 0 } => self.index.forget(&feed, first_lseq),
+            Record::Filled { feed, ranges, blocks } if self.is_defined(&feed) => {
+                self.index.fill(&feed, at, &ranges, &blocks)
+            }
+            Record::Settled { damage, given_up } => {
+                self.index.settle(&damage, &given_up);
+                Ok(())
+            }
             // Blocks of a dropped feed that are no more, and the journal's own.
             _ => Ok(()),
         }
@@ -204,7 +211,7 @@ impl<'a> Replay<'a> {
         self.index.learn(&feed, length, stash.leaves)?;
         let ranges: RangeSet =
             stash.arrived.iter().flat_map(|arrived| arrived.ranges.ranges().to_vec()).collect();
-        stash.arrived.iter().for_each(|arrived| self.index.arrive(&feed, arrived));
+        stash.arrived.iter().try_for_each(|arrived| self.index.arrive(&feed, arrived))?;
         self.index.appended(&feed, ranges.end());
         self.index.state_head(&feed, head, &ranges)?;
         self.check_leads(feed, &head, &ranges);
@@ -223,7 +230,7 @@ impl<'a> Replay<'a> {
         let Some(leaves) = self.leaves(feed, &arrived.ranges, blocks) else { return Ok(()) };
         nodes.extend(leaves);
         self.index.learn(&feed, head.head.length, nodes)?;
-        self.index.arrive(&feed, &arrived);
+        self.index.arrive(&feed, &arrived)?;
         self.index.seen(&feed, head.head.length);
         self.index.state_head(&feed, head, &arrived.ranges)
     }

@@ -5,12 +5,14 @@
 //! | `0` | [`Cursor`]: how far into the journal the rows go; written in one batch with them |
 //! | `1`, feed number | [`FeedRow`] |
 //! | `2`, feed number, first seq | [`Location`] of a run of blocks |
-//! | `3`, first lseq | [`Position`] of a record with visible blocks |
+//! | `3`, first lseq | [`Came`]: a record with visible blocks |
 //! | `4`, feed number, index | `kappadb_merkle::Node` of the tree |
 //! | `5`, feed number | `kappadb_merkle::ForkEvidence` with the lowest seq |
 //! | `6`, hash of (view, selector, from) | [`Claim`], the newest such |
 //! | `7`, feed number | [`RangeSet`] of the blocks held without their payload |
 //! | `8`, feed 32 | nothing: the feed was dropped |
+//! | `9`, feed 32 | [`Forgotten`]: what was held of the feed was compacted away |
+//! | `10` | `[(segment, from, to)]`: damage in the journal that was settled |
 //!
 //! Feed numbers are u32, given in the order of the definitions in the journal. Numbers in keys are big-endian, so that they sort.
 
@@ -24,7 +26,7 @@ use kappadb_journal::{Claim, Position};
 /// The name of the tree.
 pub(crate) const TREE: &str = "feeds";
 /// Raised whenever a row's meaning changes: older ones are rebuilt.
-pub(crate) const FORMAT: u8 = 2;
+pub(crate) const FORMAT: u8 = 3;
 
 const MAX_ROW: usize = 64 << 20;
 const WHAT: &str = "feed row";
@@ -62,6 +64,8 @@ pub(crate) struct FeedRow {
     pub appended: u64,
     /// The length of the longest head that came from a peer.
     pub seen: u64,
+    /// Blocks appended here may have been lost to damage: the feed takes no more.
+    pub given_up: bool,
 }
 
 /// Blocks under a head that is not linked to the newest one.
@@ -82,6 +86,23 @@ pub(crate) struct Location {
     pub count: u64,
 }
 
+/// A record with blocks of a feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Came {
+    pub at: Position,
+    /// The feed's number.
+    pub feed: u32,
+}
+
+/// When all that was held of a feed was last given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Forgotten {
+    /// Counts how often any feed was forgotten on this replica.
+    pub count: u64,
+    /// Whatever came before this number is gone.
+    pub before: Lseq,
+}
+
 /// The first byte of a key.
 pub(crate) mod tag {
     pub(crate) const CURSOR: u8 = 0;
@@ -93,6 +114,8 @@ pub(crate) mod tag {
     pub(crate) const CLAIM: u8 = 6;
     pub(crate) const CLEARED: u8 = 7;
     pub(crate) const DROPPED: u8 = 8;
+    pub(crate) const FORGOTTEN: u8 = 9;
+    pub(crate) const SETTLED: u8 = 10;
 }
 
 pub(crate) fn cursor_key() -> Vec<u8> {
@@ -127,6 +150,14 @@ pub(crate) fn dropped_key(feed: &FeedKey) -> Vec<u8> {
     [&[tag::DROPPED], feed.0.as_slice()].concat()
 }
 
+pub(crate) fn forgotten_key(feed: &FeedKey) -> Vec<u8> {
+    [&[tag::FORGOTTEN], feed.0.as_slice()].concat()
+}
+
+pub(crate) fn settled_key() -> Vec<u8> {
+    vec![tag::SETTLED]
+}
+
 /// What all rows of this kind about this feed begin with.
 pub(crate) fn all_of(tag: u8, number: u32) -> Vec<u8> {
     numbered(tag, number)
@@ -157,4 +188,9 @@ pub(crate) fn feed_number(key: &[u8]) -> Option<u32> {
 
 pub(crate) fn decode<T: Decode<()> + Encode>(value: &[u8]) -> Result<T, DecodeError> {
     codec::decode::<T, MAX_ROW>(WHAT, value)
+}
+
+/// The feed that a key ends with.
+pub(crate) fn feed_at_end(key: &[u8]) -> Option<FeedKey> {
+    key.last_chunk().copied().map(FeedKey)
 }

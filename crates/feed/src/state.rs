@@ -1,6 +1,6 @@
 //! What is known of the feeds, in memory: one picture for readers, replaced feed by feed when more is durable.
 
-use crate::rows::{FeedRow, Unlinked};
+use crate::rows::{FeedRow, Forgotten, Unlinked};
 use kappadb_core::{FeedDefinition, FeedKey, Hash, Lseq, RangeSet, Seq, SignedHead, StoredBlock};
 use kappadb_journal::Claim;
 use kappadb_merkle::ForkEvidence;
@@ -27,6 +27,8 @@ pub(crate) struct FeedState {
     pub appended: u64,
     /// The length of the longest head that came from a peer.
     pub seen: u64,
+    /// Blocks appended here may have been lost to damage.
+    pub given_up: bool,
     /// Evidence of a fork, and from where the feed is not trusted.
     pub fork: Option<(Seq, Arc<ForkEvidence>)>,
 }
@@ -38,6 +40,10 @@ pub(crate) struct Visible {
     pub claims: BTreeMap<Hash, Claim>,
     /// Feeds that are not wanted here.
     pub dropped: BTreeSet<FeedKey>,
+    /// Feeds of which all that was held was compacted away, some time.
+    pub forgotten: BTreeMap<FeedKey, Forgotten>,
+    /// Damage in the journal that was settled: segment, first byte, end.
+    pub settled: BTreeSet<(u32, u64, u64)>,
     /// The first `lseq` not visible.
     pub end: Lseq,
     /// Counts the commits that changed anything.
@@ -56,17 +62,18 @@ impl FeedState {
             cleared: RangeSet::new(),
             appended: 0,
             seen: 0,
+            given_up: false,
             fork: None,
         }
     }
 
     pub fn from_row(number: u32, row: FeedRow) -> Self {
-        let FeedRow { definition, newest, unlinked, bytes, appended, seen } = row;
-        FeedState { newest, unlinked, bytes, appended, seen, ..FeedState::new(number, definition) }
+        let FeedRow { definition, newest, unlinked, bytes, appended, seen, given_up } = row;
+        FeedState { newest, unlinked, bytes, appended, seen, given_up, ..FeedState::new(number, definition) }
     }
 
     pub fn to_row(&self) -> FeedRow {
-        let FeedState { definition, newest, unlinked, bytes, appended, seen, .. } = self;
+        let FeedState { definition, newest, unlinked, bytes, appended, seen, given_up, .. } = self;
         FeedRow {
             definition: *definition,
             newest: *newest,
@@ -74,6 +81,7 @@ impl FeedState {
             bytes: *bytes,
             appended: *appended,
             seen: *seen,
+            given_up: *given_up,
         }
     }
 
@@ -96,9 +104,10 @@ impl FeedState {
         }
     }
 
-    /// True if a peer has shown a longer history of the feed than was written here: whoever goes on here forks it.
+    /// True if a peer has shown a longer history of the feed than was written here, or some of it may have been lost to
+    /// damage: whoever goes on here forks it.
     pub fn is_behind(&self) -> bool {
-        self.seen > self.appended
+        self.given_up || self.seen > self.appended
     }
 
     /// True if every block of the feed that is known to exist is here, so that its writer may go on.

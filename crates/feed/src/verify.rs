@@ -190,6 +190,8 @@ fn name(key: &[u8]) -> String {
         Some(&tag::CLAIM) => "claim",
         Some(&tag::CLEARED) => "cleared",
         Some(&tag::DROPPED) => "dropped",
+        Some(&tag::FORGOTTEN) => "forgotten",
+        Some(&tag::SETTLED) => "settled",
         _ => "unknown",
     };
     let digits: String = key.iter().skip(1).map(|byte| format!("{byte:02x}")).collect();

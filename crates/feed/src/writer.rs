@@ -101,7 +101,7 @@ impl Writer {
             self.index.keep(number, nodes);
         }
         let ranges: RangeSet = arrived.iter().flat_map(|arrived| arrived.ranges.ranges().to_vec()).collect();
-        arrived.iter().for_each(|arrived| self.index.arrive(feed, arrived));
+        arrived.iter().try_for_each(|arrived| self.index.arrive(feed, arrived))?;
         self.index.appended(feed, ranges.end());
         self.index.state_head(feed, head, &ranges)
     }

@@ -8,9 +8,10 @@ use kappadb_core::{FeedKey, Form, RangeSet, StoredBlock};
 use kappadb_entry::clear_block;
 use kappadb_feed::{DefineError, DropError, Feeds, PutError};
 use kappadb_journal::Options;
+use kappadb_journal::fault::FaultDisk;
 use kappadb_merkle::Known;
 use kappadb_sim::Random;
-use kappadb_store::MemoryStore;
+use kappadb_store::{Call, Fault, FaultPlan, FaultStore, MemoryStore};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -18,13 +19,19 @@ use std::sync::Arc;
 struct World {
     replica: Option<Feeds>,
     dir: tempfile::TempDir,
-    store: Arc<MemoryStore>,
+    disk: FaultDisk,
+    store: Arc<FaultStore>,
+    faults: FaultPlan,
     peer: Replica,
     own: FeedKey,
     foreign: Vec<FeedKey>,
     /// What must be held of each feed, in which form.
     expected: BTreeMap<FeedKey, BTreeMap<u64, Form>>,
     dropped: BTreeSet<FeedKey>,
+    /// How many payloads came back.
+    filled: u64,
+    /// How many compactions failed.
+    failed: u64,
 }
 
 impl World {
@@ -32,16 +39,20 @@ impl World {
         let peer = Replica::new();
         let foreign: Vec<FeedKey> = (0..3).map(|_| peer.writer()).collect();
         foreign.iter().for_each(|feed| peer.grow(*feed, 120));
-        let (dir, store) = (tempfile::tempdir().unwrap(), Arc::new(MemoryStore::new()));
+        let faults = FaultPlan::none();
         let mut world = World {
             replica: None,
-            dir,
-            store,
+            dir: tempfile::tempdir().unwrap(),
+            disk: FaultDisk::new(),
+            store: Arc::new(FaultStore::new(Arc::new(MemoryStore::new()), faults.clone())),
+            faults,
             peer,
             own: FeedKey([0; 32]),
             foreign,
             expected: BTreeMap::new(),
             dropped: BTreeSet::new(),
+            filled: 0,
+            failed: 0,
         };
         world.open();
         world.own = world.feeds().create(kappadb_core::Timestamp(1), None).unwrap();
@@ -51,8 +62,35 @@ impl World {
     fn open(&mut self) {
         self.replica = None;
         let options = Options { segment_bytes: 3000, ..Options::default() };
-        let config = config(self.dir.path(), self.store.clone()).with_journal(options);
-        self.replica = Some(Feeds::open(config, &mut |_, _| {}).unwrap().0);
+        let config = config(self.dir.path(), self.store.clone());
+        let config = config.with_journal(options).with_disk(Arc::new(self.disk.clone()));
+        let (feeds, report) = Feeds::open(config, &mut |_, _| {}).unwrap();
+        assert_eq!((report.damage, report.problems), (vec![], vec![]));
+        self.replica = Some(feeds);
+    }
+
+    fn open_without_derived(&mut self) {
+        self.store = Arc::new(FaultStore::new(Arc::new(MemoryStore::new()), self.faults.clone()));
+        self.open();
+    }
+
+    /// Something fails in the middle of a compaction, and the power goes: whatever was done of it, nothing else changed.
+    fn fail(&mut self, random: &mut Random) {
+        match random.below(4) {
+            0 => self.disk.set_room(Some(random.below(6000))),
+            1 => self.disk.set_syncs_fail_after(random.below(12)),
+            n => {
+                let fault = if n == 2 { Fault::Refuse } else { Fault::Unheard };
+                self.faults.fail(Call::Apply, random.below(8), fault);
+            }
+        }
+        self.failed += u64::from(self.feeds().compact(&mut |_, _| {}).is_err());
+        self.faults.heal();
+        self.disk.power_cut(&mut |bytes| random.below(bytes + 1));
+        match random.below(3) {
+            0 => self.open_without_derived(),
+            _ => self.open(),
+        }
     }
 
     fn feeds(&self) -> &Feeds {
@@ -60,7 +98,7 @@ impl World {
     }
 
     fn step(&mut self, random: &mut Random) {
-        match random.below(20) {
+        match random.below(24) {
             0..=4 => self.append(1 + random.below(9)),
             5..=9 => self.fetch(random),
             10..=12 => self.clear(random),
@@ -68,10 +106,8 @@ impl World {
             14 => self.allow(random),
             15..=16 => drop(self.feeds().compact(&mut |_, _| {}).unwrap()),
             17 => self.open(),
-            18 => {
-                self.store = Arc::new(MemoryStore::new());
-                self.open();
-            }
+            18 => self.open_without_derived(),
+            19..=22 => self.fail(random),
             _ => self.feeds().rebuild(&mut |_, _| {}).unwrap(),
         }
     }
@@ -87,6 +123,9 @@ impl World {
     fn fetch(&mut self, random: &mut Random) {
         let feed = *random.pick(&self.foreign);
         let wanted: RangeSet = (0..120).filter(|_| random.chance(15)).collect();
+        let cleared = self.feeds().held(&feed).minus(&self.feeds().whole(&feed));
+        // Payloads that were cleared come back if they are asked for.
+        let wanted = if random.chance(40) { cleared } else { wanted };
         let definition = self.peer.feeds().definition(&feed).unwrap();
         if self.dropped.contains(&feed) {
             let refused = self.feeds().define(&definition);
@@ -97,11 +136,14 @@ impl World {
             return;
         }
         self.feeds().define(&definition).unwrap();
-        let missing = wanted.minus(&self.feeds().held(&feed));
+        let missing = wanted.minus(&self.feeds().whole(&feed));
+        let filled = missing.intersection(&self.feeds().held(&feed)).count();
         if !missing.is_empty() {
             let known = self.feeds().known(&feed, &self.feeds().held(&feed));
             let bundle = self.peer.feeds().prove(&feed, &missing, &known, usize::MAX).unwrap();
-            self.feeds().put(bundle).unwrap();
+            let outcome = self.feeds().put(bundle).unwrap();
+            assert_eq!(outcome.filled, filled);
+            self.filled += filled;
             self.feeds().sync().unwrap();
             self.expected.entry(feed).or_default().extend(missing.iter().map(|seq| (seq, Form::Whole)));
         }
@@ -203,9 +245,10 @@ impl World {
             let Some(last) = next.last() else { break };
             assert!(next.is_sorted_by(|a, b| a.lseq < b.lseq) && next[0].lseq >= from);
             from = last.lseq + 1;
-            seen.extend(
-                next.into_iter().map(|arrival| ((arrival.id.feed, arrival.id.seq), arrival.block.form)),
-            );
+            for arrival in next {
+                let twice = seen.insert((arrival.id.feed, arrival.id.seq), arrival.block.form);
+                assert_eq!(twice, None, "{}", arrival.id);
+            }
         }
         for (feed, blocks) in self.expected.iter().filter(|(feed, _)| !self.dropped.contains(*feed)) {
             for (seq, form) in blocks {
@@ -217,8 +260,8 @@ impl World {
 
 #[test]
 fn clearing_dropping_and_compacting_change_nothing_else() {
-    let (mut cleared, mut dropped, mut shrunk) = (0, 0, 0);
-    for seed in 0..14 {
+    let (mut cleared, mut dropped, mut shrunk, mut filled, mut failed) = (0, 0, 0, 0, 0);
+    for seed in 0..16 {
         let (mut world, mut random) = (World::new(), Random::new(seed));
         for _ in 0..40 {
             let before = world.feeds().disk().unwrap().journal;
@@ -234,14 +277,16 @@ fn clearing_dropping_and_compacting_change_nothing_else() {
                     .collect();
                 gone.iter().for_each(|feed| drop(world.expected.remove(feed)));
             }
-            shrunk += usize::from(world.feeds().disk().unwrap().journal < before);
+            shrunk += u64::from(world.feeds().disk().unwrap().journal < before);
             world.check();
             if random.chance(10) {
                 world.check_proofs();
             }
         }
         cleared += world.feeds().list().iter().map(|info| info.cleared).sum::<u64>();
-        dropped += world.dropped.len();
+        dropped += world.dropped.len() as u64;
+        filled += world.filled;
+        failed += world.failed;
         let problems: Vec<String> =
             world.feeds().verify(&mut |_, _| {}).unwrap().iter().map(ToString::to_string).collect();
         assert_eq!(problems, Vec::<String>::new(), "seed {seed}");
@@ -250,12 +295,30 @@ fn clearing_dropping_and_compacting_change_nothing_else() {
         world.check();
         assert_eq!(world.feeds().verify(&mut |_, _| {}).unwrap(), [], "seed {seed}");
         let kept = world.feeds().list();
-        world.store = Arc::new(MemoryStore::new());
-        world.open();
+        world.open_without_derived();
         assert_eq!(world.feeds().list(), kept, "seed {seed}");
         world.check();
     }
-    assert!(cleared > 100 && dropped > 4 && shrunk > 10, "{cleared} {dropped} {shrunk}");
+    let counts = [cleared, dropped, shrunk, filled, failed];
+    assert!(cleared > 50 && dropped > 4 && shrunk > 10 && filled > 20 && failed > 20, "{counts:?}");
+}
+
+#[test]
+fn a_compaction_that_finds_no_room_changes_nothing() {
+    let (mut world, mut random) = (World::new(), Random::new(3));
+    for _ in 0..20 {
+        world.append(10);
+        world.fetch(&mut random);
+    }
+    world.clear(&mut random);
+    world.disk.set_room(Some(1000));
+    assert!(world.feeds().compact(&mut |_, _| {}).is_err());
+    world.disk.set_room(None);
+    world.append(10);
+    world.check();
+    world.feeds().compact(&mut |_, _| {}).unwrap();
+    world.check();
+    assert_eq!(world.feeds().verify(&mut |_, _| {}).unwrap(), []);
 }
 
 #[test]

@@ -18,7 +18,8 @@ struct State {
     files: BTreeMap<String, Content>,
     /// Bytes that can still be written; `None` is no limit.
     room: Option<u64>,
-    syncs_fail: bool,
+    /// Syncs that still succeed before all fail; `None` is no limit.
+    syncs_left: Option<u64>,
     /// Renames that a power cut can undo: from, to, and what was called so before.
     renames: Vec<(String, String, Option<Content>)>,
     /// Counts power cuts: handles opened before one are dead after it.
@@ -60,7 +61,12 @@ impl FaultDisk {
 
     /// Makes every sync fail, or succeed again.
     pub fn set_syncs_fail(&self, fail: bool) {
-        self.state().syncs_fail = fail;
+        self.state().syncs_left = fail.then_some(0);
+    }
+
+    /// Makes every sync fail after so many more have succeeded, until the power is cut.
+    pub fn set_syncs_fail_after(&self, count: u64) {
+        self.state().syncs_left = Some(count);
     }
 
     /// Cuts the power: all handles die, and of each file what was not synced is lost, but for as many of the bytes
@@ -68,7 +74,7 @@ impl FaultDisk {
     pub fn power_cut(&self, keep: &mut dyn FnMut(u64) -> u64) {
         let mut state = self.state();
         state.power += 1;
-        (state.room, state.syncs_fail) = (None, false);
+        (state.room, state.syncs_left) = (None, None);
         for (from, to, before) in std::mem::take(&mut state.renames).into_iter().rev() {
             if keep(1) == 0 {
                 let moved = state.files.remove(&to);
@@ -140,8 +146,11 @@ fn full() -> io::Error {
 
 impl State {
     fn check_sync(&mut self) -> io::Result<()> {
-        if self.syncs_fail {
-            return Err(io::Error::other("the sync was made to fail"));
+        if let Some(left) = &mut self.syncs_left {
+            match left.checked_sub(1) {
+                Some(fewer) => *left = fewer,
+                None => return Err(io::Error::other("the sync was made to fail")),
+            }
         }
         self.syncs += 1;
         Ok(())

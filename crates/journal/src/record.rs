@@ -73,6 +73,22 @@ pub enum Record {
         /// How many.
         blocks: u64,
     },
+    /// Payloads of blocks that are held cleared, come again from a peer. The blocks have their `lseq`s already.
+    Filled {
+        /// The feed.
+        feed: FeedKey,
+        /// Sequence numbers of the blocks.
+        ranges: RangeSet,
+        /// One block for each number of `ranges`, ascending.
+        blocks: Vec<StoredBlock>,
+    },
+    /// Damage in the journal was settled: it keeps no feed from going on any more but these.
+    Settled {
+        /// What was damaged: segment, first byte, end.
+        damage: Vec<(u32, u64, u64)>,
+        /// Feeds of this replica of which blocks may have been lost.
+        given_up: Vec<FeedKey>,
+    },
     /// The segment was rewritten, and stands for all that was in it up to this byte. Its last record. Written by the
     /// journal itself.
     Rewritten(u64),
@@ -112,6 +128,8 @@ mod kind {
     pub(super) const ALLOW: u8 = 11;
     pub(super) const GONE: u8 = 12;
     pub(super) const REWRITTEN: u8 = 13;
+    pub(super) const FILLED: u8 = 14;
+    pub(super) const SETTLED: u8 = 15;
 }
 
 const WHAT: &str = "journal record";
@@ -136,7 +154,7 @@ impl Record {
                 first.checked_add(blocks.len() as u64).ok_or(RecordError::SeqOverflow)?;
                 check_blocks(blocks)
             }
-            Record::Fetched { ranges, blocks, .. } => {
+            Record::Fetched { ranges, blocks, .. } | Record::Filled { ranges, blocks, .. } => {
                 let (ranges, count) = (check_ranges(ranges)?, blocks.len() as u64);
                 if ranges.count() != count {
                     return Err(RecordError::Count { ranges: ranges.count(), blocks: count });
@@ -155,7 +173,10 @@ impl Record {
         let start = out.len();
         self.encode_meta(out);
         let meta = out.len() - start;
-        if let Record::Blocks { blocks, .. } | Record::Fetched { blocks, .. } = self {
+        if let Record::Blocks { blocks, .. }
+        | Record::Fetched { blocks, .. }
+        | Record::Filled { blocks, .. } = self
+        {
             encode_blocks(blocks.iter(), out);
         }
         match out.len() - start {
@@ -178,6 +199,8 @@ impl Record {
             Record::Allow(feed) => put(kind::ALLOW, feed, out),
             Record::Gone { feed, blocks } => put(kind::GONE, &(feed, blocks), out),
             Record::Rewritten(end) => put(kind::REWRITTEN, end, out),
+            Record::Filled { feed, ranges, .. } => put(kind::FILLED, &(feed, ranges), out),
+            Record::Settled { damage, given_up } => put(kind::SETTLED, &(damage, given_up), out),
             Record::Claim(claim) => put(kind::CLAIM, claim, out),
             Record::Incarnation(name) => put(kind::INCARNATION, name, out),
             Record::Closed => put(kind::CLOSED, &(), out),
@@ -196,6 +219,10 @@ impl Record {
                 let ((feed, head, ranges, nodes), used) = prefix(rest)?;
                 Record::Fetched { feed, head, ranges, nodes, blocks: decode_blocks(body.slice(1 + used..))? }
             }
+            kind::FILLED => {
+                let ((feed, ranges), used) = prefix(rest)?;
+                Record::Filled { feed, ranges, blocks: decode_blocks(body.slice(1 + used..))? }
+            }
             kind::HEAD => whole(rest).map(|(feed, head)| Record::Head { feed, head })?,
             kind::DEFINITION => whole(rest).map(Record::Definition)?,
             kind::FORK => whole(rest).map(Record::Fork)?,
@@ -204,6 +231,7 @@ impl Record {
             kind::ALLOW => whole(rest).map(Record::Allow)?,
             kind::GONE => whole(rest).map(|(feed, blocks)| Record::Gone { feed, blocks })?,
             kind::REWRITTEN => whole(rest).map(Record::Rewritten)?,
+            kind::SETTLED => whole(rest).map(|(damage, given_up)| Record::Settled { damage, given_up })?,
             kind::CLAIM => whole(rest).map(Record::Claim)?,
             kind::INCARNATION => whole(rest).map(Record::Incarnation)?,
             kind::CLOSED => whole(rest).map(|()| Record::Closed)?,

@@ -1,7 +1,7 @@
 //! The bytes of a segment file: its header, and the frame around each record.
 //!
 //! ```text
-//! header = "kappaJ" | version u8 (1) | flags u8 (0) | segment u32 | first lseq u64 | nonce 16 | checksum u64
+//! header = "kappaJ" | version u8 (1) | rewrites u8 | segment u32 | first lseq u64 | nonce 16 | checksum u64
 //! record = magic 0x4b 0x52 0xd1 0x0a | body_len u32 | checksum u64 | durable (segment u32, offset u64)
 //!        | first_lseq u64 | body
 //! ```

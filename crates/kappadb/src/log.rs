@@ -4,7 +4,6 @@ use crate::database::{Database, Parts};
 use crate::error::{LogError, WriteError};
 use kappadb_core::{FeedKey, RangeSet};
 use kappadb_feed::{Cleared, Compacted};
-use std::collections::BTreeSet;
 
 impl Database {
     /// Clears the payloads of what is held here of `ranges` of a feed: what entries say goes, what they mean stays (who wrote
@@ -56,15 +55,8 @@ impl Database {
 
 impl Parts {
     fn compact(&self) -> Result<Compacted, LogError> {
-        // Views read what is to go in order to take it out; those that are not open now could not do so later.
+        // Views read what is to go in order to take it out; one that has not, for it is not open now, is made anew later.
         self.views.ready()?;
-        let open: BTreeSet<String> = self.views.status().into_iter().map(|view| view.name).collect();
-        for tree in self.store.trees()? {
-            let name = tree.strip_prefix("view/").and_then(|rest| rest.split('/').next());
-            if name.is_some_and(|name| !open.contains(name)) {
-                self.store.drop_tree(&tree)?;
-            }
-        }
         Ok(self.feeds.compact(&mut |done, total| self.progress("compacting", done, total))?)
     }
 }

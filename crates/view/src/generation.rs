@@ -101,7 +101,8 @@ impl<V: View> Generation<V> {
 
     /// Does one bounded piece of work. `stop` is asked now and then, and ends it early.
     pub fn step(&self, source: &dyn Source, stop: &dyn Fn() -> bool) -> Result<Step, ViewError> {
-        let mark = self.open(source)?;
+        let before = self.open(source)?;
+        let mark = before.survives(&source.forgotten()).ok_or(ViewError::Foreign)?;
         let excluded = source.exclusions();
         if !excludes_all(&excluded, &mark.excluded) {
             return Err(ViewError::Foreign);
@@ -165,8 +166,10 @@ impl<V: View> Generation<V> {
                 gone.clear();
             }
         }
+        // What was forgotten while it was read may not have been seen.
+        let survived = mark.survives(&source.forgotten()).ok_or(ViewError::Foreign)?;
         let changes: Vec<Change<'_>> = gone.iter().map(Change::Withdraw).collect();
-        let after = Mark { excluded, ..mark.clone() };
+        let after = Mark { excluded, ..survived };
         notices.extend(self.apply(&changes, &mark, after, pace)?);
         Ok(Step { notices, more: true })
     }
@@ -240,6 +243,9 @@ fn fits(source: &dyn Source, mark: &Mark) -> Result<bool, ViewError> {
         return Ok(false);
     }
     let Some((lseq, id)) = mark.last else { return Ok(true) };
+    if source.forgotten().contains_key(&id.feed) {
+        return Ok(mark.survives(&source.forgotten()).is_some());
+    }
     Ok(source.arrivals(lseq, 1)?.first().is_some_and(|arrival| (arrival.lseq, arrival.id) == (lseq, id)))
 }
 

@@ -253,8 +253,12 @@ impl<V: View> Indexer<V> {
         let answering = matches!(current, Some(Some(_)));
         let before = self.core.control.progress();
         let mark = current.flatten().or_else(coming);
-        let last_known =
-            || Mark { next: before.next, skipped: before.skipped, excluded: before.excluded, last: None };
+        let last_known = || Mark {
+            next: before.next,
+            skipped: before.skipped,
+            excluded: before.excluded,
+            ..Mark::default()
+        };
         let Mark { next, skipped, excluded, .. } = mark.unwrap_or_else(last_known);
         let rebuilding = self.coming.is_some();
         self.core.control.report(Progress { answering, rebuilding, next, skipped, excluded });

@@ -1,9 +1,10 @@
 //! Where entries come from: all that the engine needs to know of feeds.
 
 use crate::{Exclusions, ViewError};
-use kappadb_core::Lseq;
+use kappadb_core::{FeedKey, Lseq};
 use kappadb_feed::Feeds;
 pub use kappadb_feed::{Arrival, ReadError};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// An arrival log and the forks proven in it.
@@ -17,6 +18,12 @@ pub trait Source: Send + Sync {
 
     /// For each feed that forked, the first block that counts no more.
     fn exclusions(&self) -> Exclusions;
+
+    /// Feeds whose entries were taken out of the log for good, at the time when such event counted from 1. Before they went, they
+    /// were excluded from their beginning.
+    fn forgotten(&self) -> BTreeMap<FeedKey, u64> {
+        BTreeMap::new()
+    }
 
     /// Has `wake` called whenever there may be more arrivals or exclusions. It is quick and never blocks.
     fn subscribe(&self, wake: Arc<dyn Fn() + Send + Sync>);
@@ -33,6 +40,10 @@ impl Source for Feeds {
 
     fn exclusions(&self) -> Exclusions {
         Feeds::exclusions(self).into_iter().collect()
+    }
+
+    fn forgotten(&self) -> BTreeMap<FeedKey, u64> {
+        Feeds::forgotten(self)
     }
 
     fn subscribe(&self, wake: Arc<dyn Fn() + Send + Sync>) {

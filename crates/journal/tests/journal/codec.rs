@@ -90,6 +90,6 @@ fn what_could_not_be_read_again_is_not_written() {
 fn unknown_kinds_and_empty_bodies_are_named() {
     assert_eq!(Record::decode(&Bytes::new()), Err(RecordError::Empty));
     assert_eq!(Record::decode(&Bytes::from_static(&[0])), Err(RecordError::UnknownKind(0)));
-    assert_eq!(Record::decode(&Bytes::from_static(&[14, 1])), Err(RecordError::UnknownKind(14)));
+    assert_eq!(Record::decode(&Bytes::from_static(&[16, 1])), Err(RecordError::UnknownKind(16)));
     assert_eq!(Record::decode(&Bytes::from_static(&[9])), Ok(Record::Closed));
 }

@@ -129,6 +129,10 @@ pub fn record() -> impl Strategy<Value = Record> {
         1 => feed().prop_map(Record::Drop),
         1 => feed().prop_map(Record::Allow),
         1 => (feed(), 0u64..5).prop_map(|(feed, blocks)| Record::Gone { feed, blocks }),
+        1 => (feed(), 1u64..4, stored())
+            .prop_map(|(feed, gap, blocks)| Record::Filled { feed, ranges: ranges_of(blocks.len() as u64, gap), blocks }),
+        1 => (prop::collection::vec(any::<(u32, u64, u64)>(), 0..3), prop::collection::vec(feed(), 0..3))
+            .prop_map(|(damage, given_up)| Record::Settled { damage, given_up }),
         1 => claim.prop_map(Record::Claim),
     ]
 }

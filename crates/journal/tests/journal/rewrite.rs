@@ -42,7 +42,9 @@ fn read(journal: &Journal) -> Vec<(u64, Record)> {
 
 fn written(disk: &FaultDisk, records: &[Record], size: u64) -> Journal {
     let (mut journal, _) = open(disk, &small(size));
-    records.iter().for_each(|record| drop(journal.append(record).unwrap()));
+    for record in records {
+        journal.append(record).unwrap();
+    }
     journal.sync().unwrap();
     journal
 }

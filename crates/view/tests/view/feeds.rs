@@ -80,3 +80,58 @@ fn many_small_appends_wake_the_indexer() {
         assert_eq!(changes.notices.len(), 1, "entry {n} was not indexed by itself");
     }
 }
+
+/// A feed is dropped and compacted away, `watched` or not by the view that has it; allowed again, it comes back.
+fn a_feed_comes_and_goes(watched: bool) {
+    let (dir, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let peer = open(there.path(), &(Arc::new(MemoryStore::new()) as Arc<dyn Store>));
+    let feed = peer.feeds.create(Timestamp(1), None).unwrap();
+    let id = peer.append(feed, "x", 0, &[]);
+    let fetch = |feeds: &Feeds| {
+        let wanted = kappadb_core::RangeSet::below(1);
+        feeds.define(&peer.feeds.definition(&feed).unwrap()).unwrap();
+        feeds.put(peer.feeds.prove(&feed, &wanted, &Default::default(), usize::MAX).unwrap()).unwrap();
+        feeds.sync().unwrap();
+    };
+    let replica = open(dir.path(), &store);
+    fetch(&replica.feeds);
+    assert_eq!(replica.heads("x"), [id]);
+    let go = |feeds: &Feeds| {
+        feeds.drop_feed(&feed).unwrap();
+        feeds.compact(&mut |_, _| {}).unwrap();
+    };
+    let replica = if watched {
+        go(&replica.feeds);
+        replica
+    } else {
+        drop(replica);
+        let random = Arc::new(|bytes: &mut [u8]| bytes.fill(7));
+        let config = Config::new(dir.path(), store.clone(), DatabaseId([3; 32]), random);
+        let (feeds, _) = Feeds::open(config, &mut |_, _| ()).unwrap();
+        go(&feeds);
+        feeds.allow_feed(&feed).unwrap();
+        drop(feeds);
+        open(dir.path(), &store)
+    };
+    assert_eq!(replica.heads("x"), []);
+    replica.feeds.allow_feed(&feed).unwrap();
+    assert_eq!(replica.heads("x"), []);
+    fetch(&replica.feeds);
+    assert_eq!(replica.heads("x"), [id]);
+    assert!(replica.views.verify().unwrap().is_empty());
+    drop(replica);
+    let replica = open(dir.path(), &store);
+    assert_eq!(replica.views.status().first().unwrap().lag, 0, "the cursor was kept");
+    assert_eq!(replica.heads("x"), [id]);
+}
+
+#[test]
+fn a_view_takes_out_what_is_compacted_away() {
+    a_feed_comes_and_goes(true);
+}
+
+#[test]
+fn a_view_that_was_away_while_a_feed_was_compacted_away_is_made_anew() {
+    a_feed_comes_and_goes(false);
+}
