@@ -2,6 +2,7 @@
 //!
 //! `cargo run -p kappadb-examples --example kv_two_writers`
 
+use anyhow::Context;
 use kappadb::{Content, Database, Kv};
 
 async fn print_heads(who: &str, kv: &Kv) -> anyhow::Result<()> {
@@ -27,7 +28,7 @@ async fn main() -> anyhow::Result<()> {
     println!("ben fetched {} block, complete: {}", asked.blocks_fetched, asked.complete);
 
     // Each changes it without having seen the other's change.
-    let seen = ben.kv().get("door").await?.expect("just fetched");
+    let seen = ben.kv().get("door").await?.context("it was just fetched")?;
     ben.kv().put("door", "locked").await?;
     anna.kv().put("door", "shut").await?;
 

@@ -6,6 +6,8 @@ use kappadb::{
     BlobError, Clock, Content, Database, EntryId, KeyRange, Kv, KvError, KvOp, MAX_VALUE, ScanOptions,
     Timestamp, WriterError,
 };
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -335,7 +337,7 @@ async fn what_was_cleared_is_a_head_without_a_value_and_what_was_dropped_is_none
     let mut watcher = other.kv().watch(["a"]);
     assert_eq!(watcher.next().await.unwrap().unwrap().value.unwrap().text(), Some("new"));
 
-    let two = [old.seq..id.seq + 1].into_iter().collect();
+    let two = std::iter::once(old.seq..id.seq + 1).collect();
     other.clear(id.feed, two).await.unwrap();
     let value = other.kv().get("a").await.unwrap().unwrap();
     assert_eq!((value.id, value.bytes, value.heads), (id, None, vec![id]));
@@ -353,4 +355,42 @@ async fn what_was_cleared_is_a_head_without_a_value_and_what_was_dropped_is_none
     let change = change.unwrap().unwrap();
     assert_eq!((change.value, change.heads), (None, Vec::new()));
     assert_eq!(kv.get("a").await.unwrap().unwrap().text(), Some("new"), "elsewhere it is there");
+}
+
+/// Copies a database's folder without what can be made anew.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let (path, to) = (entry.path(), to.join(entry.file_name()));
+        match entry.file_type().unwrap().is_dir() {
+            true if entry.file_name() == "derived" => {}
+            true => copy(&path, &to),
+            false => drop(fs::copy(path, to).unwrap()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_batch_survives_a_power_cut_whole_or_not_at_all() {
+    let (dir, database) = database().await;
+    database.kv().put("before", "x").await.unwrap();
+    let (home, segment) = (dir.path().join("db"), Path::new("journal/00000000.kj"));
+    let before = fs::metadata(home.join(segment)).unwrap().len();
+    // Many records of the journal.
+    let ops = (0..1_000).map(|n| KvOp::put(format!("k{n:04}"), vec![7; 200]));
+    database.kv().batch(ops.collect()).await.unwrap();
+    let after = fs::metadata(home.join(segment)).unwrap().len();
+    assert!(after - before > 200_000);
+    let cuts = (1..8).map(|n| before + (after - before) * n / 8).chain([before, after - 1, after]);
+    for (cut, n) in cuts.zip(0..) {
+        let cut_off = dir.path().join(format!("cut{n}"));
+        copy(&home, &cut_off);
+        fs::File::options().write(true).open(cut_off.join(segment)).unwrap().set_len(cut).unwrap();
+        let database = Database::builder(&cut_off).open().await.unwrap();
+        let keys = database.kv().scan(&KeyRange::ALL, &ScanOptions::default()).await.unwrap().items.len();
+        assert_eq!(keys, if cut == after { 1_001 } else { 1 }, "cut at {cut} of {after}");
+        assert_eq!(text(&database.kv(), "before").await.as_deref(), Some("x"));
+        database.kv().put("on", "it goes").await.unwrap();
+        database.close().await.unwrap();
+    }
 }
