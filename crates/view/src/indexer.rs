@@ -162,6 +162,8 @@ impl<V: View> Indexer<V> {
         tracing::warn!(view = self.core.name, %error, "indexing failed, and will be tried again");
         let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(16)).min(LAST_PAUSE);
         self.failures += 1;
+        // The batch may have been written all the same, and its notices are lost then.
+        self.core.watchers.tell_all_changed();
         self.core.control.failed(error, pause);
     }
 

@@ -374,10 +374,15 @@ fn failures_are_told_and_tried_again() {
     assert_as_expected(&views, &handle, &log);
     assert_eq!(views.status()[0].error, None);
     // A write that happened although it failed is found in the rows.
+    let watcher = handle.watch();
     plan.fail(Call::Apply, 0, Fault::Unheard);
     log.arrive(id(0, 1), entry("x", 0, &[]));
     eventually("found", || handle.ready().is_ok());
     assert_as_expected(&views, &handle, &log);
+    assert!(
+        watcher.next(Duration::from_secs(5)).unwrap().lagged,
+        "nobody knows what became of the batch's notices"
+    );
     log.fail(true);
     log.arrive(id(0, 2), entry("x", 0, &[]));
     assert!(handle.ready().is_err());
