@@ -68,7 +68,7 @@ fn rewritten(
     segment: u32,
 ) -> Result<Option<(Rewrite, Vec<Place>)>, CompactError> {
     let (feeds, forgotten) = shared.look(|visible| (visible.feeds.clone(), visible.forgotten.clone()));
-    let (blocks, places, changed, failed) = (shared.blocks(), Vec::new(), false, None);
+    let (blocks, places, changed, failed) = (&*shared.blocks, Vec::new(), false, None);
     let mut picture = Picture { feeds, forgotten, blocks, places, changed, failed };
     let rewritten = reader.rewrite(segment, &mut |located| picture.keep(located));
     if let Some(error) = picture.failed {

@@ -6,7 +6,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `feeds`, `care` | the handle that everything else uses |
+//! | `feeds`, `reads`, `care` | the handle that everything else uses |
 //! | `append`, `put`, `fork` | what is written: own blocks, peers' blocks, evidence |
 //! | `writer` | journal, then index, then the readers' picture |
 //! | `index`, `heads`, `rows` | derived state: what records teach, which head leads, the rows |
@@ -40,6 +40,7 @@ mod problem;
 mod prove;
 mod put;
 mod queue;
+mod reads;
 mod replay;
 mod rows;
 mod settle;
