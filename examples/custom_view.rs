@@ -3,8 +3,8 @@
 //! `cargo run -p kappadb-examples --example custom_view`
 
 use kappadb::view::{
-    Change, Draft, Index, Keyed, KeyedIndex, Kind, Notice, Overlay, Selector, Tree, Version, View,
-    ViewError, prefix_range, rules,
+    Change, Draft, Index, Keyed, KeyedIndex, Kind, Notice, Overlay, Selector, Tree, Version, View, ViewError,
+    prefix_range, rules,
 };
 use kappadb::{Database, EntryId};
 use std::sync::Arc;
