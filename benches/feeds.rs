@@ -1,6 +1,7 @@
 //! Feeds of 100-byte blocks: appending, space, proofs, sparse fetch.
 //!
-//! `cargo bench -p kappadb-benches --bench feeds`
+//! `cargo bench -p kappadb-benches --bench feeds`; with `-- serve 10000000` instead, a feed of so many blocks is made, and a
+//! process of its own opens and serves it: how long that takes, and in how much memory.
 
 use bytes::Bytes;
 use kappadb_benches::{disk_bytes, peak_memory_mib, timed};
@@ -40,6 +41,52 @@ fn rate(name: &str, goal: &str, count: u64, seconds: f64) {
 }
 
 fn main() {
+    let args: Vec<String> = std::env::args().filter(|arg| arg != "--bench").skip(1).collect();
+    match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["serve", count] => serve(count.parse().expect("a number of blocks")),
+        ["served", dir] => served(Path::new(dir)),
+        _ => all(),
+    }
+}
+
+fn serve(count: u64) {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let feeds = open(dir.path());
+    let feed = feeds.create(Timestamp(0), None).expect("feed");
+    for from in (0..count).step_by(BATCH as usize) {
+        append(&feeds, feed, (from..from + BATCH).map(block).collect(), Durability::Interval);
+        if from % 1_000_000 == 0 {
+            feeds.sync().expect("sync");
+        }
+    }
+    feeds.close().expect("close");
+    drop(feeds);
+    let this = std::env::current_exe().expect("this program");
+    let status = std::process::Command::new(this).arg("served").arg(dir.path()).status();
+    assert!(status.expect("runs").success());
+}
+
+/// In a process that has nothing else in memory.
+fn served(dir: &Path) {
+    let (feeds, seconds) = timed(|| open(dir));
+    let info = feeds.list().remove(0);
+    println!(
+        "{:58} {:>12.3} s     goal 1",
+        format!("open {} blocks after a clean close", info.length),
+        seconds
+    );
+    let mut random = Random::new(5);
+    let ((), seconds) = timed(|| {
+        for _ in 0..1_000 {
+            let wanted: RangeSet = (0..10).map(|_| random.below(info.length)).collect();
+            drop(feeds.prove(&info.feed, &wanted, &Known::default(), usize::MAX).expect("prove"));
+        }
+    });
+    println!("{:58} {:>12.3} ms", "prove 10 random blocks", seconds);
+    println!("{:58} {:>12} MiB   goal 200", "peak memory of opening and serving", peak_memory_mib());
+}
+
+fn all() {
     let blocks: Vec<Bytes> = (0..BLOCKS).map(block).collect();
 
     // The work itself: two hashes a block, one a parent, side by side, nothing else.
