@@ -56,7 +56,8 @@ impl Index {
     }
 
     /// Sets a row, or takes it away.
-    pub fn replace(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
+    pub fn replace(&mut self, key: impl Into<Vec<u8>>, value: Option<Vec<u8>>) {
+        let key = key.into();
         match value {
             Some(value) => drop(self.rows.insert(key, value)),
             None => drop((self.rows.remove(&key), self.gone.insert(key))),

@@ -10,7 +10,6 @@ use crate::state::{FeedState, Visible};
 use kappadb_core::{FeedDefinition, FeedKey, Lseq, RangeSet, Seq};
 use kappadb_journal::{Claim, Position};
 use kappadb_merkle::{ForkEvidence, Node, TreeError, flat};
-use kappadb_store::Batch;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -32,7 +31,7 @@ pub(crate) struct Arrived {
 pub(crate) struct Index {
     pub blocks: Arc<Blocks>,
     pub visible: Arc<RwLock<Visible>>,
-    feeds: BTreeMap<FeedKey, FeedState>,
+    pub(crate) feeds: BTreeMap<FeedKey, FeedState>,
     pub(crate) claims: Vec<Claim>,
     pub(crate) rows: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Rows to be deleted.
@@ -237,31 +236,6 @@ impl Index {
         }
         visible.end = cursor.lseq;
         Ok(())
-    }
-
-    fn batch(&self, cursor: &Cursor) -> Batch {
-        let mut batch = Batch::new();
-        self.gone.iter().for_each(|key| batch.delete(key.clone()));
-        self.rows.iter().for_each(|(key, value)| batch.put(key.clone(), value.clone()));
-        let numbers: HashMap<u32, &FeedState> =
-            self.feeds.values().map(|state| (state.number, state)).collect();
-        let mut nodes: Vec<_> = self
-            .fresh
-            .iter()
-            .filter(|((number, index), _)| {
-                let covered = |state: &&FeedState| state.held.covers(&flat::leaf_span(*index));
-                flat::height(*index) >= KEPT_HEIGHT || !numbers.get(number).is_some_and(covered)
-            })
-            .collect();
-        nodes.sort_unstable_by_key(|(key, _)| **key);
-        for ((number, index), node) in nodes {
-            batch.put(rows::node_key(*number, *index), kappadb_core::codec::encode(node));
-        }
-        for state in self.feeds.values() {
-            batch.put(rows::feed_key(state.number), kappadb_core::codec::encode(&state.to_row()));
-        }
-        batch.put(rows::cursor_key(), kappadb_core::codec::encode(cursor));
-        batch
     }
 }
 

@@ -9,7 +9,7 @@
 //! | `feeds`, `reads`, `care` | the handle that everything else uses |
 //! | `append`, `put`, `fork` | what is written: own blocks, peers' blocks, evidence |
 //! | `writer` | journal, then index, then the readers' picture |
-//! | `index`, `heads`, `rows` | derived state: what records teach, which head leads, the rows |
+//! | `index`, `heads`, `rows`, `batch` | derived state: what records teach, which head leads, the rows |
 //! | `state`, `blocks`, `nodes`, `cache` | what readers see and how it is found |
 //! | `clear`, `places`, `blocklist`, `compact` | payloads that go or come back, feeds that are not wanted, the disk given back |
 //! | `prove` | bundles for peers |
@@ -18,6 +18,7 @@
 //! Blocking: never call this on an async executor's thread.
 
 mod append;
+mod batch;
 mod blocklist;
 mod blocks;
 mod cache;

@@ -58,7 +58,7 @@ impl Index {
         let mut skip = 0;
         for run in ranges.ranges() {
             let location = Location { at, skip, count: run.end - run.start };
-            self.rows.insert(rows::location_key(number, run.start), codec::encode(&location));
+            self.rows.insert(rows::location_key(number, run.start).to_vec(), codec::encode(&location));
             skip += location.count;
         }
     }
@@ -104,8 +104,8 @@ impl Index {
             let (key, value) = row?;
             found.extend(kept(&key).then(|| (key.to_vec(), value.to_vec())));
         }
-        let before = self.rows.range(zero..=first.clone()).next_back();
-        let within = self.rows.range((Bound::Excluded(first), Bound::Excluded(end)));
+        let before = self.rows.range(zero.to_vec()..=first.to_vec()).next_back();
+        let within = self.rows.range((Bound::Excluded(first.to_vec()), Bound::Excluded(end.to_vec())));
         found.extend(before.into_iter().chain(within).map(|(key, value)| (key.clone(), value.clone())));
         let mut runs = Vec::new();
         for (key, value) in found {
