@@ -1,5 +1,5 @@
 //! The bundled extract, against what is known of it and against another reader.
-#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
 
 use kappadb_geo::{Body, Feature, Shape, hilbert};
 use kappadb_import::{Counts, ImportError, Progress, Skipped, read};

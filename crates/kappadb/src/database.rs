@@ -46,7 +46,6 @@ pub(crate) struct Parts {
     pub copied: bool,
     /// What came of asking them.
     pub settled: Arc<OnceLock<String>>,
-    pub store: Arc<dyn Store>,
     pub wanting: Arc<Wanting>,
     pub writers: Arc<Writers>,
     /// Whose moderation is applied.
@@ -78,7 +77,7 @@ impl Parts {
         if report.rebuilt.is_some() {
             forget_views(&*store)?;
         }
-        let views = Views::new(feeds.clone(), store.clone());
+        let views = Views::new(feeds.clone(), store);
         let map = views.register(MapView::default())?;
         let kv = views.register(KvView)?;
         let writers = Arc::new(Writers::load(&dir)?);
@@ -100,7 +99,6 @@ impl Parts {
             warnings: warnings(&report),
             copied,
             settled: Arc::default(),
-            store,
             wanting: Arc::default(),
             writers,
             trust,
