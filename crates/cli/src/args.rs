@@ -1,7 +1,9 @@
 //! The command line, word for word. Scripts rely on these names.
 
+mod chat;
 mod kv;
 
+pub use chat::{AskArgs, ChatCommand, Flag, FlagArgs, ModerateCommand, ReadArgs, Role, WatchArgs};
 pub use kv::{KvCommand, KvListArgs, KvWatchArgs, WriterCommand};
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
@@ -50,6 +52,9 @@ pub enum Command {
     /// Keys and values: put, get, list, watch, import and export them.
     #[command(subcommand)]
     Kv(KvCommand),
+    /// Messages in channels: post, read, search, watch, moderate, import.
+    #[command(subcommand)]
+    Chat(ChatCommand),
     /// The writers of this replica: each has a feed of its own, and a name that is known here alone.
     #[command(subcommand)]
     Writer(WriterCommand),

@@ -16,6 +16,8 @@ use std::sync::Arc;
 
 /// The map view's name in queries.
 pub(crate) const MAP: &str = "map";
+/// The chat view's.
+pub(crate) const CHAT: &str = "chat";
 /// The key-value view's.
 pub(crate) const KV: &str = "kv";
 

@@ -1,5 +1,6 @@
 use crate::builder::{Builder, OnProgress, Progress};
-use crate::chat::{Markers, TrustFile};
+use crate::chat::index::ChatView;
+use crate::chat::{Chat, Markers, TrustFile};
 use crate::error::{OpenError, ReadError, WriteError};
 use crate::kv::Kv;
 use crate::map::Map;
@@ -41,6 +42,7 @@ pub(crate) struct Parts {
     pub views: Views,
     pub map: ViewHandle<MapView>,
     pub kv: ViewHandle<KvView>,
+    pub chat: ViewHandle<ChatView>,
     pub warnings: Vec<String>,
     /// The folder is not where it was, and the peers have not been asked yet.
     pub copied: bool,
@@ -80,6 +82,7 @@ impl Parts {
         let views = Views::new(feeds.clone(), store);
         let map = views.register(MapView::default())?;
         let kv = views.register(KvView)?;
+        let chat = views.register(ChatView)?;
         let writers = Arc::new(Writers::load(&dir)?);
         let trust = Arc::new(TrustFile::new(&dir, trusted));
         let markers = Arc::new(Markers::load(&dir)?);
@@ -96,6 +99,7 @@ impl Parts {
             views,
             map,
             kv,
+            chat,
             warnings: warnings(&report),
             copied,
             settled: Arc::default(),
@@ -197,6 +201,11 @@ impl Database {
     /// Keys and values.
     pub fn kv(&self) -> Kv {
         Kv::new(self.parts.clone())
+    }
+
+    /// Messages in channels.
+    pub fn chat(&self) -> Chat {
+        Chat::new(self.parts.clone())
     }
 
     /// Map features.

@@ -68,6 +68,11 @@ mod writers;
 pub use ask::{Asked, Failure};
 pub use blobs::{BlobInfo, BlobReader, Blobs};
 pub use builder::{Builder, Progress};
+pub use chat::{
+    BadLine, ChannelInfo, Chat, ChatChange, ChatCursor, ChatCursorError, ChatError, ChatFlag,
+    ChatImportReport, ChatImported, ChatPage, ChatWatcher, FlagChange, FlagsSet, Hidden, Member, Message,
+    ReadOptions, Said, SayError, SearchOptions, Topic, Trusted, Unread,
+};
 pub use database::Database;
 pub use error::{
     AskError, AttachError, BlobError, CreateError, ExportError, ImportError, LogError, OpenError,

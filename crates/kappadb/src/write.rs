@@ -43,6 +43,12 @@ impl KeyedIndex for kappadb_view_geo::MapIndex {
     }
 }
 
+impl KeyedIndex for crate::chat::index::ChatIndex {
+    fn active(&self, key: &[u8]) -> Result<Vec<Version>, ViewError> {
+        crate::chat::index::ChatIndex::active(self, key)
+    }
+}
+
 impl KeyedIndex for kappadb_view_kv::KvIndex {
     fn active(&self, key: &[u8]) -> Result<Vec<Version>, ViewError> {
         kappadb_view_kv::KvIndex::active(self, key)

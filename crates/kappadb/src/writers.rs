@@ -120,7 +120,7 @@ impl Parts {
 
     /// All names. The newest own feed without one is the default writer's, if no other is: one that was made just before a
     /// crash, or whose name was lost with the file.
-    fn writers(&self) -> BTreeMap<String, FeedKey> {
+    pub(crate) fn writers(&self) -> BTreeMap<String, FeedKey> {
         let mut names = self.writers.names().clone();
         if !names.contains_key(DEFAULT) {
             let nameless = |info: &&FeedInfo| !names.values().any(|feed| *feed == info.feed);
@@ -130,7 +130,7 @@ impl Parts {
         names
     }
 
-    fn new_writer(&self, name: &str) -> Result<FeedKey, WriterError> {
+    pub(crate) fn new_writer(&self, name: &str) -> Result<FeedKey, WriterError> {
         if !is_name(name) {
             return Err(WriterError::Name(name.to_owned()));
         }

@@ -16,7 +16,7 @@ pub enum ChatCommand {
         #[arg(long)]
         emote: bool,
     },
-    /// Print the messages of a channel: the latest, oldest of them first, unless told otherwise.
+    /// Print the messages of a channel, the latest first. Times are order times: --since is included, --until is not.
     Read(ReadArgs),
     /// Print the channels that somebody posted to or joined.
     Channels(AskArgs),
@@ -102,15 +102,6 @@ pub enum ChatCommand {
         #[arg(long, value_name = "ID")]
         up_to: Option<EntryId>,
     },
-    /// Send a private message, which only the recipient and this writer can read.
-    Dm {
-        /// The recipient's feed.
-        recipient: FeedKey,
-        /// The text: up to 4 KiB.
-        text: String,
-    },
-    /// Print the private messages to and from this writer.
-    Private(PrivateArgs),
     /// Hide, mute and block, and say whose moderation to trust. Moderation is subjective: it counts for those who trust it.
     #[command(subcommand)]
     Moderate(ModerateCommand),
@@ -163,21 +154,6 @@ pub struct ReadArgs {
     /// Mark the channel as read up to the latest message printed.
     #[arg(long)]
     pub mark: bool,
-    #[command(flatten)]
-    pub ask: AskArgs,
-}
-
-#[derive(ClapArgs)]
-pub struct PrivateArgs {
-    /// From this time on.
-    #[arg(long, value_name = "T", allow_hyphen_values = true)]
-    pub since: Option<Timestamp>,
-    /// Before this time.
-    #[arg(long, value_name = "T", allow_hyphen_values = true)]
-    pub until: Option<Timestamp>,
-    /// At most this many, the latest; 0 is no limit.
-    #[arg(long, value_name = "N", default_value_t = 50)]
-    pub limit: usize,
     #[command(flatten)]
     pub ask: AskArgs,
 }

@@ -125,7 +125,7 @@ pub enum WriterCommand {
     },
 }
 
-fn seconds(text: &str) -> Result<f64, String> {
+pub(super) fn seconds(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(seconds) if (0.1..=86_400.0).contains(&seconds) => Ok(seconds),
         _ => Err(format!("{text:?} is no number of seconds from 0.1 to 86400")),

@@ -2,6 +2,7 @@
 
 mod asked;
 mod blob;
+mod chat;
 mod database;
 mod demo;
 mod inspect;
@@ -52,6 +53,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Join { ticket } => database::join(&context, &ticket).await?,
         Command::Serve { listen } => serve::serve(&context, listen).await?,
         Command::Map(command) => map::run(&context, &command).await?,
+        Command::Chat(command) => return chat::run(&context, &command).await,
         Command::Kv(command) => return kv::run(&context, &command).await,
         Command::Writer(command) => writer::run(&context, &command).await?,
         Command::Blob(BlobCommand::Put { file, media_type, name }) => {

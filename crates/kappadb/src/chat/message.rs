@@ -103,9 +103,6 @@ pub struct ChatPage {
     pub messages: Vec<Message>,
     /// What to set [`ReadOptions::after`] to for the next page; none if there is no more.
     pub next: Option<ChatCursor>,
-    /// Authors of whom more was left out than was shown, so that nobody owns the page, and how many messages: they can be
-    /// read with [`Chat::by_author`](super::Chat::by_author).
-    pub folded: Vec<(FeedKey, u64)>,
 }
 
 /// A place in the reading order, after which a page begins: order time, then feed, then seq. As text
@@ -150,6 +147,17 @@ pub struct ChannelInfo {
     pub topic: Option<String>,
     /// True if it is archived.
     pub archived: bool,
+}
+
+/// What a channel is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Topic {
+    /// The topic.
+    pub text: String,
+    /// The entry that says so; its feed is who set it.
+    pub id: EntryId,
+    /// When, as its author says.
+    pub time: Timestamp,
 }
 
 /// A member of a channel.

@@ -1,8 +1,75 @@
-//! Chat.
+//! Chat: messages in channels, and what is said of channels and writers.
 
+mod ask;
+mod error;
+mod import;
+pub(crate) mod index;
+mod lines;
 mod markers;
+mod message;
+mod model;
+mod moderate;
+mod post;
+mod read;
+mod search;
+mod state;
 pub(crate) mod trust;
+mod watch;
 
+pub use error::ChatError;
+pub use import::{ChatImportReport, ChatImported};
+pub use lines::BadLine;
 pub(crate) use markers::Markers;
+pub use message::{
+    ChannelInfo, ChatCursor, ChatCursorError, ChatPage, Hidden, Member, Message, ReadOptions, Said, Topic,
+    Unread,
+};
+pub use model::SayError;
+pub use moderate::{ChatFlag, FlagChange, FlagsSet};
+pub use search::SearchOptions;
 pub(crate) use trust::TrustFile;
 pub use trust::Trusted;
+pub use watch::{ChatChange, ChatWatcher};
+
+use crate::database::{self, Parts};
+use crate::error::ReadError;
+use std::sync::Arc;
+
+/// Chat: channels that everybody may post to, by order time. A channel is there once somebody has posted to it or joined it;
+/// names compare without case.
+///
+/// All methods but `ask_*` answer from what is held here. What moderation hides is decided when something is read, by those
+/// whom this replica trusts: [`Chat::set_trusted`].
+///
+/// ```
+/// use kappadb::{Database, ReadOptions};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let database = Database::builder(dir.path()).create().await?;
+/// let chat = database.chat();
+/// chat.set_profile("nick", "anna").await?;
+/// chat.post("Tea", "First flush is in.").await?;
+///
+/// let page = chat.read("tea", &ReadOptions::latest(50)).await?;
+/// assert_eq!(page.messages[0].nick.as_deref(), Some("anna"));
+/// assert_eq!(page.messages[0].said.text(), Some("First flush is in."));
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Chat {
+    parts: Arc<Parts>,
+}
+
+impl Chat {
+    pub(crate) fn new(parts: Arc<Parts>) -> Self {
+        Chat { parts }
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Parts) -> T + Send + 'static,
+    ) -> Result<T, ReadError> {
+        database::run(&self.parts, job).await
+    }
+}

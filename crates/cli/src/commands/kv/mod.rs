@@ -6,6 +6,8 @@ mod lines;
 mod show;
 mod watch;
 
+pub use lines::safe;
+
 use super::Context;
 use super::asked::{self, report_failures};
 use crate::args::KvCommand;
@@ -46,12 +48,12 @@ pub struct Asking {
 }
 
 impl Asking {
-    fn new(local: bool, stats: bool) -> Asking {
+    pub fn new(local: bool, stats: bool) -> Asking {
         Asking { local, stats, started: Instant::now() }
     }
 
     /// Does what asks the peers, if it is to be done.
-    async fn ask<E>(&self, question: impl Future<Output = Result<Asked, E>>) -> Result<Option<Asked>, E> {
+    pub async fn ask<E>(&self, question: impl Future<Output = Result<Asked, E>>) -> Result<Option<Asked>, E> {
         if self.local {
             return Ok(None);
         }
@@ -61,7 +63,7 @@ impl Asking {
     }
 
     /// Tells of it, if that was wanted.
-    fn tell(&self, results: usize, asked: Option<&Asked>) {
+    pub fn tell(&self, results: usize, asked: Option<&Asked>) {
         if self.stats {
             eprintln!("{}", asked::stats(results, asked, self.started.elapsed().as_secs_f64()));
         }

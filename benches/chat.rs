@@ -1,0 +1,154 @@
+//! Chat: importing, indexing, the latest 50, search, cold and warm; a replica that fetches everything; and a new peer that gets
+//! the latest 50 of a long channel.
+//!
+//! `cargo bench -p kappadb-benches --bench chat [-- MESSAGES [AUTHORS]]`
+
+use kappadb::{Chat, Database, ReadOptions, SearchOptions};
+use kappadb_benches::{disk_bytes, peak_memory_mib};
+use kappadb_sim::Random;
+use std::io::{BufReader, BufWriter, Write};
+use std::path::Path;
+use std::time::Instant;
+
+/// Messages of which a full replication is measured.
+const REPLICATED: u64 = 20_000;
+const WORDS: u64 = 20_000;
+
+/// One channel, a message a second, words as rare as words are.
+fn write_lines(path: &Path, messages: u64, authors: u64) {
+    let mut random = Random::new(4);
+    let mut file = BufWriter::new(std::fs::File::create(path).expect("create"));
+    for n in 0..messages {
+        let mut word = || {
+            let rank = random.below(WORDS) * random.below(WORDS) / WORDS;
+            format!("word{rank}")
+        };
+        let text: Vec<String> = (0..12).map(|_| word()).collect();
+        let (author, time, text) = (random_author(n, authors), 1_700_000_000_000 + n * 1_000, text.join(" "));
+        writeln!(
+            file,
+            r#"{{"author":"author-{author}","channel":"bench","timestamp":{time},"text":"{text}"}}"#
+        )
+        .expect("write");
+    }
+}
+
+fn random_author(n: u64, authors: u64) -> u64 {
+    (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20) % authors
+}
+
+/// Milliseconds of each of `rounds` runs, as median and greatest.
+async fn measure<F: Future<Output = usize>>(name: &str, rounds: usize, mut job: impl FnMut(usize) -> F) {
+    let mut millis = Vec::new();
+    let mut found = 0;
+    for round in 0..rounds {
+        let start = Instant::now();
+        found = job(round).await;
+        millis.push(start.elapsed().as_secs_f64() * 1e3);
+    }
+    let first = millis.first().copied().unwrap_or_default();
+    millis.sort_by(f64::total_cmp);
+    let median = millis.get(rounds / 2).copied().unwrap_or_default();
+    println!("  {name:34} {first:8.2} ms first, {median:8.2} ms median of {rounds}, {found} found");
+}
+
+async fn latest(chat: &Chat) -> usize {
+    chat.read("bench", &ReadOptions::latest(50)).await.expect("read").messages.len()
+}
+
+async fn search(chat: &Chat, query: &str) -> usize {
+    let options = SearchOptions { limit: Some(50), ..SearchOptions::default() };
+    chat.search(query, &options).await.expect("search").messages.len()
+}
+
+async fn import(dir: &Path, messages: u64, authors: u64) -> Database {
+    let file = dir.join("lines.ndjson");
+    write_lines(&file, messages, authors);
+    let database = Database::builder(dir.join("full")).create().await.expect("create");
+    let start = Instant::now();
+    let input = BufReader::new(std::fs::File::open(&file).expect("open"));
+    let report = database.chat().import(input, |_| ()).await.expect("import");
+    let appended = start.elapsed().as_secs_f64();
+    database.ready().await.expect("ready");
+    let indexed = start.elapsed().as_secs_f64();
+    println!(
+        "{} messages by {} imported in {appended:.2} s, indexed after {indexed:.2} s ({:.0} a second); {:.1} MB on disk; peak memory {} MiB",
+        report.imported,
+        report.authors,
+        report.imported as f64 / indexed,
+        disk_bytes(&dir.join("full")) as f64 / 1e6,
+        peak_memory_mib()
+    );
+    database
+}
+
+#[tokio::main]
+async fn main() {
+    let numbers: Vec<u64> = std::env::args().filter_map(|arg| arg.parse().ok()).collect();
+    let messages = numbers.first().copied().unwrap_or(100_000);
+    let authors = numbers.get(1).copied().unwrap_or(300);
+    let dir = tempfile::tempdir().expect("temp dir");
+    import(dir.path(), messages, authors).await.close().await.expect("close");
+
+    let start = Instant::now();
+    let full = Database::builder(dir.path().join("full")).open().await.expect("open");
+    println!("opened in {:.1} ms; the first of each is cold", start.elapsed().as_secs_f64() * 1e3);
+    let chat = full.chat();
+    measure("latest 50", 101, |_| latest(&chat)).await;
+    measure("search one word", 101, |n| {
+        let chat = chat.clone();
+        async move { search(&chat, &format!("word{}", n * 7)).await }
+    })
+    .await;
+    measure("search by prefix", 21, |n| {
+        let chat = chat.clone();
+        async move { search(&chat, &format!("word{}*", n + 10)).await }
+    })
+    .await;
+
+    let server = full.serve(([127, 0, 0, 1], 0).into()).await.expect("serve");
+    println!(
+        "a new peer asks for the latest 50 (goal: 3 round trips, little more than 50 blocks and the channel's state)"
+    );
+    for round in 0..3 {
+        let (path, ticket) = (dir.path().join(format!("new{round}")), server.ticket());
+        let new = Database::builder(path).join(&ticket).await.expect("join");
+        let start = Instant::now();
+        let asked = new.chat().ask_latest("bench", 50).await.expect("ask");
+        let shown = latest(&new.chat()).await;
+        let held: u64 = new.status().await.expect("status").feeds.iter().map(|feed| feed.held).sum();
+        println!(
+            "  {shown} shown after {:.1} ms: {} round trips, {} blocks fetched, {held} held, {} B received, complete: {}",
+            start.elapsed().as_secs_f64() * 1e3,
+            asked.round_trips,
+            asked.blocks_fetched,
+            asked.bytes_received,
+            asked.complete
+        );
+        new.close().await.expect("close");
+    }
+    server.stop().await;
+    full.close().await.expect("close");
+    replicate(REPLICATED.min(messages), authors).await;
+}
+
+/// A new replica fetches everything and can read it.
+async fn replicate(messages: u64, authors: u64) {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let full = import(dir.path(), messages, authors).await;
+    let server = full.serve(([127, 0, 0, 1], 0).into()).await.expect("serve");
+    let new = Database::builder(dir.path().join("new")).join(&server.ticket()).await.expect("join");
+    let start = Instant::now();
+    let asked = new.chat().ask_everything().await.expect("ask");
+    let shown = latest(&new.chat()).await;
+    println!(
+        "{messages} messages replicated and readable after {:.2} s: {} blocks, {:.1} MB, {shown} shown; peak memory {} MiB",
+        start.elapsed().as_secs_f64(),
+        asked.blocks_fetched,
+        asked.bytes_received as f64 / 1e6,
+        peak_memory_mib()
+    );
+    new.close().await.expect("close");
+    server.stop().await;
+    full.close().await.expect("close");
+}

@@ -1,0 +1,153 @@
+//! Asking the known peers. After that the own answer is that over the union of what they and this replica hold.
+
+use super::read::window;
+use super::{Chat, ChatError, ReadOptions};
+use crate::ask::{self, Asked, CHAT, Neighbours};
+use crate::chat::index::{Ask, PageQuery};
+use crate::chat::model::Channel;
+use crate::error::ReadError;
+use kappadb_core::{FeedKey, Timestamp};
+use kappadb_query::Selector;
+
+/// Names, topic and flags come with whatever is asked: what a page of messages cannot be shown without.
+impl Chat {
+    /// Asks for what [`Chat::read`] with the same words needs: with a limit, no more than the peers take to be within it, and
+    /// what it takes to be sure of that.
+    pub async fn ask(&self, channel: &str, options: &ReadOptions) -> Result<Asked, ChatError> {
+        let channel = Channel::new(channel)?;
+        let mut neighbours = Neighbours::dial(&self.parts).await;
+        self.ask_page(&mut neighbours, &channel, options).await?;
+        Ok(neighbours.finish().await?)
+    }
+
+    /// Asks for the latest `limit` messages of a channel, as [`Chat::ask`].
+    pub async fn ask_latest(&self, channel: &str, limit: usize) -> Result<Asked, ChatError> {
+        self.ask(channel, &ReadOptions::latest(limit)).await
+    }
+
+    /// The same for several channels.
+    pub async fn ask_latest_of<C: AsRef<str>>(
+        &self,
+        channels: &[C],
+        limit: usize,
+    ) -> Result<Asked, ChatError> {
+        let channels = channels.iter().map(|channel| Channel::new(channel.as_ref()));
+        let channels = channels.collect::<Result<Vec<_>, _>>()?;
+        let mut neighbours = Neighbours::dial(&self.parts).await;
+        for channel in &channels {
+            self.ask_page(&mut neighbours, channel, &ReadOptions::latest(limit)).await?;
+        }
+        Ok(neighbours.finish().await?)
+    }
+
+    /// Asks for the messages of a channel from `since` on and before `until`.
+    pub async fn ask_window(
+        &self,
+        channel: &str,
+        since: Option<Timestamp>,
+        until: Option<Timestamp>,
+    ) -> Result<Asked, ChatError> {
+        self.ask(channel, &ReadOptions { since, until, ..ReadOptions::default() }).await
+    }
+
+    /// Asks for topic, archive, members and names of a channel.
+    pub async fn ask_state(&self, channel: &str) -> Result<Asked, ChatError> {
+        self.ask_for(Ask::State(Channel::new(channel)?.folded)).await
+    }
+
+    /// Asks which channels there are, and what they are about.
+    pub async fn ask_channels(&self) -> Result<Asked, ChatError> {
+        self.ask_for(Ask::Channels).await
+    }
+
+    /// Asks for all that a writer posted.
+    pub async fn ask_author(&self, author: FeedKey) -> Result<Asked, ChatError> {
+        self.ask_for(Ask::Author(author)).await
+    }
+
+    /// Asks for what a writer says of itself.
+    pub async fn ask_profile(&self, feed: FeedKey) -> Result<Asked, ChatError> {
+        self.ask_for(Ask::Profile(feed)).await
+    }
+
+    /// Asks for all flags.
+    pub async fn ask_flags(&self) -> Result<Asked, ChatError> {
+        self.ask_for(Ask::Flags).await
+    }
+
+    /// Asks for everything that belongs to chat.
+    pub async fn ask_everything(&self) -> Result<Asked, ChatError> {
+        Ok(ask::ask(&self.parts, CHAT, Selector::Everything).await?)
+    }
+
+    /// Asks for what [`Chat::unread`] counts: all that came to the channels known here since they were read.
+    pub async fn ask_unread(&self) -> Result<Asked, ChatError> {
+        let mut neighbours = Neighbours::dial(&self.parts).await;
+        neighbours.ask(CHAT, Ask::Channels.selector()).await?;
+        let since = self
+            .run(|parts| {
+                parts.chat.ready()?;
+                let names = parts.chat.read(|index| index.channels())??;
+                let since =
+                    |name: String| (parts.markers.get(&name).map_or(i64::MIN, |(time, _)| time.0), name);
+                Ok::<_, ReadError>(names.into_iter().map(since).collect::<Vec<_>>())
+            })
+            .await??;
+        for (from, channel) in since {
+            let to = self.parts.clock.now().0;
+            let ask = Ask::Screen { channel, from, to, limit: 0, backwards: true };
+            neighbours.ask(CHAT, ask.selector()).await?;
+        }
+        Ok(neighbours.finish().await?)
+    }
+
+    async fn ask_for(&self, ask: Ask) -> Result<Asked, ChatError> {
+        Ok(ask::ask(&self.parts, CHAT, ask.selector()).await?)
+    }
+
+    /// Asks for a page. Peers count by their own lights; so when what they sent leaves fewer messages to be shown here than
+    /// were wanted, they are asked for more, until there are as many or the channel is at its end. Then the answer reaches at
+    /// least as far as the last one shown, for every peer sent as many as there are up to a bound no nearer than that.
+    async fn ask_page(
+        &self,
+        neighbours: &mut Neighbours,
+        channel: &Channel,
+        options: &ReadOptions,
+    ) -> Result<(), ChatError> {
+        let Some((mut from, mut to)) = window(options, self.parts.clock.now()) else { return Ok(()) };
+        let backwards = !options.oldest_first;
+        match (options.after, backwards) {
+            (Some(after), true) => to = to.min(after.time.0),
+            (Some(after), false) => from = from.max(after.time.0),
+            (None, _) => {}
+        }
+        let wanted = options.limit.unwrap_or(0);
+        let mut limit = u32::try_from(wanted).unwrap_or(u32::MAX);
+        if options.limit == Some(0) || from > to {
+            return Ok(());
+        }
+        loop {
+            let channel_asked = channel.folded.clone();
+            let ask = Ask::Screen { channel: channel_asked, from, to, limit, backwards };
+            neighbours.ask(CHAT, ask.selector()).await?;
+            if limit == 0 || !neighbours.is_open() {
+                return Ok(());
+            }
+            let (channel, options) = (channel.clone(), options.clone());
+            let (shown, there) = self
+                .run(move |parts| {
+                    parts.chat.ready()?;
+                    let shown = parts.chat_read(&channel, &options)?.messages.len();
+                    let most = usize::try_from(limit).unwrap_or(usize::MAX);
+                    let query =
+                        PageQuery { channel: &channel.folded, from, to, backwards, after: None, limit: most };
+                    Ok::<_, ChatError>((shown, parts.chat.read(|index| index.page(&query))??.len()))
+                })
+                .await??;
+            if shown >= wanted || there < usize::try_from(limit).unwrap_or(usize::MAX) {
+                return Ok(());
+            }
+            limit = limit.saturating_mul(2);
+        }
+    }
+}

@@ -1,0 +1,40 @@
+use crate::error::{ReadError, WriteError, WriterError};
+use kappadb_core::EntryId;
+use kappadb_view::ViewError;
+use std::io;
+
+/// Why something in chat could not be done.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChatError {
+    /// A name or a text that breaks a limit, or is empty where it must not be.
+    #[error(transparent)]
+    Model(#[from] crate::chat::model::SayError),
+    /// Nothing that can be deleted is held under this name.
+    #[error("there is no message {0} here to delete")]
+    NotThere(EntryId),
+    /// Only authors can delete what they wrote.
+    #[error("{0} was written by another; only its author can delete it")]
+    NotYours(EntryId),
+    /// A file of this replica's own state could not be written.
+    #[error("cannot write down whom to trust, or what was read")]
+    State(#[source] io::Error),
+    /// An import could not be read on. What came before is there.
+    #[error("cannot read what is to be imported")]
+    Import(#[source] io::Error),
+    /// An author of an import could not be made a writer.
+    #[error(transparent)]
+    Writer(#[from] WriterError),
+    /// The log, or what the write rests on.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// What is held could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+impl From<ViewError> for ChatError {
+    fn from(error: ViewError) -> Self {
+        ReadError::from(error).into()
+    }
+}

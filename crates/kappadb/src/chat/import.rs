@@ -1,0 +1,205 @@
+//! Importing messages: each author becomes a writer of this replica.
+
+use super::lines::{BadLine, Line, Lines};
+use super::{Chat, ChatError};
+use crate::chat::model::{Channel, Content, Prepared, prepare};
+use crate::database::{Database, Parts};
+use crate::error::{WriteError, WriterError};
+use bytes::Bytes;
+use kappadb_core::{FeedKey, blake2b256};
+use kappadb_entry::{Header, encode_block};
+use kappadb_feed::{Append, Durability};
+use std::collections::{HashMap, HashSet};
+use std::io::BufRead;
+
+/// Messages in one durable batch of an author, and in all that are gathered, at most.
+const BATCH: usize = 1_000;
+const GATHERED: usize = 20_000;
+
+/// What is told of an import while it runs.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ChatImported<'a> {
+    /// Bytes read so far.
+    Bytes(u64),
+    /// A line was left out.
+    Damaged {
+        /// Its number, from 1.
+        line: u64,
+        /// Why.
+        error: &'a BadLine,
+    },
+}
+
+/// What came of an import.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ChatImportReport {
+    /// Messages appended.
+    pub imported: u64,
+    /// Messages that were here already: same author, channel, time and text.
+    pub known: u64,
+    /// Lines left out.
+    pub damaged: u64,
+    /// Authors met.
+    pub authors: u64,
+}
+
+/// A message by what makes it the same: folded channel, time, and a hash of kind and text.
+type Fingerprint = (i64, [u8; 32]);
+
+/// What is gathered of an author.
+struct Author {
+    feed: FeedKey,
+    /// What it has posted, here or in this import.
+    posted: HashSet<Fingerprint>,
+    blocks: Vec<Bytes>,
+}
+
+impl Chat {
+    /// Imports lines `{"author","channel","timestamp","text"}`, the timestamp in ms. Each author becomes a writer of this replica
+    /// with that name, which is also its nickname; each message keeps its time, as order time too. Damaged lines are told and
+    /// left out. Batches are durable one after the other: after a crash, importing again goes on, for a message that the author
+    /// has posted already (same channel, time and text) is not posted again.
+    ///
+    /// # Errors
+    /// [`ChatError::Import`] if `input` cannot be read on, and what appending can fail with. What came before is there.
+    pub async fn import(
+        &self,
+        input: impl BufRead + Send + 'static,
+        told: impl FnMut(ChatImported<'_>) + Send + 'static,
+    ) -> Result<ChatImportReport, ChatError> {
+        let database = Database { parts: self.parts.root() };
+        self.run(move |_| Import::new(&database.parts, told).run(Lines::new(input))).await?
+    }
+}
+
+struct Import<'a, T> {
+    parts: &'a Parts,
+    told: T,
+    authors: HashMap<String, Author>,
+    gathered: usize,
+    report: ChatImportReport,
+}
+
+impl<'a, T: FnMut(ChatImported<'_>)> Import<'a, T> {
+    fn new(parts: &'a Parts, told: T) -> Self {
+        Import { parts, told, authors: HashMap::new(), gathered: 0, report: ChatImportReport::default() }
+    }
+
+    fn run(mut self, mut lines: Lines<impl BufRead>) -> Result<ChatImportReport, ChatError> {
+        self.parts.chat.ready()?;
+        while let Some(line) = lines.next().map_err(ChatError::Import)? {
+            let taken = match line {
+                Ok(line) => self.take(line)?,
+                Err(bad) => Err(bad),
+            };
+            if let Err(error) = taken {
+                self.report.damaged += 1;
+                (self.told)(ChatImported::Damaged { line: lines.number, error: &error });
+            }
+            if self.gathered >= GATHERED {
+                self.flush()?;
+                (self.told)(ChatImported::Bytes(lines.bytes));
+            }
+        }
+        self.flush()?;
+        (self.told)(ChatImported::Bytes(lines.bytes));
+        self.report.authors = self.authors.len() as u64;
+        Ok(self.report)
+    }
+
+    /// Gathers a message. The inner error is the line's.
+    fn take(&mut self, line: Line) -> Result<Result<(), BadLine>, ChatError> {
+        let time = line.time();
+        let channel = match Channel::new(&line.channel) {
+            Ok(channel) => channel,
+            Err(bad) => return Ok(Err(bad.into())),
+        };
+        let print = fingerprint(&channel.folded, time.0, &line.text);
+        let content = Content::Text(line.text);
+        // Checked before its author is made.
+        if let Err(bad) = prepare(&FeedKey([0; 32]), &content, Some(&channel), time) {
+            return Ok(Err(bad.into()));
+        }
+        let author = match self.author(&line.author)? {
+            Ok(author) => author,
+            Err(bad) => return Ok(Err(bad)),
+        };
+        let prepared = prepare(&author.feed, &content, Some(&channel), time)?;
+        if !author.posted.insert(print) {
+            self.report.known += 1;
+            return Ok(Ok(()));
+        }
+        let Prepared { kind, places, payload, .. } = prepared;
+        let header = Header { places, ..Header::new(kind, time) };
+        author.blocks.push(encode_block(&header, &payload).map_err(WriteError::from)?);
+        let full = author.blocks.len() >= BATCH;
+        self.gathered += 1;
+        self.report.imported += 1;
+        if full { self.flush().map(Ok) } else { Ok(Ok(())) }
+    }
+}
+
+impl<T: FnMut(ChatImported<'_>)> Import<'_, T> {
+    /// The author of this name, with what it has posted here.
+    fn author(&mut self, name: &str) -> Result<Result<&mut Author, BadLine>, ChatError> {
+        if !self.authors.contains_key(name) {
+            let author = match self.parts.chat_author(name) {
+                Ok(author) => author,
+                Err(ChatError::Writer(bad @ WriterError::Name(_))) => return Ok(Err(BadLine::Author(bad))),
+                Err(ChatError::Model(bad)) => return Ok(Err(BadLine::Message(bad))),
+                Err(error) => return Err(error),
+            };
+            self.authors.insert(name.to_owned(), author);
+        }
+        let author = self.authors.get_mut(name);
+        Ok(author.ok_or(BadLine::Author(WriterError::Unknown(name.to_owned()))))
+    }
+
+    /// Makes durable what was gathered, of all authors at once.
+    fn flush(&mut self) -> Result<(), ChatError> {
+        let full = self.authors.values_mut().filter(|author| !author.blocks.is_empty());
+        let batch: Vec<Append> = full
+            .map(|author| Append { feed: author.feed, blocks: std::mem::take(&mut author.blocks) })
+            .collect();
+        self.gathered = 0;
+        if !batch.is_empty() {
+            self.parts.feeds.append(batch, Durability::Now).map_err(WriteError::from)?;
+        }
+        Ok(())
+    }
+}
+
+fn fingerprint(folded: &str, time: i64, text: &str) -> Fingerprint {
+    (time, blake2b256(&[folded.as_bytes(), &[0], text.as_bytes()]).0)
+}
+
+impl Parts {
+    /// The writer of an author, made if there is none, with that name as its nickname.
+    fn chat_author(&self, name: &str) -> Result<Author, ChatError> {
+        let nick = Content::Profile { field: "nick".to_owned(), value: name.to_owned() };
+        prepare(&FeedKey([0; 32]), &nick, None, self.clock.now())?;
+        let known = self.writers().contains_key(name);
+        if !known {
+            self.new_writer(name)?;
+        }
+        let feed = {
+            let _guard = self.writing();
+            self.writer_named(name)?
+        };
+        let mut posted = HashSet::new();
+        if known {
+            for row in self.chat.read(|index| index.by_author(&feed, usize::MAX))?? {
+                if let Some(Content::Text(text)) = self.chat_post(row.id)?.map(|post| post.content) {
+                    posted.insert(fingerprint(&row.channel, row.order.0, &text));
+                }
+            }
+        }
+        if self.chat_nick(&feed)?.is_none() {
+            let _guard = self.writing();
+            let prepared = prepare(&feed, &nick, None, self.clock.now())?;
+            self.chat_append(feed, prepared)?;
+        }
+        Ok(Author { feed, posted, blocks: Vec::new() })
+    }
+}

@@ -1,0 +1,47 @@
+//! What this view can be asked beyond the common selectors.
+
+use bincode::{Decode, Encode};
+use kappadb_core::{FeedKey, codec};
+use kappadb_query::Selector;
+
+/// A question in this view's words. Channels are folded names.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum Ask {
+    /// The first messages of a window from one of its ends on, and what it takes to show them: topic, archive, the names of
+    /// their authors, flags. With limit 0 all of the window.
+    Screen {
+        /// The channel.
+        channel: String,
+        /// Milliseconds, included.
+        from: i64,
+        /// Milliseconds, included.
+        to: i64,
+        /// Messages wanted that are there.
+        limit: u32,
+        /// True to begin with the latest.
+        backwards: bool,
+    },
+    /// Topic, archive, members and their names, flags.
+    State(String),
+    /// A piece of evidence for each channel, and its topic and archive.
+    Channels,
+    /// All that a feed wrote.
+    Author(FeedKey),
+    /// All flags.
+    Flags,
+    /// What a feed says of itself.
+    Profile(FeedKey),
+}
+
+impl Ask {
+    const MAX: usize = 1024;
+
+    /// As a selector.
+    pub fn selector(&self) -> Selector {
+        Selector::Custom(codec::encode(self))
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Ask> {
+        codec::decode::<Ask, { Ask::MAX }>("chat question", bytes).ok()
+    }
+}

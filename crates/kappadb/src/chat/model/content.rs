@@ -1,0 +1,265 @@
+//! Contents, and what entries they become.
+
+use super::Flag;
+use bincode::{Decode, Encode};
+use kappadb_core::limits::MAX_CHANNEL;
+use kappadb_core::{EntryId, FeedKey, Timestamp, codec};
+use kappadb_entry::{Header, Kind, Moment, Places, space};
+
+/// Codes of kinds.
+pub mod code {
+    pub const TEXT: u8 = 1;
+    pub const EMOTE: u8 = 2;
+    pub const TOPIC: u8 = 3;
+    pub const PROFILE: u8 = 4;
+    pub const JOIN: u8 = 5;
+    pub const LEAVE: u8 = 6;
+    pub const ARCHIVE: u8 = 7;
+    pub const UNARCHIVE: u8 = 8;
+    pub const DELETE: u8 = 9;
+    pub const FLAGS: u8 = 10;
+}
+
+/// Why something cannot be said.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SayError {
+    /// It must say something.
+    #[error("{0} must not be empty")]
+    Empty(&'static str),
+    /// Over its limit.
+    #[error("{what} has {len} {unit}; it may have at most {max}")]
+    TooLong {
+        /// What it is.
+        what: &'static str,
+        /// How long.
+        len: usize,
+        /// In what.
+        unit: &'static str,
+        /// How long it may be.
+        max: usize,
+    },
+    /// Control characters in a name.
+    #[error("{0} must not have control characters")]
+    Control(&'static str),
+    /// An entry whose payload is not what its kind should be.
+    #[error("the entry is not what its kind should be")]
+    Malformed,
+}
+
+/// A channel's name as shown, and as compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Channel {
+    /// As it was written.
+    pub shown: String,
+    /// Without case.
+    pub folded: String,
+}
+
+impl Channel {
+    /// A name of 1 to 64 code points without control characters.
+    pub fn new(name: &str) -> Result<Channel, SayError> {
+        points("a channel's name", name, 1, 64)?;
+        if name.chars().any(char::is_control) {
+            return Err(SayError::Control("a channel's name"));
+        }
+        let folded = name.to_lowercase();
+        bytes("a channel's name", &folded, 1, MAX_CHANNEL)?;
+        Ok(Channel { shown: name.to_owned(), folded })
+    }
+}
+
+fn points(what: &'static str, text: &str, min: usize, max: usize) -> Result<(), SayError> {
+    within(what, text.chars().count(), "characters", min, max)
+}
+
+fn bytes(what: &'static str, text: &str, min: usize, max: usize) -> Result<(), SayError> {
+    within(what, text.len(), "bytes", min, max)
+}
+
+fn within(
+    what: &'static str,
+    len: usize,
+    unit: &'static str,
+    min: usize,
+    max: usize,
+) -> Result<(), SayError> {
+    match len {
+        len if len < min => Err(SayError::Empty(what)),
+        len if len > max => Err(SayError::TooLong { what, len, unit, max }),
+        _ => Ok(()),
+    }
+}
+
+/// What an entry says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    Text(String),
+    Emote(String),
+    Topic(String),
+    Profile { field: String, value: String },
+    Join,
+    Leave,
+    Archive { reason: String },
+    Unarchive { reason: String },
+    Delete { target: EntryId, key: Option<Vec<u8>>, order: Timestamp },
+    Flags { scope: Option<Channel>, target: FeedKey, flags: Vec<Flag>, reason: String },
+    Unknown { code: u8 },
+    Cleared { code: u8 },
+}
+
+/// An entry to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prepared {
+    pub kind: Kind,
+    pub key: Option<Vec<u8>>,
+    pub places: Places,
+    pub payload: Vec<u8>,
+}
+
+/// An entry understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Post {
+    pub channel: String,
+    pub content: Content,
+    pub order: Timestamp,
+}
+
+#[derive(Encode, Decode)]
+struct Body {
+    channel: String,
+    text: String,
+    more: String,
+    flags: Vec<u8>,
+    target: Option<EntryId>,
+}
+
+const MAX_BODY: usize = 16 << 10;
+
+/// Key of who is in a channel.
+pub fn membership(folded: &str, feed: &FeedKey) -> Vec<u8> {
+    format!("m/{folded}/{feed}").into_bytes()
+}
+
+/// The entry that says this.
+pub fn prepare(
+    author: &FeedKey,
+    content: &Content,
+    channel: Option<&Channel>,
+    order: Timestamp,
+) -> Result<Prepared, SayError> {
+    let folded = channel.map(|c| c.folded.clone()).unwrap_or_default();
+    let shown = channel.map(|c| c.shown.clone()).unwrap_or_default();
+    let here = || moment(&folded, order);
+    let mut body =
+        Body { channel: shown, text: String::new(), more: String::new(), flags: Vec::new(), target: None };
+    let (code, key, places) = match content {
+        Content::Text(text) | Content::Emote(text) => {
+            bytes("a text", text, 1, 4096)?;
+            body.text.clone_from(text);
+            let code = if matches!(content, Content::Text(_)) { code::TEXT } else { code::EMOTE };
+            (code, None, here())
+        }
+        Content::Topic(text) => {
+            points("a topic", text, 0, 512)?;
+            body.text.clone_from(text);
+            (code::TOPIC, Some(format!("t/{folded}").into_bytes()), Places::NOWHERE)
+        }
+        Content::Profile { field, value } => {
+            points("a field's name", field, 1, 32)?;
+            match field.as_str() {
+                "nick" => points("a nickname", value, 1, 32)?,
+                _ => bytes("a profile field", value, 0, 1024)?,
+            }
+            body.text.clone_from(value);
+            body.more.clone_from(field);
+            (code::PROFILE, Some(format!("p/{author}/{field}").into_bytes()), Places::NOWHERE)
+        }
+        Content::Join | Content::Leave => {
+            let code = if *content == Content::Join { code::JOIN } else { code::LEAVE };
+            (code, Some(membership(&folded, author)), Places::NOWHERE)
+        }
+        Content::Archive { reason } | Content::Unarchive { reason } => {
+            points("a reason", reason, 0, 512)?;
+            body.text.clone_from(reason);
+            let code =
+                if matches!(content, Content::Archive { .. }) { code::ARCHIVE } else { code::UNARCHIVE };
+            (code, Some(format!("a/{folded}").into_bytes()), Places::NOWHERE)
+        }
+        Content::Delete { target, key, order } => {
+            body.target = Some(*target);
+            let places = if key.is_none() { moment(&folded, *order) } else { Places::NOWHERE };
+            (code::DELETE, key.clone(), places)
+        }
+        Content::Flags { scope, target, flags, reason } => {
+            points("a reason", reason, 0, 512)?;
+            body.text.clone_from(reason);
+            body.channel = scope.as_ref().map(|c| c.shown.clone()).unwrap_or_default();
+            body.flags = flags.iter().map(|flag| *flag as u8).collect();
+            let scope = scope.as_ref().map(|c| c.folded.clone()).unwrap_or_default();
+            (code::FLAGS, Some(format!("f/{target}/{author}/{scope}").into_bytes()), Places::NOWHERE)
+        }
+        Content::Unknown { .. } | Content::Cleared { .. } => return Err(SayError::Malformed),
+    };
+    Ok(Prepared { kind: Kind { space: space::CHAT, code }, key, places, payload: codec::encode(&body) })
+}
+
+fn moment(folded: &str, order: Timestamp) -> Places {
+    Places::new(Vec::new(), vec![Moment { channel: folded.as_bytes().to_vec(), from: order.0, to: order.0 }])
+}
+
+/// What an entry says; `payload` is none if it was cleared.
+pub fn decode(header: &Header, payload: Option<&[u8]>) -> Result<Post, SayError> {
+    let order = Timestamp(header.places.moments.first().map_or(header.time.0, |m| m.from));
+    let code = header.kind.code;
+    if !(code::TEXT..=code::FLAGS).contains(&code) {
+        return Ok(Post { channel: String::new(), content: Content::Unknown { code }, order });
+    }
+    let Some(payload) = payload else {
+        return Ok(Post { channel: String::new(), content: Content::Cleared { code }, order });
+    };
+    let body: Body = codec::decode::<Body, MAX_BODY>("chat", payload).map_err(|_| SayError::Malformed)?;
+    let content = match code {
+        code::TEXT => bytes("a text", &body.text, 1, 4096).map(|()| Content::Text(body.text))?,
+        code::EMOTE => bytes("a text", &body.text, 1, 4096).map(|()| Content::Emote(body.text))?,
+        code::TOPIC => points("a topic", &body.text, 0, 512).map(|()| Content::Topic(body.text))?,
+        code::PROFILE => Content::Profile { field: body.more, value: body.text },
+        code::JOIN => Content::Join,
+        code::LEAVE => Content::Leave,
+        code::ARCHIVE => Content::Archive { reason: body.text },
+        code::UNARCHIVE => Content::Unarchive { reason: body.text },
+        code::DELETE => {
+            let target = body.target.ok_or(SayError::Malformed)?;
+            Content::Delete { target, key: header.key.clone(), order }
+        }
+        _ => {
+            let key = header.key.as_deref().and_then(|key| std::str::from_utf8(key).ok()).unwrap_or_default();
+            let target = key.split('/').nth(1).and_then(|hex| hex.parse().ok()).ok_or(SayError::Malformed)?;
+            let scope = (!body.channel.is_empty()).then(|| Channel::new(&body.channel)).transpose()?;
+            let flags = body.flags.iter().filter_map(|flag| Flag::from_number(*flag)).collect();
+            Content::Flags { scope, target, flags, reason: body.text }
+        }
+    };
+    Ok(Post { channel: body.channel, content, order })
+}
+
+/// After the clock and all that is known, and at most a week ahead of the clock.
+pub fn order_time(clock: Timestamp, latest: Option<Timestamp>) -> Timestamp {
+    const WEEK: i64 = 7 * 24 * 3_600_000;
+    let after = latest.map_or(clock.0, |latest| latest.0.saturating_add(1));
+    Timestamp(clock.0.max(after).min(clock.0.saturating_add(WEEK)))
+}
+
+/// The words of a text, without case.
+pub fn words(text: &str) -> impl Iterator<Item = String> + '_ {
+    text.split(|c: char| !c.is_alphanumeric()).filter(|w| (1..=64).contains(&w.len())).map(str::to_lowercase)
+}
+
+/// True if `@nick` is in the text.
+pub fn mentions(text: &str, nick: &str) -> bool {
+    let wanted = format!("@{}", nick.to_lowercase());
+    text.to_lowercase().match_indices(&wanted).any(|(at, found)| {
+        let rest = text.to_lowercase().get(at + found.len()..).and_then(|rest| rest.chars().next());
+        !rest.is_some_and(char::is_alphanumeric)
+    })
+}

@@ -1,0 +1,10 @@
+//! What chat is made of, pure: names, contents, keys and places, order time, moderation.
+
+mod content;
+mod moderation;
+
+pub use content::{
+    Channel, Content, Post, Prepared, SayError, code, decode, membership, mentions, order_time, prepare,
+    words,
+};
+pub use moderation::{Flag, FlagsEntry, Moderation, Trust, Verdict};

@@ -1,0 +1,123 @@
+//! Whose word counts, and what it says. All of it is worked out when something is read: changing whom one trusts changes what is
+//! shown, and nothing else.
+
+use super::{Chat, ChatError, Trusted};
+use crate::chat::model::{Channel, Content, FlagsEntry, Moderation, Trust};
+use crate::database::Parts;
+use crate::error::ReadError;
+use kappadb_core::{EntryId, FeedKey};
+use std::collections::BTreeSet;
+
+pub use crate::chat::model::Flag as ChatFlag;
+
+/// A change of the flags that this writer has set on another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FlagChange {
+    /// These and no others.
+    Set(Vec<ChatFlag>),
+    /// These, too.
+    Add(Vec<ChatFlag>),
+    /// These no more.
+    Remove(Vec<ChatFlag>),
+}
+
+impl FlagChange {
+    fn apply(self, now: &mut BTreeSet<ChatFlag>) {
+        match self {
+            FlagChange::Set(flags) => *now = flags.into_iter().collect(),
+            FlagChange::Add(flags) => now.extend(flags),
+            FlagChange::Remove(flags) => now.retain(|flag| !flags.contains(flag)),
+        }
+    }
+}
+
+/// Flags that somebody has set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FlagsSet {
+    /// On whom.
+    pub target: FeedKey,
+    /// Who set them.
+    pub by: FeedKey,
+    /// Where; none is everywhere.
+    pub channel: Option<String>,
+    /// Which; not empty.
+    pub flags: Vec<ChatFlag>,
+    /// Why; may be empty.
+    pub reason: String,
+    /// True if they count for this replica: it trusts who set them.
+    pub counts: bool,
+}
+
+impl Chat {
+    /// Whose moderation is applied here, besides this replica's own.
+    pub fn trusted(&self) -> Trusted {
+        self.parts.trust.get()
+    }
+
+    /// Says whose moderation is to be applied here. What is shown changes at once; nothing is indexed or fetched anew. Tickets
+    /// made from now on pass it on. Durable when it returns.
+    pub async fn set_trusted(&self, trusted: Trusted) -> Result<(), ChatError> {
+        self.run(move |parts| parts.trust.set(trusted).map_err(ChatError::State)).await?
+    }
+
+    /// Changes the flags that this writer has set on another, in a channel or everywhere. They count for whoever trusts this
+    /// writer.
+    pub async fn flag(
+        &self,
+        channel: Option<&str>,
+        target: FeedKey,
+        change: FlagChange,
+        reason: &str,
+    ) -> Result<EntryId, ChatError> {
+        let (scope, reason) = (channel.map(Channel::new).transpose()?, reason.to_owned());
+        self.run(move |parts| {
+            let _guard = parts.writing();
+            let me = parts.writer()?;
+            parts.chat.ready()?;
+            let folded = scope.as_ref().map(|scope| scope.folded.clone());
+            let mine = |set: &FlagsEntry| set.by == me && set.target == target && set.scope == folded;
+            let now = parts.chat_flags()?.into_iter().find(mine);
+            let mut flags = now.into_iter().flat_map(|set| set.flags).collect();
+            change.apply(&mut flags);
+            let content = Content::Flags { scope, target, flags: flags.into_iter().collect(), reason };
+            parts.chat_write_locked(&content, None)
+        })
+        .await?
+    }
+
+    /// All flags that are set, as far as is known here.
+    pub async fn flags(&self) -> Result<Vec<FlagsSet>, ChatError> {
+        self.run(|parts| {
+            parts.chat.ready()?;
+            let moderation = parts.moderation()?;
+            let set = |FlagsEntry { by, target, scope, flags, reason }| {
+                let counts = moderation.counts(&by, scope.as_deref());
+                FlagsSet { target, by, channel: scope, flags, reason, counts }
+            };
+            let all = parts.chat_flags()?.into_iter().filter(|entry| !entry.flags.is_empty());
+            Ok(all.map(set).collect())
+        })
+        .await?
+    }
+}
+
+impl Parts {
+    fn chat_flags(&self) -> Result<Vec<FlagsEntry>, ReadError> {
+        let mut all = Vec::new();
+        for (_, version) in self.chat.read(|index| index.winners(b"f/", self.clock.now()))?? {
+            let Some(post) = self.chat_post(version.id)? else { continue };
+            if let Content::Flags { scope, target, flags, reason } = post.content {
+                let scope = scope.map(|scope| scope.folded);
+                all.push(FlagsEntry { by: version.id.feed, target, scope, flags, reason });
+            }
+        }
+        Ok(all)
+    }
+
+    /// What is to be thought of messages, as things stand.
+    pub(super) fn moderation(&self) -> Result<Moderation, ReadError> {
+        let Trusted { admins, mods } = self.trust.get();
+        let own = self.feeds.list().into_iter().filter(|info| info.writable).map(|info| info.feed);
+        Ok(Moderation::new(Trust { me: own.collect(), admins, mods }, self.chat_flags()?))
+    }
+}

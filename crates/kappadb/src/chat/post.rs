@@ -1,0 +1,147 @@
+//! Writing: messages, and what is said of channels and of oneself.
+
+use super::{Chat, ChatError};
+use crate::chat::model::{Channel, Content, Prepared, order_time, prepare};
+use crate::database::Parts;
+use crate::error::ReadError;
+use crate::write::{self, Draft};
+use kappadb_core::{EntryId, FeedKey, Timestamp};
+use kappadb_entry::rules::Links;
+use kappadb_entry::{Entry, space};
+
+impl Chat {
+    /// Posts a text of 1 byte to 4 KiB. The channel is there from then on. Durable when it returns, as everything here.
+    ///
+    /// # Errors
+    /// [`ChatError::Model`] if the channel's name or the text cannot be: nothing was written then.
+    pub async fn post(&self, channel: &str, text: &str) -> Result<EntryId, ChatError> {
+        self.say(channel, Content::Text(text.to_owned())).await
+    }
+
+    /// Posts an action, such as "waves".
+    pub async fn emote(&self, channel: &str, text: &str) -> Result<EntryId, ChatError> {
+        self.say(channel, Content::Emote(text.to_owned())).await
+    }
+
+    /// Says what a channel is about; an empty topic clears it.
+    pub async fn set_topic(&self, channel: &str, text: &str) -> Result<EntryId, ChatError> {
+        self.say(channel, Content::Topic(text.to_owned())).await
+    }
+
+    /// Joins a channel, which is there from then on.
+    pub async fn join(&self, channel: &str) -> Result<EntryId, ChatError> {
+        self.say(channel, Content::Join).await
+    }
+
+    /// Leaves a channel.
+    pub async fn leave(&self, channel: &str) -> Result<EntryId, ChatError> {
+        self.say(channel, Content::Leave).await
+    }
+
+    /// Marks a channel as archived.
+    pub async fn archive(&self, channel: &str, reason: &str) -> Result<EntryId, ChatError> {
+        self.say(channel, Content::Archive { reason: reason.to_owned() }).await
+    }
+
+    /// Opens an archived channel again.
+    pub async fn unarchive(&self, channel: &str, reason: &str) -> Result<EntryId, ChatError> {
+        self.say(channel, Content::Unarchive { reason: reason.to_owned() }).await
+    }
+
+    /// Says something of this writer: `nick` is what it is called, of 1 to 32 characters; other fields have up to 1 KiB, and an
+    /// empty one clears it.
+    pub async fn set_profile(&self, field: &str, value: &str) -> Result<EntryId, ChatError> {
+        let content = Content::Profile { field: field.to_owned(), value: value.to_owned() };
+        self.run(move |parts| parts.chat_write(content, None)).await?
+    }
+
+    /// Deletes a message of this writer, or takes back a topic and the like: then the one before shows again.
+    ///
+    /// # Errors
+    /// [`ChatError::NotThere`] if it is not held here, or deleted already; [`ChatError::NotYours`].
+    pub async fn delete(&self, id: EntryId) -> Result<EntryId, ChatError> {
+        self.run(move |parts| parts.chat_delete(id)).await?
+    }
+
+    async fn say(&self, channel: &str, content: Content) -> Result<EntryId, ChatError> {
+        let channel = Channel::new(channel)?;
+        self.run(move |parts| parts.chat_write(content, Some(channel))).await?
+    }
+}
+
+impl Parts {
+    pub(super) fn chat_write(
+        &self,
+        content: Content,
+        channel: Option<Channel>,
+    ) -> Result<EntryId, ChatError> {
+        let _guard = self.writing();
+        self.chat_write_locked(&content, channel.as_ref())
+    }
+
+    /// The same for who holds the writing lock.
+    pub(super) fn chat_write_locked(
+        &self,
+        content: &Content,
+        channel: Option<&Channel>,
+    ) -> Result<EntryId, ChatError> {
+        self.chat.ready()?;
+        let order = self.chat_order(channel)?;
+        // Checked before the first write makes a feed.
+        prepare(&FeedKey([0; 32]), content, channel, order)?;
+        let feed = self.writer()?;
+        let prepared = prepare(&feed, content, channel, order)?;
+        self.chat_append(feed, prepared)
+    }
+
+    fn chat_delete(&self, target: EntryId) -> Result<EntryId, ChatError> {
+        let _guard = self.writing();
+        self.chat.ready()?;
+        let entry = self.entry(target)?.filter(|entry| entry.header.kind.space == space::CHAT);
+        let Entry { header, .. } = entry.ok_or(ChatError::NotThere(target))?;
+        let feed = self.writer()?;
+        if feed != target.feed {
+            return Err(ChatError::NotYours(target));
+        }
+        let there = match &header.key {
+            Some(key) => self.chat.read(|index| index.active(key))??.iter().any(|v| v.id == target),
+            None => self.chat.read(|index| index.message(&header, target))??.is_some(),
+        };
+        if !there {
+            return Err(ChatError::NotThere(target));
+        }
+        let moment = header.places.moments.first();
+        let folded = moment.map(|m| String::from_utf8_lossy(&m.channel).into_owned()).unwrap_or_default();
+        let order = Timestamp(moment.map_or(header.time.0, |m| m.from));
+        let channel = Channel { shown: folded.clone(), folded };
+        let content = Content::Delete { target, key: header.key.clone(), order };
+        let prepared = prepare(&feed, &content, Some(&channel), order)?;
+        let Prepared { kind, key, places, payload } = prepared;
+        // It replaces nothing: it takes one version out, and what was before shows again.
+        let draft = Draft { key, places, payload, ..Draft::new(kind) };
+        let block = self.linked_block(draft, Links::default(), &feed)?;
+        let ids = self.append(feed, vec![block])?;
+        Ok(ids.first().copied().ok_or(ReadError::Closed)?)
+    }
+
+    /// The order time of what is written to a channel now: after all that is known there.
+    fn chat_order(&self, channel: Option<&Channel>) -> Result<Timestamp, ReadError> {
+        let now = self.clock.now();
+        let Some(channel) = channel else { return Ok(now) };
+        let latest = self.chat.read(|index| index.latest(&channel.folded, now))??;
+        Ok(order_time(now, latest))
+    }
+
+    /// Appends an entry, in place of what its key says now. The caller holds the writing lock.
+    pub(super) fn chat_append(&self, feed: FeedKey, prepared: Prepared) -> Result<EntryId, ChatError> {
+        let Prepared { kind, key, places, payload } = prepared;
+        let active = match &key {
+            Some(key) => write::active(&self.chat, key)?,
+            None => Vec::new(),
+        };
+        let draft = Draft { key, places, payload, ..Draft::new(kind) };
+        let block = self.block(draft, &active, &feed)?;
+        let ids = self.append(feed, vec![block])?;
+        Ok(ids.first().copied().ok_or(ReadError::Closed)?)
+    }
+}

@@ -1,0 +1,125 @@
+//! Reading messages: a page is taken from the index, read from the feeds, and passed through moderation.
+
+use super::{Chat, ChatCursor, ChatError, ChatPage, Hidden, Message, ReadOptions, Said};
+use crate::chat::index::{PageQuery, Row};
+use crate::chat::model::{Channel, Content, Moderation, Post, Verdict, decode};
+use crate::database::Parts;
+use crate::error::ReadError;
+use kappadb_core::{EntryId, FeedKey, Timestamp};
+use std::collections::HashMap;
+
+/// Messages looked up at a time.
+const CHUNK: usize = 64;
+
+impl Chat {
+    /// A page of a channel, from what is held here: by order time, then feed, then seq. What is deleted, not yet due, or hidden
+    /// by moderation is left out, outside the limit. Paging with `after` neither skips nor repeats a message that stays,
+    /// whatever comes in meanwhile.
+    ///
+    /// # Errors
+    /// [`ChatError::Model`] if it cannot be the name of a channel. One that nobody knows is empty: [`Chat::exists`].
+    pub async fn read(&self, channel: &str, options: &ReadOptions) -> Result<ChatPage, ChatError> {
+        let (channel, options) = (Channel::new(channel)?, options.clone());
+        self.run(move |parts| {
+            parts.chat.ready()?;
+            parts.chat_read(&channel, &options)
+        })
+        .await?
+    }
+}
+
+/// A window that ends where `now` does; none if nothing of it is due.
+pub(super) fn window(options: &ReadOptions, now: Timestamp) -> Option<(i64, i64)> {
+    let from = options.since.map_or(i64::MIN, |since| since.0);
+    let before = options.until.map_or(Some(i64::MAX), |until| until.0.checked_sub(1))?;
+    let to = before.min(now.0);
+    (from <= to).then_some((from, to))
+}
+
+impl Parts {
+    /// A page of what is indexed.
+    pub(super) fn chat_read(&self, channel: &Channel, options: &ReadOptions) -> Result<ChatPage, ChatError> {
+        let Some((from, to)) = window(options, self.clock.now()) else { return Ok(ChatPage::default()) };
+        let mut shower = Shower::new(self)?;
+        let (most, backwards) = (options.limit.unwrap_or(usize::MAX), !options.oldest_first);
+        let (mut page, mut after) = (ChatPage::default(), options.after.map(|c| (c.time, c.id)));
+        loop {
+            let query = PageQuery { channel: &channel.folded, from, to, backwards, after, limit: CHUNK };
+            let rows = self.chat.read(|index| index.page(&query))??;
+            for row in &rows {
+                after = Some((row.order, row.id));
+                let message = shower.message(row)?;
+                if message.hidden.is_some() && !options.hidden {
+                    continue;
+                }
+                if page.messages.len() == most {
+                    page.next = page.messages.last().map(Message::cursor);
+                    return Ok(page);
+                }
+                page.messages.push(message);
+            }
+            if rows.len() < CHUNK {
+                return Ok(page);
+            }
+        }
+    }
+}
+
+impl Message {
+    /// Its place in the reading order: a page can go on after it.
+    pub fn cursor(&self) -> ChatCursor {
+        ChatCursor { time: self.time, id: self.id }
+    }
+}
+
+/// Makes messages of rows: reads them, names their authors, and applies moderation.
+pub(super) struct Shower<'a> {
+    parts: &'a Parts,
+    moderation: Moderation,
+    nicks: HashMap<FeedKey, Option<String>>,
+}
+
+impl<'a> Shower<'a> {
+    pub fn new(parts: &'a Parts) -> Result<Self, ReadError> {
+        Ok(Shower { parts, moderation: parts.moderation()?, nicks: HashMap::new() })
+    }
+
+    pub fn message(&mut self, row: &Row) -> Result<Message, ReadError> {
+        let Row { order: time, id, ref channel } = *row;
+        let author = id.feed;
+        if !self.nicks.contains_key(&author) {
+            self.nicks.insert(author, self.parts.chat_nick(&author)?);
+        }
+        let nick = self.nicks.get(&author).cloned().flatten();
+        let (shown, said) = self.parts.chat_said(id)?;
+        let channel_shown = if shown.is_empty() { channel.clone() } else { shown };
+        let hidden = match self.moderation.verdict(channel, &author) {
+            Verdict::Hidden { by, reason } => Some(Hidden { by, reason }),
+            Verdict::Shown => None,
+        };
+        Ok(Message { id, author, nick, channel: channel_shown, time, said, hidden })
+    }
+}
+
+impl Parts {
+    /// What an entry says, if its payload is held and is what it should be.
+    pub(super) fn chat_post(&self, id: EntryId) -> Result<Option<Post>, ReadError> {
+        let Some(entry) = self.entry(id)? else { return Ok(None) };
+        Ok(decode(&entry.header, entry.payload.as_deref()).ok())
+    }
+
+    /// The channel as a message spells it, and what the message says.
+    fn chat_said(&self, id: EntryId) -> Result<(String, Said), ReadError> {
+        let Some(Post { channel, content, .. }) = self.chat_post(id)? else {
+            return Ok((String::new(), Said::Unreadable));
+        };
+        let said = match content {
+            Content::Text(text) => Said::Text(text),
+            Content::Emote(text) => Said::Emote(text),
+            Content::Unknown { code } => Said::Unknown { code },
+            Content::Cleared { .. } => Said::NotHeld,
+            _ => Said::Unreadable,
+        };
+        Ok((channel, said))
+    }
+}

@@ -1,0 +1,221 @@
+//! What is known of channels and writers, and what came since a channel was read.
+
+use super::read::Shower;
+use super::{ChannelInfo, Chat, ChatError, Member, ReadOptions, Topic, Unread};
+use crate::chat::index::PageQuery;
+use crate::chat::model::{Channel, Content, code, membership, mentions};
+use crate::database::Parts;
+use crate::error::ReadError;
+use kappadb_core::{EntryId, FeedKey};
+use std::collections::{BTreeMap, BTreeSet};
+
+impl Chat {
+    /// The channels that somebody posted to or joined, by name.
+    pub async fn channels(&self) -> Result<Vec<ChannelInfo>, ChatError> {
+        self.run(|parts| {
+            parts.chat.ready()?;
+            let names = parts.chat.read(|index| index.channels())??;
+            names.into_iter().map(|name| parts.chat_channel(&name)).collect()
+        })
+        .await?
+    }
+
+    /// True if somebody posted to a channel or joined it, as far as is known here.
+    pub async fn exists(&self, channel: &str) -> Result<bool, ChatError> {
+        let channel = Channel::new(channel)?;
+        self.run(move |parts| {
+            parts.chat.ready()?;
+            Ok(parts.chat.read(|index| index.channels())??.contains(&channel.folded))
+        })
+        .await?
+    }
+
+    /// Who joined a channel, posted to it or set its topic, and has not left since; by feed.
+    pub async fn members(&self, channel: &str) -> Result<Vec<Member>, ChatError> {
+        let channel = Channel::new(channel)?;
+        self.run(move |parts| {
+            parts.chat.ready()?;
+            let member = |feed| Ok(Member { feed, nick: parts.chat_nick(&feed)? });
+            parts.chat_members(&channel.folded)?.into_iter().map(member).collect()
+        })
+        .await?
+    }
+
+    /// What a channel is about; none if nothing is said of it, or that was cleared.
+    pub async fn topic(&self, channel: &str) -> Result<Option<Topic>, ChatError> {
+        let channel = Channel::new(channel)?;
+        self.run(move |parts| {
+            parts.chat.ready()?;
+            Ok(parts.chat_topic(&channel.folded)?)
+        })
+        .await?
+    }
+
+    /// What a writer calls itself.
+    pub async fn nick(&self, feed: FeedKey) -> Result<Option<String>, ChatError> {
+        Ok(self.profile(feed).await?.remove("nick"))
+    }
+
+    /// What a writer says of itself, by field.
+    pub async fn profile(&self, feed: FeedKey) -> Result<BTreeMap<String, String>, ChatError> {
+        self.run(move |parts| {
+            parts.chat.ready()?;
+            let prefix = format!("p/{feed}/");
+            let fields = parts.chat.read(|index| index.winners(prefix.as_bytes(), parts.clock.now()))??;
+            let mut profile = BTreeMap::new();
+            for (_, version) in fields {
+                if let Some(Content::Profile { field, value }) =
+                    parts.chat_post(version.id)?.map(|p| p.content)
+                {
+                    profile.insert(field, value);
+                }
+            }
+            profile.retain(|_, value| !value.is_empty());
+            Ok(profile)
+        })
+        .await?
+    }
+
+    /// For each channel how many messages by others came since it was marked as read, and how many of them mention this
+    /// writer's nickname. Channels without any are left out.
+    pub async fn unread(&self) -> Result<Vec<Unread>, ChatError> {
+        self.run(|parts| {
+            parts.chat.ready()?;
+            let names = parts.chat.read(|index| index.channels())??;
+            let unread = names.iter().map(|name| parts.chat_unread(name)).collect::<Result<Vec<_>, _>>()?;
+            Ok(unread.into_iter().filter(|unread| unread.messages > 0).collect())
+        })
+        .await?
+    }
+
+    /// Marks a channel as read up to a message, by default the latest. A marker never goes back. It is this replica's own.
+    ///
+    /// # Errors
+    /// [`ChatError::NotThere`] if there is no such message in the channel.
+    pub async fn mark_read(&self, channel: &str, up_to: Option<EntryId>) -> Result<(), ChatError> {
+        let channel = Channel::new(channel)?;
+        self.run(move |parts| {
+            parts.chat.ready()?;
+            let place = match up_to {
+                None => {
+                    let latest =
+                        parts.chat_read(&channel, &ReadOptions { hidden: true, ..ReadOptions::latest(1) })?;
+                    latest.messages.first().map(|message| (message.time, message.id))
+                }
+                Some(id) => {
+                    let entry = parts.entry(id)?.ok_or(ChatError::NotThere(id))?;
+                    let row = parts.chat.read(|index| index.message(&entry.header, id))??;
+                    let row = row.filter(|row| row.channel == channel.folded);
+                    Some(row.map(|row| (row.order, row.id)).ok_or(ChatError::NotThere(id))?)
+                }
+            };
+            let Some(place) = place else { return Ok(()) };
+            parts.markers.set(&channel.folded, place).map_err(ChatError::State)
+        })
+        .await?
+    }
+}
+
+impl Parts {
+    fn chat_channel(&self, folded: &str) -> Result<ChannelInfo, ChatError> {
+        let now = self.clock.now();
+        let archive = self.chat.read(|index| index.winner(format!("a/{folded}").as_bytes(), now))??;
+        let archived = archive.is_some_and(|version| version.kind.code == code::ARCHIVE);
+        let topic = self.chat_topic(folded)?.map(|topic| topic.text);
+        Ok(ChannelInfo { name: self.chat_spelling(folded)?, topic, archived })
+    }
+
+    /// The name of a channel as its latest message spells it.
+    fn chat_spelling(&self, folded: &str) -> Result<String, ReadError> {
+        let to = self.clock.now().0;
+        let latest =
+            PageQuery { channel: folded, from: i64::MIN, to, backwards: true, after: None, limit: 1 };
+        let row = self.chat.read(|index| index.page(&latest))??.pop();
+        let id = match row {
+            Some(row) => Some(row.id),
+            None => {
+                let joined = self
+                    .chat
+                    .read(|index| index.winners(format!("m/{folded}/").as_bytes(), self.clock.now()))??;
+                joined.first().map(|(_, version)| version.id)
+            }
+        };
+        let post = id.map(|id| self.chat_post(id)).transpose()?.flatten();
+        let spelled = post.map(|post| post.channel).filter(|name| !name.is_empty());
+        Ok(spelled.unwrap_or_else(|| folded.to_owned()))
+    }
+
+    fn chat_topic(&self, folded: &str) -> Result<Option<Topic>, ReadError> {
+        let now = self.clock.now();
+        let winner = self.chat.read(|index| index.winner(format!("t/{folded}").as_bytes(), now))??;
+        let Some(version) = winner else { return Ok(None) };
+        match self.chat_post(version.id)?.map(|post| post.content) {
+            Some(Content::Topic(text)) if !text.is_empty() => {
+                Ok(Some(Topic { text, id: version.id, time: version.time }))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    pub(super) fn chat_nick(&self, feed: &FeedKey) -> Result<Option<String>, ReadError> {
+        let now = self.clock.now();
+        let winner = self.chat.read(|index| index.winner(format!("p/{feed}/nick").as_bytes(), now))??;
+        let post = winner.map(|version| self.chat_post(version.id)).transpose()?.flatten();
+        Ok(post.and_then(|post| match post.content {
+            Content::Profile { value, .. } if !value.is_empty() => Some(value),
+            _ => None,
+        }))
+    }
+
+    fn chat_members(&self, folded: &str) -> Result<BTreeSet<FeedKey>, ReadError> {
+        let now = self.clock.now();
+        let mut last: BTreeMap<FeedKey, i64> = BTreeMap::new();
+        for row in self.chat.read(|index| index.posted(folded))?? {
+            last.insert(row.id.feed, row.order.0);
+        }
+        for version in self.chat.read(|index| index.active(format!("t/{folded}").as_bytes()))?? {
+            let time = last.entry(version.id.feed).or_insert(version.time.0);
+            *time = version.time.0.max(*time);
+        }
+        let mut members: BTreeSet<FeedKey> = last.keys().copied().collect();
+        for (key, version) in
+            self.chat.read(|index| index.winners(format!("m/{folded}/").as_bytes(), now))??
+        {
+            let feed = version.id.feed;
+            if key != membership(folded, &feed) {
+                continue;
+            }
+            let since = last.get(&feed).is_some_and(|time| *time > version.time.0);
+            match version.kind.code {
+                code::LEAVE if !since => members.remove(&feed),
+                code::JOIN => members.insert(feed),
+                _ => false,
+            };
+        }
+        Ok(members)
+    }
+
+    fn chat_unread(&self, folded: &str) -> Result<Unread, ChatError> {
+        let own: BTreeSet<FeedKey> =
+            self.feeds.list().into_iter().filter(|info| info.writable).map(|info| info.feed).collect();
+        let nicks = own.iter().filter_map(|feed| self.chat_nick(feed).transpose());
+        let nicks = nicks.collect::<Result<Vec<_>, _>>()?;
+        let (after, to) = (self.markers.get(folded), self.clock.now().0);
+        let from = after.map_or(i64::MIN, |(time, _)| time.0);
+        let query = PageQuery { channel: folded, from, to, backwards: false, after, limit: usize::MAX };
+        let mut shower = Shower::new(self)?;
+        let mut unread = Unread { channel: self.chat_spelling(folded)?, messages: 0, mentions: 0 };
+        for row in self.chat.read(|index| index.page(&query))?? {
+            if own.contains(&row.id.feed) {
+                continue;
+            }
+            let message = shower.message(&row)?;
+            if message.hidden.is_none() {
+                unread.messages += 1;
+                let text = message.said.text().unwrap_or_default();
+                unread.mentions += u64::from(nicks.iter().any(|nick| mentions(text, nick)));
+            }
+        }
+        Ok(unread)
+    }
+}
