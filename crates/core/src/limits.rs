@@ -44,6 +44,8 @@ pub const TARGET_FRAME: usize = 64 << 10;
 pub const MAX_OPEN_QUERIES: usize = 64;
 /// Feeds that one session may speak of.
 pub const MAX_SESSION_FEEDS: usize = 65_536;
+/// Forks that one side tells the other of before it asks. Of a database with more, no answer is complete.
+pub const MAX_FORKS_TOLD: usize = 1024;
 /// Ranges in one range set on the wire.
 pub const MAX_RANGES: usize = 65_536;
 /// Bytes in a selector.

@@ -421,6 +421,7 @@ fn claims_are_kept_and_replaced() {
         selector: vec![1],
         lengths: vec![(feed, length)],
         from: feed,
+        forks: None,
     };
     replica.feeds().add_claim(claim(3)).unwrap();
     assert!(replica.feeds().claims().is_empty());

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use kappadb_core::codec::{self, DecodeError};
 use kappadb_core::limits::{MAX_BLOCK, MAX_RANGES, MAX_SELECTOR, MAX_VIEW_NAME};
 use kappadb_core::{
-    FeedDefinition, FeedKey, RangeSet, Seq, SignedHead, StoredBlock, decode_blocks, encode_blocks,
+    FeedDefinition, FeedKey, Hash, RangeSet, Seq, SignedHead, StoredBlock, decode_blocks, encode_blocks,
 };
 use kappadb_merkle::{ForkEvidence, Node};
 
@@ -112,6 +112,8 @@ pub struct Claim {
     pub lengths: Vec<(FeedKey, u64)>,
     /// Whose statement it rests on: a peer key.
     pub from: FeedKey,
+    /// The forks that both had left out, hashed; none if there were none. Where others are known, it says nothing.
+    pub forks: Option<Hash>,
 }
 
 mod kind {

@@ -3,14 +3,16 @@
 use crate::backend::Backend;
 use crate::database::{self, Parts};
 use crate::error::{AskError, ReadError};
+use crate::forks::{Answers, Ground, claim_nothing};
 use crate::replica::Peer;
 use futures::future::join_all;
 use kappadb_core::limits::{MAX_SELECTOR, MAX_SELECTOR_KEYS};
 use kappadb_core::{FeedKey, Lseq, RangeSet};
 use kappadb_entry::space;
+use kappadb_merkle::Known;
 use kappadb_net::{Answered, Credentials, DialError, PeerHandle, Timeouts};
 use kappadb_query::Selector;
-use kappadb_sync::{Ask, Coverage, Fetch};
+use kappadb_sync::{Ask, Fetch};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -72,6 +74,10 @@ pub(crate) async fn ask(
     neighbours.finish().await
 }
 
+/// How often a question is put in all, if forks are found meanwhile: once to find one, once to be told apart from what lies before it,
+/// once more because there may be another.
+const ROUNDS: usize = 3;
+
 /// Bytes of a selector for each key beside the key, and for all of them: numbers that say how many and how long.
 const KEY_OVERHEAD: usize = 9;
 
@@ -110,9 +116,9 @@ impl Neighbours {
 
     /// Fetches, proves and indexes what the peers have of the answer. True if the own answer is complete now.
     pub(crate) async fn ask(&mut self, view: &'static str, selector: Selector) -> Result<bool, ReadError> {
-        let statements = self.question(view, &selector).await?;
-        let took_part = !statements.is_empty() || self.parts.peers.is_empty();
-        let conclude = move |parts: &Parts| parts.conclude(view, &selector, statements);
+        let answers = self.question(view, &selector).await?;
+        let took_part = !answers.statements.is_empty() || self.parts.peers.is_empty();
+        let conclude = move |parts: &Parts| parts.conclude(view, &selector, answers);
         let complete = database::run(&self.parts, conclude).await?? && took_part;
         self.asked.complete &= complete;
         Ok(complete)
@@ -124,46 +130,73 @@ impl Neighbours {
         Ok(database::run(&self.parts, |parts| parts.feeds.sync()).await??)
     }
 
-    /// Puts a question to one peer after the other; the statements of those that answered.
+    /// Puts a question to one peer after the other, and again to all if it turns out meanwhile that a feed forked: what the peers left
+    /// out may count then.
     pub(crate) async fn question(
         &mut self,
         view: &'static str,
         selector: &Selector,
-    ) -> Result<Vec<(FeedKey, Vec<Coverage>)>, ReadError> {
-        let mut statements = Vec::new();
+    ) -> Result<Answers, ReadError> {
+        let mut answers = Answers::new(self.ground().await?);
+        for _ in 0..ROUNDS {
+            self.round(view, selector, &mut answers).await?;
+            let ground = self.ground().await?;
+            if ground == answers.ground {
+                break;
+            }
+            answers.claim_nothing();
+            answers.ground = ground;
+        }
+        self.selectors.extend(space_of(view).map(|space| (space, selector.clone())));
+        Ok(answers)
+    }
+
+    async fn ground(&self) -> Result<Ground, ReadError> {
+        database::run(&self.parts, Parts::ground).await
+    }
+
+    async fn round(
+        &mut self,
+        view: &'static str,
+        selector: &Selector,
+        answers: &mut Answers,
+    ) -> Result<(), ReadError> {
         for neighbour in std::mem::take(&mut self.open) {
             let wanted = selector.clone();
             let (have, forks) = database::run(&self.parts, move |parts| {
-                Ok::<_, ReadError>((parts.have(view, &wanted)?, parts.feeds.forks()))
+                Ok::<_, ReadError>((parts.have(view, &wanted)?, parts.forks_to_tell()))
             })
             .await??;
             let ask = Ask { view: view.to_owned(), selector: selector.clone(), inline: true, have, forks };
-            let outcome = neighbour.session.ask(ask).await;
-            if let Some((peer, answered)) = self.settle(neighbour, outcome).await {
-                self.probe(peer, &answered.statement).await?;
-                statements.push((peer, answered.statement));
+            let session = neighbour.session.clone();
+            let outcome = session.ask(ask).await;
+            if let Some((peer, Answered { mut statement, stats, .. })) = self.settle(neighbour, outcome).await
+            {
+                self.follow_up(&session, &statement).await?;
+                if stats.contradicted > 0 {
+                    claim_nothing(&mut statement);
+                }
+                answers.statements.insert(peer, statement);
             }
         }
-        self.selectors.extend(space_of(view).map(|space| (space, selector.clone())));
-        Ok(statements)
+        Ok(())
     }
 
-    /// If the peer knows another history of a feed than this replica: asks it to prove so. What it sends contradicts what is held,
-    /// which makes evidence against the feed's writer. In a session of its own, where nothing counts as known.
-    async fn probe(&mut self, peer: FeedKey, statement: &[Coverage]) -> Result<(), ReadError> {
-        let statement = statement.to_vec();
-        let suspects = database::run(&self.parts, move |parts| parts.suspects(&statement)).await??;
-        let known = self.parts.peers.iter().find(|known| known.key == peer);
-        let (Some(peer), false) = (known, suspects.is_empty()) else { return Ok(()) };
-        let Ok(session) = dial(&self.parts, peer).await else { return Ok(()) };
-        for (feed, ranges) in suspects {
-            let outcome = session.fetch(Fetch { feed, ranges, known: Default::default() }).await;
-            if let Err(error) = outcome {
-                tracing::warn!(%feed, %error, "a peer knows another history of a feed and did not prove it");
-            }
-        }
-        session.close().await;
-        Ok(database::run(&self.parts, |parts| parts.feeds.sync()).await??)
+    /// What of these blocks is not held here, and what may be taken as known in proofs of them.
+    pub(crate) async fn missing(
+        &self,
+        feed: FeedKey,
+        ranges: RangeSet,
+    ) -> Result<(RangeSet, Known), ReadError> {
+        database::run(&self.parts, move |parts| {
+            let held = parts.feeds.held(&feed);
+            (ranges.minus(&held), parts.feeds.known(&feed, &held))
+        })
+        .await
+    }
+
+    pub(crate) fn count_blocks(&mut self, blocks: u64) {
+        self.asked.blocks_fetched += blocks;
     }
 
     /// As [`Neighbours::ask`] for any number of keys, in selectors that each keep to their limits.
@@ -193,12 +226,7 @@ impl Neighbours {
     /// Fetches and proves blocks by name, from whoever holds them; those that nobody holds are still missing then.
     pub(crate) async fn fetch(&mut self, feed: FeedKey, ranges: RangeSet) -> Result<(), ReadError> {
         for neighbour in std::mem::take(&mut self.open) {
-            let wanted = ranges.clone();
-            let (missing, known) = database::run(&self.parts, move |parts| {
-                let held = parts.feeds.held(&feed);
-                (wanted.minus(&held), parts.feeds.known(&feed, &held))
-            })
-            .await?;
+            let (missing, known) = self.missing(feed, ranges.clone()).await?;
             if missing.is_empty() {
                 self.open.push(neighbour);
                 continue;
@@ -265,7 +293,7 @@ impl Neighbours {
     }
 }
 
-async fn dial(parts: &Arc<Parts>, peer: &Peer) -> Result<PeerHandle, DialError> {
+pub(crate) async fn dial(parts: &Arc<Parts>, peer: &Peer) -> Result<PeerHandle, DialError> {
     let credentials = Credentials::new(parts.access.clone(), parts.identity.clone());
     let timeouts = Timeouts::default();
     kappadb_net::connect_any(&peer.addresses, &credentials, peer.key, Backend::new(parts), &timeouts).await

@@ -2,6 +2,7 @@
 
 use crate::claims::group;
 use crate::database::Parts;
+use crate::error::ReadError;
 use kappadb_core::{FeedDefinition, FeedKey, RangeSet};
 use kappadb_entry::Bundle;
 use kappadb_feed::{PutError, PutOutcome};
@@ -9,6 +10,7 @@ use kappadb_merkle::{ForkEvidence, Known};
 use kappadb_query::Selector;
 use kappadb_sync::{Answer, AnswerError, Command, Coverage, PutRefusal, Reply, Stored};
 use kappadb_view::ViewError;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 
 /// A session's way to storage. Does not keep the database open.
@@ -32,7 +34,9 @@ impl kappadb_net::Backend for Backend {
 impl Parts {
     fn carry_out(&self, command: Command) -> Reply {
         match command {
-            Command::Answer { view, selector } => Reply::Answer(self.answer(&view, &selector)),
+            Command::Answer { view, selector, declared } => {
+                Reply::Answer(self.answer(&view, &selector, &declared))
+            }
             Command::Locate { feed, ranges } => Reply::Answer(Ok(self.locate(&feed, &ranges))),
             Command::Read { feed, ranges, known, max_bytes } => {
                 Reply::Read(self.read(&feed, &ranges, &known, max_bytes))
@@ -45,20 +49,29 @@ impl Parts {
         }
     }
 
-    fn answer(&self, view: &str, selector: &Selector) -> Result<Answer, AnswerError> {
+    fn answer(
+        &self,
+        view: &str,
+        selector: &Selector,
+        declared: &BTreeMap<FeedKey, u64>,
+    ) -> Result<Answer, AnswerError> {
         // Lengths first, then the view is brought up to them: what is claimed must be in it when it is asked.
-        let coverage = self.coverage(view, selector);
+        let unavailable = |error: ReadError| AnswerError::Unavailable(error.to_string());
+        let coverage = self.coverage(view, selector, declared).map_err(unavailable)?;
         self.views.ready().map_err(refusal)?;
         let matches = self.views.matches(view, selector).map_err(refusal)?;
-        Ok(Answer { matches: group(matches).into_iter().collect(), coverage, forks: self.feeds.forks() })
+        // Last: whatever the view has left out, the asker is told of.
+        let covered: BTreeSet<FeedKey> = coverage.iter().map(|c| c.definition.feed).collect();
+        let forks = self.feeds.forks().into_iter().filter(|fork| covered.contains(&fork.feed)).collect();
+        Ok(Answer { matches: group(matches).into_iter().collect(), coverage, forks })
     }
 
     fn locate(&self, feed: &FeedKey, ranges: &RangeSet) -> Answer {
         let held = self.feeds.held(feed).intersection(ranges);
         let matches = if held.is_empty() { Vec::new() } else { vec![(*feed, held)] };
         let coverage = self.feeds.definition(feed).map(|definition| {
-            let (length, root) = self.tip(feed);
-            Coverage { definition, claimed: 0, length, root }
+            let length = self.feeds.head(feed).map_or(0, |head| head.head.length);
+            Coverage { definition, claimed: 0, length, at: 0, root: [0; 8] }
         });
         Answer { matches, coverage: coverage.into_iter().collect(), forks: Vec::new() }
     }
@@ -85,8 +98,10 @@ impl Parts {
 
     fn put(&self, bundle: Bundle) -> Result<Stored, PutRefusal> {
         match self.feeds.put(bundle) {
-            Ok(PutOutcome { stored, bytes, fork, .. }) => Ok(Stored { blocks: stored, bytes, fork }),
-            Err(PutError::Dropped(_)) => Ok(Stored { blocks: 0, bytes: 0, fork: None }),
+            Ok(PutOutcome { stored, bytes, fork, contradicted, .. }) => {
+                Ok(Stored { blocks: stored, bytes, fork, contradicted })
+            }
+            Err(PutError::Dropped(_)) => Ok(Stored::default()),
             Err(error) => Err(put_refusal(error)),
         }
     }

@@ -2,7 +2,9 @@
 
 use crate::database::Parts;
 use crate::error::ReadError;
-use kappadb_core::{EntryId, FeedKey, Hash, RangeSet};
+use crate::forks::Answers;
+use kappadb_core::{EntryId, FeedKey, RangeSet, Seq};
+use kappadb_feed::FeedInfo;
 use kappadb_journal::Claim;
 use kappadb_query::Selector;
 use kappadb_sync::{Coverage, Have, statement};
@@ -12,13 +14,6 @@ use std::collections::BTreeMap;
 /// they would fill the journal, and hardly ever cover what is asked next.
 const MAX_CLAIM: usize = 1 << 10;
 
-/// Blocks asked for to have a fork proved. Each is proved up to the peer's roots, which differ.
-const PROBES: usize = 64;
-
-fn tag(root: &Hash) -> [u8; 8] {
-    root.0.first_chunk().copied().unwrap_or_default()
-}
-
 impl Parts {
     /// Records what the peers claimed for `selector`, now that what they sent is durable, and says whether the answer is
     /// complete: the claims of all that took part, this replica among them, reach as far as any of them knows.
@@ -26,27 +21,26 @@ impl Parts {
         &self,
         view: &str,
         selector: &Selector,
-        statements: Vec<(FeedKey, Vec<Coverage>)>,
+        mut answers: Answers,
     ) -> Result<bool, ReadError> {
+        if !answers.ground.is_shared() || answers.ground != self.ground() {
+            answers.claim_nothing();
+        }
+        let Answers { ground, statements } = answers;
         // A selector that cannot be encoded was sent to nobody, so nobody claimed anything for it.
         let encoded = selector.encode().unwrap_or_default();
-        let worth_keeping = if encoded.len() <= MAX_CLAIM { &statements[..] } else { &[] };
-        for (peer, statement) in worth_keeping {
+        let worth_keeping = encoded.len() <= MAX_CLAIM;
+        for (peer, statement) in statements.iter().filter(|_| worth_keeping) {
             let lengths =
                 statement.iter().filter(|c| c.claimed > 0).map(|c| (c.definition.feed, c.claimed)).collect();
-            self.add_claim(Claim { view: view.to_owned(), selector: encoded.clone(), lengths, from: *peer })?;
+            let (view, selector) = (view.to_owned(), encoded.clone());
+            self.add_claim(Claim { view, selector, lengths, from: *peer, forks: ground.name() })?;
         }
         self.feeds.sync()?;
-        let forks = self.feeds.exclusions();
-        let mut all: Vec<Vec<Coverage>> = statements.into_iter().map(|(_, statement)| statement).collect();
-        if !forks.is_empty() {
-            // A peer that does not know of the fork leaves out what the forked entries made redundant, which counts
-            // again here. What is held whole is not touched by that.
-            all.iter_mut().flatten().for_each(|coverage| coverage.claimed = 0);
-        }
-        all.push(self.coverage(view, selector));
+        let mut all: Vec<Vec<Coverage>> = statements.into_values().collect();
+        all.push(self.coverage(view, selector, &BTreeMap::new())?);
         let all: Vec<&[Coverage]> = all.iter().map(Vec::as_slice).collect();
-        Ok(statement::is_complete(&all, &forks))
+        Ok(statement::is_complete(&all, ground.excluded()))
     }
 
     /// What this replica holds of the answer: what a peer need not send, and what it may take as known in proofs.
@@ -59,49 +53,45 @@ impl Parts {
             .collect())
     }
 
-    /// What this replica's own answer to `selector` rests on, feed by feed.
-    pub(crate) fn coverage(&self, view: &str, selector: &Selector) -> Vec<Coverage> {
-        // Earlier claims rest on what was held then: damage takes some of it away, and a fork brings back what its
-        // entries had made redundant.
-        let unshaken = self.feeds.exclusions().is_empty() && self.feeds.damage().is_empty();
-        let claims = if unshaken { self.claims_for(view, selector) } else { BTreeMap::new() };
+    /// What this replica's own answer to `selector` rests on, feed by feed. The roots are those of the trees that a peer has
+    /// `declared`.
+    pub(crate) fn coverage(
+        &self,
+        view: &str,
+        selector: &Selector,
+        declared: &BTreeMap<FeedKey, u64>,
+    ) -> Result<Vec<Coverage>, ReadError> {
+        // Earlier claims rest on what was held then, and damage takes some of it away.
+        let claims =
+            if self.feeds.damage().is_empty() { self.claims_for(view, selector) } else { BTreeMap::new() };
         let coverage = self.feeds.list().into_iter().filter_map(|info| {
             let definition = self.feeds.definition(&info.feed)?;
-            let whole = info.held == info.length;
-            let claimed = if whole { info.length } else { claims.get(&info.feed).copied().unwrap_or(0) };
-            let (length, root) = self.tip(&info.feed);
-            Some(Coverage { definition, claimed, length, root })
+            let tip = self.tip(&info.feed, declared.get(&info.feed).copied());
+            // Beyond a fork nothing counts, so there is nothing to hold.
+            let end = info.length.min(info.fork.unwrap_or(Seq::MAX));
+            let claimed = if self.is_whole(&info, end) { end } else { 0 };
+            let claimed = claims.get(&info.feed).copied().unwrap_or(0).min(end).max(claimed);
+            Some(tip.map(|(length, at, root)| Coverage { definition, claimed, length, at, root }))
         });
         coverage.collect()
     }
 
-    /// The length of a feed's newest head, and what a statement says of its root.
-    pub(crate) fn tip(&self, feed: &FeedKey) -> (u64, [u8; 8]) {
-        self.feeds.head(feed).map_or((0, [0; 8]), |head| (head.head.length, tag(&head.head.root_hash)))
-    }
-
-    /// Feeds of a statement whose history is not the one that is held here, and some blocks that can show it.
-    pub(crate) fn suspects(&self, statement: &[Coverage]) -> Result<Vec<(FeedKey, RangeSet)>, ReadError> {
-        let mut suspects = Vec::new();
-        let forked = self.feeds.exclusions();
-        for Coverage { definition, length, root, .. } in statement {
-            let feed = definition.feed;
-            if forked.iter().any(|(known, _)| *known == feed) {
-                continue;
-            }
-            let known = self.feeds.root_at(&feed, *length)?;
-            if known.is_some_and(|known| *length > 0 && tag(&known) != *root) {
-                let held = self.feeds.held(&feed).intersection(&RangeSet::below(*length));
-                suspects.push((feed, held.iter().take(PROBES).collect()));
-            }
+    /// True if all of a feed's one history below `end` is held.
+    fn is_whole(&self, info: &FeedInfo, end: Seq) -> bool {
+        info.held >= end && {
+            let held = self.feeds.held(&info.feed);
+            self.feeds.known(&info.feed, &held).leaves.covers(&(0..end))
         }
-        Ok(suspects)
     }
 
     /// The greatest length claimed for each feed by a completed query that covers `selector`.
     fn claims_for(&self, view: &str, selector: &Selector) -> BTreeMap<FeedKey, u64> {
+        // What others had left out says nothing of what is left out here: a fork brings back what its entries had made redundant.
+        let forks = self.ground().name();
         let covers = |claim: &&Claim| {
-            claim.view == view && Selector::decode(&claim.selector).is_ok_and(|wide| wide.covers(selector))
+            claim.forks == forks
+                && claim.view == view
+                && Selector::decode(&claim.selector).is_ok_and(|wide| wide.covers(selector))
         };
         let mut lengths = BTreeMap::new();
         for (feed, length) in self.feeds.claims().iter().filter(covers).flat_map(|claim| &claim.lengths) {

@@ -193,9 +193,11 @@ impl Database {
     }
 
     /// What was noticed when the database was opened and people should know: an unfinished write that was cut off,
-    /// damage; that the folder was copied or restored, and what was done about it. A sentence each.
+    /// damage; that the folder was copied or restored, and what was done about it. And what became of feeds written here: forks, and
+    /// that peers know more of them. A sentence each.
     pub fn warnings(&self) -> Vec<String> {
-        self.parts.warnings.iter().chain(self.parts.settled.get()).cloned().collect()
+        let opening = self.parts.warnings.iter().chain(self.parts.settled.get()).cloned();
+        opening.chain(self.parts.own_warnings()).collect()
     }
 
     /// Keys and values.

@@ -52,6 +52,7 @@ mod contents;
 mod database;
 mod error;
 pub mod export;
+mod forks;
 mod import;
 mod kv;
 mod log;

@@ -49,12 +49,12 @@ async fn ask(parts: &Arc<Parts>, own: BTreeMap<FeedKey, u64>) -> Result<Answer, 
     let mut neighbours = Neighbours::dial(parts).await;
     // An answer to nothing in particular says how long each feed is that the peer knows.
     let nothing = Selector::Keys(Vec::new());
-    let statements = neighbours.question(MAP, &nothing).await?;
+    let statements = neighbours.question(MAP, &nothing).await?.statements;
     if statements.is_empty() {
         return Ok(Answer::NobodyAnswered);
     }
     let mut longer = BTreeMap::new();
-    for coverage in statements.iter().flat_map(|(_, statement)| statement) {
+    for coverage in statements.values().flatten() {
         let feed = coverage.definition.feed;
         if own.get(&feed).is_some_and(|length| coverage.length > *length) {
             let known: &mut u64 = longer.entry(feed).or_default();

@@ -2,16 +2,18 @@
 
 use crate::command::{Answer, AnswerError, Command, CommandId};
 use crate::error::{Refusal, SessionError};
+use crate::event::Fork;
 use crate::feeds::Told;
+use crate::forks::Forks;
 use crate::frame::{Frame, Query, short};
 use crate::ledger::Ledger;
 use crate::outbox::Outbox;
 use crate::served::{Served, Stage, Turn};
-use kappadb_core::limits::ANSWERS_AT_ONCE;
+use kappadb_core::limits::{ANSWERS_AT_ONCE, MAX_FORKS_TOLD};
 use kappadb_core::limits::{MAX_FRAME, TARGET_FRAME};
 use kappadb_core::{FeedKey, RangeSet};
 use kappadb_entry::Bundle;
-use kappadb_merkle::Known;
+use kappadb_merkle::{ForkEvidence, Known};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// What all queries of one direction share.
@@ -19,8 +21,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 pub(crate) struct Shared {
     pub ledger: Ledger,
     pub told: Told,
-    /// Feeds whose fork evidence was sent.
-    pub forks: BTreeSet<FeedKey>,
+    /// What both sides know of forks.
+    pub forks: Forks,
 }
 
 /// The one proof being made.
@@ -48,12 +50,14 @@ pub(crate) struct Answerer {
     reading: Option<Reading>,
     last: Option<u32>,
     max_open: usize,
+    /// Nothing is looked up: the peer has sent evidence of forks that is not durable yet.
+    held: bool,
 }
 
 impl Answerer {
     pub fn new(max_open: usize, max_feeds: usize) -> Self {
         let shared =
-            Shared { ledger: Ledger::new(max_feeds), told: Told::new(max_feeds), forks: BTreeSet::new() };
+            Shared { ledger: Ledger::new(max_feeds), told: Told::new(max_feeds), forks: Forks::default() };
         Answerer {
             shared,
             open: BTreeMap::new(),
@@ -64,6 +68,7 @@ impl Answerer {
             reading: None,
             last: None,
             max_open,
+            held: false,
         }
     }
 
@@ -85,6 +90,33 @@ impl Answerer {
         self.fresh.push_back(query.id);
         self.open.insert(query.id, Served::new(query));
         self.advance(out)
+    }
+
+    /// Looks nothing up while this is so.
+    pub fn hold(&mut self, held: bool) {
+        self.held = held;
+    }
+
+    /// True while nothing is looked up.
+    pub fn is_held(&self) -> bool {
+        self.held
+    }
+
+    /// Tells the peer of a fork, unless it knows.
+    pub fn tell(&mut self, fork: Fork, out: &mut Outbox) -> Result<(), SessionError> {
+        let Shared { forks, told, .. } = &mut self.shared;
+        if forks.len() >= MAX_FORKS_TOLD || !forks.share(&fork.evidence) {
+            return Ok(());
+        }
+        if told.define(&fork.definition.feed)? {
+            out.send(&Frame::Feed(fork.definition))?;
+        }
+        out.send(&Frame::ForkProof(Box::new(fork.evidence)))
+    }
+
+    /// The peer told of a fork. False if it did so before, or was told.
+    pub fn told(&mut self, evidence: &ForkEvidence) -> bool {
+        self.shared.forks.share(evidence)
     }
 
     pub fn credit(&mut self, query: u32, bytes: u64, out: &mut Outbox) -> Result<(), SessionError> {
@@ -151,7 +183,9 @@ impl Answerer {
                 Turn::Went | Turn::Blocked => self.turns.push_back(query),
                 Turn::Read(feed, ranges) => {
                     self.turns.push_back(query);
-                    let known = self.shared.ledger.known(&feed);
+                    // The peer may hold another history of a feed that forked: proofs of it build on nothing.
+                    let forked = self.shared.forks.contains(&feed);
+                    let known = if forked { Known::default() } else { self.shared.ledger.known(&feed) };
                     self.read(query, feed, ranges, known, out);
                 }
             }
@@ -176,9 +210,10 @@ impl Answerer {
     }
 
     fn look_up(&mut self, out: &mut Outbox) {
-        while self.looking.len() < ANSWERS_AT_ONCE {
+        while !self.held && self.looking.len() < ANSWERS_AT_ONCE {
             let Some(query) = self.waiting.pop_front() else { break };
-            if let Some(command) = self.open.get_mut(&query).and_then(Served::look_up) {
+            let lengths = || self.shared.ledger.lengths();
+            if let Some(command) = self.open.get_mut(&query).and_then(|served| served.look_up(lengths)) {
                 self.looking.insert(out.command(command), query);
             }
         }

@@ -34,8 +34,9 @@ pub(crate) struct Asker {
     epoch: u64,
     /// Evidence that came in this session.
     forks: usize,
-    /// Feeds whose fork the peer was told of.
-    told: BTreeSet<FeedKey>,
+    /// Feeds of which something that came was not kept, since what the ledger says was last forgotten: later proofs may
+    /// build on it.
+    torn: BTreeSet<FeedKey>,
 }
 
 impl Asker {
@@ -53,7 +54,7 @@ impl Asker {
             forgetting: None,
             epoch: 0,
             forks: 0,
-            told: BTreeSet::new(),
+            torn: BTreeSet::new(),
         }
     }
 
@@ -65,6 +66,11 @@ impl Asker {
     /// True while storage has work.
     pub fn is_storing(&self) -> bool {
         !self.inbox.is_idle()
+    }
+
+    /// True while there is fork evidence of the peer's that is not durable yet.
+    pub fn owes_forks(&self) -> bool {
+        self.inbox.owes_forks()
     }
 
     /// True if what came and is not stored yet takes too much memory.
@@ -79,13 +85,7 @@ impl Asker {
     }
 
     pub fn ask(&mut self, name: QueryId, ask: Ask, now: u64, out: &mut Outbox) -> Result<(), SessionError> {
-        let Ask { view, selector, inline, have, forks } = ask;
-        let forks = forks.into_iter().take(self.config.agreed.session_feeds);
-        for evidence in forks {
-            if self.told.insert(evidence.feed) {
-                out.send(&Frame::ForkProof(Box::new(evidence)))?;
-            }
-        }
+        let Ask { view, selector, inline, have, .. } = ask;
         let question = selector.encode().map_err(QueryError::from).map(|selector| Question::View {
             view,
             selector,

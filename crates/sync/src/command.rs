@@ -4,6 +4,7 @@ use kappadb_core::{FeedDefinition, FeedKey, RangeSet, Seq};
 use kappadb_entry::Bundle;
 use kappadb_merkle::{ForkEvidence, Known};
 use kappadb_query::Selector;
+use std::collections::BTreeMap;
 
 /// Names a command within its session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -22,6 +23,8 @@ pub enum Command {
         view: String,
         /// What is asked.
         selector: Selector,
+        /// Of which length of each feed the peer has declared something: at which to show the root.
+        declared: BTreeMap<FeedKey, u64>,
     },
     /// Which of these blocks are held and durable? → [`Reply::Answer`], with at most one match, and the coverage of that
     /// feed (its `claimed` is not used).
@@ -94,7 +97,10 @@ pub struct Coverage {
     pub claimed: Seq,
     /// Blocks under the longest head known.
     pub length: u64,
-    /// The first eight bytes of that head's root hash: who knows another history of that length sees it here, and can then
+    /// A length at which the asker can compare trees: the shorter of that one and the one that it declared. 0 if that tree
+    /// cannot be shown.
+    pub at: u64,
+    /// The first eight bytes of the root hash of the tree of `at` blocks: who knows another history sees it here, and can then
     /// ask for proof.
     pub root: [u8; 8],
 }
@@ -126,6 +132,8 @@ pub struct Stored {
     pub bytes: u64,
     /// Set if these blocks showed that the feed forked: the seq from which on it is left out.
     pub fork: Option<Seq>,
+    /// Blocks below that seq that were not kept, because they could not be linked to the history held here.
+    pub contradicted: u64,
 }
 
 /// Why something received was not kept.

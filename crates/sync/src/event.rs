@@ -3,7 +3,7 @@
 use crate::command::Coverage;
 use crate::error::{QueryError, SessionError};
 use bincode::{Decode, Encode};
-use kappadb_core::{FeedKey, RangeSet};
+use kappadb_core::{FeedDefinition, FeedKey, RangeSet};
 use kappadb_merkle::{ForkEvidence, Known};
 use kappadb_query::Selector;
 
@@ -22,8 +22,18 @@ pub struct Ask {
     pub inline: bool,
     /// What is held here. Blocks not named may be sent though they are held.
     pub have: Vec<Have>,
-    /// Evidence of forks that the peer is to know of. Sent once in a session.
-    pub forks: Vec<ForkEvidence>,
+    /// The forks that are known here, all of them: the peer leaves these feeds out too before it answers. Each is sent once in a
+    /// session, [`MAX_FORKS_TOLD`](kappadb_core::limits::MAX_FORKS_TOLD) at most.
+    pub forks: Vec<Fork>,
+}
+
+/// A feed that forked, and what shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fork {
+    /// The feed, of which the peer may not have heard.
+    pub definition: FeedDefinition,
+    /// The evidence.
+    pub evidence: ForkEvidence,
 }
 
 /// A request for blocks by name.
@@ -97,4 +107,7 @@ pub struct Stats {
     pub bytes_received: u64,
     /// Of a fetch: blocks asked for that the peer did not have.
     pub missing: u64,
+    /// Blocks that came and were not kept, for they are of another history of their feed than is held here, and yet may count.
+    /// The answer lacks them, whatever its statement says.
+    pub contradicted: u64,
 }

@@ -6,10 +6,14 @@ use crate::frame::Change;
 use kappadb_core::{FeedDefinition, FeedKey, Seq};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Claimed, length and root, as a statement says them.
-pub(crate) type Stated = (Seq, u64, [u8; 8]);
-
-const NOTHING: Stated = (0, 0, [0; 8]);
+/// What a statement says of a feed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Stated {
+    claimed: Seq,
+    length: u64,
+    at: u64,
+    root: [u8; 8],
+}
 
 /// The feeds that this side has defined.
 #[derive(Debug)]
@@ -40,17 +44,18 @@ impl Told {
         }
         let number = u32::try_from(self.stated.len()).ok().filter(|_| self.stated.len() < self.max_feeds);
         self.numbers.insert(*feed, number.ok_or(SessionError::Limit("MAX_SESSION_FEEDS"))?);
-        self.stated.push((*feed, NOTHING));
+        self.stated.push((*feed, Stated::default()));
         Ok(true)
     }
 
     /// What a statement of `coverage` has to say, and remembers it as said. A feed that is not covered is claimed up to 0.
     pub fn restate(&mut self, coverage: &[Coverage]) -> Vec<Change> {
-        let covered: BTreeMap<_, _> =
-            coverage.iter().map(|c| (c.definition.feed, (c.claimed, c.length, c.root))).collect();
+        let said = |c: &Coverage| Stated { claimed: c.claimed, length: c.length, at: c.at, root: c.root };
+        let covered: BTreeMap<_, _> = coverage.iter().map(|c| (c.definition.feed, said(c))).collect();
         let changed = self.stated.iter_mut().zip(0u32..).filter_map(|((feed, stated), number)| {
-            let now = covered.get(feed).copied().unwrap_or((0, stated.1, stated.2));
-            let change = Change { feed: number, claimed: now.0, length: now.1, root: now.2 };
+            let now = covered.get(feed).copied().unwrap_or(Stated { claimed: 0, ..*stated });
+            let Stated { claimed, length, at, root } = now;
+            let change = Change { feed: number, claimed, length, at, root };
             (std::mem::replace(stated, now) != now).then_some(change)
         });
         changed.collect()
@@ -79,7 +84,7 @@ impl Heard {
             return Err(SessionError::DefinedTwice(definition.feed));
         }
         self.definitions.push(definition);
-        self.stated.push(NOTHING);
+        self.stated.push(Stated::default());
         Ok(())
     }
 
@@ -91,8 +96,8 @@ impl Heard {
     /// Takes in what a statement says.
     pub fn state(&mut self, change: &Change) -> Result<(), SessionError> {
         let stated = usize::try_from(change.feed).ok().and_then(|at| self.stated.get_mut(at));
-        *stated.ok_or(SessionError::UndefinedFeed(change.feed))? =
-            (change.claimed, change.length, change.root);
+        let Change { claimed, length, at, root, .. } = *change;
+        *stated.ok_or(SessionError::UndefinedFeed(change.feed))? = Stated { claimed, length, at, root };
         Ok(())
     }
 
@@ -103,11 +108,9 @@ impl Heard {
 
     /// What [`Heard::stated`] gave, in full.
     pub fn coverage(&self, stated: &[Stated]) -> Vec<Coverage> {
-        let full = |(definition, &(claimed, length, root)): (&FeedDefinition, &Stated)| Coverage {
-            definition: *definition,
-            claimed,
-            length,
-            root,
+        let full = |(definition, said): (&FeedDefinition, &Stated)| {
+            let Stated { claimed, length, at, root } = *said;
+            Coverage { definition: *definition, claimed, length, at, root }
         };
         self.definitions.iter().zip(stated).map(full).collect()
     }
@@ -130,7 +133,7 @@ mod tests {
             for statement in statements {
                 let coverage: Vec<_> = statement
                     .iter()
-                    .map(|(&feed, &(claimed, length))| Coverage { definition: definition(feed), claimed, length, root: [9; 8] })
+                    .map(|(&feed, &(claimed, length))| Coverage { definition: definition(feed), claimed, length, at: length, root: [9; 8] })
                     .collect();
                 for c in &coverage {
                     if told.define(&c.definition.feed).unwrap() {

@@ -131,7 +131,9 @@ pub struct Change {
     pub claimed: Seq,
     /// Blocks under the longest head known.
     pub length: u64,
-    /// First bytes of that head's root hash.
+    /// The shorter of that and the length that the asker declared; 0 if that tree cannot be shown.
+    pub at: u64,
+    /// First bytes of the root hash of the tree of `at` blocks.
     pub root: [u8; 8],
 }
 

@@ -3,7 +3,7 @@
 use crate::command::{Command, CommandId};
 use crate::feeds::Stated;
 use crate::outbox::Outbox;
-use kappadb_core::FeedDefinition;
+use kappadb_core::{FeedDefinition, FeedKey};
 use kappadb_entry::Bundle;
 use kappadb_merkle::ForkEvidence;
 use std::collections::VecDeque;
@@ -22,6 +22,9 @@ pub(crate) enum Work {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Put {
     pub query: u32,
+    pub feed: FeedKey,
+    /// How many blocks.
+    pub blocks: u64,
     /// Length of the frame.
     pub bytes: usize,
     /// How often the ledger had been forgotten when it came.
@@ -51,6 +54,8 @@ pub(crate) struct Inbox {
     bytes: usize,
     /// Something was put since the last sync.
     dirty: bool,
+    /// Fork evidence that is not durable yet.
+    forks: usize,
 }
 
 fn weight(work: &Work) -> usize {
@@ -67,7 +72,13 @@ fn weight(work: &Work) -> usize {
 impl Inbox {
     pub fn push(&mut self, work: Work) {
         self.bytes += weight(&work);
+        self.forks += usize::from(matches!(work, Work::Fork(_)));
         self.queue.push_back(work);
+    }
+
+    /// True while there is fork evidence that is not durable yet.
+    pub fn owes_forks(&self) -> bool {
+        self.forks > 0
     }
 
     /// Bytes held, those being stored included.
@@ -107,6 +118,9 @@ impl Inbox {
     pub fn finish(&mut self, id: CommandId) -> Option<Doing> {
         let (_, doing, weight) = self.doing.take_if(|(command, ..)| *command == id)?;
         self.bytes -= weight;
+        if matches!(doing, Doing::Sync(_)) {
+            self.forks = self.queue.iter().filter(|work| matches!(work, Work::Fork(_))).count();
+        }
         Some(doing)
     }
 

@@ -80,6 +80,12 @@ impl Ledger {
         record.map(|record| record.known.clone()).unwrap_or_default()
     }
 
+    /// The length of each feed's tree of which something is known.
+    pub fn lengths(&self) -> BTreeMap<FeedKey, u64> {
+        let known = self.feeds.iter().filter(|(_, record)| !record.known.is_empty());
+        known.map(|(feed, record)| (*feed, record.known.length)).collect()
+    }
+
     /// The leaves of `ranges` that were neither declared nor sent.
     pub fn unsent(&self, feed: &FeedKey, ranges: &RangeSet) -> RangeSet {
         self.feeds.get(feed).map_or_else(|| ranges.clone(), |record| ranges.minus(&record.sent))

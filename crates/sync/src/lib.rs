@@ -15,6 +15,7 @@ mod credit;
 mod error;
 mod event;
 mod feeds;
+mod forks;
 pub mod frame;
 mod hello;
 mod inbox;
@@ -26,6 +27,6 @@ pub mod statement;
 
 pub use command::{Answer, AnswerError, Command, CommandId, Coverage, PutRefusal, Reply, Stored};
 pub use error::{QueryError, Refusal, SessionError};
-pub use event::{Ask, Event, Fetch, Have, QueryId, Stats};
+pub use event::{Ask, Event, Fetch, Fork, Have, QueryId, Stats};
 pub use hello::{Agreed, Hello, HelloError, VERSION};
 pub use session::{Config, Session};

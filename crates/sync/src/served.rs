@@ -12,7 +12,7 @@ use kappadb_core::{FeedKey, RangeSet};
 use kappadb_entry::Bundle;
 use kappadb_merkle::ForkEvidence;
 use kappadb_query::Selector;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 #[derive(Debug)]
 pub(crate) struct Served {
@@ -91,7 +91,7 @@ impl Served {
             Stage::New(Question::View { view, selector, .. }) => {
                 let selector =
                     Selector::decode(&selector).map_err(|e| (Refusal::BadSelector, e.to_string()))?;
-                Command::Answer { view, selector }
+                Command::Answer { view, selector, declared: BTreeMap::new() }
             }
             Stage::New(Question::Blocks { feed, ranges }) => Command::Locate { feed, ranges },
             other => {
@@ -104,9 +104,14 @@ impl Served {
     }
 
     /// What storage is to be asked, once.
-    pub fn look_up(&mut self) -> Option<Command> {
+    pub fn look_up(&mut self, lengths: impl FnOnce() -> BTreeMap<FeedKey, u64>) -> Option<Command> {
         match std::mem::replace(&mut self.stage, Stage::Looking) {
-            Stage::Ready(command) => Some(*command),
+            Stage::Ready(mut command) => {
+                if let Command::Answer { declared, .. } = &mut *command {
+                    *declared = lengths();
+                }
+                Some(*command)
+            }
             other => {
                 self.stage = other;
                 None
@@ -193,7 +198,7 @@ impl Sending {
     /// Sends one piece of evidence that the session lacks. False if it lacks none.
     fn prove_fork(&mut self, shared: &mut Shared, out: &mut Outbox) -> Result<bool, SessionError> {
         while let Some(evidence) = self.forks.pop() {
-            if shared.forks.insert(evidence.feed) {
+            if shared.forks.share(&evidence) {
                 out.send(&Frame::ForkProof(Box::new(evidence)))?;
                 return Ok(true);
             }

@@ -71,7 +71,11 @@ impl Session {
     fn dispatch(&mut self, frame: Frame, bytes: usize, now: u64) -> Result<(), SessionError> {
         let Session { asker, answerer, out, .. } = self;
         match frame {
-            Frame::Query(query) => answerer.query(query, out),
+            Frame::Query(query) => {
+                asker.settle_forks(out)?;
+                answerer.hold(asker.owes_forks());
+                answerer.query(query, out)
+            }
             Frame::Credit { query, bytes } => answerer.credit(query, bytes, out),
             Frame::Cancel { query } => answerer.cancel(query, out),
             Frame::Update { query, .. } => answerer.update(query, out),
@@ -82,7 +86,10 @@ impl Session {
             Frame::Statement(statement) => asker.statement(&statement, now),
             Frame::Done { query } => asker.done(query, now, out),
             Frame::Error { query, code, text } => asker.error(query, code.into(), text, now, out),
-            Frame::ForkProof(evidence) => asker.fork(evidence, out),
+            Frame::ForkProof(evidence) => {
+                let news = answerer.told(&evidence);
+                asker.fork(evidence, news, out)
+            }
             Frame::Close { code, text } => Err(SessionError::Peer { code, text }),
             Frame::Announce { .. } => Ok(()),
         }
@@ -96,9 +103,18 @@ impl Session {
         let taken = match reply {
             Reply::Answer(answer) => self.answerer.answered(id, answer, &mut self.out),
             Reply::Read(bundle) => self.answerer.read_done(id, bundle, &mut self.out),
-            other => self.asker.reply(id, other, now_ms, &mut self.out),
+            other => self.asker.reply(id, other, now_ms, &mut self.out).and_then(|()| self.release()),
         };
         self.guard(taken);
+    }
+
+    /// Looks up what the peer asked, once the evidence that it sent before is durable.
+    fn release(&mut self) -> Result<(), SessionError> {
+        if !self.answerer.is_held() || self.asker.owes_forks() {
+            return Ok(());
+        }
+        self.answerer.hold(false);
+        self.answerer.advance(&mut self.out)
     }
 
     /// The next frame, kind and body, to send.
@@ -153,8 +169,13 @@ impl Session {
     }
 
     /// Asks the peer's view. What comes of it is told by events, errors too.
-    pub fn ask(&mut self, now_ms: u64, ask: Ask) -> QueryId {
+    pub fn ask(&mut self, now_ms: u64, mut ask: Ask) -> QueryId {
         let name = self.asker.name();
+        if self.closed.is_none() {
+            let mut forks = std::mem::take(&mut ask.forks).into_iter();
+            let told = forks.try_for_each(|fork| self.answerer.tell(fork, &mut self.out));
+            self.guard(told);
+        }
         self.question(name, |asker, out| asker.ask(name, ask, now_ms, out));
         name
     }

@@ -42,7 +42,7 @@ mod tests {
     fn coverage(feed: u8, claimed: Seq, length: u64) -> Coverage {
         let secret = SecretKey::from_seed(&[feed; 32]);
         let definition = FeedDefinition::sign(&DatabaseId([0; 32]), &secret, Timestamp(0), None);
-        Coverage { definition, claimed, length, root: [0; 8] }
+        Coverage { definition, claimed, length, at: 0, root: [0; 8] }
     }
 
     #[test]

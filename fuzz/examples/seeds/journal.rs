@@ -25,6 +25,7 @@ pub(crate) fn records() -> Vec<(String, Record)> {
         selector: codec::encode(&Selector::Everything),
         lengths: vec![(truth.key(), 12)],
         from: FeedKey([6; 32]),
+        forks: None,
     };
     let feed = truth.key();
     let records = [

@@ -65,6 +65,7 @@ fn what_could_not_be_read_again_is_not_written() {
             selector: vec![0; selector],
             lengths: vec![],
             from: feed,
+            forks: None,
         })
     };
     let scattered: RangeSet = (0..65_537).map(|n| n * 2).collect();

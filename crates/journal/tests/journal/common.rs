@@ -106,7 +106,13 @@ pub fn record() -> impl Strategy<Value = Record> {
             FeedDefinition { feed, created: Timestamp(created), continues, signature: Signature([7; 64]) }
         });
     let claim = ("[a-z]{0,9}", prop::collection::vec(any::<u8>(), 0..50), feed(), any::<u64>()).prop_map(
-        |(view, selector, from, length)| Claim { view, selector, lengths: vec![(from, length)], from },
+        |(view, selector, from, length)| Claim {
+            view,
+            selector,
+            lengths: vec![(from, length)],
+            from,
+            forks: (length % 2 == 0).then_some(Hash([8; 32])),
+        },
     );
     let fork = (feed(), any::<u64>(), branch(), branch()).prop_map(|(feed, index, a, b)| ForkEvidence {
         feed,

@@ -54,7 +54,7 @@ impl Storage {
         let definition = FeedDefinition::sign(&DatabaseId([7; 32]), &secret(), Timestamp(1), None);
         Answer {
             matches: vec![(feed(), RangeSet::below(length))],
-            coverage: vec![Coverage { definition, claimed: length, length, root: [0; 8] }],
+            coverage: vec![Coverage { definition, claimed: length, length, at: 0, root: [0; 8] }],
             ..Answer::default()
         }
     }
@@ -90,7 +90,7 @@ impl Storage {
         let blocks = bundle.blocks.len() as u64;
         let bytes = bundle.blocks.iter().map(|b| b.bytes.len() as u64).sum();
         self.kept.lock().unwrap().extend(bundle.blocks);
-        Stored { blocks, bytes, fork: None }
+        Stored { blocks, bytes, ..Stored::default() }
     }
 }
 

@@ -29,6 +29,7 @@ impl Asker {
         if self.forgetting == Some(query) {
             self.forgetting = None;
             self.epoch += 1;
+            self.torn.clear();
         }
         self.ledger.accept(forget, &have)
     }
@@ -38,12 +39,22 @@ impl Asker {
         self.work(Work::Define(definition), out)
     }
 
-    pub fn fork(&mut self, evidence: Box<ForkEvidence>, out: &mut Outbox) -> Result<(), SessionError> {
+    pub fn fork(
+        &mut self,
+        evidence: Box<ForkEvidence>,
+        news: bool,
+        out: &mut Outbox,
+    ) -> Result<(), SessionError> {
         self.forks += 1;
         if self.forks > self.config.agreed.session_feeds {
             return Err(SessionError::Limit("MAX_SESSION_FEEDS"));
         }
-        self.work(Work::Fork(evidence), out)
+        if news { self.work(Work::Fork(evidence), out) } else { Ok(()) }
+    }
+
+    /// The peer asks: the evidence that it sent before is to be durable when it is answered.
+    pub fn settle_forks(&mut self, out: &mut Outbox) -> Result<(), SessionError> {
+        if self.owes_forks() { self.work(Work::Settle(None), out) } else { Ok(()) }
     }
 
     pub fn blocks(
@@ -67,8 +78,9 @@ impl Asker {
         let Blocks { top, blocks } = frame;
         let known = if top.fresh { Known::default() } else { self.ledger.known(&feed) };
         self.ledger.record(&feed, &head, &top.ranges, top.fresh)?;
+        let put = Put { query, feed, blocks: blocks.len() as u64, bytes, epoch: self.epoch };
         let bundle = Bundle { feed, head, ranges: top.ranges, blocks, known, proof: top.proof };
-        self.work(Work::Put(Put { query, bytes, epoch: self.epoch }, bundle), out)
+        self.work(Work::Put(put, bundle), out)
     }
 
     /// What is wrong with blocks before anything is hashed.

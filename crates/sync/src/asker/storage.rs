@@ -64,17 +64,34 @@ impl Asker {
         out: &mut Outbox,
     ) -> Result<(), SessionError> {
         match result {
-            Ok(stored) => {
-                if let Some(asked) = self.open.get_mut(&put.query) {
-                    asked.heard = now;
-                    asked.stats.blocks_stored += stored.blocks;
-                    asked.stats.bytes_stored += stored.bytes;
-                }
-                self.taken(put.query, put.bytes, out)
+            Ok(stored) => self.stored(put, &stored, now, out),
+            Err(PutRefusal::KnownMismatch) if self.is_torn(&put) => {
+                let lost = Stored { contradicted: put.blocks, ..Stored::default() };
+                self.stored(put, &lost, now, out)
             }
             Err(PutRefusal::KnownMismatch) => self.mismatch(put, now, out),
             Err(refusal) => Err(blame(refusal, SessionError::BadProof)),
         }
+    }
+
+    fn stored(&mut self, put: Put, stored: &Stored, now: u64, out: &mut Outbox) -> Result<(), SessionError> {
+        if let Some(asked) = self.open.get_mut(&put.query) {
+            asked.heard = now;
+            asked.stats.blocks_stored += stored.blocks;
+            asked.stats.bytes_stored += stored.bytes;
+            asked.stats.contradicted += stored.contradicted;
+        }
+        // Both sides count it as known now, and it is not.
+        if stored.fork.is_some() && put.epoch == self.epoch {
+            self.torn.insert(put.feed);
+            self.stale = true;
+        }
+        self.taken(put.query, put.bytes, out)
+    }
+
+    /// True if this builds on what was not kept, because it is of another history of its feed.
+    fn is_torn(&self, put: &Put) -> bool {
+        put.epoch == self.epoch && self.torn.contains(&put.feed)
     }
 
     /// The ledger and this side's storage disagree. What was sent on its ground may be missing from any open answer, so

@@ -85,12 +85,8 @@ fn fork() -> impl Strategy<Value = Frame> {
 }
 
 fn statement() -> impl Strategy<Value = Frame> {
-    let change = any::<(u32, u64, u64, [u8; 8])>().prop_map(|(feed, claimed, length, root)| Change {
-        feed,
-        claimed,
-        length,
-        root,
-    });
+    let change = any::<(u32, u64, u64, u64, [u8; 8])>()
+        .prop_map(|(feed, claimed, length, at, root)| Change { feed, claimed, length, at, root });
     let token = prop::option::of(prop::collection::vec(any::<u8>(), 0..MAX_TOKEN));
     (any::<u32>(), prop::collection::vec(change, 0..9), token)
         .prop_map(|(query, changes, token)| Frame::Statement(Statement { query, changes, token }))
@@ -172,7 +168,7 @@ fn unknown_kinds_are_skipped_or_refused_by_their_top_bit() {
 #[test]
 fn each_limit_is_named() {
     let text = "x".repeat(MAX_TEXT + 1);
-    let change = Change { feed: 0, claimed: 0, length: 0, root: [0; 8] };
+    let change = Change { feed: 0, claimed: 0, length: 0, at: 0, root: [0; 8] };
     let view = |view: usize, selector: usize, since: usize| {
         let question = Question::View {
             view: "v".repeat(view),

@@ -114,7 +114,7 @@ fn a_frame_out_of_place_ends_the_session() {
     let blocks = Frame::Blocks(honest(&truth, &set([1])));
     let ranges = Frame::Ranges(Ranges { query: 0, feed: 0, ranges: set([1]) });
     let statement = |feed| {
-        let change = Change { feed, claimed: 1, length: 1, root: [1; 8] };
+        let change = Change { feed, claimed: 1, length: 1, at: 1, root: [1; 8] };
         Frame::Statement(Statement { query: 0, changes: vec![change], token: None })
     };
     let out_of_place = |inline, frames: Vec<Frame>| {

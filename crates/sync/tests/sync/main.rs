@@ -9,6 +9,7 @@
 )]
 
 mod common;
+mod forks;
 mod frames;
 mod hostile;
 mod sessions;

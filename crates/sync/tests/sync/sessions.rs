@@ -300,21 +300,7 @@ fn a_mismatch_is_asked_again_from_nothing_once() {
 fn evidence_of_a_fork_is_passed_on_once() {
     let (truth, new, full) = one_feed(&keys(6), 10);
     let other = Truth::new(1, &[5, 5, 5], 10, &mut Random::new(9));
-    let branch = |truth: &Truth, length: u64| kappadb_merkle::Branch {
-        head: truth.heads[length as usize],
-        node: truth.nodes[&2],
-        proof: kappadb_merkle::ForkEvidence::branch_needed(2, length)
-            .unwrap()
-            .iter()
-            .map(|i| truth.nodes[i])
-            .collect(),
-    };
-    let evidence = kappadb_merkle::ForkEvidence {
-        feed: truth.key(),
-        index: 2,
-        a: branch(&truth, 6),
-        b: branch(&other, 3),
-    };
+    let evidence = crate::common::evidence(&truth, &other, 2);
     assert_eq!(evidence.verify(&crate::common::DB), Ok(1));
     full.borrow_mut().forks.push(evidence.clone());
     let mut pair = Pair::new([&new, &full], Config::default(), 3);

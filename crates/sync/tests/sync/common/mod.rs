@@ -3,7 +3,7 @@ use kappadb_core::{
     DatabaseId, FeedDefinition, FeedKey, RangeSet, SecretKey, Seq, SignedHead, StoredBlock, Timestamp,
 };
 use kappadb_entry::{Bundle, BundleError, Header, Kind, decode_block, encode_block, leaf_nodes, space};
-use kappadb_merkle::{self as merkle, ForkEvidence, Known, Node, Peaks, ProofError};
+use kappadb_merkle::{self as merkle, Branch, ForkEvidence, Known, Node, Peaks, ProofError};
 use kappadb_query::Selector;
 use kappadb_sim::Random;
 use kappadb_sync::{
@@ -29,7 +29,11 @@ pub struct Truth {
 impl Truth {
     /// Blocks whose keys are `keys`, with payloads of up to `size` bytes.
     pub fn new(seed: u8, keys: &[u8], size: u64, rng: &mut Random) -> Rc<Truth> {
-        let secret = SecretKey::from_seed(&[seed; 32]);
+        Truth::of(SecretKey::from_seed(&[seed; 32]), keys, size, rng)
+    }
+
+    /// The same for any writer.
+    pub fn of(secret: SecretKey, keys: &[u8], size: u64, rng: &mut Random) -> Rc<Truth> {
         let definition = FeedDefinition::sign(&DB, &secret, Timestamp(0), None);
         let mut peaks = Peaks::new();
         let mut truth = Truth {
@@ -71,6 +75,20 @@ impl Truth {
     }
 }
 
+/// Evidence from two histories of one feed, at a node of both.
+pub fn evidence(one: &Truth, other: &Truth, index: u64) -> ForkEvidence {
+    let branch = |truth: &Truth| Branch {
+        head: truth.heads[truth.blocks.len()],
+        node: truth.nodes[&index],
+        proof: ForkEvidence::branch_needed(index, truth.length())
+            .unwrap()
+            .iter()
+            .map(|i| truth.nodes[i])
+            .collect(),
+    };
+    ForkEvidence { feed: one.key(), index, a: branch(one), b: branch(other) }
+}
+
 #[derive(Default)]
 pub struct Held {
     pub blocks: BTreeMap<Seq, StoredBlock>,
@@ -91,6 +109,12 @@ pub struct Replica {
     pub definitions: BTreeMap<FeedKey, FeedDefinition>,
     pub feeds: BTreeMap<FeedKey, Held>,
     pub forks: Vec<ForkEvidence>,
+    /// Evidence that is not durable yet.
+    pub fresh_forks: Vec<ForkEvidence>,
+    /// From where on bundles that contradict what is held show a fork.
+    pub split: Seq,
+    /// Lengths that the peer had declared when it was last answered.
+    pub declared: BTreeMap<FeedKey, u64>,
     /// Blocks and proof nodes that came though they were held.
     pub repeated: (u64, u64),
     pub syncs: u64,
@@ -135,6 +159,20 @@ impl Replica {
         self.feeds.iter().map(|(feed, held)| (*feed, of(held))).collect()
     }
 
+    /// The same without what lies at or after a fork.
+    fn counting(&self, selector: &Selector) -> Vec<(FeedKey, RangeSet)> {
+        let fork = |feed: &FeedKey| {
+            let of = self.forks.iter().filter(|evidence| evidence.feed == *feed);
+            of.filter_map(|evidence| evidence.verify(&DB).ok()).min().unwrap_or(Seq::MAX)
+        };
+        let matching = self.matching(selector).into_iter();
+        let cut = matching.map(|(feed, ranges)| {
+            let fork = fork(&feed);
+            (feed, ranges.iter().filter(|seq| *seq < fork).collect())
+        });
+        cut.filter(|(_, ranges): &(_, RangeSet)| !ranges.is_empty()).collect()
+    }
+
     fn coverage(&self) -> Vec<Coverage> {
         let of = |definition: &FeedDefinition| {
             let length = self.known(&definition.feed).length;
@@ -143,6 +181,7 @@ impl Replica {
                 definition: *definition,
                 claimed: if whole { length } else { 0 },
                 length,
+                at: length,
                 root: [length.to_le_bytes()[0]; 8],
             }
         };
@@ -155,8 +194,9 @@ impl Replica {
             Command::Answer { view, .. } if view != VIEW => {
                 Reply::Answer(Err(AnswerError::UnknownView(view)))
             }
-            Command::Answer { selector, .. } => {
-                let matches = self.matching(&selector).into_iter().filter(|(_, r)| !r.is_empty()).collect();
+            Command::Answer { selector, declared, .. } => {
+                self.declared = declared;
+                let matches = self.counting(&selector);
                 Reply::Answer(Ok(Answer { matches, coverage: self.coverage(), forks: self.forks.clone() }))
             }
             Command::Locate { feed, ranges } => {
@@ -183,13 +223,14 @@ impl Replica {
             Command::Put(bundle) => Reply::Put(self.put(&bundle)),
             Command::Fork(evidence) => Reply::Forked(match evidence.verify(&DB) {
                 Ok(_) => {
-                    self.forks.push(evidence);
+                    self.fresh_forks.push(evidence);
                     Ok(())
                 }
                 Err(error) => Err(PutRefusal::Bad(error.to_string())),
             }),
             Command::Sync => {
                 self.syncs += 1;
+                self.forks.append(&mut self.fresh_forks);
                 Reply::Synced(Ok(()))
             }
             _ => panic!("a command that this test does not know"),
@@ -231,11 +272,23 @@ impl Replica {
             bundle.verify(&DB, &mut |index| held.nodes.get(&index).copied()).map_err(
                 |error| match error {
                     BundleError::Proof(
-                        ProofError::KnownMismatch { .. } | ProofError::MissingKnown { .. },
-                    ) => PutRefusal::KnownMismatch,
+                        ProofError::KnownMismatch { .. }
+                        | ProofError::MissingKnown { .. }
+                        | ProofError::RootHash,
+                    ) if !bundle.known.is_empty() => PutRefusal::KnownMismatch,
                     other => PutRefusal::Bad(other.to_string()),
                 },
             )?;
+        let differs = |(i, node): &(u64, Node)| held.nodes.get(i).is_some_and(|held| held != node);
+        if verified.nodes.iter().any(differs) {
+            if !bundle.known.is_empty() {
+                return Err(PutRefusal::KnownMismatch);
+            }
+            let below =
+                bundle.ranges.iter().filter(|seq| *seq < self.split && !held.blocks.contains_key(seq));
+            let contradicted = below.count() as u64;
+            return Ok(Stored { fork: Some(self.split), contradicted, ..Stored::default() });
+        }
         self.repeated.1 +=
             verified.supplied.iter().filter(|(i, _)| held.nodes.contains_key(i)).count() as u64;
         held.nodes.extend(verified.nodes.iter().copied());

@@ -1,0 +1,217 @@
+//! Feeds whose writers signed two histories: what answers then rest on, how a fork is found, what people should know of it.
+//!
+//! Whatever a peer leaves out of an answer, it leaves out because of entries that count there. So both must leave out the same forked
+//! feeds: the asker tells what it knows before it asks, the peer before it states; and if the asker learns of a fork
+//! meanwhile, it asks again. What the claims rest on is their *ground*. See `design/model.md`, "Forks".
+
+use crate::ask::Neighbours;
+use crate::database::{self, Parts};
+use crate::error::ReadError;
+use kappadb_core::limits::{MAX_FEED_BLOCKS, MAX_FORKS_TOLD};
+use kappadb_core::{FeedKey, Hash, RangeSet, Seq, blake2b256, codec};
+use kappadb_net::PeerHandle;
+use kappadb_sync::{Coverage, Fetch, Fork};
+use std::collections::BTreeMap;
+
+/// Blocks asked for to have a fork proved.
+const PROBES: usize = 64;
+
+/// What an answer rests on, beside what is held: the entries that are left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ground {
+    excluded: Vec<(FeedKey, Seq)>,
+    /// Peers can be told of all of it. They cannot of feeds that were dropped here, which is nobody else's business.
+    shared: bool,
+}
+
+impl Ground {
+    pub fn excluded(&self) -> &[(FeedKey, Seq)] {
+        &self.excluded
+    }
+
+    pub fn is_shared(&self) -> bool {
+        self.shared
+    }
+
+    /// Its name in claims.
+    pub fn name(&self) -> Option<Hash> {
+        (!self.excluded.is_empty()).then(|| blake2b256(&[&codec::encode(&self.excluded)]))
+    }
+}
+
+/// What the peers said to one question.
+pub(crate) struct Answers {
+    pub ground: Ground,
+    /// By peer: of every feed, what its answer covers.
+    pub statements: BTreeMap<FeedKey, Vec<Coverage>>,
+}
+
+impl Answers {
+    pub fn new(ground: Ground) -> Answers {
+        Answers { ground, statements: BTreeMap::new() }
+    }
+
+    /// What was said of lengths still holds; of what is in the answer nothing does.
+    pub fn claim_nothing(&mut self) {
+        self.statements.values_mut().for_each(|statement| claim_nothing(statement));
+    }
+}
+
+pub(crate) fn claim_nothing(statement: &mut [Coverage]) {
+    statement.iter_mut().for_each(|coverage| coverage.claimed = 0);
+}
+
+/// What a statement says of a root.
+pub(crate) fn tag(root: &Hash) -> [u8; 8] {
+    root.0.first_chunk().copied().unwrap_or_default()
+}
+
+/// What is to be fetched after a peer's answer.
+#[derive(Debug, Default)]
+struct Followups {
+    /// Blocks of feeds of which the peer has another history than this replica.
+    suspects: Vec<(FeedKey, RangeSet)>,
+    /// Blocks that link heads to the newest one, or show that they cannot be, and the ends of own feeds that are longer there.
+    wanted: Vec<(FeedKey, RangeSet)>,
+}
+
+impl Parts {
+    pub(crate) fn ground(&self) -> Ground {
+        let excluded = self.feeds.exclusions();
+        let shared = self.feeds.dropped().is_empty() && excluded.len() <= MAX_FORKS_TOLD;
+        Ground { excluded, shared }
+    }
+
+    /// The forks that peers are told of.
+    pub(crate) fn forks_to_tell(&self) -> Vec<Fork> {
+        let evidence = self.feeds.forks().into_iter();
+        let told = evidence.filter_map(|evidence| {
+            Some(Fork { definition: self.feeds.definition(&evidence.feed)?, evidence })
+        });
+        told.take(MAX_FORKS_TOLD).collect()
+    }
+
+    /// The length of a feed's newest head, and the root to compare trees by: that of `declared` blocks if the asker's is shorter.
+    pub(crate) fn tip(
+        &self,
+        feed: &FeedKey,
+        declared: Option<u64>,
+    ) -> Result<(u64, u64, [u8; 8]), ReadError> {
+        let length = self.feeds.head(feed).map_or(0, |head| head.head.length);
+        let at = declared.map_or(length, |declared| declared.min(length));
+        let root = if at > 0 { self.feeds.root_at(feed, at)? } else { None };
+        Ok(root.map_or((length, 0, [0; 8]), |root| (length, at, tag(&root))))
+    }
+
+    fn followups(&self, statement: &[Coverage]) -> Result<Followups, ReadError> {
+        let mut found = Followups::default();
+        let forked = self.feeds.exclusions();
+        let own: BTreeMap<FeedKey, u64> = self
+            .feeds
+            .list()
+            .into_iter()
+            .filter(|info| info.writable)
+            .map(|info| (info.feed, info.length))
+            .collect();
+        let loose: BTreeMap<FeedKey, RangeSet> = self.feeds.loose_ends().into_iter().collect();
+        for coverage in
+            statement.iter().filter(|c| !forked.iter().any(|(feed, _)| *feed == c.definition.feed))
+        {
+            let feed = coverage.definition.feed;
+            if self.is_other_history(coverage)? {
+                found.suspects.push((feed, self.telling(coverage)));
+                continue;
+            }
+            // Who holds only parts is not bothered: it would rarely have the one block.
+            if let Some(ends) = loose.get(&feed).filter(|_| coverage.claimed == coverage.length) {
+                found.wanted.push((feed, ends.intersection(&RangeSet::below(coverage.length))));
+            }
+            if let Some(length) = own.get(&feed).filter(|length| coverage.length > **length) {
+                let tail = *length..coverage.length.min(MAX_FEED_BLOCKS);
+                found.wanted.push((feed, std::iter::once(tail).collect()));
+            }
+        }
+        found.wanted.retain(|(_, ranges)| !ranges.is_empty());
+        Ok(found)
+    }
+
+    /// True if the peer has another tree than this replica, of a length at which both can tell.
+    fn is_other_history(&self, coverage: &Coverage) -> Result<bool, ReadError> {
+        if coverage.at == 0 {
+            return Ok(false);
+        }
+        let known = self.feeds.root_at(&coverage.definition.feed, coverage.at)?;
+        Ok(known.is_some_and(|known| tag(&known) != coverage.root))
+    }
+
+    /// Blocks whose proofs show that. The path to block `at` passes by all roots before it, which differ; and every path ends at
+    /// the roots of the peer's tree.
+    fn telling(&self, coverage: &Coverage) -> RangeSet {
+        let mut blocks =
+            RangeSet::below(coverage.length).intersection(&std::iter::once(coverage.at).collect());
+        let held = self.feeds.held(&coverage.definition.feed).intersection(&RangeSet::below(coverage.length));
+        // Histories go apart towards the end, so that the last blocks tell most.
+        let skip = usize::try_from(held.count()).unwrap_or(usize::MAX).saturating_sub(PROBES);
+        blocks.union_with(&held.iter().skip(skip).collect());
+        blocks
+    }
+
+    /// What happened to feeds that are written here, a sentence each.
+    pub(crate) fn own_warnings(&self) -> Vec<String> {
+        let own = |feed: &FeedKey| self.dir.join("keys").join(feed.to_string()).is_file();
+        let hurt = self.feeds.list().into_iter().filter(|info| info.fork.is_some() || info.behind);
+        let said = hurt.filter(|info| own(&info.feed)).map(|info| match info.fork {
+            Some(seq) => format!(
+                "feed {}, which is written here, forked: another copy of this folder wrote to it too; its entries from {seq} on \
+                 count nowhere any more, and what is written from now on goes on in a new feed",
+                info.feed
+            ),
+            None => format!(
+                "peers know more of feed {}, which is written here, than was written here; what is written from now on goes \
+                 on in a new feed",
+                info.feed
+            ),
+        });
+        said.collect()
+    }
+}
+
+impl Neighbours {
+    /// After a peer's answer: has it prove another history if it has one, and fetches what is missing between heads and of own feeds.
+    pub(crate) async fn follow_up(
+        &mut self,
+        session: &PeerHandle,
+        statement: &[Coverage],
+    ) -> Result<(), ReadError> {
+        let said = statement.to_vec();
+        let Followups { suspects, wanted } =
+            database::run(self.parts(), move |parts| parts.followups(&said)).await??;
+        for (feed, ranges) in wanted {
+            let (missing, known) = self.missing(feed, ranges).await?;
+            if !missing.is_empty() {
+                self.take(session, Fetch { feed, ranges: missing, known }).await;
+            }
+        }
+        if suspects.is_empty() {
+            return Ok(());
+        }
+        // In a session of its own, where nothing counts as known.
+        let known = self.parts().peers.iter().find(|peer| peer.key == session.peer());
+        let Some(peer) = known.cloned() else { return Ok(()) };
+        let Ok(fresh) = crate::ask::dial(self.parts(), &peer).await else { return Ok(()) };
+        for (feed, ranges) in suspects {
+            self.take(&fresh, Fetch { feed, ranges, known: Default::default() }).await;
+        }
+        fresh.close().await;
+        Ok(database::run(self.parts(), |parts| parts.feeds.sync()).await??)
+    }
+
+    async fn take(&mut self, session: &PeerHandle, fetch: Fetch) {
+        let feed = fetch.feed;
+        match session.fetch(fetch).await {
+            Ok(answered) => self.count_blocks(answered.stats.blocks_stored),
+            // If the session ended, the next question to it says so.
+            Err(error) => tracing::warn!(%feed, %error, "a peer did not show what it has of a feed"),
+        }
+    }
+}
