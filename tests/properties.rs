@@ -7,9 +7,9 @@ use kappadb_tests::model;
 use kappadb_tests::replica::{Replica, boxes};
 use kappadb_tests::world::{KEYS, Mix, World};
 
-const HONEST: Mix = Mix { hostile: 0, careless: 0, deletes: 15, restarts: 4 };
-const CARELESS: Mix = Mix { hostile: 0, careless: 30, deletes: 15, restarts: 4 };
-const HOSTILE: Mix = Mix { hostile: 30, careless: 20, deletes: 15, restarts: 4 };
+const HONEST: Mix = Mix { hostile: 0, careless: 0, deletes: 15, restarts: 4, clears: 8 };
+const CARELESS: Mix = Mix { hostile: 0, careless: 30, deletes: 15, restarts: 4, clears: 8 };
+const HOSTILE: Mix = Mix { hostile: 30, careless: 20, deletes: 15, restarts: 4, clears: 8 };
 
 fn world(seed: u64, mix: Mix) -> World {
     let mut world = World::new(seed, 2 + seed % 3);
@@ -129,6 +129,50 @@ fn sparse_equivalence_of_referrers() {
     }
 }
 
+/// Property 2 with a feed that both have dropped: the answer is that over the union without it. Taken off the list again
+/// it counts again, with what a compaction took away fetched anew.
+#[test]
+fn sparse_equivalence_without_dropped_feeds() {
+    let mut told_apart = 0;
+    let everywhere = Extent::from(GeoBox::WORLD);
+    for (base, mix) in mixes() {
+        for seed in base + 300..base + 308 {
+            let mut world = World::new(seed, 3);
+            (0..40).for_each(|_| world.advance(mix));
+            let dropped = world.feeds[2];
+            let mut wanted = union(&world);
+            wanted.retain(|id, _| id.feed != dropped);
+            let [asker, peer, _] = &mut world.replicas[..] else { unreachable!("three replicas") };
+            asker.feeds().drop_feed(&dropped).expect("drop");
+            peer.feeds().drop_feed(&dropped).expect("drop");
+            if seed % 2 == 0 {
+                asker.compact();
+            }
+            asker.ask(peer, &everywhere);
+            let expected = model::answer(&wanted, &boxes(&everywhere));
+            assert_eq!(asker.answer(&everywhere), expected, "dropped, seed {seed}");
+            for replica in [&mut *asker, &mut *peer] {
+                replica.feeds().allow_feed(&dropped).expect("allow");
+                replica.reopen();
+            }
+            let held = union(&world);
+            let (asker, peer) = (&world.replicas[0], &world.replicas[1]);
+            asker.ask(peer, &everywhere);
+            let again = model::answer(&held, &boxes(&everywhere));
+            assert_eq!(asker.answer(&everywhere), again, "allowed, seed {seed}");
+            told_apart += usize::from(again != expected);
+        }
+    }
+    assert!(told_apart > 0, "dropping made no difference");
+}
+
+/// What the first two replicas hold.
+fn union(world: &World) -> model::Entries {
+    let mut union = world.replicas[0].entries();
+    union.extend(world.replicas[1].entries());
+    union
+}
+
 /// Property 4: a bundle that was changed anywhere is refused and leaves nothing behind.
 #[test]
 fn nothing_unverified_is_kept() {
@@ -173,9 +217,11 @@ fn nothing_unverified_is_kept() {
 /// Property 5: without any derived data the answers are the same.
 #[test]
 fn the_log_is_the_truth() {
+    let mut cleared = 0;
     for (base, mix) in mixes() {
         for seed in base + 500..base + 510 {
             let mut world = world(seed, mix);
+            cleared += world.cleared;
             let extents: Vec<Extent> =
                 (0..10).map(|_| world.extent()).chain([GeoBox::WORLD.into()]).collect();
             for replica in &mut world.replicas {
@@ -189,4 +235,5 @@ fn the_log_is_the_truth() {
             }
         }
     }
+    assert!(cleared > 50, "only {cleared} payloads were cleared");
 }

@@ -96,6 +96,12 @@ impl Replica {
         &self.open().views
     }
 
+    /// Gives back what clears and drops left, once the views have seen all of it.
+    pub fn compact(&self) {
+        self.views().ready().expect("ready");
+        self.feeds().compact(&mut |_, _| ()).expect("compact");
+    }
+
     /// Makes a feed of its own.
     pub fn writer(&self) -> FeedKey {
         self.feeds().create(Timestamp(1), None).expect("create")

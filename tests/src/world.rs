@@ -18,6 +18,8 @@ pub struct Mix {
     pub deletes: u64,
     /// Restarts and rebuilds.
     pub restarts: u64,
+    /// Clears of payloads, half of them with a compaction after.
+    pub clears: u64,
 }
 
 /// Several replicas of one database, each with a writer feed.
@@ -28,6 +30,8 @@ pub struct World {
     pub feeds: Vec<FeedKey>,
     /// All entries ever written.
     pub written: Entries,
+    /// How many payloads were cleared.
+    pub cleared: u64,
     random: Random,
 }
 
@@ -39,7 +43,7 @@ impl World {
     pub fn new(seed: u64, count: u64) -> World {
         let replicas: Vec<Replica> = (0..count).map(|i| Replica::new(seed * 64 + i)).collect();
         let feeds = replicas.iter().map(Replica::writer).collect();
-        World { replicas, feeds, written: Entries::new(), random: Random::new(seed) }
+        World { replicas, feeds, written: Entries::new(), cleared: 0, random: Random::new(seed) }
     }
 
     /// Its choices.
@@ -75,6 +79,7 @@ impl World {
         let who = self.pick_replica();
         match self.random.below(100) {
             n if n < mix.restarts => self.restart(who),
+            n if n < mix.restarts + mix.clears => self.clear(who),
             n if n < 55 => self.write(who, mix),
             n if n < 80 => self.gossip(who),
             _ => {
@@ -87,6 +92,19 @@ impl World {
 
     fn restart(&mut self, who: usize) {
         if self.random.chance(50) { self.replicas[who].reopen() } else { self.replicas[who].rebuild() }
+    }
+
+    /// `who` clears some of what it holds of a random feed, and may give the disk back.
+    fn clear(&mut self, who: usize) {
+        let feed = *self.random.pick(&self.feeds);
+        let held = self.replicas[who].feeds().held(&feed);
+        let some: RangeSet = held.iter().filter(|_| self.random.chance(50)).collect();
+        if !some.is_empty() {
+            self.cleared += self.replicas[who].feeds().clear(&feed, &some).expect("clear").blocks;
+        }
+        if self.random.chance(50) {
+            self.replicas[who].compact();
+        }
     }
 
     /// `who` takes some random blocks of a random feed from somebody: holes, children before parents.
@@ -120,7 +138,7 @@ impl World {
         } else {
             self.link(&mut header, &active, feed, mix)
         }
-        let id = self.replicas[who].append(feed, &header, b"");
+        let id = self.replicas[who].append(feed, &header, b"what it says");
         self.written.insert(id, header);
     }
 
