@@ -26,6 +26,8 @@ async fn print_changes(database: &Database, args: &KvWatchArgs) -> anyhow::Resul
     }
     // Beside the printing, which must not wait for peers that are slow to answer.
     let mut asking = pin!(ask_again(database, args));
+    // One for all turns: an interrupt that comes while a line is printed counts too.
+    let mut interrupted = pin!(tokio::signal::ctrl_c());
     loop {
         tokio::select! {
             change = watcher.next() => match change {
@@ -33,7 +35,7 @@ async fn print_changes(database: &Database, args: &KvWatchArgs) -> anyhow::Resul
                 None => return Ok(()),
             },
             failed = &mut asking => failed?,
-            _ = tokio::signal::ctrl_c() => return Ok(()),
+            _ = &mut interrupted => return Ok(()),
         }
     }
 }
