@@ -94,6 +94,14 @@ mod tests {
         assert!(in_tree(8, 5) && !in_tree(9, 5) && !in_tree(7, 5) && is_root(8, 5) && !is_root(1, 5));
     }
 
+    #[test]
+    fn the_greatest_tree_ends_at_end() {
+        let last = leaf_index(MAX_FEED_BLOCKS - 1);
+        assert_eq!(last, END - 2);
+        assert_eq!(roots(MAX_FEED_BLOCKS), [END / 2 - 1]);
+        assert!(in_tree(last, MAX_FEED_BLOCKS) && !in_tree(END, u64::MAX) && !in_tree(END - 1, u64::MAX));
+    }
+
     proptest! {
         #[test]
         fn the_family_is_consistent(index in 0u64..END / 2) {

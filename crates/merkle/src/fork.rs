@@ -119,3 +119,18 @@ impl Branch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_branch_is_siblings_up_to_a_root_and_the_other_roots() {
+        assert_eq!(ForkEvidence::branch_needed(0, 5), Some(vec![2, 5, 8]));
+        assert_eq!(ForkEvidence::branch_needed(5, 5), Some(vec![1, 8]));
+        assert_eq!(ForkEvidence::branch_needed(8, 5), Some(vec![3]));
+        assert_eq!(ForkEvidence::branch_needed(0, 1), Some(vec![]));
+        assert_eq!(ForkEvidence::branch_needed(7, 5), None);
+        assert_eq!(ForkEvidence::branch_needed(10, 5), None);
+    }
+}

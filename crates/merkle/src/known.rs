@@ -42,3 +42,33 @@ impl Known {
         span.start < self.length && self.length < span.end
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_knows_a_head_knows_its_roots_even_without_leaves() {
+        assert!(Known::default().is_empty() && !Known::default().contains(0));
+        let known = Known { length: 5, leaves: RangeSet::new() };
+        assert!(!known.is_empty());
+        assert!((0..20).filter(|&index| known.contains(index)).eq(flat::roots(5)));
+    }
+
+    #[test]
+    fn who_verified_a_leaf_knows_its_path_and_what_lies_beside_it() {
+        let known = Known { length: 9, leaves: std::iter::once(3u64).collect() };
+        // The leaf is node 6; 7 and 16 are the roots.
+        assert!((0..20).filter(|&index| known.contains(index)).eq([1, 3, 4, 5, 6, 7, 11, 16]));
+    }
+
+    #[test]
+    fn a_tree_ends_within_a_node_that_has_leaves_on_both_sides_of_its_end() {
+        let known = Known { length: 4, leaves: RangeSet::new() };
+        // 3 is the whole tree, 11 lies behind it; 7 spans both.
+        assert!(
+            known.ends_within(7) && !known.ends_within(3) && !known.ends_within(11) && !known.ends_within(8)
+        );
+        assert!(!Known::default().ends_within(7));
+    }
+}

@@ -251,3 +251,20 @@ fn a_writer_of_one_history_is_not_framed_by_shifted_sizes() {
     let evidence = ForkEvidence { feed: secret.public(), index: 0, a, b };
     assert_eq!(evidence.verify(&db), Err(ForkError::Same));
 }
+
+#[test]
+fn a_leaf_is_settled_at_the_lowest_known_node_above_it() {
+    let t = tree(8, 0);
+    let known = Known { length: 8, leaves: std::iter::once(3u64).collect() };
+    let verify = |seq: u64, own: &[u64]| {
+        let set: RangeSet = std::iter::once(seq).collect();
+        let proof = t.prove(&set, 8, &known);
+        let lookup = &mut |index| own.contains(&index).then(|| t.nodes[&index]);
+        let out = verify(&set, &t.leaves(&set), t.head(8), &known, &proof, lookup)?;
+        Ok(out.nodes.into_iter().map(|(index, _)| index).collect::<Vec<_>>())
+    };
+    // Leaf 2 is node 4, beside the known leaf's 6. Leaf 6 is node 12, below 11, beside the known leaf's path.
+    assert_eq!(verify(2, &[4, 7]), Ok(vec![4]));
+    assert_eq!(verify(6, &[11, 7]), Ok(vec![9, 12, 14, 13, 11]));
+    assert_eq!(verify(6, &[3, 7]), Err(ProofError::MissingKnown { index: 11 }));
+}
