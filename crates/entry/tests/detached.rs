@@ -41,6 +41,7 @@ proptest! {
         let block = StoredBlock::whole(encode_block(&header, b"").unwrap());
         let read = decode_block(&block).unwrap();
         prop_assert_eq!(read.header.payload_bytes(), detached.bytes());
+        prop_assert_eq!(detached.bytes_of(0).end, detached.bytes().min(detached.chunk_size().into()));
         prop_assert_eq!(read.header.detached(), Some(detached));
         let refused = encode_block(&header, b"more");
         prop_assert_eq!(refused, Err(EntryError::Detached(DetachedError::Inline(4))));
@@ -162,8 +163,32 @@ fn other_entries_are_no_chunks() {
     let other = StoredBlock::whole(encode_block(&header(), b"four").unwrap());
     assert!(matches!(chunk_payload(&other, 4), Err(ChunkError::Kind(kind)) if kind.code == raw::BLOB));
     assert!(matches!(chunk_payload(&StoredBlock::whole(vec![9]), 4), Err(ChunkError::Entry(_))));
+    // A writer that checks nothing: the header claims five bytes.
+    let kind = Kind { space: space::RAW, code: raw::CHUNK };
+    let lying = codec::encode(&Header { payload_len: 5, ..Header::new(kind, Timestamp(1)) });
+    let lying = [codec::encode(&(lying.len() as u64)), lying, b"four".to_vec()].concat();
+    let why = ChunkError::Length { found: 0, wanted: 5 };
+    assert_eq!(chunk_payload(&StoredBlock::whole(lying), 5), Err(why));
     let long = Label { media_type: "x".repeat(MAX_LABEL + 1), name: String::new() };
     let mut header = header();
     header.set_label(&long);
     assert!(matches!(encode_block(&header, b""), Err(EntryError::TooLong { what: "media type", .. })));
+}
+
+#[test]
+fn labels_have_a_limit() {
+    let mut header = header();
+    let label = |media_type, name| Label { media_type: "x".repeat(media_type), name: "y".repeat(name) };
+    let greatest = label(MAX_LABEL, MAX_LABEL);
+    header.set_label(&greatest);
+    let block = StoredBlock::whole(encode_block(&header, b"").unwrap());
+    assert_eq!(decode_block(&block).unwrap().header.label(), greatest);
+    header.set_label(&label(1, MAX_LABEL + 1));
+    let why = EntryError::TooLong { what: "name", len: MAX_LABEL + 1, limit: MAX_LABEL };
+    assert_eq!(encode_block(&header, b""), Err(why));
+    // What is far too long is not even read.
+    header.set_label(&label(2 * MAX_LABEL, 2 * MAX_LABEL));
+    assert!(matches!(encode_block(&header, b""), Err(EntryError::Decode(_))));
+    header.set_label(&Label::default());
+    assert_eq!(header.extensions, []);
 }

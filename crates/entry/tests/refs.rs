@@ -69,6 +69,8 @@ fn malformed_refs_are_no_entry() {
     refused(&[0, 1, b'b', 0, 1, b'a']);
     refused(&[0, 1, b'a', 0, 1, b'a']);
     refused(&[0, 2, b'a', b'a', 0, 2, b'a', b'b']);
+    refused(&[0, 1, b'a', 1, 0]);
+    refused(&[0, 0, 0, 0]);
     refused(&[1, 1, b'a']);
     refused(&[0, 2, b'a']);
     let mut long = header();
