@@ -209,15 +209,7 @@ impl ChatIndex {
                 notices.extend(update.and_then(|u| u.notice()).map(|n| (n.key.clone(), n)));
             }
         } else if let Some((channel, order)) = moment(header) {
-            let at = [
-                &[DELETE][..],
-                &rows::id(&target),
-                channel,
-                &[0],
-                &rows::time(order),
-                &own,
-            ]
-            .concat();
+            let at = [&[DELETE][..], &rows::id(&target), channel, &[0], &rows::time(order), &own].concat();
             set(rows, hold, at, Vec::new());
             set(
                 rows,
