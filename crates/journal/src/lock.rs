@@ -9,7 +9,15 @@ use std::path::Path;
 #[derive(Debug)]
 #[must_use = "the lock is released when this is dropped"]
 pub struct DirLock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for DirLock {
+    fn drop(&mut self) {
+        // Closing the file is not enough: a child process that some other thread is just starting has a copy of it until it runs
+        // its program, and would keep the folder locked for as long. If this fails, closing is all that is left.
+        let _ = flock(&self.file, FlockOperation::Unlock);
+    }
 }
 
 /// Locks `dir` (which exists) for this process alone, by `flock` on `dir/LOCK`. Never waits: if it is taken, the error
@@ -20,7 +28,7 @@ pub fn lock_dir(dir: &Path) -> Result<DirLock, LockError> {
     let file =
         OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path).map_err(io)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(DirLock { _file: file }),
+        Ok(()) => Ok(DirLock { file }),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(LockError::Held { dir: dir.to_owned() }),
         Err(errno) => Err(io(errno.into())),
     }
@@ -39,6 +47,17 @@ mod tests {
         assert!(error.to_string().contains(&dir.path().display().to_string()));
         drop(lock);
         drop(lock_dir(dir.path()).unwrap());
+    }
+
+    #[test]
+    fn a_copy_of_the_file_does_not_keep_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = lock_dir(dir.path()).unwrap();
+        // As a child process has one between fork and exec.
+        let copy = lock.file.try_clone().unwrap();
+        drop(lock);
+        drop(lock_dir(dir.path()).unwrap());
+        drop(copy);
     }
 
     #[test]

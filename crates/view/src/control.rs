@@ -1,6 +1,6 @@
 //! What an indexer and everybody else say to each other: one lock, one condition.
 
-use crate::{Exclusions, ViewError, mark};
+use crate::{Exclusions, ViewError};
 use kappadb_core::Lseq;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,12 +14,6 @@ pub(crate) struct Progress {
     pub rebuilding: bool,
     pub next: Lseq,
     pub skipped: u64,
-    pub excluded: Exclusions,
-}
-
-/// What [`Control::wait`] waits for.
-pub(crate) struct Goal {
-    pub end: Lseq,
     pub excluded: Exclusions,
 }
 
@@ -108,13 +102,9 @@ impl Control {
         self.change(|state| state.pauses = state.pauses.saturating_sub(1));
     }
 
-    /// Waits until the answering generation has reached `goal`. An error if indexing was tried and failed meanwhile.
-    pub fn wait(&self, goal: &Goal) -> Result<(), ViewError> {
-        let reached = |state: &State| {
-            let Progress { answering, next, excluded, .. } = &state.progress;
-            *answering && *next >= goal.end && mark::excludes_all(excluded, &goal.excluded)
-        };
-        self.wait_until(reached)
+    /// Waits until the generation that answers has come as far as is `wanted`. An error if indexing was tried and failed meanwhile.
+    pub fn wait(&self, wanted: impl Fn(&Progress) -> bool) -> Result<(), ViewError> {
+        self.wait_until(|state| state.progress.answering && wanted(&state.progress))
     }
 
     /// Has the view made anew, and waits for it.

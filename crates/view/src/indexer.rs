@@ -1,12 +1,12 @@
 //! A view at work: the generation that answers, the one being made beside it, and the thread that moves both.
 
-use crate::control::{Control, Goal, Job, Progress};
+use crate::control::{Control, Job, Progress};
 use crate::directory::{Directory, Stamp};
 use crate::generation::{Generation, Step};
-use crate::mark::Mark;
+use crate::mark::{Mark, excludes_all};
 use crate::source::Source;
 use crate::watch::Watchers;
-use crate::{Exclusions, Notice, View, ViewError};
+use crate::{Notice, View, ViewError};
 use kappadb_core::Lseq;
 use kappadb_store::{Store, StoreError};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -50,11 +50,22 @@ impl<V: View> Core<V> {
     pub fn ready(&self) -> Result<(), ViewError> {
         // Exclusions first: what arrives later is not part of the question.
         let excluded = self.source.exclusions();
-        self.control.wait(&Goal { end: self.source.end(), excluded })
+        let end = self.source.end();
+        let applied =
+            |progress: &Progress| progress.next >= end && excludes_all(&progress.excluded, &excluded);
+        self.control.wait(applied)?;
+        // A feed may count again. If the view left it out because of something newer than the question, that is no reason to wait.
+        loop {
+            let left_out = self.control.progress().excluded;
+            if excludes_all(&self.source.exclusions(), &left_out) {
+                return Ok(());
+            }
+            self.control.wait(|progress| applied(progress) && progress.excluded != left_out)?;
+        }
     }
 
     pub fn ready_at(&self, lseq: Lseq) -> Result<(), ViewError> {
-        self.control.wait(&Goal { end: lseq, excluded: Exclusions::new() })
+        self.control.wait(|progress| progress.next >= lseq)
     }
 }
 

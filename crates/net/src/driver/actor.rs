@@ -268,13 +268,14 @@ impl Driver {
             let _ = timeout(self.farewell, self.last_words()).await;
         }
         self.wire.outgoing = None;
+        // Whoever waits for the end of the session may close its storage next.
+        while self.commands.join_next().await.is_some() {}
         drop(requests);
         // Closing a socket with something unread in it would destroy our last words on their way.
         let _ = timeout(self.farewell, async {
             while let Some(Incoming::Frame(_)) = self.wire.incoming.recv().await {}
         })
         .await;
-        while self.commands.join_next().await.is_some() {}
     }
 
     async fn last_words(&mut self) -> Option<()> {

@@ -24,6 +24,8 @@ pub async fn watch(context: &Context, args: &WatchArgs) -> anyhow::Result<()> {
 async fn until_end(database: &Database, args: &WatchArgs, watcher: &mut ChatWatcher) -> anyhow::Result<()> {
     // Beside the printing, which must not wait for peers that are slow to answer.
     let mut asking = pin!(ask_again(database, args));
+    // One for all turns: an interrupt that comes while a line is printed counts too.
+    let mut interrupted = pin!(tokio::signal::ctrl_c());
     loop {
         tokio::select! {
             change = watcher.next() => match change {
@@ -31,7 +33,7 @@ async fn until_end(database: &Database, args: &WatchArgs, watcher: &mut ChatWatc
                 None => return Ok(()),
             },
             failed = &mut asking => failed?,
-            _ = tokio::signal::ctrl_c() => return Ok(()),
+            _ = &mut interrupted => return Ok(()),
         }
     }
 }
