@@ -4,6 +4,7 @@ use crate::error::LockError;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{File, OpenOptions};
 use std::path::Path;
+use std::time::Duration;
 
 /// A held lock; released when dropped, and by the system when the process ends in any way.
 #[derive(Debug)]
@@ -20,18 +21,26 @@ impl Drop for DirLock {
     }
 }
 
-/// Locks `dir` (which exists) for this process alone, by `flock` on `dir/LOCK`. Never waits: if it is taken, the error
-/// is [`LockError::Held`]. The file stays behind; its presence means nothing.
+/// A process that was killed while it started another leaves its lock to that one, until it runs its program: so long a
+/// folder without an owner may look taken. A few tries, each after so many milliseconds, outlast that.
+const PAUSES_MS: [u64; 5] = [0, 10, 30, 100, 300];
+
+/// Locks `dir` (which exists) for this process alone, by `flock` on `dir/LOCK`. If it stays taken for half a second, the
+/// error is [`LockError::Held`]. The file stays behind; its presence means nothing.
 pub fn lock_dir(dir: &Path) -> Result<DirLock, LockError> {
     let path = dir.join("LOCK");
     let io = |source| LockError::Io { file: path.clone(), source };
     let file =
         OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path).map_err(io)?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(DirLock { file }),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(LockError::Held { dir: dir.to_owned() }),
-        Err(errno) => Err(io(errno.into())),
+    for pause in PAUSES_MS {
+        std::thread::sleep(Duration::from_millis(pause));
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(DirLock { file }),
+            Err(rustix::io::Errno::WOULDBLOCK) => {}
+            Err(errno) => return Err(io(errno.into())),
+        }
     }
+    Err(LockError::Held { dir: dir.to_owned() })
 }
 
 #[cfg(test)]
@@ -58,6 +67,18 @@ mod tests {
         drop(lock);
         drop(lock_dir(dir.path()).unwrap());
         drop(copy);
+    }
+
+    #[test]
+    fn one_that_is_given_back_soon_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = lock_dir(dir.path()).unwrap();
+        let owner = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(20));
+            drop(lock);
+        });
+        drop(lock_dir(dir.path()).unwrap());
+        owner.join().unwrap();
     }
 
     #[test]

@@ -136,6 +136,17 @@ fn number(name: &str) -> Option<u64> {
     u64::from_str_radix(name.rsplit('_').next()?, 16).ok()
 }
 
+/// The highest number of a finished file of metadata of this kind, `log` or `snapshot`; none if there is none.
+pub(crate) fn newest(engine: &Path, kind: &str) -> io::Result<Option<u64>> {
+    let names = match names(engine, METADATA) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        names => names?,
+    };
+    let prefix = format!("{METADATA}/{kind}_");
+    let of_kind = names.iter().filter(|name| name.starts_with(&prefix) && !name.ends_with(".tmp"));
+    Ok(of_kind.filter_map(|name| number(name)).max())
+}
+
 /// Checks that the files in `engine` are those that were sealed, or what the engine makes of them by itself: logs grow, and
 /// logs and snapshots go when a later snapshot has taken them in.
 pub(crate) fn check(engine: &Path, seal: &Path) -> Result<(), SealError> {
@@ -145,9 +156,7 @@ pub(crate) fn check(engine: &Path, seal: &Path) -> Result<(), SealError> {
         Err(e) => return Err(failed("seal")(e)),
     };
     let lines = parse(&text).ok_or(SealError::Damaged)?;
-    let metadata = names(engine, METADATA).map_err(failed(METADATA))?;
-    let snapshot = metadata.iter().filter(|name| name.contains("snapshot") && !name.ends_with(".tmp"));
-    let newest = snapshot.filter_map(|name| number(name)).max();
+    let newest = newest(engine, "snapshot").map_err(failed(METADATA))?;
     for line in lines {
         check_line(engine, &line, newest)?;
     }

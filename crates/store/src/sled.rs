@@ -6,6 +6,8 @@
 //! - A dropped tree makes its next open panic. So the trees are numbered slots, used again, with a directory of names.
 //! - An iterator with an end reads on to the end of the tree. So the end is watched here.
 //! - Its handles are `Send` but not `Sync`, and cost to clone. So they are pooled.
+//! - Opened on a snapshot that no log follows, it writes that snapshot anew and then removes it as the old one; all that it said
+//!   is lost at the opening after. A crash while it opens leaves just that. So a log is put behind such a snapshot.
 //! - Removing rows may deadlock with a batch that is applied at the same time. So each tree has one writer at a time.
 
 use crate::lock::FolderLock;
@@ -95,6 +97,7 @@ fn seal_path(path: &Path) -> PathBuf {
 /// Opens the engine. Its own lock may be held for a moment after it was closed: a process started meanwhile has a copy of
 /// all descriptors until it becomes another program, and the engine starts one at each opening.
 fn open_engine(path: &Path, options: &SledOptions) -> Result<Engine, StoreError> {
+    follow_snapshot(&engine_dir(path)).map_err(failed("put a log behind the engine's snapshot"))?;
     let config = sled::Config::new().path(engine_dir(path)).cache_capacity_bytes(options.cache_bytes);
     let config = config.flush_every_ms(Some(NEVER_MS));
     for pause_ms in [10, 40, 160, 640, 0] {
@@ -108,6 +111,17 @@ fn open_engine(path: &Path, options: &SledOptions) -> Result<Engine, StoreError>
         }
     }
     Err(StoreError::Locked { path: path.to_owned() })
+}
+
+/// Makes sure that a log follows the newest snapshot.
+fn follow_snapshot(engine: &Path) -> io::Result<()> {
+    let newest = |kind| seal::newest(engine, kind);
+    match newest("snapshot")? {
+        Some(snapshot) if newest("log")?.is_none_or(|log| log <= snapshot) => {
+            fs::write(engine.join(format!("metadata/log_{:016x}", snapshot + 1)), [])
+        }
+        _ => Ok(()),
+    }
 }
 
 impl SledStore {
@@ -253,6 +267,8 @@ impl Store for SledStore {
         }
         let used: Vec<u32> = trees.values().map(|tree| tree.slot).collect();
         let slot = (0..u32::MAX).find(|slot| !used.contains(slot)).unwrap_or(u32::MAX);
+        // The engine makes a tree in two steps, and cannot be opened again on the first alone: no flush may come between.
+        let _unflushed = lock(&self.shared.flush);
         let made = self.shared.core.call("make a tree", || {
             let tree = self.shared.slot(name, slot)?;
             // A crash may have come between the removal of a name and that of its rows.
