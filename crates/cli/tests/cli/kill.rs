@@ -94,7 +94,7 @@ fn an_import_survives_kills() {
 #[test]
 #[ignore = "300,000 features: minutes in a build for debugging"]
 fn merges_survive_kills() {
-    const PIECE: &str = "24.9,60.1,25.0,60.2";
+    const PIECE: &str = "24.9,60.1,25.2,60.3";
     let db = Db::init();
     let file = db.path().with_extension("geojson");
     std::fs::write(&file, grid(550)).unwrap();
