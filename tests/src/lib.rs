@@ -1,5 +1,6 @@
 //! Whole replicas under random histories, and the plain model that they are compared with.
 
+pub mod keys;
 pub mod kv;
 pub mod model;
 pub mod replica;

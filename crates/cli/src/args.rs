@@ -1,17 +1,19 @@
 //! The command line, word for word. Scripts rely on these names.
 
+mod blob;
 mod chat;
 mod kv;
+mod map;
 
+pub use blob::{BlobCommand, BlobGetArgs, ByteRange};
 pub use chat::{AskArgs, ChatCommand, Flag, FlagArgs, ModerateCommand, ReadArgs, Role, WatchArgs};
 pub use kv::{KvCommand, KvListArgs, KvWatchArgs, WriterCommand};
+pub use map::{ExportArgs, ExportFormat, Format, MapCommand, QueryArgs};
 
-use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
-use kappadb::{Cursor, EntryId, Extent, FeatureKind, RangeSet, TagFilter};
+use clap::{Args as ClapArgs, Parser, Subcommand};
+use kappadb::{Extent, RangeSet};
 use std::net::SocketAddr;
-use std::ops::Range;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 /// A multi-writer database of map features, keys and values that peers can query without replicating it.
 #[derive(Parser)]
@@ -119,261 +121,6 @@ fn ranges(text: &str) -> Result<RangeSet, String> {
     })
 }
 
-#[derive(Subcommand)]
-pub enum MapCommand {
-    /// Import an .osm.pbf, .osm, .osc, GeoJSON, newline-delimited GeoJSON or GeoJSONSeq file. Importing it again appends
-    /// nothing.
-    Import {
-        /// The file; its content tells its format.
-        file: PathBuf,
-    },
-    /// Create or replace a feature.
-    Put {
-        /// A file with one GeoJSON Feature, or `-` for stdin.
-        #[arg(default_value = "-")]
-        file: PathBuf,
-    },
-    /// Delete a feature.
-    Delete {
-        /// Its id, such as n1, w1, r1 or a GeoJSON id.
-        id: String,
-    },
-    /// Attach a file, such as a photo, to a feature: the file becomes a blob, and the feature names it.
-    Attach {
-        /// The feature's id.
-        id: String,
-        /// The file, or `-` for stdin.
-        file: PathBuf,
-        /// What the feature calls it; the file's name by default.
-        #[arg(long)]
-        name: Option<String>,
-        /// Its media type, such as image/jpeg.
-        #[arg(long = "type", value_name = "TYPE")]
-        media_type: Option<String>,
-    },
-    /// Print a feature as GeoJSON; all of its versions if they are in conflict.
-    Get {
-        /// Its id.
-        id: String,
-        /// Ask no peer.
-        #[arg(long)]
-        local: bool,
-    },
-    /// Print all versions of a feature, the latest first.
-    History {
-        /// Its id.
-        id: String,
-        /// Ask no peer.
-        #[arg(long)]
-        local: bool,
-    },
-    /// Make one of several versions of a feature that were written without knowledge of each other.
-    Merge {
-        /// Its id.
-        id: String,
-    },
-    /// Print the ids of the features that refer to one: the ways of a node, the relations of a member.
-    Referrers {
-        /// Its id.
-        id: String,
-        /// Ask no peer.
-        #[arg(long)]
-        local: bool,
-    },
-    /// Print a feature and all that it is made of, as GeoJSON; relations of relations too.
-    Expand {
-        /// Its id.
-        id: String,
-        /// Ask no peer.
-        #[arg(long)]
-        local: bool,
-    },
-    /// Write all features, or those of a box, to a file or stdout.
-    Export(ExportArgs),
-    /// Find the features whose extent touches a box. Asks the known peers first and fetches what is missing.
-    Query(QueryArgs),
-}
-
-#[derive(Subcommand)]
-pub enum BlobCommand {
-    /// Store a file and print the id of its blob.
-    Put {
-        /// The file, or `-` for stdin.
-        file: PathBuf,
-        /// Its media type, such as image/jpeg.
-        #[arg(long = "type", value_name = "TYPE")]
-        media_type: Option<String>,
-        /// What it is called; the file's name by default.
-        #[arg(long)]
-        name: Option<String>,
-    },
-    /// Write a blob, or a part of it, to stdout or a file. Asks the known peers for what is missing.
-    Get(BlobGetArgs),
-    /// Print what is known of a blob.
-    Info {
-        /// Its id: <feed>/<seq>.
-        id: EntryId,
-        /// Ask no peer.
-        #[arg(long)]
-        local: bool,
-    },
-}
-
-#[derive(ClapArgs)]
-pub struct BlobGetArgs {
-    /// Its id: <feed>/<seq>.
-    pub id: EntryId,
-    /// Bytes A to B, counted from 0, both included; A- to the end; -N the last N. Only what they lie in is fetched.
-    #[arg(long, value_name = "A-B", allow_hyphen_values = true)]
-    pub range: Option<ByteRange>,
-    /// Where to write it.
-    #[arg(long, short, value_name = "FILE")]
-    pub output: Option<PathBuf>,
-    /// Ask no peer.
-    #[arg(long)]
-    pub local: bool,
-}
-
-/// A range of bytes as HTTP writes it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ByteRange {
-    /// The first and the last.
-    Within(u64, u64),
-    /// From there to the end.
-    From(u64),
-    /// So many at the end.
-    Last(u64),
-}
-
-impl ByteRange {
-    pub const ALL: ByteRange = ByteRange::From(0);
-
-    /// Which bytes of so many these are; what lies beyond the end is left out.
-    pub fn of(self, bytes: u64) -> Range<u64> {
-        let (start, end) = match self {
-            ByteRange::Within(first, last) => (first, last.saturating_add(1)),
-            ByteRange::From(first) => (first, bytes),
-            ByteRange::Last(count) => (bytes.saturating_sub(count), bytes),
-        };
-        start.min(bytes)..end.min(bytes)
-    }
-}
-
-impl FromStr for ByteRange {
-    type Err = &'static str;
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wanted = "expected A-B, A- or -N, with A not above B";
-        let number = |text: &str| text.parse::<u64>().map_err(|_| wanted);
-        match text.split_once('-').ok_or(wanted)? {
-            ("", count) => Ok(ByteRange::Last(number(count)?)),
-            (first, "") => Ok(ByteRange::From(number(first)?)),
-            (first, last) => match (number(first)?, number(last)?) {
-                (first, last) if first <= last => Ok(ByteRange::Within(first, last)),
-                _ => Err(wanted),
-            },
-        }
-    }
-}
-
-#[derive(ClapArgs)]
-pub struct QueryArgs {
-    /// west,south,east,north in degrees; west greater than east crosses the antimeridian.
-    #[arg(long, value_name = "W,S,E,N", allow_hyphen_values = true)]
-    pub bbox: Extent,
-    /// Ask no peer.
-    #[arg(long)]
-    pub local: bool,
-    /// Print at most this many. In the order of the ids, what is fetched is not limited; with --largest it is.
-    #[arg(long, value_name = "N")]
-    pub limit: Option<usize>,
-    /// The largest first, and of points a thinned-out sample: what a map shows from far away. With --limit the peers are
-    /// asked for no more than that needs.
-    #[arg(long)]
-    pub largest: bool,
-    /// Go on after an earlier page: the cursor that it ended with.
-    #[arg(long, value_name = "CURSOR")]
-    pub after: Option<Cursor>,
-    /// Only these kinds of features: node, way, relation, free.
-    #[arg(long, value_name = "KIND", value_delimiter = ',')]
-    pub kind: Vec<FeatureKind>,
-    /// Only features with this tag: key, key=value, key!=value or !key. Repeated: all must hold.
-    #[arg(long, value_name = "TAG")]
-    pub tag: Vec<TagFilter>,
-    /// Only features at least this wide or high, in degrees.
-    #[arg(long, value_name = "DEGREES", value_parser = units)]
-    pub min_extent: Option<u32>,
-    /// Answer as OpenStreetMap's API 0.6 does: the nodes inside, the ways with one of them, all nodes of these ways, and the
-    /// relations that refer to any of them.
-    #[arg(long, conflicts_with_all = ["limit", "largest", "after", "kind", "tag", "min_extent"])]
-    pub osm_api: bool,
-    /// What to print.
-    #[arg(long, value_enum, default_value_t = Format::Ids)]
-    pub format: Format,
-    /// Print one JSON line about the query on stderr.
-    #[arg(long)]
-    pub stats: bool,
-}
-
-#[derive(ClapArgs)]
-pub struct ExportArgs {
-    /// Only what touches this box: west,south,east,north in degrees.
-    #[arg(long, value_name = "W,S,E,N", allow_hyphen_values = true)]
-    pub bbox: Option<Extent>,
-    /// What belongs to the box by the rule of OpenStreetMap's API 0.6.
-    #[arg(long, requires = "bbox")]
-    pub osm_api: bool,
-    /// What to write.
-    #[arg(long, value_enum, default_value_t = ExportFormat::Geojson)]
-    pub format: ExportFormat,
-    /// Where to write it; stdout by default. A file that is there is replaced, once all is written.
-    #[arg(long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
-    /// Ask no peer.
-    #[arg(long)]
-    pub local: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ExportFormat {
-    /// One GeoJSON FeatureCollection.
-    Geojson,
-    /// A GeoJSON text sequence (RFC 8142).
-    Geojsonseq,
-    /// One GeoJSON Feature a line.
-    Ndjson,
-    /// OSM XML.
-    Osm,
-}
-
-/// Degrees as the map's units of 1e-7 degrees.
-fn units(text: &str) -> Result<u32, String> {
-    let degrees: f64 = text.parse().map_err(|_| format!("{text:?} is no number of degrees"))?;
-    let units = (degrees * 1e7).round();
-    if !(0.0..=3.6e9).contains(&units) {
-        return Err(format!("{text} degrees are not within 0 to 360"));
-    }
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be in range")]
-    Ok(units as u32)
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// One id a line.
-    Ids,
-    /// How many.
-    Count,
-    /// One GeoJSON Feature a line.
-    Ndjson,
-    /// One GeoJSON FeatureCollection.
-    Geojson,
-    /// A GeoJSON text sequence (RFC 8142).
-    Geojsonseq,
-    /// OSM XML, with the nodes of the ways.
-    Osm,
-    /// A picture.
-    Svg,
-}
-
 #[derive(ClapArgs)]
 pub struct DemoArgs {
     /// The box to ask for; a part of the bundled map by default.
@@ -392,23 +139,5 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Args::command().debug_assert();
-    }
-
-    #[test]
-    fn byte_ranges_are_those_of_http() {
-        let of = |text: &str| text.parse::<ByteRange>().map(|range| range.of(100));
-        for (text, range) in [
-            ("0-0", 0..1),
-            ("5-", 5..100),
-            ("-5", 95..100),
-            ("90-200", 90..100),
-            ("-200", 0..100),
-            ("100-", 100..100),
-        ] {
-            assert_eq!(of(text), Ok(range), "{text}");
-        }
-        for text in ["", "-", "5", "7-6", "a-b", "--5", "1-2-3"] {
-            assert!(of(text).is_err(), "{text}");
-        }
     }
 }

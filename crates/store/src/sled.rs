@@ -1,4 +1,4 @@
-//! The store on disk. The only file that names the engine: sled 1.0 alpha.
+//! The store on disk. The only module that names the engine: sled 1.0 alpha.
 //!
 //! What is done here because of the engine, and would go with it:
 //! - It may panic on damaged files and aborts the process when its own flusher fails. So every call is guarded, flushing is
@@ -10,8 +10,11 @@
 //!   is lost at the opening after. A crash while it opens leaves just that. So a log is put behind such a snapshot.
 //! - Removing rows may deadlock with a batch that is applied at the same time. So each tree has one writer at a time.
 
+mod walk;
+
+use self::walk::Walk;
 use crate::lock::FolderLock;
-use crate::{Batch, Op, Row, Rows, SledOptions, Store, StoreError, Tree, bounds, seal};
+use crate::{Batch, Op, Rows, SledOptions, Store, StoreError, Tree, seal};
 use bytes::Bytes;
 use sled::InlineArray;
 use std::collections::BTreeMap;
@@ -337,9 +340,7 @@ impl Tree for SledTree {
     }
 
     fn range<'a>(&'a self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Rows<'a> {
-        let done = bounds::is_void(from, to);
-        let (from, to) = (bounds::owned(from), bounds::owned(to));
-        Box::new(Walk { tree: self, from, to, front: None, back: None, done })
+        Box::new(Walk::new(self, from, to))
     }
 
     fn apply(&self, batch: &Batch) -> Result<(), StoreError> {
@@ -352,64 +353,5 @@ impl Tree for SledTree {
         }
         let _writer = lock(&self.writer);
         self.call("apply", |handle| handle.apply_batch(writes))
-    }
-}
-
-/// What is left of a range: the engine's iterators do not know of each other, nor where to stop.
-struct Walk<'a> {
-    tree: &'a SledTree,
-    from: Bound<Bytes>,
-    to: Bound<Bytes>,
-    front: Option<sled::Iter<FANOUT>>,
-    back: Option<sled::Iter<FANOUT>>,
-    done: bool,
-}
-
-type Bounds<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
-
-impl Walk<'_> {
-    fn step(&mut self, back: bool) -> Option<Result<Row, StoreError>> {
-        if self.done || bounds::is_void(bounds::borrowed(&self.from), bounds::borrowed(&self.to)) {
-            return None;
-        }
-        let Walk { tree, from, to, front, back: rear, .. } = self;
-        let row = tree.call("range", |handle| {
-            let row = if back {
-                let range: Bounds<'_> = (bounds::borrowed(from), bounds::borrowed(to));
-                rear.get_or_insert_with(|| handle.range::<&[u8], _>(range)).next_back()
-            } else {
-                let range: Bounds<'_> = (bounds::borrowed(from), Bound::Unbounded);
-                front.get_or_insert_with(|| handle.range::<&[u8], _>(range)).next()
-            };
-            Ok(row.transpose()?.map(|(key, value)| (to_bytes(&key), to_bytes(&value))))
-        });
-        self.narrow(row.transpose()?, back)
-    }
-
-    fn narrow(&mut self, row: Result<Row, StoreError>, back: bool) -> Option<Result<Row, StoreError>> {
-        let key = row.as_ref().map_or(Bytes::new(), |(key, _)| key.clone());
-        let outside = match back {
-            true => bounds::is_void(bounds::borrowed(&self.from), Bound::Included(&key)),
-            false => !bounds::within_end(&key, bounds::borrowed(&self.to)),
-        };
-        if row.is_err() || outside {
-            self.done = true;
-            return row.is_err().then_some(row);
-        }
-        *(if back { &mut self.to } else { &mut self.from }) = Bound::Excluded(key);
-        Some(row)
-    }
-}
-
-impl Iterator for Walk<'_> {
-    type Item = Result<Row, StoreError>;
-    fn next(&mut self) -> Option<Self::Item> {
-        self.step(false)
-    }
-}
-
-impl DoubleEndedIterator for Walk<'_> {
-    fn next_back(&mut self) -> Option<Self::Item> {
-        self.step(true)
     }
 }

@@ -1,0 +1,179 @@
+//! `map ...`.
+
+use clap::{Args as ClapArgs, Subcommand, ValueEnum};
+use kappadb::{Cursor, Extent, FeatureKind, TagFilter};
+use std::path::PathBuf;
+
+#[derive(Subcommand)]
+pub enum MapCommand {
+    /// Import an .osm.pbf, .osm, .osc, GeoJSON, newline-delimited GeoJSON or GeoJSONSeq file. Importing it again appends
+    /// nothing.
+    Import {
+        /// The file; its content tells its format.
+        file: PathBuf,
+    },
+    /// Create or replace a feature.
+    Put {
+        /// A file with one GeoJSON Feature, or `-` for stdin.
+        #[arg(default_value = "-")]
+        file: PathBuf,
+    },
+    /// Delete a feature.
+    Delete {
+        /// Its id, such as n1, w1, r1 or a GeoJSON id.
+        id: String,
+    },
+    /// Attach a file, such as a photo, to a feature: the file becomes a blob, and the feature names it.
+    Attach {
+        /// The feature's id.
+        id: String,
+        /// The file, or `-` for stdin.
+        file: PathBuf,
+        /// What the feature calls it; the file's name by default.
+        #[arg(long)]
+        name: Option<String>,
+        /// Its media type, such as image/jpeg.
+        #[arg(long = "type", value_name = "TYPE")]
+        media_type: Option<String>,
+    },
+    /// Print a feature as GeoJSON; all of its versions if they are in conflict.
+    Get {
+        /// Its id.
+        id: String,
+        /// Ask no peer.
+        #[arg(long)]
+        local: bool,
+    },
+    /// Print all versions of a feature, the latest first.
+    History {
+        /// Its id.
+        id: String,
+        /// Ask no peer.
+        #[arg(long)]
+        local: bool,
+    },
+    /// Make one of several versions of a feature that were written without knowledge of each other.
+    Merge {
+        /// Its id.
+        id: String,
+    },
+    /// Print the ids of the features that refer to one: the ways of a node, the relations of a member.
+    Referrers {
+        /// Its id.
+        id: String,
+        /// Ask no peer.
+        #[arg(long)]
+        local: bool,
+    },
+    /// Print a feature and all that it is made of, as GeoJSON; relations of relations too.
+    Expand {
+        /// Its id.
+        id: String,
+        /// Ask no peer.
+        #[arg(long)]
+        local: bool,
+    },
+    /// Write all features, or those of a box, to a file or stdout.
+    Export(ExportArgs),
+    /// Find the features whose extent touches a box. Asks the known peers first and fetches what is missing.
+    Query(QueryArgs),
+}
+
+#[derive(ClapArgs)]
+pub struct QueryArgs {
+    /// west,south,east,north in degrees; west greater than east crosses the antimeridian.
+    #[arg(long, value_name = "W,S,E,N", allow_hyphen_values = true)]
+    pub bbox: Extent,
+    /// Ask no peer.
+    #[arg(long)]
+    pub local: bool,
+    /// Print at most this many. In the order of the ids, what is fetched is not limited; with --largest it is.
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// The largest first, and of points a thinned-out sample: what a map shows from far away. With --limit the peers are
+    /// asked for no more than that needs.
+    #[arg(long)]
+    pub largest: bool,
+    /// Go on after an earlier page: the cursor that it ended with.
+    #[arg(long, value_name = "CURSOR")]
+    pub after: Option<Cursor>,
+    /// Only these kinds of features: node, way, relation, free.
+    #[arg(long, value_name = "KIND", value_delimiter = ',')]
+    pub kind: Vec<FeatureKind>,
+    /// Only features with this tag: key, key=value, key!=value or !key. Repeated: all must hold.
+    #[arg(long, value_name = "TAG")]
+    pub tag: Vec<TagFilter>,
+    /// Only features at least this wide or high, in degrees.
+    #[arg(long, value_name = "DEGREES", value_parser = units)]
+    pub min_extent: Option<u32>,
+    /// Answer as OpenStreetMap's API 0.6 does: the nodes inside, the ways with one of them, all nodes of these ways, and the
+    /// relations that refer to any of them.
+    #[arg(long, conflicts_with_all = ["limit", "largest", "after", "kind", "tag", "min_extent"])]
+    pub osm_api: bool,
+    /// What to print.
+    #[arg(long, value_enum, default_value_t = Format::Ids)]
+    pub format: Format,
+    /// Print one JSON line about the query on stderr.
+    #[arg(long)]
+    pub stats: bool,
+}
+
+#[derive(ClapArgs)]
+pub struct ExportArgs {
+    /// Only what touches this box: west,south,east,north in degrees.
+    #[arg(long, value_name = "W,S,E,N", allow_hyphen_values = true)]
+    pub bbox: Option<Extent>,
+    /// What belongs to the box by the rule of OpenStreetMap's API 0.6.
+    #[arg(long, requires = "bbox")]
+    pub osm_api: bool,
+    /// What to write.
+    #[arg(long, value_enum, default_value_t = ExportFormat::Geojson)]
+    pub format: ExportFormat,
+    /// Where to write it; stdout by default. A file that is there is replaced, once all is written.
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Ask no peer.
+    #[arg(long)]
+    pub local: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// One GeoJSON FeatureCollection.
+    Geojson,
+    /// A GeoJSON text sequence (RFC 8142).
+    Geojsonseq,
+    /// One GeoJSON Feature a line.
+    Ndjson,
+    /// OSM XML.
+    Osm,
+}
+
+/// Degrees as the map's units of 1e-7 degrees.
+fn units(text: &str) -> Result<u32, String> {
+    let degrees: f64 = text.parse().map_err(|_| format!("{text:?} is no number of degrees"))?;
+    let units = (degrees * 1e7).round();
+    if !(0.0..=3.6e9).contains(&units) {
+        return Err(format!("{text} degrees are not within 0 to 360"));
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be in range")]
+    Ok(units as u32)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// One id a line.
+    Ids,
+    /// How many.
+    Count,
+    /// One GeoJSON Feature a line.
+    Ndjson,
+    /// One GeoJSON FeatureCollection.
+    Geojson,
+    /// A GeoJSON text sequence (RFC 8142).
+    Geojsonseq,
+    /// OSM XML, with the nodes of the ways.
+    Osm,
+    /// A picture.
+    Svg,
+}
