@@ -3,6 +3,7 @@
 use crate::disk::{Disk, DiskFile, Folder};
 use crate::error::{AppendError, Cut, OpenError, RewriteError};
 use crate::files::Files;
+use crate::options::Options;
 use crate::position::{Position, file_name, segment_of};
 use crate::reader::Reader;
 use crate::record::Record;
@@ -18,22 +19,6 @@ use std::sync::Arc;
 
 /// Bytes of a segment when it is made: header, and an incarnation record.
 pub(crate) const BIRTH_LEN: u64 = HEADER_LEN + HEAD_LEN as u64 + 17;
-
-/// How a journal is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Options {
-    /// Bytes after which a segment is followed by a new one. A record larger than that has a segment of its own.
-    /// Default: 64 MiB.
-    pub segment_bytes: u64,
-    /// How many segment files readers keep open; at least one. Default: 32.
-    pub open_files: usize,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Options { segment_bytes: 64 << 20, open_files: 32 }
-    }
-}
 
 /// Where an appended record was put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -19,6 +19,7 @@ pub mod fault;
 mod files;
 mod journal;
 mod lock;
+mod options;
 mod position;
 mod reader;
 mod record;
@@ -32,8 +33,9 @@ pub use disk::{Disk, DiskFile};
 pub use error::{
     AppendError, Cause, Cut, Damage, LockError, OpenError, ReadError, RecordError, RewriteError,
 };
-pub use journal::{Journal, Options, Placed};
+pub use journal::{Journal, Placed};
 pub use lock::{DirLock, lock_dir};
+pub use options::Options;
 pub use position::Position;
 pub use reader::{Located, Reader};
 pub use record::{Claim, MAX_BODY, Record};
