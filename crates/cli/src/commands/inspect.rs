@@ -56,7 +56,7 @@ pub async fn verify(context: &Context) -> anyhow::Result<ExitCode> {
         eprintln!(
             "{}",
             if problems.is_empty() {
-                "All is well.".to_owned()
+                "What is held is sound.".to_owned()
             } else {
                 count(problems.len() as u64, "problem")
             }
