@@ -15,7 +15,7 @@
 //! | `space` | the spatial index: memory and runs, when which is packed |
 //! | `memory`, `sorted` | what is not packed yet |
 //! | `run`, `packed`, `page`, `leaf`, `cache` | packed runs |
-//! | `tiers`, `merge`, `sweep` | upkeep in the background |
+//! | `merge`, `sweep` | upkeep in the background |
 //! | `item`, `rank` | what the spatial index holds of a version, and its order |
 //! | `feeds` | short numbers for feeds |
 //! | `rows` | keys of the rows |
@@ -41,7 +41,6 @@ mod run;
 mod sorted;
 mod space;
 mod sweep;
-mod tiers;
 mod view;
 
 pub use answer::{Answer, Hit};

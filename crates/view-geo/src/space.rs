@@ -10,10 +10,10 @@ use crate::page::Builder;
 use crate::run::{self, Cached, Descriptor, Run, Which};
 use crate::sorted::Sorted;
 use crate::sweep::{Sweep, leftovers};
-use crate::{MapIndex, rows, tiers};
+use crate::{MapIndex, rows};
 use kappadb_core::codec;
 use kappadb_store::{Overlay, Tree, prefix_range};
-use kappadb_view::{Upkeep, ViewError};
+use kappadb_view::{Upkeep, ViewError, tiers};
 use std::sync::Arc;
 
 /// Pages kept in memory: 64 MiB of them.
@@ -125,7 +125,7 @@ impl Space {
         if let Some(run) = self.leftovers.last() {
             return Some(Box::new(Sweep::new(tree.clone(), *run)));
         }
-        let due = tiers::due(&self.runs, self.limit, idle);
+        let due = due(&self.runs, self.limit, idle);
         let origin =
             |run: &Run| Origin { run: run.id, descriptor: run.descriptor.clone(), marks: run.marks() };
         let origins: Vec<Origin> = self.runs.iter().filter(|run| due.contains(&run.id)).map(origin).collect();
@@ -222,4 +222,13 @@ impl Source for Reading<'_> {
     fn advance(&mut self) -> Result<(), ViewError> {
         self.stream.advance(&self.run.packed(Which::Places, &self.pages), &self.window)
     }
+}
+
+/// The runs to be merged next; one alone, if too much of it is dead.
+fn due(runs: &[Run], limit: usize, idle: bool) -> Vec<u32> {
+    if let Some(stale) = runs.iter().find(|run| run.is_stale()) {
+        return vec![stale.id];
+    }
+    let sizes: Vec<(u64, u32)> = runs.iter().map(|run| (run.items(), run.id)).collect();
+    tiers::due(&sizes, limit as u64, idle)
 }

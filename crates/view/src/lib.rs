@@ -23,6 +23,7 @@ pub mod keyed;
 mod mark;
 mod seen;
 mod source;
+pub mod tiers;
 mod traits;
 mod upkeep;
 mod verify;

@@ -4,8 +4,8 @@ use super::read::window;
 use super::{Chat, ChatError, ReadOptions};
 use crate::ask::{self, Asked, CHAT, Neighbours};
 use crate::chat::index::{Ask, PageQuery};
-use crate::chat::model::Channel;
 use crate::error::ReadError;
+use kappadb_chat::Channel;
 use kappadb_core::{FeedKey, Timestamp};
 use kappadb_query::Selector;
 

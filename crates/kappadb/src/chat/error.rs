@@ -9,7 +9,7 @@ use std::io;
 pub enum ChatError {
     /// A name or a text that breaks a limit, or is empty where it must not be.
     #[error(transparent)]
-    Model(#[from] crate::chat::model::SayError),
+    Model(#[from] kappadb_chat::SayError),
     /// Nothing that can be deleted is held under this name.
     #[error("there is no message {0} here to delete")]
     NotThere(EntryId),

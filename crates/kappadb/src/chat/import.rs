@@ -2,10 +2,10 @@
 
 use super::lines::{BadLine, Line, Lines};
 use super::{Chat, ChatError};
-use crate::chat::model::{Channel, Content, Prepared, prepare};
 use crate::database::{Database, Parts};
 use crate::error::{WriteError, WriterError};
 use bytes::Bytes;
+use kappadb_chat::{Channel, Content, Prepared, prepare};
 use kappadb_core::{FeedKey, blake2b256};
 use kappadb_entry::{Header, encode_block};
 use kappadb_feed::{Append, Durability};

@@ -38,7 +38,7 @@ pub enum BadLine {
     Author(crate::error::WriterError),
     /// The message breaks a limit.
     #[error(transparent)]
-    Message(#[from] crate::chat::model::SayError),
+    Message(#[from] kappadb_chat::SayError),
 }
 
 /// Reads lines and counts them, and the bytes that they had.

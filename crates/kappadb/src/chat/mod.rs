@@ -7,7 +7,6 @@ pub(crate) mod index;
 mod lines;
 mod markers;
 mod message;
-mod model;
 mod moderate;
 mod post;
 mod read;
@@ -18,13 +17,13 @@ mod watch;
 
 pub use error::ChatError;
 pub use import::{ChatImportReport, ChatImported};
+pub use kappadb_chat::SayError;
 pub use lines::BadLine;
 pub(crate) use markers::Markers;
 pub use message::{
     ChannelInfo, ChatCursor, ChatCursorError, ChatPage, Hidden, Member, Message, ReadOptions, Said, Topic,
     Unread,
 };
-pub use model::SayError;
 pub use moderate::{ChatFlag, FlagChange, FlagsSet};
 pub use search::SearchOptions;
 pub(crate) use trust::TrustFile;

@@ -2,13 +2,13 @@
 //! shown, and nothing else.
 
 use super::{Chat, ChatError, Trusted};
-use crate::chat::model::{Channel, Content, FlagsEntry, Moderation, Trust};
 use crate::database::Parts;
 use crate::error::ReadError;
+use kappadb_chat::{Channel, Content, FlagsEntry, Moderation, Trust};
 use kappadb_core::{EntryId, FeedKey};
 use std::collections::BTreeSet;
 
-pub use crate::chat::model::Flag as ChatFlag;
+pub use kappadb_chat::Flag as ChatFlag;
 
 /// A change of the flags that this writer has set on another.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,10 +1,10 @@
 //! Writing: messages, and what is said of channels and of oneself.
 
 use super::{Chat, ChatError};
-use crate::chat::model::{Channel, Content, Prepared, order_time, prepare};
 use crate::database::Parts;
 use crate::error::ReadError;
 use crate::write::{self, Draft};
+use kappadb_chat::{Channel, Content, Prepared, order_time, prepare};
 use kappadb_core::{EntryId, FeedKey, Timestamp};
 use kappadb_entry::rules::Links;
 use kappadb_entry::{Entry, space};

@@ -2,9 +2,9 @@
 
 use super::{Chat, ChatCursor, ChatError, ChatPage, Hidden, Message, ReadOptions, Said};
 use crate::chat::index::{PageQuery, Row};
-use crate::chat::model::{Channel, Content, Moderation, Post, Verdict, decode};
 use crate::database::Parts;
 use crate::error::ReadError;
+use kappadb_chat::{Channel, Content, Moderation, Post, Verdict, decode};
 use kappadb_core::{EntryId, FeedKey, Timestamp};
 use std::collections::HashMap;
 

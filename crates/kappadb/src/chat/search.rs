@@ -3,8 +3,8 @@
 use super::read::Shower;
 use super::{Chat, ChatError, ChatPage};
 use crate::chat::index::Row;
-use crate::chat::model::{Channel, words};
 use crate::database::Parts;
+use kappadb_chat::{Channel, words};
 use kappadb_core::{EntryId, FeedKey};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;

@@ -3,9 +3,9 @@
 use super::read::Shower;
 use super::{ChannelInfo, Chat, ChatError, Member, ReadOptions, Topic, Unread};
 use crate::chat::index::PageQuery;
-use crate::chat::model::{Channel, Content, code, membership, mentions};
 use crate::database::Parts;
 use crate::error::ReadError;
+use kappadb_chat::{Channel, Content, code, membership, mentions};
 use kappadb_core::{EntryId, FeedKey};
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,10 +1,10 @@
 //! Watching channels: first the last page, then each message that comes, changes or goes.
 
 use super::{Chat, ChatError, Message, ReadOptions};
-use crate::chat::model::Channel;
 use crate::database::{self, Parts};
 use futures::future::{Either, select};
 use futures::{Stream, StreamExt, stream};
+use kappadb_chat::Channel;
 use kappadb_core::{EntryId, Timestamp};
 use kappadb_view::{Changes, Watcher};
 use std::collections::{BTreeMap, VecDeque};

@@ -1,7 +1,7 @@
 use super::ask::Ask;
 use super::rows::{self, AUTHOR, DELETE, GONE, KEYED, MESSAGE, POSTED, TAKEN, TAKERS, WORD};
-use crate::chat::model::{Content, code, words};
 use bytes::Bytes;
+use kappadb_chat::{Content, code, words};
 use kappadb_core::{EntryId, FeedKey, Timestamp};
 use kappadb_entry::rules::{self as versions, Version};
 use kappadb_entry::{Entry, Header, space};
@@ -165,7 +165,7 @@ fn message(rows: &mut Overlay<'_>, arrived: &Arrived, hold: bool, notices: &mut 
     set(rows, hold, [&rows::channel(POSTED, channel)[..], feed, &time, seq].concat(), Vec::new());
     set(rows, hold, [&[AUTHOR][..], feed, &time, seq].concat(), channel.to_vec());
     if let Some(payload) = &arrived.entry.payload
-        && let Ok(post) = crate::chat::model::decode(&arrived.entry.header, Some(payload))
+        && let Ok(post) = kappadb_chat::decode(&arrived.entry.header, Some(payload))
         && let Content::Text(text) | Content::Emote(text) = post.content
     {
         for word in words(&text).collect::<BTreeSet<_>>() {
@@ -192,7 +192,7 @@ impl ChatIndex {
     ) -> Result<(), ViewError> {
         let header = &arrived.entry.header;
         let Some(payload) = &arrived.entry.payload else { return Ok(()) };
-        let Ok(post) = crate::chat::model::decode(header, Some(payload)) else { return Ok(()) };
+        let Ok(post) = kappadb_chat::decode(header, Some(payload)) else { return Ok(()) };
         let Content::Delete { target, .. } = post.content else { return Ok(()) };
         if target.feed != arrived.id.feed {
             return Ok(());

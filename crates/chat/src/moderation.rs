@@ -25,7 +25,7 @@ impl Flag {
         ["hide", "mute", "block", "mod", "admin"].get(self as usize).copied().unwrap_or_default()
     }
 
-    pub(super) fn from_number(n: u8) -> Option<Flag> {
+    pub(crate) fn from_number(n: u8) -> Option<Flag> {
         [Flag::Hide, Flag::Mute, Flag::Block, Flag::Mod, Flag::Admin].get(usize::from(n)).copied()
     }
 }
@@ -33,27 +33,41 @@ impl Flag {
 /// Whom a replica trusts.
 #[derive(Debug, Clone, Default)]
 pub struct Trust {
+    /// Its own writers.
     pub me: BTreeSet<FeedKey>,
+    /// They may hide, mute and block, and name admins and mods.
     pub admins: BTreeSet<FeedKey>,
+    /// They may hide, mute and block.
     pub mods: BTreeSet<FeedKey>,
 }
 
 /// Flags that are set.
 #[derive(Debug, Clone)]
 pub struct FlagsEntry {
+    /// Who set them.
     pub by: FeedKey,
+    /// On whom.
     pub target: FeedKey,
     /// Folded; none is everywhere.
     pub scope: Option<String>,
+    /// Which.
     pub flags: Vec<Flag>,
+    /// Why; may be empty.
     pub reason: String,
 }
 
 /// What is said of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
+    /// Nothing.
     Shown,
-    Hidden { by: FeedKey, reason: String },
+    /// It is to be hidden.
+    Hidden {
+        /// Who says so.
+        by: FeedKey,
+        /// Why; may be empty.
+        reason: String,
+    },
 }
 
 /// Flags, and who may set them.

@@ -1,27 +1,22 @@
-//! Which runs are to be merged into one.
+//! Which runs of a log-structured index are to be merged into one.
 
-use crate::run::Run;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 /// Runs of similar size that are merged, and what a run is larger than the next when there is time to tidy.
 const TIER: u64 = 4;
 
-/// The ids of the runs to merge next; of one, if too much of it is dead. While much arrives, an item is copied once a tier: whenever
-/// [`TIER`] runs are within a factor of that. When `idle`, until every run is that factor larger than all smaller ones together, so that a
-/// query has few to visit.
-pub fn due(runs: &[Run], limit: usize, idle: bool) -> Vec<u32> {
-    if let Some(stale) = runs.iter().find(|run| run.is_stale()) {
-        return vec![stale.id];
-    }
-    let sizes: Vec<(u64, u32)> = runs.iter().map(|run| (run.items(), run.id)).collect();
-    let full = full_tier(&sizes, limit as u64);
-    if full.is_empty() && idle { tail(sizes) } else { full }
+/// The names of the runs to merge next, of runs given as (items, name); `limit` is the size of a small one. While much arrives, an item is copied
+/// once a tier: whenever four runs are within a factor of that. When `idle`, until every run is that factor larger than all smaller ones together,
+/// so that a query has few to visit. Empty if nothing is due.
+pub fn due<N: Copy + Ord>(runs: &[(u64, N)], limit: u64, idle: bool) -> Vec<N> {
+    let full = full_tier(runs, limit);
+    if full.is_empty() && idle { tail(runs.to_vec()) } else { full }
 }
 
 /// The runs of the lowest tier that is full.
-fn full_tier(sizes: &[(u64, u32)], limit: u64) -> Vec<u32> {
-    let mut tiers: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+fn full_tier<N: Copy>(sizes: &[(u64, N)], limit: u64) -> Vec<N> {
+    let mut tiers: BTreeMap<u32, Vec<N>> = BTreeMap::new();
     for (items, id) in sizes {
         let tier = (items / limit.max(1)).checked_ilog(TIER).unwrap_or(0);
         tiers.entry(tier).or_default().push(*id);
@@ -30,7 +25,7 @@ fn full_tier(sizes: &[(u64, u32)], limit: u64) -> Vec<u32> {
 }
 
 /// The first run that is not much larger than all smaller ones together, and these.
-fn tail(mut sizes: Vec<(u64, u32)>) -> Vec<u32> {
+fn tail<N: Copy + Ord>(mut sizes: Vec<(u64, N)>) -> Vec<N> {
     sizes.sort_unstable_by_key(|size| Reverse(*size));
     let mut smaller: u64 = sizes.iter().map(|(items, _)| items).sum();
     for (at, (items, _)) in sizes.iter().enumerate() {
@@ -50,8 +45,7 @@ mod tests {
     fn settle(sizes: &mut Vec<(u64, u32)>, limit: u64, idle: bool) -> u64 {
         let mut copied = 0;
         loop {
-            let full = full_tier(sizes, limit);
-            let due = if full.is_empty() && idle { tail(sizes.clone()) } else { full };
+            let due = due(sizes, limit, idle);
             if due.is_empty() {
                 return copied;
             }

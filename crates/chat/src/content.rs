@@ -8,15 +8,25 @@ use kappadb_entry::{Header, Kind, Moment, Places, space};
 
 /// Codes of kinds.
 pub mod code {
+    /// A text.
     pub const TEXT: u8 = 1;
+    /// An action.
     pub const EMOTE: u8 = 2;
+    /// What a channel is about.
     pub const TOPIC: u8 = 3;
+    /// What a writer says of itself.
     pub const PROFILE: u8 = 4;
+    /// Its writer joins.
     pub const JOIN: u8 = 5;
+    /// Its writer leaves.
     pub const LEAVE: u8 = 6;
+    /// The channel is archived.
     pub const ARCHIVE: u8 = 7;
+    /// It is not.
     pub const UNARCHIVE: u8 = 8;
+    /// An entry of the same writer is taken back.
     pub const DELETE: u8 = 9;
+    /// The flags that its writer sets on another.
     pub const FLAGS: u8 = 10;
 }
 
@@ -94,34 +104,86 @@ fn within(
 /// What an entry says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
+    /// A text.
     Text(String),
+    /// An action: "anna waves".
     Emote(String),
+    /// What a channel is about; empty clears it.
     Topic(String),
-    Profile { field: String, value: String },
+    /// What its writer says of itself.
+    Profile {
+        /// Of which part: `nick`, or any other.
+        field: String,
+        /// What of it.
+        value: String,
+    },
+    /// Its writer joins the channel.
     Join,
+    /// Its writer leaves the channel.
     Leave,
-    Archive { reason: String },
-    Unarchive { reason: String },
-    Delete { target: EntryId, key: Option<Vec<u8>>, order: Timestamp },
-    Flags { scope: Option<Channel>, target: FeedKey, flags: Vec<Flag>, reason: String },
-    Unknown { code: u8 },
-    Cleared { code: u8 },
+    /// The channel is archived.
+    Archive {
+        /// Why; may be empty.
+        reason: String,
+    },
+    /// The channel is used again.
+    Unarchive {
+        /// Why; may be empty.
+        reason: String,
+    },
+    /// An entry of the same writer is taken back.
+    Delete {
+        /// Which.
+        target: EntryId,
+        /// Its key, if it has one.
+        key: Option<Vec<u8>>,
+        /// Its order time.
+        order: Timestamp,
+    },
+    /// The flags that its writer sets on another: these and no others.
+    Flags {
+        /// Where; none is everywhere.
+        scope: Option<Channel>,
+        /// On whom.
+        target: FeedKey,
+        /// Which.
+        flags: Vec<Flag>,
+        /// Why; may be empty.
+        reason: String,
+    },
+    /// Something that this release does not know.
+    Unknown {
+        /// The code of its kind.
+        code: u8,
+    },
+    /// Something whose payload is not held.
+    Cleared {
+        /// The code of its kind.
+        code: u8,
+    },
 }
 
 /// An entry to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prepared {
+    /// What sort of entry.
     pub kind: Kind,
+    /// What it is about.
     pub key: Option<Vec<u8>>,
+    /// Where it is.
     pub places: Places,
+    /// What it says.
     pub payload: Vec<u8>,
 }
 
 /// An entry understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Post {
+    /// The channel as the entry spells it; empty if it says nothing of that.
     pub channel: String,
+    /// What it says.
     pub content: Content,
+    /// Where it stands in its channel.
     pub order: Timestamp,
 }
 
