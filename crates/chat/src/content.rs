@@ -28,6 +28,8 @@ pub mod code {
     pub const DELETE: u8 = 9;
     /// The flags that its writer sets on another.
     pub const FLAGS: u8 = 10;
+    /// A private message.
+    pub const PRIVATE: u8 = 11;
 }
 
 /// Why something cannot be said.
@@ -268,6 +270,10 @@ pub fn prepare(
 
 fn moment(folded: &str, order: Timestamp) -> Places {
     Places::new(Vec::new(), vec![Moment { channel: folded.as_bytes().to_vec(), from: order.0, to: order.0 }])
+}
+
+pub(crate) fn check_text(text: &str) -> Result<(), SayError> {
+    bytes("a text", text, 1, 4096)
 }
 
 /// What an entry says; `payload` is none if it was cleared.

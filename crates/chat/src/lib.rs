@@ -2,9 +2,11 @@
 
 mod content;
 mod moderation;
+mod private;
 
 pub use content::{
     Channel, Content, Post, Prepared, SayError, code, decode, membership, mentions, order_time, prepare,
     words,
 };
 pub use moderation::{Flag, FlagsEntry, Moderation, Trust, Verdict};
+pub use private::{Pair, PrivateError};

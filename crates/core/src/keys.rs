@@ -45,6 +45,12 @@ impl SecretKey {
         FeedKey(self.0.verifying_key().to_bytes())
     }
 
+    /// The X25519 secret key of the same secret, 32 bytes: the scalar that the signing key stands for (RFC 8032, 5.1.5), clamped
+    /// by whoever uses it. Its public key is [`FeedKey::x25519`].
+    pub fn x25519(&self) -> zeroize::Zeroizing<[u8; 32]> {
+        zeroize::Zeroizing::new(self.0.to_scalar_bytes())
+    }
+
     /// Signs `message`.
     pub fn sign(&self, message: &[u8]) -> Signature {
         Signature(self.0.sign(message).to_bytes())
@@ -52,14 +58,24 @@ impl SecretKey {
 }
 
 impl FeedKey {
+    /// The X25519 public key of the same secret: the point's u-coordinate on the Montgomery curve (RFC 7748, 4.1).
+    ///
+    /// # Errors
+    /// [`KeyError::WeakKey`]: whatever is agreed on with one, everybody knows.
+    pub fn x25519(&self) -> Result<[u8; 32], KeyError> {
+        Ok(self.point()?.to_montgomery().to_bytes())
+    }
+
+    fn point(&self) -> Result<VerifyingKey, KeyError> {
+        let key = VerifyingKey::from_bytes(&self.0).ok().filter(|key| !key.is_weak());
+        key.ok_or(KeyError::WeakKey(*self))
+    }
+
     /// Checks `signature` over `message` strictly: weak keys and non-canonical signatures are refused, so that
     /// every implementation agrees on what is valid (ed25519-dalek, `verify_strict`).
     pub fn verify(&self, message: &[u8], signature: &Signature) -> Result<(), KeyError> {
-        let key = VerifyingKey::from_bytes(&self.0).map_err(|_| KeyError::WeakKey(*self))?;
-        if key.is_weak() {
-            return Err(KeyError::WeakKey(*self));
-        }
-        key.verify_strict(message, &ed25519_dalek::Signature::from_bytes(&signature.0))
+        self.point()?
+            .verify_strict(message, &ed25519_dalek::Signature::from_bytes(&signature.0))
             .map_err(|_| KeyError::BadSignature(*self))
     }
 }

@@ -1,0 +1,209 @@
+//! Private messages: sealed so that their author and their recipient can read them, and nobody else.
+//!
+//! Two feeds agree on a key by X25519 between their own keys, as `crypto_box` does (XChaCha20-Poly1305 under HChaCha20 of what was
+//! agreed on). What a message was sealed with it binds to author, recipient and order time, for the nonce is a hash of them: moved
+//! to another place or another feed it does not open.
+//!
+//! Nothing about a message names its recipient. Its channel is a number that only the two can work out, one for each direction;
+//! so the recipient asks for its numbers, and others see that an author wrote to somebody, how often, and how long within a factor
+//! of two. `design/chat.md` says what else can be learnt, and by whom.
+//!
+//! ```text
+//! payload    salt 16 | box of: length u16 big-endian | text | zeros up to a power of two of at least 64
+//! nonce      the first 24 bytes of blake2b256("kappadb chat private" | author | recipient | order i64 little-endian | salt)
+//! channel    00 | in hex, the 16 bytes that an empty box is under the nonce of blake2b256("kappadb chat channel" | author | recipient)
+//! ```
+
+use crate::SayError;
+use crate::content::check_text;
+use crypto_box::aead::Aead;
+use crypto_box::{ChaChaBox, PublicKey};
+use data_encoding::HEXLOWER;
+use kappadb_core::{FeedKey, KeyError, SecretKey, Timestamp, blake2b256};
+
+const NONCE: usize = 24;
+const SALT: usize = 16;
+/// Bytes that a box is longer than what is in it.
+const TAG: usize = 16;
+/// Bytes of the length.
+const LENGTH: usize = 2;
+const SHORTEST: usize = 64;
+const LONGEST: usize = 8192;
+
+/// Why something cannot be sealed or opened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PrivateError {
+    /// The other's key is none with which a secret can be shared.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The text is empty or too long.
+    #[error(transparent)]
+    Text(#[from] SayError),
+    /// It was not sealed between these two, or for another place, or was changed.
+    #[error("the message was not sealed for this place between these two feeds")]
+    Sealed,
+}
+
+/// What two feeds share.
+pub struct Pair {
+    own: FeedKey,
+    other: FeedKey,
+    shared: ChaChaBox,
+}
+
+impl Pair {
+    /// What the feed of this secret shares with another.
+    ///
+    /// # Errors
+    /// [`PrivateError::Key`] if the other key is none.
+    pub fn new(own: &SecretKey, other: &FeedKey) -> Result<Pair, PrivateError> {
+        let public = PublicKey::from(other.x25519()?);
+        let secret = crypto_box::SecretKey::from(*own.x25519());
+        Ok(Pair { own: own.public(), other: *other, shared: ChaChaBox::new(&public, &secret) })
+    }
+
+    /// The channel of what is written to the other.
+    pub fn outbox(&self) -> String {
+        self.channel(&self.own, &self.other)
+    }
+
+    /// The channel of what the other writes to this one.
+    pub fn inbox(&self) -> String {
+        self.channel(&self.other, &self.own)
+    }
+
+    fn channel(&self, author: &FeedKey, recipient: &FeedKey) -> String {
+        let nonce = nonce(&[b"kappadb chat channel", &author.0, &recipient.0]);
+        // Encrypting in memory fails for lengths alone that no text has.
+        let empty = self.shared.encrypt(&nonce.into(), &[][..]).unwrap_or_default();
+        format!("\0{}", HEXLOWER.encode(&empty))
+    }
+
+    /// Seals a text of 1 byte to 4 KiB for the other, to be posted at `order`. `salt` is random.
+    pub fn seal(&self, text: &str, order: Timestamp, salt: [u8; SALT]) -> Result<Vec<u8>, PrivateError> {
+        check_text(text)?;
+        let mut plain = Vec::with_capacity((LENGTH + text.len()).next_power_of_two().max(SHORTEST));
+        plain.extend_from_slice(&u16::try_from(text.len()).map_err(|_| PrivateError::Sealed)?.to_be_bytes());
+        plain.extend_from_slice(text.as_bytes());
+        plain.resize(plain.len().next_power_of_two().max(SHORTEST), 0);
+        let nonce = message_nonce(&self.own, &self.other, order, &salt);
+        let sealed = self.shared.encrypt(&nonce.into(), &plain[..]).map_err(|_| PrivateError::Sealed)?;
+        Ok([&salt[..], &sealed].concat())
+    }
+
+    /// The text of a message that `author`, one of the two, posted at `order`.
+    ///
+    /// # Errors
+    /// [`PrivateError::Sealed`].
+    pub fn open(&self, author: &FeedKey, order: Timestamp, payload: &[u8]) -> Result<String, PrivateError> {
+        let recipient = if *author == self.own { &self.other } else { &self.own };
+        let text = || {
+            let (salt, sealed) = payload.split_first_chunk::<SALT>()?;
+            let plain = sealed.len().checked_sub(TAG)?;
+            if !(SHORTEST..=LONGEST).contains(&plain) || !plain.is_power_of_two() {
+                return None;
+            }
+            let nonce = message_nonce(author, recipient, order, salt);
+            let plain = self.shared.decrypt(&nonce.into(), sealed).ok()?;
+            let (length, rest) = plain.split_first_chunk::<LENGTH>()?;
+            let (text, padding) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+            let text = String::from_utf8(text.to_vec()).ok()?;
+            (padding.iter().all(|byte| *byte == 0) && check_text(&text).is_ok()).then_some(text)
+        };
+        text().ok_or(PrivateError::Sealed)
+    }
+}
+
+fn message_nonce(author: &FeedKey, recipient: &FeedKey, order: Timestamp, salt: &[u8; SALT]) -> [u8; NONCE] {
+    nonce(&[b"kappadb chat private", &author.0, &recipient.0, &order.0.to_le_bytes(), salt])
+}
+
+fn nonce(parts: &[&[u8]]) -> [u8; NONCE] {
+    let hash = blake2b256(parts).0;
+    let mut nonce = [0; NONCE];
+    nonce.iter_mut().zip(hash).for_each(|(to, from)| *to = from);
+    nonce
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn secret(seed: u8) -> SecretKey {
+        SecretKey::from_seed(&[seed; 32])
+    }
+
+    fn pair(own: u8, other: u8) -> Pair {
+        Pair::new(&secret(own), &secret(other).public()).unwrap()
+    }
+
+    const AT: Timestamp = Timestamp(1_000);
+
+    #[test]
+    fn the_two_read_it_and_nobody_else() {
+        let sealed = pair(1, 2).seal("hello", AT, [7; 16]).unwrap();
+        let anna = secret(1).public();
+        assert_eq!(pair(1, 2).open(&anna, AT, &sealed), Ok("hello".to_owned()));
+        assert_eq!(pair(2, 1).open(&anna, AT, &sealed), Ok("hello".to_owned()));
+        for (own, other) in [(3, 1), (3, 2), (2, 3), (1, 3)] {
+            assert_eq!(pair(own, other).open(&anna, AT, &sealed), Err(PrivateError::Sealed));
+        }
+    }
+
+    #[test]
+    fn it_does_not_open_in_another_place() {
+        let sealed = pair(1, 2).seal("hello", AT, [7; 16]).unwrap();
+        // The recipient posts it as its own, or somebody posts it later.
+        assert!(pair(1, 2).open(&secret(2).public(), AT, &sealed).is_err());
+        assert!(pair(2, 1).open(&secret(1).public(), Timestamp(1_001), &sealed).is_err());
+    }
+
+    #[test]
+    fn channels_are_known_to_the_two_alone_and_differ() {
+        assert_eq!(pair(1, 2).outbox(), pair(2, 1).inbox());
+        assert_eq!(pair(1, 2).inbox(), pair(2, 1).outbox());
+        let all = [pair(1, 2).outbox(), pair(2, 1).outbox(), pair(1, 3).outbox(), pair(3, 2).outbox()];
+        assert_eq!(all.iter().collect::<std::collections::BTreeSet<_>>().len(), 4);
+        assert!(all.iter().all(|channel| channel.len() == 33 && crate::Channel::new(channel).is_err()));
+    }
+
+    #[test]
+    fn lengths_show_within_a_factor_of_two() {
+        let len = |text: usize| pair(1, 2).seal(&"x".repeat(text), AT, [0; 16]).unwrap().len() - SALT - TAG;
+        assert_eq!(
+            [1, 62, 63, 126, 127, 4_094, 4_095, 4_096].map(len),
+            [64, 64, 128, 128, 256, 4_096, 8_192, 8_192]
+        );
+        assert!(matches!(pair(1, 2).seal("", AT, [0; 16]), Err(PrivateError::Text(_))));
+        assert!(matches!(pair(1, 2).seal(&"x".repeat(4_097), AT, [0; 16]), Err(PrivateError::Text(_))));
+    }
+
+    #[test]
+    fn with_a_weak_key_nothing_is_shared() {
+        let mut identity = [0; 32];
+        identity[0] = 1;
+        let mut no_point = [0; 32];
+        no_point[0] = 2;
+        for weak in [[0; 32], identity, no_point] {
+            assert!(matches!(Pair::new(&secret(1), &FeedKey(weak)), Err(PrivateError::Key(_))), "{weak:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_changed_anywhere_does_not_open(text in "\\PC{1,100}", at: prop::sample::Index, bit in 0u8..8) {
+            let mut sealed = pair(1, 2).seal(&text, AT, [1; 16]).unwrap();
+            prop_assert_eq!(pair(2, 1).open(&secret(1).public(), AT, &sealed), Ok(text));
+            let at = at.index(sealed.len());
+            sealed[at] ^= 1 << bit;
+            prop_assert_eq!(pair(2, 1).open(&secret(1).public(), AT, &sealed), Err(PrivateError::Sealed));
+        }
+
+        #[test]
+        fn any_bytes_are_an_error(bytes: Vec<u8>) {
+            prop_assert!(pair(1, 2).open(&secret(2).public(), AT, &bytes).is_err());
+        }
+    }
+}
