@@ -1,10 +1,10 @@
 //! Contents, and what entries they become.
 
-use super::Flag;
+use crate::{Flag, StateKey};
 use bincode::{Decode, Encode};
 use kappadb_core::limits::MAX_CHANNEL;
 use kappadb_core::{EntryId, FeedKey, Timestamp, codec};
-use kappadb_entry::{Header, Kind, Moment, Places, space};
+use kappadb_entry::{Context, Header, Kind, Moment, Places, space};
 
 /// Codes of kinds.
 pub mod code {
@@ -78,6 +78,11 @@ impl Channel {
         let folded = name.to_lowercase();
         bytes("a channel's name", &folded, 1, MAX_CHANNEL)?;
         Ok(Channel { shown: name.to_owned(), folded })
+    }
+
+    /// True if this is how the name of a channel is compared.
+    pub fn is_folded(name: &str) -> bool {
+        Channel::new(name).is_ok_and(|channel| channel.folded == name)
     }
 }
 
@@ -172,6 +177,8 @@ pub struct Prepared {
     pub kind: Kind,
     /// What it is about.
     pub key: Option<Vec<u8>>,
+    /// The entries that it names.
+    pub context: Context,
     /// Where it is.
     pub places: Places,
     /// What it says.
@@ -193,17 +200,10 @@ pub struct Post {
 struct Body {
     channel: String,
     text: String,
-    more: String,
     flags: Vec<u8>,
-    target: Option<EntryId>,
 }
 
 const MAX_BODY: usize = 16 << 10;
-
-/// Key of who is in a channel.
-pub fn membership(folded: &str, feed: &FeedKey) -> Vec<u8> {
-    format!("m/{folded}/{feed}").into_bytes()
-}
 
 /// The entry that says this.
 pub fn prepare(
@@ -215,8 +215,8 @@ pub fn prepare(
     let folded = channel.map(|c| c.folded.clone()).unwrap_or_default();
     let shown = channel.map(|c| c.shown.clone()).unwrap_or_default();
     let here = || moment(&folded, order);
-    let mut body =
-        Body { channel: shown, text: String::new(), more: String::new(), flags: Vec::new(), target: None };
+    let mut context = Context::NOTHING;
+    let mut body = Body { channel: shown, text: String::new(), flags: Vec::new() };
     let (code, key, places) = match content {
         Content::Text(text) | Content::Emote(text) => {
             bytes("a text", text, 1, 4096)?;
@@ -227,45 +227,50 @@ pub fn prepare(
         Content::Topic(text) => {
             points("a topic", text, 0, 512)?;
             body.text.clone_from(text);
-            (code::TOPIC, Some(format!("t/{folded}").into_bytes()), Places::NOWHERE)
+            (code::TOPIC, Some(StateKey::Topic(&folded).encode()), Places::NOWHERE)
         }
         Content::Profile { field, value } => {
             points("a field's name", field, 1, 32)?;
-            match field.as_str() {
-                "nick" => points("a nickname", value, 1, 32)?,
-                _ => bytes("a profile field", value, 0, 1024)?,
-            }
+            check_profile(field, value)?;
             body.text.clone_from(value);
-            body.more.clone_from(field);
-            (code::PROFILE, Some(format!("p/{author}/{field}").into_bytes()), Places::NOWHERE)
+            (code::PROFILE, Some(StateKey::Profile { feed: *author, field }.encode()), Places::NOWHERE)
         }
         Content::Join | Content::Leave => {
             let code = if *content == Content::Join { code::JOIN } else { code::LEAVE };
-            (code, Some(membership(&folded, author)), Places::NOWHERE)
+            (code, Some(StateKey::Member { channel: &folded, feed: *author }.encode()), Places::NOWHERE)
         }
         Content::Archive { reason } | Content::Unarchive { reason } => {
-            points("a reason", reason, 0, 512)?;
+            self::reason(reason)?;
             body.text.clone_from(reason);
             let code =
                 if matches!(content, Content::Archive { .. }) { code::ARCHIVE } else { code::UNARCHIVE };
-            (code, Some(format!("a/{folded}").into_bytes()), Places::NOWHERE)
+            (code, Some(StateKey::Archive(&folded).encode()), Places::NOWHERE)
         }
         Content::Delete { target, key, order } => {
-            body.target = Some(*target);
+            context.ids.push(*target);
             let places = if key.is_none() { moment(&folded, *order) } else { Places::NOWHERE };
             (code::DELETE, key.clone(), places)
         }
         Content::Flags { scope, target, flags, reason } => {
-            points("a reason", reason, 0, 512)?;
+            self::reason(reason)?;
             body.text.clone_from(reason);
             body.channel = scope.as_ref().map(|c| c.shown.clone()).unwrap_or_default();
             body.flags = flags.iter().map(|flag| *flag as u8).collect();
             let scope = scope.as_ref().map(|c| c.folded.clone()).unwrap_or_default();
-            (code::FLAGS, Some(format!("f/{target}/{author}/{scope}").into_bytes()), Places::NOWHERE)
+            let key = StateKey::Flags { scope: &scope, target: *target, by: *author };
+            (code::FLAGS, Some(key.encode()), Places::NOWHERE)
         }
         Content::Unknown { .. } | Content::Cleared { .. } => return Err(SayError::Malformed),
     };
-    Ok(Prepared { kind: Kind { space: space::CHAT, code }, key, places, payload: codec::encode(&body) })
+    let kind = Kind { space: space::CHAT, code };
+    Ok(Prepared { kind, key, context, places, payload: codec::encode(&body) })
+}
+
+fn check_profile(field: &str, value: &str) -> Result<(), SayError> {
+    match field {
+        "nick" => points("a nickname", value, 1, 32),
+        _ => bytes("a profile field", value, 0, 1024),
+    }
 }
 
 fn moment(folded: &str, order: Timestamp) -> Places {
@@ -283,27 +288,36 @@ pub fn decode(header: &Header, payload: Option<&[u8]>) -> Result<Post, SayError>
     if !(code::TEXT..=code::FLAGS).contains(&code) {
         return Ok(Post { channel: String::new(), content: Content::Unknown { code }, order });
     }
+    if code == code::DELETE {
+        // All of it is in the header: it means the same once it was cleared.
+        let target = deleted(header).ok_or(SayError::Malformed)?;
+        let content = Content::Delete { target, key: header.key.clone(), order };
+        return Ok(Post { channel: String::new(), content, order });
+    }
     let Some(payload) = payload else {
         return Ok(Post { channel: String::new(), content: Content::Cleared { code }, order });
     };
+    let key = header.key.as_deref().and_then(StateKey::decode);
     let body: Body = codec::decode::<Body, MAX_BODY>("chat", payload).map_err(|_| SayError::Malformed)?;
     let content = match code {
         code::TEXT => bytes("a text", &body.text, 1, 4096).map(|()| Content::Text(body.text))?,
         code::EMOTE => bytes("a text", &body.text, 1, 4096).map(|()| Content::Emote(body.text))?,
         code::TOPIC => points("a topic", &body.text, 0, 512).map(|()| Content::Topic(body.text))?,
-        code::PROFILE => Content::Profile { field: body.more, value: body.text },
+        code::PROFILE => match key {
+            Some(StateKey::Profile { field, .. }) => {
+                check_profile(field, &body.text)?;
+                Content::Profile { field: field.to_owned(), value: body.text }
+            }
+            _ => return Err(SayError::Malformed),
+        },
         code::JOIN => Content::Join,
         code::LEAVE => Content::Leave,
-        code::ARCHIVE => Content::Archive { reason: body.text },
-        code::UNARCHIVE => Content::Unarchive { reason: body.text },
-        code::DELETE => {
-            let target = body.target.ok_or(SayError::Malformed)?;
-            Content::Delete { target, key: header.key.clone(), order }
-        }
+        code::ARCHIVE => reason(&body.text).map(|()| Content::Archive { reason: body.text })?,
+        code::UNARCHIVE => reason(&body.text).map(|()| Content::Unarchive { reason: body.text })?,
         _ => {
-            let key = header.key.as_deref().and_then(|key| std::str::from_utf8(key).ok()).unwrap_or_default();
-            let target = key.split('/').nth(1).and_then(|hex| hex.parse().ok()).ok_or(SayError::Malformed)?;
-            let scope = (!body.channel.is_empty()).then(|| Channel::new(&body.channel)).transpose()?;
+            let Some(StateKey::Flags { scope, target, .. }) = key else { return Err(SayError::Malformed) };
+            reason(&body.text)?;
+            let scope = (!scope.is_empty()).then(|| Channel::new(scope)).transpose()?;
             let flags = body.flags.iter().filter_map(|flag| Flag::from_number(*flag)).collect();
             Content::Flags { scope, target, flags, reason: body.text }
         }
@@ -311,16 +325,23 @@ pub fn decode(header: &Header, payload: Option<&[u8]>) -> Result<Post, SayError>
     Ok(Post { channel: body.channel, content, order })
 }
 
+fn reason(text: &str) -> Result<(), SayError> {
+    points("a reason", text, 0, 512)
+}
+
+/// What a delete takes back. Its header names it, and where it is: whose it is is not checked here.
+pub fn deleted(header: &Header) -> Option<EntryId> {
+    match (header.kind.code, &header.context.ids[..]) {
+        (code::DELETE, [target]) => Some(*target),
+        _ => None,
+    }
+}
+
 /// After the clock and all that is known, and at most a week ahead of the clock.
 pub fn order_time(clock: Timestamp, latest: Option<Timestamp>) -> Timestamp {
     const WEEK: i64 = 7 * 24 * 3_600_000;
     let after = latest.map_or(clock.0, |latest| latest.0.saturating_add(1));
     Timestamp(clock.0.max(after).min(clock.0.saturating_add(WEEK)))
-}
-
-/// The words of a text, without case.
-pub fn words(text: &str) -> impl Iterator<Item = String> + '_ {
-    text.split(|c: char| !c.is_alphanumeric()).filter(|w| (1..=64).contains(&w.len())).map(str::to_lowercase)
 }
 
 /// True if `@nick` is in the text.

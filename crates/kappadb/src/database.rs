@@ -1,5 +1,4 @@
 use crate::builder::{Builder, OnProgress, Progress};
-use crate::chat::index::ChatView;
 use crate::chat::{Chat, Markers, TrustFile};
 use crate::error::{OpenError, ReadError, WriteError};
 use crate::kv::Kv;
@@ -13,6 +12,7 @@ use kappadb_feed::{self as feed, Feeds, OpenReport};
 use kappadb_net::{Access, Identity};
 use kappadb_store::{SledOptions, SledStore, Store, StoreError};
 use kappadb_view::{View, ViewHandle, Views};
+use kappadb_view_chat::ChatView;
 use kappadb_view_geo::MapView;
 use kappadb_view_kv::KvView;
 use std::path::{Path, PathBuf};
@@ -82,7 +82,7 @@ impl Parts {
         let views = Views::new(feeds.clone(), store);
         let map = views.register(MapView::default())?;
         let kv = views.register(KvView)?;
-        let chat = views.register(ChatView)?;
+        let chat = views.register(ChatView::default())?;
         let writers = Arc::new(Writers::load(&dir)?);
         let trust = Arc::new(TrustFile::new(&dir, trusted));
         let markers = Arc::new(Markers::load(&dir)?);

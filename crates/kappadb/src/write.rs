@@ -43,9 +43,9 @@ impl KeyedIndex for kappadb_view_geo::MapIndex {
     }
 }
 
-impl KeyedIndex for crate::chat::index::ChatIndex {
+impl KeyedIndex for kappadb_view_chat::ChatIndex {
     fn active(&self, key: &[u8]) -> Result<Vec<Version>, ViewError> {
-        crate::chat::index::ChatIndex::active(self, key)
+        kappadb_view_chat::ChatIndex::active(self, key)
     }
 }
 

@@ -1,13 +1,15 @@
 //! Asking the known peers. After that the own answer is that over the union of what they and this replica hold.
 
+use super::crowd::Crowd;
 use super::read::window;
 use super::{Chat, ChatError, ReadOptions};
 use crate::ask::{self, Asked, CHAT, Neighbours};
-use crate::chat::index::{Ask, PageQuery};
+use crate::database::Parts;
 use crate::error::ReadError;
 use kappadb_chat::Channel;
 use kappadb_core::{FeedKey, Timestamp};
 use kappadb_query::Selector;
+use kappadb_view_chat::{Ask, PageQuery};
 
 /// Names, topic and flags come with whatever is asked: what a page of messages cannot be shown without.
 impl Chat {
@@ -52,12 +54,13 @@ impl Chat {
 
     /// Asks for topic, archive, members and names of a channel.
     pub async fn ask_state(&self, channel: &str) -> Result<Asked, ChatError> {
-        self.ask_for(Ask::State(Channel::new(channel)?.folded)).await
+        let (channel, to) = (Channel::new(channel)?.folded, self.parts.clock.now().0);
+        self.ask_for(Ask::State { channel, to }).await
     }
 
     /// Asks which channels there are, and what they are about.
     pub async fn ask_channels(&self) -> Result<Asked, ChatError> {
-        self.ask_for(Ask::Channels).await
+        self.ask_for(Ask::Channels { to: self.parts.clock.now().0 }).await
     }
 
     /// Asks for all that a writer posted.
@@ -83,19 +86,19 @@ impl Chat {
     /// Asks for what [`Chat::unread`] counts: all that came to the channels known here since they were read.
     pub async fn ask_unread(&self) -> Result<Asked, ChatError> {
         let mut neighbours = Neighbours::dial(&self.parts).await;
-        neighbours.ask(CHAT, Ask::Channels.selector()).await?;
+        neighbours.ask(CHAT, Ask::Channels { to: self.parts.clock.now().0 }.selector()).await?;
         let since = self
             .run(|parts| {
                 parts.chat.ready()?;
-                let names = parts.chat.read(|index| index.channels())??;
+                let names = parts.chat.read(|index| index.channels(parts.clock.now()))??;
                 let since =
-                    |name: String| (parts.markers.get(&name).map_or(i64::MIN, |(time, _)| time.0), name);
+                    |name: String| (parts.markers.get(&name).map_or(i64::MIN, |place| place.order.0), name);
                 Ok::<_, ReadError>(names.into_iter().map(since).collect::<Vec<_>>())
             })
             .await??;
         for (from, channel) in since {
             let to = self.parts.clock.now().0;
-            let ask = Ask::Screen { channel, from, to, limit: 0, backwards: true };
+            let ask = Ask::Screen { channel, from, to, limit: 0, backwards: true, except: None };
             neighbours.ask(CHAT, ask.selector()).await?;
         }
         Ok(neighbours.finish().await?)
@@ -121,33 +124,88 @@ impl Chat {
             (Some(after), false) => from = from.max(after.time.0),
             (None, _) => {}
         }
-        let wanted = options.limit.unwrap_or(0);
-        let mut limit = u32::try_from(wanted).unwrap_or(u32::MAX);
         if options.limit == Some(0) || from > to {
             return Ok(());
         }
-        loop {
-            let channel_asked = channel.folded.clone();
-            let ask = Ask::Screen { channel: channel_asked, from, to, limit, backwards };
-            neighbours.ask(CHAT, ask.selector()).await?;
-            if limit == 0 || !neighbours.is_open() {
-                return Ok(());
-            }
+        let window = Window { from, to, backwards, except: None };
+        self.ask_until(neighbours, channel, window, options.limit, {
             let (channel, options) = (channel.clone(), options.clone());
+            move |parts| Ok(parts.chat_read(&channel, &options)?.messages.len())
+        })
+        .await?;
+        self.ask_others(neighbours, channel, options, window).await
+    }
+
+    /// Where one author would fill the page: asks for what others wrote before.
+    async fn ask_others(
+        &self,
+        neighbours: &mut Neighbours,
+        channel: &Channel,
+        options: &ReadOptions,
+        window: Window,
+    ) -> Result<(), ChatError> {
+        let (named, wished) = (channel.clone(), options.clone());
+        let crowd = self
+            .run(move |parts| {
+                parts.chat.ready()?;
+                Ok::<_, ChatError>(Crowd::of(&parts.chat_read_plainly(&named, &wished)?.messages, &wished))
+            })
+            .await??;
+        let Some(crowd) = crowd else { return Ok(()) };
+        let window = Window { to: crowd.over.order.0, except: Some(crowd.author), ..window };
+        let (named, wished) = (channel.clone(), options.clone());
+        self.ask_until(neighbours, channel, window, Some(crowd.room), move |parts| {
+            Ok(parts.chat_others(&named, &wished, crowd)?.len())
+        })
+        .await
+    }
+
+    /// Asks for messages of a window until as many as are wanted are `shown` here, or there are no more. None wants all.
+    async fn ask_until(
+        &self,
+        neighbours: &mut Neighbours,
+        channel: &Channel,
+        window: Window,
+        wanted: Option<usize>,
+        shown: impl Fn(&Parts) -> Result<usize, ChatError> + Clone + Send + 'static,
+    ) -> Result<(), ChatError> {
+        let mut limit = wanted.map_or(0, |wanted| u32::try_from(wanted).unwrap_or(u32::MAX));
+        let Window { from, to, backwards, except } = window;
+        loop {
+            let folded = channel.folded.clone();
+            let ask = Ask::Screen { channel: folded.clone(), from, to, limit, backwards, except };
+            neighbours.ask(CHAT, ask.selector()).await?;
+            let Some(wanted) = wanted.filter(|_| neighbours.is_open()) else { return Ok(()) };
+            let (shown, most) = (shown.clone(), usize::try_from(limit).unwrap_or(usize::MAX));
             let (shown, there) = self
                 .run(move |parts| {
                     parts.chat.ready()?;
-                    let shown = parts.chat_read(&channel, &options)?.messages.len();
-                    let most = usize::try_from(limit).unwrap_or(usize::MAX);
-                    let query =
-                        PageQuery { channel: &channel.folded, from, to, backwards, after: None, limit: most };
-                    Ok::<_, ChatError>((shown, parts.chat.read(|index| index.page(&query))??.len()))
+                    let except = except.into_iter().collect();
+                    let all = PageQuery::latest(&folded, Timestamp(to), most);
+                    let query = PageQuery { from, backwards, except: &except, ..all };
+                    let there = parts.chat.read(|index| match except.is_empty() {
+                        true => index.page(&query),
+                        false => index.by_others(&query),
+                    })??;
+                    Ok::<_, ChatError>((shown(parts)?, there.len()))
                 })
                 .await??;
-            if shown >= wanted || there < usize::try_from(limit).unwrap_or(usize::MAX) {
+            if shown >= wanted || there < most || limit == u32::MAX {
                 return Ok(());
             }
             limit = limit.saturating_mul(2);
         }
     }
+}
+
+/// What part of a channel is asked for.
+#[derive(Debug, Clone, Copy)]
+struct Window {
+    /// Milliseconds, included.
+    from: i64,
+    /// Milliseconds, included.
+    to: i64,
+    backwards: bool,
+    /// Whose messages are of no interest.
+    except: Option<FeedKey>,
 }

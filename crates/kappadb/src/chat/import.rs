@@ -6,7 +6,7 @@ use crate::database::{Database, Parts};
 use crate::error::{WriteError, WriterError};
 use bytes::Bytes;
 use kappadb_chat::{Channel, Content, Prepared, prepare};
-use kappadb_core::{FeedKey, blake2b256};
+use kappadb_core::{FeedKey, Timestamp, blake2b256};
 use kappadb_entry::{Header, encode_block};
 use kappadb_feed::{Append, Durability};
 use std::collections::{HashMap, HashSet};
@@ -189,9 +189,9 @@ impl Parts {
         };
         let mut posted = HashSet::new();
         if known {
-            for row in self.chat.read(|index| index.by_author(&feed, usize::MAX))?? {
-                if let Some(Content::Text(text)) = self.chat_post(row.id)?.map(|post| post.content) {
-                    posted.insert(fingerprint(&row.channel, row.order.0, &text));
+            for row in self.chat.read(|index| index.by_author(&feed, Timestamp(i64::MAX), usize::MAX))?? {
+                if let Some(Content::Text(text)) = self.chat_post(row.place.id)?.map(|post| post.content) {
+                    posted.insert(fingerprint(&row.channel, row.place.order.0, &text));
                 }
             }
         }

@@ -3,15 +3,13 @@
 
 use crate::error::OpenError;
 use crate::replica::write_file;
-use kappadb_core::{EntryId, Timestamp};
+use kappadb_core::Timestamp;
+use kappadb_view_chat::Place;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// A message's place in the reading order: order time, then feed, then seq.
-pub(crate) type Place = (Timestamp, EntryId);
 
 /// The last message read in each channel, by folded name.
 pub(crate) struct Markers {
@@ -51,7 +49,7 @@ impl Markers {
         }
         let mut new = places.clone();
         new.insert(folded.to_owned(), place);
-        let line = |(folded, (time, id)): (&String, &Place)| format!("{} {id} {folded}\n", time.0);
+        let line = |(folded, Place { order, id }): (&String, &Place)| format!("{} {id} {folded}\n", order.0);
         write_file(&self.path, &new.iter().map(line).collect::<String>(), 0o600)?;
         *places = new;
         Ok(())
@@ -61,18 +59,19 @@ impl Markers {
 fn parse(line: &str) -> Option<(String, Place)> {
     let (time, rest) = line.split_once(' ')?;
     let (id, folded) = rest.split_once(' ')?;
-    Some((folded.to_owned(), (Timestamp(time.parse().ok()?), id.parse().ok()?)))
+    let place = Place { order: Timestamp(time.parse().ok()?), id: id.parse().ok()? };
+    Some((folded.to_owned(), place))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kappadb_core::FeedKey;
+    use kappadb_core::{EntryId, FeedKey};
 
     #[test]
     fn markers_come_back_and_never_go_back() {
         let dir = tempfile::tempdir().unwrap();
-        let place = |time, seq| (Timestamp(time), EntryId { feed: FeedKey([7; 32]), seq });
+        let place = |time, seq| Place { order: Timestamp(time), id: EntryId { feed: FeedKey([7; 32]), seq } };
         let markers = Markers::load(dir.path()).unwrap();
         assert_eq!(markers.get("a b"), None);
         markers.set("a b", place(5, 1)).unwrap();

@@ -103,6 +103,9 @@ pub struct ChatPage {
     pub messages: Vec<Message>,
     /// What to set [`ReadOptions::after`] to for the next page; none if there is no more.
     pub next: Option<ChatCursor>,
+    /// Set if this author would have filled nearly all of the newest page. At most four fifths of it are by that author then; others'
+    /// newest messages were brought forward, and come again at their place when reading goes on.
+    pub crowded_by: Option<FeedKey>,
 }
 
 /// A place in the reading order, after which a page begins: order time, then feed, then seq. As text

@@ -1,9 +1,9 @@
 //! Chat: messages in channels, and what is said of channels and writers.
 
 mod ask;
+mod crowd;
 mod error;
 mod import;
-pub(crate) mod index;
 mod lines;
 mod markers;
 mod message;

@@ -4,7 +4,7 @@
 use super::{Chat, ChatError, Trusted};
 use crate::database::Parts;
 use crate::error::ReadError;
-use kappadb_chat::{Channel, Content, FlagsEntry, Moderation, Trust};
+use kappadb_chat::{Channel, Content, FLAGS, FlagsEntry, Moderation, Trust};
 use kappadb_core::{EntryId, FeedKey};
 use std::collections::BTreeSet;
 
@@ -104,7 +104,7 @@ impl Chat {
 impl Parts {
     fn chat_flags(&self) -> Result<Vec<FlagsEntry>, ReadError> {
         let mut all = Vec::new();
-        for (_, version) in self.chat.read(|index| index.winners(b"f/", self.clock.now()))?? {
+        for (_, version) in self.chat.read(|index| index.winners(FLAGS, self.clock.now()))?? {
             let Some(post) = self.chat_post(version.id)? else { continue };
             if let Content::Flags { scope, target, flags, reason } = post.content {
                 let scope = scope.map(|scope| scope.folded);

@@ -104,7 +104,9 @@ impl Parts {
             return Err(ChatError::NotYours(target));
         }
         let there = match &header.key {
-            Some(key) => self.chat.read(|index| index.active(key))??.iter().any(|v| v.id == target),
+            Some(key) => {
+                self.chat.read(|index| index.counting_versions(key))??.iter().any(|v| v.id == target)
+            }
             None => self.chat.read(|index| index.message(&header, target))??.is_some(),
         };
         if !there {
@@ -116,15 +118,16 @@ impl Parts {
         let channel = Channel { shown: folded.clone(), folded };
         let content = Content::Delete { target, key: header.key.clone(), order };
         let prepared = prepare(&feed, &content, Some(&channel), order)?;
-        let Prepared { kind, key, places, payload } = prepared;
-        // It replaces nothing: it takes one version out, and what was before shows again.
+        let Prepared { kind, key, context, places, payload } = prepared;
+        // It replaces nothing: it takes out what it names, and what was before shows again.
         let draft = Draft { key, places, payload, ..Draft::new(kind) };
-        let block = self.linked_block(draft, Links::default(), &feed)?;
+        let block = self.linked_block(draft, Links { context, ..Links::default() }, &feed)?;
         let ids = self.append(feed, vec![block])?;
         Ok(ids.first().copied().ok_or(ReadError::Closed)?)
     }
 
-    /// The order time of what is written to a channel now: after all that is known there.
+    /// The order time of what is written to a channel now: after all that can be read there. What is not due yet does not count, or a
+    /// clock that runs ahead would take everybody with it.
     fn chat_order(&self, channel: Option<&Channel>) -> Result<Timestamp, ReadError> {
         let now = self.clock.now();
         let Some(channel) = channel else { return Ok(now) };
@@ -134,7 +137,7 @@ impl Parts {
 
     /// Appends an entry, in place of what its key says now. The caller holds the writing lock.
     pub(super) fn chat_append(&self, feed: FeedKey, prepared: Prepared) -> Result<EntryId, ChatError> {
-        let Prepared { kind, key, places, payload } = prepared;
+        let Prepared { kind, key, places, payload, .. } = prepared;
         let active = match &key {
             Some(key) => write::active(&self.chat, key)?,
             None => Vec::new(),

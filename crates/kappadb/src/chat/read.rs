@@ -1,11 +1,13 @@
 //! Reading messages: a page is taken from the index, read from the feeds, and passed through moderation.
 
+use super::crowd::Crowd;
+use super::state::spelled;
 use super::{Chat, ChatCursor, ChatError, ChatPage, Hidden, Message, ReadOptions, Said};
-use crate::chat::index::{PageQuery, Row};
 use crate::database::Parts;
 use crate::error::ReadError;
 use kappadb_chat::{Channel, Content, Moderation, Post, Verdict, decode};
 use kappadb_core::{EntryId, FeedKey, Timestamp};
+use kappadb_view_chat::{PageQuery, Place};
 use std::collections::HashMap;
 
 /// Messages looked up at a time.
@@ -37,28 +39,39 @@ pub(super) fn window(options: &ReadOptions, now: Timestamp) -> Option<(i64, i64)
 }
 
 impl Parts {
-    /// A page of what is indexed.
+    /// A page of what is indexed, with room for others.
     pub(super) fn chat_read(&self, channel: &Channel, options: &ReadOptions) -> Result<ChatPage, ChatError> {
+        let page = self.chat_read_plainly(channel, options)?;
+        match Crowd::of(&page.messages, options) {
+            Some(crowd) => self.chat_make_room(channel, options, crowd, page),
+            None => Ok(page),
+        }
+    }
+
+    /// A page as it lies.
+    pub(super) fn chat_read_plainly(
+        &self,
+        channel: &Channel,
+        options: &ReadOptions,
+    ) -> Result<ChatPage, ChatError> {
         let Some((from, to)) = window(options, self.clock.now()) else { return Ok(ChatPage::default()) };
-        let mut shower = Shower::new(self)?;
         let (most, backwards) = (options.limit.unwrap_or(usize::MAX), !options.oldest_first);
-        let (mut page, mut after) = (ChatPage::default(), options.after.map(|c| (c.time, c.id)));
+        let after = options.after.map(|ChatCursor { time, id }| Place { order: time, id });
+        let all = PageQuery::latest(&channel.folded, Timestamp(to), CHUNK);
+        let mut query = PageQuery { from, backwards, after, ..all };
+        let (mut shower, mut page) = (Shower::new(self)?, ChatPage::default());
         loop {
-            let query = PageQuery { channel: &channel.folded, from, to, backwards, after, limit: CHUNK };
-            let rows = self.chat.read(|index| index.page(&query))??;
-            for row in &rows {
-                after = Some((row.order, row.id));
-                let message = shower.message(row)?;
-                if message.hidden.is_some() && !options.hidden {
-                    continue;
-                }
+            let places = self.chat.read(|index| index.page(&query))??;
+            query.after = places.last().copied();
+            for place in &places {
+                let Some(message) = shower.shown(&channel.folded, *place, options)? else { continue };
                 if page.messages.len() == most {
                     page.next = page.messages.last().map(Message::cursor);
                     return Ok(page);
                 }
                 page.messages.push(message);
             }
-            if rows.len() < CHUNK {
+            if places.len() < query.limit {
                 return Ok(page);
             }
         }
@@ -84,20 +97,30 @@ impl<'a> Shower<'a> {
         Ok(Shower { parts, moderation: parts.moderation()?, nicks: HashMap::new() })
     }
 
-    pub fn message(&mut self, row: &Row) -> Result<Message, ReadError> {
-        let Row { order: time, id, ref channel } = *row;
+    /// A message, unless moderation hides it and nobody asked for that.
+    pub fn shown(
+        &mut self,
+        channel: &str,
+        place: Place,
+        options: &ReadOptions,
+    ) -> Result<Option<Message>, ReadError> {
+        let message = self.message(channel, place)?;
+        Ok(Some(message).filter(|message| message.hidden.is_none() || options.hidden))
+    }
+
+    pub fn message(&mut self, channel: &str, place: Place) -> Result<Message, ReadError> {
+        let Place { order: time, id } = place;
         let author = id.feed;
         if !self.nicks.contains_key(&author) {
             self.nicks.insert(author, self.parts.chat_nick(&author)?);
         }
         let nick = self.nicks.get(&author).cloned().flatten();
         let (shown, said) = self.parts.chat_said(id)?;
-        let channel_shown = if shown.is_empty() { channel.clone() } else { shown };
         let hidden = match self.moderation.verdict(channel, &author) {
             Verdict::Hidden { by, reason } => Some(Hidden { by, reason }),
             Verdict::Shown => None,
         };
-        Ok(Message { id, author, nick, channel: channel_shown, time, said, hidden })
+        Ok(Message { id, author, nick, channel: spelled(channel, Some(shown)), time, said, hidden })
     }
 }
 

@@ -2,12 +2,13 @@
 
 use super::read::Shower;
 use super::{Chat, ChatError, ChatPage};
-use crate::chat::index::Row;
 use crate::database::Parts;
-use kappadb_chat::{Channel, words};
-use kappadb_core::{EntryId, FeedKey};
-use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use kappadb_chat::Channel;
+use kappadb_core::FeedKey;
+use kappadb_view_chat::{Search, Terms};
+
+/// Messages looked up at a time.
+const CHUNK: usize = 64;
 
 /// Where to search, and how far.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,15 +23,13 @@ pub struct SearchOptions {
 
 impl Chat {
     /// Messages that have all words of `query`, the latest first, among those held here; `word*` stands for all words that
-    /// begin so. Case does not matter.
+    /// begin so. Words are those of Unicode (UAX 29) of up to 64 bytes; case does not matter.
     pub async fn search(&self, query: &str, options: &SearchOptions) -> Result<ChatPage, ChatError> {
         let channel = options.channel.as_deref().map(Channel::new).transpose()?;
-        let (query, options) = (query.to_owned(), options.clone());
+        let (terms, options) = (Terms::parse(query), options.clone());
         self.run(move |parts| {
             parts.chat.ready()?;
-            let mut rows = parts.chat_find(&query)?;
-            rows.retain(|row| channel.as_ref().is_none_or(|channel| channel.folded == row.channel));
-            parts.chat_show(&rows, options.limit, options.hidden)
+            parts.chat_search(&terms, channel.as_ref(), &options)
         })
         .await?
     }
@@ -39,46 +38,46 @@ impl Chat {
     pub async fn by_author(&self, author: FeedKey, limit: usize) -> Result<ChatPage, ChatError> {
         self.run(move |parts| {
             parts.chat.ready()?;
-            let rows = parts.chat.read(|index| index.by_author(&author, limit))??;
-            parts.chat_show(&rows, Some(limit), true)
+            let now = parts.clock.now();
+            let rows = parts.chat.read(|index| index.by_author(&author, now, limit))??;
+            let (mut shower, mut page) = (Shower::new(parts)?, ChatPage::default());
+            for row in rows {
+                page.messages.push(shower.message(&row.channel, row.place)?);
+            }
+            Ok(page)
         })
         .await?
     }
 }
 
 impl Parts {
-    /// All messages that have all words, the latest first.
-    fn chat_find(&self, query: &str) -> Result<Vec<Row>, ChatError> {
-        let mut found: Option<BTreeMap<EntryId, Row>> = None;
-        for part in query.split_whitespace() {
-            for word in words(part) {
-                let prefix = part.ends_with('*');
-                let rows = self.chat.read(|index| index.search(&word, prefix))??;
-                let rows = rows.into_iter().map(|row| (row.id, row));
-                found = Some(match found {
-                    None => rows.collect(),
-                    Some(before) => rows.filter(|(id, _)| before.contains_key(id)).collect(),
-                });
-            }
-        }
-        let mut rows: Vec<Row> = found.unwrap_or_default().into_values().collect();
-        rows.sort_by_key(|row| Reverse((row.order, row.id)));
-        rows.retain(|row| row.order <= self.clock.now());
-        Ok(rows)
-    }
-
-    fn chat_show(&self, rows: &[Row], limit: Option<usize>, hidden: bool) -> Result<ChatPage, ChatError> {
+    fn chat_search(
+        &self,
+        terms: &Terms,
+        channel: Option<&Channel>,
+        options: &SearchOptions,
+    ) -> Result<ChatPage, ChatError> {
         let (mut shower, mut page) = (Shower::new(self)?, ChatPage::default());
-        for row in rows {
-            if limit.is_some_and(|limit| page.messages.len() >= limit) {
+        let (channel, to) = (channel.map(|channel| &channel.folded[..]), self.clock.now());
+        let most = options.limit.unwrap_or(usize::MAX);
+        let mut search = Search { terms, channel, to, after: None, limit: most.min(CHUNK) };
+        while page.messages.len() < most {
+            let rows = self.chat.read(|index| index.search(&search))??;
+            search.after = rows.last().map(|row| row.place);
+            for row in &rows {
+                let message = shower.message(&row.channel, row.place)?;
+                // Words are known of texts that were cleared since; and so are the words of what they were.
+                let found = message.said.text().is_some_and(|text| terms.found_in(text));
+                if found && (options.hidden || message.hidden.is_none()) {
+                    page.messages.push(message);
+                }
+            }
+            if rows.len() < search.limit {
                 break;
             }
-            let message = shower.message(row)?;
-            // Where the text was cleared since, there is nothing that could have been found.
-            if (hidden || message.hidden.is_none()) && message.said.text().is_some() {
-                page.messages.push(message);
-            }
+            search.limit = search.limit.saturating_mul(2);
         }
+        page.messages.truncate(most);
         Ok(page)
     }
 }

@@ -2,11 +2,11 @@
 
 use super::read::Shower;
 use super::{ChannelInfo, Chat, ChatError, Member, ReadOptions, Topic, Unread};
-use crate::chat::index::PageQuery;
 use crate::database::Parts;
 use crate::error::ReadError;
-use kappadb_chat::{Channel, Content, code, membership, mentions};
+use kappadb_chat::{Channel, Content, StateKey, code, members_of, mentions, profile_of};
 use kappadb_core::{EntryId, FeedKey};
+use kappadb_view_chat::{PageQuery, Place};
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Chat {
@@ -14,7 +14,7 @@ impl Chat {
     pub async fn channels(&self) -> Result<Vec<ChannelInfo>, ChatError> {
         self.run(|parts| {
             parts.chat.ready()?;
-            let names = parts.chat.read(|index| index.channels())??;
+            let names = parts.chat.read(|index| index.channels(parts.clock.now()))??;
             names.into_iter().map(|name| parts.chat_channel(&name)).collect()
         })
         .await?
@@ -25,7 +25,7 @@ impl Chat {
         let channel = Channel::new(channel)?;
         self.run(move |parts| {
             parts.chat.ready()?;
-            Ok(parts.chat.read(|index| index.channels())??.contains(&channel.folded))
+            Ok(parts.chat_exists(&channel.folded)?)
         })
         .await?
     }
@@ -60,8 +60,8 @@ impl Chat {
     pub async fn profile(&self, feed: FeedKey) -> Result<BTreeMap<String, String>, ChatError> {
         self.run(move |parts| {
             parts.chat.ready()?;
-            let prefix = format!("p/{feed}/");
-            let fields = parts.chat.read(|index| index.winners(prefix.as_bytes(), parts.clock.now()))??;
+            let prefix = profile_of(&feed);
+            let fields = parts.chat.read(|index| index.winners(&prefix, parts.clock.now()))??;
             let mut profile = BTreeMap::new();
             for (_, version) in fields {
                 if let Some(Content::Profile { field, value }) =
@@ -81,7 +81,7 @@ impl Chat {
     pub async fn unread(&self) -> Result<Vec<Unread>, ChatError> {
         self.run(|parts| {
             parts.chat.ready()?;
-            let names = parts.chat.read(|index| index.channels())??;
+            let names = parts.chat.read(|index| index.channels(parts.clock.now()))??;
             let unread = names.iter().map(|name| parts.chat_unread(name)).collect::<Result<Vec<_>, _>>()?;
             Ok(unread.into_iter().filter(|unread| unread.messages > 0).collect())
         })
@@ -100,13 +100,13 @@ impl Chat {
                 None => {
                     let latest =
                         parts.chat_read(&channel, &ReadOptions { hidden: true, ..ReadOptions::latest(1) })?;
-                    latest.messages.first().map(|message| (message.time, message.id))
+                    latest.messages.first().map(|message| Place { order: message.time, id: message.id })
                 }
                 Some(id) => {
                     let entry = parts.entry(id)?.ok_or(ChatError::NotThere(id))?;
                     let row = parts.chat.read(|index| index.message(&entry.header, id))??;
-                    let row = row.filter(|row| row.channel == channel.folded);
-                    Some(row.map(|row| (row.order, row.id)).ok_or(ChatError::NotThere(id))?)
+                    let row = row.filter(|(folded, _)| *folded == channel.folded);
+                    Some(row.map(|(_, place)| place).ok_or(ChatError::NotThere(id))?)
                 }
             };
             let Some(place) = place else { return Ok(()) };
@@ -119,35 +119,39 @@ impl Chat {
 impl Parts {
     fn chat_channel(&self, folded: &str) -> Result<ChannelInfo, ChatError> {
         let now = self.clock.now();
-        let archive = self.chat.read(|index| index.winner(format!("a/{folded}").as_bytes(), now))??;
+        let archive = self.chat.read(|index| index.winner(&StateKey::Archive(folded).encode(), now))??;
         let archived = archive.is_some_and(|version| version.kind.code == code::ARCHIVE);
         let topic = self.chat_topic(folded)?.map(|topic| topic.text);
         Ok(ChannelInfo { name: self.chat_spelling(folded)?, topic, archived })
     }
 
-    /// The name of a channel as its latest message spells it.
+    fn chat_exists(&self, folded: &str) -> Result<bool, ReadError> {
+        let now = self.clock.now();
+        if self.chat.read(|index| index.last_posted(folded, now))??.is_some() {
+            return Ok(true);
+        }
+        let members = members_of(folded);
+        Ok(!self.chat.read(|index| index.winners(&members, now))??.is_empty())
+    }
+
+    /// The name of a channel as what was posted last spells it.
     fn chat_spelling(&self, folded: &str) -> Result<String, ReadError> {
-        let to = self.clock.now().0;
-        let latest =
-            PageQuery { channel: folded, from: i64::MIN, to, backwards: true, after: None, limit: 1 };
-        let row = self.chat.read(|index| index.page(&latest))??.pop();
-        let id = match row {
-            Some(row) => Some(row.id),
+        let now = self.clock.now();
+        let posted = self.chat.read(|index| index.last_posted(folded, now))??;
+        let id = match posted {
+            Some(place) => Some(place.id),
             None => {
-                let joined = self
-                    .chat
-                    .read(|index| index.winners(format!("m/{folded}/").as_bytes(), self.clock.now()))??;
+                let joined = self.chat.read(|index| index.winners(&members_of(folded), now))??;
                 joined.first().map(|(_, version)| version.id)
             }
         };
         let post = id.map(|id| self.chat_post(id)).transpose()?.flatten();
-        let spelled = post.map(|post| post.channel).filter(|name| !name.is_empty());
-        Ok(spelled.unwrap_or_else(|| folded.to_owned()))
+        Ok(spelled(folded, post.map(|post| post.channel)))
     }
 
     fn chat_topic(&self, folded: &str) -> Result<Option<Topic>, ReadError> {
         let now = self.clock.now();
-        let winner = self.chat.read(|index| index.winner(format!("t/{folded}").as_bytes(), now))??;
+        let winner = self.chat.read(|index| index.winner(&StateKey::Topic(folded).encode(), now))??;
         let Some(version) = winner else { return Ok(None) };
         match self.chat_post(version.id)?.map(|post| post.content) {
             Some(Content::Topic(text)) if !text.is_empty() => {
@@ -159,7 +163,8 @@ impl Parts {
 
     pub(super) fn chat_nick(&self, feed: &FeedKey) -> Result<Option<String>, ReadError> {
         let now = self.clock.now();
-        let winner = self.chat.read(|index| index.winner(format!("p/{feed}/nick").as_bytes(), now))??;
+        let key = StateKey::Profile { feed: *feed, field: "nick" }.encode();
+        let winner = self.chat.read(|index| index.winner(&key, now))??;
         let post = winner.map(|version| self.chat_post(version.id)).transpose()?.flatten();
         Ok(post.and_then(|post| match post.content {
             Content::Profile { value, .. } if !value.is_empty() => Some(value),
@@ -169,22 +174,21 @@ impl Parts {
 
     fn chat_members(&self, folded: &str) -> Result<BTreeSet<FeedKey>, ReadError> {
         let now = self.clock.now();
+        // What each says last of being there: that it posted or set the topic, or that it joined or left.
         let mut last: BTreeMap<FeedKey, i64> = BTreeMap::new();
-        for row in self.chat.read(|index| index.posted(folded))?? {
-            last.insert(row.id.feed, row.order.0);
+        for place in self.chat.read(|index| index.posted(folded, now))?? {
+            last.insert(place.id.feed, place.order.0);
         }
-        for version in self.chat.read(|index| index.active(format!("t/{folded}").as_bytes()))?? {
-            let time = last.entry(version.id.feed).or_insert(version.time.0);
-            *time = version.time.0.max(*time);
+        let topic = StateKey::Topic(folded).encode();
+        for version in self.chat.read(|index| index.counting_versions(&topic))?? {
+            if version.time <= now {
+                let time = last.entry(version.id.feed).or_insert(version.time.0);
+                *time = version.time.0.max(*time);
+            }
         }
         let mut members: BTreeSet<FeedKey> = last.keys().copied().collect();
-        for (key, version) in
-            self.chat.read(|index| index.winners(format!("m/{folded}/").as_bytes(), now))??
-        {
+        for (_, version) in self.chat.read(|index| index.winners(&members_of(folded), now))?? {
             let feed = version.id.feed;
-            if key != membership(folded, &feed) {
-                continue;
-            }
             let since = last.get(&feed).is_some_and(|time| *time > version.time.0);
             match version.kind.code {
                 code::LEAVE if !since => members.remove(&feed),
@@ -200,16 +204,17 @@ impl Parts {
             self.feeds.list().into_iter().filter(|info| info.writable).map(|info| info.feed).collect();
         let nicks = own.iter().filter_map(|feed| self.chat_nick(feed).transpose());
         let nicks = nicks.collect::<Result<Vec<_>, _>>()?;
-        let (after, to) = (self.markers.get(folded), self.clock.now().0);
-        let from = after.map_or(i64::MIN, |(time, _)| time.0);
-        let query = PageQuery { channel: folded, from, to, backwards: false, after, limit: usize::MAX };
+        let after = self.markers.get(folded);
+        let from = after.map_or(i64::MIN, |after| after.order.0);
+        let all = PageQuery::latest(folded, self.clock.now(), usize::MAX);
+        let query = PageQuery { from, backwards: false, after, ..all };
         let mut shower = Shower::new(self)?;
         let mut unread = Unread { channel: self.chat_spelling(folded)?, messages: 0, mentions: 0 };
-        for row in self.chat.read(|index| index.page(&query))?? {
-            if own.contains(&row.id.feed) {
+        for place in self.chat.read(|index| index.page(&query))?? {
+            if own.contains(&place.id.feed) {
                 continue;
             }
-            let message = shower.message(&row)?;
+            let message = shower.message(folded, place)?;
             if message.hidden.is_none() {
                 unread.messages += 1;
                 let text = message.said.text().unwrap_or_default();
@@ -218,4 +223,10 @@ impl Parts {
         }
         Ok(unread)
     }
+}
+
+/// A channel's name as an entry spells it, if that is the same name.
+pub(super) fn spelled(folded: &str, shown: Option<String>) -> String {
+    let same = |shown: &String| Channel::new(shown).is_ok_and(|channel| channel.folded == folded);
+    shown.filter(same).unwrap_or_else(|| folded.to_owned())
 }

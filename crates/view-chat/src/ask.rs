@@ -20,11 +20,21 @@ pub enum Ask {
         limit: u32,
         /// True to begin with the latest.
         backwards: bool,
+        /// Whose messages are of no interest, and do not count.
+        except: Option<FeedKey>,
     },
     /// Topic, archive, members and their names, flags.
-    State(String),
+    State {
+        /// The channel.
+        channel: String,
+        /// Who posted counts from then on; milliseconds.
+        to: i64,
+    },
     /// A piece of evidence for each channel, and its topic and archive.
-    Channels,
+    Channels {
+        /// Messages count up to then; milliseconds.
+        to: i64,
+    },
     /// All that a feed wrote.
     Author(FeedKey),
     /// All flags.

@@ -1,0 +1,158 @@
+//! What peers are sent: whatever their answer rests on, and what takes something out of it.
+
+use crate::ask::Ask;
+use crate::index::ChatIndex;
+use crate::packed::BAD;
+use crate::page::PageQuery;
+use crate::rows::{self, OTHERS};
+use kappadb_chat::{StateKey, flags_in, members_of, profile_of};
+use kappadb_core::{EntryId, FeedKey, Timestamp};
+use kappadb_query::Selector;
+use kappadb_view::ViewError;
+use std::collections::BTreeSet;
+
+impl ChatIndex {
+    pub(crate) fn answer(&self, selector: &Selector) -> Result<Vec<EntryId>, ViewError> {
+        let mut ids = match selector {
+            Selector::Everything => self.everything()?,
+            Selector::Window { channel, from, to } => match std::str::from_utf8(channel) {
+                Ok(channel) => self.between(channel, *from, *to, &BTreeSet::new())?,
+                Err(_) => Vec::new(),
+            },
+            Selector::Keys(keys) | Selector::Versions(keys) => {
+                let entries = keys.iter().map(|key| self.state.entries(&*self.tree, key));
+                entries.collect::<Result<Vec<_>, _>>()?.concat()
+            }
+            Selector::Prefix(prefix) => self.state.entries_of(&*self.tree, prefix)?,
+            Selector::Custom(bytes) => self.asked(&Ask::decode(bytes).ok_or(ViewError::Unsupported)?)?,
+            _ => return Err(ViewError::Unsupported),
+        };
+        ids.sort_unstable();
+        ids.dedup();
+        Ok(ids)
+    }
+
+    fn everything(&self) -> Result<Vec<EntryId>, ViewError> {
+        let mut ids = self.state.entries_of(&*self.tree, &[])?;
+        ids.extend(self.authored(&rows::AUTHORS)?);
+        ids.extend(self.others(&OTHERS)?);
+        Ok(ids)
+    }
+
+    /// Messages and deletes by author, of the rows that begin so.
+    fn authored(&self, prefix: &[u8]) -> Result<Vec<EntryId>, ViewError> {
+        let mut found = self.shelf.range(prefix, rows::after(prefix).as_deref(), false)?;
+        let mut ids = Vec::new();
+        while found.advance()? {
+            let (_, place, mark) = rows::read_authored(found.key()).ok_or(BAD)?;
+            ids.extend(self.counting(&place, mark));
+        }
+        Ok(ids)
+    }
+
+    fn others(&self, prefix: &[u8]) -> Result<Vec<EntryId>, ViewError> {
+        let mut found = self.shelf.range(prefix, rows::after(prefix).as_deref(), false)?;
+        let mut ids = Vec::new();
+        while found.advance()? {
+            let id = rows::read_other(found.key()).ok_or(BAD)?;
+            ids.extend((!self.withdrawn.contains(&id)).then_some(id));
+        }
+        Ok(ids)
+    }
+
+    fn between(
+        &self,
+        channel: &str,
+        from: i64,
+        to: i64,
+        except: &BTreeSet<FeedKey>,
+    ) -> Result<Vec<EntryId>, ViewError> {
+        let all = PageQuery::latest(channel, Timestamp(to), usize::MAX);
+        let window = PageQuery { from, except, ..all };
+        if except.is_empty() { self.window(&window) } else { self.window_of_others(&window) }
+    }
+
+    fn asked(&self, ask: &Ask) -> Result<Vec<EntryId>, ViewError> {
+        match ask {
+            Ask::Screen { channel, from, to, limit, backwards, except } => {
+                let query = PageQuery {
+                    channel,
+                    from: *from,
+                    to: *to,
+                    backwards: *backwards,
+                    after: None,
+                    limit: if *limit == 0 {
+                        usize::MAX
+                    } else {
+                        usize::try_from(*limit).unwrap_or(usize::MAX)
+                    },
+                    except: &except.iter().copied().collect(),
+                };
+                self.screen(&query)
+            }
+            Ask::State { channel, to } => self.channel_state(channel, Timestamp(*to)),
+            Ask::Channels { to } => self.all_channels(Timestamp(*to)),
+            Ask::Author(feed) => {
+                let mut ids = self.authored(&rows::author(feed))?;
+                ids.extend(self.others(&rows::others(feed))?);
+                Ok(ids)
+            }
+            Ask::Flags => self.state.entries_of(&*self.tree, kappadb_chat::FLAGS),
+            Ask::Profile(feed) => self.state.entries_of(&*self.tree, &profile_of(feed)),
+        }
+    }
+
+    fn screen(&self, query: &PageQuery<'_>) -> Result<Vec<EntryId>, ViewError> {
+        let &PageQuery { channel, from, to, backwards, limit, except, .. } = query;
+        let page = match limit {
+            usize::MAX => Vec::new(),
+            _ if backwards && !except.is_empty() => self.by_others(query)?,
+            _ => self.page(query)?,
+        };
+        let bound = page.last().filter(|_| page.len() >= limit).map(|place| place.order.0);
+        let (first, last) = match bound {
+            Some(bound) if backwards => (bound, to),
+            Some(bound) => (from, bound),
+            None => (from, to),
+        };
+        let mut ids = self.between(channel, first, last, except)?;
+        let authors: BTreeSet<FeedKey> = ids.iter().map(|id| id.feed).collect();
+        ids.extend(self.about(channel)?);
+        for feed in authors {
+            let nick = StateKey::Profile { feed, field: "nick" }.encode();
+            ids.extend(self.state.entries(&*self.tree, &nick)?);
+        }
+        Ok(ids)
+    }
+
+    fn channel_state(&self, channel: &str, to: Timestamp) -> Result<Vec<EntryId>, ViewError> {
+        let mut ids: Vec<EntryId> = self.posted(channel, to)?.into_iter().map(|place| place.id).collect();
+        ids.extend(self.state.entries_of(&*self.tree, &members_of(channel))?);
+        let mut ids_of_topic = self.about(channel)?;
+        let feeds: BTreeSet<FeedKey> = ids.iter().chain(&ids_of_topic).map(|id| id.feed).collect();
+        ids.append(&mut ids_of_topic);
+        for feed in feeds {
+            ids.extend(self.state.entries_of(&*self.tree, &profile_of(&feed))?);
+        }
+        Ok(ids)
+    }
+
+    fn all_channels(&self, to: Timestamp) -> Result<Vec<EntryId>, ViewError> {
+        let mut ids = self.state.entries_of(&*self.tree, kappadb_chat::MEMBERS)?;
+        for channel in self.channels(to)? {
+            // As the last message spells it; that it was posted counts, whatever became of it.
+            ids.extend(self.last_posted(&channel, to)?.map(|place| place.id));
+            ids.extend(self.about(&channel)?);
+        }
+        Ok(ids)
+    }
+
+    /// Topic, archive, and the flags that are set there or everywhere.
+    fn about(&self, channel: &str) -> Result<Vec<EntryId>, ViewError> {
+        let mut ids = self.state.entries(&*self.tree, &StateKey::Topic(channel).encode())?;
+        ids.extend(self.state.entries(&*self.tree, &StateKey::Archive(channel).encode())?);
+        ids.extend(self.state.entries_of(&*self.tree, &flags_in(""))?);
+        ids.extend(self.state.entries_of(&*self.tree, &flags_in(channel))?);
+        Ok(ids)
+    }
+}

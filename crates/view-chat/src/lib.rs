@@ -1,0 +1,44 @@
+//! The chat view: messages of channels in reading order, their words, and what is said of channels and writers.
+//!
+//! What is said of channels and writers is kept by key ([`kappadb_view::keyed`]). Messages are many and small, so they are packed: a
+//! batch becomes a sorted run of pages, and runs are merged in the background; so are the lists of words. Texts stay in the
+//! log: an answer names the entries that have them. `design/views.md` has the rows and why.
+//!
+//! | file | what |
+//! |---|---|
+//! | `view` | [`ChatView`]: name, version |
+//! | `index` | [`ChatIndex`]: takes changes in |
+//! | `page` | messages of a channel, from either end |
+//! | `people` | who posted where, and what |
+//! | `state` | what is said of channels and writers, and what was taken back |
+//! | `withdrawn` | entries that count no more |
+//! | `ask`, `answer` | what peers may ask, and what they are sent |
+//! | `search`, `words` | words of messages |
+//! | `packed` | rows in pages, in runs |
+//! | `upkeep` | work in the background |
+//! | `audit` | looking for contradictions |
+//! | `rows` | keys of the rows |
+
+mod answer;
+mod ask;
+mod audit;
+mod index;
+mod packed;
+mod page;
+mod people;
+mod rows;
+mod search;
+mod state;
+mod upkeep;
+mod view;
+mod withdrawn;
+mod words;
+
+pub use ask::Ask;
+pub use index::ChatIndex;
+pub use page::PageQuery;
+pub use people::Row;
+pub use rows::Place;
+pub use search::Search;
+pub use view::ChatView;
+pub use words::Terms;

@@ -1,0 +1,170 @@
+//! A run: rows in order, in pages, that never change. Each page is a row of the store under its first key, so the store is the
+//! directory of pages and opening a run reads nothing.
+
+use super::page::{BAD, Builder, Page};
+use crate::rows::{PAGES, RUNS};
+use kappadb_store::{Rows, Tree};
+use kappadb_view::ViewError;
+use std::ops::Bound;
+
+/// Which run: what sort of rows it has, and its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RunId {
+    pub area: u8,
+    pub number: u64,
+}
+
+impl RunId {
+    /// What the keys of its pages begin with.
+    pub fn pages(self) -> [u8; 10] {
+        let mut key = [PAGES, self.area, 0, 0, 0, 0, 0, 0, 0, 0];
+        key.iter_mut().skip(2).zip(self.number.to_be_bytes()).for_each(|(to, from)| *to = from);
+        key
+    }
+
+    /// The row that says that it counts.
+    pub fn descriptor(self) -> [u8; 10] {
+        let mut key = self.pages();
+        key.iter_mut().take(1).for_each(|tag| *tag = RUNS);
+        key
+    }
+
+    pub fn page(self, first: &[u8]) -> Vec<u8> {
+        [&self.pages(), first].concat()
+    }
+
+    fn end(self) -> Vec<u8> {
+        RunId { number: self.number.saturating_add(1), ..self }.pages().to_vec()
+    }
+}
+
+/// Rows of a run from one key on (included) to another (excluded), in one direction.
+pub struct Reader<'a> {
+    pages: Rows<'a>,
+    backwards: bool,
+    page: Option<Page>,
+    /// The next row of the page; one more when going backwards.
+    at: usize,
+    from: Vec<u8>,
+    to: Option<Vec<u8>>,
+    key: Vec<u8>,
+    value: (usize, bool),
+}
+
+impl<'a> Reader<'a> {
+    pub fn new(
+        tree: &'a dyn Tree,
+        run: RunId,
+        from: &[u8],
+        to: Option<&[u8]>,
+        backwards: bool,
+    ) -> Result<Self, ViewError> {
+        let (first, end) = (run.pages(), to.map_or_else(|| run.end(), |to| run.page(to)));
+        let mut reader = Reader {
+            pages: Box::new(std::iter::empty()),
+            backwards,
+            page: None,
+            at: 0,
+            from: from.to_vec(),
+            to: to.map(<[u8]>::to_vec),
+            key: Vec::new(),
+            value: (0, false),
+        };
+        if backwards {
+            reader.pages = tree.range(Bound::Included(&first), Bound::Excluded(&end));
+            return Ok(reader);
+        }
+        // The page that begins at or before the first key wanted, and those after it.
+        let start = run.page(from);
+        let before = tree.range(Bound::Included(&first), Bound::Included(&start)).next_back().transpose()?;
+        reader.pages = tree.range(Bound::Excluded(&start), Bound::Excluded(&end));
+        if let Some((_, page)) = before {
+            let page = Page::read(page)?;
+            (reader.at, reader.page) = (page.below(from)?, Some(page));
+        }
+        Ok(reader)
+    }
+
+    /// Goes on to the next row. False at the end.
+    pub fn advance(&mut self) -> Result<bool, ViewError> {
+        loop {
+            let Some(page) = &self.page else { if self.turn()? { continue } else { return Ok(false) } };
+            let n = match self.backwards {
+                true => self.at.checked_sub(1),
+                false => Some(self.at).filter(|at| *at < page.len()),
+            };
+            let Some(n) = n else {
+                self.page = None;
+                continue;
+            };
+            let item = page.item(n)?;
+            self.key.clear();
+            self.key.extend_from_slice(item.shared);
+            self.key.extend_from_slice(item.rest);
+            self.value = (n, true);
+            self.at = if self.backwards { n } else { n + 1 };
+            let within = match self.backwards {
+                true => self.key >= self.from,
+                false => self.to.as_ref().is_none_or(|to| self.key < *to),
+            };
+            if !within {
+                (self.pages, self.page, self.value.1) = (Box::new(std::iter::empty()), None, false);
+            }
+            return Ok(within);
+        }
+    }
+
+    /// Takes up the next page. False if there is none.
+    fn turn(&mut self) -> Result<bool, ViewError> {
+        let next = if self.backwards { self.pages.next_back() } else { self.pages.next() };
+        let Some(row) = next.transpose()? else { return Ok(false) };
+        let page = Page::read(row.1)?;
+        self.at = match (self.backwards, &self.to) {
+            (true, Some(to)) => page.below(to)?,
+            (true, None) => page.len(),
+            (false, _) => 0,
+        };
+        self.page = Some(page);
+        Ok(true)
+    }
+
+    /// The key of the row that it stands at.
+    pub fn key(&self) -> &[u8] {
+        &self.key
+    }
+
+    /// Its value.
+    pub fn value(&self) -> Result<&[u8], ViewError> {
+        let page = self.page.as_ref().filter(|_| self.value.1).ok_or(BAD)?;
+        Ok(page.item(self.value.0)?.value)
+    }
+}
+
+/// Writes the pages of a run, in order.
+pub struct Writer {
+    run: RunId,
+    builder: Builder,
+}
+
+impl Writer {
+    pub fn new(run: RunId) -> Writer {
+        Writer { run, builder: Builder::default() }
+    }
+
+    pub fn push(
+        &mut self,
+        key: &[u8],
+        value: &[u8],
+        put: &mut dyn FnMut(Vec<u8>, Vec<u8>),
+    ) -> Result<(), ViewError> {
+        let run = self.run;
+        self.builder.push(key, value, &mut |first, page| put(run.page(first), page))
+    }
+
+    /// Ends it; how many rows it has.
+    pub fn finish(&mut self, put: &mut dyn FnMut(Vec<u8>, Vec<u8>)) -> u64 {
+        let run = self.run;
+        self.builder.flush(&mut |first, page| put(run.page(first), page));
+        self.builder.items
+    }
+}

@@ -1,0 +1,212 @@
+//! A set of keys in runs: what a batch adds is a run of its own, small ones are merged at once, large ones in the background.
+
+use super::merged::Merged;
+use super::page::BAD;
+use super::run::{Reader, RunId, Writer};
+use crate::rows::RUNS;
+use kappadb_store::{Batch, Overlay, Tree, prefix_range};
+use kappadb_view::{ViewError, tiers};
+use std::ops::Bound;
+use std::sync::Arc;
+
+/// Rows copied in one piece of a merge.
+const PIECE: usize = 32_768;
+
+/// A run that counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Run {
+    pub number: u64,
+    pub items: u64,
+}
+
+/// Runs of one area. Keys have no values.
+pub struct Shelf {
+    tree: Arc<dyn Tree>,
+    area: u8,
+    /// Rows of a run that is merged in the background only.
+    few: u64,
+    runs: Vec<Run>,
+    /// The number of the next run: above all that have rows.
+    next: u64,
+    /// Runs that are being merged.
+    busy: Vec<u64>,
+}
+
+/// The runs of an area that count, and the next free number.
+pub fn load(tree: &dyn Tree, area: u8) -> Result<(Vec<Run>, u64), ViewError> {
+    let mut runs = Vec::new();
+    for row in prefix_range(tree, &[RUNS, area]) {
+        let (key, value) = row?;
+        let number = key.get(2..).and_then(|n| n.try_into().ok()).map(u64::from_be_bytes);
+        let items = value.first_chunk().copied().map(u64::from_le_bytes);
+        let (Some(number), Some(items)) = (number, items) else { return Err(BAD) };
+        runs.push(Run { number, items });
+    }
+    let written = last_written(tree, area)?;
+    let next = runs.iter().map(|run| run.number).chain(written).max();
+    Ok((runs, next.map_or(0, |last| last.saturating_add(1))))
+}
+
+fn last_written(tree: &dyn Tree, area: u8) -> Result<Option<u64>, ViewError> {
+    let (first, end) = (RunId { area, number: 0 }.pages(), RunId { area: area + 1, number: 0 }.pages());
+    let row = tree.range(Bound::Included(&first), Bound::Excluded(&end)).next_back().transpose()?;
+    Ok(row.and_then(|(key, _)| number_of(&key)))
+}
+
+/// The run that a page's key is of.
+pub fn number_of(key: &[u8]) -> Option<u64> {
+    key.get(2..).and_then(|rest| rest.first_chunk().copied()).map(u64::from_be_bytes)
+}
+
+impl Shelf {
+    pub fn load(tree: Arc<dyn Tree>, area: u8, few: u64) -> Result<Shelf, ViewError> {
+        let (runs, next) = load(&*tree, area)?;
+        Ok(Shelf { tree, area, few, runs, next, busy: Vec::new() })
+    }
+
+    fn id(&self, number: u64) -> RunId {
+        RunId { area: self.area, number }
+    }
+
+    pub fn runs(&self) -> &[Run] {
+        &self.runs
+    }
+
+    /// Rows from `from` on (included) to `to` (excluded).
+    pub fn range(&self, from: &[u8], to: Option<&[u8]>, backwards: bool) -> Result<Merged<'_>, ViewError> {
+        let reader = |run: &Run| Reader::new(&*self.tree, self.id(run.number), from, to, backwards);
+        Merged::new(self.runs.iter().map(reader).collect::<Result<_, _>>()?, backwards)
+    }
+
+    /// How many rows a run has.
+    pub fn count(&self, number: u64) -> Result<u64, ViewError> {
+        let (mut reader, mut count) = (Reader::new(&*self.tree, self.id(number), &[], None, false)?, 0);
+        while reader.advance()? {
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    /// Adds keys, in any order. Each is copied at once as often as it takes for its run to become large by doubling.
+    pub fn add(&mut self, mut keys: Vec<Vec<u8>>, rows: &mut Overlay<'_>) -> Result<(), ViewError> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        self.absorb(&mut keys, rows)?;
+        keys.sort_unstable();
+        keys.dedup();
+        let id = self.id(self.next);
+        self.next = self.next.saturating_add(1);
+        let mut writer = Writer::new(id);
+        let put = &mut |key, page| rows.put(key, page);
+        keys.iter().try_for_each(|key| writer.push(key, &[], put))?;
+        let items = writer.finish(put);
+        rows.put(id.descriptor().to_vec(), items.to_le_bytes().to_vec());
+        self.runs.push(Run { number: id.number, items });
+        Ok(())
+    }
+
+    /// Takes small runs in, as long as they are no larger than what there is.
+    fn absorb(&mut self, keys: &mut Vec<Vec<u8>>, rows: &mut Overlay<'_>) -> Result<(), ViewError> {
+        let mut small: Vec<Run> =
+            self.runs.iter().copied().filter(|run| !self.busy.contains(&run.number)).collect();
+        small.sort_unstable_by_key(|run| run.items);
+        for run in small {
+            let len = keys.len() as u64;
+            if run.items > len || len + run.items > self.few {
+                break;
+            }
+            self.take(self.id(run.number), keys, rows)?;
+            self.remove(run.number, rows);
+        }
+        Ok(())
+    }
+
+    /// Takes the rows out of a run.
+    fn take(&self, id: RunId, keys: &mut Vec<Vec<u8>>, rows: &mut Overlay<'_>) -> Result<(), ViewError> {
+        let mut reader = Reader::new(&*self.tree, id, &[], None, false)?;
+        while reader.advance()? {
+            keys.push(reader.key().to_vec());
+        }
+        for row in prefix_range(&*self.tree, &id.pages()) {
+            rows.delete(row?.0);
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, number: u64, rows: &mut Overlay<'_>) {
+        self.runs.retain(|run| run.number != number);
+        rows.delete(self.id(number).descriptor().to_vec());
+    }
+
+    /// The merge that is due, if any.
+    pub fn due(&mut self, idle: bool) -> Option<Merge> {
+        let sizes: Vec<(u64, u64)> = self.runs.iter().map(|run| (run.items, run.number)).collect();
+        let origins = tiers::due(&sizes, self.few, idle);
+        if origins.is_empty() {
+            return None;
+        }
+        let merge = Merge {
+            tree: self.tree.clone(),
+            into: self.id(self.next),
+            origins: origins.clone(),
+            at: Vec::new(),
+            writer: Writer::new(self.id(self.next)),
+            items: 0,
+        };
+        (self.busy, self.next) = (origins, self.next.saturating_add(1));
+        Some(merge)
+    }
+
+    /// Puts a finished merge in the place of what it was made from, whose pages are swept later.
+    pub fn install(&mut self, merge: Merge, rows: &mut Overlay<'_>) {
+        let Merge { into, origins, items, .. } = merge;
+        origins.iter().for_each(|number| self.remove(*number, rows));
+        rows.put(into.descriptor().to_vec(), items.to_le_bytes().to_vec());
+        self.runs.push(Run { number: into.number, items });
+        self.busy.clear();
+    }
+}
+
+/// A merge under way: it reads what never changes and writes pages that nobody reads yet.
+pub struct Merge {
+    tree: Arc<dyn Tree>,
+    into: RunId,
+    origins: Vec<u64>,
+    /// The last key copied.
+    at: Vec<u8>,
+    writer: Writer,
+    items: u64,
+}
+
+impl Merge {
+    /// What it is made from.
+    pub fn origins(&self) -> &[u64] {
+        &self.origins
+    }
+
+    /// Copies some rows. True if there are more.
+    pub fn work(&mut self) -> Result<bool, ViewError> {
+        let tree = self.tree.clone();
+        let reader =
+            |number: &u64| Reader::new(&*tree, RunId { number: *number, ..self.into }, &self.at, None, false);
+        let mut merged = Merged::new(self.origins.iter().map(reader).collect::<Result<_, _>>()?, false)?;
+        let (mut batch, mut more, begun) = (Batch::new(), true, !self.at.is_empty());
+        let put = &mut |key: Vec<u8>, page: Vec<u8>| batch.put(key, page);
+        for _ in 0..PIECE {
+            more = merged.advance()?;
+            if !more {
+                self.items = self.writer.finish(put);
+                break;
+            }
+            if begun && merged.key() == self.at {
+                continue;
+            }
+            self.writer.push(merged.key(), &[], put)?;
+            self.at.clear();
+            self.at.extend_from_slice(merged.key());
+        }
+        self.tree.apply(&batch)?;
+        Ok(more)
+    }
+}

@@ -1,0 +1,180 @@
+//! Who posted where, and what.
+
+use crate::index::ChatIndex;
+use crate::packed::{BAD, Merged};
+use crate::page::PageQuery;
+use crate::rows::{self, Mark, Place};
+use kappadb_chat::{Channel, MEMBERS, StateKey, members_of};
+use kappadb_core::{EntryId, FeedKey, Timestamp};
+use kappadb_view::ViewError;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A message in a channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Folded name of its channel.
+    pub channel: String,
+    /// Where it stands there.
+    pub place: Place,
+}
+
+impl ChatIndex {
+    /// All names of channels that somebody posted to, as they are.
+    pub(crate) fn posted_to(&self) -> Result<Vec<Vec<u8>>, ViewError> {
+        let (mut names, mut from) = (Vec::new(), rows::POSTERS.to_vec());
+        let end = rows::after(&rows::POSTERS);
+        loop {
+            let mut found = self.shelf.range(&from, end.as_deref(), false)?;
+            if !found.advance()? {
+                return Ok(names);
+            }
+            let (name, _) = rows::read_poster(found.key()).ok_or(BAD)?;
+            let next = rows::after(&rows::posters(name)).ok_or(BAD)?;
+            names.push(name.to_vec());
+            from = next;
+        }
+    }
+
+    /// Who posted to a channel, perhaps not yet: by feed.
+    pub(crate) fn posters(&self, channel: &str) -> Result<Vec<FeedKey>, ViewError> {
+        let prefix = rows::posters(channel.as_bytes());
+        let mut found = self.shelf.range(&prefix, rows::after(&prefix).as_deref(), false)?;
+        let mut feeds = Vec::new();
+        while found.advance()? {
+            feeds.push(rows::read_poster(found.key()).ok_or(BAD)?.1);
+        }
+        Ok(feeds)
+    }
+
+    /// Who posted to a channel up to a time, and when last; deleted messages count, too: they were posted.
+    pub fn posted(&self, channel: &str, to: Timestamp) -> Result<Vec<Place>, ViewError> {
+        let mut last = Vec::new();
+        for feed in self.posters(channel)? {
+            last.extend(self.last_by(&feed, channel, to)?);
+        }
+        Ok(last)
+    }
+
+    fn last_by(&self, feed: &FeedKey, channel: &str, to: Timestamp) -> Result<Option<Place>, ViewError> {
+        let mut found = self.by_author_in(feed, channel, to)?;
+        while found.advance()? {
+            let (_, place, mark) = rows::read_authored(found.key()).ok_or(BAD)?;
+            if mark == Mark::Posted && self.counting(&place, mark).is_some() {
+                return Ok(Some(place));
+            }
+        }
+        Ok(None)
+    }
+
+    fn by_author_in(&self, feed: &FeedKey, channel: &str, to: Timestamp) -> Result<Merged<'_>, ViewError> {
+        let all = rows::author_in(feed, channel.as_bytes());
+        let end = match to.0.checked_add(1) {
+            Some(end) => Some(rows::author_from(feed, channel.as_bytes(), end)),
+            None => rows::after(&all),
+        };
+        self.shelf.range(&all, end.as_deref(), true)
+    }
+
+    /// Folded names of the channels that somebody posted to by now, or joined or left.
+    pub fn channels(&self, now: Timestamp) -> Result<BTreeSet<String>, ViewError> {
+        let mut names = BTreeSet::new();
+        for name in self.posted_to()? {
+            let Ok(name) = String::from_utf8(name) else { continue };
+            if Channel::is_folded(&name) && self.last_posted(&name, now)?.is_some() {
+                names.insert(name);
+            }
+        }
+        let mut after: Option<Vec<u8>> = None;
+        while let Some(key) = self.state.next_key(&*self.tree, MEMBERS, after.as_deref())? {
+            let Some(StateKey::Member { channel, .. }) = StateKey::decode(&key) else { break };
+            names.insert(channel.to_owned());
+            // On to the next channel.
+            after = Some([&members_of(channel)[..], &[0xff; 32]].concat());
+        }
+        Ok(names)
+    }
+
+    /// What a feed posted up to a time, in all channels, the latest first; what is deleted is left out.
+    pub fn by_author(&self, feed: &FeedKey, to: Timestamp, limit: usize) -> Result<Vec<Row>, ViewError> {
+        let prefix = rows::author(feed);
+        let mut found = self.shelf.range(&prefix, rows::after(&prefix).as_deref(), false)?;
+        let mut messages: BTreeMap<(Reverse<Place>, Vec<u8>), (bool, bool)> = BTreeMap::new();
+        while found.advance()? {
+            let (channel, place, mark) = rows::read_authored(found.key()).ok_or(BAD)?;
+            if place.order > to || self.counting(&place, mark).is_none() {
+                continue;
+            }
+            let (posted, deleted) = messages.entry((Reverse(place), channel.to_vec())).or_default();
+            match mark {
+                Mark::Posted => *posted = true,
+                Mark::Deleted(_) => *deleted = true,
+            }
+        }
+        let there = messages.into_iter().filter(|(_, (posted, deleted))| *posted && !deleted);
+        let rows = there.filter_map(|((Reverse(place), channel), _)| {
+            Some(Row { channel: String::from_utf8(channel).ok()?, place })
+        });
+        Ok(rows.take(limit).collect())
+    }
+
+    /// The messages of a channel that are next after a place, going back, by others than some. However much those few wrote: it is not walked
+    /// through, each other author is asked.
+    pub fn by_others(&self, query: &PageQuery<'_>) -> Result<Vec<Place>, ViewError> {
+        let mut found = Vec::new();
+        for feed in self.posters(query.channel)? {
+            if query.except.contains(&feed) {
+                continue;
+            }
+            found.extend(self.latest_by(&feed, query)?);
+            // Only the latest of all are wanted.
+            found.sort_unstable_by_key(|place| Reverse(*place));
+            found.truncate(query.limit);
+        }
+        Ok(found)
+    }
+
+    fn latest_by(&self, feed: &FeedKey, query: &PageQuery<'_>) -> Result<Vec<Place>, ViewError> {
+        let mut rows = self.by_author_in(feed, query.channel, Timestamp(query.to))?;
+        let (mut found, mut deleted) = (Vec::new(), None);
+        while found.len() < query.limit && rows.advance()? {
+            let (_, place, mark) = rows::read_authored(rows.key()).ok_or(BAD)?;
+            if place.order.0 < query.from {
+                break;
+            }
+            // Going back, deletes come before the message.
+            match mark {
+                _ if self.counting(&place, mark).is_none() => {}
+                Mark::Deleted(_) => deleted = Some(place),
+                Mark::Posted if deleted == Some(place) => {}
+                Mark::Posted => found.extend(query.after.is_none_or(|after| place < after).then_some(place)),
+            }
+        }
+        Ok(found)
+    }
+
+    /// Every entry of a window that is not of those to be left out: messages, and what deletes them.
+    pub(crate) fn window_of_others(&self, query: &PageQuery<'_>) -> Result<Vec<EntryId>, ViewError> {
+        let mut ids = Vec::new();
+        for feed in self.posters(query.channel)? {
+            if query.except.contains(&feed) {
+                continue;
+            }
+            let mut rows = self.by_author_in(&feed, query.channel, Timestamp(query.to))?;
+            while rows.advance()? {
+                let (_, place, mark) = rows::read_authored(rows.key()).ok_or(BAD)?;
+                if place.order.0 < query.from {
+                    break;
+                }
+                ids.extend(self.counting(&place, mark));
+            }
+        }
+        Ok(ids)
+    }
+
+    /// The entry that a row is about, unless it was withdrawn.
+    pub(crate) fn counting(&self, place: &Place, mark: Mark) -> Option<EntryId> {
+        let id = mark.by(place);
+        (!self.withdrawn.contains(&id)).then_some(id)
+    }
+}

@@ -1,0 +1,171 @@
+//! What is said of channels and writers: keyed entries under the shared rules, and what their authors took back.
+//!
+//! A version that was taken back stays among the versions of its key: what counts is worked out without it when it is asked for. So
+//! it is there again if what took it back is withdrawn, and what it had replaced shows as long as it does not count.
+
+use crate::index::ChatIndex;
+use crate::rows;
+use kappadb_core::{EntryId, Timestamp};
+use kappadb_entry::rules::{self, Version};
+use kappadb_entry::space::CHAT;
+use kappadb_store::{Overlay, Tree, prefix_range};
+use kappadb_view::{Change, KeyUpdate, Keyed, ViewError};
+use std::collections::BTreeSet;
+
+pub struct State {
+    keyed: Keyed,
+    /// False if nothing was ever taken back, as is mostly the case.
+    any_taken: bool,
+}
+
+impl State {
+    pub fn open(prefix: u8, tree: &dyn Tree) -> Result<State, ViewError> {
+        let any_taken = prefix_range(tree, &[rows::TAKEN]).next().transpose()?.is_some();
+        Ok(State { keyed: Keyed::open(prefix, CHAT, tree)?, any_taken })
+    }
+
+    pub fn apply(
+        &mut self,
+        rows: &mut Overlay<'_>,
+        changes: &[Change<'_>],
+    ) -> Result<Vec<KeyUpdate>, ViewError> {
+        self.keyed.apply_all(rows, changes)
+    }
+
+    /// The author of `target` took it back with its entry `by`, or that entry counts no more.
+    pub fn take(&mut self, rows: &mut Overlay<'_>, key: &[u8], target: &EntryId, by: u64, held: bool) {
+        let row = rows::taken_by(key, target, by);
+        if held {
+            self.any_taken = true;
+            rows.put(row, Vec::new());
+        } else {
+            rows.delete(row);
+        }
+    }
+
+    /// What was taken back of a key, and by which entries.
+    fn taken(&self, tree: &dyn Tree, key: &[u8]) -> Result<Vec<(EntryId, EntryId)>, ViewError> {
+        if !self.any_taken {
+            return Ok(Vec::new());
+        }
+        let prefix = rows::taken(key);
+        let mut taken = Vec::new();
+        for row in prefix_range(tree, &prefix) {
+            taken.extend(rows::read_taken(&row?.0));
+        }
+        Ok(taken)
+    }
+
+    /// The versions that no other makes redundant, also those that were taken back: what a new version must name.
+    pub fn known(&self, tree: &dyn Tree, key: &[u8]) -> Result<Vec<Version>, ViewError> {
+        self.keyed.active(tree, key)
+    }
+
+    /// The versions that count, of which no other makes one redundant.
+    pub fn counting(&self, tree: &dyn Tree, key: &[u8]) -> Result<Vec<Version>, ViewError> {
+        let active = self.keyed.active(tree, key)?;
+        self.without_taken(tree, key, active)
+    }
+
+    fn without_taken(
+        &self,
+        tree: &dyn Tree,
+        key: &[u8],
+        active: Vec<Version>,
+    ) -> Result<Vec<Version>, ViewError> {
+        let taken: BTreeSet<EntryId> = self.taken(tree, key)?.into_iter().map(|(target, _)| target).collect();
+        if !active.iter().any(|version| taken.contains(&version.id)) {
+            return Ok(active);
+        }
+        let mut counting = Vec::new();
+        for version in self.keyed.versions(tree, key)? {
+            if !taken.contains(&version.id) {
+                rules::insert(&mut counting, version);
+            }
+        }
+        Ok(counting)
+    }
+
+    /// What a key says at a time.
+    pub fn winner(&self, tree: &dyn Tree, key: &[u8], now: Timestamp) -> Result<Option<Version>, ViewError> {
+        let counting = self.counting(tree, key)?;
+        Ok(rules::winner(&rules::heads(&counting), now).cloned())
+    }
+
+    /// What the keys that begin so say at a time.
+    pub fn winners(
+        &self,
+        tree: &dyn Tree,
+        prefix: &[u8],
+        now: Timestamp,
+    ) -> Result<Vec<(Vec<u8>, Version)>, ViewError> {
+        let mut found = Vec::new();
+        for row in self.keyed.scan(tree, prefix, None) {
+            let (key, active) = row?;
+            let counting = self.without_taken(tree, &key, active)?;
+            let winner = rules::winner(&rules::heads(&counting), now).cloned();
+            found.extend(winner.map(|winner| (key, winner)));
+        }
+        Ok(found)
+    }
+
+    /// The first key after `after` that begins with `prefix`.
+    pub fn next_key(
+        &self,
+        tree: &dyn Tree,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+    ) -> Result<Option<Vec<u8>>, ViewError> {
+        Ok(self.keyed.scan(tree, prefix, after).next().transpose()?.map(|(key, _)| key))
+    }
+
+    /// What must be sent to whoever asks for a key: every version, since the asker may know that one was taken back which nobody
+    /// here knows of, and what took others back.
+    pub fn entries(&self, tree: &dyn Tree, key: &[u8]) -> Result<Vec<EntryId>, ViewError> {
+        let mut ids: Vec<EntryId> = self.keyed.versions(tree, key)?.into_iter().map(|v| v.id).collect();
+        ids.extend(self.taken(tree, key)?.into_iter().map(|(_, by)| by));
+        Ok(ids)
+    }
+
+    /// The same for all keys that begin so, also those of which nothing but what took it back is held.
+    pub fn entries_of(&self, tree: &dyn Tree, prefix: &[u8]) -> Result<Vec<EntryId>, ViewError> {
+        let mut ids = Vec::new();
+        for row in self.keyed.scan(tree, prefix, None) {
+            let (key, _) = row?;
+            ids.extend(self.keyed.versions(tree, &key)?.into_iter().map(|v| v.id));
+        }
+        if self.any_taken {
+            for row in prefix_range(tree, &[rows::TAKEN]) {
+                let (row, _) = row?;
+                let key = row.get(3..row.len().saturating_sub(48)).unwrap_or_default();
+                if key.starts_with(prefix) {
+                    ids.extend(rows::read_taken(&row).map(|(_, by)| by));
+                }
+            }
+        }
+        Ok(ids)
+    }
+}
+
+impl ChatIndex {
+    /// The versions of a key that no other makes redundant, ascending by id, also those that were taken back: what a new version must
+    /// name.
+    pub fn active(&self, key: &[u8]) -> Result<Vec<Version>, ViewError> {
+        self.state.known(&*self.tree, key)
+    }
+
+    /// The versions of a key that were not taken back, of which no other makes one redundant; ascending by id.
+    pub fn counting_versions(&self, key: &[u8]) -> Result<Vec<Version>, ViewError> {
+        self.state.counting(&*self.tree, key)
+    }
+
+    /// What a key says at the time `now`; none if nothing that counts is due.
+    pub fn winner(&self, key: &[u8], now: Timestamp) -> Result<Option<Version>, ViewError> {
+        self.state.winner(&*self.tree, key, now)
+    }
+
+    /// What the keys that begin so say at the time `now`.
+    pub fn winners(&self, prefix: &[u8], now: Timestamp) -> Result<Vec<(Vec<u8>, Version)>, ViewError> {
+        self.state.winners(&*self.tree, prefix, now)
+    }
+}

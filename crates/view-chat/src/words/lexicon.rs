@@ -1,0 +1,108 @@
+//! What there is of words, and what is to be done with it.
+
+use super::build::Build;
+use super::merge::MergeWords;
+use super::segment::docs_of;
+use crate::packed::{BAD, Run, load_runs};
+use crate::rows::{DOCS, TEXTS, WORDS};
+use crate::view::Sizes;
+use kappadb_store::{Overlay, Tree, prefix_range};
+use kappadb_view::{ViewError, tiers};
+use std::sync::Arc;
+
+/// How many times less is enough when nothing arrives, and how many times more is made into one segment at once.
+const FACTOR: usize = 8;
+
+pub struct Lexicon {
+    pub(super) tree: Arc<dyn Tree>,
+    sizes: Sizes,
+    /// Segments, by number, with their messages.
+    pub(super) segments: Vec<Run>,
+    next: u64,
+    /// Rows of texts, ascending, with their bytes.
+    pub(super) texts: Vec<(u64, usize)>,
+    next_text: u64,
+}
+
+pub fn texts_key(number: u64) -> Vec<u8> {
+    [&[TEXTS], &number.to_be_bytes()[..]].concat()
+}
+
+impl Lexicon {
+    pub fn load(tree: Arc<dyn Tree>, sizes: Sizes) -> Result<Lexicon, ViewError> {
+        let (segments, next) = load_runs(&*tree, DOCS)?;
+        // Its words are written with its messages, but may be all that a crash left.
+        let (_, next_words) = load_runs(&*tree, WORDS)?;
+        let mut texts = Vec::new();
+        for row in prefix_range(&*tree, &[TEXTS]) {
+            let (key, value) = row?;
+            let number = key.get(1..).and_then(|n| n.try_into().ok()).map(u64::from_be_bytes).ok_or(BAD)?;
+            texts.push((number, value.len()));
+        }
+        let next_text = texts.last().map_or(0, |(number, _)| number + 1);
+        Ok(Lexicon { tree, sizes, segments, next: next.max(next_words), texts, next_text })
+    }
+
+    pub fn segments(&self) -> &[Run] {
+        &self.segments
+    }
+
+    /// Takes in the texts of a batch, written down.
+    pub fn add(&mut self, row: Vec<u8>, rows: &mut Overlay<'_>) {
+        if row.is_empty() {
+            return;
+        }
+        self.texts.push((self.next_text, row.len()));
+        rows.put(texts_key(self.next_text), row);
+        self.next_text += 1;
+    }
+
+    /// The segment to be made of texts, if there are enough.
+    pub fn build(&mut self, idle: bool) -> Option<Build> {
+        let waiting: usize = self.texts.iter().map(|(_, bytes)| bytes).sum();
+        if self.texts.is_empty() || waiting < if idle { self.sizes.texts / FACTOR } else { self.sizes.texts }
+        {
+            return None;
+        }
+        let mut bytes = 0;
+        let fits = |(number, len): &(u64, usize)| {
+            let room = bytes < self.sizes.texts.saturating_mul(FACTOR);
+            bytes += len;
+            room.then_some(*number)
+        };
+        let rows = self.texts.iter().map_while(fits).collect();
+        Some(Build::new(self.tree.clone(), self.number(), rows))
+    }
+
+    /// The segments to be merged, if any.
+    pub fn merge(&mut self, idle: bool) -> Option<MergeWords> {
+        let sizes: Vec<(u64, u64)> = self.segments.iter().map(|run| (run.items, run.number)).collect();
+        let origins = tiers::due(&sizes, self.sizes.few, idle);
+        (!origins.is_empty()).then(|| MergeWords::new(self.tree.clone(), self.number(), origins))
+    }
+
+    fn number(&mut self) -> u64 {
+        let number = self.next;
+        self.next = number.saturating_add(1);
+        number
+    }
+
+    /// Puts a finished segment in the place of the texts it was made of.
+    pub fn built(&mut self, build: &Build, rows: &mut Overlay<'_>) {
+        build.rows.iter().for_each(|number| rows.delete(texts_key(*number)));
+        self.texts.retain(|(number, _)| !build.rows.contains(number));
+        self.install(Run { number: build.segment, items: build.docs() }, rows);
+    }
+
+    /// Puts a finished segment in the place of those it was made of, whose pages are swept later.
+    pub fn merged(&mut self, merge: &MergeWords, rows: &mut Overlay<'_>) {
+        merge.origins.iter().for_each(|number| rows.delete(docs_of(*number).descriptor().to_vec()));
+        self.segments.retain(|run| !merge.origins.contains(&run.number));
+        self.install(Run { number: merge.segment, items: merge.docs() }, rows);
+    }
+
+    fn install(&mut self, run: Run, rows: &mut Overlay<'_>) {
+        rows.put(docs_of(run.number).descriptor().to_vec(), run.items.to_le_bytes().to_vec());
+        self.segments.push(run);
+    }
+}

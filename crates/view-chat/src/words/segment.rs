@@ -1,0 +1,186 @@
+//! A segment: some messages, the latest first, and for each word the numbers of those that have it.
+//!
+//! ```text
+//! area DOCS    number u32                       → place 48, complemented | channel
+//! area WORDS   word | 00 | first number u32     → (number - the one before) varint, each: a part of the word's list
+//! ```
+
+use crate::packed::{BAD, Reader, RunId, Writer};
+use crate::people::Row;
+use crate::rows::{self, DOCS, PLACE_LEN, Place, WORDS};
+use kappadb_store::Tree;
+use kappadb_view::ViewError;
+
+/// Numbers in one part of a word's list.
+const PART: usize = 512;
+
+pub fn docs_of(segment: u64) -> RunId {
+    RunId { area: DOCS, number: segment }
+}
+
+pub fn words_of(segment: u64) -> RunId {
+    RunId { area: WORDS, number: segment }
+}
+
+/// A message of a segment. In the order of these bytes the latest comes first.
+pub fn doc(channel: &[u8], place: &Place) -> Vec<u8> {
+    let mut doc: Vec<u8> = place.bytes().iter().map(|byte| !byte).collect();
+    doc.extend_from_slice(channel);
+    doc
+}
+
+/// The message, unless its channel is no text.
+pub fn read_doc(doc: &[u8]) -> Result<Option<Row>, ViewError> {
+    let (place, channel) = doc.split_first_chunk::<PLACE_LEN>().ok_or(BAD)?;
+    let place = Place::read(&place.map(|byte| !byte)).ok_or(BAD)?;
+    Ok(std::str::from_utf8(channel).ok().map(|channel| Row { channel: channel.to_owned(), place }))
+}
+
+/// The word and first number of a part.
+pub fn read_part(key: &[u8]) -> Result<(&[u8], u32), ViewError> {
+    let (word, first) = key.split_last_chunk::<4>().ok_or(BAD)?;
+    let (_, word) = word.split_last().ok_or(BAD)?;
+    Ok((word, u32::from_be_bytes(*first)))
+}
+
+/// The numbers of a part.
+pub fn read_numbers(first: u32, mut value: &[u8], out: &mut Vec<u32>) -> Result<(), ViewError> {
+    let mut number = first;
+    out.push(number);
+    while !value.is_empty() {
+        let (mut step, mut shift) = (0u32, 0);
+        loop {
+            let (byte, rest) = value.split_first().ok_or(BAD)?;
+            value = rest;
+            step |= u32::from(byte & 0x7f).checked_shl(shift).ok_or(BAD)?;
+            shift += 7;
+            if byte & 0x80 == 0 {
+                break;
+            }
+        }
+        number = number.checked_add(step).ok_or(BAD)?;
+        out.push(number);
+    }
+    Ok(())
+}
+
+/// Writes the list of a word, in parts. `numbers` ascend.
+pub fn write_list(
+    writer: &mut Writer,
+    word: &[u8],
+    numbers: &[u32],
+    put: &mut dyn FnMut(Vec<u8>, Vec<u8>),
+) -> Result<(), ViewError> {
+    for part in numbers.chunks(PART) {
+        let Some((first, rest)) = part.split_first() else { continue };
+        let key = [word, &[0], &first.to_be_bytes()].concat();
+        let (mut value, mut before) = (Vec::with_capacity(2 * part.len()), *first);
+        for number in rest {
+            let mut step = number.saturating_sub(before);
+            while step >= 0x80 {
+                value.push(step.to_le_bytes().first().copied().unwrap_or(0) | 0x80);
+                step >>= 7;
+            }
+            value.push(step.to_le_bytes().first().copied().unwrap_or(0));
+            before = *number;
+        }
+        writer.push(&key, &value, put)?;
+    }
+    Ok(())
+}
+
+/// The numbers of the messages that have a word, ascending, read as they are wanted.
+pub struct List<'a> {
+    parts: Reader<'a>,
+    numbers: std::vec::IntoIter<u32>,
+}
+
+impl<'a> List<'a> {
+    pub fn of_word(tree: &'a dyn Tree, segment: u64, word: &str) -> Result<List<'a>, ViewError> {
+        let from = [word.as_bytes(), &[0]].concat();
+        let parts = Reader::new(tree, words_of(segment), &from, rows::after(&from).as_deref(), false)?;
+        Ok(List { parts, numbers: Vec::new().into_iter() })
+    }
+
+    fn next(&mut self) -> Result<Option<u32>, ViewError> {
+        loop {
+            if let Some(number) = self.numbers.next() {
+                return Ok(Some(number));
+            }
+            if !self.parts.advance()? {
+                return Ok(None);
+            }
+            let (_, first) = read_part(self.parts.key())?;
+            let mut numbers = Vec::new();
+            read_numbers(first, self.parts.value()?, &mut numbers)?;
+            self.numbers = numbers.into_iter();
+        }
+    }
+}
+
+/// The numbers of the messages that have a word that begins so, ascending.
+pub fn with_prefix(tree: &dyn Tree, segment: u64, docs: u64, prefix: &str) -> Result<Vec<u32>, ViewError> {
+    let mut parts = Reader::new(
+        tree,
+        words_of(segment),
+        prefix.as_bytes(),
+        rows::after(prefix.as_bytes()).as_deref(),
+        false,
+    )?;
+    // A mark for each message: a beginning may be that of very many words.
+    let mut marks = vec![false; usize::try_from(docs).map_err(|_| BAD)?];
+    let mut numbers = Vec::new();
+    while parts.advance()? {
+        let (_, first) = read_part(parts.key())?;
+        numbers.clear();
+        read_numbers(first, parts.value()?, &mut numbers)?;
+        for number in &numbers {
+            *usize::try_from(*number).ok().and_then(|n| marks.get_mut(n)).ok_or(BAD)? = true;
+        }
+    }
+    let marked = (0u32..).zip(marks).filter_map(|(number, marked)| marked.then_some(number));
+    Ok(marked.collect())
+}
+
+/// Numbers that come ascending from one of two sources.
+pub enum Numbers<'a> {
+    List(List<'a>),
+    Known(std::vec::IntoIter<u32>),
+}
+
+impl Numbers<'_> {
+    pub fn next(&mut self) -> Result<Option<u32>, ViewError> {
+        match self {
+            Numbers::List(list) => list.next(),
+            Numbers::Known(numbers) => Ok(numbers.next()),
+        }
+    }
+}
+
+/// The numbers that all of some lists have.
+pub struct Common<'a>(pub Vec<Numbers<'a>>);
+
+impl Common<'_> {
+    pub fn next(&mut self) -> Result<Option<u32>, ViewError> {
+        let Some((first, others)) = self.0.split_first_mut() else { return Ok(None) };
+        let Some(mut wanted) = first.next()? else { return Ok(None) };
+        // Those of the others that were read and are not below what is wanted.
+        let mut heads: Vec<Option<u32>> = vec![None; others.len()];
+        'wanted: loop {
+            for (list, head) in others.iter_mut().zip(&mut heads) {
+                while head.is_none_or(|head| head < wanted) {
+                    let Some(next) = list.next()? else { return Ok(None) };
+                    *head = Some(next);
+                }
+                if let Some(head) = head.filter(|head| *head > wanted) {
+                    while wanted < head {
+                        let Some(next) = first.next()? else { return Ok(None) };
+                        wanted = next;
+                    }
+                    continue 'wanted;
+                }
+            }
+            return Ok(Some(wanted));
+        }
+    }
+}
