@@ -8,6 +8,7 @@
 )]
 
 mod blobs;
+mod chat;
 mod common;
 mod kill;
 mod kv;

@@ -1,0 +1,234 @@
+//! `kappa chat`, as people and scripts use it.
+
+use crate::common::{Db, Server};
+use serde_json::{Value, json};
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader};
+use std::os::unix::ffi::OsStrExt;
+use std::process::Stdio;
+
+fn lines(out: &str) -> Vec<Value> {
+    out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The texts that reading prints.
+fn texts(db: &Db, args: &[&str]) -> Vec<String> {
+    let out = db.ok(&[&["--json", "chat", "read"], args].concat());
+    lines(&out).iter().map(|line| line["text"].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+/// So many messages of one author, one a second from 1000 s on, `tea 0`, `tea 1` and so on.
+fn talk(count: u32) -> Db {
+    let db = Db::init();
+    let line = |n: u32| {
+        json!({ "author": "anna", "channel": "Tea", "timestamp": (1_000 + n) * 1_000, "text": format!("tea {n}") })
+            .to_string()
+    };
+    let text: Vec<String> = (0..count).map(line).collect();
+    db.feed(&["chat", "import", "-"], &text.join("\n"));
+    db
+}
+
+fn default_feed(db: &Db) -> String {
+    let writers = db.ok(&["writer", "list"]);
+    writers.lines().find_map(|line| line.strip_prefix("default ")).unwrap().to_owned()
+}
+
+#[test]
+fn post_and_read() {
+    let db = Db::init();
+    let id = db.ok(&["chat", "post", "Tea", "First flush is in."]);
+    db.ok(&["chat", "nick", "anna"]);
+    db.ok(&["chat", "post", "--emote", "tea", "pours"]);
+    assert_eq!(db.feed(&["chat", "post", "tea", "-"], "two\nlines\n").lines().count(), 1);
+    let page = lines(&db.ok(&["--json", "chat", "read", "TEA"]));
+    let said: Vec<(&Value, &Value)> = page.iter().map(|line| (&line["kind"], &line["text"])).collect();
+    let expected = [("text", "two\nlines"), ("emote", "pours"), ("text", "First flush is in.")];
+    let expected = expected.map(|(kind, text)| (json!(kind), json!(text)));
+    assert_eq!(said, expected.iter().map(|(kind, text)| (kind, text)).collect::<Vec<_>>());
+    let first = &page[2];
+    assert_eq!(
+        (&first["id"], &first["nick"], &first["channel"]),
+        (&json!(id.trim()), &json!("anna"), &json!("Tea"))
+    );
+    assert_eq!(first["author"], id.split_once('/').unwrap().0);
+    assert!(first["timestamp"].as_u64().unwrap() > 1_600_000_000_000);
+    let shown = db.ok(&["chat", "read", "tea", "--oldest-first"]);
+    let shown: Vec<&str> = shown.lines().collect();
+    assert!(shown[0].ends_with("> First flush is in.") && shown[1].contains("* anna/"), "{shown:?}");
+    assert!(shown[2].ends_with("> two\\nlines"), "a message is one line: {shown:?}");
+}
+
+#[test]
+fn times_limits_and_pages() {
+    let db = talk(120);
+    assert_eq!(texts(&db, &["tea"]).len(), 50, "the default");
+    assert_eq!(texts(&db, &["tea", "--limit", "0"]).len(), 120);
+    assert_eq!(texts(&db, &["tea", "--limit", "2"]), ["tea 119", "tea 118"]);
+    let window = ["tea", "--since", "1010000", "--until", "1013000"];
+    assert_eq!(texts(&db, &window), ["tea 12", "tea 11", "tea 10"]);
+    let window =
+        ["tea", "--since", "1970-01-01T00:16:50Z", "--until", "1970-01-01T00:16:53Z", "--oldest-first"];
+    assert_eq!(texts(&db, &window), ["tea 10", "tea 11", "tea 12"]);
+    let first = db.run(&["--json", "chat", "read", "tea", "--limit", "70"]);
+    let next: Value = serde_json::from_slice(&first.stderr).unwrap();
+    let rest = texts(&db, &["tea", "--limit", "0", "--after", next["next"].as_str().unwrap()]);
+    assert_eq!((rest.len(), &rest[0][..]), (50, "tea 49"));
+}
+
+#[test]
+fn channels_topics_members() {
+    let db = talk(3);
+    db.ok(&["chat", "join", "Empty"]);
+    db.ok(&["chat", "topic", "tea", "First flush or second?"]);
+    assert_eq!(db.ok(&["chat", "topic", "TEA"]), "First flush or second?\n");
+    let second = db.ok(&["chat", "topic", "tea", "Second."]);
+    db.ok(&["chat", "delete", second.trim()]);
+    assert_eq!(db.ok(&["chat", "topic", "tea"]), "First flush or second?\n", "the one before");
+    assert_eq!(db.ok(&["chat", "channels"]), "Empty\nTea: First flush or second?\n");
+    db.ok(&["chat", "archive", "empty", "--reason", "nobody came"]);
+    assert_eq!(db.ok(&["chat", "channels"]).lines().next(), Some("Empty (archived)"));
+    db.ok(&["chat", "archive", "empty", "--undo"]);
+    assert_eq!(db.ok(&["chat", "channels"]).lines().next(), Some("Empty"));
+    let members = lines(&db.ok(&["--json", "chat", "members", "tea"]));
+    assert_eq!(members.iter().map(|line| &line["nick"]).filter(|nick| **nick == "anna").count(), 1);
+    assert_eq!(members.len(), 2, "the author, and who set the topic");
+    db.ok(&["chat", "leave", "empty"]);
+    assert_eq!(db.ok(&["chat", "members", "empty"]), "");
+    db.ok(&["chat", "profile", "status", "drinking"]);
+    assert_eq!(db.ok(&["chat", "profile"]), "status: drinking\n");
+}
+
+#[test]
+fn what_is_deleted_is_gone_and_only_its_author_deletes() {
+    let db = talk(3);
+    let id = db.ok(&["chat", "post", "tea", "oops"]);
+    let theirs = lines(&db.ok(&["--json", "chat", "read", "tea"]))[1]["id"].as_str().unwrap().to_owned();
+    assert!(db.fails(&["chat", "delete", &theirs]).contains("only its author can delete it"));
+    db.ok(&["--writer", "anna", "chat", "delete", &theirs]);
+    db.ok(&["chat", "delete", id.trim()]);
+    assert!(db.fails(&["chat", "delete", id.trim()]).contains("no message"));
+    assert_eq!(texts(&db, &["tea"]), ["tea 1", "tea 0"]);
+}
+
+#[test]
+fn search_and_unread() {
+    let db = talk(30);
+    db.ok(&["chat", "nick", "bert"]);
+    assert_eq!(db.ok(&["chat", "search", "tea 7"]).lines().count(), 1);
+    assert_eq!(db.ok(&["chat", "search", "TEA 2*"]).lines().count(), 11, "2 and 20 to 29");
+    assert_eq!(db.ok(&["chat", "search", "tea*", "--limit", "3"]).lines().count(), 3);
+    assert_eq!(db.ok(&["chat", "search", "coffee"]), "");
+    db.ok(&["--writer", "anna", "chat", "post", "tea", "is @Bert there?"]);
+    assert_eq!(db.ok(&["chat", "unread"]), "");
+    let server = Server::start(&db);
+    let other = Db::join(&server.ticket);
+    other.ok(&["chat", "nick", "bert"]);
+    assert_eq!(other.ok(&["chat", "unread"]), "tea: 31 messages, 1 mention\n");
+    other.ok(&["chat", "read", "tea", "--mark", "--limit", "1"]);
+    assert_eq!(other.ok(&["chat", "unread", "--local"]), "");
+}
+
+#[test]
+fn moderation_is_applied_at_reading_and_passed_on_by_tickets() {
+    let db = talk(2);
+    let anna = lines(&db.ok(&["--json", "chat", "read", "tea"]))[0]["author"].as_str().unwrap().to_owned();
+    let me = default_feed(&db);
+    db.ok(&["chat", "moderate", "trust", &me, "--as", "admin"]);
+    db.ok(&["chat", "post", "tea", "mine"]);
+    db.ok(&["chat", "moderate", "add", &anna, "hide", "--channel", "tea", "--reason", "noise"]);
+    assert_eq!(texts(&db, &["tea"]).len(), 3, "nobody is hidden from himself");
+    let server = Server::start(&db);
+    let other = Db::join(&server.ticket);
+    assert_eq!(texts(&other, &["tea"]), ["mine"]);
+    let hidden = lines(&other.ok(&["--json", "chat", "read", "tea", "--hidden"]));
+    assert_eq!((hidden.len(), &hidden[1]["hidden"]["reason"]), (3, &json!("noise")));
+    other.ok(&["chat", "moderate", "distrust", &me]);
+    assert_eq!(texts(&other, &["tea", "--local"]).len(), 3, "nothing is fetched anew");
+    other.ok(&["chat", "moderate", "trust", &me]);
+    drop(server);
+    db.ok(&["chat", "moderate", "remove", &anna, "hide", "--channel", "tea"]);
+    let server = Server::start(&db);
+    other.ok(&["join", &server.ticket]);
+    assert_eq!(texts(&other, &["tea"]).len(), 3);
+}
+
+#[test]
+fn watching_prints_what_comes() {
+    let db = talk(3);
+    let server = Server::start(&db);
+    let other = Db::join(&server.ticket);
+    let mut child = other
+        .command(&["chat", "watch", "tea", "--limit", "2", "--every", "0.2"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut next = || serde_json::from_str::<Value>(&out.next().unwrap().unwrap()).unwrap()["text"].clone();
+    assert_eq!([next(), next()], ["tea 1", "tea 2"]);
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn import_tells_damaged_lines_and_takes_the_rest() {
+    let db = Db::init();
+    let file = db.path().with_extension("ndjson");
+    let good = r#"{"author":"anna","channel":"tea","timestamp":5,"text":"hello"}"#;
+    let long =
+        json!({ "author": "anna", "channel": "tea", "timestamp": 6, "text": "x".repeat(4097) }).to_string();
+    let text = [
+        good,
+        "no json",
+        r#"{"author":"anna"}"#,
+        "",
+        &long,
+        r#"{"author":"a b","channel":"tea","timestamp":7,"text":"x"}"#,
+    ];
+    std::fs::write(&file, [text.join("\n").as_bytes(), b"\n\xff\n"].concat()).unwrap();
+    let import = ["--json", "chat", "import", file.to_str().unwrap()];
+    let output = db.run(&import);
+    assert_eq!(output.status.code(), Some(1));
+    let report = lines(&String::from_utf8(output.stdout).unwrap()).pop().unwrap();
+    assert_eq!((&report["imported"], &report["damaged"]), (&json!(1), &json!(5)));
+    let damaged: Vec<u64> = lines(&String::from_utf8(output.stderr).unwrap())
+        .iter()
+        .filter_map(|line| line["line"].as_u64())
+        .collect();
+    assert_eq!(damaged, [2, 3, 5, 6, 7]);
+    let again = lines(&String::from_utf8(db.run(&import).stdout).unwrap()).pop().unwrap();
+    assert_eq!(again["imported"], 0, "importing again appends nothing");
+    assert_eq!(texts(&db, &["tea"]), ["hello"]);
+}
+
+#[test]
+fn wrong_input_is_told() {
+    let db = talk(1);
+    assert!(db.fails(&["chat", "read", "coffee"]).contains("there is no channel \"coffee\""));
+    assert!(db.fails(&["chat", "members", "coffee"]).contains("there is no channel"));
+    assert!(db.fails(&["chat", "topic", "coffee"]).contains("there is no channel"));
+    assert!(db.fails(&["chat", "post", "", "x"]).contains("must not be empty"));
+    assert!(db.fails(&["chat", "post", "tea", ""]).contains("must not be empty"));
+    assert!(db.fails(&["chat", "post", &"x".repeat(65), "x"]).contains("at most 64"));
+    assert!(db.fails(&["chat", "post", "tea", &"x".repeat(4097)]).contains("at most 4096"));
+    assert!(db.fails(&["chat", "post", "a\nb", "x"]).contains("control characters"));
+    assert!(db.fails(&["chat", "nick", &"x".repeat(33)]).contains("at most 32"));
+    assert!(db.fails(&["chat", "topic", "tea", &"x".repeat(513)]).contains("at most 512"));
+    assert!(db.fails(&["chat", "import", "/nonexistent/file"]).contains("/nonexistent/file"));
+    assert!(db.fails(&["--json", "chat", "read", "coffee"]).starts_with("{\"error\":"));
+    let unknown = format!("{}/7", "0".repeat(64));
+    assert!(db.fails(&["chat", "delete", &unknown]).contains("no message"));
+    for args in [["chat", "read", "tea", "--since", "yesterday"], ["chat", "read", "tea", "--after", "x"]] {
+        assert_eq!(db.run(&args).status.code(), Some(2), "{args:?}");
+    }
+    let mut command = db.command(&["chat", "post", "tea"]);
+    let output = command.arg(OsStr::from_bytes(b"\xff")).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "a text that is no UTF-8");
+    let mut command = db.command(&["chat", "post", "tea", "-"]);
+    let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"\xff").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("UTF-8"), "{output:?}");
+    assert_eq!(texts(&db, &["tea"]), ["tea 0"], "nothing of it was written");
+}
