@@ -1,8 +1,8 @@
 //! Contents, and what entries they become.
 
+use crate::name::{Channel, SayError, bytes, points};
 use crate::{Flag, StateKey};
 use bincode::{Decode, Encode};
-use kappadb_core::limits::MAX_CHANNEL;
 use kappadb_core::{EntryId, FeedKey, Timestamp, codec};
 use kappadb_entry::{Context, Header, Kind, Moment, Places, space};
 
@@ -30,82 +30,6 @@ pub mod code {
     pub const FLAGS: u8 = 10;
     /// A private message.
     pub const PRIVATE: u8 = 11;
-}
-
-/// Why something cannot be said.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SayError {
-    /// It must say something.
-    #[error("{0} must not be empty")]
-    Empty(&'static str),
-    /// Over its limit.
-    #[error("{what} has {len} {unit}; it may have at most {max}")]
-    TooLong {
-        /// What it is.
-        what: &'static str,
-        /// How long.
-        len: usize,
-        /// In what.
-        unit: &'static str,
-        /// How long it may be.
-        max: usize,
-    },
-    /// Control characters in a name.
-    #[error("{0} must not have control characters")]
-    Control(&'static str),
-    /// An entry whose payload is not what its kind should be.
-    #[error("the entry is not what its kind should be")]
-    Malformed,
-}
-
-/// A channel's name as shown, and as compared.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Channel {
-    /// As it was written.
-    pub shown: String,
-    /// Without case.
-    pub folded: String,
-}
-
-impl Channel {
-    /// A name of 1 to 64 code points without control characters.
-    pub fn new(name: &str) -> Result<Channel, SayError> {
-        points("a channel's name", name, 1, 64)?;
-        if name.chars().any(char::is_control) {
-            return Err(SayError::Control("a channel's name"));
-        }
-        let folded = name.to_lowercase();
-        bytes("a channel's name", &folded, 1, MAX_CHANNEL)?;
-        Ok(Channel { shown: name.to_owned(), folded })
-    }
-
-    /// True if this is how the name of a channel is compared.
-    pub fn is_folded(name: &str) -> bool {
-        Channel::new(name).is_ok_and(|channel| channel.folded == name)
-    }
-}
-
-fn points(what: &'static str, text: &str, min: usize, max: usize) -> Result<(), SayError> {
-    within(what, text.chars().count(), "characters", min, max)
-}
-
-fn bytes(what: &'static str, text: &str, min: usize, max: usize) -> Result<(), SayError> {
-    within(what, text.len(), "bytes", min, max)
-}
-
-fn within(
-    what: &'static str,
-    len: usize,
-    unit: &'static str,
-    min: usize,
-    max: usize,
-) -> Result<(), SayError> {
-    match len {
-        len if len < min => Err(SayError::Empty(what)),
-        len if len > max => Err(SayError::TooLong { what, len, unit, max }),
-        _ => Ok(()),
-    }
 }
 
 /// What an entry says.
@@ -158,6 +82,8 @@ pub enum Content {
         /// Why; may be empty.
         reason: String,
     },
+    /// A private message, as it was sealed: [`crate::Pair::open`].
+    Private(Vec<u8>),
     /// Something that this release does not know.
     Unknown {
         /// The code of its kind.
@@ -214,7 +140,7 @@ pub fn prepare(
 ) -> Result<Prepared, SayError> {
     let folded = channel.map(|c| c.folded.clone()).unwrap_or_default();
     let shown = channel.map(|c| c.shown.clone()).unwrap_or_default();
-    let here = || moment(&folded, order);
+    let here = || at(&folded, order);
     let mut context = Context::NOTHING;
     let mut body = Body { channel: shown, text: String::new(), flags: Vec::new() };
     let (code, key, places) = match content {
@@ -248,7 +174,7 @@ pub fn prepare(
         }
         Content::Delete { target, key, order } => {
             context.ids.push(*target);
-            let places = if key.is_none() { moment(&folded, *order) } else { Places::NOWHERE };
+            let places = if key.is_none() { at(&folded, *order) } else { Places::NOWHERE };
             (code::DELETE, key.clone(), places)
         }
         Content::Flags { scope, target, flags, reason } => {
@@ -260,10 +186,11 @@ pub fn prepare(
             let key = StateKey::Flags { scope: &scope, target: *target, by: *author };
             (code::FLAGS, Some(key.encode()), Places::NOWHERE)
         }
-        Content::Unknown { .. } | Content::Cleared { .. } => return Err(SayError::Malformed),
+        Content::Private(_) | Content::Unknown { .. } | Content::Cleared { .. } => {
+            return Err(SayError::Malformed);
+        }
     };
-    let kind = Kind { space: space::CHAT, code };
-    Ok(Prepared { kind, key, context, places, payload: codec::encode(&body) })
+    Ok(Prepared { kind: kind(code), key, context, places, payload: codec::encode(&body) })
 }
 
 fn check_profile(field: &str, value: &str) -> Result<(), SayError> {
@@ -273,7 +200,12 @@ fn check_profile(field: &str, value: &str) -> Result<(), SayError> {
     }
 }
 
-fn moment(folded: &str, order: Timestamp) -> Places {
+pub(crate) fn kind(code: u8) -> Kind {
+    Kind { space: space::CHAT, code }
+}
+
+/// A moment of a channel, by its folded name.
+pub(crate) fn at(folded: &str, order: Timestamp) -> Places {
     Places::new(Vec::new(), vec![Moment { channel: folded.as_bytes().to_vec(), from: order.0, to: order.0 }])
 }
 
@@ -285,7 +217,7 @@ pub(crate) fn check_text(text: &str) -> Result<(), SayError> {
 pub fn decode(header: &Header, payload: Option<&[u8]>) -> Result<Post, SayError> {
     let order = Timestamp(header.places.moments.first().map_or(header.time.0, |m| m.from));
     let code = header.kind.code;
-    if !(code::TEXT..=code::FLAGS).contains(&code) {
+    if !(code::TEXT..=code::PRIVATE).contains(&code) {
         return Ok(Post { channel: String::new(), content: Content::Unknown { code }, order });
     }
     if code == code::DELETE {
@@ -297,6 +229,9 @@ pub fn decode(header: &Header, payload: Option<&[u8]>) -> Result<Post, SayError>
     let Some(payload) = payload else {
         return Ok(Post { channel: String::new(), content: Content::Cleared { code }, order });
     };
+    if code == code::PRIVATE {
+        return Ok(Post { channel: String::new(), content: Content::Private(payload.to_vec()), order });
+    }
     let key = header.key.as_deref().and_then(StateKey::decode);
     let body: Body = codec::decode::<Body, MAX_BODY>("chat", payload).map_err(|_| SayError::Malformed)?;
     let content = match code {
@@ -342,13 +277,4 @@ pub fn order_time(clock: Timestamp, latest: Option<Timestamp>) -> Timestamp {
     const WEEK: i64 = 7 * 24 * 3_600_000;
     let after = latest.map_or(clock.0, |latest| latest.0.saturating_add(1));
     Timestamp(clock.0.max(after).min(clock.0.saturating_add(WEEK)))
-}
-
-/// True if `@nick` is in the text.
-pub fn mentions(text: &str, nick: &str) -> bool {
-    let wanted = format!("@{}", nick.to_lowercase());
-    text.to_lowercase().match_indices(&wanted).any(|(at, found)| {
-        let rest = text.to_lowercase().get(at + found.len()..).and_then(|rest| rest.chars().next());
-        !rest.is_some_and(char::is_alphanumeric)
-    })
 }

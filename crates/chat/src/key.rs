@@ -153,7 +153,7 @@ mod tests {
         let (a, b) = (FeedKey([0x2f; 32]), FeedKey([b'm'; 32]));
         let keys = [
             StateKey::Topic("a/b"),
-            StateKey::Archive("größe"),
+            StateKey::Archive("grösse"),
             StateKey::Member { channel: "a", feed: a },
             StateKey::Member { channel: "a/b", feed: b },
             StateKey::Profile { feed: a, field: "nick/x" },

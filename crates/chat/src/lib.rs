@@ -3,11 +3,11 @@
 mod content;
 mod key;
 mod moderation;
+mod name;
 mod private;
 
-pub use content::{
-    Channel, Content, Post, Prepared, SayError, code, decode, deleted, mentions, order_time, prepare,
-};
+pub use content::{Content, Post, Prepared, code, decode, deleted, order_time, prepare};
 pub use key::{FLAGS, MEMBERS, StateKey, flags_in, members_of, profile_of};
 pub use moderation::{Flag, FlagsEntry, Moderation, Trust, Verdict};
-pub use private::{Pair, PrivateError};
+pub use name::{Channel, SayError, fold, mentions};
+pub use private::{Lane, Pair, PrivateError, recipient};

@@ -4,25 +4,30 @@
 //! agreed on). What a message was sealed with it binds to author, recipient and order time, for the nonce is a hash of them: moved
 //! to another place or another feed it does not open.
 //!
-//! Nothing about a message names its recipient. Its channel is a number that only the two can work out, one for each direction;
-//! so the recipient asks for its numbers, and others see that an author wrote to somebody, how often, and how long within a factor
-//! of two. `design/chat.md` says what else can be learnt, and by whom.
+//! Nothing about a message names its recipient. It lies in a lane, a number that only the two can work out, one for each direction; so
+//! the recipient asks for its lanes, and others see that an author wrote to somebody, how often, and how long within a factor of
+//! two. `design/chat.md` says what else can be learnt, and by whom.
 //!
 //! ```text
-//! payload    salt 16 | box of: length u16 big-endian | text | zeros up to a power of two of at least 64
+//! payload    salt 16 | recipient 32 | box of: length u16 big-endian | text | zeros up to a power of two of at least 64
+//! recipient  its key, exclusive-or blake2b256("kappadb chat recipient" | the author's X25519 secret | order | salt): for the author alone
 //! nonce      the first 24 bytes of blake2b256("kappadb chat private" | author | recipient | order i64 little-endian | salt)
-//! channel    00 | in hex, the 16 bytes that an empty box is under the nonce of blake2b256("kappadb chat channel" | author | recipient)
+//! lane       the 16 bytes that an empty box is under the nonce of blake2b256("kappadb chat lane" | author | recipient)
+//! channel    00 | lane in hex: no name of a channel that people can give
 //! ```
 
-use crate::SayError;
-use crate::content::check_text;
+use crate::content::{at, check_text, code, kind};
+use crate::{Prepared, SayError};
+use bincode::{Decode, Encode};
 use crypto_box::aead::Aead;
 use crypto_box::{ChaChaBox, PublicKey};
 use data_encoding::HEXLOWER;
 use kappadb_core::{FeedKey, KeyError, SecretKey, Timestamp, blake2b256};
+use kappadb_entry::Context;
 
 const NONCE: usize = 24;
 const SALT: usize = 16;
+const KEY: usize = 32;
 /// Bytes that a box is longer than what is in it.
 const TAG: usize = 16;
 /// Bytes of the length.
@@ -45,10 +50,25 @@ pub enum PrivateError {
     Sealed,
 }
 
+/// What lies between two feeds in one direction: see [`Pair::outbox`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+pub struct Lane(pub [u8; TAG]);
+
+impl Lane {
+    /// What the channels of all lanes begin with.
+    pub const MARK: &'static str = "\0";
+
+    /// Its channel.
+    pub fn channel(&self) -> String {
+        format!("{}{}", Lane::MARK, HEXLOWER.encode(&self.0))
+    }
+}
+
 /// What two feeds share.
 pub struct Pair {
     own: FeedKey,
     other: FeedKey,
+    secret: SecretKey,
     shared: ChaChaBox,
 }
 
@@ -60,28 +80,47 @@ impl Pair {
     pub fn new(own: &SecretKey, other: &FeedKey) -> Result<Pair, PrivateError> {
         let public = PublicKey::from(other.x25519()?);
         let secret = crypto_box::SecretKey::from(*own.x25519());
-        Ok(Pair { own: own.public(), other: *other, shared: ChaChaBox::new(&public, &secret) })
+        let shared = ChaChaBox::new(&public, &secret);
+        Ok(Pair { own: own.public(), other: *other, secret: own.clone(), shared })
     }
 
-    /// The channel of what is written to the other.
-    pub fn outbox(&self) -> String {
-        self.channel(&self.own, &self.other)
+    /// Checks that a text can be sealed for this feed.
+    ///
+    /// # Errors
+    /// [`PrivateError::Key`], [`PrivateError::Text`].
+    pub fn check(other: &FeedKey, text: &str) -> Result<(), PrivateError> {
+        other.x25519()?;
+        Ok(check_text(text)?)
     }
 
-    /// The channel of what the other writes to this one.
-    pub fn inbox(&self) -> String {
-        self.channel(&self.other, &self.own)
+    /// Where what is written to the other lies.
+    pub fn outbox(&self) -> Lane {
+        self.lane(&self.own, &self.other)
     }
 
-    fn channel(&self, author: &FeedKey, recipient: &FeedKey) -> String {
-        let nonce = nonce(&[b"kappadb chat channel", &author.0, &recipient.0]);
+    /// Where what the other writes to this one lies.
+    pub fn inbox(&self) -> Lane {
+        self.lane(&self.other, &self.own)
+    }
+
+    fn lane(&self, author: &FeedKey, recipient: &FeedKey) -> Lane {
+        let nonce = nonce(&[b"kappadb chat lane", &author.0, &recipient.0]);
         // Encrypting in memory fails for lengths alone that no text has.
         let empty = self.shared.encrypt(&nonce.into(), &[][..]).unwrap_or_default();
-        format!("\0{}", HEXLOWER.encode(&empty))
+        Lane(empty.try_into().unwrap_or_default())
     }
 
-    /// Seals a text of 1 byte to 4 KiB for the other, to be posted at `order`. `salt` is random.
-    pub fn seal(&self, text: &str, order: Timestamp, salt: [u8; SALT]) -> Result<Vec<u8>, PrivateError> {
+    /// The entry that says this to the other at `order`. `salt` is random.
+    ///
+    /// # Errors
+    /// [`PrivateError::Text`].
+    pub fn prepare(&self, text: &str, order: Timestamp, salt: [u8; SALT]) -> Result<Prepared, PrivateError> {
+        let payload = self.seal(text, order, salt)?;
+        let places = at(&self.outbox().channel(), order);
+        Ok(Prepared { key: None, context: Context::NOTHING, kind: kind(code::PRIVATE), places, payload })
+    }
+
+    fn seal(&self, text: &str, order: Timestamp, salt: [u8; SALT]) -> Result<Vec<u8>, PrivateError> {
         check_text(text)?;
         let mut plain = Vec::with_capacity((LENGTH + text.len()).next_power_of_two().max(SHORTEST));
         plain.extend_from_slice(&u16::try_from(text.len()).map_err(|_| PrivateError::Sealed)?.to_be_bytes());
@@ -89,7 +128,8 @@ impl Pair {
         plain.resize(plain.len().next_power_of_two().max(SHORTEST), 0);
         let nonce = message_nonce(&self.own, &self.other, order, &salt);
         let sealed = self.shared.encrypt(&nonce.into(), &plain[..]).map_err(|_| PrivateError::Sealed)?;
-        Ok([&salt[..], &sealed].concat())
+        let recipient = masked(&self.secret, &self.other, order, &salt);
+        Ok([&salt[..], &recipient.0, &sealed].concat())
     }
 
     /// The text of a message that `author`, one of the two, posted at `order`.
@@ -99,7 +139,8 @@ impl Pair {
     pub fn open(&self, author: &FeedKey, order: Timestamp, payload: &[u8]) -> Result<String, PrivateError> {
         let recipient = if *author == self.own { &self.other } else { &self.own };
         let text = || {
-            let (salt, sealed) = payload.split_first_chunk::<SALT>()?;
+            let (salt, rest) = payload.split_first_chunk::<SALT>()?;
+            let (_, sealed) = rest.split_first_chunk::<KEY>()?;
             let plain = sealed.len().checked_sub(TAG)?;
             if !(SHORTEST..=LONGEST).contains(&plain) || !plain.is_power_of_two() {
                 return None;
@@ -113,6 +154,21 @@ impl Pair {
         };
         text().ok_or(PrivateError::Sealed)
     }
+}
+
+/// Whom the feed of this secret wrote a message for; what that is of a message by another means nothing.
+pub fn recipient(own: &SecretKey, order: Timestamp, payload: &[u8]) -> Option<FeedKey> {
+    let (salt, rest) = payload.split_first_chunk::<SALT>()?;
+    Some(masked(own, &FeedKey(*rest.first_chunk::<KEY>()?), order, salt))
+}
+
+/// A key that only the author can tell from noise; masked twice it is itself.
+fn masked(author: &SecretKey, key: &FeedKey, order: Timestamp, salt: &[u8; SALT]) -> FeedKey {
+    let secret = author.x25519();
+    let mask = blake2b256(&[b"kappadb chat recipient", &secret[..], &order.0.to_le_bytes(), salt]);
+    let mut masked = *key;
+    masked.0.iter_mut().zip(mask.0).for_each(|(byte, mask)| *byte ^= mask);
+    masked
 }
 
 fn message_nonce(author: &FeedKey, recipient: &FeedKey, order: Timestamp, salt: &[u8; SALT]) -> [u8; NONCE] {
@@ -161,23 +217,35 @@ mod tests {
     }
 
     #[test]
-    fn channels_are_known_to_the_two_alone_and_differ() {
+    fn lanes_are_known_to_the_two_alone_and_differ() {
         assert_eq!(pair(1, 2).outbox(), pair(2, 1).inbox());
         assert_eq!(pair(1, 2).inbox(), pair(2, 1).outbox());
         let all = [pair(1, 2).outbox(), pair(2, 1).outbox(), pair(1, 3).outbox(), pair(3, 2).outbox()];
         assert_eq!(all.iter().collect::<std::collections::BTreeSet<_>>().len(), 4);
-        assert!(all.iter().all(|channel| channel.len() == 33 && crate::Channel::new(channel).is_err()));
+        assert!(all.iter().all(|lane| crate::Channel::new(&lane.channel()).is_err()));
     }
 
     #[test]
     fn lengths_show_within_a_factor_of_two() {
-        let len = |text: usize| pair(1, 2).seal(&"x".repeat(text), AT, [0; 16]).unwrap().len() - SALT - TAG;
+        let len =
+            |text: usize| pair(1, 2).seal(&"x".repeat(text), AT, [0; 16]).unwrap().len() - SALT - KEY - TAG;
         assert_eq!(
             [1, 62, 63, 126, 127, 4_094, 4_095, 4_096].map(len),
             [64, 64, 128, 128, 256, 4_096, 8_192, 8_192]
         );
         assert!(matches!(pair(1, 2).seal("", AT, [0; 16]), Err(PrivateError::Text(_))));
         assert!(matches!(pair(1, 2).seal(&"x".repeat(4_097), AT, [0; 16]), Err(PrivateError::Text(_))));
+    }
+
+    #[test]
+    fn the_author_alone_knows_whom_it_is_for() {
+        let sealed = pair(1, 2).seal("hello", AT, [7; 16]).unwrap();
+        assert_eq!(recipient(&secret(1), AT, &sealed), Some(secret(2).public()));
+        for (own, at) in [(2, AT), (3, AT), (1, Timestamp(1_001))] {
+            assert_ne!(recipient(&secret(own), at, &sealed), Some(secret(2).public()));
+        }
+        assert_eq!(recipient(&secret(1), AT, &sealed[..SALT + KEY - 1]), None);
+        assert!(!sealed.windows(KEY).any(|window| window == secret(2).public().0));
     }
 
     #[test]
@@ -198,7 +266,9 @@ mod tests {
             prop_assert_eq!(pair(2, 1).open(&secret(1).public(), AT, &sealed), Ok(text));
             let at = at.index(sealed.len());
             sealed[at] ^= 1 << bit;
-            prop_assert_eq!(pair(2, 1).open(&secret(1).public(), AT, &sealed), Err(PrivateError::Sealed));
+            let opened = pair(2, 1).open(&secret(1).public(), AT, &sealed);
+            // The author's note for itself is nothing that the recipient looks at.
+            prop_assert_eq!(opened.is_ok(), (SALT..SALT + KEY).contains(&at));
         }
 
         #[test]

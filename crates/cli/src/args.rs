@@ -6,7 +6,9 @@ mod kv;
 mod map;
 
 pub use blob::{BlobCommand, BlobGetArgs, ByteRange};
-pub use chat::{AskArgs, ChatCommand, Flag, FlagArgs, ModerateCommand, ReadArgs, Role, WatchArgs};
+pub use chat::{
+    AskArgs, ChatCommand, DmArgs, Flag, FlagArgs, ModerateCommand, PageArgs, ReadArgs, Role, WatchArgs,
+};
 pub use kv::{KvCommand, KvListArgs, KvWatchArgs, WriterCommand};
 pub use map::{ExportArgs, ExportFormat, Format, MapCommand, QueryArgs};
 

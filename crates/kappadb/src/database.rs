@@ -1,4 +1,4 @@
-use crate::builder::{Builder, OnProgress, Progress};
+use crate::builder::{Builder, OnProgress, Progress, Random};
 use crate::chat::{Chat, Markers, TrustFile};
 use crate::error::{OpenError, ReadError, WriteError};
 use crate::kv::Kv;
@@ -52,6 +52,8 @@ pub(crate) struct Parts {
     pub writers: Arc<Writers>,
     /// Whose moderation is applied.
     pub trust: Arc<TrustFile>,
+    /// Fills bytes at random.
+    pub random: Random,
     /// How far each channel was read.
     pub markers: Arc<Markers>,
     /// The name under which this handle writes.
@@ -72,7 +74,7 @@ impl Parts {
         // Before anything is wiped or written: a second process must leave everything as it is.
         let lock = feed::lock(&dir)?;
         let store = open_store(&dir.join("derived"), rebuild)?;
-        let config = feed::Config::new(&dir, store.clone(), database, random).with_lock(lock);
+        let config = feed::Config::new(&dir, store.clone(), database, random.clone()).with_lock(lock);
         let tell = progress.clone();
         let (feeds, report) =
             Feeds::open(config, &mut |done, total| tell(Progress { task: "reading journal", done, total }))?;
@@ -107,6 +109,7 @@ impl Parts {
             writers,
             trust,
             markers,
+            random,
             name: writers::DEFAULT.into(),
             writing: Arc::default(),
             root: None,

@@ -5,7 +5,7 @@ use crate::index::ChatIndex;
 use crate::packed::BAD;
 use crate::page::PageQuery;
 use crate::rows::{self, OTHERS};
-use kappadb_chat::{StateKey, flags_in, members_of, profile_of};
+use kappadb_chat::{Lane, StateKey, flags_in, members_of, profile_of};
 use kappadb_core::{EntryId, FeedKey, Timestamp};
 use kappadb_query::Selector;
 use kappadb_view::ViewError;
@@ -99,6 +99,8 @@ impl ChatIndex {
             }
             Ask::Flags => self.state.entries_of(&*self.tree, kappadb_chat::FLAGS),
             Ask::Profile(feed) => self.state.entries_of(&*self.tree, &profile_of(feed)),
+            Ask::Correspondents { from, to } => self.correspondents(*from, *to),
+            Ask::Private { lanes, from, to } => self.private(lanes, *from, *to),
         }
     }
 
@@ -116,13 +118,29 @@ impl ChatIndex {
             None => (from, to),
         };
         let mut ids = self.between(channel, first, last, except)?;
-        let authors: BTreeSet<FeedKey> = ids.iter().map(|id| id.feed).collect();
+        let names = self.names_of(&ids)?;
         ids.extend(self.about(channel)?);
-        for feed in authors {
-            let nick = StateKey::Profile { feed, field: "nick" }.encode();
-            ids.extend(self.state.entries(&*self.tree, &nick)?);
-        }
+        ids.extend(names);
         Ok(ids)
+    }
+
+    fn private(&self, lanes: &[Lane], from: i64, to: i64) -> Result<Vec<EntryId>, ViewError> {
+        let mut ids = Vec::new();
+        for lane in lanes {
+            ids.extend(self.between(&lane.channel(), from, to, &BTreeSet::new())?);
+        }
+        let names = self.names_of(&ids)?;
+        ids.extend(self.state.entries_of(&*self.tree, &flags_in(""))?);
+        ids.extend(names);
+        Ok(ids)
+    }
+
+    /// What the authors of these call themselves.
+    fn names_of(&self, ids: &[EntryId]) -> Result<Vec<EntryId>, ViewError> {
+        let authors: BTreeSet<FeedKey> = ids.iter().map(|id| id.feed).collect();
+        let nick = |feed| StateKey::Profile { feed, field: "nick" }.encode();
+        let names = authors.into_iter().map(|feed| self.state.entries(&*self.tree, &nick(feed)));
+        Ok(names.collect::<Result<Vec<_>, _>>()?.concat())
     }
 
     fn channel_state(&self, channel: &str, to: Timestamp) -> Result<Vec<EntryId>, ViewError> {

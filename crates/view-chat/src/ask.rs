@@ -1,6 +1,7 @@
 //! What this view can be asked beyond the common selectors.
 
 use bincode::{Decode, Encode};
+use kappadb_chat::Lane;
 use kappadb_core::{FeedKey, codec};
 use kappadb_query::Selector;
 
@@ -41,10 +42,28 @@ pub enum Ask {
     Flags,
     /// What a feed says of itself.
     Profile(FeedKey),
+    /// One private message, whoever it is for, of each feed that wrote any in a window: a piece of evidence that there is such a feed.
+    Correspondents {
+        /// Milliseconds, included.
+        from: i64,
+        /// Milliseconds, included.
+        to: i64,
+    },
+    /// The private messages of some lanes, and what it takes to show them: the names of their authors, flags.
+    Private {
+        /// At most [`Ask::MAX_LANES`].
+        lanes: Vec<Lane>,
+        /// Milliseconds, included.
+        from: i64,
+        /// Milliseconds, included.
+        to: i64,
+    },
 }
 
 impl Ask {
-    const MAX: usize = 1024;
+    /// Lanes in one question, at most.
+    pub const MAX_LANES: usize = 1024;
+    const MAX: usize = 32 << 10;
 
     /// As a selector.
     pub fn selector(&self) -> Selector {

@@ -56,6 +56,39 @@ impl ChatIndex {
         Ok(last)
     }
 
+    /// A private message of each feed that wrote any in a window.
+    pub(crate) fn correspondents(&self, from: i64, to: i64) -> Result<Vec<EntryId>, ViewError> {
+        let prefix = rows::lane_posters();
+        let mut found = self.shelf.range(&prefix, rows::after(&prefix).as_deref(), false)?;
+        let mut last: BTreeMap<FeedKey, Place> = BTreeMap::new();
+        while found.advance()? {
+            let (channel, feed) = rows::read_poster(found.key()).ok_or(BAD)?;
+            let Ok(channel) = std::str::from_utf8(channel) else { continue };
+            if !last.contains_key(&feed)
+                && let Some(place) = self.last_by(&feed, channel, Timestamp(to))?
+                && place.order.0 >= from
+            {
+                last.insert(feed, place);
+            }
+        }
+        Ok(last.into_values().map(|place| place.id).collect())
+    }
+
+    /// A private message in each lane that a feed wrote to.
+    pub fn sent(&self, feed: &FeedKey) -> Result<Vec<Place>, ViewError> {
+        let (mut sent, mut from) = (Vec::new(), rows::author_in_lanes(feed));
+        let end = rows::after(&from);
+        loop {
+            let mut found = self.shelf.range(&from, end.as_deref(), false)?;
+            if !found.advance()? {
+                return Ok(sent);
+            }
+            let (channel, place, _) = rows::read_authored(found.key()).ok_or(BAD)?;
+            sent.push(place);
+            from = rows::after(&rows::author_in(feed, channel)).ok_or(BAD)?;
+        }
+    }
+
     fn last_by(&self, feed: &FeedKey, channel: &str, to: Timestamp) -> Result<Option<Place>, ViewError> {
         let mut found = self.by_author_in(feed, channel, to)?;
         while found.advance()? {

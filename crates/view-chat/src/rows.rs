@@ -1,5 +1,6 @@
 //! Keys of rows, and of what is packed. `design/views.md` has them all.
 
+use kappadb_chat::Lane;
 use kappadb_core::{EntryId, FeedKey, Timestamp};
 
 /// Keyed entries ([`kappadb_view::keyed`]).
@@ -219,6 +220,22 @@ pub const POSTERS: [u8; 1] = [POSTER];
 /// Those who posted in a channel.
 pub fn posters(channel: &[u8]) -> Vec<u8> {
     of_channel(POSTER, channel, 32)
+}
+
+/// Those who posted in lanes of private messages.
+pub fn lane_posters() -> Vec<u8> {
+    up_to_mark(posters(Lane([0; 16]).channel().as_bytes()), 1)
+}
+
+/// What a feed posted in lanes.
+pub fn author_in_lanes(feed: &FeedKey) -> Vec<u8> {
+    up_to_mark(author_in(feed, Lane([0; 16]).channel().as_bytes()), 1 + feed.0.len())
+}
+
+/// A key as far as all lanes are the same: the length of their names is, and the first character.
+fn up_to_mark(mut key: Vec<u8>, before: usize) -> Vec<u8> {
+    key.truncate(before + 2 + Lane::MARK.len());
+    key
 }
 
 pub fn poster(channel: &[u8], feed: &FeedKey) -> Vec<u8> {

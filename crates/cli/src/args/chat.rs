@@ -54,6 +54,8 @@ pub enum ChatCommand {
         #[command(flatten)]
         ask: AskArgs,
     },
+    /// Write privately, or print private messages to and from this writer, the latest first.
+    Dm(DmArgs),
     /// Join a channel.
     Join {
         /// The channel.
@@ -129,10 +131,9 @@ pub struct AskArgs {
     pub stats: bool,
 }
 
+/// Which messages.
 #[derive(ClapArgs)]
-pub struct ReadArgs {
-    /// The channel.
-    pub channel: String,
+pub struct PageArgs {
     /// From this time on: ISO 8601 or milliseconds since 1970.
     #[arg(long, value_name = "T", allow_hyphen_values = true)]
     pub since: Option<Timestamp>,
@@ -151,9 +152,30 @@ pub struct ReadArgs {
     /// Show also what moderation hides, marked.
     #[arg(long)]
     pub hidden: bool,
+}
+
+#[derive(ClapArgs)]
+pub struct ReadArgs {
+    /// The channel.
+    pub channel: String,
+    #[command(flatten)]
+    pub page: PageArgs,
     /// Mark the channel as read up to the latest message printed.
     #[arg(long)]
     pub mark: bool,
+    #[command(flatten)]
+    pub ask: AskArgs,
+}
+
+#[derive(ClapArgs)]
+pub struct DmArgs {
+    /// With whom: a feed in hex, or a nickname that only one feed known here has.
+    pub with: Option<String>,
+    /// What to write: up to 4 KiB, or `-` for stdin. Only the two can read it. Without it, messages are printed.
+    #[arg(conflicts_with_all = ["since", "until", "limit", "oldest_first", "after", "hidden"])]
+    pub text: Option<String>,
+    #[command(flatten)]
+    pub page: PageArgs,
     #[command(flatten)]
     pub ask: AskArgs,
 }

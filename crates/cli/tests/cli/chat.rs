@@ -232,3 +232,32 @@ fn wrong_input_is_told() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("UTF-8"), "{output:?}");
     assert_eq!(texts(&db, &["tea"]), ["tea 0"], "nothing of it was written");
 }
+
+#[test]
+fn private_messages_are_for_two() {
+    let db = Db::init();
+    db.ok(&["chat", "nick", "anna"]);
+    db.ok(&["writer", "new", "bert"]);
+    db.ok(&["--writer", "bert", "chat", "nick", "Bert"]);
+    let id = db.ok(&["chat", "dm", "bert", "between us"]);
+    db.feed(&["--writer", "bert", "chat", "dm", &default_feed(&db), "-"], "I see\n");
+    let page = lines(&db.ok(&["--json", "chat", "dm"]));
+    assert_eq!(page.iter().map(|line| &line["text"]).collect::<Vec<_>>(), ["I see", "between us"]);
+    let line = &page[1];
+    assert_eq!(
+        (&line["id"], &line["kind"], &line["channel"]),
+        (&json!(id.trim()), &json!("private"), &Value::Null)
+    );
+    assert_eq!((&line["author"], &line["to"]), (&json!(default_feed(&db)), &page[0]["author"]));
+    assert!(db.ok(&["chat", "dm", "anna", "--limit", "1"]).is_empty(), "nothing to oneself");
+    assert!(db.ok(&["chat", "dm", "bert", "--limit", "1"]).contains("I see"));
+    db.ok(&["chat", "delete", id.trim()]);
+    assert_eq!(db.ok(&["--writer", "bert", "chat", "dm"]).lines().count(), 1);
+    // Another replica has all of it and reads nothing.
+    let server = Server::start(&db);
+    let other = Db::join(&server.ticket);
+    other.ok(&["chat", "nick", "carl"]);
+    assert_eq!(other.ok(&["chat", "dm"]), "");
+    assert!(other.fails(&["chat", "dm", "nobody", "x"]).contains("neither a feed in hex nor a nickname"));
+    assert!(other.fails(&["chat", "dm", &"0".repeat(64), "x"]).contains("not a valid Ed25519 key"));
+}

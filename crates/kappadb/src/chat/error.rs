@@ -10,6 +10,9 @@ pub enum ChatError {
     /// A name or a text that breaks a limit, or is empty where it must not be.
     #[error(transparent)]
     Model(#[from] kappadb_chat::SayError),
+    /// A private message that cannot be sealed.
+    #[error(transparent)]
+    Private(#[from] kappadb_chat::PrivateError),
     /// Nothing that can be deleted is held under this name.
     #[error("there is no message {0} here to delete")]
     NotThere(EntryId),

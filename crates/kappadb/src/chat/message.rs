@@ -13,7 +13,7 @@ pub struct Message {
     pub author: FeedKey,
     /// What its author calls itself now, as far as is known here.
     pub nick: Option<String>,
-    /// The channel, as this message spells it.
+    /// The channel, as this message spells it; empty for a private message.
     pub channel: String,
     /// Its order time: where it stands in its channel. Not before its author's clock, nor before what the author had read.
     pub time: Timestamp,
@@ -31,6 +31,15 @@ pub enum Said {
     Text(String),
     /// An action: "anna waves".
     Emote(String),
+    /// A private text: only its author and this feed can read it. From [`crate::Chat::private`] alone.
+    Private {
+        /// Whom it is for.
+        to: FeedKey,
+        /// The text.
+        text: String,
+    },
+    /// A private message that was not opened: others' mostly.
+    Sealed,
     /// A text that is not held here: it was cleared.
     NotHeld,
     /// Its entry breaks a limit, or is not what its kind should be.
@@ -48,6 +57,7 @@ impl Said {
         match self {
             Said::Text(_) => "text",
             Said::Emote(_) => "emote",
+            Said::Private { .. } | Said::Sealed => "private",
             Said::NotHeld => "not held",
             Said::Unreadable => "unreadable",
             Said::Unknown { .. } => "unknown",
@@ -57,7 +67,7 @@ impl Said {
     /// The text, if there is one.
     pub fn text(&self) -> Option<&str> {
         match self {
-            Said::Text(text) | Said::Emote(text) => Some(text),
+            Said::Text(text) | Said::Emote(text) | Said::Private { text, .. } => Some(text),
             _ => None,
         }
     }

@@ -9,6 +9,7 @@ mod markers;
 mod message;
 mod moderate;
 mod post;
+mod private;
 mod read;
 mod search;
 mod state;

@@ -139,6 +139,7 @@ impl Parts {
         let said = match content {
             Content::Text(text) => Said::Text(text),
             Content::Emote(text) => Said::Emote(text),
+            Content::Private(_) => Said::Sealed,
             Content::Unknown { code } => Said::Unknown { code },
             Content::Cleared { .. } => Said::NotHeld,
             _ => Said::Unreadable,

@@ -4,7 +4,7 @@ use super::read::Shower;
 use super::{ChannelInfo, Chat, ChatError, Member, ReadOptions, Topic, Unread};
 use crate::database::Parts;
 use crate::error::ReadError;
-use kappadb_chat::{Channel, Content, StateKey, code, members_of, mentions, profile_of};
+use kappadb_chat::{Channel, Content, StateKey, code, fold, members_of, mentions, profile_of};
 use kappadb_core::{EntryId, FeedKey};
 use kappadb_view_chat::{PageQuery, Place};
 use std::collections::{BTreeMap, BTreeSet};
@@ -54,6 +54,21 @@ impl Chat {
     /// What a writer calls itself.
     pub async fn nick(&self, feed: FeedKey) -> Result<Option<String>, ChatError> {
         Ok(self.profile(feed).await?.remove("nick"))
+    }
+
+    /// The feeds known here that call themselves so, whatever the case.
+    pub async fn called(&self, nick: &str) -> Result<Vec<FeedKey>, ChatError> {
+        let wanted = fold(nick);
+        self.run(move |parts| {
+            parts.chat.ready()?;
+            let mut called = Vec::new();
+            for info in parts.feeds.list() {
+                let nick = parts.chat_nick(&info.feed)?;
+                called.extend(nick.filter(|nick| fold(nick) == wanted).map(|_| info.feed));
+            }
+            Ok(called)
+        })
+        .await?
     }
 
     /// What a writer says of itself, by field.

@@ -11,7 +11,7 @@ use std::io::Read;
 const MOST: u64 = 1 << 20;
 
 /// Does one thing and prints the id of the entry that it made.
-async fn write<F>(context: &Context, job: impl FnOnce(Chat) -> F) -> anyhow::Result<()>
+pub async fn write<F>(context: &Context, job: impl FnOnce(Chat) -> F) -> anyhow::Result<()>
 where
     F: Future<Output = Result<EntryId, ChatError>>,
 {
@@ -25,10 +25,7 @@ where
 }
 
 pub async fn post(context: &Context, channel: &str, text: &str, emote: bool) -> anyhow::Result<()> {
-    let text = match text {
-        "-" => stdin()?,
-        text => text.to_owned(),
-    };
+    let text = text_or_stdin(text)?;
     write(context, async |chat| match emote {
         true => chat.emote(channel, &text).await,
         false => chat.post(channel, &text).await,
@@ -36,7 +33,11 @@ pub async fn post(context: &Context, channel: &str, text: &str, emote: bool) -> 
     .await
 }
 
-fn stdin() -> anyhow::Result<String> {
+/// The text itself, or what stdin has for `-`.
+pub fn text_or_stdin(text: &str) -> anyhow::Result<String> {
+    if text != "-" {
+        return Ok(text.to_owned());
+    }
     let mut text = String::new();
     std::io::stdin().take(MOST).read_to_string(&mut text).context("cannot read text from stdin")?;
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())

@@ -4,17 +4,21 @@ use crate::commands::kv::safe;
 use kappadb::{Member, Message, Said};
 use serde_json::{Value, json};
 
-/// A message for programs. `text` is null where there is none to show.
+/// A message for programs. `text` is null where there is none to show, `channel` where there is none: then it is private, and `to` says
+/// for whom.
 pub fn message(message: &Message) -> Value {
     let mut line = json!({
         "id": message.id.to_string(),
         "author": message.author.to_string(),
         "nick": message.nick,
-        "channel": message.channel,
+        "channel": Some(&message.channel).filter(|channel| !channel.is_empty()),
         "timestamp": message.time.0,
         "kind": message.said.kind(),
         "text": message.said.text(),
     });
+    if let (Said::Private { to, .. }, Some(line)) = (&message.said, line.as_object_mut()) {
+        line.insert("to".to_owned(), json!(to.to_string()));
+    }
     if let (Some(hidden), Some(line)) = (&message.hidden, line.as_object_mut()) {
         let (by, reason) = (hidden.by.to_string(), &hidden.reason);
         line.insert("hidden".to_owned(), json!({ "by": by, "reason": reason }));
@@ -28,6 +32,9 @@ pub fn for_people(message: &Message) -> String {
     let said = match &message.said {
         Said::Text(text) => format!("<{author}> {}", safe(text.as_bytes())),
         Said::Emote(text) => format!("* {author} {}", safe(text.as_bytes())),
+        Said::Private { to, text } => {
+            format!("<{author} to {:.8}> {}", to.to_string(), safe(text.as_bytes()))
+        }
         other => format!("<{author}> ({})", other.kind()),
     };
     let hidden = message.hidden.as_ref().map(|h| format!(" (hidden by {:.8})", h.by.to_string()));

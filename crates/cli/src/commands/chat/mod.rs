@@ -1,9 +1,11 @@
 //! `chat ...`: messages in channels.
 
+mod dm;
 mod edit;
 mod import;
 mod lines;
 mod moderate;
+mod page;
 mod show;
 mod watch;
 
@@ -25,6 +27,7 @@ pub async fn run(context: &Context, command: &ChatCommand) -> anyhow::Result<Exi
             edit::profile(context, field, value).await?;
         }
         ChatCommand::Profile { of, ask, .. } => show::profile(context, *of, asking(*ask)).await?,
+        ChatCommand::Dm(args) => dm::run(context, args).await?,
         ChatCommand::Join { channel } => edit::join(context, channel).await?,
         ChatCommand::Leave { channel } => edit::leave(context, channel).await?,
         ChatCommand::Archive { channel, reason, undo } => {

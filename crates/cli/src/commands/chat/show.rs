@@ -1,30 +1,20 @@
 //! `chat read|channels|members|topic|nick|profile|search|unread`.
 
-use super::{Asking, Context, asking, limit, lines};
+use super::{Asking, Context, asking, limit, lines, page};
 use crate::args::ReadArgs;
 use crate::commands::kv::safe;
 use crate::output;
 use anyhow::ensure;
-use kappadb::{Chat, FeedKey, ReadOptions, SearchOptions};
+use kappadb::{FeedKey, SearchOptions};
 use serde_json::json;
 
-/// Messages read at a time.
-const PAGE: usize = 256;
-
 pub async fn read(context: &Context, args: &ReadArgs) -> anyhow::Result<()> {
-    let asking = asking(args.ask);
-    let options = ReadOptions {
-        since: args.since,
-        until: args.until,
-        limit: limit(args.limit),
-        oldest_first: args.oldest_first,
-        after: args.after,
-        hidden: args.hidden,
-    };
+    let (asking, options) = (asking(args.ask), page::options(&args.page));
     let database = context.open().await?;
     let chat = database.chat();
     let asked = asking.ask(chat.ask(&args.channel, &options)).await?;
-    let count = print(context, &chat, &args.channel, options).await?;
+    let count =
+        page::print(context, options, async |options| chat.read(&args.channel, options).await).await?;
     if count == 0 {
         ensure!(chat.exists(&args.channel).await?, "there is no channel {:?} here", args.channel);
     }
@@ -33,37 +23,6 @@ pub async fn read(context: &Context, args: &ReadArgs) -> anyhow::Result<()> {
     }
     asking.tell(count, asked.as_ref());
     Ok(database.close().await?)
-}
-
-/// Prints page by page, so that nothing holds a long channel whole; how many there were.
-async fn print(
-    context: &Context,
-    chat: &Chat,
-    channel: &str,
-    mut options: ReadOptions,
-) -> anyhow::Result<usize> {
-    let (most, mut count) = (options.limit.unwrap_or(usize::MAX), 0);
-    loop {
-        options.limit = Some(PAGE.min(most - count));
-        let page = chat.read(channel, &options).await?;
-        for message in &page.messages {
-            match context.json {
-                true => output::json_line(&lines::message(message))?,
-                false => output::line(&lines::for_people(message))?,
-            }
-        }
-        count += page.messages.len();
-        options.after = page.next;
-        match page.next {
-            None => return Ok(count),
-            Some(next) if count >= most => {
-                let line = json!({ "next": next.to_string() });
-                output::note(context.json, &line, &format!("more: --after {next}"));
-                return Ok(count);
-            }
-            Some(_) => {}
-        }
-    }
 }
 
 pub async fn channels(context: &Context, asking: Asking) -> anyhow::Result<()> {

@@ -1,0 +1,152 @@
+//! Names and texts: what they may be, and how they compare.
+
+use unicode_normalization::UnicodeNormalization;
+
+/// Why something cannot be said.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SayError {
+    /// It must say something.
+    #[error("{0} must not be empty")]
+    Empty(&'static str),
+    /// Over its limit.
+    #[error("{what} has {len} {unit}; it may have at most {max}")]
+    TooLong {
+        /// What it is.
+        what: &'static str,
+        /// How long.
+        len: usize,
+        /// In what.
+        unit: &'static str,
+        /// How long it may be.
+        max: usize,
+    },
+    /// Control characters in a name.
+    #[error("{0} must not have control characters")]
+    Control(&'static str),
+    /// An entry whose payload is not what its kind should be.
+    #[error("the entry is not what its kind should be")]
+    Malformed,
+}
+
+/// A channel's name as shown, and as compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Channel {
+    /// As it was written.
+    pub shown: String,
+    /// As it is compared: [`fold`].
+    pub folded: String,
+}
+
+impl Channel {
+    /// A name of 1 to 64 characters, none of them a control character.
+    ///
+    /// # Errors
+    /// [`SayError::Empty`], [`SayError::TooLong`] or [`SayError::Control`].
+    pub fn new(name: &str) -> Result<Channel, SayError> {
+        points("a channel's name", name, 1, 64)?;
+        if name.chars().any(char::is_control) {
+            return Err(SayError::Control("a channel's name"));
+        }
+        let folded = fold(name);
+        // Without case a name may be longer, such as one of ligatures.
+        points("a channel's name in lower case", &folded, 1, 64)?;
+        Ok(Channel { shown: name.to_owned(), folded })
+    }
+
+    /// True if this is how the name of a channel is compared.
+    pub fn is_folded(name: &str) -> bool {
+        Channel::new(name).is_ok_and(|channel| channel.folded == name)
+    }
+}
+
+/// A text as it is compared with others: without case, and in one of the forms that look alike (Unicode's canonical caseless
+/// matching, D145, then NFC).
+pub fn fold(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    caseless::default_case_fold_str(&text.nfd().collect::<String>()).nfc().collect()
+}
+
+/// True if `@nick` is in the text, whatever its case, and not as the beginning of a longer word.
+pub fn mentions(text: &str, nick: &str) -> bool {
+    let (text, wanted) = (fold(text), format!("@{}", fold(nick)));
+    text.match_indices(&wanted).any(|(at, found)| {
+        let next = text.get(at + found.len()..).and_then(|rest| rest.chars().next());
+        !next.is_some_and(char::is_alphanumeric)
+    })
+}
+
+/// Checks that a text has so many characters.
+pub(crate) fn points(what: &'static str, text: &str, min: usize, max: usize) -> Result<(), SayError> {
+    within(what, text.chars().count(), "characters", min, max)
+}
+
+/// Checks that a text has so many bytes.
+pub(crate) fn bytes(what: &'static str, text: &str, min: usize, max: usize) -> Result<(), SayError> {
+    within(what, text.len(), "bytes", min, max)
+}
+
+fn within(
+    what: &'static str,
+    len: usize,
+    unit: &'static str,
+    min: usize,
+    max: usize,
+) -> Result<(), SayError> {
+    match len {
+        len if len < min => Err(SayError::Empty(what)),
+        len if len > max => Err(SayError::TooLong { what, len, unit, max }),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn names_compare_without_case_and_form() {
+        let same =
+            [("Tea", "tEA"), ("STRASSE", "straße"), ("caf\u{e9}", "CAFE\u{301}"), ("ΣΊΣΥΦΟΣ", "σίσυφος")];
+        for (one, other) in same {
+            assert_eq!(fold(one), fold(other), "{one} {other}");
+        }
+        assert_ne!(fold("tea"), fold("te"));
+        assert_eq!(Channel::new("Tea Room").unwrap().folded, "tea room");
+    }
+
+    #[test]
+    fn names_have_their_limits() {
+        let long = "x".repeat(64);
+        assert!(Channel::new(&long).is_ok());
+        assert!(matches!(Channel::new(&format!("{long}x")), Err(SayError::TooLong { len: 65, .. })));
+        assert!(matches!(Channel::new(""), Err(SayError::Empty(_))));
+        assert!(matches!(Channel::new("a\nb"), Err(SayError::Control(_))));
+        assert!(matches!(Channel::new("a\0"), Err(SayError::Control(_))));
+        // 64 characters that fold to 192.
+        assert!(matches!(Channel::new(&"\u{fb03}".repeat(64)), Err(SayError::TooLong { len: 192, .. })));
+    }
+
+    #[test]
+    fn mentions_are_whole_words() {
+        for text in ["@anna", "hi @Anna!", "@annabel @ANNA", "(@anna)"] {
+            assert!(mentions(text, "anna"), "{text}");
+        }
+        for text in ["anna", "@annabel", "@ann", "", "@"] {
+            assert!(!mentions(text, "anna"), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_folded_stays_so(name in "\\PC{1,64}") {
+            if let Ok(channel) = Channel::new(&name) {
+                prop_assert!(Channel::is_folded(&channel.folded), "{:?} {:?}", name, channel.folded);
+                prop_assert_eq!(fold(&name.to_uppercase()), fold(&fold(&name.to_uppercase())));
+            }
+        }
+    }
+}

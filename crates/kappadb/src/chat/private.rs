@@ -1,0 +1,268 @@
+//! Private messages. They are opened when they are read: nothing of what they say is in any index, here or elsewhere.
+
+use super::read::{self, Shower};
+use super::{Chat, ChatError, ChatPage, Message, ReadOptions, Said};
+use crate::ask::{Asked, CHAT, Neighbours};
+use crate::database::Parts;
+use crate::error::ReadError;
+use kappadb_chat::{Content, Lane, Pair, order_time};
+use kappadb_core::{EntryId, FeedKey, Timestamp};
+use kappadb_view_chat::{Ask, PageQuery, Place};
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+
+/// Messages looked up at a time.
+const CHUNK: usize = 64;
+
+impl Chat {
+    /// Posts a text of 1 byte to 4 KiB that only its recipient and this writer can read. Others see that this writer wrote to
+    /// somebody, when, and how long the text is within a factor of two. Durable when it returns.
+    ///
+    /// # Errors
+    /// [`ChatError::Private`] if the recipient's key is none, or the text is empty or too long: nothing was written then.
+    pub async fn send_private(&self, to: FeedKey, text: &str) -> Result<EntryId, ChatError> {
+        let text = text.to_owned();
+        self.run(move |parts| parts.send_private(&to, &text)).await?
+    }
+
+    /// Private messages to and from this writer, with one other feed or with all, as [`Chat::read`] gives those of a channel.
+    pub async fn private(&self, with: Option<FeedKey>, options: &ReadOptions) -> Result<ChatPage, ChatError> {
+        let options = options.clone();
+        self.run(move |parts| {
+            parts.chat.ready()?;
+            parts.private(with, &options)
+        })
+        .await?
+    }
+
+    /// Asks for what [`Chat::private`] with the same words needs, whatever its limit. A peer that is asked can tell which private
+    /// messages among those that it holds are to or from this writer, but not what they say.
+    pub async fn ask_private(
+        &self,
+        with: Option<FeedKey>,
+        options: &ReadOptions,
+    ) -> Result<Asked, ChatError> {
+        let mut neighbours = Neighbours::dial(&self.parts).await;
+        if let Some((from, to)) = read::window(options, self.parts.clock.now()) {
+            if with.is_none() {
+                // Who wrote private messages at all: lanes are worked out from their keys.
+                neighbours.ask(CHAT, Ask::Correspondents { from, to }.selector()).await?;
+            }
+            let lanes = self
+                .run(move |parts| {
+                    parts.chat.ready()?;
+                    let lanes = parts.correspondences(with)?;
+                    Ok::<_, ReadError>(lanes.iter().flat_map(Correspondence::both).collect::<Vec<_>>())
+                })
+                .await??;
+            for lanes in lanes.chunks(Ask::MAX_LANES) {
+                let lanes = lanes.iter().map(|(lane, ..)| *lane).collect();
+                neighbours.ask(CHAT, Ask::Private { lanes, from, to }.selector()).await?;
+            }
+        }
+        Ok(neighbours.finish().await?)
+    }
+}
+
+/// What this writer, by one of its feeds, and another write to each other.
+struct Correspondence {
+    own: FeedKey,
+    other: FeedKey,
+    pair: Pair,
+}
+
+impl Correspondence {
+    /// Both directions: where, by whom, for whom.
+    fn both(&self) -> impl Iterator<Item = (Lane, FeedKey, FeedKey)> + use<> {
+        let out = (self.pair.outbox(), self.own, self.other);
+        let back = (self.pair.inbox(), self.other, self.own);
+        // Notes to oneself have one direction.
+        [Some(out), (self.own != self.other).then_some(back)].into_iter().flatten()
+    }
+}
+
+impl Parts {
+    fn send_private(&self, to: &FeedKey, text: &str) -> Result<EntryId, ChatError> {
+        let _guard = self.writing();
+        self.chat.ready()?;
+        // Checked before the first write makes a feed.
+        Pair::check(to, text)?;
+        let own = self.writer()?;
+        let pair = self.pair(&own, to)?;
+        let (now, lane) = (self.clock.now(), pair.outbox().channel());
+        let latest = self.chat.read(|index| index.latest(&lane, now))??;
+        let mut salt = [0; 16];
+        (self.random)(&mut salt);
+        self.chat_append(own, pair.prepare(text, order_time(now, latest), salt)?)
+    }
+
+    /// What an own feed shares with another.
+    fn pair(&self, own: &FeedKey, other: &FeedKey) -> Result<Pair, ChatError> {
+        let pair = self.feeds.with_secret(own, |secret| Pair::new(secret, other));
+        Ok(pair.ok_or(ReadError::Closed)??)
+    }
+
+    /// The feeds of this handle's writer: the one that it writes, and those that this one continues.
+    fn own_identities(&self) -> BTreeSet<FeedKey> {
+        let mut own = BTreeSet::new();
+        let mut next = self.writers().remove(&*self.name);
+        while let Some(feed) = next.filter(|feed| own.insert(*feed)) {
+            next = self.feeds.definition(&feed).and_then(|definition| definition.continues);
+        }
+        own
+    }
+
+    /// With one other feed, or with all that are known here. A key that is none is left out: nothing was ever shared with it.
+    fn correspondences(&self, with: Option<FeedKey>) -> Result<Vec<Correspondence>, ReadError> {
+        let mut all = Vec::new();
+        for own in self.own_identities() {
+            let others = match with {
+                Some(other) => BTreeSet::from([other]),
+                None => {
+                    self.feeds.list().iter().map(|info| info.feed).chain(self.recipients(&own)?).collect()
+                }
+            };
+            let shared = |other| Some(Correspondence { own, other, pair: self.pair(&own, &other).ok()? });
+            all.extend(others.into_iter().filter_map(shared));
+        }
+        Ok(all)
+    }
+
+    /// Whom an own feed wrote to: some of them may be known by nothing else here.
+    fn recipients(&self, own: &FeedKey) -> Result<Vec<FeedKey>, ReadError> {
+        let mut recipients = Vec::new();
+        for place in self.chat.read(|index| index.sent(own))?? {
+            let Some(Content::Private(sealed)) = self.chat_post(place.id)?.map(|post| post.content) else {
+                continue;
+            };
+            let look = |secret: &_| kappadb_chat::recipient(secret, place.order, &sealed);
+            recipients.extend(self.feeds.with_secret(own, look).flatten());
+        }
+        Ok(recipients)
+    }
+
+    fn private(&self, with: Option<FeedKey>, options: &ReadOptions) -> Result<ChatPage, ChatError> {
+        let mut shower = Shower::new(self)?;
+        let most = options.limit.unwrap_or(usize::MAX);
+        let mut messages = Vec::new();
+        for correspondence in self.correspondences(with)? {
+            for (lane, author, recipient) in correspondence.both() {
+                let open = |place: &Place, sealed: &[u8]| {
+                    let text = correspondence.pair.open(&author, place.order, sealed);
+                    text.map_or(Said::Unreadable, |text| Said::Private { to: recipient, text })
+                };
+                let found = self.lane(lane, author, options, most.saturating_add(1), &mut shower)?;
+                for (place, message) in found {
+                    let said = match self.chat_post(place.id)?.map(|post| post.content) {
+                        Some(Content::Private(sealed)) => open(&place, &sealed),
+                        _ => message.said,
+                    };
+                    messages.push(Message { said, ..message });
+                }
+            }
+        }
+        match options.oldest_first {
+            true => messages.sort_unstable_by_key(Message::cursor),
+            false => messages.sort_unstable_by_key(|message| Reverse(message.cursor())),
+        }
+        let more = messages.len() > most;
+        messages.truncate(most);
+        let next = messages.last().filter(|_| more).map(Message::cursor);
+        Ok(ChatPage { messages, next, ..ChatPage::default() })
+    }
+
+    /// The first `most` messages of a lane, as they lie.
+    fn lane(
+        &self,
+        lane: Lane,
+        author: FeedKey,
+        options: &ReadOptions,
+        most: usize,
+        shower: &mut Shower<'_>,
+    ) -> Result<Vec<(Place, Message)>, ChatError> {
+        let mut found = Vec::new();
+        let Some((from, to)) = read::window(options, self.clock.now()) else { return Ok(found) };
+        let (channel, after) = (lane.channel(), options.after);
+        let after = after.map(|cursor| Place { order: cursor.time, id: cursor.id });
+        let all = PageQuery::latest(&channel, Timestamp(to), CHUNK);
+        let mut query = PageQuery { from, backwards: !options.oldest_first, after, ..all };
+        loop {
+            let places = self.chat.read(|index| index.page(&query))??;
+            query.after = places.last().copied();
+            // Whoever has seen the number of a lane can post there.
+            for place in places.iter().filter(|place| place.id.feed == author) {
+                found.extend(shower.shown("", *place, options)?.map(|message| (*place, message)));
+                if found.len() >= most {
+                    return Ok(found);
+                }
+            }
+            if places.len() < query.limit {
+                return Ok(found);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Database;
+    use crate::write::Draft;
+    use kappadb_entry::{Moment, Places};
+
+    async fn read(database: &Database) -> Vec<(FeedKey, Said)> {
+        let page = database.chat().private(None, &ReadOptions::default()).await.unwrap();
+        page.messages.into_iter().map(|message| (message.author, message.said)).collect()
+    }
+
+    /// What a recipient or a stranger repeats, where it lies or elsewhere, says nothing.
+    #[tokio::test]
+    async fn nobody_writes_in_the_name_of_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let anna = Database::builder(dir.path()).create().await.unwrap();
+        anna.new_writer("bert").await.unwrap();
+        anna.new_writer("carl").await.unwrap();
+        let [bert, carl] = [anna.with_writer("bert").await.unwrap(), anna.with_writer("carl").await.unwrap()];
+        let [me, to] = [anna.writer().await.unwrap(), bert.writer().await.unwrap()];
+        let id = anna.chat().send_private(to, "genuine").await.unwrap();
+        let entry = anna.parts.entry(id).unwrap().unwrap();
+        let (kind, payload) = (entry.header.kind, entry.payload.unwrap().to_vec());
+        let genuine = entry.header.places.moments.first().unwrap();
+        for thief in [&anna, &bert, &carl] {
+            for from in [genuine.from, genuine.from - 1] {
+                let moment = Moment { from, to: from, ..genuine.clone() };
+                let places = Places::new(Vec::new(), vec![moment]);
+                let draft = Draft { places, payload: payload.clone(), ..Draft::new(kind) };
+                thief.write(vec![draft]).await.unwrap();
+            }
+        }
+        let said = (me, Said::Private { to, text: "genuine".to_owned() });
+        for database in [&anna, &bert] {
+            let read = read(database).await;
+            // Its own author may say it again, in the same place.
+            assert_eq!(read.iter().filter(|message| **message == said).count(), 2, "{read:?}");
+            assert_eq!(
+                read.iter().filter(|(from, said)| *from == me && *said == Said::Unreadable).count(),
+                1
+            );
+            assert_eq!(read.len(), 3);
+        }
+        assert!(read(&carl).await.is_empty());
+        let unreadable = anna.chat().by_author(me, 10).await.unwrap();
+        assert!(unreadable.messages.iter().all(|message| message.said.text().is_none()), "{unreadable:?}");
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_sealed_is_told_and_writes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = Database::builder(dir.path()).create().await.unwrap();
+        let feeds = database.status().await.unwrap().feeds.len();
+        let weak = database.chat().send_private(FeedKey([0; 32]), "x").await.unwrap_err();
+        assert!(weak.to_string().contains("not a valid Ed25519 key"), "{weak}");
+        let me = FeedKey([3; 32]);
+        for text in [String::new(), "x".repeat(4_097)] {
+            assert!(database.chat().send_private(me, &text).await.is_err());
+        }
+        assert_eq!(database.status().await.unwrap().feeds.len(), feeds);
+    }
+}
