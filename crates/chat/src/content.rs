@@ -114,7 +114,7 @@ pub struct Prepared {
 /// An entry understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Post {
-    /// The channel as the entry spells it; empty if it says nothing of that.
+    /// The channel as the entry spells it; empty if that is as it is compared, or it says nothing of that.
     pub channel: String,
     /// What it says.
     pub content: Content,
@@ -122,11 +122,14 @@ pub struct Post {
     pub order: Timestamp,
 }
 
-#[derive(Encode, Decode)]
+/// The payload of all kinds but deletes, which have none, and private messages.
+#[derive(Default, Encode, Decode)]
 struct Body {
-    channel: String,
+    /// The channel as it is spelled; empty if that is as it is compared.
+    spelling: String,
     text: String,
-    flags: Vec<u8>,
+    /// A bit for each flag.
+    flags: u8,
 }
 
 const MAX_BODY: usize = 16 << 10;
@@ -139,10 +142,12 @@ pub fn prepare(
     order: Timestamp,
 ) -> Result<Prepared, SayError> {
     let folded = channel.map(|c| c.folded.clone()).unwrap_or_default();
-    let shown = channel.map(|c| c.shown.clone()).unwrap_or_default();
     let here = || at(&folded, order);
     let mut context = Context::NOTHING;
-    let mut body = Body { channel: shown, text: String::new(), flags: Vec::new() };
+    let spelling = |channel: Option<&Channel>| {
+        channel.filter(|c| c.shown != c.folded).map(|c| c.shown.clone()).unwrap_or_default()
+    };
+    let mut body = Body { spelling: spelling(channel), ..Body::default() };
     let (code, key, places) = match content {
         Content::Text(text) | Content::Emote(text) => {
             bytes("a text", text, 1, 4096)?;
@@ -175,13 +180,14 @@ pub fn prepare(
         Content::Delete { target, key, order } => {
             context.ids.push(*target);
             let places = if key.is_none() { at(&folded, *order) } else { Places::NOWHERE };
-            (code::DELETE, key.clone(), places)
+            let (kind, key) = (kind(code::DELETE), key.clone());
+            return Ok(Prepared { kind, key, context, places, payload: Vec::new() });
         }
         Content::Flags { scope, target, flags, reason } => {
             self::reason(reason)?;
             body.text.clone_from(reason);
-            body.channel = scope.as_ref().map(|c| c.shown.clone()).unwrap_or_default();
-            body.flags = flags.iter().map(|flag| *flag as u8).collect();
+            body.spelling = spelling(scope.as_ref());
+            body.flags = flags.iter().fold(0, |bits, flag| bits | flag.bit());
             let scope = scope.as_ref().map(|c| c.folded.clone()).unwrap_or_default();
             let key = StateKey::Flags { scope: &scope, target: *target, by: *author };
             (code::FLAGS, Some(key.encode()), Places::NOWHERE)
@@ -253,11 +259,11 @@ pub fn decode(header: &Header, payload: Option<&[u8]>) -> Result<Post, SayError>
             let Some(StateKey::Flags { scope, target, .. }) = key else { return Err(SayError::Malformed) };
             reason(&body.text)?;
             let scope = (!scope.is_empty()).then(|| Channel::new(scope)).transpose()?;
-            let flags = body.flags.iter().filter_map(|flag| Flag::from_number(*flag)).collect();
+            let flags = Flag::ALL.into_iter().filter(|flag| body.flags & flag.bit() != 0).collect();
             Content::Flags { scope, target, flags, reason: body.text }
         }
     };
-    Ok(Post { channel: body.channel, content, order })
+    Ok(Post { channel: body.spelling, content, order })
 }
 
 fn reason(text: &str) -> Result<(), SayError> {

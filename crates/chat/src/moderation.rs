@@ -25,8 +25,10 @@ impl Flag {
         ["hide", "mute", "block", "mod", "admin"].get(self as usize).copied().unwrap_or_default()
     }
 
-    pub(crate) fn from_number(n: u8) -> Option<Flag> {
-        [Flag::Hide, Flag::Mute, Flag::Block, Flag::Mod, Flag::Admin].get(usize::from(n)).copied()
+    pub(crate) const ALL: [Flag; 5] = [Flag::Hide, Flag::Mute, Flag::Block, Flag::Mod, Flag::Admin];
+
+    pub(crate) fn bit(self) -> u8 {
+        1 << self as u8
     }
 }
 
