@@ -13,6 +13,10 @@
 use crate::{Channel, code};
 use kappadb_core::FeedKey;
 
+/// Keys of topics begin so.
+pub const TOPICS: &[u8] = b"t";
+/// Keys of archives begin so.
+pub const ARCHIVES: &[u8] = b"a";
 /// Keys of memberships begin so.
 pub const MEMBERS: &[u8] = b"m";
 /// Keys of flags begin so.

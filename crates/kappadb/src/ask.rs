@@ -272,6 +272,11 @@ impl Neighbours {
         &self.parts
     }
 
+    /// How many there are to ask.
+    pub(crate) fn count(&self) -> usize {
+        self.open.len()
+    }
+
     /// True while there is anybody to ask.
     pub(crate) fn is_open(&self) -> bool {
         !self.open.is_empty()

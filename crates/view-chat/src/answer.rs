@@ -5,7 +5,7 @@ use crate::index::ChatIndex;
 use crate::packed::BAD;
 use crate::page::PageQuery;
 use crate::rows::{self, OTHERS};
-use kappadb_chat::{Lane, StateKey, flags_in, members_of, profile_of};
+use kappadb_chat::{ARCHIVES, Lane, StateKey, TOPICS, flags_in, members_of, profile_of};
 use kappadb_core::{EntryId, FeedKey, Timestamp};
 use kappadb_query::Selector;
 use kappadb_view::ViewError;
@@ -146,21 +146,21 @@ impl ChatIndex {
     fn channel_state(&self, channel: &str, to: Timestamp) -> Result<Vec<EntryId>, ViewError> {
         let mut ids: Vec<EntryId> = self.posted(channel, to)?.into_iter().map(|place| place.id).collect();
         ids.extend(self.state.entries_of(&*self.tree, &members_of(channel))?);
-        let mut ids_of_topic = self.about(channel)?;
-        let feeds: BTreeSet<FeedKey> = ids.iter().chain(&ids_of_topic).map(|id| id.feed).collect();
-        ids.append(&mut ids_of_topic);
-        for feed in feeds {
-            ids.extend(self.state.entries_of(&*self.tree, &profile_of(&feed))?);
-        }
+        ids.extend(self.about(channel)?);
+        ids.extend(self.names_of(&ids)?);
         Ok(ids)
     }
 
+    /// What it takes to list channels. Topics and archives are sent of all: the asker may know of channels that are not known here.
     fn all_channels(&self, to: Timestamp) -> Result<Vec<EntryId>, ViewError> {
-        let mut ids = self.state.entries_of(&*self.tree, kappadb_chat::MEMBERS)?;
+        let mut ids = self.state.entries_of(&*self.tree, TOPICS)?;
+        ids.extend(self.state.entries_of(&*self.tree, ARCHIVES)?);
         for channel in self.channels(to)? {
-            // As the last message spells it; that it was posted counts, whatever became of it.
+            // As what was posted last spells it; that it was posted counts, whatever became of it.
             ids.extend(self.last_posted(&channel, to)?.map(|place| place.id));
-            ids.extend(self.about(&channel)?);
+            if let Some(key) = self.first_member(&channel)? {
+                ids.extend(self.state.entries(&*self.tree, &key)?);
+            }
         }
         Ok(ids)
     }

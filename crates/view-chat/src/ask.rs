@@ -8,8 +8,9 @@ use kappadb_query::Selector;
 /// A question in this view's words. Channels are folded names.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub enum Ask {
-    /// The first messages of a window from one of its ends on, and what it takes to show them: topic, archive, the names of
-    /// their authors, flags. With limit 0 all of the window.
+    /// The first messages of a window from one of its ends on, and what it takes to show them: topic, archive, the names of their
+    /// authors, flags. With limit 0 all of the window. Who holds messages that the peer does not hold, or asks several peers, must ask
+    /// for the names of all authors by key as well: a peer knows only those of its own messages.
     Screen {
         /// The channel.
         channel: String,
@@ -24,14 +25,14 @@ pub enum Ask {
         /// Whose messages are of no interest, and do not count.
         except: Option<FeedKey>,
     },
-    /// Topic, archive, members and their names, flags.
+    /// Topic, archive, members and their names, flags. As to names, see [`Ask::Screen`].
     State {
         /// The channel.
         channel: String,
         /// Who posted counts from then on; milliseconds.
         to: i64,
     },
-    /// A piece of evidence for each channel, and its topic and archive.
+    /// A piece of evidence for each channel, and all topics and archives.
     Channels {
         /// Messages count up to then; milliseconds.
         to: i64,

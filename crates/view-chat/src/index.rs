@@ -110,11 +110,11 @@ impl Gathered<'_> {
     fn mark(&mut self, channel: &[u8], place: &Place, mark: Mark) {
         self.packed.push(rows::message(channel, place, mark));
         self.packed.push(rows::authored(channel, place, mark));
+        self.packed.push(rows::poster(channel, &place.id.feed));
     }
 
     fn message(&mut self, arrived: &Arrived, channel: &[u8], place: Place) {
         self.mark(channel, &place, Mark::Posted);
-        self.packed.push(rows::poster(channel, &place.id.feed));
         if let Some(text) = text(&arrived.entry) {
             push_text(&mut self.texts, channel, &place, &text);
         }

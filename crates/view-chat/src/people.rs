@@ -6,6 +6,7 @@ use crate::page::PageQuery;
 use crate::rows::{self, Mark, Place};
 use kappadb_chat::{Channel, MEMBERS, StateKey, members_of};
 use kappadb_core::{EntryId, FeedKey, Timestamp};
+use kappadb_entry::rules;
 use kappadb_view::ViewError;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +21,7 @@ pub struct Row {
 }
 
 impl ChatIndex {
-    /// All names of channels that somebody posted to, as they are.
+    /// All names of channels in which somebody posted or deleted something, as they are.
     pub(crate) fn posted_to(&self) -> Result<Vec<Vec<u8>>, ViewError> {
         let (mut names, mut from) = (Vec::new(), rows::POSTERS.to_vec());
         let end = rows::after(&rows::POSTERS);
@@ -36,7 +37,7 @@ impl ChatIndex {
         }
     }
 
-    /// Who posted to a channel, perhaps not yet: by feed.
+    /// Who posted to a channel or deleted something there, whenever: by feed.
     pub(crate) fn posters(&self, channel: &str) -> Result<Vec<FeedKey>, ViewError> {
         let prefix = rows::posters(channel.as_bytes());
         let mut found = self.shelf.range(&prefix, rows::after(&prefix).as_deref(), false)?;
@@ -126,6 +127,18 @@ impl ChatIndex {
             after = Some([&members_of(channel)[..], &[0xff; 32]].concat());
         }
         Ok(names)
+    }
+
+    /// The first key of a membership of a channel: evidence that somebody joined it or left.
+    pub fn first_member(&self, channel: &str) -> Result<Option<Vec<u8>>, ViewError> {
+        self.state.next_key(&*self.tree, &members_of(channel), None)
+    }
+
+    /// What that says by now, taken back or not: how a channel is spelled that nobody posted to.
+    pub fn first_joined(&self, channel: &str, now: Timestamp) -> Result<Option<EntryId>, ViewError> {
+        let Some(key) = self.first_member(channel)? else { return Ok(None) };
+        let active = self.active(&key)?;
+        Ok(rules::winner(&rules::heads(&active), now).map(|version| version.id))
     }
 
     /// What a feed posted up to a time, in all channels, the latest first; what is deleted is left out.

@@ -28,7 +28,7 @@ pub const AREAS: [u8; 3] = [ENTRIES, DOCS, WORDS];
 const MESSAGE: u8 = 1;
 /// feed, channel length u16, channel, order, seq, [`Mark`]: the same by author.
 const AUTHOR: u8 = 2;
-/// channel length u16, channel, feed: who posted there.
+/// channel length u16, channel, feed: who posted there, or deleted something.
 const POSTER: u8 = 3;
 /// feed, seq: an entry that is neither of a channel nor of a key that it may write.
 const OTHER: u8 = 4;
@@ -214,10 +214,10 @@ pub fn read_authored(key: &[u8]) -> Option<(&[u8], Place, Mark)> {
     Some((channel, Place { order: Timestamp(untime(*order)), id }, Mark::read(mark)?))
 }
 
-/// All who posted somewhere.
+/// All who posted or deleted something somewhere.
 pub const POSTERS: [u8; 1] = [POSTER];
 
-/// Those who posted in a channel.
+/// Those in a channel.
 pub fn posters(channel: &[u8]) -> Vec<u8> {
     of_channel(POSTER, channel, 32)
 }

@@ -5,11 +5,11 @@ use super::read::window;
 use super::{Chat, ChatError, ReadOptions};
 use crate::ask::{self, Asked, CHAT, Neighbours};
 use crate::database::Parts;
-use crate::error::ReadError;
-use kappadb_chat::Channel;
+use kappadb_chat::{Channel, StateKey};
 use kappadb_core::{FeedKey, Timestamp};
 use kappadb_query::Selector;
 use kappadb_view_chat::{Ask, PageQuery};
+use std::collections::BTreeSet;
 
 /// Names, topic and flags come with whatever is asked: what a page of messages cannot be shown without.
 impl Chat {
@@ -54,8 +54,14 @@ impl Chat {
 
     /// Asks for topic, archive, members and names of a channel.
     pub async fn ask_state(&self, channel: &str) -> Result<Asked, ChatError> {
-        let (channel, to) = (Channel::new(channel)?.folded, self.parts.clock.now().0);
-        self.ask_for(Ask::State { channel, to }).await
+        let (folded, to) = (Channel::new(channel)?.folded, self.parts.clock.now().0);
+        let mut neighbours = Neighbours::dial(&self.parts).await;
+        let channel = folded.clone();
+        let members = move |parts: &Parts| Ok(parts.chat_members(&channel)?);
+        let before = self.look(members.clone()).await?;
+        neighbours.ask(CHAT, Ask::State { channel: folded, to }.selector()).await?;
+        self.ask_names(&mut neighbours, before, members).await?;
+        Ok(neighbours.finish().await?)
     }
 
     /// Asks which channels there are, and what they are about.
@@ -88,14 +94,13 @@ impl Chat {
         let mut neighbours = Neighbours::dial(&self.parts).await;
         neighbours.ask(CHAT, Ask::Channels { to: self.parts.clock.now().0 }.selector()).await?;
         let since = self
-            .run(|parts| {
-                parts.chat.ready()?;
+            .look(|parts| {
                 let names = parts.chat.read(|index| index.channels(parts.clock.now()))??;
                 let since =
                     |name: String| (parts.markers.get(&name).map_or(i64::MIN, |place| place.order.0), name);
-                Ok::<_, ReadError>(names.into_iter().map(since).collect::<Vec<_>>())
+                Ok(names.into_iter().map(since).collect::<Vec<_>>())
             })
-            .await??;
+            .await?;
         for (from, channel) in since {
             let to = self.parts.clock.now().0;
             let ask = Ask::Screen { channel, from, to, limit: 0, backwards: true, except: None };
@@ -128,12 +133,48 @@ impl Chat {
             return Ok(());
         }
         let window = Window { from, to, backwards, except: None };
+        let (named, wished) = (channel.clone(), options.clone());
+        let authors = move |parts: &Parts| {
+            let page = parts.chat_read(&named, &wished)?;
+            Ok(page.messages.into_iter().map(|message| message.author).collect())
+        };
+        let before = self.look(authors.clone()).await?;
         self.ask_until(neighbours, channel, window, options.limit, {
             let (channel, options) = (channel.clone(), options.clone());
             move |parts| Ok(parts.chat_read(&channel, &options)?.messages.len())
         })
         .await?;
-        self.ask_others(neighbours, channel, options, window).await
+        self.ask_others(neighbours, channel, options, window).await?;
+        self.ask_names(neighbours, before, authors).await
+    }
+
+    /// Looks at what is held here.
+    async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Parts) -> Result<T, ChatError> + Send + 'static,
+    ) -> Result<T, ChatError> {
+        self.run(move |parts| {
+            parts.chat.ready()?;
+            look(parts)
+        })
+        .await?
+    }
+
+    /// Asks for the names of those who are shown. A peer has sent the names of those of whom it sent something: so nothing is asked if all are
+    /// new here, and one peer alone was asked.
+    async fn ask_names(
+        &self,
+        neighbours: &mut Neighbours,
+        before: BTreeSet<FeedKey>,
+        shown: impl FnOnce(&Parts) -> Result<BTreeSet<FeedKey>, ChatError> + Send + 'static,
+    ) -> Result<(), ChatError> {
+        let mut feeds = self.look(shown).await?;
+        if neighbours.count() <= 1 {
+            feeds.retain(|feed| before.contains(feed));
+        }
+        let nick = |feed| StateKey::Profile { feed, field: "nick" }.encode();
+        let keys = feeds.into_iter().map(nick).collect();
+        Ok(neighbours.ask_in_parts(CHAT, keys, Selector::Keys).await?)
     }
 
     /// Where one author would fill the page: asks for what others wrote before.
@@ -146,11 +187,8 @@ impl Chat {
     ) -> Result<(), ChatError> {
         let (named, wished) = (channel.clone(), options.clone());
         let crowd = self
-            .run(move |parts| {
-                parts.chat.ready()?;
-                Ok::<_, ChatError>(Crowd::of(&parts.chat_read_plainly(&named, &wished)?.messages, &wished))
-            })
-            .await??;
+            .look(move |parts| Ok(Crowd::of(&parts.chat_read_plainly(&named, &wished)?.messages, &wished)))
+            .await?;
         let Some(crowd) = crowd else { return Ok(()) };
         let window = Window { to: crowd.over.order.0, except: Some(crowd.author), ..window };
         let (named, wished) = (channel.clone(), options.clone());
@@ -178,8 +216,7 @@ impl Chat {
             let Some(wanted) = wanted.filter(|_| neighbours.is_open()) else { return Ok(()) };
             let (shown, most) = (shown.clone(), usize::try_from(limit).unwrap_or(usize::MAX));
             let (shown, there) = self
-                .run(move |parts| {
-                    parts.chat.ready()?;
+                .look(move |parts| {
                     let except = except.into_iter().collect();
                     let all = PageQuery::latest(&folded, Timestamp(to), most);
                     let query = PageQuery { from, backwards, except: &except, ..all };
@@ -187,9 +224,9 @@ impl Chat {
                         true => index.page(&query),
                         false => index.by_others(&query),
                     })??;
-                    Ok::<_, ChatError>((shown(parts)?, there.len()))
+                    Ok((shown(parts)?, there.len()))
                 })
-                .await??;
+                .await?;
             if shown >= wanted || there < most || limit == u32::MAX {
                 return Ok(());
             }

@@ -145,8 +145,7 @@ impl Parts {
         if self.chat.read(|index| index.last_posted(folded, now))??.is_some() {
             return Ok(true);
         }
-        let members = members_of(folded);
-        Ok(!self.chat.read(|index| index.winners(&members, now))??.is_empty())
+        Ok(self.chat.read(|index| index.first_member(folded))??.is_some())
     }
 
     /// The name of a channel as what was posted last spells it.
@@ -155,10 +154,7 @@ impl Parts {
         let posted = self.chat.read(|index| index.last_posted(folded, now))??;
         let id = match posted {
             Some(place) => Some(place.id),
-            None => {
-                let joined = self.chat.read(|index| index.winners(&members_of(folded), now))??;
-                joined.first().map(|(_, version)| version.id)
-            }
+            None => self.chat.read(|index| index.first_joined(folded, now))??,
         };
         let post = id.map(|id| self.chat_post(id)).transpose()?.flatten();
         Ok(spelled(folded, post.map(|post| post.channel)))
@@ -187,7 +183,7 @@ impl Parts {
         }))
     }
 
-    fn chat_members(&self, folded: &str) -> Result<BTreeSet<FeedKey>, ReadError> {
+    pub(super) fn chat_members(&self, folded: &str) -> Result<BTreeSet<FeedKey>, ReadError> {
         let now = self.clock.now();
         // What each says last of being there: that it posted or set the topic, or that it joined or left.
         let mut last: BTreeMap<FeedKey, i64> = BTreeMap::new();
