@@ -3,16 +3,68 @@
 //!
 //! `cargo bench -p kappadb-benches --bench chat [-- MESSAGES [AUTHORS]]`
 
-use kappadb::{Chat, Database, ReadOptions, SearchOptions};
+use kappadb::view::{Change, Index, Notice, Overlay, Selector, Tree, View, ViewError};
+use kappadb::{Chat, Database, EntryId, ReadOptions, SearchOptions, Timestamp};
 use kappadb_benches::{disk_bytes, peak_memory_mib};
 use kappadb_sim::Random;
+use kappadb_view::Upkeep;
+use kappadb_view_chat::{ChatIndex, ChatView, PageQuery, Search, Terms};
 use std::io::{BufReader, BufWriter, Write};
 use std::path::Path;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Messages of which a full replication is measured.
 const REPLICATED: u64 = 20_000;
 const WORDS: u64 = 20_000;
+
+/// The chat view once more, under another name: indexes everything anew.
+struct Again;
+
+struct AgainIndex(ChatIndex);
+
+struct AgainUpkeep(Box<dyn Upkeep<ChatIndex>>);
+
+impl View for Again {
+    type Index = AgainIndex;
+
+    fn name(&self) -> &str {
+        "chat-again"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn open(&self, rows: Arc<dyn Tree>) -> Result<AgainIndex, ViewError> {
+        Ok(AgainIndex(ChatView::default().open(rows)?))
+    }
+}
+
+impl Index for AgainIndex {
+    fn apply(&mut self, changes: &[Change<'_>], rows: &mut Overlay<'_>) -> Result<Vec<Notice>, ViewError> {
+        self.0.apply(changes, rows)
+    }
+
+    fn matches(&self, selector: &Selector) -> Result<Vec<EntryId>, ViewError> {
+        self.0.matches(selector)
+    }
+
+    fn upkeep(&mut self, idle: bool) -> Option<Box<dyn Upkeep<Self>>> {
+        let job = self.0.upkeep(idle)?;
+        Some(Box::new(AgainUpkeep(job)))
+    }
+}
+
+impl Upkeep<AgainIndex> for AgainUpkeep {
+    fn work(&mut self) -> Result<bool, ViewError> {
+        self.0.work()
+    }
+
+    fn install(self: Box<Self>, index: &mut AgainIndex, rows: &mut Overlay<'_>) -> Result<(), ViewError> {
+        self.0.install(&mut index.0, rows)
+    }
+}
 
 /// One channel, a message a second, words as rare as words are.
 fn write_lines(path: &Path, messages: u64, authors: u64) {
@@ -35,6 +87,51 @@ fn write_lines(path: &Path, messages: u64, authors: u64) {
 
 fn random_author(n: u64, authors: u64) -> u64 {
     (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20) % authors
+}
+
+/// Microseconds of a look at the index: the median of many.
+fn look(name: &str, rounds: usize, mut look: impl FnMut(usize) -> usize) {
+    let (mut micros, mut found) = (Vec::new(), 0);
+    for round in 0..rounds {
+        let start = Instant::now();
+        found = look(round);
+        micros.push(start.elapsed().as_secs_f64() * 1e6);
+    }
+    micros.sort_by(f64::total_cmp);
+    println!("  {name:34} {:8.1} us median of {rounds}, {found} found", micros[rounds / 2]);
+}
+
+/// Indexes all anew, and asks the index itself: no texts are read, nobody is named.
+async fn index(database: &Database, messages: u64) {
+    let start = Instant::now();
+    let again = database.view(Again).await.expect("register");
+    again.ready().expect("ready");
+    let seconds = start.elapsed().as_secs_f64();
+    println!(
+        "index from the log: {:.0} messages/s; peak memory {} MiB",
+        messages as f64 / seconds,
+        peak_memory_mib()
+    );
+    let latest = |_| {
+        let query = PageQuery::latest("bench", Timestamp(i64::MAX), 50);
+        again.read(|index| index.0.page(&query)).expect("view").expect("page").len()
+    };
+    let word = |query: String| {
+        let terms = Terms::parse(&query);
+        let to = Timestamp(i64::MAX);
+        let search = Search { terms: &terms, channel: None, to, after: None, limit: 50 };
+        again.read(|index| index.0.search(&search)).expect("view").expect("search").len()
+    };
+    look("latest 50, at once", 101, latest);
+    look("search one word, at once", 101, |n| word(format!("word{}", n * 7)));
+    let tidy = Instant::now();
+    // Nothing tells that upkeep is over; it is when the last texts have gone into a segment and runs are few.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    println!("after {:.0} s of upkeep", tidy.elapsed().as_secs_f64());
+    look("latest 50", 1_001, latest);
+    look("search one word", 1_001, |n| word(format!("word{}", n * 7)));
+    look("search two words", 1_001, |n| word(format!("word{} word{}", n % 50, n % 49 + 50)));
+    look("search by prefix", 101, |n| word(format!("word{}*", n + 10)));
 }
 
 /// Milliseconds of each of `rounds` runs, as median and greatest.
@@ -88,7 +185,9 @@ async fn main() {
     let messages = numbers.first().copied().unwrap_or(100_000);
     let authors = numbers.get(1).copied().unwrap_or(300);
     let dir = tempfile::tempdir().expect("temp dir");
-    import(dir.path(), messages, authors).await.close().await.expect("close");
+    let made = import(dir.path(), messages, authors).await;
+    index(&made, messages).await;
+    made.close().await.expect("close");
 
     let start = Instant::now();
     let full = Database::builder(dir.path().join("full")).open().await.expect("open");

@@ -90,6 +90,8 @@ fn text(entry: &Entry) -> Option<String> {
 struct Gathered<'a> {
     /// Keys to be packed.
     packed: Vec<Vec<u8>>,
+    /// The last poster's.
+    poster: Vec<u8>,
     /// Texts, written down.
     texts: Vec<u8>,
     keyed: Vec<Change<'a>>,
@@ -110,7 +112,12 @@ impl Gathered<'_> {
     fn mark(&mut self, channel: &[u8], place: &Place, mark: Mark) {
         self.packed.push(rows::message(channel, place, mark));
         self.packed.push(rows::authored(channel, place, mark));
-        self.packed.push(rows::poster(channel, &place.id.feed));
+        // What comes at once is mostly by one author.
+        let poster = rows::poster(channel, &place.id.feed);
+        if self.poster != poster {
+            self.poster.clone_from(&poster);
+            self.packed.push(poster);
+        }
     }
 
     fn message(&mut self, arrived: &Arrived, channel: &[u8], place: Place) {
@@ -153,7 +160,7 @@ impl Index for ChatIndex {
         }
         let fates = changes.iter().filter(ours).map(|c| (c.arrived().id, matches!(c, Change::Hold(_))));
         self.withdrawn.change(fates, rows);
-        let Gathered { packed, texts, keyed, mut notices } = gathered;
+        let Gathered { packed, texts, keyed, mut notices, .. } = gathered;
         self.shelf.add(packed, rows)?;
         self.lexicon.add(texts, rows);
         let updates = self.state.apply(rows, &keyed)?;

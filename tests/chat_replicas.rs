@@ -1,0 +1,230 @@
+//! Chat over whole replicas: what no page may be owned by, what outlives clearing and rebuilding, what several sparse peers know together.
+
+use kappadb::{
+    Chat, ChatPage, Clock, Database, RangeSet, ReadOptions, SearchOptions, Server, Ticket, Timestamp,
+};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use tempfile::TempDir;
+
+/// A clock that is set by hand.
+#[derive(Clone, Default)]
+struct Hand(Arc<AtomicI64>);
+
+impl Clock for Hand {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::SeqCst))
+    }
+}
+
+struct House {
+    dir: TempDir,
+    clock: Hand,
+}
+
+impl House {
+    fn new() -> House {
+        let house = House { dir: tempfile::tempdir().unwrap(), clock: Hand::default() };
+        house.at(1_000_000);
+        house
+    }
+
+    fn at(&self, time: i64) {
+        self.clock.0.store(time, Ordering::SeqCst);
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    async fn create(&self, name: &str) -> Database {
+        Database::builder(self.path(name)).clock(self.clock.clone()).create().await.unwrap()
+    }
+
+    async fn join(&self, name: &str, ticket: &Ticket) -> Database {
+        Database::builder(self.path(name)).clock(self.clock.clone()).join(ticket).await.unwrap()
+    }
+}
+
+async fn serve(database: &Database) -> Server {
+    database.serve(([127, 0, 0, 1], 0).into()).await.unwrap()
+}
+
+fn texts(page: &ChatPage) -> Vec<&str> {
+    page.messages.iter().map(|message| message.said.text().unwrap_or("?")).collect()
+}
+
+async fn read(chat: &Chat, options: &ReadOptions) -> ChatPage {
+    chat.read("room", options).await.unwrap()
+}
+
+/// Lines of an import: author, time, text.
+async fn import(chat: &Chat, lines: impl Iterator<Item = (&str, i64, String)>) {
+    let line = |(author, time, text)| {
+        format!(r#"{{"author":"{author}","channel":"room","timestamp":{time},"text":"{text}"}}"#) + "\n"
+    };
+    let lines: String = lines.map(line).collect();
+    chat.import(std::io::Cursor::new(lines), |_| ()).await.unwrap();
+}
+
+#[tokio::test]
+async fn nobody_owns_the_newest_page_and_paging_skips_nothing() {
+    let house = House::new();
+    let database = house.create("a").await;
+    let chat = database.chat();
+    let others = (0..12).map(|n| (["anna", "bob"][n as usize % 2], 1_000 + n, format!("other {n}")));
+    let flood = (0..200).map(|n| ("mallory", 5_000 + n, format!("flood {n}")));
+    import(&chat, others.chain(flood)).await;
+
+    // At most four fifths are the one's; the rest is the newest by others, however far back.
+    let server = serve(&database).await;
+    let newcomer = house.join("b", &server.ticket()).await;
+    let asked = newcomer.chat().ask_latest("room", 20).await.unwrap();
+    assert!(asked.complete && asked.blocks_fetched < 50, "{asked:?}");
+    for chat in [&chat, &newcomer.chat()] {
+        let page = read(chat, &ReadOptions::latest(20)).await;
+        let mut expected: Vec<String> = (184..200).rev().map(|n| format!("flood {n}")).collect();
+        expected.extend((8..12).rev().map(|n| format!("other {n}")));
+        assert_eq!(texts(&page), expected);
+        assert_eq!(page.crowded_by, Some(page.messages[0].author));
+    }
+    // Reading on skips nothing; what was brought forward comes again at its place.
+    let (mut seen, mut options) = (Vec::new(), ReadOptions::latest(20));
+    loop {
+        let page = read(&chat, &options).await;
+        seen.extend(texts(&page).into_iter().map(str::to_owned));
+        options.after = page.next;
+        if page.next.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen.iter().collect::<BTreeSet<_>>().len(), 212);
+    assert_eq!(seen.len(), 212 + 4);
+    // Whoever asks for a window, or begins with the oldest, or for all, gets it as it is.
+    for options in [
+        ReadOptions { until: Some(Timestamp(10_000)), ..ReadOptions::latest(20) },
+        ReadOptions { since: Some(Timestamp(5_000)), ..ReadOptions::latest(20) },
+        ReadOptions::default(),
+    ] {
+        let page = read(&chat, &options).await;
+        assert!(page.crowded_by.is_none() && texts(&page)[..20].iter().all(|text| text.starts_with("flood")));
+    }
+    server.stop().await;
+    newcomer.close().await.unwrap();
+    database.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn one_who_is_alone_or_shares_fairly_crowds_nobody() {
+    let house = House::new();
+    let database = house.create("a").await;
+    let chat = database.chat();
+    let alone = (0..30).map(|n| ("anna", 1_000 + n, format!("{n}")));
+    import(&chat, alone).await;
+    let page = read(&chat, &ReadOptions::latest(20)).await;
+    assert_eq!(texts(&page), (10..30).rev().map(|n| n.to_string()).collect::<Vec<_>>());
+    assert!(page.crowded_by.is_none() && page.next.is_some());
+    let shared = (30..60).map(|n| (if n % 4 == 0 { "bob" } else { "anna" }, 1_000 + n, format!("{n}")));
+    import(&chat, shared).await;
+    let page = read(&chat, &ReadOptions::latest(20)).await;
+    assert_eq!(texts(&page), (40..60).rev().map(|n| n.to_string()).collect::<Vec<_>>());
+    database.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_clock_that_runs_ahead_takes_nobody_with_it() {
+    let house = House::new();
+    let database = house.create("a").await;
+    let chat = database.chat();
+    house.at(600_000_000);
+    chat.post("room", "from the future").await.unwrap();
+    house.at(1_000_000);
+    chat.post("room", "now").await.unwrap();
+    assert_eq!(texts(&read(&chat, &ReadOptions::default()).await), ["now"]);
+    assert_eq!(chat.members("room").await.unwrap().len(), 1);
+    house.at(600_000_000);
+    assert_eq!(texts(&read(&chat, &ReadOptions::default()).await), ["from the future", "now"]);
+    database.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_deleted_stays_so_when_payloads_are_cleared_and_all_is_made_anew() {
+    let house = House::new();
+    let database = house.create("a").await;
+    let chat = database.chat();
+    for text in ["kept", "gone"] {
+        house.at(house.clock.now().0 + 1);
+        chat.post("room", text).await.unwrap();
+    }
+    chat.set_topic("room", "first").await.unwrap();
+    house.at(house.clock.now().0 + 1);
+    let topic = chat.set_topic("room", "second").await.unwrap();
+    let gone = read(&chat, &ReadOptions::latest(1)).await.messages[0].id;
+    let deletes = [chat.delete(gone).await.unwrap(), chat.delete(topic).await.unwrap()];
+    for delete in deletes {
+        database.clear(delete.feed, RangeSet::from_iter([delete.seq])).await.unwrap();
+    }
+    drop(chat);
+    database.close().await.unwrap();
+
+    let database =
+        Database::builder(house.path("a")).clock(house.clock.clone()).rebuild().open().await.unwrap();
+    let chat = database.chat();
+    assert_eq!(texts(&read(&chat, &ReadOptions::default()).await), ["kept"]);
+    assert_eq!(chat.topic("room").await.unwrap().unwrap().text, "first");
+    assert_eq!(database.verify().await.unwrap(), Vec::<String>::new());
+    database.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn words_of_a_cleared_text_find_nothing() {
+    let house = House::new();
+    let database = house.create("a").await;
+    let chat = database.chat();
+    let (one, _) =
+        (chat.post("room", "green tea").await.unwrap(), chat.post("room", "black tea").await.unwrap());
+    house.at(house.clock.now().0 + 10);
+    let find = async |query: &str| {
+        let page = chat.search(query, &SearchOptions::default()).await.unwrap();
+        texts(&page).into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(find("Tea").await, ["black tea", "green tea"]);
+    assert_eq!(find("gre* tea").await, ["green tea"]);
+    database.clear(one.feed, RangeSet::from_iter([one.seq])).await.unwrap();
+    assert_eq!(find("tea").await, ["black tea"]);
+    assert_eq!(find("green").await, Vec::<String>::new());
+    database.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn names_come_from_whoever_knows_them() {
+    let house = House::new();
+    // One peer has the message, another, sparse, only learnt what its author calls itself now.
+    let anna = house.create("anna").await;
+    let feed = anna.writer().await.unwrap();
+    anna.chat().set_profile("nick", "anna").await.unwrap();
+    anna.chat().post("room", "hello").await.unwrap();
+    let server = serve(&anna).await;
+    let reader = house.join("reader", &server.ticket()).await;
+    reader.chat().ask_latest("room", 10).await.unwrap();
+    house.at(house.clock.now().0 + 1);
+    let nick = async || read(&reader.chat(), &ReadOptions::default()).await.messages[0].nick.clone();
+    assert_eq!(nick().await.as_deref(), Some("anna"));
+    // The reader has the message already; the new name must come all the same.
+    anna.chat().set_profile("nick", "annette").await.unwrap();
+    house.at(house.clock.now().0 + 1);
+    let asked = reader.chat().ask_latest("room", 10).await.unwrap();
+    assert!(asked.complete, "{asked:?}");
+    assert_eq!(nick().await.as_deref(), Some("annette"));
+    reader.chat().ask_state("room").await.unwrap();
+    let members = reader.chat().members("room").await.unwrap();
+    assert_eq!(
+        members.iter().map(|m| (m.feed, m.nick.as_deref())).collect::<Vec<_>>(),
+        [(feed, Some("annette"))]
+    );
+    server.stop().await;
+    reader.close().await.unwrap();
+    anna.close().await.unwrap();
+}
