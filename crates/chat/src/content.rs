@@ -1,6 +1,7 @@
 //! Contents, and what entries they become.
 
 use crate::name::{Channel, SayError, bytes, points};
+use crate::private::check_sealed;
 use crate::{Flag, StateKey};
 use bincode::{Decode, Encode};
 use kappadb_core::{EntryId, FeedKey, Timestamp, codec};
@@ -236,6 +237,7 @@ pub fn decode(header: &Header, payload: Option<&[u8]>) -> Result<Post, SayError>
         return Ok(Post { channel: String::new(), content: Content::Cleared { code }, order });
     };
     if code == code::PRIVATE {
+        check_sealed(payload)?;
         return Ok(Post { channel: String::new(), content: Content::Private(payload.to_vec()), order });
     }
     let key = header.key.as_deref().and_then(StateKey::decode);

@@ -69,13 +69,24 @@ pub fn fold(text: &str) -> String {
     caseless::default_case_fold_str(&text.nfd().collect::<String>()).nfc().collect()
 }
 
-/// True if `@nick` is in the text, whatever its case, and not as the beginning of a longer word.
+/// True if `@nick` is in the text, whatever its case, as a word of its own: no letter, digit or `_` before the `@` or after the name.
+/// Of an empty name there is no mention.
 pub fn mentions(text: &str, nick: &str) -> bool {
-    let (text, wanted) = (fold(text), format!("@{}", fold(nick)));
-    text.match_indices(&wanted).any(|(at, found)| {
-        let next = text.get(at + found.len()..).and_then(|rest| rest.chars().next());
-        !next.is_some_and(char::is_alphanumeric)
+    if nick.is_empty() || !text.contains('@') {
+        return false;
+    }
+    let (text, nick) = (fold(text), fold(nick));
+    // Names are short, so that this is linear in the text, also where one overlaps another.
+    text.match_indices('@').any(|(at, sign)| {
+        let (before, rest) = text.split_at(at);
+        let named = rest.strip_prefix(sign).and_then(|rest| rest.strip_prefix(&nick[..]));
+        !goes_on(before.chars().next_back()) && named.is_some_and(|rest| !goes_on(rest.chars().next()))
     })
+}
+
+/// True if a word goes on with this.
+fn goes_on(c: Option<char>) -> bool {
+    c.is_some_and(|c| c.is_alphanumeric() || c == '_')
 }
 
 /// Checks that a text has so many characters.
@@ -131,11 +142,19 @@ mod tests {
     }
 
     #[test]
+    fn mentions_of_odd_names() {
+        assert!(mentions("@a@a@ab", "a@a"), "one that overlaps another");
+        assert!(mentions("hi @STRASSE!", "straße") && mentions("@Ann Lee said", "ann lee"));
+        assert!(!mentions("@e\u{301}", "e"), "another letter");
+        assert!(!mentions("@", "") && !mentions("@ x", ""), "nobody");
+    }
+
+    #[test]
     fn mentions_are_whole_words() {
-        for text in ["@anna", "hi @Anna!", "@annabel @ANNA", "(@anna)"] {
+        for text in ["@anna", "hi @Anna!", "@annabel @ANNA", "(@anna)", "@@anna", "x@anna @anna"] {
             assert!(mentions(text, "anna"), "{text}");
         }
-        for text in ["anna", "@annabel", "@ann", "", "@"] {
+        for text in ["anna", "@annabel", "@anna_b", "@ann", "post@anna.example", "@ anna", "", "@"] {
             assert!(!mentions(text, "anna"), "{text}");
         }
     }

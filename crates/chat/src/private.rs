@@ -139,12 +139,9 @@ impl Pair {
     pub fn open(&self, author: &FeedKey, order: Timestamp, payload: &[u8]) -> Result<String, PrivateError> {
         let recipient = if *author == self.own { &self.other } else { &self.own };
         let text = || {
+            check_sealed(payload).ok()?;
             let (salt, rest) = payload.split_first_chunk::<SALT>()?;
             let (_, sealed) = rest.split_first_chunk::<KEY>()?;
-            let plain = sealed.len().checked_sub(TAG)?;
-            if !(SHORTEST..=LONGEST).contains(&plain) || !plain.is_power_of_two() {
-                return None;
-            }
             let nonce = message_nonce(author, recipient, order, salt);
             let plain = self.shared.decrypt(&nonce.into(), sealed).ok()?;
             let (length, rest) = plain.split_first_chunk::<LENGTH>()?;
@@ -154,6 +151,13 @@ impl Pair {
         };
         text().ok_or(PrivateError::Sealed)
     }
+}
+
+/// Refuses what is not as long as something sealed is.
+pub(crate) fn check_sealed(payload: &[u8]) -> Result<(), SayError> {
+    let plain = payload.len().saturating_sub(SALT + KEY + TAG);
+    let sound = (SHORTEST..=LONGEST).contains(&plain) && plain.is_power_of_two();
+    if sound { Ok(()) } else { Err(SayError::Malformed) }
 }
 
 /// Whom the feed of this secret wrote a message for; what that is of a message by another means nothing.
@@ -185,6 +189,8 @@ fn nonce(parts: &[&[u8]]) -> [u8; NONCE] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Content, decode};
+    use kappadb_entry::Header;
     use proptest::prelude::*;
 
     fn secret(seed: u8) -> SecretKey {
@@ -223,6 +229,19 @@ mod tests {
         let all = [pair(1, 2).outbox(), pair(2, 1).outbox(), pair(1, 3).outbox(), pair(3, 2).outbox()];
         assert_eq!(all.iter().collect::<std::collections::BTreeSet<_>>().len(), 4);
         assert!(all.iter().all(|lane| crate::Channel::new(&lane.channel()).is_err()));
+    }
+
+    #[test]
+    fn what_no_seal_can_be_is_malformed() {
+        let prepared = pair(1, 2).prepare(&"x".repeat(4_096), AT, [0; 16]).unwrap();
+        let header = Header { places: prepared.places, ..Header::new(prepared.kind, AT) };
+        let longest = prepared.payload;
+        let read = decode(&header, Some(&longest)).unwrap();
+        assert_eq!((read.content, read.order), (Content::Private(longest.clone()), AT));
+        let longer = [&longest[..], &[0]].concat();
+        for bad in [&longer[..], &longest[..longest.len() - 1], &[], &longest[..SHORTEST]] {
+            assert!(matches!(decode(&header, Some(bad)), Err(SayError::Malformed)), "{}", bad.len());
+        }
     }
 
     #[test]

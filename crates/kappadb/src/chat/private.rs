@@ -89,11 +89,18 @@ impl Parts {
         Pair::check(to, text)?;
         let own = self.writer()?;
         let pair = self.pair(&own, to)?;
-        let (now, lane) = (self.clock.now(), pair.outbox().channel());
-        let latest = self.chat.read(|index| index.latest(&lane, now))??;
+        let order = self.private_order(&pair)?;
         let mut salt = [0; 16];
         (self.random)(&mut salt);
-        self.chat_append(own, pair.prepare(text, order_time(now, latest), salt)?)
+        self.chat_append(own, pair.prepare(text, order, salt)?)
+    }
+
+    /// After all that either of the two has written to the other, as far as that can be read here: an answer stands after what it
+    /// answers.
+    fn private_order(&self, pair: &Pair) -> Result<Timestamp, ReadError> {
+        let now = self.clock.now();
+        let latest = |lane: Lane| self.chat.read(|index| index.latest(&lane.channel(), now));
+        Ok(order_time(now, latest(pair.outbox())??.max(latest(pair.inbox())??)))
     }
 
     /// What an own feed shares with another.
@@ -208,7 +215,10 @@ mod tests {
     use super::*;
     use crate::Database;
     use crate::write::Draft;
+    use kappadb_core::Clock;
     use kappadb_entry::{Moment, Places};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicI64, Ordering};
 
     async fn read(database: &Database) -> Vec<(FeedKey, Said)> {
         let page = database.chat().private(None, &ReadOptions::default()).await.unwrap();
@@ -250,6 +260,37 @@ mod tests {
         assert!(read(&carl).await.is_empty());
         let unreadable = anna.chat().by_author(me, 10).await.unwrap();
         assert!(unreadable.messages.iter().all(|message| message.said.text().is_none()), "{unreadable:?}");
+    }
+
+    /// A clock that stands still.
+    #[derive(Clone)]
+    struct Still(Arc<AtomicI64>);
+
+    impl Clock for Still {
+        fn now(&self) -> Timestamp {
+            Timestamp(self.0.load(Ordering::SeqCst))
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_stands_after_what_it_answers() {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Still(Arc::new(AtomicI64::new(1_000)));
+        let anna = Database::builder(dir.path()).clock(clock.clone()).create().await.unwrap();
+        anna.new_writer("bert").await.unwrap();
+        let bert = anna.with_writer("bert").await.unwrap();
+        let feeds = [anna.writer().await.unwrap(), bert.writer().await.unwrap()];
+        // Either begins, in one millisecond: the order of feeds decides nothing.
+        for [first, second] in [[0, 1], [1, 0]] {
+            let writers = [&anna, &bert];
+            for (from, to) in [(first, second), (second, first)] {
+                writers[from].chat().send_private(feeds[to], "x").await.unwrap();
+            }
+            clock.0.fetch_add(10, Ordering::SeqCst);
+            let read = read(&anna).await;
+            let [answer, question] = [&read[0], &read[1]].map(|(author, _)| *author);
+            assert_eq!([question, answer], [feeds[first], feeds[second]]);
+        }
     }
 
     #[tokio::test]
