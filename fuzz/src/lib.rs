@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+mod chat;
 mod codecs;
 mod files;
 mod input;
@@ -20,6 +21,7 @@ pub mod peers;
 mod proofs;
 mod session;
 
+pub use chat::{channel, chat, people};
 pub use codecs::{block, codec, detached, entry, frame, hello, record, selector, text};
 pub use files::{PbfBlob, import_geojson, import_osc, import_osm, import_pbf, pbf_file};
 pub use input::{Input, Output};
@@ -33,9 +35,11 @@ pub use session::{session, truths};
 pub type Target = fn(&[u8]);
 
 /// Every target by name.
-pub const TARGETS: [(&str, Target); 23] = [
+pub const TARGETS: [(&str, Target); 25] = [
     ("block", block),
     ("bundle", bundle),
+    ("channel", channel),
+    ("chat", chat),
     ("codec", codec),
     ("delete", delete),
     ("detached", detached),

@@ -37,7 +37,7 @@ pub(crate) fn records() -> Vec<(String, Record)> {
             Record::Fetched { feed, head: bundle.head, ranges: bundle.ranges, nodes, blocks: bundle.blocks },
         ),
         ("fork", Record::Fork(evidence())),
-        ("clear", Record::Clear { feed, ranges: set([0, 4]) }),
+        ("clear", Record::Clear { feed, ranges: set([0, 4]), freed: 70 }),
         ("claim", Record::Claim(claim)),
     ];
     records.map(|(name, record)| (name.to_owned(), record)).to_vec()

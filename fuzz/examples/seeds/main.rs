@@ -2,6 +2,7 @@
 //! itself makes them, so that a fuzzer starts from what is accepted.
 
 mod blocks;
+mod chat;
 mod files;
 mod journal;
 mod map;
@@ -18,9 +19,11 @@ pub(crate) type Seeds = Vec<(String, Vec<u8>)>;
 fn main() -> std::io::Result<()> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds");
     let features = map::features();
-    let all: [(&str, Seeds); 23] = [
+    let all: [(&str, Seeds); 25] = [
         ("block", blocks::block()),
         ("bundle", blocks::bundle()),
+        ("channel", chat::channel()),
+        ("chat", chat::chat()),
         ("codec", words::codec_seeds()),
         ("delete", map::delete(&features)),
         ("detached", blocks::detached()),
