@@ -20,6 +20,28 @@ pub struct Row {
     pub place: Place,
 }
 
+/// What one feed wrote to a channel and did not delete, going back.
+struct Own<'a> {
+    rows: Merged<'a>,
+    deleted: Option<Place>,
+}
+
+impl Own<'_> {
+    fn next(&mut self, index: &ChatIndex) -> Result<Option<Place>, ViewError> {
+        while self.rows.advance()? {
+            let (_, place, mark) = rows::read_authored(self.rows.key()).ok_or(BAD)?;
+            // Going back, deletes come before the message.
+            match mark {
+                _ if index.counting(&place, mark).is_none() => {}
+                Mark::Deleted(_) => self.deleted = Some(place),
+                Mark::Posted if self.deleted == Some(place) => {}
+                Mark::Posted => return Ok(Some(place)),
+            }
+        }
+        Ok(None)
+    }
+}
+
 impl ChatIndex {
     /// All names of channels in which somebody posted or deleted something, as they are.
     pub(crate) fn posted_to(&self) -> Result<Vec<Vec<u8>>, ViewError> {
@@ -143,25 +165,44 @@ impl ChatIndex {
 
     /// What a feed posted up to a time, in all channels, the latest first; what is deleted is left out.
     pub fn by_author(&self, feed: &FeedKey, to: Timestamp, limit: usize) -> Result<Vec<Row>, ViewError> {
-        let prefix = rows::author(feed);
-        let mut found = self.shelf.range(&prefix, rows::after(&prefix).as_deref(), false)?;
-        let mut messages: BTreeMap<(Reverse<Place>, Vec<u8>), (bool, bool)> = BTreeMap::new();
-        while found.advance()? {
-            let (channel, place, mark) = rows::read_authored(found.key()).ok_or(BAD)?;
-            if place.order > to || self.counting(&place, mark).is_none() {
-                continue;
-            }
-            let (posted, deleted) = messages.entry((Reverse(place), channel.to_vec())).or_default();
-            match mark {
-                Mark::Posted => *posted = true,
-                Mark::Deleted(_) => *deleted = true,
+        let mut channels = Vec::new();
+        for name in self.channels_of(feed)? {
+            let Ok(channel) = String::from_utf8(name) else { continue };
+            let mut own = self.own(feed, &channel, to)?;
+            channels.extend(own.next(self)?.map(|head| (head, channel, own)));
+        }
+        let mut found = Vec::new();
+        while found.len() < limit {
+            let latest = channels.iter().enumerate().max_by_key(|(_, (head, ..))| *head);
+            let Some(at) = latest.map(|(at, _)| at) else { break };
+            let Some((head, channel, own)) = channels.get_mut(at) else { break };
+            found.push(Row { channel: channel.clone(), place: *head });
+            match own.next(self)? {
+                Some(next) => *head = next,
+                None => drop(channels.swap_remove(at)),
             }
         }
-        let there = messages.into_iter().filter(|(_, (posted, deleted))| *posted && !deleted);
-        let rows = there.filter_map(|((Reverse(place), channel), _)| {
-            Some(Row { channel: String::from_utf8(channel).ok()?, place })
-        });
-        Ok(rows.take(limit).collect())
+        Ok(found)
+    }
+
+    /// The channels that a feed posted to or deleted something in, as they are.
+    fn channels_of(&self, feed: &FeedKey) -> Result<Vec<Vec<u8>>, ViewError> {
+        let (mut names, mut from) = (Vec::new(), rows::author(feed));
+        let end = rows::after(&from);
+        loop {
+            let mut found = self.shelf.range(&from, end.as_deref(), false)?;
+            if !found.advance()? {
+                return Ok(names);
+            }
+            let (name, ..) = rows::read_authored(found.key()).ok_or(BAD)?;
+            let next = rows::after(&rows::author_in(feed, name)).ok_or(BAD)?;
+            names.push(name.to_vec());
+            from = next;
+        }
+    }
+
+    fn own(&self, feed: &FeedKey, channel: &str, to: Timestamp) -> Result<Own<'_>, ViewError> {
+        Ok(Own { rows: self.by_author_in(feed, channel, to)?, deleted: None })
     }
 
     /// The messages of a channel that are next after a place, going back, by others than some. However much those few wrote: it is not walked
@@ -181,20 +222,11 @@ impl ChatIndex {
     }
 
     fn latest_by(&self, feed: &FeedKey, query: &PageQuery<'_>) -> Result<Vec<Place>, ViewError> {
-        let mut rows = self.by_author_in(feed, query.channel, Timestamp(query.to))?;
-        let (mut found, mut deleted) = (Vec::new(), None);
-        while found.len() < query.limit && rows.advance()? {
-            let (_, place, mark) = rows::read_authored(rows.key()).ok_or(BAD)?;
-            if place.order.0 < query.from {
-                break;
-            }
-            // Going back, deletes come before the message.
-            match mark {
-                _ if self.counting(&place, mark).is_none() => {}
-                Mark::Deleted(_) => deleted = Some(place),
-                Mark::Posted if deleted == Some(place) => {}
-                Mark::Posted => found.extend(query.after.is_none_or(|after| place < after).then_some(place)),
-            }
+        let (mut own, mut found) = (self.own(feed, query.channel, Timestamp(query.to))?, Vec::new());
+        while found.len() < query.limit
+            && let Some(place) = own.next(self)?.filter(|place| place.order.0 >= query.from)
+        {
+            found.extend(query.after.is_none_or(|after| place < after).then_some(place));
         }
         Ok(found)
     }

@@ -151,7 +151,7 @@ impl Told {
     fn look(&mut self, parts: &Parts) -> Result<Vec<ChatChange>, ChatError> {
         let first = self.shown.is_none();
         let limit = if first { self.limit } else { WINDOW };
-        let page = parts.chat_read(&self.channel, &ReadOptions::latest(limit))?;
+        let page = parts.chat_read_plainly(&self.channel, &ReadOptions::latest(limit))?;
         let full = page.messages.len() == limit;
         let now: BTreeMap<_, _> = page.messages.into_iter().map(|m| ((m.time, m.id), m)).collect();
         let before = self.shown.take().unwrap_or_default();
