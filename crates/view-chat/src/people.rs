@@ -97,18 +97,30 @@ impl ChatIndex {
         Ok(last.into_values().map(|place| place.id).collect())
     }
 
-    /// A private message in each lane that a feed wrote to.
-    pub fn sent(&self, feed: &FeedKey) -> Result<Vec<Place>, ViewError> {
-        let (mut sent, mut from) = (Vec::new(), rows::author_in_lanes(feed));
+    /// Who wrote to lanes, be it their own or not.
+    pub fn lane_writers(&self) -> Result<BTreeSet<FeedKey>, ViewError> {
+        let prefix = rows::lane_posters();
+        let mut found = self.shelf.range(&prefix, rows::after(&prefix).as_deref(), false)?;
+        let mut feeds = BTreeSet::new();
+        while found.advance()? {
+            feeds.insert(rows::read_poster(found.key()).ok_or(BAD)?.1);
+        }
+        Ok(feeds)
+    }
+
+    /// The channels of the lanes that a feed wrote to.
+    pub fn lanes_of(&self, feed: &FeedKey) -> Result<Vec<String>, ViewError> {
+        let (mut lanes, mut from) = (Vec::new(), rows::author_in_lanes(feed));
         let end = rows::after(&from);
         loop {
             let mut found = self.shelf.range(&from, end.as_deref(), false)?;
             if !found.advance()? {
-                return Ok(sent);
+                return Ok(lanes);
             }
-            let (channel, place, _) = rows::read_authored(found.key()).ok_or(BAD)?;
-            sent.push(place);
-            from = rows::after(&rows::author_in(feed, channel)).ok_or(BAD)?;
+            let (channel, ..) = rows::read_authored(found.key()).ok_or(BAD)?;
+            let next = rows::after(&rows::author_in(feed, channel)).ok_or(BAD)?;
+            lanes.extend(std::str::from_utf8(channel).map(str::to_owned));
+            from = next;
         }
     }
 

@@ -4,6 +4,7 @@ mod ask;
 mod crowd;
 mod error;
 mod import;
+mod lanes;
 mod lines;
 mod markers;
 mod message;

@@ -1,5 +1,6 @@
 //! Private messages. They are opened when they are read: nothing of what they say is in any index, here or elsewhere.
 
+use super::lanes::{Lanes, Span};
 use super::read::{self, Shower};
 use super::{Chat, ChatError, ChatPage, Message, ReadOptions, Said};
 use crate::ask::{Asked, CHAT, Neighbours};
@@ -7,12 +8,8 @@ use crate::database::Parts;
 use crate::error::ReadError;
 use kappadb_chat::{Content, Lane, Pair, order_time};
 use kappadb_core::{EntryId, FeedKey, Timestamp};
-use kappadb_view_chat::{Ask, PageQuery, Place};
-use std::cmp::Reverse;
+use kappadb_view_chat::{Ask, Place};
 use std::collections::BTreeSet;
-
-/// Messages looked up at a time.
-const CHUNK: usize = 64;
 
 impl Chat {
     /// Posts a text of 1 byte to 4 KiB that only its recipient and this writer can read. Others see that this writer wrote to
@@ -51,7 +48,7 @@ impl Chat {
             let lanes = self
                 .run(move |parts| {
                     parts.chat.ready()?;
-                    let lanes = parts.correspondences(with)?;
+                    let lanes = parts.correspondences(with, Known::Anyhow)?;
                     Ok::<_, ReadError>(lanes.iter().flat_map(Correspondence::both).collect::<Vec<_>>())
                 })
                 .await??;
@@ -62,6 +59,15 @@ impl Chat {
         }
         Ok(neighbours.finish().await?)
     }
+}
+
+/// With whom there may be something.
+#[derive(Debug, Clone, Copy)]
+enum Known {
+    /// Whoever wrote privately, and was written to, as far as is held here.
+    Here,
+    /// Any feed that is known: what was written to it may be elsewhere.
+    Anyhow,
 }
 
 /// What this writer, by one of its feeds, and another write to each other.
@@ -119,13 +125,19 @@ impl Parts {
         own
     }
 
-    /// With one other feed, or with all that are known here. A key that is none is left out: nothing was ever shared with it.
-    fn correspondences(&self, with: Option<FeedKey>) -> Result<Vec<Correspondence>, ReadError> {
+    /// With one other feed, or with all. A key that is none is left out: nothing was ever shared with it.
+    fn correspondences(&self, with: Option<FeedKey>, known: Known) -> Result<Vec<Correspondence>, ReadError> {
         let mut all = Vec::new();
         for own in self.own_identities() {
-            let others = match with {
-                Some(other) => BTreeSet::from([other]),
-                None => {
+            let others = match (with, known) {
+                (Some(other), _) => BTreeSet::from([other]),
+                (None, Known::Here) => self
+                    .chat
+                    .read(|index| index.lane_writers())??
+                    .into_iter()
+                    .chain(self.recipients(&own)?)
+                    .collect(),
+                (None, Known::Anyhow) => {
                     self.feeds.list().iter().map(|info| info.feed).chain(self.recipients(&own)?).collect()
                 }
             };
@@ -138,84 +150,82 @@ impl Parts {
     /// Whom an own feed wrote to: some of them may be known by nothing else here.
     fn recipients(&self, own: &FeedKey) -> Result<Vec<FeedKey>, ReadError> {
         let mut recipients = Vec::new();
-        for place in self.chat.read(|index| index.sent(own))?? {
-            let Some(Content::Private(sealed)) = self.chat_post(place.id)?.map(|post| post.content) else {
-                continue;
-            };
-            let look = |secret: &_| kappadb_chat::recipient(secret, place.order, &sealed);
-            recipients.extend(self.feeds.with_secret(own, look).flatten());
+        for channel in self.chat.read(|index| index.lanes_of(own))?? {
+            recipients.extend(self.recipient(own, &channel)?);
         }
         Ok(recipients)
     }
 
-    fn private(&self, with: Option<FeedKey>, options: &ReadOptions) -> Result<ChatPage, ChatError> {
-        let mut shower = Shower::new(self)?;
-        let most = options.limit.unwrap_or(usize::MAX);
-        let mut messages = Vec::new();
-        for correspondence in self.correspondences(with)? {
-            for (lane, author, recipient) in correspondence.both() {
-                let open = |place: &Place, sealed: &[u8]| {
-                    let text = correspondence.pair.open(&author, place.order, sealed);
-                    text.map_or(Said::Unreadable, |text| Said::Private { to: recipient, text })
-                };
-                let found = self.lane(lane, author, options, most.saturating_add(1), &mut shower)?;
-                for (place, message) in found {
-                    let said = match self.chat_post(place.id)?.map(|post| post.content) {
-                        Some(Content::Private(sealed)) => open(&place, &sealed),
-                        _ => message.said,
-                    };
-                    messages.push(Message { said, ..message });
-                }
+    /// Whom an own feed wrote to in one lane: any of its messages says that, so long as it is held.
+    fn recipient(&self, own: &FeedKey, channel: &str) -> Result<Option<FeedKey>, ReadError> {
+        let span = Span { from: i64::MIN, to: i64::MAX, backwards: true, after: None };
+        let mut reading = Lanes::new(self, std::iter::once((channel.to_owned(), *own)), span);
+        while let Some((_, place)) = reading.next()? {
+            let Some(Content::Private(sealed)) = self.chat_post(place.id)?.map(|post| post.content) else {
+                continue;
+            };
+            let look = |secret: &_| kappadb_chat::recipient(secret, place.order, &sealed);
+            let recipient = self.feeds.with_secret(own, look).flatten();
+            let written_here =
+                |to: &FeedKey| self.pair(own, to).is_ok_and(|p| p.outbox().channel() == channel);
+            if let Some(recipient) = recipient.filter(written_here) {
+                return Ok(Some(recipient));
             }
         }
-        match options.oldest_first {
-            true => messages.sort_unstable_by_key(Message::cursor),
-            false => messages.sort_unstable_by_key(|message| Reverse(message.cursor())),
-        }
-        let more = messages.len() > most;
-        messages.truncate(most);
-        let next = messages.last().filter(|_| more).map(Message::cursor);
-        Ok(ChatPage { messages, next, ..ChatPage::default() })
+        Ok(None)
     }
 
-    /// The first `most` messages of a lane, as they lie.
-    fn lane(
-        &self,
-        lane: Lane,
-        author: FeedKey,
-        options: &ReadOptions,
-        most: usize,
-        shower: &mut Shower<'_>,
-    ) -> Result<Vec<(Place, Message)>, ChatError> {
-        let mut found = Vec::new();
-        let Some((from, to)) = read::window(options, self.clock.now()) else { return Ok(found) };
-        let (channel, after) = (lane.channel(), options.after);
-        let after = after.map(|cursor| Place { order: cursor.time, id: cursor.id });
-        let all = PageQuery::latest(&channel, Timestamp(to), CHUNK);
-        let mut query = PageQuery { from, backwards: !options.oldest_first, after, ..all };
-        loop {
-            let places = self.chat.read(|index| index.page(&query))??;
-            query.after = places.last().copied();
-            // Whoever has seen the number of a lane can post there.
-            for place in places.iter().filter(|place| place.id.feed == author) {
-                found.extend(shower.shown("", *place, options)?.map(|message| (*place, message)));
-                if found.len() >= most {
-                    return Ok(found);
-                }
+    fn private(&self, with: Option<FeedKey>, options: &ReadOptions) -> Result<ChatPage, ChatError> {
+        let Some((from, to)) = read::window(options, self.clock.now()) else {
+            return Ok(ChatPage::default());
+        };
+        let after = options.after.map(|cursor| Place { order: cursor.time, id: cursor.id });
+        let span = Span { from, to, backwards: !options.oldest_first, after };
+        let correspondences = self.correspondences(with, Known::Here)?;
+        let lanes: Vec<_> = correspondences
+            .iter()
+            .flat_map(|c| c.both().map(move |(lane, by, to)| (c, lane, by, to)))
+            .collect();
+        let channels = lanes.iter().map(|(_, lane, by, _)| (lane.channel(), *by));
+        let (mut reading, mut shower) = (Lanes::new(self, channels, span), Shower::new(self)?);
+        let (most, mut page) = (options.limit.unwrap_or(usize::MAX), ChatPage::default());
+        while let Some((lane, place)) = reading.next()? {
+            let Some((correspondence, _, author, to)) = lanes.get(lane) else { continue };
+            let hidden = shower.hidden("", author);
+            if hidden.is_some() && !options.hidden {
+                continue;
             }
-            if places.len() < query.limit {
-                return Ok(found);
+            if page.messages.len() == most {
+                page.next = page.messages.last().map(Message::cursor);
+                break;
             }
+            let said = self.opened(&correspondence.pair, author, *to, place)?;
+            page.messages.push(shower.dressed("", place, String::new(), said, hidden)?);
         }
+        Ok(page)
+    }
+
+    /// What a message in a lane says. What anybody can read there is no private message, whatever it says.
+    fn opened(&self, pair: &Pair, author: &FeedKey, to: FeedKey, place: Place) -> Result<Said, ReadError> {
+        Ok(match self.chat_post(place.id)?.map(|post| post.content) {
+            Some(Content::Private(sealed)) => {
+                let text = pair.open(author, place.order, &sealed);
+                text.map_or(Said::Unreadable, |text| Said::Private { to, text })
+            }
+            Some(Content::Cleared { .. }) => Said::NotHeld,
+            Some(Content::Unknown { code }) => Said::Unknown { code },
+            _ => Said::Unreadable,
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Database;
     use crate::write::Draft;
-    use kappadb_core::Clock;
+    use crate::{ChatFlag, Database, FlagChange, Hidden};
+    use kappadb_chat::{Channel, prepare};
+    use kappadb_core::{Clock, RangeSet, SecretKey};
     use kappadb_entry::{Moment, Places};
     use std::sync::Arc;
     use std::sync::atomic::{AtomicI64, Ordering};
@@ -291,6 +301,62 @@ mod tests {
             let [answer, question] = [&read[0], &read[1]].map(|(author, _)| *author);
             assert_eq!([question, answer], [feeds[first], feeds[second]]);
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_in_clear_in_a_lane_is_no_private_message() {
+        let dir = tempfile::tempdir().unwrap();
+        let anna = Database::builder(dir.path()).create().await.unwrap();
+        let bert = anna.new_writer("bert").await.unwrap();
+        let id = anna.chat().send_private(bert, "genuine").await.unwrap();
+        let places = anna.parts.entry(id).unwrap().unwrap().header.places;
+        let moment = places.moments.first().unwrap();
+        let channel =
+            Channel { shown: "\0".into(), folded: String::from_utf8(moment.channel.clone()).unwrap() };
+        let text = Content::Text("for all to see".into());
+        let clear = prepare(&bert, &text, Some(&channel), Timestamp(moment.from)).unwrap();
+        let draft = Draft { places: clear.places, payload: clear.payload, ..Draft::new(clear.kind) };
+        anna.write(vec![draft]).await.unwrap();
+        let said: Vec<Said> = read(&anna).await.into_iter().map(|(_, said)| said).collect();
+        assert_eq!(said.len(), 2);
+        assert!(said.contains(&Said::Unreadable) && !said.iter().any(|said| matches!(said, Said::Text(_))));
+    }
+
+    #[tokio::test]
+    async fn whom_one_wrote_to_is_known_while_one_message_is_held() {
+        let dir = tempfile::tempdir().unwrap();
+        let anna = Database::builder(dir.path()).create().await.unwrap();
+        let stranger = SecretKey::from_seed(&[9; 32]).public();
+        let mut ids = Vec::new();
+        for text in ["first", "second", "third"] {
+            ids.push(anna.chat().send_private(stranger, text).await.unwrap());
+        }
+        anna.chat().delete(ids.pop().unwrap()).await.unwrap();
+        anna.clear(ids[0].feed, RangeSet::from_iter([ids[0].seq])).await.unwrap();
+        let said: Vec<Said> = read(&anna).await.into_iter().map(|(_, said)| said).collect();
+        assert_eq!(said, [Said::Private { to: stranger, text: "second".into() }, Said::NotHeld]);
+    }
+
+    #[tokio::test]
+    async fn moderation_hides_what_is_private_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let anna = Database::builder(dir.path().join("anna")).create().await.unwrap();
+        let server = anna.serve(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let carl = Database::builder(dir.path().join("carl")).join(&server.ticket()).await.unwrap();
+        let to = carl.writer().await.unwrap();
+        let by = anna.chat().send_private(to, "buy this").await.unwrap().feed;
+        carl.chat().ask_private(None, &ReadOptions::default()).await.unwrap();
+        assert_eq!(read(&carl).await.len(), 1);
+        // In a channel one hides what is said there, and nothing private.
+        let hide = |channel| (channel, FlagChange::Set(vec![ChatFlag::Hide]));
+        for ((channel, change), shown) in [(hide(Some("tea")), 1), (hide(None), 0)] {
+            carl.chat().flag(channel, by, change, "noise").await.unwrap();
+            assert_eq!(read(&carl).await.len(), shown);
+        }
+        let all = ReadOptions { hidden: true, ..ReadOptions::default() };
+        let page = carl.chat().private(None, &all).await.unwrap();
+        assert_eq!(page.messages[0].hidden, Some(Hidden { by: to, reason: "noise".into() }));
+        server.stop().await;
     }
 
     #[tokio::test]

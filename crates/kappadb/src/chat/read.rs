@@ -109,18 +109,35 @@ impl<'a> Shower<'a> {
     }
 
     pub fn message(&mut self, channel: &str, place: Place) -> Result<Message, ReadError> {
+        let (shown, said) = self.parts.chat_said(place.id)?;
+        let hidden = self.hidden(channel, &place.id.feed);
+        self.dressed(channel, place, shown, said, hidden)
+    }
+
+    /// A message that says this, with what its author calls itself.
+    pub fn dressed(
+        &mut self,
+        channel: &str,
+        place: Place,
+        shown: String,
+        said: Said,
+        hidden: Option<Hidden>,
+    ) -> Result<Message, ReadError> {
         let Place { order: time, id } = place;
         let author = id.feed;
         if !self.nicks.contains_key(&author) {
             self.nicks.insert(author, self.parts.chat_nick(&author)?);
         }
         let nick = self.nicks.get(&author).cloned().flatten();
-        let (shown, said) = self.parts.chat_said(id)?;
-        let hidden = match self.moderation.verdict(channel, &author) {
+        Ok(Message { id, author, nick, channel: spelled(channel, Some(shown)), time, said, hidden })
+    }
+
+    /// Who hides what a feed wrote in a channel, if anybody.
+    pub fn hidden(&self, channel: &str, author: &FeedKey) -> Option<Hidden> {
+        match self.moderation.verdict(channel, author) {
             Verdict::Hidden { by, reason } => Some(Hidden { by, reason }),
             Verdict::Shown => None,
-        };
-        Ok(Message { id, author, nick, channel: spelled(channel, Some(shown)), time, said, hidden })
+        }
     }
 }
 

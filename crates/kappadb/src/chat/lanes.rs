@@ -1,0 +1,86 @@
+//! Several lanes of private messages, read along in reading order.
+
+use crate::database::Parts;
+use crate::error::ReadError;
+use kappadb_core::{FeedKey, Timestamp};
+use kappadb_view_chat::{PageQuery, Place};
+use std::collections::VecDeque;
+
+/// Messages looked up at a time: few at first, for there may be many lanes of which little is wanted.
+const FIRST: usize = 8;
+const CHUNK: usize = 64;
+
+/// A window, and from which end it is read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Span {
+    /// Milliseconds, included.
+    pub from: i64,
+    /// Milliseconds, included.
+    pub to: i64,
+    /// True to begin with the latest.
+    pub backwards: bool,
+    /// Go on after this place.
+    pub after: Option<Place>,
+}
+
+/// A lane with what was looked up of it and not yet read.
+struct Reading {
+    channel: String,
+    author: FeedKey,
+    after: Option<Place>,
+    limit: usize,
+    ready: VecDeque<Place>,
+    over: bool,
+}
+
+/// Lanes read along. What they hold in memory is some places for each lane.
+pub(super) struct Lanes<'a> {
+    parts: &'a Parts,
+    span: Span,
+    lanes: Vec<Reading>,
+}
+
+impl<'a> Lanes<'a> {
+    /// Lanes by their channels, with whose they are.
+    pub fn new(parts: &'a Parts, lanes: impl Iterator<Item = (String, FeedKey)>, span: Span) -> Self {
+        let reading = |(channel, author)| Reading {
+            channel,
+            author,
+            after: span.after,
+            limit: FIRST,
+            ready: VecDeque::new(),
+            over: false,
+        };
+        Lanes { parts, span, lanes: lanes.map(reading).collect() }
+    }
+
+    /// The next message of any of them: the number of its lane, and where it stands. None at the end.
+    pub fn next(&mut self) -> Result<Option<(usize, Place)>, ReadError> {
+        for lane in &mut self.lanes {
+            lane.fill(self.parts, &self.span)?;
+        }
+        let first = |(_, lane): &(usize, &mut Reading)| lane.ready.front().copied();
+        let waiting = self.lanes.iter_mut().enumerate().filter(|(_, lane)| !lane.ready.is_empty());
+        let next = match self.span.backwards {
+            true => waiting.max_by_key(first),
+            false => waiting.min_by_key(first),
+        };
+        Ok(next.and_then(|(number, lane)| Some((number, lane.ready.pop_front()?))))
+    }
+}
+
+impl Reading {
+    /// Looks more up if nothing waits. Only what its author wrote counts: whoever has seen the number of a lane can post there.
+    fn fill(&mut self, parts: &Parts, span: &Span) -> Result<(), ReadError> {
+        while self.ready.is_empty() && !self.over {
+            let all = PageQuery::latest(&self.channel, Timestamp(span.to), self.limit);
+            let query = PageQuery { from: span.from, backwards: span.backwards, after: self.after, ..all };
+            let places = parts.chat.read(|index| index.page(&query))??;
+            self.over = places.len() < self.limit;
+            self.after = places.last().copied().or(self.after);
+            self.limit = (self.limit * 2).min(CHUNK);
+            self.ready.extend(places.into_iter().filter(|place| place.id.feed == self.author));
+        }
+        Ok(())
+    }
+}
