@@ -27,6 +27,8 @@ pub struct ChatIndex {
     /// Words of messages.
     pub(crate) lexicon: Lexicon,
     pub(crate) leftovers: Leftovers,
+    /// Which sort of upkeep had its turn last.
+    pub(crate) turn: usize,
 }
 
 /// Where in a channel an entry is.
@@ -192,6 +194,7 @@ impl ChatIndex {
             shelf,
             lexicon,
             leftovers,
+            turn: 0,
             tree,
         })
     }

@@ -40,6 +40,11 @@ impl Leftovers {
         Ok(Leftovers(left))
     }
 
+    fn sweep(&self, tree: &Arc<dyn Tree>) -> Option<Sweep> {
+        let runs: Vec<RunId> = self.0.iter().copied().collect();
+        (!runs.is_empty()).then(|| Sweep { tree: tree.clone(), runs, done: 0 })
+    }
+
     fn add(&mut self, areas: &[u8], numbers: &[u64]) {
         let ids =
             areas.iter().flat_map(|area| numbers.iter().map(|number| RunId { area: *area, number: *number }));
@@ -47,18 +52,22 @@ impl Leftovers {
     }
 }
 
-/// What is to be done next, if anything.
+/// What is to be done next, if anything. Each sort of work has its turn: while much arrives there is always some of each.
 pub fn due(index: &mut ChatIndex, idle: bool) -> Option<Box<dyn Upkeep<ChatIndex>>> {
-    let job = if let Some(run) = index.leftovers.0.first() {
-        Job::Sweep(Sweep { tree: index.tree.clone(), run: *run })
-    } else if let Some(merge) = index.shelf.due(idle) {
-        Job::Merge(merge)
-    } else if let Some(build) = index.lexicon.build(idle) {
-        Job::Build(build)
-    } else {
-        Job::MergeWords(index.lexicon.merge(idle)?)
-    };
-    Some(Box::new(job))
+    const SORTS: [fn(&mut ChatIndex, bool) -> Option<Job>; 4] = [
+        |index, idle| index.shelf.due(idle).map(Job::Merge),
+        |index, idle| index.lexicon.build(idle).map(Job::Build),
+        |index, idle| index.lexicon.merge(idle).map(Job::MergeWords),
+        |index, _| index.leftovers.sweep(&index.tree).map(Job::Sweep),
+    ];
+    for turn in 1..=SORTS.len() {
+        let turn = (index.turn + turn) % SORTS.len();
+        if let Some(job) = SORTS.get(turn).and_then(|sort| sort(index, idle)) {
+            index.turn = turn;
+            return Some(Box::new(job));
+        }
+    }
+    None
 }
 
 enum Job {
@@ -80,9 +89,7 @@ impl Upkeep<ChatIndex> for Job {
 
     fn install(self: Box<Self>, index: &mut ChatIndex, rows: &mut Overlay<'_>) -> Result<(), ViewError> {
         match *self {
-            Job::Sweep(sweep) => {
-                index.leftovers.0.remove(&sweep.run);
-            }
+            Job::Sweep(sweep) => index.leftovers.0.retain(|run| !sweep.runs.contains(run)),
             Job::Merge(merge) => {
                 index.leftovers.add(&[ENTRIES], merge.origins());
                 index.shelf.install(merge, rows);
@@ -97,19 +104,28 @@ impl Upkeep<ChatIndex> for Job {
     }
 }
 
-/// Removes the pages of a run.
+/// Removes the pages of runs.
 struct Sweep {
     tree: Arc<dyn Tree>,
-    run: RunId,
+    runs: Vec<RunId>,
+    /// How many are done.
+    done: usize,
 }
 
 impl Sweep {
     fn work(&mut self) -> Result<bool, ViewError> {
         let mut batch = Batch::new();
-        for row in prefix_range(&*self.tree, &self.run.pages()).take(PIECE) {
-            batch.delete(row?.0);
+        while let Some(run) = self.runs.get(self.done)
+            && batch.len() < PIECE
+        {
+            let before = batch.len();
+            for row in prefix_range(&*self.tree, &run.pages()).take(PIECE - before) {
+                batch.delete(row?.0);
+            }
+            // Fewer than there was room for: nothing is left of it.
+            self.done += usize::from(batch.len() < PIECE);
         }
         self.tree.apply(&batch)?;
-        Ok(batch.len() == PIECE)
+        Ok(self.done < self.runs.len())
     }
 }

@@ -82,7 +82,7 @@ fn check(fixture: &Fixture, model: &Model) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(192))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn a_view_is_what_a_plain_look_at_the_entries_says(
