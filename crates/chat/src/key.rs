@@ -19,6 +19,8 @@ pub const TOPICS: &[u8] = b"t";
 pub const ARCHIVES: &[u8] = b"a";
 /// Keys of memberships begin so.
 pub const MEMBERS: &[u8] = b"m";
+/// Keys of what writers say of themselves begin so.
+pub const PROFILES: &[u8] = b"p";
 /// Keys of flags begin so.
 pub const FLAGS: &[u8] = b"f";
 
@@ -83,7 +85,7 @@ pub fn flags_in(scope: &str) -> Vec<u8> {
 
 /// Keys of what a writer says of itself begin so.
 pub fn profile_of(feed: &FeedKey) -> Vec<u8> {
-    [b"p", &feed.0[..]].concat()
+    [PROFILES, &feed.0].concat()
 }
 
 impl<'a> StateKey<'a> {

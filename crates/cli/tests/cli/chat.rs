@@ -258,6 +258,10 @@ fn private_messages_are_for_two() {
     let other = Db::join(&server.ticket);
     other.ok(&["chat", "nick", "carl"]);
     assert_eq!(other.ok(&["chat", "dm"]), "");
+    // Names are asked for where nobody is known by one.
+    assert!(other.fails(&["chat", "dm", "bert", "hi", "--local"]).contains("neither a feed"));
+    other.ok(&["chat", "dm", "bert", "hi"]);
+    assert!(other.ok(&["chat", "dm", "BERT", "--local"]).ends_with("hi\n"));
     assert!(other.fails(&["chat", "dm", "nobody", "x"]).contains("neither a feed in hex nor a nickname"));
     assert!(other.fails(&["chat", "dm", &"0".repeat(64), "x"]).contains("not a valid Ed25519 key"));
 }

@@ -5,7 +5,7 @@ use super::read::window;
 use super::{Chat, ChatError, ReadOptions};
 use crate::ask::{self, Asked, CHAT, Neighbours};
 use crate::database::Parts;
-use kappadb_chat::{Channel, StateKey};
+use kappadb_chat::{Channel, PROFILES, StateKey};
 use kappadb_core::{FeedKey, Timestamp};
 use kappadb_query::Selector;
 use kappadb_view_chat::{Ask, PageQuery};
@@ -77,6 +77,11 @@ impl Chat {
     /// Asks for what a writer says of itself.
     pub async fn ask_profile(&self, feed: FeedKey) -> Result<Asked, ChatError> {
         self.ask_for(Ask::Profile(feed)).await
+    }
+
+    /// Asks for what all writers say of themselves: who is called what.
+    pub async fn ask_profiles(&self) -> Result<Asked, ChatError> {
+        Ok(ask::ask(&self.parts, CHAT, Selector::Prefix(PROFILES.to_vec())).await?)
     }
 
     /// Asks for all flags.

@@ -1,7 +1,7 @@
 //! `chat dm`: private messages.
 
 use super::edit::{text_or_stdin, write};
-use super::{Context, asking, page};
+use super::{Asking, Context, asking, page};
 use crate::args::DmArgs;
 use anyhow::bail;
 use kappadb::{Chat, FeedKey};
@@ -12,7 +12,7 @@ pub async fn run(context: &Context, args: &DmArgs) -> anyhow::Result<()> {
             let text = text_or_stdin(text)?;
             let to = {
                 let database = context.open().await?;
-                let to = find(&database.chat(), with).await?;
+                let to = find(&database.chat(), with, &asking(args.ask)).await?;
                 database.close().await?;
                 to
             };
@@ -27,7 +27,7 @@ async fn show(context: &Context, args: &DmArgs, with: Option<&str>) -> anyhow::R
     let database = context.open().await?;
     let chat = database.chat();
     let with = match with {
-        Some(with) => Some(find(&chat, with).await?),
+        Some(with) => Some(find(&chat, with, &asking).await?),
         None => None,
     };
     let asked = asking.ask(chat.ask_private(with, &options)).await?;
@@ -36,12 +36,16 @@ async fn show(context: &Context, args: &DmArgs, with: Option<&str>) -> anyhow::R
     Ok(database.close().await?)
 }
 
-/// The feed of these words: its key, or the only one with that nickname.
-async fn find(chat: &Chat, with: &str) -> anyhow::Result<FeedKey> {
+/// The feed of these words: its key, or the only one with that nickname. Peers are asked for a name that nobody known here has.
+async fn find(chat: &Chat, with: &str, asking: &Asking) -> anyhow::Result<FeedKey> {
     if let Ok(feed) = with.parse() {
         return Ok(feed);
     }
-    let called = chat.called(with).await?;
+    let mut called = chat.called(with).await?;
+    if called.is_empty() {
+        asking.ask(chat.ask_profiles()).await?;
+        called = chat.called(with).await?;
+    }
     match called[..] {
         [feed] => Ok(feed),
         [] => bail!("{with:?} is neither a feed in hex nor a nickname known here"),
