@@ -7,9 +7,9 @@ use kappadb_tests::model;
 use kappadb_tests::replica::{Replica, boxes};
 use kappadb_tests::world::{KEYS, Mix, World};
 
-const HONEST: Mix = Mix { hostile: 0, careless: 0, deletes: 15, restarts: 4, clears: 8 };
-const CARELESS: Mix = Mix { hostile: 0, careless: 30, deletes: 15, restarts: 4, clears: 8 };
-const HOSTILE: Mix = Mix { hostile: 30, careless: 20, deletes: 15, restarts: 4, clears: 8 };
+const HONEST: Mix = Mix { hostile: 0, careless: 0, deletes: 15, restarts: 4, clears: 8, copies: 0 };
+const CARELESS: Mix = Mix { hostile: 0, careless: 30, deletes: 15, restarts: 4, clears: 8, copies: 0 };
+const HOSTILE: Mix = Mix { hostile: 30, careless: 20, deletes: 15, restarts: 4, clears: 8, copies: 0 };
 
 fn world(seed: u64, mix: Mix) -> World {
     let mut world = World::new(seed, 2 + seed % 3);

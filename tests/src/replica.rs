@@ -2,7 +2,7 @@
 
 use crate::model::{Answer, Entries};
 use kappadb_core::limits::TARGET_FRAME;
-use kappadb_core::{DatabaseId, EntryId, Extent, FeedKey, GeoBox, RangeSet, Timestamp};
+use kappadb_core::{DatabaseId, EntryId, Extent, FeedKey, GeoBox, RangeSet, Seq, Timestamp};
 use kappadb_entry::{Bundle, Header, decode_block};
 use kappadb_feed::{Append, Config, Durability, Feeds, PutError};
 use kappadb_query::Selector;
@@ -12,6 +12,7 @@ use kappadb_view::{ViewHandle, Views};
 use kappadb_view_geo::{MapView, Query};
 use kappadb_view_kv::{KeyRange, KvView, ScanOptions};
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 
@@ -47,6 +48,70 @@ impl Replica {
         };
         replica.reopen();
         replica
+    }
+
+    /// A copy of its folder, keys and all, without derived data: what restoring a backup beside the original makes.
+    pub fn copy(&mut self, seed: u64) -> Replica {
+        self.open = None;
+        let mut copy = Replica {
+            dir: tempfile::tempdir().expect("temp dir"),
+            store: Arc::new(MemoryStore::new()),
+            open: None,
+            seed: Arc::new(Mutex::new(Random::new(seed))),
+        };
+        copy_folder(self.dir.path(), copy.dir.path());
+        self.reopen();
+        copy.reopen();
+        copy
+    }
+
+    /// From where on which feeds do not count here.
+    pub fn excluded(&self) -> BTreeMap<FeedKey, Seq> {
+        self.feeds().exclusions().into_iter().collect()
+    }
+
+    /// Every map entry held that counts.
+    pub fn counting(&self) -> Entries {
+        without(self.entries(), &self.excluded())
+    }
+
+    /// Tells `peer` of the forks known here.
+    pub fn tell(&self, peer: &Replica) {
+        for evidence in self.feeds().forks() {
+            let definition = self.feeds().definition(&evidence.feed).expect("definition");
+            peer.feeds().define(&definition).expect("define");
+            peer.feeds().record_fork(evidence).expect("evidence");
+        }
+        peer.feeds().sync().expect("sync");
+    }
+
+    /// Compares histories as a session does: of a feed whose heads cannot be seen to be of one history, what the peer has is looked at.
+    pub fn compare(&self, peer: &Replica) {
+        let loose = [self, peer].map(|replica| replica.feeds().loose_ends());
+        for info in self.feeds().list() {
+            let length = info.length.min(peer.feeds().head(&info.feed).map_or(0, |head| head.head.length));
+            let root = |replica: &Replica| replica.feeds().root_at(&info.feed, length).expect("root");
+            let one_history = root(self).is_some_and(|own| root(peer) == Some(own));
+            let is_loose = loose.iter().flatten().any(|(feed, _)| *feed == info.feed);
+            if length > 0 && (!one_history || is_loose) {
+                self.fetch_anew(peer, info.feed);
+            }
+        }
+    }
+
+    /// Has all that a peer holds of a feed proved as if nothing were known of it here.
+    fn fetch_anew(&self, peer: &Replica, feed: FeedKey) {
+        let mut left = peer.feeds().held(&feed);
+        while !left.is_empty() {
+            let bundle = peer.feeds().prove(&feed, &left, &Default::default(), TARGET_FRAME).expect("prove");
+            left = left.minus(&bundle.ranges);
+            if bundle.ranges.is_empty()
+                || self.feeds().put(bundle).is_ok_and(|outcome| outcome.fork.is_some())
+            {
+                break;
+            }
+        }
+        self.feeds().sync().expect("sync");
     }
 
     /// Closes everything and opens it from disk; derived data stays.
@@ -212,6 +277,8 @@ impl Replica {
                     forget = true;
                     left.union_with(&bundle.ranges);
                 }
+                // Another history of the feed, which nothing at hand shows to be one: it is not taken in.
+                Err(PutError::Contradiction { .. }) => {}
                 Err(error) => panic!("put: {error}"),
             }
         }
@@ -246,4 +313,24 @@ impl Replica {
 /// The search boxes of the model: an extent's own.
 pub fn boxes(extent: &Extent) -> Vec<GeoBox> {
     extent.boxes().to_vec()
+}
+
+/// What counts if these feeds do not from there on.
+pub fn without(mut entries: Entries, excluded: &BTreeMap<FeedKey, Seq>) -> Entries {
+    entries.retain(|id, _| excluded.get(&id.feed).is_none_or(|first| id.seq < *first));
+    entries
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).expect("folder") {
+        let entry = entry.expect("entry");
+        let target = to.join(entry.file_name());
+        match entry.file_type().expect("type").is_dir() {
+            true => {
+                std::fs::create_dir_all(&target).expect("folder");
+                copy_folder(&entry.path(), &target);
+            }
+            false => drop(std::fs::copy(entry.path(), target).expect("copy")),
+        }
+    }
 }

@@ -1,6 +1,5 @@
 //! Random histories: several replicas that write, gossip, ask, restart and rebuild.
 
-use crate::model::Entries;
 use crate::replica::Replica;
 use kappadb_core::{Coord, Extent, FeedKey, GeoBox, RangeSet, Timestamp};
 use kappadb_entry::rules::{self, Version};
@@ -20,16 +19,18 @@ pub struct Mix {
     pub restarts: u64,
     /// Clears of payloads, half of them with a compaction after.
     pub clears: u64,
+    /// Copies of replicas, which go on writing to the same feed.
+    pub copies: u64,
 }
 
 /// Several replicas of one database, each with a writer feed.
 pub struct World {
     /// The replicas.
     pub replicas: Vec<Replica>,
-    /// Their feeds.
+    /// The feeds that they write.
     pub feeds: Vec<FeedKey>,
-    /// All entries ever written.
-    pub written: Entries,
+    /// All feeds that there ever were.
+    pub known: Vec<FeedKey>,
     /// How many payloads were cleared.
     pub cleared: u64,
     random: Random,
@@ -42,8 +43,8 @@ impl World {
     /// `count` empty replicas.
     pub fn new(seed: u64, count: u64) -> World {
         let replicas: Vec<Replica> = (0..count).map(|i| Replica::new(seed * 64 + i)).collect();
-        let feeds = replicas.iter().map(Replica::writer).collect();
-        World { replicas, feeds, written: Entries::new(), cleared: 0, random: Random::new(seed) }
+        let feeds: Vec<FeedKey> = replicas.iter().map(Replica::writer).collect();
+        World { replicas, known: feeds.clone(), feeds, cleared: 0, random: Random::new(seed) }
     }
 
     /// Its choices.
@@ -80,6 +81,7 @@ impl World {
         match self.random.below(100) {
             n if n < mix.restarts => self.restart(who),
             n if n < mix.restarts + mix.clears => self.clear(who),
+            n if n < mix.restarts + mix.clears + mix.copies => self.copy(who),
             n if n < 55 => self.write(who, mix),
             n if n < 80 => self.gossip(who),
             _ => {
@@ -94,9 +96,18 @@ impl World {
         if self.random.chance(50) { self.replicas[who].reopen() } else { self.replicas[who].rebuild() }
     }
 
+    /// Somebody restores `who` elsewhere, and both go on writing.
+    fn copy(&mut self, who: usize) {
+        if self.replicas.len() < 6 {
+            let copy = self.replicas[who].copy(self.random.below(u64::MAX));
+            self.replicas.push(copy);
+            self.feeds.push(self.feeds[who]);
+        }
+    }
+
     /// `who` clears some of what it holds of a random feed, and may give the disk back.
     fn clear(&mut self, who: usize) {
-        let feed = *self.random.pick(&self.feeds);
+        let feed = *self.random.pick(&self.known);
         let held = self.replicas[who].feeds().held(&feed);
         let some: RangeSet = held.iter().filter(|_| self.random.chance(50)).collect();
         if !some.is_empty() {
@@ -110,17 +121,24 @@ impl World {
     /// `who` takes some random blocks of a random feed from somebody: holes, children before parents.
     fn gossip(&mut self, who: usize) {
         let peer = self.pick_replica();
-        let feed = *self.random.pick(&self.feeds);
+        let feed = *self.random.pick(&self.known);
         let held = self.replicas[peer].feeds().held(&feed);
         let some: RangeSet = held.iter().filter(|_| self.random.chance(40)).collect();
         if who != peer && !some.is_empty() {
-            self.replicas[who].fetch(&self.replicas[peer], feed, &some);
+            let (who, peer) = (&self.replicas[who], &self.replicas[peer]);
+            who.fetch(peer, feed, &some);
+            if self.random.chance(40) {
+                peer.tell(who);
+            }
+            if self.random.chance(40) {
+                who.compare(peer);
+            }
         }
     }
 
     fn write(&mut self, who: usize, mix: Mix) {
         let key = self.random.pick(&KEYS).as_bytes().to_vec();
-        let feed = self.feeds[who];
+        let feed = self.feed_of(who);
         let replica = &self.replicas[who];
         replica.map().ready().expect("ready");
         let active = replica.map().read(|index| index.active(&key)).expect("view").expect("active");
@@ -138,8 +156,17 @@ impl World {
         } else {
             self.link(&mut header, &active, feed, mix)
         }
-        let id = self.replicas[who].append(feed, &header, b"what it says");
-        self.written.insert(id, header);
+        self.replicas[who].append(feed, &header, b"what it says");
+    }
+
+    /// The feed that `who` writes: a new one once it has heard that another copy of it writes to its own.
+    fn feed_of(&mut self, who: usize) -> FeedKey {
+        let (feed, feeds) = (self.feeds[who], self.replicas[who].feeds());
+        if !feeds.list().iter().any(|info| info.feed == feed && info.writable) {
+            self.feeds[who] = feeds.create(Timestamp(1), Some(feed)).expect("create");
+            self.known.push(self.feeds[who]);
+        }
+        self.feeds[who]
     }
 
     fn link(&mut self, header: &mut Header, active: &[Version], feed: FeedKey, mix: Mix) {
@@ -150,7 +177,7 @@ impl World {
 
     fn lie(&mut self, header: &mut Header) {
         let mut vector: Vec<_> = self
-            .feeds
+            .known
             .clone()
             .into_iter()
             .map(|feed| (feed, *self.random.pick(&[0, 3, 1_000_000_000])))
