@@ -121,10 +121,8 @@ impl Places {
 type Cost<T> = fn(&T, &T) -> Option<(i128, T)>;
 
 fn box_cost(a: &GeoBox, b: &GeoBox) -> Option<(i128, GeoBox)> {
-    // Below 2^64: the world's measure is about 6.5e18.
-    let measure = |b: &GeoBox| i128::try_from(b.measure()).unwrap_or(i128::MAX / 4);
     let hull = a.hull(b);
-    Some((measure(&hull) - measure(a) - measure(b), hull))
+    Some((hull.measure() - a.measure() - b.measure(), hull))
 }
 
 fn moment_cost(a: &Moment, b: &Moment) -> Option<(i128, Moment)> {

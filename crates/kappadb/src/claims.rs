@@ -29,7 +29,8 @@ impl Parts {
         let Answers { ground, statements } = answers;
         // A selector that cannot be encoded was sent to nobody, so nobody claimed anything for it.
         let encoded = selector.encode().unwrap_or_default();
-        let worth_keeping = encoded.len() <= MAX_CLAIM;
+        // Questions in a view's own words mostly name the moment they were asked at, and are never asked again.
+        let worth_keeping = encoded.len() <= MAX_CLAIM && !matches!(selector, Selector::Custom(_));
         for (peer, statement) in statements.iter().filter(|_| worth_keeping) {
             let lengths =
                 statement.iter().filter(|c| c.claimed > 0).map(|c| (c.definition.feed, c.claimed)).collect();

@@ -117,11 +117,13 @@ impl Control {
     }
 
     fn wait_until(&self, reached: impl Fn(&State) -> bool) -> Result<(), ViewError> {
-        let failures = self.change(|state| {
-            state.urged = true;
-            state.failures
-        });
         let mut state = self.lock();
+        // Mostly it is there: then nobody need be woken for it.
+        if !reached(&state) {
+            state.urged = true;
+            self.changed.notify_all();
+        }
+        let failures = state.failures;
         loop {
             if reached(&state) {
                 return Ok(());

@@ -141,12 +141,10 @@ impl GeoBox {
     }
 
     /// Area in square 1e-7 degrees, plus the half circumference so that lines and points are told apart too.
-    pub fn measure(&self) -> u128 {
-        let width = i64::from(self.east) - i64::from(self.west);
-        let height = i64::from(self.north) - i64::from(self.south);
-        u128::from(width.unsigned_abs()) * u128::from(height.unsigned_abs())
-            + u128::from(width.unsigned_abs())
-            + u128::from(height.unsigned_abs())
+    pub fn measure(&self) -> i128 {
+        let width = (i128::from(self.east) - i128::from(self.west)).abs();
+        let height = (i128::from(self.north) - i128::from(self.south)).abs();
+        width * height + width + height
     }
 
     fn is_valid(&self) -> bool {
