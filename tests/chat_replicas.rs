@@ -1,56 +1,8 @@
 //! Chat over whole replicas: what no page may be owned by, what outlives clearing and rebuilding, what several sparse peers know together.
 
-use kappadb::{
-    Chat, ChatPage, Clock, Database, RangeSet, ReadOptions, SearchOptions, Server, Ticket, Timestamp,
-};
+use kappadb::{Chat, ChatPage, Clock, Database, RangeSet, ReadOptions, SearchOptions, Timestamp};
+use kappadb_tests::house::{House, serve};
 use std::collections::BTreeSet;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use tempfile::TempDir;
-
-/// A clock that is set by hand.
-#[derive(Clone, Default)]
-struct Hand(Arc<AtomicI64>);
-
-impl Clock for Hand {
-    fn now(&self) -> Timestamp {
-        Timestamp(self.0.load(Ordering::SeqCst))
-    }
-}
-
-struct House {
-    dir: TempDir,
-    clock: Hand,
-}
-
-impl House {
-    fn new() -> House {
-        let house = House { dir: tempfile::tempdir().unwrap(), clock: Hand::default() };
-        house.at(1_000_000);
-        house
-    }
-
-    fn at(&self, time: i64) {
-        self.clock.0.store(time, Ordering::SeqCst);
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    async fn create(&self, name: &str) -> Database {
-        Database::builder(self.path(name)).clock(self.clock.clone()).create().await.unwrap()
-    }
-
-    async fn join(&self, name: &str, ticket: &Ticket) -> Database {
-        Database::builder(self.path(name)).clock(self.clock.clone()).join(ticket).await.unwrap()
-    }
-}
-
-async fn serve(database: &Database) -> Server {
-    database.serve(([127, 0, 0, 1], 0).into()).await.unwrap()
-}
 
 fn texts(page: &ChatPage) -> Vec<&str> {
     page.messages.iter().map(|message| message.said.text().unwrap_or("?")).collect()
@@ -138,13 +90,13 @@ async fn a_clock_that_runs_ahead_takes_nobody_with_it() {
     let house = House::new();
     let database = house.create("a").await;
     let chat = database.chat();
-    house.at(600_000_000);
+    house.clock.at(600_000_000);
     chat.post("room", "from the future").await.unwrap();
-    house.at(1_000_000);
+    house.clock.at(1_000_000);
     chat.post("room", "now").await.unwrap();
     assert_eq!(texts(&read(&chat, &ReadOptions::default()).await), ["now"]);
     assert_eq!(chat.members("room").await.unwrap().len(), 1);
-    house.at(600_000_000);
+    house.clock.at(600_000_000);
     assert_eq!(texts(&read(&chat, &ReadOptions::default()).await), ["from the future", "now"]);
     database.close().await.unwrap();
 }
@@ -155,11 +107,11 @@ async fn what_was_deleted_stays_so_when_payloads_are_cleared_and_all_is_made_ane
     let database = house.create("a").await;
     let chat = database.chat();
     for text in ["kept", "gone"] {
-        house.at(house.clock.now().0 + 1);
+        house.clock.at(house.clock.now().0 + 1);
         chat.post("room", text).await.unwrap();
     }
     chat.set_topic("room", "first").await.unwrap();
-    house.at(house.clock.now().0 + 1);
+    house.clock.at(house.clock.now().0 + 1);
     let topic = chat.set_topic("room", "second").await.unwrap();
     let gone = read(&chat, &ReadOptions::latest(1)).await.messages[0].id;
     let deletes = [chat.delete(gone).await.unwrap(), chat.delete(topic).await.unwrap()];
@@ -185,7 +137,7 @@ async fn words_of_a_cleared_text_find_nothing() {
     let chat = database.chat();
     let (one, _) =
         (chat.post("room", "green tea").await.unwrap(), chat.post("room", "black tea").await.unwrap());
-    house.at(house.clock.now().0 + 10);
+    house.clock.at(house.clock.now().0 + 10);
     let find = async |query: &str| {
         let page = chat.search(query, &SearchOptions::default()).await.unwrap();
         texts(&page).into_iter().map(str::to_owned).collect::<Vec<_>>()
@@ -209,12 +161,12 @@ async fn names_come_from_whoever_knows_them() {
     let server = serve(&anna).await;
     let reader = house.join("reader", &server.ticket()).await;
     reader.chat().ask_latest("room", 10).await.unwrap();
-    house.at(house.clock.now().0 + 1);
+    house.clock.at(house.clock.now().0 + 1);
     let nick = async || read(&reader.chat(), &ReadOptions::default()).await.messages[0].nick.clone();
     assert_eq!(nick().await.as_deref(), Some("anna"));
     // The reader has the message already; the new name must come all the same.
     anna.chat().set_profile("nick", "annette").await.unwrap();
-    house.at(house.clock.now().0 + 1);
+    house.clock.at(house.clock.now().0 + 1);
     let asked = reader.chat().ask_latest("room", 10).await.unwrap();
     assert!(asked.complete, "{asked:?}");
     assert_eq!(nick().await.as_deref(), Some("annette"));

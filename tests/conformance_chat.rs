@@ -2,62 +2,10 @@
 
 use kappadb::view::{Draft, Kind, Moment, Places, space};
 use kappadb::{
-    Chat, ChatError, ChatFlag, ChatPage, Clock, Database, EntryId, FlagChange, Message, ReadOptions, Said,
-    Server, Ticket, Timestamp, Trusted,
+    Chat, ChatError, ChatFlag, ChatPage, Clock, EntryId, FlagChange, Message, ReadOptions, Said, Timestamp,
+    Trusted,
 };
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use tempfile::TempDir;
-
-/// A clock that is set by hand.
-#[derive(Clone, Default)]
-struct Hand(Arc<AtomicI64>);
-
-impl Clock for Hand {
-    fn now(&self) -> Timestamp {
-        Timestamp(self.0.load(Ordering::SeqCst))
-    }
-}
-
-impl Hand {
-    /// Lets everything said so far become due.
-    fn pass(&self) {
-        self.0.fetch_add(1_000, Ordering::SeqCst);
-    }
-
-    fn at(&self, time: i64) {
-        self.0.store(time, Ordering::SeqCst);
-    }
-}
-
-struct House {
-    dir: TempDir,
-    clock: Hand,
-}
-
-impl House {
-    fn new() -> House {
-        let clock = Hand::default();
-        clock.at(1_000_000);
-        House { dir: tempfile::tempdir().unwrap(), clock }
-    }
-
-    fn path(&self, name: &str) -> std::path::PathBuf {
-        self.dir.path().join(name)
-    }
-
-    async fn create(&self, name: &str) -> Database {
-        Database::builder(self.path(name)).clock(self.clock.clone()).create().await.unwrap()
-    }
-
-    async fn join(&self, name: &str, ticket: &Ticket) -> Database {
-        Database::builder(self.path(name)).clock(self.clock.clone()).join(ticket).await.unwrap()
-    }
-}
-
-async fn serve(database: &Database) -> Server {
-    database.serve(([127, 0, 0, 1], 0).into()).await.unwrap()
-}
+use kappadb_tests::house::{House, serve};
 
 async fn latest(chat: &Chat, channel: &str) -> Vec<String> {
     texts(&chat.read(channel, &ReadOptions::default()).await.unwrap())
