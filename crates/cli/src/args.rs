@@ -78,6 +78,9 @@ pub enum Command {
     },
     /// Give back the disk that cleared payloads and dropped feeds take up.
     Compact,
+    /// Go on writing after damage to the journal, which `verify` tells of. Feeds that may have lost blocks are printed: their writers go on in
+    /// new ones.
+    Settle,
     /// What this replica holds.
     Status,
     /// Check every hash, signature, checksum and index. Exits with 1 if anything is wrong.

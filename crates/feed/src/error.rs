@@ -79,7 +79,9 @@ pub enum AppendError {
     #[error("this replica is behind on its own feed {0}; go on with a new feed that continues it")]
     Behind(FeedKey),
     /// The journal is damaged; blocks of own feeds may be among what was lost, and appending could fork them.
-    #[error("the journal is damaged ({0}); settle that before appending")]
+    #[error(
+        "the journal is damaged ({0}); `kappa verify` says what was lost, and after `kappa settle` writing goes on"
+    )]
     Damaged(Box<kappadb_journal::Damage>),
     /// A block is no entry.
     #[error("block {index}: {error}")]

@@ -340,6 +340,9 @@ pub enum LogError {
     /// The disk could not be given back.
     #[error(transparent)]
     Compact(#[from] kappadb_feed::CompactError),
+    /// It could not be written down.
+    #[error(transparent)]
+    Commit(#[from] kappadb_feed::CommitError),
     /// Views could not be brought up to it.
     #[error(transparent)]
     View(#[from] kappadb_view::ViewError),

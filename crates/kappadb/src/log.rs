@@ -42,6 +42,17 @@ impl Database {
         self.run(Parts::compact).await?
     }
 
+    /// Goes on after damage in the journal, which [`Database::verify`] tells of: until then nothing is written here, for what was lost
+    /// may be blocks of own feeds, and writing them anew would fork these. Feeds that may have lost some take no more, and are
+    /// returned: their writers go on in new ones. Durable when it returns.
+    pub async fn settle(&self) -> Result<Vec<FeedKey>, LogError> {
+        self.run(|parts| {
+            let _guard = parts.writing();
+            Ok(parts.feeds.settle_damage()?)
+        })
+        .await?
+    }
+
     /// Begins a new feed for this handle's writer, which names the one before as what it goes on for. The way back for who
     /// wrote on after restoring an old copy, or whose feed was forked by another copy of this replica.
     pub async fn new_feed(&self) -> Result<FeedKey, WriteError> {

@@ -1,4 +1,4 @@
-//! `feed ...`, `clear` and `compact`: what is kept of whose feeds.
+//! `feed ...`, `clear`, `compact` and `settle`: what is kept of whose feeds.
 
 use super::Context;
 use crate::args::FeedCommand;
@@ -98,6 +98,12 @@ pub async fn clear(context: &Context, feed: &str, ranges: &RangeSet) -> anyhow::
         let (blocks, bytes) = (count(cleared.blocks, "block"), size(cleared.bytes));
         output::line(&format!("{blocks} cleared; `kappa compact` gives back {bytes}"))?;
     }
+    Ok(database.close().await?)
+}
+
+pub async fn settle(context: &Context) -> anyhow::Result<()> {
+    let database = context.open().await?;
+    database.settle().await?.into_iter().try_for_each(|feed| tell(context, feed))?;
     Ok(database.close().await?)
 }
 

@@ -64,6 +64,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Feed(command) => log::feed(&context, &command).await?,
         Command::Clear { feed, ranges } => log::clear(&context, &feed, &ranges).await?,
         Command::Compact => log::compact(&context).await?,
+        Command::Settle => log::settle(&context).await?,
         Command::Status => inspect::status(&context).await?,
         Command::Verify => return inspect::verify(&context).await,
         Command::Rebuild => inspect::rebuild(&context).await?,
