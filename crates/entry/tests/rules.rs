@@ -125,6 +125,8 @@ proptest! {
         Random::new(seed).shuffle(&mut other);
         prop_assert_eq!(&inserted(other.iter()), &(active.clone(), gone.clone()));
         prop_assert_eq!(inserted(other.iter().chain(&active)).0, active.clone(), "twice is once");
+        let replaced = |e: &&Version| all.iter().any(|f| rules::replaces(f, e));
+        prop_assert_eq!(rules::heads(&all), all.iter().filter(|e| !replaced(e)).collect::<Vec<_>>());
         prop_assert_eq!(rules::heads(&active), rules::heads(&all));
         prop_assert_eq!(active.len() + gone.len(), all.len());
     }
