@@ -8,7 +8,8 @@ use kappadb_tests::replica::{Replica, boxes, without};
 use kappadb_tests::world::{Mix, World};
 use std::collections::BTreeMap;
 
-const FORKING: Mix = Mix { hostile: 0, careless: 20, deletes: 15, restarts: 4, clears: 6, copies: 8 };
+const FORKING: Mix =
+    Mix { hostile: 0, careless: 20, deletes: 15, restarts: 4, clears: 6, copies: 8, detached: 12 };
 
 fn world(seed: u64) -> World {
     let mut world = World::new(seed, 3);
@@ -49,7 +50,7 @@ fn what_forked_is_left_out_in_any_order_and_after_a_rebuild() {
             forks += excluded.len();
         }
     }
-    assert!(forks > 10, "nobody forked");
+    assert!(forks > 5, "only {forks} forks");
 }
 
 /// Whatever of the evidence and the entries comes first, and whatever was held of either history: the same answers.
@@ -114,7 +115,7 @@ fn sparse_equivalence_over_forks() {
             forks += asker.excluded().len();
         }
     }
-    assert!(forks > 10, "nobody forked");
+    assert!(forks > 5, "only {forks} forks");
 }
 
 /// What two hold and count: up to the forks it is one history.

@@ -4,12 +4,15 @@ use kappadb_core::{Extent, GeoBox, StoredBlock};
 use kappadb_query::Selector;
 use kappadb_sim::Random;
 use kappadb_tests::model;
-use kappadb_tests::replica::{Replica, boxes};
+use kappadb_tests::replica::{Replica, boxes, content};
 use kappadb_tests::world::{KEYS, Mix, World};
 
-const HONEST: Mix = Mix { hostile: 0, careless: 0, deletes: 15, restarts: 4, clears: 8, copies: 0 };
-const CARELESS: Mix = Mix { hostile: 0, careless: 30, deletes: 15, restarts: 4, clears: 8, copies: 0 };
-const HOSTILE: Mix = Mix { hostile: 30, careless: 20, deletes: 15, restarts: 4, clears: 8, copies: 0 };
+const HONEST: Mix =
+    Mix { hostile: 0, careless: 0, deletes: 15, restarts: 4, clears: 8, copies: 0, detached: 12 };
+const CARELESS: Mix =
+    Mix { hostile: 0, careless: 30, deletes: 15, restarts: 4, clears: 8, copies: 0, detached: 12 };
+const HOSTILE: Mix =
+    Mix { hostile: 30, careless: 20, deletes: 15, restarts: 4, clears: 8, copies: 0, detached: 12 };
 
 fn world(seed: u64, mix: Mix) -> World {
     let mut world = World::new(seed, 2 + seed % 3);
@@ -170,6 +173,45 @@ fn union(world: &World) -> model::Entries {
     let mut union = world.replicas[0].entries();
     union.extend(world.replicas[1].entries());
     union
+}
+
+/// Payloads that lie in blocks of their own read back as they were written, or not at all, whatever of them came, was cleared or was
+/// compacted away; and what was missing can be fetched from who has it.
+#[test]
+fn detached_payloads_are_whole_or_missing() {
+    let (mut whole, mut missing, mut mended) = (0, 0, 0);
+    for (base, mix) in mixes() {
+        for seed in base + 400..base + 410 {
+            let world = world(seed, mix);
+            for replica in &world.replicas {
+                for (id, header) in replica.entries() {
+                    let Some(detached) = header.detached() else { continue };
+                    let first = detached.chunks().iter().next().expect("a chunk");
+                    let expected = content(&id.feed, first, detached.bytes());
+                    let held = replica.feeds().whole(&id.feed).intersection(detached.chunks());
+                    let found = replica.detached(&id, &header);
+                    assert_eq!(found.is_some(), held == *detached.chunks(), "seed {seed}, {id}");
+                    match found {
+                        Some(found) => {
+                            assert!(found == expected, "seed {seed}, {id}");
+                            whole += 1;
+                        }
+                        None => missing += 1,
+                    }
+                    let has = |peer: &&Replica| peer.detached(&id, &header).is_some();
+                    if let (None, Some(peer)) =
+                        (replica.detached(&id, &header), world.replicas.iter().find(has))
+                    {
+                        replica.fetch(peer, id.feed, detached.chunks());
+                        let lacking = detached.chunks().minus(&replica.feeds().held(&id.feed));
+                        assert!(lacking.is_empty(), "seed {seed}, {id}");
+                        mended += 1;
+                    }
+                }
+            }
+        }
+    }
+    assert!(whole > 40 && missing > 15 && mended > 10, "{whole} whole, {missing} not, {mended} mended");
 }
 
 /// Property 4: a bundle that was changed anywhere is refused and leaves nothing behind.

@@ -11,9 +11,12 @@ use kappadb_tests::replica::{NOW, Replica};
 use kappadb_tests::world::Mix;
 use kappadb_view_kv::{KeyRange, ScanOptions};
 
-const HONEST: Mix = Mix { hostile: 0, careless: 0, deletes: 20, restarts: 4, clears: 0, copies: 0 };
-const CARELESS: Mix = Mix { hostile: 0, careless: 30, deletes: 20, restarts: 4, clears: 0, copies: 0 };
-const HOSTILE: Mix = Mix { hostile: 30, careless: 20, deletes: 20, restarts: 4, clears: 0, copies: 0 };
+const HONEST: Mix =
+    Mix { hostile: 0, careless: 0, deletes: 20, restarts: 4, clears: 0, copies: 0, detached: 0 };
+const CARELESS: Mix =
+    Mix { hostile: 0, careless: 30, deletes: 20, restarts: 4, clears: 0, copies: 0, detached: 0 };
+const HOSTILE: Mix =
+    Mix { hostile: 30, careless: 20, deletes: 20, restarts: 4, clears: 0, copies: 0, detached: 0 };
 
 fn worlds(offset: u64, count: u64) -> impl Iterator<Item = (u64, KvWorld)> {
     let mixes = [(1_000, HONEST), (2_000, CARELESS), (3_000, HOSTILE)];

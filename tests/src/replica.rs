@@ -3,7 +3,7 @@
 use crate::model::{Answer, Entries};
 use kappadb_core::limits::TARGET_FRAME;
 use kappadb_core::{DatabaseId, EntryId, Extent, FeedKey, GeoBox, RangeSet, Seq, Timestamp};
-use kappadb_entry::{Bundle, Header, decode_block};
+use kappadb_entry::{Bundle, Detached, Header, chunk_block, chunk_payload, decode_block};
 use kappadb_feed::{Append, Config, Durability, Feeds, PutError};
 use kappadb_query::Selector;
 use kappadb_sim::Random;
@@ -180,6 +180,32 @@ impl Replica {
         EntryId { feed, seq: ranges[0].start }
     }
 
+    /// Appends an entry whose payload of so many bytes ([`content`]) lies in blocks of its own before it.
+    pub fn append_detached(&self, feed: FeedKey, mut header: Header, bytes: u64) -> EntryId {
+        let first = self.feeds().head(&feed).map_or(0, |head| head.head.length);
+        let content = content(&feed, first, bytes);
+        let chunks =
+            content.chunks(CHUNK as usize).map(|chunk| chunk_block(header.time, chunk).expect("chunk"));
+        let blocks: Vec<_> = chunks.collect();
+        let places = RangeSet::from_iter(first..first + blocks.len() as u64);
+        self.feeds().append(vec![Append { feed, blocks }], Durability::Now).expect("append");
+        header.set_detached(&Detached::new(bytes, CHUNK, places).expect("detached"));
+        self.append(feed, &header, b"")
+    }
+
+    /// The payload of an entry that lies in blocks of its own; none if some of it is not here.
+    pub fn detached(&self, id: &EntryId, header: &Header) -> Option<Vec<u8>> {
+        let detached = header.detached()?;
+        let blocks = self.feeds().blocks(&id.feed, detached.chunks()).expect("read");
+        let mut payload = Vec::new();
+        for (number, seq) in (0..).zip(detached.chunks().iter()) {
+            let (_, block) = blocks.iter().find(|(at, _)| *at == seq)?;
+            let range = detached.bytes_of(number);
+            payload.extend_from_slice(&chunk_payload(block, range.end - range.start).ok()?);
+        }
+        Some(payload)
+    }
+
     /// Every map entry held, read block by block.
     pub fn entries(&self) -> Entries {
         let mut out = BTreeMap::new();
@@ -313,6 +339,17 @@ impl Replica {
 /// The search boxes of the model: an extent's own.
 pub fn boxes(extent: &Extent) -> Vec<GeoBox> {
     extent.boxes().to_vec()
+}
+
+/// Bytes of a block of a detached payload.
+const CHUNK: u32 = 1024;
+
+/// What is said in blocks from `first` on: never the same elsewhere.
+pub fn content(feed: &FeedKey, first: Seq, bytes: u64) -> Vec<u8> {
+    let mut random = Random::new(first ^ u64::from_le_bytes(*feed.0.first_chunk().expect("a key")));
+    let mut content = vec![0; bytes as usize];
+    random.fill(&mut content);
+    content
 }
 
 /// What counts if these feeds do not from there on.

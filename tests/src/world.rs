@@ -21,6 +21,8 @@ pub struct Mix {
     pub clears: u64,
     /// Copies of replicas, which go on writing to the same feed.
     pub copies: u64,
+    /// Payloads in blocks of their own, among writes.
+    pub detached: u64,
 }
 
 /// Several replicas of one database, each with a writer feed.
@@ -130,7 +132,7 @@ impl World {
             if self.random.chance(40) {
                 peer.tell(who);
             }
-            if self.random.chance(40) {
+            if self.random.chance(80) {
                 who.compare(peer);
             }
         }
@@ -156,7 +158,12 @@ impl World {
         } else {
             self.link(&mut header, &active, feed, mix)
         }
-        self.replicas[who].append(feed, &header, b"what it says");
+        if self.random.chance(mix.detached) {
+            let bytes = 1 + self.random.below(4_000);
+            self.replicas[who].append_detached(feed, header, bytes);
+        } else {
+            self.replicas[who].append(feed, &header, b"what it says");
+        }
     }
 
     /// The feed that `who` writes: a new one once it has heard that another copy of it writes to its own.
