@@ -47,7 +47,7 @@ impl Index {
         for state in self.feeds.values() {
             packed.encode(&rows::feed_key(state.number), &state.to_row());
         }
-        packed.encode(&rows::cursor_key(), cursor);
+        packed.put(&rows::cursor_key(), |out| out.extend_from_slice(&rows::cursor_row(cursor)));
         let gone = self.gone.iter().map(|key| Op::Delete(Bytes::copy_from_slice(key)));
         gone.chain(packed.ops()).collect()
     }

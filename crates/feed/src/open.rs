@@ -65,9 +65,8 @@ fn find(config: &Config) -> Derived {
     match tree.get(&rows::cursor_key()) {
         Err(_) => Derived::Useless(Rebuilt::Unreadable),
         Ok(None) => Derived::Useless(Rebuilt::Missing),
-        // The format is the first byte of every cursor that ever will be.
-        Ok(Some(value)) => match rows::decode::<Cursor>(&value) {
-            Ok(cursor) if cursor.format == rows::FORMAT && cursor.database == config.database => {
+        Ok(Some(value)) => match rows::read_cursor(&value) {
+            Some(cursor) if cursor.format == rows::FORMAT && cursor.database == config.database => {
                 Derived::Usable(tree, cursor)
             }
             _ => Derived::Useless(Rebuilt::Unreadable),

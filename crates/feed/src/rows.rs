@@ -2,7 +2,7 @@
 //!
 //! | key | value |
 //! |---|---|
-//! | `0` | [`Cursor`]: how far into the journal the rows go; written in one batch with them |
+//! | `0` | [`Cursor`]: how far into the journal the rows go, and the first 8 bytes of its hash; written in one batch with them |
 //! | `1`, feed number | [`FeedRow`] |
 //! | `2`, feed number, first seq | [`Location`] of a run of blocks |
 //! | `3`, first lseq | [`Came`]: a record with visible blocks |
@@ -26,7 +26,7 @@ use kappadb_journal::{Claim, Position};
 /// The name of the tree.
 pub(crate) const TREE: &str = "feeds";
 /// Raised whenever a row's meaning changes: older ones are rebuilt.
-pub(crate) const FORMAT: u8 = 3;
+pub(crate) const FORMAT: u8 = 4;
 
 const MAX_ROW: usize = 64 << 20;
 const WHAT: &str = "feed row";
@@ -194,6 +194,25 @@ pub(crate) fn number_at_end(key: &[u8]) -> Option<u64> {
 /// The feed number in a key.
 pub(crate) fn feed_number(key: &[u8]) -> Option<u32> {
     key.get(1..5)?.try_into().ok().map(u32::from_be_bytes)
+}
+
+/// The cursor's row. It says which bytes of the journal were durable, so a wrong one would make damage of what never was: it is
+/// believed only as a whole.
+pub(crate) fn cursor_row(cursor: &Cursor) -> Vec<u8> {
+    let mut row = codec::encode(cursor);
+    let check = check(&row);
+    row.extend_from_slice(&check);
+    row
+}
+
+/// Reads it; none if it is not as it was written.
+pub(crate) fn read_cursor(row: &[u8]) -> Option<Cursor> {
+    let (cursor, found) = row.split_last_chunk::<8>()?;
+    decode(cursor).ok().filter(|_| *found == check(cursor))
+}
+
+fn check(row: &[u8]) -> [u8; 8] {
+    blake2b256(&[row]).0.first_chunk().copied().unwrap_or_default()
 }
 
 pub(crate) fn decode<T: Decode<()> + Encode>(value: &[u8]) -> Result<T, DecodeError> {

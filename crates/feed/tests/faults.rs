@@ -160,6 +160,26 @@ fn a_store_that_cannot_be_read_is_filled_anew() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
+    /// A cursor that says that more of the journal was durable than there ever was makes no damage of that.
+    #[test]
+    fn a_changed_cursor_is_not_believed(at: prop::sample::Index, to: u8) {
+        let mut replica = Replica::new();
+        let feed = replica.writer();
+        replica.grow(feed, 10);
+        replica.close();
+        let tree = replica.store.tree("feeds").unwrap();
+        let (key, value) = tree.range(Bound::Unbounded, Bound::Unbounded).next().unwrap().unwrap();
+        let mut value = value.to_vec();
+        let at = at.index(value.len());
+        value[at] = to;
+        let mut batch = Batch::new();
+        batch.put(key, value);
+        tree.apply(&batch).unwrap();
+        replica.reopen();
+        prop_assert_eq!(replica.problems(), [""; 0]);
+        prop_assert!(replica.feeds().damage().is_empty());
+    }
+
     #[test]
     fn changed_rows_make_errors_or_a_rebuild_and_never_a_panic(
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<u8>()), 1..4),
