@@ -157,7 +157,7 @@ fn verify_lists_a_flipped_bit_and_the_rest_stays_readable() {
     assert!(error.contains("damaged") && error.contains("kappa settle"), "{error}");
     // Its writer goes on in a new feed, and nothing is settled twice.
     let given_up = db.ok(&["settle"]);
-    assert!(db.ok(&["feed", "list"]).starts_with(given_up.trim()), "{given_up}");
+    assert!(db.ok(&["feed", "list"]).contains(given_up.trim()), "{given_up}");
     assert_eq!(db.ok(&["settle"]), "");
     db.ok(&["map", "delete", &left[0]]);
     assert_eq!(db.ids("-180,-90,180,90"), left[1..]);
