@@ -23,7 +23,7 @@ pub enum BlobCommand {
     Get(BlobGetArgs),
     /// Print what is known of a blob.
     Info {
-        /// Its id: <feed>/<seq>.
+        /// Its id: FEED/SEQ.
         id: EntryId,
         /// Ask no peer.
         #[arg(long)]
@@ -33,7 +33,7 @@ pub enum BlobCommand {
 
 #[derive(ClapArgs)]
 pub struct BlobGetArgs {
-    /// Its id: <feed>/<seq>.
+    /// Its id: FEED/SEQ.
     pub id: EntryId,
     /// Bytes A to B, counted from 0, both included; A- to the end; -N the last N. Only what they lie in is fetched.
     #[arg(long, value_name = "A-B", allow_hyphen_values = true)]

@@ -79,7 +79,7 @@ pub enum ChatCommand {
     },
     /// Delete an own message, or take an own topic and the like back: the one before shows again.
     Delete {
-        /// Its id: <feed>/<seq>.
+        /// Its id: FEED/SEQ.
         id: EntryId,
     },
     /// Find messages among those held here, the latest first, by all of some words; `word*` finds what begins so.
