@@ -49,14 +49,19 @@ impl Writers {
         Ok(Writers { path, names })
     }
 
-    fn names(&self) -> MutexGuard<'_, BTreeMap<String, FeedKey>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, FeedKey>> {
         // Only changed once the file is: a panic elsewhere cannot have left it half changed.
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A copy: whoever looks at the names may look again, or change them, before it is done.
+    fn names(&self) -> BTreeMap<String, FeedKey> {
+        self.lock().clone()
+    }
+
     /// Writes a name down durably, in place of what it stood for.
     fn set(&self, name: &str, feed: FeedKey) -> Result<(), WriteError> {
-        let mut names = self.names();
+        let mut names = self.lock();
         let mut new = names.clone();
         new.insert(name.to_owned(), feed);
         let text: String = new.iter().map(|(name, feed)| format!("{name} {feed}\n")).collect();
@@ -103,7 +108,7 @@ impl Parts {
 
     /// New feeds for the writers of those that are `over`, which continue them. The caller holds the writing lock.
     pub(crate) fn succeed_feeds(&self, over: impl Fn(&FeedKey) -> bool) -> Result<(), WriteError> {
-        let writers = self.writers.names().clone().into_iter().chain(self.writers());
+        let writers = self.writers.names().into_iter().chain(self.writers());
         for (name, before) in writers.filter(|(_, feed)| over(feed)).collect::<BTreeMap<_, _>>() {
             let feed = self.feeds.create(self.clock.now(), Some(before))?;
             self.writers.set(&name, feed)?;
@@ -121,7 +126,7 @@ impl Parts {
     /// All names. The newest own feed without one is the default writer's, if no other is: one that was made just before a
     /// crash, or whose name was lost with the file.
     pub(crate) fn writers(&self) -> BTreeMap<String, FeedKey> {
-        let mut names = self.writers.names().clone();
+        let mut names = self.writers.names();
         if !names.contains_key(DEFAULT) {
             let nameless = |info: &&FeedInfo| !names.values().any(|feed| *feed == info.feed);
             let newest = self.own_feeds().iter().rfind(nameless).map(|info| info.feed);
@@ -184,7 +189,7 @@ mod tests {
         writers.set("björn", FeedKey([2; 32])).unwrap();
         writers.set("anna", FeedKey([3; 32])).unwrap();
         let again = Writers::load(dir.path()).unwrap();
-        assert_eq!(*again.names(), *writers.names());
+        assert_eq!(again.names(), writers.names());
         assert_eq!(again.names()["anna"], FeedKey([3; 32]));
         for damage in ["anna", "anna x", " 00"] {
             fs::write(dir.path().join("writers"), damage).unwrap();
