@@ -31,9 +31,6 @@ impl Writer {
 impl Index {
     /// The feed is not wanted, or wanted again.
     pub fn drop_feed(&mut self, feed: &FeedKey, dropped: bool) {
-        if dropped {
-            self.forget_claims(feed);
-        }
         let key = rows::dropped_key(feed);
         match dropped {
             true => drop((self.gone.remove(&key), self.rows.insert(key, Vec::new()))),
@@ -107,16 +104,5 @@ impl Index {
         }
         self.rows.retain(|key, value| !(key.starts_with(prefix) && wanted(value)));
         Ok(())
-    }
-
-    /// No claim reaches into the feed any more.
-    fn forget_claims(&mut self, feed: &FeedKey) {
-        let published = self.visible.read().unwrap_or_else(PoisonError::into_inner).claims.clone();
-        let mut claims = published;
-        claims.extend(self.claims.drain(..).map(|claim| (rows::claim_id(&claim), claim)));
-        for mut claim in claims.into_values() {
-            claim.lengths.retain(|(of, _)| of != feed);
-            self.claim(claim);
-        }
     }
 }

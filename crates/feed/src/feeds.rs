@@ -7,12 +7,12 @@ use crate::queue::Queue;
 use crate::state::{FeedState, Visible};
 use crate::writer::Writer;
 use crate::{
-    Append, AppendError, Claim, CommitError, DefineError, Disk, Durability, OpenError, Problem, PutError,
+    Append, AppendError, CommitError, DefineError, Disk, Durability, OpenError, Problem, PutError,
     PutOutcome, ReadError, keys, open, verify,
 };
 use kappadb_core::{FeedDefinition, FeedKey, SecretKey, Seq, Timestamp};
 use kappadb_entry::Bundle;
-use kappadb_journal::{DirLock, Record};
+use kappadb_journal::DirLock;
 use kappadb_merkle::ForkEvidence;
 use kappadb_store::Store;
 use std::collections::BTreeSet;
@@ -194,27 +194,15 @@ impl Feeds {
         self.shared.write(|writer| writer.put(bundle))
     }
 
-    /// Makes durable and visible whatever was put, claimed, recorded, or appended with [`Durability::Interval`].
+    /// Makes durable and visible whatever was put, recorded, or appended with [`Durability::Interval`].
     pub fn sync(&self) -> Result<(), CommitError> {
         self.shared.write(Writer::commit)
     }
 
-    /// Calls `wake` after every commit that made something visible: blocks, feeds, forks, claims. On the thread that committed: it must be
+    /// Calls `wake` after every commit that made something visible: blocks, feeds, forks. On the thread that committed: it must be
     /// quick, must not write, and must not own a clone of these feeds, or they are never closed.
     pub fn on_arrival(&self, wake: impl Fn() + Send + Sync + 'static) {
         self.shared.wakes.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(wake));
-    }
-
-    /// Records a completed query. Durable and visible with the next [`Feeds::sync`]. Replaces one of the same view, selector and peer.
-    pub fn add_claim(&self, claim: Claim) -> Result<(), CommitError> {
-        self.shared.write(|writer| {
-            writer.usable()?;
-            let mut claim = claim;
-            claim.lengths.retain(|(feed, _)| !writer.index.is_dropped(feed));
-            writer.write(&Record::Claim(claim.clone()))?;
-            writer.index.claim(claim);
-            Ok(())
-        })
     }
 
     /// Checks and records evidence of a fork. Durable and visible with the next [`Feeds::sync`]. Returns from where on it lets the feed not be

@@ -8,7 +8,7 @@ use crate::nodes::{Fresh, KEPT_HEIGHT, Nodes};
 use crate::rows::{self, Came, Cursor, Forgotten};
 use crate::state::{FeedState, Visible};
 use kappadb_core::{FeedDefinition, FeedKey, Lseq, RangeSet, Seq};
-use kappadb_journal::{Claim, Position};
+use kappadb_journal::Position;
 use kappadb_merkle::{ForkEvidence, Node, TreeError, flat};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -32,7 +32,6 @@ pub(crate) struct Index {
     pub blocks: Arc<Blocks>,
     pub visible: Arc<RwLock<Visible>>,
     pub(crate) feeds: BTreeMap<FeedKey, FeedState>,
-    pub(crate) claims: Vec<Claim>,
     pub(crate) rows: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Rows to be deleted.
     pub(crate) gone: BTreeSet<Vec<u8>>,
@@ -55,7 +54,6 @@ impl Index {
             blocks,
             visible,
             feeds: BTreeMap::new(),
-            claims: Vec::new(),
             rows: BTreeMap::new(),
             gone: BTreeSet::new(),
             dropped: BTreeMap::new(),
@@ -190,12 +188,6 @@ impl Index {
         }
     }
 
-    /// A claim.
-    pub fn claim(&mut self, claim: Claim) {
-        self.rows.insert(rows::claim_key(&claim), kappadb_core::codec::encode(&claim));
-        self.claims.push(claim);
-    }
-
     /// Makes `visible` the picture that readers see, filled with what this index has published so far.
     pub fn show_in(&mut self, visible: &Arc<RwLock<Visible>>) {
         let built = std::mem::take(&mut *self.visible.write().unwrap_or_else(PoisonError::into_inner));
@@ -231,9 +223,6 @@ impl Index {
         }
         visible.forgotten.append(&mut self.forgotten);
         visible.settled.append(&mut self.settled);
-        for claim in self.claims.drain(..) {
-            visible.claims.insert(rows::claim_id(&claim), claim);
-        }
         visible.end = cursor.lseq;
         Ok(())
     }

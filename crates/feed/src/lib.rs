@@ -56,5 +56,4 @@ pub use error::{
 };
 pub use feeds::Feeds;
 pub use info::{Append, Arrival, Cleared, Compacted, Disk, Durability, FeedInfo, PutOutcome};
-pub use kappadb_journal::Claim;
 pub use problem::Problem;

@@ -10,7 +10,7 @@ use crate::writer::Writer;
 use crate::{OpenError, ReadError, keys, lost};
 use kappadb_core::limits::MAX_FEED_BLOCKS;
 use kappadb_core::{FeedKey, Head, Lseq};
-use kappadb_journal::{Claim, Damage, DirLock, Journal, Position, Reader, Record, Recovery};
+use kappadb_journal::{Damage, DirLock, Journal, Position, Reader, Record, Recovery};
 use kappadb_merkle::{ForkEvidence, root_hash};
 use kappadb_store::{Store, StoreError, Tree, prefix_range};
 use std::collections::BTreeMap;
@@ -195,10 +195,6 @@ fn read(tree: &dyn Tree, end: Lseq) -> Result<Visible, ReadError> {
     }
     if let Some(row) = tree.get(&rows::settled_key())? {
         visible.settled = rows::decode::<Vec<(u32, u64, u64)>>(&row)?.into_iter().collect();
-    }
-    for row in prefix_range(tree, &[tag::CLAIM]) {
-        let claim: Claim = rows::decode(&row?.1)?;
-        visible.claims.insert(rows::claim_id(&claim), claim);
     }
     feeds.values().try_for_each(check_reach)?;
     visible.feeds = feeds.into_values().map(|state| (state.definition.feed, Arc::new(state))).collect();

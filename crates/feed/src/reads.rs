@@ -3,7 +3,7 @@
 use crate::feeds::Feeds;
 use crate::nodes::Nodes;
 use crate::state::{FeedState, run};
-use crate::{Arrival, Claim, FeedInfo, ReadError, prove};
+use crate::{Arrival, FeedInfo, ReadError, prove};
 use kappadb_core::{EntryId, FeedKey, Hash, Lseq, RangeSet, Seq, SignedHead, StoredBlock};
 use kappadb_entry::Bundle;
 use kappadb_journal::Record;
@@ -162,11 +162,6 @@ impl Feeds {
             };
             visible.feeds.iter().filter_map(from).collect()
         })
-    }
-
-    /// The completed queries.
-    pub fn claims(&self) -> Vec<Claim> {
-        self.shared.look(|visible| visible.claims.values().cloned().collect())
     }
 
     /// The evidence for each feed that forked, for passing on.

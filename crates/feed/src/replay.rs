@@ -132,10 +132,6 @@ impl<'a> Replay<'a> {
                 }
                 Ok(())
             }
-            Record::Claim(claim) => {
-                self.index.claim(claim);
-                Ok(())
-            }
             Record::Clear { feed, ranges, freed } if self.is_defined(&feed) => {
                 self.index.clear(&feed, &ranges, freed);
                 Ok(())

@@ -8,25 +8,24 @@
 //! | `3`, first lseq | [`Came`]: a record with visible blocks |
 //! | `4`, feed number, index | `kappadb_merkle::Node` of the tree |
 //! | `5`, feed number | `kappadb_merkle::ForkEvidence` with the lowest seq |
-//! | `6`, hash of (view, selector, from) | [`Claim`], the newest such |
-//! | `7`, feed number | [`RangeSet`] of the blocks held without their payload |
-//! | `8`, feed 32 | nothing: the feed was dropped |
-//! | `9`, feed 32 | [`Forgotten`]: what was held of the feed was compacted away |
-//! | `10` | `[(segment, from, to)]`: damage in the journal that was settled |
+//! | `6`, feed number | [`RangeSet`] of the blocks held without their payload |
+//! | `7`, feed 32 | nothing: the feed was dropped |
+//! | `8`, feed 32 | [`Forgotten`]: what was held of the feed was compacted away |
+//! | `9` | `[(segment, from, to)]`: damage in the journal that was settled |
 //!
 //! Feed numbers are u32, given in the order of the definitions in the journal. Numbers in keys are big-endian, so that they sort.
 
 use bincode::{Decode, Encode};
 use kappadb_core::codec::{self, DecodeError};
 use kappadb_core::{
-    DatabaseId, FeedDefinition, FeedKey, Hash, Lseq, RangeSet, Seq, Signature, SignedHead, blake2b256,
+    DatabaseId, FeedDefinition, FeedKey, Lseq, RangeSet, Seq, Signature, SignedHead, blake2b256,
 };
-use kappadb_journal::{Claim, Position};
+use kappadb_journal::Position;
 
 /// The name of the tree.
 pub(crate) const TREE: &str = "feeds";
 /// Raised whenever a row's meaning changes: older ones are rebuilt.
-pub(crate) const FORMAT: u8 = 4;
+pub(crate) const FORMAT: u8 = 5;
 
 const MAX_ROW: usize = 64 << 20;
 const WHAT: &str = "feed row";
@@ -111,11 +110,10 @@ pub(crate) mod tag {
     pub(crate) const ARRIVAL: u8 = 3;
     pub(crate) const NODE: u8 = 4;
     pub(crate) const FORK: u8 = 5;
-    pub(crate) const CLAIM: u8 = 6;
-    pub(crate) const CLEARED: u8 = 7;
-    pub(crate) const DROPPED: u8 = 8;
-    pub(crate) const FORGOTTEN: u8 = 9;
-    pub(crate) const SETTLED: u8 = 10;
+    pub(crate) const CLEARED: u8 = 6;
+    pub(crate) const DROPPED: u8 = 7;
+    pub(crate) const FORGOTTEN: u8 = 8;
+    pub(crate) const SETTLED: u8 = 9;
 }
 
 pub(crate) fn cursor_key() -> Vec<u8> {
@@ -161,15 +159,6 @@ pub(crate) fn settled_key() -> Vec<u8> {
 /// What all rows of this kind about this feed begin with.
 pub(crate) fn all_of(tag: u8, number: u32) -> Vec<u8> {
     numbered(tag, number)
-}
-
-pub(crate) fn claim_key(claim: &Claim) -> Vec<u8> {
-    [&[tag::CLAIM], claim_id(claim).0.as_slice()].concat()
-}
-
-/// Claims of the same question to the same peer replace each other.
-pub(crate) fn claim_id(claim: &Claim) -> Hash {
-    blake2b256(&[&codec::encode(&(&claim.view, &claim.selector, claim.from))])
 }
 
 /// Without going through the heap: these keys are made by the thousand.

@@ -1,8 +1,7 @@
 //! What is known of the feeds, in memory: one picture for readers, replaced feed by feed when more is durable.
 
 use crate::rows::{FeedRow, Forgotten, Unlinked};
-use kappadb_core::{FeedDefinition, FeedKey, Hash, Lseq, RangeSet, Seq, SignedHead, StoredBlock};
-use kappadb_journal::Claim;
+use kappadb_core::{FeedDefinition, FeedKey, Lseq, RangeSet, Seq, SignedHead, StoredBlock};
 use kappadb_merkle::ForkEvidence;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -37,7 +36,6 @@ pub(crate) struct FeedState {
 #[derive(Debug, Default)]
 pub(crate) struct Visible {
     pub feeds: BTreeMap<FeedKey, Arc<FeedState>>,
-    pub claims: BTreeMap<Hash, Claim>,
     /// Feeds that are not wanted here.
     pub dropped: BTreeSet<FeedKey>,
     /// Feeds of which all that was held was compacted away, some time.

@@ -187,7 +187,6 @@ fn name(key: &[u8]) -> String {
         Some(&tag::ARRIVAL) => "arrival",
         Some(&tag::NODE) => "node",
         Some(&tag::FORK) => "fork",
-        Some(&tag::CLAIM) => "claim",
         Some(&tag::CLEARED) => "cleared",
         Some(&tag::DROPPED) => "dropped",
         Some(&tag::FORGOTTEN) => "forgotten",

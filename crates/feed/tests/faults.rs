@@ -6,6 +6,7 @@ mod common;
 use common::{Replica, answers, block, config, runs, salted, stored};
 use kappadb_core::{DatabaseId, RangeSet, Timestamp};
 use kappadb_feed::{Append, AppendError, CommitError, Durability, Feeds, Problem, PutError};
+use kappadb_journal::fault::FaultDisk;
 use kappadb_store::{Batch, Call, Fault, FaultPlan, FaultStore, MemoryStore};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -433,27 +434,24 @@ fn who_waits_for_arrivals_is_woken() {
 }
 
 #[test]
-fn claims_are_kept_and_replaced() {
-    let mut replica = Replica::new();
-    let feed = replica.writer();
-    let claim = |length| kappadb_feed::Claim {
-        view: "map".into(),
-        selector: vec![1],
-        lengths: vec![(feed, length)],
-        from: feed,
-        forks: None,
+fn storing_again_what_is_held_neither_writes_nor_waits_for_the_disk() {
+    let writer = Replica::new();
+    let feed = writer.writer();
+    writer.grow(feed, 20);
+    let disk = FaultDisk::new();
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(dir.path(), Arc::new(MemoryStore::new())).with_disk(Arc::new(disk.clone()));
+    let (reader, _) = Feeds::open(config, &mut |_, _| ()).unwrap();
+    let fetch = || {
+        reader.define(&writer.feeds().definition(&feed).unwrap()).unwrap();
+        let known = reader.known(&feed, &reader.held(&feed));
+        let bundle = writer.feeds().prove(&feed, &RangeSet::below(20), &known, 1 << 20).unwrap();
+        let stored = reader.put(bundle).unwrap().stored;
+        reader.sync().unwrap();
+        stored
     };
-    replica.feeds().add_claim(claim(3)).unwrap();
-    assert!(replica.feeds().claims().is_empty());
-    replica.feeds().sync().unwrap();
-    replica.feeds().add_claim(claim(4)).unwrap();
-    let elsewhere = kappadb_feed::Claim { selector: vec![2], ..claim(1) };
-    replica.feeds().add_claim(elsewhere.clone()).unwrap();
-    replica.feeds().sync().unwrap();
-    for _ in 0..2 {
-        let claims = replica.feeds().claims();
-        assert!(claims.len() == 2 && claims.contains(&claim(4)) && claims.contains(&elsewhere));
-        replica.reopen_without_derived();
-    }
-    assert_eq!(replica.problems(), [""; 0]);
+    assert_eq!(fetch(), 20);
+    let (length, syncs) = (reader.disk().unwrap().journal, disk.syncs());
+    assert_eq!(fetch(), 0);
+    assert_eq!((reader.disk().unwrap().journal, disk.syncs()), (length, syncs));
 }

@@ -3,7 +3,7 @@
 use crate::position::{Position, file_name};
 use kappadb_core::Lseq;
 use kappadb_core::codec::DecodeError;
-use kappadb_core::limits::{MAX_BLOCK, MAX_RANGES, MAX_SELECTOR, MAX_VIEW_NAME};
+use kappadb_core::limits::{MAX_BLOCK, MAX_RANGES};
 use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -43,18 +43,6 @@ pub enum RecordError {
     Ranges {
         /// How many.
         count: usize,
-    },
-    /// Over [`MAX_VIEW_NAME`].
-    #[error("a view name of {len} bytes is over the limit of {MAX_VIEW_NAME}")]
-    ViewName {
-        /// Its bytes.
-        len: usize,
-    },
-    /// Over [`MAX_SELECTOR`].
-    #[error("a selector of {len} bytes is over the limit of {MAX_SELECTOR}")]
-    Selector {
-        /// Its bytes.
-        len: usize,
     },
     /// Over [`crate::MAX_BODY`].
     #[error("a record of {len} bytes is over the limit of {}; split the batch", crate::MAX_BODY)]

@@ -38,6 +38,6 @@ pub use lock::{DirLock, lock_dir};
 pub use options::Options;
 pub use position::Position;
 pub use reader::{Located, Reader};
-pub use record::{Claim, MAX_BODY, Record};
+pub use record::{MAX_BODY, Record};
 pub use recover::Recovery;
 pub use rewrite::Rewrite;

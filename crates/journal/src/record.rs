@@ -7,9 +7,9 @@ use crate::error::RecordError;
 use bincode::{Decode, Encode};
 use bytes::Bytes;
 use kappadb_core::codec::{self, DecodeError};
-use kappadb_core::limits::{MAX_BLOCK, MAX_RANGES, MAX_SELECTOR, MAX_VIEW_NAME};
+use kappadb_core::limits::{MAX_BLOCK, MAX_RANGES};
 use kappadb_core::{
-    FeedDefinition, FeedKey, Hash, RangeSet, Seq, SignedHead, StoredBlock, decode_blocks, encode_blocks,
+    FeedDefinition, FeedKey, RangeSet, Seq, SignedHead, StoredBlock, decode_blocks, encode_blocks,
 };
 use kappadb_merkle::{ForkEvidence, Node};
 
@@ -92,28 +92,11 @@ pub enum Record {
     /// The segment was rewritten, and stands for all that was in it up to this byte. Its last record. Written by the
     /// journal itself.
     Rewritten(u64),
-    /// A query that was completed.
-    Claim(Claim),
     /// The name of this life of the replica: first in every segment, and new after a tail was cut or lost. Written
     /// by the journal itself.
     Incarnation([u8; 16]),
     /// A clean close. Written by the journal itself.
     Closed,
-}
-
-/// A completed query: whoever has it may answer that selector, and narrower ones, up to these lengths.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-pub struct Claim {
-    /// The view's name, at most [`MAX_VIEW_NAME`] bytes.
-    pub view: String,
-    /// The encoded selector, at most [`MAX_SELECTOR`] bytes.
-    pub selector: Vec<u8>,
-    /// Up to which length of each feed the answer is complete.
-    pub lengths: Vec<(FeedKey, u64)>,
-    /// Whose statement it rests on: a peer key.
-    pub from: FeedKey,
-    /// The forks that both had left out, hashed; none if there were none. Where others are known, it says nothing.
-    pub forks: Option<Hash>,
 }
 
 mod kind {
@@ -123,7 +106,6 @@ mod kind {
     pub(super) const DEFINITION: u8 = 4;
     pub(super) const FORK: u8 = 5;
     pub(super) const CLEAR: u8 = 6;
-    pub(super) const CLAIM: u8 = 7;
     pub(super) const INCARNATION: u8 = 8;
     pub(super) const CLOSED: u8 = 9;
     pub(super) const DROP: u8 = 10;
@@ -164,7 +146,6 @@ impl Record {
                 check_blocks(blocks)
             }
             Record::Clear { ranges, .. } => check_ranges(ranges).map(drop),
-            Record::Claim(claim) => claim.check(),
             _ => Ok(()),
         }
     }
@@ -203,7 +184,6 @@ impl Record {
             Record::Rewritten(end) => put(kind::REWRITTEN, end, out),
             Record::Filled { feed, ranges, .. } => put(kind::FILLED, &(feed, ranges), out),
             Record::Settled { damage, given_up } => put(kind::SETTLED, &(damage, given_up), out),
-            Record::Claim(claim) => put(kind::CLAIM, claim, out),
             Record::Incarnation(name) => put(kind::INCARNATION, name, out),
             Record::Closed => put(kind::CLOSED, &(), out),
         }
@@ -234,24 +214,11 @@ impl Record {
             kind::GONE => whole(rest).map(|(feed, blocks)| Record::Gone { feed, blocks })?,
             kind::REWRITTEN => whole(rest).map(Record::Rewritten)?,
             kind::SETTLED => whole(rest).map(|(damage, given_up)| Record::Settled { damage, given_up })?,
-            kind::CLAIM => whole(rest).map(Record::Claim)?,
             kind::INCARNATION => whole(rest).map(Record::Incarnation)?,
             kind::CLOSED => whole(rest).map(|()| Record::Closed)?,
             unknown => return Err(RecordError::UnknownKind(unknown)),
         };
         record.check().map(|()| record)
-    }
-}
-
-impl Claim {
-    fn check(&self) -> Result<(), RecordError> {
-        match () {
-            () if self.view.len() > MAX_VIEW_NAME => Err(RecordError::ViewName { len: self.view.len() }),
-            () if self.selector.len() > MAX_SELECTOR => {
-                Err(RecordError::Selector { len: self.selector.len() })
-            }
-            () => Ok(()),
-        }
     }
 }
 

@@ -1,13 +1,14 @@
 //! Asking neighbours: which feed ranges answer a selector, fetched and proved.
 
 use crate::backend::Backend;
+use crate::claims::Verdict;
 use crate::database::{self, Parts};
 use crate::error::{AskError, ReadError};
 use crate::forks::{Answers, Ground, claim_nothing};
 use crate::replica::Peer;
 use futures::future::join_all;
 use kappadb_core::limits::{MAX_SELECTOR, MAX_SELECTOR_KEYS};
-use kappadb_core::{FeedKey, Lseq, RangeSet};
+use kappadb_core::{FeedKey, Lseq, RangeSet, Timestamp};
 use kappadb_entry::space;
 use kappadb_merkle::Known;
 use kappadb_net::{Answered, Credentials, DialError, PeerHandle, Timeouts};
@@ -36,8 +37,13 @@ fn space_of(view: &str) -> Option<u32> {
 #[derive(Debug, Default)]
 pub struct Asked {
     /// True if the claims of all that took part, this replica among them, cover the selector up to the greatest
-    /// length of each feed that any of them knows. True by itself for a replica that knows no peer.
+    /// length of each feed that any of them knows. True by itself for a replica that knows no peer; never true if there are peers
+    /// and none answered.
     pub complete: bool,
+    /// Of an answer that is not complete: it has all that was known at this time, by this replica's clock, to those who answered
+    /// then. Earlier questions that cover this one were answered completely, and nothing of that was lost since. So an answer read
+    /// offline is as good as it was. None if nothing says so: then it may lack anything.
+    pub as_of: Option<Timestamp>,
     /// Peers that answered, at least one question.
     pub peers: u64,
     /// Blocks newly stored here.
@@ -61,6 +67,18 @@ pub struct Failure {
     pub peer: FeedKey,
     /// Why.
     pub error: AskError,
+}
+
+impl Asked {
+    /// One question of several: the answer to all of them is no better than the worst.
+    fn take(&mut self, verdict: Verdict) {
+        (self.complete, self.as_of) = match (self.complete, self.as_of, verdict) {
+            (complete, as_of, Verdict::Complete) => (complete, as_of),
+            (true, _, Verdict::AsOf(time)) => (false, Some(time)),
+            (false, Some(before), Verdict::AsOf(time)) => (false, Some(before.min(time))),
+            (false, None, _) | (_, _, Verdict::Incomplete) => (false, None),
+        };
+    }
 }
 
 /// Asks every known peer for `selector` of `view`.
@@ -92,6 +110,8 @@ pub(crate) struct Neighbours {
     /// What was asked of which space, and where the arrival log ended before.
     selectors: Vec<(u32, Selector)>,
     since: Lseq,
+    /// When they were dialled.
+    dialled: Timestamp,
 }
 
 struct Neighbour {
@@ -101,8 +121,8 @@ struct Neighbour {
 
 impl Neighbours {
     pub(crate) async fn dial(parts: &Arc<Parts>) -> Neighbours {
-        let since = parts.feeds.end();
-        let dials = parts.peers.iter().map(|peer| async move { (peer.key, dial(parts, peer).await) });
+        let (since, dialled) = (parts.feeds.end(), parts.clock.now());
+        let dials = parts.to_ask().iter().map(|peer| async move { (peer.key, dial(parts, peer).await) });
         let mut open = Vec::new();
         let mut asked = Asked { complete: true, ..Asked::default() };
         for (peer, dialled) in join_all(dials).await {
@@ -111,17 +131,17 @@ impl Neighbours {
                 Err(error) => asked.failures.push(Failure { peer, error: error.into() }),
             }
         }
-        Neighbours { parts: parts.clone(), open, asked, selectors: Vec::new(), since }
+        Neighbours { parts: parts.clone(), open, asked, selectors: Vec::new(), since, dialled }
     }
 
     /// Fetches, proves and indexes what the peers have of the answer. True if the own answer is complete now.
     pub(crate) async fn ask(&mut self, view: &'static str, selector: Selector) -> Result<bool, ReadError> {
         let answers = self.question(view, &selector).await?;
-        let took_part = !answers.statements.is_empty() || self.parts.peers.is_empty();
-        let conclude = move |parts: &Parts| parts.conclude(view, &selector, answers);
-        let complete = database::run(&self.parts, conclude).await?? && took_part;
-        self.asked.complete &= complete;
-        Ok(complete)
+        let dialled = self.dialled;
+        let conclude = move |parts: &Parts| parts.conclude(view, &selector, answers, dialled);
+        let verdict = database::run(&self.parts, conclude).await??;
+        self.asked.take(verdict);
+        Ok(verdict == Verdict::Complete)
     }
 
     /// The same without concluding anything from it: a first look, before it is known what the answer is to rest on.

@@ -1,47 +1,75 @@
-//! What an answer rests on: claims of peers, and of this replica for what it holds whole.
+//! What an answer rests on: what peers say that they sent, what this replica holds whole, and what earlier answers have shown.
 
+mod book;
+
+use crate::ask::CHAT;
 use crate::database::Parts;
 use crate::error::ReadError;
-use crate::forks::Answers;
-use kappadb_core::{EntryId, FeedKey, RangeSet, Seq};
+use crate::forks::{Answers, Ground};
+pub(crate) use book::{Book, TREE};
+use book::{Footing, Question};
+use kappadb_core::{EntryId, FeedKey, RangeSet, Seq, Timestamp};
 use kappadb_feed::FeedInfo;
-use kappadb_journal::Claim;
 use kappadb_query::Selector;
 use kappadb_sync::{Coverage, Have, statement};
+use kappadb_view_chat::Ask;
 use std::collections::BTreeMap;
 
-/// Bytes of a selector whose claims are kept for later questions. Those of joins name thousands of keys, each time others:
-/// they would fill the journal, and hardly ever cover what is asked next.
-const MAX_CLAIM: usize = 1 << 10;
+/// How much of what there is an answer has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// All that anybody knows who took part.
+    Complete,
+    /// All that those knew who took part in an earlier question, which was put at that time and covers this one.
+    AsOf(Timestamp),
+    /// Nothing says that it has all.
+    Incomplete,
+}
 
 impl Parts {
-    /// Records what the peers claimed for `selector`, now that what they sent is durable, and says whether the answer is
-    /// complete: the claims of all that took part, this replica among them, reach as far as any of them knows.
+    /// Notes what the peers claimed for `selector`, now that what they sent is durable, and says what the answer lacks. It is
+    /// complete if the claims of all that took part, this replica among them, reach as far as any of them knows. `asked` is when
+    /// the question was put.
     pub(crate) fn conclude(
         &self,
         view: &str,
         selector: &Selector,
         mut answers: Answers,
-    ) -> Result<bool, ReadError> {
+        asked: Timestamp,
+    ) -> Result<Verdict, ReadError> {
         if !answers.ground.is_shared() || answers.ground != self.ground() {
             answers.claim_nothing();
         }
-        let Answers { ground, statements } = answers;
-        // A selector that cannot be encoded was sent to nobody, so nobody claimed anything for it.
-        let encoded = selector.encode().unwrap_or_default();
-        // Questions in a view's own words mostly name the moment they were asked at, and are never asked again.
-        let worth_keeping = encoded.len() <= MAX_CLAIM && !matches!(selector, Selector::Custom(_));
-        for (peer, statement) in statements.iter().filter(|_| worth_keeping) {
-            let lengths =
-                statement.iter().filter(|c| c.claimed > 0).map(|c| (c.definition.feed, c.claimed)).collect();
-            let (view, selector) = (view.to_owned(), encoded.clone());
-            self.add_claim(Claim { view, selector, lengths, from: *peer, forks: ground.name() })?;
-        }
+        // Nothing is written if nothing came.
         self.feeds.sync()?;
+        let Answers { ground, statements } = answers;
+        let heard = !statements.is_empty();
+        let claimed = claimed(statements.values().flatten());
         let mut all: Vec<Vec<Coverage>> = statements.into_values().collect();
         all.push(self.coverage(view, selector, &BTreeMap::new())?);
         let all: Vec<&[Coverage]> = all.iter().map(Vec::as_slice).collect();
-        Ok(statement::is_complete(&all, ground.excluded()))
+        let complete = (heard || self.peers.is_empty()) && statement::is_complete(&all, ground.excluded());
+        let (footing, question) = (self.footing(&ground), timeless(view, selector, asked));
+        if heard {
+            // Of words that only a view understands nothing follows for other questions.
+            let claimed = if matches!(selector, Selector::Custom(_)) { BTreeMap::new() } else { claimed };
+            self.claims.record(question.clone(), footing, &claimed, complete.then_some(asked));
+        }
+        let earlier = || self.claims.complete_as_of(&question, &footing).filter(|_| self.is_sound());
+        Ok(match (complete, earlier) {
+            (true, _) => Verdict::Complete,
+            (false, earlier) => earlier().map_or(Verdict::Incomplete, Verdict::AsOf),
+        })
+    }
+
+    fn footing(&self, ground: &Ground) -> Footing {
+        let forgotten = self.feeds.forgotten().into_values().max().unwrap_or_default();
+        Footing { ground: ground.name(), forgotten }
+    }
+
+    /// Earlier claims rest on what was held then, and damage takes some of it away.
+    fn is_sound(&self) -> bool {
+        self.feeds.damage().is_empty()
     }
 
     /// What this replica holds of the answer: what a peer need not send, and what it may take as known in proofs.
@@ -62,9 +90,11 @@ impl Parts {
         selector: &Selector,
         declared: &BTreeMap<FeedKey, u64>,
     ) -> Result<Vec<Coverage>, ReadError> {
-        // Earlier claims rest on what was held then, and damage takes some of it away.
-        let claims =
-            if self.feeds.damage().is_empty() { self.claims_for(view, selector) } else { BTreeMap::new() };
+        let earlier = || {
+            let question = Question { view: view.to_owned(), selector: selector.clone() };
+            self.claims.lengths(&question, &self.footing(&self.ground()))
+        };
+        let claims = if self.is_sound() { earlier() } else { BTreeMap::new() };
         let coverage = self.feeds.list().into_iter().filter_map(|info| {
             let definition = self.feeds.definition(&info.feed)?;
             let tip = self.tip(&info.feed, declared.get(&info.feed).copied());
@@ -84,33 +114,27 @@ impl Parts {
             self.feeds.known(&info.feed, &held).leaves.covers(&(0..end))
         }
     }
+}
 
-    /// The greatest length claimed for each feed by a completed query that covers `selector`.
-    fn claims_for(&self, view: &str, selector: &Selector) -> BTreeMap<FeedKey, u64> {
-        // What others had left out says nothing of what is left out here: a fork brings back what its entries had made redundant.
-        let forks = self.ground().name();
-        let covers = |claim: &&Claim| {
-            claim.forks == forks
-                && claim.view == view
-                && Selector::decode(&claim.selector).is_ok_and(|wide| wide.covers(selector))
-        };
-        let mut lengths = BTreeMap::new();
-        for (feed, length) in self.feeds.claims().iter().filter(covers).flat_map(|claim| &claim.lengths) {
-            let best = lengths.entry(*feed).or_insert(0);
-            *best = (*best).max(*length);
-        }
-        lengths
+/// The greatest length claimed for each feed.
+fn claimed<'a>(said: impl Iterator<Item = &'a Coverage>) -> BTreeMap<FeedKey, Seq> {
+    let mut longest = BTreeMap::new();
+    for coverage in said.filter(|coverage| coverage.claimed > 0) {
+        let best: &mut Seq = longest.entry(coverage.definition.feed).or_default();
+        *best = (*best).max(coverage.claimed);
     }
+    longest
+}
 
-    /// Records a claim unless what is known covers it already.
-    fn add_claim(&self, claim: Claim) -> Result<(), ReadError> {
-        let Ok(selector) = Selector::decode(&claim.selector) else { return Ok(()) };
-        let known = self.claims_for(&claim.view, &selector);
-        if claim.lengths.iter().all(|(feed, length)| known.get(feed).is_some_and(|k| k >= length)) {
-            return Ok(());
-        }
-        Ok(self.feeds.add_claim(claim)?)
+/// The question by which to look an answer up later. Questions of chat that go up to the moment at which they are put name that
+/// moment: later on, what was asked up to then is what is known as of then.
+fn timeless(view: &str, selector: &Selector, asked: Timestamp) -> Question {
+    let selector = match selector {
+        Selector::Custom(words) if view == CHAT => Ask::timeless(words, asked),
+        _ => None,
     }
+    .unwrap_or_else(|| selector.clone());
+    Question { view: view.to_owned(), selector }
 }
 
 /// Entry ids as ranges of their feeds.

@@ -1,5 +1,6 @@
 use crate::builder::{Builder, OnProgress, Progress, Random};
 use crate::chat::{Chat, Markers, TrustFile};
+use crate::claims::{self, Book};
 use crate::error::{OpenError, ReadError, WriteError};
 use crate::kv::Kv;
 use crate::map::Map;
@@ -49,6 +50,10 @@ pub(crate) struct Parts {
     /// What came of asking them.
     pub settled: Arc<OnceLock<String>>,
     pub wanting: Arc<Wanting>,
+    /// What earlier answers have shown.
+    pub claims: Arc<Book>,
+    /// This handle asks nobody.
+    pub local: bool,
     pub writers: Arc<Writers>,
     /// Whose moderation is applied.
     pub trust: Arc<TrustFile>,
@@ -79,8 +84,9 @@ impl Parts {
         let (feeds, report) =
             Feeds::open(config, &mut |done, total| tell(Progress { task: "reading journal", done, total }))?;
         if report.rebuilt.is_some() {
-            forget_views(&*store)?;
+            forget_derived(&*store)?;
         }
+        let claims = Arc::new(Book::new(store.clone()));
         let views = Views::new(feeds.clone(), store);
         let map = views.register(MapView::default())?;
         let kv = views.register(KvView)?;
@@ -106,6 +112,8 @@ impl Parts {
             copied,
             settled: Arc::default(),
             wanting: Arc::default(),
+            claims,
+            local: false,
             writers,
             trust,
             markers,
@@ -123,8 +131,17 @@ impl Parts {
 
     /// The same for a handle that writes under this name.
     pub(crate) fn named(self: &Arc<Self>, name: &str) -> Parts {
-        let root = self.root();
-        Parts { name: name.into(), root: Some(root.clone()), ..Parts::clone(&root) }
+        Parts { name: name.into(), root: Some(self.root()), ..Parts::clone(self) }
+    }
+
+    /// The same for a handle that asks nobody.
+    fn alone(self: &Arc<Self>) -> Parts {
+        Parts { local: true, root: Some(self.root()), ..Parts::clone(self) }
+    }
+
+    /// The peers that this handle asks.
+    pub(crate) fn to_ask(&self) -> &[Peer] {
+        if self.local { &[] } else { &self.peers }
     }
 
     /// As [`Parts::writer`], for who does not hold the writing lock.
@@ -143,10 +160,11 @@ impl Parts {
     }
 }
 
-/// Feeds that were derived anew may lack what the views have seen, where the journal was damaged.
-fn forget_views(store: &dyn Store) -> Result<(), StoreError> {
+/// Feeds that were derived anew may lack what the views have seen and claims rest on, where the journal was damaged.
+fn forget_derived(store: &dyn Store) -> Result<(), StoreError> {
     let trees = store.trees()?;
-    trees.iter().filter(|name| name.starts_with("view")).try_for_each(|name| store.drop_tree(name).map(drop))
+    let derived = trees.iter().filter(|name| name.starts_with("view") || *name == claims::TREE);
+    derived.map(|name| store.drop_tree(name).map(drop)).collect()
 }
 
 /// What people should know of how opening went.
@@ -201,6 +219,12 @@ impl Database {
     pub fn warnings(&self) -> Vec<String> {
         let opening = self.parts.warnings.iter().chain(self.parts.settled.get()).cloned();
         opening.chain(self.parts.own_warnings()).collect()
+    }
+
+    /// A handle to the same database that asks nobody. What its `ask` methods return says how good an answer is that is read here
+    /// alone: [`Asked::as_of`](crate::Asked::as_of) is when it was last complete.
+    pub fn local(&self) -> Database {
+        Database { parts: Arc::new(self.parts.alone()) }
     }
 
     /// Keys and values.

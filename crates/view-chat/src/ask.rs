@@ -2,7 +2,7 @@
 
 use bincode::{Decode, Encode};
 use kappadb_chat::Lane;
-use kappadb_core::{FeedKey, codec};
+use kappadb_core::{FeedKey, Timestamp, codec};
 use kappadb_query::Selector;
 
 /// A question in this view's words. Channels are folded names.
@@ -69,6 +69,19 @@ impl Ask {
     /// As a selector.
     pub fn selector(&self) -> Selector {
         Selector::Custom(codec::encode(self))
+    }
+
+    /// The same question without an end in time, if these are the words of one that goes up to `now` or beyond: that of everybody
+    /// who asks for all up to a moment that has come.
+    pub fn timeless(words: &[u8], now: Timestamp) -> Option<Selector> {
+        let mut ask = Ask::decode(words)?;
+        let to = match &mut ask {
+            Ask::Screen { to, .. } | Ask::State { to, .. } | Ask::Channels { to } => to,
+            Ask::Correspondents { to, .. } | Ask::Private { to, .. } => to,
+            Ask::Author(_) | Ask::Flags | Ask::Profile(_) => return None,
+        };
+        (*to >= now.0).then(|| *to = i64::MAX)?;
+        Some(ask.selector())
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Option<Ask> {

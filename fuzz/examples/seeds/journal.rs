@@ -2,14 +2,11 @@
 
 use crate::words::evidence;
 use crate::{Seeds, named, out, set};
-use kappadb_core::{FeedKey, codec};
 use kappadb_fuzz::Output;
-use kappadb_fuzz::peers::VIEW;
 use kappadb_fuzz::truths;
 use kappadb_journal::fault::FaultDisk;
-use kappadb_journal::{Claim, Journal, Options, Record};
+use kappadb_journal::{Journal, Options, Record};
 use kappadb_merkle::Known;
-use kappadb_query::Selector;
 use std::sync::Arc;
 
 pub(crate) fn record() -> Seeds {
@@ -20,13 +17,6 @@ pub(crate) fn records() -> Vec<(String, Record)> {
     let [truth, ..] = truths();
     let bundle = truth.bundle(&set([1, 2, 7]), 12, &Known::default());
     let nodes = truth.nodes.iter().take(4).map(|(index, node)| (*index, *node)).collect();
-    let claim = Claim {
-        view: VIEW.to_owned(),
-        selector: codec::encode(&Selector::Everything),
-        lengths: vec![(truth.key(), 12)],
-        from: FeedKey([6; 32]),
-        forks: None,
-    };
     let feed = truth.key();
     let records = [
         ("definition", Record::Definition(truth.definition)),
@@ -38,7 +28,6 @@ pub(crate) fn records() -> Vec<(String, Record)> {
         ),
         ("fork", Record::Fork(evidence())),
         ("clear", Record::Clear { feed, ranges: set([0, 4]), freed: 70 }),
-        ("claim", Record::Claim(claim)),
     ];
     records.map(|(name, record)| (name.to_owned(), record)).to_vec()
 }

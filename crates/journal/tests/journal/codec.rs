@@ -2,9 +2,9 @@
 
 use crate::common;
 use bytes::Bytes;
-use kappadb_core::limits::{MAX_BLOCK, MAX_SELECTOR, MAX_VIEW_NAME};
+use kappadb_core::limits::MAX_BLOCK;
 use kappadb_core::{FeedKey, Hash, Head, RangeSet, Signature, SignedHead, StoredBlock};
-use kappadb_journal::{Claim, MAX_BODY, Record, RecordError};
+use kappadb_journal::{MAX_BODY, Record, RecordError};
 use proptest::prelude::*;
 
 fn encode(record: &Record) -> Result<Vec<u8>, RecordError> {
@@ -59,15 +59,6 @@ fn what_could_not_be_read_again_is_not_written() {
     };
     let one = vec![StoredBlock::whole(vec![1])];
     let fetched = |ranges| Record::Fetched { feed, head, ranges, nodes: vec![], blocks: one.clone() };
-    let claim = |view: usize, selector| {
-        Record::Claim(Claim {
-            view: "v".repeat(view),
-            selector: vec![0; selector],
-            lengths: vec![],
-            from: feed,
-            forks: None,
-        })
-    };
     let scattered: RangeSet = (0..65_537).map(|n| n * 2).collect();
 
     assert_eq!(encode(&fetched(RangeSet::below(2))), Err(RecordError::Count { ranges: 2, blocks: 1 }));
@@ -79,9 +70,6 @@ fn what_could_not_be_read_again_is_not_written() {
         encode(&Record::Clear { feed, ranges: scattered, freed: 0 }),
         Err(RecordError::Ranges { count: 65_537 })
     );
-    assert_eq!(encode(&claim(MAX_VIEW_NAME + 1, 0)), Err(RecordError::ViewName { len: MAX_VIEW_NAME + 1 }));
-    assert_eq!(encode(&claim(1, MAX_SELECTOR + 1)), Err(RecordError::Selector { len: MAX_SELECTOR + 1 }));
-    assert!(encode(&claim(MAX_VIEW_NAME, MAX_SELECTOR)).is_ok());
     assert_eq!(encode(&common::blocks(0, &[MAX_BLOCK + 1])), Err(RecordError::Block { len: MAX_BLOCK + 1 }));
     let many = encode(&common::blocks(0, &[MAX_BLOCK; MAX_BODY / MAX_BLOCK]));
     assert!(matches!(many, Err(RecordError::TooLarge { len }) if len > MAX_BODY));

@@ -5,7 +5,7 @@ use kappadb_core::{
     FeedDefinition, FeedKey, Form, Hash, Head, RangeSet, Signature, SignedHead, StoredBlock, Timestamp,
 };
 use kappadb_journal::fault::FaultDisk;
-use kappadb_journal::{Claim, Journal, Located, Options, Position, Record, Recovery};
+use kappadb_journal::{Journal, Located, Options, Position, Record, Recovery};
 use kappadb_merkle::{Branch, ForkEvidence, Node};
 use proptest::prelude::*;
 use std::ops::Range;
@@ -105,15 +105,6 @@ pub fn record() -> impl Strategy<Value = Record> {
         (feed(), any::<i64>(), prop::option::of(feed())).prop_map(|(feed, created, continues)| {
             FeedDefinition { feed, created: Timestamp(created), continues, signature: Signature([7; 64]) }
         });
-    let claim = ("[a-z]{0,9}", prop::collection::vec(any::<u8>(), 0..50), feed(), any::<u64>()).prop_map(
-        |(view, selector, from, length)| Claim {
-            view,
-            selector,
-            lengths: vec![(from, length)],
-            from,
-            forks: (length % 2 == 0).then_some(Hash([8; 32])),
-        },
-    );
     let fork = (feed(), any::<u64>(), branch(), branch()).prop_map(|(feed, index, a, b)| ForkEvidence {
         feed,
         index,
@@ -139,6 +130,5 @@ pub fn record() -> impl Strategy<Value = Record> {
             .prop_map(|(feed, gap, blocks)| Record::Filled { feed, ranges: ranges_of(blocks.len() as u64, gap), blocks }),
         1 => (prop::collection::vec(any::<(u32, u64, u64)>(), 0..3), prop::collection::vec(feed(), 0..3))
             .prop_map(|(damage, given_up)| Record::Settled { damage, given_up }),
-        1 => claim.prop_map(Record::Claim),
     ]
 }

@@ -6,11 +6,11 @@ use kappadb_journal::fault::FaultDisk;
 use kappadb_journal::{Journal, Located, Position, Record, RewriteError};
 use proptest::prelude::*;
 
-/// Claims go, feed 1 goes, blocks of feed 2 are cut to a byte.
+/// Definitions go, feed 1 goes, blocks of feed 2 are cut to a byte.
 fn keep(located: Located) -> Option<Record> {
     let gone = FeedKey([1; 32]);
     match located.record {
-        Record::Claim(_) => None,
+        Record::Definition(_) => None,
         Record::Blocks { feed, blocks, .. } | Record::Fetched { feed, blocks, .. } if feed == gone => {
             Some(Record::Gone { feed, blocks: blocks.len() as u64 })
         }

@@ -173,8 +173,12 @@ impl Chat {
         before: BTreeSet<FeedKey>,
         shown: impl FnOnce(&Parts) -> Result<BTreeSet<FeedKey>, ChatError> + Send + 'static,
     ) -> Result<(), ChatError> {
+        if !neighbours.is_open() {
+            // Nobody can be asked, and what was asked before had the names with it.
+            return Ok(());
+        }
         let mut feeds = self.look(shown).await?;
-        if neighbours.count() <= 1 {
+        if neighbours.count() == 1 {
             feeds.retain(|feed| before.contains(feed));
         }
         let nick = |feed| StateKey::Profile { feed, field: "nick" }.encode();
