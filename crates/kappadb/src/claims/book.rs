@@ -25,8 +25,6 @@ const MOST: usize = 2_000;
 const MOST_BYTES: usize = 4 << 20;
 /// Bytes of a claim beside its selector and its lengths, about.
 const OVERHEAD: usize = 128;
-/// A claim that is used is put behind the others only if as many have been used since.
-const LAZY: u64 = 64;
 const MAX_ROW: usize = 64 << 20;
 
 const CLAIM: u8 = 0;
@@ -178,7 +176,8 @@ impl Open {
         let used: Vec<u64> = self.claims.iter().filter(covers).map(|(used, _)| *used).collect();
         let named: BTreeSet<Hash> =
             used.iter().filter_map(|used| self.claims.get(used)).map(|(row, _)| row.lengths).collect();
-        let stale = self.next.saturating_sub(LAZY);
+        // Those used lately stay where they are: else each look would be a write.
+        let stale = self.next.saturating_sub(self.claims.len() as u64 / 4);
         for before in used.into_iter().filter(|used| *used < stale) {
             if let Some((row, lengths)) = self.take(before) {
                 self.add(row, lengths);
