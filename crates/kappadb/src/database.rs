@@ -163,8 +163,8 @@ impl Parts {
 /// Feeds that were derived anew may lack what the views have seen and claims rest on, where the journal was damaged.
 fn forget_derived(store: &dyn Store) -> Result<(), StoreError> {
     let trees = store.trees()?;
-    let derived = trees.iter().filter(|name| name.starts_with("view") || *name == claims::TREE);
-    derived.map(|name| store.drop_tree(name).map(drop)).collect()
+    let mut derived = trees.iter().filter(|name| name.starts_with("view") || *name == claims::TREE);
+    derived.try_for_each(|name| store.drop_tree(name).map(drop))
 }
 
 /// What people should know of how opening went.

@@ -127,7 +127,7 @@ impl Book {
     fn lock(&self) -> MutexGuard<'_, Option<Open>> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if open.is_none() {
-            *open = Open::read(&*self.store).inspect_err(|error| note(error)).ok();
+            *open = Open::read(&*self.store).inspect_err(note).ok();
         }
         open
     }
