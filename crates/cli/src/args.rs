@@ -78,9 +78,13 @@ pub enum Command {
     },
     /// Give back the disk that cleared payloads and dropped feeds take up.
     Compact,
-    /// Go on writing after damage to the journal, which `verify` tells of. Feeds that may have lost blocks are printed: their writers go on in
-    /// new ones.
-    Settle,
+    /// Go on writing after damage to the journal, which `verify` tells of, or in a folder that may be a copy of another. Feeds of which there may be
+    /// more than is here are printed: their writers go on in new ones.
+    Settle {
+        /// Nobody writes another copy of this folder, newer or older: go on with the same feeds, but for those that are known to have lost blocks.
+        #[arg(long)]
+        only_copy: bool,
+    },
     /// What this replica holds.
     Status,
     /// Check every hash, signature, checksum and index. Exits with 1 if anything is wrong.

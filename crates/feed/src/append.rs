@@ -227,7 +227,7 @@ impl Writer {
         let (length, fork, whole) = self
             .index
             .with(feed, |state| {
-                let whole = state.is_whole() && !state.is_behind();
+                let whole = state.is_whole() && !state.is_over();
                 (state.length(), state.fork.as_ref().map(|(seq, _)| *seq), whole)
             })
             .ok_or(AppendError::Undefined(*feed))?;
@@ -236,6 +236,9 @@ impl Writer {
         }
         if !self.keys.contains_key(feed) {
             return Err(AppendError::NotOurs(*feed));
+        }
+        if self.witness.as_ref().is_some_and(|witness| !witness.vouches_for(feed)) {
+            return Err(AppendError::Unsure(*feed));
         }
         if let Some(damage) = self.unsettled() {
             return Err(AppendError::Damaged(Box::new(damage.clone())));

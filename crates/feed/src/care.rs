@@ -60,6 +60,11 @@ impl Feeds {
         self.shared.writer().damage.clone()
     }
 
+    /// Gives own feeds up: they take no more appends, for good, and the way on is a new feed that continues each. Durable on return.
+    pub fn give_up(&self, feeds: &[FeedKey]) -> Result<(), CommitError> {
+        self.shared.write(|writer| writer.give_up(feeds))
+    }
+
     /// Goes on after damage: own feeds of which blocks may have been lost take no more appends for good, and are returned (the way on
     /// is a new feed that continues them); the others take appends again. Durable on return. Nothing if there is no damage, or if
     /// it was settled before. Damage that is found later must be settled anew.

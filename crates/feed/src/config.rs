@@ -1,6 +1,6 @@
 //! What opening takes and tells.
 
-use crate::{OpenError, Problem};
+use crate::{OpenError, Problem, Witness};
 use kappadb_core::DatabaseId;
 use kappadb_journal::{Cut, Damage, DirLock};
 use kappadb_store::Store;
@@ -24,6 +24,8 @@ pub struct Config {
     pub journal: kappadb_journal::Options,
     /// Where the journal lies, if not in `DIR/journal`.
     pub disk: Option<Arc<dyn kappadb_journal::Disk>>,
+    /// What remembers outside of `dir` how far own feeds were written; without one every own feed may be appended to.
+    pub witness: Option<Arc<dyn Witness>>,
     /// The lock of `dir`, if the caller took it before ([`lock`]); else it is taken when opening.
     pub lock: Option<DirLock>,
 }
@@ -38,6 +40,7 @@ impl Config {
             random,
             journal: kappadb_journal::Options::default(),
             disk: None,
+            witness: None,
             lock: None,
         }
     }
@@ -45,6 +48,11 @@ impl Config {
     /// With the lock taken before.
     pub fn with_lock(self, lock: DirLock) -> Self {
         Config { lock: Some(lock), ..self }
+    }
+
+    /// With a witness.
+    pub fn with_witness(self, witness: Arc<dyn Witness>) -> Self {
+        Config { witness: Some(witness), ..self }
     }
 
     /// With the journal on this disk.

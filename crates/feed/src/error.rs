@@ -75,8 +75,13 @@ pub enum AppendError {
         /// From where.
         seq: Seq,
     },
-    /// Peers know more of the feed than this replica holds, so it was restored from a backup: appending would fork it.
-    #[error("this replica is behind on its own feed {0}; go on with a new feed that continues it")]
+    /// Whether this folder is the one that was written last has not been found out.
+    #[error(
+        "whether feed {0} may be written here is not known; it may be written in another copy of this folder"
+    )]
+    Unsure(FeedKey),
+    /// The feed was given up, or peers know more of it than was written here: appending would fork it.
+    #[error("there may be more of feed {0} than was written here; go on with a new feed that continues it")]
     Behind(FeedKey),
     /// The journal is damaged; blocks of own feeds may be among what was lost, and appending could fork them.
     #[error(
@@ -109,6 +114,9 @@ pub enum DefineError {
     /// Not signed by the feed for this database.
     #[error(transparent)]
     Signature(#[from] KeyError),
+    /// What remembers outside of the folder how far feeds are written could not be told of it.
+    #[error("the new feed could not be noted outside of the folder: {0}")]
+    Witness(#[source] io::Error),
     /// The secret key could not be written down.
     #[error("{}: {source}", file.display())]
     File {

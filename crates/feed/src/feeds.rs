@@ -134,6 +134,9 @@ impl Feeds {
         self.shared.write(|writer| {
             {
                 writer.usable()?;
+                if let Some(witness) = &writer.witness {
+                    witness.begin(&feed).map_err(DefineError::Witness)?;
+                }
                 keys::save(&self.shared.dir, &secret)?;
                 let definition = FeedDefinition::sign(&writer.database, &secret, created, continues);
                 writer.keys.insert(feed, secret);

@@ -20,10 +20,12 @@ pub struct FeedInfo {
     pub cleared: u64,
     /// True if this replica appends to it.
     pub writable: bool,
-    /// True if its secret key is here, and there may be more of it than was written here: a peer has shown a longer history, so
-    /// that this replica was restored from an older copy or another copy of it writes, or blocks were lost to damage. It takes no
-    /// more appends.
+    /// True if its secret key is here, and a peer has shown a longer history than was written here: this replica was restored from an older
+    /// copy, or another copy of it writes. It takes no more appends.
     pub behind: bool,
+    /// True if its secret key is here, and it was given up ([`crate::Feeds::give_up`], [`crate::Feeds::settle_damage`]): it takes no more
+    /// appends.
+    pub given_up: bool,
     /// True if the feed is not wanted here: nothing of it counts or is taken in.
     pub dropped: bool,
     /// The feed that this one goes on for, as its writer says.

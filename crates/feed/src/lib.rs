@@ -9,6 +9,7 @@
 //! | `feeds`, `reads`, `care` | the handle that everything else uses |
 //! | `append`, `put`, `fork` | what is written: own blocks, peers' blocks, evidence |
 //! | `writer` | journal, then index, then the readers' picture |
+//! | `witness` | what remembers outside of the folder how far own feeds were written |
 //! | `index`, `heads`, `rows`, `batch` | derived state: what records teach, which head leads, the rows |
 //! | `state`, `blocks`, `nodes`, `cache` | what readers see and how it is found |
 //! | `clear`, `places`, `blocklist`, `compact` | payloads that go or come back, feeds that are not wanted, the disk given back |
@@ -47,6 +48,7 @@ mod rows;
 mod settle;
 mod state;
 mod verify;
+mod witness;
 mod writer;
 
 pub use config::{Config, OpenReport, Random, Rebuilt, lock};
@@ -57,3 +59,4 @@ pub use error::{
 pub use feeds::Feeds;
 pub use info::{Append, Arrival, Cleared, Compacted, Disk, Durability, FeedInfo, PutOutcome};
 pub use problem::Problem;
+pub use witness::Witness;

@@ -48,6 +48,7 @@ pub(crate) fn open(mut config: Config, progress: &mut dyn FnMut(u64, u64)) -> Re
         journal: Some(journal),
         index,
         keys,
+        witness: config.witness.clone(),
         database: config.database,
         appending: BTreeMap::new(),
         damage: Vec::new(),

@@ -16,8 +16,8 @@ impl Feeds {
         let own = self.shared.own.read().unwrap_or_else(PoisonError::into_inner).clone();
         self.shared.look(|visible| {
             let info = |(feed, state): (&FeedKey, &Arc<FeedState>)| {
-                let behind = own.contains(feed) && state.is_behind();
-                let sound = state.fork.is_none() && state.is_whole() && !behind;
+                let is_own = own.contains(feed);
+                let sound = state.fork.is_none() && state.is_whole() && !state.is_over();
                 FeedInfo {
                     feed: *feed,
                     created: state.definition.created,
@@ -25,8 +25,9 @@ impl Feeds {
                     held: state.held.count(),
                     bytes: state.bytes,
                     cleared: state.cleared.count(),
-                    writable: own.contains(feed) && sound,
-                    behind,
+                    writable: is_own && sound,
+                    behind: is_own && state.is_behind(),
+                    given_up: is_own && state.given_up,
                     dropped: visible.dropped.contains(feed),
                     continues: state.definition.continues,
                     fork: state.fork.as_ref().map(|(seq, _)| *seq),

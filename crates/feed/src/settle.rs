@@ -34,7 +34,7 @@ impl Writer {
         let doubtful = |feed: &&FeedKey| {
             // What was appended before its last head is known by number, so that it is seen if it lacks.
             let certain = last.is_none_or(|last| spoken.get(*feed).is_some_and(|at| *at >= last));
-            let sound = self.index.with(feed, |state| state.is_whole() && !state.is_behind());
+            let sound = self.index.with(feed, |state| state.is_whole() && !state.is_over());
             sound.is_some_and(|sound| !(sound && certain))
         };
         let given_up: Vec<FeedKey> = self.keys.keys().filter(doubtful).copied().collect();
@@ -44,6 +44,15 @@ impl Writer {
         self.appending.clear();
         self.commit()?;
         Ok(given_up)
+    }
+
+    /// Own feeds take no more appends, for good: there may be more of them than is here. Durable on return.
+    pub fn give_up(&mut self, feeds: &[FeedKey]) -> Result<(), CommitError> {
+        self.commit()?;
+        self.write(&Record::Settled { damage: Vec::new(), given_up: feeds.to_vec() })?;
+        self.index.settle(&[], feeds);
+        feeds.iter().for_each(|feed| drop(self.appending.remove(feed)));
+        self.commit()
     }
 
     /// Where the last head of each own feed is, or its definition if it has none.

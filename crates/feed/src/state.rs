@@ -26,7 +26,8 @@ pub(crate) struct FeedState {
     pub appended: u64,
     /// The length of the longest head that came from a peer.
     pub seen: u64,
-    /// Blocks appended here may have been lost to damage.
+    /// There may be more of it than is here, so nothing more is appended: blocks may have been lost to damage, or another copy of this
+    /// folder may write it.
     pub given_up: bool,
     /// Evidence of a fork, and from where the feed is not trusted.
     pub fork: Option<(Seq, Arc<ForkEvidence>)>,
@@ -102,10 +103,14 @@ impl FeedState {
         }
     }
 
-    /// True if a peer has shown a longer history of the feed than was written here, or some of it may have been lost to
-    /// damage: whoever goes on here forks it.
+    /// True if a peer has shown a longer history of the feed than was written here.
     pub fn is_behind(&self) -> bool {
-        self.given_up || self.seen > self.appended
+        self.seen > self.appended
+    }
+
+    /// True if whoever goes on with the feed here may fork it.
+    pub fn is_over(&self) -> bool {
+        self.given_up || self.is_behind()
     }
 
     /// True if every block of the feed that is known to exist is here, so that its writer may go on.

@@ -4,7 +4,7 @@ use crate::append::Appending;
 use crate::index::Index;
 use crate::keys::Keys;
 use crate::rows::{self, Cursor};
-use crate::{CommitError, ReadError};
+use crate::{CommitError, ReadError, Witness};
 use kappadb_core::{DatabaseId, FeedKey, RangeSet, Signature, SignedHead};
 use kappadb_journal::{Damage, Journal, Placed, Position, Record};
 use std::collections::BTreeMap;
@@ -16,6 +16,8 @@ pub(crate) struct Writer {
     pub journal: Option<Journal>,
     pub index: Index,
     pub keys: Keys,
+    /// Remembers outside of the folder how far own feeds were written.
+    pub witness: Option<Arc<dyn Witness>>,
     pub database: DatabaseId,
     pub appending: BTreeMap<FeedKey, Appending>,
     /// What the journal lost; own feeds take no appends while there is any.
@@ -70,6 +72,11 @@ impl Writer {
     fn try_commit(&mut self) -> Result<(), CommitError> {
         let heads = self.write_heads()?;
         self.journal()?.sync().map_err(|error| CommitError::Journal(Arc::new(error)))?;
+        // After the journal's sync and before anybody is told: what the witness knows is always in the journal. It needs no sync of its own,
+        // for one that a power cut sets back knows less and is still right.
+        if let Some(witness) = &self.witness {
+            heads.iter().for_each(|(feed, head)| witness.note(feed, &head.head));
+        }
         for (feed, head) in heads {
             self.take_in(&feed, head).map_err(|error| CommitError::Derived(Arc::new(error)))?;
         }

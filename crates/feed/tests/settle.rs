@@ -106,7 +106,7 @@ fn feeds_that_lost_nothing_go_on() {
             let next = world.feeds().create(Timestamp(2), Some(hurt)).unwrap();
             world.append(next).unwrap();
             let infos = world.feeds().list();
-            let behind = |feed| infos.iter().any(|info| info.feed == feed && info.behind && !info.writable);
+            let behind = |feed| infos.iter().any(|info| info.feed == feed && info.given_up && !info.writable);
             assert_eq!([hurt, before, sound].map(behind), [true, true, false]);
             let damaged = if round == 0 { world.open() } else { world.open_without_derived() };
             assert_eq!(damaged, 1, "it is still told");

@@ -134,6 +134,18 @@ impl Neighbours {
         Neighbours { parts: parts.clone(), open, asked, selectors: Vec::new(), since, dialled }
     }
 
+    /// Open to nobody, for sessions that were opened otherwise.
+    pub(crate) fn to_nobody(parts: &Arc<Parts>) -> Neighbours {
+        let since = parts.feeds.end();
+        Neighbours {
+            parts: parts.clone(),
+            open: Vec::new(),
+            asked: Asked::default(),
+            selectors: Vec::new(),
+            since,
+        }
+    }
+
     /// Fetches, proves and indexes what the peers have of the answer. True if the own answer is complete now.
     pub(crate) async fn ask(&mut self, view: &'static str, selector: Selector) -> Result<bool, ReadError> {
         let answers = self.question(view, &selector).await?;

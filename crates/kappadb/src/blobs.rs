@@ -88,7 +88,7 @@ impl Blobs {
         // What is wrong with the label is said before the reader is read.
         encode_block(&header, &[]).map_err(WriteError::from)?;
         let first = fill(&mut reader).await?;
-        let feed = self.run(Parts::any_writer).await??;
+        let feed = database::run_writing(&self.parts, Parts::any_writer).await??;
         let payload = if first.len() > CHUNK as usize {
             header.set_detached(&self.put_chunks(feed, first, reader).await?);
             Vec::new()

@@ -1,8 +1,8 @@
 use crate::chat::Trusted;
 use crate::database::{Database, Parts};
 use crate::error::{CreateError, OpenError};
-use crate::own;
 use crate::replica::{self, Replica};
+use crate::witness;
 use kappadb_core::{Clock, DatabaseId, SecretKey, Timestamp};
 use kappadb_net::{Access, AccessKey, Ticket};
 use std::path::{Path, PathBuf};
@@ -21,16 +21,20 @@ pub struct Progress {
 }
 
 pub(crate) type OnProgress = Arc<dyn Fn(Progress) + Send + Sync>;
+pub(crate) type OnWarning = Arc<dyn Fn(&str) + Send + Sync>;
 pub(crate) type Random = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
 
 /// Says how a database is made or opened. Every setting has a default.
 #[must_use]
+#[derive(Clone)]
 pub struct Builder {
     pub(crate) dir: PathBuf,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Random,
     pub(crate) progress: OnProgress,
+    pub(crate) warned: OnWarning,
     pub(crate) rebuild: bool,
+    pub(crate) state: Option<PathBuf>,
 }
 
 struct SystemClock;
@@ -57,7 +61,9 @@ impl Builder {
             clock: Arc::new(SystemClock),
             random: Arc::new(system_random),
             progress: Arc::new(|_| ()),
+            warned: Arc::new(|_| ()),
             rebuild: false,
+            state: witness::default_state(),
         }
     }
 
@@ -76,6 +82,21 @@ impl Builder {
     /// Is told how far long work (rebuilding, importing, verifying) has come. Default: nobody.
     pub fn progress(mut self, progress: impl Fn(Progress) + Send + Sync + 'static) -> Self {
         self.progress = Arc::new(progress);
+        self
+    }
+
+    /// Is told, in a sentence, what [`Database::warnings`] has to say that it did not say when the database was opened: that a feed is not gone on
+    /// with, which shows at the first write. Default: nobody.
+    pub fn warned(mut self, warned: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.warned = Arc::new(warned);
+        self
+    }
+
+    /// Where this machine remembers, outside of the database, how far feeds were written here, so that a copy of the folder or an older state of it
+    /// is told from the one that was written last. One place serves any number of databases; it is to be on this machine, kept between runs, and no
+    /// part of what backups of the database put back. Default: `$KAPPA_STATE`, else `kappadb` in `$XDG_STATE_HOME` or `~/.local/state`.
+    pub fn state(mut self, folder: impl AsRef<Path>) -> Self {
+        self.state = Some(folder.as_ref().to_owned());
         self
     }
 
@@ -114,12 +135,7 @@ impl Builder {
     pub async fn open(self) -> Result<Database, OpenError> {
         let parts = tokio::task::spawn_blocking(move || Parts::open(self)).await;
         let parts = parts.map_err(|_| OpenError::Stopped)??;
-        let parts = Arc::new(parts);
-        if parts.copied {
-            let said = own::settle(&parts).await?;
-            said.into_iter().for_each(|said| drop(parts.settled.set(said)));
-        }
-        Ok(Database { parts })
+        Ok(Database { parts: Arc::new(parts) })
     }
 
     fn draw(&self) -> [u8; 32] {

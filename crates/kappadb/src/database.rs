@@ -4,9 +4,11 @@ use crate::claims::{self, Book};
 use crate::error::{OpenError, ReadError, WriteError};
 use crate::kv::Kv;
 use crate::map::Map;
+use crate::own::{self, Own};
 use crate::payload::Wanting;
 use crate::replica::{self, Peer, Replica};
 use crate::status::Status;
+use crate::witness::Witness;
 use crate::writers::{self, Writers};
 use kappadb_core::{Clock, DatabaseId, FeedKey};
 use kappadb_feed::{self as feed, Feeds, OpenReport};
@@ -17,7 +19,7 @@ use kappadb_view_chat::ChatView;
 use kappadb_view_geo::MapView;
 use kappadb_view_kv::KvView;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A replica of a database, open. Clones are handles to the same one.
 ///
@@ -45,10 +47,8 @@ pub(crate) struct Parts {
     pub kv: ViewHandle<KvView>,
     pub chat: ViewHandle<ChatView>,
     pub warnings: Vec<String>,
-    /// The folder is not where it was, and the peers have not been asked yet.
-    pub copied: bool,
-    /// What came of asking them.
-    pub settled: Arc<OnceLock<String>>,
+    /// How it stands with the feeds that are written here.
+    pub own: Arc<Own>,
     pub wanting: Arc<Wanting>,
     /// What earlier answers have shown.
     pub claims: Arc<Book>,
@@ -71,15 +71,24 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
+    /// Derived data that turns out to be odd only when it is used is made anew, too.
     pub(crate) fn open(builder: Builder) -> Result<Parts, OpenError> {
-        let Builder { dir, clock, random, progress, rebuild } = builder;
+        match Parts::try_open(builder.clone()) {
+            Err(error) if error.wants_rebuild() && !builder.rebuild => Parts::try_open(builder.rebuild()),
+            opened => opened,
+        }
+    }
+
+    fn try_open(builder: Builder) -> Result<Parts, OpenError> {
+        let Builder { dir, clock, random, progress, warned, rebuild, state } = builder;
         let Replica { database, access, identity, peers, trusted } = replica::load(&dir)?;
-        let place = |source| OpenError::File { path: dir.join("place"), source };
-        let copied = replica::is_copied(&dir).map_err(place)?;
         // Before anything is wiped or written: a second process must leave everything as it is.
         let lock = feed::lock(&dir)?;
         let store = open_store(&dir.join("derived"), rebuild)?;
-        let config = feed::Config::new(&dir, store.clone(), database, random.clone()).with_lock(lock);
+        let witness = Arc::new(Witness::new(&dir, state, random.clone()));
+        let config = feed::Config::new(&dir, store.clone(), database, random.clone())
+            .with_lock(lock)
+            .with_witness(witness.clone());
         let tell = progress.clone();
         let (feeds, report) =
             Feeds::open(config, &mut |done, total| tell(Progress { task: "reading journal", done, total }))?;
@@ -109,8 +118,7 @@ impl Parts {
             kv,
             chat,
             warnings: warnings(&report),
-            copied,
-            settled: Arc::default(),
+            own: Arc::new(Own::new(witness, warned)),
             wanting: Arc::default(),
             claims,
             local: false,
@@ -214,11 +222,11 @@ impl Database {
     }
 
     /// What was noticed when the database was opened and people should know: an unfinished write that was cut off,
-    /// damage; that the folder was copied or restored, and what was done about it. And what became of feeds written here: forks, and
-    /// that peers know more of them. A sentence each.
+    /// damage; that the folder may be a copy of one that is written elsewhere, and what is done about it. And what became of feeds
+    /// written here: forks, and that peers know more of them. A sentence each.
     pub fn warnings(&self) -> Vec<String> {
-        let opening = self.parts.warnings.iter().chain(self.parts.settled.get()).cloned();
-        opening.chain(self.parts.own_warnings()).collect()
+        let parts = &self.parts;
+        parts.warnings.iter().cloned().chain(parts.own_warnings()).chain(parts.fork_warnings()).collect()
     }
 
     /// A handle to the same database that asks nobody. What its `ask` methods return says how good an answer is that is read here
@@ -244,7 +252,7 @@ impl Database {
 
     /// The feed that this handle writes; made if there is none yet.
     pub async fn writer(&self) -> Result<FeedKey, WriteError> {
-        self.run(Parts::any_writer).await?
+        self.run_writing(Parts::any_writer).await?
     }
 
     /// Adds a view of your own. It is brought up to date in the background; `ready` of its handle waits for that.
@@ -285,6 +293,14 @@ impl Database {
         Ok(())
     }
 
+    /// As [`run_writing`].
+    pub(crate) async fn run_writing<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Parts) -> T + Send + 'static,
+    ) -> Result<T, WriteError> {
+        run_writing(&self.parts, job).await
+    }
+
     /// Runs blocking work where it may block.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
@@ -292,6 +308,15 @@ impl Database {
     ) -> Result<T, ReadError> {
         run(&self.parts, job).await
     }
+}
+
+/// Runs blocking work that may append, once it is known that this replica may.
+pub(crate) async fn run_writing<T: Send + 'static>(
+    parts: &Arc<Parts>,
+    job: impl FnOnce(&Parts) -> T + Send + 'static,
+) -> Result<T, WriteError> {
+    own::make_sure(parts).await?;
+    Ok(run(parts, job).await?)
 }
 
 /// Runs blocking work on `parts` where it may block.

@@ -40,9 +40,6 @@ pub enum CreateError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// The folder was copied or restored, and whether it may be written could not be settled.
-    #[error("this folder was copied or restored: {0}")]
-    Copied(#[from] Box<WriteError>),
     /// Nothing there.
     #[error("{0} holds no kappa database; make one with `kappa init` or `kappa join`")]
     NotADatabase(PathBuf),
@@ -86,6 +83,22 @@ pub enum OpenError {
     Stopped,
 }
 
+impl OpenError {
+    /// True if it is the derived data that cannot be used as it is.
+    pub(crate) fn wants_rebuild(&self) -> bool {
+        use kappadb_feed::{CommitError, OpenError as Feeds, ReadError as Block};
+        let of_block = |error: &Block| matches!(error, Block::Store(error) if error.wants_rebuild());
+        match self {
+            OpenError::Store(error)
+            | OpenError::Feeds(Feeds::Store(error))
+            | OpenError::View(kappadb_view::ViewError::Store(error)) => error.wants_rebuild(),
+            OpenError::Feeds(Feeds::Read(error)) => of_block(error),
+            OpenError::Feeds(Feeds::Commit(CommitError::Derived(error))) => of_block(error),
+            _ => false,
+        }
+    }
+}
+
 /// Why something could not be written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -105,9 +118,29 @@ pub enum WriteError {
     /// None of its versions can be read here.
     #[error("no version of {0:?} can be read here; ask for it first")]
     NoContent(String),
-    /// That the folder is where it is could not be written down.
-    #[error("cannot write down where the database lies")]
-    Place(#[source] io::Error),
+    /// What this machine remembers of feeds cannot be read or written; nothing was written.
+    #[error(
+        "{path}, which tells this folder from its copies, cannot be used; name a folder that can be written in KAPPA_STATE"
+    )]
+    State {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// There is no place for what this machine remembers of feeds.
+    #[error(
+        "there is no place to remember what was written here: name a folder that can be written in KAPPA_STATE"
+    )]
+    NoState,
+    /// The folder could not be told what remembers it.
+    #[error("cannot write {path}")]
+    Witness {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The log took nothing.
     #[error(transparent)]
     Append(#[from] kappadb_feed::AppendError),
@@ -254,9 +287,6 @@ pub enum AttachError {
     /// It is known, but what it says was cleared here or is not held.
     #[error("the content of {0} is not held here")]
     NoContent(String),
-    /// That the folder is where it is could not be written down.
-    #[error("cannot write down where the database lies")]
-    Place(#[source] io::Error),
     /// Empty, too long, or with control characters.
     #[error("{0:?} cannot be the name of an attachment: 1 to 244 bytes, no control characters")]
     Name(String),
@@ -337,6 +367,9 @@ pub enum LogError {
     /// A feed could not be dropped or allowed.
     #[error(transparent)]
     Drop(#[from] kappadb_feed::DropError),
+    /// Feeds could not be made sure of, or a new one be made.
+    #[error(transparent)]
+    Write(#[from] WriteError),
     /// The disk could not be given back.
     #[error(transparent)]
     Compact(#[from] kappadb_feed::CompactError),
@@ -352,10 +385,4 @@ pub enum LogError {
     /// The database is closed.
     #[error(transparent)]
     Read(#[from] ReadError),
-}
-
-impl From<WriteError> for OpenError {
-    fn from(error: WriteError) -> Self {
-        OpenError::Copied(Box::new(error))
-    }
 }

@@ -9,6 +9,7 @@ use crate::database::{self, Parts};
 use crate::error::ReadError;
 use kappadb_core::limits::{MAX_FEED_BLOCKS, MAX_FORKS_TOLD};
 use kappadb_core::{FeedKey, Hash, RangeSet, Seq, blake2b256, codec};
+use kappadb_feed::FeedInfo;
 use kappadb_net::PeerHandle;
 use kappadb_sync::{Coverage, Fetch, Fork};
 use std::collections::BTreeMap;
@@ -157,22 +158,28 @@ impl Parts {
     }
 
     /// What happened to feeds that are written here, a sentence each.
-    pub(crate) fn own_warnings(&self) -> Vec<String> {
+    pub(crate) fn fork_warnings(&self) -> Vec<String> {
         let own = |feed: &FeedKey| self.dir.join("keys").join(feed.to_string()).is_file();
-        let hurt = self.feeds.list().into_iter().filter(|info| info.fork.is_some() || info.behind);
-        let said = hurt.filter(|info| own(&info.feed)).map(|info| match info.fork {
-            Some(seq) => format!(
-                "feed {}, which is written here, forked: another copy of this folder wrote to it too; its entries from {seq} on \
-                 count nowhere any more, and what is written from now on goes on in a new feed",
-                info.feed
-            ),
-            None => format!(
-                "peers know more of feed {}, which is written here, than was written here; what is written from now on goes \
-                 on in a new feed",
-                info.feed
-            ),
-        });
-        said.collect()
+        let feeds = self.feeds.list().into_iter().filter(|info| own(&info.feed));
+        feeds.filter_map(|info| self.fork_warning(&info)).collect()
+    }
+
+    /// What happened to an own feed, if anything did that people should know of.
+    pub(crate) fn fork_warning(&self, info: &FeedInfo) -> Option<String> {
+        let feed = info.feed;
+        if let Some(seq) = info.fork {
+            return Some(format!(
+                "feed {feed}, which is written here, forked: another copy of this folder wrote to it too; its entries from {seq} on \
+                 count nowhere any more, and what is written from now on goes on in a new feed"
+            ));
+        }
+        // Of one that was given up it was said why, and there is nothing more to do about it.
+        (info.behind && !info.given_up).then(|| {
+            format!(
+                "peers know more of feed {feed}, which is written here, than was written here; what is written from now on goes \
+                 on in a new feed"
+            )
+        })
     }
 }
 

@@ -63,6 +63,7 @@ mod replica;
 mod serve;
 mod status;
 pub mod view;
+mod witness;
 mod write;
 mod writers;
 

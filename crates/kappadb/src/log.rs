@@ -2,8 +2,10 @@
 
 use crate::database::{Database, Parts};
 use crate::error::{LogError, WriteError};
+use crate::own;
 use kappadb_core::{FeedKey, RangeSet};
 use kappadb_feed::{Cleared, Compacted};
+use std::collections::BTreeSet;
 
 impl Database {
     /// Clears the payloads of what is held here of `ranges` of a feed: what entries say goes, what they mean stays (who wrote
@@ -42,21 +44,30 @@ impl Database {
         self.run(Parts::compact).await?
     }
 
-    /// Goes on after damage in the journal, which [`Database::verify`] tells of: until then nothing is written here, for what was lost
-    /// may be blocks of own feeds, and writing them anew would fork these. Feeds that may have lost some take no more, and are
-    /// returned: their writers go on in new ones. Durable when it returns.
+    /// Goes on after damage in the journal, which [`Database::verify`] tells of, and where this folder may be a copy of one that is written
+    /// elsewhere. With damage nothing is written here until then, for what was lost may be blocks of own feeds, and writing them anew would fork
+    /// these. Feeds of which there may be more than is here take no more, and are returned: their writers go on in new ones. Durable when it
+    /// returns.
     pub async fn settle(&self) -> Result<Vec<FeedKey>, LogError> {
-        self.run(|parts| {
-            let _guard = parts.writing();
-            Ok(parts.feeds.settle_damage()?)
-        })
-        .await?
+        let before = self.run(|parts| parts.own_lengths()).await?;
+        let damaged = self.run(|parts| parts.settle_damage()).await??;
+        own::settle_doubts(&self.parts).await?;
+        let after = self.run(|parts| parts.own_lengths()).await?;
+        let over = before.into_keys().filter(|feed| !after.contains_key(feed));
+        Ok(over.chain(damaged).collect::<BTreeSet<FeedKey>>().into_iter().collect())
+    }
+
+    /// The same for who knows that there is no other copy of this folder that anybody writes, newer or older: feeds of which nothing but that
+    /// was in doubt are gone on with. Not so those of which blocks are known to be lost.
+    pub async fn settle_as_only_copy(&self) -> Result<Vec<FeedKey>, LogError> {
+        own::make_sure_of_only_copy(&self.parts).await?;
+        self.settle().await
     }
 
     /// Begins a new feed for this handle's writer, which names the one before as what it goes on for. The way back for who
     /// wrote on after restoring an old copy, or whose feed was forked by another copy of this replica.
     pub async fn new_feed(&self) -> Result<FeedKey, WriteError> {
-        self.run(|parts| {
+        self.run_writing(|parts| {
             let _guard = parts.writing();
             parts.next_feed()
         })
@@ -65,6 +76,11 @@ impl Database {
 }
 
 impl Parts {
+    fn settle_damage(&self) -> Result<Vec<FeedKey>, LogError> {
+        let _guard = self.writing();
+        Ok(self.feeds.settle_damage()?)
+    }
+
     fn compact(&self) -> Result<Compacted, LogError> {
         // Views read what is to go in order to take it out; one that has not, for it is not open now, is made anew later.
         self.views.ready()?;

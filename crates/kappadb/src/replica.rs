@@ -6,7 +6,7 @@ use kappadb_core::{DatabaseId, FeedKey, SecretKey};
 use kappadb_net::{Access, AccessKey, Ticket};
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 const VERSION: &str = "1";
@@ -48,8 +48,7 @@ pub(crate) fn create(dir: &Path, replica: &Replica) -> Result<(), CreateError> {
         write_peers(dir, &replica.peers)?;
         trust::save(dir, &replica.trusted)?;
         let text = format!("kappadb {VERSION}\ndatabase {}\n", replica.database);
-        write_file(&dir.join("replica"), &text, 0o644)?;
-        settle(dir)
+        write_file(&dir.join("replica"), &text, 0o644)
     };
     write().map_err(|source| CreateError::Io { dir: dir.to_owned(), source })
 }
@@ -77,26 +76,6 @@ pub(crate) fn load(dir: &Path) -> Result<Replica, OpenError> {
         peers: read_peers(dir)?,
         trusted: trust::load(dir)?,
     })
-}
-
-/// True if the folder is not where it was: a copy, or restored from a backup. A folder that was renamed is where it was. Known by
-/// the inode of `DIR/replica`, which is written once; what that was is in `DIR/place`.
-pub(crate) fn is_copied(dir: &Path) -> io::Result<bool> {
-    match fs::read_to_string(dir.join("place")) {
-        Ok(text) => Ok(text.trim() != inode(dir)?),
-        // Made before there was such a file, or not to its end.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => settle(dir).map(|()| false),
-        Err(error) => Err(error),
-    }
-}
-
-/// From now on the folder is where it is.
-pub(crate) fn settle(dir: &Path) -> io::Result<()> {
-    write_file(&dir.join("place"), &(inode(dir)? + "\n"), 0o644)
-}
-
-fn inode(dir: &Path) -> io::Result<String> {
-    Ok(format!("inode {}", fs::metadata(dir.join("replica"))?.ino()))
 }
 
 /// Adds the ticket's peer to those that an existing replica knows, or takes its new addresses. Whom it trusts stays as it is.

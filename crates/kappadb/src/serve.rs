@@ -2,6 +2,7 @@ use crate::backend::Backend;
 use crate::chat::Trusted;
 use crate::database::Database;
 use crate::error::ServeError;
+use crate::own;
 use kappadb_net::{Listener, Ticket};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
@@ -16,6 +17,10 @@ impl Database {
     /// Listens on `address` (port 0 takes a free one) and answers every peer that has this database's access key.
     pub async fn serve(&self, address: SocketAddr) -> Result<Server, ServeError> {
         let parts = &self.parts;
+        // What is in doubt is settled before others take this replica's word; if it cannot be, reading does not suffer for it.
+        if let Err(error) = own::settle_doubts(parts).await {
+            tracing::warn!(%error, "whether this folder may be written is not known");
+        }
         let listener =
             Listener::bind(address, parts.access.clone(), parts.identity.clone(), Backend::new(parts))
                 .await

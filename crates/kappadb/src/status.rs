@@ -33,6 +33,9 @@ pub struct FeedStatus {
     /// True if its secret key is here and peers know more of it than was written here: it takes no more appends.
     #[serde(skip_serializing_if = "is_false")]
     pub behind: bool,
+    /// True if its secret key is here and it was given up, for there may be more of it than is here: it takes no more appends.
+    #[serde(skip_serializing_if = "is_false")]
+    pub given_up: bool,
     /// True if it is on the block list.
     #[serde(skip_serializing_if = "is_false")]
     pub dropped: bool,
@@ -79,6 +82,7 @@ impl Status {
             cleared: info.cleared,
             writable: info.writable,
             behind: info.behind,
+            given_up: info.given_up,
             dropped: info.dropped,
             predecessor: info.continues.map(|feed| feed.to_string()),
             fork: info.fork,

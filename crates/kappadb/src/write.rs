@@ -58,7 +58,7 @@ impl KeyedIndex for kappadb_view_kv::KvIndex {
 impl Database {
     /// Appends entries that replace nothing, in one durable batch.
     pub async fn write(&self, drafts: Vec<Draft>) -> Result<Vec<EntryId>, WriteError> {
-        self.run(move |parts| {
+        self.run_writing(move |parts| {
             let _guard = parts.writing();
             let feed = parts.writer()?;
             let blocks =
@@ -75,7 +75,7 @@ impl Database {
         draft: Draft,
     ) -> Result<EntryId, WriteError> {
         let view = view.clone();
-        self.run(move |parts| {
+        self.run_writing(move |parts| {
             let _guard = parts.writing();
             parts.replace(&view, draft)
         })

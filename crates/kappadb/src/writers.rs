@@ -106,16 +106,6 @@ impl Parts {
         Ok(feed)
     }
 
-    /// New feeds for the writers of those that are `over`, which continue them. The caller holds the writing lock.
-    pub(crate) fn succeed_feeds(&self, over: impl Fn(&FeedKey) -> bool) -> Result<(), WriteError> {
-        let writers = self.writers.names().into_iter().chain(self.writers());
-        for (name, before) in writers.filter(|(_, feed)| over(feed)).collect::<BTreeMap<_, _>>() {
-            let feed = self.feeds.create(self.clock.now(), Some(before))?;
-            self.writers.set(&name, feed)?;
-        }
-        Ok(())
-    }
-
     /// Feeds that may be appended to, by age.
     fn own_feeds(&self) -> Vec<FeedInfo> {
         let mut own: Vec<_> = self.feeds.list().into_iter().filter(|info| info.writable).collect();
@@ -160,7 +150,7 @@ impl Database {
     /// [`WriterError::Exists`], [`WriterError::Name`].
     pub async fn new_writer(&self, name: &str) -> Result<FeedKey, WriterError> {
         let name = name.to_owned();
-        self.run(move |parts| parts.new_writer(&name)).await?
+        self.run_writing(move |parts| parts.new_writer(&name)).await?
     }
 
     /// A handle to the same database that writes as this writer, whatever it writes.

@@ -61,6 +61,9 @@ pub fn standing(feed: &FeedStatus) -> String {
     if feed.behind {
         add("BEHIND what peers know of it");
     }
+    if feed.given_up {
+        add("given up");
+    }
     if feed.dropped {
         add("dropped");
     }
@@ -101,9 +104,13 @@ pub async fn clear(context: &Context, feed: &str, ranges: &RangeSet) -> anyhow::
     Ok(database.close().await?)
 }
 
-pub async fn settle(context: &Context) -> anyhow::Result<()> {
+pub async fn settle(context: &Context, only_copy: bool) -> anyhow::Result<()> {
     let database = context.open().await?;
-    database.settle().await?.into_iter().try_for_each(|feed| tell(context, feed))?;
+    let given_up = match only_copy {
+        true => database.settle_as_only_copy().await?,
+        false => database.settle().await?,
+    };
+    given_up.into_iter().try_for_each(|feed| tell(context, feed))?;
     Ok(database.close().await?)
 }
 

@@ -32,7 +32,7 @@ impl Context {
     /// A builder for `dir` that shows progress.
     pub fn builder(&self) -> Builder {
         let bar = Arc::new(Bar::new());
-        Database::builder(&self.dir).progress(move |p| bar.show(p))
+        Database::builder(&self.dir).progress(move |p| bar.show(p)).warned(output::warn)
     }
 
     /// The database, opened.
@@ -64,7 +64,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Feed(command) => log::feed(&context, &command).await?,
         Command::Clear { feed, ranges } => log::clear(&context, &feed, &ranges).await?,
         Command::Compact => log::compact(&context).await?,
-        Command::Settle => log::settle(&context).await?,
+        Command::Settle { only_copy } => log::settle(&context, only_copy).await?,
         Command::Status => inspect::status(&context).await?,
         Command::Verify => return inspect::verify(&context).await,
         Command::Rebuild => inspect::rebuild(&context).await?,

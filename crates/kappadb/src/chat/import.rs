@@ -69,7 +69,7 @@ impl Chat {
         told: impl FnMut(ChatImported<'_>) + Send + 'static,
     ) -> Result<ChatImportReport, ChatError> {
         let database = Database { parts: self.parts.root() };
-        self.run(move |_| Import::new(&database.parts, told).run(Lines::new(input))).await?
+        self.run_writing(move |_| Import::new(&database.parts, told).run(Lines::new(input))).await?
     }
 }
 

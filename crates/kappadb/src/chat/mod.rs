@@ -33,7 +33,7 @@ pub use trust::Trusted;
 pub use watch::{ChatChange, ChatWatcher};
 
 use crate::database::{self, Parts};
-use crate::error::ReadError;
+use crate::error::{ReadError, WriteError};
 use std::sync::Arc;
 
 /// Chat: channels that everybody may post to, by order time. A channel is there once somebody has posted to it or joined it;
@@ -65,6 +65,13 @@ pub struct Chat {
 impl Chat {
     pub(crate) fn new(parts: Arc<Parts>) -> Self {
         Chat { parts }
+    }
+
+    async fn run_writing<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Parts) -> T + Send + 'static,
+    ) -> Result<T, WriteError> {
+        database::run_writing(&self.parts, job).await
     }
 
     async fn run<T: Send + 'static>(

@@ -70,7 +70,7 @@ impl Chat {
         reason: &str,
     ) -> Result<EntryId, ChatError> {
         let (scope, reason) = (channel.map(Channel::new).transpose()?, reason.to_owned());
-        self.run(move |parts| {
+        self.run_writing(move |parts| {
             let _guard = parts.writing();
             let me = parts.writer()?;
             parts.chat.ready()?;

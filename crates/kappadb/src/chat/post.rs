@@ -52,7 +52,7 @@ impl Chat {
     /// empty one clears it.
     pub async fn set_profile(&self, field: &str, value: &str) -> Result<EntryId, ChatError> {
         let content = Content::Profile { field: field.to_owned(), value: value.to_owned() };
-        self.run(move |parts| parts.chat_write(content, None)).await?
+        self.run_writing(move |parts| parts.chat_write(content, None)).await?
     }
 
     /// Deletes a message of this writer, or takes back a topic and the like: then the one before shows again.
@@ -60,12 +60,12 @@ impl Chat {
     /// # Errors
     /// [`ChatError::NotThere`] if it is not held here, or deleted already; [`ChatError::NotYours`].
     pub async fn delete(&self, id: EntryId) -> Result<EntryId, ChatError> {
-        self.run(move |parts| parts.chat_delete(id)).await?
+        self.run_writing(move |parts| parts.chat_delete(id)).await?
     }
 
     async fn say(&self, channel: &str, content: Content) -> Result<EntryId, ChatError> {
         let channel = Channel::new(channel)?;
-        self.run(move |parts| parts.chat_write(content, Some(channel))).await?
+        self.run_writing(move |parts| parts.chat_write(content, Some(channel))).await?
     }
 }
 

@@ -19,7 +19,7 @@ impl Chat {
     /// [`ChatError::Private`] if the recipient's key is none, or the text is empty or too long: nothing was written then.
     pub async fn send_private(&self, to: FeedKey, text: &str) -> Result<EntryId, ChatError> {
         let text = text.to_owned();
-        self.run(move |parts| parts.send_private(&to, &text)).await?
+        self.run_writing(move |parts| parts.send_private(&to, &text)).await?
     }
 
     /// Private messages to and from this writer, with one other feed or with all, as [`Chat::read`] gives those of a channel.

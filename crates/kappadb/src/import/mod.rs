@@ -63,7 +63,7 @@ impl Map {
         durable: impl Fn(u64) + Send + 'static,
     ) -> Result<ImportReport, ImportError> {
         let file = file.as_ref().to_owned();
-        self.run(move |parts| parts.import(&file, &durable)).await.map_err(WriteError::from)?
+        self.run_writing(move |parts| parts.import(&file, &durable)).await?
     }
 }
 

@@ -17,7 +17,7 @@ pub use write::KvOp;
 
 use crate::blobs::BlobReader;
 use crate::database::{self, Parts};
-use crate::error::{BlobError, ReadError};
+use crate::error::{BlobError, ReadError, WriteError};
 use kappadb_core::EntryId;
 use kappadb_core::limits::MAX_FEATURE_BODY;
 use std::sync::Arc;
@@ -104,6 +104,13 @@ impl Kv {
             BlobReader::open(parts, id, &entry, 0..u64::MAX)
         })
         .await?
+    }
+
+    async fn run_writing<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Parts) -> T + Send + 'static,
+    ) -> Result<T, WriteError> {
+        database::run_writing(&self.parts, job).await
     }
 
     async fn run<T: Send + 'static>(

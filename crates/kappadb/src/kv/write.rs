@@ -75,7 +75,7 @@ impl Kv {
     /// gives it a value: then nothing is written.
     pub async fn delete(&self, key: impl Into<Vec<u8>>) -> Result<Option<EntryId>, KvError> {
         let op = KvOp::delete(key);
-        self.run(move |parts| {
+        self.run_writing(move |parts| {
             op.check()?;
             let _guard = parts.writing();
             let active = crate::write::active(&parts.kv, op.key())?;
@@ -124,7 +124,7 @@ impl Kv {
     /// It is atomic where it is written, and where the feed is held whole. A replica that asks for some keys gets the
     /// changes of those keys: it can tell that its answer is complete, not that other keys were changed with them.
     pub async fn batch(&self, ops: Vec<KvOp>) -> Result<Vec<EntryId>, KvError> {
-        self.run(move |parts| parts.kv_batch(ops)).await?
+        self.run_writing(move |parts| parts.kv_batch(ops)).await?
     }
 
     /// Gives a key a value that replaces exactly the versions `replaced` and nothing that these replaced: for importing
@@ -139,7 +139,7 @@ impl Kv {
         replaced: &[EntryId],
     ) -> Result<EntryId, KvError> {
         let (op, replaced) = (KvOp::put(key, value), replaced.to_vec());
-        self.run(move |parts| {
+        self.run_writing(move |parts| {
             op.check()?;
             let _guard = parts.writing();
             parts.kv.ready()?;
@@ -158,7 +158,7 @@ impl Kv {
         op: KvOp,
         passes: impl FnOnce(&[EntryId]) -> Result<(), KvError> + Send + 'static,
     ) -> Result<EntryId, KvError> {
-        self.run(move |parts| {
+        self.run_writing(move |parts| {
             op.check()?;
             let _guard = parts.writing();
             let active = crate::write::active(&parts.kv, op.key())?;

@@ -50,7 +50,7 @@ impl Map {
         }
         let (key, id) = (format!("{PREFIX}{name}"), id.to_owned());
         let before = id.clone();
-        self.run(move |parts| parts.attachable(&before)).await.map_err(WriteError::from)??;
+        self.run_writing(move |parts| parts.attachable(&before)).await??;
         let blob = Blobs::new(self.parts.clone()).put(reader, label).await?;
         let edit = move |parts: &Parts| -> Result<(), AttachError> {
             let _guard = parts.writing();
@@ -60,7 +60,7 @@ impl Map {
             parts.replace(&parts.map, draft(CODE_PUT, prepared))?;
             Ok(())
         };
-        self.run(edit).await.map_err(WriteError::from)??;
+        self.run_writing(edit).await??;
         Ok(blob)
     }
 

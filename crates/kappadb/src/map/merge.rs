@@ -17,7 +17,7 @@ impl Map {
     /// [`WriteError::NoConflict`] if there is at most one head; [`WriteError::NoContent`] if none of them can be read here.
     pub async fn merge(&self, id: &str) -> Result<EntryId, WriteError> {
         let id = id.to_owned();
-        self.run(move |parts| parts.merge(&id)).await?
+        self.run_writing(move |parts| parts.merge(&id)).await?
     }
 }
 

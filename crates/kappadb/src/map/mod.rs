@@ -53,13 +53,13 @@ impl Map {
 
     /// Creates a feature, or replaces every version of it that is held here. Durable when it returns.
     pub async fn put(&self, feature: Feature) -> Result<EntryId, WriteError> {
-        self.run(move |parts| parts.put_feature(&feature)).await?
+        self.run_writing(move |parts| parts.put_feature(&feature)).await?
     }
 
     /// Deletes every version of a feature that is held here. Durable when it returns.
     pub async fn delete(&self, id: &str) -> Result<EntryId, WriteError> {
         let id = id.to_owned();
-        self.run(move |parts| parts.delete_feature(&id)).await?
+        self.run_writing(move |parts| parts.delete_feature(&id)).await?
     }
 
     /// The feature of this id, from what is held here; none if there is none or it was deleted.
@@ -95,6 +95,13 @@ impl Map {
     /// Asks the known peers for the versions of one feature.
     pub async fn ask_id(&self, id: &str) -> Result<Asked, ReadError> {
         ask::ask(&self.parts, ask::MAP, Selector::keys([id.as_bytes()])).await
+    }
+
+    pub(crate) async fn run_writing<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Parts) -> T + Send + 'static,
+    ) -> Result<T, WriteError> {
+        database::run_writing(&self.parts, job).await
     }
 
     pub(crate) async fn run<T: Send + 'static>(
