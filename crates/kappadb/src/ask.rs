@@ -121,28 +121,26 @@ struct Neighbour {
 
 impl Neighbours {
     pub(crate) async fn dial(parts: &Arc<Parts>) -> Neighbours {
-        let (since, dialled) = (parts.feeds.end(), parts.clock.now());
+        let mut neighbours = Neighbours::to_nobody(parts);
         let dials = parts.to_ask().iter().map(|peer| async move { (peer.key, dial(parts, peer).await) });
-        let mut open = Vec::new();
-        let mut asked = Asked { complete: true, ..Asked::default() };
         for (peer, dialled) in join_all(dials).await {
             match dialled {
-                Ok(session) => open.push(Neighbour { session, answered: false }),
-                Err(error) => asked.failures.push(Failure { peer, error: error.into() }),
+                Ok(session) => neighbours.open.push(Neighbour { session, answered: false }),
+                Err(error) => neighbours.asked.failures.push(Failure { peer, error: error.into() }),
             }
         }
-        Neighbours { parts: parts.clone(), open, asked, selectors: Vec::new(), since, dialled }
+        neighbours
     }
 
-    /// Open to nobody, for sessions that were opened otherwise.
+    /// Open to nobody, for sessions that are opened otherwise.
     pub(crate) fn to_nobody(parts: &Arc<Parts>) -> Neighbours {
-        let since = parts.feeds.end();
         Neighbours {
             parts: parts.clone(),
             open: Vec::new(),
-            asked: Asked::default(),
+            asked: Asked { complete: true, ..Asked::default() },
             selectors: Vec::new(),
-            since,
+            since: parts.feeds.end(),
+            dialled: parts.clock.now(),
         }
     }
 

@@ -215,14 +215,12 @@ impl Parts {
     fn take_feeds(&self, unshown: Doubts, only: bool) -> Result<(), WriteError> {
         let _guard = self.writing();
         let witness = &self.own.witness;
-        let mut doubts = self.doubts(&witness.take()?)?;
+        let doubts = self.doubts(&witness.take()?)?;
         // Whoever knows that there is no other copy knows nothing of what was lost, or of what peers have.
         let is_other = doubts.values().any(|doubt| matches!(doubt, Doubt::Lost(_) | Doubt::Other));
         let kept = |doubt: &Doubt| only && matches!(doubt, Doubt::Unknown | Doubt::Forgotten);
-        let mut vouched = BTreeMap::new();
-        for feed in doubts.extract_if(.., |_, doubt| kept(doubt)).map(|(feed, _)| feed) {
-            vouched.insert(feed, self.written(&feed));
-        }
+        let (known, mut doubts): (Doubts, Doubts) = doubts.into_iter().partition(|(_, doubt)| kept(doubt));
+        let vouched = known.into_keys().map(|feed| (feed, self.written(&feed))).collect::<BTreeMap<_, _>>();
         doubts.extend(unshown.into_iter().filter(|(feed, _)| !vouched.contains_key(feed)));
         let over: Vec<FeedKey> = doubts.keys().copied().collect();
         if !over.is_empty() {

@@ -37,8 +37,11 @@ fn sh(script: &str, from: &Path, to: &Path) {
     assert!(done.success(), "{script}");
 }
 
-/// The ways to put a backup back over a folder.
-const WAYS: [(&str, fn(&Path, &Path)); 5] = [
+/// Puts a backup back over a folder.
+type PutBack = fn(&Path, &Path);
+
+/// The ways to do that.
+const WAYS: [(&str, PutBack); 5] = [
     ("in place", copy),
     ("cp -a", |from, to| sh(r#"cp -a "$1/." "$2""#, from, to)),
     ("cp -a in its place", |from, to| sh(r#"rm -r "$2"; cp -a "$1" "$2""#, from, to)),
