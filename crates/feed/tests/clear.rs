@@ -10,7 +10,7 @@ use kappadb_feed::{DefineError, DropError, Feeds, PutError};
 use kappadb_journal::Options;
 use kappadb_journal::fault::FaultDisk;
 use kappadb_merkle::Known;
-use kappadb_sim::Random;
+use kappadb_sim::{Random, seeds};
 use kappadb_store::{Call, Fault, FaultPlan, FaultStore, MemoryStore};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -261,7 +261,7 @@ impl World {
 #[test]
 fn clearing_dropping_and_compacting_change_nothing_else() {
     let (mut cleared, mut dropped, mut shrunk, mut filled, mut failed) = (0, 0, 0, 0, 0);
-    for seed in 0..16 {
+    for seed in seeds(0..16) {
         let (mut world, mut random) = (World::new(), Random::new(seed));
         for _ in 0..40 {
             let before = world.feeds().disk().unwrap().journal;
