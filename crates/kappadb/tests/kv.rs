@@ -272,6 +272,26 @@ async fn a_slow_watcher_gets_the_latest_state_and_is_told_that_it_lagged() {
 }
 
 #[tokio::test]
+async fn changes_that_came_in_one_batch_are_not_passed_over_in_silence() {
+    let (dir, database) = database().await;
+    for n in 0..20 {
+        database.kv().put("a", n.to_string()).await.unwrap();
+    }
+    let server = database.serve(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let other = Database::builder(dir.path().join("other")).join(&server.ticket()).await.unwrap();
+    let mut watcher = other.kv().watch(["a"]);
+    assert_eq!(watcher.next().await.unwrap().unwrap().value, None);
+    other.kv().ask_history(["a"]).await.unwrap();
+    let (mut last, mut lagged, mut told) = (None, false, 0);
+    while last.as_deref() != Some("19") {
+        let change = watcher.next().await.unwrap().unwrap();
+        last = change.value.map(|value| value.text().unwrap().to_owned());
+        (lagged, told) = (lagged || change.lagged, told + 1);
+    }
+    assert!(told == 20 || lagged, "{told} of 20 changes, and no word of the others");
+}
+
+#[tokio::test]
 async fn a_watcher_that_lost_notices_looks_at_everything_again() {
     let (_dir, database) = database().await;
     let kv = database.kv();

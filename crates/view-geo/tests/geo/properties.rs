@@ -201,7 +201,7 @@ proptest! {
         let mut heads = std::collections::BTreeMap::new();
         let mut rig = Rig::new(memory);
         for chunk in arrivals.order.chunks(5) {
-            for Notice { key, heads: now, gone } in rig.hold(chunk) {
+            for Notice { key, heads: now, gone, .. } in rig.hold(chunk) {
                 let before: Vec<_> = heads.insert(key, now.clone()).unwrap_or_default();
                 let lost: Vec<_> = before.into_iter().filter(|id| !now.contains(id)).collect();
                 prop_assert_eq!(gone, lost);

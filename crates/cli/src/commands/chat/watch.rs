@@ -15,7 +15,7 @@ pub async fn watch(context: &Context, args: &WatchArgs) -> anyhow::Result<()> {
     if !args.local {
         report_failures(&chat.ask_latest_of(&args.channels, args.limit).await?);
     }
-    let mut watcher = chat.watch(&args.channels, args.limit)?;
+    let mut watcher = chat.watch(&args.channels, args.limit).await?;
     until_end(&database, args, &mut watcher).await?;
     drop(watcher);
     Ok(database.close().await?)
