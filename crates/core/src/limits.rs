@@ -66,8 +66,14 @@ pub const MAX_ROWS_SCANNED: u64 = 50_000_000;
 pub const CONNECT_MS: u64 = 4_000;
 /// Milliseconds from connect to the end of the handshake.
 pub const HANDSHAKE_MS: u64 = 5_000;
-/// Milliseconds that an asker waits for the next sign of life of an open query.
+/// Milliseconds for which an asker waits for something useful of a peer before it goes on without it.
+pub const PATIENCE_MS: u64 = 2_000;
+/// Useful bytes a millisecond that a peer must send to be waited for longer.
+pub const LEAST_RATE: u64 = 32;
+/// Milliseconds that a peer has to take what is sent to it, and to end a query that was cancelled.
 pub const ANSWER_MS: u64 = 30_000;
+/// Bytes of results that a peer may send to one question to a view. Who wants more asks again and goes on from there.
+pub const QUESTION_BYTES: u64 = 1 << 30;
 /// Milliseconds after which a session without an open query is closed by the answering side.
 pub const IDLE_MS: u64 = 120_000;
 /// Sessions that one replica serves at the same time.

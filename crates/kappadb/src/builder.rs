@@ -3,11 +3,11 @@ use crate::database::{Database, Parts};
 use crate::error::{CreateError, OpenError};
 use crate::own;
 use crate::replica::{self, Replica};
-use kappadb_core::{Clock, DatabaseId, SecretKey, Timestamp};
-use kappadb_net::{Access, AccessKey, Ticket};
+use kappadb_core::{Clock, DatabaseId, SecretKey, Timestamp, limits};
+use kappadb_net::{Access, AccessKey, Allowance, Ticket};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How far some long work has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +31,7 @@ pub struct Builder {
     pub(crate) random: Random,
     pub(crate) progress: OnProgress,
     pub(crate) rebuild: bool,
+    pub(crate) allowance: Allowance,
 }
 
 struct SystemClock;
@@ -58,6 +59,7 @@ impl Builder {
             random: Arc::new(system_random),
             progress: Arc::new(|_| ()),
             rebuild: false,
+            allowance: Allowance::patient(Duration::from_millis(limits::PATIENCE_MS)),
         }
     }
 
@@ -82,6 +84,21 @@ impl Builder {
     /// Throws all derived data away and makes it anew from the journal. Default: only when it is missing or damaged.
     pub fn rebuild(mut self) -> Self {
         self.rebuild = true;
+        self
+    }
+
+    /// For how long a peer may let a question wait, from the dial on, before it is left behind: the answer goes on without it and says
+    /// so. A long answer may take longer, as long as something useful keeps coming. Default: 2 s.
+    pub fn patience(mut self, patience: Duration) -> Self {
+        let question_bytes = self.allowance.question_bytes;
+        self.allowance = Allowance { question_bytes, ..Allowance::patient(patience) };
+        self
+    }
+
+    /// Bytes that a peer may send to one question at most. Beyond them it is left behind, what came is kept, and who asks again goes on
+    /// from there. Default: 1 GiB.
+    pub fn question_bytes(mut self, bytes: u64) -> Self {
+        self.allowance.question_bytes = bytes;
         self
     }
 

@@ -10,7 +10,7 @@ use crate::status::Status;
 use crate::writers::{self, Writers};
 use kappadb_core::{Clock, DatabaseId, FeedKey};
 use kappadb_feed::{self as feed, Feeds, OpenReport};
-use kappadb_net::{Access, Identity};
+use kappadb_net::{Access, Allowance, Identity};
 use kappadb_store::{SledOptions, SledStore, Store, StoreError};
 use kappadb_view::{View, ViewHandle, Views};
 use kappadb_view_chat::ChatView;
@@ -37,6 +37,8 @@ pub(crate) struct Parts {
     pub access: Access,
     pub identity: Identity,
     pub peers: Vec<Peer>,
+    /// What a peer may take of this replica when it is asked.
+    pub allowance: Allowance,
     pub clock: Arc<dyn Clock>,
     pub progress: OnProgress,
     pub feeds: Feeds,
@@ -72,7 +74,7 @@ pub(crate) struct Parts {
 
 impl Parts {
     pub(crate) fn open(builder: Builder) -> Result<Parts, OpenError> {
-        let Builder { dir, clock, random, progress, rebuild } = builder;
+        let Builder { dir, clock, random, progress, rebuild, allowance } = builder;
         let Replica { database, access, identity, peers, trusted } = replica::load(&dir)?;
         let place = |source| OpenError::File { path: dir.join("place"), source };
         let copied = replica::is_copied(&dir).map_err(place)?;
@@ -101,6 +103,7 @@ impl Parts {
             access,
             identity,
             peers,
+            allowance,
             clock,
             progress,
             feeds,

@@ -310,6 +310,9 @@ pub enum AskError {
     /// It was not reached, or was not who it should be.
     #[error(transparent)]
     Dial(#[from] kappadb_net::DialError),
+    /// It could not be talked to for so long.
+    #[error("it did not answer within {} s", .0.as_secs_f32())]
+    Late(std::time::Duration),
     /// The session ended, or the peer refused.
     #[error(transparent)]
     Session(#[from] kappadb_net::AskError),

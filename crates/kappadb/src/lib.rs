@@ -57,6 +57,7 @@ mod import;
 mod kv;
 mod log;
 mod map;
+mod neighbours;
 mod own;
 mod payload;
 mod replica;

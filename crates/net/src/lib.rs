@@ -21,7 +21,7 @@ mod traffic;
 pub mod transport;
 
 pub use access::{Access, AccessKey};
-pub use config::{Credentials, Timeouts};
+pub use config::{Allowance, Credentials};
 pub use connect::{connect, connect_any};
 pub use connection::{Connection, FrameReader, FrameWriter};
 pub use driver::{Answered, Backend, PeerHandle, PeerStats, Question, Update};

@@ -6,7 +6,7 @@
 use crate::connect::agree;
 use crate::driver::{self, Backend, shut_down};
 use crate::error::{HandshakeError, ServeError};
-use crate::{Access, Connection, Credentials, Identity, Timeouts, noise};
+use crate::{Access, Allowance, Connection, Credentials, Identity, noise};
 use kappadb_core::limits::MAX_SESSIONS;
 use std::fmt;
 use std::io;
@@ -28,7 +28,7 @@ pub type Report = Arc<dyn Fn(SocketAddr, &ServeError) + Send + Sync>;
 #[derive(Clone)]
 pub struct ServeOptions {
     /// How long peers may take.
-    pub timeouts: Timeouts,
+    pub allowance: Allowance,
     /// Sessions at the same time, handshakes included. Default [`MAX_SESSIONS`].
     pub max_sessions: usize,
     /// Told of what went wrong, besides `tracing`. Default: nobody.
@@ -37,15 +37,15 @@ pub struct ServeOptions {
 
 impl Default for ServeOptions {
     fn default() -> Self {
-        ServeOptions { timeouts: Timeouts::default(), max_sessions: MAX_SESSIONS, report: None }
+        ServeOptions { allowance: Allowance::default(), max_sessions: MAX_SESSIONS, report: None }
     }
 }
 
 impl fmt::Debug for ServeOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ServeOptions { timeouts, max_sessions, .. } = self;
+        let ServeOptions { allowance, max_sessions, .. } = self;
         f.debug_struct("ServeOptions")
-            .field("timeouts", timeouts)
+            .field("allowance", allowance)
             .field("max_sessions", max_sessions)
             .finish()
     }
@@ -152,7 +152,7 @@ impl House {
         mut shutdown: watch::Receiver<bool>,
     ) -> Result<(), ServeError> {
         let House { credentials, backend, options } = self;
-        let limit = options.timeouts.handshake;
+        let limit = options.allowance.handshake;
         let mut connection = tokio::select! {
             connection = timeout(limit, self.handshake(stream)) => connection.map_err(|_| ServeError::Timeout(limit))??,
             () = shut_down(&mut shutdown) => return Ok(()),
@@ -160,7 +160,7 @@ impl House {
         let agreed = agree(credentials, &connection).map_err(HandshakeError::Hello)?;
         let peer = connection.reader.peer().await.map_err(HandshakeError::Channel)?;
         let end =
-            driver::answer(connection, agreed, peer, backend.clone(), &options.timeouts, shutdown).await;
+            driver::answer(connection, agreed, peer, backend.clone(), &options.allowance, shutdown).await;
         if end.is_orderly() { Ok(()) } else { Err(ServeError::Session { peer, end }) }
     }
 
@@ -168,7 +168,7 @@ impl House {
         stream.set_nodelay(true).map_err(HandshakeError::Io)?;
         let Credentials { access, identity, hello } = &self.credentials;
         let channel = noise::accept(stream, access, identity, &hello.encode()).await?;
-        Connection::open(channel, identity, None, &self.options.timeouts)
+        Connection::open(channel, identity, None, &self.options.allowance)
             .await
             .map_err(HandshakeError::Channel)
     }

@@ -21,6 +21,7 @@ mod hello;
 mod inbox;
 mod ledger;
 mod outbox;
+mod patience;
 mod served;
 mod session;
 pub mod statement;

@@ -4,7 +4,7 @@ use super::handle::{Request, Shared, Update, Updates};
 use super::wire::{Incoming, Wire};
 use super::{Backend, shut_down};
 use crate::error::{AskError, ChannelError, SessionEnd};
-use crate::{Connection, Timeouts};
+use crate::{Allowance, Connection};
 use kappadb_sync::{Command, CommandId, Event, QueryError, QueryId, Reply, Session, SessionError};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -62,7 +62,7 @@ impl Driver {
         session: Session,
         backend: Arc<dyn Backend>,
         shared: Arc<Shared>,
-        timeouts: &Timeouts,
+        allowance: &Allowance,
         shutdown: watch::Receiver<bool>,
     ) -> Driver {
         let (reader, writer) = connection.split();
@@ -77,7 +77,7 @@ impl Driver {
             questions: HashMap::new(),
             shared,
             shutdown,
-            farewell: timeouts.farewell,
+            farewell: allowance.farewell,
             broken: None,
             deaf_at: None,
         }

@@ -11,7 +11,7 @@ mod handle;
 mod wire;
 
 use crate::error::SessionEnd;
-use crate::{Connection, Timeouts};
+use crate::{Allowance, Connection};
 use actor::Driver;
 use handle::Shared;
 pub use handle::{Answered, PeerHandle, PeerStats, Question, Update};
@@ -33,13 +33,14 @@ pub fn spawn(
     agreed: Agreed,
     peer: FeedKey,
     backend: Arc<dyn Backend>,
-    timeouts: &Timeouts,
+    allowance: &Allowance,
 ) -> PeerHandle {
     let shared = Arc::new(Shared::new(connection.traffic().clone(), peer));
     let (requests, inbox) = mpsc::unbounded_channel();
     // The handles are the only ones who can end it.
     let (never, shutdown) = watch::channel(false);
-    let driver = Driver::new(connection, session(agreed), backend, shared.clone(), timeouts, shutdown);
+    let session = session(agreed, allowance);
+    let driver = Driver::new(connection, session, backend, shared.clone(), allowance, shutdown);
     tokio::spawn(async move {
         let end = driver.run(Some(inbox)).await;
         tracing::debug!(%peer, %end, "session ended");
@@ -55,16 +56,19 @@ pub async fn answer(
     agreed: Agreed,
     peer: FeedKey,
     backend: Arc<dyn Backend>,
-    timeouts: &Timeouts,
+    allowance: &Allowance,
     shutdown: watch::Receiver<bool>,
 ) -> SessionEnd {
     let shared = Arc::new(Shared::new(connection.traffic().clone(), peer));
-    Driver::new(connection, session(agreed), backend, shared, timeouts, shutdown).run(None).await
+    let session = session(agreed, allowance);
+    Driver::new(connection, session, backend, shared, allowance, shutdown).run(None).await
 }
 
 /// Its clock starts now: see `Driver::now`.
-fn session(agreed: Agreed) -> Session {
-    Session::new(Config { agreed, ..Config::default() }, 0)
+fn session(agreed: Agreed, allowance: &Allowance) -> Session {
+    let patience_ms = u64::try_from(allowance.patience.as_millis()).unwrap_or(u64::MAX);
+    let question_bytes = allowance.question_bytes;
+    Session::new(Config { agreed, patience_ms, question_bytes, ..Config::default() }, 0)
 }
 
 /// Waits until it is true, or nobody is left to make it true.

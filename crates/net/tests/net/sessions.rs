@@ -4,8 +4,8 @@ use crate::common::{credentials, key};
 use crate::storage::{Storage, feed};
 use kappadb_core::{FeedKey, RangeSet};
 use kappadb_net::{
-    AskError, ChannelError, Connection, Credentials, DialError, HandshakeError, Listener, PeerHandle, Phase,
-    ServeError, ServeOptions, SessionEnd, Timeouts, Update, connect_any, noise, tcp,
+    Allowance, AskError, ChannelError, Connection, Credentials, DialError, HandshakeError, Listener,
+    PeerHandle, Phase, ServeError, ServeOptions, SessionEnd, Update, connect_any, noise, tcp,
 };
 use kappadb_query::Selector;
 use kappadb_sync::{Ask, Fetch, QueryError, Refusal, SessionError};
@@ -26,9 +26,9 @@ struct Server {
 }
 
 /// Short enough that a test can wait for them.
-fn timeouts() -> Timeouts {
+fn allowance() -> Allowance {
     let short = Duration::from_millis(400);
-    Timeouts { connect: short, handshake: short, stall: SOON, farewell: short }
+    Allowance { connect: short, handshake: short, stall: SOON, farewell: short, ..Allowance::patient(SOON) }
 }
 
 async fn serve_with(storage: Storage, max_sessions: usize) -> Server {
@@ -46,7 +46,7 @@ async fn serve_with(storage: Storage, max_sessions: usize) -> Server {
         };
         let _ = report.send(copy);
     };
-    let options = ServeOptions { timeouts: timeouts(), max_sessions, report: Some(Arc::new(report)) };
+    let options = ServeOptions { allowance: allowance(), max_sessions, report: Some(Arc::new(report)) };
     let storage = Arc::new(storage);
     let listener = Listener::bind_with("127.0.0.1:0", credentials(2), storage, options).await.unwrap();
     Server { listener, reports }
@@ -71,7 +71,7 @@ impl Server {
         peer: FeedKey,
         here: Arc<Storage>,
     ) -> Result<PeerHandle, DialError> {
-        connect_any(&self.addresses(), &who, peer, here, &timeouts()).await
+        connect_any(&self.addresses(), &who, peer, here, &allowance()).await
     }
 
     async fn dial(&self) -> PeerHandle {
@@ -80,7 +80,7 @@ impl Server {
 
     /// A peer with the right key that speaks its own mind from there on.
     async fn dial_raw(&self) -> Connection {
-        tcp::dial(&self.addresses()[0], &credentials(1), key(2), &timeouts()).await.unwrap()
+        tcp::dial(&self.addresses()[0], &credentials(1), key(2), &allowance()).await.unwrap()
     }
 }
 
@@ -206,7 +206,7 @@ async fn a_dead_address_fails_at_once_and_a_silent_one_soon() {
     let dead = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let started = Instant::now();
-    let refused = tcp::dial(&dead, &credentials(1), key(2), &Timeouts::default()).await.map(drop);
+    let refused = tcp::dial(&dead, &credentials(1), key(2), &Allowance::default()).await.map(drop);
     assert!(
         matches!(&refused, Err(DialError::Unreachable { address, .. }) if *address == dead),
         "{refused:?}"
@@ -214,7 +214,7 @@ async fn a_dead_address_fails_at_once_and_a_silent_one_soon() {
     assert!(started.elapsed() < Duration::from_secs(1));
     let silent = silent.local_addr().map(|_| silent).unwrap();
     let address = silent.local_addr().unwrap().to_string();
-    let refused = tcp::dial(&address, &credentials(1), key(2), &timeouts()).await.map(drop);
+    let refused = tcp::dial(&address, &credentials(1), key(2), &allowance()).await.map(drop);
     assert!(matches!(refused, Err(DialError::Timeout { phase: Phase::Handshake, .. })), "{refused:?}");
 }
 
@@ -224,11 +224,11 @@ async fn of_several_addresses_one_that_works_is_enough() {
     let dead = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
     let addresses = [dead.clone(), server.addresses()[0].clone()];
     let here = Arc::new(Storage::new(vec![]));
-    let peer = connect_any(&addresses, &credentials(1), key(2), here.clone(), &timeouts()).await.unwrap();
+    let peer = connect_any(&addresses, &credentials(1), key(2), here.clone(), &allowance()).await.unwrap();
     works(&peer).await;
-    let none = connect_any(&[dead], &credentials(1), key(2), here.clone(), &timeouts()).await;
+    let none = connect_any(&[dead], &credentials(1), key(2), here.clone(), &allowance()).await;
     assert!(matches!(none, Err(DialError::Unreachable { .. })));
-    let none = connect_any(&[], &credentials(1), key(2), here, &timeouts()).await;
+    let none = connect_any(&[], &credentials(1), key(2), here, &allowance()).await;
     assert!(matches!(none, Err(DialError::NoAddress)));
 }
 
@@ -297,7 +297,7 @@ async fn no_more_sessions_than_allowed() {
     assert!(matches!(refused, Err(DialError::Timeout { phase: Phase::Handshake, .. })), "{refused:?}");
     // Dropping the last handle makes room.
     drop(first);
-    tokio::time::sleep(timeouts().farewell * 2).await;
+    tokio::time::sleep(allowance().farewell * 2).await;
     works(&server.dial_as(credentials(3), key(2), here).await.unwrap()).await;
 }
 
@@ -372,11 +372,11 @@ async fn a_server_that_vanishes_is_noticed() {
         let bob = credentials(2);
         let channel = noise::accept(stream, &bob.access, &bob.identity, &bob.hello.encode()).await.unwrap();
         let (mut reader, _writer) =
-            Connection::open(channel, &bob.identity, None, &timeouts()).await.unwrap().split();
+            Connection::open(channel, &bob.identity, None, &allowance()).await.unwrap().split();
         reader.next().await.unwrap();
     });
     let here = Arc::new(Storage::new(vec![]));
-    let peer = connect_any(&addresses, &credentials(1), key(2), here, &timeouts()).await.unwrap();
+    let peer = connect_any(&addresses, &credentials(1), key(2), here, &allowance()).await.unwrap();
     let refused = timeout(SOON, peer.ask(ask("empty"))).await.expect("an end");
     assert!(matches!(refused, Err(AskError::Ended(_))), "{refused:?}");
     vanishing.await.unwrap();
