@@ -5,7 +5,7 @@ use data_encoding::BASE32_NOPAD;
 use kappadb_core::{DatabaseId, SecretKey, blake2b256};
 use kappadb_net::framing::read_frame;
 use kappadb_net::transport::{Binding, Channel, Role};
-use kappadb_net::{Access, AccessKey, Connection, Identity, Ticket, Allowance, Traffic, noise};
+use kappadb_net::{Access, AccessKey, Allowance, Connection, Identity, Ticket, Traffic, noise};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;

@@ -16,6 +16,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use kappadb::{Extent, RangeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// A multi-writer database of map features, keys and values that peers can query without replicating it.
 #[derive(Parser)]
@@ -30,8 +31,17 @@ pub struct Args {
     /// Write as this writer of the replica; see `kappa writer`.
     #[arg(long, global = true, value_name = "NAME")]
     pub writer: Option<String>,
+    /// For how many seconds a peer may let a question wait before it is left behind. Default: 2, or what KAPPA_PATIENCE says.
+    #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds)]
+    pub patience: Option<Duration>,
     #[command(subcommand)]
     pub command: Command,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<f32>().map_err(|error| error.to_string())?;
+    let patience = Duration::try_from_secs_f32(seconds).map_err(|error| error.to_string())?;
+    if patience.is_zero() { Err("it must be more than 0".to_owned()) } else { Ok(patience) }
 }
 
 #[derive(Subcommand)]

@@ -51,6 +51,13 @@ fn system_random(bytes: &mut [u8]) {
     getrandom::fill(bytes).expect("the system's random generator");
 }
 
+/// What the machine's owner set for all programs, or the library's own.
+fn usual_patience() -> Duration {
+    let set = std::env::var("KAPPA_PATIENCE").ok().and_then(|text| text.parse::<f32>().ok());
+    let set = set.and_then(|seconds| Duration::try_from_secs_f32(seconds).ok());
+    set.filter(|patience| !patience.is_zero()).unwrap_or(Duration::from_millis(limits::PATIENCE_MS))
+}
+
 impl Builder {
     pub(crate) fn new(dir: impl AsRef<Path>) -> Self {
         Builder {
@@ -59,7 +66,7 @@ impl Builder {
             random: Arc::new(system_random),
             progress: Arc::new(|_| ()),
             rebuild: false,
-            allowance: Allowance::patient(Duration::from_millis(limits::PATIENCE_MS)),
+            allowance: Allowance::patient(usual_patience()),
         }
     }
 
@@ -88,7 +95,8 @@ impl Builder {
     }
 
     /// For how long a peer may let a question wait, from the dial on, before it is left behind: the answer goes on without it and says
-    /// so. A long answer may take longer, as long as something useful keeps coming. Default: 2 s.
+    /// so. A long answer may take longer, as long as something useful keeps coming. Default: the seconds that
+    /// `KAPPA_PATIENCE` in the environment says, else 2 s.
     pub fn patience(mut self, patience: Duration) -> Self {
         let question_bytes = self.allowance.question_bytes;
         self.allowance = Allowance { question_bytes, ..Allowance::patient(patience) };

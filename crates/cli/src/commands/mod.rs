@@ -19,6 +19,7 @@ use kappadb::{Builder, Database};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What every command gets.
 pub struct Context {
@@ -26,13 +27,19 @@ pub struct Context {
     pub json: bool,
     /// Under which name to write, if not the default one.
     pub writer: Option<String>,
+    /// For how long a peer is waited for, if not as long as usual.
+    pub patience: Option<Duration>,
 }
 
 impl Context {
     /// A builder for `dir` that shows progress.
     pub fn builder(&self) -> Builder {
         let bar = Arc::new(Bar::new());
-        Database::builder(&self.dir).progress(move |p| bar.show(p))
+        let builder = Database::builder(&self.dir).progress(move |p| bar.show(p));
+        match self.patience {
+            Some(patience) => builder.patience(patience),
+            None => builder,
+        }
     }
 
     /// The database, opened.
@@ -47,7 +54,7 @@ impl Context {
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let context = Context { dir: args.db, json: args.json, writer: args.writer };
+    let context = Context { dir: args.db, json: args.json, writer: args.writer, patience: args.patience };
     match args.command {
         Command::Init => database::init(&context).await?,
         Command::Join { ticket } => database::join(&context, &ticket).await?,
