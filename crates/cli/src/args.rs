@@ -1,18 +1,20 @@
 //! The command line, word for word. Scripts rely on these names.
 
+mod ask;
 mod blob;
 mod chat;
 mod kv;
 mod map;
 
+pub use ask::{AskArgs, Limit};
 pub use blob::{BlobCommand, BlobGetArgs, ByteRange};
 pub use chat::{
-    AskArgs, ChatCommand, DmArgs, Flag, FlagArgs, ModerateCommand, PageArgs, ReadArgs, Role, WatchArgs,
+    ChatCommand, DmArgs, Flag, FlagArgs, ModerateCommand, PageArgs, ReadArgs, Role, SearchArgs, WatchArgs,
 };
 pub use kv::{KvCommand, KvListArgs, KvWatchArgs, WriterCommand};
 pub use map::{ExportArgs, ExportFormat, Format, MapCommand, QueryArgs};
 
-use clap::{Args as ClapArgs, Parser, Subcommand};
+use clap::{Args as ClapArgs, CommandFactory, FromArgMatches, Parser, Subcommand};
 use kappadb::{Extent, RangeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -25,9 +27,12 @@ pub struct Args {
     /// The database directory.
     #[arg(long, global = true, env = "KAPPA_DB", default_value = "./kappa-db", value_name = "DIR")]
     pub db: PathBuf,
-    /// Write results as JSON lines.
+    /// Write every line as JSON, on stdout and on stderr.
     #[arg(long, global = true)]
     pub json: bool,
+    /// How long to wait for a folder that another process has open.
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 0.0, value_parser = seconds_from::<0>)]
+    pub wait: f64,
     /// Write as this writer of the replica; see `kappa writer`.
     #[arg(long, global = true, value_name = "NAME")]
     pub writer: Option<String>,
@@ -36,6 +41,23 @@ pub struct Args {
     pub patience: Option<Duration>,
     #[command(subcommand)]
     pub command: Command,
+    /// The command's name, such as `kappa kv put`: nothing of what it was given.
+    #[arg(skip)]
+    pub name: String,
+}
+
+impl Args {
+    /// What this process was called with.
+    pub fn of_process() -> Result<Args, clap::Error> {
+        let matches = Args::command().try_get_matches()?;
+        let mut name = "kappa".to_owned();
+        let mut rest = &matches;
+        while let Some((word, more)) = rest.subcommand() {
+            name = format!("{name} {word}");
+            rest = more;
+        }
+        Ok(Args { name, ..Args::from_arg_matches(&matches)? })
+    }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -119,6 +141,15 @@ pub enum FeedCommand {
     },
 }
 
+/// Seconds, up to a day; at least `TENTHS` tenths of one.
+fn seconds_from<const TENTHS: u8>(text: &str) -> Result<f64, String> {
+    let least = f64::from(TENTHS) / 10.0;
+    match text.parse() {
+        Ok(seconds) if (least..=86_400.0).contains(&seconds) => Ok(seconds),
+        _ => Err(format!("{text:?} is no number of seconds from {least} to 86400")),
+    }
+}
+
 /// Block numbers: `7`, `0-99`, `200-`, or several of these with commas between.
 fn ranges(text: &str) -> Result<RangeSet, String> {
     let number = |text: &str| text.parse::<u64>().ok();
@@ -149,7 +180,6 @@ pub struct DemoArgs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -2,7 +2,7 @@
 
 use crate::{OpenError, Problem};
 use kappadb_core::DatabaseId;
-use kappadb_journal::{Cut, Damage, DirLock};
+use kappadb_journal::{Cut, Damage, DirLock, Locking};
 use kappadb_store::Store;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -58,10 +58,10 @@ impl Config {
     }
 }
 
-/// Keeps every other process out of `dir` (made if missing) until the lock is dropped. Never waits.
-pub fn lock(dir: &Path) -> Result<DirLock, OpenError> {
-    std::fs::create_dir_all(dir).map_err(|source| OpenError::File { file: dir.to_owned(), source })?;
-    Ok(kappadb_journal::lock_dir(dir)?)
+/// Keeps every other process out of `dir` (made if missing, for its owner alone) until the lock is dropped.
+pub fn lock(dir: &Path, locking: &Locking) -> Result<DirLock, OpenError> {
+    crate::keys::make_folder(dir).map_err(|source| OpenError::File { file: dir.to_owned(), source })?;
+    Ok(kappadb_journal::lock_dir(dir, locking)?)
 }
 
 /// Why derived state was made anew, or changed.

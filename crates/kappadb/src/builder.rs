@@ -4,6 +4,7 @@ use crate::error::{CreateError, OpenError};
 use crate::own;
 use crate::replica::{self, Replica};
 use kappadb_core::{Clock, DatabaseId, SecretKey, Timestamp, limits};
+use kappadb_feed::Locking;
 use kappadb_net::{Access, AccessKey, Allowance, Ticket};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -32,6 +33,7 @@ pub struct Builder {
     pub(crate) progress: OnProgress,
     pub(crate) rebuild: bool,
     pub(crate) allowance: Allowance,
+    pub(crate) locking: Locking,
 }
 
 struct SystemClock;
@@ -67,6 +69,7 @@ impl Builder {
             progress: Arc::new(|_| ()),
             rebuild: false,
             allowance: Allowance::patient(usual_patience()),
+            locking: Locking::default(),
         }
     }
 
@@ -85,6 +88,19 @@ impl Builder {
     /// Is told how far long work (rebuilding, importing, verifying) has come. Default: nobody.
     pub fn progress(mut self, progress: impl Fn(Progress) + Send + Sync + 'static) -> Self {
         self.progress = Arc::new(progress);
+        self
+    }
+
+    /// How long to wait for a folder that another process has open, before [`OpenError::InUse`]. Default: half a second.
+    pub fn wait(mut self, wait: Duration) -> Self {
+        self.locking.wait = wait;
+        self
+    }
+
+    /// What others who find the folder in use are told of this process, beside its number; no secrets. Default: the program's file
+    /// name.
+    pub fn command(mut self, command: impl Into<String>) -> Self {
+        self.locking.command = command.into();
         self
     }
 
@@ -127,7 +143,7 @@ impl Builder {
     /// to follow a peer to a new address.
     pub async fn join(self, ticket: &Ticket) -> Result<Database, CreateError> {
         if replica::exists(&self.dir) {
-            replica::meet(&self.dir, ticket)?;
+            replica::meet(&self.dir, &self.locking, ticket)?;
         } else {
             let identity = SecretKey::from_seed(&self.draw());
             replica::create(&self.dir, &replica::from_ticket(ticket, identity))?;

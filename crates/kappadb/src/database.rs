@@ -74,12 +74,12 @@ pub(crate) struct Parts {
 
 impl Parts {
     pub(crate) fn open(builder: Builder) -> Result<Parts, OpenError> {
-        let Builder { dir, clock, random, progress, rebuild, allowance } = builder;
+        let Builder { dir, clock, random, progress, rebuild, allowance, locking } = builder;
         let Replica { database, access, identity, peers, trusted } = replica::load(&dir)?;
         let place = |source| OpenError::File { path: dir.join("place"), source };
         let copied = replica::is_copied(&dir).map_err(place)?;
         // Before anything is wiped or written: a second process must leave everything as it is.
-        let lock = feed::lock(&dir)?;
+        let lock = feed::lock(&dir, &locking)?;
         let store = open_store(&dir.join("derived"), rebuild)?;
         let config = feed::Config::new(&dir, store.clone(), database, random.clone()).with_lock(lock);
         let tell = progress.clone();

@@ -1,6 +1,7 @@
 //! One error enum per phase; sources kept.
 
 use kappadb_core::{EntryId, Seq};
+use kappadb_feed::{LockError, LockHolder};
 use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -43,6 +44,14 @@ pub enum OpenError {
     /// The folder was copied or restored, and whether it may be written could not be settled.
     #[error("this folder was copied or restored: {0}")]
     Copied(#[from] Box<WriteError>),
+    /// Another process (or another handle in this one) has it open.
+    #[error("{dir} is in use by {}", named(holder.as_ref()))]
+    InUse {
+        /// The directory.
+        dir: PathBuf,
+        /// Who it is, if it says so.
+        holder: Option<LockHolder>,
+    },
     /// Nothing there.
     #[error("{0} holds no kappa database; make one with `kappa init` or `kappa join`")]
     NotADatabase(PathBuf),
@@ -77,7 +86,7 @@ pub enum OpenError {
     Store(#[from] kappadb_store::StoreError),
     /// Journal, feeds or keys.
     #[error(transparent)]
-    Feeds(#[from] kappadb_feed::OpenError),
+    Feeds(kappadb_feed::OpenError),
     /// A view.
     #[error(transparent)]
     View(#[from] kappadb_view::ViewError),
@@ -355,6 +364,21 @@ pub enum LogError {
     /// The database is closed.
     #[error(transparent)]
     Read(#[from] ReadError),
+}
+
+impl From<kappadb_feed::OpenError> for OpenError {
+    fn from(error: kappadb_feed::OpenError) -> Self {
+        match error {
+            kappadb_feed::OpenError::Lock(LockError::Held { dir, holder }) => {
+                OpenError::InUse { dir, holder }
+            }
+            error => OpenError::Feeds(error),
+        }
+    }
+}
+
+fn named(holder: Option<&LockHolder>) -> String {
+    holder.map_or_else(|| "another process".to_owned(), ToString::to_string)
 }
 
 impl From<WriteError> for OpenError {

@@ -78,7 +78,7 @@ pub fn texts(found: &Found) -> impl Iterator<Item = String> + '_ {
 
 /// The object with one more member in front, all else as it was written.
 fn marked(object: &str, version: &Edition) -> String {
-    let mark = serde_json::json!({ "entry": version.entry.to_string(), "winner": version.winner });
+    let mark = serde_json::json!({ "id": version.entry.to_string(), "winner": version.winner });
     format!("{{\"kappa:conflict\":{mark},{}", object.trim_start().trim_start_matches('{'))
 }
 

@@ -85,7 +85,7 @@ pub use kappadb_core::{
     Clock, Coord, DatabaseId, EntryId, Extent, FeedKey, GeoBox, GeoError, Lseq, RangeSet, Seq, Timestamp,
 };
 pub use kappadb_entry::{ChunkError, Label};
-pub use kappadb_feed::{Cleared, Compacted};
+pub use kappadb_feed::{Cleared, Compacted, LockHolder};
 pub use kappadb_geo::{
     Body, Element, Feature, FeatureError, FeatureKind, Filter, FilterError, Free, Geometry, Shape, TagFilter,
     geojson, svg,

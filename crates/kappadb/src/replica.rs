@@ -3,6 +3,7 @@
 use crate::chat::{Trusted, trust};
 use crate::error::{CreateError, OpenError};
 use kappadb_core::{DatabaseId, FeedKey, SecretKey};
+use kappadb_feed::Locking;
 use kappadb_net::{Access, AccessKey, Ticket};
 use std::fs;
 use std::io::{self, Write};
@@ -100,8 +101,8 @@ fn inode(dir: &Path) -> io::Result<String> {
 }
 
 /// Adds the ticket's peer to those that an existing replica knows, or takes its new addresses. Whom it trusts stays as it is.
-pub(crate) fn meet(dir: &Path, ticket: &Ticket) -> Result<(), CreateError> {
-    let _lock = kappadb_feed::lock(dir).map_err(OpenError::from)?;
+pub(crate) fn meet(dir: &Path, locking: &Locking, ticket: &Ticket) -> Result<(), CreateError> {
+    let _lock = kappadb_feed::lock(dir, locking).map_err(OpenError::from)?;
     let Replica { database, mut peers, .. } = load(dir)?;
     if database != ticket.database {
         return Err(CreateError::OtherDatabase { dir: dir.to_owned(), database });

@@ -1,22 +1,19 @@
 //! `serve`: answers until SIGINT or SIGTERM.
 
 use super::Context;
+use crate::interrupt::Interrupt;
 use crate::output;
+use serde_json::json;
 use std::net::SocketAddr;
-use tokio::signal::unix::{SignalKind, signal};
 
 pub async fn serve(context: &Context, listen: SocketAddr) -> anyhow::Result<()> {
-    // Before the ticket is printed: whoever reads it may end us at once.
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let interrupt = Interrupt::new()?;
     let database = context.open().await?;
     let server = database.serve(listen).await?;
-    output::line(&server.ticket().to_string())?;
-    eprintln!("Serving {} on {}. Ctrl-C ends it.", database.id(), server.address());
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
+    let (ticket, address) = (server.ticket().to_string(), server.address());
+    output::result(&json!({ "ticket": ticket, "listen": address.to_string() }), &ticket)?;
+    output::say(&format!("Serving {} on {address}. Ctrl-C ends it.", database.id()));
+    interrupt.wait().await;
     server.stop().await;
     Ok(database.close().await?)
 }

@@ -10,6 +10,7 @@
 mod blobs;
 mod chat;
 mod common;
+mod contract;
 mod kill;
 mod kv;
 mod program;

@@ -77,7 +77,7 @@ fn edits_moves_and_deletes_reach_a_peer_by_boxes() {
 }
 
 #[test]
-fn no_peer_means_a_local_answer_a_warning_and_not_complete() {
+fn no_peer_means_a_local_answer_that_is_not_complete_and_says_so() {
     let full = Db::helsinki();
     let server = Server::start(&full);
     let sparse = Db::join(&server.ticket);
@@ -86,11 +86,15 @@ fn no_peer_means_a_local_answer_a_warning_and_not_complete() {
     let started = Instant::now();
     let output = sparse.run(&["map", "query", "--bbox", STATION, "--stats"]);
     assert!(started.elapsed() < Duration::from_secs(10));
-    assert!(output.status.success());
+    assert_eq!(output.status.code(), Some(3));
     assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), expected.len());
     let stderr = String::from_utf8(output.stderr).unwrap();
-    assert!(stderr.contains("warning"), "{stderr}");
-    let stats: Value = serde_json::from_str(stderr.lines().last().unwrap()).unwrap();
+    let lines: Vec<&str> = stderr.lines().collect();
+    assert!(
+        lines[1].starts_with("kappa: not complete: peer ") && lines[1].contains("did not answer"),
+        "{stderr}"
+    );
+    let stats: Value = serde_json::from_str(lines[0]).unwrap();
     assert_eq!((stats["complete"].as_bool(), stats["peers"].as_u64()), (Some(false), Some(0)));
 }
 
@@ -164,7 +168,7 @@ fn concurrent_edits_are_a_conflict_that_is_shown_and_can_be_merged() {
     let mut names: Vec<&str> = shown.iter().map(|f| f["properties"]["name"].as_str().unwrap()).collect();
     names.sort_unstable();
     assert_eq!(names, ["hers", "his"]);
-    assert!(shown.iter().all(|f| f["kappa:conflict"]["entry"].is_string()));
+    assert!(shown.iter().all(|f| f["kappa:conflict"]["id"].is_string()));
     assert_eq!(shown.iter().filter(|f| f["kappa:conflict"]["winner"] == true).count(), 1);
 
     // Whoever sees both and writes again merges them.
