@@ -5,6 +5,7 @@ mod blob;
 mod chat;
 mod kv;
 mod map;
+mod peer;
 
 pub use ask::{AskArgs, Limit};
 pub use blob::{BlobCommand, BlobGetArgs, ByteRange};
@@ -13,10 +14,10 @@ pub use chat::{
 };
 pub use kv::{KvCommand, KvListArgs, KvWatchArgs, WriterCommand};
 pub use map::{ExportArgs, ExportFormat, Format, MapCommand, QueryArgs};
+pub use peer::{PeerCommand, ServeArgs, TicketArgs};
 
 use clap::{Args as ClapArgs, CommandFactory, FromArgMatches, Parser, Subcommand};
 use kappadb::{Extent, RangeSet};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -72,16 +73,14 @@ pub enum Command {
     Init,
     /// Make the directory a sparse replica of the database that a ticket names. Needs no network. Done again with a
     /// newer ticket, it learns where the peer is now.
-    Join {
-        /// What `kappa serve` printed on its first line.
-        ticket: String,
-    },
+    Join(TicketArgs),
     /// Answer other replicas until interrupted. The first line of stdout is a ticket.
-    Serve {
-        /// Address and port to listen on; port 0 takes a free one.
-        #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDR")]
-        listen: SocketAddr,
-    },
+    Serve(ServeArgs),
+    /// Print the ticket of this replica, also while it is served: who has it may read and write.
+    Ticket,
+    /// The peers that questions are put to.
+    #[command(subcommand)]
+    Peer(PeerCommand),
     /// Import, change and query map features.
     #[command(subcommand)]
     Map(MapCommand),

@@ -56,5 +56,5 @@ pub use error::{
 };
 pub use feeds::Feeds;
 pub use info::{Append, Arrival, Cleared, Compacted, Disk, Durability, FeedInfo, PutOutcome};
-pub use kappadb_journal::{LockError, LockHolder, Locking};
+pub use kappadb_journal::{DirLock, LockError, LockHolder, Locking};
 pub use problem::Problem;

@@ -1,10 +1,11 @@
 use crate::chat::Trusted;
 use crate::database::{Database, Parts};
 use crate::error::{CreateError, OpenError};
+use crate::listen::Listen;
 use crate::own;
 use crate::replica::{self, Replica};
 use kappadb_core::{Clock, DatabaseId, SecretKey, Timestamp, limits};
-use kappadb_feed::Locking;
+use kappadb_feed::{DirLock, Locking};
 use kappadb_net::{Access, AccessKey, Allowance, Ticket};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -34,6 +35,8 @@ pub struct Builder {
     pub(crate) rebuild: bool,
     pub(crate) allowance: Allowance,
     pub(crate) locking: Locking,
+    /// Held already, by whoever made the folder.
+    pub(crate) lock: Option<DirLock>,
 }
 
 struct SystemClock;
@@ -70,6 +73,7 @@ impl Builder {
             rebuild: false,
             allowance: Allowance::patient(usual_patience()),
             locking: Locking::default(),
+            lock: None,
         }
     }
 
@@ -131,9 +135,8 @@ impl Builder {
         let database = DatabaseId(self.draw());
         let access = Access { database, epoch: 1, key: AccessKey::new(self.draw()) };
         let identity = SecretKey::from_seed(&self.draw());
-        let new = Replica { database, access, identity, peers: Vec::new(), trusted: Trusted::default() };
-        replica::create(&self.dir, &new)?;
-        let database = self.open().await?;
+        let new = Replica { database, access, identity, trusted: Trusted::default() };
+        let database = self.make(new, None).await?.open().await?;
         database.writer().await?;
         Ok(database)
     }
@@ -142,13 +145,36 @@ impl Builder {
     /// the first write. Where there is a replica of that database already, it learns of the ticket's peer: that is how
     /// to follow a peer to a new address.
     pub async fn join(self, ticket: &Ticket) -> Result<Database, CreateError> {
-        if replica::exists(&self.dir) {
-            replica::meet(&self.dir, &self.locking, ticket)?;
+        let ticket = ticket.clone();
+        let builder = if replica::exists(&self.dir) {
+            self.with_lock(move |dir, locking| replica::meet(dir, locking, &ticket)).await?
         } else {
             let identity = SecretKey::from_seed(&self.draw());
-            replica::create(&self.dir, &replica::from_ticket(ticket, identity))?;
-        }
-        Ok(self.open().await?)
+            self.make(replica::from_ticket(&ticket, identity), Some(ticket)).await?
+        };
+        Ok(builder.open().await?)
+    }
+
+    async fn make(self, new: Replica, met: Option<Ticket>) -> Result<Builder, CreateError> {
+        self.with_lock(move |dir, locking| replica::create(dir, locking, &new, met.as_ref())).await
+    }
+
+    /// Does what begins with locking the folder, and keeps it locked.
+    async fn with_lock(
+        mut self,
+        job: impl FnOnce(&Path, &Locking) -> Result<DirLock, CreateError> + Send + 'static,
+    ) -> Result<Builder, CreateError> {
+        let done = tokio::task::spawn_blocking(move || {
+            self.lock = Some(job(&self.dir, &self.locking)?);
+            Ok(self)
+        });
+        done.await.map_err(|_| OpenError::Stopped)?
+    }
+
+    /// The ticket of the replica in the directory ([`Database::ticket`]), and where it listens; also while another process has it open.
+    pub async fn ticket(self) -> Result<(Ticket, Listen), OpenError> {
+        let read = tokio::task::spawn_blocking(move || replica::ticket(&self.dir));
+        read.await.map_err(|_| OpenError::Stopped)?
     }
 
     /// Opens an existing database.

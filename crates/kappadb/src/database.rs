@@ -2,10 +2,13 @@ use crate::builder::{Builder, OnProgress, Progress, Random};
 use crate::chat::{Chat, Markers, TrustFile};
 use crate::claims::{self, Book};
 use crate::error::{OpenError, ReadError, WriteError};
+use crate::files;
 use crate::kv::Kv;
+use crate::listen::ListenFile;
 use crate::map::Map;
 use crate::payload::Wanting;
-use crate::replica::{self, Peer, Replica};
+use crate::peers::{Peer, Peers};
+use crate::replica::{self, Replica};
 use crate::status::Status;
 use crate::writers::{self, Writers};
 use kappadb_core::{Clock, DatabaseId, FeedKey};
@@ -36,7 +39,9 @@ pub(crate) struct Parts {
     pub id: DatabaseId,
     pub access: Access,
     pub identity: Identity,
-    pub peers: Vec<Peer>,
+    pub peers: Arc<Peers>,
+    /// Where it listens when it serves.
+    pub listen: Arc<ListenFile>,
     /// What a peer may take of this replica when it is asked.
     pub allowance: Allowance,
     pub clock: Arc<dyn Clock>,
@@ -74,12 +79,15 @@ pub(crate) struct Parts {
 
 impl Parts {
     pub(crate) fn open(builder: Builder) -> Result<Parts, OpenError> {
-        let Builder { dir, clock, random, progress, rebuild, allowance, locking } = builder;
-        let Replica { database, access, identity, peers, trusted } = replica::load(&dir)?;
+        let Builder { dir, clock, random, progress, rebuild, allowance, locking, lock } = builder;
+        let replica = replica::load(&dir)?;
+        let peers = Arc::new(replica.peers(&dir)?);
+        let Replica { database, access, identity, trusted } = replica;
         let place = |source| OpenError::File { path: dir.join("place"), source };
         let copied = replica::is_copied(&dir).map_err(place)?;
         // Before anything is wiped or written: a second process must leave everything as it is.
-        let lock = feed::lock(&dir, &locking)?;
+        let lock = lock.map_or_else(|| feed::lock(&dir, &locking), Ok)?;
+        files::secure(&dir)?;
         let store = open_store(&dir.join("derived"), rebuild)?;
         let config = feed::Config::new(&dir, store.clone(), database, random.clone()).with_lock(lock);
         let tell = progress.clone();
@@ -96,6 +104,7 @@ impl Parts {
         let writers = Arc::new(Writers::load(&dir)?);
         let trust = Arc::new(TrustFile::new(&dir, trusted));
         let markers = Arc::new(Markers::load(&dir)?);
+        let listen = Arc::new(ListenFile::load(&dir)?);
         let identity = Identity::new(identity);
         Ok(Parts {
             dir,
@@ -103,6 +112,7 @@ impl Parts {
             access,
             identity,
             peers,
+            listen,
             allowance,
             clock,
             progress,
@@ -143,8 +153,8 @@ impl Parts {
     }
 
     /// The peers that this handle asks.
-    pub(crate) fn to_ask(&self) -> &[Peer] {
-        if self.local { &[] } else { &self.peers }
+    pub(crate) fn to_ask(&self) -> Vec<Peer> {
+        if self.local { Vec::new() } else { self.peers.list() }
     }
 
     /// As [`Parts::writer`], for who does not hold the writing lock.
@@ -209,11 +219,6 @@ impl Database {
     /// The database's name, the same for all of its replicas.
     pub fn id(&self) -> DatabaseId {
         self.parts.id
-    }
-
-    /// The peers that queries ask.
-    pub fn peers(&self) -> &[Peer] {
-        &self.parts.peers
     }
 
     /// What was noticed when the database was opened and people should know: an unfinished write that was cut off,

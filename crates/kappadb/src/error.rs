@@ -29,6 +29,9 @@ pub enum CreateError {
         /// What the system said.
         source: io::Error,
     },
+    /// The ticket names no peer that it can have.
+    #[error(transparent)]
+    Peer(#[from] PeerError),
     /// It was made but does not open.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -52,6 +55,14 @@ pub enum OpenError {
         /// Who it is, if it says so.
         holder: Option<LockHolder>,
     },
+    /// A link where only files and folders of the database belong.
+    #[error(
+        "{0} is a symbolic link; what it leads to may be somebody else's, so put the file or folder itself there"
+    )]
+    Link(PathBuf),
+    /// No ticket can hold what is to be in it.
+    #[error(transparent)]
+    Ticket(#[from] kappadb_net::TicketError),
     /// Nothing there.
     #[error("{0} holds no kappa database; make one with `kappa init` or `kappa join`")]
     NotADatabase(PathBuf),
@@ -310,6 +321,46 @@ pub enum ServeError {
     /// No ticket can be made of the address.
     #[error(transparent)]
     Ticket(#[from] kappadb_net::TicketError),
+    /// Where to listen could not be written down.
+    #[error("cannot write down where this replica listens")]
+    Keep(#[source] io::Error),
+    /// The database is closed.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// Why the list of known peers was not changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PeerError {
+    /// The ticket names this replica itself.
+    #[error(
+        "this is a ticket of this replica itself (or of a folder that this one is a copy of: then join in a new, empty folder)"
+    )]
+    Own,
+    /// The ticket is for another database.
+    #[error("the ticket is for another database, {0}")]
+    OtherDatabase(kappadb_core::DatabaseId),
+    /// No such peer is known.
+    #[error("no peer {0} is known here")]
+    Unknown(kappadb_core::FeedKey),
+    /// It cannot be a name.
+    #[error("{0:?} cannot be the name of a peer: 1 to 64 bytes, no control characters")]
+    Name(String),
+    /// Another peer is called so.
+    #[error("another peer is called {0:?} already")]
+    Taken(String),
+    /// It could not be written down.
+    #[error("cannot write {path}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The database is closed.
+    #[error(transparent)]
+    Read(#[from] ReadError),
 }
 
 /// Why a peer could not be asked.

@@ -201,8 +201,8 @@ impl Turn {
     /// Has the peer show what it has of feeds of which it seems to have another history, in a session of its own, where nothing counts as
     /// known.
     async fn prove(&self, suspects: Vec<(FeedKey, RangeSet)>) -> Result<u64, Trouble> {
-        let known = self.parts.peers.iter().find(|peer| peer.key == self.session.peer());
-        let Some(peer) = known.cloned() else { return Ok(0) };
+        let known = self.parts.peers.list().into_iter().find(|peer| peer.key == self.session.peer());
+        let Some(peer) = known else { return Ok(0) };
         let fresh = neighbours::dial(&self.parts, &peer).await.map_err(Trouble::Peer)?;
         let mut blocks = 0;
         for (feed, ranges) in suspects {

@@ -52,14 +52,17 @@ mod contents;
 mod database;
 mod error;
 pub mod export;
+mod files;
 mod forks;
 mod import;
 mod kv;
+mod listen;
 mod log;
 mod map;
 mod neighbours;
 mod own;
 mod payload;
+mod peers;
 mod replica;
 mod serve;
 mod status;
@@ -77,7 +80,7 @@ pub use chat::{
 };
 pub use database::Database;
 pub use error::{
-    AskError, AttachError, BlobError, CreateError, ExportError, ImportError, LogError, OpenError,
+    AskError, AttachError, BlobError, CreateError, ExportError, ImportError, LogError, OpenError, PeerError,
     PutBlobError, ReadError, ServeError, WriteError, WriterError,
 };
 pub use import::ImportReport;
@@ -97,8 +100,9 @@ pub use kappadb_view_kv::{KeyError, KeyRange, ScanOptions, check_key};
 pub use kv::{
     Content, Head, Kv, KvChange, KvError, KvItem, KvOp, KvPage, KvRevision, KvWatcher, MAX_VALUE, Value,
 };
+pub use listen::Listen;
 pub use map::{Attachment, Edition, Expanded, Found, Hit, Map, MapQuery, OsmAnswer, Page, Revision};
-pub use replica::Peer;
+pub use peers::Peer;
 pub use serve::Server;
 pub use status::{Disk, FeedStatus, Status, ViewStatus};
 pub use writers::WriterInfo;

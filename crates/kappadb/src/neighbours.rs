@@ -9,7 +9,7 @@ use crate::ask::{Asked, Failure};
 use crate::backend::Backend;
 use crate::database::{self, Parts};
 use crate::error::{AskError, ReadError};
-use crate::replica::Peer;
+use crate::peers::Peer;
 use futures::future::join_all;
 use futures::stream::{FuturesUnordered, StreamExt};
 use kappadb_core::limits::LEAST_RATE;
@@ -77,7 +77,7 @@ impl Neighbours {
     pub(crate) async fn dial(parts: &Arc<Parts>) -> Neighbours {
         let (since, dialled) = (parts.feeds.end(), parts.clock.now());
         let mut dialling = JoinSet::new();
-        for peer in parts.to_ask().to_vec() {
+        for peer in parts.to_ask() {
             let parts = parts.clone();
             dialling.spawn(async move { (peer.key, dial(&parts, &peer).await) });
         }

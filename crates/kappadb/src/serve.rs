@@ -1,9 +1,9 @@
 use crate::backend::Backend;
-use crate::chat::Trusted;
 use crate::database::Database;
 use crate::error::ServeError;
+use crate::listen::Listen;
 use kappadb_net::{Listener, Ticket};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 
 /// A replica that answers others. Dropping it ends the listening and its sessions without waiting for them.
 pub struct Server {
@@ -13,39 +13,24 @@ pub struct Server {
 }
 
 impl Database {
-    /// Listens on `address` (port 0 takes a free one) and answers every peer that has this database's access key.
+    /// Listens on `address` (port 0 takes a free one) and answers every peer that has this database's access key. [`Database::listen`] has an
+    /// address that stays the same.
     pub async fn serve(&self, address: SocketAddr) -> Result<Server, ServeError> {
+        self.serve_as(Listen { address, ..self.listen() }).await
+    }
+
+    /// The same with what tickets are to say. Nothing of it is kept; [`Database::set_listen`] does that.
+    pub async fn serve_as(&self, listen: Listen) -> Result<Server, ServeError> {
         let parts = &self.parts;
+        let address = listen.address;
         let listener =
             Listener::bind(address, parts.access.clone(), parts.identity.clone(), Backend::new(parts))
                 .await
                 .map_err(|source| ServeError::Listen { address, source })?;
         let address = listener.address();
-        let ticket = Ticket::new(&parts.access, parts.identity.public(), reachable(address))?;
-        let Trusted { admins, mods } = parts.trust.get();
-        let ticket = ticket.trusting(admins.into_iter().collect(), mods.into_iter().collect())?;
+        let ticket = parts.ticket(&Listen { address, ..listen })?;
         Ok(Server { ticket, address, listener })
     }
-}
-
-/// Where a listener on `address` can be reached: if that is every address of this machine, the one that it uses
-/// towards others, and its own loopback.
-fn reachable(address: SocketAddr) -> Vec<String> {
-    if !address.ip().is_unspecified() {
-        return vec![address.to_string()];
-    }
-    // Connecting a UDP socket sends nothing; it makes the system choose the address to send from. The target is of a
-    // range kept for documentation (RFC 5737, RFC 3849).
-    let (any, outside, loopback): (_, _, IpAddr) = match address {
-        SocketAddr::V4(_) => ("0.0.0.0:0", "192.0.2.1:9", Ipv4Addr::LOCALHOST.into()),
-        SocketAddr::V6(_) => ("[::]:0", "[2001:db8::1]:9", Ipv6Addr::LOCALHOST.into()),
-    };
-    let chosen = UdpSocket::bind(any).and_then(|socket| {
-        socket.connect(outside)?;
-        socket.local_addr()
-    });
-    let ips = chosen.map(|local| local.ip()).into_iter().chain([loopback]);
-    ips.map(|ip| SocketAddr::new(ip, address.port()).to_string()).collect()
 }
 
 impl Server {
@@ -62,17 +47,5 @@ impl Server {
     /// Ends listening and all sessions, and waits for them.
     pub async fn stop(self) {
         self.listener.stop().await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_ticket_never_names_every_address() {
-        assert_eq!(reachable(([127, 0, 0, 1], 7).into()), ["127.0.0.1:7"]);
-        let all = reachable(([0, 0, 0, 0], 7).into());
-        assert!(all.contains(&"127.0.0.1:7".to_owned()) && !all.contains(&"0.0.0.0:7".to_owned()), "{all:?}");
     }
 }

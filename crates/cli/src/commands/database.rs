@@ -1,9 +1,8 @@
 //! `init` and `join`.
 
-use super::Context;
+use super::{Context, peer};
+use crate::args::TicketArgs;
 use crate::output;
-use anyhow::Context as _;
-use kappadb::Ticket;
 use serde_json::json;
 
 pub async fn init(context: &Context) -> anyhow::Result<()> {
@@ -15,12 +14,12 @@ pub async fn init(context: &Context) -> anyhow::Result<()> {
     Ok(database.close().await?)
 }
 
-pub async fn join(context: &Context, ticket: &str) -> anyhow::Result<()> {
-    let ticket: Ticket = ticket.trim().parse().context("the ticket cannot be used")?;
+pub async fn join(context: &Context, ticket: &TicketArgs) -> anyhow::Result<()> {
+    let ticket = peer::read(ticket)?;
     let database = context.builder().join(&ticket).await?;
     let id = database.id().to_string();
     output::result(&json!({ "database": id }), &id)?;
-    let peer = ticket.addresses.join(" or ");
-    output::say(&format!("{} is a replica; its queries ask {peer}.", context.dir.display()));
+    let addresses = ticket.addresses.join(" or ");
+    output::say(&format!("{} is a replica; its queries ask {addresses}.", context.dir.display()));
     Ok(database.close().await?)
 }

@@ -32,7 +32,7 @@ pub async fn demo(args: &DemoArgs) -> anyhow::Result<()> {
     say(&format!("An empty one joins it at {} and asks for {bbox}.", server.address()))?;
 
     let asked = fresh.map().ask(&bbox).await?;
-    question::tell(&asked);
+    question::tell(&asked, &fresh.peers());
     let hits = fresh.map().query(&bbox, None).await?;
     let expected = full.map().query(&bbox, None).await?;
     ensure!(asked.complete, "the answer is not complete");

@@ -96,7 +96,7 @@ pub async fn clear(context: &Context, feed: &str, ranges: &RangeSet) -> anyhow::
 
 pub async fn settle(context: &Context) -> anyhow::Result<()> {
     let database = context.open().await?;
-    database.settle().await?.into_iter().try_for_each(|feed| tell(feed))?;
+    database.settle().await?.into_iter().try_for_each(tell)?;
     Ok(database.close().await?)
 }
 

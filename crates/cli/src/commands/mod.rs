@@ -9,6 +9,7 @@ mod inspect;
 mod kv;
 mod log;
 mod map;
+mod peer;
 mod question;
 mod serve;
 mod watching;
@@ -70,8 +71,10 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
     let context = Context { dir, name, wait: Duration::from_secs_f64(wait), writer, patience };
     match command {
         Command::Init => database::init(&context).await?,
-        Command::Join { ticket } => database::join(&context, &ticket).await?,
-        Command::Serve { listen } => serve::serve(&context, listen).await?,
+        Command::Join(ticket) => database::join(&context, &ticket).await?,
+        Command::Serve(args) => serve::serve(&context, &args).await?,
+        Command::Ticket => serve::ticket(&context).await?,
+        Command::Peer(command) => peer::run(&context, &command).await?,
         Command::Map(command) => return map::run(&context, &command).await,
         Command::Chat(command) => return chat::run(&context, &command).await,
         Command::Kv(command) => return kv::run(&context, &command).await,

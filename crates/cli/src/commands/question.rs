@@ -4,8 +4,8 @@
 use super::Context;
 use crate::args::AskArgs;
 use crate::exit::Exit;
-use crate::output::{self, count};
-use kappadb::{Asked, Database};
+use crate::output;
+use kappadb::{Asked, Database, Failure, FeedKey, Peer, Timestamp};
 use serde_json::{Value, json};
 use std::time::Instant;
 
@@ -33,8 +33,9 @@ impl Context {
         let mut question = Question { args, started: Instant::now(), asked: None, next: None };
         let database = self.open().await?;
         let done = job(&database, &mut question).await;
+        let peers = database.peers();
         database.close().await?;
-        question.end(done)
+        question.end(done, &peers)
     }
 }
 
@@ -51,7 +52,7 @@ impl Question {
         if let Some(before) = self.asked.take() {
             add(&mut asked, before);
         }
-        let withheld = self.args.require_complete && !is_complete(&asked);
+        let withheld = self.args.require_complete && Standing::of(&asked) != Standing::Complete;
         self.asked = Some(asked);
         if withheld { Err(Withheld.into()) } else { Ok(()) }
     }
@@ -75,11 +76,14 @@ impl Question {
         self.next = Some(next.to_string());
     }
 
-    fn end(self, done: anyhow::Result<usize>) -> anyhow::Result<Exit> {
-        let lacks = self.asked.as_ref().is_some_and(|asked| !is_complete(asked));
+    fn end(self, done: anyhow::Result<usize>, peers: &[Peer]) -> anyhow::Result<Exit> {
+        let lacks = self.asked.as_ref().is_some_and(|asked| Standing::of(asked) == Standing::Incomplete);
         let results = match done {
             Ok(results) => results,
-            Err(failure) if failure.is::<Withheld>() => 0,
+            Err(failure) if failure.is::<Withheld>() => {
+                self.asked.iter().for_each(|asked| tell(asked, peers));
+                return Ok(Exit::Incomplete);
+            }
             // Not found here, and who might have it did not answer.
             Err(failure) if lacks && Exit::of(&failure) == Exit::NotFound => {
                 output::fail(&failure);
@@ -96,7 +100,7 @@ impl Question {
         if self.args.stats {
             output::stats(&self.stats(results));
         }
-        self.asked.iter().for_each(tell);
+        self.asked.iter().for_each(|asked| tell(asked, peers));
         Ok(if lacks { Exit::Incomplete } else { Exit::Done })
     }
 
@@ -106,7 +110,7 @@ impl Question {
         let asked = self.asked.as_ref().unwrap_or(&none);
         let mut stats = json!({
             "results": results,
-            "complete": self.asked.as_ref().map(is_complete),
+            "complete": self.asked.as_ref().map(|asked| Standing::of(asked) == Standing::Complete),
             "peers": asked.peers,
             "blocks_fetched": asked.blocks_fetched,
             "bytes_received": asked.bytes_received,
@@ -114,6 +118,11 @@ impl Question {
             "round_trips": asked.round_trips,
             "seconds": self.started.elapsed().as_secs_f64(),
         });
+        if let (Some(Standing::AsOf(time)), Some(stats)) =
+            (self.asked.as_ref().map(Standing::of), stats.as_object_mut())
+        {
+            stats.insert("as_of".to_owned(), json!(time.0));
+        }
         if let (Some(next), Some(stats)) = (&self.next, stats.as_object_mut()) {
             stats.insert("next".to_owned(), json!(next));
         }
@@ -121,16 +130,44 @@ impl Question {
     }
 }
 
-/// True if nothing of the answer can be elsewhere.
-fn is_complete(asked: &Asked) -> bool {
-    asked.complete && asked.missing == 0
+/// How good an answer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// Nothing of it can be elsewhere.
+    Complete,
+    /// Nothing of it could be elsewhere then: earlier questions cover this one.
+    AsOf(Timestamp),
+    /// It may lack something.
+    Incomplete,
+}
+
+impl Standing {
+    fn of(asked: &Asked) -> Standing {
+        match asked.as_of {
+            _ if asked.missing > 0 => Standing::Incomplete,
+            _ if asked.complete => Standing::Complete,
+            Some(time) => Standing::AsOf(time),
+            None => Standing::Incomplete,
+        }
+    }
+
+    /// That of two questions is the worse one.
+    fn worse(self, other: Standing) -> Standing {
+        match (self, other) {
+            (Standing::Incomplete, _) | (_, Standing::Incomplete) => Standing::Incomplete,
+            (Standing::AsOf(a), Standing::AsOf(b)) => Standing::AsOf(a.min(b)),
+            (Standing::Complete, other) | (other, Standing::Complete) => other,
+        }
+    }
 }
 
 /// Two questions as one.
 fn add(asked: &mut Asked, before: Asked) {
-    let Asked { complete, peers, blocks_fetched, bytes_received, bytes_sent, missing, round_trips, failures } =
+    let standing = Standing::of(asked).worse(Standing::of(&before));
+    asked.complete = standing == Standing::Complete;
+    asked.as_of = if let Standing::AsOf(time) = standing { Some(time) } else { None };
+    let Asked { peers, blocks_fetched, bytes_received, bytes_sent, missing, round_trips, failures, .. } =
         before;
-    asked.complete &= complete;
     asked.peers = asked.peers.max(peers);
     asked.blocks_fetched += blocks_fetched;
     asked.bytes_received += bytes_received;
@@ -146,27 +183,46 @@ fn add(asked: &mut Asked, before: Asked) {
 }
 
 /// Says what an answer may lack, and who did not answer and why. Nothing if all is well.
-pub fn tell(asked: &Asked) {
-    let complete = is_complete(asked);
-    let silent = |failure: &kappadb::Failure| {
-        format!("peer {:.8} did not answer: {}", failure.peer.to_string(), failure.error)
-    };
-    let mut reasons: Vec<String> = asked.failures.iter().map(silent).collect();
+pub fn tell(asked: &Asked, peers: &[Peer]) {
+    let standing = Standing::of(asked);
+    let mut reasons: Vec<String> = asked.failures.iter().map(|failure| silence(failure, peers)).collect();
     if asked.missing > 0 {
-        reasons.push(format!("the content of {} could not be had", count(asked.missing, "entry")));
+        reasons.push(format!("the contents of {} could not be had", output::count(asked.missing, "result")));
     }
-    if complete && reasons.is_empty() {
+    if standing == Standing::Complete && reasons.is_empty() {
         return;
     }
     if reasons.is_empty() {
         reasons.push("the peers that answered do not hold all that there may be".to_owned());
     }
-    let missing = |failure: &kappadb::Failure| json!({ "peer": failure.peer.to_string(), "error": failure.error.to_string() });
-    let missing: Vec<Value> = asked.failures.iter().map(missing).collect();
-    let mut value = json!({ "complete": complete, "missing": missing });
+    let words = match standing {
+        Standing::Complete => "complete by those who answered".to_owned(),
+        Standing::AsOf(time) => format!("complete as of {time}"),
+        Standing::Incomplete => "not complete".to_owned(),
+    };
+    output::remark(&lack(asked, standing), &format!("{words}: {}", reasons.join("; ")));
+}
+
+fn silence(Failure { peer, error, .. }: &Failure, peers: &[Peer]) -> String {
+    format!("peer {} did not answer: {error}", name(peer, peers))
+}
+
+/// What a peer is called here, or the beginning of its key.
+fn name(key: &FeedKey, peers: &[Peer]) -> String {
+    let known = peers.iter().find(|peer| peer.key == *key).and_then(|peer| peer.name.as_deref());
+    known.map_or_else(|| format!("{:.8}", key.to_string()), |name| name.escape_debug().to_string())
+}
+
+fn lack(asked: &Asked, standing: Standing) -> Value {
+    let silent =
+        |failure: &Failure| json!({ "peer": failure.peer.to_string(), "error": failure.error.to_string() });
+    let missing: Vec<Value> = asked.failures.iter().map(silent).collect();
+    let mut value = json!({ "complete": standing == Standing::Complete, "missing": missing });
+    if let (Standing::AsOf(time), Some(value)) = (standing, value.as_object_mut()) {
+        value.insert("as_of".to_owned(), json!(time.0));
+    }
     if let (true, Some(value)) = (asked.missing > 0, value.as_object_mut()) {
         value.insert("contents".to_owned(), json!(asked.missing));
     }
-    let standing = if complete { "complete without one peer or more" } else { "not complete" };
-    output::remark(&value, &format!("{standing}: {}", reasons.join("; ")));
+    value
 }

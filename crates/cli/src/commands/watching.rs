@@ -23,13 +23,13 @@ where
     let every = (!local && !database.peers().is_empty()).then(|| Duration::from_secs_f64(every));
     let mut interrupted = pin!(interrupt.wait());
     let failing = tokio::select! {
-        failing = ask_once(every.is_some(), false, &ask) => failing?,
+        failing = ask_once(database, every.is_some(), false, &ask) => failing?,
         () = &mut interrupted => return Ok(()),
     };
     // Beside the printing, which must not wait for peers that are slow to answer.
     tokio::select! {
         done = print_all(print) => done,
-        failed = ask_again(every, failing, &ask) => Ok(failed?),
+        failed = ask_again(database, every, failing, &ask) => Ok(failed?),
         () = &mut interrupted => Ok(()),
     }
 }
@@ -41,6 +41,7 @@ async fn print_all(mut print: impl AsyncFnMut() -> anyhow::Result<bool>) -> anyh
 
 /// Asks every now and then, for ever.
 async fn ask_again<E>(
+    database: &Database,
     every: Option<Duration>,
     mut failing: bool,
     ask: &impl AsyncFn() -> Result<Asked, E>,
@@ -48,12 +49,13 @@ async fn ask_again<E>(
     let Some(every) = every else { return std::future::pending().await };
     loop {
         tokio::time::sleep(every).await;
-        failing = ask_once(true, failing, ask).await?;
+        failing = ask_once(database, true, failing, ask).await?;
     }
 }
 
 /// Tells of what is lacking when that begins. True if a peer did not answer.
 async fn ask_once<E>(
+    database: &Database,
     wanted: bool,
     failing: bool,
     ask: &impl AsyncFn() -> Result<Asked, E>,
@@ -63,7 +65,7 @@ async fn ask_once<E>(
     }
     let asked = ask().await?;
     if !failing {
-        question::tell(&asked);
+        question::tell(&asked, &database.peers());
     }
     Ok(!asked.failures.is_empty())
 }
