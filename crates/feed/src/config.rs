@@ -24,8 +24,9 @@ pub struct Config {
     pub journal: kappadb_journal::Options,
     /// Where the journal lies, if not in `DIR/journal`.
     pub disk: Option<Arc<dyn kappadb_journal::Disk>>,
-    /// The lock of `dir`, if the caller took it before ([`lock`]); else it is taken when opening.
-    pub lock: Option<DirLock>,
+    /// The lock of `dir`, if the caller took it before ([`lock`]); else it is taken when opening. Shared with whoever else has something open
+    /// in it: it is given back with the last.
+    pub lock: Option<Arc<DirLock>>,
 }
 
 impl Config {
@@ -43,7 +44,7 @@ impl Config {
     }
 
     /// With the lock taken before.
-    pub fn with_lock(self, lock: DirLock) -> Self {
+    pub fn with_lock(self, lock: Arc<DirLock>) -> Self {
         Config { lock: Some(lock), ..self }
     }
 

@@ -22,7 +22,7 @@ pub(crate) struct Opened {
     pub writer: Writer,
     pub blocks: Arc<Blocks>,
     pub visible: Arc<RwLock<Visible>>,
-    pub lock: DirLock,
+    pub lock: Arc<DirLock>,
     pub report: OpenReport,
 }
 
@@ -35,7 +35,7 @@ enum Derived {
 pub(crate) fn open(mut config: Config, progress: &mut dyn FnMut(u64, u64)) -> Result<Opened, OpenError> {
     let lock = match config.lock.take() {
         Some(lock) => lock,
-        None => lock(&config.dir, &Locking::default())?,
+        None => Arc::new(lock(&config.dir, &Locking::default())?),
     };
     let keys = keys::load(&config.dir)?;
     let derived = find(&config);

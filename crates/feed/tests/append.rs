@@ -134,7 +134,7 @@ fn a_second_process_is_kept_out() {
     replica.close();
     let lock = kappadb_feed::lock(replica.dir.path(), &Locking::default()).unwrap();
     assert!(matches!(kappadb_feed::lock(replica.dir.path(), &Locking::default()), Err(OpenError::Lock(_))));
-    let config = config(replica.dir.path(), Arc::new(MemoryStore::new())).with_lock(lock);
+    let config = config(replica.dir.path(), Arc::new(MemoryStore::new())).with_lock(Arc::new(lock));
     Feeds::open(config, &mut |_, _| {}).unwrap();
 }
 

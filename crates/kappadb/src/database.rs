@@ -12,7 +12,7 @@ use crate::replica::{self, Replica};
 use crate::status::Status;
 use crate::writers::{self, Writers};
 use kappadb_core::{Clock, DatabaseId, FeedKey};
-use kappadb_feed::{self as feed, Feeds, OpenReport};
+use kappadb_feed::{self as feed, DirLock, Feeds, OpenReport};
 use kappadb_net::{Access, Allowance, Identity};
 use kappadb_store::{SledOptions, SledStore, Store, StoreError};
 use kappadb_view::{View, ViewHandle, Views};
@@ -75,6 +75,8 @@ pub(crate) struct Parts {
     writing: Arc<Mutex<()>>,
     /// The parts that these were made from, kept so that a server lives as long as any handle.
     root: Option<Arc<Parts>>,
+    /// The last to go: who finds the folder free finds all in it free, the derived data too.
+    _lock: Arc<DirLock>,
 }
 
 impl Parts {
@@ -86,10 +88,10 @@ impl Parts {
         let place = |source| OpenError::File { path: dir.join("place"), source };
         let copied = replica::is_copied(&dir).map_err(place)?;
         // Before anything is wiped or written: a second process must leave everything as it is.
-        let lock = lock.map_or_else(|| feed::lock(&dir, &locking), Ok)?;
+        let lock = Arc::new(lock.map_or_else(|| feed::lock(&dir, &locking), Ok)?);
         files::secure(&dir)?;
         let store = open_store(&dir.join("derived"), rebuild)?;
-        let config = feed::Config::new(&dir, store.clone(), database, random.clone()).with_lock(lock);
+        let config = feed::Config::new(&dir, store.clone(), database, random.clone()).with_lock(lock.clone());
         let tell = progress.clone();
         let (feeds, report) =
             Feeds::open(config, &mut |done, total| tell(Progress { task: "reading journal", done, total }))?;
@@ -134,6 +136,7 @@ impl Parts {
             name: writers::DEFAULT.into(),
             writing: Arc::default(),
             root: None,
+            _lock: lock,
         })
     }
 
