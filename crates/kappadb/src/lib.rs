@@ -72,8 +72,8 @@ pub use blobs::{BlobInfo, BlobReader, Blobs};
 pub use builder::{Builder, Progress};
 pub use chat::{
     BadLine, ChannelInfo, Chat, ChatChange, ChatCursor, ChatCursorError, ChatError, ChatFlag,
-    ChatImportReport, ChatImported, ChatPage, ChatWatcher, FlagChange, FlagsSet, Hidden, Member, Message,
-    ReadOptions, Said, SayError, SearchOptions, Topic, Trusted, Unread,
+    ChatImportReport, ChatImported, ChatPage, ChatWatcher, FlagChange, FlagsSet, Hidden, MAX_AHEAD, Member,
+    Message, ReadOptions, Said, SayError, SearchOptions, Topic, Trusted, Unread,
 };
 pub use database::Database;
 pub use error::{

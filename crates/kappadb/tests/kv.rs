@@ -232,7 +232,7 @@ async fn a_server_lives_as_long_as_any_handle() {
 }
 
 #[tokio::test]
-async fn what_is_not_due_is_hidden_until_its_time_and_watchers_are_told_then() {
+async fn what_is_not_due_loses_against_what_is_until_its_time_and_watchers_are_told_then() {
     let dir = tempfile::tempdir().unwrap();
     let hands = Hands(Arc::new(AtomicI64::new(1_000_000)));
     let early = Hands(Arc::new(AtomicI64::new(1_000_300)));
@@ -241,17 +241,60 @@ async fn what_is_not_due_is_hidden_until_its_time_and_watchers_are_told_then() {
     let server = future.serve(([127, 0, 0, 1], 0).into()).await.unwrap();
     let now =
         Database::builder(dir.path().join("now")).clock(hands.clone()).join(&server.ticket()).await.unwrap();
+    now.kv().put("a", "now").await.unwrap();
     let mut watcher = now.kv().watch(["a"]);
-    assert!(watcher.next().await.unwrap().unwrap().heads.is_empty());
+    assert_eq!(watcher.next().await.unwrap().unwrap().heads.len(), 1);
     now.kv().ask_keys(["a"]).await.unwrap();
     let change = watcher.next().await.unwrap().unwrap();
-    assert_eq!((change.heads.len(), change.value), (1, None));
-    assert_eq!(now.kv().get("a").await.unwrap(), None);
-    assert!(now.kv().scan(&KeyRange::ALL, &ScanOptions::default()).await.unwrap().items.is_empty());
+    let value = change.value.unwrap();
+    assert_eq!((value.text(), value.heads.len(), value.ahead), (Some("now"), 2, 1));
+    assert_eq!(text(&now.kv(), "a").await.as_deref(), Some("now"));
+    let page = now.kv().scan(&KeyRange::ALL, &ScanOptions::default()).await.unwrap();
+    assert_eq!(page.items[0].value.text(), Some("now"));
     hands.0.store(1_000_300, Ordering::SeqCst);
     let change =
         tokio::time::timeout(Duration::from_secs(10), watcher.next()).await.unwrap().unwrap().unwrap();
     assert_eq!(change.value.unwrap().text(), Some("later"));
+}
+
+#[tokio::test]
+async fn a_value_does_not_vanish_because_its_writers_clock_is_a_year_ahead() {
+    let dir = tempfile::tempdir().unwrap();
+    let hands = Hands(Arc::new(AtomicI64::new(1_000_000)));
+    let early = Hands(Arc::new(AtomicI64::new(1_000_000 + 365 * 86_400_000)));
+    let first = Database::builder(dir.path().join("first")).clock(hands.clone()).create().await.unwrap();
+    first.kv().put("a", "old").await.unwrap();
+    let server = first.serve(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let ahead =
+        Database::builder(dir.path().join("ahead")).clock(early).join(&server.ticket()).await.unwrap();
+    ahead.kv().ask_keys(["a"]).await.unwrap();
+    ahead.kv().put("a", "new").await.unwrap();
+    let other = ahead.serve(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let reader =
+        Database::builder(dir.path().join("reader")).clock(hands).join(&other.ticket()).await.unwrap();
+    assert!(reader.kv().ask_keys(["a"]).await.unwrap().complete);
+    let value = reader.kv().get("a").await.unwrap().unwrap();
+    assert_eq!((value.text(), value.heads.len(), value.ahead), (Some("new"), 1, 1));
+    assert_eq!(reader.kv().ahead("a").await.unwrap(), 1);
+    reader.kv().ask_prefix("").await.unwrap();
+    let page = reader.kv().scan(&KeyRange::ALL, &ScanOptions::default()).await.unwrap();
+    assert_eq!((page.items.len(), page.items[0].value.ahead), (1, 1));
+}
+
+#[tokio::test]
+async fn after_a_step_back_of_the_clock_a_process_reads_its_own_put() {
+    let dir = tempfile::tempdir().unwrap();
+    let hands = Hands(Arc::new(AtomicI64::new(1_000_000)));
+    let database = Database::builder(dir.path()).clock(hands.clone()).create().await.unwrap();
+    let kv = database.kv();
+    kv.put("a", "1").await.unwrap();
+    kv.put("a", "2").await.unwrap();
+    hands.0.store(999_000, Ordering::SeqCst);
+    assert_eq!(text(&kv, "a").await.as_deref(), Some("2"));
+    kv.put("a", "3").await.unwrap();
+    assert_eq!(text(&kv, "a").await.as_deref(), Some("3"), "it replaced what is dated later");
+    assert!(kv.delete("a").await.unwrap().is_some());
+    assert_eq!(kv.get("a").await.unwrap(), None);
 }
 
 #[tokio::test]

@@ -28,17 +28,23 @@ pub enum KvCommand {
         #[arg(long)]
         stats: bool,
     },
-    /// Take the value of a key away.
+    /// Take the value of a key away. Asks the known peers first what they know of it.
     Delete {
         /// The key.
         key: String,
+        /// Ask no peer.
+        #[arg(long)]
+        local: bool,
     },
-    /// Give a key in conflict one value in place of all of its heads.
+    /// Give a key in conflict one value in place of all of its heads. Asks the known peers first what they know of it.
     Merge {
         /// The key.
         key: String,
         /// The value, or `-` for stdin.
         value: OsString,
+        /// Ask no peer.
+        #[arg(long)]
+        local: bool,
     },
     /// Print the keys that have a value, in the order of their bytes; with --json their values too.
     List(KvListArgs),

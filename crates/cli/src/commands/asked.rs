@@ -1,7 +1,7 @@
 //! What came of asking the peers, as every reading command tells it.
 
 use crate::output;
-use kappadb::Asked;
+use kappadb::{Asked, MAX_AHEAD};
 use serde_json::{Value, json};
 
 /// Says which peers could not be asked, and that the answer may lack something.
@@ -14,6 +14,17 @@ pub fn report_failures(asked: &Asked) {
     }
     if asked.missing > 0 {
         output::warn(&format!("the content of {} could not be had", output::count(asked.missing, "entry")));
+    }
+}
+
+/// Says how many entries of an answer are dated after this machine's clock.
+pub fn report_ahead(json: bool, ahead: usize) {
+    if ahead > 0 {
+        let more = if ahead < MAX_AHEAD { "" } else { "at least " };
+        let are = if ahead == 1 { "is" } else { "are" };
+        let entries = format!("{more}{}", output::count(ahead as u64, "entry"));
+        let text = format!("{entries} {are} dated after this machine's clock, which may be wrong");
+        output::note(json, &json!({ "ahead": ahead }), &format!("kappa: {text}"));
     }
 }
 

@@ -30,6 +30,7 @@ pub async fn put(
 pub async fn attach(
     context: &Context,
     feature: &str,
+    local: bool,
     file: &Path,
     name: Option<String>,
     media_type: Option<String>,
@@ -38,6 +39,9 @@ pub async fn attach(
     let name = name.unwrap_or_else(|| label.name.clone());
     let input = open(file).await?;
     let database = context.open().await?;
+    if !local {
+        report_failures(&database.map().ask_id(feature).await?);
+    }
     let id = database.map().attach(feature, &name, input, label).await?;
     tell(context, &database, id).await?;
     Ok(database.close().await?)

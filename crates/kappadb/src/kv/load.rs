@@ -22,6 +22,9 @@ pub struct Value {
     pub time: Timestamp,
     /// All heads of the key, ascending; several are a conflict.
     pub heads: Vec<EntryId>,
+    /// How many of them are dated after this machine's clock: then a clock is wrong, and it may be this one. They lose against
+    /// what is not.
+    pub ahead: usize,
 }
 
 impl Value {
@@ -77,12 +80,15 @@ pub(super) struct State {
     pub heads: Vec<Version>,
     /// The one that is shown by default.
     pub winner: Option<Version>,
+    /// How many are not due.
+    pub ahead: usize,
 }
 
 impl State {
     pub fn new(heads: Vec<Version>, now: Timestamp) -> State {
         let winner = rules::winner(&heads.iter().collect::<Vec<_>>(), now).cloned();
-        State { heads, winner }
+        let ahead = heads.iter().filter(|head| head.time > now).count();
+        State { heads, winner, ahead }
     }
 
     pub fn ids(&self) -> Vec<EntryId> {
@@ -102,7 +108,7 @@ impl State {
     /// The value that the winner gives.
     pub fn value(&self, winner: &Version, content: Content) -> Value {
         let Version { id, time, .. } = *winner;
-        Value { bytes: content.value(), id, author: id.feed, time, heads: self.ids() }
+        Value { bytes: content.value(), id, author: id.feed, time, heads: self.ids(), ahead: self.ahead }
     }
 
     pub fn load_heads(&self, parts: &Parts) -> Result<Vec<Head>, ReadError> {

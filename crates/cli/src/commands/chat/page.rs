@@ -2,6 +2,7 @@
 
 use super::{Context, limit, lines};
 use crate::args::PageArgs;
+use crate::commands::asked::report_ahead;
 use crate::output;
 use kappadb::{ChatError, ChatPage, ReadOptions};
 use serde_json::json;
@@ -30,6 +31,9 @@ pub async fn print(
     loop {
         options.limit = Some(PAGE.min(most - count));
         let page = read(&options).await?;
+        if count == 0 {
+            report_ahead(context.json, page.ahead);
+        }
         for message in &page.messages {
             match context.json {
                 true => output::json_line(&lines::message(message))?,

@@ -1,6 +1,6 @@
 //! `kv put|delete|merge`.
 
-use super::Context;
+use super::{Asking, Context};
 use crate::output;
 use anyhow::{Context as _, bail};
 use kappadb::EntryId;
@@ -16,15 +16,17 @@ pub async fn put(context: &Context, key: &str, value: &OsStr) -> anyhow::Result<
     Ok(database.close().await?)
 }
 
-pub async fn merge(context: &Context, key: &str, value: &OsStr) -> anyhow::Result<()> {
+pub async fn merge(context: &Context, key: &str, value: &OsStr, asking: Asking) -> anyhow::Result<()> {
     let value = bytes(value)?;
     let database = context.open().await?;
+    asking.ask(database.kv().ask_keys([key])).await?;
     tell(context, key, database.kv().merge(key, value).await?)?;
     Ok(database.close().await?)
 }
 
-pub async fn delete(context: &Context, key: &str) -> anyhow::Result<()> {
+pub async fn delete(context: &Context, key: &str, asking: Asking) -> anyhow::Result<()> {
     let database = context.open().await?;
+    asking.ask(database.kv().ask_keys([key])).await?;
     let Some(id) = database.kv().delete(key).await? else {
         bail!("{key:?} has no value here to delete");
     };

@@ -18,8 +18,10 @@ use std::time::Instant;
 pub async fn run(context: &Context, command: &KvCommand) -> anyhow::Result<ExitCode> {
     match command {
         KvCommand::Put { key, value } => edit::put(context, key, value).await?,
-        KvCommand::Delete { key } => edit::delete(context, key).await?,
-        KvCommand::Merge { key, value } => edit::merge(context, key, value).await?,
+        KvCommand::Delete { key, local } => edit::delete(context, key, Asking::new(*local, false)).await?,
+        KvCommand::Merge { key, value, local } => {
+            edit::merge(context, key, value, Asking::new(*local, false)).await?;
+        }
         KvCommand::Get { key, all: false, local, stats } => {
             show::get(context, key, Asking::new(*local, *stats)).await?;
         }

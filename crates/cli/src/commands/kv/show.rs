@@ -2,6 +2,7 @@
 
 use super::{Asking, Context, lines};
 use crate::args::KvListArgs;
+use crate::commands::asked::report_ahead;
 use crate::output;
 use anyhow::{bail, ensure};
 use kappadb::{Database, EntryId, KeyRange, KvItem, ScanOptions};
@@ -14,13 +15,12 @@ pub async fn get(context: &Context, key: &str, asking: Asking) -> anyhow::Result
     let database = context.open().await?;
     let kv = database.kv();
     let asked = asking.ask(kv.ask_keys([key])).await?;
+    report_ahead(context.json, kv.ahead(key).await?);
     let Some(id) = kv.winner(key).await? else {
         asking.tell(0, asked.as_ref());
         match kv.heads(key).await?.len() {
             0 => bail!("there is no {key:?} here"),
-            _ => bail!(
-                "{key:?} was deleted, or its time has not come; `kappa kv get --all` shows what there is"
-            ),
+            _ => bail!("{key:?} was deleted; `kappa kv get --all` shows what there is"),
         }
     };
     match kv.get(key).await?.filter(|_| context.json) {
@@ -49,6 +49,7 @@ pub async fn heads(context: &Context, key: &str, asking: Asking) -> anyhow::Resu
     let database = context.open().await?;
     let asked = asking.ask(database.kv().ask_keys([key])).await?;
     let heads = database.kv().heads(key).await?;
+    report_ahead(context.json, database.kv().ahead(key).await?);
     database.close().await?;
     asking.tell(heads.len(), asked.as_ref());
     ensure!(!heads.is_empty(), "there is no {key:?} here");
@@ -98,7 +99,8 @@ pub async fn list(context: &Context, args: &KvListArgs) -> anyhow::Result<()> {
         true => output::json_line(&lines::item(&item.key, &item.value)),
         false => output::line(&lines::safe(&item.key)),
     };
-    let count = each(&database, &range, options, print).await?;
+    let Told { count, ahead } = each(&database, &range, options, print).await?;
+    report_ahead(context.json, ahead);
     asking.tell(count, asked.as_ref());
     Ok(database.close().await?)
 }
@@ -107,28 +109,38 @@ pub async fn export(context: &Context, prefix: &str, asking: Asking) -> anyhow::
     let database = context.open().await?;
     let asked = asking.ask(database.kv().ask_prefix(prefix)).await?;
     let print = |item: &KvItem| output::json_line(&lines::item(&item.key, &item.value));
-    let count = each(&database, &KeyRange::prefix(prefix), ScanOptions::default(), print).await?;
+    let all = ScanOptions::default();
+    let Told { count, ahead } = each(&database, &KeyRange::prefix(prefix), all, print).await?;
+    report_ahead(context.json, ahead);
     asking.tell(count, asked.as_ref());
     Ok(database.close().await?)
 }
 
-/// Does something with each key of a scan, some of them in memory at a time; how many there were.
+/// What a scan told: how many keys, and how many of their heads are dated after this machine's clock.
+#[derive(Default)]
+struct Told {
+    count: usize,
+    ahead: usize,
+}
+
+/// Does something with each key of a scan, some of them in memory at a time.
 async fn each(
     database: &Database,
     range: &KeyRange,
     mut options: ScanOptions,
     mut print: impl FnMut(&KvItem) -> anyhow::Result<()>,
-) -> anyhow::Result<usize> {
-    let (kv, limit, mut count) = (database.kv(), options.limit.unwrap_or(usize::MAX), 0);
-    while count < limit {
-        options.limit = Some(PAGE.min(limit - count));
+) -> anyhow::Result<Told> {
+    let (kv, limit, mut told) = (database.kv(), options.limit.unwrap_or(usize::MAX), Told::default());
+    while told.count < limit {
+        options.limit = Some(PAGE.min(limit - told.count));
         let page = kv.scan(range, &options).await?;
         page.items.iter().try_for_each(&mut print)?;
-        count += page.items.len();
+        told.count += page.items.len();
+        told.ahead += page.items.iter().map(|item| item.value.ahead).sum::<usize>();
         if page.next.is_none() {
             break;
         }
         options.after = page.next;
     }
-    Ok(count)
+    Ok(told)
 }

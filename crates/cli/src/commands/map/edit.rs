@@ -1,6 +1,6 @@
 //! `map put|delete|merge`.
 
-use super::Context;
+use super::{Context, report_failures};
 use crate::output;
 use anyhow::Context as _;
 use kappadb::geojson;
@@ -26,8 +26,11 @@ pub async fn put(context: &Context, file: &Path) -> anyhow::Result<()> {
     Ok(database.close().await?)
 }
 
-pub async fn delete(context: &Context, id: &str) -> anyhow::Result<()> {
+pub async fn delete(context: &Context, id: &str, local: bool) -> anyhow::Result<()> {
     let database = context.open().await?;
+    if !local {
+        report_failures(&database.map().ask_id(id).await?);
+    }
     let entry = database.map().delete(id).await?;
     if context.json {
         output::json_line(&json!({ "id": id, "entry": entry.to_string() }))?;
@@ -37,8 +40,12 @@ pub async fn delete(context: &Context, id: &str) -> anyhow::Result<()> {
     Ok(database.close().await?)
 }
 
-pub async fn merge(context: &Context, id: &str) -> anyhow::Result<()> {
+pub async fn merge(context: &Context, id: &str, local: bool) -> anyhow::Result<()> {
     let database = context.open().await?;
+    if !local {
+        // With what they replaced: that tells who changed what.
+        report_failures(&database.map().ask_history(id).await?);
+    }
     let entry = database.map().merge(id).await?;
     if context.json {
         output::json_line(&json!({ "id": id, "entry": entry.to_string() }))?;

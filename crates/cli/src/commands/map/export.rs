@@ -3,6 +3,7 @@
 use super::show::report_missing;
 use super::{Context, report_failures};
 use crate::args::{ExportArgs, ExportFormat as Format};
+use crate::commands::asked::report_ahead;
 use crate::output::{self, count};
 use anyhow::Context as _;
 use kappadb::export::{ExportFormat, ExportReport, Selection};
@@ -78,6 +79,7 @@ async fn to_file(
 
 /// Says what is not in the output.
 pub fn report_left_out(json: bool, report: &ExportReport) {
+    report_ahead(json, usize::try_from(report.ahead).unwrap_or(usize::MAX));
     if report.left_out > 0 && !json {
         let left_out = count(report.left_out, "feature");
         output::warn(&format!(

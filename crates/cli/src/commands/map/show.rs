@@ -1,6 +1,7 @@
 //! `map get|history|referrers|expand`.
 
 use super::{Context, report_failures};
+use crate::commands::asked::report_ahead;
 use crate::output::{self, count};
 use anyhow::{bail, ensure};
 use kappadb::export::texts;
@@ -15,6 +16,7 @@ pub async fn get(context: &Context, id: &str, local: bool) -> anyhow::Result<()>
     }
     let found = database.map().get(id).await?;
     database.close().await?;
+    report_ahead(context.json, found.as_ref().map_or(0, |found| found.ahead));
     match found {
         Some(found) if !found.versions.is_empty() => texts(&found).try_for_each(|text| output::line(&text)),
         _ => bail!("there is no feature {id:?} here"),
