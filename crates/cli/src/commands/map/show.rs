@@ -16,7 +16,10 @@ pub async fn get(context: &Context, id: &str, local: bool) -> anyhow::Result<()>
     let found = database.map().get(id).await?;
     database.close().await?;
     match found {
-        Some(found) if !found.versions.is_empty() => texts(&found).try_for_each(|text| output::line(&text)),
+        Some(found) if !found.versions.is_empty() => {
+            texts(&found).try_for_each(|text| output::line(&text))?;
+            Ok(found.versions.iter().try_for_each(|version| version.held().map(drop))?)
+        }
         _ => bail!("there is no feature {id:?} here"),
     }
 }
