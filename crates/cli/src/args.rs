@@ -85,6 +85,9 @@ pub enum Command {
         /// Numbers of blocks, such as 0-99,150,200- ; all by default.
         #[arg(value_parser = ranges, default_value = "0-")]
         ranges: RangeSet,
+        /// Also of a feed that is written here, though nobody else may hold what it says.
+        #[arg(long)]
+        force: bool,
     },
     /// Give back the disk that cleared payloads and dropped feeds take up.
     Compact,

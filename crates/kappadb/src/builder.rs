@@ -138,7 +138,7 @@ impl Builder {
     /// Opens an existing database.
     pub async fn open(self) -> Result<Database, OpenError> {
         let parts = tokio::task::spawn_blocking(move || Parts::open(self)).await;
-        let parts = parts.map_err(|_| OpenError::Stopped)??;
+        let parts = parts.map_err(|error| OpenError::Stopped(error.into()))??;
         let parts = Arc::new(parts);
         if parts.copied {
             let said = own::settle(&parts).await?;

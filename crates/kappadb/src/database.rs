@@ -7,8 +7,9 @@ use crate::map::Map;
 use crate::payload::Wanting;
 use crate::replica::{self, Peer, Replica};
 use crate::status::Status;
+use crate::uploads;
 use crate::writers::{self, Writers};
-use kappadb_core::{Clock, DatabaseId, FeedKey};
+use kappadb_core::{Clock, DatabaseId, FeedKey, Seq};
 use kappadb_feed::{self as feed, Feeds, OpenReport};
 use kappadb_net::{Access, Allowance, Identity};
 use kappadb_store::{SledOptions, SledStore, Store, StoreError};
@@ -16,6 +17,7 @@ use kappadb_view::{View, ViewHandle, Views};
 use kappadb_view_chat::ChatView;
 use kappadb_view_geo::MapView;
 use kappadb_view_kv::KvView;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -52,6 +54,8 @@ pub(crate) struct Parts {
     /// What came of asking them.
     pub settled: Arc<OnceLock<String>>,
     pub wanting: Arc<Wanting>,
+    /// How long each own feed was when the database was opened.
+    pub begun_at: BTreeMap<FeedKey, Seq>,
     /// What earlier answers have shown.
     pub claims: Arc<Book>,
     /// This handle asks nobody.
@@ -88,6 +92,7 @@ impl Parts {
         if report.rebuilt.is_some() {
             forget_derived(&*store)?;
         }
+        let begun_at = uploads::lengths(&feeds);
         let claims = Arc::new(Book::new(store.clone()));
         let views = Views::new(feeds.clone(), store);
         let map = views.register(MapView::default())?;
@@ -115,6 +120,7 @@ impl Parts {
             copied,
             settled: Arc::default(),
             wanting: Arc::default(),
+            begun_at,
             claims,
             local: false,
             writers,
@@ -303,5 +309,19 @@ pub(crate) async fn run<T: Send + 'static>(
     job: impl FnOnce(&Parts) -> T + Send + 'static,
 ) -> Result<T, ReadError> {
     let parts = parts.clone();
-    tokio::task::spawn_blocking(move || job(&parts)).await.map_err(|_| ReadError::Closed)
+    Ok(tokio::task::spawn_blocking(move || job(&parts)).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_in_the_work_is_told_and_is_not_that_the_database_was_closed() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = Database::builder(dir.path()).create().await.unwrap();
+        let error = database.run(|_| assert_eq!(1, 2, "one and one")).await.unwrap_err();
+        assert!(matches!(&error, ReadError::Panicked(text) if text.contains("one and one")), "{error}");
+        assert!(database.kv().get("x").await.unwrap().is_none(), "and others go on");
+    }
 }

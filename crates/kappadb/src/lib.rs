@@ -63,6 +63,7 @@ mod payload;
 mod replica;
 mod serve;
 mod status;
+mod uploads;
 pub mod view;
 mod write;
 mod writers;
@@ -77,8 +78,8 @@ pub use chat::{
 };
 pub use database::Database;
 pub use error::{
-    AskError, AttachError, BlobError, CreateError, ExportError, ImportError, LogError, OpenError,
-    PutBlobError, ReadError, ServeError, WriteError, WriterError,
+    AskError, AttachError, BlobError, CreateError, ExportError, ImportError, LogError, NotHeld, OpenError,
+    PutBlobError, ReadError, ServeError, WriteError, WriterError, is_not_held,
 };
 pub use import::ImportReport;
 pub use kappadb_core::{
@@ -101,4 +102,5 @@ pub use map::{Attachment, Edition, Expanded, Found, Hit, Map, MapQuery, OsmAnswe
 pub use replica::Peer;
 pub use serve::Server;
 pub use status::{Disk, FeedStatus, Status, ViewStatus};
+pub use uploads::Abandoned;
 pub use writers::WriterInfo;

@@ -69,7 +69,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Blob(BlobCommand::Get(get)) => blob::get(&context, &get).await?,
         Command::Blob(BlobCommand::Info { id, local }) => blob::info(&context, id, local).await?,
         Command::Feed(command) => log::feed(&context, &command).await?,
-        Command::Clear { feed, ranges } => log::clear(&context, &feed, &ranges).await?,
+        Command::Clear { feed, ranges, force } => log::clear(&context, &feed, &ranges, force).await?,
         Command::Compact => log::compact(&context).await?,
         Command::Settle => log::settle(&context).await?,
         Command::Status => inspect::status(&context).await?,

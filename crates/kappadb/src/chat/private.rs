@@ -339,7 +339,7 @@ mod tests {
             ids.push(anna.chat().send_private(stranger, text).await.unwrap());
         }
         anna.chat().delete(ids.pop().unwrap()).await.unwrap();
-        anna.clear(ids[0].feed, RangeSet::from_iter([ids[0].seq])).await.unwrap();
+        anna.clear_for_good(ids[0].feed, RangeSet::from_iter([ids[0].seq])).await.unwrap();
         let said: Vec<Said> = read(&anna).await.into_iter().map(|(_, said)| said).collect();
         assert_eq!(said, [Said::Private { to: stranger, text: "second".into() }, Said::NotHeld]);
     }

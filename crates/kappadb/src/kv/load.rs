@@ -1,7 +1,7 @@
 //! What versions of keys say, read from the feeds.
 
 use crate::database::Parts;
-use crate::error::ReadError;
+use crate::error::{NotHeld, ReadError};
 use bytes::Bytes;
 use kappadb_core::{EntryId, FeedKey, RangeSet, StoredBlock, Timestamp};
 use kappadb_entry::rules::{self, Version};
@@ -28,6 +28,14 @@ pub struct Value {
 }
 
 impl Value {
+    /// Its bytes.
+    ///
+    /// # Errors
+    /// If they are not held here.
+    pub fn held(&self) -> Result<&Bytes, NotHeld> {
+        self.bytes.as_ref().ok_or(NotHeld(self.id))
+    }
+
     /// Its bytes as text, if they are held and are text.
     pub fn text(&self) -> Option<&str> {
         std::str::from_utf8(self.bytes.as_deref()?).ok()

@@ -2,7 +2,7 @@
 
 use super::Hit;
 use crate::database::Parts;
-use crate::error::ReadError;
+use crate::error::{NotHeld, ReadError};
 use kappadb_core::{EntryId, Timestamp};
 use kappadb_entry::rules::{self, Version};
 use kappadb_entry::{Entry, Header, decode_block};
@@ -43,6 +43,19 @@ pub struct Edition {
     /// True for the current one that is shown by default: the greatest time that is due (of all, if
     /// none is), then feed key, then seq.
     pub winner: bool,
+}
+
+impl Edition {
+    /// What it says; none if it deletes the feature.
+    ///
+    /// # Errors
+    /// If that is not held here.
+    pub fn held(&self) -> Result<Option<&Feature>, NotHeld> {
+        match &self.feature {
+            None if !self.deleted => Err(NotHeld(self.entry)),
+            feature => Ok(feature.as_ref()),
+        }
+    }
 }
 
 impl Parts {

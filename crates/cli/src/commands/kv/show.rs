@@ -24,7 +24,10 @@ pub async fn get(context: &Context, key: &str, asking: Asking) -> anyhow::Result
         }
     };
     match kv.get(key).await?.filter(|_| context.json) {
-        Some(value) => output::json_line(&lines::item(key.as_bytes(), &value))?,
+        Some(value) => {
+            value.held()?;
+            output::json_line(&lines::item(key.as_bytes(), &value))?;
+        }
         None => copy(&database, id).await?,
     }
     asking.tell(1, asked.as_ref());
@@ -108,12 +111,25 @@ pub async fn list(context: &Context, args: &KvListArgs) -> anyhow::Result<()> {
 pub async fn export(context: &Context, prefix: &str, asking: Asking) -> anyhow::Result<()> {
     let database = context.open().await?;
     let asked = asking.ask(database.kv().ask_prefix(prefix)).await?;
-    let print = |item: &KvItem| output::json_line(&lines::item(&item.key, &item.value));
+    let mut left_out = 0;
+    let print = |item: &KvItem| match item.value.held() {
+        Ok(_) => output::json_line(&lines::item(&item.key, &item.value)),
+        Err(_) => {
+            left_out += 1;
+            Ok(())
+        }
+    };
     let all = ScanOptions::default();
     let Told { count, ahead } = each(&database, &KeyRange::prefix(prefix), all, print).await?;
     report_ahead(context.json, ahead);
-    asking.tell(count, asked.as_ref());
-    Ok(database.close().await?)
+    asking.tell(count - left_out, asked.as_ref());
+    database.close().await?;
+    ensure!(
+        left_out == 0,
+        "left out {}, for what they say is not held here",
+        output::count(left_out as u64, "value")
+    );
+    Ok(())
 }
 
 /// What a scan told: how many keys, and how many of their heads are dated after this machine's clock.

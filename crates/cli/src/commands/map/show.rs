@@ -18,7 +18,10 @@ pub async fn get(context: &Context, id: &str, local: bool) -> anyhow::Result<()>
     database.close().await?;
     report_ahead(context.json, found.as_ref().map_or(0, |found| found.ahead));
     match found {
-        Some(found) if !found.versions.is_empty() => texts(&found).try_for_each(|text| output::line(&text)),
+        Some(found) if !found.versions.is_empty() => {
+            texts(&found).try_for_each(|text| output::line(&text))?;
+            Ok(found.versions.iter().try_for_each(|version| version.held().map(drop))?)
+        }
         _ => bail!("there is no feature {id:?} here"),
     }
 }
