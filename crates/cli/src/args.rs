@@ -44,6 +44,26 @@ fn seconds(text: &str) -> Result<Duration, String> {
     if patience.is_zero() { Err("it must be more than 0".to_owned()) } else { Ok(patience) }
 }
 
+/// What `serve` tells of itself on stderr: who came, what was asked and what was refused.
+#[derive(ClapArgs)]
+pub struct LogArgs {
+    /// Tell only of what was refused or failed.
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Tell more; twice for everything.
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// How: lines of text, or of JSON. Default: text, with --json JSON.
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
 #[derive(Subcommand)]
 pub enum Command {
     /// Make a new, empty database with a writer feed.
@@ -59,6 +79,8 @@ pub enum Command {
         /// Address and port to listen on; port 0 takes a free one.
         #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDR")]
         listen: SocketAddr,
+        #[command(flatten)]
+        log: LogArgs,
     },
     /// Import, change and query map features.
     #[command(subcommand)]

@@ -1,4 +1,5 @@
 use crate::builder::{Builder, OnProgress, Progress, Random};
+use crate::callers::Callers;
 use crate::chat::{Chat, Markers, TrustFile};
 use crate::claims::{self, Book};
 use crate::error::{OpenError, ReadError, WriteError};
@@ -67,6 +68,8 @@ pub(crate) struct Parts {
     pub random: Random,
     /// How far each channel was read.
     pub markers: Arc<Markers>,
+    /// Who called.
+    pub callers: Arc<Callers>,
     /// The name under which this handle writes.
     pub name: Arc<str>,
     /// Held while an entry's place among the others is looked up and the entry is appended: two writes of one key by
@@ -101,6 +104,7 @@ impl Parts {
         let writers = Arc::new(Writers::load(&dir)?);
         let trust = Arc::new(TrustFile::new(&dir, trusted));
         let markers = Arc::new(Markers::load(&dir)?);
+        let callers = Arc::new(Callers::load(&dir, clock.clone()));
         let identity = Identity::new(identity);
         Ok(Parts {
             dir,
@@ -126,6 +130,7 @@ impl Parts {
             writers,
             trust,
             markers,
+            callers,
             random,
             name: writers::DEFAULT.into(),
             writing: Arc::default(),

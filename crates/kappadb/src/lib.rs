@@ -46,6 +46,7 @@ mod ask;
 mod backend;
 mod blobs;
 mod builder;
+mod callers;
 mod chat;
 mod claims;
 mod contents;
@@ -71,6 +72,7 @@ mod writers;
 pub use ask::{Asked, Failure};
 pub use blobs::{BlobInfo, BlobReader, Blobs};
 pub use builder::{Builder, Progress};
+pub use callers::Caller;
 pub use chat::{
     BadLine, ChannelInfo, Chat, ChatChange, ChatCursor, ChatCursorError, ChatError, ChatFlag,
     ChatImportReport, ChatImported, ChatPage, ChatWatcher, FlagChange, FlagsSet, Hidden, MAX_AHEAD, Member,

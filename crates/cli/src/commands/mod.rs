@@ -58,7 +58,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
         Command::Init => database::init(&context).await?,
         Command::Join { ticket } => database::join(&context, &ticket).await?,
-        Command::Serve { listen } => serve::serve(&context, listen).await?,
+        Command::Serve { listen, log } => serve::serve(&context, listen, &log).await?,
         Command::Map(command) => map::run(&context, &command).await?,
         Command::Chat(command) => return chat::run(&context, &command).await,
         Command::Kv(command) => return kv::run(&context, &command).await,
