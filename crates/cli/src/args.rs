@@ -67,6 +67,26 @@ fn seconds(text: &str) -> Result<Duration, String> {
     if patience.is_zero() { Err("it must be more than 0".to_owned()) } else { Ok(patience) }
 }
 
+/// What `serve` tells of itself on stderr: who came, what was asked and what was refused.
+#[derive(ClapArgs)]
+pub struct LogArgs {
+    /// Tell only of what was refused or failed.
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Tell more; twice for everything.
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// How: lines of text, or of JSON. Default: text, with --json JSON.
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
 #[derive(Subcommand)]
 pub enum Command {
     /// Make a new, empty database with a writer feed.
@@ -106,6 +126,9 @@ pub enum Command {
         /// Numbers of blocks, such as 0-99,150,200- ; all by default.
         #[arg(value_parser = ranges, default_value = "0-")]
         ranges: RangeSet,
+        /// Also of a feed that is written here, though nobody else may hold what it says.
+        #[arg(long)]
+        force: bool,
     },
     /// Give back the disk that cleared payloads and dropped feeds take up.
     Compact,

@@ -1,7 +1,8 @@
 //! Exit codes, and which error has which.
 
 use kappadb::{
-    AttachError, BlobError, ChatError, CreateError, KvError, OpenError, PutBlobError, WriteError, WriterError,
+    AttachError, ChatError, CreateError, KvError, OpenError, PutBlobError, WriteError, WriterError,
+    is_not_held,
 };
 use std::error::Error;
 use std::process::ExitCode;
@@ -48,7 +49,7 @@ impl Exit {
 
 /// None for errors that say nothing of it themselves; their causes may.
 fn of_cause(cause: &(dyn Error + 'static)) -> Option<Exit> {
-    if cause.is::<NotFound>() {
+    if cause.is::<NotFound>() || is_not_held(cause) {
         return Some(Exit::NotFound);
     }
     // Transparent errors are not in the chain beside what they stand for, so each is looked into.
@@ -57,7 +58,6 @@ fn of_cause(cause: &(dyn Error + 'static)) -> Option<Exit> {
         .or_else(|| cause.downcast_ref().map(of_create))
         .or_else(|| cause.downcast_ref().map(of_write))
         .or_else(|| cause.downcast_ref().map(of_writer))
-        .or_else(|| cause.downcast_ref().map(of_blob))
         .or_else(|| cause.downcast_ref().map(of_kv))
         .or_else(|| cause.downcast_ref().map(of_chat))
         .or_else(|| cause.downcast_ref().map(of_attach));
@@ -89,13 +89,6 @@ fn of_writer(error: &WriterError) -> Exit {
     match error {
         WriterError::Unknown(_) => Exit::NotFound,
         WriterError::Write(error) => of_write(error),
-        _ => Exit::Failed,
-    }
-}
-
-fn of_blob(error: &BlobError) -> Exit {
-    match error {
-        BlobError::NotHeld(_) | BlobError::Missing { .. } | BlobError::Cleared { .. } => Exit::NotFound,
         _ => Exit::Failed,
     }
 }

@@ -138,6 +138,11 @@ fn tell(line: &str) {
     let _ = io::stderr().lock().write_all(format!("{line}\n").as_bytes());
 }
 
+/// Writes a line of the log as it is, its end included.
+pub fn log_line(line: &[u8]) {
+    let _ = io::stderr().lock().write_all(line);
+}
+
 /// From now on a panic is one sentence, wherever it happens.
 pub fn tame_panics() {
     std::panic::set_hook(Box::new(|panic| {
@@ -163,9 +168,13 @@ pub fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(is_broken)
 }
 
-/// A count with its noun, with a plural s where it belongs.
+/// A count with its noun, in the plural where it belongs.
 pub fn count(n: u64, noun: &str) -> String {
-    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+    match noun.strip_suffix('y') {
+        _ if n == 1 => format!("{n} {noun}"),
+        Some(stem) if !noun.ends_with("ey") => format!("{n} {stem}ies"),
+        _ => format!("{n} {noun}s"),
+    }
 }
 
 /// A size for people.

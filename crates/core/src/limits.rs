@@ -78,6 +78,20 @@ pub const QUESTION_BYTES: u64 = 1 << 30;
 pub const IDLE_MS: u64 = 120_000;
 /// Sessions that one replica serves at the same time.
 pub const MAX_SESSIONS: usize = 256;
+/// Of these, those of one peer.
+pub const MAX_SESSIONS_OF_PEER: usize = 32;
+/// Of these, those of one address (of IPv6, one network of 64 bits).
+pub const MAX_SESSIONS_OF_ADDRESS: usize = 128;
+/// Of these, those of all peers that were not met before.
+pub const MAX_NEWCOMERS: usize = 128;
+/// Handshakes under way at the same time; the oldest makes room.
+pub const MAX_HANDSHAKES: usize = 512;
+/// Of these, those of one address.
+pub const MAX_HANDSHAKES_OF_ADDRESS: usize = 128;
+/// Peers that called of which counts are kept.
+pub const MAX_CALLERS: usize = 1024;
+/// Ranges in the records of all sessions that one replica serves; beyond them a session that has more than its share ends.
+pub const ALL_SESSION_RANGES: usize = 4 << 20;
 
 /// Bytes in the id of a map feature.
 pub const MAX_FEATURE_ID: usize = 255;

@@ -168,19 +168,19 @@ impl Builder {
             self.lock = Some(job(&self.dir, &self.locking)?);
             Ok(self)
         });
-        done.await.map_err(|_| OpenError::Stopped)?
+        done.await.map_err(|error| OpenError::Stopped(error.into()))?
     }
 
     /// The ticket of the replica in the directory ([`Database::ticket`]), and where it listens; also while another process has it open.
     pub async fn ticket(self) -> Result<(Ticket, Listen), OpenError> {
         let read = tokio::task::spawn_blocking(move || replica::ticket(&self.dir));
-        read.await.map_err(|_| OpenError::Stopped)?
+        read.await.map_err(|error| OpenError::Stopped(error.into()))?
     }
 
     /// Opens an existing database.
     pub async fn open(self) -> Result<Database, OpenError> {
         let parts = tokio::task::spawn_blocking(move || Parts::open(self)).await;
-        let parts = parts.map_err(|_| OpenError::Stopped)??;
+        let parts = parts.map_err(|error| OpenError::Stopped(error.into()))??;
         let parts = Arc::new(parts);
         if parts.copied {
             let said = own::settle(&parts).await?;

@@ -1,4 +1,5 @@
 use crate::builder::{Builder, OnProgress, Progress, Random};
+use crate::callers::Callers;
 use crate::chat::{Chat, Markers, TrustFile};
 use crate::claims::{self, Book};
 use crate::error::{OpenError, ReadError, WriteError};
@@ -10,8 +11,9 @@ use crate::payload::Wanting;
 use crate::peers::{Peer, Peers};
 use crate::replica::{self, Replica};
 use crate::status::Status;
+use crate::uploads;
 use crate::writers::{self, Writers};
-use kappadb_core::{Clock, DatabaseId, FeedKey};
+use kappadb_core::{Clock, DatabaseId, FeedKey, Seq};
 use kappadb_feed::{self as feed, DirLock, Feeds, OpenReport};
 use kappadb_net::{Access, Allowance, Identity};
 use kappadb_store::{SledOptions, SledStore, Store, StoreError};
@@ -19,6 +21,7 @@ use kappadb_view::{View, ViewHandle, Views};
 use kappadb_view_chat::ChatView;
 use kappadb_view_geo::MapView;
 use kappadb_view_kv::KvView;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -57,6 +60,8 @@ pub(crate) struct Parts {
     /// What came of asking them.
     pub settled: Arc<OnceLock<String>>,
     pub wanting: Arc<Wanting>,
+    /// How long each own feed was when the database was opened.
+    pub begun_at: BTreeMap<FeedKey, Seq>,
     /// What earlier answers have shown.
     pub claims: Arc<Book>,
     /// This handle asks nobody.
@@ -68,6 +73,8 @@ pub(crate) struct Parts {
     pub random: Random,
     /// How far each channel was read.
     pub markers: Arc<Markers>,
+    /// Who called.
+    pub callers: Arc<Callers>,
     /// The name under which this handle writes.
     pub name: Arc<str>,
     /// Held while an entry's place among the others is looked up and the entry is appended: two writes of one key by
@@ -98,6 +105,7 @@ impl Parts {
         if report.rebuilt.is_some() {
             forget_derived(&*store)?;
         }
+        let begun_at = uploads::lengths(&feeds);
         let claims = Arc::new(Book::new(store.clone()));
         let views = Views::new(feeds.clone(), store);
         let map = views.register(MapView::default())?;
@@ -107,6 +115,7 @@ impl Parts {
         let trust = Arc::new(TrustFile::new(&dir, trusted));
         let markers = Arc::new(Markers::load(&dir)?);
         let listen = Arc::new(ListenFile::load(&dir)?);
+        let callers = Arc::new(Callers::load(&dir, clock.clone()));
         let identity = Identity::new(identity);
         Ok(Parts {
             dir,
@@ -127,11 +136,13 @@ impl Parts {
             copied,
             settled: Arc::default(),
             wanting: Arc::default(),
+            begun_at,
             claims,
             local: false,
             writers,
             trust,
             markers,
+            callers,
             random,
             name: writers::DEFAULT.into(),
             writing: Arc::default(),
@@ -311,5 +322,19 @@ pub(crate) async fn run<T: Send + 'static>(
     job: impl FnOnce(&Parts) -> T + Send + 'static,
 ) -> Result<T, ReadError> {
     let parts = parts.clone();
-    tokio::task::spawn_blocking(move || job(&parts)).await.map_err(|_| ReadError::Closed)
+    Ok(tokio::task::spawn_blocking(move || job(&parts)).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_in_the_work_is_told_and_is_not_that_the_database_was_closed() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = Database::builder(dir.path()).create().await.unwrap();
+        let error = database.run(|_| assert_eq!(1, 2, "one and one")).await.unwrap_err();
+        assert!(matches!(&error, ReadError::Panicked(text) if text.contains("one and one")), "{error}");
+        assert!(database.kv().get("x").await.unwrap().is_none(), "and others go on");
+    }
 }

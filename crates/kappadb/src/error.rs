@@ -1,6 +1,6 @@
 //! One error enum per phase; sources kept.
 
-use kappadb_core::{EntryId, Seq};
+use kappadb_core::{EntryId, FeedKey, Seq};
 use kappadb_feed::{LockError, LockHolder};
 use std::io;
 use std::ops::Range;
@@ -101,9 +101,9 @@ pub enum OpenError {
     /// A view.
     #[error(transparent)]
     View(#[from] kappadb_view::ViewError),
-    /// The runtime is shutting down.
-    #[error("the async runtime stopped before the database was open")]
-    Stopped,
+    /// The runtime is shutting down, or opening met a fault.
+    #[error("the database could not be opened: {0}")]
+    Stopped(#[source] ReadError),
 }
 
 /// Why something could not be written.
@@ -190,6 +190,19 @@ pub enum ReadError {
     /// The database was closed, or the async runtime is shutting down.
     #[error("the database is closed")]
     Closed,
+    /// The work panicked: a fault in this library or in a view. What was durable before is durable.
+    #[error("a fault in this program ended the work: {0}")]
+    Panicked(String),
+}
+
+/// What became of blocking work that did not come to its end.
+impl From<tokio::task::JoinError> for ReadError {
+    fn from(error: tokio::task::JoinError) -> Self {
+        let Ok(panic) = error.try_into_panic() else { return ReadError::Closed };
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        ReadError::Panicked(text.unwrap_or("no reason given").to_owned())
+    }
 }
 
 /// Why bytes of a blob cannot be read here.
@@ -234,6 +247,19 @@ pub enum BlobError {
     /// It is here but cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+}
+
+/// What an entry says is not held here: it was cleared, or nobody who has it was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the content of {0} is not held here; it comes back when a peer that has it is asked")]
+pub struct NotHeld(pub EntryId);
+
+/// True for an error that only says that something is not held on this replica: a peer may have it.
+pub fn is_not_held(error: &(dyn std::error::Error + 'static)) -> bool {
+    let of_blob = |error: &BlobError| {
+        matches!(error, BlobError::NotHeld(_) | BlobError::Missing { .. } | BlobError::Cleared { .. })
+    };
+    error.is::<NotHeld>() || error.downcast_ref().is_some_and(of_blob)
 }
 
 /// Byte ranges for people: first and last, both included.
@@ -397,6 +423,11 @@ pub enum LogError {
     /// Payloads could not be cleared.
     #[error(transparent)]
     Clear(#[from] kappadb_feed::ClearError),
+    /// The feed is written here, and what is cleared of it may be nowhere else.
+    #[error(
+        "feed {0} is written here, and nobody else may hold what it says; `--force` clears it all the same"
+    )]
+    OnlyCopy(FeedKey),
     /// A feed could not be dropped or allowed.
     #[error(transparent)]
     Drop(#[from] kappadb_feed::DropError),

@@ -46,6 +46,7 @@ mod ask;
 mod backend;
 mod blobs;
 mod builder;
+mod callers;
 mod chat;
 mod claims;
 mod contents;
@@ -66,6 +67,7 @@ mod peers;
 mod replica;
 mod serve;
 mod status;
+mod uploads;
 pub mod view;
 mod write;
 mod writers;
@@ -73,15 +75,16 @@ mod writers;
 pub use ask::{Asked, Failure};
 pub use blobs::{BlobInfo, BlobReader, Blobs};
 pub use builder::{Builder, Progress};
+pub use callers::Caller;
 pub use chat::{
     BadLine, ChannelInfo, Chat, ChatChange, ChatCursor, ChatCursorError, ChatError, ChatFlag,
-    ChatImportReport, ChatImported, ChatPage, ChatWatcher, FlagChange, FlagsSet, Hidden, Member, Message,
-    ReadOptions, Said, SayError, SearchOptions, Topic, Trusted, Unread,
+    ChatImportReport, ChatImported, ChatPage, ChatWatcher, FlagChange, FlagsSet, Hidden, MAX_AHEAD, Member,
+    Message, ReadOptions, Said, SayError, SearchOptions, Topic, Trusted, Unread,
 };
 pub use database::Database;
 pub use error::{
-    AskError, AttachError, BlobError, CreateError, ExportError, ImportError, LogError, OpenError, PeerError,
-    PutBlobError, ReadError, ServeError, WriteError, WriterError,
+    AskError, AttachError, BlobError, CreateError, ExportError, ImportError, LogError, NotHeld, OpenError,
+    PeerError, PutBlobError, ReadError, ServeError, WriteError, WriterError, is_not_held,
 };
 pub use import::ImportReport;
 pub use kappadb_core::{
@@ -105,4 +108,5 @@ pub use map::{Attachment, Edition, Expanded, Found, Hit, Map, MapQuery, OsmAnswe
 pub use peers::Peer;
 pub use serve::Server;
 pub use status::{Disk, FeedStatus, Status, ViewStatus};
+pub use uploads::Abandoned;
 pub use writers::WriterInfo;

@@ -227,15 +227,15 @@ impl Asked {
 }
 
 impl Turn {
-    /// What of these blocks is not held here, and what may be taken as known in proofs of them.
+    /// What of these blocks is not held here whole, and what may be taken as known in proofs of them.
     pub(crate) async fn missing(
         &self,
         feed: FeedKey,
         ranges: RangeSet,
     ) -> Result<(RangeSet, Known), ReadError> {
         database::run(&self.parts, move |parts| {
-            let held = parts.feeds.held(&feed);
-            (ranges.minus(&held), parts.feeds.known(&feed, &held))
+            let whole = parts.feeds.whole(&feed);
+            (ranges.minus(&whole), parts.feeds.known(&feed, &whole))
         })
         .await
     }

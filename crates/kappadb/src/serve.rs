@@ -1,15 +1,27 @@
 use crate::backend::Backend;
+use crate::callers::Callers;
 use crate::database::Database;
 use crate::error::ServeError;
 use crate::listen::Listen;
-use kappadb_net::{Listener, Ticket};
+use kappadb_core::FeedKey;
+use kappadb_net::{Credentials, Listener, ServeOptions, Ticket};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::{JoinSet, spawn_blocking};
+
+/// How often it is written down who called.
+const WRITE_DOWN: Duration = Duration::from_secs(10);
 
 /// A replica that answers others. Dropping it ends the listening and its sessions without waiting for them.
 pub struct Server {
     ticket: Ticket,
     address: SocketAddr,
     listener: Listener,
+    callers: Arc<Callers>,
+    /// Writes down who called, until the server goes.
+    _writing: JoinSet<()>,
 }
 
 impl Database {
@@ -23,13 +35,40 @@ impl Database {
     pub async fn serve_as(&self, listen: Listen) -> Result<Server, ServeError> {
         let parts = &self.parts;
         let address = listen.address;
-        let listener =
-            Listener::bind(address, parts.access.clone(), parts.identity.clone(), Backend::new(parts))
-                .await
-                .map_err(|source| ServeError::Listen { address, source })?;
+        let callers = parts.callers.clone();
+        let credentials = Credentials::new(parts.access.clone(), parts.identity.clone());
+        let options = options(&callers, self.peers().iter().map(|peer| peer.key).collect());
+        let listener = Listener::bind_with(address, credentials, Backend::new(parts), options)
+            .await
+            .map_err(|source| ServeError::Listen { address, source })?;
         let address = listener.address();
         let ticket = parts.ticket(&Listen { address, ..listen })?;
-        Ok(Server { ticket, address, listener })
+        let mut writing = JoinSet::new();
+        writing.spawn(write_down(callers.clone()));
+        Ok(Server { ticket, address, listener, callers, _writing: writing })
+    }
+}
+
+/// Those who were met before have their places first, and what callers do is counted.
+fn options(callers: &Arc<Callers>, peers: BTreeSet<FeedKey>) -> ServeOptions {
+    let (met, told) = (callers.clone(), callers.clone());
+    ServeOptions {
+        is_known: Arc::new(move |peer| peers.contains(peer) || met.is_known(peer)),
+        report: Some(Arc::new(move |from, happening| told.happened(from, happening))),
+        ..ServeOptions::default()
+    }
+}
+
+async fn write_down(callers: Arc<Callers>) {
+    loop {
+        tokio::time::sleep(WRITE_DOWN).await;
+        save(callers.clone()).await;
+    }
+}
+
+async fn save(callers: Arc<Callers>) {
+    if let Ok(Err(error)) = spawn_blocking(move || callers.save()).await {
+        tracing::warn!(%error, "cannot write down who called");
     }
 }
 
@@ -46,6 +85,8 @@ impl Server {
 
     /// Ends listening and all sessions, and waits for them.
     pub async fn stop(self) {
-        self.listener.stop().await;
+        let Server { listener, callers, .. } = self;
+        listener.stop().await;
+        save(callers).await;
     }
 }

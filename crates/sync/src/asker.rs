@@ -70,6 +70,11 @@ impl Asker {
         self.open.values().any(Asked::is_wanted)
     }
 
+    /// Ranges in the records of what is known.
+    pub fn records(&self) -> usize {
+        self.ledger.ranges()
+    }
+
     /// True while storage has work.
     pub fn is_storing(&self) -> bool {
         !self.inbox.is_idle()

@@ -56,7 +56,7 @@ impl Session {
         let Agreed { open_queries, session_feeds, .. } = config.agreed;
         Session {
             asker: Asker::new(config, now_ms),
-            answerer: Answerer::new(open_queries, session_feeds),
+            answerer: Answerer::new(open_queries, session_feeds, now_ms),
             out: Outbox::default(),
             heard: now_ms,
             closed: None,
@@ -69,7 +69,7 @@ impl Session {
             return Err(reason.clone());
         }
         self.heard = now_ms;
-        self.asker.pass(now_ms);
+        self.pass(now_ms);
         let taken = Frame::decode(frame).map_err(SessionError::from).and_then(|decoded| match decoded {
             Some(decoded) => self.dispatch(decoded, frame.len()),
             None => Ok(()),
@@ -105,12 +105,17 @@ impl Session {
         }
     }
 
+    fn pass(&mut self, now_ms: u64) {
+        self.asker.pass(now_ms);
+        self.answerer.pass(now_ms);
+    }
+
     /// Takes the outcome of a command. A reply that nobody waits for any more is ignored.
     pub fn reply(&mut self, now_ms: u64, id: CommandId, reply: Reply) {
         if self.closed.is_some() {
             return;
         }
-        self.asker.pass(now_ms);
+        self.pass(now_ms);
         let taken = match reply {
             Reply::Answer(answer) => self.answerer.answered(id, answer, &mut self.out),
             Reply::Read(bundle) => self.answerer.read_done(id, bundle, &mut self.out),
@@ -164,7 +169,7 @@ impl Session {
         if self.closed.is_some() {
             return;
         }
-        self.asker.pass(now_ms);
+        self.pass(now_ms);
         let asked = self.asker.timeout(&mut self.out);
         self.guard(asked);
         let idle = now_ms >= self.heard.saturating_add(IDLE_MS);
@@ -183,7 +188,7 @@ impl Session {
     /// Asks the peer's view. What comes of it is told by events, errors too.
     pub fn ask(&mut self, now_ms: u64, mut ask: Ask) -> QueryId {
         let name = self.asker.name();
-        self.asker.pass(now_ms);
+        self.pass(now_ms);
         if self.closed.is_none() {
             let mut forks = std::mem::take(&mut ask.forks).into_iter();
             let told = forks.try_for_each(|fork| self.answerer.tell(fork, &mut self.out));
@@ -196,7 +201,7 @@ impl Session {
     /// Asks for blocks by name. Their feed must have been heard of, or the peer must define it.
     pub fn fetch(&mut self, now_ms: u64, fetch: Fetch) -> QueryId {
         let name = self.asker.name();
-        self.asker.pass(now_ms);
+        self.pass(now_ms);
         self.question(name, |asker, out| asker.fetch(name, fetch, out));
         name
     }
@@ -220,6 +225,21 @@ impl Session {
             let cancelled = self.asker.cancel(query, &mut self.out);
             self.guard(cancelled);
         }
+    }
+
+    /// True while there is work for a question of the peer's, or something to be sent.
+    pub fn is_busy(&self) -> bool {
+        self.answerer.is_working() || self.asker.is_storing() || self.out.has_frames()
+    }
+
+    /// Ranges in the records of what is known on both sides: what a long session takes in memory.
+    pub fn records(&self) -> usize {
+        self.asker.records() + self.answerer.records()
+    }
+
+    /// Ends the session, for there is no room for it, and says so to the peer.
+    pub fn turn_away(&mut self, limit: &'static str) {
+        self.end(SessionError::Limit(limit));
     }
 
     /// Ends the session and says so to the peer.

@@ -17,17 +17,23 @@ pub enum KvCommand {
     /// Write the value of a key to stdout, byte for byte. With --json: a line that has the value as `value`, or as
     /// `value_base64` if it is no UTF-8.
     Get(KvGetArgs),
-    /// Take the value of a key away.
+    /// Take the value of a key away. Asks the known peers first what they know of it.
     Delete {
         /// The key.
         key: String,
+        /// Ask no peer.
+        #[arg(long)]
+        local: bool,
     },
-    /// Give a key in conflict one value in place of all of its heads.
+    /// Give a key in conflict one value in place of all of its heads. Asks the known peers first what they know of it.
     Merge {
         /// The key.
         key: String,
         /// The value, or `-` for stdin.
         value: OsString,
+        /// Ask no peer.
+        #[arg(long)]
+        local: bool,
     },
     /// Print the keys that have a value, in the order of their bytes; with --json their values too.
     List(KvListArgs),

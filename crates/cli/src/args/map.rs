@@ -19,15 +19,22 @@ pub enum MapCommand {
         #[arg(default_value = "-")]
         file: PathBuf,
     },
-    /// Delete a feature.
+    /// Delete a feature. Asks the known peers first what they know of it.
     Delete {
         /// Its id, such as n1, w1, r1 or a GeoJSON id.
         id: String,
+        /// Ask no peer.
+        #[arg(long)]
+        local: bool,
     },
-    /// Attach a file, such as a photo, to a feature: the file becomes a blob, and the feature names it.
+    /// Attach a file, such as a photo, to a feature: the file becomes a blob, and the feature names it. Asks the known peers
+    /// first what they know of the feature.
     Attach {
         /// The feature's id.
         id: String,
+        /// Ask no peer.
+        #[arg(long)]
+        local: bool,
         /// The file, or `-` for stdin.
         file: PathBuf,
         /// What the feature calls it; the file's name by default.
@@ -51,10 +58,14 @@ pub enum MapCommand {
         #[command(flatten)]
         ask: AskArgs,
     },
-    /// Make one of several versions of a feature that were written without knowledge of each other.
+    /// Make one of several versions of a feature that were written without knowledge of each other. Asks the known peers
+    /// first what they know of it.
     Merge {
         /// Its id.
         id: String,
+        /// Ask no peer.
+        #[arg(long)]
+        local: bool,
     },
     /// Print the ids of the features that refer to one: the ways of a node, the relations of a member.
     Referrers {

@@ -1,5 +1,6 @@
 //! `serve`, `join` and `peer ...`: who is reached where.
 
+use super::LogArgs;
 use clap::{Args as ClapArgs, Subcommand};
 use std::path::PathBuf;
 
@@ -24,6 +25,8 @@ pub struct ServeArgs {
     /// until `--listen` is given without it.
     #[arg(long, value_name = "HOST[:PORT]", value_delimiter = ',')]
     pub advertise: Vec<String>,
+    #[command(flatten)]
+    pub log: LogArgs,
 }
 
 #[derive(Subcommand)]

@@ -2,6 +2,7 @@
 
 use super::{Context, file};
 use crate::args::{AskArgs, BlobGetArgs, ByteRange};
+use crate::commands::question::ask_first;
 use crate::exit::Exit;
 use crate::output::{self, size};
 use crate::progress::Metered;
@@ -30,6 +31,7 @@ pub async fn put(
 pub async fn attach(
     context: &Context,
     feature: &str,
+    local: bool,
     file: &Path,
     name: Option<String>,
     media_type: Option<String>,
@@ -38,6 +40,7 @@ pub async fn attach(
     let name = name.unwrap_or_else(|| label.name.clone());
     let input = open(file).await?;
     let database = context.open().await?;
+    ask_first(&database, local, database.map().ask_id(feature)).await?;
     let id = database.map().attach(feature, &name, input, label).await?;
     tell(&database, id).await?;
     Ok(database.close().await?)

@@ -22,6 +22,18 @@ pub async fn status(context: &Context) -> anyhow::Result<()> {
             view.name, view.version, view.lseq, view.lag
         ))?;
     }
+    for caller in &status.callers {
+        output::line(&format!(
+            "caller {:.16} from {}: {}, {}, {} refused, {} failed, {} sent",
+            caller.peer,
+            caller.address,
+            count(caller.sessions, "session"),
+            count(caller.questions, "question"),
+            caller.refused,
+            caller.failed,
+            size(caller.bytes)
+        ))?;
+    }
     output::line(&format!(
         "disk {} journal, {} derived",
         size(status.disk.journal),

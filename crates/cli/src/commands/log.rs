@@ -81,10 +81,13 @@ async fn find(database: &Database, text: &str) -> anyhow::Result<FeedKey> {
     }
 }
 
-pub async fn clear(context: &Context, feed: &str, ranges: &RangeSet) -> anyhow::Result<()> {
+pub async fn clear(context: &Context, feed: &str, ranges: &RangeSet, force: bool) -> anyhow::Result<()> {
     let database = context.open().await?;
     let feed = find(&database, feed).await?;
-    let cleared = database.clear(feed, ranges.clone()).await?;
+    let cleared = match force {
+        true => database.clear_for_good(feed, ranges.clone()).await?,
+        false => database.clear(feed, ranges.clone()).await?,
+    };
     let text = format!(
         "{} cleared; `kappa compact` gives back {}",
         count(cleared.blocks, "block"),

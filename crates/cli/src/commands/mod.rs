@@ -85,7 +85,7 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
         Command::Blob(BlobCommand::Get(get)) => return blob::get(&context, &get).await,
         Command::Blob(BlobCommand::Info { id, ask }) => return blob::info(&context, id, ask).await,
         Command::Feed(command) => log::feed(&context, &command).await?,
-        Command::Clear { feed, ranges } => log::clear(&context, &feed, &ranges).await?,
+        Command::Clear { feed, ranges, force } => log::clear(&context, &feed, &ranges, force).await?,
         Command::Compact => log::compact(&context).await?,
         Command::Settle => log::settle(&context).await?,
         Command::Status => inspect::status(&context).await?,

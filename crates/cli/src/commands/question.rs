@@ -5,7 +5,7 @@ use super::Context;
 use crate::args::AskArgs;
 use crate::exit::Exit;
 use crate::output;
-use kappadb::{Asked, Database, Failure, FeedKey, Peer, Timestamp};
+use kappadb::{Asked, Database, Failure, FeedKey, MAX_AHEAD, Peer, Timestamp};
 use serde_json::{Value, json};
 use std::time::Instant;
 
@@ -20,6 +20,7 @@ pub struct Question {
     started: Instant,
     asked: Option<Asked>,
     next: Option<String>,
+    ahead: usize,
 }
 
 impl Context {
@@ -30,7 +31,7 @@ impl Context {
         args: AskArgs,
         job: impl AsyncFnOnce(&Database, &mut Question) -> anyhow::Result<usize>,
     ) -> anyhow::Result<Exit> {
-        let mut question = Question { args, started: Instant::now(), asked: None, next: None };
+        let mut question = Question { args, started: Instant::now(), asked: None, next: None, ahead: 0 };
         let database = self.open().await?;
         let done = job(&database, &mut question).await;
         let peers = database.peers();
@@ -71,12 +72,18 @@ impl Question {
         .await
     }
 
+    /// So many entries of the answer are dated after this machine's clock.
+    pub fn note_ahead(&mut self, ahead: usize) {
+        self.ahead += ahead;
+    }
+
     /// There is more: with which cursor to go on.
     pub fn go_on_with(&mut self, next: impl ToString) {
         self.next = Some(next.to_string());
     }
 
     fn end(self, done: anyhow::Result<usize>, peers: &[Peer]) -> anyhow::Result<Exit> {
+        tell_ahead(self.ahead);
         let lacks = self.asked.as_ref().is_some_and(|asked| Standing::of(asked) == Standing::Incomplete);
         let results = match done {
             Ok(results) => results,
@@ -127,6 +134,32 @@ impl Question {
             stats.insert("next".to_owned(), json!(next));
         }
         stats
+    }
+}
+
+/// Asks the peers what they know of what is about to be changed, unless `local`, and says who did not answer.
+pub async fn ask_first<E>(
+    database: &Database,
+    local: bool,
+    asking: impl Future<Output = Result<Asked, E>>,
+) -> anyhow::Result<()>
+where
+    anyhow::Error: From<E>,
+{
+    if !local {
+        tell(&asking.await?, &database.peers());
+    }
+    Ok(())
+}
+
+/// Says how many entries of an answer are dated after this machine's clock.
+pub fn tell_ahead(ahead: usize) {
+    if ahead > 0 {
+        let more = if ahead < MAX_AHEAD { "" } else { "at least " };
+        let are = if ahead == 1 { "is" } else { "are" };
+        let entries = format!("{more}{}", output::count(ahead as u64, "entry"));
+        let text = format!("{entries} {are} dated after this machine's clock, which may be wrong");
+        output::remark(&json!({ "ahead": ahead }), &text);
     }
 }
 

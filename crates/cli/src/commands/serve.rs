@@ -3,7 +3,7 @@
 use super::Context;
 use crate::args::ServeArgs;
 use crate::interrupt::Interrupt;
-use crate::output;
+use crate::{logging, output};
 use anyhow::{Context as _, bail};
 use kappadb::{Listen, Ticket};
 use serde_json::json;
@@ -11,6 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 
 pub async fn serve(context: &Context, args: &ServeArgs) -> anyhow::Result<()> {
     let interrupt = Interrupt::new()?;
+    let _log = logging::start(&args.log, output::is_json());
     let database = context.open().await?;
     let listen = listen(&database.listen(), args).await?;
     let server = database.serve_as(listen.clone()).await?;

@@ -77,6 +77,28 @@ fn times_limits_and_pages() {
 }
 
 #[test]
+fn a_reader_whose_clock_is_behind_is_told_so_instead_of_that_there_is_no_channel() {
+    let db = Db::init();
+    let line = |n: i64| {
+        json!({ "author": "anna", "channel": "tea", "timestamp": 40_000_000_000_000_i64 + n, "text": "hi" })
+            .to_string()
+    };
+    let text: Vec<String> = (0..12).map(line).collect();
+    db.feed(&["chat", "import", "-"], &text.join("\n"));
+    let server = Server::start(&db);
+    let reader = Db::join(&server.ticket);
+    let output = reader.run(&["chat", "read", "tea"]);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && output.stdout.is_empty(), "{stderr}");
+    assert_eq!(stderr.trim(), "kappa: 12 entries are dated after this machine's clock, which may be wrong");
+    assert_eq!(
+        lines(&String::from_utf8(reader.run(&["--json", "chat", "read", "tea"]).stderr).unwrap()),
+        [json!({ "ahead": 12 })]
+    );
+    assert_eq!(reader.ok(&["chat", "channels"]).trim(), "tea");
+}
+
+#[test]
 fn channels_topics_members() {
     let db = talk(3);
     db.ok(&["chat", "join", "Empty"]);

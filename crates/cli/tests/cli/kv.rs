@@ -106,6 +106,27 @@ fn two_writers_of_one_replica_conflict_and_merge() {
 }
 
 #[test]
+fn delete_and_merge_on_a_replica_that_holds_nothing_ask_first() {
+    let db = Db::init();
+    db.ok(&["kv", "put", "a", "1"]);
+    db.ok(&["kv", "put", "b", "1"]);
+    let server = Server::start(&db);
+    let writer = Db::join(&server.ticket);
+    writer.ok(&["kv", "put", "b", "2"]);
+    let other = Server::start(&writer);
+    let newcomer = Db::join(&other.ticket);
+    assert!(newcomer.fails(&["kv", "delete", "b", "--local"]).contains("no value here"));
+    newcomer.ok(&["kv", "delete", "b"]);
+    assert!(newcomer.fails(&["kv", "get", "b", "--local"]).contains("was deleted"));
+    let newcomer = Db::join(&server.ticket);
+    newcomer.ok(&["kv", "delete", "a"]);
+    newcomer.ok(&["kv", "put", "b", "3"]);
+    assert!(newcomer.fails(&["kv", "merge", "b", "both", "--local"]).contains("not in conflict"));
+    newcomer.ok(&["kv", "merge", "b", "both"]);
+    assert_eq!(newcomer.ok(&["kv", "get", "b", "--all"]).lines().count(), 1);
+}
+
+#[test]
 fn import_tells_damaged_lines_and_takes_the_rest() {
     let db = Db::init();
     let file = db.path().parent().unwrap().join("lines");

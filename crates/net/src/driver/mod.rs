@@ -11,12 +11,13 @@ mod handle;
 mod wire;
 
 use crate::error::SessionEnd;
+use crate::places::Place;
 use crate::{Allowance, Connection};
 use actor::Driver;
 use handle::Shared;
 pub use handle::{Answered, PeerHandle, PeerStats, Question, Update};
 use kappadb_core::FeedKey;
-use kappadb_sync::{Agreed, Command, Config, Reply, Session};
+use kappadb_sync::{Agreed, Command, Config, Reply, Served, Session};
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
@@ -49,19 +50,28 @@ pub fn spawn(
     PeerHandle::new(shared, requests)
 }
 
-/// Runs the answering side of a session with `peer` over `connection`, until it ends or `shutdown` becomes true or
+/// Who called.
+pub(crate) struct Guest {
+    pub peer: FeedKey,
+    /// Its place, or why there is none.
+    pub place: Result<Place, &'static str>,
+    /// Told of each of its questions that ended.
+    pub told: Box<dyn Fn(&Served) + Send + Sync>,
+}
+
+/// Runs the answering side of a session over `connection`, until it ends or `shutdown` becomes true or
 /// its sender is dropped. Storage is done with the session when this returns.
-pub async fn answer(
+pub(crate) async fn answer(
     connection: Connection,
     agreed: Agreed,
-    peer: FeedKey,
+    guest: Guest,
     backend: Arc<dyn Backend>,
     allowance: &Allowance,
     shutdown: watch::Receiver<bool>,
 ) -> SessionEnd {
-    let shared = Arc::new(Shared::new(connection.traffic().clone(), peer));
+    let shared = Arc::new(Shared::new(connection.traffic().clone(), guest.peer));
     let session = session(agreed, allowance);
-    Driver::new(connection, session, backend, shared, allowance, shutdown).run(None).await
+    Driver::new(connection, session, backend, shared, allowance, shutdown).with_guest(guest).run(None).await
 }
 
 /// Its clock starts now: see `Driver::now`.

@@ -90,8 +90,8 @@ fn assert_keys_equal(rig: &Rig, model: &Model) {
         assert_eq!(rig.index.heads(key).expect("reads"), heads);
         assert_eq!(rig.index.history(key).expect("reads"), versions);
         for now in [Timestamp(-1), Timestamp(10), Timestamp(100)] {
-            let due = heads.iter().filter(|head| head.time <= now);
-            let winner = due.max_by_key(|head| (head.time, head.id.feed, head.id.seq));
+            let winner =
+                heads.iter().max_by_key(|head| (head.time <= now, head.time, head.id.feed, head.id.seq));
             assert_eq!(rig.index.winner(key, now).expect("reads").as_ref(), winner);
         }
     }

@@ -30,6 +30,9 @@ pub async fn print(
     while count < most {
         options.limit = Some(PAGE.min(most - count));
         let page = read(&options).await?;
+        if count == 0 {
+            question.note_ahead(page.ahead);
+        }
         for message in &page.messages {
             output::result(&lines::message(message), &lines::for_people(message))?;
         }

@@ -1,6 +1,7 @@
 //! `kv put|delete|merge`.
 
 use super::Context;
+use crate::commands::question::ask_first;
 use crate::exit::NotFound;
 use crate::output;
 use anyhow::{Context as _, bail};
@@ -17,15 +18,17 @@ pub async fn put(context: &Context, key: &str, value: &OsStr) -> anyhow::Result<
     Ok(database.close().await?)
 }
 
-pub async fn merge(context: &Context, key: &str, value: &OsStr) -> anyhow::Result<()> {
+pub async fn merge(context: &Context, key: &str, value: &OsStr, local: bool) -> anyhow::Result<()> {
     let value = bytes(value)?;
     let database = context.open().await?;
+    ask_first(&database, local, database.kv().ask_keys([key])).await?;
     tell(key, database.kv().merge(key, value).await?)?;
     Ok(database.close().await?)
 }
 
-pub async fn delete(context: &Context, key: &str) -> anyhow::Result<()> {
+pub async fn delete(context: &Context, key: &str, local: bool) -> anyhow::Result<()> {
     let database = context.open().await?;
+    ask_first(&database, local, database.kv().ask_keys([key])).await?;
     let Some(id) = database.kv().delete(key).await? else {
         bail!(NotFound(format!("{key:?} has no value here to delete")));
     };

@@ -15,8 +15,8 @@ use crate::exit::Exit;
 pub async fn run(context: &Context, command: &KvCommand) -> anyhow::Result<Exit> {
     match command {
         KvCommand::Put { key, value } => edit::put(context, key, value).await?,
-        KvCommand::Delete { key } => edit::delete(context, key).await?,
-        KvCommand::Merge { key, value } => edit::merge(context, key, value).await?,
+        KvCommand::Delete { key, local } => edit::delete(context, key, *local).await?,
+        KvCommand::Merge { key, value, local } => edit::merge(context, key, value, *local).await?,
         KvCommand::Get(args) if args.all => return show::heads(context, &args.key, args.ask).await,
         KvCommand::Get(args) => return show::get(context, &args.key, args.ask).await,
         KvCommand::History { key, ask } => return show::history(context, key, *ask).await,

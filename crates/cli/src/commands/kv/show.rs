@@ -16,16 +16,20 @@ pub async fn get(context: &Context, key: &str, ask: AskArgs) -> anyhow::Result<E
         .read(ask, async |database, question| {
             let kv = database.kv();
             question.ask(kv.ask_keys([key])).await?;
+            question.note_ahead(kv.ahead(key).await?);
             let Some(id) = kv.winner(key).await? else {
                 match kv.heads(key).await?.len() {
                     0 => bail!(unknown(key)),
                     _ => bail!(NotFound(format!(
-                        "{key:?} was deleted, or its time has not come; `kappa kv get --all` shows what there is"
+                        "{key:?} was deleted; `kappa kv get --all` shows what there is"
                     ))),
                 }
             };
             match kv.get(key).await?.filter(|_| output::is_json()) {
-                Some(value) => output::json_line(&lines::item(key.as_bytes(), &value))?,
+                Some(value) => {
+                    value.held()?;
+                    output::json_line(&lines::item(key.as_bytes(), &value))?;
+                }
                 None => copy(database, id).await?,
             }
             Ok(1)
@@ -56,6 +60,7 @@ pub async fn heads(context: &Context, key: &str, ask: AskArgs) -> anyhow::Result
         .read(ask, async |database, question| {
             question.ask(database.kv().ask_keys([key])).await?;
             let heads = database.kv().heads(key).await?;
+            question.note_ahead(database.kv().ahead(key).await?);
             ensure!(!heads.is_empty(), unknown(key));
             for head in &heads {
                 let standing = if head.winner { "current" } else { "in conflict" };
@@ -98,7 +103,9 @@ pub async fn list(context: &Context, args: &KvListArgs) -> anyhow::Result<Exit> 
             question.ask(database.kv().ask_scan(&range, &options)).await?;
             let print =
                 |item: &KvItem| output::result(&lines::item(&item.key, &item.value), &lines::safe(&item.key));
-            each(database, &range, options, print).await
+            let Told { count, ahead } = each(database, &range, options, print).await?;
+            question.note_ahead(ahead);
+            Ok(count)
         })
         .await
 }
@@ -107,29 +114,52 @@ pub async fn export(context: &Context, prefix: &str, ask: AskArgs) -> anyhow::Re
     context
         .read(ask, async |database, question| {
             question.ask(database.kv().ask_prefix(prefix)).await?;
-            let print = |item: &KvItem| output::json_line(&lines::item(&item.key, &item.value));
-            each(database, &KeyRange::prefix(prefix), ScanOptions::default(), print).await
+            let mut left_out = 0;
+            let print = |item: &KvItem| match item.value.held() {
+                Ok(_) => output::json_line(&lines::item(&item.key, &item.value)),
+                Err(_) => {
+                    left_out += 1;
+                    Ok(())
+                }
+            };
+            let all = ScanOptions::default();
+            let Told { count, ahead } = each(database, &KeyRange::prefix(prefix), all, print).await?;
+            question.note_ahead(ahead);
+            ensure!(
+                left_out == 0,
+                "left out {}, for what they say is not held here",
+                output::count(left_out, "value")
+            );
+            Ok(count)
         })
         .await
 }
 
-/// Does something with each key of a scan, some of them in memory at a time; how many there were.
+/// What a scan told: how many keys, and how many of their heads are dated after this machine's clock.
+#[derive(Default)]
+struct Told {
+    count: usize,
+    ahead: usize,
+}
+
+/// Does something with each key of a scan, some of them in memory at a time.
 async fn each(
     database: &Database,
     range: &KeyRange,
     mut options: ScanOptions,
     mut print: impl FnMut(&KvItem) -> anyhow::Result<()>,
-) -> anyhow::Result<usize> {
-    let (kv, limit, mut count) = (database.kv(), options.limit.unwrap_or(usize::MAX), 0);
-    while count < limit {
-        options.limit = Some(PAGE.min(limit - count));
+) -> anyhow::Result<Told> {
+    let (kv, limit, mut told) = (database.kv(), options.limit.unwrap_or(usize::MAX), Told::default());
+    while told.count < limit {
+        options.limit = Some(PAGE.min(limit - told.count));
         let page = kv.scan(range, &options).await?;
         page.items.iter().try_for_each(&mut print)?;
-        count += page.items.len();
+        told.count += page.items.len();
+        told.ahead += page.items.iter().map(|item| item.value.ahead).sum::<usize>();
         if page.next.is_none() {
             break;
         }
         options.after = page.next;
     }
-    Ok(count)
+    Ok(told)
 }

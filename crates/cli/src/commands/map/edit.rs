@@ -1,6 +1,7 @@
 //! `map put|delete|merge`.
 
 use super::Context;
+use crate::commands::question::ask_first;
 use crate::output;
 use anyhow::Context as _;
 use kappadb::{EntryId, geojson};
@@ -21,14 +22,17 @@ pub async fn put(context: &Context, file: &Path) -> anyhow::Result<()> {
     Ok(database.close().await?)
 }
 
-pub async fn delete(context: &Context, id: &str) -> anyhow::Result<()> {
+pub async fn delete(context: &Context, id: &str, local: bool) -> anyhow::Result<()> {
     let database = context.open().await?;
+    ask_first(&database, local, database.map().ask_id(id)).await?;
     tell(id, database.map().delete(id).await?)?;
     Ok(database.close().await?)
 }
 
-pub async fn merge(context: &Context, id: &str) -> anyhow::Result<()> {
+pub async fn merge(context: &Context, id: &str, local: bool) -> anyhow::Result<()> {
     let database = context.open().await?;
+    // With what they replaced: that tells who changed what.
+    ask_first(&database, local, database.map().ask_history(id)).await?;
     tell(id, database.map().merge(id).await?)?;
     Ok(database.close().await?)
 }

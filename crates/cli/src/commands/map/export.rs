@@ -4,7 +4,7 @@ use super::Context;
 use super::show::report_not_held;
 use crate::args::{ExportArgs, ExportFormat as Format};
 use crate::commands::file;
-use crate::commands::question::Question;
+use crate::commands::question::{Question, tell_ahead};
 use crate::exit::Exit;
 use crate::output::{self, count};
 use kappadb::export::{ExportFormat, ExportReport, Selection};
@@ -62,6 +62,7 @@ async fn select(
 
 /// Says what is not in the output.
 pub fn report_left_out(report: &ExportReport) {
+    tell_ahead(usize::try_from(report.ahead).unwrap_or(usize::MAX));
     if report.left_out > 0 {
         let left_out = count(report.left_out, "feature");
         output::remark(

@@ -16,10 +16,10 @@ pub async fn run(context: &Context, command: &MapCommand) -> anyhow::Result<Exit
     match command {
         MapCommand::Import { file } => import::run(context, file).await?,
         MapCommand::Put { file } => edit::put(context, file).await?,
-        MapCommand::Delete { id } => edit::delete(context, id).await?,
-        MapCommand::Merge { id } => edit::merge(context, id).await?,
-        MapCommand::Attach { id, file, name, media_type } => {
-            blob::attach(context, id, file, name.clone(), media_type.clone()).await?;
+        MapCommand::Delete { id, local } => edit::delete(context, id, *local).await?,
+        MapCommand::Merge { id, local } => edit::merge(context, id, *local).await?,
+        MapCommand::Attach { id, local, file, name, media_type } => {
+            blob::attach(context, id, *local, file, name.clone(), media_type.clone()).await?;
         }
         MapCommand::Get { id, ask } => return show::get(context, id, *ask).await,
         MapCommand::History { id, ask } => return show::history(context, id, *ask).await,

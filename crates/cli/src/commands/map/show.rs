@@ -16,7 +16,9 @@ pub async fn get(context: &Context, id: &str, ask: AskArgs) -> anyhow::Result<Ex
             question.ask(database.map().ask_id(id)).await?;
             match database.map().get(id).await? {
                 Some(found) if !found.versions.is_empty() => {
+                    question.note_ahead(found.ahead);
                     texts(&found).try_for_each(|text| output::line(&text))?;
+                    found.versions.iter().try_for_each(|version| version.held().map(drop))?;
                     Ok(1)
                 }
                 _ => bail!(unknown(id)),
