@@ -107,7 +107,7 @@ fn each_command_prints_the_json_that_the_table_says() {
     check(&["--writer", "bert", "chat", "dm", "anna", "psst"], "id");
     check(&["chat", "dm"], "id author nick channel timestamp kind text to");
     check(&["feed", "list"], "feed length held bytes cleared writable");
-    check(&["clear", &feed], "blocks bytes");
+    check(&["clear", "--force", &feed], "blocks bytes");
     check(&["compact"], "before after");
     check(&["feed", "new"], "feed");
     check(&["status"], "database feeds views disk");
