@@ -1,6 +1,7 @@
 //! A newcomer sees the last screen of a channel, its topic and who is in it, without fetching the channel's history.
 //!
 //! `cargo run -p kappadb-examples --example chat_latest`
+#![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
 use kappadb::{Database, ReadOptions};
 

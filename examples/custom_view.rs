@@ -1,6 +1,7 @@
 //! A view of one's own: a list of tasks that several people edit, with what is open at hand.
 //!
 //! `cargo run -p kappadb-examples --example custom_view`
+#![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
 use kappadb::view::{
     Change, Draft, Index, Keyed, KeyedIndex, Kind, Notice, Overlay, Selector, Tree, Version, View, ViewError,

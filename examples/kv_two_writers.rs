@@ -1,6 +1,7 @@
 //! Two people set the same key without seeing each other; both values are kept until somebody merges them.
 //!
 //! `cargo run -p kappadb-examples --example kv_two_writers`
+#![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
 use anyhow::Context;
 use kappadb::{Content, Database, Kv};

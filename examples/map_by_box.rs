@@ -1,6 +1,7 @@
 //! Two replicas of one map: the second fetches only what lies in a box.
 //!
 //! `cargo run -p kappadb-examples --example map_by_box`
+#![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
 use kappadb::{Database, Extent, geojson};
 

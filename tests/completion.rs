@@ -2,7 +2,7 @@
 //! took part knows to exist. Real databases, real connections, random histories.
 
 use kappadb::{Coord, Database, Extent, GeoBox, Server, geojson};
-use kappadb_sim::Random;
+use kappadb_sim::{Random, seeds};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -89,7 +89,7 @@ fn truth(log: &Log, lengths: &BTreeMap<String, u64>, extent: &Extent) -> Vec<Str
 #[tokio::test(flavor = "multi_thread")]
 async fn truthful_completion() {
     let (mut complete, mut incomplete) = (0, 0);
-    for seed in 0..14 {
+    for seed in seeds(0..14) {
         let scratch = tempfile::tempdir().expect("temp dir");
         let mut random = Random::new(seed);
         let first = node(&scratch.path().join("0"), None).await;

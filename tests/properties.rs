@@ -2,7 +2,7 @@
 
 use kappadb_core::{Extent, GeoBox, StoredBlock};
 use kappadb_query::Selector;
-use kappadb_sim::Random;
+use kappadb_sim::{Random, seeds};
 use kappadb_tests::model;
 use kappadb_tests::replica::{Replica, boxes, content};
 use kappadb_tests::world::{KEYS, Mix, World};
@@ -31,7 +31,7 @@ fn mixes() -> [(u64, Mix); 3] {
 #[test]
 fn order_does_not_matter() {
     for (base, mix) in mixes() {
-        for seed in base..base + 12 {
+        for seed in seeds(base..base + 12) {
             let mut world = world(seed, mix);
             let who = world.pick_replica();
             let copy = shuffled_copy(&world.replicas[who], seed);
@@ -68,7 +68,7 @@ fn shuffled_copy(from: &Replica, seed: u64) -> Replica {
 #[test]
 fn sparse_equivalence() {
     for (base, mix) in mixes() {
-        for seed in base..base + 25 {
+        for seed in seeds(base..base + 25) {
             let mut world = world(seed, mix);
             for _ in 0..6 {
                 let (who, peer) = (world.pick_replica(), world.pick_replica());
@@ -92,7 +92,7 @@ fn sparse_equivalence() {
 fn sparse_equivalence_from_a_level_on() {
     let mut spared = 0;
     for (base, mix) in mixes() {
-        for seed in base + 100..base + 115 {
+        for seed in seeds(base + 100..base + 115) {
             let mut world = world(seed, mix);
             for _ in 0..6 {
                 let (who, peer, extent) = (world.pick_replica(), world.pick_replica(), world.extent());
@@ -115,7 +115,7 @@ fn sparse_equivalence_from_a_level_on() {
 #[test]
 fn sparse_equivalence_of_referrers() {
     for (base, mix) in mixes() {
-        for seed in base + 200..base + 215 {
+        for seed in seeds(base + 200..base + 215) {
             let mut world = world(seed, mix);
             for target in KEYS {
                 let (who, peer) = (world.pick_replica(), world.pick_replica());
@@ -139,7 +139,7 @@ fn sparse_equivalence_without_dropped_feeds() {
     let mut told_apart = 0;
     let everywhere = Extent::from(GeoBox::WORLD);
     for (base, mix) in mixes() {
-        for seed in base + 300..base + 308 {
+        for seed in seeds(base + 300..base + 308) {
             let mut world = World::new(seed, 3);
             (0..40).for_each(|_| world.advance(mix));
             let dropped = world.feeds[2];
@@ -181,7 +181,7 @@ fn union(world: &World) -> model::Entries {
 fn detached_payloads_are_whole_or_missing() {
     let (mut whole, mut missing, mut mended) = (0, 0, 0);
     for (base, mix) in mixes() {
-        for seed in base + 400..base + 410 {
+        for seed in seeds(base + 400..base + 410) {
             let world = world(seed, mix);
             for replica in &world.replicas {
                 for (id, header) in replica.entries() {
@@ -218,7 +218,7 @@ fn detached_payloads_are_whole_or_missing() {
 #[test]
 fn nothing_unverified_is_kept() {
     let mut refused = 0;
-    for seed in 4_000..4_040 {
+    for seed in seeds(4_000..4_040) {
         let mut world = world(seed, CARELESS);
         let peer = world.pick_replica();
         let feed = world.feeds[peer];
@@ -260,7 +260,7 @@ fn nothing_unverified_is_kept() {
 fn the_log_is_the_truth() {
     let mut cleared = 0;
     for (base, mix) in mixes() {
-        for seed in base + 500..base + 510 {
+        for seed in seeds(base + 500..base + 510) {
             let mut world = world(seed, mix);
             cleared += world.cleared;
             let extents: Vec<Extent> =

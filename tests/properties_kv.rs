@@ -4,7 +4,7 @@
 use kappadb::{Asked, Database};
 use kappadb_core::{EntryId, StoredBlock};
 use kappadb_query::Selector;
-use kappadb_sim::Random;
+use kappadb_sim::{Random, seeds};
 use kappadb_tests::kv::{self, KEYS, KvWorld, kv_entries};
 use kappadb_tests::model::{self, Entries};
 use kappadb_tests::replica::{NOW, Replica};
@@ -21,7 +21,7 @@ const HOSTILE: Mix =
 fn worlds(offset: u64, count: u64) -> impl Iterator<Item = (u64, KvWorld)> {
     let mixes = [(1_000, HONEST), (2_000, CARELESS), (3_000, HOSTILE)];
     mixes.into_iter().flat_map(move |(base, mix)| {
-        (base + offset..base + offset + count)
+        seeds(base + offset..base + offset + count)
             .map(move |seed| (seed, KvWorld::new(seed, 2 + seed % 3, 45, mix)))
     })
 }
@@ -227,7 +227,7 @@ async fn ask(database: &Database, random: &mut Random) -> (Asked, Vec<String>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn truthful_completion() {
     let (mut complete, mut partial) = (0, 0);
-    for seed in 0..4 {
+    for seed in seeds(0..4) {
         let (dir, mut random) = (tempfile::tempdir().expect("temp dir"), Random::new(seed));
         let writer = Database::builder(dir.path().join("writer")).create().await.expect("create");
         let server = writer.serve(([127, 0, 0, 1], 0).into()).await.expect("serve");

@@ -5,7 +5,7 @@ use data_encoding::BASE32_NOPAD;
 use kappadb_core::{DatabaseId, SecretKey, blake2b256};
 use kappadb_net::framing::read_frame;
 use kappadb_net::transport::{Binding, Channel, Role};
-use kappadb_net::{Access, AccessKey, Connection, Identity, Ticket, Timeouts, Traffic, noise};
+use kappadb_net::{Access, AccessKey, Allowance, Connection, Identity, Ticket, Traffic, noise};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -124,8 +124,8 @@ async fn speak(data: &[u8]) {
 }
 
 async fn frames(channel: Open, identity: &Identity) {
-    let timeouts = Timeouts::default();
-    let Ok(connection) = Connection::open(channel, identity, None, &timeouts).await else { return };
+    let allowance = Allowance::default();
+    let Ok(connection) = Connection::open(channel, identity, None, &allowance).await else { return };
     let (mut reader, _) = connection.split();
     while let Ok(Some(frame)) = reader.next().await {
         assert!(!frame.is_empty());

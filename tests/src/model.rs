@@ -69,13 +69,12 @@ pub fn of_keys(entries: &Entries, wanted: impl Fn(&[u8]) -> bool) -> Answer {
     heads(entries, |header| wanted(header.key.as_deref().unwrap_or_default()))
 }
 
-/// The keys of a range that have a value at `now`, with the head that gives it: of those that are due the one with the
+/// The keys of a range that have a value at `now`, with the head that gives it: what is due before what is not, then the one with the
 /// greatest time, then id.
 pub fn values(entries: &Entries, now: i64, wanted: impl Fn(&[u8]) -> bool) -> Vec<(Vec<u8>, EntryId)> {
     let mut out = Vec::new();
     for (key, heads) in of_keys(entries, wanted) {
-        let due = heads.into_iter().filter(|id| entries[id].time.0 <= now);
-        let winner = due.max_by_key(|id| (entries[id].time, *id));
+        let winner = heads.into_iter().max_by_key(|id| (entries[id].time.0 <= now, entries[id].time, *id));
         out.extend(winner.filter(|id| entries[id].kind.code == 0).map(|id| (key, id)));
     }
     out

@@ -6,6 +6,9 @@ use kappadb_entry::rules::{self, Version};
 use kappadb_entry::{Context, Header, Kind, Places, space};
 use kappadb_sim::Random;
 
+/// What entries say: long enough that a block without it is smaller.
+const SAID: &[u8] = b"what it says, at such a length that clearing it gives back some room";
+
 /// What a history may contain, in per cent of its steps.
 #[derive(Debug, Clone, Copy)]
 pub struct Mix {
@@ -162,7 +165,7 @@ impl World {
             let bytes = 1 + self.random.below(4_000);
             self.replicas[who].append_detached(feed, header, bytes);
         } else {
-            self.replicas[who].append(feed, &header, b"what it says");
+            self.replicas[who].append(feed, &header, SAID);
         }
     }
 

@@ -1,21 +1,25 @@
 //! The command line, word for word. Scripts rely on these names.
 
+mod ask;
 mod blob;
 mod chat;
 mod kv;
 mod map;
+mod peer;
 
+pub use ask::{AskArgs, Limit};
 pub use blob::{BlobCommand, BlobGetArgs, ByteRange};
 pub use chat::{
-    AskArgs, ChatCommand, DmArgs, Flag, FlagArgs, ModerateCommand, PageArgs, ReadArgs, Role, WatchArgs,
+    ChatCommand, DmArgs, Flag, FlagArgs, ModerateCommand, PageArgs, ReadArgs, Role, SearchArgs, WatchArgs,
 };
 pub use kv::{KvCommand, KvListArgs, KvWatchArgs, WriterCommand};
 pub use map::{ExportArgs, ExportFormat, Format, MapCommand, QueryArgs};
+pub use peer::{PeerCommand, ServeArgs, TicketArgs};
 
-use clap::{Args as ClapArgs, Parser, Subcommand};
+use clap::{Args as ClapArgs, CommandFactory, FromArgMatches, Parser, Subcommand};
 use kappadb::{Extent, RangeSet};
-use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// A multi-writer database of map features, keys and values that peers can query without replicating it.
 #[derive(Parser)]
@@ -24,14 +28,63 @@ pub struct Args {
     /// The database directory.
     #[arg(long, global = true, env = "KAPPA_DB", default_value = "./kappa-db", value_name = "DIR")]
     pub db: PathBuf,
-    /// Write results as JSON lines.
+    /// Write every line as JSON, on stdout and on stderr.
     #[arg(long, global = true)]
     pub json: bool,
+    /// How long to wait for a folder that another process has open.
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 0.0, value_parser = seconds_from::<0>)]
+    pub wait: f64,
     /// Write as this writer of the replica; see `kappa writer`.
     #[arg(long, global = true, value_name = "NAME")]
     pub writer: Option<String>,
+    /// For how many seconds a peer may let a question wait before it is left behind. Default: 2, or what KAPPA_PATIENCE says.
+    #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds)]
+    pub patience: Option<Duration>,
     #[command(subcommand)]
     pub command: Command,
+    /// The command's name, such as `kappa kv put`: nothing of what it was given.
+    #[arg(skip)]
+    pub name: String,
+}
+
+impl Args {
+    /// What this process was called with.
+    pub fn of_process() -> Result<Args, clap::Error> {
+        let matches = Args::command().try_get_matches()?;
+        let mut name = "kappa".to_owned();
+        let mut rest = &matches;
+        while let Some((word, more)) = rest.subcommand() {
+            name = format!("{name} {word}");
+            rest = more;
+        }
+        Ok(Args { name, ..Args::from_arg_matches(&matches)? })
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<f32>().map_err(|error| error.to_string())?;
+    let patience = Duration::try_from_secs_f32(seconds).map_err(|error| error.to_string())?;
+    if patience.is_zero() { Err("it must be more than 0".to_owned()) } else { Ok(patience) }
+}
+
+/// What `serve` tells of itself on stderr: who came, what was asked and what was refused.
+#[derive(ClapArgs)]
+pub struct LogArgs {
+    /// Tell only of what was refused or failed.
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Tell more; twice for everything.
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// How: lines of text, or of JSON. Default: text, with --json JSON.
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
 }
 
 #[derive(Subcommand)]
@@ -40,16 +93,14 @@ pub enum Command {
     Init,
     /// Make the directory a sparse replica of the database that a ticket names. Needs no network. Done again with a
     /// newer ticket, it learns where the peer is now.
-    Join {
-        /// What `kappa serve` printed on its first line.
-        ticket: String,
-    },
+    Join(TicketArgs),
     /// Answer other replicas until interrupted. The first line of stdout is a ticket.
-    Serve {
-        /// Address and port to listen on; port 0 takes a free one.
-        #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDR")]
-        listen: SocketAddr,
-    },
+    Serve(ServeArgs),
+    /// Print the ticket of this replica, also while it is served: who has it may read and write.
+    Ticket,
+    /// The peers that questions are put to.
+    #[command(subcommand)]
+    Peer(PeerCommand),
     /// Import, change and query map features.
     #[command(subcommand)]
     Map(MapCommand),
@@ -75,6 +126,9 @@ pub enum Command {
         /// Numbers of blocks, such as 0-99,150,200- ; all by default.
         #[arg(value_parser = ranges, default_value = "0-")]
         ranges: RangeSet,
+        /// Also of a feed that is written here, though nobody else may hold what it says.
+        #[arg(long)]
+        force: bool,
     },
     /// Give back the disk that cleared payloads and dropped feeds take up.
     Compact,
@@ -113,6 +167,15 @@ pub enum FeedCommand {
     },
 }
 
+/// Seconds, up to a day; at least `TENTHS` tenths of one.
+fn seconds_from<const TENTHS: u8>(text: &str) -> Result<f64, String> {
+    let least = f64::from(TENTHS) / 10.0;
+    match text.parse() {
+        Ok(seconds) if (least..=86_400.0).contains(&seconds) => Ok(seconds),
+        _ => Err(format!("{text:?} is no number of seconds from {least} to 86400")),
+    }
+}
+
 /// Block numbers: `7`, `0-99`, `200-`, or several of these with commas between.
 fn ranges(text: &str) -> Result<RangeSet, String> {
     let number = |text: &str| text.parse::<u64>().ok();
@@ -143,7 +206,6 @@ pub struct DemoArgs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -1,26 +1,45 @@
-//! The program `kappa`: glue between a command line and the library `kappadb`.
-//!
-//! Results go to stdout, people's messages and progress to stderr. Exit codes: 0 done; 1 failed, or `verify` found
-//! something wrong; 2 the command line makes no sense.
+//! The program `kappa`: glue between a command line and the library `kappadb`. `design/cli.md` says what it promises to scripts.
 
 mod args;
 mod commands;
+mod exit;
+mod interrupt;
+mod logging;
 mod output;
 mod progress;
 
-use clap::Parser;
+use exit::Exit;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
+use std::time::Duration;
+
+/// What may still be under way in the background gets as long to end; all that was promised is durable by then.
+const GRACE: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
-    let args = args::Args::parse();
-    let json = args.json;
+    // Before the command line is understood: what is wrong with it is told in JSON as well.
+    if std::env::args_os().skip(1).take_while(|arg| arg != "--").any(|arg| arg == "--json") {
+        output::use_json();
+    }
+    output::tame_panics();
+    // What a panic is told as has been printed by then.
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or(Exit::Failed).into()
+}
+
+fn run() -> Exit {
+    let args = match args::Args::of_process() {
+        Ok(args) => args,
+        Err(error) => return output::usage(&error),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return output::fail(json, &error.into()),
+        Err(error) => return output::fail(&error.into()),
     };
-    match runtime.block_on(commands::run(args)) {
-        Ok(code) => code,
-        Err(error) if output::is_closed_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) => output::fail(json, &error),
-    }
+    let exit = match runtime.block_on(commands::run(args)) {
+        Ok(exit) => exit,
+        Err(error) if output::is_closed_pipe(&error) => Exit::Done,
+        Err(error) => output::fail(&error),
+    };
+    runtime.shutdown_timeout(GRACE);
+    exit
 }

@@ -1,46 +1,163 @@
-//! What people and programs see: JSON lines, warnings, errors.
+//! All that the program prints: results on stdout, everything else on stderr. `design/cli.md` has the words.
+//!
+//! Nothing here panics. A stderr that takes nothing any more ends nothing: nobody is left to be told. A stdout whose reader has gone
+//! is an error that [`is_closed_pipe`] knows.
+#![expect(clippy::disallowed_methods, reason = "the one file that prints")]
 
+use crate::exit::Exit;
 use serde::Serialize;
-use std::io::{self, ErrorKind, Write};
-use std::process::ExitCode;
+use serde_json::{Value, json};
+use std::any::Any;
+use std::fmt::Display;
+use std::io::{self, BufWriter, ErrorKind, IsTerminal, Stdout, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Prints `value` as one JSON line on stdout.
+/// True if every line is to be JSON. One for the process: panics and errors of the command line are told in it, too.
+static JSON: AtomicBool = AtomicBool::new(false);
+
+/// Every line is JSON from now on.
+pub fn use_json() {
+    JSON.store(true, Ordering::Relaxed);
+}
+
+/// True if every line is to be JSON.
+pub fn is_json() -> bool {
+    JSON.load(Ordering::Relaxed)
+}
+
+/// Prints a result: `value` for programs, `text` for people. A line each.
+pub fn result(value: &impl Serialize, text: &str) -> anyhow::Result<()> {
+    if is_json() { json_line(value) } else { line(text) }
+}
+
+/// Prints `value` as one JSON line on stdout, for people too.
 pub fn json_line(value: &impl Serialize) -> anyhow::Result<()> {
     line(&serde_json::to_string(value)?)
 }
 
-/// Prints one line on stdout. A reader that has gone is an error that [`is_closed_pipe`] knows.
+/// Prints one line on stdout.
 pub fn line(text: &str) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    writeln!(out, "{text}")?;
+    out.write_all(format!("{text}\n").as_bytes())?;
     Ok(out.flush()?)
 }
 
-/// Tells people something that does not end the command.
-pub fn warn(text: &str) {
-    eprintln!("kappa: warning: {text}");
+/// Where the bytes of a result go that are no lines of ours. To be flushed.
+pub fn stdout() -> BufWriter<Stdout> {
+    BufWriter::new(io::stdout())
 }
 
-/// Tells on stderr what belongs to a result but is none: a JSON line for programs, a sentence for people.
-pub fn note(json: bool, line: &serde_json::Value, text: &str) {
-    if json { eprintln!("{line}") } else { eprintln!("{text}") }
+/// True if a person looks at the results.
+pub fn is_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
+/// True if a person looks at stderr.
+pub fn shows_progress() -> bool {
+    io::stderr().is_terminal()
+}
+
+/// Tells something that belongs to a result but is none.
+pub fn note(value: &Value, text: &str) {
+    if is_json() { tell(&value.to_string()) } else { tell(text) }
+}
+
+/// Tells programs how far something has come; people see a bar.
+pub fn progress(value: &Value) {
+    if is_json() {
+        tell(&value.to_string());
+    }
+}
+
+/// Tells people something that programs have no use for.
+pub fn say(text: &str) {
+    if !is_json() {
+        tell(text);
+    }
+}
+
+/// Tells something that does not end the command.
+pub fn warn(text: &str) {
+    note(&json!({ "warning": text }), &format!("kappa: warning: {text}"));
+}
+
+/// Tells what does not hold any more, or not of everything, with `value` for programs.
+pub fn remark(value: &Value, text: &str) {
+    note(value, &format!("kappa: {text}"));
+}
+
+/// Tells what a question cost, as JSON for everybody.
+pub fn stats(value: &Value) {
+    tell(&value.to_string());
+}
+
+/// Tells what went wrong.
+pub fn error(text: &str) {
+    remark(&json!({ "error": text }), text);
+}
+
+/// Tells why a line of an import is left out.
+pub fn bad_line(number: u64, why: &impl Display) {
+    remark(&json!({ "line": number, "error": why.to_string() }), &format!("line {number}: {why}"));
 }
 
 /// Tells what went wrong, with its causes, and gives the exit code for it.
-pub fn fail(json: bool, error: &anyhow::Error) -> ExitCode {
+pub fn fail(failure: &anyhow::Error) -> Exit {
+    error(&chain(failure));
+    Exit::of(failure)
+}
+
+/// Prints what `--help` and `--version` ask for, or tells what is wrong with the command line.
+pub fn usage(parsed: &clap::Error) -> Exit {
+    let text = parsed.render().to_string();
+    let text = text.trim_end();
+    if parsed.use_stderr() {
+        let text = text.strip_prefix("error: ").unwrap_or(text);
+        error(text);
+        return Exit::Usage;
+    }
+    match result(&json!({ "help": text }), text) {
+        Err(failure) if !is_closed_pipe(&failure) => fail(&failure),
+        _ => Exit::Done,
+    }
+}
+
+/// An error with its causes, each once: many repeat their source in their own text.
+fn chain(error: &anyhow::Error) -> String {
     let mut text = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
-        // Many errors repeat their source in their own text.
         if !text.contains(&cause) {
             text = format!("{text}: {cause}");
         }
     }
-    if json {
-        eprintln!("{}", serde_json::json!({ "error": text }));
-    } else {
-        eprintln!("kappa: {text}");
-    }
-    ExitCode::FAILURE
+    text
+}
+
+/// A line on stderr, JSON already if it is to be. In one write, so that lines of several threads do not mix.
+fn tell(line: &str) {
+    let _ = io::stderr().lock().write_all(format!("{line}\n").as_bytes());
+}
+
+/// Writes a line of the log as it is, its end included.
+pub fn log_line(line: &[u8]) {
+    let _ = io::stderr().lock().write_all(line);
+}
+
+/// From now on a panic is one sentence, wherever it happens.
+pub fn tame_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let what = reason(panic.payload());
+        let place = panic.location().map(|place| format!(" ({}:{})", place.file(), place.line()));
+        error(&format!(
+            "this is a fault in kappa itself, please report it: {what}{}",
+            place.unwrap_or_default()
+        ));
+    }));
+}
+
+fn reason(payload: &(dyn Any + Send)) -> &str {
+    let owned = || payload.downcast_ref::<String>().map(String::as_str);
+    payload.downcast_ref::<&str>().copied().or_else(owned).unwrap_or("no reason given")
 }
 
 /// True if the reader of our output went away, as `head` does: not an error of ours.
@@ -51,9 +168,13 @@ pub fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(is_broken)
 }
 
-/// A count with its noun, with a plural s where it belongs.
+/// A count with its noun, in the plural where it belongs.
 pub fn count(n: u64, noun: &str) -> String {
-    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+    match noun.strip_suffix('y') {
+        _ if n == 1 => format!("{n} {noun}"),
+        Some(stem) if !noun.ends_with("ey") => format!("{n} {stem}ies"),
+        _ => format!("{n} {noun}s"),
+    }
 }
 
 /// A size for people.

@@ -1,8 +1,9 @@
 //! Progress of long work: a bar on a terminal, nothing on a pipe.
 
+use crate::output;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use kappadb::Progress;
-use std::io::{self, IsTerminal};
+use std::io;
 use std::pin::Pin;
 use std::sync::Mutex;
 use std::task::{Context, Poll, ready};
@@ -19,7 +20,7 @@ impl Bar {
 
     /// Shows `progress` if stderr is a terminal.
     pub fn show(&self, progress: Progress) {
-        if !std::io::stderr().is_terminal() {
+        if !output::shows_progress() {
             return;
         }
         let Ok(mut slot) = self.0.lock() else { return };

@@ -66,12 +66,32 @@ pub const MAX_ROWS_SCANNED: u64 = 50_000_000;
 pub const CONNECT_MS: u64 = 4_000;
 /// Milliseconds from connect to the end of the handshake.
 pub const HANDSHAKE_MS: u64 = 5_000;
-/// Milliseconds that an asker waits for the next sign of life of an open query.
+/// Milliseconds for which an asker waits for something useful of a peer before it goes on without it.
+pub const PATIENCE_MS: u64 = 2_000;
+/// Useful bytes a millisecond that a peer must send to be waited for longer.
+pub const LEAST_RATE: u64 = 32;
+/// Milliseconds that a peer has to take what is sent to it, and to end a query that was cancelled.
 pub const ANSWER_MS: u64 = 30_000;
+/// Bytes of results that a peer may send to one question to a view. Who wants more asks again and goes on from there.
+pub const QUESTION_BYTES: u64 = 1 << 30;
 /// Milliseconds after which a session without an open query is closed by the answering side.
 pub const IDLE_MS: u64 = 120_000;
 /// Sessions that one replica serves at the same time.
 pub const MAX_SESSIONS: usize = 256;
+/// Of these, those of one peer.
+pub const MAX_SESSIONS_OF_PEER: usize = 32;
+/// Of these, those of one address (of IPv6, one network of 64 bits).
+pub const MAX_SESSIONS_OF_ADDRESS: usize = 128;
+/// Of these, those of all peers that were not met before.
+pub const MAX_NEWCOMERS: usize = 128;
+/// Handshakes under way at the same time; the oldest makes room.
+pub const MAX_HANDSHAKES: usize = 512;
+/// Of these, those of one address.
+pub const MAX_HANDSHAKES_OF_ADDRESS: usize = 128;
+/// Peers that called of which counts are kept.
+pub const MAX_CALLERS: usize = 1024;
+/// Ranges in the records of all sessions that one replica serves; beyond them a session that has more than its share ends.
+pub const ALL_SESSION_RANGES: usize = 4 << 20;
 
 /// Bytes in the id of a map feature.
 pub const MAX_FEATURE_ID: usize = 255;

@@ -39,6 +39,11 @@ pub enum ChunkError {
     },
 }
 
+/// True for an entry that is a part of another one's payload.
+pub fn is_chunk(header: &Header) -> bool {
+    header.kind == CHUNK
+}
+
 /// The block of a chunk.
 pub fn chunk_block(time: Timestamp, payload: &[u8]) -> Result<Bytes, EntryError> {
     encode_block(&Header::new(CHUNK, time), payload)

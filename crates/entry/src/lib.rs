@@ -20,7 +20,7 @@ pub mod rules;
 
 pub use block::{Entry, clear_block, decode_block, encode_block, leaf_data, leaf_nodes};
 pub use bundle::{Bundle, BundleError};
-pub use chunk::{ChunkError, chunk_block, chunk_payload, raw};
+pub use chunk::{ChunkError, chunk_block, chunk_payload, is_chunk, raw};
 pub use context::Context;
 pub use detached::{DETACHED, Detached, DetachedError};
 pub use error::EntryError;

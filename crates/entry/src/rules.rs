@@ -82,10 +82,16 @@ pub fn heads(active: &[Version]) -> Vec<&Version> {
     active.iter().filter(|e| !active.iter().any(|f| replaces(f, e))).collect()
 }
 
-/// The head to show by default: greatest time that is not after `now`, then feed key, then seq. Never depth, about
-/// which a writer may lie. None if no head is due.
+/// How much what is dated `time` weighs at the time `now`: the greatest time that is due comes first. What is not due loses
+/// only against what is, so that nothing vanishes because its writer's clock was ahead of the reader's.
+pub fn standing(time: Timestamp, now: Timestamp) -> (bool, Timestamp) {
+    (time <= now, time)
+}
+
+/// The head to show by default: greatest [`standing`], then feed key, then seq. Never depth, about which a writer may
+/// lie. None if there are no heads.
 pub fn winner<'a>(heads: &[&'a Version], now: Timestamp) -> Option<&'a Version> {
-    heads.iter().copied().filter(|v| v.time <= now).max_by_key(|v| (v.time, v.id))
+    heads.iter().copied().max_by_key(|v| (standing(v.time, now), v.id))
 }
 
 /// The part of a new entry's header that says what it replaces.

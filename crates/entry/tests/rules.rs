@@ -252,7 +252,21 @@ fn the_winner_is_the_latest_that_is_due_and_never_the_deepest() {
         "a tie: the greater feed"
     );
     assert_eq!(rules::winner(&heads, Timestamp(99)).map(|v| v.id), Some(versions[2].id));
-    assert_eq!(rules::winner(&heads, Timestamp(9)), None);
+    assert_eq!(rules::winner(&[], Timestamp(99)), None);
+}
+
+#[test]
+fn a_value_does_not_vanish_because_its_writers_clock_is_ahead() {
+    let mut versions = wide(3);
+    for (v, time) in versions.iter_mut().zip([70, 90, 80]) {
+        v.time = Timestamp(time);
+    }
+    let heads: Vec<&Version> = versions.iter().collect();
+    let shown = |heads: &[&Version], now| rules::winner(heads, Timestamp(now)).map(|v| v.time.0);
+    assert_eq!(shown(&heads[..1], 10), Some(70), "the only one, whatever its time");
+    assert_eq!(shown(&heads, 10), Some(90), "none is due: the greatest of all");
+    assert_eq!(shown(&heads, 75), Some(70), "what is not due loses against what is");
+    assert_eq!(shown(&heads, i64::MAX), Some(90));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::sync::PoisonError;
 
 impl Feeds {
     /// Clears the payloads of what is held of `ranges`: headers stay, and every view and proof is what it was. What is not held,
-    /// has no payload or was cleared before is passed over. Durable on return; the disk is given back by [`Feeds::compact`].
+    /// would be no shorter without its payload, or was cleared before is passed over. Durable on return; the disk is given back by [`Feeds::compact`].
     pub fn clear(&self, feed: &FeedKey, ranges: &RangeSet) -> Result<Cleared, ClearError> {
         self.shared.write(|writer| writer.clear(feed, ranges))
     }

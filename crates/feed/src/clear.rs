@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 const CHUNK: usize = 4096;
 
 impl Writer {
-    /// Clears what is held of `ranges`, has a payload, and was not cleared before.
+    /// Clears what is held of `ranges`, is shorter without its payload, and was not cleared before.
     pub fn clear(&mut self, feed: &FeedKey, ranges: &RangeSet) -> Result<Cleared, ClearError> {
         self.commit()?;
         let wanted = self
@@ -47,10 +47,12 @@ impl Writer {
         let number = self.index.with(feed, |state| state.number).ok_or(ClearError::Undefined(*feed))?;
         let mut found: BTreeMap<u32, (Vec<Seq>, i64)> = BTreeMap::new();
         self.index.blocks.read_at(number, part, &mut |seq, block, at| {
-            if kappadb_entry::clear_block(block).is_some() {
+            let shorter_by = freed_by_clearing(block);
+            // A digest may be longer than what it would stand for.
+            if shorter_by > 0 {
                 let (seqs, freed) = found.entry(at.segment).or_default();
                 seqs.push(seq);
-                *freed += freed_by_clearing(block);
+                *freed += shorter_by;
             }
             true
         })?;

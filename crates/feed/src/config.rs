@@ -2,7 +2,7 @@
 
 use crate::{OpenError, Problem, Witness};
 use kappadb_core::DatabaseId;
-use kappadb_journal::{Cut, Damage, DirLock};
+use kappadb_journal::{Cut, Damage, DirLock, Locking};
 use kappadb_store::Store;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,8 +26,9 @@ pub struct Config {
     pub disk: Option<Arc<dyn kappadb_journal::Disk>>,
     /// What remembers outside of `dir` how far own feeds were written; without one every own feed may be appended to.
     pub witness: Option<Arc<dyn Witness>>,
-    /// The lock of `dir`, if the caller took it before ([`lock`]); else it is taken when opening.
-    pub lock: Option<DirLock>,
+    /// The lock of `dir`, if the caller took it before ([`lock`]); else it is taken when opening. Shared with whoever else has something open
+    /// in it: it is given back with the last.
+    pub lock: Option<Arc<DirLock>>,
 }
 
 impl Config {
@@ -46,7 +47,7 @@ impl Config {
     }
 
     /// With the lock taken before.
-    pub fn with_lock(self, lock: DirLock) -> Self {
+    pub fn with_lock(self, lock: Arc<DirLock>) -> Self {
         Config { lock: Some(lock), ..self }
     }
 
@@ -66,10 +67,10 @@ impl Config {
     }
 }
 
-/// Keeps every other process out of `dir` (made if missing) until the lock is dropped. Never waits.
-pub fn lock(dir: &Path) -> Result<DirLock, OpenError> {
-    std::fs::create_dir_all(dir).map_err(|source| OpenError::File { file: dir.to_owned(), source })?;
-    Ok(kappadb_journal::lock_dir(dir)?)
+/// Keeps every other process out of `dir` (made if missing, for its owner alone) until the lock is dropped.
+pub fn lock(dir: &Path, locking: &Locking) -> Result<DirLock, OpenError> {
+    crate::keys::make_folder(dir).map_err(|source| OpenError::File { file: dir.to_owned(), source })?;
+    Ok(kappadb_journal::lock_dir(dir, locking)?)
 }
 
 /// Why derived state was made anew, or changed.

@@ -46,7 +46,7 @@ pub(crate) struct Shared {
     /// One compaction at a time, and no change to what is wanted meanwhile.
     pub compacting: Mutex<()>,
     // After the writer: it is let go of last.
-    _lock: DirLock,
+    _lock: Arc<DirLock>,
 }
 
 impl Shared {

@@ -51,7 +51,8 @@ fn folder(dir: &Path) -> PathBuf {
     dir.join("keys")
 }
 
-fn make_folder(folder: &Path) -> io::Result<()> {
+/// Makes a folder that its owner alone may read, if it is not there.
+pub(crate) fn make_folder(folder: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 

@@ -58,5 +58,6 @@ pub use error::{
 };
 pub use feeds::Feeds;
 pub use info::{Append, Arrival, Cleared, Compacted, Disk, Durability, FeedInfo, PutOutcome};
+pub use kappadb_journal::{DirLock, LockError, LockHolder, Locking};
 pub use problem::Problem;
 pub use witness::Witness;

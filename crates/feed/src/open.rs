@@ -10,7 +10,7 @@ use crate::writer::Writer;
 use crate::{OpenError, ReadError, keys, lost};
 use kappadb_core::limits::MAX_FEED_BLOCKS;
 use kappadb_core::{FeedKey, Head, Lseq};
-use kappadb_journal::{Damage, DirLock, Journal, Position, Reader, Record, Recovery};
+use kappadb_journal::{Damage, DirLock, Journal, Locking, Position, Reader, Record, Recovery};
 use kappadb_merkle::{ForkEvidence, root_hash};
 use kappadb_store::{Store, StoreError, Tree, prefix_range};
 use std::collections::BTreeMap;
@@ -22,7 +22,7 @@ pub(crate) struct Opened {
     pub writer: Writer,
     pub blocks: Arc<Blocks>,
     pub visible: Arc<RwLock<Visible>>,
-    pub lock: DirLock,
+    pub lock: Arc<DirLock>,
     pub report: OpenReport,
 }
 
@@ -35,7 +35,7 @@ enum Derived {
 pub(crate) fn open(mut config: Config, progress: &mut dyn FnMut(u64, u64)) -> Result<Opened, OpenError> {
     let lock = match config.lock.take() {
         Some(lock) => lock,
-        None => lock(&config.dir)?,
+        None => Arc::new(lock(&config.dir, &Locking::default())?),
     };
     let keys = keys::load(&config.dir)?;
     let derived = find(&config);

@@ -5,7 +5,7 @@ mod common;
 
 use common::{Replica, block, config, id, run, runs, stored};
 use kappadb_core::{FeedKey, RangeSet, Timestamp};
-use kappadb_feed::{Append, AppendError, Durability, Feeds, OpenError, Rebuilt};
+use kappadb_feed::{Append, AppendError, Durability, Feeds, Locking, OpenError, Rebuilt};
 use kappadb_store::MemoryStore;
 use std::sync::Arc;
 
@@ -132,9 +132,9 @@ fn a_second_process_is_kept_out() {
     let again = || Feeds::open(config(replica.dir.path(), Arc::new(MemoryStore::new())), &mut |_, _| {});
     assert!(matches!(again(), Err(OpenError::Lock(_))));
     replica.close();
-    let lock = kappadb_feed::lock(replica.dir.path()).unwrap();
-    assert!(matches!(kappadb_feed::lock(replica.dir.path()), Err(OpenError::Lock(_))));
-    let config = config(replica.dir.path(), Arc::new(MemoryStore::new())).with_lock(lock);
+    let lock = kappadb_feed::lock(replica.dir.path(), &Locking::default()).unwrap();
+    assert!(matches!(kappadb_feed::lock(replica.dir.path(), &Locking::default()), Err(OpenError::Lock(_))));
+    let config = config(replica.dir.path(), Arc::new(MemoryStore::new())).with_lock(Arc::new(lock));
     Feeds::open(config, &mut |_, _| {}).unwrap();
 }
 

@@ -77,6 +77,25 @@ struct Picture {
     discs: usize,
 }
 
+/// What paths and texts take over from the group that they are in.
+#[derive(Debug, Default, Clone, PartialEq)]
+struct Group {
+    class: String,
+    fill: String,
+    anchor: Option<String>,
+}
+
+impl Group {
+    fn of(tag: &BytesStart<'_>) -> Group {
+        let said = |name| attribute(tag, name);
+        Group {
+            class: said("class").unwrap_or_default(),
+            fill: said("fill").unwrap_or_default(),
+            anchor: said("text-anchor"),
+        }
+    }
+}
+
 #[derive(Debug, Default, Clone, PartialEq)]
 struct Text {
     x: f64,
@@ -102,22 +121,19 @@ impl Picture {
         assert!(svg.chars().all(legal), "{svg}");
         let mut reader = Reader::from_str(svg);
         let mut picture = Picture::default();
-        let mut groups: Vec<(String, String)> = Vec::new();
+        let mut groups: Vec<Group> = Vec::new();
         let mut open: Option<Text> = None;
         loop {
             match reader.read_event().unwrap() {
                 Event::Start(tag) => match tag.name().as_ref() {
                     "svg" => picture.size(&attribute(&tag, "viewBox").unwrap()),
-                    "g" => groups.push((
-                        attribute(&tag, "class").unwrap_or_default(),
-                        attribute(&tag, "fill").unwrap_or_default(),
-                    )),
-                    "text" => open = Some(Text::of(&tag)),
+                    "g" => groups.push(Group::of(&tag)),
+                    "text" => open = Some(Text::of(&tag, groups.last())),
                     other => panic!("{other:?}"),
                 },
                 Event::Empty(tag) => match tag.name().as_ref() {
                     "path" => {
-                        let (class, fill) = groups.last().cloned().unwrap();
+                        let Group { class, fill, .. } = groups.last().cloned().unwrap();
                         if class != "labels" && class != "scale" {
                             picture.paths.push((class, fill, subpaths(&attribute(&tag, "d").unwrap())));
                         }
@@ -184,13 +200,13 @@ impl Picture {
 }
 
 impl Text {
-    fn of(tag: &BytesStart<'_>) -> Text {
+    fn of(tag: &BytesStart<'_>, group: Option<&Group>) -> Text {
         let turn = attribute(tag, "transform").unwrap_or_default();
         let angle = turn
             .strip_prefix("rotate(")
             .and_then(|t| t.split(' ').next())
             .map_or(0.0, |t| t.parse().unwrap());
-        let anchor = attribute(tag, "text-anchor").unwrap_or_default();
+        let anchor = attribute(tag, "text-anchor").or_else(|| group?.anchor.clone()).unwrap_or_default();
         let (x, y, size) = (number(tag, "x"), number(tag, "y"), number(tag, "font-size"));
         Text { x, y, size, angle, anchor, text: String::new() }
     }
@@ -200,8 +216,8 @@ impl Text {
         let width = self.size * 0.5 * f64::from(u32::try_from(self.text.chars().count()).unwrap());
         let left = match self.anchor.as_str() {
             "end" => -width,
-            _ if self.text.ends_with(" m") || self.text.ends_with(" km") => 0.0,
-            _ => -width / 2.0,
+            "middle" => -width / 2.0,
+            _ => 0.0,
         };
         let (sin, cos) = self.angle.to_radians().sin_cos();
         // Turned around a point in the middle of the letters, which `rotate` names and which `y` is below.
@@ -461,6 +477,24 @@ fn the_same_name_is_not_written_all_along_a_street() {
     let picture = draw(pieces);
     let times = picture.names().iter().filter(|name| **name == "Long Street").count();
     assert!((1..=3).contains(&times), "{times}");
+}
+
+#[test]
+fn a_street_whose_name_ends_like_a_length_is_apart_from_others() {
+    let primary = |name| [("highway", "primary"), ("name", name)];
+    let long = way(
+        1,
+        &[(24.92, 60.16), (24.9324384, 60.1703519), (24.9287118, 60.1620026)],
+        &primary("Aöö aa aaaaaaaa aaaaaaa aaaaaa"),
+    );
+    let short = way(
+        1,
+        &[(24.92, 60.1661454), (24.9446979, 60.1683657), (24.9505484, 60.1760208)],
+        &primary("Aaaaa m"),
+    );
+    let picture = draw([long, short]);
+    assert!(picture.names().contains(&"Aaaaa m"));
+    picture.check();
 }
 
 /// Names as people give them, and as they should not.

@@ -1,8 +1,9 @@
 //! The seam to the disk: a folder of files, in as few methods as the journal needs. It is where tests put faults in.
 
+use rustix::fs::OFlags;
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -51,7 +52,7 @@ pub(crate) struct Folder {
 impl Folder {
     /// Opens the folder, made (durably) if it is not there; its parent must be.
     pub(crate) fn open(path: &Path) -> io::Result<Folder> {
-        match fs::create_dir(path) {
+        match fs::DirBuilder::new().mode(0o700).create(path) {
             Ok(()) => {
                 sync_folder(path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")))?
             }
@@ -60,6 +61,13 @@ impl Folder {
         }
         Ok(Folder { path: path.to_owned() })
     }
+}
+
+/// For reading and writing. Not through links: a folder may come from somebody else, and they may lead anywhere.
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
+    options
 }
 
 fn sync_folder(path: &Path) -> io::Result<()> {
@@ -77,13 +85,11 @@ impl Disk for Folder {
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        Ok(Arc::new(OpenOptions::new().read(true).write(true).open(self.path(name))?))
+        Ok(Arc::new(options().open(self.path(name))?))
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        let options =
-            OpenOptions::new().read(true).write(true).create(true).truncate(true).open(self.path(name))?;
-        Ok(Arc::new(options))
+        Ok(Arc::new(options().create(true).truncate(true).mode(0o600).open(self.path(name))?))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {

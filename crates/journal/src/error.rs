@@ -1,5 +1,6 @@
 //! What can go wrong: one enum for each phase, and the description of damaged places.
 
+use crate::lock::LockHolder;
 use crate::position::{Position, file_name};
 use kappadb_core::Lseq;
 use kappadb_core::codec::DecodeError;
@@ -216,15 +217,21 @@ pub enum ReadError {
     },
 }
 
+fn named(holder: Option<&LockHolder>) -> String {
+    holder.map_or_else(|| "another process".to_owned(), ToString::to_string)
+}
+
 /// Why a folder could not be locked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LockError {
     /// Another process (or another handle in this one) has it.
-    #[error("{} is in use by another process", dir.display())]
+    #[error("{} is in use by {}", dir.display(), named(holder.as_ref()))]
     Held {
         /// The folder.
         dir: PathBuf,
+        /// Who it is, if it says so.
+        holder: Option<LockHolder>,
     },
     /// The lock file cannot be made or locked.
     #[error("cannot lock {}", file.display())]

@@ -1,19 +1,16 @@
 //! Asking neighbours: which feed ranges answer a selector, fetched and proved.
 
-use crate::backend::Backend;
 use crate::claims::Verdict;
 use crate::database::{self, Parts};
 use crate::error::{AskError, ReadError};
 use crate::forks::{Answers, Ground, claim_nothing};
-use crate::replica::Peer;
-use futures::future::join_all;
+pub(crate) use crate::neighbours::Neighbours;
+use crate::neighbours::{Trouble, Turn};
 use kappadb_core::limits::{MAX_SELECTOR, MAX_SELECTOR_KEYS};
-use kappadb_core::{FeedKey, Lseq, RangeSet, Timestamp};
+use kappadb_core::{FeedKey, RangeSet, Timestamp};
 use kappadb_entry::space;
-use kappadb_merkle::Known;
-use kappadb_net::{Answered, Credentials, DialError, PeerHandle, Timeouts};
 use kappadb_query::Selector;
-use kappadb_sync::{Ask, Fetch};
+use kappadb_sync::{Ask, Coverage, Fetch};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -56,7 +53,7 @@ pub struct Asked {
     pub missing: u64,
     /// Times that this replica waited for a peer, from dial to statement, the greatest over the peers.
     pub round_trips: u64,
-    /// Peers that did not answer, and why.
+    /// Peers that did not answer, or not to the end or in time, and why.
     pub failures: Vec<Failure>,
 }
 
@@ -99,51 +96,7 @@ const ROUNDS: usize = 3;
 /// Bytes of a selector for each key beside the key, and for all of them: numbers that say how many and how long.
 const KEY_OVERHEAD: usize = 9;
 
-/// Open sessions with those of the known peers that could be reached, for one question or several.
-///
-/// All are dialled at once. A question is put to one after the other, each being told what came from those before it,
-/// so that no block is fetched twice. A peer that fails is not asked again.
-pub(crate) struct Neighbours {
-    parts: Arc<Parts>,
-    open: Vec<Neighbour>,
-    asked: Asked,
-    /// What was asked of which space, and where the arrival log ended before.
-    selectors: Vec<(u32, Selector)>,
-    since: Lseq,
-    /// When they were dialled.
-    dialled: Timestamp,
-}
-
-struct Neighbour {
-    session: PeerHandle,
-    answered: bool,
-}
-
 impl Neighbours {
-    pub(crate) async fn dial(parts: &Arc<Parts>) -> Neighbours {
-        let mut neighbours = Neighbours::to_nobody(parts);
-        let dials = parts.to_ask().iter().map(|peer| async move { (peer.key, dial(parts, peer).await) });
-        for (peer, dialled) in join_all(dials).await {
-            match dialled {
-                Ok(session) => neighbours.open.push(Neighbour { session, answered: false }),
-                Err(error) => neighbours.asked.failures.push(Failure { peer, error: error.into() }),
-            }
-        }
-        neighbours
-    }
-
-    /// Open to nobody, for sessions that are opened otherwise.
-    pub(crate) fn to_nobody(parts: &Arc<Parts>) -> Neighbours {
-        Neighbours {
-            parts: parts.clone(),
-            open: Vec::new(),
-            asked: Asked { complete: true, ..Asked::default() },
-            selectors: Vec::new(),
-            since: parts.feeds.end(),
-            dialled: parts.clock.now(),
-        }
-    }
-
     /// Fetches, proves and indexes what the peers have of the answer. True if the own answer is complete now.
     pub(crate) async fn ask(&mut self, view: &'static str, selector: Selector) -> Result<bool, ReadError> {
         let answers = self.question(view, &selector).await?;
@@ -160,7 +113,7 @@ impl Neighbours {
         Ok(database::run(&self.parts, |parts| parts.feeds.sync()).await??)
     }
 
-    /// Puts a question to one peer after the other, and again to all if it turns out meanwhile that a feed forked: what the peers left
+    /// Puts a question to the peers, and again to all if it turns out meanwhile that a feed forked: what the peers left
     /// out may count then.
     pub(crate) async fn question(
         &mut self,
@@ -191,42 +144,12 @@ impl Neighbours {
         selector: &Selector,
         answers: &mut Answers,
     ) -> Result<(), ReadError> {
-        for neighbour in std::mem::take(&mut self.open) {
-            let wanted = selector.clone();
-            let (have, forks) = database::run(&self.parts, move |parts| {
-                Ok::<_, ReadError>((parts.have(view, &wanted)?, parts.forks_to_tell()))
-            })
-            .await??;
-            let ask = Ask { view: view.to_owned(), selector: selector.clone(), inline: true, have, forks };
-            let session = neighbour.session.clone();
-            let outcome = session.ask(ask).await;
-            if let Some((peer, Answered { mut statement, stats, .. })) = self.settle(neighbour, outcome).await
-            {
-                self.follow_up(&session, &statement).await?;
-                if stats.contradicted > 0 {
-                    claim_nothing(&mut statement);
-                }
-                answers.statements.insert(peer, statement);
-            }
+        let said = self.in_turn(|turn| put(turn, view, selector.clone())).await?;
+        for (peer, Said { statement, blocks }) in said {
+            self.count_blocks(blocks);
+            answers.statements.insert(peer, statement);
         }
         Ok(())
-    }
-
-    /// What of these blocks is not held here, and what may be taken as known in proofs of them.
-    pub(crate) async fn missing(
-        &self,
-        feed: FeedKey,
-        ranges: RangeSet,
-    ) -> Result<(RangeSet, Known), ReadError> {
-        database::run(&self.parts, move |parts| {
-            let held = parts.feeds.held(&feed);
-            (ranges.minus(&held), parts.feeds.known(&feed, &held))
-        })
-        .await
-    }
-
-    pub(crate) fn count_blocks(&mut self, blocks: u64) {
-        self.asked.blocks_fetched += blocks;
     }
 
     /// As [`Neighbours::ask`] for any number of keys, in selectors that each keep to their limits.
@@ -255,81 +178,40 @@ impl Neighbours {
 
     /// Fetches and proves blocks by name, from whoever holds them; those that nobody holds are still missing then.
     pub(crate) async fn fetch(&mut self, feed: FeedKey, ranges: RangeSet) -> Result<(), ReadError> {
-        for neighbour in std::mem::take(&mut self.open) {
-            let (missing, known) = self.missing(feed, ranges.clone()).await?;
-            if missing.is_empty() {
-                self.open.push(neighbour);
-                continue;
-            }
-            let outcome = neighbour.session.fetch(Fetch { feed, ranges: missing, known }).await;
-            self.settle(neighbour, outcome).await;
+        for (_, blocks) in self.in_turn(|turn| take(turn, feed, ranges.clone())).await? {
+            self.count_blocks(blocks);
         }
         Ok(())
     }
-
-    /// Takes note of how a peer did; keeps its session for the next question if it answered.
-    async fn settle(
-        &mut self,
-        mut neighbour: Neighbour,
-        outcome: Result<Answered, kappadb_net::AskError>,
-    ) -> Option<(FeedKey, Answered)> {
-        let peer = neighbour.session.peer();
-        match outcome {
-            Ok(answered) => {
-                self.asked.blocks_fetched += answered.stats.blocks_stored;
-                neighbour.answered = true;
-                self.open.push(neighbour);
-                Some((peer, answered))
-            }
-            Err(error) => {
-                self.asked.failures.push(Failure { peer, error: error.into() });
-                self.leave(neighbour).await;
-                None
-            }
-        }
-    }
-
-    async fn leave(&mut self, Neighbour { session, answered }: Neighbour) {
-        let traffic = session.stats();
-        self.asked.peers += u64::from(answered);
-        self.asked.bytes_received += traffic.bytes_received;
-        self.asked.bytes_sent += traffic.bytes_sent;
-        self.asked.round_trips = self.asked.round_trips.max(traffic.round_trips);
-        session.close().await;
-    }
-
-    pub(crate) fn parts(&self) -> &Arc<Parts> {
-        &self.parts
-    }
-
-    /// How many there are to ask.
-    pub(crate) fn count(&self) -> usize {
-        self.open.len()
-    }
-
-    /// True while there is anybody to ask.
-    pub(crate) fn is_open(&self) -> bool {
-        !self.open.is_empty()
-    }
-
-    pub(crate) fn blocks_fetched(&self) -> u64 {
-        self.asked.blocks_fetched
-    }
-
-    /// Fetches the contents that belong to the answers, ends the sessions and says what came of it all. `complete` if every
-    /// question's answer was.
-    pub(crate) async fn finish(mut self) -> Result<Asked, ReadError> {
-        let selectors = std::mem::take(&mut self.selectors);
-        self.asked.missing = self.fetch_contents(self.since, selectors).await?;
-        for neighbour in std::mem::take(&mut self.open) {
-            self.leave(neighbour).await;
-        }
-        Ok(self.asked)
-    }
 }
 
-pub(crate) async fn dial(parts: &Arc<Parts>, peer: &Peer) -> Result<PeerHandle, DialError> {
-    let credentials = Credentials::new(parts.access.clone(), parts.identity.clone());
-    let timeouts = Timeouts::default();
-    kappadb_net::connect_any(&peer.addresses, &credentials, peer.key, Backend::new(parts), &timeouts).await
+/// What a peer said to a question.
+struct Said {
+    statement: Vec<Coverage>,
+    /// Blocks newly stored.
+    blocks: u64,
+}
+
+/// Puts a question to a peer, and does what its answer calls for. It is told what is held by now, so it sends nothing that came from those
+/// before it.
+async fn put(turn: Turn, view: &'static str, selector: Selector) -> Result<Said, Trouble> {
+    let wanted = selector.clone();
+    let look = move |parts: &Parts| Ok::<_, ReadError>((parts.have(view, &wanted)?, parts.forks_to_tell()));
+    let (have, forks) = database::run(&turn.parts, look).await??;
+    let ask = Ask { view: view.to_owned(), selector, inline: true, have, forks };
+    let mut answered = turn.session.ask(ask).await?;
+    let blocks = answered.stats.blocks_stored + turn.follow_up(&answered.statement).await?;
+    if answered.stats.contradicted > 0 {
+        claim_nothing(&mut answered.statement);
+    }
+    Ok(Said { statement: answered.statement, blocks })
+}
+
+/// Fetches what is missing of these blocks. The number that were stored.
+async fn take(turn: Turn, feed: FeedKey, ranges: RangeSet) -> Result<u64, Trouble> {
+    let (missing, known) = turn.missing(feed, ranges).await?;
+    if missing.is_empty() {
+        return Ok(0);
+    }
+    Ok(turn.session.fetch(Fetch { feed, ranges: missing, known }).await?.stats.blocks_stored)
 }

@@ -98,8 +98,8 @@ impl Parts {
 
     fn put(&self, bundle: Bundle) -> Result<Stored, PutRefusal> {
         match self.feeds.put(bundle) {
-            Ok(PutOutcome { stored, bytes, fork, contradicted, .. }) => {
-                Ok(Stored { blocks: stored, bytes, fork, contradicted })
+            Ok(PutOutcome { stored, bytes, filled, fork, contradicted }) => {
+                Ok(Stored { blocks: stored + filled, bytes, fork, contradicted })
             }
             Err(PutError::Dropped(_)) => Ok(Stored::default()),
             Err(error) => Err(put_refusal(error)),

@@ -51,7 +51,7 @@ pub struct BlobInfo {
     pub id: EntryId,
     /// Its length.
     pub bytes: u64,
-    /// How many of its bytes lie in blocks that are held here; they may have been cleared.
+    /// How many of its bytes are held here.
     pub held: u64,
     /// What its author says that it is.
     pub label: Label,
@@ -76,8 +76,8 @@ impl Blobs {
     /// Writes all that `reader` gives, up to [`MAX_DETACHED`] bytes, as one blob. Durable when it returns.
     ///
     /// Holds a few megabytes in memory however fast or slow the reader is, and keeps no other write waiting while the reader
-    /// does. If it fails or is dropped before its end, there is no blob. Blocks that were written until then stay in this
-    /// replica's feed: named by nothing, fetched by nobody who asks a view, they only take their disk.
+    /// does. If it fails or is dropped before its end, there is no blob. Blocks that were written until then are named by nothing
+    /// and sent to nobody who asks a view; [`Blobs::abandoned`] lists them, [`Database::compact`] gives their disk back.
     pub async fn put(
         &self,
         mut reader: impl AsyncRead + Unpin,
@@ -133,7 +133,7 @@ impl Blobs {
             let entry = parts.blob(id)?;
             let held = match entry.header.detached() {
                 Some(detached) => parts.held_bytes(id, &detached),
-                None => entry.header.payload_len.into(),
+                None => entry.payload.map_or(0, |payload| payload.len() as u64),
             };
             let Header { time, .. } = entry.header;
             Ok(BlobInfo { id, bytes: entry.header.payload_bytes(), held, label: entry.header.label(), time })
@@ -178,14 +178,15 @@ impl Blobs {
             };
             match Content::of(id, &entry) {
                 Ok(Content::Detached(detached)) => Ok(Some(parts.missing_chunks(id, &detached, &range))),
-                Ok(Content::Inline(_)) | Err(BlobError::Cleared { .. }) => Ok(Some(RangeSet::new())),
+                Ok(Content::Inline(_)) => Ok(Some(RangeSet::new())),
+                Err(BlobError::Cleared { .. }) => Ok(Some([id.seq].into_iter().collect())),
                 Err(error) => Err(error),
             }
         };
         self.run(missing).await?
     }
 
-    async fn run<T: Send + 'static>(
+    pub(crate) async fn run<T: Send + 'static>(
         &self,
         job: impl FnOnce(&Parts) -> T + Send + 'static,
     ) -> Result<T, ReadError> {
@@ -197,7 +198,8 @@ impl Blobs {
 pub struct BlobReader {
     parts: Arc<Parts>,
     id: EntryId,
-    rest: Option<(Detached, Range<u64>)>,
+    /// What is still to be read. Only what was read goes from it, so a read that failed or was dropped is done again.
+    rest: Option<(Arc<Detached>, Range<u64>)>,
     ready: VecDeque<Bytes>,
 }
 
@@ -217,38 +219,39 @@ impl BlobReader {
             Content::Detached(detached) => {
                 let missing = parts.missing_chunks(id, &detached, &range);
                 if !missing.is_empty() {
-                    return Err(payload::missing(id, &detached, &missing));
+                    return Err(parts.lacking(id, &detached, &missing));
                 }
-                rest = Some((detached, range)).filter(|(_, range)| !range.is_empty());
+                rest = Some((Arc::new(detached), range)).filter(|(_, range)| !range.is_empty());
             }
         }
         ready.retain(|bytes| !bytes.is_empty());
         Ok(BlobReader { parts, id, rest, ready })
     }
 
-    /// The next bytes, at most 512 KiB; none at the end.
+    /// The next bytes, at most 512 KiB; none at the end, and only there. If it is dropped before it is done, the next call gives
+    /// what this one would have given.
     ///
     /// # Errors
-    /// If a block was cleared, is not the part of the blob that it should be, or cannot be read. What was given before is right.
+    /// If a block was cleared, is not the part of the blob that it should be, or cannot be read; so does the next call, unless that
+    /// has changed. What was given before is right.
     pub async fn next(&mut self) -> Result<Option<Bytes>, BlobError> {
         if let Some(bytes) = self.ready.pop_front() {
             return Ok(Some(bytes));
         }
-        let Some((detached, range)) = self.rest.take() else { return Ok(None) };
+        let Some((detached, range)) = self.rest.clone() else { return Ok(None) };
         let id = self.id;
         let (read, rest) = database::run(&self.parts, move |parts| {
             let covering = detached.covering(&range);
             let most = covering.start.saturating_add(payload::chunks_in_batch(&detached) as u64);
             let numbers = covering.start..covering.end.min(most);
             let end = detached.bytes_of(numbers.end.saturating_sub(1)).end;
-            let read = parts.read_chunks(id, &detached, numbers.clone()).map(|chunks| {
-                let placed = numbers.map(|number| detached.bytes_of(number).start).zip(chunks);
-                placed.map(|(start, chunk)| part(&chunk, start, &range)).collect::<VecDeque<Bytes>>()
-            });
-            (read, (detached, end..range.end))
+            let chunks = parts.read_chunks(id, &detached, numbers.clone())?;
+            let placed = numbers.map(|number| detached.bytes_of(number).start).zip(chunks);
+            let read = placed.map(|(start, chunk)| part(&chunk, start, &range)).collect::<VecDeque<Bytes>>();
+            Ok::<_, BlobError>((read, (detached, end..range.end)))
         })
-        .await?;
-        self.ready = read?;
+        .await??;
+        self.ready = read;
         self.rest = Some(rest).filter(|(_, range)| range.start < range.end);
         Ok(self.ready.pop_front())
     }
@@ -293,7 +296,7 @@ impl Parts {
     }
 
     fn held_bytes(&self, id: EntryId, detached: &Detached) -> u64 {
-        let held = detached.numbers(&self.feeds.held(&id.feed));
+        let held = detached.numbers(&self.feeds.whole(&id.feed));
         let bytes = |numbers: &Range<u64>| {
             let last = detached.bytes_of(numbers.end.saturating_sub(1));
             last.end - detached.bytes_of(numbers.start).start

@@ -1,13 +1,15 @@
 use crate::chat::Trusted;
 use crate::database::{Database, Parts};
 use crate::error::{CreateError, OpenError};
+use crate::listen::Listen;
 use crate::replica::{self, Replica};
 use crate::witness;
-use kappadb_core::{Clock, DatabaseId, SecretKey, Timestamp};
-use kappadb_net::{Access, AccessKey, Ticket};
+use kappadb_core::{Clock, DatabaseId, SecretKey, Timestamp, limits};
+use kappadb_feed::{DirLock, Locking};
+use kappadb_net::{Access, AccessKey, Allowance, Ticket};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How far some long work has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +37,10 @@ pub struct Builder {
     pub(crate) warned: OnWarning,
     pub(crate) rebuild: bool,
     pub(crate) state: Option<PathBuf>,
+    pub(crate) allowance: Allowance,
+    pub(crate) locking: Locking,
+    /// Held already, by whoever made the folder.
+    pub(crate) lock: Option<Arc<DirLock>>,
 }
 
 struct SystemClock;
@@ -54,6 +60,13 @@ fn system_random(bytes: &mut [u8]) {
     getrandom::fill(bytes).expect("the system's random generator");
 }
 
+/// What the machine's owner set for all programs, or the library's own.
+fn usual_patience() -> Duration {
+    let set = std::env::var("KAPPA_PATIENCE").ok().and_then(|text| text.parse::<f32>().ok());
+    let set = set.and_then(|seconds| Duration::try_from_secs_f32(seconds).ok());
+    set.filter(|patience| !patience.is_zero()).unwrap_or(Duration::from_millis(limits::PATIENCE_MS))
+}
+
 impl Builder {
     pub(crate) fn new(dir: impl AsRef<Path>) -> Self {
         Builder {
@@ -64,6 +77,9 @@ impl Builder {
             warned: Arc::new(|_| ()),
             rebuild: false,
             state: witness::default_state(),
+            allowance: Allowance::patient(usual_patience()),
+            locking: Locking::default(),
+            lock: None,
         }
     }
 
@@ -100,9 +116,38 @@ impl Builder {
         self
     }
 
+    /// How long to wait for a folder that another process has open, before [`OpenError::InUse`]. Default: half a second.
+    pub fn wait(mut self, wait: Duration) -> Self {
+        self.locking.wait = wait;
+        self
+    }
+
+    /// What others who find the folder in use are told of this process, beside its number; no secrets. Default: the program's file
+    /// name.
+    pub fn command(mut self, command: impl Into<String>) -> Self {
+        self.locking.command = command.into();
+        self
+    }
+
     /// Throws all derived data away and makes it anew from the journal. Default: only when it is missing or damaged.
     pub fn rebuild(mut self) -> Self {
         self.rebuild = true;
+        self
+    }
+
+    /// For how long a peer may let a question wait, from the dial on, before it is left behind: the answer goes on without it and says
+    /// so. A long answer may take longer, as long as something useful keeps coming. Default: the seconds that
+    /// `KAPPA_PATIENCE` in the environment says, else 2 s.
+    pub fn patience(mut self, patience: Duration) -> Self {
+        let question_bytes = self.allowance.question_bytes;
+        self.allowance = Allowance { question_bytes, ..Allowance::patient(patience) };
+        self
+    }
+
+    /// Bytes that a peer may send to one question at most. Beyond them it is left behind, what came is kept, and who asks again goes on
+    /// from there. Default: 1 GiB.
+    pub fn question_bytes(mut self, bytes: u64) -> Self {
+        self.allowance.question_bytes = bytes;
         self
     }
 
@@ -111,9 +156,8 @@ impl Builder {
         let database = DatabaseId(self.draw());
         let access = Access { database, epoch: 1, key: AccessKey::new(self.draw()) };
         let identity = SecretKey::from_seed(&self.draw());
-        let new = Replica { database, access, identity, peers: Vec::new(), trusted: Trusted::default() };
-        replica::create(&self.dir, &new)?;
-        let database = self.open().await?;
+        let new = Replica { database, access, identity, trusted: Trusted::default() };
+        let database = self.make(new, None).await?.open().await?;
         database.writer().await?;
         Ok(database)
     }
@@ -122,19 +166,42 @@ impl Builder {
     /// the first write. Where there is a replica of that database already, it learns of the ticket's peer: that is how
     /// to follow a peer to a new address.
     pub async fn join(self, ticket: &Ticket) -> Result<Database, CreateError> {
-        if replica::exists(&self.dir) {
-            replica::meet(&self.dir, ticket)?;
+        let ticket = ticket.clone();
+        let builder = if replica::exists(&self.dir) {
+            self.with_lock(move |dir, locking| replica::meet(dir, locking, &ticket)).await?
         } else {
             let identity = SecretKey::from_seed(&self.draw());
-            replica::create(&self.dir, &replica::from_ticket(ticket, identity))?;
-        }
-        Ok(self.open().await?)
+            self.make(replica::from_ticket(&ticket, identity), Some(ticket)).await?
+        };
+        Ok(builder.open().await?)
+    }
+
+    async fn make(self, new: Replica, met: Option<Ticket>) -> Result<Builder, CreateError> {
+        self.with_lock(move |dir, locking| replica::create(dir, locking, &new, met.as_ref())).await
+    }
+
+    /// Does what begins with locking the folder, and keeps it locked.
+    async fn with_lock(
+        mut self,
+        job: impl FnOnce(&Path, &Locking) -> Result<DirLock, CreateError> + Send + 'static,
+    ) -> Result<Builder, CreateError> {
+        let done = tokio::task::spawn_blocking(move || {
+            self.lock = Some(Arc::new(job(&self.dir, &self.locking)?));
+            Ok(self)
+        });
+        done.await.map_err(|error| OpenError::Stopped(error.into()))?
+    }
+
+    /// The ticket of the replica in the directory ([`Database::ticket`]), and where it listens; also while another process has it open.
+    pub async fn ticket(self) -> Result<(Ticket, Listen), OpenError> {
+        let read = tokio::task::spawn_blocking(move || replica::ticket(&self.dir));
+        read.await.map_err(|error| OpenError::Stopped(error.into()))?
     }
 
     /// Opens an existing database.
     pub async fn open(self) -> Result<Database, OpenError> {
         let parts = tokio::task::spawn_blocking(move || Parts::open(self)).await;
-        let parts = parts.map_err(|_| OpenError::Stopped)??;
+        let parts = parts.map_err(|error| OpenError::Stopped(error.into()))??;
         Ok(Database { parts: Arc::new(parts) })
     }
 

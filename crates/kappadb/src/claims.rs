@@ -78,6 +78,8 @@ impl Parts {
         let held = group(self.views.matches(view, selector)?);
         Ok(held
             .into_iter()
+            // What was cleared here is not told, so that it comes again whole where a peer has it.
+            .map(|(feed, ranges)| (feed, ranges.intersection(&self.feeds.whole(&feed))))
             .map(|(feed, ranges)| Have { feed, known: self.feeds.known(&feed, &ranges) })
             .collect())
     }

@@ -1,7 +1,7 @@
 //! The content of map features and values that is too large for a block, fetched with the answer that it belongs to: one round trip
 //! more, on the same sessions, and only where there is such.
 
-use crate::ask::Neighbours;
+use crate::ask::{KV, MAP, Neighbours};
 use crate::database::{self, Parts};
 use crate::error::ReadError;
 use kappadb_core::limits::{MAX_FEATURE_BODY, MAX_RANGES};
@@ -9,12 +9,14 @@ use kappadb_core::{EntryId, FeedKey, Lseq, RangeSet};
 use kappadb_entry::rules;
 use kappadb_entry::{DETACHED, Detached, Header, decode_block, space};
 use kappadb_query::Selector;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Blocks asked for in one question: what is stored and durable if a later one fails.
 const PART: u64 = 256;
 /// Blocks looked through at a time; each may have a megabyte.
 const LOOK: usize = 64;
+/// Entries of an answer that are looked at for content that was cleared here, at most.
+const MANY: usize = 10_000;
 
 /// An entry whose payload is wanted.
 struct Wanted {
@@ -23,8 +25,9 @@ struct Wanted {
 }
 
 impl Neighbours {
-    /// Fetches what is wanted of the content of entries that `selectors` match, each in its space: of those that arrived since `since`, and of those
-    /// that somebody tried to read in vain. Returns how many still lack some.
+    /// Fetches what is wanted of the content of entries that `selectors` match, each in its space: of those that arrived since `since`, of those
+    /// that somebody tried to read in vain, and of those of feeds of which something was cleared here. Returns how many still lack
+    /// some.
     pub(crate) async fn fetch_contents(
         &mut self,
         since: Lseq,
@@ -53,7 +56,7 @@ impl Neighbours {
         progress: &mut (dyn FnMut(u64, u64) + Send),
     ) -> Result<(), ReadError> {
         let parts = self.parts().clone();
-        let mut left = database::run(&parts, move |parts| ranges.minus(&parts.feeds.held(&feed))).await?;
+        let mut left = database::run(&parts, move |parts| ranges.minus(&parts.feeds.whole(&feed))).await?;
         let total = left.count();
         let mut at_a_time = PART;
         while !left.is_empty() && self.is_open() {
@@ -91,10 +94,40 @@ impl Parts {
         for id in arrived.into_iter().filter(|id| !tried.contains(id)) {
             wanted.extend(self.wanted_content(id, selectors, true)?);
         }
-        for id in tried {
-            wanted.extend(self.wanted_content(id, selectors, false)?);
+        for id in &tried {
+            wanted.extend(self.wanted_content(*id, selectors, false)?);
+        }
+        let seen: BTreeSet<EntryId> = wanted.iter().map(|wanted| wanted.id).chain(tried).collect();
+        for id in self.maybe_cleared(selectors)?.into_iter().filter(|id| !seen.contains(id)) {
+            let content = self.wanted_content(id, selectors, true)?;
+            wanted.extend(content.filter(|wanted| !self.is_whole_content(wanted)));
         }
         Ok(wanted)
+    }
+
+    /// Entries of the answers whose content may have been cleared here. Not of large answers: who asks for so much does not read it
+    /// all, and what is read in vain is fetched with the next question.
+    fn maybe_cleared(&self, selectors: &[(u32, Selector)]) -> Result<Vec<EntryId>, ReadError> {
+        let cleared: BTreeSet<FeedKey> =
+            self.feeds.list().into_iter().filter(|info| info.cleared > 0).map(|info| info.feed).collect();
+        if cleared.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut ids = Vec::new();
+        for (space, selector) in selectors {
+            let view = if *space == space::KV { KV } else { MAP };
+            let matches = self.views.matches(view, selector)?;
+            if matches.len() <= MANY {
+                ids.extend(matches.into_iter().filter(|id| cleared.contains(&id.feed)));
+            }
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        Ok(ids)
+    }
+
+    fn is_whole_content(&self, Wanted { id, detached }: &Wanted) -> bool {
+        detached.chunks().minus(&self.feeds.whole(&id.feed)).is_empty()
     }
 
     /// Features and values with a detached payload that arrived from `from` on, until now.
@@ -142,11 +175,11 @@ impl Parts {
     /// Remembers which still lack something, and counts them.
     fn note_missing(&self, wanted: &[Wanted]) -> u64 {
         let mut missing = 0;
-        for Wanted { id, detached } in wanted {
-            if detached.chunks().minus(&self.feeds.held(&id.feed)).is_empty() {
-                self.wanting.remove(id);
+        for content in wanted {
+            if self.is_whole_content(content) {
+                self.wanting.remove(&content.id);
             } else {
-                self.wanting.insert(*id);
+                self.wanting.insert(content.id);
                 missing += 1;
             }
         }

@@ -1,23 +1,29 @@
 use crate::builder::{Builder, OnProgress, Progress, Random};
+use crate::callers::Callers;
 use crate::chat::{Chat, Markers, TrustFile};
 use crate::claims::{self, Book};
 use crate::error::{OpenError, ReadError, WriteError};
+use crate::files;
 use crate::kv::Kv;
+use crate::listen::ListenFile;
 use crate::map::Map;
 use crate::own::{self, Own};
 use crate::payload::Wanting;
-use crate::replica::{self, Peer, Replica};
+use crate::peers::{Peer, Peers};
+use crate::replica::{self, Replica};
 use crate::status::Status;
+use crate::uploads;
 use crate::witness::Witness;
 use crate::writers::{self, Writers};
-use kappadb_core::{Clock, DatabaseId, FeedKey};
-use kappadb_feed::{self as feed, Feeds, OpenReport};
-use kappadb_net::{Access, Identity};
+use kappadb_core::{Clock, DatabaseId, FeedKey, Seq};
+use kappadb_feed::{self as feed, DirLock, Feeds, OpenReport};
+use kappadb_net::{Access, Allowance, Identity};
 use kappadb_store::{SledOptions, SledStore, Store, StoreError};
 use kappadb_view::{View, ViewHandle, Views};
 use kappadb_view_chat::ChatView;
 use kappadb_view_geo::MapView;
 use kappadb_view_kv::KvView;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -38,7 +44,11 @@ pub(crate) struct Parts {
     pub id: DatabaseId,
     pub access: Access,
     pub identity: Identity,
-    pub peers: Vec<Peer>,
+    pub peers: Arc<Peers>,
+    /// Where it listens when it serves.
+    pub listen: Arc<ListenFile>,
+    /// What a peer may take of this replica when it is asked.
+    pub allowance: Allowance,
     pub clock: Arc<dyn Clock>,
     pub progress: OnProgress,
     pub feeds: Feeds,
@@ -50,6 +60,8 @@ pub(crate) struct Parts {
     /// How it stands with the feeds that are written here.
     pub own: Arc<Own>,
     pub wanting: Arc<Wanting>,
+    /// How long each own feed was when the database was opened.
+    pub begun_at: BTreeMap<FeedKey, Seq>,
     /// What earlier answers have shown.
     pub claims: Arc<Book>,
     /// This handle asks nobody.
@@ -61,6 +73,8 @@ pub(crate) struct Parts {
     pub random: Random,
     /// How far each channel was read.
     pub markers: Arc<Markers>,
+    /// Who called.
+    pub callers: Arc<Callers>,
     /// The name under which this handle writes.
     pub name: Arc<str>,
     /// Held while an entry's place among the others is looked up and the entry is appended: two writes of one key by
@@ -68,6 +82,8 @@ pub(crate) struct Parts {
     writing: Arc<Mutex<()>>,
     /// The parts that these were made from, kept so that a server lives as long as any handle.
     root: Option<Arc<Parts>>,
+    /// The last to go: who finds the folder free finds all in it free, the derived data too.
+    _lock: Arc<DirLock>,
 }
 
 impl Parts {
@@ -80,14 +96,18 @@ impl Parts {
     }
 
     fn try_open(builder: Builder) -> Result<Parts, OpenError> {
-        let Builder { dir, clock, random, progress, warned, rebuild, state } = builder;
-        let Replica { database, access, identity, peers, trusted } = replica::load(&dir)?;
+        let Builder { dir, clock, random, progress, warned, rebuild, state, allowance, locking, lock } =
+            builder;
+        let replica = replica::load(&dir)?;
+        let peers = Arc::new(replica.peers(&dir)?);
+        let Replica { database, access, identity, trusted } = replica;
         // Before anything is wiped or written: a second process must leave everything as it is.
-        let lock = feed::lock(&dir)?;
+        let lock = lock.map_or_else(|| feed::lock(&dir, &locking).map(Arc::new), Ok)?;
+        files::secure(&dir)?;
         let store = open_store(&dir.join("derived"), rebuild)?;
         let witness = Arc::new(Witness::new(&dir, state, random.clone()));
         let config = feed::Config::new(&dir, store.clone(), database, random.clone())
-            .with_lock(lock)
+            .with_lock(lock.clone())
             .with_witness(witness.clone());
         let tell = progress.clone();
         let (feeds, report) =
@@ -95,6 +115,7 @@ impl Parts {
         if report.rebuilt.is_some() {
             forget_derived(&*store)?;
         }
+        let begun_at = uploads::lengths(&feeds);
         let claims = Arc::new(Book::new(store.clone()));
         let views = Views::new(feeds.clone(), store);
         let map = views.register(MapView::default())?;
@@ -103,6 +124,8 @@ impl Parts {
         let writers = Arc::new(Writers::load(&dir)?);
         let trust = Arc::new(TrustFile::new(&dir, trusted));
         let markers = Arc::new(Markers::load(&dir)?);
+        let listen = Arc::new(ListenFile::load(&dir)?);
+        let callers = Arc::new(Callers::load(&dir, clock.clone()));
         let identity = Identity::new(identity);
         Ok(Parts {
             dir,
@@ -110,6 +133,8 @@ impl Parts {
             access,
             identity,
             peers,
+            listen,
+            allowance,
             clock,
             progress,
             feeds,
@@ -120,15 +145,18 @@ impl Parts {
             warnings: warnings(&report),
             own: Arc::new(Own::new(witness, warned)),
             wanting: Arc::default(),
+            begun_at,
             claims,
             local: false,
             writers,
             trust,
             markers,
+            callers,
             random,
             name: writers::DEFAULT.into(),
             writing: Arc::default(),
             root: None,
+            _lock: lock,
         })
     }
 
@@ -148,8 +176,8 @@ impl Parts {
     }
 
     /// The peers that this handle asks.
-    pub(crate) fn to_ask(&self) -> &[Peer] {
-        if self.local { &[] } else { &self.peers }
+    pub(crate) fn to_ask(&self) -> Vec<Peer> {
+        if self.local { Vec::new() } else { self.peers.list() }
     }
 
     /// As [`Parts::writer`], for who does not hold the writing lock.
@@ -214,11 +242,6 @@ impl Database {
     /// The database's name, the same for all of its replicas.
     pub fn id(&self) -> DatabaseId {
         self.parts.id
-    }
-
-    /// The peers that queries ask.
-    pub fn peers(&self) -> &[Peer] {
-        &self.parts.peers
     }
 
     /// What was noticed when the database was opened and people should know: an unfinished write that was cut off,
@@ -325,5 +348,19 @@ pub(crate) async fn run<T: Send + 'static>(
     job: impl FnOnce(&Parts) -> T + Send + 'static,
 ) -> Result<T, ReadError> {
     let parts = parts.clone();
-    tokio::task::spawn_blocking(move || job(&parts)).await.map_err(|_| ReadError::Closed)
+    Ok(tokio::task::spawn_blocking(move || job(&parts)).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_in_the_work_is_told_and_is_not_that_the_database_was_closed() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = Database::builder(dir.path()).create().await.unwrap();
+        let error = database.run(|_| assert_eq!(1, 2, "one and one")).await.unwrap_err();
+        assert!(matches!(&error, ReadError::Panicked(text) if text.contains("one and one")), "{error}");
+        assert!(database.kv().get("x").await.unwrap().is_none(), "and others go on");
+    }
 }

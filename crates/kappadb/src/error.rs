@@ -1,6 +1,7 @@
 //! One error enum per phase; sources kept.
 
-use kappadb_core::{EntryId, Seq};
+use kappadb_core::{EntryId, FeedKey, Seq};
+use kappadb_feed::{LockError, LockHolder};
 use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -28,6 +29,9 @@ pub enum CreateError {
         /// What the system said.
         source: io::Error,
     },
+    /// The ticket names no peer that it can have.
+    #[error(transparent)]
+    Peer(#[from] PeerError),
     /// It was made but does not open.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -40,6 +44,22 @@ pub enum CreateError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
+    /// Another process (or another handle in this one) has it open.
+    #[error("{dir} is in use by {}", named(holder.as_ref()))]
+    InUse {
+        /// The directory.
+        dir: PathBuf,
+        /// Who it is, if it says so.
+        holder: Option<LockHolder>,
+    },
+    /// A link where only files and folders of the database belong.
+    #[error(
+        "{0} is a symbolic link; what it leads to may be somebody else's, so put the file or folder itself there"
+    )]
+    Link(PathBuf),
+    /// No ticket can hold what is to be in it.
+    #[error(transparent)]
+    Ticket(#[from] kappadb_net::TicketError),
     /// Nothing there.
     #[error("{0} holds no kappa database; make one with `kappa init` or `kappa join`")]
     NotADatabase(PathBuf),
@@ -74,13 +94,13 @@ pub enum OpenError {
     Store(#[from] kappadb_store::StoreError),
     /// Journal, feeds or keys.
     #[error(transparent)]
-    Feeds(#[from] kappadb_feed::OpenError),
+    Feeds(kappadb_feed::OpenError),
     /// A view.
     #[error(transparent)]
     View(#[from] kappadb_view::ViewError),
-    /// The runtime is shutting down.
-    #[error("the async runtime stopped before the database was open")]
-    Stopped,
+    /// The runtime is shutting down, or opening met a fault.
+    #[error("the database could not be opened: {0}")]
+    Stopped(#[source] ReadError),
 }
 
 impl OpenError {
@@ -203,6 +223,19 @@ pub enum ReadError {
     /// The database was closed, or the async runtime is shutting down.
     #[error("the database is closed")]
     Closed,
+    /// The work panicked: a fault in this library or in a view. What was durable before is durable.
+    #[error("a fault in this program ended the work: {0}")]
+    Panicked(String),
+}
+
+/// What became of blocking work that did not come to its end.
+impl From<tokio::task::JoinError> for ReadError {
+    fn from(error: tokio::task::JoinError) -> Self {
+        let Ok(panic) = error.try_into_panic() else { return ReadError::Closed };
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        ReadError::Panicked(text.unwrap_or("no reason given").to_owned())
+    }
 }
 
 /// Why bytes of a blob cannot be read here.
@@ -247,6 +280,19 @@ pub enum BlobError {
     /// It is here but cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+}
+
+/// What an entry says is not held here: it was cleared, or nobody who has it was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the content of {0} is not held here; it comes back when a peer that has it is asked")]
+pub struct NotHeld(pub EntryId);
+
+/// True for an error that only says that something is not held on this replica: a peer may have it.
+pub fn is_not_held(error: &(dyn std::error::Error + 'static)) -> bool {
+    let of_blob = |error: &BlobError| {
+        matches!(error, BlobError::NotHeld(_) | BlobError::Missing { .. } | BlobError::Cleared { .. })
+    };
+    error.is::<NotHeld>() || error.downcast_ref().is_some_and(of_blob)
 }
 
 /// Byte ranges for people: first and last, both included.
@@ -331,6 +377,46 @@ pub enum ServeError {
     /// No ticket can be made of the address.
     #[error(transparent)]
     Ticket(#[from] kappadb_net::TicketError),
+    /// Where to listen could not be written down.
+    #[error("cannot write down where this replica listens")]
+    Keep(#[source] io::Error),
+    /// The database is closed.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// Why the list of known peers was not changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PeerError {
+    /// The ticket names this replica itself.
+    #[error(
+        "this is a ticket of this replica itself (or of a folder that this one is a copy of: then join in a new, empty folder)"
+    )]
+    Own,
+    /// The ticket is for another database.
+    #[error("the ticket is for another database, {0}")]
+    OtherDatabase(kappadb_core::DatabaseId),
+    /// No such peer is known.
+    #[error("no peer {0} is known here")]
+    Unknown(kappadb_core::FeedKey),
+    /// It cannot be a name.
+    #[error("{0:?} cannot be the name of a peer: 1 to 64 bytes, no control characters")]
+    Name(String),
+    /// Another peer is called so.
+    #[error("another peer is called {0:?} already")]
+    Taken(String),
+    /// It could not be written down.
+    #[error("cannot write {path}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The database is closed.
+    #[error(transparent)]
+    Read(#[from] ReadError),
 }
 
 /// Why a peer could not be asked.
@@ -340,6 +426,9 @@ pub enum AskError {
     /// It was not reached, or was not who it should be.
     #[error(transparent)]
     Dial(#[from] kappadb_net::DialError),
+    /// It could not be talked to for so long.
+    #[error("it did not answer within {} s", .0.as_secs_f32())]
+    Late(std::time::Duration),
     /// The session ended, or the peer refused.
     #[error(transparent)]
     Session(#[from] kappadb_net::AskError),
@@ -364,6 +453,11 @@ pub enum LogError {
     /// Payloads could not be cleared.
     #[error(transparent)]
     Clear(#[from] kappadb_feed::ClearError),
+    /// The feed is written here, and what is cleared of it may be nowhere else.
+    #[error(
+        "feed {0} is written here, and nobody else may hold what it says; `--force` clears it all the same"
+    )]
+    OnlyCopy(FeedKey),
     /// A feed could not be dropped or allowed.
     #[error(transparent)]
     Drop(#[from] kappadb_feed::DropError),
@@ -385,4 +479,19 @@ pub enum LogError {
     /// The database is closed.
     #[error(transparent)]
     Read(#[from] ReadError),
+}
+
+impl From<kappadb_feed::OpenError> for OpenError {
+    fn from(error: kappadb_feed::OpenError) -> Self {
+        match error {
+            kappadb_feed::OpenError::Lock(LockError::Held { dir, holder }) => {
+                OpenError::InUse { dir, holder }
+            }
+            error => OpenError::Feeds(error),
+        }
+    }
+}
+
+fn named(holder: Option<&LockHolder>) -> String {
+    holder.map_or_else(|| "another process".to_owned(), ToString::to_string)
 }

@@ -43,6 +43,8 @@ pub struct ExportReport {
     pub left_out: u64,
     /// Ids of nodes of the ways that are not known here.
     pub missing: Vec<String>,
+    /// Versions that are dated after this machine's clock ([`Found::ahead`]).
+    pub ahead: u64,
 }
 
 /// Features read at a time: what bounds memory.
@@ -78,7 +80,7 @@ pub fn texts(found: &Found) -> impl Iterator<Item = String> + '_ {
 
 /// The object with one more member in front, all else as it was written.
 fn marked(object: &str, version: &Edition) -> String {
-    let mark = serde_json::json!({ "entry": version.entry.to_string(), "winner": version.winner });
+    let mark = serde_json::json!({ "id": version.entry.to_string(), "winner": version.winner });
     format!("{{\"kappa:conflict\":{mark},{}", object.trim_start().trim_start_matches('{'))
 }
 
@@ -109,6 +111,7 @@ impl Parts {
                 }
                 report.features += u64::from(written > 0);
                 report.left_out += u64::from(written == 0);
+                report.ahead += found.ahead as u64;
             }
             Ok(())
         })?;

@@ -4,14 +4,14 @@
 //! feeds: the asker tells what it knows before it asks, the peer before it states; and if the asker learns of a fork
 //! meanwhile, it asks again. What the claims rest on is their *ground*. See `design/model.md`, "Forks".
 
-use crate::ask::Neighbours;
 use crate::database::{self, Parts};
-use crate::error::ReadError;
+use crate::error::{AskError, ReadError};
+use crate::neighbours::{self, Trouble, Turn};
 use kappadb_core::limits::{MAX_FEED_BLOCKS, MAX_FORKS_TOLD};
 use kappadb_core::{FeedKey, Hash, RangeSet, Seq, blake2b256, codec};
 use kappadb_feed::FeedInfo;
-use kappadb_net::PeerHandle;
-use kappadb_sync::{Coverage, Fetch, Fork};
+use kappadb_net::{AskError as Unanswered, PeerHandle};
+use kappadb_sync::{Coverage, Fetch, Fork, QueryError};
 use std::collections::BTreeMap;
 
 /// Blocks asked for to have a fork proved.
@@ -183,42 +183,53 @@ impl Parts {
     }
 }
 
-impl Neighbours {
+impl Turn {
     /// After a peer's answer: has it prove another history if it has one, and fetches what is missing between heads and of own feeds.
-    pub(crate) async fn follow_up(
-        &mut self,
-        session: &PeerHandle,
-        statement: &[Coverage],
-    ) -> Result<(), ReadError> {
+    /// The number of blocks that were stored.
+    pub(crate) async fn follow_up(&self, statement: &[Coverage]) -> Result<u64, Trouble> {
         let said = statement.to_vec();
         let Followups { suspects, wanted } =
-            database::run(self.parts(), move |parts| parts.followups(&said)).await??;
+            database::run(&self.parts, move |parts| parts.followups(&said)).await??;
+        let mut blocks = 0;
         for (feed, ranges) in wanted {
             let (missing, known) = self.missing(feed, ranges).await?;
             if !missing.is_empty() {
-                self.take(session, Fetch { feed, ranges: missing, known }).await;
+                blocks += take(&self.session, Fetch { feed, ranges: missing, known }).await?;
             }
         }
-        if suspects.is_empty() {
-            return Ok(());
+        if !suspects.is_empty() {
+            let patience = self.parts.allowance.patience;
+            let shown = tokio::time::timeout(patience, self.prove(suspects)).await;
+            blocks += shown.unwrap_or(Err(Trouble::Peer(AskError::Late(patience))))?;
         }
-        // In a session of its own, where nothing counts as known.
-        let known = self.parts().peers.iter().find(|peer| peer.key == session.peer());
-        let Some(peer) = known.cloned() else { return Ok(()) };
-        let Ok(fresh) = crate::ask::dial(self.parts(), &peer).await else { return Ok(()) };
-        for (feed, ranges) in suspects {
-            self.take(&fresh, Fetch { feed, ranges, known: Default::default() }).await;
-        }
-        fresh.close().await;
-        Ok(database::run(self.parts(), |parts| parts.feeds.sync()).await??)
+        Ok(blocks)
     }
 
-    async fn take(&mut self, session: &PeerHandle, fetch: Fetch) {
-        let feed = fetch.feed;
-        match session.fetch(fetch).await {
-            Ok(answered) => self.count_blocks(answered.stats.blocks_stored),
-            // If the session ended, the next question to it says so.
-            Err(error) => tracing::warn!(%feed, %error, "a peer did not show what it has of a feed"),
+    /// Has the peer show what it has of feeds of which it seems to have another history, in a session of its own, where nothing counts as
+    /// known.
+    async fn prove(&self, suspects: Vec<(FeedKey, RangeSet)>) -> Result<u64, Trouble> {
+        let known = self.parts.peers.list().into_iter().find(|peer| peer.key == self.session.peer());
+        let Some(peer) = known else { return Ok(0) };
+        let fresh = neighbours::dial(&self.parts, &peer).await.map_err(Trouble::Peer)?;
+        let mut blocks = 0;
+        for (feed, ranges) in suspects {
+            blocks += take(&fresh, Fetch { feed, ranges, known: Default::default() }).await?;
         }
+        fresh.close().await;
+        database::run(&self.parts, |parts| parts.feeds.sync()).await?.map_err(ReadError::from)?;
+        Ok(blocks)
+    }
+}
+
+/// Fetches blocks; a peer that cannot read them now is not to blame.
+async fn take(session: &PeerHandle, fetch: Fetch) -> Result<u64, Trouble> {
+    let feed = fetch.feed;
+    match session.fetch(fetch).await {
+        Ok(answered) => Ok(answered.stats.blocks_stored),
+        Err(error @ Unanswered::Query(QueryError::Refused { .. })) => {
+            tracing::warn!(%feed, %error, "a peer did not show what it has of a feed");
+            Ok(0)
+        }
+        Err(error) => Err(error.into()),
     }
 }

@@ -46,22 +46,28 @@ mod ask;
 mod backend;
 mod blobs;
 mod builder;
+mod callers;
 mod chat;
 mod claims;
 mod contents;
 mod database;
 mod error;
 pub mod export;
+mod files;
 mod forks;
 mod import;
 mod kv;
+mod listen;
 mod log;
 mod map;
+mod neighbours;
 mod own;
 mod payload;
+mod peers;
 mod replica;
 mod serve;
 mod status;
+mod uploads;
 pub mod view;
 mod witness;
 mod write;
@@ -70,22 +76,23 @@ mod writers;
 pub use ask::{Asked, Failure};
 pub use blobs::{BlobInfo, BlobReader, Blobs};
 pub use builder::{Builder, Progress};
+pub use callers::Caller;
 pub use chat::{
     BadLine, ChannelInfo, Chat, ChatChange, ChatCursor, ChatCursorError, ChatError, ChatFlag,
-    ChatImportReport, ChatImported, ChatPage, ChatWatcher, FlagChange, FlagsSet, Hidden, Member, Message,
-    ReadOptions, Said, SayError, SearchOptions, Topic, Trusted, Unread,
+    ChatImportReport, ChatImported, ChatPage, ChatWatcher, FlagChange, FlagsSet, Hidden, MAX_AHEAD, Member,
+    Message, ReadOptions, Said, SayError, SearchOptions, Topic, Trusted, Unread,
 };
 pub use database::Database;
 pub use error::{
-    AskError, AttachError, BlobError, CreateError, ExportError, ImportError, LogError, OpenError,
-    PutBlobError, ReadError, ServeError, WriteError, WriterError,
+    AskError, AttachError, BlobError, CreateError, ExportError, ImportError, LogError, NotHeld, OpenError,
+    PeerError, PutBlobError, ReadError, ServeError, WriteError, WriterError, is_not_held,
 };
 pub use import::ImportReport;
 pub use kappadb_core::{
     Clock, Coord, DatabaseId, EntryId, Extent, FeedKey, GeoBox, GeoError, Lseq, RangeSet, Seq, Timestamp,
 };
 pub use kappadb_entry::{ChunkError, Label};
-pub use kappadb_feed::{Cleared, Compacted};
+pub use kappadb_feed::{Cleared, Compacted, LockHolder};
 pub use kappadb_geo::{
     Body, Element, Feature, FeatureError, FeatureKind, Filter, FilterError, Free, Geometry, Shape, TagFilter,
     geojson, svg,
@@ -97,8 +104,10 @@ pub use kappadb_view_kv::{KeyError, KeyRange, ScanOptions, check_key};
 pub use kv::{
     Content, Head, Kv, KvChange, KvError, KvItem, KvOp, KvPage, KvRevision, KvWatcher, MAX_VALUE, Value,
 };
+pub use listen::Listen;
 pub use map::{Attachment, Edition, Expanded, Found, Hit, Map, MapQuery, OsmAnswer, Page, Revision};
-pub use replica::Peer;
+pub use peers::Peer;
 pub use serve::Server;
 pub use status::{Disk, FeedStatus, Status, ViewStatus};
+pub use uploads::Abandoned;
 pub use writers::WriterInfo;

@@ -10,8 +10,20 @@ use std::collections::BTreeSet;
 impl Database {
     /// Clears the payloads of what is held here of `ranges` of a feed: what entries say goes, what they mean stays (who wrote
     /// them, when, about what, where, what they replace and refer to), and so does every proof. Other replicas keep
-    /// theirs. Durable when it returns; [`Database::compact`] gives the disk back.
+    /// theirs, and it comes back when they are asked for it. What would be no shorter is passed over. Durable when it returns;
+    /// [`Database::compact`] gives the disk back.
+    ///
+    /// # Errors
+    /// [`LogError::OnlyCopy`] for a feed that this replica writes: nobody tells it who else holds what it wrote.
     pub async fn clear(&self, feed: FeedKey, ranges: RangeSet) -> Result<Cleared, LogError> {
+        if self.run(move |parts| parts.is_own(&feed)).await? {
+            return Err(LogError::OnlyCopy(feed));
+        }
+        self.clear_for_good(feed, ranges).await
+    }
+
+    /// The same also for a feed that this replica writes: if nobody else holds what it says, that is gone.
+    pub async fn clear_for_good(&self, feed: FeedKey, ranges: RangeSet) -> Result<Cleared, LogError> {
         self.run(move |parts| Ok(parts.feeds.clear(&feed, &ranges)?)).await?
     }
 
@@ -38,7 +50,7 @@ impl Database {
         .await?
     }
 
-    /// Gives back the disk that cleared payloads and dropped feeds take up. Reading and writing go on meanwhile. Needs room for
+    /// Gives back the disk that cleared payloads, dropped feeds and unfinished uploads take up. Reading and writing go on meanwhile. Needs room for
     /// one more segment of the journal (64 MiB); a crash at any point does no harm.
     pub async fn compact(&self) -> Result<Compacted, LogError> {
         self.run(Parts::compact).await?
@@ -81,9 +93,14 @@ impl Parts {
         Ok(self.feeds.settle_damage()?)
     }
 
+    pub(crate) fn is_own(&self, feed: &FeedKey) -> bool {
+        self.feeds.with_secret(feed, |_| ()).is_some()
+    }
+
     fn compact(&self) -> Result<Compacted, LogError> {
         // Views read what is to go in order to take it out; one that has not, for it is not open now, is made anew later.
         self.views.ready()?;
+        self.clear_abandoned()?;
         Ok(self.feeds.compact(&mut |done, total| self.progress("compacting", done, total))?)
     }
 }

@@ -2,11 +2,12 @@
 //! appends to one feed in two places forks it. So before the first append of an opened database its feeds are compared with what this machine
 //! remembers of them ([`Witness`]) and with every peer that answers. The rules are in `design/log.md`, "Whose folder is it".
 
-use crate::ask::{self, MAP, Neighbours};
+use crate::ask::MAP;
 use crate::builder::OnWarning;
 use crate::database::{self, Parts};
 use crate::error::{ReadError, WriteError};
-use crate::replica::Peer;
+use crate::neighbours::{self, Trouble, Turn};
+use crate::peers::Peer;
 use crate::witness::{Found, Witness, Written};
 use futures::future::join_all;
 use kappadb_core::{FeedKey, RangeSet};
@@ -110,12 +111,13 @@ async fn settle(parts: &Arc<Parts>, only: bool) -> Result<(), WriteError> {
 /// Compares the own feeds with those that the peers know: what one knows more of is fetched, and another history proved. Returns the
 /// feeds of which a peer says that it knows more without showing it.
 async fn compare(parts: &Arc<Parts>) -> Result<Doubts, ReadError> {
-    let asked = parts.peers.iter().map(|peer| timeout(PATIENCE, statement(parts, peer)));
+    let peers = parts.peers.list();
+    let asked = peers.iter().map(|peer| timeout(PATIENCE, statement(parts, peer)));
     let answers = join_all(asked).await;
-    let mut neighbours = Neighbours::to_nobody(parts);
     let mut unshown = Doubts::new();
     for (session, statement) in answers.into_iter().filter_map(|answer| answer.ok()?.transpose()).flatten() {
-        let shown = timeout(PROOF, show(&mut neighbours, &session, &statement)).await;
+        let turn = Turn { parts: parts.clone(), session };
+        let shown = timeout(PROOF, show(&turn, &statement)).await;
         if !matches!(shown, Ok(Ok(true))) {
             let longer = database::run(parts, move |parts| parts.longer(&statement)).await?;
             unshown.extend(longer.into_iter().map(|(feed, _)| (feed, Doubt::Unshown)));
@@ -129,7 +131,7 @@ async fn statement(
     parts: &Arc<Parts>,
     peer: &Peer,
 ) -> Result<Option<(PeerHandle, Vec<Coverage>)>, ReadError> {
-    let Ok(session) = ask::dial(parts, peer).await else { return Ok(None) };
+    let Ok(session) = neighbours::dial(parts, peer).await else { return Ok(None) };
     // An answer to nothing in particular.
     let nothing = Selector::Keys(Vec::new());
     let selector = nothing.clone();
@@ -143,23 +145,25 @@ async fn statement(
 
 /// Has a peer show what it knows more of the own feeds. False if that came to no end; a peer that showed nothing although it went well does not
 /// know it.
-async fn show(
-    neighbours: &mut Neighbours,
-    session: &PeerHandle,
-    statement: &[Coverage],
-) -> Result<bool, ReadError> {
-    neighbours.follow_up(session, statement).await?;
-    let parts = neighbours.parts().clone();
+async fn show(turn: &Turn, statement: &[Coverage]) -> Result<bool, ReadError> {
+    match turn.follow_up(statement).await {
+        Ok(_) => {}
+        Err(Trouble::Peer(error)) => {
+            tracing::warn!(peer = %turn.session.peer(), %error, "a peer did not show what it knows of own feeds");
+            return Ok(false);
+        }
+        Err(Trouble::Here(error)) => return Err(error),
+    }
     let said = statement.to_vec();
     // One that holds only parts of a feed may know how long it is without having its end: whatever it holds shows the head.
-    for (feed, length) in database::run(&parts, move |parts| parts.longer(&said)).await? {
+    for (feed, length) in database::run(&turn.parts, move |parts| parts.longer(&said)).await? {
         let fetch = Fetch { feed, ranges: RangeSet::below(length), known: Default::default() };
-        if let Err(error) = session.fetch(fetch).await {
-            tracing::warn!(%feed, peer = %session.peer(), %error, "a peer did not show what it knows of a feed");
+        if let Err(error) = turn.session.fetch(fetch).await {
+            tracing::warn!(%feed, peer = %turn.session.peer(), %error, "a peer did not show what it knows of a feed");
             return Ok(false);
         }
     }
-    database::run(&parts, |parts| parts.feeds.sync()).await??;
+    database::run(&turn.parts, |parts| parts.feeds.sync()).await??;
     Ok(true)
 }
 

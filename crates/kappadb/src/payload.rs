@@ -81,12 +81,12 @@ pub(crate) fn chunks_in_batch(detached: &Detached) -> usize {
     (BATCH / size.max(1)).max(1)
 }
 
-/// Says which bytes lie in blocks that are not held.
-pub(crate) fn missing(id: EntryId, detached: &Detached, blocks: &RangeSet) -> BlobError {
+/// Which bytes lie in the chunks with these numbers.
+fn spans(detached: &Detached, numbers: &RangeSet) -> impl Iterator<Item = Range<u64>> {
     let bytes = |numbers: &Range<u64>| {
         detached.bytes_of(numbers.start).start..detached.bytes_of(numbers.end.saturating_sub(1)).end
     };
-    BlobError::Missing { id, bytes: detached.numbers(blocks).ranges().iter().map(bytes).collect() }
+    numbers.ranges().iter().map(bytes).collect::<Vec<_>>().into_iter()
 }
 
 impl Parts {
@@ -146,14 +146,26 @@ impl Parts {
         numbers.zip(found).map(chunk).collect()
     }
 
-    /// The chunks that are missing here for some bytes.
+    /// The chunks that are not here, or not any more, for some bytes.
     pub(crate) fn missing_chunks(&self, id: EntryId, detached: &Detached, bytes: &Range<u64>) -> RangeSet {
-        detached.blocks(&detached.covering(bytes)).minus(&self.feeds.held(&id.feed))
+        detached.blocks(&detached.covering(bytes)).minus(&self.feeds.whole(&id.feed))
     }
 
     fn missing(&self, id: EntryId, detached: &Detached, numbers: &Range<u64>) -> BlobError {
-        let blocks = detached.blocks(numbers).minus(&self.feeds.held(&id.feed));
-        missing(id, detached, &blocks)
+        self.lacking(id, detached, &detached.blocks(numbers).minus(&self.feeds.whole(&id.feed)))
+    }
+
+    /// Says of chunks that are not here whether they never were, or were cleared.
+    pub(crate) fn lacking(&self, id: EntryId, detached: &Detached, chunks: &RangeSet) -> BlobError {
+        let absent = chunks.minus(&self.feeds.held(&id.feed));
+        match chunks.ranges().first().filter(|_| absent.is_empty()) {
+            Some(cleared) => {
+                let numbers = detached.numbers(&std::iter::once(cleared.clone()).collect());
+                let bytes = spans(detached, &numbers).next().unwrap_or_default();
+                BlobError::Cleared { id, bytes }
+            }
+            None => BlobError::Missing { id, bytes: spans(detached, &detached.numbers(&absent)).collect() },
+        }
     }
 
     /// A payload, whole; none if it was cleared, lacks chunks here, is not what its entry says, or has more than
@@ -163,7 +175,9 @@ impl Parts {
             Ok(payload) => Ok(payload),
             Err(BlobError::Read(ReadError::Block(error))) if error.is_damage() => Ok(None),
             Err(BlobError::Read(error)) => Err(error),
-            Err(BlobError::Missing { .. }) => {
+            Err(BlobError::Missing { .. } | BlobError::Cleared { .. })
+                if entry.header.detached().is_some() =>
+            {
                 self.wanting.insert(id);
                 Ok(None)
             }

@@ -2,31 +2,26 @@
 
 use crate::chat::{Trusted, trust};
 use crate::error::{CreateError, OpenError};
+use crate::files::{self, write_file};
+use crate::listen::{self, Listen};
+use crate::peers::Peers;
 use kappadb_core::{DatabaseId, FeedKey, SecretKey};
+use kappadb_feed::{DirLock, Locking};
 use kappadb_net::{Access, AccessKey, Ticket};
 use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 const VERSION: &str = "1";
 
-/// What `DIR/replica`, `DIR/keys/access`, `DIR/keys/identity`, `DIR/peers` and `DIR/trust` hold.
+/// What `DIR/replica`, `DIR/keys/access`, `DIR/keys/identity` and `DIR/trust` hold.
 pub(crate) struct Replica {
     pub database: DatabaseId,
     pub access: Access,
     pub identity: SecretKey,
-    pub peers: Vec<Peer>,
     pub trusted: Trusted,
-}
-
-/// A peer that this replica may ask.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Peer {
-    /// Its identity; a dial that meets another one fails.
-    pub key: FeedKey,
-    /// Where it may be, `host:port` each.
-    pub addresses: Vec<String>,
 }
 
 /// True if `dir` holds a replica.
@@ -34,23 +29,44 @@ pub(crate) fn exists(dir: &Path) -> bool {
     dir.join("replica").is_file()
 }
 
-/// Makes the files. `DIR/replica` is written last: a directory without it is no replica.
-pub(crate) fn create(dir: &Path, replica: &Replica) -> Result<(), CreateError> {
-    if exists(dir) {
-        return Err(CreateError::Exists(dir.to_owned()));
-    }
+/// How long to wait for another process that is just making the same folder.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Makes the files, and keeps the folder locked: of two who do so at once, one finds it made. `DIR/replica` is written last: a
+/// directory without it is no replica. `met` is whose ticket it was made with.
+pub(crate) fn create(
+    dir: &Path,
+    locking: &Locking,
+    replica: &Replica,
+    met: Option<&Ticket>,
+) -> Result<DirLock, CreateError> {
+    let there_already = || if exists(dir) { Err(CreateError::Exists(dir.to_owned())) } else { Ok(()) };
+    there_already()?;
+    let patient = Locking { wait: locking.wait.max(PATIENCE), ..locking.clone() };
+    let lock = kappadb_feed::lock(dir, &patient).map_err(OpenError::from)?;
+    there_already()?;
+    files::secure(dir)?;
     let write = || -> io::Result<()> {
-        fs::create_dir_all(dir.join("keys"))?;
+        make_folder(&dir.join("keys"))?;
         let access =
             format!("epoch {}\nkey {}\n", replica.access.epoch, FeedKey(*replica.access.key.expose()));
-        write_secret(&dir.join("keys/access"), &access)?;
-        write_secret(&dir.join("keys/identity"), &format!("{}\n", FeedKey(*replica.identity.seed())))?;
-        write_peers(dir, &replica.peers)?;
+        write_file(&dir.join("keys/access"), &access)?;
+        write_file(&dir.join("keys/identity"), &format!("{}\n", FeedKey(*replica.identity.seed())))?;
         trust::save(dir, &replica.trusted)?;
-        let text = format!("kappadb {VERSION}\ndatabase {}\n", replica.database);
-        write_file(&dir.join("replica"), &text, 0o644)
+        listen::save(dir, &Listen::on_a_free_port())
     };
-    write().map_err(|source| CreateError::Io { dir: dir.to_owned(), source })
+    let failed = |source| CreateError::Io { dir: dir.to_owned(), source };
+    write().map_err(failed)?;
+    if let Some(ticket) = met {
+        replica.peers(dir)?.meet(ticket, None)?;
+    }
+    let text = format!("kappadb {VERSION}\ndatabase {}\n", replica.database);
+    write_file(&dir.join("replica"), &text).map_err(failed)?;
+    Ok(lock)
+}
+
+fn make_folder(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 /// Reads the files.
@@ -73,66 +89,42 @@ pub(crate) fn load(dir: &Path) -> Result<Replica, OpenError> {
         database,
         access: Access { database, epoch: access.parse("epoch")?, key: AccessKey::new(key) },
         identity: SecretKey::from_seed(&seed),
-        peers: read_peers(dir)?,
         trusted: trust::load(dir)?,
     })
 }
 
-/// Adds the ticket's peer to those that an existing replica knows, or takes its new addresses. Whom it trusts stays as it is.
-pub(crate) fn meet(dir: &Path, ticket: &Ticket) -> Result<(), CreateError> {
-    let _lock = kappadb_feed::lock(dir).map_err(OpenError::from)?;
-    let Replica { database, mut peers, .. } = load(dir)?;
-    if database != ticket.database {
-        return Err(CreateError::OtherDatabase { dir: dir.to_owned(), database });
+/// Adds the ticket's peer to those that an existing replica knows, or takes its new addresses. Keeps the folder locked.
+pub(crate) fn meet(dir: &Path, locking: &Locking, ticket: &Ticket) -> Result<DirLock, CreateError> {
+    let lock = kappadb_feed::lock(dir, locking).map_err(OpenError::from)?;
+    files::secure(dir)?;
+    let replica = load(dir)?;
+    if replica.database != ticket.database {
+        return Err(CreateError::OtherDatabase { dir: dir.to_owned(), database: replica.database });
     }
-    peers.retain(|peer| peer.key != ticket.peer);
-    peers.insert(0, peer(ticket));
-    write_peers(dir, &peers).map_err(|source| CreateError::Io { dir: dir.to_owned(), source })
+    replica.peers(dir)?.meet(ticket, None)?;
+    Ok(lock)
 }
 
-fn peer(ticket: &Ticket) -> Peer {
-    Peer { key: ticket.peer, addresses: ticket.addresses.clone() }
+/// The ticket of the replica in a folder that may be open elsewhere.
+pub(crate) fn ticket(dir: &Path) -> Result<(Ticket, Listen), OpenError> {
+    let Replica { access, identity, trusted, .. } = load(dir)?;
+    let missing = || OpenError::Damaged { path: dir.join("listen"), wanted: "where this replica listens" };
+    let listen = listen::load(dir)?.ok_or_else(missing)?;
+    Ok((listen.ticket(&access, identity.public(), trusted)?, listen))
 }
 
 /// What joining with `ticket` makes of a new directory.
 pub(crate) fn from_ticket(ticket: &Ticket, identity: SecretKey) -> Replica {
     let Ticket { database, admins, mods, .. } = ticket.clone();
     let trusted = Trusted { admins: admins.into_iter().collect(), mods: mods.into_iter().collect() };
-    Replica { database, access: ticket.access(), identity, peers: vec![peer(ticket)], trusted }
+    Replica { database, access: ticket.access(), identity, trusted }
 }
 
-fn read_peers(dir: &Path) -> Result<Vec<Peer>, OpenError> {
-    let file = Fields::read(dir.join("peers"))?;
-    let peer = |line: &str| {
-        let (key, addresses) = line.split_once(' ')?;
-        Some(Peer { key: key.parse().ok()?, addresses: addresses.split(',').map(str::to_owned).collect() })
-    };
-    file.text
-        .lines()
-        .map(|line| peer(line).ok_or_else(|| file.damaged("`<peer key> <address>,...` a line")))
-        .collect()
-}
-
-/// Replaces `DIR/peers`.
-pub(crate) fn write_peers(dir: &Path, peers: &[Peer]) -> io::Result<()> {
-    let text: String = peers.iter().map(|p| format!("{} {}\n", p.key, p.addresses.join(","))).collect();
-    write_file(&dir.join("peers"), &text, 0o644)
-}
-
-/// Writes a secret that only this user may read.
-fn write_secret(path: &Path, text: &str) -> io::Result<()> {
-    write_file(path, text, 0o600)
-}
-
-/// Replaces a file as a whole: after a crash it is the old one or the new one.
-pub(crate) fn write_file(path: &Path, text: &str, mode: u32) -> io::Result<()> {
-    let temporary = path.with_extension("new");
-    let mut file =
-        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&temporary)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
-    fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+impl Replica {
+    /// Whom it knows.
+    pub(crate) fn peers(&self, dir: &Path) -> Result<Peers, OpenError> {
+        Peers::load(dir, self.identity.public(), self.database)
+    }
 }
 
 /// A text file of `name value` lines, with errors that name it.

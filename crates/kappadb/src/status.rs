@@ -1,3 +1,4 @@
+use crate::callers::Caller;
 use crate::database::Parts;
 use crate::error::ReadError;
 use serde::Serialize;
@@ -11,6 +12,9 @@ pub struct Status {
     pub feeds: Vec<FeedStatus>,
     /// Every view.
     pub views: Vec<ViewStatus>,
+    /// Peers that called, the last one first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub callers: Vec<Caller>,
     /// Bytes on disk.
     pub disk: Disk,
 }
@@ -99,6 +103,7 @@ impl Status {
             database: parts.id.to_string(),
             feeds: feeds.collect(),
             views: views.collect(),
+            callers: parts.callers.list(),
             disk: Disk { journal: disk.journal, derived: disk.derived },
         })
     }

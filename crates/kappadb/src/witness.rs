@@ -6,7 +6,7 @@
 
 use crate::builder::Random;
 use crate::error::WriteError;
-use crate::replica::write_file;
+use crate::files::write_file;
 use kappadb_core::{DatabaseId, FeedKey, Hash, Head, blake2b256};
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
@@ -141,7 +141,7 @@ impl Witness {
         let failed = |source| WriteError::State { path: path.clone(), source };
         let open = create(&state, &path, feeds).map_err(failed)?;
         let file = self.dir.join("witness");
-        write_file(&file, &format!("{name}\n"), 0o600)
+        write_file(&file, &format!("{name}\n"))
             .map_err(|source| WriteError::Witness { path: file, source })?;
         *self.open() = Some(open);
         Ok(())

@@ -2,7 +2,7 @@
 
 use crate::database::{Database, Parts};
 use crate::error::{OpenError, WriteError, WriterError};
-use crate::replica::write_file;
+use crate::files::write_file;
 use kappadb_core::FeedKey;
 use kappadb_feed::FeedInfo;
 use std::collections::BTreeMap;
@@ -66,7 +66,7 @@ impl Writers {
         new.insert(name.to_owned(), feed);
         let text: String = new.iter().map(|(name, feed)| format!("{name} {feed}\n")).collect();
         let failed = |source: io::Error| WriteError::Names { path: self.path.clone(), source };
-        write_file(&self.path, &text, 0o644).map_err(failed)?;
+        write_file(&self.path, &text).map_err(failed)?;
         *names = new;
         Ok(())
     }

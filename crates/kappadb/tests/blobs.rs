@@ -5,7 +5,8 @@
 
 use kappadb::view::{Draft, Kind, space};
 use kappadb::{
-    AttachError, Attachment, BlobError, Database, EntryId, Extent, Label, Map, PutBlobError, Server, geojson,
+    AttachError, Attachment, BlobError, Database, EntryId, Extent, Label, Map, PutBlobError, RangeSet,
+    Server, geojson, is_not_held,
 };
 use std::future::Future;
 use std::io;
@@ -15,6 +16,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::io::{AsyncRead, ReadBuf};
 
 const CHUNK: u64 = 64 << 10;
@@ -405,4 +407,123 @@ fn a_feature_too_large_for_a_block_is_imported_once() {
         let found = database.map().get("island").await.unwrap().unwrap();
         assert_eq!(found.versions[0].feature, Some(geojson::from_text(&island(190_000)).unwrap()));
     });
+}
+
+/// The blob's bytes as they are given, each piece once more after the first try for it was dropped.
+async fn read_in_fits(database: &Database, id: EntryId) -> Vec<u8> {
+    let mut reader = database.blobs().read(id, ..).await.unwrap();
+    let mut all = Vec::new();
+    loop {
+        let dropped = tokio::time::timeout(Duration::ZERO, reader.next()).await;
+        let next = match dropped {
+            Ok(next) => next,
+            Err(_) => reader.next().await,
+        };
+        match next.unwrap() {
+            Some(piece) => all.extend_from_slice(&piece),
+            None => return all,
+        }
+    }
+}
+
+#[test]
+fn a_read_that_was_dropped_or_failed_never_looks_like_the_end() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let (full, _server, sparse) = served(dir.path()).await;
+        let size = 5_000_000;
+        let id = full.blobs().put(bytes(0..size).as_slice(), Label::default()).await.unwrap();
+        assert!(read_in_fits(&full, id).await == bytes(0..size));
+
+        assert!(sparse.blobs().fetch(id, ..).await.unwrap().complete);
+        let mut reader = sparse.blobs().read(id, ..).await.unwrap();
+        let first = reader.next().await.unwrap().unwrap();
+        let mut read = first.to_vec();
+        sparse.clear(id.feed, RangeSet::below(id.seq)).await.unwrap();
+        // What was read ahead is still given.
+        let failed = loop {
+            match reader.next().await {
+                Ok(Some(piece)) => read.extend_from_slice(&piece),
+                other => break other,
+            }
+        };
+        assert!((read.len() as u64) < size);
+        for failed in [failed, reader.next().await, reader.next().await] {
+            assert!(matches!(failed, Err(BlobError::Cleared { .. })), "{failed:?}");
+        }
+        assert!(sparse.blobs().fetch(id, ..).await.unwrap().complete);
+        while let Some(piece) = reader.next().await.unwrap() {
+            read.extend_from_slice(&piece);
+        }
+        assert!(read == bytes(0..size), "it goes on where it was");
+    });
+}
+
+#[test]
+fn what_was_cleared_comes_back_when_it_is_asked_for() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let (full, _server, sparse) = served(dir.path()).await;
+        for size in [500, 300_000] {
+            let id = full.blobs().put(bytes(0..size).as_slice(), Label::default()).await.unwrap();
+            assert!(sparse.blobs().fetch(id, ..).await.unwrap().complete);
+            assert!(sparse.clear(id.feed, RangeSet::below(id.seq + 1)).await.unwrap().bytes > size - 400);
+            let info = sparse.blobs().info(id).await.unwrap();
+            assert_eq!((info.bytes, info.held), (size, 0));
+            let error = read(&sparse, id, 0..size).await.unwrap_err();
+            assert!(matches!(error, BlobError::Cleared { .. }) && is_not_held(&error), "{error}");
+            let asked = sparse.blobs().fetch(id, ..).await.unwrap();
+            assert!(asked.complete && asked.blocks_fetched > 0, "{asked:?}");
+            assert!(read(&sparse, id, 0..size).await.unwrap() == bytes(0..size));
+            assert_eq!(sparse.blobs().info(id).await.unwrap().held, size);
+        }
+        assert_eq!(sparse.verify().await.unwrap(), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn unfinished_uploads_are_listed_and_cleared_by_a_compaction() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let database = create(dir.path()).await;
+        let kept = database.blobs().put(bytes(0..300_000).as_slice(), Label::default()).await.unwrap();
+        let broken = breaking_off(bytes(0..3_000_000));
+        assert!(database.blobs().put(broken, Label::default()).await.is_err());
+        database.kv().put("k", vec![7; 2_000_000]).await.unwrap();
+        // It may still be under way.
+        assert!(database.blobs().abandoned().await.unwrap().is_empty());
+        database.compact().await.unwrap();
+        database.close().await.unwrap();
+
+        let database = Database::builder(dir.path()).open().await.unwrap();
+        let listed = database.blobs().abandoned().await.unwrap();
+        assert_eq!(listed.len(), 1, "{listed:?}");
+        assert!(listed[0].feed == kept.feed && listed[0].bytes >= 2_000_000, "{listed:?}");
+        let compacted = database.compact().await.unwrap();
+        assert!(compacted.before - compacted.after > 1_900_000, "{compacted:?}");
+        assert!(database.blobs().abandoned().await.unwrap().is_empty());
+        assert!(read(&database, kept, 0..300_000).await.unwrap() == bytes(0..300_000));
+        assert_eq!(database.kv().get("k").await.unwrap().unwrap().held().unwrap().len(), 2_000_000);
+        assert_eq!(database.verify().await.unwrap(), Vec::<String>::new());
+    });
+}
+
+/// Gives these bytes, then fails.
+fn breaking_off(bytes: Vec<u8>) -> impl AsyncRead + Unpin {
+    struct Broken(std::io::Cursor<Vec<u8>>);
+    impl AsyncRead for Broken {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buf: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            let before = buf.filled().len();
+            let read = Pin::new(&mut self.0).poll_read(cx, buf);
+            match buf.filled().len() == before {
+                true => Poll::Ready(Err(io::Error::other("the cable was pulled"))),
+                false => read,
+            }
+        }
+    }
+    Broken(std::io::Cursor::new(bytes))
 }

@@ -236,10 +236,11 @@ fn a_replica_between_passes_it_on_in_either_direction() {
         a.map().ask(&around(1)).await.unwrap();
         assert_eq!(forks(&a).await, [5]);
         assert_eq!(all(&a).await, COMMON);
+        c_server.stop().await;
         let b_server = serve(&b).await;
-        let a = meet(a, &dir.path().join("a"), &b_server).await;
+        let c = meet(c, &path_c, &b_server).await;
         assert_eq!(forks(&b).await, [0; 0]);
-        a.map().ask(&around(1)).await.unwrap();
+        c.map().ask(&around(1)).await.unwrap();
         assert_eq!((forks(&b).await, all(&b).await), (vec![5], COMMON.map(str::to_owned).to_vec()));
     });
 }

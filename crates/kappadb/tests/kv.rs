@@ -3,8 +3,8 @@
 #![expect(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "tests may fail loudly")]
 
 use kappadb::{
-    BlobError, Clock, Content, Database, EntryId, KeyRange, Kv, KvError, KvOp, MAX_VALUE, ScanOptions,
-    Timestamp, WriterError,
+    BlobError, Clock, Content, Database, EntryId, KeyRange, Kv, KvError, KvOp, LogError, MAX_VALUE, NotHeld,
+    RangeSet, ScanOptions, Timestamp, WriterError,
 };
 use std::fs;
 use std::path::Path;
@@ -232,7 +232,7 @@ async fn a_server_lives_as_long_as_any_handle() {
 }
 
 #[tokio::test]
-async fn what_is_not_due_is_hidden_until_its_time_and_watchers_are_told_then() {
+async fn what_is_not_due_loses_against_what_is_until_its_time_and_watchers_are_told_then() {
     let dir = tempfile::tempdir().unwrap();
     let hands = Hands(Arc::new(AtomicI64::new(1_000_000)));
     let early = Hands(Arc::new(AtomicI64::new(1_000_300)));
@@ -241,17 +241,60 @@ async fn what_is_not_due_is_hidden_until_its_time_and_watchers_are_told_then() {
     let server = future.serve(([127, 0, 0, 1], 0).into()).await.unwrap();
     let now =
         Database::builder(dir.path().join("now")).clock(hands.clone()).join(&server.ticket()).await.unwrap();
+    now.kv().put("a", "now").await.unwrap();
     let mut watcher = now.kv().watch(["a"]);
-    assert!(watcher.next().await.unwrap().unwrap().heads.is_empty());
+    assert_eq!(watcher.next().await.unwrap().unwrap().heads.len(), 1);
     now.kv().ask_keys(["a"]).await.unwrap();
     let change = watcher.next().await.unwrap().unwrap();
-    assert_eq!((change.heads.len(), change.value), (1, None));
-    assert_eq!(now.kv().get("a").await.unwrap(), None);
-    assert!(now.kv().scan(&KeyRange::ALL, &ScanOptions::default()).await.unwrap().items.is_empty());
+    let value = change.value.unwrap();
+    assert_eq!((value.text(), value.heads.len(), value.ahead), (Some("now"), 2, 1));
+    assert_eq!(text(&now.kv(), "a").await.as_deref(), Some("now"));
+    let page = now.kv().scan(&KeyRange::ALL, &ScanOptions::default()).await.unwrap();
+    assert_eq!(page.items[0].value.text(), Some("now"));
     hands.0.store(1_000_300, Ordering::SeqCst);
     let change =
         tokio::time::timeout(Duration::from_secs(10), watcher.next()).await.unwrap().unwrap().unwrap();
     assert_eq!(change.value.unwrap().text(), Some("later"));
+}
+
+#[tokio::test]
+async fn a_value_does_not_vanish_because_its_writers_clock_is_a_year_ahead() {
+    let dir = tempfile::tempdir().unwrap();
+    let hands = Hands(Arc::new(AtomicI64::new(1_000_000)));
+    let early = Hands(Arc::new(AtomicI64::new(1_000_000 + 365 * 86_400_000)));
+    let first = Database::builder(dir.path().join("first")).clock(hands.clone()).create().await.unwrap();
+    first.kv().put("a", "old").await.unwrap();
+    let server = first.serve(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let ahead =
+        Database::builder(dir.path().join("ahead")).clock(early).join(&server.ticket()).await.unwrap();
+    ahead.kv().ask_keys(["a"]).await.unwrap();
+    ahead.kv().put("a", "new").await.unwrap();
+    let other = ahead.serve(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let reader =
+        Database::builder(dir.path().join("reader")).clock(hands).join(&other.ticket()).await.unwrap();
+    assert!(reader.kv().ask_keys(["a"]).await.unwrap().complete);
+    let value = reader.kv().get("a").await.unwrap().unwrap();
+    assert_eq!((value.text(), value.heads.len(), value.ahead), (Some("new"), 1, 1));
+    assert_eq!(reader.kv().ahead("a").await.unwrap(), 1);
+    reader.kv().ask_prefix("").await.unwrap();
+    let page = reader.kv().scan(&KeyRange::ALL, &ScanOptions::default()).await.unwrap();
+    assert_eq!((page.items.len(), page.items[0].value.ahead), (1, 1));
+}
+
+#[tokio::test]
+async fn after_a_step_back_of_the_clock_a_process_reads_its_own_put() {
+    let dir = tempfile::tempdir().unwrap();
+    let hands = Hands(Arc::new(AtomicI64::new(1_000_000)));
+    let database = Database::builder(dir.path()).clock(hands.clone()).create().await.unwrap();
+    let kv = database.kv();
+    kv.put("a", "1").await.unwrap();
+    kv.put("a", "2").await.unwrap();
+    hands.0.store(999_000, Ordering::SeqCst);
+    assert_eq!(text(&kv, "a").await.as_deref(), Some("2"));
+    kv.put("a", "3").await.unwrap();
+    assert_eq!(text(&kv, "a").await.as_deref(), Some("3"), "it replaced what is dated later");
+    assert!(kv.delete("a").await.unwrap().is_some());
+    assert_eq!(kv.get("a").await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -269,6 +312,26 @@ async fn a_slow_watcher_gets_the_latest_state_and_is_told_that_it_lagged() {
     kv.put("a", "5").await.unwrap();
     let change = slow.next().await.unwrap().unwrap();
     assert_eq!((change.value.unwrap().text(), change.lagged), (Some("5"), false));
+}
+
+#[tokio::test]
+async fn changes_that_came_in_one_batch_are_not_passed_over_in_silence() {
+    let (dir, database) = database().await;
+    for n in 0..20 {
+        database.kv().put("a", n.to_string()).await.unwrap();
+    }
+    let server = database.serve(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let other = Database::builder(dir.path().join("other")).join(&server.ticket()).await.unwrap();
+    let mut watcher = other.kv().watch(["a"]);
+    assert_eq!(watcher.next().await.unwrap().unwrap().value, None);
+    other.kv().ask_history(["a"]).await.unwrap();
+    let (mut last, mut lagged, mut told) = (None, false, 0);
+    while last.as_deref() != Some("19") {
+        let change = watcher.next().await.unwrap().unwrap();
+        last = change.value.map(|value| value.text().unwrap().to_owned());
+        (lagged, told) = (lagged || change.lagged, told + 1);
+    }
+    assert!(told == 20 || lagged, "{told} of 20 changes, and no word of the others");
 }
 
 #[tokio::test]
@@ -327,15 +390,16 @@ async fn a_prefix_watcher_hears_of_new_keys_and_of_nothing_else() {
 async fn what_was_cleared_is_a_head_without_a_value_and_what_was_dropped_is_none() {
     let (dir, database) = database().await;
     let kv = database.kv();
-    let old = kv.put("a", "old").await.unwrap();
-    let id = kv.put("a", "new").await.unwrap();
+    let new = "new, and longer than a digest of it is";
+    let old = kv.put("a", "old, and longer than a digest of it is").await.unwrap();
+    let id = kv.put("a", new).await.unwrap();
     kv.put("b", "kept").await.unwrap();
     let server = database.serve(([127, 0, 0, 1], 0).into()).await.unwrap();
     let other = Database::builder(dir.path().join("other")).join(&server.ticket()).await.unwrap();
     other.kv().ask_history(["a"]).await.unwrap();
     other.kv().ask_prefix("").await.unwrap();
     let mut watcher = other.kv().watch(["a"]);
-    assert_eq!(watcher.next().await.unwrap().unwrap().value.unwrap().text(), Some("new"));
+    assert_eq!(watcher.next().await.unwrap().unwrap().value.unwrap().text(), Some(new));
 
     let two = std::iter::once(old.seq..id.seq + 1).collect();
     other.clear(id.feed, two).await.unwrap();
@@ -354,7 +418,7 @@ async fn what_was_cleared_is_a_head_without_a_value_and_what_was_dropped_is_none
     let change = tokio::time::timeout(Duration::from_secs(20), watcher.next()).await.unwrap();
     let change = change.unwrap().unwrap();
     assert_eq!((change.value, change.heads), (None, Vec::new()));
-    assert_eq!(kv.get("a").await.unwrap().unwrap().text(), Some("new"), "elsewhere it is there");
+    assert_eq!(kv.get("a").await.unwrap().unwrap().text(), Some(new), "elsewhere it is there");
 }
 
 /// Copies a database's folder without what can be made anew.
@@ -393,4 +457,57 @@ async fn a_batch_survives_a_power_cut_whole_or_not_at_all() {
         database.kv().put("on", "it goes").await.unwrap();
         database.close().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_value_that_was_cleared_comes_back_when_it_is_asked_for() {
+    let (dir, database) = database().await;
+    let long = vec![7; 2_000_000];
+    let short = database.kv().put("short", "some forty bytes, which are more than a digest").await.unwrap();
+    let id = database.kv().put("long", long.clone()).await.unwrap();
+    database.kv().put("tiny", "x").await.unwrap();
+    let server = database.serve(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let path = dir.path().join("other");
+    let other = Database::builder(&path).join(&server.ticket()).await.unwrap();
+    assert!(other.kv().ask_prefix("").await.unwrap().complete);
+    let size = |database: Database, key: &'static str| async move {
+        let value = database.kv().get(key).await.unwrap().unwrap();
+        value.held().map(|bytes| bytes.len())
+    };
+    assert_eq!(size(other.clone(), "long").await, Ok(2_000_000));
+
+    // By whoever fetched it, and asked for after a restart.
+    let all = RangeSet::below(id.seq + 9);
+    assert!(
+        matches!(database.clear(id.feed, all.clone()).await, Err(LogError::OnlyCopy(feed)) if feed == id.feed)
+    );
+    let before = other.status().await.unwrap().feeds[0].bytes;
+    let cleared = other.clear(id.feed, all.clone()).await.unwrap();
+    assert!(
+        before - other.status().await.unwrap().feeds[0].bytes == cleared.bytes && cleared.bytes > 1_990_000
+    );
+    assert_eq!(size(other.clone(), "tiny").await, Ok(1), "it would be longer without");
+    assert_eq!(size(other.clone(), "short").await, Err(NotHeld(short)));
+    assert_eq!(size(other.clone(), "long").await, Err(NotHeld(id)));
+    other.compact().await.unwrap();
+    other.close().await.unwrap();
+    let other = Database::builder(&path).open().await.unwrap();
+    let asked = other.kv().ask_keys(["short", "long"]).await.unwrap();
+    assert!(asked.complete && asked.missing == 0 && asked.blocks_fetched > 30, "{asked:?}");
+    assert_eq!(size(other.clone(), "long").await, Ok(2_000_000));
+    assert!(size(other.clone(), "short").await.is_ok());
+    assert_eq!(other.verify().await.unwrap(), Vec::<String>::new());
+
+    // By who wrote it.
+    let at_other = other.serve(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let here = database.clone();
+    here.clear_for_good(id.feed, all).await.unwrap();
+    assert_eq!(size(here, "long").await, Err(NotHeld(id)));
+    server.stop().await;
+    database.close().await.unwrap();
+    let database = Database::builder(dir.path()).join(&at_other.ticket()).await.unwrap();
+    assert!(database.kv().ask_keys(["long"]).await.unwrap().complete);
+    assert_eq!(size(database.clone(), "long").await, Ok(2_000_000));
+    database.kv().put("long", "goes on").await.unwrap();
+    assert_eq!(database.verify().await.unwrap(), Vec::<String>::new());
 }

@@ -1,31 +1,45 @@
-//! What a replica brings to every connection: who it is, and how long its peers may take.
+//! What a replica brings to every connection: who it is, and what its peers may take of it.
 
 use crate::{Access, Identity};
 use kappadb_core::limits;
 use kappadb_sync::Hello;
 use std::time::Duration;
 
-/// How long a peer may take. The defaults are those of [`limits`].
+/// How long a peer may take, and how much it may send. The defaults are those of [`limits`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Timeouts {
+pub struct Allowance {
     /// For a TCP connect. Default [`limits::CONNECT_MS`].
     pub connect: Duration,
     /// From connect to the end of the handshake. Default [`limits::HANDSHAKE_MS`].
     pub handshake: Duration,
+    /// For something useful while it is asked. Default [`limits::PATIENCE_MS`].
+    pub patience: Duration,
+    /// Bytes of results that each question to its views may bring. Default [`limits::QUESTION_BYTES`].
+    pub question_bytes: u64,
     /// For taking the next bytes that we send. Default [`limits::ANSWER_MS`].
     pub stall: Duration,
     /// For the last frames of a session that is being closed. Default 1 s.
     pub farewell: Duration,
 }
 
-impl Default for Timeouts {
+impl Default for Allowance {
     fn default() -> Self {
-        Timeouts {
+        Allowance {
             connect: Duration::from_millis(limits::CONNECT_MS),
             handshake: Duration::from_millis(limits::HANDSHAKE_MS),
+            patience: Duration::from_millis(limits::PATIENCE_MS),
+            question_bytes: limits::QUESTION_BYTES,
             stall: Duration::from_millis(limits::ANSWER_MS),
             farewell: Duration::from_secs(1),
         }
+    }
+}
+
+impl Allowance {
+    /// Of who waits so long for a peer: to be reached, and for whatever it is asked.
+    pub fn patient(patience: Duration) -> Allowance {
+        let farewell = Allowance::default().farewell.min(patience / 4);
+        Allowance { connect: patience, handshake: patience, patience, farewell, ..Allowance::default() }
     }
 }
 

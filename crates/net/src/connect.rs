@@ -2,12 +2,12 @@
 
 use crate::driver::{self, Backend, PeerHandle};
 use crate::error::{DialError, HandshakeError};
-use crate::{Access, Connection, Credentials, Identity, Timeouts, tcp};
+use crate::{Access, Allowance, Connection, Credentials, Identity, tcp};
 use kappadb_core::FeedKey;
 use kappadb_sync::{Agreed, Hello, HelloError};
 use std::sync::Arc;
 
-/// Dials `peer` at `address` (`host:port`) and starts a session, with the default timeouts.
+/// Dials `peer` at `address` (`host:port`) and starts a session, with the default allowance.
 pub async fn connect(
     address: &str,
     access: &Access,
@@ -17,7 +17,7 @@ pub async fn connect(
 ) -> Result<PeerHandle, DialError> {
     let addresses = [address.to_owned()];
     let credentials = Credentials::new(access.clone(), identity.clone());
-    connect_any(&addresses, &credentials, peer, backend, &Timeouts::default()).await
+    connect_any(&addresses, &credentials, peer, backend, &Allowance::default()).await
 }
 
 /// As [`connect`], by way of the first of the peer's addresses that leads to it.
@@ -26,12 +26,12 @@ pub async fn connect_any(
     credentials: &Credentials,
     peer: FeedKey,
     backend: Arc<dyn Backend>,
-    timeouts: &Timeouts,
+    allowance: &Allowance,
 ) -> Result<PeerHandle, DialError> {
-    let (address, connection) = tcp::dial_any(addresses, credentials, peer, timeouts).await?;
+    let (address, connection) = tcp::dial_any(addresses, credentials, peer, allowance).await?;
     let agreed = agree(credentials, &connection)
         .map_err(|e| DialError::Handshake { address, source: HandshakeError::Hello(e) })?;
-    Ok(driver::spawn(connection, agreed, peer, backend, timeouts))
+    Ok(driver::spawn(connection, agreed, peer, backend, allowance))
 }
 
 /// What our hello and the peer's amount to.

@@ -8,7 +8,7 @@ use crate::error::ChannelError;
 use crate::framing::{moving, read_frame, write_frames};
 use crate::identity::{AUTH_LEN, verify_auth};
 use crate::transport::{Binding, Channel, Role};
-use crate::{Identity, Timeouts, Traffic};
+use crate::{Allowance, Identity, Traffic};
 use kappadb_core::FeedKey;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,12 +30,12 @@ impl Connection {
         channel: C,
         identity: &Identity,
         expected: Option<FeedKey>,
-        timeouts: &Timeouts,
+        allowance: &Allowance,
     ) -> Result<Connection, ChannelError> {
         let (role, binding, hello, traffic) =
             (channel.role(), channel.binding(), channel.hello().to_vec(), channel.traffic());
         let (read, write) = channel.split();
-        let mut writer = FrameWriter { stream: Box::new(write), stall: timeouts.stall };
+        let mut writer = FrameWriter { stream: Box::new(write), stall: allowance.stall };
         writer.show(&identity.auth(&binding, role)).await?;
         let peer = Peer::Unknown { binding, role: role.other(), expected };
         let mut reader = FrameReader { stream: Box::new(read), peer };

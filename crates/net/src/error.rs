@@ -209,6 +209,9 @@ pub enum ServeError {
     /// The handshake took too long.
     #[error("the caller did not finish the handshake within {0:?}")]
     Timeout(Duration),
+    /// Others called, and the caller had not finished the handshake.
+    #[error("the caller was at the handshake when others needed its place")]
+    Crowded,
     /// The session ended in an error.
     #[error("session with peer {peer}: {end}")]
     Session {

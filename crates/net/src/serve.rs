@@ -1,53 +1,73 @@
 //! Answers peers that call.
 //!
-//! Each connection has a task of its own; what one peer does wrong ends that one. When as many are served as
-//! allowed, the next callers wait in the system's queue and give up by their own timeout.
+//! Each connection has a task of its own; what one peer does wrong ends that one. All callers are heard at once: who has a place, and
+//! who makes room for whom, is for [`Shares`].
 
 use crate::connect::agree;
-use crate::driver::{self, Backend, shut_down};
-use crate::error::{HandshakeError, ServeError};
-use crate::{Access, Connection, Credentials, Identity, Timeouts, noise};
-use kappadb_core::limits::MAX_SESSIONS;
+use crate::driver::{self, Backend, Guest, PeerStats, shut_down};
+use crate::error::{HandshakeError, ServeError, SessionEnd};
+use crate::places::Places;
+use crate::{Access, Allowance, Connection, Credentials, Identity, Shares, noise};
+use kappadb_core::FeedKey;
+use kappadb_sync::{Outcome, Served};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 /// How long to wait after the system refused a connection (no more file handles, usually) before trying again.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// Told of every session that ended in an error, with the peer's address.
-pub type Report = Arc<dyn Fn(SocketAddr, &ServeError) + Send + Sync>;
+/// Something that a caller did.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Happening<'a> {
+    /// It has a session.
+    Came(FeedKey),
+    /// A question of its ended.
+    Asked(FeedKey, &'a Served),
+    /// It has gone, or was sent away, without an error; what the connection cost.
+    Left(FeedKey, &'a SessionEnd, PeerStats),
+    /// It came to nothing, or ended in an error.
+    Failed(&'a ServeError),
+}
+
+/// Told of all that callers do, with the address they call from. Called on the executor: it must not block.
+pub type Report = Arc<dyn Fn(SocketAddr, &Happening<'_>) + Send + Sync>;
 
 /// How to serve.
 #[derive(Clone)]
 pub struct ServeOptions {
     /// How long peers may take.
-    pub timeouts: Timeouts,
-    /// Sessions at the same time, handshakes included. Default [`MAX_SESSIONS`].
-    pub max_sessions: usize,
-    /// Told of what went wrong, besides `tracing`. Default: nobody.
+    pub allowance: Allowance,
+    /// How many may be there.
+    pub shares: Shares,
+    /// Says of a peer whether it was met before: then it has its place before all that are new. Default: none was.
+    pub is_known: Arc<dyn Fn(&FeedKey) -> bool + Send + Sync>,
+    /// Told of all that happens, besides `tracing`. Default: nobody.
     pub report: Option<Report>,
 }
 
 impl Default for ServeOptions {
     fn default() -> Self {
-        ServeOptions { timeouts: Timeouts::default(), max_sessions: MAX_SESSIONS, report: None }
+        ServeOptions {
+            allowance: Allowance::default(),
+            shares: Shares::default(),
+            is_known: Arc::new(|_| false),
+            report: None,
+        }
     }
 }
 
 impl fmt::Debug for ServeOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ServeOptions { timeouts, max_sessions, .. } = self;
-        f.debug_struct("ServeOptions")
-            .field("timeouts", timeouts)
-            .field("max_sessions", max_sessions)
-            .finish()
+        let ServeOptions { allowance, shares, .. } = self;
+        f.debug_struct("ServeOptions").field("allowance", allowance).field("shares", shares).finish()
     }
 }
 
@@ -81,7 +101,8 @@ impl Listener {
         let socket = TcpListener::bind(address).await?;
         let address = socket.local_addr()?;
         let (shutdown, down) = watch::channel(false);
-        let house = Arc::new(House { credentials, backend, options });
+        let places = Places::new(options.shares.clone());
+        let house = Arc::new(House { credentials, backend, options, places });
         let accepting = tokio::spawn(accept(socket, house, down));
         Ok(Listener { address, shutdown, accepting })
     }
@@ -103,25 +124,17 @@ struct House {
     credentials: Credentials,
     backend: Arc<dyn Backend>,
     options: ServeOptions,
+    places: Arc<Places>,
 }
 
 async fn accept(socket: TcpListener, house: Arc<House>, shutdown: watch::Receiver<bool>) {
-    let places = Arc::new(Semaphore::new(house.options.max_sessions));
     let mut sessions = JoinSet::new();
     let mut down = shutdown.clone();
     loop {
-        let next = async {
-            let place = places.clone().acquire_owned().await;
-            (place, socket.accept().await)
-        };
         tokio::select! {
-            (place, accepted) = next => match accepted {
+            accepted = socket.accept() => match accepted {
                 Ok((stream, from)) => {
-                    let session = house.clone().welcome(stream, from, shutdown.clone());
-                    sessions.spawn(async move {
-                        session.await;
-                        drop(place);
-                    });
+                    sessions.spawn(house.clone().welcome(stream, from, shutdown.clone()));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept connections");
@@ -139,37 +152,85 @@ async fn accept(socket: TcpListener, house: Arc<House>, shutdown: watch::Receive
 
 impl House {
     async fn welcome(self: Arc<Self>, stream: TcpStream, from: SocketAddr, shutdown: watch::Receiver<bool>) {
-        let Err(error) = self.session(stream, shutdown).await else { return };
-        tracing::debug!(%from, %error, "session failed");
-        if let Some(report) = &self.options.report {
-            report(from, &error);
+        if let Err(error) = self.session(stream, from, shutdown).await {
+            self.tell(from, &Happening::Failed(&error));
         }
     }
 
     async fn session(
-        &self,
+        self: &Arc<Self>,
         stream: TcpStream,
+        from: SocketAddr,
         mut shutdown: watch::Receiver<bool>,
     ) -> Result<(), ServeError> {
-        let House { credentials, backend, options } = self;
-        let limit = options.timeouts.handshake;
-        let mut connection = tokio::select! {
-            connection = timeout(limit, self.handshake(stream)) => connection.map_err(|_| ServeError::Timeout(limit))??,
+        let limit = self.options.allowance.handshake;
+        let stranger = self.places.stranger(from.ip());
+        let (connection, peer) = tokio::select! {
+            shaken = timeout(limit, self.handshake(stream)) => shaken.map_err(|_| ServeError::Timeout(limit))??,
+            () = stranger.called_back() => return Err(ServeError::Crowded),
             () = shut_down(&mut shutdown) => return Ok(()),
         };
-        let agreed = agree(credentials, &connection).map_err(HandshakeError::Hello)?;
-        let peer = connection.reader.peer().await.map_err(HandshakeError::Channel)?;
-        let end =
-            driver::answer(connection, agreed, peer, backend.clone(), &options.timeouts, shutdown).await;
-        if end.is_orderly() { Ok(()) } else { Err(ServeError::Session { peer, end }) }
+        let agreed = agree(&self.credentials, &connection).map_err(HandshakeError::Hello)?;
+        let traffic = connection.traffic().clone();
+        let newcomer = !(self.options.is_known)(&peer);
+        let place = self.places.member(from.ip(), peer, newcomer);
+        if place.is_ok() {
+            drop(stranger);
+            self.tell(from, &Happening::Came(peer));
+        }
+        let house = self.clone();
+        let told = Box::new(move |served: &Served| house.tell(from, &Happening::Asked(peer, served)));
+        let guest = Guest { peer, place, told };
+        let (backend, allowance) = (self.backend.clone(), &self.options.allowance);
+        let end = driver::answer(connection, agreed, guest, backend, allowance, shutdown).await;
+        if !end.is_orderly() {
+            return Err(ServeError::Session { peer, end });
+        }
+        self.tell(from, &Happening::Left(peer, &end, PeerStats::of(&traffic)));
+        Ok(())
     }
 
-    async fn handshake(&self, stream: TcpStream) -> Result<Connection, HandshakeError> {
+    async fn handshake(&self, stream: TcpStream) -> Result<(Connection, FeedKey), HandshakeError> {
         stream.set_nodelay(true).map_err(HandshakeError::Io)?;
         let Credentials { access, identity, hello } = &self.credentials;
         let channel = noise::accept(stream, access, identity, &hello.encode()).await?;
-        Connection::open(channel, identity, None, &self.options.timeouts)
-            .await
-            .map_err(HandshakeError::Channel)
+        let opened = Connection::open(channel, identity, None, &self.options.allowance).await;
+        let mut connection = opened.map_err(HandshakeError::Channel)?;
+        let peer = connection.reader.peer().await.map_err(HandshakeError::Channel)?;
+        Ok((connection, peer))
+    }
+
+    fn tell(&self, from: SocketAddr, happening: &Happening<'_>) {
+        log(from, happening);
+        if let Some(report) = &self.options.report {
+            report(from, happening);
+        }
+    }
+}
+
+/// A line for people who watch a server.
+fn log(from: SocketAddr, happening: &Happening<'_>) {
+    match happening {
+        Happening::Came(peer) => tracing::info!(%peer, %from, "connected"),
+        Happening::Asked(peer, served) => {
+            let Served { asked, blocks, bytes, ms, outcome } = served;
+            match outcome {
+                Outcome::Answered => tracing::info!(%peer, %from, asked, blocks, bytes, ms, "answered"),
+                Outcome::Cancelled => {
+                    tracing::info!(%peer, %from, asked, blocks, bytes, ms, "given up by the peer")
+                }
+                Outcome::Refused { reason, text } => {
+                    tracing::warn!(%peer, %from, asked, blocks, bytes, ms, %reason, text, "refused");
+                }
+            }
+        }
+        Happening::Left(peer, end, stats) => {
+            let PeerStats { bytes_received, bytes_sent, .. } = stats;
+            tracing::info!(%peer, %from, bytes_received, bytes_sent, why = %end, "disconnected");
+        }
+        Happening::Failed(ServeError::Session { peer, end }) => {
+            tracing::warn!(%peer, %from, why = %end, "session failed");
+        }
+        Happening::Failed(error) => tracing::warn!(%from, why = %error, "turned away"),
     }
 }

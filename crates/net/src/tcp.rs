@@ -1,7 +1,7 @@
 //! Connections over TCP.
 
 use crate::error::{DialError, HandshakeError, Phase};
-use crate::{Connection, Credentials, Timeouts, noise};
+use crate::{Allowance, Connection, Credentials, noise};
 use futures::stream::{FuturesUnordered, StreamExt};
 use kappadb_core::FeedKey;
 use std::time::Duration;
@@ -17,15 +17,15 @@ pub async fn dial(
     address: &str,
     credentials: &Credentials,
     peer: FeedKey,
-    timeouts: &Timeouts,
+    allowance: &Allowance,
 ) -> Result<Connection, DialError> {
-    let stream = connect(address, timeouts).await?;
+    let stream = connect(address, allowance).await?;
     let shake = async {
         let Credentials { access, identity, hello } = credentials;
         let channel = noise::dial(stream, access, identity, &hello.encode()).await?;
-        Connection::open(channel, identity, Some(peer), timeouts).await.map_err(HandshakeError::Channel)
+        Connection::open(channel, identity, Some(peer), allowance).await.map_err(HandshakeError::Channel)
     };
-    let connection = within(timeouts.handshake, address, Phase::Handshake, shake).await?;
+    let connection = within(allowance.handshake, address, Phase::Handshake, shake).await?;
     let connection =
         connection.map_err(|source| DialError::Handshake { address: address.to_owned(), source })?;
     connection.traffic().add_round_trips(1);
@@ -38,14 +38,14 @@ pub async fn dial_any(
     addresses: &[String],
     credentials: &Credentials,
     peer: FeedKey,
-    timeouts: &Timeouts,
+    allowance: &Allowance,
 ) -> Result<(String, Connection), DialError> {
     let mut dials: FuturesUnordered<_> = addresses
         .iter()
         .zip(0u32..)
         .map(|(address, place)| async move {
             sleep(STAGGER * place).await;
-            let connection = dial(address, credentials, peer, timeouts).await?;
+            let connection = dial(address, credentials, peer, allowance).await?;
             Ok((address.clone(), connection))
         })
         .collect();
@@ -71,9 +71,9 @@ fn progress(error: &DialError) -> u8 {
     }
 }
 
-async fn connect(address: &str, timeouts: &Timeouts) -> Result<TcpStream, DialError> {
+async fn connect(address: &str, allowance: &Allowance) -> Result<TcpStream, DialError> {
     let unreachable = |source| DialError::Unreachable { address: address.to_owned(), source };
-    let connected = within(timeouts.connect, address, Phase::Connect, TcpStream::connect(address)).await?;
+    let connected = within(allowance.connect, address, Phase::Connect, TcpStream::connect(address)).await?;
     let stream = connected.map_err(unreachable)?;
     // A question is one small write; held back by Nagle's algorithm it would cost another round trip.
     stream.set_nodelay(true).map_err(unreachable)?;

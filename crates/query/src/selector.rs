@@ -100,6 +100,29 @@ impl Selector {
     }
 }
 
+impl Selector {
+    /// What is asked in words: the kind, and how much it names, but never what. For logs.
+    pub fn in_words(&self) -> String {
+        let some = |count: usize, what: &str| match count {
+            1 => format!("1 {what}"),
+            _ => format!("{count} {what}s"),
+        };
+        match self {
+            Selector::Everything => "everything".to_owned(),
+            Selector::Keys(keys) => some(keys.len(), "key"),
+            Selector::Prefix(prefix) => format!("keys that begin with {}", some(prefix.len(), "byte")),
+            Selector::Range { .. } => "a range of keys".to_owned(),
+            Selector::Scan { limit, .. } => format!("the first {limit} of a range of keys"),
+            Selector::Window { .. } => "a window of a channel".to_owned(),
+            Selector::Latest { limit, .. } => format!("the first {limit} of a window of a channel"),
+            Selector::Boxes { boxes, .. } => some(boxes.len(), "area"),
+            Selector::Referrers(keys) => format!("what refers to {}", some(keys.len(), "key")),
+            Selector::Versions(keys) => format!("all versions of {}", some(keys.len(), "key")),
+            Selector::Custom(text) => format!("{} in its own words", some(text.len(), "byte")),
+        }
+    }
+}
+
 fn ascending<T: Ord>(items: impl Iterator<Item = T>) -> Vec<T> {
     let mut items: Vec<T> = items.collect();
     items.sort_unstable();

@@ -1,5 +1,29 @@
 //! Seeded chance for tests and benches: a history is a number, and the same on every machine.
 
+use std::ops::Range;
+
+/// Names the environment variable that draws other histories. `PROPTEST_RNG_SEED` does the same for property tests.
+pub const SEED: &str = "KAPPADB_SEED";
+
+/// The seeds of a test's histories: those of `usual`, which people and continuous integration run, or as many others if
+/// [`SEED`] is set to a number. A history that failed comes again with the same number.
+///
+/// # Panics
+/// If the variable is set to anything but a number: a test that drew the usual histories then would look like one that drew new ones.
+#[expect(clippy::panic, reason = "a test may fail loudly")]
+pub fn seeds(usual: Range<u64>) -> impl Iterator<Item = u64> + Clone {
+    let drawn = std::env::var(SEED).ok().map(|text| match text.parse() {
+        Ok(number) => number,
+        Err(_) => panic!("{SEED} is {text:?}, which is no number"),
+    });
+    usual.map(move |seed| shifted(seed, drawn))
+}
+
+/// Small seeds of one draw and of another never meet.
+fn shifted(seed: u64, drawn: Option<u32>) -> u64 {
+    seed.wrapping_add(drawn.map_or(0, |drawn| (u64::from(drawn) + 1) << 24))
+}
+
 /// SplitMix64 (Steele, Lea, Flood 2014).
 #[derive(Debug, Clone)]
 pub struct Random(u64);
@@ -75,5 +99,12 @@ mod tests {
         let mut random = Random::new(1_234_567);
         assert_eq!(random.draw(), 6_457_827_717_110_365_317);
         assert_eq!(random.draw(), 3_203_168_211_198_807_973);
+    }
+
+    #[test]
+    fn other_draws_have_other_seeds() {
+        assert_eq!(shifted(7, None), 7);
+        assert_eq!(shifted(7, Some(0)), 7 + (1 << 24));
+        assert!(shifted(u64::from(u16::MAX), Some(1)) < shifted(0, Some(2)));
     }
 }

@@ -3,6 +3,7 @@
 use crate::StoreError;
 use std::fs::{self, File, TryLockError};
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 /// The lock of a store's folder, held while this lives.
@@ -12,7 +13,7 @@ impl FolderLock {
     /// Takes the lock of the folder, which is made if it is not there. Never waits.
     pub fn take(path: &Path) -> Result<FolderLock, StoreError> {
         let failed = |what| move |source: io::Error| StoreError::Io { what, source };
-        fs::create_dir_all(path).map_err(failed("make the folder"))?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed("make the folder"))?;
         let file = File::create(path.join("lock")).map_err(failed("make the lock file"))?;
         match file.try_lock() {
             Ok(()) => Ok(FolderLock(file)),

@@ -2,13 +2,13 @@
 
 use crate::command::{Answer, AnswerError, Command, CommandId};
 use crate::error::{Refusal, SessionError};
-use crate::event::Fork;
+use crate::event::{Event, Fork, Outcome};
 use crate::feeds::Told;
 use crate::forks::Forks;
 use crate::frame::{Frame, Query, short};
 use crate::ledger::Ledger;
 use crate::outbox::Outbox;
-use crate::served::{Served, Stage, Turn};
+use crate::served::{Ending, Served, Stage, Turn};
 use kappadb_core::limits::{ANSWERS_AT_ONCE, MAX_FORKS_TOLD};
 use kappadb_core::limits::{MAX_FRAME, TARGET_FRAME};
 use kappadb_core::{FeedKey, RangeSet};
@@ -50,12 +50,14 @@ pub(crate) struct Answerer {
     reading: Option<Reading>,
     last: Option<u32>,
     max_open: usize,
+    /// The time when something last happened.
+    now: u64,
     /// Nothing is looked up: the peer has sent evidence of forks that is not durable yet.
     held: bool,
 }
 
 impl Answerer {
-    pub fn new(max_open: usize, max_feeds: usize) -> Self {
+    pub fn new(max_open: usize, max_feeds: usize, now: u64) -> Self {
         let shared =
             Shared { ledger: Ledger::new(max_feeds), told: Told::new(max_feeds), forks: Forks::default() };
         Answerer {
@@ -68,8 +70,19 @@ impl Answerer {
             reading: None,
             last: None,
             max_open,
+            now,
             held: false,
         }
+    }
+
+    /// Lets time pass.
+    pub fn pass(&mut self, now: u64) {
+        self.now = now.max(self.now);
+    }
+
+    /// Ranges in the records of what is known.
+    pub fn records(&self) -> usize {
+        self.shared.ledger.ranges()
     }
 
     /// True while a lookup or a proof is under way.
@@ -88,7 +101,7 @@ impl Answerer {
             return Err(SessionError::Limit("MAX_OPEN_QUERIES"));
         }
         self.fresh.push_back(query.id);
-        self.open.insert(query.id, Served::new(query));
+        self.open.insert(query.id, Served::new(query, self.now));
         self.advance(out)
     }
 
@@ -129,7 +142,7 @@ impl Answerer {
 
     pub fn cancel(&mut self, query: u32, out: &mut Outbox) -> Result<(), SessionError> {
         if self.find("Cancel", query)?.is_some() {
-            self.end(query, Frame::Done { query }, out)?;
+            self.end(query, Ending::Cancelled, out)?;
         }
         self.advance(out)
     }
@@ -150,22 +163,37 @@ impl Answerer {
     }
 
     /// Ends a query with its last frame, at once or, if it waits to be accepted, then.
-    fn end(&mut self, query: u32, last: Frame, out: &mut Outbox) -> Result<(), SessionError> {
+    fn end(&mut self, query: u32, ending: Ending, out: &mut Outbox) -> Result<(), SessionError> {
         if self.fresh.contains(&query) {
             if let Some(served) = self.open.get_mut(&query) {
-                served.ending = Some(last);
+                served.ending = Some(ending);
             }
             return Ok(());
         }
-        self.open.remove(&query);
+        let served = self.open.remove(&query);
         self.turns.retain(|turn| *turn != query);
         self.waiting.retain(|waiting| *waiting != query);
         self.looking.retain(|command, of| *of != query || !out.withdraw(*command));
-        out.send(&last)
+        let (last, outcome) = match ending {
+            Ending::Cancelled => (Frame::Done { query }, Outcome::Cancelled),
+            Ending::Refused(reason, text) => {
+                let (code, text) = (reason.code(), short(&text));
+                (Frame::Error { query, code, text: text.clone() }, Outcome::Refused { reason, text })
+            }
+        };
+        out.send(&last)?;
+        self.tell_of(served, outcome, out);
+        Ok(())
+    }
+
+    fn tell_of(&self, served: Option<Served>, outcome: Outcome, out: &mut Outbox) {
+        if let Some(served) = served {
+            out.event(Event::Served(served.record(outcome, self.now)));
+        }
     }
 
     fn refuse(&mut self, query: u32, why: Refusal, text: &str, out: &mut Outbox) -> Result<(), SessionError> {
-        self.end(query, Frame::Error { query, code: why.code(), text: short(text) }, out)
+        self.end(query, Ending::Refused(why, text.to_owned()), out)
     }
 
     /// Does all that can be done now.
@@ -179,7 +207,10 @@ impl Answerer {
             let turn = served.turn(query, &mut self.shared, out)?;
             blocked = if matches!(turn, Turn::Blocked) { blocked + 1 } else { 0 };
             match turn {
-                Turn::Ended => drop(self.open.remove(&query)),
+                Turn::Ended => {
+                    let served = self.open.remove(&query);
+                    self.tell_of(served, Outcome::Answered, out);
+                }
                 Turn::Went | Turn::Blocked => self.turns.push_back(query),
                 Turn::Read(feed, ranges) => {
                     self.turns.push_back(query);
@@ -282,7 +313,7 @@ impl Answerer {
 
     fn send(&mut self, reading: &Reading, bundle: Bundle, out: &mut Outbox) -> Result<(), SessionError> {
         let (feed, head, ranges) = (bundle.feed, bundle.head, bundle.ranges.clone());
-        let fresh = bundle.known.is_empty();
+        let (fresh, blocks) = (bundle.known.is_empty(), bundle.blocks.len() as u64);
         let number = self.shared.told.number(&feed).unwrap_or(u32::MAX);
         let same = self.shared.ledger.head(&feed) == Some(head);
         let frame = Served::blocks(reading.query, number, bundle, !same).encode();
@@ -291,7 +322,7 @@ impl Answerer {
         }
         self.shared.ledger.record(&feed, &head, &ranges, fresh)?;
         if let Some(served) = self.open.get_mut(&reading.query) {
-            served.credit.spend(frame.len());
+            served.spend(blocks, frame.len());
         }
         out.send_bytes(frame)
     }

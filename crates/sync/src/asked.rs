@@ -4,15 +4,19 @@ use crate::credit::Credit;
 use crate::error::{QueryError, SessionError};
 use crate::event::{Have, QueryId, Stats};
 use crate::frame::Question;
-use kappadb_core::limits::ANSWER_MS;
-use kappadb_core::{FeedKey, RangeSet};
+use kappadb_core::limits::{ANSWER_MS, SESSION_RANGES};
+use kappadb_core::{FeedKey, RangeSet, StoredBlock};
+use kappadb_entry::decode_block;
+use kappadb_query::Selector;
 
 #[derive(Debug)]
 pub(crate) struct Asked {
     pub name: QueryId,
     pub question: Question,
-    /// False once nobody waits for it any more: given up, failed or asked again.
-    pub wanted: bool,
+    /// What its answer is held to.
+    bounds: Bounds,
+    /// Since when nobody waits for it any more: given up, failed or asked again.
+    given_up: Option<u64>,
     /// How often it was asked again.
     pub restarts: u32,
     /// Until it is accepted: what was declared with it.
@@ -22,9 +26,18 @@ pub(crate) struct Asked {
     pub credit: Credit,
     /// Bytes taken from the credit that can be granted again.
     owed: u64,
-    /// When something was last heard of it.
-    pub heard: u64,
+    /// Ranges that were listed.
+    listed: usize,
     pub stats: Stats,
+}
+
+/// What bounds an answer.
+#[derive(Debug, Clone)]
+pub(crate) enum Bounds {
+    /// The entries that this selects, and so many bytes.
+    View { selector: Selector, bytes: u64 },
+    /// The blocks that were asked for by name.
+    Named,
 }
 
 /// How far the answer has come.
@@ -38,20 +51,47 @@ pub(crate) enum Phase {
 }
 
 impl Asked {
-    pub fn new(name: QueryId, question: Question, credit: u64, now: u64) -> Self {
+    pub fn new(name: QueryId, question: Question, bounds: Bounds, credit: u64) -> Self {
         Asked {
             name,
             question,
-            wanted: true,
+            bounds,
+            given_up: None,
             restarts: 0,
             have: Vec::new(),
             forget: false,
             phase: Phase::Sent,
             credit: Credit::new(credit),
             owed: 0,
-            heard: now,
+            listed: 0,
             stats: Stats::default(),
         }
+    }
+
+    /// The same question, to be asked once more.
+    pub fn again(&self, credit: u64) -> Self {
+        let again = Asked::new(self.name, self.question.clone(), self.bounds.clone(), credit);
+        Asked { restarts: self.restarts + 1, stats: self.stats, ..again }
+    }
+
+    /// True while somebody waits for it.
+    pub fn is_wanted(&self) -> bool {
+        self.given_up.is_none()
+    }
+
+    /// Nobody waits for it any more.
+    pub fn give_up(&mut self, now: u64) {
+        self.given_up = Some(now);
+    }
+
+    /// Until when the peer must have ended it, if it was given up.
+    pub fn overdue_at(&self) -> Option<u64> {
+        Some(self.given_up?.saturating_add(ANSWER_MS))
+    }
+
+    /// True if the peer is the one to do something.
+    pub fn is_due(&self) -> bool {
+        self.phase != Phase::Finished && self.credit.is_left()
     }
 
     /// Blocks come, not ranges.
@@ -74,28 +114,38 @@ impl Asked {
         }
         self.credit.spend(bytes);
         self.stats.bytes_received += bytes as u64;
-        Ok(())
+        match self.bounds {
+            Bounds::View { bytes, .. } if self.stats.bytes_received > bytes => {
+                Err(SessionError::Budget(bytes))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Counts ranges that were listed.
+    pub fn list(&mut self, ranges: &RangeSet) -> Result<(), SessionError> {
+        self.listed += ranges.ranges().len();
+        if self.listed > SESSION_RANGES { Err(SessionError::Limit("SESSION_RANGES")) } else { Ok(()) }
     }
 
     /// What to grant now that `bytes` of results are dealt with: nothing, until it is worth a frame.
     pub fn grant(&mut self, bytes: usize, step: u64) -> Option<u64> {
         self.owed += bytes as u64;
-        if !self.wanted || self.phase != Phase::Accepted || self.owed < step {
+        if !self.is_wanted() || self.phase != Phase::Accepted || self.owed < step {
             return None;
         }
         Some(std::mem::take(&mut self.owed))
     }
 
-    /// When it fails if nothing is heard.
-    pub fn deadline(&self) -> u64 {
-        self.heard.saturating_add(ANSWER_MS)
-    }
-
-    /// Checks that a fetch gets nothing but what it asked for.
-    pub fn wants(&self, of: &FeedKey, given: &RangeSet) -> bool {
-        match &self.question {
-            Question::View { .. } => true,
-            Question::Blocks { feed, ranges } => feed == of && given.minus(ranges).is_empty(),
+    /// Checks that the answer has nothing but what was asked for: of a fetch these blocks, of a view what its selector matches. A
+    /// block that cannot be read here, as one of a later release, cannot be judged; the bytes bound those.
+    pub fn wants(&self, of: &FeedKey, given: &RangeSet, blocks: &[StoredBlock]) -> bool {
+        match (&self.question, &self.bounds) {
+            (Question::Blocks { feed, ranges }, _) => feed == of && given.minus(ranges).is_empty(),
+            (_, Bounds::View { selector, .. }) => blocks
+                .iter()
+                .all(|block| decode_block(block).map_or(true, |entry| selector.needs(&entry.header))),
+            (Question::View { .. }, Bounds::Named) => false,
         }
     }
 }

@@ -3,7 +3,7 @@
 mod frames;
 mod storage;
 
-use crate::asked::{Asked, Phase, check};
+use crate::asked::{Asked, Bounds, Phase, check};
 use crate::error::{QueryError, SessionError};
 use crate::event::{Ask, Event, Fetch, Have, QueryId};
 use crate::feeds::Heard;
@@ -11,6 +11,7 @@ use crate::frame::{Frame, Query, Question};
 use crate::inbox::Inbox;
 use crate::ledger::Ledger;
 use crate::outbox::Outbox;
+use crate::patience::Patience;
 use crate::session::Config;
 use kappadb_core::limits::{HAVE_BYTES, RECEIVE_QUEUE};
 use kappadb_core::limits::{MAX_CREDIT, MAX_FRAME, MAX_RANGES};
@@ -24,6 +25,10 @@ pub(crate) struct Asker {
     heard: Heard,
     inbox: Inbox,
     open: BTreeMap<u32, Asked>,
+    /// How long the peer may still take with all that is asked here.
+    patience: Patience,
+    /// The time when something last happened.
+    now: u64,
     next_query: u32,
     next_name: u64,
     /// What the ledger says may be wrong: the next query says `forget`.
@@ -40,7 +45,7 @@ pub(crate) struct Asker {
 }
 
 impl Asker {
-    pub fn new(config: Config) -> Self {
+    pub fn new(config: Config, now: u64) -> Self {
         let max_feeds = config.agreed.session_feeds;
         Asker {
             config: Config { credit: config.credit.clamp(1, MAX_CREDIT / 2), ..config },
@@ -48,6 +53,8 @@ impl Asker {
             heard: Heard::new(max_feeds),
             inbox: Inbox::default(),
             open: BTreeMap::new(),
+            patience: Patience::new(config.patience_ms),
+            now,
             next_query: 0,
             next_name: 0,
             stale: false,
@@ -60,7 +67,12 @@ impl Asker {
 
     /// True while a question waits for its answer.
     pub fn has_questions(&self) -> bool {
-        self.open.values().any(|asked| asked.wanted)
+        self.open.values().any(Asked::is_wanted)
+    }
+
+    /// Ranges in the records of what is known.
+    pub fn records(&self) -> usize {
+        self.ledger.ranges()
     }
 
     /// True while storage has work.
@@ -84,8 +96,9 @@ impl Asker {
         QueryId(self.next_name)
     }
 
-    pub fn ask(&mut self, name: QueryId, ask: Ask, now: u64, out: &mut Outbox) -> Result<(), SessionError> {
+    pub fn ask(&mut self, name: QueryId, ask: Ask, out: &mut Outbox) -> Result<(), SessionError> {
         let Ask { view, selector, inline, have, .. } = ask;
+        let bounds = Bounds::View { selector: selector.clone(), bytes: self.config.question_bytes };
         let question = selector.encode().map_err(QueryError::from).map(|selector| Question::View {
             view,
             selector,
@@ -93,26 +106,21 @@ impl Asker {
             live: false,
             since: None,
         });
-        self.question(name, question, have, now, out)
+        self.question(name, question, bounds, have, out)
     }
 
-    pub fn fetch(
-        &mut self,
-        name: QueryId,
-        fetch: Fetch,
-        now: u64,
-        out: &mut Outbox,
-    ) -> Result<(), SessionError> {
+    pub fn fetch(&mut self, name: QueryId, fetch: Fetch, out: &mut Outbox) -> Result<(), SessionError> {
         let Fetch { feed, ranges, known } = fetch;
-        self.question(name, Ok(Question::Blocks { feed, ranges }), vec![Have { feed, known }], now, out)
+        let have = vec![Have { feed, known }];
+        self.question(name, Ok(Question::Blocks { feed, ranges }), Bounds::Named, have, out)
     }
 
     fn question(
         &mut self,
         name: QueryId,
         question: Result<Question, QueryError>,
+        bounds: Bounds,
         have: Vec<Have>,
-        now: u64,
         out: &mut Outbox,
     ) -> Result<(), SessionError> {
         let room = self.open.len() < self.config.agreed.open_queries;
@@ -122,7 +130,10 @@ impl Asker {
         });
         match checked {
             Ok(question) => {
-                let mut asked = Asked::new(name, question, self.config.credit, now);
+                if !self.has_questions() {
+                    self.patience.refill();
+                }
+                let mut asked = Asked::new(name, question, bounds, self.config.credit);
                 asked.have = self.declare(have);
                 self.send(asked, out)
             }
@@ -178,9 +189,9 @@ impl Asker {
     }
 
     pub fn cancel(&mut self, name: QueryId, out: &mut Outbox) -> Result<(), SessionError> {
-        let named = |(_, asked): &(&u32, &mut Asked)| asked.name == name && asked.wanted;
+        let named = |(_, asked): &(&u32, &mut Asked)| asked.name == name && asked.is_wanted();
         let Some((&query, asked)) = self.open.iter_mut().find(named) else { return Ok(()) };
-        asked.wanted = false;
+        asked.give_up(self.now);
         if asked.phase == Phase::Finished {
             self.open.remove(&query);
             return Ok(());
@@ -190,33 +201,47 @@ impl Asker {
 
     /// Tells every question that is waited for why it failed.
     pub fn abandon(&mut self, reason: &SessionError, out: &mut Outbox) -> bool {
-        for asked in std::mem::take(&mut self.open).into_values().filter(|asked| asked.wanted) {
+        for asked in std::mem::take(&mut self.open).into_values().filter(Asked::is_wanted) {
             out.event(Event::Failed { query: asked.name, error: QueryError::Session(reason.clone()) });
         }
         self.inbox.abandon()
     }
 
-    /// When the next question fails if nothing is heard of it.
-    pub fn deadline(&self) -> Option<u64> {
-        self.open.values().filter(|asked| asked.phase < Phase::Finished).map(Asked::deadline).min()
+    /// Lets time pass. What waits on this side, to be stored or to be read, is not the peer's fault.
+    pub fn pass(&mut self, now: u64) {
+        let passed = now.saturating_sub(self.now);
+        self.now = now.max(self.now);
+        if self.is_storing() {
+            self.open.values_mut().filter(|asked| !asked.is_wanted()).for_each(|asked| asked.give_up(now));
+        } else if self.is_waiting() {
+            self.patience.pass(passed);
+        }
     }
 
-    /// Fails the questions that the peer let wait too long.
-    pub fn timeout(&mut self, now: u64, out: &mut Outbox) -> Result<(), SessionError> {
-        let busy = self.is_storing();
-        for (&query, asked) in &mut self.open {
-            // What waits on this side (to store, to read) is not the peer's fault.
-            if busy || !asked.credit.is_left() || asked.phase == Phase::Finished {
-                asked.heard = now;
-            }
-            if now < asked.deadline() {
-                continue;
-            }
-            if !asked.wanted {
-                return Err(SessionError::Limit("ANSWER_MS"));
-            }
-            (asked.wanted, asked.heard) = (false, now);
-            out.event(Event::Failed { query: asked.name, error: QueryError::TimedOut });
+    /// True while a question waits for the peer.
+    fn is_waiting(&self) -> bool {
+        self.open.values().any(|asked| asked.is_wanted() && asked.is_due())
+    }
+
+    /// When the next question fails, or the session, if nothing is heard.
+    pub fn deadline(&self) -> Option<u64> {
+        let waits = self.is_waiting() && !self.is_storing();
+        let patience = waits.then(|| self.now.saturating_add(self.patience.left_ms()));
+        patience.into_iter().chain(self.open.values().filter_map(Asked::overdue_at)).min()
+    }
+
+    /// Fails what the peer let wait too long.
+    pub fn timeout(&mut self, out: &mut Outbox) -> Result<(), SessionError> {
+        if self.open.values().filter_map(Asked::overdue_at).any(|at| at <= self.now) {
+            return Err(SessionError::Limit("ANSWER_MS"));
+        }
+        if !self.patience.is_over() || !self.is_waiting() {
+            return Ok(());
+        }
+        let late = QueryError::TimedOut { patience_ms: self.patience.whole_ms() };
+        for (&query, asked) in self.open.iter_mut().filter(|(_, a)| a.is_wanted() && a.is_due()) {
+            asked.give_up(self.now);
+            out.event(Event::Failed { query: asked.name, error: late.clone() });
             out.send(&Frame::Cancel { query })?;
         }
         Ok(())

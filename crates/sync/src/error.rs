@@ -4,6 +4,7 @@ use crate::frame::FrameError;
 use kappadb_core::FeedKey;
 use kappadb_query::SelectorError;
 use std::fmt;
+use std::time::Duration;
 
 /// Why a question got no full answer. The session goes on, except after [`QueryError::Session`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,9 +18,12 @@ pub enum QueryError {
         /// In the peer's words; shown escaped.
         text: String,
     },
-    /// Nothing was heard for ANSWER_MS.
-    #[error("the peer did not answer within ANSWER_MS ({} s)", kappadb_core::limits::ANSWER_MS / 1000)]
-    TimedOut,
+    /// Nothing useful came for so long, or less than the least rate brings.
+    #[error("the peer sent nothing useful for {} s", Duration::from_millis(*patience_ms).as_secs_f32())]
+    TimedOut {
+        /// How long was waited.
+        patience_ms: u64,
+    },
     /// Not asked: over a limit, which is named.
     #[error("not asked: over the limit {0}")]
     Limit(&'static str),
@@ -135,6 +139,11 @@ pub enum SessionError {
     /// Results beyond the credit that was given.
     #[error("the peer sent results of query {0} beyond its credit")]
     Overspent(u32),
+    /// Results beyond the bytes that the question may bring.
+    #[error(
+        "the answer has more than the {0} bytes that one question may bring; ask again to go on from there, or allow more"
+    )]
+    Budget(u64),
     /// Over a limit, which is named.
     #[error("over the limit {0}")]
     Limit(&'static str),
@@ -174,7 +183,7 @@ impl SessionError {
     pub(crate) fn code(&self) -> u8 {
         match self {
             SessionError::Finished | SessionError::Peer { .. } | SessionError::Lost => 0,
-            SessionError::Limit(_) => 2,
+            SessionError::Limit(_) | SessionError::Budget(_) => 2,
             SessionError::BadProof(_) | SessionError::BadDefinition(_) | SessionError::BadFork(_) => 3,
             SessionError::Idle => 4,
             SessionError::Local(_) => 5,

@@ -1,7 +1,7 @@
 //! What a caller asks of a session, and what it is told.
 
 use crate::command::Coverage;
-use crate::error::{QueryError, SessionError};
+use crate::error::{QueryError, Refusal, SessionError};
 use bincode::{Decode, Encode};
 use kappadb_core::{FeedDefinition, FeedKey, RangeSet};
 use kappadb_merkle::{ForkEvidence, Known};
@@ -86,11 +86,44 @@ pub enum Event {
         /// Why.
         error: QueryError,
     },
+    /// A question of the peer's has ended.
+    Served(Served),
     /// The session ended. The last event, but for the failures of questions asked after it. Send what is left to be sent,
     /// then close the connection.
     Closed {
         /// Why.
         reason: SessionError,
+    },
+}
+
+/// A question of the peer's, and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Served {
+    /// What was asked, in words: the kind of the selector and how much it names, never what.
+    pub asked: String,
+    /// Blocks that were sent.
+    pub blocks: u64,
+    /// Bytes of the frames with blocks or ranges that were sent.
+    pub bytes: u64,
+    /// Milliseconds from the question to the end.
+    pub ms: u64,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// How a question of the peer's ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was answered.
+    Answered,
+    /// The peer gave it up.
+    Cancelled,
+    /// It was refused.
+    Refused {
+        /// Why.
+        reason: Refusal,
+        /// In words.
+        text: String,
     },
 }
 

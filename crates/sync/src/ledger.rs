@@ -69,6 +69,11 @@ impl Ledger {
         if self.ranges > SESSION_RANGES { Err(SessionError::Limit("SESSION_RANGES")) } else { Ok(()) }
     }
 
+    /// Ranges in all records.
+    pub fn ranges(&self) -> usize {
+        self.ranges
+    }
+
     /// The last head sent of a feed.
     pub fn head(&self, feed: &FeedKey) -> Option<SignedHead> {
         self.feeds.get(feed)?.head

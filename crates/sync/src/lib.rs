@@ -21,12 +21,13 @@ mod hello;
 mod inbox;
 mod ledger;
 mod outbox;
+mod patience;
 mod served;
 mod session;
 pub mod statement;
 
 pub use command::{Answer, AnswerError, Command, CommandId, Coverage, PutRefusal, Reply, Stored};
 pub use error::{QueryError, Refusal, SessionError};
-pub use event::{Ask, Event, Fetch, Fork, Have, QueryId, Stats};
+pub use event::{Ask, Event, Fetch, Fork, Have, Outcome, QueryId, Served, Stats};
 pub use hello::{Agreed, Hello, HelloError, VERSION};
 pub use session::{Config, Session};

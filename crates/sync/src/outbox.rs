@@ -40,6 +40,11 @@ impl Outbox {
         self.frame_bytes < SEND_QUEUE && self.frames.len() < MAX_QUEUED_FRAMES / 4
     }
 
+    /// True while something waits to be sent.
+    pub fn has_frames(&self) -> bool {
+        !self.frames.is_empty()
+    }
+
     /// True if the caller does not take its events.
     pub fn is_crowded(&self) -> bool {
         self.events.len() >= EVENT_QUEUE

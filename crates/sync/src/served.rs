@@ -4,7 +4,7 @@ use crate::answerer::Shared;
 use crate::command::{Answer, Command, Coverage};
 use crate::credit::Credit;
 use crate::error::{Refusal, SessionError};
-use crate::event::Have;
+use crate::event::{Have, Outcome, Served as Record};
 use crate::frame::{Blocks, BlocksTop, Change, Frame, Query, Question, Ranges, Statement};
 use crate::outbox::Outbox;
 use kappadb_core::limits::{DEFINITIONS_PART, RANGES_PART, STATEMENT_PART};
@@ -20,13 +20,16 @@ pub(crate) struct Served {
     pub forget: bool,
     /// Until it is accepted: what it declared.
     pub have: Vec<Have>,
-    /// Set if it ended before it was accepted: its last frame.
-    pub ending: Option<Frame>,
+    /// Set if it ended before it was accepted: how.
+    pub ending: Option<Ending>,
     pub stage: Stage,
     /// Blocks are sent, not ranges.
     inline: bool,
     /// Ends with a statement.
     states: bool,
+    /// What is told of it when it has ended.
+    record: Record,
+    since: u64,
 }
 
 #[derive(Debug)]
@@ -39,6 +42,13 @@ pub(crate) enum Stage {
     Looking,
     /// Being sent.
     Sending(Sending),
+}
+
+/// How it ends before it is answered.
+#[derive(Debug)]
+pub(crate) enum Ending {
+    Cancelled,
+    Refused(Refusal, String),
 }
 
 /// What is left of an answer.
@@ -72,14 +82,27 @@ impl Stage {
 }
 
 impl Served {
-    pub fn new(query: Query) -> Self {
+    pub fn new(query: Query, now: u64) -> Self {
         let Query { credit, forget, have, question, .. } = query;
-        let (inline, states) = match &question {
-            Question::View { inline, .. } => (*inline, true),
-            Question::Blocks { .. } => (true, false),
+        let (inline, states, asked) = match &question {
+            Question::View { inline, view, .. } => (*inline, true, format!("{view:?}")),
+            Question::Blocks { ranges, .. } => (true, false, format!("{} blocks by name", ranges.count())),
         };
-        let stage = Stage::New(question);
-        Served { credit: Credit::new(credit), forget, have, ending: None, stage, inline, states }
+        let record = Record { asked, blocks: 0, bytes: 0, ms: 0, outcome: Outcome::Answered };
+        let (credit, stage) = (Credit::new(credit), Stage::New(question));
+        Served { credit, forget, have, ending: None, stage, inline, states, record, since: now }
+    }
+
+    /// A frame with so many blocks goes out.
+    pub fn spend(&mut self, blocks: u64, bytes: usize) {
+        self.credit.spend(bytes);
+        self.record.blocks += blocks;
+        self.record.bytes += bytes as u64;
+    }
+
+    /// What is to be told of it, now that it has ended.
+    pub fn record(self, outcome: Outcome, now: u64) -> Record {
+        Record { outcome, ms: now.saturating_sub(self.since), ..self.record }
     }
 
     /// Once accepted: makes of the question what storage is asked, or says what is wrong with it.
@@ -91,6 +114,7 @@ impl Served {
             Stage::New(Question::View { view, selector, .. }) => {
                 let selector =
                     Selector::decode(&selector).map_err(|e| (Refusal::BadSelector, e.to_string()))?;
+                self.record.asked = format!("{view}: {}", selector.in_words());
                 Command::Answer { view, selector, declared: BTreeMap::new() }
             }
             Stage::New(Question::Blocks { feed, ranges }) => Command::Locate { feed, ranges },
@@ -143,7 +167,7 @@ impl Served {
             let part: RangeSet = ranges.ranges().iter().take(RANGES_PART).cloned().collect();
             *ranges = ranges.minus(&part);
             let frame = Frame::Ranges(Ranges { query, feed: number, ranges: part }).encode();
-            self.credit.spend(frame.len());
+            self.spend(0, frame.len());
             out.send_bytes(frame)?;
             return Ok(Turn::Went);
         }

@@ -8,7 +8,7 @@ use crate::event::{Ask, Event, Fetch, QueryId};
 use crate::frame::{Frame, short};
 use crate::hello::Agreed;
 use crate::outbox::Outbox;
-use kappadb_core::limits::{IDLE_MS, QUERY_CREDIT};
+use kappadb_core::limits::{IDLE_MS, PATIENCE_MS, QUERY_CREDIT, QUESTION_BYTES};
 
 /// How a session behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,11 +17,20 @@ pub struct Config {
     pub agreed: Agreed,
     /// Bytes of results that each question asked here may have in flight. Default: [`QUERY_CREDIT`].
     pub credit: u64,
+    /// Milliseconds for which the peer may send nothing useful while it is asked. Default: [`PATIENCE_MS`].
+    pub patience_ms: u64,
+    /// Bytes of results that each question to a view may bring. Default: [`QUESTION_BYTES`].
+    pub question_bytes: u64,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Config { agreed: Agreed::default(), credit: QUERY_CREDIT }
+        Config {
+            agreed: Agreed::default(),
+            credit: QUERY_CREDIT,
+            patience_ms: PATIENCE_MS,
+            question_bytes: QUESTION_BYTES,
+        }
     }
 }
 
@@ -46,8 +55,8 @@ impl Session {
     pub fn new(config: Config, now_ms: u64) -> Self {
         let Agreed { open_queries, session_feeds, .. } = config.agreed;
         Session {
-            asker: Asker::new(config),
-            answerer: Answerer::new(open_queries, session_feeds),
+            asker: Asker::new(config, now_ms),
+            answerer: Answerer::new(open_queries, session_feeds, now_ms),
             out: Outbox::default(),
             heard: now_ms,
             closed: None,
@@ -60,15 +69,16 @@ impl Session {
             return Err(reason.clone());
         }
         self.heard = now_ms;
+        self.pass(now_ms);
         let taken = Frame::decode(frame).map_err(SessionError::from).and_then(|decoded| match decoded {
-            Some(decoded) => self.dispatch(decoded, frame.len(), now_ms),
+            Some(decoded) => self.dispatch(decoded, frame.len()),
             None => Ok(()),
         });
         self.guard(taken.clone());
         taken
     }
 
-    fn dispatch(&mut self, frame: Frame, bytes: usize, now: u64) -> Result<(), SessionError> {
+    fn dispatch(&mut self, frame: Frame, bytes: usize) -> Result<(), SessionError> {
         let Session { asker, answerer, out, .. } = self;
         match frame {
             Frame::Query(query) => {
@@ -79,13 +89,13 @@ impl Session {
             Frame::Credit { query, bytes } => answerer.credit(query, bytes, out),
             Frame::Cancel { query } => answerer.cancel(query, out),
             Frame::Update { query, .. } => answerer.update(query, out),
-            Frame::Accept { query } => asker.accept(query, now),
-            Frame::Feed(definition) => asker.define(definition, out),
-            Frame::Blocks(blocks) => asker.blocks(blocks, bytes, now, out),
-            Frame::Ranges(ranges) => asker.ranges(ranges, bytes, now, out),
-            Frame::Statement(statement) => asker.statement(&statement, now),
-            Frame::Done { query } => asker.done(query, now, out),
-            Frame::Error { query, code, text } => asker.error(query, code.into(), text, now, out),
+            Frame::Accept { query } => asker.accept(query),
+            Frame::Feed(definition) => asker.define(definition, bytes, out),
+            Frame::Blocks(blocks) => asker.blocks(blocks, bytes, out),
+            Frame::Ranges(ranges) => asker.ranges(ranges, bytes, out),
+            Frame::Statement(statement) => asker.statement(&statement, bytes),
+            Frame::Done { query } => asker.done(query, out),
+            Frame::Error { query, code, text } => asker.error(query, code.into(), text, out),
             Frame::ForkProof(evidence) => {
                 let news = answerer.told(&evidence);
                 asker.fork(evidence, news, out)
@@ -95,15 +105,21 @@ impl Session {
         }
     }
 
+    fn pass(&mut self, now_ms: u64) {
+        self.asker.pass(now_ms);
+        self.answerer.pass(now_ms);
+    }
+
     /// Takes the outcome of a command. A reply that nobody waits for any more is ignored.
     pub fn reply(&mut self, now_ms: u64, id: CommandId, reply: Reply) {
         if self.closed.is_some() {
             return;
         }
+        self.pass(now_ms);
         let taken = match reply {
             Reply::Answer(answer) => self.answerer.answered(id, answer, &mut self.out),
             Reply::Read(bundle) => self.answerer.read_done(id, bundle, &mut self.out),
-            other => self.asker.reply(id, other, now_ms, &mut self.out).and_then(|()| self.release()),
+            other => self.asker.reply(id, other, &mut self.out).and_then(|()| self.release()),
         };
         self.guard(taken);
     }
@@ -153,7 +169,8 @@ impl Session {
         if self.closed.is_some() {
             return;
         }
-        let asked = self.asker.timeout(now_ms, &mut self.out);
+        self.pass(now_ms);
+        let asked = self.asker.timeout(&mut self.out);
         self.guard(asked);
         let idle = now_ms >= self.heard.saturating_add(IDLE_MS);
         if idle && (self.asker.has_questions() || self.asker.is_storing() || self.answerer.is_working()) {
@@ -171,19 +188,21 @@ impl Session {
     /// Asks the peer's view. What comes of it is told by events, errors too.
     pub fn ask(&mut self, now_ms: u64, mut ask: Ask) -> QueryId {
         let name = self.asker.name();
+        self.pass(now_ms);
         if self.closed.is_none() {
             let mut forks = std::mem::take(&mut ask.forks).into_iter();
             let told = forks.try_for_each(|fork| self.answerer.tell(fork, &mut self.out));
             self.guard(told);
         }
-        self.question(name, |asker, out| asker.ask(name, ask, now_ms, out));
+        self.question(name, |asker, out| asker.ask(name, ask, out));
         name
     }
 
     /// Asks for blocks by name. Their feed must have been heard of, or the peer must define it.
     pub fn fetch(&mut self, now_ms: u64, fetch: Fetch) -> QueryId {
         let name = self.asker.name();
-        self.question(name, |asker, out| asker.fetch(name, fetch, now_ms, out));
+        self.pass(now_ms);
+        self.question(name, |asker, out| asker.fetch(name, fetch, out));
         name
     }
 
@@ -206,6 +225,21 @@ impl Session {
             let cancelled = self.asker.cancel(query, &mut self.out);
             self.guard(cancelled);
         }
+    }
+
+    /// True while there is work for a question of the peer's, or something to be sent.
+    pub fn is_busy(&self) -> bool {
+        self.answerer.is_working() || self.asker.is_storing() || self.out.has_frames()
+    }
+
+    /// Ranges in the records of what is known on both sides: what a long session takes in memory.
+    pub fn records(&self) -> usize {
+        self.asker.records() + self.answerer.records()
+    }
+
+    /// Ends the session, for there is no room for it, and says so to the peer.
+    pub fn turn_away(&mut self, limit: &'static str) {
+        self.end(SessionError::Limit(limit));
     }
 
     /// Ends the session and says so to the peer.

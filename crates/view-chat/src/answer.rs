@@ -74,7 +74,7 @@ impl ChatIndex {
 
     fn asked(&self, ask: &Ask) -> Result<Vec<EntryId>, ViewError> {
         match ask {
-            Ask::Screen { channel, from, to, limit, backwards, except } => {
+            Ask::Screen { channel, from, to, limit, backwards, except, ahead } => {
                 let query = PageQuery {
                     channel,
                     from: *from,
@@ -88,7 +88,13 @@ impl ChatIndex {
                     },
                     except: &except.iter().copied().collect(),
                 };
-                self.screen(&query)
+                let mut ids = self.screen(&query)?;
+                ids.extend(self.ahead(
+                    channel,
+                    Timestamp(*to),
+                    usize::try_from(*ahead).unwrap_or(usize::MAX),
+                )?);
+                Ok(ids)
             }
             Ask::State { channel, to } => self.channel_state(channel, Timestamp(*to)),
             Ask::Channels { to } => self.all_channels(Timestamp(*to)),
@@ -124,6 +130,15 @@ impl ChatIndex {
         Ok(ids)
     }
 
+    /// What there is of the first messages of a channel after a time.
+    fn ahead(&self, channel: &str, now: Timestamp, limit: usize) -> Result<Vec<EntryId>, ViewError> {
+        let Some(from) = now.0.checked_add(1) else { return Ok(Vec::new()) };
+        let all = PageQuery::latest(channel, Timestamp(i64::MAX), limit);
+        let page = self.page(&PageQuery { from, backwards: false, ..all })?;
+        let Some(last) = page.last() else { return Ok(Vec::new()) };
+        self.between(channel, from, last.order.0, &BTreeSet::new())
+    }
+
     fn private(&self, lanes: &[Lane], from: i64, to: i64) -> Result<Vec<EntryId>, ViewError> {
         let mut ids = Vec::new();
         for lane in lanes {
@@ -155,7 +170,7 @@ impl ChatIndex {
     fn all_channels(&self, to: Timestamp) -> Result<Vec<EntryId>, ViewError> {
         let mut ids = self.state.entries_of(&*self.tree, TOPICS)?;
         ids.extend(self.state.entries_of(&*self.tree, ARCHIVES)?);
-        for channel in self.channels(to)? {
+        for channel in self.channels()? {
             // As what was posted last spells it; that it was posted counts, whatever became of it.
             ids.extend(self.last_posted(&channel, to)?.map(|place| place.id));
             if let Some(key) = self.first_member(&channel)? {

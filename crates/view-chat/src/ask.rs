@@ -24,17 +24,20 @@ pub enum Ask {
         backwards: bool,
         /// Whose messages are of no interest, and do not count.
         except: Option<FeedKey>,
+        /// Where `to` is the asker's clock: so many of the first messages after it are wanted too. They are not shown, but tell that
+        /// a clock is wrong.
+        ahead: u32,
     },
     /// Topic, archive, members and their names, flags. As to names, see [`Ask::Screen`].
     State {
         /// The channel.
         channel: String,
-        /// Who posted counts from then on; milliseconds.
+        /// The asker's clock, in milliseconds: what is not due counts only where nothing is.
         to: i64,
     },
     /// A piece of evidence for each channel, and all topics and archives.
     Channels {
-        /// Messages count up to then; milliseconds.
+        /// The asker's clock, in milliseconds: what is not due counts only where nothing is.
         to: i64,
     },
     /// All that a feed wrote.

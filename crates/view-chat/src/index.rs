@@ -31,6 +31,15 @@ pub struct ChatIndex {
     pub(crate) turn: usize,
 }
 
+/// Notices of messages have keys that begin so, the channel's folded name following. No key of a state does.
+const MESSAGES: &[u8] = b"c/";
+
+/// The channel, by folded name, whose messages a notice with this key names: heads are those that came, gone are those that were deleted or
+/// withdrawn. None for what is said of channels and writers.
+pub fn channel_of(key: &[u8]) -> Option<&str> {
+    key.strip_prefix(MESSAGES).and_then(|channel| std::str::from_utf8(channel).ok())
+}
+
 /// Where in a channel an entry is.
 pub(crate) fn moment(header: &Header) -> Option<(&[u8], Timestamp)> {
     header.places.moments.first().map(|m| (&m.channel[..], Timestamp(m.from)))
@@ -102,12 +111,14 @@ struct Gathered<'a> {
 
 impl Gathered<'_> {
     fn notify(&mut self, channel: &[u8], id: EntryId, here: bool) {
-        let key = [b"c/", channel].concat();
-        let empty = |key: &[u8]| Notice { key: key.to_vec(), heads: Vec::new(), gone: Vec::new() };
+        let key = [MESSAGES, channel].concat();
+        let empty =
+            |key: &[u8]| Notice { key: key.to_vec(), heads: Vec::new(), gone: Vec::new(), changes: 0 };
         let notice = match self.notices.get_mut(&key) {
             Some(notice) => notice,
             None => self.notices.entry(key.clone()).or_insert_with(|| empty(&key)),
         };
+        notice.changes += 1;
         if here { notice.heads.push(id) } else { notice.gone.push(id) }
     }
 
@@ -141,7 +152,8 @@ impl Index for ChatIndex {
                 Sort::State => gathered.keyed.push(*change),
                 Sort::Taken { key, target } => {
                     self.state.take(rows, key, &target, id.seq, held);
-                    let notice = Notice { key: key.to_vec(), heads: Vec::new(), gone: vec![target] };
+                    let notice =
+                        Notice { key: key.to_vec(), heads: Vec::new(), gone: vec![target], changes: 1 };
                     gathered.notices.insert(key.to_vec(), notice);
                 }
                 Sort::Message { channel, place } => {

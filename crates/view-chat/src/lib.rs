@@ -35,7 +35,7 @@ mod withdrawn;
 mod words;
 
 pub use ask::Ask;
-pub use index::ChatIndex;
+pub use index::{ChatIndex, channel_of};
 pub use page::PageQuery;
 pub use people::Row;
 pub use rows::Place;

@@ -111,8 +111,12 @@ impl ChatIndex {
         Ok(ids)
     }
 
-    /// The last message of a channel up to a time, deleted or not.
-    pub fn last_posted(&self, channel: &str, to: Timestamp) -> Result<Option<Place>, ViewError> {
+    /// The last message of a channel that is due, deleted or not; if none is, the last of all.
+    pub fn last_posted(&self, channel: &str, now: Timestamp) -> Result<Option<Place>, ViewError> {
+        due_first(now, |to| self.last_up_to(channel, to))
+    }
+
+    fn last_up_to(&self, channel: &str, to: Timestamp) -> Result<Option<Place>, ViewError> {
         let mut walk = self.walk(&PageQuery::latest(channel, to, 1))?;
         while let Some(known) = walk.next(self)? {
             if known.posted {
@@ -150,6 +154,18 @@ impl ChatIndex {
     pub fn latest(&self, channel: &str, now: Timestamp) -> Result<Option<Timestamp>, ViewError> {
         let latest = self.page(&PageQuery::latest(channel, now, 1))?;
         Ok(latest.first().map(|place| place.order))
+    }
+}
+
+/// What is found up to `now`; if that is nothing, what is found at all. As [`kappadb_entry::rules::standing`]: what is not due
+/// loses only against what is.
+pub(crate) fn due_first<T>(
+    now: Timestamp,
+    find: impl Fn(Timestamp) -> Result<Option<T>, ViewError>,
+) -> Result<Option<T>, ViewError> {
+    match find(now)? {
+        None if now.0 < i64::MAX => find(Timestamp(i64::MAX)),
+        found => Ok(found),
     }
 }
 

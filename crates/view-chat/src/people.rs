@@ -2,7 +2,7 @@
 
 use crate::index::ChatIndex;
 use crate::packed::{BAD, Merged};
-use crate::page::PageQuery;
+use crate::page::{PageQuery, due_first};
 use crate::rows::{self, Mark, Place};
 use kappadb_chat::{Channel, MEMBERS, StateKey, members_of};
 use kappadb_core::{EntryId, FeedKey, Timestamp};
@@ -70,11 +70,12 @@ impl ChatIndex {
         Ok(feeds)
     }
 
-    /// Who posted to a channel up to a time, and when last; deleted messages count, too: they were posted.
-    pub fn posted(&self, channel: &str, to: Timestamp) -> Result<Vec<Place>, ViewError> {
+    /// Who posted to a channel, and when last of what is due, or of all if none is. Deleted messages count, too: they were
+    /// posted.
+    pub fn posted(&self, channel: &str, now: Timestamp) -> Result<Vec<Place>, ViewError> {
         let mut last = Vec::new();
         for feed in self.posters(channel)? {
-            last.extend(self.last_by(&feed, channel, to)?);
+            last.extend(due_first(now, |to| self.last_by(&feed, channel, to))?);
         }
         Ok(last)
     }
@@ -144,12 +145,12 @@ impl ChatIndex {
         self.shelf.range(&all, end.as_deref(), true)
     }
 
-    /// Folded names of the channels that somebody posted to by now, or joined or left.
-    pub fn channels(&self, now: Timestamp) -> Result<BTreeSet<String>, ViewError> {
+    /// Folded names of the channels that somebody posted to, whenever, or joined or left.
+    pub fn channels(&self) -> Result<BTreeSet<String>, ViewError> {
         let mut names = BTreeSet::new();
         for name in self.posted_to()? {
             let Ok(name) = String::from_utf8(name) else { continue };
-            if Channel::is_folded(&name) && self.last_posted(&name, now)?.is_some() {
+            if Channel::is_folded(&name) && self.last_posted(&name, Timestamp(i64::MAX))?.is_some() {
                 names.insert(name);
             }
         }

@@ -159,7 +159,7 @@ impl ChatIndex {
         self.state.counting(&*self.tree, key)
     }
 
-    /// What a key says at the time `now`; none if nothing that counts is due.
+    /// What a key says at the time `now`; none if it says nothing that counts.
     pub fn winner(&self, key: &[u8], now: Timestamp) -> Result<Option<Version>, ViewError> {
         self.state.winner(&*self.tree, key, now)
     }

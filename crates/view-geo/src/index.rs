@@ -122,7 +122,7 @@ impl MapIndex {
         self.keyed.heads(&*self.tree, key)
     }
 
-    /// The head to show by default at the time `now` ([`rules::winner`]). It may be a delete. None if none is due.
+    /// The head to show by default at the time `now` ([`rules::winner`]). It may be a delete. None if there are no heads.
     pub fn winner(&self, key: &[u8], now: Timestamp) -> Result<Option<Version>, ViewError> {
         let heads = self.heads(key)?;
         Ok(rules::winner(&heads.iter().collect::<Vec<_>>(), now).cloned())

@@ -82,10 +82,10 @@ fn model<'a>(held: impl Iterator<Item = &'a Arrived>) -> Model {
     model
 }
 
-/// Of all heads that are due the one with the greatest time, then id; if it is a put.
+/// Of all heads those that are due first, then the one with the greatest time, then id; if it is a put.
 fn value(versions: &[Version]) -> Option<EntryId> {
-    let due = rules::heads(versions).into_iter().filter(|head| head.time <= NOW);
-    due.max_by_key(|head| (head.time, head.id)).filter(|winner| winner.kind == kind(CODE_PUT)).map(|v| v.id)
+    let winner = rules::heads(versions).into_iter().max_by_key(|head| (head.time <= NOW, head.time, head.id));
+    winner.filter(|winner| winner.kind == kind(CODE_PUT)).map(|v| v.id)
 }
 
 fn values(model: &Model, range: &KeyRange) -> Vec<(Vec<u8>, EntryId)> {

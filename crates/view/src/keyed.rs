@@ -59,6 +59,8 @@ pub struct KeyUpdate {
     pub before: Vec<Version>,
     /// And after.
     pub after: Vec<Version>,
+    /// How often they changed on the way.
+    pub changes: u32,
 }
 
 impl KeyUpdate {
@@ -67,7 +69,7 @@ impl KeyUpdate {
         let ids = |active: &[Version]| rules::heads(active).iter().map(|v| v.id).collect::<Vec<_>>();
         let (before, heads) = (ids(&self.before), ids(&self.after));
         let gone: Vec<EntryId> = before.iter().filter(|id| !heads.contains(id)).copied().collect();
-        (before != heads).then(|| Notice { key: self.key.clone(), heads, gone })
+        (before != heads).then(|| Notice { key: self.key.clone(), heads, gone, changes: self.changes })
     }
 }
 
@@ -260,9 +262,13 @@ impl Keyed {
                 Change::Hold(arrived) => self.hold(rows, key, active?, arrived)?,
                 Change::Withdraw(arrived) => self.withdraw(rows, key, active?, &arrived.id)?,
             };
+            let changed = u32::from(before != after);
             match &mut update {
-                Some(update) => update.after = after,
-                None => update = Some(KeyUpdate { key: key.to_vec(), before, after }),
+                Some(update) => {
+                    update.after = after;
+                    update.changes += changed;
+                }
+                None => update = Some(KeyUpdate { key: key.to_vec(), before, after, changes: changed }),
             }
         }
         Ok(update.filter(|update| update.before != update.after))

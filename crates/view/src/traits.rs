@@ -110,4 +110,6 @@ pub struct Notice {
     pub heads: Vec<EntryId>,
     /// What was a head before and is none now.
     pub gone: Vec<EntryId>,
+    /// How often the heads changed in the batch that this tells of: above 1 there were others between.
+    pub changes: u32,
 }

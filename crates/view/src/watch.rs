@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 /// Notices that wait for a watcher, at most. One that is slower loses them and is told so.
 const MAX_WAITING: usize = 4_096;
+/// Ids in them, at most.
+const MAX_IDS: usize = 16_384;
 
 /// What changed since the last look.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,6 +23,8 @@ pub struct Changes {
 #[derive(Default)]
 struct Queue {
     waiting: VecDeque<Notice>,
+    /// The ids in them.
+    ids: usize,
     lagged: bool,
     closed: bool,
     /// Who polls, if somebody does.
@@ -34,7 +38,15 @@ impl Queue {
             return self.closed.then_some(None);
         }
         let notices = self.waiting.drain(..).collect();
+        self.ids = 0;
         Some(Some(Changes { notices, lagged: std::mem::take(&mut self.lagged) }))
+    }
+
+    /// Drops what waits; the watcher is told so.
+    fn lose(&mut self) {
+        self.waiting.clear();
+        self.ids = 0;
+        self.lagged = true;
     }
 }
 
@@ -117,20 +129,17 @@ impl Watchers {
             return;
         }
         self.each(|queue, wanted| {
-            queue.waiting.extend(notices.iter().filter(|notice| wanted(&notice.key)).cloned());
-            if queue.waiting.len() > MAX_WAITING {
-                queue.waiting.clear();
-                queue.lagged = true;
+            let wanted = notices.iter().filter(|notice| wanted(&notice.key)).cloned();
+            queue.waiting.extend(wanted.inspect(|n| queue.ids += n.heads.len() + n.gone.len()));
+            if queue.waiting.len() > MAX_WAITING || queue.ids > MAX_IDS {
+                queue.lose();
             }
         });
     }
 
     /// Everything may have changed.
     pub fn tell_all_changed(&self) {
-        self.each(|queue, _| {
-            queue.waiting.clear();
-            queue.lagged = true;
-        });
+        self.each(|queue, _| queue.lose());
     }
 
     pub fn close(&self) {

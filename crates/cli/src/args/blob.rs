@@ -1,5 +1,6 @@
 //! `blob ...`.
 
+use super::AskArgs;
 use clap::{Args as ClapArgs, Subcommand};
 use kappadb::EntryId;
 use std::ops::Range;
@@ -25,9 +26,8 @@ pub enum BlobCommand {
     Info {
         /// Its id: FEED/SEQ.
         id: EntryId,
-        /// Ask no peer.
-        #[arg(long)]
-        local: bool,
+        #[command(flatten)]
+        ask: AskArgs,
     },
 }
 
@@ -41,9 +41,8 @@ pub struct BlobGetArgs {
     /// Where to write it.
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Ask no peer.
-    #[arg(long)]
-    pub local: bool,
+    #[command(flatten)]
+    pub ask: AskArgs,
 }
 
 /// A range of bytes as HTTP writes it.

@@ -1,5 +1,6 @@
 //! `chat ...`.
 
+use super::{AskArgs, Limit};
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 use kappadb::{ChatCursor, EntryId, FeedKey, Timestamp};
 use std::path::PathBuf;
@@ -40,6 +41,8 @@ pub enum ChatCommand {
     Nick {
         /// 1 to 32 characters.
         name: Option<String>,
+        #[command(flatten)]
+        ask: AskArgs,
     },
     /// Print what a writer says of itself, or set a field of it.
     Profile {
@@ -82,17 +85,9 @@ pub enum ChatCommand {
         /// Its id: FEED/SEQ.
         id: EntryId,
     },
-    /// Find messages among those held here, the latest first, by all of some words; `word*` finds what begins so.
-    Search {
-        /// The words.
-        query: String,
-        /// Only in this channel.
-        #[arg(long, value_name = "CHANNEL")]
-        channel: Option<String>,
-        /// Print at most this many; 0 is no limit.
-        #[arg(long, value_name = "N", default_value_t = 50)]
-        limit: usize,
-    },
+    /// Find messages by all of their words, the latest first; `word*` finds what begins so. What is not held here of the channel, or of all
+    /// channels, is fetched first; with --local it is not.
+    Search(SearchArgs),
     /// Print for each channel how many messages came since it was marked as read, and how many of them mention this
     /// writer's nickname.
     Unread(AskArgs),
@@ -120,17 +115,6 @@ pub enum ChatCommand {
     },
 }
 
-/// How peers are asked.
-#[derive(ClapArgs, Clone, Copy)]
-pub struct AskArgs {
-    /// Ask no peer.
-    #[arg(long)]
-    pub local: bool,
-    /// Print one JSON line about the query on stderr.
-    #[arg(long)]
-    pub stats: bool,
-}
-
 /// Which messages.
 #[derive(ClapArgs)]
 pub struct PageArgs {
@@ -140,9 +124,9 @@ pub struct PageArgs {
     /// Before this time.
     #[arg(long, value_name = "T", allow_hyphen_values = true)]
     pub until: Option<Timestamp>,
-    /// At most this many; 0 is no limit.
-    #[arg(long, value_name = "N", default_value_t = 50)]
-    pub limit: usize,
+    /// At most this many, or `all`.
+    #[arg(long, value_name = "N", default_value_t = Limit::at_most(50))]
+    pub limit: Limit,
     /// Begin with the oldest instead of the latest.
     #[arg(long)]
     pub oldest_first: bool,
@@ -168,6 +152,20 @@ pub struct ReadArgs {
 }
 
 #[derive(ClapArgs)]
+pub struct SearchArgs {
+    /// The words.
+    pub query: String,
+    /// Only in this channel.
+    #[arg(long, value_name = "CHANNEL")]
+    pub channel: Option<String>,
+    /// Print at most this many, or `all`.
+    #[arg(long, value_name = "N", default_value_t = Limit::at_most(50))]
+    pub limit: Limit,
+    #[command(flatten)]
+    pub ask: AskArgs,
+}
+
+#[derive(ClapArgs)]
 pub struct DmArgs {
     /// With whom: a feed in hex, or a nickname that only one feed known here has.
     pub with: Option<String>,
@@ -185,14 +183,14 @@ pub struct WatchArgs {
     /// The channels.
     #[arg(required = true)]
     pub channels: Vec<String>,
-    /// How many of the latest messages to begin with.
+    /// How many of the latest messages to begin with; 0 is none.
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub limit: usize,
     /// Ask no peer.
     #[arg(long)]
     pub local: bool,
     /// Seconds between two times that the peers are asked.
-    #[arg(long, value_name = "SECONDS", default_value_t = 2.0, value_parser = super::kv::seconds)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 2.0, value_parser = super::seconds_from::<1>)]
     pub every: f64,
 }
 

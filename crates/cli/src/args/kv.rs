@@ -1,5 +1,6 @@
 //! `kv ...` and `writer ...`.
 
+use super::{AskArgs, Limit};
 use clap::{Args as ClapArgs, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -15,30 +16,24 @@ pub enum KvCommand {
     },
     /// Write the value of a key to stdout, byte for byte. With --json: a line that has the value as `value`, or as
     /// `value_base64` if it is no UTF-8.
-    Get {
-        /// The key.
-        key: String,
-        /// Print all heads, a line each, deletes too; the one shown by default first.
-        #[arg(long)]
-        all: bool,
-        /// Ask no peer.
-        #[arg(long)]
-        local: bool,
-        /// Print one JSON line about the query on stderr.
-        #[arg(long)]
-        stats: bool,
-    },
-    /// Take the value of a key away.
+    Get(KvGetArgs),
+    /// Take the value of a key away. Asks the known peers first what they know of it.
     Delete {
         /// The key.
         key: String,
+        /// Ask no peer.
+        #[arg(long)]
+        local: bool,
     },
-    /// Give a key in conflict one value in place of all of its heads.
+    /// Give a key in conflict one value in place of all of its heads. Asks the known peers first what they know of it.
     Merge {
         /// The key.
         key: String,
         /// The value, or `-` for stdin.
         value: OsString,
+        /// Ask no peer.
+        #[arg(long)]
+        local: bool,
     },
     /// Print the keys that have a value, in the order of their bytes; with --json their values too.
     List(KvListArgs),
@@ -46,12 +41,8 @@ pub enum KvCommand {
     History {
         /// The key.
         key: String,
-        /// Ask no peer.
-        #[arg(long)]
-        local: bool,
-        /// Print one JSON line about the query on stderr.
-        #[arg(long)]
-        stats: bool,
+        #[command(flatten)]
+        ask: AskArgs,
     },
     /// Print each key as it is now, then whenever it changes, as JSON lines, until interrupted.
     Watch(KvWatchArgs),
@@ -67,13 +58,20 @@ pub enum KvCommand {
         /// Only keys that start with this.
         #[arg(long, value_name = "P", default_value = "")]
         prefix: String,
-        /// Ask no peer.
-        #[arg(long)]
-        local: bool,
-        /// Print one JSON line about the query on stderr.
-        #[arg(long)]
-        stats: bool,
+        #[command(flatten)]
+        ask: AskArgs,
     },
+}
+
+#[derive(ClapArgs)]
+pub struct KvGetArgs {
+    /// The key.
+    pub key: String,
+    /// Print all heads, a line each, deletes too; the one shown by default first.
+    #[arg(long)]
+    pub all: bool,
+    #[command(flatten)]
+    pub ask: AskArgs,
 }
 
 #[derive(ClapArgs)]
@@ -81,21 +79,17 @@ pub struct KvListArgs {
     /// Only keys that start with this.
     #[arg(long, value_name = "P", default_value = "")]
     pub prefix: String,
-    /// Print at most this many; the peers are asked for about as many.
-    #[arg(long, value_name = "N")]
-    pub limit: Option<usize>,
+    /// Print at most this many, or `all`; the peers are asked for about as many.
+    #[arg(long, value_name = "N", default_value_t = Limit::ALL)]
+    pub limit: Limit,
     /// The last key first.
     #[arg(long)]
     pub backwards: bool,
     /// Go on after this key: the last one of an earlier page.
     #[arg(long, value_name = "KEY")]
     pub after: Option<String>,
-    /// Ask no peer.
-    #[arg(long)]
-    pub local: bool,
-    /// Print one JSON line about the query on stderr.
-    #[arg(long)]
-    pub stats: bool,
+    #[command(flatten)]
+    pub ask: AskArgs,
 }
 
 #[derive(ClapArgs)]
@@ -107,7 +101,7 @@ pub struct KvWatchArgs {
     #[arg(long, value_name = "P", conflicts_with = "keys")]
     pub prefix: Option<String>,
     /// Ask the known peers again after this many seconds: peers do not yet tell of changes by themselves.
-    #[arg(long, value_name = "SECONDS", default_value_t = 2.0, value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 2.0, value_parser = super::seconds_from::<1>)]
     pub every: f64,
     /// Ask no peer.
     #[arg(long)]
@@ -123,11 +117,4 @@ pub enum WriterCommand {
         /// Its name: 1 to 64 bytes without white space.
         name: String,
     },
-}
-
-pub(super) fn seconds(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(seconds) if (0.1..=86_400.0).contains(&seconds) => Ok(seconds),
-        _ => Err(format!("{text:?} is no number of seconds from 0.1 to 86400")),
-    }
 }

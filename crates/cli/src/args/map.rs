@@ -1,5 +1,6 @@
 //! `map ...`.
 
+use super::{AskArgs, Limit};
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 use kappadb::{Cursor, Extent, FeatureKind, TagFilter};
 use std::path::PathBuf;
@@ -18,15 +19,22 @@ pub enum MapCommand {
         #[arg(default_value = "-")]
         file: PathBuf,
     },
-    /// Delete a feature.
+    /// Delete a feature. Asks the known peers first what they know of it.
     Delete {
         /// Its id, such as n1, w1, r1 or a GeoJSON id.
         id: String,
+        /// Ask no peer.
+        #[arg(long)]
+        local: bool,
     },
-    /// Attach a file, such as a photo, to a feature: the file becomes a blob, and the feature names it.
+    /// Attach a file, such as a photo, to a feature: the file becomes a blob, and the feature names it. Asks the known peers
+    /// first what they know of the feature.
     Attach {
         /// The feature's id.
         id: String,
+        /// Ask no peer.
+        #[arg(long)]
+        local: bool,
         /// The file, or `-` for stdin.
         file: PathBuf,
         /// What the feature calls it; the file's name by default.
@@ -40,38 +48,38 @@ pub enum MapCommand {
     Get {
         /// Its id.
         id: String,
-        /// Ask no peer.
-        #[arg(long)]
-        local: bool,
+        #[command(flatten)]
+        ask: AskArgs,
     },
     /// Print all versions of a feature, the latest first.
     History {
         /// Its id.
         id: String,
-        /// Ask no peer.
-        #[arg(long)]
-        local: bool,
+        #[command(flatten)]
+        ask: AskArgs,
     },
-    /// Make one of several versions of a feature that were written without knowledge of each other.
+    /// Make one of several versions of a feature that were written without knowledge of each other. Asks the known peers
+    /// first what they know of it.
     Merge {
         /// Its id.
         id: String,
+        /// Ask no peer.
+        #[arg(long)]
+        local: bool,
     },
     /// Print the ids of the features that refer to one: the ways of a node, the relations of a member.
     Referrers {
         /// Its id.
         id: String,
-        /// Ask no peer.
-        #[arg(long)]
-        local: bool,
+        #[command(flatten)]
+        ask: AskArgs,
     },
     /// Print a feature and all that it is made of, as GeoJSON; relations of relations too.
     Expand {
         /// Its id.
         id: String,
-        /// Ask no peer.
-        #[arg(long)]
-        local: bool,
+        #[command(flatten)]
+        ask: AskArgs,
     },
     /// Write all features, or those of a box, to a file or stdout.
     Export(ExportArgs),
@@ -84,12 +92,9 @@ pub struct QueryArgs {
     /// west,south,east,north in degrees; west greater than east crosses the antimeridian.
     #[arg(long, value_name = "W,S,E,N", allow_hyphen_values = true)]
     pub bbox: Extent,
-    /// Ask no peer.
-    #[arg(long)]
-    pub local: bool,
-    /// Print at most this many. In the order of the ids, what is fetched is not limited; with --largest it is.
-    #[arg(long, value_name = "N")]
-    pub limit: Option<usize>,
+    /// Print at most this many, or `all`. In the order of the ids, what is fetched is not limited; with --largest it is.
+    #[arg(long, value_name = "N", default_value_t = Limit::ALL)]
+    pub limit: Limit,
     /// The largest first, and of points a thinned-out sample: what a map shows from far away. With --limit the peers are
     /// asked for no more than that needs.
     #[arg(long)]
@@ -113,9 +118,8 @@ pub struct QueryArgs {
     /// What to print.
     #[arg(long, value_enum, default_value_t = Format::Ids)]
     pub format: Format,
-    /// Print one JSON line about the query on stderr.
-    #[arg(long)]
-    pub stats: bool,
+    #[command(flatten)]
+    pub ask: AskArgs,
 }
 
 #[derive(ClapArgs)]
@@ -130,11 +134,10 @@ pub struct ExportArgs {
     #[arg(long, value_enum, default_value_t = ExportFormat::Geojson)]
     pub format: ExportFormat,
     /// Where to write it; stdout by default. A file that is there is replaced, once all is written.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Ask no peer.
-    #[arg(long)]
-    pub local: bool,
+    #[command(flatten)]
+    pub ask: AskArgs,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -1,8 +1,9 @@
 //! `blob put|get|info` and `map attach`: files in and out, streamed.
 
-use super::Context;
-use super::asked::report_failures;
-use crate::args::{BlobGetArgs, ByteRange};
+use super::{Context, file};
+use crate::args::{AskArgs, BlobGetArgs, ByteRange};
+use crate::commands::question::ask_first;
+use crate::exit::Exit;
 use crate::output::{self, size};
 use crate::progress::Metered;
 use anyhow::{Context as _, ensure};
@@ -23,13 +24,14 @@ pub async fn put(
     let input = open(file).await?;
     let database = context.open().await?;
     let id = database.blobs().put(input, label).await.with_context(|| format!("{}", file.display()))?;
-    tell(context, &database, id).await?;
+    tell(&database, id).await?;
     Ok(database.close().await?)
 }
 
 pub async fn attach(
     context: &Context,
     feature: &str,
+    local: bool,
     file: &Path,
     name: Option<String>,
     media_type: Option<String>,
@@ -38,69 +40,63 @@ pub async fn attach(
     let name = name.unwrap_or_else(|| label.name.clone());
     let input = open(file).await?;
     let database = context.open().await?;
+    ask_first(&database, local, database.map().ask_id(feature)).await?;
     let id = database.map().attach(feature, &name, input, label).await?;
-    tell(context, &database, id).await?;
+    tell(&database, id).await?;
     Ok(database.close().await?)
 }
 
-pub async fn info(context: &Context, id: EntryId, local: bool) -> anyhow::Result<()> {
-    let database = context.open().await?;
-    if !local {
-        report_failures(&database.blobs().fetch(id, 0..0).await?);
-    }
-    let info = database.blobs().info(id).await?;
-    if context.json {
-        output::json_line(&described(&info))?;
-    } else {
-        output::line(&format!("blob  {id}"))?;
-        output::line(&format!(
-            "size  {} ({} bytes), {} held",
-            size(info.bytes),
-            info.bytes,
-            size(info.held)
-        ))?;
-        for (what, text) in [("type", &info.label.media_type), ("name", &info.label.name)] {
-            if !text.is_empty() {
-                // Another's text: nothing in it may reach the terminal as more than text.
-                output::line(&format!("{what}  {}", text.escape_debug()))?;
+pub async fn info(context: &Context, id: EntryId, ask: AskArgs) -> anyhow::Result<Exit> {
+    context
+        .read(ask, async |database, question| {
+            question.fetch(database.blobs().fetch(id, 0..0)).await?;
+            let info = database.blobs().info(id).await?;
+            if output::is_json() {
+                output::json_line(&described(&info))?;
+            } else {
+                print(&info)?;
             }
+            Ok(1)
+        })
+        .await
+}
+
+fn print(info: &BlobInfo) -> anyhow::Result<()> {
+    output::line(&format!("blob  {}", info.id))?;
+    output::line(&format!("size  {} ({} bytes), {} held", size(info.bytes), info.bytes, size(info.held)))?;
+    for (what, text) in [("type", &info.label.media_type), ("name", &info.label.name)] {
+        if !text.is_empty() {
+            // Another's text: nothing in it may reach the terminal as more than text.
+            output::line(&format!("{what}  {}", text.escape_debug()))?;
         }
     }
-    Ok(database.close().await?)
-}
-
-pub async fn get(context: &Context, args: &BlobGetArgs) -> anyhow::Result<()> {
-    let database = context.open().await?;
-    let blobs = database.blobs();
-    let range = args.range.unwrap_or(ByteRange::ALL);
-    if !args.local {
-        // Of the last bytes it is not known yet where they are: this fetches the entry that says it, and nothing else.
-        report_failures(&blobs.fetch(args.id, range.of(u64::MAX)).await?);
-    }
-    let bytes = blobs.info(args.id).await?.bytes;
-    let wanted = range.of(bytes);
-    ensure!(
-        !wanted.is_empty() || args.range.is_none(),
-        "the blob has {bytes} bytes, none of them in the range"
-    );
-    if !args.local && matches!(range, ByteRange::Last(_)) {
-        report_failures(&blobs.fetch(args.id, wanted.clone()).await?);
-    }
-    let reader = blobs.read(args.id, wanted).await?;
-    match &args.output {
-        Some(file) => save(reader, file).await.with_context(|| format!("cannot write {}", file.display()))?,
-        None => copy(reader, &mut std::io::stdout().lock()).await?,
-    }
-    Ok(database.close().await?)
-}
-
-/// All or nothing: the file appears when it is whole.
-async fn save(reader: BlobReader, file: &Path) -> anyhow::Result<()> {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut part = tempfile::NamedTempFile::new_in(folder)?;
-    copy(reader, &mut part).await?;
-    part.persist(file)?;
     Ok(())
+}
+
+pub async fn get(context: &Context, args: &BlobGetArgs) -> anyhow::Result<Exit> {
+    let range = args.range.unwrap_or(ByteRange::ALL);
+    context
+        .read(args.ask, async |database, question| {
+            let blobs = database.blobs();
+            // Of the last bytes it is not known yet where they are: this fetches the entry that says it, and nothing else.
+            question.fetch(blobs.fetch(args.id, range.of(u64::MAX))).await?;
+            let bytes = blobs.info(args.id).await?.bytes;
+            let wanted = range.of(bytes);
+            ensure!(
+                !wanted.is_empty() || args.range.is_none(),
+                "the blob has {bytes} bytes, none of them in the range"
+            );
+            if matches!(range, ByteRange::Last(_)) {
+                question.fetch(blobs.fetch(args.id, wanted.clone())).await?;
+            }
+            let reader = blobs.read(args.id, wanted).await?;
+            match &args.output {
+                Some(path) => file::replace(path, async |mut out| copy(reader, &mut out).await).await?,
+                None => copy(reader, &mut output::stdout()).await?,
+            }
+            Ok(1)
+        })
+        .await
 }
 
 async fn copy(mut reader: BlobReader, out: &mut impl Write) -> anyhow::Result<()> {
@@ -126,21 +122,18 @@ fn name_of(file: &Path) -> String {
     name.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-async fn tell(context: &Context, database: &Database, id: EntryId) -> anyhow::Result<()> {
-    if context.json {
-        output::json_line(&described(&database.blobs().info(id).await?))
-    } else {
-        output::line(&id.to_string())
-    }
+async fn tell(database: &Database, id: EntryId) -> anyhow::Result<()> {
+    output::result(&described(&database.blobs().info(id).await?), &id.to_string())
 }
 
 fn described(info: &BlobInfo) -> serde_json::Value {
     json!({
-        "blob": info.id.to_string(),
+        "id": info.id.to_string(),
+        "author": info.id.feed.to_string(),
+        "timestamp": info.time.0,
         "bytes": info.bytes,
         "held": info.held,
         "type": info.label.media_type,
         "name": info.label.name,
-        "time": info.time.0,
     })
 }

@@ -1,35 +1,25 @@
 //! `init` and `join`.
 
-use super::Context;
+use super::{Context, peer};
+use crate::args::TicketArgs;
 use crate::output;
-use anyhow::Context as _;
-use kappadb::Ticket;
 use serde_json::json;
 
 pub async fn init(context: &Context) -> anyhow::Result<()> {
     let database = context.builder().create().await?;
     let writer = database.writer().await?;
-    if context.json {
-        output::json_line(&json!({ "database": database.id().to_string(), "writer": writer.to_string() }))?;
-    } else {
-        output::line(&database.id().to_string())?;
-        eprintln!("A new database in {}. Share it with `kappa serve`.", context.dir.display());
-    }
+    let id = database.id().to_string();
+    output::result(&json!({ "database": id, "feed": writer.to_string() }), &id)?;
+    output::say(&format!("A new database in {}. Share it with `kappa serve`.", context.dir.display()));
     Ok(database.close().await?)
 }
 
-pub async fn join(context: &Context, ticket: &str) -> anyhow::Result<()> {
-    let ticket: Ticket = ticket.trim().parse().context("the ticket cannot be used")?;
+pub async fn join(context: &Context, ticket: &TicketArgs) -> anyhow::Result<()> {
+    let ticket = peer::read(ticket)?;
     let database = context.builder().join(&ticket).await?;
-    if context.json {
-        output::json_line(&json!({ "database": database.id().to_string() }))?;
-    } else {
-        output::line(&database.id().to_string())?;
-        eprintln!(
-            "{} is a replica; its queries ask {}.",
-            context.dir.display(),
-            ticket.addresses.join(" or ")
-        );
-    }
+    let id = database.id().to_string();
+    output::result(&json!({ "database": id }), &id)?;
+    let addresses = ticket.addresses.join(" or ");
+    output::say(&format!("{} is a replica; its queries ask {addresses}.", context.dir.display()));
     Ok(database.close().await?)
 }

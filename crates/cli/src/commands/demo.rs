@@ -1,15 +1,15 @@
 //! `demo`: the main job on a bundled piece of Helsinki. A full replica, an empty one, a real connection between
 //! them, a box; then the same question to the full copy.
 
-use super::Context;
-use super::asked::report_failures;
 use super::map::query;
+use super::{file, question};
 use crate::args::DemoArgs;
 use crate::output::{self, count, size};
 use anyhow::{Context as _, ensure};
 use kappadb::{Asked, Database, Extent, Hit, Status, svg};
 use serde_json::json;
 use std::collections::HashSet;
+use std::io::Write;
 use std::path::Path;
 
 /// © OpenStreetMap contributors, Open Database License 1.0 (see the README beside it).
@@ -17,7 +17,7 @@ const EXTRACT: &[u8] = include_bytes!("../../data/helsinki-centre.osm.pbf");
 /// Some blocks around the central railway station.
 const STATION: &str = "24.9390,60.1695,24.9440,60.1725";
 
-pub async fn demo(context: &Context, args: &DemoArgs) -> anyhow::Result<()> {
+pub async fn demo(args: &DemoArgs) -> anyhow::Result<()> {
     let bbox = args.bbox.clone().map_or_else(|| STATION.parse(), Ok)?;
     let scratch = tempfile::tempdir().context("the demo needs a temporary directory")?;
     let file = scratch.path().join("helsinki-centre.osm.pbf");
@@ -25,41 +25,39 @@ pub async fn demo(context: &Context, args: &DemoArgs) -> anyhow::Result<()> {
 
     let full = Database::builder(scratch.path().join("full")).create().await?;
     let report = full.map().import(&file, |_| ()).await?;
-    say(
-        context,
-        &format!("A full replica holds {} of central Helsinki.", count(report.features, "map feature")),
-    )?;
+    say(&format!("A full replica holds {} of central Helsinki.", count(report.features, "map feature")))?;
 
     let server = full.serve(([127, 0, 0, 1], 0).into()).await?;
     let fresh = Database::builder(scratch.path().join("fresh")).join(&server.ticket()).await?;
-    say(context, &format!("An empty one joins it at {} and asks for {bbox}.", server.address()))?;
+    say(&format!("An empty one joins it at {} and asks for {bbox}.", server.address()))?;
 
     let asked = fresh.map().ask(&bbox).await?;
-    report_failures(&asked);
+    question::tell(&asked, &fresh.peers());
     let hits = fresh.map().query(&bbox, None).await?;
     let expected = full.map().query(&bbox, None).await?;
     ensure!(asked.complete, "the answer is not complete");
     ensure!(ids(&hits) == ids(&expected), "the answer differs from the full copy's");
     draw(&full, &fresh, &bbox, &args.svg).await?;
-    tell(context, &asked, &hits, &full.status().await?, &args.svg)?;
+    tell(&asked, &hits, &full.status().await?, &args.svg)?;
 
     fresh.close().await?;
     server.stop().await;
     Ok(full.close().await?)
 }
 
-fn say(context: &Context, text: &str) -> anyhow::Result<()> {
-    if context.json { Ok(()) } else { output::line(text) }
+/// For people alone.
+fn say(text: &str) -> anyhow::Result<()> {
+    if output::is_json() { Ok(()) } else { output::line(text) }
 }
 
 fn ids(hits: &[Hit]) -> Vec<&str> {
     hits.iter().map(|hit| hit.id.as_str()).collect()
 }
 
-fn tell(context: &Context, asked: &Asked, hits: &[Hit], full: &Status, svg: &Path) -> anyhow::Result<()> {
+fn tell(asked: &Asked, hits: &[Hit], full: &Status, svg: &Path) -> anyhow::Result<()> {
     let blocks: u64 = full.feeds.iter().map(|feed| feed.length).sum();
     let bytes: u64 = full.feeds.iter().map(|feed| feed.bytes).sum();
-    if context.json {
+    if output::is_json() {
         return output::json_line(&json!({
             "results": hits.len(), "complete": asked.complete, "equal": true,
             "blocks_fetched": asked.blocks_fetched, "blocks": blocks,
@@ -101,6 +99,6 @@ async fn draw(full: &Database, fresh: &Database, bbox: &Extent, path: &Path) -> 
         }
     }
     let view = svg::around(&shapes).unwrap_or_else(|| bbox.clone());
-    std::fs::write(path, svg::render(&view, &shapes))
-        .with_context(|| format!("cannot write {}", path.display()))
+    let picture = svg::render(&view, &shapes);
+    file::replace(path, async |mut out| Ok(out.write_all(picture.as_bytes())?)).await
 }

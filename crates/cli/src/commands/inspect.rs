@@ -1,14 +1,14 @@
 //! `status`, `verify` and `rebuild`.
 
 use super::Context;
+use crate::exit::Exit;
 use crate::output::{self, count, size};
 use serde_json::json;
-use std::process::ExitCode;
 
 pub async fn status(context: &Context) -> anyhow::Result<()> {
     let database = context.open().await?;
     let status = database.status().await?;
-    if context.json {
+    if output::is_json() {
         output::json_line(&status)?;
         return Ok(database.close().await?);
     }
@@ -22,6 +22,18 @@ pub async fn status(context: &Context) -> anyhow::Result<()> {
             view.name, view.version, view.lseq, view.lag
         ))?;
     }
+    for caller in &status.callers {
+        output::line(&format!(
+            "caller {:.16} from {}: {}, {}, {} refused, {} failed, {} sent",
+            caller.peer,
+            caller.address,
+            count(caller.sessions, "session"),
+            count(caller.questions, "question"),
+            caller.refused,
+            caller.failed,
+            size(caller.bytes)
+        ))?;
+    }
     output::line(&format!(
         "disk {} journal, {} derived",
         size(status.disk.journal),
@@ -30,7 +42,7 @@ pub async fn status(context: &Context) -> anyhow::Result<()> {
     Ok(database.close().await?)
 }
 
-pub async fn verify(context: &Context) -> anyhow::Result<ExitCode> {
+pub async fn verify(context: &Context) -> anyhow::Result<Exit> {
     let database = context.open().await?;
     let problems = database.verify().await?;
     let feeds = database.status().await?.feeds;
@@ -40,29 +52,19 @@ pub async fn verify(context: &Context) -> anyhow::Result<ExitCode> {
         let text = format!(
             "feed {feed} forked: its writer signed two histories from block {seq} on, which do not count"
         );
-        if context.json {
-            output::json_line(&json!({ "fork": { "feed": feed, "seq": seq } }))?;
-        } else {
-            output::line(&text)?;
-        }
+        output::result(&json!({ "fork": { "feed": feed, "seq": seq } }), &text)?;
     }
-    if context.json {
-        for problem in &problems {
-            output::json_line(&json!({ "problem": problem }))?;
-        }
+    for problem in &problems {
+        output::result(&json!({ "problem": problem }), problem)?;
+    }
+    if output::is_json() {
         output::json_line(&json!({ "problems": problems.len() }))?;
+    } else if problems.is_empty() {
+        output::say("What is held is sound.");
     } else {
-        problems.iter().try_for_each(|problem| output::line(problem))?;
-        eprintln!(
-            "{}",
-            if problems.is_empty() {
-                "What is held is sound.".to_owned()
-            } else {
-                count(problems.len() as u64, "problem")
-            }
-        );
+        output::say(&count(problems.len() as u64, "problem"));
     }
-    Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(Exit::done_if(problems.is_empty()))
 }
 
 pub async fn rebuild(context: &Context) -> anyhow::Result<()> {
@@ -70,10 +72,10 @@ pub async fn rebuild(context: &Context) -> anyhow::Result<()> {
     database.ready().await?;
     let status = database.status().await?;
     let blocks: u64 = status.feeds.iter().map(|feed| feed.held).sum();
-    if context.json {
+    if output::is_json() {
         output::json_line(&json!({ "blocks": blocks, "derived": status.disk.derived }))?;
     } else {
-        eprintln!("Rebuilt from {} in the journal.", count(blocks, "block"));
+        output::say(&format!("Rebuilt from {} in the journal.", count(blocks, "block")));
     }
     Ok(database.close().await?)
 }

@@ -2,6 +2,7 @@
 
 use super::Context;
 use crate::args::FeedCommand;
+use crate::exit::NotFound;
 use crate::output::{self, count, size};
 use anyhow::{bail, ensure};
 use kappadb::{Database, FeedKey, FeedStatus, RangeSet};
@@ -10,39 +11,29 @@ use serde_json::json;
 pub async fn feed(context: &Context, command: &FeedCommand) -> anyhow::Result<()> {
     let database = context.open().await?;
     match command {
-        FeedCommand::List => list(context, &database).await?,
-        FeedCommand::New => tell(context, database.new_feed().await?)?,
+        FeedCommand::List => list(&database).await?,
+        FeedCommand::New => tell(database.new_feed().await?)?,
         FeedCommand::Drop { feed } => {
             let feed = find(&database, feed).await?;
             database.drop_feed(feed).await?;
-            tell(context, feed)?;
+            tell(feed)?;
         }
         FeedCommand::Allow { feed } => {
             let feed = find(&database, feed).await?;
             database.allow_feed(feed).await?;
-            tell(context, feed)?;
+            tell(feed)?;
         }
     }
     Ok(database.close().await?)
 }
 
-fn tell(context: &Context, feed: FeedKey) -> anyhow::Result<()> {
-    if context.json {
-        output::json_line(&json!({ "feed": feed.to_string() }))
-    } else {
-        output::line(&feed.to_string())
-    }
+fn tell(feed: FeedKey) -> anyhow::Result<()> {
+    output::result(&json!({ "feed": feed.to_string() }), &feed.to_string())
 }
 
-async fn list(context: &Context, database: &Database) -> anyhow::Result<()> {
+async fn list(database: &Database) -> anyhow::Result<()> {
     let feeds = database.status().await?.feeds;
-    feeds.iter().try_for_each(|feed| {
-        if context.json {
-            output::json_line(feed)
-        } else {
-            output::line(&format!("{} {}", feed.feed, standing(feed)))
-        }
-    })
+    feeds.iter().try_for_each(|feed| output::result(feed, &format!("{} {}", feed.feed, standing(feed))))
 }
 
 /// A feed in words.
@@ -87,20 +78,25 @@ async fn find(database: &Database, text: &str) -> anyhow::Result<FeedKey> {
     ensure!(matching.next().is_none(), "several feeds begin with {text:?}; write more of the key");
     match found {
         Some(feed) => Ok(feed.feed.parse()?),
-        None => bail!("no feed here begins with {text:?}; `kappa feed list` shows them"),
+        None => {
+            bail!(NotFound(format!("no feed here begins with {text:?}; `kappa feed list` shows them")))
+        }
     }
 }
 
-pub async fn clear(context: &Context, feed: &str, ranges: &RangeSet) -> anyhow::Result<()> {
+pub async fn clear(context: &Context, feed: &str, ranges: &RangeSet, force: bool) -> anyhow::Result<()> {
     let database = context.open().await?;
     let feed = find(&database, feed).await?;
-    let cleared = database.clear(feed, ranges.clone()).await?;
-    if context.json {
-        output::json_line(&json!({ "blocks": cleared.blocks, "bytes": cleared.bytes }))?;
-    } else {
-        let (blocks, bytes) = (count(cleared.blocks, "block"), size(cleared.bytes));
-        output::line(&format!("{blocks} cleared; `kappa compact` gives back {bytes}"))?;
-    }
+    let cleared = match force {
+        true => database.clear_for_good(feed, ranges.clone()).await?,
+        false => database.clear(feed, ranges.clone()).await?,
+    };
+    let text = format!(
+        "{} cleared; `kappa compact` gives back {}",
+        count(cleared.blocks, "block"),
+        size(cleared.bytes)
+    );
+    output::result(&json!({ "blocks": cleared.blocks, "bytes": cleared.bytes }), &text)?;
     Ok(database.close().await?)
 }
 
@@ -110,17 +106,14 @@ pub async fn settle(context: &Context, only_copy: bool) -> anyhow::Result<()> {
         true => database.settle_as_only_copy().await?,
         false => database.settle().await?,
     };
-    given_up.into_iter().try_for_each(|feed| tell(context, feed))?;
+    given_up.into_iter().try_for_each(tell)?;
     Ok(database.close().await?)
 }
 
 pub async fn compact(context: &Context) -> anyhow::Result<()> {
     let database = context.open().await?;
     let compacted = database.compact().await?;
-    if context.json {
-        output::json_line(&json!({ "before": compacted.before, "after": compacted.after }))?;
-    } else {
-        output::line(&format!("journal of {} now has {}", size(compacted.before), size(compacted.after)))?;
-    }
+    let text = format!("journal of {} now has {}", size(compacted.before), size(compacted.after));
+    output::result(&json!({ "before": compacted.before, "after": compacted.after }), &text)?;
     Ok(database.close().await?)
 }

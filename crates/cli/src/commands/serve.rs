@@ -1,22 +1,92 @@
-//! `serve`: answers until SIGINT or SIGTERM.
+//! `serve` answers until it is asked to end; `ticket` says how it is reached.
 
 use super::Context;
-use crate::output;
-use std::net::SocketAddr;
-use tokio::signal::unix::{SignalKind, signal};
+use crate::args::ServeArgs;
+use crate::interrupt::Interrupt;
+use crate::{logging, output};
+use anyhow::{Context as _, bail};
+use kappadb::{Listen, Ticket};
+use serde_json::json;
+use std::net::{IpAddr, SocketAddr};
 
-pub async fn serve(context: &Context, listen: SocketAddr) -> anyhow::Result<()> {
-    // Before the ticket is printed: whoever reads it may end us at once.
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+pub async fn serve(context: &Context, args: &ServeArgs) -> anyhow::Result<()> {
+    let interrupt = Interrupt::new()?;
+    let _log = logging::start(&args.log, output::is_json());
     let database = context.open().await?;
-    let server = database.serve(listen).await?;
-    output::line(&server.ticket().to_string())?;
-    eprintln!("Serving {} on {}. Ctrl-C ends it.", database.id(), server.address());
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+    let listen = listen(&database.listen(), args).await?;
+    let server = database.serve_as(listen.clone()).await?;
+    let address = server.address();
+    // A port of the moment is of no use the next time.
+    if listen.address.port() != 0 && listen != database.listen() {
+        database.set_listen(listen).await?;
     }
+    tell(&server.ticket(), address)?;
+    output::say(&format!("Serving {} on {address}. Ctrl-C ends it.", database.id()));
+    interrupt.wait().await;
     server.stop().await;
     Ok(database.close().await?)
+}
+
+/// Where to listen: what the command line says, and what it leaves out as it was kept.
+async fn listen(kept: &Listen, args: &ServeArgs) -> anyhow::Result<Listen> {
+    let port = kept.address.port();
+    let address = match &args.listen {
+        Some(text) => resolve(text, port).await?,
+        None => kept.address,
+    };
+    let said: Vec<String> = args.advertise.iter().map(|text| with_port(text, address.port())).collect();
+    let advertise = if said.is_empty() && args.listen.is_none() { kept.advertise.clone() } else { said };
+    Ok(Listen { address, advertise })
+}
+
+/// An address, or a name that stands for one, with a port or without.
+async fn resolve(text: &str, port: u16) -> anyhow::Result<SocketAddr> {
+    let host = with_port(text, port);
+    let mut found =
+        tokio::net::lookup_host(&host).await.with_context(|| format!("cannot listen on {text:?}"))?;
+    match found.next() {
+        Some(address) => Ok(address),
+        None => bail!("cannot listen on {text:?}: the name stands for no address"),
+    }
+}
+
+/// The text, with this port if it has none.
+fn with_port(text: &str, port: u16) -> String {
+    match text.parse::<IpAddr>() {
+        Ok(ip) => SocketAddr::new(ip, port).to_string(),
+        Err(_) if text.starts_with('[') && text.ends_with(']') => format!("{text}:{port}"),
+        Err(_) if text.contains(':') => text.to_owned(),
+        Err(_) => format!("{text}:{port}"),
+    }
+}
+
+/// Also while another process serves the database.
+pub async fn ticket(context: &Context) -> anyhow::Result<()> {
+    let (ticket, listen) = context.builder().ticket().await?;
+    tell(&ticket, listen.address)
+}
+
+fn tell(ticket: &Ticket, listen: SocketAddr) -> anyhow::Result<()> {
+    let ticket = ticket.to_string();
+    output::result(&json!({ "ticket": ticket, "listen": listen.to_string() }), &ticket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_added_where_there_is_none() {
+        for (text, whole) in [
+            ("0.0.0.0", "0.0.0.0:7"),
+            ("0.0.0.0:9", "0.0.0.0:9"),
+            ("::1", "[::1]:7"),
+            ("[::1]", "[::1]:7"),
+            ("[::1]:9", "[::1]:9"),
+            ("db.example.org", "db.example.org:7"),
+            ("db.example.org:9", "db.example.org:9"),
+        ] {
+            assert_eq!(with_port(text, 7), whole, "{text}");
+        }
+    }
 }

@@ -15,7 +15,7 @@ pub async fn run(context: &Context, command: &WriterCommand) -> anyhow::Result<(
 async fn list(context: &Context) -> anyhow::Result<()> {
     let database = context.open().await?;
     for writer in database.writers().await? {
-        tell(context, &writer.name, &writer.feed.to_string())?;
+        tell(&writer.name, &writer.feed.to_string())?;
     }
     Ok(database.close().await?)
 }
@@ -23,13 +23,10 @@ async fn list(context: &Context) -> anyhow::Result<()> {
 async fn new(context: &Context, name: &str) -> anyhow::Result<()> {
     let database = context.open().await?;
     let feed = database.new_writer(name).await?;
-    tell(context, name, &feed.to_string())?;
+    tell(name, &feed.to_string())?;
     Ok(database.close().await?)
 }
 
-fn tell(context: &Context, name: &str, feed: &str) -> anyhow::Result<()> {
-    match context.json {
-        true => output::json_line(&json!({ "writer": name, "feed": feed })),
-        false => output::line(&format!("{name} {feed}")),
-    }
+fn tell(name: &str, feed: &str) -> anyhow::Result<()> {
+    output::result(&json!({ "writer": name, "feed": feed }), &format!("{name} {feed}"))
 }

@@ -14,18 +14,18 @@ fn a_file_goes_in_and_comes_out_in_parts_from_a_peer() {
     std::fs::write(&file, &all).unwrap();
     let name = file.to_str().unwrap();
     let made = full.json(&["blob", "put", name, "--type", "application/x-test"]);
-    let id = made["blob"].as_str().unwrap();
+    let id = made["id"].as_str().unwrap();
     assert_eq!((made["bytes"].as_u64(), made["name"].as_str()), (Some(700_000), Some("db.bin")));
 
     let server = Server::start(&full);
     let sparse = Db::join(&server.ticket);
-    assert!(sparse.fails(&["blob", "get", id, "--local"]).contains("not held"));
+    assert!(sparse.lacks(&["blob", "get", id, "--local"]).contains("not held"));
     let got = sparse.run(&["blob", "get", id, "--range", "100000-100099"]);
     assert_eq!(got.stdout, &all[100_000..100_100]);
     let info = sparse.json(&["blob", "info", id, "--local"]);
     assert_eq!((info["bytes"].as_u64(), info["held"].as_u64()), (Some(700_000), Some(65_536)));
     assert_eq!(info["type"], "application/x-test");
-    let error = sparse.fails(&["blob", "get", id, "--local"]);
+    let error = sparse.lacks(&["blob", "get", id, "--local"]);
     assert!(error.contains("bytes 0 to 65535") && error.contains("not held"), "{error}");
 
     let out = sparse.path().with_extension("out");
@@ -54,7 +54,7 @@ fn stdin_becomes_a_blob_and_a_photo_is_attached() {
     let feature: Value = serde_json::from_str(&db.ok(&["map", "get", "cafe"])).unwrap();
     assert_eq!(feature["properties"]["attachment:front"], blob.trim());
     assert!(db.run(&["blob", "get", blob.trim()]).stdout == content(100_000));
-    assert!(db.fails(&["map", "attach", "nowhere", path]).contains("no feature"));
+    assert!(db.lacks(&["map", "attach", "nowhere", path]).contains("no feature"));
     assert!(db.fails(&["blob", "put", "/nowhere/x"]).contains("/nowhere/x"));
-    assert!(db.fails(&["blob", "get", &format!("{}/999", "00".repeat(32))]).contains("not held"));
+    assert!(db.lacks(&["blob", "get", &format!("{}/999", "00".repeat(32))]).contains("not held"));
 }

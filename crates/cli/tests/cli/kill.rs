@@ -37,8 +37,12 @@ fn clears_and_compactions_survive_kills() {
     for round in 0..rounds {
         let part =
             format!("{}-{}", blocks * round / (2 * rounds), (blocks * (round + 1) / (2 * rounds)).max(1) - 1);
-        at_work += u64::from(killed(&db, &["clear", key, &part], Duration::from_millis(5 + round * 13 % 90)));
-        db.ok(&["clear", key, &part]);
+        at_work += u64::from(killed(
+            &db,
+            &["clear", "--force", key, &part],
+            Duration::from_millis(5 + round * 13 % 90),
+        ));
+        db.ok(&["clear", "--force", key, &part]);
         at_work += u64::from(killed(&db, &["compact"], Duration::from_millis(5 + round * 29 % 170)));
         let verified = db.run(&["verify"]);
         assert!(verified.status.success(), "round {round}: {verified:?}");

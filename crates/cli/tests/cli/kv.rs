@@ -32,8 +32,8 @@ fn put_get_list_history_delete() {
     assert_eq!(history.iter().map(|line| &line["value"]).collect::<Vec<_>>(), ["red", "green"]);
     assert_eq!(history[1]["id"], first.trim());
     db.ok(&["kv", "delete", "fruit/apple"]);
-    assert!(db.fails(&["kv", "get", "fruit/apple"]).contains("was deleted"));
-    assert!(db.fails(&["kv", "delete", "fruit/apple"]).contains("no value here"));
+    assert!(db.lacks(&["kv", "get", "fruit/apple"]).contains("was deleted"));
+    assert!(db.lacks(&["kv", "delete", "fruit/apple"]).contains("no value here"));
     assert_eq!(db.ok(&["kv", "list"]), "fruit/pear\n");
     assert!(db.ok(&["kv", "history", "fruit/apple"]).starts_with("20"), "a time first");
 }
@@ -43,11 +43,11 @@ fn wrong_input_is_told() {
     let db = Db::init();
     assert!(db.fails(&["kv", "put", "", "x"]).contains("must not be empty"));
     assert!(db.fails(&["kv", "put", &"k".repeat(1025), "x"]).contains("at most 1024"));
-    assert!(db.fails(&["kv", "get", "nothing"]).contains("there is no \"nothing\""));
+    assert!(db.lacks(&["kv", "get", "nothing"]).contains("there is no \"nothing\""));
     assert!(db.fails(&["kv", "merge", "nothing", "x"]).contains("nothing to merge"));
-    assert!(db.fails(&["--writer", "eve", "kv", "put", "a", "x"]).contains("no writer \"eve\""));
+    assert!(db.lacks(&["--writer", "eve", "kv", "put", "a", "x"]).contains("no writer \"eve\""));
     assert!(db.fails(&["writer", "new", "a b"]).contains("cannot be the name"));
-    assert!(db.fails(&["--json", "kv", "get", "nothing"]).starts_with("{\"error\":"));
+    assert!(db.lacks(&["--json", "kv", "get", "nothing"]).starts_with("{\"error\":"));
     use std::os::unix::ffi::OsStrExt;
     let mut command = db.command(&["kv", "get"]);
     let output = command.arg(std::ffi::OsStr::from_bytes(b"\xff")).output().unwrap();
@@ -106,6 +106,27 @@ fn two_writers_of_one_replica_conflict_and_merge() {
 }
 
 #[test]
+fn delete_and_merge_on_a_replica_that_holds_nothing_ask_first() {
+    let db = Db::init();
+    db.ok(&["kv", "put", "a", "1"]);
+    db.ok(&["kv", "put", "b", "1"]);
+    let server = Server::start(&db);
+    let writer = Db::join(&server.ticket);
+    writer.ok(&["kv", "put", "b", "2"]);
+    let other = Server::start(&writer);
+    let newcomer = Db::join(&other.ticket);
+    assert!(newcomer.lacks(&["kv", "delete", "b", "--local"]).contains("no value here"));
+    newcomer.ok(&["kv", "delete", "b"]);
+    assert!(newcomer.lacks(&["kv", "get", "b", "--local"]).contains("was deleted"));
+    let newcomer = Db::join(&server.ticket);
+    newcomer.ok(&["kv", "delete", "a"]);
+    newcomer.ok(&["kv", "put", "b", "3"]);
+    assert!(newcomer.fails(&["kv", "merge", "b", "both", "--local"]).contains("not in conflict"));
+    newcomer.ok(&["kv", "merge", "b", "both"]);
+    assert_eq!(newcomer.ok(&["kv", "get", "b", "--all"]).lines().count(), 1);
+}
+
+#[test]
 fn import_tells_damaged_lines_and_takes_the_rest() {
     let db = Db::init();
     let file = db.path().parent().unwrap().join("lines");
@@ -160,7 +181,7 @@ fn reading_asks_the_peers_and_tells_what_it_cost() {
     db.ok(&["kv", "import", file.to_str().unwrap()]);
     let server = Server::start(&db);
     let sparse = Db::join(&server.ticket);
-    assert!(sparse.fails(&["kv", "get", "k007", "--local"]).contains("there is no"));
+    assert!(sparse.lacks(&["kv", "get", "k007", "--local"]).contains("there is no"));
     let output = sparse.run(&["kv", "get", "k007", "--stats"]);
     let stats: Value = serde_json::from_slice(&output.stderr).unwrap();
     assert_eq!(output.stdout, b"7");

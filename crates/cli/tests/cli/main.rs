@@ -10,7 +10,10 @@
 mod blobs;
 mod chat;
 mod common;
+mod contract;
+mod folder;
 mod kill;
 mod kv;
+mod peers;
 mod program;
 mod two_processes;

@@ -10,7 +10,7 @@ fn init_prints_the_database_id_once() {
     let db = Db::none();
     let made = db.json(&["init"]);
     assert_eq!(made["database"].as_str().unwrap().len(), 64);
-    assert_eq!(made["writer"].as_str().unwrap().len(), 64);
+    assert_eq!(made["feed"].as_str().unwrap().len(), 64);
     let error = db.fails(&["init"]);
     assert!(error.contains("already holds a database"), "{error}");
     assert_eq!(db.json(&["status"])["database"], made["database"]);
@@ -45,8 +45,8 @@ fn a_feature_is_put_found_replaced_and_deleted() {
     assert_eq!(feature["geometry"]["coordinates"][0], -3.5);
     db.ok(&["map", "delete", "cafe"]);
     assert!(db.ids("-180,-90,180,90").is_empty());
-    assert!(db.fails(&["map", "get", "cafe"]).contains("no feature"));
-    assert!(db.fails(&["map", "delete", "cafe"]).contains("no feature"));
+    assert!(db.lacks(&["map", "get", "cafe"]).contains("no feature"));
+    assert!(db.lacks(&["map", "delete", "cafe"]).contains("no feature"));
     assert!(db.fails(&["map", "put", EXTRACT]).contains("kappa:"));
 }
 
@@ -134,8 +134,9 @@ fn bad_features_are_skipped_with_their_place() {
 fn a_second_process_gets_a_clear_error_and_changes_nothing() {
     let db = Db::init();
     let server = crate::common::Server::start(&db);
-    let error = db.fails(&["rebuild"]);
-    assert!(error.contains("in use") || error.contains("another process"), "{error}");
+    let (_, error) = db.ends(5, &["rebuild"]);
+    let holder = format!("in use by process {} (kappa serve)", server.id());
+    assert!(error.contains(&holder), "{error}");
     assert!(server.interrupt());
     db.ok(&["status"]);
 }

@@ -77,7 +77,7 @@ fn edits_moves_and_deletes_reach_a_peer_by_boxes() {
 }
 
 #[test]
-fn no_peer_means_a_local_answer_a_warning_and_not_complete() {
+fn without_a_peer_what_was_asked_before_is_complete_as_of_then_and_more_than_that_is_not() {
     let full = Db::helsinki();
     let server = Server::start(&full);
     let sparse = Db::join(&server.ticket);
@@ -86,12 +86,24 @@ fn no_peer_means_a_local_answer_a_warning_and_not_complete() {
     let started = Instant::now();
     let output = sparse.run(&["map", "query", "--bbox", STATION, "--stats"]);
     assert!(started.elapsed() < Duration::from_secs(10));
-    assert!(output.status.success());
+    assert_eq!(output.status.code(), Some(0), "reading offline is no failure");
     assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), expected.len());
     let stderr = String::from_utf8(output.stderr).unwrap();
-    assert!(stderr.contains("warning"), "{stderr}");
-    let stats: Value = serde_json::from_str(stderr.lines().last().unwrap()).unwrap();
+    let lines: Vec<&str> = stderr.lines().collect();
+    assert!(
+        lines[1].starts_with("kappa: complete as of 20") && lines[1].contains("did not answer"),
+        "{stderr}"
+    );
+    let stats: Value = serde_json::from_str(lines[0]).unwrap();
     assert_eq!((stats["complete"].as_bool(), stats["peers"].as_u64()), (Some(false), Some(0)));
+    let (out, told) = sparse.ends(0, &["--json", "map", "query", "--bbox", STATION]);
+    assert_eq!(out.lines().count(), expected.len());
+    let last: Value = serde_json::from_str(told.lines().last().unwrap()).unwrap();
+    assert_eq!((&last["complete"], &last["as_of"]), (&json!(false), &stats["as_of"]));
+    let (out, _) = sparse.ends(3, &["map", "query", "--bbox", STATION, "--require-complete"]);
+    assert_eq!(out, "");
+    let (_, told) = sparse.ends(3, &["map", "query", "--bbox", "24.93,60.16,24.96,60.18"]);
+    assert!(told.contains("kappa: not complete: peer "), "{told}");
 }
 
 #[test]
@@ -164,13 +176,21 @@ fn concurrent_edits_are_a_conflict_that_is_shown_and_can_be_merged() {
     let mut names: Vec<&str> = shown.iter().map(|f| f["properties"]["name"].as_str().unwrap()).collect();
     names.sort_unstable();
     assert_eq!(names, ["hers", "his"]);
-    assert!(shown.iter().all(|f| f["kappa:conflict"]["entry"].is_string()));
+    assert!(shown.iter().all(|f| f["kappa:conflict"]["id"].is_string()));
     assert_eq!(shown.iter().filter(|f| f["kappa:conflict"]["winner"] == true).count(), 1);
 
     // Whoever sees both and writes again merges them.
     second.feed(&["map", "put"], &named("ours"));
     let merged = second.ok(&["map", "get", "x"]);
     assert!(merged.lines().count() == 1 && merged.contains("ours"), "{merged}");
+
+    // Deleting and merging ask first, so that a replica that holds nothing can do both.
+    let newcomer = Db::join(&server.ticket);
+    assert!(newcomer.lacks(&["map", "delete", "x", "--local"]).contains("no feature"));
+    newcomer.feed(&["map", "put"], &named("theirs"));
+    assert!(newcomer.fails(&["map", "merge", "x", "--local"]).contains("not in conflict"));
+    newcomer.ok(&["map", "merge", "x"]);
+    Db::join(&server.ticket).ok(&["map", "delete", "x"]);
 
     // A delete that races with an edit is a conflict, not a loss.
     assert!(server.interrupt());

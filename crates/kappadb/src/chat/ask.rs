@@ -1,7 +1,7 @@
 //! Asking the known peers. After that the own answer is that over the union of what they and this replica hold.
 
 use super::crowd::Crowd;
-use super::read::window;
+use super::read::{wanted_ahead, window};
 use super::{Chat, ChatError, ReadOptions};
 use crate::ask::{self, Asked, CHAT, Neighbours};
 use crate::database::Parts;
@@ -100,7 +100,7 @@ impl Chat {
         neighbours.ask(CHAT, Ask::Channels { to: self.parts.clock.now().0 }.selector()).await?;
         let since = self
             .look(|parts| {
-                let names = parts.chat.read(|index| index.channels(parts.clock.now()))??;
+                let names = parts.chat.read(|index| index.channels())??;
                 let since =
                     |name: String| (parts.markers.get(&name).map_or(i64::MIN, |place| place.order.0), name);
                 Ok(names.into_iter().map(since).collect::<Vec<_>>())
@@ -108,7 +108,7 @@ impl Chat {
             .await?;
         for (from, channel) in since {
             let to = self.parts.clock.now().0;
-            let ask = Ask::Screen { channel, from, to, limit: 0, backwards: true, except: None };
+            let ask = Ask::Screen { channel, from, to, limit: 0, backwards: true, except: None, ahead: 0 };
             neighbours.ask(CHAT, ask.selector()).await?;
         }
         Ok(neighbours.finish().await?)
@@ -137,7 +137,8 @@ impl Chat {
         if options.limit == Some(0) || from > to {
             return Ok(());
         }
-        let window = Window { from, to, backwards, except: None };
+        let ahead = wanted_ahead(options, self.parts.clock.now());
+        let window = Window { from, to, backwards, except: None, ahead };
         let (named, wished) = (channel.clone(), options.clone());
         let authors = move |parts: &Parts| {
             let page = parts.chat_read(&named, &wished)?;
@@ -199,7 +200,7 @@ impl Chat {
             .look(move |parts| Ok(Crowd::of(&parts.chat_read_plainly(&named, &wished)?.messages, &wished)))
             .await?;
         let Some(crowd) = crowd else { return Ok(()) };
-        let window = Window { to: crowd.over.order.0, except: Some(crowd.author), ..window };
+        let window = Window { to: crowd.over.order.0, except: Some(crowd.author), ahead: 0, ..window };
         let (named, wished) = (channel.clone(), options.clone());
         self.ask_until(neighbours, channel, window, Some(crowd.room), move |parts| {
             Ok(parts.chat_others(&named, &wished, crowd)?.len())
@@ -217,10 +218,11 @@ impl Chat {
         shown: impl Fn(&Parts) -> Result<usize, ChatError> + Clone + Send + 'static,
     ) -> Result<(), ChatError> {
         let mut limit = wanted.map_or(0, |wanted| u32::try_from(wanted).unwrap_or(u32::MAX));
-        let Window { from, to, backwards, except } = window;
+        let Window { from, to, backwards, except, mut ahead } = window;
         loop {
             let folded = channel.folded.clone();
-            let ask = Ask::Screen { channel: folded.clone(), from, to, limit, backwards, except };
+            let ask = Ask::Screen { channel: folded.clone(), from, to, limit, backwards, except, ahead };
+            ahead = 0;
             neighbours.ask(CHAT, ask.selector()).await?;
             let Some(wanted) = wanted.filter(|_| neighbours.is_open()) else { return Ok(()) };
             let (shown, most) = (shown.clone(), usize::try_from(limit).unwrap_or(usize::MAX));
@@ -254,4 +256,6 @@ struct Window {
     backwards: bool,
     /// Whose messages are of no interest.
     except: Option<FeedKey>,
+    /// How many messages after `to`, this machine's clock, are wanted too.
+    ahead: u32,
 }

@@ -72,7 +72,7 @@ impl Parts {
         if messages == page.messages {
             return Ok(page);
         }
-        Ok(ChatPage { messages, next, crowded_by: Some(crowd.author) })
+        Ok(ChatPage { messages, next, crowded_by: Some(crowd.author), ..page })
     }
 
     /// The newest messages by others before the crowd's first that is over.

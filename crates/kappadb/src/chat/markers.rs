@@ -2,7 +2,7 @@
 //! beside them and not in the folder that can be thrown away.
 
 use crate::error::OpenError;
-use crate::replica::write_file;
+use crate::files::write_file;
 use kappadb_core::Timestamp;
 use kappadb_view_chat::Place;
 use std::collections::BTreeMap;
@@ -50,7 +50,7 @@ impl Markers {
         let mut new = places.clone();
         new.insert(folded.to_owned(), place);
         let line = |(folded, Place { order, id }): (&String, &Place)| format!("{} {id} {folded}\n", order.0);
-        write_file(&self.path, &new.iter().map(line).collect::<String>(), 0o600)?;
+        write_file(&self.path, &new.iter().map(line).collect::<String>())?;
         *places = new;
         Ok(())
     }

@@ -116,7 +116,13 @@ pub struct ChatPage {
     /// Set if this author would have filled nearly all of the newest page. At most four fifths of it are by that author then; others'
     /// newest messages were brought forward, and come again at their place when reading goes on.
     pub crowded_by: Option<FeedKey>,
+    /// Messages of what was asked for that are dated after this machine's clock, so that they are not shown yet; counted up to
+    /// [`MAX_AHEAD`]. More than a few mean that a clock is wrong, and it may be this one.
+    pub ahead: usize,
 }
+
+/// How far [`ChatPage::ahead`] counts, and how many of these messages are asked for.
+pub const MAX_AHEAD: usize = 100;
 
 /// A place in the reading order, after which a page begins: order time, then feed, then seq. As text
 /// `<order time>@<feed>/<seq>`.

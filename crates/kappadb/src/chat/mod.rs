@@ -23,8 +23,8 @@ pub use kappadb_chat::SayError;
 pub use lines::BadLine;
 pub(crate) use markers::Markers;
 pub use message::{
-    ChannelInfo, ChatCursor, ChatCursorError, ChatPage, Hidden, Member, Message, ReadOptions, Said, Topic,
-    Unread,
+    ChannelInfo, ChatCursor, ChatCursorError, ChatPage, Hidden, MAX_AHEAD, Member, Message, ReadOptions,
+    Said, Topic, Unread,
 };
 pub use moderate::{ChatFlag, FlagChange, FlagsSet};
 pub use search::SearchOptions;

@@ -2,7 +2,7 @@
 
 use super::lanes::{Lanes, Span};
 use super::read::{self, Shower};
-use super::{Chat, ChatError, ChatPage, Message, ReadOptions, Said};
+use super::{Chat, ChatError, ChatPage, MAX_AHEAD, Message, ReadOptions, Said};
 use crate::ask::{Asked, CHAT, Neighbours};
 use crate::database::Parts;
 use crate::error::ReadError;
@@ -40,7 +40,8 @@ impl Chat {
         options: &ReadOptions,
     ) -> Result<Asked, ChatError> {
         let mut neighbours = Neighbours::dial(&self.parts).await;
-        if let Some((from, to)) = read::window(options, self.parts.clock.now()) {
+        // What is not due is asked for, too: it is not shown, but tells that a clock is wrong.
+        if let Some((from, to)) = read::wished(options) {
             if with.is_none() {
                 // Who wrote private messages at all: lanes are worked out from their keys.
                 neighbours.ask(CHAT, Ask::Correspondents { from, to }.selector()).await?;
@@ -176,19 +177,25 @@ impl Parts {
     }
 
     fn private(&self, with: Option<FeedKey>, options: &ReadOptions) -> Result<ChatPage, ChatError> {
-        let Some((from, to)) = read::window(options, self.clock.now()) else {
-            return Ok(ChatPage::default());
-        };
-        let after = options.after.map(|cursor| Place { order: cursor.time, id: cursor.id });
-        let span = Span { from, to, backwards: !options.oldest_first, after };
+        let now = self.clock.now();
         let correspondences = self.correspondences(with, Known::Here)?;
         let lanes: Vec<_> = correspondences
             .iter()
             .flat_map(|c| c.both().map(move |(lane, by, to)| (c, lane, by, to)))
             .collect();
-        let channels = lanes.iter().map(|(_, lane, by, _)| (lane.channel(), *by));
-        let (mut reading, mut shower) = (Lanes::new(self, channels, span), Shower::new(self)?);
-        let (most, mut page) = (options.limit.unwrap_or(usize::MAX), ChatPage::default());
+        let reading =
+            |span| Lanes::new(self, lanes.iter().map(|(_, lane, by, _)| (lane.channel(), *by)), span);
+        let mut page = ChatPage::default();
+        if let Some((from, to)) = read::window_ahead(options, now) {
+            let mut ahead = reading(Span { from, to, backwards: false, after: None });
+            while page.ahead < MAX_AHEAD && ahead.next()?.is_some() {
+                page.ahead += 1;
+            }
+        }
+        let Some((from, to)) = read::window(options, now) else { return Ok(page) };
+        let after = options.after.map(|cursor| Place { order: cursor.time, id: cursor.id });
+        let mut reading = reading(Span { from, to, backwards: !options.oldest_first, after });
+        let (mut shower, most) = (Shower::new(self)?, options.limit.unwrap_or(usize::MAX));
         while let Some((lane, place)) = reading.next()? {
             let Some((correspondence, _, author, to)) = lanes.get(lane) else { continue };
             let hidden = shower.hidden("", author);
@@ -332,7 +339,7 @@ mod tests {
             ids.push(anna.chat().send_private(stranger, text).await.unwrap());
         }
         anna.chat().delete(ids.pop().unwrap()).await.unwrap();
-        anna.clear(ids[0].feed, RangeSet::from_iter([ids[0].seq])).await.unwrap();
+        anna.clear_for_good(ids[0].feed, RangeSet::from_iter([ids[0].seq])).await.unwrap();
         let said: Vec<Said> = read(&anna).await.into_iter().map(|(_, said)| said).collect();
         assert_eq!(said, [Said::Private { to: stranger, text: "second".into() }, Said::NotHeld]);
     }

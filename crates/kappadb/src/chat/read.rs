@@ -2,7 +2,7 @@
 
 use super::crowd::Crowd;
 use super::state::spelled;
-use super::{Chat, ChatCursor, ChatError, ChatPage, Hidden, Message, ReadOptions, Said};
+use super::{Chat, ChatCursor, ChatError, ChatPage, Hidden, MAX_AHEAD, Message, ReadOptions, Said};
 use crate::database::Parts;
 use crate::error::ReadError;
 use kappadb_chat::{Channel, Content, Moderation, Post, Verdict, decode};
@@ -15,7 +15,7 @@ const CHUNK: usize = 64;
 
 impl Chat {
     /// A page of a channel, from what is held here: by order time, then feed, then seq. What is deleted, not yet due, or hidden
-    /// by moderation is left out, outside the limit. Paging with `after` neither skips nor repeats a message that stays,
+    /// by moderation is left out, outside the limit; [`ChatPage::ahead`] counts what is not due. Paging with `after` neither skips nor repeats a message that stays,
     /// whatever comes in meanwhile.
     ///
     /// # Errors
@@ -24,7 +24,8 @@ impl Chat {
         let (channel, options) = (Channel::new(channel)?, options.clone());
         self.run(move |parts| {
             parts.chat.ready()?;
-            parts.chat_read(&channel, &options)
+            let page = parts.chat_read(&channel, &options)?;
+            Ok(ChatPage { ahead: parts.chat_ahead(&channel, &options)?, ..page })
         })
         .await?
     }
@@ -32,10 +33,29 @@ impl Chat {
 
 /// A window that ends where `now` does; none if nothing of it is due.
 pub(super) fn window(options: &ReadOptions, now: Timestamp) -> Option<(i64, i64)> {
-    let from = options.since.map_or(i64::MIN, |since| since.0);
-    let before = options.until.map_or(Some(i64::MAX), |until| until.0.checked_sub(1))?;
-    let to = before.min(now.0);
+    let (from, to) = wished(options)?;
+    let to = to.min(now.0);
     (from <= to).then_some((from, to))
+}
+
+/// What of a window is after `now`, if anything.
+pub(super) fn window_ahead(options: &ReadOptions, now: Timestamp) -> Option<(i64, i64)> {
+    let (from, to) = wished(options)?;
+    let from = from.max(now.0.checked_add(1)?);
+    (from <= to).then_some((from, to))
+}
+
+/// What is asked for, whatever the time.
+pub(super) fn wished(options: &ReadOptions) -> Option<(i64, i64)> {
+    let from = options.since.map_or(i64::MIN, |since| since.0);
+    let to = options.until.map_or(Some(i64::MAX), |until| until.0.checked_sub(1))?;
+    Some((from, to))
+}
+
+/// How many messages after `now` belong to a question.
+pub(super) fn wanted_ahead(options: &ReadOptions, now: Timestamp) -> u32 {
+    let all = u32::try_from(MAX_AHEAD).unwrap_or(u32::MAX);
+    window_ahead(options, now).map_or(0, |_| all)
 }
 
 impl Parts {
@@ -46,6 +66,14 @@ impl Parts {
             Some(crowd) => self.chat_make_room(channel, options, crowd, page),
             None => Ok(page),
         }
+    }
+
+    /// Messages of a window that are not due, up to [`MAX_AHEAD`].
+    fn chat_ahead(&self, channel: &Channel, options: &ReadOptions) -> Result<usize, ReadError> {
+        let Some((from, to)) = window_ahead(options, self.clock.now()) else { return Ok(0) };
+        let all = PageQuery::latest(&channel.folded, Timestamp(to), MAX_AHEAD);
+        let query = PageQuery { from, backwards: false, ..all };
+        Ok(self.chat.read(|index| index.page(&query))??.len())
     }
 
     /// A page as it lies.

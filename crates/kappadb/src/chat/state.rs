@@ -5,7 +5,8 @@ use super::{ChannelInfo, Chat, ChatError, Member, ReadOptions, Topic, Unread};
 use crate::database::Parts;
 use crate::error::ReadError;
 use kappadb_chat::{Channel, Content, StateKey, code, fold, members_of, mentions, profile_of};
-use kappadb_core::{EntryId, FeedKey};
+use kappadb_core::{EntryId, FeedKey, Timestamp};
+use kappadb_entry::rules::standing;
 use kappadb_view_chat::{PageQuery, Place};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +15,7 @@ impl Chat {
     pub async fn channels(&self) -> Result<Vec<ChannelInfo>, ChatError> {
         self.run(|parts| {
             parts.chat.ready()?;
-            let names = parts.chat.read(|index| index.channels(parts.clock.now()))??;
+            let names = parts.chat.read(|index| index.channels())??;
             names.into_iter().map(|name| parts.chat_channel(&name)).collect()
         })
         .await?
@@ -96,7 +97,7 @@ impl Chat {
     pub async fn unread(&self) -> Result<Vec<Unread>, ChatError> {
         self.run(|parts| {
             parts.chat.ready()?;
-            let names = parts.chat.read(|index| index.channels(parts.clock.now()))??;
+            let names = parts.chat.read(|index| index.channels())??;
             let unread = names.iter().map(|name| parts.chat_unread(name)).collect::<Result<Vec<_>, _>>()?;
             Ok(unread.into_iter().filter(|unread| unread.messages > 0).collect())
         })
@@ -141,8 +142,7 @@ impl Parts {
     }
 
     fn chat_exists(&self, folded: &str) -> Result<bool, ReadError> {
-        let now = self.clock.now();
-        if self.chat.read(|index| index.last_posted(folded, now))??.is_some() {
+        if self.chat.read(|index| index.last_posted(folded, Timestamp(i64::MAX)))??.is_some() {
             return Ok(true);
         }
         Ok(self.chat.read(|index| index.first_member(folded))??.is_some())
@@ -186,21 +186,20 @@ impl Parts {
     pub(super) fn chat_members(&self, folded: &str) -> Result<BTreeSet<FeedKey>, ReadError> {
         let now = self.clock.now();
         // What each says last of being there: that it posted or set the topic, or that it joined or left.
-        let mut last: BTreeMap<FeedKey, i64> = BTreeMap::new();
+        let mut last = BTreeMap::new();
         for place in self.chat.read(|index| index.posted(folded, now))?? {
-            last.insert(place.id.feed, place.order.0);
+            last.insert(place.id.feed, standing(place.order, now));
         }
         let topic = StateKey::Topic(folded).encode();
         for version in self.chat.read(|index| index.counting_versions(&topic))?? {
-            if version.time <= now {
-                let time = last.entry(version.id.feed).or_insert(version.time.0);
-                *time = version.time.0.max(*time);
-            }
+            let said = standing(version.time, now);
+            let last = last.entry(version.id.feed).or_insert(said);
+            *last = said.max(*last);
         }
         let mut members: BTreeSet<FeedKey> = last.keys().copied().collect();
         for (_, version) in self.chat.read(|index| index.winners(&members_of(folded), now))?? {
             let feed = version.id.feed;
-            let since = last.get(&feed).is_some_and(|time| *time > version.time.0);
+            let since = last.get(&feed).is_some_and(|last| *last > standing(version.time, now));
             match version.kind.code {
                 code::LEAVE if !since => members.remove(&feed),
                 code::JOIN => members.insert(feed),

@@ -2,7 +2,7 @@
 //! the invitation and is this replica's own business from then on.
 
 use crate::error::OpenError;
-use crate::replica::write_file;
+use crate::files::write_file;
 use kappadb_core::FeedKey;
 use std::collections::BTreeSet;
 use std::fs;
@@ -42,7 +42,7 @@ impl Trusted {
 
 /// Writes the file anew, as a whole.
 pub(crate) fn save(dir: &Path, trusted: &Trusted) -> io::Result<()> {
-    write_file(&path(dir), &trusted.text(), 0o644)
+    write_file(&path(dir), &trusted.text())
 }
 
 fn path(dir: &Path) -> PathBuf {

@@ -1,22 +1,29 @@
-//! Watching channels: first the last page, then each message that comes, changes or goes.
+//! Watching channels: first the last page, then each message that comes, changes or goes, as the view's notices name it.
 
+use super::read::Shower;
 use super::{Chat, ChatError, Message, ReadOptions};
 use crate::database::{self, Parts};
 use futures::future::{Either, select};
 use futures::{Stream, StreamExt, stream};
-use kappadb_chat::Channel;
+use kappadb_chat::{Channel, FLAGS, PROFILES};
 use kappadb_core::{EntryId, Timestamp};
-use kappadb_view::{Changes, Watcher};
-use std::collections::{BTreeMap, VecDeque};
+use kappadb_view::{Changes, Notice, Watcher};
+use kappadb_view_chat::{PageQuery, Place, channel_of};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-/// The latest messages of a channel that a watcher keeps in mind: a change to one further back is not told.
+/// The latest messages of a channel that a watcher keeps in mind: only these are told again when their author's name or the moderation
+/// of them changes.
 const WINDOW: usize = 1_000;
-/// How often it is looked whether the time of a message has come.
-const DUE: Duration = Duration::from_secs(1);
+/// Messages looked at at a time.
+const CHUNK: usize = 64;
+/// Messages of a channel whose time has not come that a watcher waits for, the first of them.
+const WAITING: usize = 1_000;
+/// The clock is looked at this often while it waits for one: it may be set.
+const CLOCK: Duration = Duration::from_secs(30);
 
 /// What a watcher tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,14 +31,14 @@ const DUE: Duration = Duration::from_secs(1);
 pub enum ChatChange {
     /// A message that is new, or shown otherwise than before.
     Shown(Message),
-    /// A message that was told of is not shown any more: it was deleted, or is hidden.
+    /// A message is not shown any more: it was deleted, or is hidden.
     Gone {
         /// The message.
         id: EntryId,
         /// Its channel.
         channel: String,
     },
-    /// More came at once than a watcher keeps in mind: read the channel.
+    /// More came than waits for a slow watcher, or the view was made anew: messages may have come that are not told. Read the channel.
     Lagged {
         /// The channel.
         channel: String,
@@ -60,21 +67,28 @@ impl Stream for ChatWatcher {
 }
 
 impl Chat {
-    /// Watches some channels. First the latest `limit` messages of each come, the oldest of them first; then each that is new or
-    /// changed among the latest thousand, be it posted here or fetched, or because its time has come, and each that goes.
-    ///
-    /// A watcher may be as slow as it likes: what changed meanwhile comes once, as it is then.
+    /// Watches some channels. First the latest `limit` messages of each come, the oldest of them first; then each that comes, be it
+    /// posted here or fetched, late or not, or because its time has come; each that goes; and each of the thousand latest that is shown
+    /// otherwise than before. What comes is what comes after this returns: it waits until all that is held is indexed. Nothing is left
+    /// out without a [`ChatChange::Lagged`]. It costs nothing while nothing happens.
     ///
     /// # Errors
     /// [`ChatError::Model`] if one cannot be the name of a channel.
-    pub fn watch<C: AsRef<str>>(&self, channels: &[C], limit: usize) -> Result<ChatWatcher, ChatError> {
+    pub async fn watch<C: AsRef<str>>(&self, channels: &[C], limit: usize) -> Result<ChatWatcher, ChatError> {
         let channels = channels.iter().map(|channel| Channel::new(channel.as_ref()));
         let channels = channels.collect::<Result<Vec<_>, _>>()?;
+        self.run(|parts| parts.chat.ready()).await??;
         let watching = Watching {
             // Names and flags change how messages of any channel are shown.
             watcher: self.parts.chat.watch(),
-            channels: channels.into_iter().map(|channel| Told { channel, limit, shown: None }).collect(),
-            look: true,
+            look: channels
+                .iter()
+                .map(|channel| Look { channel: channel.folded.clone(), what: What::Latest(limit) })
+                .collect(),
+            channels: channels
+                .into_iter()
+                .map(|channel| (channel.folded.clone(), Told::new(channel)))
+                .collect(),
             ready: VecDeque::new(),
         };
         let changes = stream::unfold(Some((self.parts.clone(), watching)), |state| async move {
@@ -88,21 +102,30 @@ impl Chat {
     }
 }
 
-/// A channel, and what was told of it.
-#[derive(Clone)]
-struct Told {
-    channel: Channel,
-    /// Messages to begin with.
-    limit: usize,
-    /// None before the first look.
-    shown: Option<BTreeMap<(Timestamp, EntryId), Message>>,
+/// Something to look at.
+struct Look {
+    /// The channel, by folded name.
+    channel: String,
+    what: What,
+}
+
+enum What {
+    /// So many of the latest messages, and those whose time has not come.
+    Latest(usize),
+    /// Messages that came, or whose time came.
+    Came(Vec<EntryId>),
+    /// Messages that were deleted or withdrawn.
+    Went(Vec<EntryId>),
+    /// All that is kept in mind.
+    Again,
 }
 
 /// The state of a watcher.
 struct Watching {
     watcher: Watcher,
-    channels: Vec<Told>,
-    look: bool,
+    /// By folded name.
+    channels: BTreeMap<String, Told>,
+    look: VecDeque<Look>,
     ready: VecDeque<ChatChange>,
 }
 
@@ -112,85 +135,186 @@ impl Watching {
             if let Some(change) = self.ready.pop_front() {
                 return Ok(Some(change));
             }
-            if !self.look {
-                match self.wait().await {
-                    Some(look) => self.look = look,
-                    None => return Ok(None),
+            let Some(Look { channel, what }) = self.look.pop_front() else {
+                match self.wait(parts).await {
+                    true => continue,
+                    false => return Ok(None),
                 }
-                continue;
-            }
-            self.look = false;
-            let mut channels = std::mem::take(&mut self.channels);
+            };
+            let Some(mut told) = self.channels.remove(&channel) else { continue };
             let (told, changes) = database::run(parts, move |parts| {
-                parts.chat.ready()?;
-                let mut changes = Vec::new();
-                for told in &mut channels {
-                    changes.extend(told.look(parts)?);
-                }
-                Ok::<_, ChatError>((channels, changes))
+                let changes = told.look(parts, what)?;
+                Ok::<_, ChatError>((told, changes))
             })
             .await??;
-            self.channels = told;
+            self.channels.insert(channel, told);
             self.ready.extend(changes);
         }
     }
 
-    /// Waits until there may be something to tell, or something may have become due. None at the end.
-    async fn wait(&mut self) -> Option<bool> {
+    /// Waits until there may be something to tell, or something may have become due. False at the end.
+    async fn wait(&mut self, parts: &Parts) -> bool {
+        let now = parts.clock.now();
+        let due = self.channels.values().filter_map(|told| told.due.first()).map(|place| place.order).min();
         let changes = pin!(std::future::poll_fn(|context| self.watcher.poll_next(context)));
-        match select(changes, pin!(tokio::time::sleep(DUE))).await {
-            Either::Left((changes, _)) => {
-                changes.map(|Changes { notices, lagged }| lagged || !notices.is_empty())
+        let changes = match due {
+            None => changes.await,
+            Some(due) => {
+                let millis = due.0.saturating_sub(now.0).max(0).unsigned_abs().saturating_add(1);
+                let sleep = pin!(tokio::time::sleep(Duration::from_millis(millis).min(CLOCK)));
+                match select(changes, sleep).await {
+                    Either::Left((changes, _)) => changes,
+                    Either::Right(_) => Some(Changes::default()),
+                }
             }
-            Either::Right(_) => Some(true),
+        };
+        let Some(Changes { notices, lagged }) = changes else { return false };
+        notices.into_iter().for_each(|notice| self.note(notice));
+        if lagged {
+            self.start_over();
+        }
+        let now = parts.clock.now();
+        for (channel, told) in &mut self.channels {
+            let came = told.due_until(now);
+            self.look.extend(looks(channel, came, What::Came));
+        }
+        true
+    }
+
+    fn note(&mut self, notice: Notice) {
+        if let Some(channel) = channel_of(&notice.key) {
+            if self.channels.contains_key(channel) {
+                self.look.extend(looks(channel, notice.heads, What::Came));
+                self.look.extend(looks(channel, notice.gone, What::Went));
+            }
+        } else if [PROFILES, FLAGS].iter().any(|prefix| notice.key.starts_with(prefix)) {
+            let all = self.channels.keys().cloned();
+            self.look.extend(all.map(|channel| Look { channel, what: What::Again }));
+        }
+    }
+
+    /// After notices were lost.
+    fn start_over(&mut self) {
+        self.look.clear();
+        for (channel, told) in &self.channels {
+            self.ready.push_back(ChatChange::Lagged { channel: told.channel.shown.clone() });
+            let both = [What::Again, What::Latest(WINDOW)];
+            self.look.extend(both.into_iter().map(|what| Look { channel: channel.clone(), what }));
         }
     }
 }
 
+fn looks(channel: &str, ids: Vec<EntryId>, what: fn(Vec<EntryId>) -> What) -> Vec<Look> {
+    let look = |ids: &[EntryId]| Look { channel: channel.to_owned(), what: what(ids.to_vec()) };
+    ids.chunks(CHUNK).map(look).collect()
+}
+
+/// A channel, and what was told of it.
+struct Told {
+    channel: Channel,
+    /// The latest messages told of; none for one that is not shown at present.
+    told: BTreeMap<Place, Option<Message>>,
+    /// Messages whose time has not come.
+    due: BTreeSet<Place>,
+    /// There were too many of them, and it was said.
+    overflown: bool,
+}
+
 impl Told {
-    fn look(&mut self, parts: &Parts) -> Result<Vec<ChatChange>, ChatError> {
-        let first = self.shown.is_none();
-        let limit = if first { self.limit } else { WINDOW };
-        let page = parts.chat_read_plainly(&self.channel, &ReadOptions::latest(limit))?;
-        let full = page.messages.len() == limit;
-        let now: BTreeMap<_, _> = page.messages.into_iter().map(|m| ((m.time, m.id), m)).collect();
-        let before = self.shown.take().unwrap_or_default();
+    fn new(channel: Channel) -> Told {
+        Told { channel, told: BTreeMap::new(), due: BTreeSet::new(), overflown: false }
+    }
+
+    fn look(&mut self, parts: &Parts, what: What) -> Result<Vec<ChatChange>, ChatError> {
         let mut changes = Vec::new();
-        // What lies before the first page was not asked for.
-        let begin = if first { None } else { self.begin(&before, now.keys().next(), full, &mut changes) };
-        let name = &self.channel.shown;
-        for (place, message) in &before {
-            if begin.is_none_or(|begin| *place >= begin) && !now.contains_key(place) {
-                changes.push(ChatChange::Gone { id: message.id, channel: name.clone() });
+        match what {
+            What::Latest(limit) => {
+                parts.chat.ready()?;
+                let page = parts.chat_read_plainly(&self.channel, &ReadOptions::latest(limit))?;
+                for message in page.messages.into_iter().rev() {
+                    let place = Place { order: message.time, id: message.id };
+                    changes.extend(self.see(place, Some(message)));
+                }
+                let from = parts.clock.now().0.saturating_add(1);
+                let latest = PageQuery::latest(&self.channel.folded, Timestamp(i64::MAX), WAITING);
+                let later = PageQuery { from, backwards: false, ..latest };
+                self.due.extend(parts.chat.read(|index| index.page(&later))??);
+            }
+            What::Came(ids) => {
+                let mut shower = Shower::new(parts)?;
+                for id in ids {
+                    let Some(entry) = parts.entry(id)? else { continue };
+                    let found = parts.chat.read(|index| index.message(&entry.header, id))??;
+                    let Some((_, place)) = found.filter(|(channel, _)| *channel == self.channel.folded)
+                    else {
+                        continue;
+                    };
+                    if place.order > parts.clock.now() {
+                        changes.extend(self.wait_for(place));
+                    } else {
+                        let message = shower.message(&self.channel.folded, place)?;
+                        changes.extend(self.see(place, Some(message)));
+                    }
+                }
+            }
+            What::Went(ids) => changes.extend(ids.into_iter().filter_map(|id| self.lose(id))),
+            What::Again => {
+                let mut shower = Shower::new(parts)?;
+                for place in self.told.keys().copied().collect::<Vec<_>>() {
+                    let there = parts.chat.read(|index| index.is_there(&self.channel.folded, &place))??;
+                    let message = there.then(|| shower.message(&self.channel.folded, place)).transpose()?;
+                    changes.extend(self.see(place, message));
+                }
             }
         }
-        let shown: BTreeMap<_, _> =
-            now.into_iter().filter(|(place, _)| begin.is_none_or(|begin| *place >= begin)).collect();
-        for (place, message) in &shown {
-            if before.get(place) != Some(message) {
-                changes.push(ChatChange::Shown(message.clone()));
-            }
-        }
-        self.shown = Some(shown);
         Ok(changes)
     }
 
-    /// From where on changes are told: from the first message that was, and no further back than is looked.
-    fn begin(
-        &self,
-        before: &BTreeMap<(Timestamp, EntryId), Message>,
-        oldest: Option<&(Timestamp, EntryId)>,
-        full: bool,
-        changes: &mut Vec<ChatChange>,
-    ) -> Option<(Timestamp, EntryId)> {
-        let begin = before.keys().next().copied();
-        match (oldest, before.keys().next_back()) {
-            (Some(oldest), Some(last)) if full && oldest > last => {
-                changes.push(ChatChange::Lagged { channel: self.channel.shown.clone() });
-                Some(*oldest)
-            }
-            (Some(oldest), _) if full => begin.max(Some(*oldest)),
-            _ => begin,
+    /// A message as it is now; none if it is not there any more.
+    fn see(&mut self, place: Place, message: Option<Message>) -> Option<ChatChange> {
+        let message = message.filter(|message| message.hidden.is_none());
+        let before = self.told.insert(place, message.clone()).flatten();
+        if self.told.len() > WINDOW {
+            self.told.pop_first();
         }
+        match message {
+            Some(message) if before.as_ref() != Some(&message) => Some(ChatChange::Shown(message)),
+            None if before.is_some() => Some(self.gone(place.id)),
+            _ => None,
+        }
+    }
+
+    /// A message was deleted: it may also be one that was there before anything was told.
+    fn lose(&mut self, id: EntryId) -> Option<ChatChange> {
+        self.due.retain(|place| place.id != id);
+        match self.told.iter_mut().find(|(place, _)| place.id == id) {
+            Some((_, message)) => message.take().map(|_| self.gone(id)),
+            None => Some(self.gone(id)),
+        }
+    }
+
+    fn gone(&self, id: EntryId) -> ChatChange {
+        ChatChange::Gone { id, channel: self.channel.shown.clone() }
+    }
+
+    /// Remembers a message whose time has not come. Beyond a bound the last one is given up, which is told.
+    fn wait_for(&mut self, place: Place) -> Option<ChatChange> {
+        self.due.insert(place);
+        if self.due.len() <= WAITING {
+            return None;
+        }
+        self.due.pop_last();
+        let told = std::mem::replace(&mut self.overflown, true);
+        (!told).then(|| ChatChange::Lagged { channel: self.channel.shown.clone() })
+    }
+
+    /// Those whose time has come.
+    fn due_until(&mut self, now: Timestamp) -> Vec<EntryId> {
+        let mut came = Vec::new();
+        while self.due.first().is_some_and(|place| place.order <= now) {
+            came.extend(self.due.pop_first().map(|place| place.id));
+            self.overflown = false;
+        }
+        came
     }
 }

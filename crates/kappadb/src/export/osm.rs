@@ -121,11 +121,11 @@ impl<W: Write> File<'_, W> {
         if done.is_multiple_of(CHUNK as u64) {
             self.parts.progress("exporting", done, self.total);
         }
-        let found = match self.parts.feature(&osm(kind, number))? {
-            Some(hit) => self.parts.load_feature(&hit)?.versions,
-            None => Vec::new(),
-        };
-        let Some(feature) = found.into_iter().find_map(|version| version.feature) else {
+        let hit = self.parts.feature(&osm(kind, number))?;
+        let found = hit.map(|hit| self.parts.load_feature(&hit)).transpose()?;
+        self.report.ahead += found.as_ref().map_or(0, |found| found.ahead as u64);
+        let mut versions = found.into_iter().flat_map(|found| found.versions);
+        let Some(feature) = versions.find_map(|version| version.feature) else {
             self.report.left_out += 1;
             return Ok(());
         };

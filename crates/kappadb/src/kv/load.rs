@@ -1,7 +1,7 @@
 //! What versions of keys say, read from the feeds.
 
 use crate::database::Parts;
-use crate::error::ReadError;
+use crate::error::{NotHeld, ReadError};
 use bytes::Bytes;
 use kappadb_core::{EntryId, FeedKey, RangeSet, StoredBlock, Timestamp};
 use kappadb_entry::rules::{self, Version};
@@ -22,9 +22,20 @@ pub struct Value {
     pub time: Timestamp,
     /// All heads of the key, ascending; several are a conflict.
     pub heads: Vec<EntryId>,
+    /// How many of them are dated after this machine's clock: then a clock is wrong, and it may be this one. They lose against
+    /// what is not.
+    pub ahead: usize,
 }
 
 impl Value {
+    /// Its bytes.
+    ///
+    /// # Errors
+    /// If they are not held here.
+    pub fn held(&self) -> Result<&Bytes, NotHeld> {
+        self.bytes.as_ref().ok_or(NotHeld(self.id))
+    }
+
     /// Its bytes as text, if they are held and are text.
     pub fn text(&self) -> Option<&str> {
         std::str::from_utf8(self.bytes.as_deref()?).ok()
@@ -77,12 +88,15 @@ pub(super) struct State {
     pub heads: Vec<Version>,
     /// The one that is shown by default.
     pub winner: Option<Version>,
+    /// How many are not due.
+    pub ahead: usize,
 }
 
 impl State {
     pub fn new(heads: Vec<Version>, now: Timestamp) -> State {
         let winner = rules::winner(&heads.iter().collect::<Vec<_>>(), now).cloned();
-        State { heads, winner }
+        let ahead = heads.iter().filter(|head| head.time > now).count();
+        State { heads, winner, ahead }
     }
 
     pub fn ids(&self) -> Vec<EntryId> {
@@ -102,7 +116,7 @@ impl State {
     /// The value that the winner gives.
     pub fn value(&self, winner: &Version, content: Content) -> Value {
         let Version { id, time, .. } = *winner;
-        Value { bytes: content.value(), id, author: id.feed, time, heads: self.ids() }
+        Value { bytes: content.value(), id, author: id.feed, time, heads: self.ids(), ahead: self.ahead }
     }
 
     pub fn load_heads(&self, parts: &Parts) -> Result<Vec<Head>, ReadError> {

@@ -29,7 +29,7 @@ pub const MAX_VALUE: usize = MAX_FEATURE_BODY;
 ///
 /// A write replaces all versions of its key that are held here. Writers who do not see each other's writes leave several
 /// **heads**, a conflict: [`Kv::get`] shows the winner, the same on every replica that holds the same (the greatest time
-/// that is due, then feed, then seq), [`Kv::heads`] shows all, and the next write here, such as [`Kv::merge`], replaces them.
+/// that is due, or if none is, the greatest of all, then feed, then seq), [`Kv::heads`] shows all, and the next write here, such as [`Kv::merge`], replaces them.
 ///
 /// All methods but `ask_*` answer from what is held here.
 ///
@@ -66,7 +66,7 @@ impl Kv {
         Kv { parts }
     }
 
-    /// The value of a key: that of its winner. None if the key is not known, its winner is a delete, or no head is due yet.
+    /// The value of a key: that of its winner. None if the key is not known, or its winner is a delete.
     pub async fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>, ReadError> {
         let key = key.as_ref().to_vec();
         self.run(move |parts| parts.kv_state(&key)?.load_value(parts)).await?
@@ -85,6 +85,12 @@ impl Kv {
     pub async fn winner(&self, key: impl AsRef<[u8]>) -> Result<Option<EntryId>, ReadError> {
         let key = key.as_ref().to_vec();
         self.run(move |parts| Ok(parts.kv_state(&key)?.shown().map(|winner| winner.id))).await?
+    }
+
+    /// How many heads of a key are dated after this machine's clock ([`Value::ahead`]).
+    pub async fn ahead(&self, key: impl AsRef<[u8]>) -> Result<usize, ReadError> {
+        let key = key.as_ref().to_vec();
+        self.run(move |parts| Ok(parts.kv_state(&key)?.ahead)).await?
     }
 
     /// The heads of a key with all that they say, the winner first. Several are a conflict. Empty if nothing is known of the key.

@@ -44,12 +44,13 @@ impl Parts {
     /// A page of what is indexed.
     pub(super) fn kv_scan(&self, range: &KeyRange, options: &ScanOptions) -> Result<KvPage, ReadError> {
         let (rows, next) = self.kv_rows(range, options)?;
+        let now = self.clock.now();
         let winner = |row: &Row| row.heads.iter().find(|head| head.id == row.winner).cloned();
         let winners: Vec<Version> = rows.iter().filter_map(winner).collect();
         let contents = self.kv_contents(&winners.iter().collect::<Vec<_>>())?;
         let mut items = Vec::with_capacity(rows.len());
         for ((row, winner), content) in rows.into_iter().zip(&winners).zip(contents) {
-            let state = State { heads: row.heads, winner: None };
+            let state = State::new(row.heads, now);
             items.push(KvItem { key: row.key, value: state.value(winner, content) });
         }
         Ok(KvPage { items, next })

@@ -92,8 +92,7 @@ struct Watching {
     ready_to_look: bool,
     /// What is watched, if it is not just the keys told of.
     range: Option<KeyRange>,
-    /// Keys to look at, and whether they may have had states that were not seen.
-    look: VecDeque<(Vec<u8>, bool)>,
+    look: VecDeque<Look>,
     /// From after which key on the range has to be looked through, and whether it was before.
     through: Option<(Option<Vec<u8>>, bool)>,
     /// What was told of each key, in short.
@@ -101,6 +100,21 @@ struct Watching {
     /// When a head that is not due yet will be.
     due: BTreeSet<(Timestamp, Vec<u8>)>,
     ready: VecDeque<KvChange>,
+}
+
+/// A key to look at.
+struct Look {
+    key: Vec<u8>,
+    /// It has had states that were not seen.
+    lagged: bool,
+    /// The heads that were told of: if it has others now, those were not seen.
+    heads: Option<Vec<EntryId>>,
+}
+
+impl Look {
+    fn at(key: Vec<u8>, lagged: bool) -> Look {
+        Look { key, lagged, heads: None }
+    }
 }
 
 /// A key that was looked at.
@@ -118,7 +132,7 @@ impl Watching {
         Watching {
             watcher,
             ready_to_look: false,
-            look: keys.into_iter().map(|key| (key, false)).collect(),
+            look: keys.into_iter().map(|key| Look::at(key, false)).collect(),
             through: range.is_some().then_some((None, false)),
             range,
             told: BTreeMap::new(),
@@ -146,7 +160,7 @@ impl Watching {
                 let (rows, next) =
                     database::run(parts, move |parts| parts.kv_rows(&range, &options)).await??;
                 self.through = next.map(|next| (Some(next), lagged));
-                self.look.extend(rows.into_iter().map(|row| (row.key, lagged)));
+                self.look.extend(rows.into_iter().map(|row| Look::at(row.key, lagged)));
             } else if !self.wait(parts).await {
                 return Ok(None);
             }
@@ -171,13 +185,21 @@ impl Watching {
         let Some(Changes { notices, lagged }) = changes else { return false };
         let now = parts.clock.now();
         while self.due.first().is_some_and(|(due, _)| *due <= now) {
-            self.look.extend(self.due.pop_first().map(|(_, key)| (key, false)));
+            self.look.extend(self.due.pop_first().map(|(_, key)| Look::at(key, false)));
         }
-        let mut counts: BTreeMap<Vec<u8>, u32> = BTreeMap::new();
-        notices.into_iter().for_each(|notice| *counts.entry(notice.key).or_default() += 1);
-        self.look.extend(counts.into_iter().map(|(key, count)| (key, count > 1)));
+        let mut changed: BTreeMap<Vec<u8>, (u32, Vec<EntryId>)> = BTreeMap::new();
+        for notice in notices {
+            let (changes, heads) = changed.entry(notice.key).or_default();
+            *changes = changes.saturating_add(notice.changes);
+            *heads = notice.heads;
+        }
+        self.look.extend(changed.into_iter().map(|(key, (changes, heads))| Look {
+            key,
+            lagged: changes > 1,
+            heads: Some(heads),
+        }));
         if lagged {
-            self.look = self.told.keys().map(|key| (key.clone(), true)).collect();
+            self.look = self.told.keys().map(|key| Look::at(key.clone(), true)).collect();
             self.through = self.range.is_some().then_some((None, true));
         }
         true
@@ -197,12 +219,13 @@ impl Watching {
 }
 
 impl Parts {
-    fn look_at(&self, keys: Vec<(Vec<u8>, bool)>) -> Result<Vec<Looked>, ReadError> {
+    fn look_at(&self, keys: Vec<Look>) -> Result<Vec<Looked>, ReadError> {
         let now = self.clock.now();
-        let look = |(key, lagged): (Vec<u8>, bool)| {
+        let look = |Look { key, lagged, heads }: Look| {
             let state = self.kv_state_indexed(&key)?;
             let value = state.load_value(self)?;
             let next_due = state.heads.iter().map(|head| head.time).filter(|time| *time > now).min();
+            let lagged = lagged || heads.is_some_and(|heads| heads != state.ids());
             Ok(Looked { key, state, value, next_due, lagged })
         };
         keys.into_iter().map(look).collect()

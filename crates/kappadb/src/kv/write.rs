@@ -72,7 +72,8 @@ impl Kv {
     }
 
     /// Takes a key's value away, replacing every version of it that is held here. Durable when it returns; none if no head
-    /// gives it a value: then nothing is written.
+    /// gives it a value: then nothing is written. A replica that does not hold everything asks first ([`Kv::ask_keys`]), or it
+    /// finds nothing to delete.
     pub async fn delete(&self, key: impl Into<Vec<u8>>) -> Result<Option<EntryId>, KvError> {
         let op = KvOp::delete(key);
         self.run_writing(move |parts| {
@@ -85,7 +86,8 @@ impl Kv {
         .await?
     }
 
-    /// Ends a conflict: gives the key a value in place of all of its heads.
+    /// Ends a conflict: gives the key a value in place of all of its heads that are held here: a replica that does not hold
+    /// everything asks first ([`Kv::ask_keys`]).
     ///
     /// # Errors
     /// [`KvError::NoConflict`] if it has one head, or none.

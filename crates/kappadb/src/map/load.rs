@@ -2,7 +2,7 @@
 
 use super::Hit;
 use crate::database::Parts;
-use crate::error::ReadError;
+use crate::error::{NotHeld, ReadError};
 use kappadb_core::{EntryId, Timestamp};
 use kappadb_entry::rules::{self, Version};
 use kappadb_entry::{Entry, Header, decode_block};
@@ -17,6 +17,9 @@ pub struct Found {
     pub versions: Vec<Edition>,
     /// How many other current versions are known here.
     pub elsewhere: usize,
+    /// How many of all these are dated after this machine's clock: then a clock is wrong, and it may be this one. They lose
+    /// against what is not.
+    pub ahead: usize,
 }
 
 impl Found {
@@ -37,8 +40,22 @@ pub struct Edition {
     pub deleted: bool,
     /// What it says; none if it deletes the feature, or its content was cleared here or is not held here.
     pub feature: Option<Feature>,
-    /// True for the current one that is shown by default: the greatest time that is due, then feed key, then seq.
+    /// True for the current one that is shown by default: the greatest time that is due (of all, if
+    /// none is), then feed key, then seq.
     pub winner: bool,
+}
+
+impl Edition {
+    /// What it says; none if it deletes the feature.
+    ///
+    /// # Errors
+    /// If that is not held here.
+    pub fn held(&self) -> Result<Option<&Feature>, NotHeld> {
+        match &self.feature {
+            None if !self.deleted => Err(NotHeld(self.entry)),
+            feature => Ok(feature.as_ref()),
+        }
+    }
 }
 
 impl Parts {
@@ -50,13 +67,14 @@ impl Parts {
             held.push(Version::from_header(id, &header));
             editions.push(edition);
         }
-        let winner =
-            rules::winner(&held.iter().collect::<Vec<_>>(), self.clock.now()).map(|version| version.id);
+        let now = self.clock.now();
+        let winner = rules::winner(&held.iter().collect::<Vec<_>>(), now).map(|version| version.id);
+        let ahead = held.iter().filter(|version| version.time > now).count();
         editions.iter_mut().for_each(|edition| edition.winner = Some(edition.entry) == winner);
         let (mut versions, others): (Vec<_>, Vec<_>) =
             editions.into_iter().partition(|edition| hit.heads.contains(&edition.entry));
         versions.sort_by_key(|edition| (!edition.winner, edition.entry));
-        Ok(Found { id: hit.id.clone(), versions, elsewhere: others.len() })
+        Ok(Found { id: hit.id.clone(), versions, elsewhere: others.len(), ahead })
     }
 
     /// One version, as far as it can be read; none if it is lost or no entry.

@@ -56,7 +56,8 @@ impl Map {
         self.run_writing(move |parts| parts.put_feature(&feature)).await?
     }
 
-    /// Deletes every version of a feature that is held here. Durable when it returns.
+    /// Deletes every version of a feature that is held here. Durable when it returns. A replica that does not hold everything
+    /// asks first ([`Map::ask_id`]), or it finds nothing to delete.
     pub async fn delete(&self, id: &str) -> Result<EntryId, WriteError> {
         let id = id.to_owned();
         self.run_writing(move |parts| parts.delete_feature(&id)).await?

@@ -2,9 +2,9 @@
 
 use super::handle::{Request, Shared, Update, Updates};
 use super::wire::{Incoming, Wire};
-use super::{Backend, shut_down};
+use super::{Backend, Guest, shut_down};
 use crate::error::{AskError, ChannelError, SessionEnd};
-use crate::{Connection, Timeouts};
+use crate::{Allowance, Connection};
 use kappadb_sync::{Command, CommandId, Event, QueryError, QueryId, Reply, Session, SessionError};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -38,6 +38,8 @@ pub(super) struct Driver {
     broken: Option<SessionEnd>,
     /// Set when nothing can be written any more: what the peer said last is still read until then.
     deaf_at: Option<Instant>,
+    /// Who called, if it was not this side.
+    guest: Option<Guest>,
 }
 
 struct Asker {
@@ -54,6 +56,8 @@ enum Step {
     WriterEnded(Option<ChannelError>),
     Time,
     Shutdown,
+    /// Another caller needs the place.
+    CalledBack,
 }
 
 impl Driver {
@@ -62,7 +66,7 @@ impl Driver {
         session: Session,
         backend: Arc<dyn Backend>,
         shared: Arc<Shared>,
-        timeouts: &Timeouts,
+        allowance: &Allowance,
         shutdown: watch::Receiver<bool>,
     ) -> Driver {
         let (reader, writer) = connection.split();
@@ -77,10 +81,19 @@ impl Driver {
             questions: HashMap::new(),
             shared,
             shutdown,
-            farewell: timeouts.farewell,
+            farewell: allowance.farewell,
             broken: None,
             deaf_at: None,
+            guest: None,
         }
+    }
+
+    /// Answers one who called; says so and no more if there is no place for it.
+    pub(super) fn with_guest(mut self, guest: Guest) -> Driver {
+        if let Err(limit) = &guest.place {
+            self.session.turn_away(limit);
+        }
+        Driver { guest: Some(guest), ..self }
     }
 
     /// Runs the session to its end. Without `requests` it only answers.
@@ -120,10 +133,21 @@ impl Driver {
             if self.fill_batch() {
                 quiet = false;
             }
-            if quiet {
+            if quiet && (end.is_some() || self.may_stay()) {
                 return end;
             }
         }
+    }
+
+    /// Says what a caller's place is used for. False if that is more than it may be: it has been turned away.
+    fn may_stay(&mut self) -> bool {
+        let Some(Ok(place)) = self.guest.as_ref().map(|guest| &guest.place) else { return true };
+        place.set_busy(self.session.is_busy() || !self.batch.is_empty());
+        let stays = place.keep_records(self.session.records());
+        if !stays {
+            self.session.turn_away("ALL_SESSION_RANGES");
+        }
+        stays
     }
 
     /// True if a frame was taken.
@@ -165,6 +189,7 @@ impl Driver {
             ended = writer, if can_write => Step::WriterEnded(ended.ok().and_then(Result::err)),
             () = sleep_until(deadline.unwrap_or(self.started)), if deadline.is_some() => Step::Time,
             () = shut_down(&mut self.shutdown) => Step::Shutdown,
+            () = called_back(self.guest.as_ref()) => Step::CalledBack,
         }
     }
 
@@ -173,6 +198,7 @@ impl Driver {
         match step {
             Step::Request(Some(request)) => self.request(now, request),
             Step::Request(None) | Step::Shutdown => self.session.close(),
+            Step::CalledBack => self.session.turn_away("MAX_SESSIONS"),
             // An error is in the session's `Closed` event too.
             Step::Incoming(Some(Incoming::Frame(frame))) => drop(self.session.receive(now, &frame)),
             Step::Incoming(Some(Incoming::End(Err(error)))) => {
@@ -226,6 +252,11 @@ impl Driver {
                 self.settle(query, Err(AskError::Ended(end)));
             }
             Event::Failed { query, error } => self.settle(query, Err(AskError::Query(error))),
+            Event::Served(served) => {
+                if let Some(guest) = &self.guest {
+                    (guest.told)(&served);
+                }
+            }
             Event::Closed { reason } => return Some(self.explain(reason)),
             _ => {}
         }
@@ -296,6 +327,14 @@ async fn next_request(requests: &mut Option<Requests>) -> Option<Request> {
     match requests {
         Some(requests) => requests.recv().await,
         None => std::future::pending().await,
+    }
+}
+
+/// Never, for a session that this side asked for.
+async fn called_back(guest: Option<&Guest>) {
+    match guest.map(|guest| &guest.place) {
+        Some(Ok(place)) => place.called_back().await,
+        _ => std::future::pending().await,
     }
 }
 

@@ -46,6 +46,16 @@ pub struct PeerStats {
     pub round_trips: u64,
 }
 
+impl PeerStats {
+    pub(crate) fn of(traffic: &Traffic) -> PeerStats {
+        PeerStats {
+            bytes_received: traffic.bytes_received(),
+            bytes_sent: traffic.bytes_sent(),
+            round_trips: traffic.round_trips(),
+        }
+    }
+}
+
 /// A question answered: what came is stored, durable and visible.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Answered {
@@ -102,12 +112,7 @@ impl PeerHandle {
 
     /// What the connection has cost so far.
     pub fn stats(&self) -> PeerStats {
-        let traffic = &self.shared.traffic;
-        PeerStats {
-            bytes_received: traffic.bytes_received(),
-            bytes_sent: traffic.bytes_sent(),
-            round_trips: traffic.round_trips(),
-        }
+        PeerStats::of(&self.shared.traffic)
     }
 
     /// Asks the peer's view and waits for the whole answer. Dropping the future cancels the question.

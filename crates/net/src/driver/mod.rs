@@ -11,12 +11,13 @@ mod handle;
 mod wire;
 
 use crate::error::SessionEnd;
-use crate::{Connection, Timeouts};
+use crate::places::Place;
+use crate::{Allowance, Connection};
 use actor::Driver;
 use handle::Shared;
 pub use handle::{Answered, PeerHandle, PeerStats, Question, Update};
 use kappadb_core::FeedKey;
-use kappadb_sync::{Agreed, Command, Config, Reply, Session};
+use kappadb_sync::{Agreed, Command, Config, Reply, Served, Session};
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
@@ -33,13 +34,14 @@ pub fn spawn(
     agreed: Agreed,
     peer: FeedKey,
     backend: Arc<dyn Backend>,
-    timeouts: &Timeouts,
+    allowance: &Allowance,
 ) -> PeerHandle {
     let shared = Arc::new(Shared::new(connection.traffic().clone(), peer));
     let (requests, inbox) = mpsc::unbounded_channel();
     // The handles are the only ones who can end it.
     let (never, shutdown) = watch::channel(false);
-    let driver = Driver::new(connection, session(agreed), backend, shared.clone(), timeouts, shutdown);
+    let session = session(agreed, allowance);
+    let driver = Driver::new(connection, session, backend, shared.clone(), allowance, shutdown);
     tokio::spawn(async move {
         let end = driver.run(Some(inbox)).await;
         tracing::debug!(%peer, %end, "session ended");
@@ -48,23 +50,35 @@ pub fn spawn(
     PeerHandle::new(shared, requests)
 }
 
-/// Runs the answering side of a session with `peer` over `connection`, until it ends or `shutdown` becomes true or
+/// Who called.
+pub(crate) struct Guest {
+    pub peer: FeedKey,
+    /// Its place, or why there is none.
+    pub place: Result<Place, &'static str>,
+    /// Told of each of its questions that ended.
+    pub told: Box<dyn Fn(&Served) + Send + Sync>,
+}
+
+/// Runs the answering side of a session over `connection`, until it ends or `shutdown` becomes true or
 /// its sender is dropped. Storage is done with the session when this returns.
-pub async fn answer(
+pub(crate) async fn answer(
     connection: Connection,
     agreed: Agreed,
-    peer: FeedKey,
+    guest: Guest,
     backend: Arc<dyn Backend>,
-    timeouts: &Timeouts,
+    allowance: &Allowance,
     shutdown: watch::Receiver<bool>,
 ) -> SessionEnd {
-    let shared = Arc::new(Shared::new(connection.traffic().clone(), peer));
-    Driver::new(connection, session(agreed), backend, shared, timeouts, shutdown).run(None).await
+    let shared = Arc::new(Shared::new(connection.traffic().clone(), guest.peer));
+    let session = session(agreed, allowance);
+    Driver::new(connection, session, backend, shared, allowance, shutdown).with_guest(guest).run(None).await
 }
 
 /// Its clock starts now: see `Driver::now`.
-fn session(agreed: Agreed) -> Session {
-    Session::new(Config { agreed, ..Config::default() }, 0)
+fn session(agreed: Agreed, allowance: &Allowance) -> Session {
+    let patience_ms = u64::try_from(allowance.patience.as_millis()).unwrap_or(u64::MAX);
+    let question_bytes = allowance.question_bytes;
+    Session::new(Config { agreed, patience_ms, question_bytes, ..Config::default() }, 0)
 }
 
 /// Waits until it is true, or nobody is left to make it true.

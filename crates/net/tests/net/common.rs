@@ -3,7 +3,7 @@
 use kappadb_core::{DatabaseId, FeedKey, SecretKey};
 use kappadb_net::transport::Link;
 use kappadb_net::{
-    Access, AccessKey, ChannelError, Connection, Credentials, HandshakeError, Identity, Timeouts, noise,
+    Access, AccessKey, Allowance, ChannelError, Connection, Credentials, HandshakeError, Identity, noise,
 };
 use kappadb_sync::Hello;
 use proptest::prelude::*;
@@ -35,14 +35,14 @@ pub async fn dial<S: Link>(link: S, who: &Credentials, peer: FeedKey) -> Result<
     let channel = noise::dial(link, &who.access, &who.identity, &who.hello.encode())
         .await
         .map_err(Failed::Handshake)?;
-    Connection::open(channel, &who.identity, Some(peer), &Timeouts::default()).await.map_err(Failed::Channel)
+    Connection::open(channel, &who.identity, Some(peer), &Allowance::default()).await.map_err(Failed::Channel)
 }
 
 pub async fn listen<S: Link>(link: S, who: &Credentials) -> Result<Connection, Failed> {
     let channel = noise::accept(link, &who.access, &who.identity, &who.hello.encode())
         .await
         .map_err(Failed::Handshake)?;
-    Connection::open(channel, &who.identity, None, &Timeouts::default()).await.map_err(Failed::Channel)
+    Connection::open(channel, &who.identity, None, &Allowance::default()).await.map_err(Failed::Channel)
 }
 
 async fn pair_over(a: DuplexStream, b: DuplexStream) -> (Connection, Connection) {

@@ -4,8 +4,9 @@ use crate::common::{credentials, key};
 use crate::storage::{Storage, feed};
 use kappadb_core::{FeedKey, RangeSet};
 use kappadb_net::{
-    AskError, ChannelError, Connection, Credentials, DialError, HandshakeError, Listener, PeerHandle, Phase,
-    ServeError, ServeOptions, SessionEnd, Timeouts, Update, connect_any, noise, tcp,
+    Allowance, AskError, ChannelError, Connection, Credentials, DialError, HandshakeError, Happening,
+    Listener, PeerHandle, Phase, Report, ServeError, ServeOptions, SessionEnd, Shares, Update, connect_any,
+    noise, tcp,
 };
 use kappadb_query::Selector;
 use kappadb_sync::{Ask, Fetch, QueryError, Refusal, SessionError};
@@ -26,14 +27,15 @@ struct Server {
 }
 
 /// Short enough that a test can wait for them.
-fn timeouts() -> Timeouts {
+fn allowance() -> Allowance {
     let short = Duration::from_millis(400);
-    Timeouts { connect: short, handshake: short, stall: SOON, farewell: short }
+    Allowance { connect: short, handshake: short, stall: SOON, farewell: short, ..Allowance::patient(SOON) }
 }
 
-async fn serve_with(storage: Storage, max_sessions: usize) -> Server {
+async fn serve_with(storage: Storage, shares: Shares) -> Server {
     let (report, reports) = unbounded_channel();
-    let report = move |_: SocketAddr, error: &ServeError| {
+    let report = move |_: SocketAddr, happening: &Happening<'_>| {
+        let Happening::Failed(error) = happening else { return };
         // Errors are not `Clone`; what a test looks at is.
         let copy = match error {
             ServeError::Handshake(HandshakeError::Stranger) => {
@@ -41,19 +43,21 @@ async fn serve_with(storage: Storage, max_sessions: usize) -> Server {
             }
             ServeError::Handshake(_) => ServeError::Handshake(HandshakeError::Closed),
             ServeError::Timeout(after) => ServeError::Timeout(*after),
+            ServeError::Crowded => ServeError::Crowded,
             ServeError::Session { peer, end } => ServeError::Session { peer: *peer, end: end.clone() },
             other => panic!("unexpected {other}"),
         };
         let _ = report.send(copy);
     };
-    let options = ServeOptions { timeouts: timeouts(), max_sessions, report: Some(Arc::new(report)) };
+    let (allowance, report) = (allowance(), Some(Arc::new(report) as Report));
+    let options = ServeOptions { allowance, shares, report, ..ServeOptions::default() };
     let storage = Arc::new(storage);
     let listener = Listener::bind_with("127.0.0.1:0", credentials(2), storage, options).await.unwrap();
     Server { listener, reports }
 }
 
 async fn serve(storage: Storage) -> Server {
-    serve_with(storage, 16).await
+    serve_with(storage, Shares::default()).await
 }
 
 impl Server {
@@ -71,7 +75,7 @@ impl Server {
         peer: FeedKey,
         here: Arc<Storage>,
     ) -> Result<PeerHandle, DialError> {
-        connect_any(&self.addresses(), &who, peer, here, &timeouts()).await
+        connect_any(&self.addresses(), &who, peer, here, &allowance()).await
     }
 
     async fn dial(&self) -> PeerHandle {
@@ -80,7 +84,7 @@ impl Server {
 
     /// A peer with the right key that speaks its own mind from there on.
     async fn dial_raw(&self) -> Connection {
-        tcp::dial(&self.addresses()[0], &credentials(1), key(2), &timeouts()).await.unwrap()
+        tcp::dial(&self.addresses()[0], &credentials(1), key(2), &allowance()).await.unwrap()
     }
 }
 
@@ -206,7 +210,7 @@ async fn a_dead_address_fails_at_once_and_a_silent_one_soon() {
     let dead = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let started = Instant::now();
-    let refused = tcp::dial(&dead, &credentials(1), key(2), &Timeouts::default()).await.map(drop);
+    let refused = tcp::dial(&dead, &credentials(1), key(2), &Allowance::default()).await.map(drop);
     assert!(
         matches!(&refused, Err(DialError::Unreachable { address, .. }) if *address == dead),
         "{refused:?}"
@@ -214,7 +218,7 @@ async fn a_dead_address_fails_at_once_and_a_silent_one_soon() {
     assert!(started.elapsed() < Duration::from_secs(1));
     let silent = silent.local_addr().map(|_| silent).unwrap();
     let address = silent.local_addr().unwrap().to_string();
-    let refused = tcp::dial(&address, &credentials(1), key(2), &timeouts()).await.map(drop);
+    let refused = tcp::dial(&address, &credentials(1), key(2), &allowance()).await.map(drop);
     assert!(matches!(refused, Err(DialError::Timeout { phase: Phase::Handshake, .. })), "{refused:?}");
 }
 
@@ -224,11 +228,11 @@ async fn of_several_addresses_one_that_works_is_enough() {
     let dead = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
     let addresses = [dead.clone(), server.addresses()[0].clone()];
     let here = Arc::new(Storage::new(vec![]));
-    let peer = connect_any(&addresses, &credentials(1), key(2), here.clone(), &timeouts()).await.unwrap();
+    let peer = connect_any(&addresses, &credentials(1), key(2), here.clone(), &allowance()).await.unwrap();
     works(&peer).await;
-    let none = connect_any(&[dead], &credentials(1), key(2), here.clone(), &timeouts()).await;
+    let none = connect_any(&[dead], &credentials(1), key(2), here.clone(), &allowance()).await;
     assert!(matches!(none, Err(DialError::Unreachable { .. })));
-    let none = connect_any(&[], &credentials(1), key(2), here, &timeouts()).await;
+    let none = connect_any(&[], &credentials(1), key(2), here, &allowance()).await;
     assert!(matches!(none, Err(DialError::NoAddress)));
 }
 
@@ -287,18 +291,108 @@ async fn a_view_that_panics_ends_that_session_only() {
     works(&member).await;
 }
 
+fn shares(sessions: usize) -> Shares {
+    Shares { sessions, ..Shares::default() }
+}
+
+async fn as_peer(server: &Server, n: u8) -> PeerHandle {
+    server.dial_as(credentials(n), key(2), Arc::new(Storage::new(vec![]))).await.unwrap()
+}
+
+/// True if the peer ended the session for want of a place.
+fn names_limit<T>(outcome: &Result<T, AskError>, limit: &str) -> bool {
+    let Err(AskError::Ended(SessionEnd::Session(SessionError::Peer { code: 2, text }))) = outcome else {
+        return false;
+    };
+    text.contains(limit)
+}
+
 #[tokio::test]
-async fn no_more_sessions_than_allowed() {
-    let server = serve_with(Storage::new(vec![]), 1).await;
+async fn no_more_sessions_than_allowed_and_the_caller_is_told_why() {
+    let (storage, gate) = Storage::gated();
+    let server = serve_with(storage, shares(1)).await;
+    let first = server.dial().await;
+    let slow = first.question(ask("slow"));
+    works(&first).await;
+    let second = as_peer(&server, 3).await;
+    let refused = timeout(SOON, second.ask(ask("empty"))).await.expect("it is told at once");
+    assert!(names_limit(&refused, "MAX_SESSIONS"), "{refused:?}");
+    works(&first).await;
+    drop((slow, gate));
+}
+
+#[tokio::test]
+async fn a_session_with_nothing_to_do_makes_room() {
+    let server = serve_with(Storage::new(vec![]), shares(1)).await;
     let first = server.dial().await;
     works(&first).await;
-    let here = Arc::new(Storage::new(vec![]));
-    let refused = server.dial_as(credentials(3), key(2), here.clone()).await;
-    assert!(matches!(refused, Err(DialError::Timeout { phase: Phase::Handshake, .. })), "{refused:?}");
-    // Dropping the last handle makes room.
-    drop(first);
-    tokio::time::sleep(timeouts().farewell * 2).await;
-    works(&server.dial_as(credentials(3), key(2), here).await.unwrap()).await;
+    let second = as_peer(&server, 3).await;
+    works(&second).await;
+    let gone = timeout(SOON, first.ask(ask("empty"))).await.expect("it is told");
+    assert!(names_limit(&gone, "MAX_SESSIONS"), "{gone:?}");
+}
+
+#[tokio::test]
+async fn one_identity_or_many_of_one_address_do_not_hold_all_places() {
+    let of_peer = Shares { sessions_of_peer: 2, ..Shares::default() };
+    let (storage, gate) = Storage::gated();
+    let server = serve_with(storage, of_peer).await;
+    let mut busy = Vec::new();
+    for _ in 0..2 {
+        let peer = server.dial().await;
+        busy.push(peer.question(ask("slow")));
+        works(&peer).await;
+    }
+    let third = server.dial().await.ask(ask("empty")).await;
+    assert!(names_limit(&third, "MAX_SESSIONS_OF_PEER"), "{third:?}");
+    works(&as_peer(&server, 3).await).await;
+    drop((busy, gate));
+}
+
+#[tokio::test]
+async fn identities_that_cost_nothing_leave_places_to_those_met_before() {
+    let (storage, gate) = Storage::gated();
+    let shares = Shares { newcomers: 3, sessions: 4, ..Shares::default() };
+    let is_known = Arc::new(|peer: &FeedKey| *peer == key(99));
+    let options = ServeOptions { allowance: allowance(), shares, is_known, ..ServeOptions::default() };
+    let listener =
+        Listener::bind_with("127.0.0.1:0", credentials(2), Arc::new(storage), options).await.unwrap();
+    let server = Server { listener, reports: unbounded_channel().1 };
+    let mut busy = Vec::new();
+    for n in 10..13 {
+        let peer = as_peer(&server, n).await;
+        busy.push(peer.question(ask("slow")));
+        works(&peer).await;
+    }
+    let refused = as_peer(&server, 20).await.ask(ask("empty")).await;
+    assert!(names_limit(&refused, "MAX_NEWCOMERS"), "{refused:?}");
+    works(&as_peer(&server, 99).await).await;
+    drop((busy, gate));
+}
+
+#[tokio::test]
+async fn a_thousand_silent_strangers_hold_up_no_member() {
+    let server = serve_with(Storage::new(vec![]), Shares::default()).await;
+    let member = server.dial().await;
+    works(&member).await;
+    let address = server.listener.address();
+    let mut strangers = Vec::new();
+    for _ in 0..1_000 {
+        strangers.push(TcpStream::connect(address).await.unwrap());
+        // Before them, among them and after them, with a session and without one, a member is served.
+        if strangers.len() % 250 == 0 {
+            works(&member).await;
+            works(&as_peer(&server, 3).await).await;
+        }
+    }
+    // Most of them were sent away at once, long before the handshake's time was over.
+    let mut sent_away = 0;
+    for stranger in &mut strangers[..800] {
+        let end = timeout(SOON, stranger.read(&mut [0; 1])).await;
+        sent_away += usize::from(matches!(end, Ok(Ok(0) | Err(_))));
+    }
+    assert_eq!(sent_away, 800);
+    works(&as_peer(&server, 4).await).await;
 }
 
 #[tokio::test]
@@ -372,11 +466,11 @@ async fn a_server_that_vanishes_is_noticed() {
         let bob = credentials(2);
         let channel = noise::accept(stream, &bob.access, &bob.identity, &bob.hello.encode()).await.unwrap();
         let (mut reader, _writer) =
-            Connection::open(channel, &bob.identity, None, &timeouts()).await.unwrap().split();
+            Connection::open(channel, &bob.identity, None, &allowance()).await.unwrap().split();
         reader.next().await.unwrap();
     });
     let here = Arc::new(Storage::new(vec![]));
-    let peer = connect_any(&addresses, &credentials(1), key(2), here, &timeouts()).await.unwrap();
+    let peer = connect_any(&addresses, &credentials(1), key(2), here, &allowance()).await.unwrap();
     let refused = timeout(SOON, peer.ask(ask("empty"))).await.expect("an end");
     assert!(matches!(refused, Err(AskError::Ended(_))), "{refused:?}");
     vanishing.await.unwrap();
@@ -385,7 +479,7 @@ async fn a_server_that_vanishes_is_noticed() {
 #[tokio::test]
 async fn many_sessions_at_once_all_get_their_answers() {
     let blocks: Vec<Vec<u8>> = (0..40u8).map(|i| vec![i; 5_000]).collect();
-    let server = serve_with(Storage::new(blocks.clone()), 64).await;
+    let server = serve_with(Storage::new(blocks.clone()), shares(64)).await;
     let asking = (0..40u8).map(|n| {
         let (server, blocks) = (&server, blocks.clone());
         async move {

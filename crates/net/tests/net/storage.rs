@@ -40,8 +40,9 @@ impl Storage {
             "empty" => Ok(Answer::default()),
             "feed" => Ok(self.everything()),
             "slow" => {
-                let gate = self.gate.lock().unwrap().take();
-                let _ = gate.map(|gate| gate.recv());
+                // All wait for the one gate, each for those before it.
+                let gate = self.gate.lock().unwrap();
+                let _ = gate.as_ref().map(|gate| gate.recv());
                 Ok(Answer::default())
             }
             "broken" => panic!("a bug in a view"),

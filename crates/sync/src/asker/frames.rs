@@ -12,20 +12,19 @@ use kappadb_entry::Bundle;
 use kappadb_merkle::{ForkEvidence, Known};
 
 impl Asker {
-    fn find(&mut self, frame: &'static str, query: u32, now: u64) -> Result<&mut Asked, SessionError> {
+    fn find(&mut self, frame: &'static str, query: u32) -> Result<&mut Asked, SessionError> {
         let asked = self.open.get_mut(&query).filter(|asked| asked.phase < Phase::Finished);
-        let asked = asked.ok_or(SessionError::UnknownQuery { frame, query })?;
-        asked.heard = now;
-        Ok(asked)
+        asked.ok_or(SessionError::UnknownQuery { frame, query })
     }
 
-    pub fn accept(&mut self, query: u32, now: u64) -> Result<(), SessionError> {
-        let asked = self.find("Accept", query, now)?;
+    pub fn accept(&mut self, query: u32) -> Result<(), SessionError> {
+        let asked = self.find("Accept", query)?;
         if asked.phase != Phase::Sent {
             return Err(SessionError::OutOfPlace { frame: "Accept", query });
         }
         asked.phase = Phase::Accepted;
         let (forget, have) = (asked.forget, std::mem::take(&mut asked.have));
+        self.patience.refill();
         if self.forgetting == Some(query) {
             self.forgetting = None;
             self.epoch += 1;
@@ -34,8 +33,14 @@ impl Asker {
         self.ledger.accept(forget, &have)
     }
 
-    pub fn define(&mut self, definition: FeedDefinition, out: &mut Outbox) -> Result<(), SessionError> {
+    pub fn define(
+        &mut self,
+        definition: FeedDefinition,
+        bytes: usize,
+        out: &mut Outbox,
+    ) -> Result<(), SessionError> {
         self.heard.define(definition)?;
+        self.patience.earn(bytes);
         self.work(Work::Define(definition), out)
     }
 
@@ -57,19 +62,13 @@ impl Asker {
         if self.owes_forks() { self.work(Work::Settle(None), out) } else { Ok(()) }
     }
 
-    pub fn blocks(
-        &mut self,
-        frame: Blocks,
-        bytes: usize,
-        now: u64,
-        out: &mut Outbox,
-    ) -> Result<(), SessionError> {
+    pub fn blocks(&mut self, frame: Blocks, bytes: usize, out: &mut Outbox) -> Result<(), SessionError> {
         let query = frame.top.query;
         let feed = self.heard.feed(frame.top.feed);
-        let asked = self.find("Blocks", query, now)?;
+        let asked = self.find("Blocks", query)?;
         asked.spend(query, true, bytes)?;
         let feed = feed?;
-        let wanted = asked.wants(&feed, &frame.top.ranges);
+        let wanted = asked.wants(&feed, &frame.top.ranges, &frame.blocks);
         asked.stats.blocks_received += frame.blocks.len() as u64;
         let head = frame.top.head.or(self.ledger.head(&feed)).ok_or(SessionError::NoHead(feed))?;
         if let Some(why) = self.fault(&feed, &frame, &head).or((!wanted).then_some("were not asked for")) {
@@ -101,40 +100,37 @@ impl Asker {
         }
     }
 
-    pub fn ranges(
-        &mut self,
-        frame: Ranges,
-        bytes: usize,
-        now: u64,
-        out: &mut Outbox,
-    ) -> Result<(), SessionError> {
+    pub fn ranges(&mut self, frame: Ranges, bytes: usize, out: &mut Outbox) -> Result<(), SessionError> {
         let Ranges { query, feed, ranges } = frame;
         let feed = self.heard.feed(feed);
-        let asked = self.find("Ranges", query, now)?;
+        let asked = self.find("Ranges", query)?;
         asked.spend(query, false, bytes)?;
+        asked.list(&ranges)?;
         let event = Event::Ranges { query: asked.name, feed: feed?, ranges };
-        if asked.wanted {
+        if asked.is_wanted() {
             out.results(event, query, bytes);
         }
+        self.patience.earn(bytes);
         Ok(())
     }
 
-    pub fn statement(&mut self, frame: &Statement, now: u64) -> Result<(), SessionError> {
-        let asked = self.find("Statement", frame.query, now)?;
+    pub fn statement(&mut self, frame: &Statement, bytes: usize) -> Result<(), SessionError> {
+        let asked = self.find("Statement", frame.query)?;
         if asked.phase < Phase::Accepted || !asked.has_statement() {
             return Err(SessionError::OutOfPlace { frame: "Statement", query: frame.query });
         }
         asked.phase = Phase::Stated;
+        self.patience.earn(bytes);
         frame.changes.iter().try_for_each(|change| self.heard.state(change))
     }
 
-    pub fn done(&mut self, query: u32, now: u64, out: &mut Outbox) -> Result<(), SessionError> {
-        let asked = self.find("Done", query, now)?;
-        let due = if asked.wanted && asked.has_statement() { Phase::Stated } else { Phase::Accepted };
+    pub fn done(&mut self, query: u32, out: &mut Outbox) -> Result<(), SessionError> {
+        let asked = self.find("Done", query)?;
+        let due = if asked.is_wanted() && asked.has_statement() { Phase::Stated } else { Phase::Accepted };
         if asked.phase < due {
             return Err(SessionError::OutOfPlace { frame: "Done", query });
         }
-        if !asked.wanted {
+        if !asked.is_wanted() {
             self.open.remove(&query);
             return self.work(Work::Settle(None), out);
         }
@@ -148,14 +144,13 @@ impl Asker {
         query: u32,
         reason: Refusal,
         text: String,
-        now: u64,
         out: &mut Outbox,
     ) -> Result<(), SessionError> {
-        let asked = self.find("Error", query, now)?;
+        let asked = self.find("Error", query)?;
         if asked.phase == Phase::Sent {
             return Err(SessionError::OutOfPlace { frame: "Error", query });
         }
-        if asked.wanted {
+        if asked.is_wanted() {
             out.event(Event::Failed { query: asked.name, error: QueryError::Refused { reason, text } });
         }
         self.open.remove(&query);

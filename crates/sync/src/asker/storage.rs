@@ -24,7 +24,7 @@ impl Asker {
 
     /// A query is answered, and all that it rests on is durable.
     fn settled(&mut self, settle: &Settle, out: &mut Outbox) {
-        let Some(mut asked) = self.open.remove(&settle.query).filter(|asked| asked.wanted) else { return };
+        let Some(mut asked) = self.open.remove(&settle.query).filter(Asked::is_wanted) else { return };
         if let Question::Blocks { feed, ranges } = &asked.question {
             asked.stats.missing = self.ledger.unsent(feed, ranges).count();
         }
@@ -32,20 +32,14 @@ impl Asker {
         out.event(Event::Done { query: asked.name, statement, stats: asked.stats });
     }
 
-    pub fn reply(
-        &mut self,
-        id: CommandId,
-        reply: Reply,
-        now: u64,
-        out: &mut Outbox,
-    ) -> Result<(), SessionError> {
+    pub fn reply(&mut self, id: CommandId, reply: Reply, out: &mut Outbox) -> Result<(), SessionError> {
         let Some(doing) = self.inbox.finish(id) else { return Ok(()) };
         match (doing, reply) {
             (Doing::Define, Reply::Defined(result)) => {
                 result.map_err(|e| blame(e, SessionError::BadDefinition))?
             }
             (Doing::Fork, Reply::Forked(result)) => result.map_err(|e| blame(e, SessionError::BadFork))?,
-            (Doing::Put(put), Reply::Put(result)) => self.put(put, result, now, out)?,
+            (Doing::Put(put), Reply::Put(result)) => self.put(put, result, out)?,
             (Doing::Sync(settle), Reply::Synced(result)) => {
                 result.map_err(SessionError::Local)?;
                 settle.iter().for_each(|settle| self.settled(settle, out));
@@ -60,27 +54,27 @@ impl Asker {
         &mut self,
         put: Put,
         result: Result<Stored, PutRefusal>,
-        now: u64,
         out: &mut Outbox,
     ) -> Result<(), SessionError> {
         match result {
-            Ok(stored) => self.stored(put, &stored, now, out),
+            Ok(stored) => self.stored(put, &stored, out),
             Err(PutRefusal::KnownMismatch) if self.is_torn(&put) => {
                 let lost = Stored { contradicted: put.blocks, ..Stored::default() };
-                self.stored(put, &lost, now, out)
+                self.stored(put, &lost, out)
             }
-            Err(PutRefusal::KnownMismatch) => self.mismatch(put, now, out),
+            Err(PutRefusal::KnownMismatch) => self.mismatch(put, out),
             Err(refusal) => Err(blame(refusal, SessionError::BadProof)),
         }
     }
 
-    fn stored(&mut self, put: Put, stored: &Stored, now: u64, out: &mut Outbox) -> Result<(), SessionError> {
+    fn stored(&mut self, put: Put, stored: &Stored, out: &mut Outbox) -> Result<(), SessionError> {
         if let Some(asked) = self.open.get_mut(&put.query) {
-            asked.heard = now;
             asked.stats.blocks_stored += stored.blocks;
             asked.stats.bytes_stored += stored.bytes;
             asked.stats.contradicted += stored.contradicted;
         }
+        // Verified, and never twice in a session: it is something new, of one of the feeds.
+        self.patience.earn(put.bytes);
         // Both sides count it as known now, and it is not.
         if stored.fork.is_some() && put.epoch == self.epoch {
             self.torn.insert(put.feed);
@@ -96,24 +90,23 @@ impl Asker {
 
     /// The ledger and this side's storage disagree. What was sent on its ground may be missing from any open answer, so
     /// all are asked again, from nothing known.
-    fn mismatch(&mut self, put: Put, now: u64, out: &mut Outbox) -> Result<(), SessionError> {
+    fn mismatch(&mut self, put: Put, out: &mut Outbox) -> Result<(), SessionError> {
         if self.forgetting.is_some() || put.epoch < self.epoch {
             return Ok(());
         }
         self.stale = true;
-        let again = |asked: &Asked| asked.wanted && asked.is_inline();
+        let again = |asked: &Asked| asked.is_wanted() && asked.is_inline();
         let queries: Vec<u32> = self.open.iter().filter(|(_, a)| again(a)).map(|(query, _)| *query).collect();
-        queries.into_iter().try_for_each(|query| self.restart(query, now, out))
+        queries.into_iter().try_for_each(|query| self.restart(query, out))
     }
 
-    fn restart(&mut self, query: u32, now: u64, out: &mut Outbox) -> Result<(), SessionError> {
+    fn restart(&mut self, query: u32, out: &mut Outbox) -> Result<(), SessionError> {
         let Some(old) = self.open.get_mut(&query) else { return Ok(()) };
         if old.restarts > 0 {
             return Err(SessionError::BadProof("it builds on what was never sent".to_owned()));
         }
-        old.wanted = false;
-        let mut asked = Asked::new(old.name, old.question.clone(), self.config.credit, now);
-        (asked.restarts, asked.stats) = (old.restarts + 1, old.stats);
+        let asked = old.again(self.config.credit);
+        old.give_up(self.now);
         if old.phase == Phase::Finished {
             self.open.remove(&query);
         } else {

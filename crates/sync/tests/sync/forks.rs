@@ -3,7 +3,7 @@ use crate::common::{DB, Pair, Replica, Shared, Truth, VIEW, evidence};
 use kappadb_core::limits::MAX_FORKS_TOLD;
 use kappadb_core::{RangeSet, SecretKey};
 use kappadb_query::Selector;
-use kappadb_sim::Random;
+use kappadb_sim::{Random, seeds};
 use kappadb_sync::frame::Frame;
 use kappadb_sync::{Ask, Config, Event, Fork, SessionError, Stats};
 use std::rc::Rc;
@@ -65,7 +65,7 @@ fn what_the_asker_knows_of_forks_is_durable_before_it_is_answered() {
     // The leaves of block 5 differ.
     let fork = evidence(&one, &two, 10);
     assert_eq!(fork.verify(&DB), Ok(5));
-    for seed in 0..20 {
+    for seed in seeds(0..20) {
         let (asker, answerer) = (Replica::new(), holding(&two, &all(&two)));
         asker.borrow_mut().definitions.insert(one.key(), one.definition);
         asker.borrow_mut().forks.push(fork.clone());

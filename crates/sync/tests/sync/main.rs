@@ -12,4 +12,5 @@ mod common;
 mod forks;
 mod frames;
 mod hostile;
+mod late;
 mod sessions;

@@ -324,13 +324,13 @@ fn a_silent_peer_fails_the_question_and_an_idle_session_ends() {
     pair.ask(0, Selector::Everything, true);
     pair.sides[1].cut = true;
     pair.wait();
-    let failed = |e: &Event| matches!(e, Event::Failed { error: QueryError::TimedOut, .. });
+    let failed = |e: &Event| matches!(e, Event::Failed { error: QueryError::TimedOut { .. }, .. });
     assert!(
         matches!(pair.sides[0].events.as_slice(), [event] if failed(event)),
         "{:?}",
         pair.sides[0].events
     );
-    assert_eq!(pair.now, kappadb_core::limits::ANSWER_MS);
+    assert_eq!(pair.now, kappadb_core::limits::PATIENCE_MS);
 
     let mut pair = Pair::new([&new, &full], Config::default(), 3);
     pair.ask(0, Selector::Everything, true);

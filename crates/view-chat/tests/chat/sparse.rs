@@ -111,7 +111,7 @@ proptest! {
         // As long as the asker's own deletes leave fewer, more is asked for.
         let mut limit = wanted;
         loop {
-            let ask = Ask::Screen { channel: channel.to_owned(), from, to, limit, backwards, except: out.first().copied() };
+            let ask = Ask::Screen { channel: channel.to_owned(), from, to, limit, backwards, except: out.first().copied(), ahead: 0 };
             world.ask(&ask.selector());
             let there = page(&world.view().index, limit).len();
             if there >= wanted as usize {
@@ -132,6 +132,22 @@ proptest! {
         for Place { id, .. } in shown {
             prop_assert_eq!(nick(&view.index, id.feed), nick(&union.index, id.feed));
         }
+    }
+
+    #[test]
+    fn what_is_ahead_of_the_askers_clock(
+        (history, masks) in held(), channel in prop::sample::select(&CHANNELS[..]), now in prop::sample::select(&NOWS[..]),
+        limit in 1..4u32, wanted in 0..6u32,
+    ) {
+        let ask = Ask::Screen {
+            channel: channel.to_owned(), from: i64::MIN, to: now.0, limit, backwards: true, except: None, ahead: wanted,
+        };
+        // Whoever holds nothing learns from a peer as much of it as there is, up to what was wanted.
+        World::new(&history, [0, masks[1], 0]).same(&ask.selector(), |index| {
+            let all = PageQuery::latest(channel, Timestamp(i64::MAX), wanted as usize);
+            let from = now.0.checked_add(1);
+            from.map(|from| index.page(&PageQuery { from, backwards: false, ..all }).unwrap())
+        });
     }
 
     #[test]
@@ -157,7 +173,7 @@ proptest! {
     fn which_channels_there_are((history, masks) in held()) {
         for now in NOWS {
             World::new(&history, masks).same(&Ask::Channels { to: now.0 }.selector(), |index| {
-                let names = index.channels(now).unwrap();
+                let names = index.channels().unwrap();
                 let said = |name| [StateKey::Topic(name), StateKey::Archive(name)].map(|key| winner(index, key));
                 let about: Vec<_> = names.iter().map(|name| said(name)).collect();
                 let last: Vec<_> = names.iter().map(|name| index.last_posted(name, now).unwrap()).collect();
@@ -199,7 +215,7 @@ proptest! {
         // Messages: those of the window down to the last that is wanted, and what deletes them; nothing beyond it.
         let peer = Fixture::of(&history);
         let page = peer.index.page(&PageQuery::latest(channel, Timestamp(9), limit as usize)).unwrap();
-        let ask = Ask::Screen { channel: channel.to_owned(), from: i64::MIN, to: 9, limit, backwards: true, except: None };
+        let ask = Ask::Screen { channel: channel.to_owned(), from: i64::MIN, to: 9, limit, backwards: true, except: None, ahead: 0 };
         let sent = peer.matches(&ask.selector());
         let bound = page.last().filter(|_| page.len() == limit as usize).map_or(i64::MIN, |place| place.order.0);
         let sent = history.iter().filter(|arrived| sent.contains(&arrived.id) && arrived.entry.header.key.is_none());

@@ -17,10 +17,7 @@ where
 {
     let database = context.open().await?;
     let id = job(database.chat()).await?.to_string();
-    match context.json {
-        true => output::json_line(&json!({ "id": id }))?,
-        false => output::line(&id)?,
-    }
+    output::result(&json!({ "id": id }), &id)?;
     Ok(database.close().await?)
 }
 

@@ -1,6 +1,7 @@
 //! `chat import`: JSON lines, of which the damaged ones are told and left out.
 
 use super::Context;
+use crate::exit::Exit;
 use crate::output::{self, count};
 use crate::progress::Bar;
 use anyhow::Context as _;
@@ -9,9 +10,8 @@ use serde_json::json;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
-use std::process::ExitCode;
 
-pub async fn run(context: &Context, file: &Path) -> anyhow::Result<ExitCode> {
+pub async fn run(context: &Context, file: &Path) -> anyhow::Result<Exit> {
     let unread = || format!("cannot read {}", file.display());
     let (input, total): (Box<dyn BufRead + Send>, u64) = match file == Path::new("-") {
         true => (Box::new(BufReader::new(io::stdin())), 0),
@@ -22,31 +22,27 @@ pub async fn run(context: &Context, file: &Path) -> anyhow::Result<ExitCode> {
         }
     };
     let database = context.open().await?;
-    let (json, bar) = (context.json, Bar::new());
+    let bar = Bar::new();
     let told = move |told: ChatImported<'_>| match told {
         ChatImported::Bytes(done) if total > 0 => bar.show(Progress { task: "importing", done, total }),
-        ChatImported::Damaged { line, error } => {
-            let note = json!({ "line": line, "error": error.to_string() });
-            output::note(json, &note, &format!("kappa: line {line}: {error}"));
-        }
+        ChatImported::Damaged { line, error } => output::bad_line(line, error),
         _ => {}
     };
     let report = database.chat().import(input, told).await?;
     database.close().await?;
-    match context.json {
-        true => output::json_line(&json!({
-            "imported": report.imported,
-            "known": report.known,
-            "authors": report.authors,
-            "damaged": report.damaged,
-        }))?,
-        false => output::line(&format!(
-            "{} by {} imported, {} were here already, {} left out",
-            count(report.imported, "message"),
-            count(report.authors, "author"),
-            report.known,
-            count(report.damaged, "damaged line")
-        ))?,
-    }
-    Ok(if report.damaged == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let line = json!({
+        "imported": report.imported,
+        "known": report.known,
+        "authors": report.authors,
+        "damaged": report.damaged,
+    });
+    let text = format!(
+        "{} by {} imported, {} were here already, {} left out",
+        count(report.imported, "message"),
+        count(report.authors, "author"),
+        report.known,
+        count(report.damaged, "damaged line")
+    );
+    output::result(&line, &text)?;
+    Ok(Exit::done_if(report.damaged == 0))
 }

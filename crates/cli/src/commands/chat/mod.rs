@@ -10,24 +10,21 @@ mod show;
 mod watch;
 
 use super::Context;
-use super::kv::Asking;
-use crate::args::{AskArgs, ChatCommand};
-use std::process::ExitCode;
+use crate::args::ChatCommand;
+use crate::exit::Exit;
 
-pub async fn run(context: &Context, command: &ChatCommand) -> anyhow::Result<ExitCode> {
+pub async fn run(context: &Context, command: &ChatCommand) -> anyhow::Result<Exit> {
     match command {
         ChatCommand::Post { channel, text, emote } => edit::post(context, channel, text, *emote).await?,
         ChatCommand::Topic { channel, text: Some(text), .. } => edit::topic(context, channel, text).await?,
-        ChatCommand::Topic { channel, text: None, ask } => {
-            show::topic(context, channel, asking(*ask)).await?;
-        }
-        ChatCommand::Nick { name: Some(name) } => edit::profile(context, "nick", name).await?,
-        ChatCommand::Nick { name: None } => show::nick(context).await?,
+        ChatCommand::Topic { channel, text: None, ask } => return show::topic(context, channel, *ask).await,
+        ChatCommand::Nick { name: Some(name), .. } => edit::profile(context, "nick", name).await?,
+        ChatCommand::Nick { name: None, ask } => return show::nick(context, *ask).await,
         ChatCommand::Profile { field: Some(field), value: Some(value), .. } => {
             edit::profile(context, field, value).await?;
         }
-        ChatCommand::Profile { of, ask, .. } => show::profile(context, *of, asking(*ask)).await?,
-        ChatCommand::Dm(args) => dm::run(context, args).await?,
+        ChatCommand::Profile { of, ask, .. } => return show::profile(context, *of, *ask).await,
+        ChatCommand::Dm(args) => return dm::run(context, args).await,
         ChatCommand::Join { channel } => edit::join(context, channel).await?,
         ChatCommand::Leave { channel } => edit::leave(context, channel).await?,
         ChatCommand::Archive { channel, reason, undo } => {
@@ -35,25 +32,14 @@ pub async fn run(context: &Context, command: &ChatCommand) -> anyhow::Result<Exi
         }
         ChatCommand::Delete { id } => edit::delete(context, *id).await?,
         ChatCommand::MarkRead { channel, up_to } => edit::mark_read(context, channel, *up_to).await?,
-        ChatCommand::Read(args) => show::read(context, args).await?,
-        ChatCommand::Channels(ask) => show::channels(context, asking(*ask)).await?,
-        ChatCommand::Members { channel, ask } => show::members(context, channel, asking(*ask)).await?,
-        ChatCommand::Search { query, channel, limit } => {
-            show::search(context, query, channel.as_deref(), *limit).await?;
-        }
-        ChatCommand::Unread(ask) => show::unread(context, asking(*ask)).await?,
-        ChatCommand::Moderate(command) => moderate::run(context, command).await?,
+        ChatCommand::Read(args) => return show::read(context, args).await,
+        ChatCommand::Channels(ask) => return show::channels(context, *ask).await,
+        ChatCommand::Members { channel, ask } => return show::members(context, channel, *ask).await,
+        ChatCommand::Search(args) => return show::search(context, args).await,
+        ChatCommand::Unread(ask) => return show::unread(context, *ask).await,
+        ChatCommand::Moderate(command) => return moderate::run(context, command).await,
         ChatCommand::Watch(args) => watch::watch(context, args).await?,
         ChatCommand::Import { file } => return import::run(context, file).await,
     }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn asking(ask: AskArgs) -> Asking {
-    Asking::new(ask.local, ask.stats)
-}
-
-/// A limit of the command line, where 0 is none.
-fn limit(n: usize) -> Option<usize> {
-    (n > 0).then_some(n)
+    Ok(Exit::Done)
 }

@@ -1,18 +1,19 @@
 //! `chat moderate ...`.
 
-use super::{Asking, Context};
-use crate::args::{Flag, FlagArgs, ModerateCommand, Role};
+use super::Context;
+use crate::args::{AskArgs, Flag, FlagArgs, ModerateCommand, Role};
 use crate::commands::kv::safe;
+use crate::exit::Exit;
 use crate::output;
-use kappadb::{ChatFlag, FeedKey, FlagChange, Trusted};
+use kappadb::{ChatFlag, FeedKey, FlagChange, FlagsSet, Trusted};
 use serde_json::json;
 
-pub async fn run(context: &Context, command: &ModerateCommand) -> anyhow::Result<()> {
+pub async fn run(context: &Context, command: &ModerateCommand) -> anyhow::Result<Exit> {
     match command {
-        ModerateCommand::Set(args) => flag(context, args, FlagChange::Set).await,
-        ModerateCommand::Add(args) => flag(context, args, FlagChange::Add).await,
-        ModerateCommand::Remove(args) => flag(context, args, FlagChange::Remove).await,
-        ModerateCommand::List(ask) => list(context, super::asking(*ask)).await,
+        ModerateCommand::Set(args) => flag(context, args, FlagChange::Set).await?,
+        ModerateCommand::Add(args) => flag(context, args, FlagChange::Add).await?,
+        ModerateCommand::Remove(args) => flag(context, args, FlagChange::Remove).await?,
+        ModerateCommand::List(ask) => return list(context, *ask).await,
         ModerateCommand::Trust { feed, role } => {
             trust(context, |trusted| {
                 forget(trusted, feed);
@@ -21,11 +22,12 @@ pub async fn run(context: &Context, command: &ModerateCommand) -> anyhow::Result
                     Role::Mod => trusted.mods.insert(*feed),
                 };
             })
-            .await
+            .await?;
         }
-        ModerateCommand::Distrust { feed } => trust(context, |trusted| forget(trusted, feed)).await,
-        ModerateCommand::Trusted => trusted(context).await,
+        ModerateCommand::Distrust { feed } => trust(context, |trusted| forget(trusted, feed)).await?,
+        ModerateCommand::Trusted => trusted(context).await?,
     }
+    Ok(Exit::Done)
 }
 
 fn forget(trusted: &mut Trusted, feed: &FeedKey) {
@@ -48,40 +50,38 @@ async fn flag(
     let change = change(flags.collect());
     let database = context.open().await?;
     let id = database.chat().flag(args.channel.as_deref(), args.target, change, &args.reason).await?;
-    match context.json {
-        true => output::json_line(&json!({ "id": id.to_string() }))?,
-        false => output::line(&id.to_string())?,
-    }
+    output::result(&json!({ "id": id.to_string() }), &id.to_string())?;
     Ok(database.close().await?)
 }
 
-async fn list(context: &Context, asking: Asking) -> anyhow::Result<()> {
-    let database = context.open().await?;
-    let chat = database.chat();
-    let asked = asking.ask(chat.ask_flags()).await?;
-    let flags = chat.flags().await?;
-    for set in &flags {
-        let (target, by) = (set.target.to_string(), set.by.to_string());
-        let names: Vec<&str> = set.flags.iter().map(|flag| flag.name()).collect();
-        match context.json {
-            true => output::json_line(&json!({
-                "target": target, "by": by, "channel": set.channel, "flags": names,
-                "reason": set.reason, "counts": set.counts,
-            }))?,
-            false => {
-                let channel = set.channel.as_deref().map_or("everywhere", |channel| channel);
-                let counts = if set.counts { "" } else { " (not trusted here)" };
-                output::line(&format!(
-                    "{target:.8} {} {} by {by:.8}{counts} {}",
-                    names.join(","),
-                    safe(channel.as_bytes()),
-                    safe(set.reason.as_bytes())
-                ))?;
-            }
-        }
-    }
-    asking.tell(flags.len(), asked.as_ref());
-    Ok(database.close().await?)
+async fn list(context: &Context, ask: AskArgs) -> anyhow::Result<Exit> {
+    context
+        .read(ask, async |database, question| {
+            let chat = database.chat();
+            question.ask(chat.ask_flags()).await?;
+            let flags = chat.flags().await?;
+            flags.iter().try_for_each(print)?;
+            Ok(flags.len())
+        })
+        .await
+}
+
+fn print(set: &FlagsSet) -> anyhow::Result<()> {
+    let (target, by) = (set.target.to_string(), set.by.to_string());
+    let names: Vec<&str> = set.flags.iter().map(|flag| flag.name()).collect();
+    let channel = set.channel.as_deref().unwrap_or("everywhere");
+    let counts = if set.counts { "" } else { " (not trusted here)" };
+    let text = format!(
+        "{target:.8} {} {} by {by:.8}{counts} {}",
+        names.join(","),
+        safe(channel.as_bytes()),
+        safe(set.reason.as_bytes())
+    );
+    let line = json!({
+        "target": target, "by": by, "channel": set.channel, "flags": names,
+        "reason": set.reason, "counts": set.counts,
+    });
+    output::result(&line, &text)
 }
 
 async fn trust(context: &Context, change: impl FnOnce(&mut Trusted)) -> anyhow::Result<()> {
@@ -98,10 +98,7 @@ async fn trusted(context: &Context) -> anyhow::Result<()> {
     let Trusted { admins, mods } = database.chat().trusted();
     for (role, feeds) in [("admin", admins), ("mod", mods)] {
         for feed in feeds {
-            match context.json {
-                true => output::json_line(&json!({ "feed": feed.to_string(), "as": role }))?,
-                false => output::line(&format!("{role} {feed}"))?,
-            }
+            output::result(&json!({ "feed": feed.to_string(), "as": role }), &format!("{role} {feed}"))?;
         }
     }
     Ok(database.close().await?)

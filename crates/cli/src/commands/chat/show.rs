@@ -1,160 +1,196 @@
 //! `chat read|channels|members|topic|nick|profile|search|unread`.
 
-use super::{Asking, Context, asking, limit, lines, page};
-use crate::args::ReadArgs;
+use super::{Context, lines, page};
+use crate::args::{AskArgs, ReadArgs, SearchArgs};
 use crate::commands::kv::safe;
-use crate::output;
+use crate::exit::{Exit, NotFound};
+use crate::output::{self, count};
 use anyhow::ensure;
-use kappadb::{FeedKey, SearchOptions};
+use kappadb::{ChannelInfo, Chat, Database, FeedKey, SearchOptions, Topic, Unread};
 use serde_json::json;
 
-pub async fn read(context: &Context, args: &ReadArgs) -> anyhow::Result<()> {
-    let (asking, options) = (asking(args.ask), page::options(&args.page));
-    let database = context.open().await?;
-    let chat = database.chat();
-    let asked = asking.ask(chat.ask(&args.channel, &options)).await?;
-    let count =
-        page::print(context, options, async |options| chat.read(&args.channel, options).await).await?;
-    if count == 0 {
-        ensure!(chat.exists(&args.channel).await?, "there is no channel {:?} here", args.channel);
-    }
-    if args.mark {
-        chat.mark_read(&args.channel, None).await?;
-    }
-    asking.tell(count, asked.as_ref());
-    Ok(database.close().await?)
-}
-
-pub async fn channels(context: &Context, asking: Asking) -> anyhow::Result<()> {
-    let database = context.open().await?;
-    let chat = database.chat();
-    let asked = asking.ask(chat.ask_channels()).await?;
-    let channels = chat.channels().await?;
-    for channel in &channels {
-        let (name, topic) = (&channel.name, &channel.topic);
-        match context.json {
-            true => {
-                output::json_line(&json!({ "channel": name, "topic": topic, "archived": channel.archived }))?
+pub async fn read(context: &Context, args: &ReadArgs) -> anyhow::Result<Exit> {
+    let options = page::options(&args.page);
+    context
+        .read(args.ask, async |database, question| {
+            let chat = database.chat();
+            question.ask(chat.ask(&args.channel, &options)).await?;
+            let read = async |options: &_| chat.read(&args.channel, options).await;
+            let count = page::print(question, options, read).await?;
+            if count == 0 {
+                known(&chat, &args.channel).await?;
             }
-            false => {
-                let topic = topic.as_ref().map(|topic| format!(": {}", safe(topic.as_bytes())));
-                let archived = if channel.archived { " (archived)" } else { "" };
-                output::line(&format!("{}{archived}{}", safe(name.as_bytes()), topic.unwrap_or_default()))?;
+            if args.mark {
+                chat.mark_read(&args.channel, None).await?;
             }
-        }
-    }
-    asking.tell(channels.len(), asked.as_ref());
-    Ok(database.close().await?)
+            Ok(count)
+        })
+        .await
 }
 
-pub async fn members(context: &Context, channel: &str, asking: Asking) -> anyhow::Result<()> {
-    let database = context.open().await?;
-    let chat = database.chat();
-    let asked = asking.ask(chat.ask_state(channel)).await?;
-    let members = chat.members(channel).await?;
-    if members.is_empty() {
-        ensure!(chat.exists(channel).await?, "there is no channel {channel:?} here");
-    }
-    for member in &members {
-        match context.json {
-            true => output::json_line(&json!({ "feed": member.feed.to_string(), "nick": member.nick }))?,
-            false => output::line(&lines::member(member))?,
-        }
-    }
-    asking.tell(members.len(), asked.as_ref());
-    Ok(database.close().await?)
+async fn known(chat: &Chat, channel: &str) -> anyhow::Result<()> {
+    ensure!(chat.exists(channel).await?, NotFound(format!("there is no channel {channel:?} here")));
+    Ok(())
 }
 
-pub async fn topic(context: &Context, channel: &str, asking: Asking) -> anyhow::Result<()> {
-    let database = context.open().await?;
-    let chat = database.chat();
-    let asked = asking.ask(chat.ask_state(channel)).await?;
-    let topic = chat.topic(channel).await?;
-    ensure!(topic.is_some() || chat.exists(channel).await?, "there is no channel {channel:?} here");
-    match (&topic, context.json) {
+pub async fn channels(context: &Context, ask: AskArgs) -> anyhow::Result<Exit> {
+    context
+        .read(ask, async |database, question| {
+            let chat = database.chat();
+            question.ask(chat.ask_channels()).await?;
+            let channels = chat.channels().await?;
+            channels.iter().try_for_each(print_channel)?;
+            Ok(channels.len())
+        })
+        .await
+}
+
+fn print_channel(ChannelInfo { name, topic, archived, .. }: &ChannelInfo) -> anyhow::Result<()> {
+    let about = topic.as_ref().map(|topic| format!(": {}", safe(topic.as_bytes()))).unwrap_or_default();
+    let standing = if *archived { " (archived)" } else { "" };
+    let line = json!({ "channel": name, "topic": topic, "archived": archived });
+    output::result(&line, &format!("{}{standing}{about}", safe(name.as_bytes())))
+}
+
+pub async fn members(context: &Context, channel: &str, ask: AskArgs) -> anyhow::Result<Exit> {
+    context
+        .read(ask, async |database, question| {
+            let chat = database.chat();
+            question.ask(chat.ask_state(channel)).await?;
+            let members = chat.members(channel).await?;
+            if members.is_empty() {
+                known(&chat, channel).await?;
+            }
+            for member in &members {
+                let line = json!({ "feed": member.feed.to_string(), "nick": member.nick });
+                output::result(&line, &lines::member(member))?;
+            }
+            Ok(members.len())
+        })
+        .await
+}
+
+pub async fn topic(context: &Context, channel: &str, ask: AskArgs) -> anyhow::Result<Exit> {
+    context
+        .read(ask, async |database, question| {
+            let chat = database.chat();
+            question.ask(chat.ask_state(channel)).await?;
+            let topic = chat.topic(channel).await?;
+            if topic.is_none() {
+                known(&chat, channel).await?;
+            }
+            print_topic(channel, topic.as_ref())?;
+            Ok(usize::from(topic.is_some()))
+        })
+        .await
+}
+
+fn print_topic(channel: &str, topic: Option<&Topic>) -> anyhow::Result<()> {
+    match (topic, output::is_json()) {
         (Some(topic), true) => output::json_line(&json!({
             "channel": channel,
             "topic": topic.text,
             "id": topic.id.to_string(),
             "author": topic.id.feed.to_string(),
             "timestamp": topic.time.0,
-        }))?,
-        (None, true) => output::json_line(&json!({ "channel": channel, "topic": null }))?,
-        (Some(topic), false) => output::line(&safe(topic.text.as_bytes()))?,
-        (None, false) => {}
+        })),
+        (None, true) => output::json_line(&json!({ "channel": channel, "topic": null })),
+        (Some(topic), false) => output::line(&safe(topic.text.as_bytes())),
+        (None, false) => Ok(()),
     }
-    asking.tell(usize::from(topic.is_some()), asked.as_ref());
-    Ok(database.close().await?)
 }
 
-pub async fn nick(context: &Context) -> anyhow::Result<()> {
-    let database = context.open().await?;
-    let feed = database.writer().await?;
-    let nick = database.chat().nick(feed).await?;
-    match context.json {
-        true => output::json_line(&json!({ "feed": feed.to_string(), "nick": nick }))?,
-        false => nick.iter().try_for_each(|nick| output::line(&safe(nick.as_bytes())))?,
-    }
-    Ok(database.close().await?)
+/// A reading: it makes no feed for a writer that has none.
+pub async fn nick(context: &Context, ask: AskArgs) -> anyhow::Result<Exit> {
+    context
+        .read(ask, async |database, question| {
+            let feed = context.own_feed(database).await?;
+            let nick = match feed {
+                Some(feed) => {
+                    question.ask(database.chat().ask_profile(feed)).await?;
+                    database.chat().nick(feed).await?
+                }
+                None => None,
+            };
+            match output::is_json() {
+                true => {
+                    output::json_line(&json!({ "feed": feed.map(|feed| feed.to_string()), "nick": nick }))?
+                }
+                false => nick.iter().try_for_each(|nick| output::line(&safe(nick.as_bytes())))?,
+            }
+            Ok(usize::from(nick.is_some()))
+        })
+        .await
 }
 
-pub async fn profile(context: &Context, of: Option<FeedKey>, asking: Asking) -> anyhow::Result<()> {
-    let database = context.open().await?;
-    let (chat, feed) = (database.chat(), of.unwrap_or(database.writer().await?));
-    let asked = asking.ask(chat.ask_profile(feed)).await?;
-    let fields = chat.profile(feed).await?;
+pub async fn profile(context: &Context, of: Option<FeedKey>, ask: AskArgs) -> anyhow::Result<Exit> {
+    context
+        .read(ask, async |database, question| {
+            let feed = match of {
+                Some(feed) => Some(feed),
+                None => context.own_feed(database).await?,
+            };
+            // Who has written nothing has said nothing of himself.
+            let Some(feed) = feed else { return Ok(0) };
+            question.ask(database.chat().ask_profile(feed)).await?;
+            print_profile(database, feed).await
+        })
+        .await
+}
+
+async fn print_profile(database: &Database, feed: FeedKey) -> anyhow::Result<usize> {
+    let fields = database.chat().profile(feed).await?;
     for (field, value) in &fields {
-        match context.json {
-            true => output::json_line(&json!({ "feed": feed.to_string(), "field": field, "value": value }))?,
-            false => output::line(&format!("{}: {}", safe(field.as_bytes()), safe(value.as_bytes())))?,
-        }
+        let line = json!({ "feed": feed.to_string(), "field": field, "value": value });
+        output::result(&line, &format!("{}: {}", safe(field.as_bytes()), safe(value.as_bytes())))?;
     }
-    asking.tell(fields.len(), asked.as_ref());
-    Ok(database.close().await?)
+    Ok(fields.len())
 }
 
-pub async fn search(
-    context: &Context,
-    query: &str,
-    channel: Option<&str>,
-    most: usize,
-) -> anyhow::Result<()> {
-    let options =
-        SearchOptions { channel: channel.map(str::to_owned), limit: limit(most), ..SearchOptions::default() };
-    let database = context.open().await?;
-    for message in &database.chat().search(query, &options).await?.messages {
-        match context.json {
-            true => output::json_line(&lines::message(message))?,
-            false => {
+pub async fn search(context: &Context, args: &SearchArgs) -> anyhow::Result<Exit> {
+    let options = SearchOptions {
+        channel: args.channel.clone(),
+        limit: args.limit.number(),
+        ..SearchOptions::default()
+    };
+    context
+        .read(args.ask, async |database, question| {
+            let chat = database.chat();
+            match &args.channel {
+                Some(channel) => question.ask(chat.ask_window(channel, None, None)).await?,
+                None => question.ask(chat.ask_everything()).await?,
+            }
+            let found = chat.search(&args.query, &options).await?.messages;
+            for message in &found {
                 let channel = safe(message.channel.as_bytes());
-                output::line(&format!("{channel}: {}", lines::for_people(message)))?;
+                let text = format!("{channel}: {}", lines::for_people(message));
+                output::result(&lines::message(message), &text)?;
             }
-        }
-    }
-    Ok(database.close().await?)
+            Ok(found.len())
+        })
+        .await
 }
 
-pub async fn unread(context: &Context, asking: Asking) -> anyhow::Result<()> {
-    let database = context.open().await?;
-    let chat = database.chat();
-    let asked = asking.ask(chat.ask_unread()).await?;
-    let channels = chat.unread().await?;
-    for unread in &channels {
-        let (channel, messages, mentions) = (&unread.channel, unread.messages, unread.mentions);
-        match context.json {
-            true => {
-                output::json_line(&json!({ "channel": channel, "messages": messages, "mentions": mentions }))?
-            }
-            false => {
-                let mentions = match mentions {
-                    0 => String::new(),
-                    n => format!(", {}", output::count(n, "mention")),
-                };
-                let messages = output::count(messages, "message");
-                output::line(&format!("{}: {messages}{mentions}", safe(channel.as_bytes())))?;
-            }
-        }
-    }
-    asking.tell(channels.len(), asked.as_ref());
-    Ok(database.close().await?)
+pub async fn unread(context: &Context, ask: AskArgs) -> anyhow::Result<Exit> {
+    context
+        .read(ask, async |database, question| {
+            let chat = database.chat();
+            question.ask(chat.ask_unread()).await?;
+            let channels = chat.unread().await?;
+            channels.iter().try_for_each(print_unread)?;
+            Ok(channels.len())
+        })
+        .await
+}
+
+fn print_unread(Unread { channel, messages, mentions, .. }: &Unread) -> anyhow::Result<()> {
+    let mentioned = match mentions {
+        0 => String::new(),
+        n => format!(", {}", count(*n, "mention")),
+    };
+    let line = json!({ "channel": channel, "messages": messages, "mentions": mentions });
+    output::result(
+        &line,
+        &format!("{}: {}{mentioned}", safe(channel.as_bytes()), count(*messages, "message")),
+    )
 }

@@ -1,6 +1,8 @@
 //! `kv put|delete|merge`.
 
 use super::Context;
+use crate::commands::question::ask_first;
+use crate::exit::NotFound;
 use crate::output;
 use anyhow::{Context as _, bail};
 use kappadb::EntryId;
@@ -12,23 +14,25 @@ use std::os::unix::ffi::OsStrExt;
 pub async fn put(context: &Context, key: &str, value: &OsStr) -> anyhow::Result<()> {
     let value = bytes(value)?;
     let database = context.open().await?;
-    tell(context, key, database.kv().put(key, value).await?)?;
+    tell(key, database.kv().put(key, value).await?)?;
     Ok(database.close().await?)
 }
 
-pub async fn merge(context: &Context, key: &str, value: &OsStr) -> anyhow::Result<()> {
+pub async fn merge(context: &Context, key: &str, value: &OsStr, local: bool) -> anyhow::Result<()> {
     let value = bytes(value)?;
     let database = context.open().await?;
-    tell(context, key, database.kv().merge(key, value).await?)?;
+    ask_first(&database, local, database.kv().ask_keys([key])).await?;
+    tell(key, database.kv().merge(key, value).await?)?;
     Ok(database.close().await?)
 }
 
-pub async fn delete(context: &Context, key: &str) -> anyhow::Result<()> {
+pub async fn delete(context: &Context, key: &str, local: bool) -> anyhow::Result<()> {
     let database = context.open().await?;
+    ask_first(&database, local, database.kv().ask_keys([key])).await?;
     let Some(id) = database.kv().delete(key).await? else {
-        bail!("{key:?} has no value here to delete");
+        bail!(NotFound(format!("{key:?} has no value here to delete")));
     };
-    tell(context, key, id)?;
+    tell(key, id)?;
     Ok(database.close().await?)
 }
 
@@ -44,9 +48,6 @@ fn bytes(value: &OsStr) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn tell(context: &Context, key: &str, id: EntryId) -> anyhow::Result<()> {
-    match context.json {
-        true => output::json_line(&json!({ "key": key, "id": id.to_string() })),
-        false => output::line(&id.to_string()),
-    }
+fn tell(key: &str, id: EntryId) -> anyhow::Result<()> {
+    output::result(&json!({ "key": key, "id": id.to_string() }), &id.to_string())
 }

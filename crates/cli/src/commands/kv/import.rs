@@ -1,6 +1,7 @@
 //! `kv import`: JSON lines, of which the damaged ones are told and left out.
 
 use super::Context;
+use crate::exit::Exit;
 use crate::output::{self, count};
 use anyhow::Context as _;
 use data_encoding::BASE64;
@@ -11,7 +12,6 @@ use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::ExitCode;
 
 /// Bytes of a line, at most: any value in base64, or as text with every character escaped, and what goes with it.
 const MAX_LINE: u64 = 6 * MAX_VALUE as u64 + (1 << 20);
@@ -47,7 +47,7 @@ enum BadLine {
     Writer(WriterError),
 }
 
-pub async fn run(context: &Context, file: &Path) -> anyhow::Result<ExitCode> {
+pub async fn run(context: &Context, file: &Path) -> anyhow::Result<Exit> {
     let unread = || format!("cannot read {}", file.display());
     let mut input: Box<dyn BufRead> = match file == Path::new("-") {
         true => Box::new(BufReader::new(io::stdin())),
@@ -59,20 +59,14 @@ pub async fn run(context: &Context, file: &Path) -> anyhow::Result<ExitCode> {
     let mut number = 0_u64;
     while read_line(&mut input, &mut line).with_context(unread)? {
         number += 1;
-        import.line(context, number, &line).await?;
+        import.line(number, &line).await?;
     }
     import.flush().await?;
     let Import { imported, damaged, .. } = import;
     database.close().await?;
-    match context.json {
-        true => output::json_line(&json!({ "imported": imported, "damaged": damaged }))?,
-        false => output::line(&format!(
-            "{} imported, {} left out",
-            count(imported, "value"),
-            count(damaged, "damaged line")
-        ))?,
-    }
-    Ok(if damaged == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let text = format!("{} imported, {} left out", count(imported, "value"), count(damaged, "damaged line"));
+    output::result(&json!({ "imported": imported, "damaged": damaged }), &text)?;
+    Ok(Exit::done_if(damaged == 0))
 }
 
 /// The next line, without its end. One that is too long is read to its end and cut off after [`MAX_LINE`] bytes.
@@ -137,7 +131,7 @@ impl<'a> Import<'a> {
         }
     }
 
-    async fn line(&mut self, context: &Context, number: u64, line: &[u8]) -> anyhow::Result<()> {
+    async fn line(&mut self, number: u64, line: &[u8]) -> anyhow::Result<()> {
         if line.trim_ascii().is_empty() {
             return Ok(());
         }
@@ -147,8 +141,7 @@ impl<'a> Import<'a> {
         };
         if let Some(bad) = bad {
             self.damaged += 1;
-            let note = json!({ "line": number, "error": bad.to_string() });
-            output::note(context.json, &note, &format!("kappa: line {number}: {bad}"));
+            output::bad_line(number, &bad);
         }
         Ok(())
     }

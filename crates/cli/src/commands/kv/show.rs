@@ -1,134 +1,165 @@
 //! `kv get|list|history|export`.
 
-use super::{Asking, Context, lines};
-use crate::args::KvListArgs;
+use super::{Context, lines};
+use crate::args::{AskArgs, KvListArgs};
+use crate::exit::{Exit, NotFound};
 use crate::output;
 use anyhow::{bail, ensure};
 use kappadb::{Database, EntryId, KeyRange, KvItem, ScanOptions};
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 
 /// Keys read at a time.
 const PAGE: usize = 256;
 
-pub async fn get(context: &Context, key: &str, asking: Asking) -> anyhow::Result<()> {
-    let database = context.open().await?;
-    let kv = database.kv();
-    let asked = asking.ask(kv.ask_keys([key])).await?;
-    let Some(id) = kv.winner(key).await? else {
-        asking.tell(0, asked.as_ref());
-        match kv.heads(key).await?.len() {
-            0 => bail!("there is no {key:?} here"),
-            _ => bail!(
-                "{key:?} was deleted, or its time has not come; `kappa kv get --all` shows what there is"
-            ),
-        }
-    };
-    match kv.get(key).await?.filter(|_| context.json) {
-        Some(value) => output::json_line(&lines::item(key.as_bytes(), &value))?,
-        None => copy(&database, id).await?,
-    }
-    asking.tell(1, asked.as_ref());
-    Ok(database.close().await?)
+pub async fn get(context: &Context, key: &str, ask: AskArgs) -> anyhow::Result<Exit> {
+    context
+        .read(ask, async |database, question| {
+            let kv = database.kv();
+            question.ask(kv.ask_keys([key])).await?;
+            question.note_ahead(kv.ahead(key).await?);
+            let Some(id) = kv.winner(key).await? else {
+                match kv.heads(key).await?.len() {
+                    0 => bail!(unknown(key)),
+                    _ => bail!(NotFound(format!(
+                        "{key:?} was deleted; `kappa kv get --all` shows what there is"
+                    ))),
+                }
+            };
+            match kv.get(key).await?.filter(|_| output::is_json()) {
+                Some(value) => {
+                    value.held()?;
+                    output::json_line(&lines::item(key.as_bytes(), &value))?;
+                }
+                None => copy(database, id).await?,
+            }
+            Ok(1)
+        })
+        .await
+}
+
+fn unknown(key: &str) -> NotFound {
+    NotFound(format!("there is no {key:?} here"))
 }
 
 /// Writes a value as it is; on a terminal with the end of a line, so that the prompt begins a new one.
 async fn copy(database: &Database, id: EntryId) -> anyhow::Result<()> {
     let mut reader = database.kv().read(id).await?;
-    let mut out = std::io::stdout().lock();
+    let mut out = output::stdout();
     while let Some(bytes) = reader.next().await? {
         out.write_all(&bytes)?;
     }
-    if out.is_terminal() {
+    if output::is_terminal() {
         out.write_all(b"\n")?;
     }
     Ok(out.flush()?)
 }
 
 /// All heads, the winner first.
-pub async fn heads(context: &Context, key: &str, asking: Asking) -> anyhow::Result<()> {
-    let database = context.open().await?;
-    let asked = asking.ask(database.kv().ask_keys([key])).await?;
-    let heads = database.kv().heads(key).await?;
-    database.close().await?;
-    asking.tell(heads.len(), asked.as_ref());
-    ensure!(!heads.is_empty(), "there is no {key:?} here");
-    for head in &heads {
-        match context.json {
-            true => output::json_line(&lines::head(key.as_bytes(), head, &heads))?,
-            false => {
+pub async fn heads(context: &Context, key: &str, ask: AskArgs) -> anyhow::Result<Exit> {
+    context
+        .read(ask, async |database, question| {
+            question.ask(database.kv().ask_keys([key])).await?;
+            let heads = database.kv().heads(key).await?;
+            question.note_ahead(database.kv().ahead(key).await?);
+            ensure!(!heads.is_empty(), unknown(key));
+            for head in &heads {
                 let standing = if head.winner { "current" } else { "in conflict" };
-                output::line(&lines::version(head, standing))?;
+                let line = lines::version(head, standing);
+                output::result(&lines::head(key.as_bytes(), head, &heads), &line)?;
             }
-        }
-    }
-    Ok(())
+            Ok(heads.len())
+        })
+        .await
 }
 
 /// All versions, the latest first.
-pub async fn history(context: &Context, key: &str, asking: Asking) -> anyhow::Result<()> {
-    let database = context.open().await?;
-    let asked = asking.ask(database.kv().ask_history([key])).await?;
-    let history = database.kv().history(key).await?;
-    database.close().await?;
-    asking.tell(history.len(), asked.as_ref());
-    ensure!(!history.is_empty(), "nothing is known of {key:?} here");
-    let heads: Vec<_> = history.iter().filter(|r| r.current).map(|r| r.version.clone()).collect();
-    for revision in &history {
-        let standing = match (revision.version.winner, revision.current) {
-            (true, _) => "current",
-            (false, true) => "in conflict",
-            (false, false) => "replaced",
-        };
-        match context.json {
-            true => output::json_line(&lines::revision(key.as_bytes(), revision, &heads))?,
-            false => output::line(&lines::version(&revision.version, standing))?,
-        }
-    }
-    Ok(())
+pub async fn history(context: &Context, key: &str, ask: AskArgs) -> anyhow::Result<Exit> {
+    context
+        .read(ask, async |database, question| {
+            question.ask(database.kv().ask_history([key])).await?;
+            let history = database.kv().history(key).await?;
+            ensure!(!history.is_empty(), unknown(key));
+            let heads: Vec<_> = history.iter().filter(|r| r.current).map(|r| r.version.clone()).collect();
+            for revision in &history {
+                let standing = match (revision.version.winner, revision.current) {
+                    (true, _) => "current",
+                    (false, true) => "in conflict",
+                    (false, false) => "replaced",
+                };
+                let line = lines::version(&revision.version, standing);
+                output::result(&lines::revision(key.as_bytes(), revision, &heads), &line)?;
+            }
+            Ok(history.len())
+        })
+        .await
 }
 
-pub async fn list(context: &Context, args: &KvListArgs) -> anyhow::Result<()> {
-    let asking = Asking::new(args.local, args.stats);
+pub async fn list(context: &Context, args: &KvListArgs) -> anyhow::Result<Exit> {
     let range = KeyRange::prefix(&args.prefix);
     let after = args.after.as_ref().map(|after| after.as_bytes().to_vec());
-    let options = ScanOptions { limit: args.limit, backwards: args.backwards, after };
-    let database = context.open().await?;
-    let asked = asking.ask(database.kv().ask_scan(&range, &options)).await?;
-    let print = |item: &KvItem| match context.json {
-        true => output::json_line(&lines::item(&item.key, &item.value)),
-        false => output::line(&lines::safe(&item.key)),
-    };
-    let count = each(&database, &range, options, print).await?;
-    asking.tell(count, asked.as_ref());
-    Ok(database.close().await?)
+    let options = ScanOptions { limit: args.limit.number(), backwards: args.backwards, after };
+    context
+        .read(args.ask, async |database, question| {
+            question.ask(database.kv().ask_scan(&range, &options)).await?;
+            let print =
+                |item: &KvItem| output::result(&lines::item(&item.key, &item.value), &lines::safe(&item.key));
+            let Told { count, ahead } = each(database, &range, options, print).await?;
+            question.note_ahead(ahead);
+            Ok(count)
+        })
+        .await
 }
 
-pub async fn export(context: &Context, prefix: &str, asking: Asking) -> anyhow::Result<()> {
-    let database = context.open().await?;
-    let asked = asking.ask(database.kv().ask_prefix(prefix)).await?;
-    let print = |item: &KvItem| output::json_line(&lines::item(&item.key, &item.value));
-    let count = each(&database, &KeyRange::prefix(prefix), ScanOptions::default(), print).await?;
-    asking.tell(count, asked.as_ref());
-    Ok(database.close().await?)
+pub async fn export(context: &Context, prefix: &str, ask: AskArgs) -> anyhow::Result<Exit> {
+    context
+        .read(ask, async |database, question| {
+            question.ask(database.kv().ask_prefix(prefix)).await?;
+            let mut left_out = 0;
+            let print = |item: &KvItem| match item.value.held() {
+                Ok(_) => output::json_line(&lines::item(&item.key, &item.value)),
+                Err(_) => {
+                    left_out += 1;
+                    Ok(())
+                }
+            };
+            let all = ScanOptions::default();
+            let Told { count, ahead } = each(database, &KeyRange::prefix(prefix), all, print).await?;
+            question.note_ahead(ahead);
+            ensure!(
+                left_out == 0,
+                "left out {}, for what they say is not held here",
+                output::count(left_out, "value")
+            );
+            Ok(count)
+        })
+        .await
 }
 
-/// Does something with each key of a scan, some of them in memory at a time; how many there were.
+/// What a scan told: how many keys, and how many of their heads are dated after this machine's clock.
+#[derive(Default)]
+struct Told {
+    count: usize,
+    ahead: usize,
+}
+
+/// Does something with each key of a scan, some of them in memory at a time.
 async fn each(
     database: &Database,
     range: &KeyRange,
     mut options: ScanOptions,
     mut print: impl FnMut(&KvItem) -> anyhow::Result<()>,
-) -> anyhow::Result<usize> {
-    let (kv, limit, mut count) = (database.kv(), options.limit.unwrap_or(usize::MAX), 0);
-    while count < limit {
-        options.limit = Some(PAGE.min(limit - count));
+) -> anyhow::Result<Told> {
+    let (kv, limit, mut told) = (database.kv(), options.limit.unwrap_or(usize::MAX), Told::default());
+    while told.count < limit {
+        options.limit = Some(PAGE.min(limit - told.count));
         let page = kv.scan(range, &options).await?;
         page.items.iter().try_for_each(&mut print)?;
-        count += page.items.len();
+        told.count += page.items.len();
+        told.ahead += page.items.iter().map(|item| item.value.ahead).sum::<usize>();
         if page.next.is_none() {
             break;
         }
         options.after = page.next;
     }
-    Ok(count)
+    Ok(told)
 }

@@ -1,9 +1,10 @@
 //! `map put|delete|merge`.
 
 use super::Context;
+use crate::commands::question::ask_first;
 use crate::output;
 use anyhow::Context as _;
-use kappadb::geojson;
+use kappadb::{EntryId, geojson};
 use serde_json::json;
 use std::io::Read;
 use std::path::Path;
@@ -17,33 +18,25 @@ pub async fn put(context: &Context, file: &Path) -> anyhow::Result<()> {
     }
     let feature = geojson::from_text(&text)?;
     let database = context.open().await?;
-    let entry = database.map().put(feature.clone()).await?;
-    if context.json {
-        output::json_line(&json!({ "id": feature.id, "entry": entry.to_string() }))?;
-    } else {
-        output::line(&feature.id)?;
-    }
+    tell(&feature.id, database.map().put(feature.clone()).await?)?;
     Ok(database.close().await?)
 }
 
-pub async fn delete(context: &Context, id: &str) -> anyhow::Result<()> {
+pub async fn delete(context: &Context, id: &str, local: bool) -> anyhow::Result<()> {
     let database = context.open().await?;
-    let entry = database.map().delete(id).await?;
-    if context.json {
-        output::json_line(&json!({ "id": id, "entry": entry.to_string() }))?;
-    } else {
-        output::line(id)?;
-    }
+    ask_first(&database, local, database.map().ask_id(id)).await?;
+    tell(id, database.map().delete(id).await?)?;
     Ok(database.close().await?)
 }
 
-pub async fn merge(context: &Context, id: &str) -> anyhow::Result<()> {
+pub async fn merge(context: &Context, id: &str, local: bool) -> anyhow::Result<()> {
     let database = context.open().await?;
-    let entry = database.map().merge(id).await?;
-    if context.json {
-        output::json_line(&json!({ "id": id, "entry": entry.to_string() }))?;
-    } else {
-        output::line(id)?;
-    }
+    // With what they replaced: that tells who changed what.
+    ask_first(&database, local, database.map().ask_history(id)).await?;
+    tell(id, database.map().merge(id).await?)?;
     Ok(database.close().await?)
+}
+
+fn tell(feature: &str, entry: EntryId) -> anyhow::Result<()> {
+    output::result(&json!({ "feature": feature, "id": entry.to_string() }), feature)
 }

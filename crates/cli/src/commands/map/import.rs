@@ -10,13 +10,8 @@ const WARNINGS: usize = 20;
 
 pub async fn run(context: &Context, file: &Path) -> anyhow::Result<()> {
     let database = context.open().await?;
-    let json = context.json;
     // For scripts: what survives a power cut from here on.
-    let durable = move |features: u64| {
-        if json {
-            eprintln!("{}", json!({ "durable": features }));
-        }
-    };
+    let durable = |features: u64| output::progress(&json!({ "durable": features }));
     let report = database.map().import(file, durable).await?;
     for skip in report.skips.iter().take(WARNINGS) {
         output::warn(&format!("skipped {skip}"));
@@ -24,20 +19,17 @@ pub async fn run(context: &Context, file: &Path) -> anyhow::Result<()> {
     if report.skipped > WARNINGS as u64 {
         output::warn(&format!("skipped {} in all", count(report.skipped, "feature")));
     }
-    if json {
-        output::json_line(&report)?;
-    } else {
-        output::line(&format!(
-            "{} ({}, {}, {}), {} skipped; {} of {} appended in {:.1} s",
-            count(report.features, "feature"),
-            count(report.nodes, "node"),
-            count(report.ways, "way"),
-            count(report.relations, "relation"),
-            report.skipped,
-            count(report.blocks, "block"),
-            size(report.bytes),
-            report.seconds
-        ))?;
-    }
+    let text = format!(
+        "{} ({}, {}, {}), {} skipped; {} of {} appended in {:.1} s",
+        count(report.features, "feature"),
+        count(report.nodes, "node"),
+        count(report.ways, "way"),
+        count(report.relations, "relation"),
+        report.skipped,
+        count(report.blocks, "block"),
+        size(report.bytes),
+        report.seconds
+    );
+    output::result(&report, &text)?;
     Ok(database.close().await?)
 }

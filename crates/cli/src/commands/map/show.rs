@@ -1,6 +1,8 @@
 //! `map get|history|referrers|expand`.
 
-use super::{Context, report_failures};
+use super::Context;
+use crate::args::AskArgs;
+use crate::exit::{Exit, NotFound};
 use crate::output::{self, count};
 use anyhow::{bail, ensure};
 use kappadb::export::texts;
@@ -8,44 +10,43 @@ use kappadb::{Hit, Revision, geojson};
 use serde_json::json;
 use std::io::Write;
 
-pub async fn get(context: &Context, id: &str, local: bool) -> anyhow::Result<()> {
-    let database = context.open().await?;
-    if !local {
-        report_failures(&database.map().ask_id(id).await?);
-    }
-    let found = database.map().get(id).await?;
-    database.close().await?;
-    match found {
-        Some(found) if !found.versions.is_empty() => texts(&found).try_for_each(|text| output::line(&text)),
-        _ => bail!("there is no feature {id:?} here"),
-    }
+pub async fn get(context: &Context, id: &str, ask: AskArgs) -> anyhow::Result<Exit> {
+    context
+        .read(ask, async |database, question| {
+            question.ask(database.map().ask_id(id)).await?;
+            match database.map().get(id).await? {
+                Some(found) if !found.versions.is_empty() => {
+                    question.note_ahead(found.ahead);
+                    texts(&found).try_for_each(|text| output::line(&text))?;
+                    found.versions.iter().try_for_each(|version| version.held().map(drop))?;
+                    Ok(1)
+                }
+                _ => bail!(unknown(id)),
+            }
+        })
+        .await
+}
+
+fn unknown(id: &str) -> NotFound {
+    NotFound(format!("there is no feature {id:?} here"))
 }
 
 /// All versions, the latest first.
-pub async fn history(context: &Context, id: &str, local: bool) -> anyhow::Result<()> {
-    let database = context.open().await?;
-    if !local {
-        report_failures(&database.map().ask_history(id).await?);
-    }
-    let history = database.map().history(id).await?;
-    database.close().await?;
-    ensure!(!history.is_empty(), "nothing is known of {id:?} here");
-    history.iter().try_for_each(
-        |revision| if context.json { json_revision(revision) } else { print_revision(revision) },
-    )
+pub async fn history(context: &Context, id: &str, ask: AskArgs) -> anyhow::Result<Exit> {
+    context
+        .read(ask, async |database, question| {
+            question.ask(database.map().ask_history(id)).await?;
+            let history = database.map().history(id).await?;
+            ensure!(!history.is_empty(), unknown(id));
+            for revision in &history {
+                print_revision(id, revision)?;
+            }
+            Ok(history.len())
+        })
+        .await
 }
 
-fn json_revision(revision: &Revision) -> anyhow::Result<()> {
-    let Revision { edition, author, current } = revision;
-    let feature = edition.feature.as_ref().map(geojson::to_geojson);
-    output::json_line(&json!({
-        "entry": edition.entry.to_string(), "author": author.to_string(), "timestamp": edition.time.0,
-        "current": current, "winner": edition.winner, "deleted": edition.deleted, "feature": feature,
-    }))
-}
-
-fn print_revision(revision: &Revision) -> anyhow::Result<()> {
-    let Revision { edition, current, .. } = revision;
+fn print_revision(id: &str, Revision { edition, author, current }: &Revision) -> anyhow::Result<()> {
     let standing = match (edition.winner, current) {
         (true, _) => "current",
         (false, true) => "in conflict",
@@ -56,54 +57,61 @@ fn print_revision(revision: &Revision) -> anyhow::Result<()> {
         (Some(feature), false) => geojson::to_text(feature),
         (None, false) => "content not held".to_owned(),
     };
-    output::line(&format!("{} {} {standing}: {content}", edition.time, edition.entry))
+    let line = json!({
+        "feature": id, "id": edition.entry.to_string(), "author": author.to_string(), "timestamp": edition.time.0,
+        "current": current, "winner": edition.winner, "deleted": edition.deleted,
+        "geojson": edition.feature.as_ref().map(geojson::to_geojson),
+    });
+    output::result(&line, &format!("{} {} {standing}: {content}", edition.time, edition.entry))
 }
 
-pub async fn referrers(context: &Context, id: &str, local: bool) -> anyhow::Result<()> {
-    let database = context.open().await?;
+pub async fn referrers(context: &Context, id: &str, ask: AskArgs) -> anyhow::Result<Exit> {
     let ids = [id.to_owned()];
-    if !local {
-        report_failures(&database.map().ask_referrers(&ids).await?);
-    }
-    let hits = database.map().referrers(&ids).await?;
-    database.close().await?;
-    print_ids(context.json, &hits)
+    context
+        .read(ask, async |database, question| {
+            question.ask(database.map().ask_referrers(&ids)).await?;
+            let hits = database.map().referrers(&ids).await?;
+            print_ids(&hits)?;
+            Ok(hits.len())
+        })
+        .await
 }
 
 /// A feature and what it is made of; what is missing is told on stderr and does not end the command.
-pub async fn expand(context: &Context, id: &str, local: bool) -> anyhow::Result<()> {
-    let database = context.open().await?;
-    if !local {
-        report_failures(&database.map().ask_expand(id).await?);
-    }
-    let expanded = database.map().expand(id).await?;
-    ensure!(!expanded.found.is_empty(), "there is no feature {id:?} here");
-    for found in database.map().load(&expanded.found).await? {
-        texts(&found).try_for_each(|text| output::line(&text))?;
-    }
-    report_missing(context.json, &expanded.missing);
-    Ok(database.close().await?)
+pub async fn expand(context: &Context, id: &str, ask: AskArgs) -> anyhow::Result<Exit> {
+    context
+        .read(ask, async |database, question| {
+            question.ask(database.map().ask_expand(id)).await?;
+            let expanded = database.map().expand(id).await?;
+            ensure!(!expanded.found.is_empty(), unknown(id));
+            for found in database.map().load(&expanded.found).await? {
+                texts(&found).try_for_each(|text| output::line(&text))?;
+            }
+            report_not_held(&expanded.missing);
+            Ok(expanded.found.len())
+        })
+        .await
 }
 
 /// Says what is referred to and not held.
-pub fn report_missing(json: bool, missing: &[String]) {
+pub fn report_not_held(ids: &[String]) {
     /// Named one by one for people; programs get all.
     const NAMED: usize = 10;
-    if json && !missing.is_empty() {
-        eprintln!("{}", json!({ "missing": missing }));
-    } else if !missing.is_empty() {
-        let named = missing.get(..NAMED).unwrap_or(missing).join(", ");
-        let more = if missing.len() > NAMED { ", ..." } else { "" };
-        output::warn(&format!("{} not held here: {named}{more}", count(missing.len() as u64, "element")));
+    if ids.is_empty() {
+        return;
     }
+    let named = ids.get(..NAMED).unwrap_or(ids).join(", ");
+    let more = if ids.len() > NAMED { ", ..." } else { "" };
+    let elements = count(ids.len() as u64, "element");
+    output::remark(&json!({ "not_held": ids }), &format!("{elements} not held here: {named}{more}"));
 }
 
-pub fn print_ids(json: bool, hits: &[Hit]) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
+pub fn print_ids(hits: &[Hit]) -> anyhow::Result<()> {
+    let mut out = output::stdout();
     for hit in hits {
-        if json {
+        if output::is_json() {
             let heads: Vec<String> = hit.heads.iter().map(ToString::to_string).collect();
-            writeln!(out, "{}", json!({ "id": hit.id, "heads": heads }))?;
+            writeln!(out, "{}", json!({ "feature": hit.id, "heads": heads }))?;
         } else {
             writeln!(out, "{}", hit.id)?;
         }

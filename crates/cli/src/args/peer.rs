@@ -1,0 +1,56 @@
+//! `serve`, `join` and `peer ...`: who is reached where.
+
+use super::LogArgs;
+use clap::{Args as ClapArgs, Subcommand};
+use std::path::PathBuf;
+
+/// A ticket holds the access key. On the command line everybody on this machine can see it while the command runs.
+#[derive(ClapArgs)]
+pub struct TicketArgs {
+    /// What `kappa ticket` printed, or `kappa serve` on its first line; `-` for stdin.
+    #[arg(required_unless_present = "file")]
+    pub ticket: Option<String>,
+    /// A file that holds the ticket.
+    #[arg(long, value_name = "FILE", conflicts_with = "ticket")]
+    pub file: Option<PathBuf>,
+}
+
+#[derive(ClapArgs)]
+pub struct ServeArgs {
+    /// Where to listen: an address or name, and a port. What is left out is as it was; port 0 takes a free one, this time only. Until it is
+    /// said otherwise, it listens there from now on. At first that is a port of this machine alone that was free when the database was made.
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub listen: Option<String>,
+    /// Where others reach this replica, if not where it listens: a name in the DNS, or a port that is forwarded. Tickets say this from now on,
+    /// until `--listen` is given without it.
+    #[arg(long, value_name = "HOST[:PORT]", value_delimiter = ',')]
+    pub advertise: Vec<String>,
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+#[derive(Subcommand)]
+pub enum PeerCommand {
+    /// Print the known peers in the order in which they are asked.
+    List,
+    /// Learn of the peer that a ticket names, or where it is now.
+    Add {
+        #[command(flatten)]
+        ticket: TicketArgs,
+        /// What to call it here.
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// Ask a peer no more. It can still ask this replica: it has the access key.
+    Remove {
+        /// Its name, its key in hex, or the beginning of that.
+        peer: String,
+    },
+    /// Call a peer something else; without a name, nothing.
+    Rename {
+        /// Its name, its key in hex, or the beginning of that.
+        peer: String,
+        /// What to call it here: 1 to 64 bytes.
+        name: Option<String>,
+    },
+}

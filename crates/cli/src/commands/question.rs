@@ -1,0 +1,261 @@
+//! Reading commands: they ask the peers, answer, and end with what the answer may lack. All of them go through [`Context::read`],
+//! which gives the exit code: so none can forget it.
+
+use super::Context;
+use crate::args::AskArgs;
+use crate::exit::Exit;
+use crate::output;
+use kappadb::{Asked, Database, Failure, FeedKey, MAX_AHEAD, Peer, Timestamp};
+use serde_json::{Value, json};
+use std::time::Instant;
+
+/// With `--require-complete`: the answer may lack something, so nothing of it is printed.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer may lack something")]
+struct Withheld;
+
+/// What a reading command has asked so far, and what came of it.
+pub struct Question {
+    args: AskArgs,
+    started: Instant,
+    asked: Option<Asked>,
+    next: Option<String>,
+    ahead: usize,
+}
+
+impl Context {
+    /// Opens the database for a command that reads, and ends it: with the line of `--stats`, with what the answer lacks, and with the exit
+    /// code for that. `job` says how many results it printed.
+    pub async fn read(
+        &self,
+        args: AskArgs,
+        job: impl AsyncFnOnce(&Database, &mut Question) -> anyhow::Result<usize>,
+    ) -> anyhow::Result<Exit> {
+        let mut question = Question { args, started: Instant::now(), asked: None, next: None, ahead: 0 };
+        let database = self.open().await?;
+        let done = job(&database, &mut question).await;
+        let peers = database.peers();
+        database.close().await?;
+        question.end(done, &peers)
+    }
+}
+
+impl Question {
+    /// Does what asks the peers, if they are to be asked. To be called before anything is printed.
+    pub async fn ask<E>(&mut self, asking: impl Future<Output = Result<Asked, E>>) -> anyhow::Result<()>
+    where
+        anyhow::Error: From<E>,
+    {
+        if self.args.local {
+            return Ok(());
+        }
+        let mut asked = asking.await?;
+        if let Some(before) = self.asked.take() {
+            add(&mut asked, before);
+        }
+        let withheld = self.args.require_complete && Standing::of(&asked) != Standing::Complete;
+        self.asked = Some(asked);
+        if withheld { Err(Withheld.into()) } else { Ok(()) }
+    }
+
+    /// The same for what has a name of its own, of which it is known by itself whether it is whole: if all peers have answered, nothing more
+    /// is to be had.
+    pub async fn fetch<E>(&mut self, asking: impl Future<Output = Result<Asked, E>>) -> anyhow::Result<()>
+    where
+        anyhow::Error: From<E>,
+    {
+        self.ask(async {
+            let mut asked = asking.await?;
+            asked.complete |= asked.failures.is_empty();
+            Ok::<_, E>(asked)
+        })
+        .await
+    }
+
+    /// So many entries of the answer are dated after this machine's clock.
+    pub fn note_ahead(&mut self, ahead: usize) {
+        self.ahead += ahead;
+    }
+
+    /// There is more: with which cursor to go on.
+    pub fn go_on_with(&mut self, next: impl ToString) {
+        self.next = Some(next.to_string());
+    }
+
+    fn end(self, done: anyhow::Result<usize>, peers: &[Peer]) -> anyhow::Result<Exit> {
+        tell_ahead(self.ahead);
+        let lacks = self.asked.as_ref().is_some_and(|asked| Standing::of(asked) == Standing::Incomplete);
+        let results = match done {
+            Ok(results) => results,
+            Err(failure) if failure.is::<Withheld>() => {
+                self.asked.iter().for_each(|asked| tell(asked, peers));
+                return Ok(Exit::Incomplete);
+            }
+            // Not found here, and who might have it did not answer.
+            Err(failure) if lacks && Exit::of(&failure) == Exit::NotFound => {
+                output::fail(&failure);
+                0
+            }
+            Err(failure) => return Err(failure),
+        };
+        match &self.next {
+            Some(next) if !self.args.stats => {
+                output::note(&json!({ "next": next }), &format!("more with --after '{next}'"));
+            }
+            _ => {}
+        }
+        if self.args.stats {
+            output::stats(&self.stats(results));
+        }
+        self.asked.iter().for_each(|asked| tell(asked, peers));
+        Ok(if lacks { Exit::Incomplete } else { Exit::Done })
+    }
+
+    /// The line of `--stats`. Without peers asked nothing is said of completeness.
+    fn stats(&self, results: usize) -> Value {
+        let none = Asked::default();
+        let asked = self.asked.as_ref().unwrap_or(&none);
+        let mut stats = json!({
+            "results": results,
+            "complete": self.asked.as_ref().map(|asked| Standing::of(asked) == Standing::Complete),
+            "peers": asked.peers,
+            "blocks_fetched": asked.blocks_fetched,
+            "bytes_received": asked.bytes_received,
+            "bytes_sent": asked.bytes_sent,
+            "round_trips": asked.round_trips,
+            "seconds": self.started.elapsed().as_secs_f64(),
+        });
+        if let (Some(Standing::AsOf(time)), Some(stats)) =
+            (self.asked.as_ref().map(Standing::of), stats.as_object_mut())
+        {
+            stats.insert("as_of".to_owned(), json!(time.0));
+        }
+        if let (Some(next), Some(stats)) = (&self.next, stats.as_object_mut()) {
+            stats.insert("next".to_owned(), json!(next));
+        }
+        stats
+    }
+}
+
+/// Asks the peers what they know of what is about to be changed, unless `local`, and says who did not answer.
+pub async fn ask_first<E>(
+    database: &Database,
+    local: bool,
+    asking: impl Future<Output = Result<Asked, E>>,
+) -> anyhow::Result<()>
+where
+    anyhow::Error: From<E>,
+{
+    if !local {
+        tell(&asking.await?, &database.peers());
+    }
+    Ok(())
+}
+
+/// Says how many entries of an answer are dated after this machine's clock.
+pub fn tell_ahead(ahead: usize) {
+    if ahead > 0 {
+        let more = if ahead < MAX_AHEAD { "" } else { "at least " };
+        let are = if ahead == 1 { "is" } else { "are" };
+        let entries = format!("{more}{}", output::count(ahead as u64, "entry"));
+        let text = format!("{entries} {are} dated after this machine's clock, which may be wrong");
+        output::remark(&json!({ "ahead": ahead }), &text);
+    }
+}
+
+/// How good an answer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// Nothing of it can be elsewhere.
+    Complete,
+    /// Nothing of it could be elsewhere then: earlier questions cover this one.
+    AsOf(Timestamp),
+    /// It may lack something.
+    Incomplete,
+}
+
+impl Standing {
+    fn of(asked: &Asked) -> Standing {
+        match asked.as_of {
+            _ if asked.missing > 0 => Standing::Incomplete,
+            _ if asked.complete => Standing::Complete,
+            Some(time) => Standing::AsOf(time),
+            None => Standing::Incomplete,
+        }
+    }
+
+    /// That of two questions is the worse one.
+    fn worse(self, other: Standing) -> Standing {
+        match (self, other) {
+            (Standing::Incomplete, _) | (_, Standing::Incomplete) => Standing::Incomplete,
+            (Standing::AsOf(a), Standing::AsOf(b)) => Standing::AsOf(a.min(b)),
+            (Standing::Complete, other) | (other, Standing::Complete) => other,
+        }
+    }
+}
+
+/// Two questions as one.
+fn add(asked: &mut Asked, before: Asked) {
+    let standing = Standing::of(asked).worse(Standing::of(&before));
+    asked.complete = standing == Standing::Complete;
+    asked.as_of = if let Standing::AsOf(time) = standing { Some(time) } else { None };
+    let Asked { peers, blocks_fetched, bytes_received, bytes_sent, missing, round_trips, failures, .. } =
+        before;
+    asked.peers = asked.peers.max(peers);
+    asked.blocks_fetched += blocks_fetched;
+    asked.bytes_received += bytes_received;
+    asked.bytes_sent += bytes_sent;
+    asked.missing += missing;
+    asked.round_trips += round_trips;
+    let known = std::mem::replace(&mut asked.failures, failures);
+    for failure in known {
+        if !asked.failures.iter().any(|told| told.peer == failure.peer) {
+            asked.failures.push(failure);
+        }
+    }
+}
+
+/// Says what an answer may lack, and who did not answer and why. Nothing if all is well.
+pub fn tell(asked: &Asked, peers: &[Peer]) {
+    let standing = Standing::of(asked);
+    let mut reasons: Vec<String> = asked.failures.iter().map(|failure| silence(failure, peers)).collect();
+    if asked.missing > 0 {
+        reasons.push(format!("the contents of {} could not be had", output::count(asked.missing, "result")));
+    }
+    if standing == Standing::Complete && reasons.is_empty() {
+        return;
+    }
+    if reasons.is_empty() {
+        reasons.push("the peers that answered do not hold all that there may be".to_owned());
+    }
+    let words = match standing {
+        Standing::Complete => "complete by those who answered".to_owned(),
+        Standing::AsOf(time) => format!("complete as of {time}"),
+        Standing::Incomplete => "not complete".to_owned(),
+    };
+    output::remark(&lack(asked, standing), &format!("{words}: {}", reasons.join("; ")));
+}
+
+fn silence(Failure { peer, error, .. }: &Failure, peers: &[Peer]) -> String {
+    format!("peer {} did not answer: {error}", name(peer, peers))
+}
+
+/// What a peer is called here, or the beginning of its key.
+fn name(key: &FeedKey, peers: &[Peer]) -> String {
+    let known = peers.iter().find(|peer| peer.key == *key).and_then(|peer| peer.name.as_deref());
+    known.map_or_else(|| format!("{:.8}", key.to_string()), |name| name.escape_debug().to_string())
+}
+
+fn lack(asked: &Asked, standing: Standing) -> Value {
+    let silent =
+        |failure: &Failure| json!({ "peer": failure.peer.to_string(), "error": failure.error.to_string() });
+    let missing: Vec<Value> = asked.failures.iter().map(silent).collect();
+    let mut value = json!({ "complete": standing == Standing::Complete, "missing": missing });
+    if let (Standing::AsOf(time), Some(value)) = (standing, value.as_object_mut()) {
+        value.insert("as_of".to_owned(), json!(time.0));
+    }
+    if let (true, Some(value)) = (asked.missing > 0, value.as_object_mut()) {
+        value.insert("contents".to_owned(), json!(asked.missing));
+    }
+    value
+}

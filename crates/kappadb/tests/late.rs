@@ -1,0 +1,277 @@
+//! Peers that are asleep, drip, die in the middle of an answer, or know only a part: each beside one that is well, and alone. What is
+//! lacking is never called complete, and who is to blame is named.
+
+#![expect(clippy::unwrap_used, reason = "tests may fail loudly")]
+
+use kappadb::{AskError, Asked, Builder, Database, FeedKey, KeyRange, ScanOptions, Server, Ticket};
+use kappadb_core::SecretKey;
+use kappadb_net::{Allowance, Connection, DialError, FrameReader, FrameWriter, Identity, noise};
+use kappadb_sync::Hello;
+use kappadb_sync::frame::Frame;
+use std::path::Path;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+/// For how long the late ones are waited for.
+const SHORT: Duration = Duration::from_millis(700);
+/// Never over in a test.
+const LONG: Duration = Duration::from_secs(60);
+
+/// A database with so many keys, which answers.
+async fn full(keys: u32) -> (TempDir, Database, Server) {
+    let dir = tempfile::tempdir().unwrap();
+    let database = Database::builder(dir.path().join("full")).create().await.unwrap();
+    for key in 0..keys {
+        database.kv().put(format!("key {key:04}"), vec![7; 2_000]).await.unwrap();
+    }
+    let server = database.serve(([127, 0, 0, 1], 0).into()).await.unwrap();
+    (dir, database, server)
+}
+
+fn builder(dir: &Path, patience: Duration) -> Builder {
+    Database::builder(dir).patience(patience)
+}
+
+/// A new replica that knows the peers of these tickets, the last one first.
+async fn joined(dir: &Path, tickets: &[Ticket], patience: Duration) -> Database {
+    for ticket in tickets {
+        builder(dir, patience).join(ticket).await.unwrap().close().await.unwrap();
+    }
+    builder(dir, patience).open().await.unwrap()
+}
+
+/// The same ticket for another peer.
+fn of_peer(ticket: &Ticket, peer: FeedKey, address: String) -> Ticket {
+    let mut of_peer = ticket.clone();
+    (of_peer.peer, of_peer.addresses) = (peer, vec![address]);
+    of_peer
+}
+
+fn identity(n: u8) -> Identity {
+    Identity::new(SecretKey::from_seed(&[n; 32]))
+}
+
+/// A peer that takes connections and says nothing, as one that was stopped does.
+async fn asleep(ticket: &Ticket) -> (TcpListener, Ticket) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    (listener, of_peer(ticket, identity(1).public(), address))
+}
+
+/// A member that does as `behave` says with each session.
+async fn member<Behave, Done>(ticket: &Ticket, behave: Behave) -> (JoinHandle<()>, Ticket)
+where
+    Behave: Fn(FrameReader, FrameWriter) -> Done + Send + Sync + 'static,
+    Done: Future<Output = ()> + Send,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let access = ticket.access();
+    let task = tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let hello = Hello::default().encode();
+            let Ok(channel) = noise::accept(stream, &access, &identity(2), &hello).await else { continue };
+            let opened = Connection::open(channel, &identity(2), None, &Allowance::default()).await;
+            let Ok(connection) = opened else { continue };
+            let (reader, writer) = connection.split();
+            behave(reader, writer).await;
+        }
+    });
+    (task, of_peer(ticket, identity(2).public(), address))
+}
+
+async fn all(database: &Database) -> Asked {
+    database.kv().ask_range(&KeyRange::ALL).await.unwrap()
+}
+
+async fn held(database: &Database) -> usize {
+    database.kv().scan(&KeyRange::ALL, &ScanOptions::default()).await.unwrap().items.len()
+}
+
+fn is_late(asked: &Asked) -> bool {
+    let late = |error: &AskError| match error {
+        AskError::Late(after) | AskError::Dial(DialError::Timeout { after, .. }) => *after == SHORT,
+        _ => false,
+    };
+    matches!(asked.failures.as_slice(), [failure] if late(&failure.error))
+}
+
+#[tokio::test]
+async fn one_peer_asleep_beside_one_awake_is_named_and_the_answer_is_whole() {
+    let (dir, _database, server) = full(20).await;
+    let (_listener, sleeper) = asleep(&server.ticket()).await;
+    for (name, tickets) in [
+        ("asleep first", [server.ticket(), sleeper.clone()]),
+        ("asleep last", [sleeper.clone(), server.ticket()]),
+    ] {
+        let sparse = joined(&dir.path().join(name), &tickets, SHORT).await;
+        let asked = all(&sparse).await;
+        assert!(is_late(&asked), "{name}: {asked:?}");
+        assert_eq!((asked.peers, asked.complete, held(&sparse).await), (1, true, 20), "{name}: {asked:?}");
+    }
+}
+
+#[tokio::test]
+async fn one_peer_asleep_and_nobody_else_is_no_complete_answer() {
+    let (dir, _database, server) = full(1).await;
+    let (_listener, sleeper) = asleep(&server.ticket()).await;
+    let sparse = joined(&dir.path().join("sparse"), &[sleeper], SHORT).await;
+    let asked = all(&sparse).await;
+    assert!(is_late(&asked) && !asked.complete && asked.peers == 0, "{asked:?}");
+}
+
+#[tokio::test]
+async fn a_member_that_accepts_and_says_nothing_more_holds_neither_question_nor_peer() {
+    let (dir, _database, server) = full(20).await;
+    let (silent, ticket) = member(&server.ticket(), |mut reader, mut writer| async move {
+        while reader.next().await.is_ok_and(|frame| frame.is_some()) {
+            let _ = writer.send(&[Frame::Accept { query: 0 }.encode()]).await;
+        }
+    })
+    .await;
+    let sparse = joined(&dir.path().join("sparse"), &[server.ticket(), ticket], SHORT).await;
+    let asked = all(&sparse).await;
+    assert_eq!((asked.peers, asked.complete, held(&sparse).await), (1, true, 20), "{asked:?}");
+    assert!(
+        matches!(asked.failures.as_slice(), [failure] if failure.peer == identity(2).public()),
+        "{asked:?}"
+    );
+    silent.abort();
+}
+
+#[tokio::test]
+async fn a_member_that_drips_holds_no_question() {
+    let (dir, _database, server) = full(20).await;
+    let (dripping, ticket) = member(&server.ticket(), |mut reader, mut writer| async move {
+        let _ = reader.next().await;
+        // One byte at a time of what would be a frame of a megabyte, as if it were on its way.
+        let _ = writer.send(&[Frame::Accept { query: 0 }.encode()]).await;
+        let skippable = [0xff_u8; 2];
+        while writer.send(&[skippable.to_vec()]).await.is_ok() {
+            tokio::time::sleep(SHORT / 10).await;
+        }
+    })
+    .await;
+    let sparse = joined(&dir.path().join("sparse"), &[server.ticket(), ticket], SHORT).await;
+    let asked = all(&sparse).await;
+    assert_eq!((asked.peers, asked.complete, held(&sparse).await), (1, true, 20), "{asked:?}");
+    assert_eq!(asked.failures.len(), 1, "{asked:?}");
+    dripping.abort();
+}
+
+/// Passes on what a server says until so many bytes went through, and then hangs up, as one that is killed does.
+async fn dying(server: &Server, after: u64) -> (JoinHandle<()>, Ticket) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let ticket = server.ticket();
+    let (to, at) = (server.address(), listener.local_addr().unwrap().to_string());
+    let task = tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            let mut far = TcpStream::connect(to).await.unwrap();
+            let (mut from_near, mut to_near) = near.split();
+            let (from_far, mut to_far) = far.split();
+            let mut limited = from_far.take(after);
+            tokio::select! {
+                _ = tokio::io::copy(&mut from_near, &mut to_far) => {}
+                _ = tokio::io::copy(&mut limited, &mut to_near) => {}
+            }
+            let _ = to_near.shutdown().await;
+        }
+    });
+    let ticket = of_peer(&ticket, ticket.peer, at);
+    (task, ticket)
+}
+
+#[tokio::test]
+async fn a_peer_killed_in_mid_query_leaves_no_answer_that_looks_whole() {
+    let (dir, _database, server) = full(60).await;
+    let mut cut_short = 0;
+    for after in [0, 100, 300, 1_000, 5_000, 20_000, 60_000, 100_000, 120_000, 125_000, 10_000_000] {
+        let (task, ticket) = dying(&server, after).await;
+        let path = dir.path().join(format!("sparse {after}"));
+        let sparse = joined(&path, &[ticket], LONG).await;
+        let asked = all(&sparse).await;
+        // What came before the end is kept, though nothing says so at once.
+        sparse.close().await.unwrap();
+        let held = held(&builder(&path, LONG).open().await.unwrap()).await;
+        assert!(held == 60 || !asked.complete, "{after}: {held} held: {asked:?}");
+        assert!(asked.complete || asked.failures.len() == 1, "{after}: {asked:?}");
+        cut_short += u32::from(held > 0 && held < 60);
+        task.abort();
+    }
+    assert!(cut_short > 0, "nothing was cut in the middle");
+}
+
+#[tokio::test]
+async fn a_peer_killed_in_mid_query_beside_one_alive_costs_nothing_but_its_name() {
+    let (dir, database, server) = full(60).await;
+    let (task, dying) = dying(&server, 300).await;
+    let other = joined(&dir.path().join("other"), &[server.ticket()], LONG).await;
+    assert!(all(&other).await.complete);
+    let alive = other.serve(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let sparse = joined(&dir.path().join("sparse"), &[alive.ticket(), dying], LONG).await;
+    let asked = all(&sparse).await;
+    assert_eq!((asked.complete, held(&sparse).await, asked.failures.len()), (true, 60, 1), "{asked:?}");
+    task.abort();
+    drop(database);
+}
+
+#[tokio::test]
+async fn a_peer_that_is_sparse_itself_does_not_make_an_answer_complete() {
+    let (dir, _database, server) = full(20).await;
+    let sparse = joined(&dir.path().join("sparse"), &[server.ticket()], LONG).await;
+    assert!(sparse.kv().ask_keys(["key 0003"]).await.unwrap().complete);
+    let relay = sparse.serve(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let asker = joined(&dir.path().join("asker"), &[relay.ticket()], LONG).await;
+    // What it had asked for itself it can vouch for, and nothing else.
+    assert!(asker.kv().ask_keys(["key 0003"]).await.unwrap().complete);
+    let asked = all(&asker).await;
+    assert_eq!((asked.complete, held(&asker).await, asked.failures.len()), (false, 1, 0), "{asked:?}");
+    assert!(!asker.kv().ask_keys(["key 0004"]).await.unwrap().complete);
+    // Beside one that holds all, it does no harm.
+    let asker = joined(&dir.path().join("both"), &[server.ticket(), relay.ticket()], LONG).await;
+    let asked = all(&asker).await;
+    assert_eq!((asked.complete, held(&asker).await), (true, 20), "{asked:?}");
+}
+
+#[tokio::test]
+async fn a_peer_that_is_down_beside_one_alive_is_named_and_what_only_it_knows_is_not_claimed() {
+    let (dir, _database, server) = full(20).await;
+    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
+    let down = of_peer(&server.ticket(), identity(3).public(), gone);
+    let sparse = joined(&dir.path().join("sparse"), &[server.ticket(), down.clone()], LONG).await;
+    let asked = all(&sparse).await;
+    assert_eq!((asked.complete, held(&sparse).await), (true, 20), "{asked:?}");
+    let [failure] = asked.failures.as_slice() else { panic!("{asked:?}") };
+    assert!(failure.peer == down.peer && matches!(failure.error, AskError::Dial(_)), "{asked:?}");
+    // Beside one alive that is sparse, the answer lacks something and says so.
+    let relay = joined(&dir.path().join("relay"), &[server.ticket()], LONG).await;
+    assert!(relay.kv().ask_keys(["key 0003"]).await.unwrap().complete);
+    let relay = relay.serve(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let asker = joined(&dir.path().join("asker"), &[relay.ticket(), down], LONG).await;
+    let asked = all(&asker).await;
+    assert!(!asked.complete && asked.failures.len() == 1 && held(&asker).await == 1, "{asked:?}");
+}
+
+#[tokio::test]
+async fn an_answer_beyond_the_bytes_of_a_question_is_kept_and_gone_on_with() {
+    let (dir, _database, server) = full(200).await;
+    let path = dir.path().join("sparse");
+    builder(&path, LONG).join(&server.ticket()).await.unwrap().close().await.unwrap();
+    let sparse = builder(&path, LONG).question_bytes(150_000).open().await.unwrap();
+    let (mut before, mut rounds) = (0, 0);
+    loop {
+        let asked = all(&sparse).await;
+        let now = held(&sparse).await;
+        if asked.complete {
+            assert_eq!((now, asked.failures.len()), (200, 0));
+            break;
+        }
+        assert!(asked.failures.len() == 1 && now > before, "{asked:?}: {before} then {now}");
+        (before, rounds) = (now, rounds + 1);
+    }
+    assert!((2..=4).contains(&rounds), "{rounds}");
+}
