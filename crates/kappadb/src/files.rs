@@ -7,10 +7,11 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 /// What belongs to a replica in its folder; all else there is somebody's own business.
-const OURS: [&str; 11] = [
+const OURS: [&str; 12] = [
     "LOCK",
     "replica",
-    "place",
+    "witness",
+    "callers",
     "peers",
     "listen",
     "writers",

@@ -69,6 +69,7 @@ fn a_folder_that_was_handed_over_overwrites_nothing_elsewhere() {
         "LOCK",
         "journal/9999.seg",
         "derived/seal.new",
+        "witness",
         "trust",
     ];
     for name in names {
