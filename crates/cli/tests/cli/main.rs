@@ -16,4 +16,5 @@ mod kill;
 mod kv;
 mod peers;
 mod program;
+mod readme;
 mod two_processes;
