@@ -99,7 +99,15 @@ pub(crate) fn is_copied(dir: &Path) -> io::Result<bool> {
     match fs::read_to_string(dir.join("place")) {
         Ok(text) => Ok(text.trim() != inode(dir)?),
         // Made before there was such a file, or not to its end.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => settle(dir).map(|()| false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match settle(dir) {
+            Err(error)
+                if error.kind() != io::ErrorKind::ReadOnlyFilesystem
+                    && error.kind() != io::ErrorKind::PermissionDenied =>
+            {
+                Err(error)
+            }
+            _ => Ok(false),
+        },
         Err(error) => Err(error),
     }
 }

@@ -18,3 +18,4 @@ mod peers;
 mod program;
 mod readme;
 mod two_processes;
+mod unwritable;
