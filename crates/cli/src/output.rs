@@ -172,7 +172,7 @@ pub fn is_closed_pipe(error: &anyhow::Error) -> bool {
 pub fn count(n: u64, noun: &str) -> String {
     match noun.strip_suffix('y') {
         _ if n == 1 => format!("{n} {noun}"),
-        Some(stem) if !noun.ends_with("ey") => format!("{n} {stem}ies"),
+        Some(stem) if !stem.ends_with(['a', 'e', 'o', 'u']) => format!("{n} {stem}ies"),
         _ => format!("{n} {noun}s"),
     }
 }
@@ -180,4 +180,18 @@ pub fn count(n: u64, noun: &str) -> String {
 /// A size for people.
 pub fn size(bytes: u64) -> String {
     indicatif::HumanBytes(bytes).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counted_things_have_their_plurals() {
+        for (n, noun, text) in
+            [(1, "entry", "1 entry"), (2, "entry", "2 entries"), (2, "way", "2 ways"), (0, "key", "0 keys")]
+        {
+            assert_eq!(count(n, noun), text);
+        }
+    }
 }

@@ -97,6 +97,8 @@ pub struct OpenReport {
     pub cut: Option<Cut>,
     /// Damage in the journal. Unless it was settled ([`crate::Feeds::settle_damage`]) own feeds take no appends.
     pub damage: Vec<Damage>,
+    /// All of the damage was settled.
+    pub settled: bool,
     /// Appended blocks whose head did not reach the disk before a crash: never acknowledged, now dropped.
     pub dropped: u64,
     /// Anything else that did not fit together.

@@ -33,6 +33,12 @@ pub enum OpenError {
     /// A secret key file does not hold the key that its name says.
     #[error("{} does not hold the secret key of the feed it is named after", .0.display())]
     WrongKey(PathBuf),
+    /// There is nothing of what was written here but the keys that it was written with.
+    #[error(
+        "the journal in {} is gone, with all that was derived from it, but keys of feeds that were written here are not: put a backup of the \
+         folder back, or join again in a new folder, for from an empty journal these feeds would fork", .0.display()
+    )]
+    Gone(PathBuf),
     /// What was indexed could not be read back.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -46,7 +52,7 @@ pub enum OpenError {
 #[non_exhaustive]
 pub enum CommitError {
     /// The journal could not be written. Nothing more is accepted until the database is opened again.
-    #[error("journal: {0}")]
+    #[error("journal: {}", with_cause(.0))]
     Journal(Arc<kappadb_journal::AppendError>),
     /// It is durable in the journal, but derived state could not be brought up to it. Nothing more is accepted until the database is
     /// opened again, which makes that good.
@@ -55,6 +61,19 @@ pub enum CommitError {
     /// An earlier error of this kind; open the database again.
     #[error("an earlier write failed; open the database again")]
     Poisoned,
+}
+
+/// An error with what the system said.
+fn with_cause(error: &kappadb_journal::AppendError) -> String {
+    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}"));
+    format!("{error}{}", cause.unwrap_or_default())
+}
+
+impl CommitError {
+    /// True if the disk takes nothing, for want of room or because it may not be written.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, CommitError::Journal(error) if error.is_refusal())
+    }
 }
 
 /// Why an append was refused. None of its blocks is kept, unless it is a [`AppendError::Commit`].

@@ -39,6 +39,11 @@ pub(crate) fn open(mut config: Config, progress: &mut dyn FnMut(u64, u64)) -> Re
     };
     let keys = keys::load(&config.dir)?;
     let derived = find(&config);
+    let journal = config.dir.join("journal");
+    let kept = config.disk.is_some() || Journal::exists(&journal);
+    if !kept && !keys.is_empty() && matches!(derived, Derived::Useless(_)) {
+        return Err(OpenError::Gone(journal));
+    }
     let (journal, recovery) = open_journal(&config, &derived, progress)?;
     let reader = journal.reader();
     let layout = journal.layout();
@@ -234,12 +239,17 @@ fn catch_up(
     writer.damage = [recovery.damage, more].concat();
     // With damage, the missing head may be among what was lost.
     if writer.damage.is_empty() {
-        headless.iter().try_for_each(|feed| restate_head(writer, feed))?;
+        match headless.iter().try_for_each(|feed| restate_head(writer, feed)) {
+            // The next append takes their numbers, which says the same.
+            Err(OpenError::Commit(error)) if error.is_refusal() => {}
+            restated => restated?,
+        }
     }
     writer.dirty = true;
     writer.commit()?;
     let (damage, cut, incarnation) = (writer.damage.clone(), recovery.cut, recovery.incarnation);
-    Ok(OpenReport { rebuilt, cut, damage, dropped, problems, incarnation })
+    let settled = writer.unsettled().is_none();
+    Ok(OpenReport { rebuilt, cut, damage, settled, dropped, problems, incarnation })
 }
 
 /// States the feed's head again: whoever reads the journal later learns that the blocks before it which it does not cover are gone.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 pub trait Disk: Send + Sync {
     /// Names and lengths in bytes of the files in it, in any order.
     fn list(&self) -> io::Result<Vec<(String, u64)>>;
-    /// Opens a file for reading and writing.
+    /// Opens a file for reading and writing. Where writing is not allowed it is opened for reading, and writing fails.
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
     /// Makes a file, or empties the one that is there.
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
@@ -85,7 +85,12 @@ impl Disk for Folder {
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        Ok(Arc::new(options().open(self.path(name))?))
+        match options().open(self.path(name)) {
+            Err(refusal) if is_forbidden(&refusal) => {
+                Ok(Arc::new(ReadOnly { file: options().write(false).open(self.path(name))?, refusal }))
+            }
+            opened => Ok(Arc::new(opened?)),
+        }
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
@@ -106,6 +111,48 @@ impl Disk for Folder {
 
     fn path(&self, name: &str) -> PathBuf {
         self.path.join(name)
+    }
+}
+
+/// True if the system says that something may be read and not written.
+pub(crate) fn is_forbidden(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+}
+
+/// A file that may not be written, and what the system said when that was asked for.
+struct ReadOnly {
+    file: File,
+    refusal: io::Error,
+}
+
+impl ReadOnly {
+    fn refuse(&self) -> io::Result<()> {
+        Err(self
+            .refusal
+            .raw_os_error()
+            .map_or_else(|| self.refusal.kind().into(), io::Error::from_raw_os_error))
+    }
+}
+
+impl DiskFile for ReadOnly {
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<usize> {
+        DiskFile::read_at(&self.file, offset, into)
+    }
+
+    fn write_at(&self, _: u64, _: &[u8]) -> io::Result<()> {
+        self.refuse()
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync()
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        DiskFile::len(&self.file)
+    }
+
+    fn set_len(&self, _: u64) -> io::Result<()> {
+        self.refuse()
     }
 }
 

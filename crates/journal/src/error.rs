@@ -1,5 +1,6 @@
 //! What can go wrong: one enum for each phase, and the description of damaged places.
 
+use crate::disk::is_forbidden;
 use crate::lock::LockHolder;
 use crate::position::{Position, file_name};
 use kappadb_core::Lseq;
@@ -193,6 +194,17 @@ pub enum AppendError {
     /// All numbers of segments (2^32) or of blocks (2^64) are used: by a stray or damaged file, for no journal gets there.
     #[error("the journal has used up its numbers of segments or blocks")]
     Exhausted,
+}
+
+impl AppendError {
+    /// True if the disk takes nothing, for want of room or because it may not be written, and all is as it was: it can still be read.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            AppendError::DiskFull { .. } => true,
+            AppendError::Write { source, .. } | AppendError::Sync { source, .. } => is_forbidden(source),
+            _ => false,
+        }
+    }
 }
 
 /// Why a record could not be read.

@@ -10,6 +10,7 @@ use crate::record::Record;
 use crate::recover::{Entry, Recovered, Recovery, recover};
 use crate::rewrite::{self, Rewrite};
 use crate::segment::{HEAD_LEN, HEADER_LEN, Header, HeaderState, seal};
+use crate::survey::Survey;
 use kappadb_core::Lseq;
 use std::collections::BTreeMap;
 use std::io;
@@ -45,12 +46,23 @@ pub struct Journal {
     next_lseq: Lseq,
     /// Bytes in the segments before this one.
     full_bytes: u64,
+    /// Where the end was when it was opened.
+    opened_at: Position,
+    /// What is to be done before anything is appended.
+    owed: Option<Owed>,
     /// The segments that were rewritten, and how often.
     layout: BTreeMap<u32, u8>,
     /// Nothing was appended since a clean close.
     closed: bool,
     poisoned: bool,
     buffer: Vec<u8>,
+}
+
+/// How the end of the journal is put in order. A disk that is full or may not be written does not allow it, but can be read.
+struct Owed {
+    cut: Option<Cut>,
+    /// Begun after the last record.
+    segment: u32,
 }
 
 impl Journal {
@@ -74,6 +86,11 @@ impl Journal {
         Self::open_on(Arc::new(folder), options, start, random16, progress)
     }
 
+    /// True if there is a journal in the folder.
+    pub fn exists(dir: &Path) -> bool {
+        Survey::any(dir)
+    }
+
     /// [`Journal::open`] on any [`Disk`].
     pub fn open_on(
         disk: Arc<dyn Disk>,
@@ -83,19 +100,12 @@ impl Journal {
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<(Journal, Recovery), OpenError> {
         let recovered = recover(disk, options, start, random16, progress)?;
-        if let Some(cut) = &recovered.cut {
-            cut_off(&recovered.files, cut)?;
-        }
         let mut journal = match recovered.entry {
             Entry::Resume { end, incarnation } => Journal::resume(&recovered, *options, end, incarnation)?,
             Entry::NewSegment { segment, previous } => {
                 Journal::begin(&recovered, *options, segment, previous, random16())?
             }
         };
-        journal.full_bytes = recovered.survey.bytes(0..journal.end.segment);
-        if let Some(cut) = recovered.cut.filter(|cut| cut.segment < journal.end.segment) {
-            journal.full_bytes -= cut.to - cut.from;
-        }
         for &segment in recovered.survey.segments.keys() {
             let header = recovered.files.header(segment).ok().and_then(HeaderState::header);
             let rewrites = header.map_or(0, |header| header.rewrites);
@@ -135,8 +145,20 @@ impl Journal {
         previous: Position,
         incarnation: [u8; 16],
     ) -> Result<Journal, OpenError> {
-        let (file, end) = create(&recovered.files, segment, recovered.next_lseq, previous, incarnation)?;
-        Ok(Journal::new(recovered, options, file, end, incarnation))
+        let files = &recovered.files;
+        if previous == Position::START {
+            let (file, end) = create(files, segment, recovered.next_lseq, previous, incarnation)?;
+            return Ok(Journal::new(recovered, options, file, end, incarnation));
+        }
+        let file = files.path(previous.segment);
+        let handle = files.file(previous.segment).map_err(|source| OpenError::Read { file, source })?;
+        let mut journal = Journal::new(recovered, options, handle, previous, incarnation);
+        journal.owed = Some(Owed { cut: recovered.cut, segment });
+        match journal.pay() {
+            // What is there can be read; whoever appends asks again.
+            Err(error) if !error.is_refusal() => Err(error.into()),
+            _ => Ok(journal),
+        }
     }
 
     fn new(
@@ -155,7 +177,9 @@ impl Journal {
             end,
             durable: end,
             next_lseq: recovered.next_lseq,
-            full_bytes: 0,
+            full_bytes: recovered.survey.bytes(0..end.segment),
+            opened_at: end,
+            owed: None,
             layout: BTreeMap::new(),
             closed: recovered.closed,
             poisoned: false,
@@ -180,6 +204,7 @@ impl Journal {
         if self.poisoned {
             return Err(AppendError::Poisoned);
         }
+        self.pay()?;
         let mut buffer = std::mem::take(&mut self.buffer);
         let placed = self.write_through(record, &mut buffer);
         // One huge batch should not be paid for in memory ever after.
@@ -209,7 +234,8 @@ impl Journal {
 
     /// After a failed write: takes away what of it reached the file.
     fn undo(&mut self, source: io::Error) -> AppendError {
-        self.poisoned = self.file.set_len(self.end.offset).is_err();
+        let untouched = self.file.len().is_ok_and(|len| len == self.end.offset);
+        self.poisoned = !untouched && self.file.set_len(self.end.offset).is_err();
         write_error(&self.files, self.end.segment, source)
     }
 
@@ -217,6 +243,7 @@ impl Journal {
     pub fn begin_segment(&mut self) -> Result<(), AppendError> {
         match self.poisoned {
             true => Err(AppendError::Poisoned),
+            false if self.owed.is_some() => self.pay(),
             false if self.end.offset <= BIRTH_LEN => Ok(()),
             false => self.roll(),
         }
@@ -239,6 +266,20 @@ impl Journal {
         self.full_bytes = (self.full_bytes + after).saturating_sub(before);
         self.layout.insert(rewrite.segment(), rewrites);
         Ok(rewrite)
+    }
+
+    /// Puts the end in order, if that is still to be done.
+    fn pay(&mut self) -> Result<(), AppendError> {
+        let Some(owed) = &self.owed else { return Ok(()) };
+        if let Some(cut) = &owed.cut {
+            cut_off(&self.files, cut)?;
+        }
+        let (file, end) = create(&self.files, owed.segment, self.next_lseq, self.end, self.incarnation)?;
+        self.full_bytes += self.end.offset;
+        self.file = file;
+        self.set_durable(end);
+        (self.owed, self.opened_at) = (None, end);
+        Ok(())
     }
 
     /// Begins a new segment. The old one is durable before the new one exists, so only the last can be torn.
@@ -281,10 +322,14 @@ impl Journal {
     /// Makes everything durable and says so in the journal, so that damage to any of it can be told from a torn tail.
     pub fn close(mut self) -> Result<(), AppendError> {
         self.sync()?;
-        if !self.closed {
-            self.write(&Record::Closed)?;
+        if self.closed {
+            return Ok(());
         }
-        self.sync()
+        match self.write(&Record::Closed) {
+            // Nothing was appended, so the end is as good as it was.
+            Err(error) if error.is_refusal() && self.end == self.opened_at => Ok(()),
+            written => written.and_then(|_| self.sync()),
+        }
     }
 
     /// The number that the next block appended will have in the arrival log.

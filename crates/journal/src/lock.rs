@@ -1,5 +1,6 @@
 //! The lock that keeps a second process out of a folder.
 
+use crate::disk::is_forbidden;
 use crate::error::LockError;
 use rustix::fs::{FlockOperation, OFlags, flock};
 use std::fmt;
@@ -14,6 +15,14 @@ use std::time::{Duration, Instant};
 #[must_use = "the lock is released when this is dropped"]
 pub struct DirLock {
     file: File,
+    read_only: bool,
+}
+
+impl DirLock {
+    /// True if nothing in the folder may be written, by the system's word when the lock was taken.
+    pub fn is_read_only(&self) -> bool {
+        self.read_only
+    }
 }
 
 impl Drop for DirLock {
@@ -71,13 +80,22 @@ pub fn lock_dir(dir: &Path, locking: &Locking) -> Result<DirLock, LockError> {
     let io = |source| LockError::Io { file: path.clone(), source };
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).read(true).write(true).mode(0o600);
-    let mut file = options.custom_flags(no_links()).open(&path).map_err(io)?;
+    options.custom_flags(no_links());
+    let (mut file, read_only) = match options.open(&path) {
+        // A lock needs no write. Where there is no such file and none can be made, the folder itself stands for it.
+        Err(refusal) if is_forbidden(&refusal) => {
+            let mut reading = OpenOptions::new();
+            reading.read(true).custom_flags(no_links());
+            (reading.open(&path).or_else(|_| reading.open(dir)).map_err(|_| io(refusal))?, true)
+        }
+        opened => (opened.map_err(io)?, false),
+    };
     let until = Instant::now() + locking.wait.max(LEAST_WAIT);
     loop {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {
                 sign(&mut file, &locking.command);
-                return Ok(DirLock { file });
+                return Ok(DirLock { file, read_only });
             }
             Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < until => std::thread::sleep(PAUSE),
             Err(rustix::io::Errno::WOULDBLOCK) => {

@@ -39,8 +39,11 @@ impl Rewrite {
         keep: &mut dyn FnMut(Located) -> Option<Record>,
     ) -> Result<Rewrite, RewriteError> {
         let failed = |source| RewriteError::Io { file: files.path(segment), source };
-        let header = files.header(segment).map_err(failed)?.header();
-        let header = header.ok_or(RewriteError::Damaged(Position { segment, offset: 0 }))?;
+        let damaged = RewriteError::Damaged(Position { segment, offset: 0 });
+        if files.missing_run(segment).is_some() {
+            return Err(damaged);
+        }
+        let header = files.header(segment).map_err(failed)?.header().ok_or(damaged)?;
         let before = files.file(segment).and_then(|file| file.len()).map_err(failed)?;
         let name = [&file_name(segment), SUFFIX].concat();
         let rewrites = header.rewrites.checked_add(1).unwrap_or(1);

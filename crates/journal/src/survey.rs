@@ -7,6 +7,7 @@ use crate::position::{Position, file_name, segment_of};
 use crate::segment::{HeaderState, Nonce};
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::path::Path;
 
 pub(crate) struct Survey {
     /// Length in bytes of each segment file.
@@ -27,6 +28,12 @@ impl Survey {
         }
         survey.ignored.sort();
         Ok(survey)
+    }
+
+    /// True if there is a segment in the folder.
+    pub(crate) fn any(dir: &Path) -> bool {
+        let names = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.file_name());
+        names.into_iter().any(|name| name.to_str().and_then(segment_of).is_some())
     }
 
     /// Numbers below the greatest for which there is no file.

@@ -18,7 +18,7 @@ use crate::writers::{self, Writers};
 use kappadb_core::{Clock, DatabaseId, FeedKey, Seq};
 use kappadb_feed::{self as feed, DirLock, Feeds, OpenReport};
 use kappadb_net::{Access, Allowance, Identity};
-use kappadb_store::{SledOptions, SledStore, Store, StoreError};
+use kappadb_store::{MemoryStore, SledOptions, SledStore, Store, StoreError};
 use kappadb_view::{View, ViewHandle, Views};
 use kappadb_view_chat::ChatView;
 use kappadb_view_geo::MapView;
@@ -104,7 +104,7 @@ impl Parts {
         // Before anything is wiped or written: a second process must leave everything as it is.
         let lock = lock.map_or_else(|| feed::lock(&dir, &locking).map(Arc::new), Ok)?;
         files::secure(&dir)?;
-        let store = open_store(&dir.join("derived"), rebuild)?;
+        let (store, in_memory) = open_store(&dir.join("derived"), rebuild, &lock)?;
         let witness = Arc::new(Witness::new(&dir, state, random.clone()));
         let config = feed::Config::new(&dir, store.clone(), database, random.clone())
             .with_lock(lock.clone())
@@ -142,7 +142,7 @@ impl Parts {
             map,
             kv,
             chat,
-            warnings: warnings(&report),
+            warnings: warnings(&report).chain(in_memory).collect(),
             own: Arc::new(Own::new(witness, warned)),
             wanting: Arc::default(),
             begun_at,
@@ -204,33 +204,54 @@ fn forget_derived(store: &dyn Store) -> Result<(), StoreError> {
 }
 
 /// What people should know of how opening went.
-fn warnings(report: &OpenReport) -> Vec<String> {
-    let cut = report.cut.iter().map(|cut| {
-        format!(
-            "an unfinished write of {} bytes was cut off; nothing that was promised durable was in it",
-            cut.to - cut.from
-        )
+fn warnings(report: &OpenReport) -> impl Iterator<Item = String> {
+    // A file that was just made and nothing was written to is nobody's write.
+    let cut = report.cut.iter().filter(|cut| cut.to > cut.from).map(|cut| {
+        format!("the last write, of {} bytes, had not come to its end and was left out", cut.to - cut.from)
     });
     let damage = report
         .damage
         .iter()
+        .filter(|_| !report.settled)
         .map(|damage| format!("the journal is damaged: {damage}; `kappa verify` says what was lost"));
-    cut.chain(damage).chain(report.problems.iter().map(ToString::to_string)).collect()
+    cut.chain(damage).chain(report.problems.iter().map(ToString::to_string))
 }
 
-/// Opens the derived data; if it cannot be read, or must not be, starts from nothing.
-fn open_store(path: &Path, wipe: bool) -> Result<Arc<dyn Store>, StoreError> {
+/// Opens the derived data; if it cannot be read, or must not be, starts from nothing. Where nothing can be written it is made in memory,
+/// for this process alone; that is told in a sentence.
+fn open_store(
+    path: &Path,
+    wipe: bool,
+    lock: &DirLock,
+) -> Result<(Arc<dyn Store>, Option<String>), StoreError> {
+    let memory = |why: &str| {
+        let told =
+            format!("{why}; what is derived from the journal is made in memory, for this process alone");
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        Ok((store, Some(told)))
+    };
+    if lock.is_read_only() {
+        return memory(&format!("{} cannot be written, and is read as it is", path.display()));
+    }
+    match open_on_disk(path, wipe) {
+        Ok(store) => Ok((Arc::new(store), None)),
+        Err(error @ StoreError::Locked { .. }) => Err(error),
+        Err(error) => memory(&error.to_string()),
+    }
+}
+
+fn open_on_disk(path: &Path, wipe: bool) -> Result<SledStore, StoreError> {
+    let open = || SledStore::open(path, SledOptions::default());
     if wipe {
         SledStore::wipe(path)?;
+        return open();
     }
-    let store = match SledStore::open(path, SledOptions::default()) {
-        Err(error) if error.wants_rebuild() => {
-            SledStore::wipe(path)?;
-            SledStore::open(path, SledOptions::default())?
-        }
-        opened => opened?,
-    };
-    Ok(Arc::new(store))
+    match open() {
+        Err(error @ (StoreError::Locked { .. } | StoreError::DiskFull { .. })) => Err(error),
+        // Whatever is wrong with it: nothing in it is lost for good.
+        Err(_) => SledStore::wipe(path).and_then(|()| open()),
+        opened => opened,
+    }
 }
 
 impl Database {

@@ -22,6 +22,12 @@ pub enum StoreError {
         /// What differs.
         source: SealError,
     },
+    /// There is too little room on the disk for the engine to work.
+    #[error("the disk is full: {}", path.display())]
+    DiskFull {
+        /// The store's folder.
+        path: PathBuf,
+    },
     /// The folder is open already, in this process or in another.
     #[error("the store at {} is in use", path.display())]
     Locked {

@@ -34,6 +34,9 @@ const FANOUT: usize = 128;
 /// The engine's own flusher would abort the process on a failure: it gets an interval that never passes (49 days).
 const NEVER_MS: usize = u32::MAX as usize;
 
+/// The engine writes when it is opened, and ends the process if it cannot. With less room than this it is left alone.
+const LEAST_ROOM: u64 = 512 << 10;
+
 type Engine = sled::Db<FANOUT>;
 type Handle = sled::Tree<FANOUT>;
 
@@ -90,6 +93,11 @@ fn guarded<R>(call: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
     })
 }
 
+/// Bytes on the disk of `path` that may be written. Where that cannot be told there is room until a write shows otherwise.
+fn free_bytes(path: &Path) -> u64 {
+    rustix::fs::statvfs(path).map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
 fn engine_dir(path: &Path) -> PathBuf {
     path.join("engine")
 }
@@ -133,6 +141,9 @@ impl SledStore {
     /// [`StoreError::Unreadable`] and [`StoreError::Altered`] mean: [`SledStore::wipe`] it, open it and rebuild.
     pub fn open(path: &Path, options: SledOptions) -> Result<Self, StoreError> {
         let held = FolderLock::take(path)?;
+        if free_bytes(path) < LEAST_ROOM {
+            return Err(StoreError::DiskFull { path: path.to_owned() });
+        }
         let engine = engine_dir(path);
         if engine.exists() {
             let altered = |source| StoreError::Altered { path: path.to_owned(), source };
@@ -151,16 +162,26 @@ impl SledStore {
 
     /// Removes the store in `path` with all that is in it. Not while it is open.
     pub fn wipe(path: &Path) -> Result<(), StoreError> {
-        let _held = FolderLock::take(path)?;
-        // The seal goes first: a store half removed must not look whole.
-        for gone in [fs::remove_file(seal_path(path)), fs::remove_dir_all(engine_dir(path))] {
-            match gone {
-                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(failed("remove the store")(e)),
-                _ => {}
+        // What stands where a folder or the lock's file belongs is nobody's.
+        for (name, is_folder) in [(path.to_owned(), true), (path.join("lock"), false)] {
+            if fs::symlink_metadata(&name).is_ok_and(|found| found.is_dir() != is_folder) {
+                remove(&name).map_err(failed("remove what is in the place of the store"))?;
             }
         }
-        Ok(())
+        let _held = FolderLock::take(path)?;
+        // The seal goes first: a store half removed must not look whole.
+        remove(&seal_path(path)).and_then(|()| remove(&engine_dir(path))).map_err(failed("remove the store"))
     }
+}
+
+/// Removes whatever has this name.
+fn remove(path: &Path) -> io::Result<()> {
+    let gone = match fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    gone.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
 /// Flushes until told to stop, then once more.

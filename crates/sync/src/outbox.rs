@@ -88,9 +88,11 @@ impl Outbox {
     }
 
     /// Drops what the peer and storage were to get. Events stay.
-    pub fn clear(&mut self) {
+    pub fn clear(&mut self, keep_commands: bool) {
         self.frames.clear();
         self.frame_bytes = 0;
-        self.commands.clear();
+        if !keep_commands {
+            self.commands.clear();
+        }
     }
 }

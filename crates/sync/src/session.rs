@@ -48,6 +48,8 @@ pub struct Session {
     /// When the peer was last heard, or this side last had a reason to wait for it.
     heard: u64,
     closed: Option<SessionError>,
+    /// It has ended, and what came before is still being stored.
+    storing: bool,
 }
 
 impl Session {
@@ -60,6 +62,7 @@ impl Session {
             out: Outbox::default(),
             heard: now_ms,
             closed: None,
+            storing: false,
         }
     }
 
@@ -113,6 +116,9 @@ impl Session {
     /// Takes the outcome of a command. A reply that nobody waits for any more is ignored.
     pub fn reply(&mut self, now_ms: u64, id: CommandId, reply: Reply) {
         if self.closed.is_some() {
+            if self.storing && !self.asker.stored_last(id, reply, &mut self.out) {
+                self.tell_end();
+            }
             return;
         }
         self.pass(now_ms);
@@ -182,7 +188,7 @@ impl Session {
 
     /// False while the driver should not read from the connection: what came is not stored or taken yet.
     pub fn wants_read(&self) -> bool {
-        !self.asker.is_full() && !self.out.is_crowded()
+        self.closed.is_none() && !self.asker.is_full() && !self.out.is_crowded()
     }
 
     /// Asks the peer's view. What comes of it is told by events, errors too.
@@ -252,7 +258,14 @@ impl Session {
         self.end(SessionError::Lost);
     }
 
-    /// Why the session ended, if it did.
+    /// No command is carried out any more: what is not stored by now never is.
+    pub fn stop_storing(&mut self) {
+        if self.storing {
+            self.tell_end();
+        }
+    }
+
+    /// Why the session ended, if it did. What came before may still have to be stored: [`Event::Closed`] comes after that.
     pub fn closed(&self) -> Option<&SessionError> {
         self.closed.as_ref()
     }
@@ -267,16 +280,32 @@ impl Session {
         if self.closed.is_some() {
             return;
         }
-        self.out.clear();
+        let keeps = keeps_what_came(&reason);
+        self.out.clear(keeps);
         if !matches!(reason, SessionError::Peer { .. } | SessionError::Lost) {
             let goodbye = Frame::Close { code: reason.code(), text: short(&reason.to_string()) };
             // The queue was just emptied, so there is room.
             let _ = self.out.send(&goodbye);
         }
+        self.closed = Some(reason);
+        self.storing = keeps && self.asker.store_last(&mut self.out);
+        if !self.storing {
+            self.tell_end();
+        }
+    }
+
+    /// Questions fail, and the caller is told: all that is kept is stored by now.
+    fn tell_end(&mut self) {
+        self.storing = false;
+        let Some(reason) = self.closed.clone() else { return };
         if self.asker.abandon(&reason, &mut self.out) {
             self.out.command(Command::Sync);
         }
-        self.out.event(Event::Closed { reason: reason.clone() });
-        self.closed = Some(reason);
+        self.out.event(Event::Closed { reason });
     }
+}
+
+/// True for an end that takes nothing from what the peer sent before: each block of it proves itself.
+fn keeps_what_came(reason: &SessionError) -> bool {
+    matches!(reason, SessionError::Lost | SessionError::Peer { .. } | SessionError::Budget(_))
 }

@@ -16,4 +16,6 @@ mod kill;
 mod kv;
 mod peers;
 mod program;
+mod readme;
 mod two_processes;
+mod unwritable;

@@ -53,6 +53,51 @@ fn a_disk_that_is_full_when_a_segment_is_begun_costs_nothing() {
 }
 
 #[test]
+fn a_torn_journal_on_a_full_disk_is_read_and_goes_on_when_there_is_room() {
+    for room in [0, 20, 60] {
+        let disk = FaultDisk::new();
+        let (mut journal, _) = open(&disk, &Options::default());
+        journal.append(&blocks(0, &[10])).unwrap();
+        journal.sync().unwrap();
+        let end = journal.end();
+        drop(journal);
+        disk.put("00000000.kj", [disk.content("00000000.kj"), vec![0x4b, 0x52, 0xd1, 0x0a, 9]].concat());
+        disk.set_room(Some(room));
+        let (mut journal, recovery) = open(&disk, &Options::default());
+        assert_eq!((recovery.damage, recovery.cut.map(|cut| cut.from)), (vec![], Some(end.offset)));
+        assert_eq!(contents(&journal).0.len(), 1);
+        for _ in 0..2 {
+            assert!(matches!(journal.append(&blocks(1, &[10])), Err(AppendError::DiskFull { .. })));
+            assert!(journal.begin_segment().is_err());
+        }
+        disk.set_room(None);
+        assert_eq!(journal.append(&blocks(1, &[10])).unwrap().first_lseq, 1);
+        journal.sync().unwrap();
+        assert_eq!(
+            journal.disk_bytes(),
+            ["00000000.kj", "00000001.kj"].map(|name| disk.content(name).len() as u64).iter().sum()
+        );
+        journal.close().unwrap();
+        let (journal, recovery) = open(&disk, &Options::default());
+        assert!(recovery.clean && recovery.cut.is_none() && recovery.damage.is_empty());
+        assert_eq!(contents(&journal).0.len(), 2);
+    }
+}
+
+#[test]
+fn who_only_reads_on_a_full_disk_ends_well() {
+    let disk = FaultDisk::new();
+    let (mut journal, _) = open(&disk, &Options::default());
+    journal.append(&blocks(0, &[10])).unwrap();
+    journal.sync().unwrap();
+    drop(journal);
+    disk.set_room(Some(0));
+    let (journal, _) = open(&disk, &Options::default());
+    assert_eq!(contents(&journal).0.len(), 1);
+    journal.close().unwrap();
+}
+
+#[test]
 fn after_a_failed_sync_nothing_is_accepted_until_reopened() {
     let disk = FaultDisk::new();
     let (mut journal, _) = open(&disk, &Options::default());

@@ -51,7 +51,8 @@ struct Asker {
 enum Step {
     Request(Option<Request>),
     Incoming(Option<Incoming>),
-    Replied(Result<(CommandId, Reply), JoinError>),
+    /// None if nothing was under way.
+    Replied(Option<Result<(CommandId, Reply), JoinError>>),
     Sent,
     WriterEnded(Option<ChannelError>),
     Time,
@@ -102,7 +103,11 @@ impl Driver {
             if let Some(end) = self.pump() {
                 break end;
             }
-            let step = self.wait(&mut requests).await;
+            let step = match self.session.closed() {
+                // What came before its end is stored before anybody is told that no more comes.
+                Some(_) => Step::Replied(self.commands.join_next().await),
+                None => self.wait(&mut requests).await,
+            };
             self.take(step);
         };
         // Before any question learns that it gets no answer.
@@ -141,7 +146,8 @@ impl Driver {
 
     /// Says what a caller's place is used for. False if that is more than it may be: it has been turned away.
     fn may_stay(&mut self) -> bool {
-        let Some(Ok(place)) = self.guest.as_ref().map(|guest| &guest.place) else { return true };
+        let place = self.guest.as_ref().map(|guest| &guest.place).filter(|_| self.session.closed().is_none());
+        let Some(Ok(place)) = place else { return true };
         place.set_busy(self.session.is_busy() || !self.batch.is_empty());
         let stays = place.keep_records(self.session.records());
         if !stays {
@@ -176,7 +182,7 @@ impl Driver {
         tokio::select! {
             request = next_request(requests) => Step::Request(request),
             found = incoming.recv(), if self.session.wants_read() => Step::Incoming(found),
-            Some(replied) = self.commands.join_next() => Step::Replied(replied),
+            Some(replied) = self.commands.join_next() => Step::Replied(Some(replied)),
             Some(permit) = reserve(outgoing), if can_write && !self.batch.is_empty() => {
                 // Questions that leave together wait together.
                 if self.batch.iter().any(|frame| frame.first() == Some(&QUERY)) {
@@ -205,8 +211,12 @@ impl Driver {
                 self.lose(SessionEnd::Channel(Arc::new(error)))
             }
             Step::Incoming(Some(Incoming::End(Ok(()))) | None) => self.session.lost(),
-            Step::Replied(Ok((id, reply))) => self.session.reply(now, id, reply),
-            Step::Replied(Err(_panic)) => self.lose(SessionEnd::Panicked),
+            Step::Replied(Some(Ok((id, reply)))) => self.session.reply(now, id, reply),
+            Step::Replied(Some(Err(_panic))) => {
+                self.lose(SessionEnd::Panicked);
+                self.session.stop_storing();
+            }
+            Step::Replied(None) => self.session.stop_storing(),
             Step::Sent => {}
             Step::WriterEnded(error) => self.writer_ended(error),
             Step::Time if self.deaf_at.is_some_and(|at| at <= Instant::now()) => self.session.lost(),

@@ -50,6 +50,44 @@ impl Asker {
         Ok(())
     }
 
+    /// After the session's end: stores what came before it, and makes it durable. False if there is nothing to wait for.
+    pub fn store_last(&mut self, out: &mut Outbox) -> bool {
+        self.inbox.push(Work::Settle(None));
+        self.start(out);
+        !self.inbox.is_idle()
+    }
+
+    /// What storage says meanwhile. False once all is stored, or the rest cannot be.
+    pub fn stored_last(&mut self, id: CommandId, reply: Reply, out: &mut Outbox) -> bool {
+        let well = match (self.inbox.finish(id), reply) {
+            (None, _) => return !self.inbox.is_idle(),
+            (Some(Doing::Put(put)), Reply::Put(Ok(stored))) => {
+                self.count(&put, &stored);
+                true
+            }
+            (Some(Doing::Sync(settle)), Reply::Synced(Ok(()))) => {
+                settle.iter().for_each(|settle| self.settled(settle, out));
+                true
+            }
+            (Some(Doing::Define), Reply::Defined(Ok(()))) | (Some(Doing::Fork), Reply::Forked(Ok(()))) => {
+                true
+            }
+            _ => false,
+        };
+        if well {
+            self.start(out);
+        }
+        well && !self.inbox.is_idle()
+    }
+
+    fn count(&mut self, put: &Put, stored: &Stored) {
+        if let Some(asked) = self.open.get_mut(&put.query) {
+            asked.stats.blocks_stored += stored.blocks;
+            asked.stats.bytes_stored += stored.bytes;
+            asked.stats.contradicted += stored.contradicted;
+        }
+    }
+
     fn put(
         &mut self,
         put: Put,
@@ -68,11 +106,7 @@ impl Asker {
     }
 
     fn stored(&mut self, put: Put, stored: &Stored, out: &mut Outbox) -> Result<(), SessionError> {
-        if let Some(asked) = self.open.get_mut(&put.query) {
-            asked.stats.blocks_stored += stored.blocks;
-            asked.stats.bytes_stored += stored.bytes;
-            asked.stats.contradicted += stored.contradicted;
-        }
+        self.count(&put, stored);
         // Verified, and never twice in a session: it is something new, of one of the feeds.
         self.patience.earn(put.bytes);
         // Both sides count it as known now, and it is not.
