@@ -65,21 +65,28 @@ pub fn makes_redundant(f: &Version, e: &Version) -> bool {
 /// Whatever the order in which versions are added, `active` ends up the same, and its [`heads`] are those of all
 /// versions ever added.
 pub fn insert(active: &mut Vec<Version>, v: Version) -> Vec<Version> {
-    if active.iter().any(|a| a.id == v.id) {
+    if active.binary_search_by_key(&v.id, |a| a.id).is_ok() {
         return Vec::new();
     }
     if active.iter().any(|a| makes_redundant(a, &v)) {
         return vec![v];
     }
-    let gone = active.extract_if(.., |a| makes_redundant(&v, a)).collect();
+    let gone = match v.context.is_empty() {
+        true => Vec::new(),
+        false => active.extract_if(.., |a| makes_redundant(&v, a)).collect(),
+    };
     let at = active.partition_point(|a| a.id < v.id);
     active.insert(at, v);
     gone
 }
 
 /// The versions that no other replaces, in the order given. Several are a conflict.
+///
+/// What names nothing replaces nothing. So blind versions, of which a member may write any number, are looked at once each
+/// and not in pairs.
 pub fn heads(active: &[Version]) -> Vec<&Version> {
-    active.iter().filter(|e| !active.iter().any(|f| replaces(f, e))).collect()
+    let naming: Vec<&Version> = active.iter().filter(|f| !f.context.is_empty()).collect();
+    active.iter().filter(|e| !naming.iter().any(|f| replaces(f, e))).collect()
 }
 
 /// How much what is dated `time` weighs at the time `now`: the greatest time that is due comes first. What is not due loses
@@ -120,7 +127,7 @@ impl Links {
 /// leaves a conflict to be seen and never hides anything.
 pub fn succeed(versions: &[Version], replaced: &[EntryId], writer: &FeedKey) -> Links {
     let own = versions.iter().filter(|v| v.id.feed == *writer).map(|v| v.id).max();
-    let picked = pick(versions, |id| replaced.contains(id) || own == Some(*id));
+    let picked = pick(versions, replaced.iter().copied().chain(own));
     let mut seqs: BTreeMap<FeedKey, Seq> = BTreeMap::new();
     for v in &picked {
         for (feed, seq) in v.context.feeds(&v.id.feed).chain([(v.id.feed, v.id.seq)]) {
@@ -143,13 +150,14 @@ pub fn succeed(versions: &[Version], replaced: &[EntryId], writer: &FeedKey) -> 
 ///
 /// More than [`MAX_CONTEXT_IDS`] are cut off as in [`succeed`].
 pub fn succeed_explicit(versions: &[Version], replaced: &[EntryId]) -> Links {
-    let picked = pick(versions, |id| replaced.contains(id));
+    let picked = pick(versions, replaced.iter().copied());
     let ids = first_ids(picked.iter().map(|v| v.id));
     linked(&picked, Context { ids, ..Context::NOTHING })
 }
 
-fn pick(versions: &[Version], wanted: impl Fn(&EntryId) -> bool) -> Vec<&Version> {
-    versions.iter().filter(|v| wanted(&v.id)).collect()
+fn pick(versions: &[Version], wanted: impl Iterator<Item = EntryId>) -> Vec<&Version> {
+    let wanted: BTreeSet<EntryId> = wanted.collect();
+    versions.iter().filter(|v| wanted.contains(&v.id)).collect()
 }
 
 fn first_ids(ids: impl Iterator<Item = EntryId>) -> Vec<EntryId> {

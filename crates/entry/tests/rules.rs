@@ -232,6 +232,22 @@ fn the_replaced_heads_feeds_are_kept_before_those_behind_them() {
 }
 
 #[test]
+fn sixteen_thousand_blind_versions_of_one_key_are_all_heads_and_one_put_replaces_them() {
+    let mut active: Vec<Version> = wide(1).into_iter().cycle().take(16_000).collect();
+    for (v, seq) in active.iter_mut().zip(0..) {
+        v.id.seq = seq;
+    }
+    let heads: Vec<_> = rules::heads(&active).iter().map(|v| v.id).collect();
+    assert_eq!(heads.len(), 16_000);
+    let mut header = Header::new(Kind { space: space::MAP, code: 0 }, Timestamp(0));
+    rules::succeed(&active, &heads, &feed(9)).apply_to(&mut header);
+    let put = Version::from_header(id(9, 0), &header);
+    assert_eq!(rules::heads(&[active.clone(), vec![put.clone()]].concat()), [&put]);
+    assert_eq!(rules::insert(&mut active, put.clone()).len(), 16_000);
+    assert_eq!(active, [put]);
+}
+
+#[test]
 fn depth_saturates() {
     let mut deepest = wide(1);
     deepest[0].depth = u32::MAX;
