@@ -164,7 +164,7 @@ async fn import(dir: &Path, messages: u64, authors: u64) -> Database {
     let database = Database::builder(dir.join("full")).create().await.expect("create");
     let start = Instant::now();
     let input = BufReader::new(std::fs::File::open(&file).expect("open"));
-    let report = database.chat().import(input, |_| ()).await.expect("import");
+    let report = database.chat().import(input, |_, _| ()).await.expect("import");
     let appended = start.elapsed().as_secs_f64();
     database.ready().await.expect("ready");
     let indexed = start.elapsed().as_secs_f64();

@@ -18,7 +18,7 @@ async fn import(chat: &Chat, lines: impl Iterator<Item = (&str, i64, String)>) {
         format!(r#"{{"author":"{author}","channel":"room","timestamp":{time},"text":"{text}"}}"#) + "\n"
     };
     let lines: String = lines.map(line).collect();
-    chat.import(std::io::Cursor::new(lines), |_| ()).await.unwrap();
+    chat.import(std::io::Cursor::new(lines), |_, _| ()).await.unwrap();
 }
 
 #[tokio::test]

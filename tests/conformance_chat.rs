@@ -327,7 +327,7 @@ async fn conformance_22_a_newcomer_gets_the_state_and_the_latest_without_the_his
             format!("{{\"author\":\"w{}\",\"channel\":\"room\",\"timestamp\":{n},\"text\":\"{n}\"}}\n", n % 7)
         })
         .collect();
-    let report = chat.import(std::io::Cursor::new(lines), |_| ()).await.unwrap();
+    let report = chat.import(std::io::Cursor::new(lines), |_, _| ()).await.unwrap();
     assert_eq!((report.imported, report.authors, report.damaged), (500, 7, 0));
     let server = serve(&database).await;
     let newcomer = house.join("b", &server.ticket()).await;

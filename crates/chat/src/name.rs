@@ -39,11 +39,13 @@ pub struct Channel {
 }
 
 impl Channel {
-    /// A name of 1 to 64 characters, none of them a control character.
+    /// A name of 1 to 64 characters, none of them a control character. White space around it and `#` before it are no part of it: `#tea`
+    /// is `tea`.
     ///
     /// # Errors
     /// [`SayError::Empty`], [`SayError::TooLong`] or [`SayError::Control`].
     pub fn new(name: &str) -> Result<Channel, SayError> {
+        let name = name.trim_start_matches(|c: char| c == '#' || c.is_whitespace()).trim_end();
         points("a channel's name", name, 1, 64)?;
         if name.chars().any(char::is_control) {
             return Err(SayError::Control("a channel's name"));
@@ -127,6 +129,10 @@ mod tests {
         }
         assert_ne!(fold("tea"), fold("te"));
         assert_eq!(Channel::new("Tea Room").unwrap().folded, "tea room");
+        for name in ["#Tea", " tea\n", "# tea", " ##tea "] {
+            assert_eq!(Channel::new(name).unwrap().folded, "tea", "{name:?}");
+        }
+        assert!(matches!(Channel::new(" # "), Err(SayError::Empty(_))));
     }
 
     #[test]

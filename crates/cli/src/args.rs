@@ -12,7 +12,7 @@ pub use blob::{BlobCommand, BlobGetArgs, ByteRange};
 pub use chat::{
     ChatCommand, DmArgs, Flag, FlagArgs, ModerateCommand, PageArgs, ReadArgs, Role, SearchArgs, WatchArgs,
 };
-pub use kv::{KvCommand, KvListArgs, KvWatchArgs, WriterCommand};
+pub use kv::{Heads, KvCommand, KvListArgs, KvWatchArgs, WriterCommand};
 pub use map::{ExportArgs, ExportFormat, Format, MapCommand, QueryArgs};
 pub use peer::{PeerCommand, ServeArgs, TicketArgs};
 

@@ -103,7 +103,7 @@ fn of_kv(error: &KvError) -> Exit {
 
 fn of_chat(error: &ChatError) -> Exit {
     match error {
-        ChatError::NotThere(_) => Exit::NotFound,
+        ChatError::NotThere(_) | ChatError::NoChannel(_) => Exit::NotFound,
         ChatError::Writer(error) => of_writer(error),
         ChatError::Write(error) => of_write(error),
         _ => Exit::Failed,

@@ -57,6 +57,7 @@ mod files;
 mod forks;
 mod import;
 mod kv;
+pub mod lines;
 mod listen;
 mod log;
 mod map;
@@ -79,8 +80,8 @@ pub use builder::{Builder, Progress};
 pub use callers::Caller;
 pub use chat::{
     BadLine, ChannelInfo, Chat, ChatChange, ChatCursor, ChatCursorError, ChatError, ChatFlag,
-    ChatImportReport, ChatImported, ChatPage, ChatWatcher, FlagChange, FlagsSet, Hidden, MAX_AHEAD, Member,
-    Message, ReadOptions, Said, SayError, SearchOptions, Topic, Trusted, Unread,
+    ChatImportReport, ChatPage, ChatWatcher, FlagChange, FlagsSet, Hidden, MAX_AHEAD, Member, Message,
+    ReadOptions, Said, SayError, SearchOptions, Topic, Trusted, Unread,
 };
 pub use database::Database;
 pub use error::{

@@ -30,7 +30,7 @@ async fn import(chat: &Chat, times: impl Iterator<Item = i64>) {
         format!(r#"{{"author":"{author}","channel":"tea","timestamp":{time},"text":"{time}"}}"#) + "\n"
     };
     let lines: String = times.map(line).collect();
-    chat.import(std::io::Cursor::new(lines), |_| ()).await.unwrap();
+    chat.import(std::io::Cursor::new(lines), |_, _| ()).await.unwrap();
 }
 
 async fn next(watcher: &mut ChatWatcher) -> ChatChange {

@@ -2,34 +2,44 @@
 
 use super::{AskArgs, Limit};
 use clap::{Args as ClapArgs, Subcommand};
+use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
+use kappadb::EntryId;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 #[derive(Subcommand)]
 pub enum KvCommand {
     /// Give a key a value, in place of every version of it that is held here. Prints the id of the entry.
+    #[command(allow_missing_positional = true)]
     Put {
-        /// The key: 1 to 1,024 bytes of text.
-        key: String,
+        #[command(flatten)]
+        key: KeyArgs,
         /// The value, or `-` for stdin, whatever its bytes.
+        #[arg(required = true)]
         value: OsString,
+        /// Only if the key's heads, as held here, are just these: ids with commas between, as `kv get` has them with --json, or `none`.
+        #[arg(long = "if", value_name = "HEADS")]
+        expected: Option<Heads>,
     },
     /// Write the value of a key to stdout, byte for byte. With --json: a line that has the value as `value`, or as
     /// `value_base64` if it is no UTF-8.
     Get(KvGetArgs),
     /// Take the value of a key away. Asks the known peers first what they know of it.
     Delete {
-        /// The key.
-        key: String,
+        #[command(flatten)]
+        key: KeyArgs,
         /// Ask no peer.
         #[arg(long)]
         local: bool,
     },
     /// Give a key in conflict one value in place of all of its heads. Asks the known peers first what they know of it.
+    #[command(allow_missing_positional = true)]
     Merge {
-        /// The key.
-        key: String,
+        #[command(flatten)]
+        key: KeyArgs,
         /// The value, or `-` for stdin.
+        #[arg(required = true)]
         value: OsString,
         /// Ask no peer.
         #[arg(long)]
@@ -39,8 +49,8 @@ pub enum KvCommand {
     List(KvListArgs),
     /// Print all versions of a key, the latest first.
     History {
-        /// The key.
-        key: String,
+        #[command(flatten)]
+        key: KeyArgs,
         #[command(flatten)]
         ask: AskArgs,
     },
@@ -48,7 +58,8 @@ pub enum KvCommand {
     Watch(KvWatchArgs),
     /// Import JSON lines: {"key","value"}, with `value_base64` in place of `value` for other bytes than UTF-8, and with
     /// "writer" to write as that writer, who is made if there is none. Lines that cannot be read are told with their
-    /// number and left out; then the exit code is 1.
+    /// number and left out, also those of more than 16 MiB; then the exit code is 1. What comes is kept, a second later at the latest,
+    /// however the import ends.
     Import {
         /// The file, or `-` for stdin.
         file: PathBuf,
@@ -65,13 +76,75 @@ pub enum KvCommand {
 
 #[derive(ClapArgs)]
 pub struct KvGetArgs {
-    /// The key.
-    pub key: String,
+    #[command(flatten)]
+    pub key: KeyArgs,
     /// Print all heads, a line each, deletes too; the one shown by default first.
     #[arg(long)]
     pub all: bool,
     #[command(flatten)]
     pub ask: AskArgs,
+}
+
+/// Which key.
+#[derive(ClapArgs)]
+pub struct KeyArgs {
+    /// The key: 1 to 1,024 bytes of text.
+    #[arg(required_unless_present_any = ["key_base64", "key_hex"])]
+    key: Option<String>,
+    /// The key in base64, whatever its bytes.
+    #[arg(long, value_name = "BASE64", conflicts_with_all = ["key", "key_hex"])]
+    key_base64: Option<Base64>,
+    /// The key in hex, whatever its bytes.
+    #[arg(long, value_name = "HEX", conflicts_with = "key")]
+    key_hex: Option<Hex>,
+}
+
+impl KeyArgs {
+    /// Its bytes.
+    pub fn bytes(&self) -> &[u8] {
+        let coded = self.key_base64.as_ref().map(|key| &key.0).or(self.key_hex.as_ref().map(|key| &key.0));
+        let text = || self.key.as_deref().unwrap_or_default().as_bytes();
+        coded.map_or_else(text, Vec::as_slice)
+    }
+}
+
+#[derive(Clone)]
+struct Base64(Vec<u8>);
+
+impl FromStr for Base64 {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Base64, String> {
+        BASE64.decode(text.as_bytes()).map(Base64).map_err(|_| format!("{text:?} is no base64"))
+    }
+}
+
+#[derive(Clone)]
+struct Hex(Vec<u8>);
+
+impl FromStr for Hex {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Hex, String> {
+        HEXLOWER_PERMISSIVE.decode(text.as_bytes()).map(Hex).map_err(|_| format!("{text:?} is no hex"))
+    }
+}
+
+/// The heads that a key is expected to have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heads(pub Vec<EntryId>);
+
+impl FromStr for Heads {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Heads, String> {
+        if text == "none" {
+            return Ok(Heads(Vec::new()));
+        }
+        let ids: Option<Vec<EntryId>> = text.split(',').map(|id| id.trim().parse().ok()).collect();
+        ids.map(Heads)
+            .ok_or_else(|| format!("{text:?} is neither `none` nor ids such as FEED/SEQ with commas between"))
+    }
 }
 
 #[derive(ClapArgs)]

@@ -5,6 +5,7 @@ mod chat;
 mod database;
 mod demo;
 mod file;
+mod input;
 mod inspect;
 mod kv;
 mod log;

@@ -287,3 +287,48 @@ fn private_messages_are_for_two() {
     assert!(other.lacks(&["chat", "dm", "nobody", "x"]).contains("neither a feed in hex nor a nickname"));
     assert!(other.fails(&["chat", "dm", &"0".repeat(64), "x"]).contains("not a valid Ed25519 key"));
 }
+
+#[test]
+fn a_hash_and_white_space_around_a_name_are_no_part_of_it() {
+    let db = Db::init();
+    db.ok(&["chat", "post", " #Tea ", "hello"]);
+    assert_eq!(db.ok(&["chat", "channels"]), "Tea\n");
+    assert_eq!(texts(&db, &["tea"]), ["hello"]);
+    assert_eq!(texts(&db, &["#TEA"]), ["hello"]);
+    db.ok(&["chat", "nick", " anna "]);
+    assert_eq!(db.ok(&["chat", "nick"]), "anna\n");
+    assert!(db.fails(&["chat", "post", "#", "hello"]).contains("must not be empty"));
+}
+
+#[test]
+fn leaving_a_channel_that_is_not_there_makes_none() {
+    let db = Db::init();
+    assert!(db.lacks(&["chat", "leave", "nowhere"]).contains("there is no channel"));
+    assert_eq!(db.ok(&["chat", "channels"]), "");
+    db.ok(&["chat", "join", "tea"]);
+    db.ok(&["chat", "leave", "#tea"]);
+    assert_eq!(db.ok(&["chat", "members", "tea"]), "");
+}
+
+#[test]
+fn reading_writes_nothing() {
+    let full = Db::init();
+    full.ok(&["chat", "post", "tea", "hello"]);
+    full.ok(&["kv", "put", "a", "1"]);
+    let server = Server::start(&full);
+    let db = Db::join(&server.ticket);
+    for args in [
+        &["chat", "nick"][..],
+        &["chat", "profile"],
+        &["chat", "topic", "tea"],
+        &["chat", "unread"],
+        &["chat", "dm"],
+        &["chat", "members", "tea"],
+        &["chat", "moderate", "list"],
+        &["writer", "list"],
+        &["kv", "history", "a"],
+    ] {
+        db.ok(args);
+    }
+    assert_eq!(db.ok(&["writer", "list"]), "", "no feed was made");
+}

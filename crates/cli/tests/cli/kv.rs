@@ -1,9 +1,21 @@
 //! `kappa kv` and `kappa writer`, as people and scripts use them.
 
-use crate::common::{Db, Server};
+use crate::common::{Db, Server, files};
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader};
-use std::process::Stdio;
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Waits until the journal holds these bytes.
+fn wait_for(db: &Db, bytes: &[u8]) {
+    let until = Instant::now() + Duration::from_secs(120);
+    let holds = |file: &(PathBuf, Vec<u8>)| file.1.windows(bytes.len()).any(|window| window == bytes);
+    while !files(&db.path().join("journal")).iter().any(holds) {
+        assert!(Instant::now() < until, "not written");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
 
 fn lines(out: &str) -> Vec<Value> {
     out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -238,4 +250,112 @@ fn watch_prints_what_is_there_and_what_peers_write_later() {
             .success()
     );
     assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn values_may_begin_with_a_hyphen() {
+    let db = Db::init();
+    for value in ["-5", "--", "-x=1", "--json"] {
+        db.ok(&["kv", "put", "a", "--", value]);
+        assert_eq!(db.ok(&["kv", "get", "a"]), value);
+    }
+    db.ok(&["chat", "post", "tea", "--", "-1 for that"]);
+    assert!(db.ok(&["chat", "read", "tea"]).ends_with("> -1 for that\n"));
+}
+
+#[test]
+fn keys_of_any_bytes_have_a_name_on_the_command_line() {
+    let db = Db::init();
+    let put = db.json(&["kv", "put", "--key-hex", "00ff", "1"]);
+    assert_eq!((put.get("key"), &put["key_base64"]), (None, &json!("AP8=")));
+    assert_eq!(db.ok(&["kv", "get", "--key-base64", "AP8="]), "1");
+    assert_eq!(db.ok(&["kv", "get", "--key-hex", "00FF"]), "1");
+    assert_eq!(db.ok(&["kv", "history", "--key-hex", "00ff"]).lines().count(), 1);
+    db.ok(&["kv", "delete", "--key-hex", "00ff"]);
+    assert!(db.lacks(&["kv", "get", "--key-hex", "00ff"]).contains("\"\\u{0}\\xff\" was deleted"));
+    for nonsense in [
+        &["kv", "get", "--key-hex", "0"][..],
+        &["kv", "get", "--key-hex", "00", "a"],
+        &["kv", "get"],
+        &["kv", "put", "a"],
+    ] {
+        db.ends(2, nonsense);
+    }
+}
+
+#[test]
+fn put_if_writes_only_over_the_heads_that_were_seen() {
+    let db = Db::init();
+    let first = db.ok(&["kv", "put", "a", "1", "--if", "none"]);
+    let told = db.fails(&["kv", "put", "a", "2", "--if", "none"]);
+    assert!(told.contains(first.trim()), "{told}");
+    let second = db.ok(&["kv", "put", "a", "2", "--if", first.trim()]);
+    let told = db.fails(&["kv", "put", "a", "3", "--if", first.trim()]);
+    assert!(told.contains(second.trim()), "{told}");
+    assert_eq!(db.ok(&["kv", "get", "a"]), "2");
+    db.ends(2, &["kv", "put", "a", "3", "--if", "whatever"]);
+}
+
+/// An import of a pipe that has brought this line and stays open.
+fn open_import(db: &Db, args: &[&str], line: &str) -> Child {
+    let mut command = db.command(args);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.as_mut().unwrap().write_all(line.as_bytes()).unwrap();
+    child
+}
+
+const MESSAGE: &str = r#"{"author":"anna","channel":"tea","timestamp":1000,"text":"through the pipe"}"#;
+
+#[test]
+fn what_came_through_a_pipe_is_kept_if_the_import_is_killed() {
+    for (args, line, read) in [
+        (["kv", "import", "-"], r#"{"key":"a","value":"through the pipe"}"#, &["kv", "get", "a"][..]),
+        (["chat", "import", "-"], MESSAGE, &["chat", "read", "tea"]),
+    ] {
+        let db = Db::init();
+        let mut child = open_import(&db, &args, &format!("{line}\n{{\"key\""));
+        wait_for(&db, b"through the pipe");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(db.ok(read).contains("through the pipe"), "{args:?}");
+    }
+}
+
+#[test]
+fn what_came_through_a_pipe_is_kept_if_the_import_is_asked_to_end() {
+    for (args, line, read) in [
+        (["kv", "import", "-"], r#"{"key":"a","value":"through the pipe"}"#, &["kv", "get", "a"][..]),
+        (["chat", "import", "-"], MESSAGE, &["chat", "read", "tea"]),
+    ] {
+        for signal in ["-INT", "-TERM"] {
+            let db = Db::init();
+            let child = open_import(&db, &args, &format!("{line}\n"));
+            wait_for(&db, b"through the pipe");
+            assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+            let output = child.wait_with_output().unwrap();
+            let told = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(1), "{told}");
+            assert!(told.contains("stopped before the end"), "{told}");
+            assert!(String::from_utf8(output.stdout).unwrap().starts_with("1 "));
+            assert!(db.ok(read).contains("through the pipe"), "{args:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_line_is_said_in_words() {
+    let db = Db::init();
+    let file = db.path().parent().unwrap().join("lines");
+    std::fs::write(&file, "[1,2,3,4,5]\n{\"key\":7}\n{\"key\":\"a\"}\n{\"key\"\n").unwrap();
+    for (what, told) in [
+        ("kv", ["it is no JSON object", "\"key\" must be text, and is a number", "\"value\" is missing"]),
+        ("chat", ["it is no JSON object", "\"author\" is missing", "\"author\" is missing"]),
+    ] {
+        let error = db.fails(&[what, "import", file.to_str().unwrap()]);
+        let expected: Vec<String> =
+            told.iter().enumerate().map(|(n, told)| format!("kappa: line {}: {told}", n + 1)).collect();
+        assert_eq!(error.lines().take(3).collect::<Vec<_>>(), expected);
+        assert!(error.contains("line 4: it ends before the JSON object does"), "{error}");
+    }
 }

@@ -16,6 +16,9 @@ pub enum ChatError {
     /// Nothing that can be deleted is held under this name.
     #[error("there is no message {0} here to delete")]
     NotThere(EntryId),
+    /// Nobody posted to a channel or joined it, as far as is known here.
+    #[error("there is no channel {0:?} here")]
+    NoChannel(String),
     /// Only authors can delete what they wrote.
     #[error("{0} was written by another; only its author can delete it")]
     NotYours(EntryId),

@@ -1,35 +1,24 @@
 //! Importing messages: each author becomes a writer of this replica.
 
-use super::lines::{BadLine, Line, Lines};
+use super::lines::{BadLine, FIELDS, Line};
 use super::{Chat, ChatError};
 use crate::database::{Database, Parts};
 use crate::error::{WriteError, WriterError};
+use crate::lines::{LineError, Lines, Next, Object};
 use bytes::Bytes;
 use kappadb_chat::{Channel, Content, Prepared, prepare};
 use kappadb_core::{FeedKey, Timestamp, blake2b256};
 use kappadb_entry::{Header, encode_block};
 use kappadb_feed::{Append, Durability};
 use std::collections::{HashMap, HashSet};
-use std::io::BufRead;
+use std::io::{self, BufRead};
+use std::time::{Duration, Instant};
 
 /// Messages in one durable batch of an author, and in all that are gathered, at most.
 const BATCH: usize = 1_000;
 const GATHERED: usize = 20_000;
-
-/// What is told of an import while it runs.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum ChatImported<'a> {
-    /// Bytes read so far.
-    Bytes(u64),
-    /// A line was left out.
-    Damaged {
-        /// Its number, from 1.
-        line: u64,
-        /// Why.
-        error: &'a BadLine,
-    },
-}
+/// What came is made durable after so long, however little it is.
+const FLUSH: Duration = Duration::from_secs(1);
 
 /// What came of an import.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -58,18 +47,19 @@ struct Author {
 impl Chat {
     /// Imports lines `{"author","channel","timestamp","text"}`, the timestamp in ms. Each author becomes a writer of this replica
     /// with that name, which is also its nickname; each message keeps its time, as order time too. Damaged lines are told and
-    /// left out. Batches are durable one after the other: after a crash, importing again goes on, for a message that the author
-    /// has posted already (same channel, time and text) is not posted again.
+    /// left out: `damaged` is told their number, from 1, and why. Batches are durable one after the other, after a second at the latest if
+    /// `input` says [`io::ErrorKind::TimedOut`] rather than let one wait: it is asked again then. After a crash, importing again goes
+    /// on, for a message that the author has posted already (same channel, time and text) is not posted again.
     ///
     /// # Errors
     /// [`ChatError::Import`] if `input` cannot be read on, and what appending can fail with. What came before is there.
     pub async fn import(
         &self,
         input: impl BufRead + Send + 'static,
-        told: impl FnMut(ChatImported<'_>) + Send + 'static,
+        damaged: impl FnMut(u64, &BadLine) + Send + 'static,
     ) -> Result<ChatImportReport, ChatError> {
         let database = Database { parts: self.parts.root() };
-        self.run_writing(move |_| Import::new(&database.parts, told).run(Lines::new(input))).await?
+        self.run_writing(move |_| Import::new(&database.parts, damaged).run(Lines::new(input, FIELDS))).await?
     }
 }
 
@@ -78,39 +68,55 @@ struct Import<'a, T> {
     told: T,
     authors: HashMap<String, Author>,
     gathered: usize,
+    flushed: Instant,
     report: ChatImportReport,
 }
 
-impl<'a, T: FnMut(ChatImported<'_>)> Import<'a, T> {
+impl<'a, T: FnMut(u64, &BadLine)> Import<'a, T> {
     fn new(parts: &'a Parts, told: T) -> Self {
-        Import { parts, told, authors: HashMap::new(), gathered: 0, report: ChatImportReport::default() }
+        let report = ChatImportReport::default();
+        Import { parts, told, authors: HashMap::new(), gathered: 0, flushed: Instant::now(), report }
     }
 
     fn run(mut self, mut lines: Lines<impl BufRead>) -> Result<ChatImportReport, ChatError> {
         self.parts.chat.ready()?;
-        while let Some(line) = lines.next().map_err(ChatError::Import)? {
-            let taken = match line {
-                Ok(line) => self.take(line)?,
-                Err(bad) => Err(bad),
-            };
-            if let Err(error) = taken {
-                self.report.damaged += 1;
-                (self.told)(ChatImported::Damaged { line: lines.number, error: &error });
-            }
-            if self.gathered >= GATHERED {
-                self.flush()?;
-                (self.told)(ChatImported::Bytes(lines.bytes));
-            }
-        }
+        let read = self.take_all(&mut lines)?;
         self.flush()?;
-        (self.told)(ChatImported::Bytes(lines.bytes));
+        read.map_err(ChatError::Import)?;
         self.report.authors = self.authors.len() as u64;
         Ok(self.report)
     }
 
+    /// Gathers all that can be read. The inner error is the input's: what came before is kept.
+    fn take_all(&mut self, lines: &mut Lines<impl BufRead>) -> Result<io::Result<()>, ChatError> {
+        loop {
+            match lines.next_line() {
+                Ok(Next::Line(line)) => self.take_line(lines.number(), line)?,
+                Ok(Next::Idle) => {}
+                Ok(Next::End) => return Ok(Ok(())),
+                Err(error) => return Ok(Err(error)),
+            }
+            if self.gathered >= GATHERED || self.flushed.elapsed() >= FLUSH {
+                self.flush()?;
+            }
+        }
+    }
+
+    fn take_line(&mut self, number: u64, line: Result<Object, LineError>) -> Result<(), ChatError> {
+        let taken = match line.and_then(Line::try_from) {
+            Ok(line) => self.take(line)?,
+            Err(bad) => Err(bad.into()),
+        };
+        if let Err(bad) = taken {
+            self.report.damaged += 1;
+            (self.told)(number, &bad);
+        }
+        Ok(())
+    }
+
     /// Gathers a message. The inner error is the line's.
     fn take(&mut self, line: Line) -> Result<Result<(), BadLine>, ChatError> {
-        let time = line.time();
+        let time = line.time;
         let channel = match Channel::new(&line.channel) {
             Ok(channel) => channel,
             Err(bad) => return Ok(Err(bad.into())),
@@ -140,7 +146,7 @@ impl<'a, T: FnMut(ChatImported<'_>)> Import<'a, T> {
     }
 }
 
-impl<T: FnMut(ChatImported<'_>)> Import<'_, T> {
+impl<T> Import<'_, T> {
     /// The author of this name, with what it has posted here.
     fn author(&mut self, name: &str) -> Result<Result<&mut Author, BadLine>, ChatError> {
         if !self.authors.contains_key(name) {
@@ -163,6 +169,7 @@ impl<T: FnMut(ChatImported<'_>)> Import<'_, T> {
             .map(|author| Append { feed: author.feed, blocks: std::mem::take(&mut author.blocks) })
             .collect();
         self.gathered = 0;
+        self.flushed = Instant::now();
         if !batch.is_empty() {
             self.parts.feeds.append(batch, Durability::Now).map_err(WriteError::from)?;
         }

@@ -18,7 +18,7 @@ pub(crate) mod trust;
 mod watch;
 
 pub use error::ChatError;
-pub use import::{ChatImportReport, ChatImported};
+pub use import::ChatImportReport;
 pub use kappadb_chat::SayError;
 pub use lines::BadLine;
 pub(crate) use markers::Markers;

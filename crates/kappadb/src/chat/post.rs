@@ -34,8 +34,19 @@ impl Chat {
     }
 
     /// Leaves a channel.
+    ///
+    /// # Errors
+    /// [`ChatError::NoChannel`] if nobody posted to it or joined it, as far as is known here: there is nothing to leave.
     pub async fn leave(&self, channel: &str) -> Result<EntryId, ChatError> {
-        self.say(channel, Content::Leave).await
+        let channel = Channel::new(channel)?;
+        self.run(move |parts| {
+            parts.chat.ready()?;
+            match parts.chat_exists(&channel.folded)? {
+                true => parts.chat_write(Content::Leave, Some(channel)),
+                false => Err(ChatError::NoChannel(channel.shown)),
+            }
+        })
+        .await?
     }
 
     /// Marks a channel as archived.
@@ -48,9 +59,10 @@ impl Chat {
         self.say(channel, Content::Unarchive { reason: reason.to_owned() }).await
     }
 
-    /// Says something of this writer: `nick` is what it is called, of 1 to 32 characters; other fields have up to 1 KiB, and an
-    /// empty one clears it.
+    /// Says something of this writer: `nick` is what it is called, of 1 to 32 characters without white space around them; other fields have
+    /// up to 1 KiB, and an empty one clears it.
     pub async fn set_profile(&self, field: &str, value: &str) -> Result<EntryId, ChatError> {
+        let value = if field == "nick" { value.trim() } else { value };
         let content = Content::Profile { field: field.to_owned(), value: value.to_owned() };
         self.run_writing(move |parts| parts.chat_write(content, None)).await?
     }

@@ -141,7 +141,7 @@ impl Parts {
         Ok(ChannelInfo { name: self.chat_spelling(folded)?, topic, archived })
     }
 
-    fn chat_exists(&self, folded: &str) -> Result<bool, ReadError> {
+    pub(super) fn chat_exists(&self, folded: &str) -> Result<bool, ReadError> {
         if self.chat.read(|index| index.last_posted(folded, Timestamp(i64::MAX)))??.is_some() {
             return Ok(true);
         }
@@ -237,6 +237,7 @@ impl Parts {
 
 /// A channel's name as an entry spells it, if that is the same name.
 pub(super) fn spelled(folded: &str, shown: Option<String>) -> String {
-    let same = |shown: &String| Channel::new(shown).is_ok_and(|channel| channel.folded == folded);
-    shown.filter(same).unwrap_or_else(|| folded.to_owned())
+    let channel =
+        shown.and_then(|shown| Channel::new(&shown).ok()).filter(|channel| channel.folded == folded);
+    channel.map_or_else(|| folded.to_owned(), |channel| channel.shown)
 }

@@ -1,24 +1,33 @@
 //! `kv put|delete|merge`.
 
-use super::Context;
+use super::{Context, lines};
+use crate::args::Heads;
 use crate::commands::question::ask_first;
 use crate::exit::NotFound;
 use crate::output;
 use anyhow::{Context as _, bail};
 use kappadb::EntryId;
-use serde_json::json;
 use std::ffi::OsStr;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 
-pub async fn put(context: &Context, key: &str, value: &OsStr) -> anyhow::Result<()> {
+pub async fn put(
+    context: &Context,
+    key: &[u8],
+    value: &OsStr,
+    expected: Option<&Heads>,
+) -> anyhow::Result<()> {
     let value = bytes(value)?;
     let database = context.open().await?;
-    tell(key, database.kv().put(key, value).await?)?;
+    let id = match expected {
+        Some(Heads(heads)) => database.kv().put_if(key, value, heads).await?,
+        None => database.kv().put(key, value).await?,
+    };
+    tell(key, id)?;
     Ok(database.close().await?)
 }
 
-pub async fn merge(context: &Context, key: &str, value: &OsStr, local: bool) -> anyhow::Result<()> {
+pub async fn merge(context: &Context, key: &[u8], value: &OsStr, local: bool) -> anyhow::Result<()> {
     let value = bytes(value)?;
     let database = context.open().await?;
     ask_first(&database, local, database.kv().ask_keys([key])).await?;
@@ -26,11 +35,11 @@ pub async fn merge(context: &Context, key: &str, value: &OsStr, local: bool) -> 
     Ok(database.close().await?)
 }
 
-pub async fn delete(context: &Context, key: &str, local: bool) -> anyhow::Result<()> {
+pub async fn delete(context: &Context, key: &[u8], local: bool) -> anyhow::Result<()> {
     let database = context.open().await?;
     ask_first(&database, local, database.kv().ask_keys([key])).await?;
     let Some(id) = database.kv().delete(key).await? else {
-        bail!(NotFound(format!("{key:?} has no value here to delete")));
+        bail!(NotFound(format!("{} has no value here to delete", lines::quoted(key))));
     };
     tell(key, id)?;
     Ok(database.close().await?)
@@ -48,6 +57,6 @@ fn bytes(value: &OsStr) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn tell(key: &str, id: EntryId) -> anyhow::Result<()> {
-    output::result(&json!({ "key": key, "id": id.to_string() }), &id.to_string())
+fn tell(key: &[u8], id: EntryId) -> anyhow::Result<()> {
+    output::result(&lines::written(key, &id.to_string()), &id.to_string())
 }

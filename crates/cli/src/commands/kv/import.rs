@@ -1,42 +1,33 @@
 //! `kv import`: JSON lines, of which the damaged ones are told and left out.
 
 use super::Context;
+use crate::commands::input::Input;
 use crate::exit::Exit;
 use crate::output::{self, count};
 use anyhow::Context as _;
 use data_encoding::BASE64;
+use kappadb::lines::{LineError, Lines, Next, Object};
 use kappadb::{Database, KeyError, Kv, KvError, KvOp, MAX_VALUE, WriterError};
-use serde::Deserialize;
 use serde_json::json;
 use std::collections::{BTreeMap, HashSet};
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead};
 use std::path::Path;
+use std::time::{Duration, Instant};
+use tokio::task::block_in_place;
 
-/// Bytes of a line, at most: any value in base64, or as text with every character escaped, and what goes with it.
-const MAX_LINE: u64 = 6 * MAX_VALUE as u64 + (1 << 20);
 /// Changes in one batch, and about the bytes of their values.
 const MAX_OPS: usize = 1_000;
 const MAX_BYTES: usize = 4 << 20;
-
-#[derive(Deserialize)]
-struct Line {
-    key: Option<String>,
-    key_base64: Option<String>,
-    value: Option<String>,
-    value_base64: Option<String>,
-    writer: Option<String>,
-}
+/// What came is made durable after so long, however little it is.
+const FLUSH: Duration = Duration::from_secs(1);
+/// What a line may say.
+const FIELDS: &[&str] = &["key", "key_base64", "value", "value_base64", "writer"];
 
 /// Why a line was left out.
 #[derive(Debug, thiserror::Error)]
 enum BadLine {
-    #[error("it is longer than any value may be")]
-    TooLong,
-    #[error("no JSON object with text as \"key\" and \"value\": {0}")]
-    Json(#[from] serde_json::Error),
-    #[error("{0:?} is missing")]
-    Missing(&'static str),
+    #[error(transparent)]
+    Line(#[from] LineError),
     #[error("{0:?} is no base64")]
     Base64(&'static str),
     #[error(transparent)]
@@ -48,60 +39,34 @@ enum BadLine {
 }
 
 pub async fn run(context: &Context, file: &Path) -> anyhow::Result<Exit> {
-    let unread = || format!("cannot read {}", file.display());
-    let mut input: Box<dyn BufRead> = match file == Path::new("-") {
-        true => Box::new(BufReader::new(io::stdin())),
-        false => Box::new(BufReader::new(File::open(file).with_context(unread)?)),
-    };
+    let (input, stopped) = Input::open(file)?;
     let database = context.open().await?;
     let mut import = Import::new(&database);
-    let mut line = Vec::new();
-    let mut number = 0_u64;
-    while read_line(&mut input, &mut line).with_context(unread)? {
-        number += 1;
-        import.line(number, &line).await?;
-    }
+    let read = import.take_all(&mut Lines::new(input, FIELDS)).await?;
     import.flush().await?;
+    read.with_context(|| format!("cannot read {}", file.display()))?;
     let Import { imported, damaged, .. } = import;
     database.close().await?;
     let text = format!("{} imported, {} left out", count(imported, "value"), count(damaged, "damaged line"));
     output::result(&json!({ "imported": imported, "damaged": damaged }), &text)?;
-    Ok(Exit::done_if(damaged == 0))
+    Ok(Exit::done_if(!stopped.tell() && damaged == 0))
 }
 
-/// The next line, without its end. One that is too long is read to its end and cut off after [`MAX_LINE`] bytes.
-fn read_line(input: &mut dyn BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
-    line.clear();
-    if input.take(MAX_LINE + 1).read_until(b'\n', line)? == 0 {
-        return Ok(false);
-    }
-    if line.last() == Some(&b'\n') {
-        line.pop();
-    } else if line.len() as u64 > MAX_LINE {
-        input.skip_until(b'\n')?;
-    }
-    Ok(true)
-}
-
-fn parse(line: &[u8]) -> Result<(KvOp, Option<String>), BadLine> {
-    if line.len() as u64 > MAX_LINE {
-        return Err(BadLine::TooLong);
-    }
-    let Line { key, key_base64, value, value_base64, writer } = serde_json::from_slice(line)?;
-    let key = bytes("key", key, key_base64)?;
+fn parse(mut line: Object) -> Result<(KvOp, Option<String>), BadLine> {
+    let key = bytes(&mut line, "key", "key_base64")?;
     kappadb::check_key(&key)?;
-    let value = bytes("value", value, value_base64)?;
+    let value = bytes(&mut line, "value", "value_base64")?;
     if value.len() > MAX_VALUE {
         return Err(BadLine::Value(value.len()));
     }
-    Ok((KvOp::put(key, value), writer))
+    Ok((KvOp::put(key, value), line.text_if_any("writer")?))
 }
 
-fn bytes(name: &'static str, text: Option<String>, base64: Option<String>) -> Result<Vec<u8>, BadLine> {
-    match (text, base64) {
+fn bytes(line: &mut Object, name: &'static str, in_base64: &'static str) -> Result<Vec<u8>, BadLine> {
+    match (line.text_if_any(name)?, line.text_if_any(in_base64)?) {
         (Some(text), _) => Ok(text.into_bytes()),
-        (None, Some(text)) => BASE64.decode(text.as_bytes()).map_err(|_| BadLine::Base64(name)),
-        (None, None) => Err(BadLine::Missing(name)),
+        (None, Some(text)) => BASE64.decode(text.as_bytes()).map_err(|_| BadLine::Base64(in_base64)),
+        (None, None) => Err(LineError::Missing(name).into()),
     }
 }
 
@@ -113,6 +78,7 @@ struct Import<'a> {
     ops: Vec<KvOp>,
     keys: HashSet<Vec<u8>>,
     bytes: usize,
+    flushed: Instant,
     imported: u64,
     damaged: u64,
 }
@@ -126,17 +92,30 @@ impl<'a> Import<'a> {
             ops: Vec::new(),
             keys: HashSet::new(),
             bytes: 0,
+            flushed: Instant::now(),
             imported: 0,
             damaged: 0,
         }
     }
 
-    async fn line(&mut self, number: u64, line: &[u8]) -> anyhow::Result<()> {
-        if line.trim_ascii().is_empty() {
-            return Ok(());
+    /// Gathers all that can be read. The inner error is the input's: what came before is kept.
+    async fn take_all(&mut self, lines: &mut Lines<impl BufRead>) -> anyhow::Result<io::Result<()>> {
+        loop {
+            match block_in_place(|| lines.next_line()) {
+                Ok(Next::Line(line)) => self.take_line(lines.number(), line).await?,
+                Ok(Next::Idle) => {}
+                Ok(Next::End) => return Ok(Ok(())),
+                Err(error) => return Ok(Err(error)),
+            }
+            if self.flushed.elapsed() >= FLUSH {
+                self.flush().await?;
+            }
         }
-        let bad = match parse(line) {
-            Ok((op, writer)) => self.take(op, writer, line.len()).await?,
+    }
+
+    async fn take_line(&mut self, number: u64, line: Result<Object, LineError>) -> anyhow::Result<()> {
+        let bad = match line.map_err(BadLine::from).and_then(parse) {
+            Ok((op, writer)) => self.take(op, writer).await?,
             Err(bad) => Some(bad),
         };
         if let Some(bad) = bad {
@@ -146,17 +125,13 @@ impl<'a> Import<'a> {
         Ok(())
     }
 
-    async fn take(
-        &mut self,
-        op: KvOp,
-        writer: Option<String>,
-        bytes: usize,
-    ) -> anyhow::Result<Option<BadLine>> {
+    async fn take(&mut self, op: KvOp, writer: Option<String>) -> anyhow::Result<Option<BadLine>> {
         if let Some(name) = &writer
             && let Some(bad) = self.meet(name).await?
         {
             return Ok(Some(bad));
         }
+        let bytes = if let KvOp::Put { value, .. } = &op { value.len() } else { 0 };
         let full = self.ops.len() >= MAX_OPS || self.bytes + bytes > MAX_BYTES;
         if full || writer != self.writer || self.keys.contains(op.key()) {
             self.flush().await?;
@@ -183,7 +158,11 @@ impl<'a> Import<'a> {
 
     /// Makes durable what was gathered.
     async fn flush(&mut self) -> Result<(), KvError> {
+        self.flushed = Instant::now();
         let ops = std::mem::take(&mut self.ops);
+        if ops.is_empty() {
+            return Ok(());
+        }
         self.imported += ops.len() as u64;
         self.keys.clear();
         self.bytes = 0;
@@ -200,22 +179,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    #[test]
-    fn lines_are_cut_at_their_ends_and_the_last_needs_none() {
-        let mut input = BufReader::with_capacity(3, &b"one\n\ntwo"[..]);
-        let (mut line, mut lines) = (Vec::new(), Vec::new());
-        while read_line(&mut input, &mut line).unwrap() {
-            lines.push(line.clone());
+    fn parsed(line: &str) -> Result<(KvOp, Option<String>), BadLine> {
+        match Lines::new(line.as_bytes(), FIELDS).next_line().unwrap() {
+            Next::Line(line) => line.map_err(BadLine::from).and_then(parse),
+            other => panic!("{other:?}"),
         }
-        assert_eq!(lines, [&b"one"[..], b"", b"two"]);
     }
 
     proptest! {
-        #[test]
-        fn noise_is_a_bad_line(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            prop_assert!(parse(&bytes).is_err());
-        }
-
         #[test]
         fn any_key_and_value_come_through(
             key in prop::collection::vec(any::<u8>(), 1..50),
@@ -225,7 +196,7 @@ mod tests {
             let line = json!({
                 "key_base64": BASE64.encode(&key), "value_base64": BASE64.encode(&value), "writer": writer, "more": [1],
             });
-            let (op, by) = parse(line.to_string().as_bytes()).unwrap();
+            let (op, by) = parsed(&line.to_string()).unwrap();
             prop_assert_eq!((op, by), (KvOp::put(key, value), writer));
         }
     }

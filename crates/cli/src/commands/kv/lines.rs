@@ -18,6 +18,18 @@ fn with_key(key: &[u8]) -> Map<String, Json> {
     line
 }
 
+/// A key that was written, and the entry of that.
+pub fn written(key: &[u8], id: &str) -> Json {
+    let mut line = with_key(key);
+    line.insert("id".to_owned(), json!(id));
+    line.into()
+}
+
+/// A key in a sentence.
+pub fn quoted(key: &[u8]) -> String {
+    format!("\"{}\"", safe(key))
+}
+
 fn ids<T: ToString>(heads: &[T]) -> Json {
     json!(heads.iter().map(ToString::to_string).collect::<Vec<_>>())
 }

@@ -14,12 +14,14 @@ use crate::exit::Exit;
 
 pub async fn run(context: &Context, command: &KvCommand) -> anyhow::Result<Exit> {
     match command {
-        KvCommand::Put { key, value } => edit::put(context, key, value).await?,
-        KvCommand::Delete { key, local } => edit::delete(context, key, *local).await?,
-        KvCommand::Merge { key, value, local } => edit::merge(context, key, value, *local).await?,
-        KvCommand::Get(args) if args.all => return show::heads(context, &args.key, args.ask).await,
-        KvCommand::Get(args) => return show::get(context, &args.key, args.ask).await,
-        KvCommand::History { key, ask } => return show::history(context, key, *ask).await,
+        KvCommand::Put { key, value, expected } => {
+            edit::put(context, key.bytes(), value, expected.as_ref()).await?;
+        }
+        KvCommand::Delete { key, local } => edit::delete(context, key.bytes(), *local).await?,
+        KvCommand::Merge { key, value, local } => edit::merge(context, key.bytes(), value, *local).await?,
+        KvCommand::Get(args) if args.all => return show::heads(context, args.key.bytes(), args.ask).await,
+        KvCommand::Get(args) => return show::get(context, args.key.bytes(), args.ask).await,
+        KvCommand::History { key, ask } => return show::history(context, key.bytes(), *ask).await,
         KvCommand::List(args) => return show::list(context, args).await,
         KvCommand::Export { prefix, ask } => return show::export(context, prefix, *ask).await,
         KvCommand::Watch(args) => watch::watch(context, args).await?,

@@ -11,7 +11,7 @@ use std::io::Write;
 /// Keys read at a time.
 const PAGE: usize = 256;
 
-pub async fn get(context: &Context, key: &str, ask: AskArgs) -> anyhow::Result<Exit> {
+pub async fn get(context: &Context, key: &[u8], ask: AskArgs) -> anyhow::Result<Exit> {
     context
         .read(ask, async |database, question| {
             let kv = database.kv();
@@ -21,14 +21,15 @@ pub async fn get(context: &Context, key: &str, ask: AskArgs) -> anyhow::Result<E
                 match kv.heads(key).await?.len() {
                     0 => bail!(unknown(key)),
                     _ => bail!(NotFound(format!(
-                        "{key:?} was deleted; `kappa kv get --all` shows what there is"
+                        "{} was deleted; `kappa kv get --all` shows what there is",
+                        lines::quoted(key)
                     ))),
                 }
             };
             match kv.get(key).await?.filter(|_| output::is_json()) {
                 Some(value) => {
                     value.held()?;
-                    output::json_line(&lines::item(key.as_bytes(), &value))?;
+                    output::json_line(&lines::item(key, &value))?;
                 }
                 None => copy(database, id).await?,
             }
@@ -37,8 +38,8 @@ pub async fn get(context: &Context, key: &str, ask: AskArgs) -> anyhow::Result<E
         .await
 }
 
-fn unknown(key: &str) -> NotFound {
-    NotFound(format!("there is no {key:?} here"))
+fn unknown(key: &[u8]) -> NotFound {
+    NotFound(format!("there is no {} here", lines::quoted(key)))
 }
 
 /// Writes a value as it is; on a terminal with the end of a line, so that the prompt begins a new one.
@@ -55,7 +56,7 @@ async fn copy(database: &Database, id: EntryId) -> anyhow::Result<()> {
 }
 
 /// All heads, the winner first.
-pub async fn heads(context: &Context, key: &str, ask: AskArgs) -> anyhow::Result<Exit> {
+pub async fn heads(context: &Context, key: &[u8], ask: AskArgs) -> anyhow::Result<Exit> {
     context
         .read(ask, async |database, question| {
             question.ask(database.kv().ask_keys([key])).await?;
@@ -65,7 +66,7 @@ pub async fn heads(context: &Context, key: &str, ask: AskArgs) -> anyhow::Result
             for head in &heads {
                 let standing = if head.winner { "current" } else { "in conflict" };
                 let line = lines::version(head, standing);
-                output::result(&lines::head(key.as_bytes(), head, &heads), &line)?;
+                output::result(&lines::head(key, head, &heads), &line)?;
             }
             Ok(heads.len())
         })
@@ -73,7 +74,7 @@ pub async fn heads(context: &Context, key: &str, ask: AskArgs) -> anyhow::Result
 }
 
 /// All versions, the latest first.
-pub async fn history(context: &Context, key: &str, ask: AskArgs) -> anyhow::Result<Exit> {
+pub async fn history(context: &Context, key: &[u8], ask: AskArgs) -> anyhow::Result<Exit> {
     context
         .read(ask, async |database, question| {
             question.ask(database.kv().ask_history([key])).await?;
@@ -87,7 +88,7 @@ pub async fn history(context: &Context, key: &str, ask: AskArgs) -> anyhow::Resu
                     (false, false) => "replaced",
                 };
                 let line = lines::version(&revision.version, standing);
-                output::result(&lines::revision(key.as_bytes(), revision, &heads), &line)?;
+                output::result(&lines::revision(key, revision, &heads), &line)?;
             }
             Ok(history.len())
         })

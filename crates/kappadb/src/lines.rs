@@ -1,0 +1,371 @@
+//! Lines of an import, each a JSON object. They are read one by one, so that a damaged one spoils itself alone, and what is of no use is
+//! never held: neither a line that is too long nor fields that nobody asked for.
+
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::error::Category;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{self, BufRead, ErrorKind};
+
+/// Bytes of a line, at most: 16 MiB.
+pub const MAX_LINE: usize = 16 << 20;
+
+/// Why a line cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LineError {
+    /// It has more than [`MAX_LINE`] bytes.
+    #[error("it has more than {} MiB", MAX_LINE >> 20)]
+    TooLong,
+    /// It ends within the object.
+    #[error("it ends before the JSON object does")]
+    CutOff,
+    /// It is no JSON from that byte on, counted from 1.
+    #[error("it is no JSON, from byte {0} on")]
+    NoJson(usize),
+    /// It is JSON, and no object.
+    #[error("it is no JSON object")]
+    NoObject,
+    /// A field is not there, or null.
+    #[error("{0:?} is missing")]
+    Missing(&'static str),
+    /// A field is something else than it should be.
+    #[error("{name:?} must be {wanted}, and is {found}")]
+    Other {
+        /// Its name.
+        name: &'static str,
+        /// What it should be.
+        wanted: &'static str,
+        /// What it is.
+        found: &'static str,
+    },
+}
+
+/// What a reader of lines came upon.
+#[derive(Debug)]
+pub enum Next {
+    /// A line that is not empty.
+    Line(Result<Object, LineError>),
+    /// Nothing came for a while ([`ErrorKind::TimedOut`]): it may go on.
+    Idle,
+    /// The end.
+    End,
+}
+
+/// Reads lines and counts them.
+pub struct Lines<R> {
+    input: R,
+    names: &'static [&'static str],
+    line: Vec<u8>,
+    too_long: bool,
+    whole: bool,
+    number: u64,
+}
+
+impl<R: BufRead> Lines<R> {
+    /// Reads objects of which these fields are wanted. Others are passed over.
+    pub fn new(input: R, names: &'static [&'static str]) -> Lines<R> {
+        Lines { input, names, line: Vec::new(), too_long: false, whole: false, number: 0 }
+    }
+
+    /// The number of the last line, from 1. Empty ones count.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The next line that is not empty. An input that lets one wait may say [`ErrorKind::TimedOut`]: it is asked again the next time.
+    ///
+    /// # Errors
+    /// Those of the input.
+    pub fn next_line(&mut self) -> io::Result<Next> {
+        loop {
+            match self.read() {
+                Ok(true) => self.number += 1,
+                Ok(false) => return Ok(Next::End),
+                Err(error) if error.kind() == ErrorKind::TimedOut => return Ok(Next::Idle),
+                Err(error) => return Err(error),
+            }
+            if self.too_long {
+                return Ok(Next::Line(Err(LineError::TooLong)));
+            }
+            if !self.line.trim_ascii().is_empty() {
+                return Ok(Next::Line(Object::of(&self.line, self.names)));
+            }
+        }
+    }
+
+    /// Reads on to the end of a line, which the last one needs not have. False if there is none. Goes on where an error left it.
+    fn read(&mut self) -> io::Result<bool> {
+        if std::mem::take(&mut self.whole) {
+            self.line.clear();
+            self.too_long = false;
+        }
+        while !self.whole {
+            let found = match self.input.fill_buf() {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                found => found?,
+            };
+            if found.is_empty() {
+                self.whole = true;
+                return Ok(self.too_long || !self.line.is_empty());
+            }
+            let piece = found.split(|byte| *byte == b'\n').next().unwrap_or(found);
+            self.whole = piece.len() < found.len();
+            self.too_long |= self.line.len() + piece.len() > MAX_LINE;
+            if self.too_long {
+                self.line = Vec::new();
+            } else {
+                self.line.extend_from_slice(piece);
+            }
+            let read = piece.len() + usize::from(self.whole);
+            self.input.consume(read);
+        }
+        Ok(true)
+    }
+}
+
+/// The fields of a line that were asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Object(BTreeMap<&'static str, Field>);
+
+impl Object {
+    fn of(line: &[u8], names: &'static [&'static str]) -> Result<Object, LineError> {
+        let mut from = serde_json::Deserializer::from_slice(line);
+        let object = Deserializer::deserialize_any(&mut from, Wanted(names))
+            .and_then(|object| from.end().map(|()| object));
+        object.map_err(|error| match error.classify() {
+            Category::Eof => LineError::CutOff,
+            Category::Data => LineError::NoObject,
+            Category::Syntax | Category::Io => LineError::NoJson(error.column()),
+        })
+    }
+
+    /// A field that must be there, as text.
+    ///
+    /// # Errors
+    /// [`LineError::Missing`] or [`LineError::Other`].
+    pub fn text(&mut self, name: &'static str) -> Result<String, LineError> {
+        self.text_if_any(name)?.ok_or(LineError::Missing(name))
+    }
+
+    /// A field that may be missing or null, as text.
+    ///
+    /// # Errors
+    /// [`LineError::Other`].
+    pub fn text_if_any(&mut self, name: &'static str) -> Result<Option<String>, LineError> {
+        match self.0.remove(name) {
+            Some(Field::Text(text)) => Ok(Some(text)),
+            None | Some(Field::Null) => Ok(None),
+            Some(other) => Err(other.instead_of("text", name)),
+        }
+    }
+
+    /// A field that must be there, as a whole number; `wanted` says of what, for people.
+    ///
+    /// # Errors
+    /// [`LineError::Missing`] or [`LineError::Other`].
+    pub fn whole_number(&mut self, name: &'static str, wanted: &'static str) -> Result<i64, LineError> {
+        match self.0.remove(name) {
+            Some(Field::Whole(number)) => Ok(number),
+            None | Some(Field::Null) => Err(LineError::Missing(name)),
+            Some(other) => Err(other.instead_of(wanted, name)),
+        }
+    }
+}
+
+/// Takes these fields of an object.
+struct Wanted(&'static [&'static str]);
+
+impl<'de> Visitor<'de> for Wanted {
+    type Value = Object;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
+        let mut fields = BTreeMap::new();
+        while let Some(key) = map.next_key::<String>()? {
+            match self.0.iter().find(|name| **name == key) {
+                Some(name) => drop(fields.insert(*name, map.next_value()?)),
+                None => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(Object(fields))
+    }
+}
+
+/// What a field says, as far as any import wants to know.
+#[derive(Debug, Clone, PartialEq)]
+enum Field {
+    Null,
+    Text(String),
+    Whole(i64),
+    Number,
+    Truth,
+    List,
+    Object,
+}
+
+impl Field {
+    fn instead_of(&self, wanted: &'static str, name: &'static str) -> LineError {
+        let found = match self {
+            Field::Null => "null",
+            Field::Text(_) => "text",
+            Field::Whole(_) | Field::Number => "another number",
+            Field::Truth => "true or false",
+            Field::List => "a list",
+            Field::Object => "an object",
+        };
+        let found = if wanted == "text" && found == "another number" { "a number" } else { found };
+        LineError::Other { name, wanted, found }
+    }
+}
+
+impl<'de> Deserialize<'de> for Field {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Field, D::Error> {
+        from.deserialize_any(AnyField)
+    }
+}
+
+struct AnyField;
+
+impl<'de> Visitor<'de> for AnyField {
+    type Value = Field;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("anything")
+    }
+
+    fn visit_unit<E>(self) -> Result<Field, E> {
+        Ok(Field::Null)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Field, E> {
+        Ok(Field::Truth)
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Field, E> {
+        Ok(Field::Whole(number))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Field, E> {
+        Ok(i64::try_from(number).map_or(Field::Number, Field::Whole))
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Field, E> {
+        Ok(Field::Number)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Field, E> {
+        Ok(Field::Text(text.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Field, A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Field::List)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Field, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Field::Object)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::io::{BufReader, Read};
+
+    fn all(input: impl BufRead) -> Vec<(u64, Result<String, String>)> {
+        let mut lines = Lines::new(input, &["a", "n"]);
+        let mut out = Vec::new();
+        loop {
+            match lines.next_line().unwrap() {
+                Next::Line(line) => {
+                    let text = line.and_then(|mut object| object.text("a"));
+                    out.push((lines.number(), text.map_err(|error| error.to_string())));
+                }
+                Next::Idle => {}
+                Next::End => return out,
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_line_is_said_in_words() {
+        for (line, told) in [
+            (r#"{"a":"#, "it ends before the JSON object does"),
+            ("hello", "it is no JSON, from byte 1 on"),
+            (r#"{"a":"x"} {"#, "it is no JSON, from byte 11 on"),
+            ("[1,2]", "it is no JSON object"),
+            ("7", "it is no JSON object"),
+            (r#"{"b":1}"#, r#""a" is missing"#),
+            (r#"{"a":null}"#, r#""a" is missing"#),
+            (r#"{"a":7}"#, r#""a" must be text, and is a number"#),
+            (r#"{"a":[{}]}"#, r#""a" must be text, and is a list"#),
+        ] {
+            assert_eq!(all(line.as_bytes()), [(1, Err(told.to_owned()))], "{line}");
+        }
+        let number = |line: &str| {
+            let mut object = Object::of(line.as_bytes(), &["n"]).unwrap();
+            object.whole_number("n", "a whole number of ms").map_err(|error| error.to_string())
+        };
+        assert_eq!(number(r#"{"n":-5}"#), Ok(-5));
+        let told = r#""n" must be a whole number of ms, and is another number"#;
+        assert_eq!(number(r#"{"n":1.5}"#), Err(told.to_owned()));
+    }
+
+    #[test]
+    fn a_damaged_line_spoils_itself_alone_and_the_last_needs_no_end() {
+        let good = |text: &str| format!(r#"{{"a":"{text}","more":[1,{{}}]}}"#);
+        let text = [&good("1"), "", "{", &good("2"), "\u{ff}", &good("3")].join("\n");
+        let found = all(BufReader::with_capacity(3, text.as_bytes()));
+        let good: Vec<_> = found.iter().filter_map(|(n, line)| Some((*n, line.as_deref().ok()?))).collect();
+        assert_eq!((found.len(), good), (5, vec![(1, "1"), (4, "2"), (6, "3")]));
+    }
+
+    #[test]
+    fn a_line_of_300_mb_is_never_held() {
+        let long = io::repeat(b'x').take(300_000_000);
+        let mut lines = Lines::new(BufReader::new(long.chain(&b"\n{\"a\":\"1\"}"[..])), &["a"]);
+        assert!(matches!(lines.next_line().unwrap(), Next::Line(Err(LineError::TooLong))));
+        assert!(lines.line.capacity() <= 2 * MAX_LINE);
+        assert!(matches!(lines.next_line().unwrap(), Next::Line(Ok(_))));
+        assert_eq!(lines.number(), 2);
+    }
+
+    /// Gives a byte at a time, and lets one wait before each.
+    struct Slow(Vec<u8>, bool);
+
+    impl io::Read for Slow {
+        fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+            self.1 = !self.1;
+            if self.1 {
+                return Err(ErrorKind::TimedOut.into());
+            }
+            match (self.0.is_empty(), buf.first_mut()) {
+                (false, Some(first)) => {
+                    *first = self.0.remove(0);
+                    Ok(1)
+                }
+                _ => Ok(0),
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_that_comes_in_pieces_is_whole() {
+        let slow = Slow(b"{\"a\":\"1\"}\n{\"a\":\"2\"}".to_vec(), false);
+        assert_eq!(all(BufReader::new(slow)), [(1, Ok("1".to_owned())), (2, Ok("2".to_owned()))]);
+    }
+
+    proptest! {
+        #[test]
+        fn noise_never_panics(noise in prop::collection::vec(any::<u8>(), 0..200)) {
+            all(&noise[..]);
+        }
+    }
+}
