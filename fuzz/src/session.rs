@@ -69,6 +69,7 @@ impl World {
             config = Config {
                 agreed: Agreed { open_queries: 2, session_feeds: 2, ..Agreed::default() },
                 credit: 600,
+                ..Config::default()
             };
         }
         let session = Session::new(config, 0);

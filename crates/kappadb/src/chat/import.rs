@@ -59,7 +59,8 @@ impl Chat {
         damaged: impl FnMut(u64, &BadLine) + Send + 'static,
     ) -> Result<ChatImportReport, ChatError> {
         let database = Database { parts: self.parts.root() };
-        self.run_writing(move |_| Import::new(&database.parts, damaged).run(Lines::new(input, FIELDS))).await?
+        self.run_writing(move |_| Import::new(&database.parts, damaged).run(Lines::new(input, FIELDS)))
+            .await?
     }
 }
 

@@ -10,7 +10,7 @@ use std::path::Path;
 pub async fn run(context: &Context, file: &Path) -> anyhow::Result<Exit> {
     let (input, stopped) = Input::open(file)?;
     let database = context.open().await?;
-    let report = database.chat().import(input, |line, bad| output::bad_line(line, bad)).await?;
+    let report = database.chat().import(input, output::bad_line).await?;
     database.close().await?;
     let line = json!({
         "imported": report.imported,
