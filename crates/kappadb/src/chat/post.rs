@@ -39,7 +39,7 @@ impl Chat {
     /// [`ChatError::NoChannel`] if nobody posted to it or joined it, as far as is known here: there is nothing to leave.
     pub async fn leave(&self, channel: &str) -> Result<EntryId, ChatError> {
         let channel = Channel::new(channel)?;
-        self.run(move |parts| {
+        self.run_writing(move |parts| {
             parts.chat.ready()?;
             match parts.chat_exists(&channel.folded)? {
                 true => parts.chat_write(Content::Leave, Some(channel)),
