@@ -7,7 +7,7 @@ use bytes::Bytes;
 use kappadb_benches::{disk_bytes, peak_memory_mib, timed};
 use kappadb_core::{DatabaseId, FeedKey, RangeSet, StoredBlock, Timestamp};
 use kappadb_entry::{Header, Kind, encode_block, leaf_nodes, space};
-use kappadb_feed::{Append, Config, Durability, Feeds};
+use kappadb_feed::{Append, Config, Feeds};
 use kappadb_merkle::{Known, Peaks};
 use kappadb_sim::Random;
 use kappadb_store::{SledOptions, SledStore};
@@ -54,7 +54,7 @@ fn serve(count: u64) {
     let feeds = open(dir.path());
     let feed = feeds.create(Timestamp(0), None).expect("feed");
     for from in (0..count).step_by(BATCH as usize) {
-        append(&feeds, feed, (from..from + BATCH).map(block).collect(), Durability::Interval);
+        append(&feeds, feed, (from..from + BATCH).map(block).collect());
         if from % 1_000_000 == 0 {
             feeds.sync().expect("sync");
         }
@@ -104,7 +104,7 @@ fn all() {
     let feed = feeds.create(Timestamp(0), None).expect("feed");
     let ((), seconds) = timed(|| {
         for batch in blocks.chunks(BATCH as usize) {
-            append(&feeds, feed, batch.to_vec(), Durability::Interval);
+            append(&feeds, feed, batch.to_vec());
         }
         feeds.sync().expect("sync");
     });
@@ -127,28 +127,16 @@ fn all() {
     println!("{:58} {:>12} MiB", "peak memory of this bench (blocks included)", peak_memory_mib());
 }
 
-fn append(feeds: &Feeds, feed: FeedKey, blocks: Vec<Bytes>, durability: Durability) {
-    feeds.append(vec![Append { feed, blocks }], durability).expect("append");
+fn append(feeds: &Feeds, feed: FeedKey, blocks: Vec<Bytes>) {
+    feeds.append(vec![Append { feed, blocks }]).expect("append");
 }
 
 fn one_at_a_time() {
     let dir = tempfile::tempdir().expect("temp dir");
     let feeds = open(dir.path());
     let feed = feeds.create(Timestamp(0), None).expect("feed");
-    let blocks: Vec<Bytes> = (0..200_000).map(block).collect();
-    let ((), seconds) = timed(|| {
-        for (n, block) in blocks.iter().enumerate() {
-            append(&feeds, feed, vec![block.clone()], Durability::Interval);
-            if n % 20_000 == 0 {
-                feeds.sync().expect("sync");
-            }
-        }
-        feeds.sync().expect("sync");
-    });
-    rate("append one at a time, durable within an interval", "200,000", 200_000, seconds);
-    let ((), seconds) =
-        timed(|| (0..200).for_each(|n| append(&feeds, feed, vec![block(n)], Durability::Now)));
-    rate("append one at a time, durable now", "the disk", 200, seconds);
+    let ((), seconds) = timed(|| (0..200).for_each(|n| append(&feeds, feed, vec![block(n)])));
+    rate("append one at a time", "the disk", 200, seconds);
 }
 
 fn many_writers() {
@@ -159,9 +147,7 @@ fn many_writers() {
         std::thread::scope(|scope| {
             for writer in 0..64 {
                 let feeds = &feeds;
-                scope.spawn(move || {
-                    (0..50).for_each(|n| append(feeds, feed, vec![block(writer * 50 + n)], Durability::Now))
-                });
+                scope.spawn(move || (0..50).for_each(|n| append(feeds, feed, vec![block(writer * 50 + n)])));
             }
         });
     });

@@ -4,7 +4,7 @@ use crate::model::{Answer, Entries};
 use kappadb_core::limits::TARGET_FRAME;
 use kappadb_core::{DatabaseId, EntryId, Extent, FeedKey, GeoBox, RangeSet, Seq, Timestamp};
 use kappadb_entry::{Bundle, Detached, Header, chunk_block, chunk_payload, decode_block};
-use kappadb_feed::{Append, Config, Durability, Feeds, PutError};
+use kappadb_feed::{Append, Config, Feeds, PutError};
 use kappadb_query::Selector;
 use kappadb_sim::Random;
 use kappadb_store::{MemoryStore, Store};
@@ -175,8 +175,7 @@ impl Replica {
     /// Appends one entry durably.
     pub fn append(&self, feed: FeedKey, header: &Header, payload: &[u8]) -> EntryId {
         let block = kappadb_entry::encode_block(header, payload).expect("encode");
-        let ranges =
-            self.feeds().append(vec![Append { feed, blocks: vec![block] }], Durability::Now).expect("append");
+        let ranges = self.feeds().append(vec![Append { feed, blocks: vec![block] }]).expect("append");
         EntryId { feed, seq: ranges[0].start }
     }
 
@@ -188,7 +187,7 @@ impl Replica {
             content.chunks(CHUNK as usize).map(|chunk| chunk_block(header.time, chunk).expect("chunk"));
         let blocks: Vec<_> = chunks.collect();
         let places = RangeSet::from_iter(first..first + blocks.len() as u64);
-        self.feeds().append(vec![Append { feed, blocks }], Durability::Now).expect("append");
+        self.feeds().append(vec![Append { feed, blocks }]).expect("append");
         header.set_detached(&Detached::new(bytes, CHUNK, places).expect("detached"));
         self.append(feed, &header, b"")
     }

@@ -7,7 +7,7 @@ use crate::index::Arrived;
 use crate::nodes::KEPT_HEIGHT;
 use crate::state::run;
 use crate::writer::Writer;
-use crate::{Append, AppendError, CommitError, Durability, ReadError};
+use crate::{Append, AppendError, CommitError, ReadError};
 use kappadb_core::limits::{MAX_FEED_BLOCKS, MAX_TREE_BYTES};
 use kappadb_core::{FeedKey, RangeSet, Seq, StoredBlock};
 use kappadb_journal::Record;
@@ -17,8 +17,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Bytes of blocks in one record, about: reading one block reads no more than that.
 const RECORD_BYTES: usize = 32 << 10;
-/// Bytes of blocks not yet committed, before a commit that nobody asked for.
-const PENDING_BYTES: u64 = 4 << 20;
 
 pub(crate) type Outcome = Result<Vec<Range<Seq>>, AppendError>;
 
@@ -27,13 +25,11 @@ pub(crate) struct Prepared {
     feed: FeedKey,
     blocks: Vec<StoredBlock>,
     leaves: Vec<Node>,
-    bytes: u64,
 }
 
 /// One caller's append.
 pub(crate) struct Request {
     appends: Vec<Prepared>,
-    durability: Durability,
     slot: Arc<Slot>,
 }
 
@@ -52,7 +48,6 @@ pub(crate) struct Appending {
     open: Vec<StoredBlock>,
     open_bytes: usize,
     arrived: Vec<Arrived>,
-    bytes: u64,
 }
 
 impl Slot {
@@ -67,9 +62,9 @@ impl Slot {
 
 impl Request {
     /// Checks and hashes the blocks, on the caller's thread.
-    pub fn new(appends: Vec<Append>, durability: Durability) -> Result<Self, AppendError> {
+    pub fn new(appends: Vec<Append>) -> Result<Self, AppendError> {
         let appends = appends.into_iter().map(prepare).collect::<Result<_, _>>()?;
-        Ok(Request { appends, durability, slot: Arc::default() })
+        Ok(Request { appends, slot: Arc::default() })
     }
 
     pub fn slot(&self) -> Arc<Slot> {
@@ -83,8 +78,7 @@ fn prepare(append: Append) -> Result<Prepared, AppendError> {
         index: blocks.iter().position(|block| kappadb_entry::leaf_data(block).is_err()).unwrap_or_default(),
         error,
     })?;
-    let bytes = blocks.iter().map(|block| block.bytes.len() as u64).sum();
-    Ok(Prepared { feed: append.feed, blocks, leaves, bytes })
+    Ok(Prepared { feed: append.feed, blocks, leaves })
 }
 
 /// How many blocks from the front it takes to fill `room`: at least one.
@@ -105,7 +99,6 @@ impl Appending {
             open: Vec::new(),
             open_bytes: 0,
             arrived: Vec::new(),
-            bytes: 0,
         }
     }
 
@@ -137,7 +130,6 @@ impl Appending {
     /// What has been written under a head now.
     pub fn committed(&mut self) -> (Vec<Arrived>, Vec<(u64, Node)>) {
         self.committed = self.peaks.length();
-        self.bytes = 0;
         let mut nodes = std::mem::take(&mut self.nodes);
         nodes.extend_from_slice(self.peaks.roots());
         (std::mem::take(&mut self.arrived), nodes)
@@ -145,37 +137,41 @@ impl Appending {
 }
 
 impl Writer {
-    /// Takes in the queue and commits if anybody in it waits for that.
+    /// Takes in the queue and commits it. A journal that does not take it fails all who share the commit, also those who come
+    /// after the one at which that showed.
     pub fn take_in_queue(&mut self, queue: Vec<Request>) {
-        let mut done = Vec::with_capacity(queue.len());
-        for Request { appends, durability, slot } in queue {
-            let outcome = self.append(appends);
-            done.push((slot, durability, outcome));
+        let (mut done, mut failed) = (Vec::with_capacity(queue.len()), None);
+        for Request { appends, slot } in queue {
+            let outcome = match &failed {
+                None => self.append(appends, &mut failed),
+                Some(error) => Err(AppendError::clone(error)),
+            };
+            done.push((slot, outcome));
         }
-        let waits =
-            done.iter().any(|(_, durability, outcome)| *durability == Durability::Now && outcome.is_ok());
-        let pending: u64 = self.appending.values().map(|appending| appending.bytes).sum();
-        let commit = if waits || pending > PENDING_BYTES { self.commit() } else { Ok(()) };
-        for (slot, durability, outcome) in done {
-            slot.fill(match &commit {
-                Err(error) if durability == Durability::Now => outcome.and(Err(error.clone().into())),
-                _ => outcome,
-            });
+        if failed.is_none() && done.iter().any(|(_, outcome)| outcome.is_ok()) {
+            failed = self.commit().err().map(AppendError::from);
+        }
+        for (slot, outcome) in done {
+            slot.fill(failed.iter().fold(outcome, |outcome, error| outcome.and(Err(error.clone()))));
         }
     }
 
-    /// All of it or nothing.
-    fn append(&mut self, appends: Vec<Prepared>) -> Outcome {
+    /// All of it or nothing. What failed when some of it was taken in already has `failed` for all: a tree gives nothing back.
+    fn append(&mut self, appends: Vec<Prepared>, failed: &mut Option<AppendError>) -> Outcome {
         self.usable()?;
         for append in &appends {
             self.ready(&append.feed)?;
         }
         self.check_room(&appends)?;
-        appends.into_iter().map(|append| self.push(append)).collect()
+        let pushed: Outcome = appends.into_iter().map(|append| self.push(append)).collect();
+        pushed.inspect_err(|error| {
+            self.retreat();
+            *failed = Some(error.clone());
+        })
     }
 
     fn push(&mut self, append: Prepared) -> Result<Range<Seq>, AppendError> {
-        let Prepared { feed, blocks, leaves, bytes } = append;
+        let Prepared { feed, blocks, leaves } = append;
         let undefined = AppendError::Undefined(feed);
         let start = self.appending.get(&feed).map_or(0, |appending| appending.peaks.length());
         let (mut blocks, mut leaves) = (blocks.into_iter(), leaves.as_slice());
@@ -186,21 +182,13 @@ impl Writer {
             appending.push(blocks.by_ref().take(count), now)?;
             leaves = later;
             if appending.room() == 0 {
-                self.flush_or_break(&feed)?;
+                self.flush_blocks(&feed)?;
             }
         }
         let Some(appending) = self.appending.get_mut(&feed) else { return Err(undefined) };
-        appending.bytes += bytes;
         let end = appending.peaks.length();
         self.dirty |= end > start;
         Ok(start..end)
-    }
-
-    /// Blocks taken in cannot be given back, so a journal that does not take them is the end.
-    fn flush_or_break(&mut self, feed: &FeedKey) -> Result<(), CommitError> {
-        let flushed = self.flush_blocks(feed);
-        self.broken |= flushed.is_err();
-        flushed
     }
 
     /// Writes the feed's open blocks to the journal.

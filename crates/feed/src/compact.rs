@@ -12,9 +12,10 @@ use crate::index::Index;
 use crate::rows::{self, Came, Forgotten, Location};
 use crate::state::{FeedState, run};
 use crate::writer::Writer;
-use crate::{CommitError, CompactError, Compacted, ReadError};
+use crate::{CompactError, Compacted, ReadError};
 use kappadb_core::{FeedKey, Lseq, RangeSet, Seq, StoredBlock, codec};
 use kappadb_journal::{Located, Position, Reader, Record, Rewrite, RewriteError};
+use kappadb_store::StoreError;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, PoisonError};
@@ -52,8 +53,11 @@ pub(crate) fn compact(
             let layout = shared.layout.write().unwrap_or_else(PoisonError::into_inner);
             shared.write(|writer| writer.switch(rewrite, &places))?;
             drop(layout);
-            // A crash from here on finds file and rows in step.
-            shared.store.flush()?;
+            // A crash from here on finds file and rows in step. Without room for that the next opening makes the rows anew.
+            match shared.store.flush() {
+                Ok(()) | Err(StoreError::DiskFull { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
     }
     progress(total, total);
@@ -178,7 +182,7 @@ impl Writer {
         }
         self.commit()?;
         let begun = self.journal()?.begin_segment();
-        begun.map_err(|error| CommitError::Journal(Arc::new(error)))?;
+        begun.map_err(|error| self.not_taken(error))?;
         self.dirty = true;
         self.commit()?;
         let journal = self.journal()?;

@@ -51,7 +51,7 @@ pub enum OpenError {
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum CommitError {
-    /// The journal could not be written. Nothing more is accepted until the database is opened again.
+    /// The journal could not be written. Nothing of it counts; the next write tries again.
     #[error("journal: {}", with_cause(.0))]
     Journal(Arc<kappadb_journal::AppendError>),
     /// It is durable in the journal, but derived state could not be brought up to it. Nothing more is accepted until the database is

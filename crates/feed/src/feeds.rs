@@ -7,8 +7,8 @@ use crate::queue::Queue;
 use crate::state::{FeedState, Visible};
 use crate::writer::Writer;
 use crate::{
-    Append, AppendError, CommitError, DefineError, Disk, Durability, OpenError, Problem, PutError,
-    PutOutcome, ReadError, keys, open, verify,
+    Append, AppendError, CommitError, DefineError, Disk, OpenError, Problem, PutError, PutOutcome, ReadError,
+    keys, open, verify,
 };
 use kappadb_core::{FeedDefinition, FeedKey, SecretKey, Seq, Timestamp};
 use kappadb_entry::Bundle;
@@ -177,16 +177,14 @@ impl Feeds {
         self.shared.state(feed).map(|state| state.definition)
     }
 
-    /// Appends blocks to own feeds, all or none, and returns their places, in the order of `appends`.
+    /// Appends blocks to own feeds, all or none, and returns their places, in the order of `appends`. On return they are on disk, signed and
+    /// visible. Threads that append at the same time share one sync, and one signature a feed.
     ///
-    /// Threads that append at the same time share one sync. With [`Durability::Now`] an [`AppendError::Commit`] means that the blocks may
-    /// or may not be there when the database is opened again.
-    pub fn append(
-        &self,
-        appends: Vec<Append>,
-        durability: Durability,
-    ) -> Result<Vec<Range<Seq>>, AppendError> {
-        let request = Request::new(appends, durability)?;
+    /// # Errors
+    /// [`AppendError::Commit`] if the disk does not take them. Then none of them counts, and their places are given to the next that are
+    /// appended; they may be there only if the process ends before they could be cut off again.
+    pub fn append(&self, appends: Vec<Append>) -> Result<Vec<Range<Seq>>, AppendError> {
+        let request = Request::new(appends)?;
         let Shared { queue, .. } = &*self.shared;
         let lead = || self.shared.write(|writer| writer.take_in_queue(queue.take()));
         queue.pass(request, lead).unwrap_or(Err(CommitError::Poisoned.into()))
@@ -197,9 +195,15 @@ impl Feeds {
         self.shared.write(|writer| writer.put(bundle))
     }
 
-    /// Makes durable and visible whatever was put, recorded, or appended with [`Durability::Interval`].
+    /// Makes durable and visible whatever was put or recorded, but for what a setback took meanwhile ([`Feeds::setbacks`]).
     pub fn sync(&self) -> Result<(), CommitError> {
         self.shared.write(Writer::commit)
+    }
+
+    /// How often all that was put or recorded and not synced yet had to be let go of, because the disk did not take a write, of whomever.
+    /// Who put something and relies on it after a sync compares this with what it was before.
+    pub fn setbacks(&self) -> u64 {
+        self.shared.look(|visible| visible.setbacks)
     }
 
     /// Calls `wake` after every commit that made something visible: blocks, feeds, forks. On the thread that committed: it must be

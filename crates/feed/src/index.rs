@@ -192,7 +192,7 @@ impl Index {
     pub fn show_in(&mut self, visible: &Arc<RwLock<Visible>>) {
         let built = std::mem::take(&mut *self.visible.write().unwrap_or_else(PoisonError::into_inner));
         let mut shown = visible.write().unwrap_or_else(PoisonError::into_inner);
-        *shown = Visible { changes: shown.changes + 1, ..built };
+        *shown = Visible { changes: shown.changes + 1, setbacks: shown.setbacks, ..built };
         drop(shown);
         self.visible = visible.clone();
     }

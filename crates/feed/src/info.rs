@@ -43,16 +43,6 @@ pub struct Append {
     pub blocks: Vec<Bytes>,
 }
 
-/// When an append returns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Durability {
-    /// When its blocks are on disk, signed and visible. Concurrent appends share one sync and one signature a feed.
-    Now,
-    /// At once. The blocks become durable and visible with the next [`crate::Feeds::sync`], which the caller calls at the interval it
-    /// promises; a crash before that loses them.
-    Interval,
-}
-
 /// What storing a bundle changed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PutOutcome {

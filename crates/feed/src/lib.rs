@@ -57,7 +57,7 @@ pub use error::{
     ReadError,
 };
 pub use feeds::Feeds;
-pub use info::{Append, Arrival, Cleared, Compacted, Disk, Durability, FeedInfo, PutOutcome};
+pub use info::{Append, Arrival, Cleared, Compacted, Disk, FeedInfo, PutOutcome};
 pub use kappadb_journal::{DirLock, LockError, LockHolder, Locking};
 pub use problem::Problem;
 pub use witness::Witness;

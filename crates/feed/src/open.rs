@@ -7,7 +7,7 @@ use crate::replay::{Found, Replay};
 use crate::rows::{self, Cursor, FeedRow, Location, tag};
 use crate::state::{FeedState, Visible};
 use crate::writer::Writer;
-use crate::{OpenError, ReadError, keys, lost};
+use crate::{CommitError, OpenError, ReadError, keys, lost};
 use kappadb_core::limits::MAX_FEED_BLOCKS;
 use kappadb_core::{FeedKey, Head, Lseq};
 use kappadb_journal::{Damage, DirLock, Journal, Locking, Position, Reader, Record, Recovery};
@@ -58,6 +58,7 @@ pub(crate) fn open(mut config: Config, progress: &mut dyn FnMut(u64, u64)) -> Re
         appending: BTreeMap::new(),
         damage: Vec::new(),
         anchor: cursor.as_ref().and_then(|cursor| cursor.anchor),
+        durable_anchor: None,
         dirty: false,
         broken: false,
     };
@@ -237,23 +238,23 @@ fn catch_up(
     };
     let more: Vec<Damage> = damage.into_iter().filter(|damage| !seen(damage)).collect();
     writer.damage = [recovery.damage, more].concat();
+    writer.dirty = true;
+    writer.commit()?;
     // With damage, the missing head may be among what was lost.
     if writer.damage.is_empty() {
-        match headless.iter().try_for_each(|feed| restate_head(writer, feed)) {
+        match headless.iter().try_for_each(|feed| restate_head(writer, feed)).and_then(|()| writer.commit()) {
             // The next append takes their numbers, which says the same.
-            Err(OpenError::Commit(error)) if error.is_refusal() => {}
+            Err(error) if error.is_refusal() => {}
             restated => restated?,
         }
     }
-    writer.dirty = true;
-    writer.commit()?;
     let (damage, cut, incarnation) = (writer.damage.clone(), recovery.cut, recovery.incarnation);
     let settled = writer.unsettled().is_none();
     Ok(OpenReport { rebuilt, cut, damage, settled, dropped, problems, incarnation })
 }
 
 /// States the feed's head again: whoever reads the journal later learns that the blocks before it which it does not cover are gone.
-fn restate_head(writer: &mut Writer, feed: &FeedKey) -> Result<(), OpenError> {
+fn restate_head(writer: &mut Writer, feed: &FeedKey) -> Result<(), CommitError> {
     let Some(secret) = writer.keys.get(feed).cloned() else { return Ok(()) };
     let empty = Head { length: 0, byte_length: 0, root_hash: root_hash(&[]) };
     let newest = writer.index.with(feed, |state| state.newest).flatten();
@@ -275,7 +276,7 @@ pub(crate) fn rebuild(writer: &mut Writer, progress: &mut dyn FnMut(u64, u64)) -
     let layout = writer.journal()?.layout();
     let replay = Replay::new(&mut index, writer.database, None, layout, false);
     let (anchor, _) = replay.run(Position::START, total, progress)?;
-    writer.anchor = anchor;
+    (writer.anchor, writer.durable_anchor) = (anchor, anchor);
     index.publish(&writer.cursor()?)?;
     index.show_in(&writer.index.visible.clone());
     writer.appending.clear();

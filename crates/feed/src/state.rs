@@ -47,6 +47,8 @@ pub(crate) struct Visible {
     pub end: Lseq,
     /// Counts the commits that changed anything.
     pub changes: u64,
+    /// Counts how often what was not durable was let go of.
+    pub setbacks: u64,
 }
 
 impl FeedState {

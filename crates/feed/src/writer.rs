@@ -8,7 +8,7 @@ use crate::{CommitError, ReadError, Witness};
 use kappadb_core::{DatabaseId, FeedKey, RangeSet, Signature, SignedHead};
 use kappadb_journal::{Damage, Journal, Placed, Position, Record};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 /// Journal, index and keys, behind one lock.
 pub(crate) struct Writer {
@@ -22,11 +22,12 @@ pub(crate) struct Writer {
     pub appending: BTreeMap<FeedKey, Appending>,
     /// What the journal lost; own feeds take no appends while there is any.
     pub damage: Vec<Damage>,
-    /// The last record with a signed head.
+    /// The last record with a signed head, and the last durable one.
     pub anchor: Option<(Position, Signature)>,
+    pub durable_anchor: Option<(Position, Signature)>,
     /// Something was written or taken in since the last commit.
     pub dirty: bool,
-    /// A commit failed: what is in memory may not be what is on disk.
+    /// What the journal says could not be derived from it, or the work was not done to its end.
     pub broken: bool,
 }
 
@@ -43,12 +44,37 @@ impl Writer {
 
     /// Writes a record that becomes durable with the next commit.
     pub fn write(&mut self, record: &Record) -> Result<Placed, CommitError> {
-        let placed = self.journal()?.append(record).map_err(|error| CommitError::Journal(Arc::new(error)))?;
+        let appended = self.journal()?.append(record);
+        let placed = appended.map_err(|error| self.not_taken(error))?;
         self.dirty = true;
         if let Record::Head { head, .. } | Record::Fetched { head, .. } = record {
             self.anchor = Some((placed.at, head.signature));
         }
         Ok(placed)
+    }
+
+    /// The journal did not take a record. Unless that was the record's fault, nothing before it that is not durable is relied on.
+    pub fn not_taken(&mut self, error: kappadb_journal::AppendError) -> CommitError {
+        use kappadb_journal::AppendError::{Record, Reserved};
+        if !matches!(error, Record(_) | Reserved) {
+            self.retreat();
+        }
+        CommitError::Journal(Arc::new(error))
+    }
+
+    /// Lets go of everything that is not durable, in the journal and in memory, so that writing goes on from there. Nobody was told
+    /// that it is; who put something and has not synced it yet finds that out by [`crate::Feeds::setbacks`].
+    pub fn retreat(&mut self) {
+        if let Some(journal) = &mut self.journal {
+            journal.retreat();
+        }
+        let (blocks, visible) = (self.index.blocks.clone(), self.index.visible.clone());
+        visible.write().unwrap_or_else(PoisonError::into_inner).setbacks += 1;
+        blocks.forget();
+        self.index = Index::new(blocks, visible);
+        self.appending.clear();
+        self.anchor = self.durable_anchor;
+        self.dirty = false;
     }
 
     /// The record is written; what it teaches could not be taken in. Opening anew will.
@@ -57,15 +83,18 @@ impl Writer {
         CommitError::Derived(Arc::new(error))
     }
 
-    /// Signs, syncs and shows everything since the last commit. After an error nothing more is accepted.
+    /// Signs, syncs and shows everything since the last commit. If the journal does not take it, it is all let go of.
     pub fn commit(&mut self) -> Result<(), CommitError> {
         self.usable()?;
         if !self.dirty {
             return Ok(());
         }
         let done = self.try_commit();
-        self.broken = done.is_err();
-        self.dirty = self.broken;
+        match &done {
+            Ok(()) => (self.dirty, self.durable_anchor) = (false, self.anchor),
+            Err(CommitError::Journal(_)) => self.retreat(),
+            Err(_) => self.broken = true,
+        }
         done
     }
 

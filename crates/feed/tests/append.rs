@@ -5,7 +5,7 @@ mod common;
 
 use common::{Replica, block, config, id, run, runs, stored};
 use kappadb_core::{FeedKey, RangeSet, Timestamp};
-use kappadb_feed::{Append, AppendError, Durability, Feeds, Locking, OpenError, Rebuilt};
+use kappadb_feed::{Append, AppendError, Feeds, Locking, OpenError, Rebuilt};
 use kappadb_store::MemoryStore;
 use std::sync::Arc;
 
@@ -38,30 +38,11 @@ fn what_was_appended_is_there_after_reopening() {
 }
 
 #[test]
-fn interval_appends_show_only_after_sync() {
-    let mut replica = Replica::new();
-    let feed = replica.writer();
-    let append = |n| Append { feed, blocks: vec![block(n)] };
-    for n in 0..1000 {
-        let places = replica.feeds().append(vec![append(n)], Durability::Interval).unwrap();
-        assert_eq!((places.len(), &places[0]), (1, &(n..n + 1)));
-    }
-    assert_eq!((replica.feeds().end(), replica.feeds().held(&feed).count()), (0, 0));
-    assert!(replica.arrivals().is_empty());
-    replica.feeds().sync().unwrap();
-    assert_eq!((replica.feeds().end(), replica.feeds().held(&feed).count()), (1000, 1000));
-    replica.feeds().append(vec![append(1000)], Durability::Interval).unwrap();
-    replica.reopen();
-    assert_eq!(replica.feeds().held(&feed).count(), 1001, "closing is a sync");
-    assert_eq!(replica.problems(), [""; 0]);
-}
-
-#[test]
 fn an_append_is_all_or_nothing() {
     let replica = Replica::new();
     let feed = replica.writer();
     let good = Append { feed, blocks: vec![block(0)] };
-    let try_with = |bad| replica.feeds().append(vec![good.clone(), bad], Durability::Now).unwrap_err();
+    let try_with = |bad| replica.feeds().append(vec![good.clone(), bad]).unwrap_err();
     let nobody = FeedKey([1; 32]);
     assert!(
         matches!(try_with(Append { feed: nobody, blocks: vec![block(0)] }), AppendError::Undefined(f) if f == nobody)
@@ -72,8 +53,8 @@ fn an_append_is_all_or_nothing() {
     assert!(matches!(try_with(too_long), AppendError::Block { index: 0, .. }));
     assert_eq!(replica.feeds().end(), 0);
     let twice = vec![good.clone(), Append { feed, blocks: vec![block(1), block(2)] }];
-    assert_eq!(replica.feeds().append(twice, Durability::Now).unwrap(), [0..1, 1..3]);
-    assert_eq!(replica.feeds().append(vec![], Durability::Now).unwrap(), []);
+    assert_eq!(replica.feeds().append(twice).unwrap(), [0..1, 1..3]);
+    assert_eq!(replica.feeds().append(vec![]).unwrap(), []);
 }
 
 #[test]
@@ -91,8 +72,7 @@ fn only_the_writer_appends_and_only_if_it_has_all() {
     let feed = one.writer();
     one.grow(feed, 10);
     two.fetch(&one, feed, &RangeSet::below(10), usize::MAX).unwrap();
-    let append =
-        |r: &Replica| r.feeds().append(vec![Append { feed, blocks: vec![block(10)] }], Durability::Now);
+    let append = |r: &Replica| r.feeds().append(vec![Append { feed, blocks: vec![block(10)] }]);
     assert!(matches!(append(&two), Err(AppendError::NotOurs(_))));
     // A backup of the writer, restored when it had gone on.
     let backup = tempfile::tempdir().unwrap();
@@ -106,7 +86,7 @@ fn only_the_writer_appends_and_only_if_it_has_all() {
     restored.put(one.bundle(feed, &run(12..13))).unwrap();
     restored.sync().unwrap();
     assert!(!restored.list()[0].writable);
-    let refused = restored.append(vec![Append { feed, blocks: vec![block(10)] }], Durability::Now);
+    let refused = restored.append(vec![Append { feed, blocks: vec![block(10)] }]);
     assert!(matches!(refused, Err(AppendError::Behind(_))));
     let next = restored.create(Timestamp(2), Some(feed)).unwrap();
     assert_eq!(restored.definition(&next).unwrap().continues, Some(feed));
@@ -114,7 +94,7 @@ fn only_the_writer_appends_and_only_if_it_has_all() {
     restored.put(one.bundle(feed, &RangeSet::below(15))).unwrap();
     restored.sync().unwrap();
     assert_eq!(restored.held(&feed), RangeSet::below(15));
-    let refused = restored.append(vec![Append { feed, blocks: vec![block(15)] }], Durability::Now);
+    let refused = restored.append(vec![Append { feed, blocks: vec![block(15)] }]);
     assert!(matches!(refused, Err(AppendError::Behind(_))));
     assert_eq!(restored.verify(&mut |_, _| {}).unwrap(), []);
     drop(restored);

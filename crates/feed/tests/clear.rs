@@ -122,7 +122,7 @@ impl World {
         let from = self.feeds().head(&self.own).map_or(0, |head| head.head.length);
         let blocks = (from..from + count).map(block).collect();
         let append = kappadb_feed::Append { feed: self.own, blocks };
-        self.feeds().append(vec![append], kappadb_feed::Durability::Now).unwrap();
+        self.feeds().append(vec![append]).unwrap();
         self.expected.entry(self.own).or_default().extend((from..from + count).map(|seq| (seq, Form::Whole)));
     }
 

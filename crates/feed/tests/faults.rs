@@ -5,7 +5,7 @@ mod common;
 
 use common::{Replica, answers, block, config, runs, salted, stored};
 use kappadb_core::{DatabaseId, RangeSet, Timestamp};
-use kappadb_feed::{Append, AppendError, CommitError, Durability, Feeds, Problem, PutError};
+use kappadb_feed::{Append, AppendError, CommitError, Feeds, Problem, PutError};
 use kappadb_journal::fault::FaultDisk;
 use kappadb_store::{Batch, Call, Fault, FaultPlan, FaultStore, MemoryStore};
 use proptest::prelude::*;
@@ -77,8 +77,7 @@ fn a_flipped_bit_is_reported_and_the_rest_is_readable() {
         assert_eq!(block, stored(seq));
     }
     assert_eq!(replica.feeds().held(&other).count(), 20);
-    let refused =
-        replica.feeds().append(vec![Append { feed: other, blocks: vec![block(20)] }], Durability::Now);
+    let refused = replica.feeds().append(vec![Append { feed: other, blocks: vec![block(20)] }]);
     assert!(matches!(refused, Err(AppendError::Damaged(_))), "{refused:?}");
     assert!(replica.feeds().verify(&mut |_, _| {}).unwrap().iter().any(|p| matches!(p, Problem::Damage(_))));
     // It is not forgotten by opening once more.
@@ -119,14 +118,12 @@ fn a_store_that_fails_leads_to_a_rebuild_and_loses_nothing() {
             let mut durable = 10;
             for _ in 0..8 {
                 let blocks = (durable..durable + 5).map(block).collect();
-                match replica.feeds().append(vec![Append { feed, blocks }], Durability::Now) {
+                match replica.feeds().append(vec![Append { feed, blocks }]) {
                     Ok(_) => durable += 5,
                     Err(AppendError::Commit(CommitError::Derived(_))) => {
                         // It says that it is durable.
                         durable += 5;
-                        let next = replica
-                            .feeds()
-                            .append(vec![Append { feed, blocks: vec![block(0)] }], Durability::Now);
+                        let next = replica.feeds().append(vec![Append { feed, blocks: vec![block(0)] }]);
                         assert!(matches!(next, Err(AppendError::Commit(CommitError::Poisoned))));
                         plan.heal();
                         replica.reopen();
@@ -317,7 +314,7 @@ fn a_fork_is_proved_recorded_and_passed_on() {
         // The writer itself learns of it and stops.
         assert_eq!(one.feeds().record_fork(evidence.clone()).unwrap(), seq);
         one.feeds().sync().unwrap();
-        let append = one.feeds().append(vec![Append { feed, blocks: vec![block(0)] }], Durability::Now);
+        let append = one.feeds().append(vec![Append { feed, blocks: vec![block(0)] }]);
         assert!(matches!(append, Err(AppendError::Forked { .. })));
         let mut nothing = evidence;
         nothing.b = nothing.a.clone();
@@ -370,9 +367,8 @@ fn many_threads_append_to_many_feeds() {
             let (feed, replica, barrier) = (feeds[t % 3], &replica, &barrier);
             scope.spawn(move || {
                 barrier.wait();
-                let durability = if t.is_multiple_of(2) { Durability::Now } else { Durability::Interval };
                 let one = |_| Append { feed, blocks: vec![block(1), block(2)] };
-                let append = |n| replica.feeds().append(vec![one(n)], durability).unwrap().remove(0).start;
+                let append = |n| replica.feeds().append(vec![one(n)]).unwrap().remove(0).start;
                 (0..each).map(|n| (feed, append(n))).collect::<Vec<_>>()
             })
         };
@@ -402,7 +398,7 @@ fn a_thousand_feeds_need_few_files() {
     let open = || std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
     let before = open();
     for n in 0..5 {
-        replica.feeds().append(appends(n), Durability::Now).unwrap();
+        replica.feeds().append(appends(n)).unwrap();
     }
     assert!(open() < before + 40);
     replica.reopen();
@@ -425,12 +421,17 @@ fn who_waits_for_arrivals_is_woken() {
     let woken = || woken.load(std::sync::atomic::Ordering::SeqCst);
     replica.grow(feed, 3);
     assert_eq!(woken(), 1);
-    replica.feeds().append(vec![Append { feed, blocks: vec![block(3)] }], Durability::Interval).unwrap();
-    assert_eq!(woken(), 1, "not before it is durable");
-    replica.feeds().sync().unwrap();
+    let writer = Replica::new();
+    let other = writer.writer();
+    writer.grow(other, 2);
+    replica.feeds().define(&writer.feeds().definition(&other).unwrap()).unwrap();
     assert_eq!(woken(), 2);
+    replica.feeds().put(writer.bundle(other, &RangeSet::below(2))).unwrap();
+    assert_eq!(woken(), 2, "not before it is durable");
     replica.feeds().sync().unwrap();
-    assert_eq!(woken(), 2, "nothing new");
+    assert_eq!(woken(), 3);
+    replica.feeds().sync().unwrap();
+    assert_eq!(woken(), 3, "nothing new");
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod common;
 
 use common::{block, config};
 use kappadb_core::{FeedKey, Timestamp};
-use kappadb_feed::{Append, AppendError, Durability, Feeds};
+use kappadb_feed::{Append, AppendError, Feeds};
 use kappadb_journal::fault::FaultDisk;
 use kappadb_store::{MemoryStore, Store};
 use std::sync::Arc;
@@ -52,7 +52,7 @@ impl World {
     fn append(&self, feed: FeedKey) -> Result<(), AppendError> {
         let from = self.feeds().head(&feed).map_or(0, |head| head.head.length);
         let blocks = (from..from + 3).map(block).collect();
-        self.feeds().append(vec![Append { feed, blocks }], Durability::Now).map(drop)
+        self.feeds().append(vec![Append { feed, blocks }]).map(drop)
     }
 
     /// Bytes in the journal.

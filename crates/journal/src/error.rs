@@ -1,6 +1,6 @@
 //! What can go wrong: one enum for each phase, and the description of damaged places.
 
-use crate::disk::is_forbidden;
+use crate::disk::{is_forbidden, is_full};
 use crate::lock::LockHolder;
 use crate::position::{Position, file_name};
 use kappadb_core::Lseq;
@@ -180,16 +180,16 @@ pub enum AppendError {
         /// Why.
         source: io::Error,
     },
-    /// What was written since the last sync may or may not be on disk. The journal takes no more.
-    #[error("cannot make {} durable; nothing more is accepted until the journal is opened anew", file.display())]
+    /// What was written since the last sync may or may not be on disk. The journal takes no more before [`crate::Journal::retreat`].
+    #[error("cannot make {} durable", file.display())]
     Sync {
         /// The file or folder.
         file: PathBuf,
         /// Why.
         source: io::Error,
     },
-    /// An earlier sync, or the repair after a failed write, failed. Nothing more is accepted until reopened.
-    #[error("an earlier write could not be made durable; the journal must be opened anew")]
+    /// An earlier sync, or the repair after a failed write, failed. Nothing more is accepted before [`crate::Journal::retreat`].
+    #[error("an earlier write could not be made durable")]
     Poisoned,
     /// All numbers of segments (2^32) or of blocks (2^64) are used: by a stray or damaged file, for no journal gets there.
     #[error("the journal has used up its numbers of segments or blocks")]
@@ -201,7 +201,9 @@ impl AppendError {
     pub fn is_refusal(&self) -> bool {
         match self {
             AppendError::DiskFull { .. } => true,
-            AppendError::Write { source, .. } | AppendError::Sync { source, .. } => is_forbidden(source),
+            AppendError::Write { source, .. } | AppendError::Sync { source, .. } => {
+                is_forbidden(source) || is_full(source)
+            }
             _ => false,
         }
     }

@@ -1,6 +1,6 @@
 //! The writer: appends records, makes them durable, begins new segments.
 
-use crate::disk::{Disk, DiskFile, Folder};
+use crate::disk::{Disk, DiskFile, Folder, is_full};
 use crate::error::{AppendError, Cut, OpenError, RewriteError};
 use crate::files::Files;
 use crate::options::Options;
@@ -44,10 +44,10 @@ pub struct Journal {
     end: Position,
     durable: Position,
     next_lseq: Lseq,
+    /// What the next block after the durable ones is numbered.
+    durable_lseq: Lseq,
     /// Bytes in the segments before this one.
     full_bytes: u64,
-    /// Where the end was when it was opened.
-    opened_at: Position,
     /// What is to be done before anything is appended.
     owed: Option<Owed>,
     /// The segments that were rewritten, and how often.
@@ -59,10 +59,11 @@ pub struct Journal {
 }
 
 /// How the end of the journal is put in order. A disk that is full or may not be written does not allow it, but can be read.
+#[derive(Default)]
 struct Owed {
     cut: Option<Cut>,
     /// Begun after the last record.
-    segment: u32,
+    segment: Option<u32>,
 }
 
 impl Journal {
@@ -153,7 +154,7 @@ impl Journal {
         let file = files.path(previous.segment);
         let handle = files.file(previous.segment).map_err(|source| OpenError::Read { file, source })?;
         let mut journal = Journal::new(recovered, options, handle, previous, incarnation);
-        journal.owed = Some(Owed { cut: recovered.cut, segment });
+        journal.owed = Some(Owed { cut: recovered.cut, segment: Some(segment) });
         match journal.pay() {
             // What is there can be read; whoever appends asks again.
             Err(error) if !error.is_refusal() => Err(error.into()),
@@ -177,8 +178,8 @@ impl Journal {
             end,
             durable: end,
             next_lseq: recovered.next_lseq,
+            durable_lseq: recovered.next_lseq,
             full_bytes: recovered.survey.bytes(0..end.segment),
-            opened_at: end,
             owed: None,
             layout: BTreeMap::new(),
             closed: recovered.closed,
@@ -191,8 +192,8 @@ impl Journal {
     /// after [`Journal::sync`].
     ///
     /// # Errors
-    /// After [`AppendError::Sync`] and [`AppendError::Poisoned`] the journal must be opened anew. After any other error
-    /// it is as it was before.
+    /// After [`AppendError::Sync`] and [`AppendError::Poisoned`] it takes no more before [`Journal::retreat`]. After any other
+    /// error it is as it was before.
     pub fn append(&mut self, record: &Record) -> Result<Placed, AppendError> {
         match record {
             Record::Incarnation(_) | Record::Closed | Record::Rewritten(_) => Err(AppendError::Reserved),
@@ -268,42 +269,57 @@ impl Journal {
         Ok(rewrite)
     }
 
-    /// Puts the end in order, if that is still to be done.
+    /// Puts the end in order, if that is still to be done. What cannot be done now is tried again from its beginning.
     fn pay(&mut self) -> Result<(), AppendError> {
         let Some(owed) = &self.owed else { return Ok(()) };
         if let Some(cut) = &owed.cut {
             cut_off(&self.files, cut)?;
         }
-        let (file, end) = create(&self.files, owed.segment, self.next_lseq, self.end, self.incarnation)?;
-        self.full_bytes += self.end.offset;
-        self.file = file;
-        self.set_durable(end);
-        (self.owed, self.opened_at) = (None, end);
+        if let Some(segment) = owed.segment {
+            let (file, end) = create(&self.files, segment, self.next_lseq, self.end, self.incarnation)?;
+            self.full_bytes += self.end.offset;
+            self.file = file;
+            self.set_durable(end);
+        }
+        self.owed = None;
         Ok(())
     }
 
-    /// Begins a new segment. The old one is durable before the new one exists, so only the last can be torn.
+    /// Begins a new segment. The old one is durable before the new one exists, so only the last can be torn. From then on nothing
+    /// more goes to the old one, for what there may be of the new one says where the old one ended.
     fn roll(&mut self) -> Result<(), AppendError> {
         self.sync()?;
         let segment = self.end.segment.checked_add(1).ok_or(AppendError::Exhausted)?;
-        let created = create(&self.files, segment, self.next_lseq, self.durable, self.incarnation);
-        let (file, end) = created.inspect_err(|e| self.poisoned = matches!(e, AppendError::Sync { .. }))?;
-        self.full_bytes += self.end.offset;
-        self.file = file;
-        self.set_durable(end);
-        Ok(())
+        self.owed = Some(Owed { cut: None, segment: Some(segment) });
+        self.pay()
     }
 
     fn set_durable(&mut self, end: Position) {
-        (self.end, self.durable) = (end, end);
+        (self.end, self.durable, self.durable_lseq) = (end, end, self.next_lseq);
         self.files.set_durable(end);
+    }
+
+    /// Gives up what was appended since the last sync, so that the journal goes on after a write or a sync that failed. It is cut off at once if the disk
+    /// lets that be done, else before anything is appended: it does not come to count later, unless the process ends before that.
+    pub fn retreat(&mut self) {
+        if self.end == self.durable && !self.poisoned {
+            return;
+        }
+        let Position { segment, offset: from } = self.durable;
+        let cut = Cut { segment, from, to: self.end.offset };
+        (self.end, self.next_lseq) = (self.durable, self.durable_lseq);
+        (self.closed, self.poisoned) = (false, false);
+        self.owed.get_or_insert_default().cut = Some(cut);
+        if let Err(error) = self.pay() {
+            tracing::warn!(%error, "what could not be made durable is cut off before the next append");
+        }
     }
 
     /// Makes everything appended so far durable, and visible to [`Reader::scan`].
     ///
     /// # Errors
-    /// After any error nothing more is accepted: what a failed sync left on disk is unknown, and a second one would not
-    /// tell either.
+    /// After any error nothing more is accepted before [`Journal::retreat`]: what a failed sync left on disk is unknown, and
+    /// a second one would not tell either.
     pub fn sync(&mut self) -> Result<(), AppendError> {
         if self.poisoned {
             return Err(AppendError::Poisoned);
@@ -319,16 +335,16 @@ impl Journal {
         Ok(())
     }
 
-    /// Makes everything durable and says so in the journal, so that damage to any of it can be told from a torn tail.
+    /// Makes everything durable and says so in the journal, so that damage to any of it can be told from a torn tail. Where
+    /// the disk takes no more that is not said, and nothing is lost by it.
     pub fn close(mut self) -> Result<(), AppendError> {
         self.sync()?;
         if self.closed {
             return Ok(());
         }
-        match self.write(&Record::Closed) {
-            // Nothing was appended, so the end is as good as it was.
-            Err(error) if error.is_refusal() && self.end == self.opened_at => Ok(()),
-            written => written.and_then(|_| self.sync()),
+        match self.write(&Record::Closed).and_then(|_| self.sync()) {
+            Err(error) if error.is_refusal() => Ok(()),
+            said => said,
         }
     }
 
@@ -396,9 +412,9 @@ fn create(
 
 fn write_error(files: &Files, segment: u32, source: io::Error) -> AppendError {
     let file = files.path(segment);
-    match source.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => AppendError::DiskFull { file, source },
-        _ => AppendError::Write { file, source },
+    match is_full(&source) {
+        true => AppendError::DiskFull { file, source },
+        false => AppendError::Write { file, source },
     }
 }
 

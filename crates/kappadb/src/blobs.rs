@@ -3,7 +3,7 @@
 use crate::ask::{Asked, Neighbours};
 use crate::database::{self, Database, Parts};
 use crate::error::{BlobError, PutBlobError, ReadError, WriteError};
-use crate::payload::{self, BATCH, CHUNK, Content};
+use crate::payload::{self, APPENDED, CHUNK, Content};
 use bytes::Bytes;
 use kappadb_core::limits::{MAX_CHUNK_RUNS, MAX_DETACHED};
 use kappadb_core::{EntryId, FeedKey, RangeSet, Timestamp};
@@ -260,7 +260,7 @@ impl BlobReader {
 /// The next lot of bytes; less than a full one only at the end.
 async fn fill(reader: &mut (impl AsyncRead + Unpin)) -> Result<Vec<u8>, PutBlobError> {
     let mut batch = Vec::new();
-    reader.take(BATCH as u64).read_to_end(&mut batch).await.map_err(PutBlobError::Input)?;
+    reader.take(APPENDED as u64).read_to_end(&mut batch).await.map_err(PutBlobError::Input)?;
     Ok(batch)
 }
 

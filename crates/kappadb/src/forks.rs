@@ -23,6 +23,8 @@ pub(crate) struct Ground {
     excluded: Vec<(FeedKey, Seq)>,
     /// Peers can be told of all of it. They cannot of feeds that were dropped here, which is nobody else's business.
     shared: bool,
+    /// How often something that had come was let go of because the disk did not take it: what peers sent meanwhile may be gone.
+    setbacks: u64,
 }
 
 impl Ground {
@@ -80,7 +82,7 @@ impl Parts {
     pub(crate) fn ground(&self) -> Ground {
         let excluded = self.feeds.exclusions();
         let shared = self.feeds.dropped().is_empty() && excluded.len() <= MAX_FORKS_TOLD;
-        Ground { excluded, shared }
+        Ground { excluded, shared, setbacks: self.feeds.setbacks() }
     }
 
     /// The forks that peers are told of.

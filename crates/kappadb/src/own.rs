@@ -146,6 +146,7 @@ async fn statement(
 /// Has a peer show what it knows more of the own feeds. False if that came to no end; a peer that showed nothing although it went well does not
 /// know it.
 async fn show(turn: &Turn, statement: &[Coverage]) -> Result<bool, ReadError> {
+    let before = turn.parts.feeds.setbacks();
     match turn.follow_up(statement).await {
         Ok(_) => {}
         Err(Trouble::Peer(error)) => {
@@ -164,7 +165,8 @@ async fn show(turn: &Turn, statement: &[Coverage]) -> Result<bool, ReadError> {
         }
     }
     database::run(&turn.parts, |parts| parts.feeds.sync()).await??;
-    Ok(true)
+    // What it showed may be gone again with a write that failed.
+    Ok(turn.parts.feeds.setbacks() == before)
 }
 
 impl Parts {

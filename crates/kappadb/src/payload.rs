@@ -6,7 +6,7 @@ use bytes::Bytes;
 use kappadb_core::limits::{MAX_BLOCK, MAX_FEATURE_BODY, MAX_HEADER};
 use kappadb_core::{EntryId, FeedKey, RangeSet, Seq};
 use kappadb_entry::{Detached, Entry, EntryError, Header, chunk_block, chunk_payload};
-use kappadb_feed::{Append, CommitError, Durability};
+use kappadb_feed::{Append, CommitError};
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,8 +14,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// Bytes in a chunk: as many as a session sends in one frame, so that a byte range costs little more than a frame, with
 /// less than two thousandths for headers, journal and proofs (measured: `design/decisions.md`).
 pub(crate) const CHUNK: u32 = 64 << 10;
-/// Bytes of chunks that are read, or appended as consecutive blocks, at a time.
-pub(crate) const BATCH: usize = 1 << 20;
+/// Bytes of chunks that are read at a time.
+const BATCH: usize = 1 << 20;
+/// Bytes of chunks that are appended at a time, as consecutive blocks: durable on return, so that no entry ever names what is not.
+pub(crate) const APPENDED: usize = 4 << 20;
 /// Bytes of a payload that fits into a block with any header.
 const MAX_INLINE: usize = MAX_BLOCK - MAX_HEADER - 16;
 
@@ -105,10 +107,10 @@ impl Parts {
         Ok(Vec::new())
     }
 
-    /// Writes a payload into blocks of its own. They are durable not later than any entry appended after them.
+    /// Writes a payload into blocks of its own.
     fn write_detached(&self, feed: FeedKey, payload: &[u8]) -> Result<Detached, WriteError> {
         let mut chunks = RangeSet::new();
-        for batch in payload.chunks(BATCH) {
+        for batch in payload.chunks(APPENDED) {
             chunks.insert(self.append_chunks(feed, batch)?);
         }
         Ok(Detached::new(payload.len() as u64, CHUNK, chunks).map_err(EntryError::from)?)
@@ -119,7 +121,7 @@ impl Parts {
         let now = self.clock.now();
         let blocks = bytes.chunks(CHUNK as usize).map(|chunk| chunk_block(now, chunk));
         let blocks = blocks.collect::<Result<Vec<_>, _>>()?;
-        let ranges = self.feeds.append(vec![Append { feed, blocks }], Durability::Interval)?;
+        let ranges = self.feeds.append(vec![Append { feed, blocks }])?;
         let range = ranges.into_iter().next();
         range.ok_or_else(|| WriteError::Append(CommitError::Poisoned.into()))
     }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use kappadb_core::{EntryId, FeedKey};
 use kappadb_entry::rules::{self, Links, Version};
 use kappadb_entry::{Header, Kind, Places, encode_block};
-use kappadb_feed::{Append, Durability};
+use kappadb_feed::Append;
 use kappadb_view::{Index, View, ViewError, ViewHandle};
 
 /// An entry to be. Its time is the clock's; what it replaces is worked out where it is written.
@@ -125,7 +125,7 @@ impl Parts {
 
     /// Appends blocks to an own feed, durably.
     pub(crate) fn append(&self, feed: FeedKey, blocks: Vec<Bytes>) -> Result<Vec<EntryId>, WriteError> {
-        let ranges = self.feeds.append(vec![Append { feed, blocks }], Durability::Now)?;
+        let ranges = self.feeds.append(vec![Append { feed, blocks }])?;
         Ok(ranges.into_iter().flatten().map(|seq| EntryId { feed, seq }).collect())
     }
 }

@@ -487,7 +487,7 @@ fn unfinished_uploads_are_listed_and_cleared_by_a_compaction() {
         let dir = tempfile::tempdir().unwrap();
         let database = create(dir.path()).await;
         let kept = database.blobs().put(bytes(0..300_000).as_slice(), Label::default()).await.unwrap();
-        let broken = breaking_off(bytes(0..3_000_000));
+        let broken = breaking_off(bytes(0..9_000_000));
         assert!(database.blobs().put(broken, Label::default()).await.is_err());
         database.kv().put("k", vec![7; 2_000_000]).await.unwrap();
         // It may still be under way.
@@ -498,9 +498,9 @@ fn unfinished_uploads_are_listed_and_cleared_by_a_compaction() {
         let database = Database::builder(dir.path()).open().await.unwrap();
         let listed = database.blobs().abandoned().await.unwrap();
         assert_eq!(listed.len(), 1, "{listed:?}");
-        assert!(listed[0].feed == kept.feed && listed[0].bytes >= 2_000_000, "{listed:?}");
+        assert!(listed[0].feed == kept.feed && listed[0].bytes >= 8_000_000, "{listed:?}");
         let compacted = database.compact().await.unwrap();
-        assert!(compacted.before - compacted.after > 1_900_000, "{compacted:?}");
+        assert!(compacted.before - compacted.after > 7_900_000, "{compacted:?}");
         assert!(database.blobs().abandoned().await.unwrap().is_empty());
         assert!(read(&database, kept, 0..300_000).await.unwrap() == bytes(0..300_000));
         assert_eq!(database.kv().get("k").await.unwrap().unwrap().held().unwrap().len(), 2_000_000);

@@ -3,6 +3,8 @@
 //! What is done here because of the engine, and would go with it:
 //! - It may panic on damaged files and aborts the process when its own flusher fails. So every call is guarded, flushing is
 //!   done by a thread of this store, and after a failure the store is poisoned: opened again, it is found altered.
+//! - A full disk is such a failure. So it is flushed only where there is room ([`room`]); until then rows stay in memory, where
+//!   the engine keeps them in any case, and are read from there.
 //! - A dropped tree makes its next open panic. So the trees are numbered slots, used again, with a directory of names.
 //! - An iterator with an end reads on to the end of the tree. So the end is watched here.
 //! - Its handles are `Send` but not `Sync`, and cost to clone. So they are pooled.
@@ -10,8 +12,10 @@
 //!   is lost at the opening after. A crash while it opens leaves just that. So a log is put behind such a snapshot.
 //! - Removing rows may deadlock with a batch that is applied at the same time. So each tree has one writer at a time.
 
+mod room;
 mod walk;
 
+use self::room::Unflushed;
 use self::walk::Walk;
 use crate::lock::FolderLock;
 use crate::{Batch, Op, Rows, SledOptions, Store, StoreError, Tree, seal};
@@ -33,9 +37,6 @@ use std::time::Duration;
 const FANOUT: usize = 128;
 /// The engine's own flusher would abort the process on a failure: it gets an interval that never passes (49 days).
 const NEVER_MS: usize = u32::MAX as usize;
-
-/// The engine writes when it is opened, and ends the process if it cannot. With less room than this it is left alone.
-const LEAST_ROOM: u64 = 512 << 10;
 
 type Engine = sled::Db<FANOUT>;
 type Handle = sled::Tree<FANOUT>;
@@ -62,6 +63,7 @@ struct Shared {
 /// What the store and its trees share: the last field of each, so that it goes after every handle of the engine.
 struct Core {
     path: PathBuf,
+    unflushed: Unflushed,
     poison: OnceLock<String>,
     lock: FolderLock,
 }
@@ -93,11 +95,6 @@ fn guarded<R>(call: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
     })
 }
 
-/// Bytes on the disk of `path` that may be written. Where that cannot be told there is room until a write shows otherwise.
-fn free_bytes(path: &Path) -> u64 {
-    rustix::fs::statvfs(path).map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize))
-}
-
 fn engine_dir(path: &Path) -> PathBuf {
     path.join("engine")
 }
@@ -121,7 +118,8 @@ fn open_engine(path: &Path, options: &SledOptions) -> Result<Engine, StoreError>
             }
         }
     }
-    Err(StoreError::Locked { path: path.to_owned() })
+    // The folder is ours: whoever has this file open is what is left of a store of this process that could not be closed.
+    Err(StoreError::Unreadable { path: path.to_owned(), source: io::ErrorKind::WouldBlock.into() })
 }
 
 /// Makes sure that a log follows the newest snapshot.
@@ -141,7 +139,7 @@ impl SledStore {
     /// [`StoreError::Unreadable`] and [`StoreError::Altered`] mean: [`SledStore::wipe`] it, open it and rebuild.
     pub fn open(path: &Path, options: SledOptions) -> Result<Self, StoreError> {
         let held = FolderLock::take(path)?;
-        if free_bytes(path) < LEAST_ROOM {
+        if !room::is_enough_to_open(path) {
             return Err(StoreError::DiskFull { path: path.to_owned() });
         }
         let engine = engine_dir(path);
@@ -189,9 +187,13 @@ fn flush_until(shared: &Shared, stopped: &Receiver<()>, every: Duration) {
     let mut running = true;
     while running {
         running = matches!(stopped.recv_timeout(every), Err(RecvTimeoutError::Timeout));
-        if let Err(error) = shared.flush() {
-            tracing::error!(%error, "flushing the store failed");
-            return;
+        match shared.flush() {
+            // The next time there may be.
+            Ok(()) | Err(StoreError::DiskFull { .. }) => {}
+            Err(error) => {
+                tracing::error!(%error, "flushing the store failed");
+                return;
+            }
         }
     }
 }
@@ -202,11 +204,12 @@ impl Drop for SledStore {
         if self.flusher.take().is_some_and(|flusher| flusher.join().is_err()) {
             self.shared.core.poisoned("flush", &io::Error::other("the flusher panicked"));
         }
-        // The engine aborts the process if its last flush fails, as it must now: better to leak its handles. Whoever
-        // wipes the folder gets new files.
-        if self.shared.core.poison.get().is_some() {
+        // The engine aborts the process if its last flush fails, as it must now: better to leak its handles. What is on the disk is then
+        // as it was flushed last. Whoever opens it in this process finds it unreadable; whoever wipes the folder gets new files.
+        let core = &self.shared.core;
+        if core.poison.get().is_some() || !core.is_flushed() || !core.unflushed.fits(&core.path) {
             std::mem::forget(self.shared.clone());
-            self.shared.core.lock.release();
+            core.lock.release();
         }
     }
 }
@@ -223,6 +226,10 @@ impl Drop for Core {
 }
 
 impl Core {
+    fn is_flushed(&self) -> bool {
+        self.unflushed.now() == (0, 0)
+    }
+
     fn poisoned(&self, what: &'static str, error: &io::Error) {
         let _ = self.poison.set(format!("{what}: {error}"));
         // Without a seal the next open takes the store for what it is: unknown.
@@ -246,7 +253,8 @@ impl Shared {
         let flush = Mutex::new(Handle::clone(&engine));
         let directory = engine.iter().map(|row| row.and_then(|row| directory_row(&row)));
         let directory = directory.collect::<io::Result<Vec<_>>>()?;
-        let core = Arc::new(Core { path: path.to_owned(), poison: OnceLock::new(), lock: held });
+        let (path, unflushed, poison) = (path.to_owned(), Unflushed::default(), OnceLock::new());
+        let core = Arc::new(Core { path, unflushed, poison, lock: held });
         let shared = Arc::new(Shared { core, engine: Mutex::new(engine), flush, trees: Mutex::default() });
         for (name, slot) in directory {
             let tree = shared.slot(&name, slot)?;
@@ -270,10 +278,17 @@ impl Shared {
 
     fn flush(&self) -> Result<(), StoreError> {
         let handle = lock(&self.flush);
+        let Core { path, unflushed, .. } = &*self.core;
+        if !unflushed.fits(path) {
+            return Err(StoreError::DiskFull { path: path.clone() });
+        }
+        let flushed = unflushed.now();
         self.core.call("flush", || {
             handle.flush()?;
-            seal::write(&engine_dir(&self.core.path), &seal_path(&self.core.path))
-        })
+            seal::write(&engine_dir(path), &seal_path(path))
+        })?;
+        unflushed.forget(flushed);
+        Ok(())
     }
 }
 
@@ -300,6 +315,7 @@ impl Store for SledStore {
             lock(&self.shared.engine).insert(name, slot.to_le_bytes())?;
             Ok(tree)
         })?;
+        self.shared.core.unflushed.add(1, 0);
         trees.insert(name.to_owned(), made.clone());
         Ok(made)
     }
@@ -317,6 +333,7 @@ impl Store for SledStore {
             lock(&self.shared.engine).remove(name)?;
             lock(&tree.root).clear()
         })?;
+        self.shared.core.unflushed.add(1, 0);
         trees.remove(name);
         Ok(true)
     }
@@ -365,14 +382,20 @@ impl Tree for SledTree {
     }
 
     fn apply(&self, batch: &Batch) -> Result<(), StoreError> {
-        let mut writes = sled::Batch::default();
+        let (mut writes, mut rows, mut bytes) = (sled::Batch::default(), 0, 0);
         for op in batch.iter() {
             match op {
-                Op::Put(key, value) => writes.insert(&key[..], &value[..]),
+                Op::Put(key, value) => {
+                    bytes += (key.len() + value.len()) as u64;
+                    writes.insert(&key[..], &value[..]);
+                }
                 Op::Delete(key) => writes.remove(&key[..]),
             }
+            rows += 1;
         }
         let _writer = lock(&self.writer);
-        self.call("apply", |handle| handle.apply_batch(writes))
+        self.call("apply", |handle| handle.apply_batch(writes))?;
+        self.core.unflushed.add(rows, bytes);
+        Ok(())
     }
 }

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use kappadb_core::{DatabaseId, EntryId, FeedKey, RangeSet, StoredBlock, Timestamp, blake2b256};
 use kappadb_entry::Bundle;
-use kappadb_feed::{Append, Arrival, Config, Durability, Feeds, OpenReport, PutError, PutOutcome};
+use kappadb_feed::{Append, Arrival, Config, Feeds, OpenReport, PutError, PutOutcome};
 use kappadb_merkle::Known;
 use kappadb_store::{MemoryStore, Store};
 use std::path::{Path, PathBuf};
@@ -70,7 +70,7 @@ impl Replica {
     }
 
     pub fn append(&self, feed: FeedKey, blocks: Vec<Bytes>) -> std::ops::Range<u64> {
-        self.feeds().append(vec![Append { feed, blocks }], Durability::Now).unwrap().remove(0)
+        self.feeds().append(vec![Append { feed, blocks }]).unwrap().remove(0)
     }
 
     /// Appends `count` more of the blocks that [`block`] makes.

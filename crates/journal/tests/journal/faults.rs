@@ -119,15 +119,51 @@ fn after_a_failed_sync_nothing_is_accepted_until_reopened() {
 }
 
 #[test]
-fn a_sync_that_fails_when_a_segment_is_begun_poisons_too() {
+fn a_sync_that_fails_when_a_segment_is_begun_is_made_good_by_the_next_append() {
     let disk = FaultDisk::new();
     let (mut journal, _) = open(&disk, &small(400));
     journal.append(&blocks(0, &[300])).unwrap();
     journal.sync().unwrap();
     disk.set_syncs_fail(true);
     assert!(matches!(journal.append(&blocks(1, &[300])), Err(AppendError::Sync { .. })));
+    // It would fit into the old segment; but of the new one, which says where that ended, something may be on the disk.
+    assert!(matches!(journal.append(&blocks(1, &[10])), Err(AppendError::Sync { .. })));
     disk.set_syncs_fail(false);
-    assert!(matches!(journal.append(&blocks(1, &[300])), Err(AppendError::Poisoned)));
+    assert_eq!(journal.append(&blocks(1, &[10])).unwrap().at.segment, 1);
+    journal.close().unwrap();
+    let (journal, recovery) = open(&disk, &small(400));
+    assert!(recovery.clean && recovery.damage.is_empty());
+    assert_eq!(contents(&journal).0.len(), 2);
+}
+
+#[test]
+fn a_retreat_gives_up_what_was_not_durable_and_the_journal_goes_on() {
+    // Whether the tail can be cut off at once, or only when something is appended.
+    for at_once in [true, false] {
+        let disk = FaultDisk::new();
+        let (mut journal, _) = open(&disk, &Options::default());
+        let kept = journal.append(&blocks(0, &[10])).unwrap();
+        journal.sync().unwrap();
+        journal.append(&blocks(1, &[10, 20])).unwrap();
+        disk.set_syncs_fail(true);
+        assert!(matches!(journal.sync(), Err(AppendError::Sync { .. })));
+        disk.set_syncs_fail(!at_once);
+        journal.retreat();
+        assert_eq!((journal.end(), journal.next_lseq()), (kept.next, 1));
+        if !at_once {
+            assert!(matches!(journal.append(&blocks(1, &[5])), Err(AppendError::Sync { .. })));
+            assert!(matches!(journal.begin_segment(), Err(AppendError::Sync { .. })));
+        }
+        disk.set_syncs_fail(false);
+        let again = journal.append(&blocks(1, &[5])).unwrap();
+        assert_eq!((again.at, again.first_lseq), (kept.next, 1), "in its place, under its number");
+        journal.sync().unwrap();
+        disk.power_cut(&mut |_| u64::MAX);
+        let (journal, recovery) = open(&disk, &Options::default());
+        assert_eq!((recovery.cut, recovery.damage), (None, vec![]));
+        let found: Vec<Record> = contents(&journal).0.into_iter().map(|located| located.record).collect();
+        assert_eq!(found, [blocks(0, &[10]), blocks(1, &[5])]);
+    }
 }
 
 #[test]
@@ -166,6 +202,10 @@ enum Step {
     Sync,
     /// Cut the power; keep so many bytes of what was not synced.
     Cut(u64),
+    /// Append with room for so many bytes, then go back to what is durable, with the disk as it is, and have room again.
+    Full(Record, u64),
+    /// The same with a sync that fails, and so many more after it.
+    Failing(Record, u64),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -173,7 +213,14 @@ fn step() -> impl Strategy<Value = Step> {
         8 => common::record().prop_map(Step::Append),
         3 => Just(Step::Sync),
         2 => (0u64..900).prop_map(Step::Cut),
+        2 => (common::record(), 0u64..300).prop_map(|(record, room)| Step::Full(record, room)),
+        2 => (common::record(), 0u64..3).prop_map(|(record, syncs)| Step::Failing(record, syncs)),
     ]
+}
+
+/// How many records it says are durable.
+fn durable(journal: &Journal) -> usize {
+    contents(journal).0.len()
 }
 
 proptest! {
@@ -192,6 +239,33 @@ proptest! {
                 }
                 Step::Sync => {
                     journal.sync().unwrap();
+                    synced = written.len();
+                }
+                Step::Full(record, room) => {
+                    disk.set_room(Some(room));
+                    if journal.append(&record).is_ok() {
+                        written.push(record);
+                    } else {
+                        journal.retreat();
+                        written.truncate(durable(&journal));
+                        synced = written.len();
+                    }
+                    disk.set_room(None);
+                }
+                Step::Failing(record, syncs) => {
+                    disk.set_syncs_fail_after(syncs);
+                    let done = journal.append(&record).and_then(|_| journal.sync());
+                    written.push(record);
+                    if done.is_err() {
+                        journal.retreat();
+                        written.truncate(durable(&journal));
+                    }
+                    disk.set_syncs_fail(false);
+                    // Until something is appended it may be that the tail could not be cut off.
+                    let record = blocks(9, &[1]);
+                    journal.append(&record).unwrap();
+                    journal.sync().unwrap();
+                    written.push(record);
                     synced = written.len();
                 }
                 Step::Cut(keep) => {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use kappadb_chat::{Channel, Content, Prepared, prepare};
 use kappadb_core::{FeedKey, Timestamp, blake2b256};
 use kappadb_entry::{Header, encode_block};
-use kappadb_feed::{Append, Durability};
+use kappadb_feed::Append;
 use std::collections::{HashMap, HashSet};
 use std::io::{self, BufRead};
 use std::time::{Duration, Instant};
@@ -172,7 +172,7 @@ impl<T> Import<'_, T> {
         self.gathered = 0;
         self.flushed = Instant::now();
         if !batch.is_empty() {
-            self.parts.feeds.append(batch, Durability::Now).map_err(WriteError::from)?;
+            self.parts.feeds.append(batch).map_err(WriteError::from)?;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Views over real feeds: what is appended is indexed, found again after a restart, and made anew from the journal.
 use crate::common::*;
 use kappadb_core::{DatabaseId, EntryId, FeedKey, Timestamp};
-use kappadb_feed::{Append, Config, Durability, Feeds};
+use kappadb_feed::{Append, Config, Feeds};
 use kappadb_store::{MemoryStore, Store};
 use kappadb_view::{ViewHandle, Views};
 use std::path::Path;
@@ -25,7 +25,7 @@ fn open(dir: &Path, store: &Arc<dyn Store>) -> Replica {
 impl Replica {
     fn append(&self, feed: FeedKey, key: &str, depth: u32, replaced: &[EntryId]) -> EntryId {
         let blocks = vec![entry(key, depth, replaced).bytes];
-        let seqs = self.feeds.append(vec![Append { feed, blocks }], Durability::Now).unwrap();
+        let seqs = self.feeds.append(vec![Append { feed, blocks }]).unwrap();
         EntryId { feed, seq: seqs.first().unwrap().start }
     }
 
