@@ -1,21 +1,21 @@
 //! The rules of replacement once more, as plainly as possible and sharing no code with `kappadb_entry::rules`:
 //! every pair of entries is compared. Ported from the executable form of the model.
 
-use kappadb_core::{EntryId, FeedKey, GeoBox};
+use kappadb_core::{EntryId, FeedName, GeoBox};
 use kappadb_entry::Header;
 use std::collections::BTreeMap;
 
 /// The entries of the map that somebody holds.
 pub type Entries = BTreeMap<EntryId, Header>;
 
-fn context_seq(id: &EntryId, header: &Header, feed: &FeedKey) -> i128 {
+fn context_seq(id: &EntryId, header: &Header, feed: FeedName) -> i128 {
     let mut best = -1;
     for (f, s) in &header.context.vector {
-        if f == feed {
+        if *f == feed {
             best = best.max(i128::from(*s));
         }
     }
-    if id.feed == *feed {
+    if id.feed.name() == feed {
         best = best.max(header.context.own.map_or(-1, i128::from));
     }
     best
@@ -30,7 +30,7 @@ fn within(inner: &[GeoBox], outer: &[GeoBox]) -> bool {
 fn replaces(f: (&EntryId, &Header), e: (&EntryId, &Header)) -> bool {
     f.0 != e.0
         && f.1.key == e.1.key
-        && (context_seq(f.0, f.1, &e.0.feed) >= i128::from(e.0.seq) || f.1.context.ids.contains(e.0))
+        && (context_seq(f.0, f.1, e.0.feed.name()) >= i128::from(e.0.seq) || f.1.context.ids.contains(e.0))
         && f.1.depth > e.1.depth
         && within(&e.1.places.extents, &f.1.past.extents)
 }

@@ -190,7 +190,7 @@ impl World {
             .known
             .clone()
             .into_iter()
-            .map(|feed| (feed, *self.random.pick(&[0, 3, 1_000_000_000])))
+            .map(|feed| (feed.name(), *self.random.pick(&[0, 3, 1_000_000_000])))
             .collect();
         vector.retain(|_| self.random.chance(60));
         vector.sort_unstable();

@@ -9,6 +9,11 @@ use std::str::FromStr;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Encode, Decode)]
 pub struct FeedKey(pub [u8; 32]);
 
+/// The first 12 bytes of a feed's key: enough to tell it from every other where thousands are listed. Who wants a key that
+/// begins like another's, and its secret, has to make some 2^96 keys.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Encode, Decode)]
+pub struct FeedName(pub [u8; 12]);
+
 /// An Ed25519 signature: 64 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Encode, Decode)]
 pub struct Signature(pub [u8; 64]);
@@ -58,6 +63,12 @@ impl SecretKey {
 }
 
 impl FeedKey {
+    /// What the feed is called in contexts.
+    pub fn name(&self) -> FeedName {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, ..] = self.0;
+        FeedName([a, b, c, d, e, f, g, h, i, j, k, l])
+    }
+
     /// The X25519 public key of the same secret: the point's u-coordinate on the Montgomery curve (RFC 7748, 4.1).
     ///
     /// # Errors
@@ -96,6 +107,12 @@ impl fmt::Display for FeedKey {
 impl fmt::Debug for FeedKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "FeedKey({:.12})", HEXLOWER.encode(&self.0))
+    }
+}
+
+impl fmt::Debug for FeedName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FeedName({:.12})", HEXLOWER.encode(&self.0))
     }
 }
 

@@ -20,6 +20,6 @@ pub use geo::{Coord, Extent, GeoBox, GeoError};
 pub use hash::{Hash, blake2b256, derive_key};
 pub use head::{Head, HeadError, SignedHead};
 pub use id::{DatabaseId, EntryId, Lseq, ParseIdError, Seq};
-pub use keys::{FeedKey, KeyError, SecretKey, Signature};
+pub use keys::{FeedKey, FeedName, KeyError, SecretKey, Signature};
 pub use ranges::RangeSet;
 pub use time::{Clock, Timestamp, TimestampError};

@@ -7,8 +7,8 @@ pub const MAX_BLOCK: usize = 1 << 20;
 pub const MAX_HEADER: usize = 256 << 10;
 /// Bytes in a key.
 pub const MAX_KEY: usize = 1 << 10;
-/// Feeds in an entry's context.
-pub const MAX_CONTEXT_FEEDS: usize = 128;
+/// Feeds in an entry's context. At this many a header has 54 to 90 kB.
+pub const MAX_CONTEXT_FEEDS: usize = 4096;
 /// Explicit entry ids in an entry's context.
 pub const MAX_CONTEXT_IDS: usize = 128;
 /// Boxes (or channel windows) that cover an entry's past, merged outward when there are more.

@@ -88,7 +88,7 @@ pub fn encode_block(header: &Header, payload: &[u8]) -> Result<Bytes, EntryError
 
 /// About as many bytes as the header takes, so that one allocation is enough.
 fn room(header: &Header) -> usize {
-    let context = (header.context.vector.len() + header.context.ids.len()) * (DIGEST + 9);
+    let context = header.context.vector.len() * 15 + header.context.ids.len() * (DIGEST + 9);
     let boxes = (header.places.extents.len() + header.past.extents.len()) * 20;
     let key = header.key.as_ref().map_or(0, Vec::len);
     64 + context + boxes + key

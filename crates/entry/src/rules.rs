@@ -12,8 +12,9 @@
 use crate::{Context, Header, Kind, Places};
 use bincode::{Decode, Encode};
 use kappadb_core::limits::{MAX_CONTEXT_FEEDS, MAX_CONTEXT_IDS};
-use kappadb_core::{EntryId, FeedKey, Seq, Timestamp};
-use std::collections::{BTreeMap, BTreeSet};
+use kappadb_core::{EntryId, FeedKey, FeedName, Seq, Timestamp};
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 /// What the rules read of an entry. Made from a checked header, so its lists ascend.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Encode, Decode)]
@@ -82,11 +83,16 @@ pub fn insert(active: &mut Vec<Version>, v: Version) -> Vec<Version> {
 
 /// The versions that no other replaces, in the order given. Several are a conflict.
 ///
-/// What names nothing replaces nothing. So blind versions, of which a member may write any number, are looked at once each
-/// and not in pairs.
+/// Only what is deeper and names something replaces anything. So versions that know nothing of each other, of which a member
+/// may write any number and a thousand honest writers leave one each, are looked at once each and not in pairs.
 pub fn heads(active: &[Version]) -> Vec<&Version> {
-    let naming: Vec<&Version> = active.iter().filter(|f| !f.context.is_empty()).collect();
-    active.iter().filter(|e| !naming.iter().any(|f| replaces(f, e))).collect()
+    let mut naming: Vec<&Version> = active.iter().filter(|f| !f.context.is_empty()).collect();
+    naming.sort_by_key(|f| Reverse(f.depth));
+    let is_replaced = |e: &Version| {
+        let deeper = naming.iter().take_while(|f| f.depth > e.depth);
+        deeper.into_iter().any(|f| replaces(f, e))
+    };
+    active.iter().filter(|e| !is_replaced(e)).collect()
 }
 
 /// How much what is dated `time` weighs at the time `now`: the greatest time that is due comes first. What is not due loses
@@ -128,19 +134,7 @@ impl Links {
 pub fn succeed(versions: &[Version], replaced: &[EntryId], writer: &FeedKey) -> Links {
     let own = versions.iter().filter(|v| v.id.feed == *writer).map(|v| v.id).max();
     let picked = pick(versions, replaced.iter().copied().chain(own));
-    let mut seqs: BTreeMap<FeedKey, Seq> = BTreeMap::new();
-    for v in &picked {
-        for (feed, seq) in v.context.feeds(&v.id.feed).chain([(v.id.feed, v.id.seq)]) {
-            let known = seqs.entry(feed).or_insert(seq);
-            *known = seq.max(*known);
-        }
-    }
-    let own = seqs.remove(writer);
-    let direct: BTreeSet<FeedKey> = picked.iter().map(|v| v.id.feed).collect();
-    let mut vector: Vec<(FeedKey, Seq)> = seqs.into_iter().collect();
-    vector.sort_by_key(|(feed, _)| !direct.contains(feed));
-    vector.truncate(MAX_CONTEXT_FEEDS);
-    vector.sort_unstable();
+    let (own, vector) = vector(&picked, writer.name());
     let ids = picked.iter().flat_map(|v| v.context.ids.iter().copied());
     linked(&picked, Context { own, vector, ids: first_ids(ids) })
 }
@@ -153,6 +147,23 @@ pub fn succeed_explicit(versions: &[Version], replaced: &[EntryId]) -> Links {
     let picked = pick(versions, replaced.iter().copied());
     let ids = first_ids(picked.iter().map(|v| v.id));
     linked(&picked, Context { ids, ..Context::NOTHING })
+}
+
+/// How far `picked` and what they name reach in each feed: in `writer`, and in the others.
+fn vector(picked: &[&Version], writer: FeedName) -> (Option<Seq>, Vec<(FeedName, Seq)>) {
+    let mut seqs: Vec<(FeedName, Seq)> = picked.iter().flat_map(|v| v.context.feeds(&v.id.feed)).collect();
+    seqs.extend(picked.iter().map(|v| (v.id.feed.name(), v.id.seq)));
+    // Runs that ascend already, mostly; the greatest seq of a feed comes first.
+    seqs.sort_by_key(|(feed, seq)| (*feed, Reverse(*seq)));
+    seqs.dedup_by_key(|(feed, _)| *feed);
+    let own = seqs.binary_search_by_key(&writer, |(feed, _)| *feed).ok().map(|at| seqs.remove(at).1);
+    if seqs.len() > MAX_CONTEXT_FEEDS {
+        let direct: BTreeSet<FeedName> = picked.iter().map(|v| v.id.feed.name()).collect();
+        seqs.sort_by_key(|(feed, _)| !direct.contains(feed));
+        seqs.truncate(MAX_CONTEXT_FEEDS);
+        seqs.sort_unstable();
+    }
+    (own, seqs)
 }
 
 fn pick(versions: &[Version], wanted: impl Iterator<Item = EntryId>) -> Vec<&Version> {

@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use kappadb_core::limits::*;
-use kappadb_core::{EntryId, FeedKey, Form, GeoBox, StoredBlock, Timestamp, blake2b256, codec};
+use kappadb_core::{EntryId, FeedKey, FeedName, Form, GeoBox, StoredBlock, Timestamp, blake2b256, codec};
 use kappadb_entry::{
     CRITICAL, Context, Entry, EntryError, Extension, Header, Kind, Moment, Places, VERSION, clear_block,
     decode_block, encode_block, leaf_data, leaf_nodes, space,
@@ -47,7 +47,7 @@ fn places() -> impl Strategy<Value = Places> {
 }
 
 fn contexts() -> impl Strategy<Value = Context> {
-    let vector = prop::collection::btree_map(any::<u8>().prop_map(key), any::<u64>(), 0..5);
+    let vector = prop::collection::btree_map(any::<u8>().prop_map(|n| key(n).name()), any::<u64>(), 0..5);
     let ids = prop::collection::btree_set((any::<u8>().prop_map(key), any::<u64>()), 0..5);
     (any::<Option<u64>>(), vector, ids).prop_map(|(own, vector, ids)| Context {
         own,
@@ -135,6 +135,12 @@ fn many<T>(n: usize, item: impl Fn(u8) -> T) -> Vec<T> {
     (0..n).map(|i| item(u8::try_from(i).unwrap())).collect()
 }
 
+/// So many feeds of a context, ascending.
+fn feeds(n: usize, seq: u64) -> Vec<(FeedName, u64)> {
+    let name = |i: usize| FeedName([&[0; 4][..], &(i as u64).to_be_bytes()].concat().try_into().unwrap());
+    (0..n).map(|i| (name(i), seq)).collect()
+}
+
 fn moment(channel: Vec<u8>) -> Moment {
     Moment { channel, from: 0, to: 1 }
 }
@@ -159,7 +165,7 @@ fn every_limit_is_an_error_that_names_it() {
     let too_many = |what, count: usize, limit| EntryError::TooMany { what, count, limit };
     let long_key = Header { key: Some(vec![0; MAX_KEY + 1]), ..header() };
     refused(long_key, EntryError::TooLong { what: "key", len: MAX_KEY + 1, limit: MAX_KEY });
-    let vector = many(MAX_CONTEXT_FEEDS + 1, |i| (key(i), 0));
+    let vector = feeds(MAX_CONTEXT_FEEDS + 1, 0);
     let feeds = Header { context: Context { vector, ..Context::NOTHING }, ..header() };
     refused(feeds, too_many("context feeds", MAX_CONTEXT_FEEDS + 1, MAX_CONTEXT_FEEDS));
     let ids = many(MAX_CONTEXT_IDS + 1, |i| EntryId { feed: key(i), seq: 0 });
@@ -195,10 +201,10 @@ fn a_block_over_the_limit_is_refused() {
 
 #[test]
 fn lists_are_sorted_and_boxes_are_boxes() {
-    let vector = vec![(key(2), 0), (key(1), 0)];
+    let vector = vec![(key(2).name(), 0), (key(1).name(), 0)];
     let context = Context { vector, ..Context::NOTHING };
     refused(Header { context, ..header() }, EntryError::Unsorted { what: "context feeds" });
-    let twice = vec![(key(1), 0), (key(1), 5)];
+    let twice = vec![(key(1).name(), 0), (key(1).name(), 5)];
     let context = Context { vector: twice, ..Context::NOTHING };
     refused(Header { context, ..header() }, EntryError::Unsorted { what: "context feeds" });
     for list in [[2u8, 1], [1, 1]] {
@@ -250,7 +256,7 @@ fn the_greatest_links_and_key_fit_in_a_header() {
     let moments = |n| many(n, |i| moment(vec![i; MAX_CHANNEL]));
     let context = Context {
         own: Some(u64::MAX),
-        vector: many(MAX_CONTEXT_FEEDS, |i| (key(i), u64::MAX)),
+        vector: feeds(MAX_CONTEXT_FEEDS, u64::MAX),
         ids: many(MAX_CONTEXT_IDS, id),
     };
     let places = Places { extents: boxes(MAX_PLACES), moments: moments(MAX_PLACES) };

@@ -3,7 +3,7 @@
 mod port;
 
 use kappadb_core::limits::{MAX_CONTEXT_FEEDS, MAX_CONTEXT_IDS, MAX_PAST_PLACES};
-use kappadb_core::{FeedKey, GeoBox, Timestamp};
+use kappadb_core::{EntryId, FeedKey, GeoBox, Timestamp};
 use kappadb_entry::rules::{self, Version};
 use kappadb_entry::{Context, Header, Kind, Moment, Places, encode_block, space};
 use kappadb_sim::Random;
@@ -54,7 +54,7 @@ impl Model {
     /// The same for the crate. With `own`, the writer's own feed is named by `Context::own`, else in the vector.
     fn version(&self, own: bool) -> Version {
         let vector =
-            self.ctx.iter().filter(|(f, _)| !own || **f != self.feed).map(|(f, s)| (feed(*f), *s)).collect();
+            self.ctx.iter().filter(|(f, _)| !own || **f != self.feed).map(|(f, s)| (feed(*f).name(), *s)).collect();
         let ids = self.ids.iter().map(|&(f, s)| id(f, s)).collect();
         Version {
             id: id(self.feed, self.seq),
@@ -105,6 +105,23 @@ proptest! {
         let (fv, ev) = (f.version(own.0), e.version(own.1));
         prop_assert_eq!(rules::replaces(&fv, &ev), f.replaces(&e));
         prop_assert_eq!(rules::makes_redundant(&fv, &ev), f.dominates(&e));
+    }
+
+    #[test]
+    fn rules_agree_with_the_model_in_contexts_of_many_feeds(
+        f in models(),
+        e in models(),
+        known in prop::collection::btree_map(any::<u8>(), 0u64..4, 130..250),
+        more in prop::collection::btree_map(any::<u8>(), 0u64..5, 0..3),
+        own in any::<(bool, bool)>(),
+    ) {
+        // One knows what the other does, and a little more or less: as successors of a key with many writers do.
+        let e = Model { ctx: e.ctx.into_iter().chain(known.clone()).collect(), ..e };
+        let f = Model { ctx: f.ctx.into_iter().chain(known).chain(more).collect(), ..f };
+        let (fv, ev) = (f.version(own.0), e.version(own.1));
+        prop_assert_eq!(rules::replaces(&fv, &ev), f.replaces(&e));
+        prop_assert_eq!(rules::makes_redundant(&fv, &ev), f.dominates(&e));
+        prop_assert_eq!(rules::makes_redundant(&ev, &fv), e.dominates(&f));
     }
 
     #[test]
@@ -209,24 +226,83 @@ fn wide(n: u16) -> Vec<Version> {
 
 #[test]
 fn links_stay_within_the_limits_however_many_heads_there_are() {
-    let heads = wide(1000);
+    let heads = wide(5000);
     let picked: Vec<_> = heads.iter().map(|v| v.id).collect();
     let mut header = Header::new(Kind { space: space::MAP, code: 0 }, Timestamp(0));
     rules::succeed(&heads, &picked, &FeedKey([9; 32])).apply_to(&mut header);
     assert_eq!(header.context.vector.len(), MAX_CONTEXT_FEEDS);
     assert_eq!(header.past.extents.len(), MAX_PAST_PLACES);
-    assert_eq!(header.depth, 1000);
+    assert_eq!(header.depth, 5000);
     assert!(heads.iter().all(|v| header.past.contains(&v.places)));
     assert!(encode_block(&header, b"").is_ok());
     let links = rules::succeed_explicit(&heads, &picked);
     assert_eq!(links.context.ids.len(), MAX_CONTEXT_IDS);
 }
 
+/// The put of a key by `writer` in place of all heads of `active`, which is then what is active.
+fn put(active: &mut Vec<Version>, writer: EntryId) -> Version {
+    let heads: Vec<_> = rules::heads(active).iter().map(|v| v.id).collect();
+    let mut header = Header::new(Kind { space: space::KV, code: 0 }, Timestamp(0));
+    rules::succeed(active, &heads, &writer.feed).apply_to(&mut header);
+    assert!(encode_block(&header, b"v").is_ok());
+    let put = Version::from_header(writer, &header);
+    rules::insert(active, put.clone());
+    put
+}
+
+#[test]
+fn a_thousand_writers_of_one_key_leave_one_version() {
+    let writers = wide(1000);
+    let mut active = Vec::new();
+    for (seq, writer) in (0..2).flat_map(|seq| writers.iter().map(move |v| (seq, v))) {
+        let put = put(&mut active, EntryId { seq, ..writer.id });
+        assert_eq!(active, [put], "the others are redundant");
+    }
+    let Context { own, vector, ids } = &active[0].context;
+    assert_eq!((*own, vector.len(), ids.len()), (Some(0), 999, 0));
+    // Whoever still has what one of them wrote in the first round, and learns of the last alone, knows that it is replaced.
+    let first = Version { id: EntryId { seq: 0, ..writers[7].id }, ..writers[7].clone() };
+    let first = Version { depth: 7, places: Places::NOWHERE, ..first };
+    assert_eq!(rules::heads(&[first, active[0].clone()]), [&active[0]]);
+}
+
+#[test]
+fn a_thousand_writers_who_wrote_at_the_same_time_are_a_conflict_that_one_put_ends() {
+    let writers = wide(1000);
+    let mut active = Vec::new();
+    for (seq, writer) in (0..2).zip(&writers) {
+        put(&mut active, EntryId { seq, ..writer.id });
+    }
+    let known = active.clone();
+    for writer in &writers {
+        let mut seen = known.clone();
+        let put = put(&mut seen, EntryId { seq: 7, ..writer.id });
+        rules::insert(&mut active, put);
+    }
+    assert_eq!(rules::heads(&active).len(), 1000);
+    let put = put(&mut active, id(9, 9));
+    assert_eq!((active.len(), put.context.vector.len()), (1, 1000));
+}
+
+/// Beyond the limit a put replaces less than it knows of: what it replaces is not redundant then, but it is no head either.
+#[test]
+fn more_writers_than_a_context_can_name_leave_more_to_look_at_and_no_conflict() {
+    let writers = wide(u16::try_from(MAX_CONTEXT_FEEDS).unwrap() + 4);
+    let (all, last) = writers.split_at(MAX_CONTEXT_FEEDS);
+    let mut active = all.to_vec();
+    for (n, writer) in last.iter().enumerate() {
+        let put = put(&mut active, writer.id);
+        assert_eq!(rules::heads(&active), [&put]);
+        assert!(put.context.vector.len() <= MAX_CONTEXT_FEEDS && active.len() <= n + 1);
+    }
+    assert!(active.len() > 1, "or the limit was not met");
+}
+
 #[test]
 fn the_replaced_heads_feeds_are_kept_before_those_behind_them() {
-    let mut heads = wide(200);
+    let mut heads = wide(5000);
     let mut head = heads.pop().unwrap();
-    head.context.vector = heads.iter().map(|v| (v.id.feed, v.id.seq)).collect();
+    head.context.vector = heads.iter().map(|v| (v.id.feed.name(), v.id.seq)).collect();
     let links = rules::succeed(&[head.clone()], &[head.id], &FeedKey([9; 32]));
     assert_eq!(links.context.up_to(&FeedKey([9; 32]), &head.id.feed), Some(5));
 }

@@ -42,7 +42,7 @@ prop_compose! {
         (header.key, header.depth) = (Some(key), depth);
         header.context = Context {
             own: None,
-            vector: vector.into_iter().map(|(feed, seq)| (FeedKey([feed; 32]), seq)).collect(),
+            vector: vector.into_iter().map(|(feed, seq)| (FeedKey([feed; 32]).name(), seq)).collect(),
             ids: ids.into_iter().map(name).collect(),
         };
         Arrived { lseq: 0, id: name((feed, seq)), entry: Entry { header, payload: Some("v".into()) } }

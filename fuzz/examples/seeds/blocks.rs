@@ -43,7 +43,7 @@ pub(crate) fn blocks(features: &[Feature]) -> Vec<(String, StoredBlock)> {
     let feeds = [FeedKey([1; 32]), FeedKey([2; 32])];
     let context = Context {
         own: Some(4),
-        vector: vec![(feeds[0], 300), (feeds[1], 7)],
+        vector: vec![(feeds[0].name(), 300), (feeds[1].name(), 7)],
         ids: vec![EntryId { feed: feeds[0], seq: 1 }],
     };
     let key_value =

@@ -138,7 +138,7 @@ fn write(written: &[Arrived], step: &Step) -> Arrived {
         }
         Manners::Explicit => rules::succeed_explicit(&versions, &heads),
         Manners::Hostile { reach, depth, past } => {
-            let vector = reach.iter().enumerate().map(|(w, seq)| (feed(w), *seq)).collect();
+            let vector = reach.iter().enumerate().map(|(w, seq)| (feed(w).name(), *seq)).collect();
             let boxes = past.iter().flat_map(|e| e.boxes().iter().copied()).collect();
             let context = Context { vector, ..Context::NOTHING };
             rules::Links { context, depth: *depth, past: Places::new(boxes, Vec::new()) }

@@ -1,16 +1,16 @@
 //! The answers, by looking at all entries. Ported from the executable form of the model and sharing no code with the
 //! index: neither `kappadb_entry::rules` nor the library's comparisons of contexts, places and boxes.
 
-use kappadb_core::{EntryId, Extent, FeedKey, GeoBox};
+use kappadb_core::{EntryId, Extent, FeedName, GeoBox};
 use kappadb_entry::Places;
 use kappadb_entry::rules::Version;
 use kappadb_view::Arrived;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How far `f` names the entries of `feed`; -1 if not at all.
-fn up_to(f: &Version, feed: &FeedKey) -> i128 {
-    let listed = f.context.vector.iter().filter(|(listed, _)| listed == feed).map(|(_, seq)| *seq);
-    let own = f.context.own.filter(|_| f.id.feed == *feed);
+/// How far `f` names the entries of the feed of this name; -1 if not at all.
+fn up_to(f: &Version, feed: FeedName) -> i128 {
+    let listed = f.context.vector.iter().filter(|(listed, _)| *listed == feed).map(|(_, seq)| *seq);
+    let own = f.context.own.filter(|_| f.id.feed.name() == feed);
     listed.chain(own).map(i128::from).max().unwrap_or(-1)
 }
 
@@ -21,13 +21,13 @@ fn within(inner: &[GeoBox], outer: &[GeoBox]) -> bool {
 }
 
 fn replaces(f: &Version, e: &Version) -> bool {
-    let named = up_to(f, &e.id.feed) >= i128::from(e.id.seq) || f.context.ids.contains(&e.id);
+    let named = up_to(f, e.id.feed.name()) >= i128::from(e.id.seq) || f.context.ids.contains(&e.id);
     f.id != e.id && named && f.depth > e.depth && within(&e.places.extents, &f.past.extents)
 }
 
 /// Whatever `e` replaces, `f` replaces.
 fn makes_redundant(f: &Version, e: &Version) -> bool {
-    let feeds = e.context.vector.iter().map(|(feed, _)| feed).chain([&e.id.feed]);
+    let feeds = e.context.vector.iter().map(|(feed, _)| *feed).chain([e.id.feed.name()]);
     replaces(f, e)
         && feeds.into_iter().all(|feed| up_to(f, feed) >= up_to(e, feed))
         && e.context.ids.iter().all(|id| f.context.ids.contains(id))

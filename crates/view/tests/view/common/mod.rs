@@ -318,7 +318,7 @@ pub fn blocks(writes: &[Write]) -> Vec<(EntryId, StoredBlock)> {
         if let Some((up_to, depth, at)) = write.hostile {
             header.context = Context::NOTHING;
             if let Some(seq) = up_to {
-                header.context.vector = (0..4).map(|n| (feed(n), seq)).collect();
+                header.context.vector = (0..4).map(|n| (feed(n).name(), seq)).collect();
             }
             (header.depth, header.past) = (depth, place(at, 20));
         }
