@@ -3,8 +3,8 @@
 //!
 //! `cargo bench -p kappadb-benches --bench hot_key [-- WRITERS ROUNDS [MOST_PUTS]]`
 
-use kappadb::view::{Draft, Kind, space};
 use kappadb::Database;
+use kappadb::view::{Draft, Kind, space};
 use kappadb_benches::{disk_bytes, peak_memory_mib};
 use std::path::Path;
 use std::time::Instant;
@@ -113,7 +113,11 @@ async fn main() {
     println!("  put of a key of one's own: {}", puts(&handles[..1], "own", 200, 200).await);
     let journal = disk_bytes(&path.join("journal")) - journal;
     let each = journal / times.0.len() as u64;
-    println!("  journal {:.1} MB, {each} B a put; on disk {:.1} MB in all", journal as f64 / 1e6, disk_bytes(&path) as f64 / 1e6);
+    println!(
+        "  journal {:.1} MB, {each} B a put; on disk {:.1} MB in all",
+        journal as f64 / 1e6,
+        disk_bytes(&path) as f64 / 1e6
+    );
     let server = database.serve(([127, 0, 0, 1], 0).into()).await.expect("serve");
     let ticket = server.ticket().to_string();
     println!("  a newcomer's get");

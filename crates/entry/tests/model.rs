@@ -139,8 +139,9 @@ impl World {
     /// Claims a past and a future that it never saw.
     fn lie(&mut self, version: &mut Version) {
         let feeds = u8::try_from(self.seqs.len()).unwrap();
-        let claims = (0..feeds)
-            .filter_map(|f| Some((feed(f).name(), choice(&mut self.rng, [None, Some(3), Some(1_000_000_000)])?)));
+        let claims = (0..feeds).filter_map(|f| {
+            Some((feed(f).name(), choice(&mut self.rng, [None, Some(3), Some(1_000_000_000)])?))
+        });
         version.context = Context { own: None, vector: claims.collect(), ids: version.context.ids.clone() };
         version.depth = u32::try_from(self.rng.between(0, 12)).unwrap();
         let b = i32::try_from(self.rng.between(0, 100)).unwrap();

@@ -53,8 +53,12 @@ impl Model {
 
     /// The same for the crate. With `own`, the writer's own feed is named by `Context::own`, else in the vector.
     fn version(&self, own: bool) -> Version {
-        let vector =
-            self.ctx.iter().filter(|(f, _)| !own || **f != self.feed).map(|(f, s)| (feed(*f).name(), *s)).collect();
+        let vector = self
+            .ctx
+            .iter()
+            .filter(|(f, _)| !own || **f != self.feed)
+            .map(|(f, s)| (feed(*f).name(), *s))
+            .collect();
         let ids = self.ids.iter().map(|&(f, s)| id(f, s)).collect();
         Version {
             id: id(self.feed, self.seq),
