@@ -9,6 +9,7 @@ use kappadb_benches::{disk_bytes, peak_memory_mib};
 use kappadb_sim::Random;
 use kappadb_view::Upkeep;
 use kappadb_view_chat::{ChatIndex, ChatView, PageQuery, Search, Terms};
+use std::collections::BTreeSet;
 use std::io::{BufReader, BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -46,8 +47,12 @@ impl Index for AgainIndex {
         self.0.apply(changes, rows)
     }
 
-    fn matches(&self, selector: &Selector) -> Result<Vec<EntryId>, ViewError> {
-        self.0.matches(selector)
+    fn matches(
+        &self,
+        selector: &Selector,
+        without: &BTreeSet<kappadb::FeedKey>,
+    ) -> Result<Vec<EntryId>, ViewError> {
+        self.0.matches(selector, without)
     }
 
     fn upkeep(&mut self, idle: bool) -> Option<Box<dyn Upkeep<Self>>> {

@@ -9,6 +9,7 @@ use kappadb_benches::{disk_bytes, peak_memory_mib, timed};
 use kappadb_sim::Random;
 use kappadb_store::{Batch, Op, SledOptions, SledStore, Store};
 use kappadb_view_kv::{KvIndex, KvView};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -47,8 +48,12 @@ impl Index for AgainIndex {
         self.0.apply(changes, rows)
     }
 
-    fn matches(&self, selector: &Selector) -> Result<Vec<EntryId>, ViewError> {
-        self.0.matches(selector)
+    fn matches(
+        &self,
+        selector: &Selector,
+        without: &BTreeSet<kappadb::FeedKey>,
+    ) -> Result<Vec<EntryId>, ViewError> {
+        self.0.matches(selector, without)
     }
 }
 

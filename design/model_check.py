@@ -157,6 +157,43 @@ def contexts(N):
     check_contexts('  it does, evicting writers', N, seen=seen, closed=closed, evict=.3)
     check_contexts('  it does, everything through a sparse relay (wrong)', N, seen=seen, closed=closed, **everything)
 
+def minus(S, D): return [e for e in S if e['feed'] not in D]
+def active(S): return [e for e in S if not any(dominates(g, e) for g in S)]
+def needed(S, q): return [e for e in S if hit(e['ext'], q) or hit(e['ever'], q)]
+
+def serve_without(S, q, D):
+    """What is sent to somebody who has dropped the feeds D, made of the answer to somebody who has not: only keys of which an entry of
+    D is in that answer are looked at anew."""
+    usual = needed(active(S), q)
+    keys = {e['key'] for e in usual if e['feed'] in D}
+    anew = needed(active(minus([e for e in S if e['key'] in keys], D)), q)
+    return [e for e in minus(usual, D) if e['key'] not in keys] + anew
+
+def serve_hiding(S, q, D): return minus(needed(active(S), q), D)    # wrong: lacks what only D made redundant
+
+def check_dropped(name, N, serve=serve_without, relay=None, **kw):
+    """Asker and peer have each dropped feeds of their own. The asker's answer must be that over what both hold without them. A relay
+    had asked the peer for a wider box before, on its own ground: its answer stands for the peer's if it had dropped all that the asker
+    has ('covering'), not if it had dropped others ('any')."""
+    bad = sent = 0
+    for seed in range(N):
+        rng = random.Random(seed); H = history(rng, **kw)
+        feeds = sorted({e['feed'] for e in H})
+        some = lambda of: {f for f in of if rng.random() < .4}
+        R = [e for e in H if rng.random() < .4]; P = [e for e in H if rng.random() < .6]
+        Da, Dp = some(feeds), some(feeds)
+        x = rng.randrange(100); q = (x, x + rng.randrange(30)); wide = (q[0] - 5, q[1] + 5)
+        ans = lambda S: {id(e) for e in heads(S, replaces) if hit(e['ext'], q)}
+        whole = minus(P, Dp)
+        if relay:
+            Dm = some(feeds) | Da if relay == 'covering' else some(feeds)
+            M = [e for e in H if rng.random() < .3]
+            got = serve(minus(add(M, serve(whole, wide, Dm)), Dm), q, Da)
+            whole = minus(add(M, whole), Dm)
+        else: got = serve(whole, q, Da)
+        sent += len(got); bad += ans(minus(add(R, got), Da)) != ans(minus(add(R, whole), Da))
+    print(f'{name:58s} {bad:5d} of {N} differ, {sent / N:.1f} entries sent')
+
 if __name__ == '__main__':
     N = int(sys.argv[1]) if len(sys.argv) > 1 else 3000
     print('links to direct ancestors only:'); check('  honest writers, holes', N, rule=links, keep=links)
@@ -169,3 +206,10 @@ if __name__ == '__main__':
                   ('tag filter on erasers too (wrong)', dict(tag=1, filter_erasers=True))):
         check('  ' + n, N, **kw)
     contexts(N)
+    print('feeds dropped, others by the asker than by the peer:')
+    for n, kw in (('honest', {}), ('evicting', dict(evict=.3)), ('explicit ids mixed in', dict(ids=.3)), ('one hostile writer', dict(hostile=.5)),
+                  ('all of these', dict(evict=.3, ids=.3, hostile=.5)),
+                  ('all, through a relay that had dropped all the same', dict(evict=.3, ids=.3, hostile=.5, relay='covering')),
+                  ('all, through a relay that had dropped others (wrong)', dict(evict=.3, ids=.3, hostile=.5, relay='any')),
+                  ('all, the dropped only hidden by the peer (wrong)', dict(evict=.3, ids=.3, hostile=.5, serve=serve_hiding))):
+        check_dropped('  ' + n, N, **kw)

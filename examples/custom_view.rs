@@ -7,7 +7,8 @@ use kappadb::view::{
     Change, Draft, Index, Keyed, KeyedIndex, Kind, Notice, Overlay, Selector, Tree, Version, View, ViewError,
     prefix_range, rules,
 };
-use kappadb::{Database, EntryId};
+use kappadb::{Database, EntryId, FeedKey};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A random number above 1,023: the space of this program's keys and kinds.
@@ -56,8 +57,8 @@ impl Index for TaskIndex {
         Ok(Vec::new())
     }
 
-    fn matches(&self, selector: &Selector) -> Result<Vec<EntryId>, ViewError> {
-        self.keyed.matches(&*self.rows, selector)
+    fn matches(&self, selector: &Selector, without: &BTreeSet<FeedKey>) -> Result<Vec<EntryId>, ViewError> {
+        self.keyed.matches(&*self.rows, selector, without)
     }
 }
 

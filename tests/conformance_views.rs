@@ -8,6 +8,7 @@ use kappadb_tests::keys::{heads, indexed, write};
 use kappadb_tests::replica::Replica;
 use kappadb_view::{Change, Index, Notice, View, ViewError};
 use kappadb_view_kv::{KvIndex, KvView};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -53,8 +54,12 @@ impl Index for NamedIndex {
         self.0.apply(changes, rows)
     }
 
-    fn matches(&self, selector: &kappadb::view::Selector) -> Result<Vec<EntryId>, ViewError> {
-        self.0.matches(selector)
+    fn matches(
+        &self,
+        selector: &kappadb::view::Selector,
+        without: &BTreeSet<kappadb::FeedKey>,
+    ) -> Result<Vec<EntryId>, ViewError> {
+        self.0.matches(selector, without)
     }
 }
 

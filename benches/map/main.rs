@@ -18,6 +18,7 @@ use kappadb_sim::Random;
 use kappadb_view::{Arrived, Index};
 use kappadb_view_geo::{Order, Query};
 use others::Sqlite;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How long each of some questions took, in microseconds, and the number of all hits.
@@ -157,7 +158,13 @@ fn far_moved(count: u64) {
     println!("  query {}, {:.1} hits", spread(micros), hits as f64 / QUERIES as f64);
     let few = &asked[..100];
     let matches = |b: &GeoBox| {
-        kappa.index.read().expect("whole").matches(&Selector::from(&Extent::from(*b))).expect("answers").len()
+        kappa
+            .index
+            .read()
+            .expect("whole")
+            .matches(&Selector::from(&Extent::from(*b)), &BTreeSet::new())
+            .expect("answers")
+            .len()
     };
     let (micros, sent) = ask(few, matches);
     println!("  for a peer {}, {:.1} entries sent", spread(micros), sent as f64 / few.len() as f64);

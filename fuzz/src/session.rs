@@ -11,7 +11,7 @@ use kappadb_sync::frame::{Blocks, BlocksTop, Frame};
 use kappadb_sync::{
     Agreed, Ask, Command, CommandId, Config, Event, Fetch, PutRefusal, QueryId, Reply, Session,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 thread_local! {
@@ -127,7 +127,7 @@ impl World {
             _ => Selector::Custom(input.chunk().to_vec()),
         };
         let have = if what & 4 == 0 { self.replica.borrow().have() } else { vec![] };
-        let ask = Ask { view: VIEW.to_owned(), selector, inline: what & 8 == 0, have, forks: vec![] };
+        let ask = Ask { view: VIEW.to_owned(), selector, inline: what & 8 == 0, have, forks: vec![], without: BTreeSet::new() };
         let query = self.session.ask(self.now, ask);
         self.note(query);
     }

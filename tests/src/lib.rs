@@ -3,6 +3,7 @@
 pub mod house;
 pub mod keys;
 pub mod kv;
+pub mod liar;
 pub mod model;
 pub mod replica;
 pub mod world;

@@ -11,7 +11,7 @@ use kappadb_store::{MemoryStore, Store};
 use kappadb_view::{ViewHandle, Views};
 use kappadb_view_geo::{MapView, Query};
 use kappadb_view_kv::{KeyRange, KvView, ScanOptions};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
@@ -267,14 +267,20 @@ impl Replica {
         found
     }
 
-    /// The ranges that a peer would send for `selector` of the map.
-    pub fn matches(&self, selector: &Selector) -> BTreeMap<FeedKey, RangeSet> {
-        self.matches_of("map", selector)
+    /// The feeds that it dropped.
+    pub fn dropped(&self) -> BTreeSet<FeedKey> {
+        self.feeds().dropped().into_iter().collect()
     }
 
-    fn matches_of(&self, view: &str, selector: &Selector) -> BTreeMap<FeedKey, RangeSet> {
+    /// The ranges that it would send to somebody who has dropped the feeds `without`.
+    pub fn matches(
+        &self,
+        view: &str,
+        selector: &Selector,
+        without: &BTreeSet<FeedKey>,
+    ) -> BTreeMap<FeedKey, RangeSet> {
         self.views().ready().expect("ready");
-        let ids = self.open().views.matches(view, selector).expect("matches");
+        let ids = self.open().views.matches(view, selector, without).expect("matches");
         let mut out: BTreeMap<FeedKey, Vec<u64>> = BTreeMap::new();
         ids.into_iter().for_each(|id| out.entry(id.feed).or_default().push(id.seq));
         out.into_iter().map(|(feed, seqs)| (feed, seqs.into_iter().collect())).collect()
@@ -317,14 +323,16 @@ impl Replica {
 
     /// Asks `peer` for what the selector needs and stores all that it sends.
     pub fn ask_for(&self, peer: &Replica, selector: &Selector) {
-        for (feed, ranges) in peer.matches(selector) {
-            self.fetch(peer, feed, &ranges);
-        }
+        self.ask_view(peer, "map", selector);
     }
 
     /// The same of the key-value view.
     pub fn ask_kv(&self, peer: &Replica, selector: &Selector) {
-        for (feed, ranges) in peer.matches_of("kv", selector) {
+        self.ask_view(peer, "kv", selector);
+    }
+
+    fn ask_view(&self, peer: &Replica, view: &str, selector: &Selector) {
+        for (feed, ranges) in peer.matches(view, selector, &self.dropped()) {
             self.fetch(peer, feed, &ranges);
         }
     }

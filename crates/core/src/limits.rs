@@ -46,6 +46,8 @@ pub const MAX_OPEN_QUERIES: usize = 64;
 pub const MAX_SESSION_FEEDS: usize = 65_536;
 /// Forks that one side tells the other of before it asks. Of a database with more, no answer is complete.
 pub const MAX_FORKS_TOLD: usize = 1024;
+/// Feeds that an asker may want left out of an answer. Of a replica that dropped more, no answer is complete but of what it holds whole.
+pub const MAX_WITHOUT: usize = 1024;
 /// Ranges in one range set on the wire.
 pub const MAX_RANGES: usize = 65_536;
 /// Bytes in a selector.

@@ -144,7 +144,7 @@ impl Neighbours {
         selector: &Selector,
         answers: &mut Answers,
     ) -> Result<(), ReadError> {
-        let said = self.in_turn(|turn| put(turn, view, selector.clone())).await?;
+        let said = self.in_turn(|turn| put(turn, view, selector.clone(), answers.ground.without())).await?;
         for (peer, Said { statement, blocks }) in said {
             self.count_blocks(blocks);
             answers.statements.insert(peer, statement);
@@ -194,11 +194,16 @@ struct Said {
 
 /// Puts a question to a peer, and does what its answer calls for. It is told what is held by now, so it sends nothing that came from those
 /// before it.
-async fn put(turn: Turn, view: &'static str, selector: Selector) -> Result<Said, Trouble> {
+async fn put(
+    turn: Turn,
+    view: &'static str,
+    selector: Selector,
+    without: BTreeSet<FeedKey>,
+) -> Result<Said, Trouble> {
     let wanted = selector.clone();
     let look = move |parts: &Parts| Ok::<_, ReadError>((parts.have(view, &wanted)?, parts.forks_to_tell()));
     let (have, forks) = database::run(&turn.parts, look).await??;
-    let ask = Ask { view: view.to_owned(), selector, inline: true, have, forks };
+    let ask = Ask { view: view.to_owned(), selector, inline: true, have, forks, without };
     let mut answered = turn.session.ask(ask).await?;
     let blocks = answered.stats.blocks_stored + turn.follow_up(&answered.statement).await?;
     if answered.stats.contradicted > 0 {

@@ -34,8 +34,8 @@ impl kappadb_net::Backend for Backend {
 impl Parts {
     fn carry_out(&self, command: Command) -> Reply {
         match command {
-            Command::Answer { view, selector, declared } => {
-                Reply::Answer(self.answer(&view, &selector, &declared))
+            Command::Answer { view, selector, without, declared } => {
+                Reply::Answer(self.answer(&view, &selector, &without, &declared))
             }
             Command::Locate { feed, ranges } => Reply::Answer(Ok(self.locate(&feed, &ranges))),
             Command::Read { feed, ranges, known, max_bytes } => {
@@ -53,14 +53,16 @@ impl Parts {
         &self,
         view: &str,
         selector: &Selector,
+        without: &BTreeSet<FeedKey>,
         declared: &BTreeMap<FeedKey, u64>,
     ) -> Result<Answer, AnswerError> {
         // Lengths first, then the view is brought up to them: what is claimed must be in it when it is asked.
         let unavailable = |error: ReadError| AnswerError::Unavailable(error.to_string());
-        let coverage = self.coverage(view, selector, declared).map_err(unavailable)?;
+        let mut coverage = self.coverage(view, selector, declared, without).map_err(unavailable)?;
         self.views.ready().map_err(refusal)?;
-        let matches = self.views.matches(view, selector).map_err(refusal)?;
-        // Last: whatever the view has left out, the asker is told of.
+        let matches = self.views.matches(view, selector, without).map_err(refusal)?;
+        // Last: whatever the view has left out, the asker is told of, or nothing is claimed of it.
+        coverage.retain(|coverage| !self.feeds.is_dropped(&coverage.definition.feed));
         let covered: BTreeSet<FeedKey> = coverage.iter().map(|c| c.definition.feed).collect();
         let forks = self.feeds.forks().into_iter().filter(|fork| covered.contains(&fork.feed)).collect();
         Ok(Answer { matches: group(matches).into_iter().collect(), coverage, forks })

@@ -13,7 +13,7 @@ use kappadb_feed::FeedInfo;
 use kappadb_query::Selector;
 use kappadb_sync::{Coverage, Have, statement};
 use kappadb_view_chat::Ask;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How much of what there is an answer has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +46,7 @@ impl Parts {
         let heard = !statements.is_empty();
         let claimed = claimed(statements.values().flatten());
         let mut all: Vec<Vec<Coverage>> = statements.into_values().collect();
-        all.push(self.coverage(view, selector, &BTreeMap::new())?);
+        all.push(self.coverage(view, selector, &BTreeMap::new(), &BTreeSet::new())?);
         let all: Vec<&[Coverage]> = all.iter().map(Vec::as_slice).collect();
         let complete = (heard || self.peers.is_empty()) && statement::is_complete(&all, ground.excluded());
         let (footing, question) = (self.footing(&ground), timeless(view, selector, asked));
@@ -75,7 +75,7 @@ impl Parts {
     /// What this replica holds of the answer: what a peer need not send, and what it may take as known in proofs.
     pub(crate) fn have(&self, view: &str, selector: &Selector) -> Result<Vec<Have>, ReadError> {
         self.views.ready()?;
-        let held = group(self.views.matches(view, selector)?);
+        let held = group(self.views.matches(view, selector, &BTreeSet::new())?);
         Ok(held
             .into_iter()
             // What was cleared here is not told, so that it comes again whole where a peer has it.
@@ -84,20 +84,23 @@ impl Parts {
             .collect())
     }
 
-    /// What this replica's own answer to `selector` rests on, feed by feed. The roots are those of the trees that a peer has
-    /// `declared`.
+    /// What this replica's own answer to `selector` rests on, feed by feed, for somebody who has dropped the feeds `without`. The roots
+    /// are those of the trees that a peer has `declared`. Of feeds that were dropped by either nothing is said.
     pub(crate) fn coverage(
         &self,
         view: &str,
         selector: &Selector,
         declared: &BTreeMap<FeedKey, u64>,
+        without: &BTreeSet<FeedKey>,
     ) -> Result<Vec<Coverage>, ReadError> {
+        let ground = self.ground();
         let earlier = || {
             let question = Question { view: view.to_owned(), selector: selector.clone() };
-            self.claims.lengths(&question, &self.footing(&self.ground()))
+            self.claims.lengths(&question, &self.footing(&ground))
         };
-        let claims = if self.is_sound() { earlier() } else { BTreeMap::new() };
-        let coverage = self.feeds.list().into_iter().filter_map(|info| {
+        let claims = if self.is_sound() && ground.serves(without) { earlier() } else { BTreeMap::new() };
+        let said = self.feeds.list().into_iter().filter(|info| !without.contains(&info.feed));
+        let coverage = said.filter_map(|info| {
             let definition = self.feeds.definition(&info.feed)?;
             let tip = self.tip(&info.feed, declared.get(&info.feed).copied());
             // Beyond a fork nothing counts, so there is nothing to hold.

@@ -116,7 +116,7 @@ impl Parts {
         let mut ids = Vec::new();
         for (space, selector) in selectors {
             let view = if *space == space::KV { KV } else { MAP };
-            let matches = self.views.matches(view, selector)?;
+            let matches = self.views.matches(view, selector, &BTreeSet::new())?;
             if matches.len() <= MANY {
                 ids.extend(matches.into_iter().filter(|id| cleared.contains(&id.feed)));
             }

@@ -2,17 +2,18 @@
 //!
 //! Whatever a peer leaves out of an answer, it leaves out because of entries that count there. So both must leave out the same forked
 //! feeds: the asker tells what it knows before it asks, the peer before it states; and if the asker learns of a fork
-//! meanwhile, it asks again. What the claims rest on is their *ground*. See `design/model.md`, "Forks".
+//! meanwhile, it asks again. Feeds that were dropped here are named in the question, and the peer answers as if it held nothing of them.
+//! What the claims rest on is their *ground*. See `design/model.md`, "Forks" and "Dropped feeds".
 
 use crate::database::{self, Parts};
 use crate::error::{AskError, ReadError};
 use crate::neighbours::{self, Trouble, Turn};
-use kappadb_core::limits::{MAX_FEED_BLOCKS, MAX_FORKS_TOLD};
+use kappadb_core::limits::{MAX_FEED_BLOCKS, MAX_FORKS_TOLD, MAX_WITHOUT};
 use kappadb_core::{FeedKey, Hash, RangeSet, Seq, blake2b256, codec};
 use kappadb_feed::FeedInfo;
 use kappadb_net::{AskError as Unanswered, PeerHandle};
 use kappadb_sync::{Coverage, Fetch, Fork, QueryError};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Blocks asked for to have a fork proved.
 const PROBES: usize = 64;
@@ -20,25 +21,39 @@ const PROBES: usize = 64;
 /// What an answer rests on, beside what is held: the entries that are left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Ground {
-    excluded: Vec<(FeedKey, Seq)>,
-    /// Peers can be told of all of it. They cannot of feeds that were dropped here, which is nobody else's business.
-    shared: bool,
+    /// Of each feed, from which seq on. Of those dropped, all.
+    excluded: BTreeMap<FeedKey, Seq>,
+    dropped: BTreeSet<FeedKey>,
     /// How often something that had come was let go of because the disk did not take it: what peers sent meanwhile may be gone.
     setbacks: u64,
 }
 
 impl Ground {
-    pub fn excluded(&self) -> &[(FeedKey, Seq)] {
+    /// From which seq on a feed is left out.
+    pub fn excluded(&self) -> &BTreeMap<FeedKey, Seq> {
         &self.excluded
     }
 
+    /// The feeds that were dropped here, as far as a question can name them.
+    pub fn without(&self) -> BTreeSet<FeedKey> {
+        self.dropped.iter().take(MAX_WITHOUT).copied().collect()
+    }
+
+    /// True if peers can be told of all of it.
     pub fn is_shared(&self) -> bool {
-        self.shared
+        self.dropped.len() <= MAX_WITHOUT && self.excluded.len() - self.dropped.len() <= MAX_FORKS_TOLD
+    }
+
+    /// True if what was claimed on this ground holds for somebody who has dropped the feeds `without`: of an answer in which nothing of
+    /// more feeds was, nothing is lacking because of them.
+    pub fn serves(&self, without: &BTreeSet<FeedKey>) -> bool {
+        without.is_subset(&self.dropped)
     }
 
     /// Its name in claims.
     pub fn name(&self) -> Option<Hash> {
-        (!self.excluded.is_empty()).then(|| blake2b256(&[&codec::encode(&self.excluded)]))
+        let ground = (&self.excluded, &self.dropped);
+        (!self.excluded.is_empty()).then(|| blake2b256(&[&codec::encode(&ground)]))
     }
 }
 
@@ -80,9 +95,11 @@ struct Followups {
 
 impl Parts {
     pub(crate) fn ground(&self) -> Ground {
-        let excluded = self.feeds.exclusions();
-        let shared = self.feeds.dropped().is_empty() && excluded.len() <= MAX_FORKS_TOLD;
-        Ground { excluded, shared, setbacks: self.feeds.setbacks() }
+        let dropped: BTreeSet<FeedKey> = self.feeds.dropped().into_iter().collect();
+        // Also those of which nothing is held here.
+        let all = dropped.iter().map(|feed| (*feed, 0));
+        let excluded = self.feeds.exclusions().into_iter().chain(all).collect();
+        Ground { excluded, dropped, setbacks: self.feeds.setbacks() }
     }
 
     /// The forks that peers are told of.

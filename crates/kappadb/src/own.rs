@@ -15,7 +15,7 @@ use kappadb_feed::{FeedInfo, Witness as _};
 use kappadb_net::PeerHandle;
 use kappadb_query::Selector;
 use kappadb_sync::{Ask, Coverage, Fetch};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::OnceCell;
@@ -139,7 +139,7 @@ async fn statement(
         Ok::<_, ReadError>((parts.have(MAP, &nothing)?, parts.forks_to_tell()))
     })
     .await??;
-    let ask = Ask { view: MAP.to_owned(), selector, inline: true, have, forks };
+    let ask = Ask { view: MAP.to_owned(), selector, inline: true, have, forks, without: BTreeSet::new() };
     Ok(session.ask(ask).await.ok().map(|answered| (session, answered.statement)))
 }
 

@@ -1,6 +1,7 @@
 use crate::callers::Caller;
 use crate::database::Parts;
 use crate::error::ReadError;
+use kappadb_core::FeedKey;
 use serde::Serialize;
 
 /// What a replica holds.
@@ -78,7 +79,12 @@ pub struct Disk {
 
 impl Status {
     pub(crate) fn of(parts: &Parts) -> Result<Status, ReadError> {
-        let feeds = parts.feeds.list().into_iter().map(|info| FeedStatus {
+        let known = parts.feeds.list();
+        // Those of which nothing is left, so that people can see what is on the list, and take it off.
+        let gone =
+            parts.feeds.dropped().into_iter().filter(|feed| known.iter().all(|info| info.feed != *feed));
+        let gone: Vec<FeedStatus> = gone.map(FeedStatus::gone).collect();
+        let feeds = known.into_iter().map(|info| FeedStatus {
             feed: info.feed.to_string(),
             length: info.length,
             held: info.held,
@@ -101,11 +107,30 @@ impl Status {
         let disk = parts.feeds.disk()?;
         Ok(Status {
             database: parts.id.to_string(),
-            feeds: feeds.collect(),
+            feeds: feeds.chain(gone).collect(),
             views: views.collect(),
             callers: parts.callers.list(),
             disk: Disk { journal: disk.journal, derived: disk.derived },
         })
+    }
+}
+
+impl FeedStatus {
+    /// A feed that was dropped, and of which nothing is held.
+    fn gone(feed: FeedKey) -> FeedStatus {
+        FeedStatus {
+            feed: feed.to_string(),
+            length: 0,
+            held: 0,
+            bytes: 0,
+            cleared: 0,
+            writable: false,
+            behind: false,
+            given_up: false,
+            dropped: true,
+            predecessor: None,
+            fork: None,
+        }
     }
 }
 

@@ -152,9 +152,12 @@ impl Asked {
 
 /// Checks what can be checked before a question is sent.
 pub(crate) fn check(question: &Question) -> Result<(), QueryError> {
-    use kappadb_core::limits::{MAX_RANGES, MAX_VIEW_NAME};
+    use kappadb_core::limits::{MAX_RANGES, MAX_VIEW_NAME, MAX_WITHOUT};
     match question {
         Question::View { view, .. } if view.len() > MAX_VIEW_NAME => Err(QueryError::Limit("MAX_VIEW_NAME")),
+        Question::View { without, .. } if without.len() > MAX_WITHOUT => {
+            Err(QueryError::Limit("MAX_WITHOUT"))
+        }
         Question::Blocks { ranges, .. } if ranges.ranges().len() > MAX_RANGES => {
             Err(QueryError::Limit("MAX_RANGES"))
         }

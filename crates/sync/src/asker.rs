@@ -97,7 +97,7 @@ impl Asker {
     }
 
     pub fn ask(&mut self, name: QueryId, ask: Ask, out: &mut Outbox) -> Result<(), SessionError> {
-        let Ask { view, selector, inline, have, .. } = ask;
+        let Ask { view, selector, inline, have, without, .. } = ask;
         let bounds = Bounds::View { selector: selector.clone(), bytes: self.config.question_bytes };
         let question = selector.encode().map_err(QueryError::from).map(|selector| Question::View {
             view,
@@ -105,6 +105,7 @@ impl Asker {
             inline,
             live: false,
             since: None,
+            without,
         });
         self.question(name, question, bounds, have, out)
     }

@@ -4,7 +4,7 @@ use kappadb_core::{FeedDefinition, FeedKey, RangeSet, Seq};
 use kappadb_entry::Bundle;
 use kappadb_merkle::{ForkEvidence, Known};
 use kappadb_query::Selector;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Names a command within its session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -23,6 +23,8 @@ pub enum Command {
         view: String,
         /// What is asked.
         selector: Selector,
+        /// Feeds that the peer has dropped: all is to be answered as if nothing of them were held, and nothing of them is claimed.
+        without: BTreeSet<FeedKey>,
         /// Of which length of each feed the peer has declared something: at which to show the root.
         declared: BTreeMap<FeedKey, u64>,
     },

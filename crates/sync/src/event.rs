@@ -6,6 +6,7 @@ use bincode::{Decode, Encode};
 use kappadb_core::{FeedDefinition, FeedKey, RangeSet};
 use kappadb_merkle::{ForkEvidence, Known};
 use kappadb_query::Selector;
+use std::collections::BTreeSet;
 
 /// Names a question asked here; the same for as long as it is open, whatever happens on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -25,6 +26,9 @@ pub struct Ask {
     /// The forks that are known here, all of them: the peer leaves these feeds out too before it answers. Each is sent once in a
     /// session, [`MAX_FORKS_TOLD`](kappadb_core::limits::MAX_FORKS_TOLD) at most.
     pub forks: Vec<Fork>,
+    /// Feeds that were dropped here: the peer answers as if nothing of them were held. At most
+    /// [`MAX_WITHOUT`](kappadb_core::limits::MAX_WITHOUT).
+    pub without: BTreeSet<FeedKey>,
 }
 
 /// A feed that forked, and what shows it.

@@ -5,10 +5,11 @@ use bincode::{Decode, Encode};
 use bytes::Bytes;
 use kappadb_core::codec::{self, DecodeError};
 use kappadb_core::limits::{MAX_CREDIT, MAX_FRAME, MAX_SELECTOR, MAX_VIEW_NAME};
-use kappadb_core::limits::{MAX_TEXT, MAX_TOKEN, STATEMENT_PART};
+use kappadb_core::limits::{MAX_TEXT, MAX_TOKEN, MAX_WITHOUT, STATEMENT_PART};
 use kappadb_core::{FeedDefinition, FeedKey, RangeSet, Seq, SignedHead, StoredBlock};
 use kappadb_core::{decode_blocks, encode_blocks};
 use kappadb_merkle::{ForkEvidence, Node};
+use std::collections::BTreeSet;
 
 /// Kinds with this bit may be skipped by who does not know them.
 pub const SKIPPABLE: u8 = 0x80;
@@ -64,6 +65,8 @@ pub enum Question {
         live: bool,
         /// Reserved: only what came after this token; at most [`MAX_TOKEN`] bytes.
         since: Option<Vec<u8>>,
+        /// The answer is to be as if nothing of these feeds were held: the asker has dropped them. At most [`MAX_WITHOUT`].
+        without: BTreeSet<FeedKey>,
     },
     /// These blocks.
     Blocks {
@@ -266,9 +269,12 @@ impl Frame {
             Frame::Query(Query { credit, .. }) if *credit > MAX_CREDIT => {
                 Err(FrameError::Limit { part: "credit", limit: "MAX_CREDIT" })
             }
-            Frame::Query(Query { question: Question::View { view, selector, since, .. }, .. }) => {
+            Frame::Query(Query {
+                question: Question::View { view, selector, since, without, .. }, ..
+            }) => {
                 at_most("view name", view.len(), MAX_VIEW_NAME, "MAX_VIEW_NAME")?;
                 at_most("selector", selector.len(), MAX_SELECTOR, "MAX_SELECTOR")?;
+                at_most("feeds to leave out", without.len(), MAX_WITHOUT, "MAX_WITHOUT")?;
                 token(since)
             }
             Frame::Statement(Statement { changes, token: resume, .. }) => {

@@ -111,11 +111,11 @@ impl Served {
         let command = match std::mem::replace(&mut self.stage, Stage::Looking) {
             Stage::New(Question::View { live: true, .. }) => return unsupported("live queries"),
             Stage::New(Question::View { since: Some(_), .. }) => return unsupported("resume tokens"),
-            Stage::New(Question::View { view, selector, .. }) => {
+            Stage::New(Question::View { view, selector, without, .. }) => {
                 let selector =
                     Selector::decode(&selector).map_err(|e| (Refusal::BadSelector, e.to_string()))?;
                 self.record.asked = format!("{view}: {}", selector.in_words());
-                Command::Answer { view, selector, declared: BTreeMap::new() }
+                Command::Answer { view, selector, without, declared: BTreeMap::new() }
             }
             Stage::New(Question::Blocks { feed, ranges }) => Command::Locate { feed, ranges },
             other => {

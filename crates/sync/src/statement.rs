@@ -25,11 +25,11 @@ pub fn merge(statements: &[&[Coverage]]) -> BTreeMap<FeedKey, Merged> {
 }
 
 /// True if the `statements` of all peers that took part, and the asker's own, cover the selector up to the greatest
-/// length of each feed that any of them knows; of a feed in `forks`, up to the seq where it is proved to have forked.
-pub fn is_complete(statements: &[&[Coverage]], forks: &[(FeedKey, Seq)]) -> bool {
+/// length of each feed that any of them knows; of a feed in `excluded`, up to the seq from which on the asker leaves it out.
+pub fn is_complete(statements: &[&[Coverage]], excluded: &BTreeMap<FeedKey, Seq>) -> bool {
     merge(statements).iter().all(|(feed, merged)| {
-        let forked = forks.iter().filter(|(key, _)| key == feed).map(|(_, seq)| *seq);
-        merged.claimed >= forked.fold(merged.length, Seq::min)
+        let end = excluded.get(feed).copied().unwrap_or(Seq::MAX);
+        merged.claimed >= merged.length.min(end)
     })
 }
 
@@ -48,18 +48,20 @@ mod tests {
     #[test]
     fn one_who_knows_of_more_makes_it_incomplete() {
         let (a, b) = ([coverage(1, 5, 5)], [coverage(1, 0, 6)]);
-        assert!(is_complete(&[&a], &[]));
-        assert!(!is_complete(&[&a, &b], &[]));
-        assert!(is_complete(&[&a, &b, &[coverage(1, 6, 6)]], &[]));
-        assert!(!is_complete(&[&a, &[coverage(2, 0, 1)]], &[]));
-        assert!(is_complete(&[], &[]));
+        let nothing = BTreeMap::new();
+        assert!(is_complete(&[&a], &nothing));
+        assert!(!is_complete(&[&a, &b], &nothing));
+        assert!(is_complete(&[&a, &b, &[coverage(1, 6, 6)]], &nothing));
+        assert!(!is_complete(&[&a, &[coverage(2, 0, 1)]], &nothing));
+        assert!(is_complete(&[], &nothing));
     }
 
     #[test]
-    fn nothing_is_missing_beyond_a_fork() {
+    fn nothing_is_missing_beyond_a_fork_or_of_what_was_dropped() {
         let (a, key) = ([coverage(1, 5, 9)], coverage(1, 0, 0).definition.feed);
-        assert!(!is_complete(&[&a], &[(key, 6)]));
-        assert!(is_complete(&[&a], &[(key, 7), (key, 5)]));
+        assert!(!is_complete(&[&a], &BTreeMap::from([(key, 6)])));
+        assert!(is_complete(&[&a], &BTreeMap::from([(key, 5)])));
+        assert!(is_complete(&[&[coverage(1, 0, 9)]], &BTreeMap::from([(key, 0)])));
     }
 
     proptest! {
@@ -75,7 +77,7 @@ mod tests {
                 let up_to = if of == forked { known.min(fork) } else { known };
                 (0..up_to).all(|seq| mine().any(|c| seq < c.claimed))
             });
-            prop_assert_eq!(is_complete(&views, &[(forked, fork)]), expected);
+            prop_assert_eq!(is_complete(&views, &BTreeMap::from([(forked, fork)])), expected);
         }
     }
 }

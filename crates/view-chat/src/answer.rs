@@ -12,7 +12,13 @@ use kappadb_view::ViewError;
 use std::collections::BTreeSet;
 
 impl ChatIndex {
-    pub(crate) fn answer(&self, selector: &Selector) -> Result<Vec<EntryId>, ViewError> {
+    /// Of a key all versions are sent, and of messages all that are there: so of what is `without`, only limits, and the one piece of
+    /// evidence for a channel, need more than being left out.
+    pub(crate) fn answer(
+        &self,
+        selector: &Selector,
+        without: &BTreeSet<FeedKey>,
+    ) -> Result<Vec<EntryId>, ViewError> {
         let mut ids = match selector {
             Selector::Everything => self.everything()?,
             Selector::Window { channel, from, to } => match std::str::from_utf8(channel) {
@@ -24,9 +30,12 @@ impl ChatIndex {
                 entries.collect::<Result<Vec<_>, _>>()?.concat()
             }
             Selector::Prefix(prefix) => self.state.entries_of(&*self.tree, prefix)?,
-            Selector::Custom(bytes) => self.asked(&Ask::decode(bytes).ok_or(ViewError::Unsupported)?)?,
+            Selector::Custom(bytes) => {
+                self.asked(&Ask::decode(bytes).ok_or(ViewError::Unsupported)?, without)?
+            }
             _ => return Err(ViewError::Unsupported),
         };
+        ids.retain(|id| !without.contains(&id.feed));
         ids.sort_unstable();
         ids.dedup();
         Ok(ids)
@@ -72,9 +81,10 @@ impl ChatIndex {
         if except.is_empty() { self.window(&window) } else { self.window_of_others(&window) }
     }
 
-    fn asked(&self, ask: &Ask) -> Result<Vec<EntryId>, ViewError> {
+    fn asked(&self, ask: &Ask, without: &BTreeSet<FeedKey>) -> Result<Vec<EntryId>, ViewError> {
         match ask {
             Ask::Screen { channel, from, to, limit, backwards, except, ahead } => {
+                let except = except.iter().chain(without).copied().collect();
                 let query = PageQuery {
                     channel,
                     from: *from,
@@ -86,18 +96,14 @@ impl ChatIndex {
                     } else {
                         usize::try_from(*limit).unwrap_or(usize::MAX)
                     },
-                    except: &except.iter().copied().collect(),
+                    except: &except,
                 };
                 let mut ids = self.screen(&query)?;
-                ids.extend(self.ahead(
-                    channel,
-                    Timestamp(*to),
-                    usize::try_from(*ahead).unwrap_or(usize::MAX),
-                )?);
+                ids.extend(self.ahead(channel, Timestamp(*to), *ahead, without)?);
                 Ok(ids)
             }
             Ask::State { channel, to } => self.channel_state(channel, Timestamp(*to)),
-            Ask::Channels { to } => self.all_channels(Timestamp(*to)),
+            Ask::Channels { to } => self.all_channels(Timestamp(*to), without),
             Ask::Author(feed) => {
                 let mut ids = self.authored(&rows::author(feed))?;
                 ids.extend(self.others(&rows::others(feed))?);
@@ -131,12 +137,19 @@ impl ChatIndex {
     }
 
     /// What there is of the first messages of a channel after a time.
-    fn ahead(&self, channel: &str, now: Timestamp, limit: usize) -> Result<Vec<EntryId>, ViewError> {
+    fn ahead(
+        &self,
+        channel: &str,
+        now: Timestamp,
+        limit: u32,
+        except: &BTreeSet<FeedKey>,
+    ) -> Result<Vec<EntryId>, ViewError> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let Some(from) = now.0.checked_add(1) else { return Ok(Vec::new()) };
         let all = PageQuery::latest(channel, Timestamp(i64::MAX), limit);
-        let page = self.page(&PageQuery { from, backwards: false, ..all })?;
+        let page = self.page(&PageQuery { from, backwards: false, except, ..all })?;
         let Some(last) = page.last() else { return Ok(Vec::new()) };
-        self.between(channel, from, last.order.0, &BTreeSet::new())
+        self.between(channel, from, last.order.0, except)
     }
 
     fn private(&self, lanes: &[Lane], from: i64, to: i64) -> Result<Vec<EntryId>, ViewError> {
@@ -167,13 +180,13 @@ impl ChatIndex {
     }
 
     /// What it takes to list channels. Topics and archives are sent of all: the asker may know of channels that are not known here.
-    fn all_channels(&self, to: Timestamp) -> Result<Vec<EntryId>, ViewError> {
+    fn all_channels(&self, to: Timestamp, without: &BTreeSet<FeedKey>) -> Result<Vec<EntryId>, ViewError> {
         let mut ids = self.state.entries_of(&*self.tree, TOPICS)?;
         ids.extend(self.state.entries_of(&*self.tree, ARCHIVES)?);
         for channel in self.channels()? {
             // As what was posted last spells it; that it was posted counts, whatever became of it.
-            ids.extend(self.last_posted(&channel, to)?.map(|place| place.id));
-            if let Some(key) = self.first_member(&channel)? {
+            ids.extend(self.last_posted_by_others(&channel, to, without)?.map(|place| place.id));
+            if let Some(key) = self.first_member_of_others(&channel, without)? {
                 ids.extend(self.state.entries(&*self.tree, &key)?);
             }
         }

@@ -8,12 +8,12 @@ use crate::view::Sizes;
 use crate::withdrawn::Withdrawn;
 use crate::words::{Lexicon, push_text};
 use kappadb_chat::{Content, StateKey, code, decode, deleted};
-use kappadb_core::{EntryId, Timestamp};
+use kappadb_core::{EntryId, FeedKey, Timestamp};
 use kappadb_entry::{Entry, Header, space};
 use kappadb_query::Selector;
 use kappadb_store::{Overlay, Tree};
 use kappadb_view::{Arrived, Change, Index, KeyUpdate, Notice, Upkeep, ViewError};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The chat view's index.
@@ -182,8 +182,8 @@ impl Index for ChatIndex {
         Ok(notices.into_values().collect())
     }
 
-    fn matches(&self, selector: &Selector) -> Result<Vec<EntryId>, ViewError> {
-        self.answer(selector)
+    fn matches(&self, selector: &Selector, without: &BTreeSet<FeedKey>) -> Result<Vec<EntryId>, ViewError> {
+        self.answer(selector, without)
     }
 
     fn upkeep(&mut self, idle: bool) -> Option<Box<dyn Upkeep<Self>>> {

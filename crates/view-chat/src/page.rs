@@ -113,13 +113,28 @@ impl ChatIndex {
 
     /// The last message of a channel that is due, deleted or not; if none is, the last of all.
     pub fn last_posted(&self, channel: &str, now: Timestamp) -> Result<Option<Place>, ViewError> {
-        due_first(now, |to| self.last_up_to(channel, to))
+        self.last_posted_by_others(channel, now, &BTreeSet::new())
     }
 
-    fn last_up_to(&self, channel: &str, to: Timestamp) -> Result<Option<Place>, ViewError> {
+    /// The same by others than some.
+    pub(crate) fn last_posted_by_others(
+        &self,
+        channel: &str,
+        now: Timestamp,
+        except: &BTreeSet<FeedKey>,
+    ) -> Result<Option<Place>, ViewError> {
+        due_first(now, |to| self.last_up_to(channel, to, except))
+    }
+
+    fn last_up_to(
+        &self,
+        channel: &str,
+        to: Timestamp,
+        except: &BTreeSet<FeedKey>,
+    ) -> Result<Option<Place>, ViewError> {
         let mut walk = self.walk(&PageQuery::latest(channel, to, 1))?;
         while let Some(known) = walk.next(self)? {
-            if known.posted {
+            if known.posted && !except.contains(&known.place.id.feed) {
                 return Ok(Some(known.place));
             }
         }

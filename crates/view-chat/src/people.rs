@@ -166,7 +166,24 @@ impl ChatIndex {
 
     /// The first key of a membership of a channel: evidence that somebody joined it or left.
     pub fn first_member(&self, channel: &str) -> Result<Option<Vec<u8>>, ViewError> {
-        self.state.next_key(&*self.tree, &members_of(channel), None)
+        self.first_member_of_others(channel, &BTreeSet::new())
+    }
+
+    /// The same of others than some.
+    pub(crate) fn first_member_of_others(
+        &self,
+        channel: &str,
+        except: &BTreeSet<FeedKey>,
+    ) -> Result<Option<Vec<u8>>, ViewError> {
+        let of = members_of(channel);
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            after = self.state.next_key(&*self.tree, &of, after.as_deref())?;
+            match after.as_deref().and_then(StateKey::decode) {
+                Some(StateKey::Member { feed, .. }) if except.contains(&feed) => {}
+                _ => return Ok(after),
+            }
+        }
     }
 
     /// What that says by now, taken back or not: how a channel is spelled that nobody posted to.

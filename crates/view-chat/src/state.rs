@@ -74,16 +74,7 @@ impl State {
         active: Vec<Version>,
     ) -> Result<Vec<Version>, ViewError> {
         let taken: BTreeSet<EntryId> = self.taken(tree, key)?.into_iter().map(|(target, _)| target).collect();
-        if !active.iter().any(|version| taken.contains(&version.id)) {
-            return Ok(active);
-        }
-        let mut counting = Vec::new();
-        for version in self.keyed.versions(tree, key)? {
-            if !taken.contains(&version.id) {
-                rules::insert(&mut counting, version);
-            }
-        }
-        Ok(counting)
+        self.keyed.leave_out(tree, key, active, |id| taken.contains(id))
     }
 
     /// What a key says at a time.

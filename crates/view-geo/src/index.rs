@@ -67,15 +67,15 @@ impl Index for MapIndex {
         Ok(updates.iter().filter_map(KeyUpdate::notice).collect())
     }
 
-    fn matches(&self, selector: &Selector) -> Result<Vec<EntryId>, ViewError> {
+    fn matches(&self, selector: &Selector, without: &BTreeSet<FeedKey>) -> Result<Vec<EntryId>, ViewError> {
         match selector {
-            Selector::Boxes { boxes, level } => self.in_boxes(boxes, *level),
+            Selector::Boxes { boxes, level } => self.in_boxes(boxes, *level, selector, without),
             Selector::Everything
             | Selector::Keys(_)
             | Selector::Prefix(_)
             | Selector::Range { .. }
-            | Selector::Versions(_) => self.keyed.matches(&*self.tree, selector),
-            Selector::Referrers(keys) => self.active_referrers(keys),
+            | Selector::Versions(_) => self.keyed.matches(&*self.tree, selector, without),
+            Selector::Referrers(keys) => self.active_referrers(keys, without),
             _ => Err(ViewError::Unsupported),
         }
     }
@@ -152,10 +152,15 @@ impl MapIndex {
     }
 
     /// The active entries that refer to one of `keys`.
-    fn active_referrers(&self, keys: &[Vec<u8>]) -> Result<Vec<EntryId>, ViewError> {
+    fn active_referrers(
+        &self,
+        keys: &[Vec<u8>],
+        without: &BTreeSet<FeedKey>,
+    ) -> Result<Vec<EntryId>, ViewError> {
         let mut found = Vec::new();
         for (key, ids) in refs::referring(&*self.tree, &self.feeds, keys)? {
-            let active = self.active(&key)?.into_iter().map(|version| version.id);
+            let active = self.keyed.active_without(&*self.tree, &key, without)?;
+            let active = active.into_iter().map(|version| version.id);
             found.extend(active.filter(|id| ids.contains(id)));
         }
         Ok(found)
@@ -186,16 +191,34 @@ impl MapIndex {
         Ok(())
     }
 
-    fn in_boxes(&self, boxes: &[GeoBox], level: u8) -> Result<Vec<EntryId>, ViewError> {
+    fn in_boxes(
+        &self,
+        boxes: &[GeoBox],
+        level: u8,
+        selector: &Selector,
+        without: &BTreeSet<FeedKey>,
+    ) -> Result<Vec<EntryId>, ViewError> {
         let wanted: BTreeSet<GeoBox> = boxes.iter().flat_map(|b| Extent::from(*b).search_boxes()).collect();
         let wanted = Vec::from_iter(wanted);
-        let mut slots = HashSet::new();
+        let out: BTreeSet<u32> = without.iter().filter_map(|feed| self.feeds.find(feed).ok()).collect();
+        // What is left out contains, where it was, all that only it made redundant: so its keys are all that must be looked at.
+        let (mut slots, mut keys) = (HashSet::new(), BTreeSet::new());
         let window = Window { boxes: Some(&wanted), level, from: None };
         self.search(&window, true, &mut |item| {
-            slots.insert(item.slot);
+            match out.contains(&item.slot.0) {
+                true => drop(keys.insert(item.key.to_vec())),
+                false => drop(slots.insert(item.slot)),
+            }
             Ok(())
         })?;
-        self.ids(slots)
+        let mut ids = self.ids(slots)?;
+        for key in keys {
+            let active = self.keyed.active_without(&*self.tree, &key, without)?;
+            ids.extend(active.iter().filter(|v| selector.needs_version(Some(&key), v)).map(|v| v.id));
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        Ok(ids)
     }
 
     /// Calls `visit` with every item that is wanted, also past ones if `past`.

@@ -1,10 +1,11 @@
 use crate::entry::{is_kv, is_put};
 use crate::scan::range_of;
-use kappadb_core::{EntryId, Timestamp};
+use kappadb_core::{EntryId, FeedKey, Timestamp};
 use kappadb_entry::rules::{self, Version};
 use kappadb_query::Selector;
 use kappadb_store::{Overlay, Tree};
 use kappadb_view::{Change, Index, KeyUpdate, Keyed, Notice, ViewError};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The key-value view's index.
@@ -20,13 +21,15 @@ impl Index for KvIndex {
         Ok(updates.iter().filter_map(KeyUpdate::notice).collect())
     }
 
-    fn matches(&self, selector: &Selector) -> Result<Vec<EntryId>, ViewError> {
+    fn matches(&self, selector: &Selector, without: &BTreeSet<FeedKey>) -> Result<Vec<EntryId>, ViewError> {
         match (selector, range_of(selector)) {
-            (Selector::Keys(_) | Selector::Versions(_), _) => self.keyed.matches(&*self.tree, selector),
-            (Selector::Scan { limit, backwards, .. }, Some(range)) => {
-                Ok(self.first_matches(&range, *limit, *backwards)?.0)
+            (Selector::Keys(_) | Selector::Versions(_), _) => {
+                self.keyed.matches(&*self.tree, selector, without)
             }
-            (_, Some(range)) => self.range_matches(&range),
+            (Selector::Scan { limit, backwards, .. }, Some(range)) => {
+                Ok(self.first_matches(&range, *limit, *backwards, without)?.0)
+            }
+            (_, Some(range)) => self.range_matches(&range, without),
             (_, None) => Err(ViewError::Unsupported),
         }
     }

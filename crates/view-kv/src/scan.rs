@@ -2,10 +2,11 @@
 
 use crate::entry::is_put;
 use crate::{KeyRange, KvIndex};
-use kappadb_core::{EntryId, Timestamp};
+use kappadb_core::{EntryId, FeedKey, Timestamp};
 use kappadb_entry::rules::{self, Version};
 use kappadb_query::{Bound, Selector};
 use kappadb_view::ViewError;
+use std::collections::BTreeSet;
 use std::ops::Bound as End;
 
 /// Keys looked at in one page, at most: nothing is applied to the index meanwhile.
@@ -76,6 +77,21 @@ impl KvIndex {
         if backwards { Box::new(rows.rev()) } else { Box::new(rows) }
     }
 
+    /// The same as if nothing of the feeds `without` were held.
+    fn walk_without<'a>(
+        &'a self,
+        range: &KeyRange,
+        backwards: bool,
+        without: &'a BTreeSet<FeedKey>,
+    ) -> impl Iterator<Item = Result<Active, ViewError>> + 'a {
+        self.walk(range, backwards).map(|row| {
+            let (key, active) = row?;
+            let out = |id: &EntryId| without.contains(&id.feed);
+            let active = self.keyed().leave_out(self.tree(), &key, active, out)?;
+            Ok((key, active))
+        })
+    }
+
     /// The active versions of as many keys that are there as are asked for, and of those between them that are not; and the
     /// last key looked at, if the range goes on beyond it. A key is there if a head gives it a value, whatever the time: the
     /// asker, who knows the time, goes on if that was not enough.
@@ -84,9 +100,10 @@ impl KvIndex {
         range: &KeyRange,
         limit: u32,
         backwards: bool,
+        without: &BTreeSet<FeedKey>,
     ) -> Result<(Vec<EntryId>, Option<Bound>), ViewError> {
         let (mut ids, mut there) = (Vec::new(), 0);
-        for row in self.walk(range, backwards) {
+        for row in self.walk_without(range, backwards, without) {
             let (key, active) = row?;
             ids.extend(active.iter().map(|version| version.id));
             there += u32::from(rules::heads(&active).into_iter().any(is_put));
@@ -98,9 +115,13 @@ impl KvIndex {
     }
 
     /// The active versions of all keys of a range.
-    pub(crate) fn range_matches(&self, range: &KeyRange) -> Result<Vec<EntryId>, ViewError> {
+    pub(crate) fn range_matches(
+        &self,
+        range: &KeyRange,
+        without: &BTreeSet<FeedKey>,
+    ) -> Result<Vec<EntryId>, ViewError> {
         let mut ids = Vec::new();
-        for row in self.walk(range, false) {
+        for row in self.walk_without(range, false, without) {
             ids.extend(row?.1.into_iter().map(|version| version.id));
         }
         Ok(ids)

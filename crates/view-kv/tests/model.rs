@@ -120,7 +120,7 @@ fn active(model: &Model, wanted: impl Fn(&[u8]) -> bool) -> BTreeSet<EntryId> {
 }
 
 fn matches(index: &KvIndex, selector: &Selector) -> BTreeSet<EntryId> {
-    index.matches(selector).unwrap().into_iter().collect()
+    index.matches(selector, &BTreeSet::new()).unwrap().into_iter().collect()
 }
 
 proptest! {
@@ -204,7 +204,10 @@ fn what_is_no_question_about_keys_is_refused() {
         Selector::referrers(["a"]),
         Selector::Window { channel: Vec::new(), from: 0, to: 1 },
     ] {
-        assert!(matches!(index.matches(&selector), Err(ViewError::Unsupported)), "{selector:?}");
+        assert!(
+            matches!(index.matches(&selector, &BTreeSet::new()), Err(ViewError::Unsupported)),
+            "{selector:?}"
+        );
     }
 }
 

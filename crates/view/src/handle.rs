@@ -4,6 +4,7 @@ use crate::watch::Watcher;
 use crate::{Index, View, ViewError};
 use kappadb_core::{EntryId, Lseq};
 use kappadb_query::Selector;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A registered view. Clones are handles to the same one. All methods block for as long as they say; none belongs on an
@@ -36,9 +37,9 @@ impl<V: View> ViewHandle<V> {
         self.core.read(look)
     }
 
-    /// [`Index::matches`] of the index.
+    /// [`Index::matches`] of the index, for somebody who has dropped no feed.
     pub fn matches(&self, selector: &Selector) -> Result<Vec<EntryId>, ViewError> {
-        self.read(|index| index.matches(selector))?
+        self.read(|index| index.matches(selector, &BTreeSet::new()))?
     }
 
     /// Returns when everything that had arrived before the call is indexed, and every fork proven before it is

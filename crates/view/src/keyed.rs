@@ -13,10 +13,11 @@
 use crate::seen::Seen;
 use crate::{Arrived, Change, Notice, ViewError};
 use bytes::Bytes;
-use kappadb_core::{EntryId, codec};
+use kappadb_core::{EntryId, FeedKey, codec};
 use kappadb_entry::rules::{self, Version};
 use kappadb_query::Selector;
 use kappadb_store::{Overlay, StoreError, Tree, prefix_bounds, prefix_range};
+use std::collections::BTreeSet;
 use std::ops::Bound;
 
 /// Bytes of an active row, at most. A version has up to 16 KiB; only a flood of conflicts comes near.
@@ -130,6 +131,36 @@ impl Keyed {
         }
     }
 
+    /// What [`Keyed::active`] would be if no entry of the feeds `without` were held.
+    pub fn active_without<R: Rows + ?Sized>(
+        &self,
+        rows: &R,
+        key: &[u8],
+        without: &BTreeSet<FeedKey>,
+    ) -> Result<Vec<Version>, ViewError> {
+        let active = self.active(rows, key)?;
+        self.leave_out(rows, key, active, |id| without.contains(&id.feed))
+    }
+
+    /// The active versions of `key` if those that are `out` were not held, made of all that are `active`. Whatever is redundant
+    /// because of one that is out is so because of an active one (`design/model.md`): only then is anything looked up.
+    pub fn leave_out<R: Rows + ?Sized>(
+        &self,
+        rows: &R,
+        key: &[u8],
+        active: Vec<Version>,
+        out: impl Fn(&EntryId) -> bool,
+    ) -> Result<Vec<Version>, ViewError> {
+        if !active.iter().any(|version| out(&version.id)) {
+            return Ok(active);
+        }
+        let mut left = Vec::new();
+        for version in active.into_iter().chain(self.redundant(rows, key)?).filter(|v| !out(&v.id)) {
+            rules::insert(&mut left, version);
+        }
+        Ok(left)
+    }
+
     /// The heads of `key`, ascending by id.
     pub fn heads<R: Rows + ?Sized>(&self, rows: &R, key: &[u8]) -> Result<Vec<Version>, ViewError> {
         let active = self.active(rows, key)?;
@@ -190,23 +221,30 @@ impl Keyed {
 
     /// The active versions that must be sent to whoever asks `selector`: all of [`crate::Index::matches`], for a view that
     /// has no index of its own for the selector's kind. Looks at every key unless the selector names keys or a prefix.
-    pub fn matches(&self, tree: &dyn Tree, selector: &Selector) -> Result<Vec<EntryId>, ViewError> {
+    pub fn matches(
+        &self,
+        tree: &dyn Tree,
+        selector: &Selector,
+        without: &BTreeSet<FeedKey>,
+    ) -> Result<Vec<EntryId>, ViewError> {
         let mut ids = Vec::new();
         match selector {
             Selector::Keys(keys) => {
                 for key in keys {
-                    ids.extend(self.active(tree, key)?.into_iter().map(|v| v.id));
+                    ids.extend(self.active_without(tree, key, without)?.into_iter().map(|v| v.id));
                 }
             }
             Selector::Versions(keys) => {
                 for key in keys {
-                    ids.extend(self.versions(tree, key)?.into_iter().map(|v| v.id));
+                    let versions = self.versions(tree, key)?.into_iter();
+                    ids.extend(versions.map(|v| v.id).filter(|id| !without.contains(&id.feed)));
                 }
             }
             _ => {
                 let prefix = if let Selector::Prefix(prefix) = selector { &prefix[..] } else { &[] };
                 for row in self.scan(tree, prefix, None) {
                     let (key, active) = row?;
+                    let active = self.leave_out(tree, &key, active, |id| without.contains(&id.feed))?;
                     let wanted = active.iter().filter(|v| selector.needs_version(Some(&key), v));
                     ids.extend(wanted.map(|v| v.id));
                 }

@@ -1,8 +1,9 @@
 use crate::ViewError;
-use kappadb_core::{EntryId, Lseq};
+use kappadb_core::{EntryId, FeedKey, Lseq};
 use kappadb_entry::Entry;
 use kappadb_query::Selector;
 use kappadb_store::{Overlay, Tree};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// An entry that reached this replica.
@@ -78,7 +79,10 @@ pub trait Index: Send + Sync + 'static {
 
     /// The entries that a peer who asks this must be sent: those that match where they are or where their past was, and are
     /// not redundant (`design/model.md`). In no particular order.
-    fn matches(&self, selector: &Selector) -> Result<Vec<EntryId>, ViewError>;
+    ///
+    /// All as if no entry of the feeds `without` were held: the asker has dropped them. What only they made redundant is sent then
+    /// ([`Keyed::active_without`](crate::Keyed::active_without)), and they count for no limit.
+    fn matches(&self, selector: &Selector, without: &BTreeSet<FeedKey>) -> Result<Vec<EntryId>, ViewError>;
 
     /// Looks for contradictions in its own rows; returns a sentence for each.
     fn check(&self) -> Result<Vec<String>, ViewError> {

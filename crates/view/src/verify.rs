@@ -48,7 +48,7 @@ fn fresh<V: View>(core: &Core<V>, mark: &Mark) -> Result<Generation<V>, ViewErro
 }
 
 fn all<V: View>(generation: &Generation<V>) -> Result<Option<BTreeSet<EntryId>>, ViewError> {
-    match generation.read(|index| index.matches(&Selector::Everything)) {
+    match generation.read(|index| index.matches(&Selector::Everything, &BTreeSet::new())) {
         Some(Ok(ids)) => Ok(Some(ids.into_iter().collect())),
         Some(Err(ViewError::Unsupported)) => Ok(None),
         Some(Err(error)) => Err(error),

@@ -2,10 +2,10 @@ use crate::control::Control;
 use crate::indexer::{Core, Indexer};
 use crate::source::Source;
 use crate::{Index, PauseGuard, View, ViewError, ViewHandle, verify};
-use kappadb_core::{EntryId, Lseq};
+use kappadb_core::{EntryId, FeedKey, Lseq};
 use kappadb_query::Selector;
 use kappadb_store::Store;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
@@ -31,7 +31,7 @@ pub struct ViewStatus {
 /// A view without its type.
 trait AnyView: Send + Sync {
     fn control(&self) -> &Arc<Control>;
-    fn matches(&self, selector: &Selector) -> Result<Vec<EntryId>, ViewError>;
+    fn matches(&self, selector: &Selector, without: &BTreeSet<FeedKey>) -> Result<Vec<EntryId>, ViewError>;
     fn ready(&self) -> Result<(), ViewError>;
     fn verify(&self) -> Result<Vec<String>, ViewError>;
     fn status(&self) -> ViewStatus;
@@ -42,8 +42,8 @@ impl<V: View> AnyView for Core<V> {
         &self.control
     }
 
-    fn matches(&self, selector: &Selector) -> Result<Vec<EntryId>, ViewError> {
-        self.read(|index| index.matches(selector))?
+    fn matches(&self, selector: &Selector, without: &BTreeSet<FeedKey>) -> Result<Vec<EntryId>, ViewError> {
+        self.read(|index| index.matches(selector, without))?
     }
 
     fn ready(&self) -> Result<(), ViewError> {
@@ -140,9 +140,15 @@ impl Views {
         self.all().iter().map(|view| view.control().clone()).collect()
     }
 
-    /// The entries that a peer who asks `selector` of the view `name` must be sent: see [`Index::matches`].
-    pub fn matches(&self, name: &str, selector: &Selector) -> Result<Vec<EntryId>, ViewError> {
-        self.find(name)?.matches(selector)
+    /// The entries that a peer who asks `selector` of the view `name`, and has dropped the feeds `without`, must be sent: see
+    /// [`Index::matches`].
+    pub fn matches(
+        &self,
+        name: &str,
+        selector: &Selector,
+        without: &BTreeSet<FeedKey>,
+    ) -> Result<Vec<EntryId>, ViewError> {
+        self.find(name)?.matches(selector, without)
     }
 
     /// [`ViewHandle::ready`] of every view.

@@ -10,6 +10,7 @@ use kappadb_net::{
 };
 use kappadb_query::Selector;
 use kappadb_sync::{Ask, Fetch, QueryError, Refusal, SessionError};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -89,7 +90,14 @@ impl Server {
 }
 
 fn ask(view: &str) -> Ask {
-    Ask { view: view.to_owned(), selector: Selector::Everything, inline: true, have: vec![], forks: vec![] }
+    Ask {
+        view: view.to_owned(),
+        selector: Selector::Everything,
+        inline: true,
+        have: vec![],
+        forks: vec![],
+        without: BTreeSet::new(),
+    }
 }
 
 async fn works(peer: &PeerHandle) {

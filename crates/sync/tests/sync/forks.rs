@@ -6,6 +6,7 @@ use kappadb_query::Selector;
 use kappadb_sim::{Random, seeds};
 use kappadb_sync::frame::Frame;
 use kappadb_sync::{Ask, Config, Event, Fork, SessionError, Stats};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 /// Two histories of one feed that go apart after `common` blocks.
@@ -42,6 +43,7 @@ fn ask(pair: &mut Pair, side: usize, have: bool) {
         inline: true,
         have,
         forks: forks.collect(),
+        without: BTreeSet::new(),
     };
     pair.sides[side].session.ask(pair.now, ask);
 }

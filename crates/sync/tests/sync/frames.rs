@@ -3,6 +3,7 @@ use kappadb_core::limits::{MAX_CREDIT, MAX_FRAME};
 use kappadb_core::limits::{MAX_TEXT, MAX_TOKEN, STATEMENT_PART};
 use kappadb_core::{
     FeedDefinition, FeedKey, Form, Hash, Head, RangeSet, Signature, SignedHead, StoredBlock, Timestamp,
+    blake2b256,
 };
 use kappadb_merkle::{Branch, ForkEvidence, Known, Node};
 use kappadb_sync::Have;
@@ -39,9 +40,16 @@ fn definition() -> impl Strategy<Value = FeedDefinition> {
 
 fn question() -> impl Strategy<Value = Question> {
     let bytes = || prop::collection::vec(any::<u8>(), 0..40);
-    let view = ("[a-z]{0,20}", bytes(), any::<(bool, bool)>(), prop::option::of(bytes())).prop_map(
-        |(view, selector, (inline, live), since)| Question::View { view, selector, inline, live, since },
-    );
+    let without = prop::collection::btree_set(any::<[u8; 32]>().prop_map(FeedKey), 0..3);
+    let view = ("[a-z]{0,20}", bytes(), any::<(bool, bool)>(), prop::option::of(bytes()), without);
+    let view = view.prop_map(|(view, selector, (inline, live), since, without)| Question::View {
+        view,
+        selector,
+        inline,
+        live,
+        since,
+        without,
+    });
     let blocks = (any::<[u8; 32]>(), ranges())
         .prop_map(|(feed, ranges)| Question::Blocks { feed: FeedKey(feed), ranges });
     prop_oneof![view, blocks]
@@ -169,13 +177,14 @@ fn unknown_kinds_are_skipped_or_refused_by_their_top_bit() {
 fn each_limit_is_named() {
     let text = "x".repeat(MAX_TEXT + 1);
     let change = Change { feed: 0, claimed: 0, length: 0, at: 0, root: [0; 8] };
-    let view = |view: usize, selector: usize, since: usize| {
+    let view = |view: usize, selector: usize, since: usize, without: u32| {
         let question = Question::View {
             view: "v".repeat(view),
             selector: vec![0; selector],
             inline: true,
             live: false,
             since: Some(vec![0; since]),
+            without: (0..without).map(|n| FeedKey(blake2b256(&[&n.to_le_bytes()]).0)).collect(),
         };
         Frame::Query(Query { id: 1, credit: 0, forget: false, have: vec![], question })
     };
@@ -193,9 +202,10 @@ fn each_limit_is_named() {
             Frame::Statement(Statement { query: 1, changes: vec![], token: Some(vec![0; MAX_TOKEN + 1]) }),
             "MAX_TOKEN",
         ),
-        (view(65, 0, 0), "MAX_VIEW_NAME"),
-        (view(0, (64 << 10) + 1, 0), "MAX_SELECTOR"),
-        (view(0, 0, MAX_TOKEN + 1), "MAX_TOKEN"),
+        (view(65, 0, 0, 0), "MAX_VIEW_NAME"),
+        (view(0, (64 << 10) + 1, 0, 0), "MAX_SELECTOR"),
+        (view(0, 0, MAX_TOKEN + 1, 0), "MAX_TOKEN"),
+        (view(0, 0, 0, 1_025), "MAX_WITHOUT"),
         (rich, "MAX_CREDIT"),
         (Frame::Update { query: 1, selector: vec![0; (64 << 10) + 1] }, "MAX_SELECTOR"),
     ];

@@ -9,6 +9,7 @@ use kappadb_sim::Random;
 use kappadb_sync::frame::{Blocks, BlocksTop, Change, Frame, Query, Question, Ranges, Statement};
 use kappadb_sync::{Agreed, Ask, Config, Event, Fetch, Have, SessionError};
 use proptest::prelude::*;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 fn truth() -> Rc<Truth> {
@@ -19,7 +20,14 @@ fn asker(inline: bool) -> Side {
     let mut side = Side::new(&Replica::new(), Config::default());
     side.session.ask(
         0,
-        Ask { view: VIEW.to_owned(), selector: Selector::Everything, inline, have: vec![], forks: vec![] },
+        Ask {
+            view: VIEW.to_owned(),
+            selector: Selector::Everything,
+            inline,
+            have: vec![],
+            forks: vec![],
+            without: BTreeSet::new(),
+        },
     );
     side.settle(0);
     side
@@ -182,6 +190,7 @@ fn results_beyond_the_credit_end_the_session() {
             inline: false,
             have: vec![],
             forks: vec![],
+            without: BTreeSet::new(),
         },
     );
     side.settle(0);
@@ -205,7 +214,14 @@ fn an_endless_stream_of_feeds_is_cut_off() {
 
 fn query(id: u32) -> Query {
     let selector = Selector::Everything.encode().unwrap();
-    let question = Question::View { view: VIEW.to_owned(), selector, inline: true, live: false, since: None };
+    let question = Question::View {
+        view: VIEW.to_owned(),
+        selector,
+        inline: true,
+        live: false,
+        since: None,
+        without: BTreeSet::new(),
+    };
     Query { id, credit: QUERY_CREDIT, forget: false, have: vec![], question }
 }
 
@@ -261,7 +277,7 @@ fn work_given_up_is_not_done_and_lookups_are_few() {
 fn what_is_reserved_is_refused_aloud() {
     let refused = |view: &str, selector: &[u8], live: bool, since: Option<Vec<u8>>| {
         let (view, selector) = (view.to_owned(), selector.to_vec());
-        let question = Question::View { view, selector, inline: true, live, since };
+        let question = Question::View { view, selector, inline: true, live, since, without: BTreeSet::new() };
         let mut side = stuck();
         side.session.receive(0, &Frame::Query(Query { question, ..query(0) }).encode()).unwrap();
         let frames: Vec<_> = side.settle(0).iter().map(|f| Frame::decode(f).unwrap().unwrap()).collect();
@@ -347,7 +363,14 @@ fn conversation(seed: u64) -> (Vec<Rc<Truth>>, Vec<Vec<u8>>) {
 /// A new asker that asks the same and gets these frames.
 fn replay(truths: &[Rc<Truth>], frames: &[Vec<u8>]) {
     let mut side = Side::new(&Replica::new(), Config::default());
-    let ask = |selector, inline| Ask { view: VIEW.to_owned(), selector, inline, have: vec![], forks: vec![] };
+    let ask = |selector, inline| Ask {
+        view: VIEW.to_owned(),
+        selector,
+        inline,
+        have: vec![],
+        forks: vec![],
+        without: BTreeSet::new(),
+    };
     side.session.ask(0, ask(Selector::keys([vec![1], vec![2]]), true));
     side.session.ask(0, ask(Selector::Everything, false));
     for frame in frames {

@@ -7,6 +7,7 @@ use kappadb_query::Selector;
 use kappadb_sim::Random;
 use kappadb_sync::frame::{Blocks, BlocksTop, Frame, Ranges};
 use kappadb_sync::{Ask, Config, Event, Fetch, QueryError, SessionError};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 /// Block `n` has key `n % 2`.
@@ -17,7 +18,17 @@ fn truth() -> Rc<Truth> {
 
 fn asks(selector: Selector, inline: bool, config: Config) -> Side {
     let mut side = Side::new(&Replica::new(), config);
-    side.session.ask(0, Ask { view: VIEW.to_owned(), selector, inline, have: vec![], forks: vec![] });
+    side.session.ask(
+        0,
+        Ask {
+            view: VIEW.to_owned(),
+            selector,
+            inline,
+            have: vec![],
+            forks: vec![],
+            without: BTreeSet::new(),
+        },
+    );
     side.settle(0);
     side
 }

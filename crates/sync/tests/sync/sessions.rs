@@ -1,12 +1,13 @@
 //! Pairs of sessions on virtual time: what is asked for arrives, whole, proved and once.
-use crate::common::{Pair, Replica, Shared, Truth, assert_all_true, set};
-use kappadb_core::{FeedKey, RangeSet};
+use crate::common::{Pair, Replica, Shared, Truth, VIEW, assert_all_true, set};
+use kappadb_core::limits::MAX_WITHOUT;
+use kappadb_core::{FeedKey, RangeSet, blake2b256};
 use kappadb_query::Selector;
 use kappadb_sim::Random;
 use kappadb_sync::{Ask, Config, Event, Fetch, QueryError, QueryId, Refusal, SessionError, statement};
 use proptest::prelude::*;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::rc::Rc;
 
 type Holdings = BTreeMap<FeedKey, RangeSet>;
@@ -142,7 +143,7 @@ fn one_round_trip_from_question_to_answer() {
         panic!("{:?}", pair.sides[0].events)
     };
     assert_eq!((stats.blocks_received, stats.blocks_stored), (10, 10));
-    assert!(statement::is_complete(&[said], &[]));
+    assert!(statement::is_complete(&[said], &BTreeMap::new()));
     assert_eq!(new.borrow().syncs, 1);
 }
 
@@ -205,6 +206,7 @@ fn an_unknown_view_is_refused_aloud_and_others_go_on() {
         inline: true,
         have: vec![],
         forks: vec![],
+        without: BTreeSet::new(),
     };
     pair.sides[0].session.ask(0, ask);
     pair.ask(0, Selector::Everything, true);
@@ -375,8 +377,12 @@ fn what_cannot_be_asked_fails_by_name_and_the_session_goes_on() {
         inline: true,
         have: vec![],
         forks: vec![],
+        without: BTreeSet::new(),
     };
+    let many = (0..=MAX_WITHOUT as u64).map(|n| FeedKey(blake2b256(&[&n.to_le_bytes()]).0));
+    let forgetful = Ask { view: VIEW.to_owned(), without: many.collect(), ..long.clone() };
     pair.sides[0].session.ask(0, long);
+    pair.sides[0].session.ask(0, forgetful);
     let unsorted = Selector::Keys(vec![vec![2], vec![1]]);
     pair.ask(0, unsorted, true);
     for _ in 0..65 {
@@ -388,8 +394,9 @@ fn what_cannot_be_asked_fails_by_name_and_the_session_goes_on() {
         .iter()
         .filter_map(|e| if let Event::Failed { error, .. } = e { Some(error.to_string()) } else { None })
         .collect();
-    assert_eq!(errors.len(), 3, "{errors:?}");
-    assert!(errors[0].contains("MAX_VIEW_NAME") && errors[2].contains("MAX_OPEN_QUERIES"), "{errors:?}");
+    assert_eq!(errors.len(), 4, "{errors:?}");
+    assert!(errors[0].contains("MAX_VIEW_NAME") && errors[1].contains("MAX_WITHOUT"), "{errors:?}");
+    assert!(errors[3].contains("MAX_OPEN_QUERIES"), "{errors:?}");
     assert_eq!(pair.sides[0].done().len(), 64);
 }
 

@@ -4,6 +4,7 @@ use kappadb_query::Selector;
 use kappadb_store::{MemoryStore, Overlay, Store, Tree};
 use kappadb_view::{Arrived, Change, Index, Upkeep, View};
 use kappadb_view_chat::{ChatIndex, ChatView};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Small, so that a few entries make runs that are merged.
@@ -63,6 +64,6 @@ impl Fixture {
     }
 
     pub fn matches(&self, selector: &Selector) -> Vec<kappadb_core::EntryId> {
-        self.index.matches(selector).unwrap()
+        self.index.matches(selector, &BTreeSet::new()).unwrap()
     }
 }

@@ -205,7 +205,7 @@ fn go_on(rig: Rig) -> Result<(), ViewError> {
     let index = rig.view.open(rig.tree.clone())?;
     for extent in [GeoBox::WORLD.into(), at(30, 30, 90, 90)] {
         index.query(&extent, &Query::default())?;
-        index.matches(&Selector::from(&extent))?;
+        index.matches(&Selector::from(&extent), &BTreeSet::new())?;
     }
     index.check()?;
     let mut rig = Rig { index, job: None, ..rig };

@@ -259,7 +259,7 @@ fn other_selectors_are_refused() {
     let rig = Rig::new(4);
     let window = Selector::Window { channel: b"c".to_vec(), from: 0, to: 1 };
     for selector in [window, Selector::Custom(b"x".to_vec())] {
-        let answer = kappadb_view::Index::matches(&rig.index, &selector);
+        let answer = kappadb_view::Index::matches(&rig.index, &selector, &BTreeSet::new());
         assert!(matches!(answer, Err(ViewError::Unsupported)), "{selector:?}");
     }
 }

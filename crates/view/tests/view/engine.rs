@@ -4,7 +4,7 @@ use kappadb_core::StoredBlock;
 use kappadb_query::Selector;
 use kappadb_store::{Batch, Call, Fault, FaultPlan, FaultStore, MemoryStore, Store};
 use kappadb_view::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
@@ -194,7 +194,10 @@ fn without_the_old_code_a_raised_version_answers_once_it_has_caught_up() {
         }));
         let handle = handle.unwrap();
         assert!(matches!(handle.read(|_| ()), Err(ViewError::Rebuilding(_))));
-        assert!(matches!(views.matches("kv", &Selector::Everything), Err(ViewError::Rebuilding(_))));
+        assert!(matches!(
+            views.matches("kv", &Selector::Everything, &BTreeSet::new()),
+            Err(ViewError::Rebuilding(_))
+        ));
         if round == 0 {
             eventually("two batches", || views.status()[0].lseq == 20);
             let closing = std::thread::spawn(move || drop(views));

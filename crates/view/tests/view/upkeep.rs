@@ -5,7 +5,7 @@ use kappadb_core::{EntryId, FeedKey};
 use kappadb_query::Selector;
 use kappadb_store::{Call, Fault, FaultPlan, FaultStore, Overlay, Store, Tree, prefix_range};
 use kappadb_view::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -68,7 +68,7 @@ impl Index for TallyIndex {
         Ok(Vec::new())
     }
 
-    fn matches(&self, _: &Selector) -> Result<Vec<EntryId>, ViewError> {
+    fn matches(&self, _: &Selector, _: &BTreeSet<FeedKey>) -> Result<Vec<EntryId>, ViewError> {
         Err(ViewError::Unsupported)
     }
 

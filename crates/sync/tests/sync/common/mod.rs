@@ -397,7 +397,8 @@ impl Pair {
 
     pub fn ask(&mut self, side: usize, selector: Selector, inline: bool) -> kappadb_sync::QueryId {
         let have = self.sides[side].replica.borrow().have();
-        let ask = Ask { view: VIEW.to_owned(), selector, inline, have, forks: vec![] };
+        let ask =
+            Ask { view: VIEW.to_owned(), selector, inline, have, forks: vec![], without: BTreeSet::new() };
         self.sides[side].session.ask(self.now, ask)
     }
 

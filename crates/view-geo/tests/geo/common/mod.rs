@@ -227,7 +227,7 @@ impl Rig {
     }
 
     pub fn serve(&self, selector: &Selector) -> BTreeSet<EntryId> {
-        let ids = self.index.matches(selector).expect("answers");
+        let ids = self.index.matches(selector, &BTreeSet::new()).expect("answers");
         let set: BTreeSet<_> = ids.iter().copied().collect();
         assert_eq!(set.len(), ids.len(), "no entry twice");
         set

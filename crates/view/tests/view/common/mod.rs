@@ -191,8 +191,8 @@ impl Index for KvIndex {
         Ok(updates.iter().filter_map(KeyUpdate::notice).collect())
     }
 
-    fn matches(&self, selector: &Selector) -> Result<Vec<EntryId>, ViewError> {
-        self.keyed.matches(&*self.rows, selector)
+    fn matches(&self, selector: &Selector, without: &BTreeSet<FeedKey>) -> Result<Vec<EntryId>, ViewError> {
+        self.keyed.matches(&*self.rows, selector, without)
     }
 }
 

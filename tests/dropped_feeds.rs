@@ -1,0 +1,191 @@
+//! Dropping a feed leaves no hole: after it answers are complete again, leaving out what was dropped, whatever that had replaced and
+//! whatever others dropped. Real databases, real connections.
+
+use kappadb::{Database, EntryId, FeedKey, Server, Timestamp};
+use kappadb_entry::{Context, Header, Kind, space};
+use kappadb_sim::{Random, seeds};
+use kappadb_tests::house::{House, serve};
+use kappadb_tests::liar;
+use kappadb_tests::model::{self, Entries};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Four of a database: `mallory` lies, `anna` asks mallory, `relay` asks both, `asker` asks the relay alone.
+struct Ring {
+    house: House,
+    nodes: Vec<(&'static str, Database, Server)>,
+    feeds: Vec<FeedKey>,
+}
+
+const NAMES: [&str; 4] = ["mallory", "anna", "relay", "asker"];
+
+fn key(random: &mut Random) -> String {
+    format!("k{}", random.below(5))
+}
+
+impl Ring {
+    async fn new(random: &mut Random) -> Ring {
+        let house = House::new();
+        let mallory = house.create("mallory").await;
+        let ticket = serve(&mallory).await.ticket();
+        let mut databases = vec![mallory];
+        for name in &NAMES[1..] {
+            databases.push(house.join(name, &ticket).await);
+        }
+        let mut feeds = Vec::new();
+        for database in &databases {
+            feeds.push(database.writer().await.expect("writer"));
+        }
+        let mallory = databases.remove(0);
+        let id = mallory.id();
+        mallory.close().await.expect("close");
+        let lies: Vec<Header> = (0..12).map(|_| lie(&feeds, random)).collect();
+        liar::append(&house.path("mallory"), id, feeds[0], &lies, b"a lie");
+        let builder = Database::builder(house.path("mallory")).clock(house.clock.clone());
+        databases.insert(0, builder.open().await.expect("open"));
+        let mut nodes = Vec::new();
+        for (name, database) in NAMES.into_iter().zip(databases) {
+            let server = serve(&database).await;
+            for peer in database.peers() {
+                database.remove_peer(peer.key).await.expect("remove");
+            }
+            nodes.push((name, database, server));
+        }
+        for (who, peer) in [(1, 0), (2, 0), (2, 1), (3, 2)] {
+            nodes[who].1.add_peer(&nodes[peer].2.ticket(), None).await.expect("peer");
+        }
+        Ring { house, nodes, feeds }
+    }
+
+    fn peers(who: usize) -> &'static [usize] {
+        [&[][..], &[0], &[0, 1], &[2]][who]
+    }
+
+    /// How long each feed is that counts for `who`, as far as it or one that it asks knows and counts it.
+    async fn known(&self, who: usize) -> (BTreeMap<FeedKey, u64>, BTreeSet<FeedKey>) {
+        let (mut known, mut dropped) = (BTreeMap::<FeedKey, u64>::new(), BTreeSet::new());
+        for node in [who].iter().chain(Ring::peers(who)) {
+            for feed in self.nodes[*node].1.status().await.expect("status").feeds {
+                let key: FeedKey = feed.feed.parse().expect("key");
+                if *node == who && feed.dropped {
+                    dropped.insert(key);
+                }
+                if !feed.dropped {
+                    let longest = known.entry(key).or_default();
+                    *longest = feed.length.max(*longest);
+                }
+            }
+        }
+        known.retain(|feed, _| !dropped.contains(feed));
+        (known, dropped)
+    }
+
+    async fn drop_or_allow(&self, who: usize, random: &mut Random) {
+        let feed = *random.pick(&self.feeds);
+        let database = &self.nodes[who].1;
+        let dropped = database.status().await.expect("status").feeds;
+        let dropped = dropped.iter().any(|info| info.dropped && info.feed == feed.to_string());
+        if feed == self.feeds[who] {
+            return;
+        }
+        match dropped {
+            true => database.allow_feed(feed).await.expect("allow"),
+            false => database.drop_feed(feed).await.expect("drop"),
+        }
+        if random.chance(30) {
+            database.compact().await.expect("compact");
+        }
+    }
+
+    async fn end(self) -> Entries {
+        let mut all = Entries::new();
+        for (name, database, server) in self.nodes {
+            let id = database.id();
+            server.stop().await;
+            for feed in database.status().await.expect("status").feeds.iter().filter(|feed| feed.dropped) {
+                database.allow_feed(feed.feed.parse().expect("key")).await.expect("allow");
+            }
+            database.close().await.expect("close");
+            all.extend(liar::entries(&self.house.path(name), id));
+        }
+        all
+    }
+}
+
+/// Names much, past and future, and is as deep as it gets.
+fn lie(feeds: &[FeedKey], random: &mut Random) -> Header {
+    let mut vector: Vec<_> = feeds.iter().map(|feed| (feed.name(), random.below(9))).collect();
+    vector.retain(|_| random.chance(70));
+    vector.sort_unstable();
+    let kind = Kind { space: space::KV, code: 0 };
+    Header {
+        key: Some(key(random).into_bytes()),
+        context: Context { vector, ..Context::NOTHING },
+        depth: *random.pick(&[1, 5, u32::MAX]),
+        ..Header::new(kind, Timestamp(1_000_000))
+    }
+}
+
+/// What `who` was told of a key, and when it was said to be complete.
+struct Seen {
+    key: String,
+    heads: Vec<EntryId>,
+    known: BTreeMap<FeedKey, u64>,
+    at: String,
+}
+
+/// Property 3, and 2: what is said to be complete is the answer over all that those know who took part, without what the asker dropped.
+#[tokio::test(flavor = "multi_thread")]
+async fn truthful_completion_without_dropped_feeds() {
+    let (mut left_out, mut complete, mut partial) = (0, 0, 0);
+    for seed in seeds(0..6) {
+        let mut random = Random::new(seed);
+        let ring = Ring::new(&mut random).await;
+        let mut seen = Vec::new();
+        for step in 0..70 {
+            let (who, key) = (1 + random.below(3) as usize, key(&mut random));
+            let database = &ring.nodes[who].1;
+            match random.below(10) {
+                0..3 => drop(database.kv().put(key, step.to_string()).await.expect("put")),
+                3 => ring.drop_or_allow(who, &mut random).await,
+                _ => {
+                    let (known, dropped) = ring.known(who).await;
+                    let asked = match random.chance(30) {
+                        true => database.kv().ask_prefix("k").await,
+                        false => database.kv().ask_keys([&key]).await,
+                    };
+                    let asked = asked.expect("ask");
+                    assert!(asked.failures.is_empty(), "seed {seed}, step {step}: {:?}", asked.failures);
+                    if !asked.complete {
+                        partial += 1;
+                        continue;
+                    }
+                    complete += 1;
+                    left_out += usize::from(!dropped.is_empty());
+                    let mut heads: Vec<EntryId> = database
+                        .kv()
+                        .heads(&key)
+                        .await
+                        .expect("heads")
+                        .into_iter()
+                        .map(|head| head.id)
+                        .collect();
+                    heads.sort_unstable();
+                    let at = format!("seed {seed}, step {step}, {who}, dropped {dropped:?}, known {known:?}");
+                    seen.push(Seen { key, heads, known, at });
+                }
+            }
+        }
+        let all = ring.end().await;
+        for Seen { key, heads, known, at } in seen {
+            let mut entries = all.clone();
+            entries.retain(|id, _| known.get(&id.feed).is_some_and(|length| id.seq < *length));
+            let expected = model::of_keys(&entries, |of| of == key.as_bytes());
+            let expected = expected.into_values().next().unwrap_or_default();
+            assert_eq!(heads, expected, "{at}, {key}");
+        }
+    }
+    assert!(
+        left_out > 40 && complete > 60 && partial > 5,
+        "{left_out} of {complete} left out, {partial} partial"
+    );
+}
