@@ -165,6 +165,15 @@ pub enum FeedCommand {
         /// Its key in hex, or the beginning of it.
         feed: String,
     },
+    /// Append again, to the feed that goes on, what was written here to a feed at or beyond its fork, where it counts nowhere. What was appended again
+    /// before is not. Exits with 1 if anything was left out.
+    Recover {
+        /// Its key in hex, or the beginning of it.
+        feed: String,
+        /// Only show what there is, and what became of it.
+        #[arg(long)]
+        list: bool,
+    },
 }
 
 /// Seconds, up to a day; at least `TENTHS` tenths of one.

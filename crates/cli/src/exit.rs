@@ -1,8 +1,8 @@
 //! Exit codes, and which error has which.
 
 use kappadb::{
-    AttachError, ChatError, CreateError, KvError, OpenError, PutBlobError, WriteError, WriterError,
-    is_not_held,
+    AttachError, ChatError, CreateError, KvError, OpenError, PutBlobError, RecoverError, WriteError,
+    WriterError, is_not_held,
 };
 use std::error::Error;
 use std::process::ExitCode;
@@ -60,6 +60,7 @@ fn of_cause(cause: &(dyn Error + 'static)) -> Option<Exit> {
         .or_else(|| cause.downcast_ref().map(of_writer))
         .or_else(|| cause.downcast_ref().map(of_kv))
         .or_else(|| cause.downcast_ref().map(of_chat))
+        .or_else(|| cause.downcast_ref().map(of_recover))
         .or_else(|| cause.downcast_ref().map(of_attach));
     found.filter(|exit| *exit != Exit::Failed)
 }
@@ -106,6 +107,14 @@ fn of_chat(error: &ChatError) -> Exit {
         ChatError::NotThere(_) | ChatError::NoChannel(_) => Exit::NotFound,
         ChatError::Writer(error) => of_writer(error),
         ChatError::Write(error) => of_write(error),
+        _ => Exit::Failed,
+    }
+}
+
+fn of_recover(error: &RecoverError) -> Exit {
+    match error {
+        RecoverError::Unknown(_) => Exit::NotFound,
+        RecoverError::Write(error) => of_write(error),
         _ => Exit::Failed,
     }
 }

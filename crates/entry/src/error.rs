@@ -63,6 +63,9 @@ pub enum EntryError {
         /// Bytes there.
         left: usize,
     },
+    /// The name of what the entry says again has another length than a hash.
+    #[error("the name of what it says again has {0} bytes, not 32")]
+    BadOrigin(usize),
     /// A cleared block does not end in exactly the 32-byte digest of its payload.
     #[error("a cleared block has {0} bytes after its header, not a digest of 32")]
     BadDigest(usize),

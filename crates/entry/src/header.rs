@@ -1,7 +1,7 @@
 //! The header of an entry: everything that rules and indexes need, without the payload.
 
 use crate::error::{check_len, check_list};
-use crate::{Context, Detached, DetachedError, EntryError, Label, Places, detached, label, refs};
+use crate::{Context, Detached, DetachedError, EntryError, Label, Places, detached, label, origin, refs};
 use bincode::enc::Encoder;
 use bincode::error::EncodeError;
 use bincode::{Decode, Encode};
@@ -119,6 +119,7 @@ impl Header {
                 }
                 detached::DETACHED => drop(Detached::decode(bytes)?),
                 label::LABEL => drop(Label::decode(bytes)?),
+                origin::ORIGIN => drop(origin::decode(bytes)?),
                 _ => {}
             }
         }

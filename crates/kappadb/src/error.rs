@@ -481,6 +481,32 @@ pub enum LogError {
     Read(#[from] ReadError),
 }
 
+/// Why what lies beyond a fork could not be looked at, or not be appended again. What was appended before is durable; calling it again goes on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecoverError {
+    /// No such feed is known.
+    #[error("no feed {0} is known here")]
+    Unknown(FeedKey),
+    /// The feed is another replica's, which alone can say again what it said.
+    #[error("feed {0} was not written here; who wrote it can recover what lies beyond its fork")]
+    NotOurs(FeedKey),
+    /// It could not be appended.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// That it was done could not be written down.
+    #[error("what was recovered is there, but that cannot be written down in {path}")]
+    Note {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
 impl From<kappadb_feed::OpenError> for OpenError {
     fn from(error: kappadb_feed::OpenError) -> Self {
         match error {

@@ -7,7 +7,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 /// What belongs to a replica in its folder; all else there is somebody's own business.
-const OURS: [&str; 12] = [
+const OURS: [&str; 13] = [
     "LOCK",
     "replica",
     "witness",
@@ -17,6 +17,7 @@ const OURS: [&str; 12] = [
     "writers",
     "trust",
     "read-markers",
+    "recovered",
     "keys",
     "journal",
     "derived",

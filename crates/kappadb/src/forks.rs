@@ -178,8 +178,7 @@ impl Parts {
 
     /// What happened to feeds that are written here, a sentence each.
     pub(crate) fn fork_warnings(&self) -> Vec<String> {
-        let own = |feed: &FeedKey| self.dir.join("keys").join(feed.to_string()).is_file();
-        let feeds = self.feeds.list().into_iter().filter(|info| own(&info.feed));
+        let feeds = self.feeds.list().into_iter().filter(|info| self.is_own(&info.feed));
         feeds.filter_map(|info| self.fork_warning(&info)).collect()
     }
 
@@ -187,10 +186,13 @@ impl Parts {
     pub(crate) fn fork_warning(&self, info: &FeedInfo) -> Option<String> {
         let feed = info.feed;
         if let Some(seq) = info.fork {
-            return Some(format!(
-                "feed {feed}, which is written here, forked: another copy of this folder wrote to it too; its entries from {seq} on \
-                 count nowhere any more, and what is written from now on goes on in a new feed"
-            ));
+            return self.has_lost(&feed).then(|| {
+                format!(
+                    "feed {feed}, which is written here, forked: another copy of this folder wrote to it too; what is here of it from \
+                     {seq} on counts nowhere any more. `kappa feed recover {feed}` appends it again, to the feed that goes on; with \
+                     `--list` it only shows it"
+                )
+            });
         }
         // Of one that was given up it was said why, and there is nothing more to do about it.
         (info.behind && !info.given_up).then(|| {

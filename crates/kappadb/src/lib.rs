@@ -65,6 +65,7 @@ mod neighbours;
 mod own;
 mod payload;
 mod peers;
+mod recover;
 mod replica;
 mod serve;
 mod status;
@@ -86,7 +87,7 @@ pub use chat::{
 pub use database::Database;
 pub use error::{
     AskError, AttachError, BlobError, CreateError, ExportError, ImportError, LogError, NotHeld, OpenError,
-    PeerError, PutBlobError, ReadError, ServeError, WriteError, WriterError, is_not_held,
+    PeerError, PutBlobError, ReadError, RecoverError, ServeError, WriteError, WriterError, is_not_held,
 };
 pub use import::ImportReport;
 pub use kappadb_core::{
@@ -108,6 +109,7 @@ pub use kv::{
 pub use listen::Listen;
 pub use map::{Attachment, Edition, Expanded, Found, Hit, Map, MapQuery, OsmAnswer, Page, Revision};
 pub use peers::Peer;
+pub use recover::{LostEntries, LostEntry, NotRecovered, Recovered, Says, Standing};
 pub use serve::Server;
 pub use status::{Disk, FeedStatus, Status, ViewStatus};
 pub use uploads::Abandoned;

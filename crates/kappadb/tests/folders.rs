@@ -14,7 +14,7 @@ use std::time::Duration;
 /// Nothing here may hang: what takes longer than any of it can fails.
 fn run<T>(test: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let ended = runtime.block_on(async { tokio::time::timeout(Duration::from_secs(300), test).await });
+    let ended = runtime.block_on(async { tokio::time::timeout(Duration::from_secs(900), test).await });
     // A thread that waits for ever must not keep the failure from being told.
     runtime.shutdown_background();
     ended.unwrap()

@@ -1,15 +1,16 @@
 //! `feed ...`, `clear`, `compact` and `settle`: what is kept of whose feeds.
 
-use super::Context;
+use super::{Context, recover};
 use crate::args::FeedCommand;
-use crate::exit::NotFound;
+use crate::exit::{Exit, NotFound};
 use crate::output::{self, count, size};
 use anyhow::{bail, ensure};
 use kappadb::{Database, FeedKey, FeedStatus, RangeSet};
 use serde_json::json;
 
-pub async fn feed(context: &Context, command: &FeedCommand) -> anyhow::Result<()> {
+pub async fn feed(context: &Context, command: &FeedCommand) -> anyhow::Result<Exit> {
     let database = context.open().await?;
+    let mut exit = Exit::Done;
     match command {
         FeedCommand::List => list(&database).await?,
         FeedCommand::New => tell(database.new_feed().await?)?,
@@ -23,8 +24,16 @@ pub async fn feed(context: &Context, command: &FeedCommand) -> anyhow::Result<()
             database.allow_feed(feed).await?;
             tell(feed)?;
         }
+        FeedCommand::Recover { feed, list } => {
+            let feed = find(&database, feed).await?;
+            exit = match list {
+                true => recover::list(&database, feed).await?,
+                false => recover::recover(&database, feed).await?,
+            };
+        }
     }
-    Ok(database.close().await?)
+    database.close().await?;
+    Ok(exit)
 }
 
 fn tell(feed: FeedKey) -> anyhow::Result<()> {

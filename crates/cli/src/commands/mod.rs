@@ -12,6 +12,7 @@ mod log;
 mod map;
 mod peer;
 mod question;
+mod recover;
 mod serve;
 mod watching;
 mod writer;
@@ -85,7 +86,7 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
         }
         Command::Blob(BlobCommand::Get(get)) => return blob::get(&context, &get).await,
         Command::Blob(BlobCommand::Info { id, ask }) => return blob::info(&context, id, ask).await,
-        Command::Feed(command) => log::feed(&context, &command).await?,
+        Command::Feed(command) => return log::feed(&context, &command).await,
         Command::Clear { feed, ranges, force } => log::clear(&context, &feed, &ranges, force).await?,
         Command::Compact => log::compact(&context).await?,
         Command::Settle { only_copy } => log::settle(&context, only_copy).await?,

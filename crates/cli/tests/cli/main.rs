@@ -11,6 +11,7 @@ mod blobs;
 mod chat;
 mod common;
 mod contract;
+mod copies;
 mod folder;
 mod kill;
 mod kv;

@@ -6,8 +6,9 @@ use super::{Chat, ChatError, ChatPage, MAX_AHEAD, Message, ReadOptions, Said};
 use crate::ask::{Asked, CHAT, Neighbours};
 use crate::database::Parts;
 use crate::error::ReadError;
-use kappadb_chat::{Content, Lane, Pair, order_time};
+use kappadb_chat::{Content, Lane, Pair, Prepared, decode, order_time};
 use kappadb_core::{EntryId, FeedKey, Timestamp};
+use kappadb_entry::Entry;
 use kappadb_view_chat::{Ask, Place};
 use std::collections::BTreeSet;
 
@@ -118,12 +119,28 @@ impl Parts {
 
     /// The feeds of this handle's writer: the one that it writes, and those that this one continues.
     fn own_identities(&self) -> BTreeSet<FeedKey> {
-        let mut own = BTreeSet::new();
-        let mut next = self.writers().remove(&*self.name);
-        while let Some(feed) = next.filter(|feed| own.insert(*feed)) {
-            next = self.feeds.definition(&feed).and_then(|definition| definition.continues);
-        }
-        own
+        self.lineage(self.writers().remove(&*self.name))
+    }
+
+    /// Whom a private message of an own feed is for, and its text; none if it is none, or cannot be opened.
+    pub(crate) fn own_private(&self, id: EntryId, entry: &Entry) -> Option<(FeedKey, String)> {
+        let post = decode(&entry.header, entry.payload.as_deref()).ok()?;
+        let Content::Private(sealed) = post.content else { return None };
+        let look = |secret: &_| kappadb_chat::recipient(secret, post.order, &sealed);
+        let to = self.feeds.with_secret(&id.feed, look).flatten()?;
+        let text = self.pair(&id.feed, &to).ok()?.open(&id.feed, post.order, &sealed).ok()?;
+        Some((to, text))
+    }
+
+    /// The same message by another own feed, at the same place in time.
+    pub(crate) fn private_again(&self, id: EntryId, entry: &Entry, by: &FeedKey) -> Option<Prepared> {
+        let (to, text) = self.own_private(id, entry)?;
+        // Notes to oneself are for whoever goes on.
+        let to = if to == id.feed { *by } else { to };
+        let order = Timestamp(entry.header.places.moments.first()?.from);
+        let mut salt = [0; 16];
+        (self.random)(&mut salt);
+        self.pair(by, &to).ok()?.prepare(&text, order, salt).ok()
     }
 
     /// With one other feed, or with all. A key that is none is left out: nothing was ever shared with it.

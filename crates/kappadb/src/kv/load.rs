@@ -156,7 +156,7 @@ impl Parts {
     }
 
     /// What a version says, from its block if that was read already.
-    pub(super) fn kv_content(
+    pub(crate) fn kv_content(
         &self,
         version: &Version,
         block: Option<StoredBlock>,

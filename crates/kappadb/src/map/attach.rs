@@ -10,6 +10,7 @@ use kappadb_geo::{Body, CODE_PUT, Feature};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 use std::fmt;
 use tokio::io::AsyncRead;
 
@@ -77,6 +78,15 @@ impl Map {
                 });
                 texts.filter_map(|(key, value)| named((&key, &value))).collect()
             }
+        }
+    }
+}
+
+/// Has a feature name other blobs, where there are others for those that it names.
+pub(crate) fn attach_others(feature: &mut Feature, others: &BTreeMap<EntryId, EntryId>) {
+    for Attachment { name, blob } in Map::attachments(feature) {
+        if let Some(other) = others.get(&blob) {
+            set(&mut feature.body, &format!("{PREFIX}{name}"), &other.to_string());
         }
     }
 }

@@ -10,6 +10,7 @@ mod query;
 mod refs;
 
 pub use attach::Attachment;
+pub(crate) use attach::attach_others;
 pub use history::Revision;
 pub use load::{Edition, Found};
 pub use osm::OsmAnswer;

@@ -5,7 +5,7 @@ use kappadb::{Content, Head, KvChange, KvRevision, Timestamp, Value};
 use serde_json::{Map, Value as Json, json};
 
 /// Sets `name`, or `<name>_base64` if the bytes are no UTF-8.
-fn insert_bytes(line: &mut Map<String, Json>, name: &str, bytes: &[u8]) {
+pub fn insert_bytes(line: &mut Map<String, Json>, name: &str, bytes: &[u8]) {
     match std::str::from_utf8(bytes) {
         Ok(text) => line.insert(name.to_owned(), json!(text)),
         Err(_) => line.insert(format!("{name}_base64"), json!(BASE64.encode(bytes))),

@@ -141,12 +141,12 @@ impl Server {
 
     /// Serves the database with these arguments.
     pub fn start_with(db: &Db, args: &[&str]) -> Server {
-        let mut child = db
-            .command(&[&["serve"], args].concat())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        Server::of(db.command(&[&["serve"], args].concat()))
+    }
+
+    /// What this command serves.
+    pub fn of(mut command: Command) -> Server {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut ticket = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut ticket).unwrap();
         Server { child, ticket: ticket.trim().to_owned() }

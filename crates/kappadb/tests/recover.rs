@@ -1,0 +1,386 @@
+//! What lies beyond a fork of a feed that was written here: it is listed, and appended again once.
+
+#![expect(clippy::unwrap_used, reason = "tests may fail loudly")]
+
+use kappadb::view::{Draft, Kind};
+use kappadb::{
+    Builder, Content, Database, EntryId, Extent, FeedKey, KeyRange, Label, LostEntry, Map, NotRecovered,
+    RangeSet, ReadOptions, RecoverError, Recovered, Said, Says, Server, Standing, geojson,
+};
+use std::fs;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+
+fn run<T>(test: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(test)
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let (entry, target) = (entry.as_ref().unwrap(), to.join(entry.as_ref().unwrap().file_name()));
+        match entry.file_type().unwrap().is_dir() {
+            true => copy(&entry.path(), &target),
+            false => drop(fs::copy(entry.path(), target).unwrap()),
+        }
+    }
+}
+
+fn state(dir: &Path) -> PathBuf {
+    dir.with_extension("state")
+}
+
+/// Each folder is on a machine of its own.
+fn builder(dir: &Path) -> Builder {
+    Database::builder(dir).state(state(dir))
+}
+
+async fn serve(database: &Database) -> Server {
+    database.serve(([127, 0, 0, 1], 0).into()).await.unwrap()
+}
+
+/// Two copies of a folder on machines of their own, `a` and `b`, and somebody who asks them.
+struct Copies {
+    dir: tempfile::TempDir,
+    a: Database,
+    b: Database,
+    feed: FeedKey,
+}
+
+impl Copies {
+    /// `before` is in both.
+    async fn new(before: impl AsyncFnOnce(&Database)) -> Copies {
+        let dir = tempfile::tempdir().unwrap();
+        let (one, two) = (dir.path().join("a"), dir.path().join("b"));
+        let first = builder(&one).create().await.unwrap();
+        let feed = first.writer().await.unwrap();
+        before(&first).await;
+        first.close().await.unwrap();
+        copy(&one, &two);
+        copy(&state(&one), &state(&two));
+        let (a, b) = (builder(&one).open().await.unwrap(), builder(&two).open().await.unwrap());
+        Copies { dir, a, b, feed }
+    }
+
+    /// Somebody asks one, then the other, then the one again: from then on all know of the fork.
+    async fn meet(&self) -> Database {
+        let path = self.dir.path().join("c");
+        let (a, b) = (serve(&self.a).await, serve(&self.b).await);
+        for server in [&a, &b, &a, &b] {
+            let c = builder(&path).join(&server.ticket()).await.unwrap();
+            ask_all(&c).await;
+            c.close().await.unwrap();
+        }
+        builder(&path).open().await.unwrap()
+    }
+
+    async fn ask(&self, c: Database, of: &Database) -> Database {
+        c.close().await.unwrap();
+        let server = serve(of).await;
+        let c = builder(&self.dir.path().join("c")).join(&server.ticket()).await.unwrap();
+        ask_all(&c).await;
+        server.stop().await;
+        c
+    }
+}
+
+async fn ask_all(database: &Database) {
+    assert!(database.kv().ask_range(&KeyRange::prefix("")).await.unwrap().complete);
+    assert!(database.map().ask(&"-180,-90,180,90".parse().unwrap()).await.unwrap().complete);
+    assert!(database.chat().ask_everything().await.unwrap().complete);
+}
+
+async fn put(database: &Database, key: &str, value: &str) -> EntryId {
+    database.kv().put(key, value).await.unwrap()
+}
+
+async fn get(database: &Database, key: &str) -> Option<String> {
+    let value = database.kv().get(key).await.unwrap()?;
+    assert_eq!(value.heads.len(), 1, "{key}: no conflict");
+    Some(value.text().unwrap().to_owned())
+}
+
+async fn list(database: &Database, feed: FeedKey) -> Vec<LostEntry> {
+    let mut lost = database.lost_entries(feed).await.unwrap();
+    let mut all = Vec::new();
+    while let Some(entry) = lost.next().await.unwrap() {
+        all.push(entry);
+    }
+    all
+}
+
+async fn standings(database: &Database, feed: FeedKey) -> Vec<Standing> {
+    list(database, feed).await.into_iter().map(|entry| entry.standing).collect()
+}
+
+async fn length(database: &Database) -> u64 {
+    database.status().await.unwrap().feeds.iter().map(|feed| feed.held).sum()
+}
+
+fn warned(database: &Database) -> bool {
+    database.warnings().iter().any(|text| text.contains("kappa feed recover"))
+}
+
+#[test]
+fn both_copies_get_back_what_they_wrote_and_everybody_sees_all_of_it_once() {
+    run(async {
+        let copies = Copies::new(async |db| _ = put(db, "old", "0").await).await;
+        let Copies { a, b, feed, .. } = &copies;
+        for (copy, name) in [(a, "a"), (b, "b")] {
+            put(copy, &format!("{name} only"), name).await;
+            put(copy, "old", "1").await;
+            put(copy, "old", &format!("2 by {name}")).await;
+            assert!(list(copy, *feed).await.is_empty(), "nothing has forked yet");
+            assert_eq!(copy.recover_feed(*feed).await.unwrap(), Recovered::default());
+        }
+        let mut c = copies.meet().await;
+        assert_eq!(get(&c, "old").await.as_deref(), Some("0"));
+        for (copy, name) in [(a, "a"), (b, "b")] {
+            assert!(warned(copy), "{:?}", copy.warnings());
+            assert_eq!(get(copy, &format!("{name} only")).await, None);
+            let lost = list(copy, *feed).await;
+            let says: Vec<_> = lost.iter().map(|entry| entry.says.kind()).collect();
+            assert_eq!(says, ["put"; 3]);
+            let Says::Key { key, content: Content::Value(value) } = &lost[2].says else {
+                panic!("{lost:?}");
+            };
+            assert_eq!((&key[..], &value[..]), (&b"old"[..], format!("2 by {name}").as_bytes()));
+            assert_eq!(lost[1].standing, Standing::Replaced(lost[2].id));
+            let recovered = copy.recover_feed(*feed).await.unwrap();
+            assert_eq!(recovered.entries.len(), 2, "what was replaced is not in the way again");
+            assert!(recovered.left_out.is_empty());
+            assert_eq!(get(copy, "old").await, Some(format!("2 by {name}")));
+            assert_eq!(get(copy, &format!("{name} only")).await.as_deref(), Some(name));
+            assert!(!warned(copy), "{:?}", copy.warnings());
+            // Once is enough.
+            let before = length(copy).await;
+            assert_eq!(copy.recover_feed(*feed).await.unwrap(), Recovered::default());
+            assert_eq!(length(copy).await, before);
+            let again = standings(copy, *feed).await;
+            assert_eq!(again[0], Standing::Recovered(recovered.entries[0].1));
+            assert_eq!(again[2], Standing::Recovered(recovered.entries[1].1));
+            // As it was written then, in the feed that goes on.
+            let value = copy.kv().get("old").await.unwrap().unwrap();
+            assert_eq!((value.time, value.id), (lost[2].time, recovered.entries[1].1));
+            assert_ne!(value.author, *feed);
+            c = copies.ask(c, copy).await;
+        }
+        for key in ["a only", "b only"] {
+            assert!(get(&c, key).await.is_some(), "{key}");
+        }
+        let heads = c.kv().heads("old").await.unwrap();
+        assert_eq!(heads.len(), 2, "two wrote without each other: a conflict of just these {heads:?}");
+        assert!(c.verify().await.unwrap().is_empty());
+    });
+}
+
+#[test]
+fn what_was_written_here_since_is_not_overwritten_and_what_others_wrote_since_is_a_conflict_to_be_seen() {
+    run(async {
+        let copies = Copies::new(async |db| _ = put(db, "x", "0").await).await;
+        let Copies { a, b, feed, .. } = &copies;
+        for key in ["x", "y", "z"] {
+            put(a, key, "lost").await;
+        }
+        put(b, "x", "by b").await;
+        // Before the fork is known, `a` goes on in a new feed that sees all of it.
+        a.new_feed().await.unwrap();
+        put(a, "x", "since").await;
+        let c = copies.meet().await;
+        // After it is known nothing of it is seen.
+        put(a, "y", "since").await;
+        c.close().await.unwrap();
+        let since = a.kv().get("x").await.unwrap().unwrap().id;
+        let lost = standings(a, *feed).await;
+        // It may be proved for an earlier block, which both have; that was replaced before.
+        assert!(lost.ends_with(&[Standing::Replaced(since), Standing::Lost, Standing::Lost]), "{lost:?}");
+        assert_eq!(a.recover_feed(*feed).await.unwrap().entries.len(), 2);
+        assert_eq!(get(a, "x").await.as_deref(), Some("since"));
+        assert_eq!(get(a, "z").await.as_deref(), Some("lost"));
+        let heads = a.kv().heads("y").await.unwrap();
+        assert_eq!(heads.len(), 2);
+        assert_eq!(heads[0].content, Content::Value("since".into()), "the later shows");
+    });
+}
+
+#[test]
+fn features_blobs_and_contents_in_blocks_of_their_own_come_back_whole() {
+    run(async {
+        let copies = Copies::new(async |_| ()).await;
+        let Copies { a, b, feed, .. } = &copies;
+        let long = "x".repeat(1_900_000);
+        let text = format!(
+            r#"{{"type":"Feature","id":"f","properties":{{"long":"{long}"}},"geometry":{{"type":"Point","coordinates":[1,2]}}}}"#
+        );
+        a.map().put(geojson::from_text(&text).unwrap()).await.unwrap();
+        let photo: Vec<u8> = (0..2_500_000_u32).map(|n| (n % 251) as u8).collect();
+        let label = Label { media_type: "image/jpeg".into(), name: "photo".into() };
+        let small =
+            r#"{"type":"Feature","id":"g","properties":{},"geometry":{"type":"Point","coordinates":[3,4]}}"#;
+        a.map().put(geojson::from_text(small).unwrap()).await.unwrap();
+        let blob = a.map().attach("g", "view", photo.as_slice(), label.clone()).await.unwrap();
+        put(b, "other", "b").await;
+        drop(copies.meet().await);
+        let everywhere: Extent = "-180,-90,180,90".parse().unwrap();
+        assert!(a.map().query(&everywhere, None).await.unwrap().is_empty());
+        let kinds: Vec<String> = list(a, *feed).await.iter().map(|entry| entry.says.kind()).collect();
+        assert_eq!(kinds, ["map put", "map put", "blob", "map put"]);
+        let recovered = a.recover_feed(*feed).await.unwrap();
+        assert!(recovered.left_out.is_empty(), "{recovered:?}");
+        assert_eq!(recovered.entries.len(), 3, "the version without the photo was replaced");
+        let found = a.map().get("f").await.unwrap().unwrap();
+        assert!(geojson::to_text(found.versions[0].feature.as_ref().unwrap()).contains(&long));
+        let hits = a.map().query(&everywhere, None).await.unwrap();
+        assert_eq!(hits.len(), 2);
+        // The feature names the photo that everybody can have.
+        let found = a.map().get("g").await.unwrap().unwrap();
+        let attached = Map::attachments(found.versions[0].feature.as_ref().unwrap());
+        let again = recovered.entries.iter().find(|(was, _)| *was == blob).unwrap().1;
+        assert_eq!(attached[0].blob, again);
+        let server = serve(a).await;
+        let d = builder(&copies.dir.path().join("d")).join(&server.ticket()).await.unwrap();
+        assert!(d.map().ask(&everywhere).await.unwrap().complete);
+        assert_eq!(d.map().get("f").await.unwrap(), a.map().get("f").await.unwrap());
+        d.blobs().fetch(again, ..).await.unwrap();
+        let mut reader = d.blobs().read(again, ..).await.unwrap();
+        let mut bytes = Vec::new();
+        while let Some(part) = reader.next().await.unwrap() {
+            bytes.extend_from_slice(&part);
+        }
+        assert!(bytes == photo);
+        assert_eq!(d.blobs().info(again).await.unwrap().label, label);
+        assert_eq!(a.recover_feed(*feed).await.unwrap(), Recovered::default());
+        assert!(a.blobs().abandoned().await.unwrap().is_empty());
+    });
+}
+
+#[test]
+fn what_was_said_in_chat_stands_where_it_stood_also_in_private() {
+    run(async {
+        let copies = Copies::new(async |db| {
+            db.chat().post("tea", "old").await.unwrap();
+            db.chat().set_profile("nick", "ann").await.unwrap();
+        })
+        .await;
+        let Copies { a, b, feed, .. } = &copies;
+        let old = a.chat().read("tea", &ReadOptions::default()).await.unwrap().messages[0].id;
+        a.new_writer("bert").await.unwrap();
+        let bert = a.with_writer("bert").await.unwrap();
+        let to = bert.writer().await.unwrap();
+        a.chat().post("Tea", "lost").await.unwrap();
+        let slip = a.chat().post("tea", "a slip").await.unwrap();
+        a.chat().delete(slip).await.unwrap();
+        a.chat().set_profile("nick", "anna").await.unwrap();
+        a.chat().set_topic("tea", "first").await.unwrap();
+        let topic = a.chat().set_topic("tea", "second").await.unwrap();
+        a.chat().delete(topic).await.unwrap();
+        a.chat().join("tea").await.unwrap();
+        a.chat().send_private(to, "for bert").await.unwrap();
+        a.chat().send_private(*feed, "a note").await.unwrap();
+        let delete = a.chat().delete(old).await.unwrap();
+        let said = a.chat().read("tea", &ReadOptions::default()).await.unwrap().messages[0].time;
+        b.chat().post("tea", "by b").await.unwrap();
+        drop(copies.meet().await);
+        let lost = list(a, *feed).await;
+        let shown: Vec<_> = lost
+            .iter()
+            .map(|entry| match &entry.says {
+                Says::Chat { kind, text, .. } => (kind.as_str(), text.as_deref().unwrap_or_default()),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(shown[0], ("text", "lost"));
+        assert_eq!(shown[3], ("nick", "anna"));
+        assert_eq!(shown[8], ("private", "for bert"));
+        let recovered = a.recover_feed(*feed).await.unwrap();
+        assert_eq!(
+            recovered.left_out,
+            [(delete, NotRecovered::Withdrawal)],
+            "only the old feed can take back its own"
+        );
+        assert_eq!(recovered.entries.len(), 6);
+        let page = a.chat().read("tea", &ReadOptions::default()).await.unwrap();
+        let texts: Vec<_> = page.messages.iter().map(|m| m.said.text().unwrap()).collect();
+        assert_eq!(texts, ["lost", "old"]);
+        assert_eq!((page.messages[0].time, page.messages[0].nick.as_deref()), (said, Some("anna")));
+        assert_eq!(page.messages[0].channel, "Tea");
+        assert_eq!(a.chat().topic("tea").await.unwrap().unwrap().text, "first");
+        let author = page.messages[0].author;
+        assert!(a.chat().members("tea").await.unwrap().iter().any(|member| member.feed == author));
+        for (reader, texts) in [(a, &["a note", "for bert"][..]), (&bert, &["for bert"])] {
+            let page = reader.chat().private(None, &ReadOptions::default()).await.unwrap();
+            let open = page.messages.iter().filter_map(|m| match &m.said {
+                Said::Private { text, .. } if m.author == author => Some(text.as_str()),
+                _ => None,
+            });
+            assert_eq!(open.collect::<Vec<_>>(), texts);
+        }
+        let before = length(a).await;
+        assert_eq!(a.recover_feed(*feed).await.unwrap().entries, []);
+        assert_eq!(length(a).await, before);
+    });
+}
+
+#[test]
+fn a_feed_that_goes_on_and_forks_too_gives_back_what_it_got_back_once() {
+    run(async {
+        let copies = Copies::new(async |_| ()).await;
+        let Copies { a, b, feed, dir } = copies;
+        a.chat().post("tea", "lost twice").await.unwrap();
+        b.chat().post("tea", "by b").await.unwrap();
+        let copies = Copies { a, b, feed, dir };
+        drop(copies.meet().await);
+        let Copies { a, b, feed, dir } = copies;
+        // The copy of `a` is made when its new feed is there and empty.
+        a.new_feed().await.unwrap();
+        let next = a.writer().await.unwrap();
+        a.close().await.unwrap();
+        b.close().await.unwrap();
+        let (one, two) = (dir.path().join("a"), dir.path().join("b"));
+        fs::remove_dir_all(&two).unwrap();
+        fs::remove_dir_all(state(&two)).unwrap();
+        copy(&one, &two);
+        copy(&state(&one), &state(&two));
+        let (a, b) = (builder(&one).open().await.unwrap(), builder(&two).open().await.unwrap());
+        assert_eq!(a.recover_feed(feed).await.unwrap().entries.len(), 1);
+        b.chat().post("tea", "by the second copy").await.unwrap();
+        let copies = Copies { a, b, feed: next, dir };
+        drop(copies.meet().await);
+        let a = &copies.a;
+        assert!(a.chat().read("tea", &ReadOptions::default()).await.unwrap().messages.is_empty());
+        // By either name.
+        let recovered = a.recover_feed(feed).await.unwrap();
+        assert_eq!(recovered.entries.len(), 1, "{recovered:?}");
+        for feed in [next, feed] {
+            assert_eq!(a.recover_feed(feed).await.unwrap().entries, [], "it is there already");
+        }
+        let page = a.chat().read("tea", &ReadOptions::default()).await.unwrap();
+        assert_eq!(page.messages.len(), 1);
+        assert!(!warned(a), "{:?}", a.warnings());
+    });
+}
+
+#[test]
+fn what_cannot_be_said_again_is_named_and_told_of_until_it_can() {
+    run(async {
+        let copies = Copies::new(async |_| ()).await;
+        let Copies { a, b, feed, .. } = &copies;
+        let gone = put(a, "gone", "text that is cleared before it is lost, which is long enough").await;
+        put(a, "kept", "1").await;
+        let kind = Kind { space: 4711, code: 3 };
+        let drafts = vec![Draft { payload: b"twice".to_vec(), ..Draft::new(kind) }; 2];
+        a.write(drafts).await.unwrap();
+        put(b, "other", "b").await;
+        a.clear_for_good(*feed, RangeSet::from_iter([gone.seq])).await.unwrap();
+        drop(copies.meet().await);
+        let recovered = a.recover_feed(*feed).await.unwrap();
+        assert_eq!(recovered.left_out, [(gone, NotRecovered::NotHeld)]);
+        assert_eq!(recovered.entries.len(), 3, "two entries that say the same are two");
+        assert!(warned(a));
+        assert!(a.recover_feed(*feed).await.unwrap().entries.is_empty());
+        // A feed of somebody else is nobody's to recover.
+        let c = builder(&copies.dir.path().join("c")).open().await.unwrap();
+        assert!(matches!(c.recover_feed(*feed).await, Err(RecoverError::NotOurs(_))));
+        assert!(matches!(c.lost_entries(FeedKey([1; 32])).await.map(drop), Err(RecoverError::Unknown(_))));
+    });
+}
