@@ -57,9 +57,9 @@ pub fn items(
     mut each: impl FnMut(Item),
 ) -> Result<(), ViewError> {
     let key: Arc<[u8]> = key.into();
-    let is_head = |version: &Version| !active.iter().any(|other| rules::replaces(other, version));
-    let heads = active.iter().filter(|version| is_head(version));
-    let several = heads.map(|head| head.places.extents.len().max(1)).sum::<usize>() > 1;
+    let heads = rules::heads(active);
+    let several = heads.iter().map(|head| head.places.extents.len().max(1)).sum::<usize>() > 1;
+    let is_head = |version: &Version| heads.binary_search_by_key(&version.id, |head| head.id).is_ok();
     let several = if several { SEVERAL } else { 0 };
     for version in active {
         let slot = (number(&version.id.feed)?, version.id.seq);

@@ -3,16 +3,23 @@
 //! Rows, under one leading byte that the view chooses:
 //!
 //! ```text
-//! P 00 key                               bincode [Version], ascending by id: the active ones, none redundant
+//! P 00 key                               bincode [Version], ascending by id: the active ones, none redundant; empty if they are many
 //! P 01 len(key) u16 BE key feed seq BE   bincode Version: one that another made redundant
+//! P 02 len(key) u16 BE key feed seq BE   bincode Version: an active one, of a key that has many
 //! ```
 //!
-//! The active versions are all that answers and peers need, and lie in one row. The redundant ones are kept so that they
-//! count again when what made them redundant is withdrawn.
+//! The active versions are all that answers and peers need. A key mostly has one, so they lie in one row; a key that somebody
+//! floods has a row for each, so that one more writes one more. The redundant ones are kept so that they count again when what
+//! made them redundant is withdrawn.
+
+mod update;
+
+pub use update::KeyUpdate;
 
 use crate::seen::Seen;
-use crate::{Arrived, Change, Notice, ViewError};
+use crate::{Arrived, ViewError};
 use bytes::Bytes;
+use kappadb_core::limits::MAX_HEADER;
 use kappadb_core::{EntryId, FeedKey, codec};
 use kappadb_entry::rules::{self, Version};
 use kappadb_query::Selector;
@@ -20,8 +27,16 @@ use kappadb_store::{Overlay, StoreError, Tree, prefix_bounds, prefix_range};
 use std::collections::BTreeSet;
 use std::ops::Bound;
 
-/// Bytes of an active row, at most. A version has up to 16 KiB; only a flood of conflicts comes near.
-const MAX_ROW: usize = 256 << 20;
+/// Active versions of a key that share a row, at most.
+const FEW: usize = 16;
+/// Bytes of a row, at most: so many headers, of which rows hold parts.
+const MAX_ROW: usize = FEW * MAX_HEADER;
+/// The second byte of rows: the active versions of a key.
+const ACTIVE: u8 = 0;
+/// One that another made redundant.
+const REDUNDANT: u8 = 1;
+/// One of many active ones.
+const ONE_OF_MANY: u8 = 2;
 
 /// Rows to read from: a tree, or one with pending writes.
 pub trait Rows {
@@ -51,33 +66,10 @@ impl Rows for Overlay<'_> {
     }
 }
 
-/// How the active versions of a key changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyUpdate {
-    /// The key.
-    pub key: Vec<u8>,
-    /// The active versions before, ascending by id.
-    pub before: Vec<Version>,
-    /// And after.
-    pub after: Vec<Version>,
-    /// How often they changed on the way.
-    pub changes: u32,
-}
-
-impl KeyUpdate {
-    /// What watchers are told; nothing if the heads are the same.
-    pub fn notice(&self) -> Option<Notice> {
-        let ids = |active: &[Version]| rules::heads(active).iter().map(|v| v.id).collect::<Vec<_>>();
-        let (before, heads) = (ids(&self.before), ids(&self.after));
-        let gone: Vec<EntryId> = before.iter().filter(|id| !heads.contains(id)).copied().collect();
-        (before != heads).then(|| Notice { key: self.key.clone(), heads, gone, changes: self.changes })
-    }
-}
-
 /// The versions of the keys of one space, in rows that start with one byte.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keyed {
-    prefix: u8,
+    layout: Layout,
     space: u32,
     /// All keys, if they are known.
     seen: Option<Seen>,
@@ -86,7 +78,7 @@ pub struct Keyed {
 impl Keyed {
     /// Entries whose kind is of `space` (`kappadb_entry::space`), in rows that start with `prefix`, which is not 0.
     pub const fn new(prefix: u8, space: u32) -> Self {
-        Keyed { prefix, space, seen: None }
+        Keyed { layout: Layout(prefix), space, seen: None }
     }
 
     /// The same, over the rows of `tree`. If there are none yet it remembers which keys come, up to some 10 million: then nothing
@@ -100,20 +92,6 @@ impl Keyed {
         self.seen.as_ref().is_some_and(|seen| !seen.may_have(key))
     }
 
-    fn active_row(&self, key: &[u8]) -> Vec<u8> {
-        [&[self.prefix, 0], key].concat()
-    }
-
-    fn redundant_rows(&self, key: &[u8]) -> Vec<u8> {
-        // Keys have at most MAX_KEY bytes; with the length before it, no key's rows lie among another's.
-        let len = u16::try_from(key.len()).unwrap_or(u16::MAX).to_be_bytes();
-        [&[self.prefix, 1], &len[..], key].concat()
-    }
-
-    fn redundant_row(&self, key: &[u8], id: &EntryId) -> Vec<u8> {
-        [&self.redundant_rows(key)[..], &id.feed.0, &id.seq.to_be_bytes()].concat()
-    }
-
     /// The key of an entry, if it has one and is of this space.
     fn key<'a>(&self, arrived: &'a Arrived) -> Option<&'a [u8]> {
         let header = &arrived.entry.header;
@@ -125,8 +103,8 @@ impl Keyed {
         if self.is_new(key) {
             return Ok(Vec::new());
         }
-        match rows.value(&self.active_row(key))? {
-            Some(row) => Ok(decode_active(&row)?),
+        match rows.value(&self.layout.active(key))? {
+            Some(row) => self.layout.read_active(rows, key, &row),
             None => Ok(Vec::new()),
         }
     }
@@ -151,13 +129,13 @@ impl Keyed {
         active: Vec<Version>,
         out: impl Fn(&EntryId) -> bool,
     ) -> Result<Vec<Version>, ViewError> {
-        if !active.iter().any(|version| out(&version.id)) {
-            return Ok(active);
+        let (gone, mut left): (Vec<_>, Vec<_>) = active.into_iter().partition(|version| out(&version.id));
+        if gone.iter().all(|version| version.context.is_empty()) {
+            return Ok(left);
         }
-        let mut left = Vec::new();
-        for version in active.into_iter().chain(self.redundant(rows, key)?).filter(|v| !out(&v.id)) {
-            rules::insert(&mut left, version);
-        }
+        let back = self.redundant(rows, key)?.into_iter();
+        let back = back.filter(|v| !out(&v.id) && gone.iter().any(|f| rules::makes_redundant(f, v)));
+        back.for_each(|version| drop(rules::insert(&mut left, version)));
         Ok(left)
     }
 
@@ -176,9 +154,7 @@ impl Keyed {
     }
 
     fn redundant<R: Rows + ?Sized>(&self, rows: &R, key: &[u8]) -> Result<Vec<Version>, ViewError> {
-        let rows = rows.with_prefix(&self.redundant_rows(key))?.into_iter();
-        let versions = rows.map(|(_, row)| codec::decode::<Version, MAX_ROW>("redundant version", &row));
-        Ok(versions.collect::<Result<_, _>>()?)
+        self.layout.read_each(rows, REDUNDANT, key)
     }
 
     /// The keys that start with `prefix` and come after `after`, ascending, with their active versions.
@@ -188,16 +164,13 @@ impl Keyed {
         prefix: &[u8],
         after: Option<&[u8]>,
     ) -> impl Iterator<Item = Result<(Vec<u8>, Vec<Version>), ViewError>> + use<'a> {
-        let (from, to) = prefix_bounds(&self.active_row(prefix));
-        let after = after.map(|key| Bytes::from(self.active_row(key)));
+        let (from, to) = prefix_bounds(&self.layout.active(prefix));
+        let after = after.map(|key| Bytes::from(self.layout.active(key)));
         let from = match (from, after) {
             (Bound::Included(from), Some(after)) if after >= from => Bound::Excluded(after),
             (from, _) => from,
         };
-        tree.range(from.as_ref().map(|key| &key[..]), to.as_ref().map(|key| &key[..])).map(|row| {
-            let (row, value) = row?;
-            Ok((row.get(2..).unwrap_or_default().to_vec(), decode_active(&value)?))
-        })
+        self.layout.read_range(tree, from, to)
     }
 
     /// The keys between the bounds, ascending, with their active versions; from either end.
@@ -207,16 +180,13 @@ impl Keyed {
         from: Bound<&[u8]>,
         to: Bound<&[u8]>,
     ) -> impl DoubleEndedIterator<Item = Result<(Vec<u8>, Vec<Version>), ViewError>> + use<'a> {
-        let (all, end) = prefix_bounds(&self.active_row(&[]));
+        let (all, end) = prefix_bounds(&self.layout.active(&[]));
         let row = |bound: Bound<&[u8]>, open: Bound<Bytes>| match bound {
             Bound::Unbounded => open,
-            bound => bound.map(|key| Bytes::from(self.active_row(key))),
+            bound => bound.map(|key| Bytes::from(self.layout.active(key))),
         };
         let (from, to) = (row(from, all), row(to, end));
-        tree.range(from.as_ref().map(|key| &key[..]), to.as_ref().map(|key| &key[..])).map(|row| {
-            let (row, value) = row?;
-            Ok((row.get(2..).unwrap_or_default().to_vec(), decode_active(&value)?))
-        })
+        self.layout.read_range(tree, from, to)
     }
 
     /// The active versions that must be sent to whoever asks `selector`: all of [`crate::Index::matches`], for a view that
@@ -252,108 +222,58 @@ impl Keyed {
         }
         Ok(ids)
     }
-
-    /// Takes in one change. `None` if it is not of this space, has no key, or leaves the active versions as they were.
-    pub fn apply(
-        &mut self,
-        rows: &mut Overlay<'_>,
-        change: &Change<'_>,
-    ) -> Result<Option<KeyUpdate>, ViewError> {
-        Ok(self.apply_all(rows, std::slice::from_ref(change))?.pop())
-    }
-
-    /// Takes in a batch. At most one update a key, from before the batch to after it; ascending by key.
-    pub fn apply_all(
-        &mut self,
-        rows: &mut Overlay<'_>,
-        changes: &[Change<'_>],
-    ) -> Result<Vec<KeyUpdate>, ViewError> {
-        let key_of = |change| Some((self.key(Change::arrived(change))?, change));
-        let mut by_key: Vec<(&[u8], &Change<'_>)> = changes.iter().filter_map(key_of).collect();
-        // Stable: the changes of a key stay in order. Rows are read and written in theirs, which is quicker.
-        by_key.sort_by_key(|(key, _)| *key);
-        let mut updates = Vec::with_capacity(by_key.len());
-        for group in by_key.chunk_by(|a, b| a.0 == b.0) {
-            updates.extend(self.apply_group(rows, group)?);
-            group.first().into_iter().for_each(|(key, _)| self.remember(key));
-        }
-        Ok(updates)
-    }
-
-    fn remember(&mut self, key: &[u8]) {
-        if self.seen.as_mut().is_some_and(|seen| !seen.may_have(key) && !seen.add(key)) {
-            self.seen = None;
-        }
-    }
-
-    /// Takes in changes of one key.
-    fn apply_group(
-        &self,
-        rows: &mut Overlay<'_>,
-        group: &[(&[u8], &Change<'_>)],
-    ) -> Result<Option<KeyUpdate>, ViewError> {
-        let mut update: Option<KeyUpdate> = None;
-        for (key, change) in group {
-            let active =
-                update.as_ref().map_or_else(|| self.active(rows, key), |so_far| Ok(so_far.after.clone()));
-            let (before, after) = match change {
-                Change::Hold(arrived) => self.hold(rows, key, active?, arrived)?,
-                Change::Withdraw(arrived) => self.withdraw(rows, key, active?, &arrived.id)?,
-            };
-            let changed = u32::from(before != after);
-            match &mut update {
-                Some(update) => {
-                    update.after = after;
-                    update.changes += changed;
-                }
-                None => update = Some(KeyUpdate { key: key.to_vec(), before, after, changes: changed }),
-            }
-        }
-        Ok(update.filter(|update| update.before != update.after))
-    }
-
-    fn hold(
-        &self,
-        rows: &mut Overlay<'_>,
-        key: &[u8],
-        before: Vec<Version>,
-        arrived: &Arrived,
-    ) -> Result<(Vec<Version>, Vec<Version>), ViewError> {
-        let mut after = before.clone();
-        let version = Version::from_header(arrived.id, &arrived.entry.header);
-        for redundant in rules::insert(&mut after, version) {
-            rows.put(self.redundant_row(key, &redundant.id), codec::encode(&redundant));
-        }
-        if before != after {
-            rows.put(self.active_row(key), codec::encode(&after));
-        }
-        Ok((before, after))
-    }
-
-    /// Starts over from what is left: as if the version had never come.
-    fn withdraw(
-        &self,
-        rows: &mut Overlay<'_>,
-        key: &[u8],
-        before: Vec<Version>,
-        id: &EntryId,
-    ) -> Result<(Vec<Version>, Vec<Version>), ViewError> {
-        let (mut after, mut redundant) = (Vec::new(), Vec::new());
-        let versions = before.iter().cloned().chain(self.redundant(rows, key)?);
-        for version in versions.filter(|v| v.id != *id) {
-            redundant.extend(rules::insert(&mut after, version));
-        }
-        rows.delete(self.redundant_row(key, id));
-        after.iter().for_each(|v| rows.delete(self.redundant_row(key, &v.id)));
-        redundant.iter().for_each(|v| rows.put(self.redundant_row(key, &v.id), codec::encode(v)));
-        match after.is_empty() {
-            true => rows.delete(self.active_row(key)),
-            false => rows.put(self.active_row(key), codec::encode(&after)),
-        }
-        Ok((before, after))
-    }
 }
 
-fn decode_active(row: &[u8]) -> Result<Vec<Version>, codec::DecodeError> {
-    codec::decode::<Vec<Version>, MAX_ROW>("active versions", row)
+/// Where the rows of a key lie: below one leading byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Layout(u8);
+
+impl Layout {
+    fn active(self, key: &[u8]) -> Vec<u8> {
+        [&[self.0, ACTIVE], key].concat()
+    }
+
+    /// The beginning of rows of one version each.
+    fn each(self, sort: u8, key: &[u8]) -> Vec<u8> {
+        // Keys have at most MAX_KEY bytes; with the length before it, no key's rows lie among another's.
+        let len = u16::try_from(key.len()).unwrap_or(u16::MAX).to_be_bytes();
+        [&[self.0, sort], &len[..], key].concat()
+    }
+
+    fn one(self, sort: u8, key: &[u8], id: &EntryId) -> Vec<u8> {
+        [&self.each(sort, key)[..], &id.feed.0, &id.seq.to_be_bytes()].concat()
+    }
+
+    fn read_each<R: Rows + ?Sized>(self, rows: &R, sort: u8, key: &[u8]) -> Result<Vec<Version>, ViewError> {
+        let rows = rows.with_prefix(&self.each(sort, key))?.into_iter();
+        let versions = rows.map(|(_, row)| codec::decode::<Version, MAX_ROW>("version", &row));
+        Ok(versions.collect::<Result<_, _>>()?)
+    }
+
+    /// What the active row of a key says.
+    fn read_active<R: Rows + ?Sized>(
+        self,
+        rows: &R,
+        key: &[u8],
+        row: &[u8],
+    ) -> Result<Vec<Version>, ViewError> {
+        let few = codec::decode::<Vec<Version>, MAX_ROW>("active versions", row)?;
+        if few.is_empty() { self.read_each(rows, ONE_OF_MANY, key) } else { Ok(few) }
+    }
+
+    /// The keys whose active rows lie between the bounds, with what these say.
+    fn read_range<'a>(
+        self,
+        tree: &'a dyn Tree,
+        from: Bound<Bytes>,
+        to: Bound<Bytes>,
+    ) -> impl DoubleEndedIterator<Item = Result<(Vec<u8>, Vec<Version>), ViewError>> + use<'a> {
+        let rows = tree.range(from.as_ref().map(|key| &key[..]), to.as_ref().map(|key| &key[..]));
+        rows.map(move |row| {
+            let (row, value) = row?;
+            let key = row.get(2..).unwrap_or_default().to_vec();
+            let active = self.read_active(tree, &key, &value)?;
+            Ok((key, active))
+        })
+    }
 }

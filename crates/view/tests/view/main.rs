@@ -4,5 +4,6 @@
 mod common;
 mod engine;
 mod feeds;
+mod keyed;
 mod properties;
 mod upkeep;

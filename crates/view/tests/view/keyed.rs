@@ -1,0 +1,150 @@
+//! The rows of keys against a plain model, where a key has few active versions and where it has many.
+
+use crate::common::{feed, id};
+use kappadb_core::{EntryId, Timestamp};
+use kappadb_entry::rules::{self, Version};
+use kappadb_entry::{Context, Entry, Header, Kind, space};
+use kappadb_store::{MemoryStore, Overlay, Store, Tree, prefix_range};
+use kappadb_view::{Arrived, Change, KeyUpdate, Keyed};
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+const PREFIX: u8 = 7;
+
+fn arrived(key: u8, id: EntryId, depth: u32, context: Context) -> Arrived {
+    let header = Header::new(Kind { space: space::KV, code: 0 }, Timestamp(0));
+    let header = Header { key: Some(vec![key]), depth, context, ..header };
+    Arrived { lseq: 0, id, entry: Entry { header, payload: None } }
+}
+
+prop_compose! {
+    /// An entry of one of two keys. Most name nothing, so that many are active; some name all of a feed or two, and a few.
+    fn entry()(
+        key in prop_oneof![4 => Just(0_u8), 1 => Just(1)], writer in 0..4_u8, seq in 0..40_u64, depth in 0..4_u32,
+        vector in prop::option::weighted(0.15, prop::collection::btree_map(0..4_u8, 0..40_u64, 0..4)),
+        own in prop::option::weighted(0.2, 0..40_u64),
+    ) -> Arrived {
+        let vector = vector.into_iter().flatten().map(|(n, seq)| (feed(n).name(), seq)).collect();
+        arrived(key, id(writer, seq), depth, Context { own, vector, ..Context::NOTHING })
+    }
+}
+
+struct Rig {
+    keyed: Keyed,
+    tree: Arc<dyn Tree>,
+}
+
+impl Rig {
+    fn new() -> Rig {
+        let tree = MemoryStore::new().tree("rows").unwrap();
+        Rig { keyed: Keyed::open(PREFIX, space::KV, &*tree).unwrap(), tree }
+    }
+
+    /// Returns the updates, and how many rows were written.
+    fn apply(&mut self, changes: &[Change<'_>]) -> (Vec<KeyUpdate>, usize) {
+        let mut rows = Overlay::new(&*self.tree);
+        let updates = self.keyed.apply_all(&mut rows, changes).unwrap();
+        let written = rows.len();
+        self.tree.apply(&rows.into_batch()).unwrap();
+        (updates, written)
+    }
+
+    fn active(&self, key: u8) -> Vec<Version> {
+        self.keyed.active(&*self.tree, &[key]).unwrap()
+    }
+}
+
+fn versions(held: &BTreeMap<EntryId, Arrived>, key: u8) -> Vec<Version> {
+    let of_key = held.values().filter(|a| a.entry.header.key == Some(vec![key]));
+    of_key.map(|a| Version::from_header(a.id, &a.entry.header)).collect()
+}
+
+fn active(versions: &[Version]) -> Vec<Version> {
+    let redundant = |v: &Version| versions.iter().any(|f| rules::makes_redundant(f, v));
+    versions.iter().filter(|v| !redundant(v)).cloned().collect()
+}
+
+fn ids<'a>(versions: impl IntoIterator<Item = &'a Version>) -> Vec<EntryId> {
+    versions.into_iter().map(|v| v.id).collect()
+}
+
+proptest! {
+    #[test]
+    fn rows_are_those_of_the_versions_held_whatever_came_and_went(
+        entries in prop::collection::vec((entry(), any::<bool>()), 1..120), batch in 1..40_usize, gone in 0..4_u8,
+    ) {
+        let mut by_id = BTreeMap::new();
+        let entries: Vec<_> = entries.into_iter().filter(|(a, _)| by_id.insert(a.id, ()).is_none()).collect();
+        let (mut rig, mut held) = (Rig::new(), BTreeMap::new());
+        // Each batch holds some, and takes some out that came before or in it.
+        for part in entries.chunks(batch) {
+            let mut changes = Vec::new();
+            for (arrived, goes) in part {
+                changes.push(Change::Hold(arrived));
+                held.insert(arrived.id, arrived.clone());
+                let other = entries.iter().find(|(a, _)| held.contains_key(&a.id) && a.id.feed == feed(gone));
+                if let Some((other, _)) = other.filter(|_| *goes) {
+                    changes.push(Change::Withdraw(other));
+                    held.remove(&other.id);
+                }
+            }
+            let before = [0, 1].map(|key| rig.active(key));
+            let (updates, _) = rig.apply(&changes);
+            for key in [0, 1] {
+                let (all, found) = (versions(&held, key), rig.active(key));
+                prop_assert_eq!(ids(&found), ids(&active(&all)));
+                prop_assert_eq!(&found, &active(&all));
+                prop_assert_eq!(rig.keyed.versions(&*rig.tree, &[key]).unwrap(), all);
+                let update = updates.iter().find(|update| update.key == [key]);
+                prop_assert_eq!(update.is_some(), found != before[usize::from(key)]);
+                if let Some(KeyUpdate { before: was, after, changes, .. }) = update {
+                    prop_assert!(*was == before[usize::from(key)] && *after == found && *changes > 0);
+                }
+            }
+            let scanned: Vec<_> = rig.keyed.scan(&*rig.tree, &[], None).collect::<Result<_, _>>().unwrap();
+            let there = [0, 1].into_iter().filter(|key| !rig.active(*key).is_empty());
+            prop_assert_eq!(scanned, there.map(|key| (vec![key], rig.active(key))).collect::<Vec<_>>());
+        }
+        let all: Vec<_> = held.values().map(Change::Withdraw).collect();
+        rig.apply(&all);
+        prop_assert_eq!(prefix_range(&*rig.tree, &[PREFIX]).count(), 0, "rows are left of nothing");
+    }
+
+    /// What is left out at reading is what would be there had it never come.
+    #[test]
+    fn leaving_out_is_as_if_it_were_not_held(
+        entries in prop::collection::vec(entry(), 1..80), gone in prop::collection::btree_set(0..4_u8, 0..3),
+    ) {
+        let held: BTreeMap<_, _> = entries.into_iter().map(|a| (a.id, a)).collect();
+        let mut rig = Rig::new();
+        rig.apply(&held.values().map(Change::Hold).collect::<Vec<_>>());
+        let out = |id: &EntryId| gone.iter().any(|n| feed(*n) == id.feed);
+        let left = rig.keyed.leave_out(&*rig.tree, &[0], rig.active(0), out).unwrap();
+        let mut without = held.clone();
+        without.retain(|id, _| !out(id));
+        prop_assert_eq!(left, active(&versions(&without, 0)));
+    }
+}
+
+#[test]
+fn one_more_version_of_a_flooded_key_writes_one_more_row() {
+    let mut rig = Rig::new();
+    let blind: Vec<Arrived> = (0..3_000).map(|seq| arrived(0, id(1, seq), 0, Context::NOTHING)).collect();
+    let (updates, _) = rig.apply(&blind[..2_999].iter().map(Change::Hold).collect::<Vec<_>>());
+    assert_eq!((updates[0].changes, updates[0].notice().unwrap().heads.len()), (2_999, 2_999));
+    let (_, written) = rig.apply(&[Change::Hold(&blind[2_999])]);
+    assert_eq!((written, rig.active(0).len()), (1, 3_000));
+    // One that names them all ends it, and its end brings them back.
+    let all = Context { vector: vec![(feed(1).name(), 3_000)], ..Context::NOTHING };
+    let put = arrived(0, id(2, 0), 1, all);
+    rig.apply(&[Change::Hold(&put)]);
+    assert_eq!(ids(&rig.active(0)), [put.id]);
+    rig.apply(&[Change::Withdraw(&put)]);
+    assert_eq!(rig.active(0).len(), 3_000);
+    let first: BTreeSet<EntryId> = rig.active(0).iter().take(2_995).map(|v| v.id).collect();
+    let drop: Vec<_> = blind.iter().filter(|a| first.contains(&a.id)).map(Change::Withdraw).collect();
+    rig.apply(&drop);
+    assert_eq!(prefix_range(&*rig.tree, &[PREFIX]).count(), 1, "few again: one row");
+    assert_eq!(rig.active(0).len(), 5);
+}
