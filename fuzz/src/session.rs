@@ -127,7 +127,7 @@ impl World {
             _ => Selector::Custom(input.chunk().to_vec()),
         };
         let have = if what & 4 == 0 { self.replica.borrow().have() } else { vec![] };
-        let ask = Ask { view: VIEW.to_owned(), selector, inline: what & 8 == 0, have, forks: vec![], without: BTreeSet::new() };
+        let ask = Ask { view: VIEW.to_owned(), selector, inline: what & 8 == 0, have, named: vec![], forks: vec![], without: BTreeSet::new() };
         let query = self.session.ask(self.now, ask);
         self.note(query);
     }

@@ -77,7 +77,7 @@ impl Replica {
 
     /// Tells `peer` of the forks known here.
     pub fn tell(&self, peer: &Replica) {
-        for evidence in self.feeds().forks() {
+        for evidence in self.feeds().list().iter().filter_map(|info| self.feeds().fork(&info.feed)) {
             let definition = self.feeds().definition(&evidence.feed).expect("definition");
             peer.feeds().define(&definition).expect("define");
             peer.feeds().record_fork(evidence).expect("evidence");

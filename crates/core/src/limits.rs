@@ -44,10 +44,16 @@ pub const TARGET_FRAME: usize = 64 << 10;
 pub const MAX_OPEN_QUERIES: usize = 64;
 /// Feeds that one session may speak of.
 pub const MAX_SESSION_FEEDS: usize = 65_536;
-/// Forks that one side tells the other of before it asks. Of a database with more, no answer is complete.
+/// Pieces of fork evidence that one side sends the other in a session.
 pub const MAX_FORKS_TOLD: usize = 1024;
 /// Feeds that an asker may want left out of an answer. Of a replica that dropped more, no answer is complete but of what it holds whole.
 pub const MAX_WITHOUT: usize = 1024;
+/// Forks that an asker tells of before it knows whether they matter to the answer.
+pub const FORKS_TOLD_FIRST: usize = 64;
+/// Feeds of which an answerer speaks although it claims all of them, nothing of them is in the answer and nobody asked for them by name.
+pub const FEEDS_TOLD: usize = 1024;
+/// Feeds of which a query asks by name how they stand.
+pub const MAX_NAMED_FEEDS: usize = 4096;
 /// Ranges in one range set on the wire.
 pub const MAX_RANGES: usize = 65_536;
 /// Bytes in a selector.

@@ -149,7 +149,8 @@ impl Feeds {
         Ok(feed)
     }
 
-    /// Accepts a feed into the database if its definition holds. Durable on return. False if it was here already.
+    /// Accepts a feed into the database if its definition holds, so that blocks of it can be put. Durable and visible with the next
+    /// [`Feeds::sync`]. False if it was here already.
     pub fn define(&self, definition: &FeedDefinition) -> Result<bool, DefineError> {
         if self.definition(&definition.feed).is_some() {
             return Ok(false);
@@ -160,9 +161,7 @@ impl Feeds {
         self.shared.write(|writer| {
             definition.verify(&writer.database)?;
             writer.usable()?;
-            let new = writer.define(definition)?;
-            writer.commit()?;
-            Ok(new)
+            Ok(writer.define(definition)?)
         })
     }
 

@@ -165,11 +165,14 @@ impl Feeds {
         })
     }
 
-    /// The evidence for each feed that forked, for passing on.
-    pub fn forks(&self) -> Vec<ForkEvidence> {
-        let fork =
-            |state: &Arc<FeedState>| state.fork.as_ref().map(|(_, evidence)| ForkEvidence::clone(evidence));
-        self.shared.look(|visible| visible.feeds.values().filter_map(fork).collect())
+    /// From where on a feed is not trusted, because its writer signed two histories.
+    pub fn forked_from(&self, feed: &FeedKey) -> Option<Seq> {
+        self.shared.look(|visible| Some(visible.feeds.get(feed)?.fork.as_ref()?.0))
+    }
+
+    /// The evidence that a feed forked, for passing on; none if it did not as far as is known.
+    pub fn fork(&self, feed: &FeedKey) -> Option<ForkEvidence> {
+        self.shared.look(|visible| Some(ForkEvidence::clone(&visible.feeds.get(feed)?.fork.as_ref()?.1)))
     }
 
     /// Blocks whose proof would show how heads that are not linked to the newest one lie in its history, or that they do not: for

@@ -303,7 +303,7 @@ fn a_fork_is_proved_recorded_and_passed_on() {
         assert_eq!(asker.feeds().exclusions(), [(feed, seq)]);
         assert_eq!(seq, common, "the first differing block was at hand");
         assert_eq!(asker.feeds().held(&feed), before, "nothing of the other history is stored");
-        let evidence = asker.feeds().forks().remove(0);
+        let evidence = asker.feeds().fork(&feed).unwrap();
         assert_eq!(evidence.verify(&common::DATABASE), Ok(seq));
         assert!(asker.feeds().list()[0].fork == Some(seq) && !asker.feeds().list()[0].writable);
         asker.reopen();

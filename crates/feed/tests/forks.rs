@@ -108,7 +108,7 @@ fn lower_evidence_counts_in_any_order() {
         let asker = Replica::new();
         fetch(&asker, &one, feed, &set(of.to_vec())).unwrap();
         asker.put(two.bundle(feed, &set(of.to_vec()))).unwrap();
-        asker.feeds().forks().remove(0)
+        asker.feeds().fork(&feed).unwrap()
     };
     let (high, low) = (evidence(&[17]), evidence(&[4]));
     let seqs = [&high, &low].map(|evidence| evidence.verify(&DATABASE).unwrap());

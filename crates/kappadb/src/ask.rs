@@ -10,8 +10,8 @@ use kappadb_core::limits::{MAX_SELECTOR, MAX_SELECTOR_KEYS};
 use kappadb_core::{FeedKey, RangeSet, Timestamp};
 use kappadb_entry::space;
 use kappadb_query::Selector;
-use kappadb_sync::{Ask, Coverage, Fetch};
-use std::collections::BTreeSet;
+use kappadb_sync::{Ask, Coverage, Fetch, Rest};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The map view's name in queries.
@@ -113,22 +113,32 @@ impl Neighbours {
         Ok(database::run(&self.parts, |parts| parts.feeds.sync()).await??)
     }
 
-    /// Puts a question to the peers, and again to all if it turns out meanwhile that a feed forked: what the peers left
-    /// out may count then.
+    /// Puts a question to the peers, and again to all if it turns out meanwhile that a feed forked, or that one did of which they had not
+    /// been told: what they left out may count then. And once more if what one lacks may be what another did not speak of.
     pub(crate) async fn question(
         &mut self,
         view: &'static str,
         selector: &Selector,
     ) -> Result<Answers, ReadError> {
         let mut answers = Answers::new(self.ground().await?);
+        let mut named = Vec::new();
         for _ in 0..ROUNDS {
-            self.round(view, selector, &mut answers).await?;
+            let untold = self.round(view, selector, &named, &mut answers).await?;
             let ground = self.ground().await?;
-            if ground == answers.ground {
+            if untold || ground != answers.ground {
+                answers.claim_nothing();
+                answers.ground = ground;
+                continue;
+            }
+            if !answers.is_brief() || !named.is_empty() {
                 break;
             }
-            answers.claim_nothing();
-            answers.ground = ground;
+            let wanted = selector.clone();
+            let own = move |parts: &Parts| parts.coverage(view, &wanted, &BTreeMap::new(), &BTreeSet::new());
+            named = answers.unspoken(&database::run(&self.parts, own).await??);
+            if named.is_empty() {
+                break;
+            }
         }
         self.selectors.extend(space_of(view).map(|space| (space, selector.clone())));
         Ok(answers)
@@ -138,18 +148,25 @@ impl Neighbours {
         database::run(&self.parts, Parts::ground).await
     }
 
+    /// True if a peer did not know of a fork that is known here, and it mattered.
     async fn round(
         &mut self,
         view: &'static str,
         selector: &Selector,
+        named: &[FeedKey],
         answers: &mut Answers,
-    ) -> Result<(), ReadError> {
-        let said = self.in_turn(|turn| put(turn, view, selector.clone(), answers.ground.without())).await?;
-        for (peer, Said { statement, blocks }) in said {
+    ) -> Result<bool, ReadError> {
+        let said = self
+            .in_turn(|turn| put(turn, view, selector.clone(), answers.ground.without(), named.to_vec()))
+            .await?;
+        let mut any_untold = false;
+        for (peer, Said { statement, rest, blocks, untold }) in said {
             self.count_blocks(blocks);
             answers.statements.insert(peer, statement);
+            answers.rests.insert(peer, rest);
+            any_untold |= untold;
         }
-        Ok(())
+        Ok(any_untold)
     }
 
     /// As [`Neighbours::ask`] for any number of keys, in selectors that each keep to their limits.
@@ -188,8 +205,11 @@ impl Neighbours {
 /// What a peer said to a question.
 struct Said {
     statement: Vec<Coverage>,
+    rest: Rest,
     /// Blocks newly stored.
     blocks: u64,
+    /// It did not know of a fork that is known here.
+    untold: bool,
 }
 
 /// Puts a question to a peer, and does what its answer calls for. It is told what is held by now, so it sends nothing that came from those
@@ -199,17 +219,22 @@ async fn put(
     view: &'static str,
     selector: Selector,
     without: BTreeSet<FeedKey>,
+    mut named: Vec<FeedKey>,
 ) -> Result<Said, Trouble> {
     let wanted = selector.clone();
-    let look = move |parts: &Parts| Ok::<_, ReadError>((parts.have(view, &wanted)?, parts.forks_to_tell()));
-    let (have, forks) = database::run(&turn.parts, look).await??;
-    let ask = Ask { view: view.to_owned(), selector, inline: true, have, forks, without };
+    let look = move |parts: &Parts| {
+        named.extend(parts.to_name());
+        Ok::<_, ReadError>((parts.have(view, &wanted)?, named, parts.forks_to_tell()))
+    };
+    let (have, named, forks) = database::run(&turn.parts, look).await??;
+    let ask = Ask { view: view.to_owned(), selector, inline: true, have, named, forks, without };
     let mut answered = turn.session.ask(ask).await?;
     let blocks = answered.stats.blocks_stored + turn.follow_up(&answered.statement).await?;
     if answered.stats.contradicted > 0 {
         claim_nothing(&mut answered.statement);
     }
-    Ok(Said { statement: answered.statement, blocks })
+    let untold = answered.stats.beyond > 0;
+    Ok(Said { statement: answered.statement, rest: answered.rest, blocks, untold })
 }
 
 /// Fetches what is missing of these blocks. The number that were stored.

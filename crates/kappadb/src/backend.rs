@@ -34,8 +34,8 @@ impl kappadb_net::Backend for Backend {
 impl Parts {
     fn carry_out(&self, command: Command) -> Reply {
         match command {
-            Command::Answer { view, selector, without, declared } => {
-                Reply::Answer(self.answer(&view, &selector, &without, &declared))
+            Command::Answer { view, selector, without, declared, named } => {
+                Reply::Answer(self.answer(&view, &selector, &without, &declared, &named))
             }
             Command::Locate { feed, ranges } => Reply::Answer(Ok(self.locate(&feed, &ranges))),
             Command::Read { feed, ranges, known, max_bytes } => {
@@ -55,17 +55,21 @@ impl Parts {
         selector: &Selector,
         without: &BTreeSet<FeedKey>,
         declared: &BTreeMap<FeedKey, u64>,
+        named: &BTreeSet<FeedKey>,
     ) -> Result<Answer, AnswerError> {
         // Lengths first, then the view is brought up to them: what is claimed must be in it when it is asked.
         let unavailable = |error: ReadError| AnswerError::Unavailable(error.to_string());
         let mut coverage = self.coverage(view, selector, declared, without).map_err(unavailable)?;
         self.views.ready().map_err(refusal)?;
         let matches = self.views.matches(view, selector, without).map_err(refusal)?;
-        // Last: whatever the view has left out, the asker is told of, or nothing is claimed of it.
+        let matches = group(matches);
+        // Last: whatever the view has left out, the asker is told of if it may have it, or nothing is claimed of it.
         coverage.retain(|coverage| !self.feeds.is_dropped(&coverage.definition.feed));
-        let covered: BTreeSet<FeedKey> = coverage.iter().map(|c| c.definition.feed).collect();
-        let forks = self.feeds.forks().into_iter().filter(|fork| covered.contains(&fork.feed)).collect();
-        Ok(Answer { matches: group(matches).into_iter().collect(), coverage, forks })
+        let may_have = |feed: &FeedKey| {
+            matches.contains_key(feed) || declared.contains_key(feed) || named.contains(feed)
+        };
+        let forks = self.state_forks(&mut coverage, may_have);
+        Ok(Answer { matches: matches.into_iter().collect(), coverage, forks })
     }
 
     fn locate(&self, feed: &FeedKey, ranges: &RangeSet) -> Answer {
@@ -99,9 +103,14 @@ impl Parts {
     }
 
     fn put(&self, bundle: Bundle) -> Result<Stored, PutRefusal> {
+        let (feed, ranges) = (bundle.feed, bundle.ranges.clone());
         match self.feeds.put(bundle) {
             Ok(PutOutcome { stored, bytes, filled, fork, contradicted }) => {
-                Ok(Stored { blocks: stored + filled, bytes, fork, contradicted })
+                let beyond = self.beyond(&feed, &ranges);
+                if fork.is_some() || beyond > 0 {
+                    self.late_forks.note(feed);
+                }
+                Ok(Stored { blocks: stored + filled, bytes, fork, contradicted, beyond })
             }
             Err(PutError::Dropped(_)) => Ok(Stored::default()),
             Err(error) => Err(put_refusal(error)),
@@ -109,9 +118,14 @@ impl Parts {
     }
 
     fn record_fork(&self, evidence: ForkEvidence) -> Result<(), PutRefusal> {
+        let feed = evidence.feed;
         match self.feeds.record_fork(evidence) {
-            // Of a feed that is not known here nothing has to be left out.
-            Ok(_) | Err(PutError::Undefined(_)) => Ok(()),
+            Ok(_) => {
+                self.late_forks.note(feed);
+                Ok(())
+            }
+            // Of a feed of which nothing is held here nothing has to be left out.
+            Err(PutError::Undefined(_)) => Ok(()),
             Err(error) => Err(put_refusal(error)),
         }
     }

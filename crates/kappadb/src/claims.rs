@@ -13,6 +13,7 @@ use kappadb_feed::FeedInfo;
 use kappadb_query::Selector;
 use kappadb_sync::{Coverage, Have, statement};
 use kappadb_view_chat::Ask;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How much of what there is an answer has.
@@ -42,13 +43,15 @@ impl Parts {
         }
         // Nothing is written if nothing came.
         self.feeds.sync()?;
-        let Answers { ground, statements } = answers;
+        let cut_short = answers.is_cut_short();
+        let Answers { ground, statements, .. } = answers;
         let heard = !statements.is_empty();
         let claimed = claimed(statements.values().flatten());
         let mut all: Vec<Vec<Coverage>> = statements.into_values().collect();
         all.push(self.coverage(view, selector, &BTreeMap::new(), &BTreeSet::new())?);
         let all: Vec<&[Coverage]> = all.iter().map(Vec::as_slice).collect();
-        let complete = (heard || self.peers.is_empty()) && statement::is_complete(&all, ground.excluded());
+        let complete =
+            (heard || self.peers.is_empty()) && !cut_short && statement::is_complete(&all, ground.excluded());
         let (footing, question) = (self.footing(&ground), timeless(view, selector, asked));
         if heard {
             // Of words that only a view understands nothing follows for other questions.
@@ -84,7 +87,7 @@ impl Parts {
             .collect())
     }
 
-    /// What this replica's own answer to `selector` rests on, feed by feed, for somebody who has dropped the feeds `without`. The roots
+    /// What this replica's own answer to `selector` rests on, feed by feed, those first of which most is held, for somebody who has dropped the feeds `without`. The roots
     /// are those of the trees that a peer has `declared`. Of feeds that were dropped by either nothing is said.
     pub(crate) fn coverage(
         &self,
@@ -99,7 +102,9 @@ impl Parts {
             self.claims.lengths(&question, &self.footing(&ground))
         };
         let claims = if self.is_sound() && ground.serves(without) { earlier() } else { BTreeMap::new() };
-        let said = self.feeds.list().into_iter().filter(|info| !without.contains(&info.feed));
+        let mut feeds = self.feeds.list();
+        feeds.sort_by_key(|info| Reverse(info.held));
+        let said = feeds.into_iter().filter(|info| !without.contains(&info.feed));
         let coverage = said.filter_map(|info| {
             let definition = self.feeds.definition(&info.feed)?;
             let tip = self.tip(&info.feed, declared.get(&info.feed).copied());

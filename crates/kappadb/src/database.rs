@@ -4,6 +4,7 @@ use crate::chat::{Chat, Markers, TrustFile};
 use crate::claims::{self, Book};
 use crate::error::{OpenError, ReadError, WriteError};
 use crate::files;
+use crate::forks::LateForks;
 use crate::kv::Kv;
 use crate::listen::ListenFile;
 use crate::map::Map;
@@ -64,6 +65,8 @@ pub(crate) struct Parts {
     pub begun_at: BTreeMap<FeedKey, Seq>,
     /// What earlier answers have shown.
     pub claims: Arc<Book>,
+    /// The forks that mattered last.
+    pub late_forks: Arc<LateForks>,
     /// This handle asks nobody.
     pub local: bool,
     pub writers: Arc<Writers>,
@@ -147,6 +150,7 @@ impl Parts {
             wanting: Arc::default(),
             begun_at,
             claims,
+            late_forks: Arc::default(),
             local: false,
             writers,
             trust,

@@ -8,12 +8,15 @@
 use crate::database::{self, Parts};
 use crate::error::{AskError, ReadError};
 use crate::neighbours::{self, Trouble, Turn};
-use kappadb_core::limits::{MAX_FEED_BLOCKS, MAX_FORKS_TOLD, MAX_WITHOUT};
+use kappadb_core::limits::{FORKS_TOLD_FIRST, MAX_FEED_BLOCKS, MAX_FORKS_TOLD, MAX_NAMED_FEEDS, MAX_WITHOUT};
 use kappadb_core::{FeedKey, Hash, RangeSet, Seq, blake2b256, codec};
 use kappadb_feed::FeedInfo;
+use kappadb_merkle::ForkEvidence;
 use kappadb_net::{AskError as Unanswered, PeerHandle};
-use kappadb_sync::{Coverage, Fetch, Fork, QueryError};
-use std::collections::{BTreeMap, BTreeSet};
+use kappadb_sync::{Coverage, Fetch, Fork, QueryError, Rest, statement};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Mutex, PoisonError};
 
 /// Blocks asked for to have a fork proved.
 const PROBES: usize = 64;
@@ -41,7 +44,7 @@ impl Ground {
 
     /// True if peers can be told of all of it.
     pub fn is_shared(&self) -> bool {
-        self.dropped.len() <= MAX_WITHOUT && self.excluded.len() - self.dropped.len() <= MAX_FORKS_TOLD
+        self.dropped.len() <= MAX_WITHOUT
     }
 
     /// True if what was claimed on this ground holds for somebody who has dropped the feeds `without`: of an answer in which nothing of
@@ -57,16 +60,60 @@ impl Ground {
     }
 }
 
+/// The feeds whose forks mattered last: found, heard of, or met in an answer. The latest last.
+#[derive(Default)]
+pub(crate) struct LateForks(Mutex<VecDeque<FeedKey>>);
+
+impl LateForks {
+    pub fn note(&self, feed: FeedKey) {
+        let mut late = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        late.retain(|earlier| *earlier != feed);
+        late.push_back(feed);
+        if late.len() > MAX_FORKS_TOLD - FORKS_TOLD_FIRST {
+            late.pop_front();
+        }
+    }
+
+    fn list(&self) -> Vec<FeedKey> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
+    }
+}
+
 /// What the peers said to one question.
 pub(crate) struct Answers {
     pub ground: Ground,
     /// By peer: of every feed, what its answer covers.
     pub statements: BTreeMap<FeedKey, Vec<Coverage>>,
+    /// By peer: what it did not speak of.
+    pub rests: BTreeMap<FeedKey, Rest>,
 }
 
 impl Answers {
     pub fn new(ground: Ground) -> Answers {
-        Answers { ground, statements: BTreeMap::new() }
+        Answers { ground, statements: BTreeMap::new(), rests: BTreeMap::new() }
+    }
+
+    /// True if a peer lacks something of feeds that it did not speak of, for there were too many.
+    pub fn is_cut_short(&self) -> bool {
+        self.rests.values().any(|rest| rest.lacking > 0)
+    }
+
+    /// Feeds of which something is lacking, if peers have feeds whole that they did not speak of, which may be these. `own` is what this
+    /// replica says itself.
+    pub fn unspoken(&self, own: &[Coverage]) -> Vec<FeedKey> {
+        let statements = self.statements.values().map(Vec::as_slice);
+        let said: Vec<&[Coverage]> = statements.chain(std::iter::once(own)).collect();
+        let due = |feed: &FeedKey, length: u64| {
+            self.ground.excluded.get(feed).map_or(length, |fork| length.min(*fork))
+        };
+        let lacking = statement::merge(&said).into_iter();
+        let lacking = lacking.filter(|(feed, said)| said.claimed < due(feed, said.length));
+        lacking.map(|(feed, _)| feed).take(MAX_NAMED_FEEDS).collect()
+    }
+
+    /// True if a peer has feeds whole that it did not speak of.
+    pub fn is_brief(&self) -> bool {
+        self.rests.values().any(|rest| rest.whole > 0)
     }
 
     /// What was said of lengths still holds; of what is in the answer nothing does.
@@ -102,13 +149,52 @@ impl Parts {
         Ground { excluded, dropped, setbacks: self.feeds.setbacks() }
     }
 
-    /// The forks that peers are told of.
+    /// The forks that peers are told of: those that mattered last, and those of the feeds that most is held of. If another one matters to an
+    /// answer, what comes shows it ([`Parts::beyond`]), and then it is told.
     pub(crate) fn forks_to_tell(&self) -> Vec<Fork> {
-        let evidence = self.feeds.forks().into_iter();
-        let told = evidence.filter_map(|evidence| {
-            Some(Fork { definition: self.feeds.definition(&evidence.feed)?, evidence })
-        });
-        told.take(MAX_FORKS_TOLD).collect()
+        let mut forked: Vec<FeedInfo> =
+            self.feeds.list().into_iter().filter(|info| info.fork.is_some() && !info.dropped).collect();
+        forked.sort_by_key(|info| Reverse(info.held));
+        let most = forked.iter().take(FORKS_TOLD_FIRST).map(|info| info.feed);
+        let due: BTreeSet<FeedKey> = self.late_forks.list().into_iter().chain(most).collect();
+        let fork = |feed| {
+            Some(Fork { definition: self.feeds.definition(&feed)?, evidence: self.feeds.fork(&feed)? })
+        };
+        due.into_iter().filter_map(fork).take(MAX_FORKS_TOLD).collect()
+    }
+
+    /// How many of these blocks count nowhere, for their feed forked before them.
+    pub(crate) fn beyond(&self, feed: &FeedKey, ranges: &RangeSet) -> u64 {
+        let below = |fork| ranges.intersection(&RangeSet::below(fork)).count();
+        self.feeds.forked_from(feed).map_or(0, |fork| ranges.count() - below(fork))
+    }
+
+    /// The evidence that an answer goes with: for forked feeds of which the asker `may_have` something. Of the others it need not know: they
+    /// are said to be as long as they count.
+    pub(crate) fn state_forks(
+        &self,
+        coverage: &mut [Coverage],
+        may_have: impl Fn(&FeedKey) -> bool,
+    ) -> Vec<ForkEvidence> {
+        let mut evidence = Vec::new();
+        for coverage in coverage {
+            let feed = coverage.definition.feed;
+            let Some(fork) = self.feeds.forked_from(&feed) else { continue };
+            if may_have(&feed) {
+                evidence.extend(self.feeds.fork(&feed));
+            } else {
+                coverage.length = coverage.length.min(fork);
+                (coverage.at, coverage.root) = (0, [0; 8]);
+            }
+        }
+        evidence
+    }
+
+    /// Feeds of which every peer is asked how they stand: those that are written here, and those with heads that nothing links.
+    pub(crate) fn to_name(&self) -> Vec<FeedKey> {
+        let loose: BTreeSet<FeedKey> = self.feeds.loose_ends().into_iter().map(|(feed, _)| feed).collect();
+        let named = |info: &FeedInfo| info.writable || loose.contains(&info.feed);
+        self.feeds.list().iter().filter(|info| named(info)).map(|info| info.feed).collect()
     }
 
     /// The length of a feed's newest head, and the root to compare trees by: that of `declared` blocks if the asker's is shorter.

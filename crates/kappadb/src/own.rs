@@ -133,13 +133,17 @@ async fn statement(
 ) -> Result<Option<(PeerHandle, Vec<Coverage>)>, ReadError> {
     let Ok(session) = neighbours::dial(parts, peer).await else { return Ok(None) };
     // An answer to nothing in particular.
-    let nothing = Selector::Keys(Vec::new());
-    let selector = nothing.clone();
-    let (have, forks) = database::run(parts, move |parts| {
-        Ok::<_, ReadError>((parts.have(MAP, &nothing)?, parts.forks_to_tell()))
-    })
-    .await??;
-    let ask = Ask { view: MAP.to_owned(), selector, inline: true, have, forks, without: BTreeSet::new() };
+    let selector = Selector::Keys(Vec::new());
+    let (named, forks) = database::run(parts, move |parts| (parts.to_name(), parts.forks_to_tell())).await?;
+    let ask = Ask {
+        view: MAP.to_owned(),
+        selector,
+        inline: true,
+        have: Vec::new(),
+        named,
+        forks,
+        without: BTreeSet::new(),
+    };
     Ok(session.ask(ask).await.ok().map(|answered| (session, answered.statement)))
 }
 

@@ -8,9 +8,8 @@ use crate::forks::Forks;
 use crate::frame::{Frame, Query, short};
 use crate::ledger::Ledger;
 use crate::outbox::Outbox;
-use crate::served::{Ending, Served, Stage, Turn};
-use kappadb_core::limits::{ANSWERS_AT_ONCE, MAX_FORKS_TOLD};
-use kappadb_core::limits::{MAX_FRAME, TARGET_FRAME};
+use crate::served::{Ending, Served, Turn};
+use kappadb_core::limits::{ANSWERS_AT_ONCE, MAX_FRAME, TARGET_FRAME};
 use kappadb_core::{FeedKey, RangeSet};
 use kappadb_entry::Bundle;
 use kappadb_merkle::{ForkEvidence, Known};
@@ -23,6 +22,13 @@ pub(crate) struct Shared {
     pub told: Told,
     /// What both sides know of forks.
     pub forks: Forks,
+}
+
+impl Shared {
+    /// True if the feed was defined, declared or sent in this direction.
+    pub fn has_spoken_of(&self, feed: &FeedKey) -> bool {
+        self.told.number(feed).is_some() || self.ledger.contains(feed)
+    }
 }
 
 /// The one proof being made.
@@ -118,7 +124,7 @@ impl Answerer {
     /// Tells the peer of a fork, unless it knows.
     pub fn tell(&mut self, fork: Fork, out: &mut Outbox) -> Result<(), SessionError> {
         let Shared { forks, told, .. } = &mut self.shared;
-        if forks.len() >= MAX_FORKS_TOLD || !forks.share(&fork.evidence) {
+        if !forks.tell(&fork.evidence) {
             return Ok(());
         }
         if told.define(&fork.definition.feed)? {
@@ -278,13 +284,11 @@ impl Answerer {
         if !answer.matches.iter().all(|(feed, _)| covered.contains(feed)) {
             return self.refuse(query, Refusal::Unavailable, "a feed without a definition", out);
         }
-        if !self.shared.told.has_room_for(covered.iter()) {
+        let Some(served) = self.open.get_mut(&query) else { return Ok(()) };
+        if !served.begin(answer, &self.shared) {
             return self.refuse(query, Refusal::Limit, "MAX_SESSION_FEEDS", out);
         }
-        if let Some(served) = self.open.get_mut(&query) {
-            served.stage = Stage::of(answer);
-            self.turns.push_back(query);
-        }
+        self.turns.push_back(query);
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use crate::credit::Credit;
 use crate::error::{QueryError, SessionError};
-use crate::event::{Have, QueryId, Stats};
+use crate::event::{Have, QueryId, Rest, Stats};
 use crate::frame::Question;
 use kappadb_core::limits::{ANSWER_MS, SESSION_RANGES};
 use kappadb_core::{FeedKey, RangeSet, StoredBlock};
@@ -21,6 +21,8 @@ pub(crate) struct Asked {
     pub restarts: u32,
     /// Until it is accepted: what was declared with it.
     pub have: Vec<Have>,
+    /// Feeds whose standing was asked for by name.
+    pub named: Vec<FeedKey>,
     pub forget: bool,
     pub phase: Phase,
     pub credit: Credit,
@@ -28,6 +30,8 @@ pub(crate) struct Asked {
     owed: u64,
     /// Ranges that were listed.
     listed: usize,
+    /// What its statement did not speak of.
+    pub rest: Rest,
     pub stats: Stats,
 }
 
@@ -59,11 +63,13 @@ impl Asked {
             given_up: None,
             restarts: 0,
             have: Vec::new(),
+            named: Vec::new(),
             forget: false,
             phase: Phase::Sent,
             credit: Credit::new(credit),
             owed: 0,
             listed: 0,
+            rest: Rest::default(),
             stats: Stats::default(),
         }
     }
@@ -71,7 +77,7 @@ impl Asked {
     /// The same question, to be asked once more.
     pub fn again(&self, credit: u64) -> Self {
         let again = Asked::new(self.name, self.question.clone(), self.bounds.clone(), credit);
-        Asked { restarts: self.restarts + 1, stats: self.stats, ..again }
+        Asked { restarts: self.restarts + 1, stats: self.stats, named: self.named.clone(), ..again }
     }
 
     /// True while somebody waits for it.

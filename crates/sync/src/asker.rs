@@ -14,7 +14,7 @@ use crate::outbox::Outbox;
 use crate::patience::Patience;
 use crate::session::Config;
 use kappadb_core::limits::{HAVE_BYTES, RECEIVE_QUEUE};
-use kappadb_core::limits::{MAX_CREDIT, MAX_FRAME, MAX_RANGES};
+use kappadb_core::limits::{MAX_CREDIT, MAX_FRAME, MAX_NAMED_FEEDS, MAX_RANGES};
 use kappadb_core::{FeedKey, codec};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,6 +39,8 @@ pub(crate) struct Asker {
     epoch: u64,
     /// Evidence that came in this session.
     forks: usize,
+    /// A feed that was defined while nothing is answered: evidence that it forked comes next.
+    due_fork: Option<FeedKey>,
     /// Feeds of which something that came was not kept, since what the ledger says was last forgotten: later proofs may
     /// build on it.
     torn: BTreeSet<FeedKey>,
@@ -61,6 +63,7 @@ impl Asker {
             forgetting: None,
             epoch: 0,
             forks: 0,
+            due_fork: None,
             torn: BTreeSet::new(),
         }
     }
@@ -97,7 +100,7 @@ impl Asker {
     }
 
     pub fn ask(&mut self, name: QueryId, ask: Ask, out: &mut Outbox) -> Result<(), SessionError> {
-        let Ask { view, selector, inline, have, without, .. } = ask;
+        let Ask { view, selector, inline, have, named, without, .. } = ask;
         let bounds = Bounds::View { selector: selector.clone(), bytes: self.config.question_bytes };
         let question = selector.encode().map_err(QueryError::from).map(|selector| Question::View {
             view,
@@ -107,13 +110,13 @@ impl Asker {
             since: None,
             without,
         });
-        self.question(name, question, bounds, have, out)
+        self.question(name, question, bounds, (have, named), out)
     }
 
     pub fn fetch(&mut self, name: QueryId, fetch: Fetch, out: &mut Outbox) -> Result<(), SessionError> {
         let Fetch { feed, ranges, known } = fetch;
         let have = vec![Have { feed, known }];
-        self.question(name, Ok(Question::Blocks { feed, ranges }), Bounds::Named, have, out)
+        self.question(name, Ok(Question::Blocks { feed, ranges }), Bounds::Named, (have, Vec::new()), out)
     }
 
     fn question(
@@ -121,7 +124,7 @@ impl Asker {
         name: QueryId,
         question: Result<Question, QueryError>,
         bounds: Bounds,
-        have: Vec<Have>,
+        (have, mut named): (Vec<Have>, Vec<FeedKey>),
         out: &mut Outbox,
     ) -> Result<(), SessionError> {
         let room = self.open.len() < self.config.agreed.open_queries;
@@ -136,6 +139,8 @@ impl Asker {
                 }
                 let mut asked = Asked::new(name, question, bounds, self.config.credit);
                 asked.have = self.declare(have);
+                named.truncate(MAX_NAMED_FEEDS);
+                asked.named = named;
                 self.send(asked, out)
             }
             Err(error) => {
@@ -167,8 +172,8 @@ impl Asker {
     /// Puts a question on the wire under the next number.
     fn send(&mut self, mut asked: Asked, out: &mut Outbox) -> Result<(), SessionError> {
         let id = self.next_query;
-        let (have, question) = (asked.have.clone(), asked.question.clone());
-        let query = Query { id, credit: self.config.credit, forget: self.stale, have, question };
+        let (have, named, question) = (asked.have.clone(), asked.named.clone(), asked.question.clone());
+        let query = Query { id, credit: self.config.credit, forget: self.stale, have, named, question };
         let frame = Frame::Query(query).encode();
         // Numbers end after four billion questions: the session must then be begun anew.
         let over = if frame.len() > MAX_FRAME {

@@ -27,6 +27,8 @@ pub enum Command {
         without: BTreeSet<FeedKey>,
         /// Of which length of each feed the peer has declared something: at which to show the root.
         declared: BTreeMap<FeedKey, u64>,
+        /// Feeds that the peer asks after by name.
+        named: BTreeSet<FeedKey>,
     },
     /// Which of these blocks are held and durable? → [`Reply::Answer`], with at most one match, and the coverage of that
     /// feed (its `claimed` is not used).
@@ -51,11 +53,11 @@ pub enum Command {
         /// Bytes of blocks and proof to aim at.
         max_bytes: usize,
     },
-    /// Check and keep a feed's definition → [`Reply::Defined`].
+    /// Check and keep a feed's definition → [`Reply::Defined`]. Blocks of the feed come next.
     Define(FeedDefinition),
     /// Verify and store blocks → [`Reply::Put`]. They need not be durable yet.
     Put(Bundle),
-    /// Verify and record evidence that a feed forked → [`Reply::Forked`].
+    /// Verify and record evidence that a feed forked → [`Reply::Forked`]. Of a feed of which nothing is held there is nothing to record.
     Fork(ForkEvidence),
     /// Make durable and visible what was put → [`Reply::Synced`]. The last command of a session that ended may be this;
     /// its reply is not waited for.
@@ -84,9 +86,10 @@ pub enum Reply {
 pub struct Answer {
     /// Blocks by feed. Each feed at most once, and each has its coverage below.
     pub matches: Vec<(FeedKey, RangeSet)>,
-    /// Every feed that is known here.
+    /// Every feed that is known here; those that matter most first, for not all may be spoken of.
     pub coverage: Vec<Coverage>,
-    /// Evidence for each of those feeds that forked. Sent once in a session.
+    /// Evidence for those that forked and that the peer holds, gets or asks after. Sent once in a session. Of the others the `length` above ends
+    /// at the fork.
     pub forks: Vec<ForkEvidence>,
 }
 
@@ -136,6 +139,8 @@ pub struct Stored {
     pub fork: Option<Seq>,
     /// Blocks below that seq that were not kept, because they could not be linked to the history held here.
     pub contradicted: u64,
+    /// Blocks of a feed that is known to have forked before them.
+    pub beyond: u64,
 }
 
 /// Why something received was not kept.

@@ -125,6 +125,9 @@ pub enum SessionError {
     /// A feed that was defined before.
     #[error("the peer defined feed {0} twice")]
     DefinedTwice(FeedKey),
+    /// A definition that belonged to nothing: no fork, no answer.
+    #[error("the peer defined feed {0} and said nothing of it")]
+    IdleDefinition(FeedKey),
     /// Blocks without any head.
     #[error("the peer sent blocks of feed {0} without a head")]
     NoHead(FeedKey),

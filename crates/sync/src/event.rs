@@ -23,12 +23,24 @@ pub struct Ask {
     pub inline: bool,
     /// What is held here. Blocks not named may be sent though they are held.
     pub have: Vec<Have>,
-    /// The forks that are known here, all of them: the peer leaves these feeds out too before it answers. Each is sent once in a
-    /// session, [`MAX_FORKS_TOLD`](kappadb_core::limits::MAX_FORKS_TOLD) at most.
+    /// Feeds of which the statement is to speak if the peer knows them; at most
+    /// [`MAX_NAMED_FEEDS`](kappadb_core::limits::MAX_NAMED_FEEDS).
+    pub named: Vec<FeedKey>,
+    /// Forks that are known here: the peer leaves these feeds out too before it answers. Each is sent once in a session,
+    /// [`MAX_FORKS_TOLD`](kappadb_core::limits::MAX_FORKS_TOLD) at most.
     pub forks: Vec<Fork>,
     /// Feeds that were dropped here: the peer answers as if nothing of them were held. At most
     /// [`MAX_WITHOUT`](kappadb_core::limits::MAX_WITHOUT).
     pub without: BTreeSet<FeedKey>,
+}
+
+/// Feeds that a statement does not speak of, for there were too many.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Rest {
+    /// Those of which the answer has all. Who needs to know names them in a question.
+    pub whole: u64,
+    /// Those of which it lacks something: it is not complete, whatever others say.
+    pub lacking: u64,
 }
 
 /// A feed that forked, and what shows it.
@@ -80,6 +92,8 @@ pub enum Event {
         query: QueryId,
         /// What the answer rests on: every feed that the peer spoke of. Empty for a fetch.
         statement: Vec<Coverage>,
+        /// What it did not speak of.
+        rest: Rest,
         /// What it took.
         stats: Stats,
     },
@@ -147,4 +161,7 @@ pub struct Stats {
     /// Blocks that came and were not kept, for they are of another history of their feed than is held here, and yet may count.
     /// The answer lacks them, whatever its statement says.
     pub contradicted: u64,
+    /// Blocks that came and count nowhere, for their feed is known here to have forked before them. The peer did not know, so what it left
+    /// out because of them is missing.
+    pub beyond: u64,
 }

@@ -4,6 +4,7 @@ use crate::command::Coverage;
 use crate::error::SessionError;
 use crate::frame::Change;
 use kappadb_core::{FeedDefinition, FeedKey, Seq};
+use kappadb_merkle::ForkEvidence;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a statement says of a feed.
@@ -32,9 +33,9 @@ impl Told {
         self.numbers.get(feed).copied()
     }
 
-    /// True if so many new feeds fit into the session, at most.
-    pub fn has_room_for<'a>(&self, feeds: impl Iterator<Item = &'a FeedKey>) -> bool {
-        self.stated.len() + feeds.filter(|feed| !self.numbers.contains_key(feed)).count() <= self.max_feeds
+    /// How many more feeds can be defined.
+    pub fn room(&self) -> usize {
+        self.max_feeds.saturating_sub(self.stated.len())
     }
 
     /// Gives the next number to a feed that has none. False if it has one.
@@ -62,35 +63,83 @@ impl Told {
     }
 }
 
-/// The feeds that the other side has defined.
+/// The feeds that the other side has defined. A definition alone is not stored: it costs its writer nothing, and says nothing.
 #[derive(Debug)]
 pub(crate) struct Heard {
     definitions: Vec<FeedDefinition>,
-    keys: BTreeSet<FeedKey>,
+    numbers: BTreeMap<FeedKey, u32>,
     stated: Vec<Stated>,
     max_feeds: usize,
+    /// Those that nothing was said of yet.
+    idle: BTreeSet<u32>,
+    /// Those that storage knows of.
+    stored: BTreeSet<u32>,
+    /// Evidence for feeds that storage may not know of.
+    forks: BTreeMap<FeedKey, Box<ForkEvidence>>,
 }
 
 impl Heard {
     pub fn new(max_feeds: usize) -> Self {
-        Heard { definitions: Vec::new(), keys: BTreeSet::new(), stated: Vec::new(), max_feeds }
+        Heard {
+            definitions: Vec::new(),
+            numbers: BTreeMap::new(),
+            stated: Vec::new(),
+            max_feeds,
+            idle: BTreeSet::new(),
+            stored: BTreeSet::new(),
+            forks: BTreeMap::new(),
+        }
     }
 
     pub fn define(&mut self, definition: FeedDefinition) -> Result<(), SessionError> {
-        if self.definitions.len() >= self.max_feeds {
-            return Err(SessionError::Limit("MAX_SESSION_FEEDS"));
-        }
-        if !self.keys.insert(definition.feed) {
+        let number = u32::try_from(self.definitions.len()).ok();
+        let number = number.filter(|_| self.definitions.len() < self.max_feeds);
+        let number = number.ok_or(SessionError::Limit("MAX_SESSION_FEEDS"))?;
+        if self.numbers.insert(definition.feed, number).is_some() {
             return Err(SessionError::DefinedTwice(definition.feed));
         }
         self.definitions.push(definition);
         self.stated.push(Stated::default());
+        self.idle.insert(number);
         Ok(())
     }
 
-    pub fn feed(&self, number: u32) -> Result<FeedKey, SessionError> {
-        let definition = usize::try_from(number).ok().and_then(|at| self.definitions.get(at));
-        definition.map(|definition| definition.feed).ok_or(SessionError::UndefinedFeed(number))
+    fn definition(&self, number: u32) -> Option<&FeedDefinition> {
+        self.definitions.get(usize::try_from(number).ok()?)
+    }
+
+    /// The feed of this number, of which something is said now.
+    pub fn feed(&mut self, number: u32) -> Result<FeedKey, SessionError> {
+        let feed = self.definition(number).map(|definition| definition.feed);
+        self.idle.remove(&number);
+        feed.ok_or(SessionError::UndefinedFeed(number))
+    }
+
+    /// Something is said of the feed, by its name. False if it was not defined.
+    pub fn mention(&mut self, feed: &FeedKey) -> bool {
+        self.numbers.get(feed).map(|number| self.idle.remove(number)).is_some()
+    }
+
+    /// A feed of which nothing was said since it was defined.
+    pub fn idle(&self) -> Option<FeedKey> {
+        Some(self.definition(*self.idle.first()?)?.feed)
+    }
+
+    /// What was to be said of these feeds will not be said.
+    pub fn excuse(&mut self) {
+        self.idle.clear();
+    }
+
+    /// Keeps evidence until blocks of its feed come: before there is nothing to leave out.
+    pub fn keep(&mut self, evidence: Box<ForkEvidence>) {
+        self.forks.insert(evidence.feed, evidence);
+    }
+
+    /// Blocks of this feed come: what storage must know first, once.
+    pub fn store(&mut self, feed: &FeedKey) -> Option<(FeedDefinition, Option<Box<ForkEvidence>>)> {
+        let number = *self.numbers.get(feed)?;
+        let definition = *self.definition(number)?;
+        self.stored.insert(number).then(|| (definition, self.forks.remove(feed)))
     }
 
     /// Takes in what a statement says.
@@ -98,6 +147,7 @@ impl Heard {
         let stated = usize::try_from(change.feed).ok().and_then(|at| self.stated.get_mut(at));
         let Change { claimed, length, at, root, .. } = *change;
         *stated.ok_or(SessionError::UndefinedFeed(change.feed))? = Stated { claimed, length, at, root };
+        self.idle.remove(&change.feed);
         Ok(())
     }
 
@@ -165,9 +215,7 @@ mod tests {
             (told.define(&definition(1).feed), told.define(&definition(1).feed)),
             (Ok(true), Ok(false))
         );
-        assert!(
-            told.has_room_for([definition(1).feed].iter()) && !told.has_room_for([definition(2).feed].iter())
-        );
+        assert_eq!(told.room(), 0);
         assert!(told.define(&definition(2).feed).is_err());
     }
 }

@@ -1,10 +1,10 @@
 //! The codec of every frame: `kind u8 | body`, without the length word, which is the transport's.
 
-use crate::event::Have;
+use crate::event::{Have, Rest};
 use bincode::{Decode, Encode};
 use bytes::Bytes;
 use kappadb_core::codec::{self, DecodeError};
-use kappadb_core::limits::{MAX_CREDIT, MAX_FRAME, MAX_SELECTOR, MAX_VIEW_NAME};
+use kappadb_core::limits::{MAX_CREDIT, MAX_FRAME, MAX_NAMED_FEEDS, MAX_SELECTOR, MAX_VIEW_NAME};
 use kappadb_core::limits::{MAX_TEXT, MAX_TOKEN, MAX_WITHOUT, STATEMENT_PART};
 use kappadb_core::{FeedDefinition, FeedKey, RangeSet, Seq, SignedHead, StoredBlock};
 use kappadb_core::{decode_blocks, encode_blocks};
@@ -46,6 +46,8 @@ pub struct Query {
     pub forget: bool,
     /// What the asker holds.
     pub have: Vec<Have>,
+    /// Feeds of which the statement must speak, if the answerer knows them; at most [`MAX_NAMED_FEEDS`].
+    pub named: Vec<FeedKey>,
     /// What it wants.
     pub question: Question,
 }
@@ -121,6 +123,8 @@ pub struct Statement {
     pub query: u32,
     /// At most [`STATEMENT_PART`].
     pub changes: Vec<Change>,
+    /// What is not spoken of. The same in all parts.
+    pub rest: Rest,
     /// Reserved: where to resume; at most [`MAX_TOKEN`] bytes.
     pub token: Option<Vec<u8>>,
 }
@@ -268,6 +272,9 @@ impl Frame {
         match self {
             Frame::Query(Query { credit, .. }) if *credit > MAX_CREDIT => {
                 Err(FrameError::Limit { part: "credit", limit: "MAX_CREDIT" })
+            }
+            Frame::Query(Query { named, .. }) if named.len() > MAX_NAMED_FEEDS => {
+                Err(FrameError::Limit { part: "named feeds", limit: "MAX_NAMED_FEEDS" })
             }
             Frame::Query(Query {
                 question: Question::View { view, selector, since, without, .. }, ..

@@ -74,6 +74,11 @@ impl Ledger {
         self.ranges
     }
 
+    /// True if anything of the feed was declared or sent.
+    pub fn contains(&self, feed: &FeedKey) -> bool {
+        self.feeds.contains_key(feed)
+    }
+
     /// The last head sent of a feed.
     pub fn head(&self, feed: &FeedKey) -> Option<SignedHead> {
         self.feeds.get(feed)?.head

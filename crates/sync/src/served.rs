@@ -4,15 +4,15 @@ use crate::answerer::Shared;
 use crate::command::{Answer, Command, Coverage};
 use crate::credit::Credit;
 use crate::error::{Refusal, SessionError};
-use crate::event::{Have, Outcome, Served as Record};
+use crate::event::{Have, Outcome, Rest, Served as Record};
 use crate::frame::{Blocks, BlocksTop, Change, Frame, Query, Question, Ranges, Statement};
 use crate::outbox::Outbox;
-use kappadb_core::limits::{DEFINITIONS_PART, RANGES_PART, STATEMENT_PART};
+use kappadb_core::limits::{DEFINITIONS_PART, FEEDS_TOLD, RANGES_PART, STATEMENT_PART};
 use kappadb_core::{FeedKey, RangeSet};
 use kappadb_entry::Bundle;
 use kappadb_merkle::ForkEvidence;
 use kappadb_query::Selector;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 #[derive(Debug)]
 pub(crate) struct Served {
@@ -20,6 +20,8 @@ pub(crate) struct Served {
     pub forget: bool,
     /// Until it is accepted: what it declared.
     pub have: Vec<Have>,
+    /// Feeds that its statement must speak of.
+    named: BTreeSet<FeedKey>,
     /// Set if it ended before it was accepted: how.
     pub ending: Option<Ending>,
     pub stage: Stage,
@@ -57,6 +59,7 @@ pub(crate) struct Sending {
     /// How many of `coverage` are defined.
     defined: usize,
     coverage: Vec<Coverage>,
+    rest: Rest,
     forks: Vec<ForkEvidence>,
     matches: VecDeque<(FeedKey, RangeSet)>,
 }
@@ -74,23 +77,34 @@ pub(crate) enum Turn {
     Ended,
 }
 
-impl Stage {
-    pub fn of(answer: Answer) -> Stage {
-        let Answer { matches, coverage, forks } = answer;
-        Stage::Sending(Sending { defined: 0, coverage, forks, matches: matches.into() })
-    }
-}
-
 impl Served {
     pub fn new(query: Query, now: u64) -> Self {
-        let Query { credit, forget, have, question, .. } = query;
+        let Query { credit, forget, have, named, question, .. } = query;
+        let named = named.into_iter().collect();
         let (inline, states, asked) = match &question {
             Question::View { inline, view, .. } => (*inline, true, format!("{view:?}")),
             Question::Blocks { ranges, .. } => (true, false, format!("{} blocks by name", ranges.count())),
         };
         let record = Record { asked, blocks: 0, bytes: 0, ms: 0, outcome: Outcome::Answered };
         let (credit, stage) = (Credit::new(credit), Stage::New(question));
-        Served { credit, forget, have, ending: None, stage, inline, states, record, since: now }
+        Served { credit, forget, have, named, ending: None, stage, inline, states, record, since: now }
+    }
+
+    /// Takes what is to be sent. False if the session has no room for the feeds in it.
+    pub fn begin(&mut self, answer: Answer, shared: &Shared) -> bool {
+        let Answer { matches, coverage, mut forks } = answer;
+        let matching: BTreeSet<FeedKey> = matches.iter().map(|(feed, _)| *feed).collect();
+        let due = |feed: &FeedKey| {
+            matching.contains(feed) || self.named.contains(feed) || shared.has_spoken_of(feed)
+        };
+        let due: BTreeSet<FeedKey> = coverage.iter().map(|c| c.definition.feed).filter(due).collect();
+        let new = due.iter().filter(|feed| shared.told.number(feed).is_none()).count();
+        let Some(room) = shared.told.room().checked_sub(new) else { return false };
+        let (coverage, rest) = pick(coverage, &due, room);
+        let spoken_of: BTreeSet<FeedKey> = coverage.iter().map(|c| c.definition.feed).collect();
+        forks.retain(|evidence| spoken_of.contains(&evidence.feed));
+        self.stage = Stage::Sending(Sending { defined: 0, coverage, rest, forks, matches: matches.into() });
+        true
     }
 
     /// A frame with so many blocks goes out.
@@ -115,7 +129,8 @@ impl Served {
                 let selector =
                     Selector::decode(&selector).map_err(|e| (Refusal::BadSelector, e.to_string()))?;
                 self.record.asked = format!("{view}: {}", selector.in_words());
-                Command::Answer { view, selector, without, declared: BTreeMap::new() }
+                let (declared, named) = (BTreeMap::new(), self.named.clone());
+                Command::Answer { view, selector, without, declared, named }
             }
             Stage::New(Question::Blocks { feed, ranges }) => Command::Locate { feed, ranges },
             other => {
@@ -172,7 +187,7 @@ impl Served {
             return Ok(Turn::Went);
         }
         if self.states {
-            state(query, &shared.told.restate(&sending.coverage), out)?;
+            state(query, &shared.told.restate(&sending.coverage), sending.rest, out)?;
         }
         out.send(&Frame::Done { query })?;
         Ok(Turn::Ended)
@@ -193,12 +208,30 @@ impl Served {
     }
 }
 
+/// Which feeds are spoken of: those that are `due`, then those of which something is lacking, then the first of the others, as long as there is
+/// `room`. Of a feed without blocks there is nothing to say.
+fn pick(coverage: Vec<Coverage>, due: &BTreeSet<FeedKey>, mut room: usize) -> (Vec<Coverage>, Rest) {
+    let something = coverage.into_iter().filter(|c| c.claimed > 0 || c.length > 0);
+    let (mut picked, others): (Vec<_>, Vec<_>) = something.partition(|c| due.contains(&c.definition.feed));
+    let (lacking, whole): (Vec<_>, Vec<_>) = others.into_iter().partition(|c| c.claimed < c.length);
+    let mut take = |from: Vec<Coverage>, most: usize| {
+        let taken = from.len().min(most).min(room);
+        room -= taken;
+        let left = (from.len() - taken) as u64;
+        picked.extend(from.into_iter().take(taken));
+        left
+    };
+    let lacking = take(lacking, usize::MAX);
+    let whole = take(whole, FEEDS_TOLD);
+    (picked, Rest { whole, lacking })
+}
+
 /// A statement in parts, with nothing between them: at least one, though it may have nothing new to say.
-fn state(query: u32, changes: &[Change], out: &mut Outbox) -> Result<(), SessionError> {
-    let rest = changes.chunks(STATEMENT_PART).skip(1);
+fn state(query: u32, changes: &[Change], rest: Rest, out: &mut Outbox) -> Result<(), SessionError> {
+    let others = changes.chunks(STATEMENT_PART).skip(1);
     let first = changes.get(..STATEMENT_PART).unwrap_or(changes);
-    std::iter::once(first).chain(rest).try_for_each(|part| {
-        out.send(&Frame::Statement(Statement { query, changes: part.to_vec(), token: None }))
+    std::iter::once(first).chain(others).try_for_each(|part| {
+        out.send(&Frame::Statement(Statement { query, changes: part.to_vec(), rest, token: None }))
     })
 }
 
@@ -222,7 +255,7 @@ impl Sending {
     /// Sends one piece of evidence that the session lacks. False if it lacks none.
     fn prove_fork(&mut self, shared: &mut Shared, out: &mut Outbox) -> Result<bool, SessionError> {
         while let Some(evidence) = self.forks.pop() {
-            if shared.forks.share(&evidence) {
+            if shared.forks.tell(&evidence) {
                 out.send(&Frame::ForkProof(Box::new(evidence)))?;
                 return Ok(true);
             }

@@ -83,6 +83,9 @@ impl Session {
 
     fn dispatch(&mut self, frame: Frame, bytes: usize) -> Result<(), SessionError> {
         let Session { asker, answerer, out, .. } = self;
+        if !matches!(frame, Frame::ForkProof(_) | Frame::Close { .. }) {
+            asker.check_definitions()?;
+        }
         match frame {
             Frame::Query(query) => {
                 asker.settle_forks(out)?;
@@ -93,7 +96,7 @@ impl Session {
             Frame::Cancel { query } => answerer.cancel(query, out),
             Frame::Update { query, .. } => answerer.update(query, out),
             Frame::Accept { query } => asker.accept(query),
-            Frame::Feed(definition) => asker.define(definition, bytes, out),
+            Frame::Feed(definition) => asker.define(definition, bytes),
             Frame::Blocks(blocks) => asker.blocks(blocks, bytes, out),
             Frame::Ranges(ranges) => asker.ranges(ranges, bytes, out),
             Frame::Statement(statement) => asker.statement(&statement, bytes),

@@ -254,8 +254,8 @@ impl Driver {
                     let _ = asker.updates.send(Ok(Update::Ranges { feed, ranges }));
                 }
             }
-            Event::Done { query, statement, stats } => {
-                self.settle(query, Ok(Update::Done { statement, stats }))
+            Event::Done { query, statement, rest, stats } => {
+                self.settle(query, Ok(Update::Done { statement, rest, stats }))
             }
             Event::Failed { query, error: QueryError::Session(reason) } => {
                 let end = self.explain(reason);

@@ -3,7 +3,7 @@
 use crate::Traffic;
 use crate::error::{AskError, SessionEnd};
 use kappadb_core::{FeedKey, RangeSet};
-use kappadb_sync::{Ask, Coverage, Fetch, SessionError, Stats};
+use kappadb_sync::{Ask, Coverage, Fetch, Rest, SessionError, Stats};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -63,6 +63,8 @@ pub struct Answered {
     pub ranges: Vec<(FeedKey, RangeSet)>,
     /// What the answer rests on: every feed that the peer spoke of. Empty for a fetch.
     pub statement: Vec<Coverage>,
+    /// What it did not speak of.
+    pub rest: Rest,
     /// What it took.
     pub stats: Stats,
 }
@@ -82,6 +84,8 @@ pub enum Update {
     Done {
         /// What the answer rests on.
         statement: Vec<Coverage>,
+        /// What it did not speak of.
+        rest: Rest,
         /// What it took.
         stats: Stats,
     },
@@ -177,8 +181,8 @@ impl Question {
         while let Some(update) = self.next().await {
             match update? {
                 Update::Ranges { feed, ranges } => merge(&mut answered.ranges, feed, ranges),
-                Update::Done { statement, stats } => {
-                    (answered.statement, answered.stats) = (statement, stats)
+                Update::Done { statement, rest, stats } => {
+                    (answered.statement, answered.rest, answered.stats) = (statement, rest, stats)
                 }
             }
         }

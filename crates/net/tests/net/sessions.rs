@@ -95,6 +95,7 @@ fn ask(view: &str) -> Ask {
         selector: Selector::Everything,
         inline: true,
         have: vec![],
+        named: vec![],
         forks: vec![],
         without: BTreeSet::new(),
     }
@@ -508,6 +509,7 @@ fn a_question_has_kind_1() {
         credit: 0,
         forget: false,
         have: vec![],
+        named: vec![],
         question: kappadb_sync::frame::Question::Blocks { feed: feed(), ranges: RangeSet::below(1) },
     };
     assert_eq!(kappadb_sync::frame::Frame::Query(query).encode().first(), Some(&1));

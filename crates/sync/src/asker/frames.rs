@@ -4,9 +4,10 @@ use super::Asker;
 use crate::asked::{Asked, Phase};
 use crate::error::{QueryError, Refusal, SessionError};
 use crate::event::Event;
-use crate::frame::{Blocks, Frame, Ranges, Statement};
+use crate::frame::{Blocks, Frame, Question, Ranges, Statement};
 use crate::inbox::{Put, Settle, Work};
 use crate::outbox::Outbox;
+use kappadb_core::limits::MAX_FORKS_TOLD;
 use kappadb_core::{FeedDefinition, FeedKey, RangeSet, SignedHead};
 use kappadb_entry::Bundle;
 use kappadb_merkle::{ForkEvidence, Known};
@@ -33,15 +34,33 @@ impl Asker {
         self.ledger.accept(forget, &have)
     }
 
-    pub fn define(
-        &mut self,
-        definition: FeedDefinition,
-        bytes: usize,
-        out: &mut Outbox,
-    ) -> Result<(), SessionError> {
+    pub fn define(&mut self, definition: FeedDefinition, bytes: usize) -> Result<(), SessionError> {
         self.heard.define(definition)?;
         self.patience.earn(bytes);
-        self.work(Work::Define(definition), out)
+        // With no question open there is nothing that it could belong to but a fork that the peer tells of before it asks.
+        self.due_fork = (!self.is_answered()).then_some(definition.feed);
+        Ok(())
+    }
+
+    /// True while the peer may be sending an answer.
+    fn is_answered(&self) -> bool {
+        self.open.values().any(|asked| asked.phase == Phase::Accepted)
+    }
+
+    /// Before any other frame than evidence of a fork: a definition that only that could follow is out of place.
+    pub fn check_definitions(&self) -> Result<(), SessionError> {
+        match self.due_fork {
+            Some(feed) => Err(SessionError::IdleDefinition(feed)),
+            None => Ok(()),
+        }
+    }
+
+    /// At the end of an answer, if nothing else is being answered: whatever was defined belonged to something.
+    fn check_idle(&mut self) -> Result<(), SessionError> {
+        if self.is_answered() {
+            return Ok(());
+        }
+        self.heard.idle().map_or(Ok(()), |feed| Err(SessionError::IdleDefinition(feed)))
     }
 
     pub fn fork(
@@ -51,10 +70,22 @@ impl Asker {
         out: &mut Outbox,
     ) -> Result<(), SessionError> {
         self.forks += 1;
-        if self.forks > self.config.agreed.session_feeds {
-            return Err(SessionError::Limit("MAX_SESSION_FEEDS"));
+        if self.forks > MAX_FORKS_TOLD {
+            return Err(SessionError::Limit("MAX_FORKS_TOLD"));
         }
-        if news { self.work(Work::Fork(evidence), out) } else { Ok(()) }
+        let feed = evidence.feed;
+        if !self.heard.mention(&feed) || self.due_fork.is_some_and(|due| due != feed) {
+            return Err(SessionError::BadFork(format!("feed {feed} was not defined before it")));
+        }
+        self.due_fork = None;
+        if !news {
+            return Ok(());
+        }
+        // Who asks nothing gets no blocks.
+        if !self.open.is_empty() {
+            self.heard.keep(evidence.clone());
+        }
+        self.work(Work::Fork(evidence), out)
     }
 
     /// The peer asks: the evidence that it sent before is to be durable when it is answered.
@@ -73,6 +104,10 @@ impl Asker {
         let head = frame.top.head.or(self.ledger.head(&feed)).ok_or(SessionError::NoHead(feed))?;
         if let Some(why) = self.fault(&feed, &frame, &head).or((!wanted).then_some("were not asked for")) {
             return Err(SessionError::Blocks { feed, why });
+        }
+        if let Some((definition, fork)) = self.heard.store(&feed) {
+            self.work(Work::Define(definition), out)?;
+            fork.map_or(Ok(()), |evidence| self.work(Work::Fork(evidence), out))?;
         }
         let Blocks { top, blocks } = frame;
         let known = if top.fresh { Known::default() } else { self.ledger.known(&feed) };
@@ -120,6 +155,7 @@ impl Asker {
             return Err(SessionError::OutOfPlace { frame: "Statement", query: frame.query });
         }
         asked.phase = Phase::Stated;
+        asked.rest = frame.rest;
         self.patience.earn(bytes);
         frame.changes.iter().try_for_each(|change| self.heard.state(change))
     }
@@ -132,10 +168,23 @@ impl Asker {
         }
         if !asked.is_wanted() {
             self.open.remove(&query);
+            self.heard.excuse();
             return self.work(Work::Settle(None), out);
         }
         asked.phase = Phase::Finished;
-        let stated = if asked.has_statement() { self.heard.stated() } else { Vec::new() };
+        let fetched = match &asked.question {
+            Question::View { .. } => None,
+            Question::Blocks { feed, .. } => Some(*feed),
+        };
+        let stated = match fetched {
+            None => self.heard.stated(),
+            Some(feed) => {
+                // There may have been nothing of it to send.
+                self.heard.mention(&feed);
+                Vec::new()
+            }
+        };
+        self.check_idle()?;
         self.work(Work::Settle(Some(Settle { query, stated })), out)
     }
 
@@ -154,6 +203,7 @@ impl Asker {
             out.event(Event::Failed { query: asked.name, error: QueryError::Refused { reason, text } });
         }
         self.open.remove(&query);
+        self.heard.excuse();
         self.work(Work::Settle(None), out)
     }
 

@@ -29,7 +29,7 @@ impl Asker {
             asked.stats.missing = self.ledger.unsent(feed, ranges).count();
         }
         let statement = self.heard.coverage(&settle.stated);
-        out.event(Event::Done { query: asked.name, statement, stats: asked.stats });
+        out.event(Event::Done { query: asked.name, statement, rest: asked.rest, stats: asked.stats });
     }
 
     pub fn reply(&mut self, id: CommandId, reply: Reply, out: &mut Outbox) -> Result<(), SessionError> {
@@ -85,6 +85,7 @@ impl Asker {
             asked.stats.blocks_stored += stored.blocks;
             asked.stats.bytes_stored += stored.bytes;
             asked.stats.contradicted += stored.contradicted;
+            asked.stats.beyond += stored.beyond;
         }
     }
 

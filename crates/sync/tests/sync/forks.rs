@@ -42,6 +42,7 @@ fn ask(pair: &mut Pair, side: usize, have: bool) {
         selector: Selector::Everything,
         inline: true,
         have,
+        named: vec![],
         forks: forks.collect(),
         without: BTreeSet::new(),
     };
@@ -83,16 +84,29 @@ fn what_the_asker_knows_of_forks_is_durable_before_it_is_answered() {
 }
 
 #[test]
-fn a_fork_of_a_feed_that_the_peer_has_not_heard_of_comes_with_the_feed() {
+fn a_fork_of_a_feed_of_which_the_peer_holds_nothing_is_no_reason_to_store_it() {
     let [one, two] = histories(0, [3, 3], 50);
     let (asker, answerer) = (holding(&one, &all(&one)), Replica::new());
     asker.borrow_mut().forks.push(evidence(&one, &two, 0));
     let mut pair = Pair::new([&asker, &answerer], Config::default(), 1);
     ask(&mut pair, 0, true);
     pair.run();
-    assert!(answerer.borrow().definitions.contains_key(&one.key()));
-    assert_eq!(answerer.borrow().forks.len(), 1);
-    assert_eq!(last(&pair, 0).blocks_stored, 0);
+    assert!(answerer.borrow().definitions.is_empty() && answerer.borrow().forks.is_empty());
+    assert_eq!((received(&pair, 1), last(&pair, 0).blocks_stored), (1, 0));
+}
+
+#[test]
+fn evidence_that_came_before_the_first_blocks_of_a_feed_is_recorded_with_them() {
+    let [one, two] = histories(5, [9, 12], 50);
+    let (asker, answerer) = (Replica::new(), holding(&two, &all(&two)));
+    answerer.borrow_mut().forks.push(evidence(&one, &two, 10));
+    let mut pair = Pair::new([&asker, &answerer], Config::default(), 1);
+    ask(&mut pair, 0, true);
+    pair.run();
+    assert_eq!((last(&pair, 0).blocks_stored, asker.borrow().forks.len()), (5, 1));
+    let commands = asker.borrow().commands.clone();
+    let place = |name| commands.iter().rposition(|command| *command == name).unwrap();
+    assert!(place("define") < place("fork") && place("fork") < place("put"), "{commands:?}");
 }
 
 #[test]
@@ -164,6 +178,7 @@ fn more_forks_than_can_be_told_are_cut_off_and_the_session_lives() {
     };
     for n in 0..u32::try_from(MAX_FORKS_TOLD).unwrap() + 9 {
         let (definition, evidence) = evidence_of(n);
+        answerer.borrow_mut().definitions.insert(evidence.feed, definition);
         asker.borrow_mut().definitions.insert(evidence.feed, definition);
         asker.borrow_mut().forks.push(evidence);
     }

@@ -1,13 +1,13 @@
 //! The codec of frames: round trip, one form, and noise.
-use kappadb_core::limits::{MAX_CREDIT, MAX_FRAME};
+use kappadb_core::limits::{MAX_CREDIT, MAX_FRAME, MAX_NAMED_FEEDS};
 use kappadb_core::limits::{MAX_TEXT, MAX_TOKEN, STATEMENT_PART};
 use kappadb_core::{
     FeedDefinition, FeedKey, Form, Hash, Head, RangeSet, Signature, SignedHead, StoredBlock, Timestamp,
     blake2b256,
 };
 use kappadb_merkle::{Branch, ForkEvidence, Known, Node};
-use kappadb_sync::Have;
 use kappadb_sync::frame::{Blocks, BlocksTop, Change, Frame, FrameError, Query, Question, Ranges, Statement};
+use kappadb_sync::{Have, Rest};
 use proptest::prelude::*;
 
 fn ranges() -> impl Strategy<Value = RangeSet> {
@@ -58,9 +58,11 @@ fn question() -> impl Strategy<Value = Question> {
 fn query() -> impl Strategy<Value = Frame> {
     let known = (any::<u64>(), ranges()).prop_map(|(length, leaves)| Known { length, leaves });
     let have = (any::<[u8; 32]>(), known).prop_map(|(feed, known)| Have { feed: FeedKey(feed), known });
-    (any::<(u32, bool)>(), 0..=MAX_CREDIT, prop::collection::vec(have, 0..4), question()).prop_map(
-        |((id, forget), credit, have, question)| Frame::Query(Query { id, credit, forget, have, question }),
-    )
+    (any::<(u32, bool, [[u8; 32]; 2])>(), 0..=MAX_CREDIT, prop::collection::vec(have, 0..4), question())
+        .prop_map(|((id, forget, named), credit, have, question)| {
+            let named = named.map(FeedKey).to_vec();
+            Frame::Query(Query { id, credit, forget, have, named, question })
+        })
 }
 
 fn blocks() -> impl Strategy<Value = Frame> {
@@ -96,8 +98,10 @@ fn statement() -> impl Strategy<Value = Frame> {
     let change = any::<(u32, u64, u64, u64, [u8; 8])>()
         .prop_map(|(feed, claimed, length, at, root)| Change { feed, claimed, length, at, root });
     let token = prop::option::of(prop::collection::vec(any::<u8>(), 0..MAX_TOKEN));
-    (any::<u32>(), prop::collection::vec(change, 0..9), token)
-        .prop_map(|(query, changes, token)| Frame::Statement(Statement { query, changes, token }))
+    (any::<u32>(), prop::collection::vec(change, 0..9), token).prop_map(|(query, changes, token)| {
+        let rest = Rest { whole: u64::from(query) << 7, lacking: u64::from(query) };
+        Frame::Statement(Statement { query, changes, rest, token })
+    })
 }
 
 fn frames() -> impl Strategy<Value = Frame> {
@@ -186,27 +190,40 @@ fn each_limit_is_named() {
             since: Some(vec![0; since]),
             without: (0..without).map(|n| FeedKey(blake2b256(&[&n.to_le_bytes()]).0)).collect(),
         };
-        Frame::Query(Query { id: 1, credit: 0, forget: false, have: vec![], question })
+        Frame::Query(Query { id: 1, credit: 0, forget: false, have: vec![], named: vec![], question })
     };
     let rich = Question::Blocks { feed: FeedKey([0; 32]), ranges: RangeSet::new() };
-    let rich =
-        Frame::Query(Query { id: 1, credit: MAX_CREDIT + 1, forget: false, have: vec![], question: rich });
+    let fetch = |credit: u64, named: usize| {
+        let (named, question) = (vec![FeedKey([0; 32]); named], rich.clone());
+        Frame::Query(Query { id: 1, credit, forget: false, have: vec![], named, question })
+    };
     let cases = [
         (Frame::Error { query: 1, code: 1, text: text.clone() }, "MAX_TEXT"),
         (Frame::Close { code: 1, text }, "MAX_TEXT"),
         (
-            Frame::Statement(Statement { query: 1, changes: vec![change; STATEMENT_PART + 1], token: None }),
+            Frame::Statement(Statement {
+                query: 1,
+                changes: vec![change; STATEMENT_PART + 1],
+                rest: Rest::default(),
+                token: None,
+            }),
             "STATEMENT_PART",
         ),
         (
-            Frame::Statement(Statement { query: 1, changes: vec![], token: Some(vec![0; MAX_TOKEN + 1]) }),
+            Frame::Statement(Statement {
+                query: 1,
+                changes: vec![],
+                rest: Rest::default(),
+                token: Some(vec![0; MAX_TOKEN + 1]),
+            }),
             "MAX_TOKEN",
         ),
         (view(65, 0, 0, 0), "MAX_VIEW_NAME"),
         (view(0, (64 << 10) + 1, 0, 0), "MAX_SELECTOR"),
         (view(0, 0, MAX_TOKEN + 1, 0), "MAX_TOKEN"),
         (view(0, 0, 0, 1_025), "MAX_WITHOUT"),
-        (rich, "MAX_CREDIT"),
+        (fetch(MAX_CREDIT + 1, 0), "MAX_CREDIT"),
+        (fetch(0, MAX_NAMED_FEEDS + 1), "MAX_NAMED_FEEDS"),
         (Frame::Update { query: 1, selector: vec![0; (64 << 10) + 1] }, "MAX_SELECTOR"),
     ];
     for (frame, limit) in cases {

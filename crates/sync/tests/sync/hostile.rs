@@ -1,13 +1,12 @@
 //! Peers that break the rules: they waste their own session, and nothing that is not proved is kept.
-use crate::common::{Pair, Replica, Side, Truth, VIEW, assert_all_true, set};
-use kappadb_core::limits::MAX_QUEUED_FRAMES;
-use kappadb_core::limits::{MAX_CREDIT, QUERY_CREDIT};
+use crate::common::{Pair, Replica, Side, Truth, VIEW, assert_all_true, everything, evidence, set};
+use kappadb_core::limits::{MAX_CREDIT, MAX_FORKS_TOLD, MAX_QUEUED_FRAMES, QUERY_CREDIT};
 use kappadb_core::{FeedDefinition, FeedKey, RangeSet, SecretKey, Timestamp};
 use kappadb_merkle::Known;
 use kappadb_query::Selector;
 use kappadb_sim::Random;
 use kappadb_sync::frame::{Blocks, BlocksTop, Change, Frame, Query, Question, Ranges, Statement};
-use kappadb_sync::{Agreed, Ask, Config, Event, Fetch, Have, SessionError};
+use kappadb_sync::{Agreed, Ask, Config, Event, Fetch, Have, QueryId, Rest, SessionError};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -18,17 +17,7 @@ fn truth() -> Rc<Truth> {
 
 fn asker(inline: bool) -> Side {
     let mut side = Side::new(&Replica::new(), Config::default());
-    side.session.ask(
-        0,
-        Ask {
-            view: VIEW.to_owned(),
-            selector: Selector::Everything,
-            inline,
-            have: vec![],
-            forks: vec![],
-            without: BTreeSet::new(),
-        },
-    );
+    side.session.ask(0, everything(inline));
     side.settle(0);
     side
 }
@@ -123,7 +112,7 @@ fn a_frame_out_of_place_ends_the_session() {
     let ranges = Frame::Ranges(Ranges { query: 0, feed: 0, ranges: set([1]) });
     let statement = |feed| {
         let change = Change { feed, claimed: 1, length: 1, at: 1, root: [1; 8] };
-        Frame::Statement(Statement { query: 0, changes: vec![change], token: None })
+        Frame::Statement(Statement { query: 0, changes: vec![change], rest: Default::default(), token: None })
     };
     let out_of_place = |inline, frames: Vec<Frame>| {
         let end = after_opening_any(inline, frames);
@@ -162,10 +151,73 @@ fn after_opening_any(inline: bool, frames: Vec<Frame>) -> SessionError {
 fn definitions_must_hold_and_come_once() {
     let truth = truth();
     let forged = FeedDefinition { created: Timestamp(5), ..truth.definition };
-    let end = ends(&mut asker(true), &[Frame::Feed(forged)]);
+    let blocks = Frame::Blocks(honest(&truth, &set([1])));
+    let end = ends(&mut asker(true), &[Frame::Accept { query: 0 }, Frame::Feed(forged), blocks]);
     assert!(matches!(end, Some(SessionError::BadDefinition(_))));
-    let end = ends(&mut asker(true), &[Frame::Feed(truth.definition), Frame::Feed(truth.definition)]);
+    let end = ends(&mut asker(true), &[opening(&truth), vec![Frame::Feed(truth.definition)]].concat());
     assert_eq!(end, Some(SessionError::DefinedTwice(truth.key())));
+}
+
+fn speaking_of(feed: u32) -> Frame {
+    let change = Change { feed, claimed: 0, length: 9, at: 0, root: [0; 8] };
+    Frame::Statement(Statement { query: 0, changes: vec![change], rest: Rest::default(), token: None })
+}
+
+#[test]
+fn a_feed_is_stored_with_a_block_of_it_and_not_for_its_definition_alone() {
+    let (truth, done) = (truth(), Frame::Done { query: 0 });
+    let mut side = asker(true);
+    assert_eq!(ends(&mut side, &[opening(&truth), vec![speaking_of(0), done.clone()]].concat()), None);
+    assert!(side.replica.borrow().definitions.is_empty());
+    assert!(matches!(side.events.as_slice(), [Event::Done { statement, .. }] if statement.len() == 1));
+    let mut side = asker(true);
+    let blocks = Frame::Blocks(honest(&truth, &set([1])));
+    assert_eq!(ends(&mut side, &[opening(&truth), vec![blocks, speaking_of(0), done]].concat()), None);
+    assert!(side.replica.borrow().definitions.contains_key(&truth.key()));
+}
+
+#[test]
+fn a_definition_that_belongs_to_nothing_ends_the_session() {
+    let truth = truth();
+    let (feed, idle) = (Frame::Feed(truth.definition), Some(SessionError::IdleDefinition(truth.key())));
+    // Nothing was asked, and no fork is told of.
+    let mut side = stuck();
+    assert_eq!(ends(&mut side, &[feed.clone(), Frame::Query(query(0))]), idle);
+    // It was asked and not accepted.
+    assert_eq!(ends(&mut asker(true), &[feed.clone(), Frame::Accept { query: 0 }]), idle);
+    // The answer says nothing of it.
+    let nothing = Statement { query: 0, changes: vec![], rest: Rest::default(), token: None };
+    let silent = vec![Frame::Statement(nothing), Frame::Done { query: 0 }];
+    assert_eq!(ends(&mut asker(true), &[opening(&truth), silent].concat()), idle);
+    // Of an answer that was given up nobody knows what it would have said.
+    let mut side = asker(true);
+    side.session.cancel(QueryId(1));
+    assert_eq!(ends(&mut side, &[opening(&truth), vec![Frame::Done { query: 0 }]].concat()), None);
+}
+
+#[test]
+fn evidence_of_forks_is_bounded_and_comes_after_its_feed() {
+    let pair = |seed: u16| {
+        let mut bytes = [9; 32];
+        bytes[..2].copy_from_slice(&seed.to_le_bytes());
+        let secret = SecretKey::from_seed(&bytes);
+        [1, 2].map(|key| Truth::of(secret.clone(), &[key], 0, &mut Random::new(1)))
+    };
+    let proof = |seed| {
+        let [one, two] = pair(seed);
+        [Frame::Feed(one.definition), Frame::ForkProof(Box::new(evidence(&one, &two, 0)))]
+    };
+    let [_, alone] = proof(0);
+    assert!(matches!(ends(&mut stuck(), &[alone]), Some(SessionError::BadFork(_))));
+    let [feed, _] = proof(1);
+    let [_, other] = proof(2);
+    assert!(matches!(ends(&mut stuck(), &[feed, other]), Some(SessionError::BadFork(_))));
+    let most = u16::try_from(MAX_FORKS_TOLD).unwrap();
+    let frames: Vec<Frame> = (0..=most).flat_map(proof).collect();
+    let mut side = stuck();
+    assert_eq!(ends(&mut side, &frames[..2 * MAX_FORKS_TOLD]), None);
+    assert!(side.replica.borrow().definitions.is_empty(), "nothing of these feeds is held here");
+    assert_eq!(ends(&mut side, &frames[2 * MAX_FORKS_TOLD..]), Some(SessionError::Limit("MAX_FORKS_TOLD")));
 }
 
 #[test]
@@ -182,17 +234,7 @@ fn a_fetch_takes_only_what_it_asked_for() {
 fn results_beyond_the_credit_end_the_session() {
     let mut side = Side::new(&Replica::new(), Config { credit: 3, ..Config::default() });
     side.deaf = true;
-    side.session.ask(
-        0,
-        Ask {
-            view: VIEW.to_owned(),
-            selector: Selector::Everything,
-            inline: false,
-            have: vec![],
-            forks: vec![],
-            without: BTreeSet::new(),
-        },
-    );
+    side.session.ask(0, everything(false));
     side.settle(0);
     let ranges = |seq| Frame::Ranges(Ranges { query: 0, feed: 0, ranges: set([seq]) });
     // The first may overdraw, the second comes without credit: the reader took nothing.
@@ -208,7 +250,10 @@ fn an_endless_stream_of_feeds_is_cut_off() {
         let secret = SecretKey::from_seed(&[n; 32]);
         Frame::Feed(FeedDefinition::sign(&crate::common::DB, &secret, Timestamp(0), None))
     };
-    let end = ends(&mut side, &(0..21).map(feed).collect::<Vec<_>>());
+    side.session.ask(0, everything(true));
+    side.settle(0);
+    let accept = std::iter::once(Frame::Accept { query: 0 });
+    let end = ends(&mut side, &accept.chain((0..21).map(feed)).collect::<Vec<_>>());
     assert_eq!(end, Some(SessionError::Limit("MAX_SESSION_FEEDS")));
 }
 
@@ -222,7 +267,7 @@ fn query(id: u32) -> Query {
         since: None,
         without: BTreeSet::new(),
     };
-    Query { id, credit: QUERY_CREDIT, forget: false, have: vec![], question }
+    Query { id, credit: QUERY_CREDIT, forget: false, have: vec![], named: vec![], question }
 }
 
 /// A session that serves the truth, and no commands of which are carried out.
@@ -368,6 +413,7 @@ fn replay(truths: &[Rc<Truth>], frames: &[Vec<u8>]) {
         selector,
         inline,
         have: vec![],
+        named: vec![],
         forks: vec![],
         without: BTreeSet::new(),
     };

@@ -1,5 +1,5 @@
 //! Peers that let one wait, and answers that are more than was asked for.
-use crate::common::{DB, Replica, Side, Truth, VIEW, assert_all_true, set};
+use crate::common::{DB, Replica, Side, Truth, assert_all_true, everything, set};
 use kappadb_core::limits::{ANSWER_MS, LEAST_RATE, PATIENCE_MS, SESSION_RANGES};
 use kappadb_core::{FeedDefinition, RangeSet, SecretKey, Timestamp};
 use kappadb_merkle::Known;
@@ -7,7 +7,6 @@ use kappadb_query::Selector;
 use kappadb_sim::Random;
 use kappadb_sync::frame::{Blocks, BlocksTop, Frame, Ranges};
 use kappadb_sync::{Ask, Config, Event, Fetch, QueryError, SessionError};
-use std::collections::BTreeSet;
 use std::rc::Rc;
 
 /// Block `n` has key `n % 2`.
@@ -18,17 +17,7 @@ fn truth() -> Rc<Truth> {
 
 fn asks(selector: Selector, inline: bool, config: Config) -> Side {
     let mut side = Side::new(&Replica::new(), config);
-    side.session.ask(
-        0,
-        Ask {
-            view: VIEW.to_owned(),
-            selector,
-            inline,
-            have: vec![],
-            forks: vec![],
-            without: BTreeSet::new(),
-        },
-    );
+    side.session.ask(0, Ask { selector, ..everything(inline) });
     side.settle(0);
     side
 }
@@ -126,6 +115,7 @@ fn time_in_which_storage_here_is_busy_is_not_the_peers() {
     let mut side = asks(Selector::Everything, true, Config::default());
     take(&mut side, 0, &Frame::Accept { query: 0 });
     let _ = side.session.receive(10, &Frame::Feed(truth.definition).encode());
+    let _ = side.session.receive(10, &block(&truth, 0).encode());
     let (id, command) = side.session.poll_command().expect("a definition to check");
     assert!(side.session.poll_timeout().is_some_and(|at| at > ANSWER_MS), "only the idle time counts");
     side.session.handle_timeout(60_000);

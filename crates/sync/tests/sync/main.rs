@@ -13,4 +13,5 @@ mod forks;
 mod frames;
 mod hostile;
 mod late;
+mod many_feeds;
 mod sessions;

@@ -205,6 +205,7 @@ fn an_unknown_view_is_refused_aloud_and_others_go_on() {
         selector: Selector::Everything,
         inline: true,
         have: vec![],
+        named: vec![],
         forks: vec![],
         without: BTreeSet::new(),
     };
@@ -376,6 +377,7 @@ fn what_cannot_be_asked_fails_by_name_and_the_session_goes_on() {
         selector: Selector::Everything,
         inline: true,
         have: vec![],
+        named: vec![],
         forks: vec![],
         without: BTreeSet::new(),
     };

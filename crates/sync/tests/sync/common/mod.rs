@@ -223,7 +223,9 @@ impl Replica {
             Command::Put(bundle) => Reply::Put(self.put(&bundle)),
             Command::Fork(evidence) => Reply::Forked(match evidence.verify(&DB) {
                 Ok(_) => {
-                    self.fresh_forks.push(evidence);
+                    if self.definitions.contains_key(&evidence.feed) {
+                        self.fresh_forks.push(evidence);
+                    }
                     Ok(())
                 }
                 Err(error) => Err(PutRefusal::Bad(error.to_string())),
@@ -325,6 +327,13 @@ fn name(command: &Command) -> &'static str {
     }
 }
 
+/// A question for all there is, by somebody who holds nothing.
+pub fn everything(inline: bool) -> Ask {
+    let (view, selector) = (VIEW.to_owned(), Selector::Everything);
+    let (have, named, forks, without) = (vec![], vec![], vec![], BTreeSet::new());
+    Ask { view, selector, inline, have, named, forks, without }
+}
+
 /// One end of a wire.
 pub struct Side {
     pub session: Session,
@@ -397,8 +406,7 @@ impl Pair {
 
     pub fn ask(&mut self, side: usize, selector: Selector, inline: bool) -> kappadb_sync::QueryId {
         let have = self.sides[side].replica.borrow().have();
-        let ask =
-            Ask { view: VIEW.to_owned(), selector, inline, have, forks: vec![], without: BTreeSet::new() };
+        let ask = Ask { selector, have, ..everything(inline) };
         self.sides[side].session.ask(self.now, ask)
     }
 

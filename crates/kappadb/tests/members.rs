@@ -1,0 +1,174 @@
+//! A member who makes feeds by the thousand, or forks a hundred of its own: what it costs others is stated, and what the others wrote
+//! stays complete.
+
+#![expect(clippy::unwrap_used, reason = "tests may fail loudly")]
+
+use kappadb::{Asked, Database, KvOp, Server};
+use kappadb_core::limits::{FEEDS_TOLD, FORKS_TOLD_FIRST};
+use std::fs;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+
+fn run<T>(test: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(test)
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let (entry, target) = (entry.as_ref().unwrap(), to.join(entry.as_ref().unwrap().file_name()));
+        match entry.file_type().unwrap().is_dir() {
+            true => copy(&entry.path(), &target),
+            false => drop(fs::copy(entry.path(), target).unwrap()),
+        }
+    }
+}
+
+/// Each folder is on a machine of its own.
+fn state(dir: &Path) -> PathBuf {
+    dir.with_extension("state")
+}
+
+async fn open(dir: &Path) -> Database {
+    Database::builder(dir).state(state(dir)).open().await.unwrap()
+}
+
+async fn join(dir: &Path, server: &Server) -> Database {
+    Database::builder(dir).state(state(dir)).join(&server.ticket()).await.unwrap()
+}
+
+async fn serve(database: &Database) -> Server {
+    database.serve(([127, 0, 0, 1], 0).into()).await.unwrap()
+}
+
+async fn put(database: &Database, writer: &str, pairs: &[(String, &str)]) {
+    let op = |(key, value): &(String, &str)| KvOp::Put { key: key.clone().into(), value: (*value).into() };
+    let database = database.with_writer(writer).await.unwrap();
+    database.kv().batch(pairs.iter().map(op).collect()).await.unwrap();
+}
+
+async fn value(database: &Database, key: &str) -> Option<String> {
+    let value = database.kv().get(key).await.unwrap();
+    value.map(|value| value.text().unwrap().to_owned())
+}
+
+fn key(n: usize) -> String {
+    format!("key/{n}")
+}
+
+/// More than are told of before it is known whether they matter.
+const FORKS: usize = FORKS_TOLD_FIRST + 16;
+
+/// Two copies of a folder in which as many writers each wrote over an honest key, each otherwise; and a replica that holds what was there
+/// before.
+async fn forked(dir: &Path) -> ([Database; 2], Database) {
+    let (one, two) = (dir.join("one"), dir.join("two"));
+    let first = Database::builder(&one).state(state(&one)).create().await.unwrap();
+    first.new_writer("main").await.unwrap();
+    let honest = (0..FORKS).map(key).chain(["other".to_owned()]);
+    put(&first, "main", &honest.map(|key| (key, "honest")).collect::<Vec<_>>()).await;
+    for n in 0..FORKS {
+        first.new_writer(&format!("forger-{n}")).await.unwrap();
+        put(&first, &format!("forger-{n}"), &[(format!("noise/{n}"), "noise")]).await;
+    }
+    let server = serve(&first).await;
+    let before = join(&dir.join("before"), &server).await;
+    assert!(ask_keys(&before).await.complete);
+    server.stop().await;
+    first.close().await.unwrap();
+    copy(&one, &two);
+    copy(&state(&one), &state(&two));
+    let copies = [open(&one).await, open(&two).await];
+    for (copy, text) in copies.iter().zip(["this", "that"]) {
+        for n in 0..FORKS {
+            put(copy, &format!("forger-{n}"), &[(key(n), text)]).await;
+        }
+    }
+    (copies, before)
+}
+
+async fn ask_keys(database: &Database) -> Asked {
+    database.kv().ask_prefix("key/").await.unwrap()
+}
+
+#[test]
+fn a_hundred_forks_of_one_member_leave_what_others_wrote_complete() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let (copies, before) = forked(dir.path()).await;
+        let servers = [serve(&copies[0]).await, serve(&copies[1]).await];
+        let path = |name: &str| dir.path().join(name);
+
+        // One knows a single history, and that the honest entries were replaced.
+        before.close().await.unwrap();
+        let deceived = join(&path("before"), &servers[0]).await;
+        assert!(ask_keys(&deceived).await.complete);
+        assert_eq!(value(&deceived, &key(0)).await.as_deref(), Some("this"));
+
+        // One sees both histories of all.
+        let witness = join(&path("witness"), &servers[0]).await;
+        assert!(ask_keys(&witness).await.complete);
+        // To others both copies are one peer.
+        witness.close().await.unwrap();
+        let witness = join(&path("witness"), &servers[1]).await;
+        let asked = ask_keys(&witness).await;
+        assert!(asked.complete, "{asked:?}");
+        for n in 0..FORKS {
+            assert_eq!(value(&witness, &key(n)).await.as_deref(), Some("honest"), "{n}");
+        }
+
+        assert!(witness.kv().ask_keys(["other"]).await.unwrap().complete);
+
+        // Somebody with whom these feeds have nothing to do is shown nothing of them, and is told the truth.
+        let server = serve(&witness).await;
+        let other = join(&path("other"), &server).await;
+        let asked = other.kv().ask_keys(["other"]).await.unwrap();
+        assert!(asked.complete && asked.blocks_fetched == 1, "{asked:?}");
+        assert!(asked.bytes_received < 300 * FORKS as u64, "{asked:?}");
+        assert_eq!(other.status().await.unwrap().feeds.len(), 1, "a feed is stored with a block of it");
+        for server in servers.into_iter().chain([server]) {
+            server.stop().await;
+        }
+        witness.close().await.unwrap();
+
+        // A process that has met none of these forks yet asks the deceived: those of which it does not tell at first show themselves.
+        let server = serve(&deceived).await;
+        let knowing = join(&path("witness"), &server).await;
+        let asked = ask_keys(&knowing).await;
+        assert!(asked.complete, "{asked:?}");
+        for n in 0..FORKS {
+            assert_eq!(value(&deceived, &key(n)).await.as_deref(), Some("honest"), "{n}: it was told");
+        }
+    });
+}
+
+#[test]
+fn of_a_thousand_feeds_few_are_spoken_of_and_what_one_peer_lacks_another_is_asked_for_by_name() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let (full, few) = (path("full"), 5);
+        let full = Database::builder(&full).state(state(&full)).create().await.unwrap();
+        // Those of which little is held are not spoken of, and these are they.
+        for n in 0..FEEDS_TOLD + few {
+            let (name, entries) = (format!("w{n}"), if n < few { 2 } else { 3 });
+            full.new_writer(&name).await.unwrap();
+            let pairs: Vec<_> = (0..entries).map(|entry| (format!("{name}/{entry}"), "x")).collect();
+            put(&full, &name, &pairs).await;
+        }
+        let whole = serve(&full).await;
+        let sparse = join(&path("sparse"), &whole).await;
+        let keys: Vec<String> = (0..few).map(|n| format!("w{n}/0")).collect();
+        assert!(sparse.kv().ask_keys(&keys).await.unwrap().complete);
+        assert_eq!(sparse.status().await.unwrap().feeds.len(), few);
+
+        // It has gaps, which the other could fill but does not speak of.
+        let part = serve(&sparse).await;
+        let asker = join(&path("asker"), &part).await;
+        assert!(!asker.kv().ask_keys(["nothing"]).await.unwrap().complete);
+        asker.close().await.unwrap();
+        let asker = join(&path("asker"), &whole).await;
+        let asked = asker.kv().ask_keys(["nothing at all"]).await.unwrap();
+        assert_eq!((asked.peers, asked.complete), (2, true), "{asked:?}");
+    });
+}
