@@ -10,6 +10,11 @@ use kappadb_journal::Record;
 use kappadb_merkle::{ForkEvidence, Known, flat, root_hash};
 use std::sync::{Arc, PoisonError};
 
+/// True if nothing is against appending to a feed whose key is here.
+fn may_grow(state: &FeedState) -> bool {
+    state.fork.is_none() && state.is_whole() && !state.is_over()
+}
+
 impl Feeds {
     /// All feeds, in the order of their keys.
     pub fn list(&self) -> Vec<FeedInfo> {
@@ -17,7 +22,6 @@ impl Feeds {
         self.shared.look(|visible| {
             let info = |(feed, state): (&FeedKey, &Arc<FeedState>)| {
                 let is_own = own.contains(feed);
-                let sound = state.fork.is_none() && state.is_whole() && !state.is_over();
                 FeedInfo {
                     feed: *feed,
                     created: state.definition.created,
@@ -25,7 +29,7 @@ impl Feeds {
                     held: state.held.count(),
                     bytes: state.bytes,
                     cleared: state.cleared.count(),
-                    writable: is_own && sound,
+                    writable: is_own && may_grow(state),
                     behind: is_own && state.is_behind(),
                     given_up: is_own && state.given_up,
                     dropped: visible.dropped.contains(feed),
@@ -35,6 +39,12 @@ impl Feeds {
             };
             visible.feeds.iter().map(info).collect()
         })
+    }
+
+    /// True if this replica appends to the feed ([`FeedInfo::writable`]), without a look at any other.
+    pub fn is_writable(&self, feed: &FeedKey) -> bool {
+        let own = self.shared.own.read().unwrap_or_else(PoisonError::into_inner).contains(feed);
+        own && self.shared.state(feed).is_some_and(|state| may_grow(&state))
     }
 
     /// The newest head known of the feed.

@@ -86,10 +86,11 @@ impl Parts {
 
     /// The same for another name, which is made if it is new.
     pub(crate) fn writer_named(&self, name: &str) -> Result<FeedKey, WriteError> {
-        let own = self.own_feeds();
-        let known = self.writers().remove(name);
+        // Every write comes by here: a replica with a thousand writers must not look at all of them.
+        let named = self.writers.lock().get(name).copied();
+        let known = named.or_else(|| self.writers().remove(name));
         match known {
-            Some(feed) if own.iter().any(|info| info.feed == feed) => Ok(feed),
+            Some(feed) if self.feeds.is_writable(&feed) => Ok(feed),
             known => {
                 let feed = self.feeds.create(self.clock.now(), known)?;
                 self.writers.set(name, feed)?;
