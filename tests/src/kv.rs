@@ -120,6 +120,9 @@ impl KvWorld {
         } else {
             self.link(&mut header, &versions, feed, mix);
         }
+        if self.random.chance(10) {
+            self.know_a_crowd(&mut header.context);
+        }
         self.replicas[who].append(feed, &header, b"value");
     }
 
@@ -131,6 +134,17 @@ impl KvWorld {
             false => rules::succeed(versions, &picked, &feed),
         };
         links.apply_to(header);
+    }
+
+    /// Names two hundred feeds of which nobody here holds anything: of a key that a crowd writes.
+    fn know_a_crowd(&mut self, context: &mut Context) {
+        for n in 0..200 {
+            let (name, seq) = (FeedKey([n; 32]).name(), self.random.below(3));
+            match context.vector.binary_search_by_key(&name, |(feed, _)| *feed) {
+                Ok(at) => context.vector[at].1 = seq.max(context.vector[at].1),
+                Err(at) => context.vector.insert(at, (name, seq)),
+            }
+        }
     }
 
     fn lie(&mut self, header: &mut Header, versions: &[Version]) {
