@@ -107,12 +107,16 @@ pub fn winner<'a>(heads: &[&'a Version], now: Timestamp) -> Option<&'a Version> 
     heads.iter().copied().max_by_key(|v| (standing(v.time, now), v.id))
 }
 
+/// The depth of what is written beside a version of the greatest depth, which only a liar writes. Above all that this hides, so that what
+/// is written meanwhile replaces it; and far below, so that it can be replaced itself.
+const BESIDE_THE_DEEPEST: u32 = u32::MAX / 2;
+
 /// The part of a new entry's header that says what it replaces.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Links {
     /// What it names.
     pub context: Context,
-    /// Greater than that of everything it replaces, unless those say the greatest number there is.
+    /// Greater than that of everything it replaces. Nothing replaces what says the greatest number there is; then it is half of that.
     pub depth: u32,
     /// A cover of where everything it replaces was.
     pub past: Places,
@@ -123,17 +127,35 @@ impl Links {
     pub fn apply_to(self, header: &mut Header) {
         (header.context, header.depth, header.past) = (self.context, self.depth, self.past);
     }
+
+    /// Takes back what is named of the feeds of other writers and of `writer`'s own beyond what there is of them: `length` says how many
+    /// entries of a feed its writer knows to exist. Who lies may name what is yet to be written; who writes after it must not pass that on,
+    /// or dropping the liar does not bring back what the lie hid.
+    #[must_use]
+    pub fn within(mut self, writer: &FeedKey, length: impl Fn(&FeedName) -> u64) -> Links {
+        let last = |feed: &FeedName| length(feed).checked_sub(1);
+        let Context { own, vector, .. } = &mut self.context;
+        *own = own.and_then(|seq| Some(seq.min(last(&writer.name())?)));
+        vector.retain_mut(|(feed, seq)| {
+            let known = last(feed);
+            *seq = known.map_or(*seq, |known| known.min(*seq));
+            known.is_some()
+        });
+        self
+    }
 }
 
 /// The links of a new entry by `writer` that replaces the heads `replaced`. `versions` are the versions of the key
-/// that are held: the active ones are enough. The writer's own last entry among them is always replaced, too.
+/// that are held: the active ones are enough. The writer's own last entry among them is always replaced, too. What all
+/// of these replace is named with all that it names, so that it becomes redundant where somebody before cut that off ([`Links::within`]).
 ///
 /// With more feeds than [`MAX_CONTEXT_FEEDS`] (or ids than [`MAX_CONTEXT_IDS`]) in its past, those of the replaced
 /// heads come first and the others are dropped in the order of their keys. What is not named is not replaced: that
 /// leaves a conflict to be seen and never hides anything.
 pub fn succeed(versions: &[Version], replaced: &[EntryId], writer: &FeedKey) -> Links {
     let own = versions.iter().filter(|v| v.id.feed == *writer).map(|v| v.id).max();
-    let picked = pick(versions, replaced.iter().copied().chain(own));
+    let mut picked = pick(versions, replaced.iter().copied().chain(own));
+    picked.extend(replaced_by(&picked, versions));
     let (own, vector) = vector(&picked, writer.name());
     let ids = picked.iter().flat_map(|v| v.context.ids.iter().copied());
     linked(&picked, Context { own, vector, ids: first_ids(ids) })
@@ -166,6 +188,14 @@ fn vector(picked: &[&Version], writer: FeedName) -> (Option<Seq>, Vec<(FeedName,
     (own, seqs)
 }
 
+/// Those of `versions` that one of `picked` replaces and that are not among these.
+fn replaced_by<'a>(picked: &[&Version], versions: &'a [Version]) -> Vec<&'a Version> {
+    let ids: BTreeSet<EntryId> = picked.iter().map(|v| v.id).collect();
+    let naming: Vec<&&Version> = picked.iter().filter(|f| !f.context.is_empty()).collect();
+    let rest = versions.iter().filter(|e| !ids.contains(&e.id));
+    rest.filter(|e| naming.iter().any(|f| replaces(f, e))).collect()
+}
+
 fn pick(versions: &[Version], wanted: impl Iterator<Item = EntryId>) -> Vec<&Version> {
     let wanted: BTreeSet<EntryId> = wanted.collect();
     versions.iter().filter(|v| wanted.contains(&v.id)).collect()
@@ -176,7 +206,8 @@ fn first_ids(ids: impl Iterator<Item = EntryId>) -> Vec<EntryId> {
 }
 
 fn linked(picked: &[&Version], context: Context) -> Links {
-    let depth = picked.iter().map(|v| v.depth.saturating_add(1)).max().unwrap_or(0);
+    let depth =
+        picked.iter().map(|v| v.depth.checked_add(1).unwrap_or(BESIDE_THE_DEEPEST)).max().unwrap_or(0);
     let past = Places::covering(picked.iter().flat_map(|v| [&v.places, &v.past]));
     Links { context, depth, past }
 }

@@ -3,7 +3,7 @@
 mod port;
 
 use kappadb_core::limits::{MAX_CONTEXT_FEEDS, MAX_CONTEXT_IDS, MAX_PAST_PLACES};
-use kappadb_core::{EntryId, FeedKey, GeoBox, Timestamp};
+use kappadb_core::{EntryId, FeedKey, FeedName, GeoBox, Timestamp};
 use kappadb_entry::rules::{self, Version};
 use kappadb_entry::{Context, Header, Kind, Moment, Places, encode_block, space};
 use kappadb_sim::Random;
@@ -328,11 +328,49 @@ fn sixteen_thousand_blind_versions_of_one_key_are_all_heads_and_one_put_replaces
 }
 
 #[test]
-fn depth_saturates() {
-    let mut deepest = wide(1);
-    deepest[0].depth = u32::MAX;
-    let links = rules::succeed(&deepest, &[deepest[0].id], &feed(9));
-    assert_eq!(links.depth, u32::MAX);
+fn the_greatest_depth_there_is_is_nobody_elses() {
+    let mut versions = wide(2);
+    (versions[0].depth, versions[1].depth) = (u32::MAX, 3);
+    let all: Vec<_> = versions.iter().map(|v| v.id).collect();
+    assert_eq!(rules::succeed(&versions, &all, &feed(9)).depth, u32::MAX / 2);
+    assert_eq!(rules::succeed(&versions, &all[..1], &feed(9)).depth, u32::MAX / 2);
+    versions[1].depth = u32::MAX / 2;
+    assert_eq!(rules::succeed(&versions, &all, &feed(9)).depth, u32::MAX / 2 + 1);
+}
+
+#[test]
+fn what_is_named_beyond_what_there_is_is_not_passed_on() {
+    let mut versions = wide(1);
+    let (liar, writer) = (versions[0].id.feed, feed(9));
+    let named = [(feed(1), 9), (feed(2), 1_000_000_000), (feed(3), 7), (writer, 1_000_000_000)];
+    let mut vector: Vec<_> = named.iter().map(|(feed, seq)| (feed.name(), *seq)).collect();
+    vector.sort_unstable();
+    versions[0].context.vector = vector;
+    let lengths = [(feed(1), 20), (feed(2), 5), (writer, 3), (liar, 6)];
+    let length =
+        |name: &FeedName| lengths.iter().find(|(feed, _)| feed.name() == *name).map_or(0, |(_, n)| *n);
+    let links = rules::succeed(&versions, &[versions[0].id], &writer).within(&writer, length);
+    let up_to = |feed| links.context.up_to(&writer, &feed);
+    assert_eq!([up_to(feed(1)), up_to(feed(2)), up_to(feed(3))], [Some(9), Some(4), None]);
+    assert_eq!((up_to(writer), up_to(liar)), (Some(2), Some(versions[0].id.seq)));
+}
+
+/// Who knows less of a feed cuts what it takes over; who knows more makes good for it.
+#[test]
+fn what_one_writer_cut_off_becomes_redundant_with_the_next_who_knows_more() {
+    let full = |_: &FeedName| 100;
+    let mut versions = wide(1);
+    versions[0].context.vector = vec![(feed(200).name(), 50)];
+    let write = |versions: &[Version], writer: u8, known: &dyn Fn(&FeedName) -> u64| {
+        let heads: Vec<_> = rules::heads(versions).iter().map(|v| v.id).collect();
+        let mut header = Header::new(Kind { space: space::MAP, code: 0 }, Timestamp(0));
+        rules::succeed(versions, &heads, &feed(writer)).within(&feed(writer), known).apply_to(&mut header);
+        Version::from_header(id(writer, 0), &header)
+    };
+    let sparse = write(&versions, 8, &|name| if *name == feed(200).name() { 0 } else { 100 });
+    assert!(rules::insert(&mut versions, sparse).is_empty() && versions.len() == 2);
+    let next = write(&versions, 9, &full);
+    assert_eq!(rules::insert(&mut versions, next).len(), 2);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use crate::feeds::Feeds;
 use crate::nodes::Nodes;
 use crate::state::{FeedState, run};
 use crate::{Arrival, FeedInfo, ReadError, prove};
-use kappadb_core::{EntryId, FeedKey, Hash, Lseq, RangeSet, Seq, SignedHead, StoredBlock};
+use kappadb_core::{EntryId, FeedKey, FeedName, Hash, Lseq, RangeSet, Seq, SignedHead, StoredBlock};
 use kappadb_entry::Bundle;
 use kappadb_journal::Record;
 use kappadb_merkle::{ForkEvidence, Known, flat, root_hash};
@@ -161,6 +161,16 @@ impl Feeds {
     /// The first `lseq` that has not arrived: everything below is durable and visible.
     pub fn end(&self) -> Lseq {
         self.shared.look(|visible| visible.end)
+    }
+
+    /// How many blocks there are of the feed that contexts name so, as its newest head here says; 0 if none is known.
+    pub fn length_of(&self, name: &FeedName) -> u64 {
+        let mut first = FeedKey([0; 32]);
+        first.0.iter_mut().zip(name.0).for_each(|(byte, named)| *byte = named);
+        self.shared.look(|visible| {
+            let named = visible.feeds.range(first..).take_while(|(feed, _)| feed.name() == *name);
+            named.map(|(_, state)| state.length()).max().unwrap_or(0)
+        })
     }
 
     /// Feeds that forked, and from where on each is not trusted; feeds that were dropped, from their beginning. Views leave

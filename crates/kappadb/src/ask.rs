@@ -21,6 +21,16 @@ pub(crate) const CHAT: &str = "chat";
 /// The key-value view's.
 pub(crate) const KV: &str = "kv";
 
+/// The view of this library that looks at a space.
+pub(crate) fn view_of(space: u32) -> Option<&'static str> {
+    match space {
+        space::MAP => Some(MAP),
+        space::CHAT => Some(CHAT),
+        space::KV => Some(KV),
+        _ => None,
+    }
+}
+
 /// The space of the entries whose contents belong to the answers of a view of this library.
 fn space_of(view: &str) -> Option<u32> {
     match view {

@@ -97,11 +97,8 @@ impl Parts {
         without: &BTreeSet<FeedKey>,
     ) -> Result<Vec<Coverage>, ReadError> {
         let ground = self.ground();
-        let earlier = || {
-            let question = Question { view: view.to_owned(), selector: selector.clone() };
-            self.claims.lengths(&question, &self.footing(&ground))
-        };
-        let claims = if self.is_sound() && ground.serves(without) { earlier() } else { BTreeMap::new() };
+        let claims =
+            if ground.serves(without) { self.shown(view, selector, &ground) } else { BTreeMap::new() };
         let mut feeds = self.feeds.list();
         feeds.sort_by_key(|info| Reverse(info.held));
         let said = feeds.into_iter().filter(|info| !without.contains(&info.feed));
@@ -115,6 +112,15 @@ impl Parts {
             Some(tip.map(|(length, at, root)| Coverage { definition, claimed, length, at, root }))
         });
         coverage.collect()
+    }
+
+    /// Up to which seq of each feed earlier answers have shown all that `selector` matches to be held here.
+    pub(crate) fn shown(&self, view: &str, selector: &Selector, ground: &Ground) -> BTreeMap<FeedKey, Seq> {
+        if !self.is_sound() {
+            return BTreeMap::new();
+        }
+        let question = Question { view: view.to_owned(), selector: selector.clone() };
+        self.claims.lengths(&question, &self.footing(ground))
     }
 
     /// True if all of a feed's one history below `end` is held.

@@ -6,6 +6,7 @@ use crate::error::{OpenError, ReadError, WriteError};
 use crate::files;
 use crate::forks::LateForks;
 use crate::kv::Kv;
+use crate::liars::Liars;
 use crate::listen::ListenFile;
 use crate::map::Map;
 use crate::own::{self, Own};
@@ -57,6 +58,8 @@ pub(crate) struct Parts {
     pub map: ViewHandle<MapView>,
     pub kv: ViewHandle<KvView>,
     pub chat: ViewHandle<ChatView>,
+    /// Who names what was not written yet.
+    pub liars: ViewHandle<Liars>,
     pub warnings: Vec<String>,
     /// How it stands with the feeds that are written here.
     pub own: Arc<Own>,
@@ -124,6 +127,7 @@ impl Parts {
         let map = views.register(MapView::default())?;
         let kv = views.register(KvView)?;
         let chat = views.register(ChatView::default())?;
+        let liars = views.register(Liars::new(&feeds))?;
         let writers = Arc::new(Writers::load(&dir)?);
         let trust = Arc::new(TrustFile::new(&dir, trusted));
         let markers = Arc::new(Markers::load(&dir)?);
@@ -145,6 +149,7 @@ impl Parts {
             map,
             kv,
             chat,
+            liars,
             warnings: warnings(&report).chain(in_memory).collect(),
             own: Arc::new(Own::new(witness, warned)),
             wanting: Arc::default(),
@@ -271,10 +276,11 @@ impl Database {
 
     /// What was noticed when the database was opened and people should know: an unfinished write that was cut off,
     /// damage; that the folder may be a copy of one that is written elsewhere, and what is done about it. And what became of feeds
-    /// written here: forks, and that peers know more of them. A sentence each.
+    /// written here: forks, that peers know more of them, and who names entries of them that were not written yet. A sentence each.
     pub fn warnings(&self) -> Vec<String> {
         let parts = &self.parts;
-        parts.warnings.iter().cloned().chain(parts.own_warnings()).chain(parts.fork_warnings()).collect()
+        let of_feeds = parts.own_warnings().into_iter().chain(parts.fork_warnings());
+        parts.warnings.iter().cloned().chain(of_feeds).chain(parts.lie_warnings()).collect()
     }
 
     /// A handle to the same database that asks nobody. What its `ask` methods return says how good an answer is that is read here
@@ -325,6 +331,7 @@ impl Database {
             let mut problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
             parts.views.ready()?;
             problems.extend(parts.views.verify()?);
+            problems.extend(parts.lie_warnings());
             Ok(problems)
         })
         .await?

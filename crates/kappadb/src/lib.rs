@@ -57,6 +57,7 @@ mod files;
 mod forks;
 mod import;
 mod kv;
+mod liars;
 pub mod lines;
 mod listen;
 mod log;

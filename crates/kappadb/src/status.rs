@@ -41,6 +41,9 @@ pub struct FeedStatus {
     /// True if its secret key is here and it was given up, for there may be more of it than is here: it takes no more appends.
     #[serde(skip_serializing_if = "is_false")]
     pub given_up: bool,
+    /// True if an entry of it names one of a feed that is written here which was not written yet when it came.
+    #[serde(skip_serializing_if = "is_false")]
+    pub lies: bool,
     /// True if it is on the block list.
     #[serde(skip_serializing_if = "is_false")]
     pub dropped: bool,
@@ -79,7 +82,8 @@ pub struct Disk {
 
 impl Status {
     pub(crate) fn of(parts: &Parts) -> Result<Status, ReadError> {
-        let known = parts.feeds.list();
+        parts.liars.ready()?;
+        let (known, lies) = (parts.feeds.list(), parts.lies());
         // Those of which nothing is left, so that people can see what is on the list, and take it off.
         let gone =
             parts.feeds.dropped().into_iter().filter(|feed| known.iter().all(|info| info.feed != *feed));
@@ -93,6 +97,7 @@ impl Status {
             writable: info.writable,
             behind: info.behind,
             given_up: info.given_up,
+            lies: lies.contains_key(&info.feed),
             dropped: info.dropped,
             predecessor: info.continues.map(|feed| feed.to_string()),
             fork: info.fork,
@@ -127,6 +132,7 @@ impl FeedStatus {
             writable: false,
             behind: false,
             given_up: false,
+            lies: false,
             dropped: true,
             predecessor: None,
             fork: None,

@@ -1,13 +1,16 @@
 //! Writing entries: alone, or in the place of what this replica knows of their key.
 
+use crate::ask;
 use crate::database::{Database, Parts};
 use crate::error::{ReadError, WriteError};
 use bytes::Bytes;
-use kappadb_core::{EntryId, FeedKey};
+use kappadb_core::{EntryId, FeedKey, FeedName};
 use kappadb_entry::rules::{self, Links, Version};
 use kappadb_entry::{Header, Kind, Places, encode_block};
 use kappadb_feed::Append;
+use kappadb_query::Selector;
 use kappadb_view::{Index, View, ViewError, ViewHandle};
+use std::collections::BTreeMap;
 
 /// An entry to be. Its time is the clock's; what it replaces is worked out where it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,7 +108,28 @@ impl Parts {
         feed: &FeedKey,
     ) -> Result<Bytes, WriteError> {
         let heads: Vec<EntryId> = rules::heads(active).iter().map(|version| version.id).collect();
-        self.linked_block(draft, rules::succeed(active, &heads, feed), feed)
+        let links = self.within_known(&draft, rules::succeed(active, &heads, feed), feed);
+        self.linked_block(draft, links, feed)
+    }
+
+    /// The same links without what they name beyond what is known to exist: of a feed, what its newest head here says, or else what a peer
+    /// claimed of it that answered for this key. (A head comes only with blocks of its feed, and these need not come if they are redundant.)
+    fn within_known(&self, draft: &Draft, links: Links, writer: &FeedKey) -> Links {
+        let held = |name: &FeedName| self.feeds.length_of(name);
+        let is_known = links.context.vector.iter().all(|(name, seq)| *seq < held(name));
+        let answered = if is_known { BTreeMap::new() } else { self.answered(draft) };
+        links.within(writer, |name| match answered.get(name) {
+            Some(length) if *name != writer.name() => held(name).max(*length),
+            _ => held(name),
+        })
+    }
+
+    /// Up to where of each feed all is known that concerns the key of a draft.
+    fn answered(&self, draft: &Draft) -> BTreeMap<FeedName, u64> {
+        let view = ask::view_of(draft.kind.space);
+        let question = view.zip(draft.key.clone()).map(|(view, key)| (view, Selector::keys([key])));
+        let lengths = question.map(|(view, selector)| self.shown(view, &selector, &self.ground()));
+        lengths.into_iter().flatten().map(|(feed, length)| (feed.name(), length)).collect()
     }
 
     /// The same with the links that it is to have.

@@ -64,6 +64,9 @@ pub fn standing(feed: &FeedStatus) -> String {
     if feed.given_up {
         add("given up");
     }
+    if feed.lies {
+        add("LIES of what it has seen");
+    }
     if feed.dropped {
         add("dropped");
     }
