@@ -12,6 +12,9 @@ use std::fmt::Display;
 use std::io::{self, BufWriter, ErrorKind, IsTerminal, Stdout, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+/// The system's number for a disk that is full, on Linux and elsewhere.
+const NO_ROOM: i32 = 28;
+
 /// True if every line is to be JSON. One for the process: panics and errors of the command line are told in it, too.
 static JSON: AtomicBool = AtomicBool::new(false);
 
@@ -130,7 +133,13 @@ fn chain(error: &anyhow::Error) -> String {
             text = format!("{text}: {cause}");
         }
     }
-    text
+    in_words(&text)
+}
+
+/// What the system says of a full disk, in the words in which the journal says it.
+fn in_words(text: &str) -> String {
+    let full = io::Error::from_raw_os_error(NO_ROOM).to_string();
+    text.replace(&full, "the disk is full")
 }
 
 /// A line on stderr, JSON already if it is to be. In one write, so that lines of several threads do not mix.

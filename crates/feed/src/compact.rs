@@ -17,8 +17,10 @@ use kappadb_core::{FeedKey, Lseq, RangeSet, Seq, StoredBlock, codec};
 use kappadb_journal::{Located, Position, Reader, Record, Rewrite, RewriteError};
 use kappadb_store::StoreError;
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::sync::{Arc, PoisonError};
+
+/// Bytes for which a segment is written anew though nothing is in it that should go: a page of the disk.
+const LEAST_GAIN: u64 = 4096;
 
 /// Where a record with blocks lay.
 struct Place {
@@ -45,24 +47,42 @@ pub(crate) fn compact(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Compacted, CompactError> {
     let _one = shared.compacting.lock().unwrap_or_else(PoisonError::into_inner);
-    let (segments, reader, before) = shared.write(Writer::begin_compaction)?;
-    let total = u64::from(segments.end);
-    for segment in segments {
-        progress(segment.into(), total);
-        if let Some((rewrite, places)) = rewritten(shared, &reader, segment)? {
-            let layout = shared.layout.write().unwrap_or_else(PoisonError::into_inner);
-            shared.write(|writer| writer.switch(rewrite, &places))?;
-            drop(layout);
-            // A crash from here on finds file and rows in step. Without room for that the next opening makes the rows anew.
-            match shared.store.flush() {
-                Ok(()) | Err(StoreError::DiskFull { .. }) => {}
-                Err(error) => return Err(error.into()),
+    let (mut segments, reader, before) = shared.write(Writer::begin_compaction)?;
+    let total = segments.len() as u64;
+    // The smallest first: what one gives back may be the room that the next one needs.
+    segments.sort_unstable_by_key(|(segment, bytes)| (*bytes, *segment));
+    while !segments.is_empty() {
+        let (mut lacking, mut full) = (Vec::new(), None);
+        for (n, (segment, bytes)) in (total - segments.len() as u64..).zip(segments.clone()) {
+            progress(n, total);
+            match compact_segment(shared, &reader, segment) {
+                Err(error) if error.is_full() => {
+                    lacking.push((segment, bytes));
+                    full = Some(error);
+                }
+                done => done?,
             }
+        }
+        match full {
+            Some(error) if lacking.len() == segments.len() => return Err(error),
+            _ => segments = lacking,
         }
     }
     progress(total, total);
     let after = shared.writer().journal()?.disk_bytes();
     Ok(Compacted { before, after })
+}
+
+fn compact_segment(shared: &Shared, reader: &Reader, segment: u32) -> Result<(), CompactError> {
+    let Some((rewrite, places)) = rewritten(shared, reader, segment)? else { return Ok(()) };
+    let layout = shared.layout.write().unwrap_or_else(PoisonError::into_inner);
+    shared.write(|writer| writer.switch(rewrite, &places))?;
+    drop(layout);
+    // A crash from here on finds file and rows in step. Without room for that the next opening makes the rows anew.
+    match shared.store.flush() {
+        Ok(()) | Err(StoreError::DiskFull { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The segment without what is not needed; none if that gains nothing, or if it is damaged and so stays as it is.
@@ -74,7 +94,16 @@ fn rewritten(
     let (feeds, forgotten) = shared.look(|visible| (visible.feeds.clone(), visible.forgotten.clone()));
     let (blocks, places, changed, failed) = (&*shared.blocks, Vec::new(), false, None);
     let mut picture = Picture { feeds, forgotten, blocks, places, changed, failed };
-    let rewritten = reader.rewrite(segment, &mut |located| picture.keep(located));
+    // Looked through first: where nothing goes, nothing is written, and no room is needed.
+    let gain = reader.gain(segment, &mut |located| picture.keep(located));
+    let worth_it = picture.changed || gain.as_ref().is_ok_and(|gain| *gain >= LEAST_GAIN);
+    let rewritten = match (gain, worth_it) {
+        (Ok(_), true) => {
+            picture.places.clear();
+            Some(reader.rewrite(segment, &mut |located| picture.keep(located))).transpose()
+        }
+        (gain, _) => gain.map(|_| None),
+    };
     if let Some(error) = picture.failed {
         return Err(error.into());
     }
@@ -84,11 +113,7 @@ fn rewritten(
             Ok(None)
         }
         Err(error) => Err(error.into()),
-        Ok(rewrite) => {
-            let (before, after) = rewrite.bytes();
-            let worth_it = picture.changed || after < before;
-            Ok(worth_it.then_some((rewrite, picture.places)))
-        }
+        Ok(rewrite) => Ok(rewrite.map(|rewrite| (rewrite, picture.places))),
     }
 }
 
@@ -166,7 +191,7 @@ impl Picture<'_> {
     }
 }
 
-type Begun = (Range<u32>, Reader, u64);
+type Begun = (Vec<(u32, u64)>, Reader, u64);
 
 impl Writer {
     /// Forgets dropped feeds, and begins a segment, so that all before it can be rewritten.

@@ -52,7 +52,7 @@ pub enum OpenError {
 #[non_exhaustive]
 pub enum CommitError {
     /// The journal could not be written. Nothing of it counts; the next write tries again.
-    #[error("journal: {}", with_cause(.0))]
+    #[error("{}", with_cause(.0))]
     Journal(Arc<kappadb_journal::AppendError>),
     /// It is durable in the journal, but derived state could not be brought up to it. Nothing more is accepted until the database is
     /// opened again, which makes that good.
@@ -65,8 +65,10 @@ pub enum CommitError {
 
 /// An error with what the system said.
 fn with_cause(error: &kappadb_journal::AppendError) -> String {
-    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}"));
-    format!("{error}{}", cause.unwrap_or_default())
+    match std::error::Error::source(error) {
+        Some(cause) => format!("journal: {error}: {cause}"),
+        None => error.to_string(),
+    }
 }
 
 impl CommitError {
@@ -279,6 +281,19 @@ pub enum ReadError {
     /// Tree sizes that cannot be.
     #[error(transparent)]
     Tree(#[from] TreeError),
+}
+
+impl CompactError {
+    /// True if it lacked room.
+    pub fn is_full(&self) -> bool {
+        use kappadb_journal::RewriteError;
+        match self {
+            CompactError::Rewrite(RewriteError::DiskFull { .. })
+            | CompactError::Store(StoreError::DiskFull { .. }) => true,
+            CompactError::Commit(error) => error.is_refusal(),
+            _ => false,
+        }
+    }
 }
 
 impl ReadError {

@@ -33,18 +33,24 @@ pub(crate) fn load(dir: &Path) -> Result<Keys, OpenError> {
     Ok(keys)
 }
 
-/// Writes the key down durably, before anything is signed with it.
+/// Writes the key down durably, before anything is signed with it. A file of that name is never half written: without its key the folder
+/// could not be opened any more.
 pub(crate) fn save(dir: &Path, secret: &SecretKey) -> Result<(), DefineError> {
     let folder = folder(dir);
     let file = folder.join(secret.public().to_string());
+    let unfinished = file.with_extension("new");
     let write = || -> io::Result<()> {
         let text = Zeroizing::new(DatabaseId(*secret.seed()).to_string() + "\n");
-        let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file)?;
+        let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
         out.write_all(text.as_bytes())?;
         out.sync_all()?;
+        // Unlike a new name, a second one never takes the place of a file.
+        fs::hard_link(&unfinished, &file)?;
         File::open(&folder)?.sync_all()
     };
-    write().map_err(|source| DefineError::File { file: file.clone(), source })
+    let written = write();
+    drop(fs::remove_file(&unfinished));
+    written.map_err(|source| DefineError::File { file, source })
 }
 
 fn folder(dir: &Path) -> PathBuf {

@@ -21,7 +21,7 @@ pub trait Disk: Send + Sync {
     fn remove(&self, name: &str) -> io::Result<()>;
     /// Makes names given, changed and taken away durable.
     fn sync_names(&self) -> io::Result<()>;
-    /// Where a file lies, for messages.
+    /// Where a file lies, for messages; with no name, where the folder does.
     fn path(&self, name: &str) -> PathBuf;
 }
 
@@ -110,7 +110,7 @@ impl Disk for Folder {
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.path.join(name)
+        if name.is_empty() { self.path.clone() } else { self.path.join(name) }
     }
 }
 

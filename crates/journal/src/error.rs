@@ -1,6 +1,6 @@
 //! What can go wrong: one enum for each phase, and the description of damaged places.
 
-use crate::disk::{is_forbidden, is_full};
+use crate::disk::is_forbidden;
 use crate::lock::LockHolder;
 use crate::position::{Position, file_name};
 use kappadb_core::Lseq;
@@ -119,8 +119,14 @@ pub enum RewriteError {
     /// A record cannot be written.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// There is no room for the new file beside the old one.
+    #[error("the disk is full: there is no room in {} to rewrite a segment", folder.display())]
+    DiskFull {
+        /// The journal's folder.
+        folder: PathBuf,
+    },
     /// A file cannot be read or written.
-    #[error("cannot rewrite {}", file.display())]
+    #[error("cannot rewrite {}: {source}", file.display())]
     Io {
         /// The segment's file.
         file: PathBuf,
@@ -164,13 +170,11 @@ pub enum AppendError {
     /// Records of this kind are written by the journal itself; nothing was written.
     #[error("incarnation and closed records are written by the journal itself")]
     Reserved,
-    /// No room. The journal is as it was before the append and can go on when there is room again.
-    #[error("the disk is full: cannot write {}", file.display())]
+    /// No room. The journal can go on when there is room again: at once after a write, after a sync with [`crate::Journal::retreat`].
+    #[error("the disk is full: nothing can be written in {}", folder.display())]
     DiskFull {
-        /// The segment's file.
-        file: PathBuf,
-        /// Why.
-        source: io::Error,
+        /// The journal's folder.
+        folder: PathBuf,
     },
     /// The write failed for another reason. The journal is as it was before the append.
     #[error("cannot write {}", file.display())]
@@ -201,9 +205,7 @@ impl AppendError {
     pub fn is_refusal(&self) -> bool {
         match self {
             AppendError::DiskFull { .. } => true,
-            AppendError::Write { source, .. } | AppendError::Sync { source, .. } => {
-                is_forbidden(source) || is_full(source)
-            }
+            AppendError::Write { source, .. } | AppendError::Sync { source, .. } => is_forbidden(source),
             _ => false,
         }
     }

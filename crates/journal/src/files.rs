@@ -46,6 +46,13 @@ impl Files {
         self.missing.iter().find(|run| run.contains(&segment))
     }
 
+    /// The numbers below `end` of segments that have a file.
+    pub(crate) fn present(&self, end: u32) -> impl Iterator<Item = u32> {
+        let (mut next, last) = (0, std::iter::once(end..end));
+        let gaps = self.missing.iter().cloned().chain(last);
+        gaps.flat_map(move |gap| std::mem::replace(&mut next, gap.end)..gap.start.min(end))
+    }
+
     pub(crate) fn path(&self, segment: u32) -> PathBuf {
         self.disk.path(&file_name(segment))
     }

@@ -14,7 +14,6 @@ use crate::survey::Survey;
 use kappadb_core::Lseq;
 use std::collections::BTreeMap;
 use std::io;
-use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -250,9 +249,10 @@ impl Journal {
         }
     }
 
-    /// The segments that are followed by another.
-    pub fn sealed(&self) -> Range<u32> {
-        0..self.end.segment
+    /// The segments that are followed by another, and their bytes. Those that are missing are left out.
+    pub fn sealed(&self) -> Vec<(u32, u64)> {
+        let bytes = |segment| Some((segment, self.files.file(segment).and_then(|file| file.len()).ok()?));
+        self.files.present(self.end.segment).filter_map(bytes).collect()
     }
 
     /// Which segments were rewritten, and how often: who remembers places in the journal, remembers this with them.
@@ -329,7 +329,7 @@ impl Journal {
         }
         self.file.sync().map_err(|source| {
             self.poisoned = true;
-            AppendError::Sync { file: self.files.path(self.end.segment), source }
+            sync_error(&self.files, self.end.segment, source)
         })?;
         self.set_durable(self.end);
         Ok(())
@@ -381,11 +381,10 @@ fn is_left_over(name: &str) -> bool {
 
 /// Cuts off a torn tail for good.
 fn cut_off(files: &Files, cut: &Cut) -> Result<(), AppendError> {
-    let file = files.path(cut.segment);
     files
         .file(cut.segment)
         .and_then(|handle| handle.set_len(cut.from).and_then(|()| handle.sync()))
-        .map_err(|source| AppendError::Sync { file, source })
+        .map_err(|source| sync_error(files, cut.segment, source))
 }
 
 /// Makes a segment with its header and first record, durably.
@@ -406,15 +405,21 @@ fn create(
     let file = files.disk.create(&file_name(segment)).map_err(failed)?;
     file.write_at(0, &bytes).map_err(failed)?;
     let synced = file.sync().and_then(|()| files.disk.sync_names());
-    synced.map_err(|source| AppendError::Sync { file: files.path(segment), source })?;
+    synced.map_err(|source| sync_error(files, segment, source))?;
     Ok((file, Position { segment, offset: bytes.len() as u64 }))
 }
 
 fn write_error(files: &Files, segment: u32, source: io::Error) -> AppendError {
-    let file = files.path(segment);
     match is_full(&source) {
-        true => AppendError::DiskFull { file, source },
-        false => AppendError::Write { file, source },
+        true => AppendError::DiskFull { folder: files.disk.path("") },
+        false => AppendError::Write { file: files.path(segment), source },
+    }
+}
+
+fn sync_error(files: &Files, segment: u32, source: io::Error) -> AppendError {
+    match is_full(&source) {
+        true => AppendError::DiskFull { folder: files.disk.path("") },
+        false => AppendError::Sync { file: files.path(segment), source },
     }
 }
 

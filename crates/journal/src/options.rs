@@ -4,7 +4,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
     /// Bytes after which a segment is followed by a new one. A record larger than that has a segment of its own.
-    /// Default: 64 MiB.
+    /// Default: 16 MiB.
     pub segment_bytes: u64,
     /// How many segment files readers keep open; at least one. Default: 32.
     pub open_files: usize,
@@ -12,6 +12,6 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Options { segment_bytes: 64 << 20, open_files: 32 }
+        Options { segment_bytes: 16 << 20, open_files: 32 }
     }
 }

@@ -61,6 +61,15 @@ impl Reader {
         Rewrite::new(self.files.clone(), segment, keep)
     }
 
+    /// By how many bytes [`Reader::rewrite`] would make the segment shorter. Writes nothing.
+    pub fn gain(
+        &self,
+        segment: u32,
+        keep: &mut dyn FnMut(Located) -> Option<Record>,
+    ) -> Result<u64, RewriteError> {
+        Rewrite::measure(self.files.clone(), segment, keep)
+    }
+
     /// Everything before this position is on disk.
     pub fn durable(&self) -> Position {
         self.files.durable()

@@ -5,8 +5,8 @@
 //! another are rewritten: their ends are durable. The last record of the new file says where the old one ended, so
 //! that the segment after it is not thought to miss something.
 
-use crate::cursor::{Cursor, SCAN_AHEAD};
-use crate::disk::DiskFile;
+use crate::cursor::SCAN_AHEAD;
+use crate::disk::{DiskFile, is_full};
 use crate::error::RewriteError;
 use crate::files::Files;
 use crate::position::{Position, file_name};
@@ -38,39 +38,54 @@ impl Rewrite {
         segment: u32,
         keep: &mut dyn FnMut(Located) -> Option<Record>,
     ) -> Result<Rewrite, RewriteError> {
-        let failed = |source| RewriteError::Io { file: files.path(segment), source };
+        let (mut rewrite, header) = Rewrite::begin(files, segment)?;
+        let failed = |source| failed(&rewrite.files, segment, source);
+        let file = rewrite.files.disk.create(&rewrite.name()).map_err(failed)?;
+        let mut out = Out { file: Some(file), at: 0, buffer: header.encode() };
+        rewrite.copy(&mut out, keep)?;
+        out.finish().map_err(|source| self::failed(&rewrite.files, segment, source))?;
+        Ok(rewrite)
+    }
+
+    /// By how many bytes it would be shorter.
+    pub(crate) fn measure(
+        files: Arc<Files>,
+        segment: u32,
+        keep: &mut dyn FnMut(Located) -> Option<Record>,
+    ) -> Result<u64, RewriteError> {
+        let (mut rewrite, _) = Rewrite::begin(files, segment)?;
+        // There is no file to be taken away.
+        rewrite.installed = true;
+        rewrite.copy(&mut Out { file: None, at: 0, buffer: Vec::new() }, keep)?;
+        Ok(rewrite.before.saturating_sub(rewrite.after))
+    }
+
+    fn begin(files: Arc<Files>, segment: u32) -> Result<(Rewrite, Header), RewriteError> {
+        let failed = |source| failed(&files, segment, source);
         let damaged = RewriteError::Damaged(Position { segment, offset: 0 });
         if files.missing_run(segment).is_some() {
             return Err(damaged);
         }
         let header = files.header(segment).map_err(failed)?.header().ok_or(damaged)?;
         let before = files.file(segment).and_then(|file| file.len()).map_err(failed)?;
-        let name = [&file_name(segment), SUFFIX].concat();
         let rewrites = header.rewrites.checked_add(1).unwrap_or(1);
-        let new = files.disk.create(&name).map_err(failed)?;
-        let mut rewrite = Rewrite {
-            files: files.clone(),
-            segment,
-            rewrites,
-            before,
-            after: HEADER_LEN,
-            moved: Vec::new(),
-            installed: false,
-        };
-        let mut out = Out { file: new, at: 0, buffer: Header { rewrites, ..header }.encode() };
-        let cursor = files.cursor(segment, before, SCAN_AHEAD).map_err(failed)?;
-        rewrite.copy(cursor, &mut out, keep)?;
-        out.finish().map_err(failed)?;
-        Ok(rewrite)
+        let (after, moved, installed) = (HEADER_LEN, Vec::new(), false);
+        let rewrite = Rewrite { files, segment, rewrites, before, after, moved, installed };
+        Ok((rewrite, Header { rewrites, ..header }))
+    }
+
+    fn name(&self) -> String {
+        [&file_name(self.segment), SUFFIX].concat()
     }
 
     fn copy(
         &mut self,
-        mut cursor: Cursor,
         out: &mut Out,
         keep: &mut dyn FnMut(Located) -> Option<Record>,
     ) -> Result<(), RewriteError> {
         let segment = self.segment;
+        let cursor = self.files.cursor(segment, self.before, SCAN_AHEAD);
+        let mut cursor = cursor.map_err(|source| failed(&self.files, segment, source))?;
         let (mut offset, mut lseq, mut end) = (HEADER_LEN, 0, self.before);
         while offset < self.before {
             let at = Position { segment, offset };
@@ -118,7 +133,7 @@ impl Rewrite {
         record.encode_into(&mut bytes)?;
         seal(&self.files.nonce, at, durable, first_lseq, &mut bytes);
         self.after += bytes.len() as u64;
-        out.write(&bytes).map_err(|source| RewriteError::Io { file: self.files.path(self.segment), source })
+        out.write(&bytes).map_err(|source| failed(&self.files, self.segment, source))
     }
 
     /// Which segment it is.
@@ -144,7 +159,7 @@ impl Rewrite {
     pub(crate) fn install(&mut self) -> Result<u8, RewriteError> {
         let name = file_name(self.segment);
         let disk = &self.files.disk;
-        let renamed = disk.rename(&[&name, SUFFIX].concat(), &name);
+        let renamed = disk.rename(&self.name(), &name);
         self.installed = renamed.is_ok();
         self.files.forget(self.segment);
         let synced = renamed.and_then(|()| disk.sync_names());
@@ -153,18 +168,25 @@ impl Rewrite {
     }
 }
 
+fn failed(files: &Files, segment: u32, source: io::Error) -> RewriteError {
+    match is_full(&source) {
+        true => RewriteError::DiskFull { folder: files.disk.path("") },
+        false => RewriteError::Io { file: files.path(segment), source },
+    }
+}
+
 impl Drop for Rewrite {
     fn drop(&mut self) {
         if !self.installed {
             // If it cannot be taken away now, the next opening does.
-            drop(self.files.disk.remove(&[&file_name(self.segment), SUFFIX].concat()));
+            drop(self.files.disk.remove(&self.name()));
         }
     }
 }
 
-/// The new file, written in large pieces.
+/// The new file, written in large pieces; or none, if it is only measured.
 struct Out {
-    file: Arc<dyn DiskFile>,
+    file: Option<Arc<dyn DiskFile>>,
     at: u64,
     buffer: Vec<u8>,
 }
@@ -178,7 +200,9 @@ impl Out {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.write_at(self.at, &self.buffer)?;
+        if let Some(file) = &self.file {
+            file.write_at(self.at, &self.buffer)?;
+        }
         self.at += self.buffer.len() as u64;
         self.buffer.clear();
         Ok(())
@@ -186,6 +210,6 @@ impl Out {
 
     fn finish(mut self) -> io::Result<()> {
         self.flush()?;
-        self.file.sync()
+        self.file.map_or(Ok(()), |file| file.sync())
     }
 }

@@ -13,6 +13,7 @@ use crate::own::{self, Own};
 use crate::payload::Wanting;
 use crate::peers::{Peer, Peers};
 use crate::replica::{self, Replica};
+use crate::reserve::Reserve;
 use crate::status::Status;
 use crate::uploads;
 use crate::witness::Witness;
@@ -83,6 +84,10 @@ pub(crate) struct Parts {
     pub callers: Arc<Callers>,
     /// The name under which this handle writes.
     pub name: Arc<str>,
+    /// Room held back; none where nothing is written.
+    pub reserve: Option<Arc<Reserve>>,
+    /// Derived data on the disk that is not in use, for it lacked room there.
+    pub idle: Option<PathBuf>,
     /// Held while an entry's place among the others is looked up and the entry is appended: two writes of one key by
     /// this replica must see each other.
     writing: Arc<Mutex<()>>,
@@ -110,7 +115,8 @@ impl Parts {
         // Before anything is wiped or written: a second process must leave everything as it is.
         let lock = lock.map_or_else(|| feed::lock(&dir, &locking).map(Arc::new), Ok)?;
         files::secure(&dir)?;
-        let (store, in_memory) = open_store(&dir.join("derived"), rebuild, &lock)?;
+        let Derived { store, in_memory, idle } = open_store(&dir.join("derived"), rebuild, &lock)?;
+        let reserve = (!lock.is_read_only()).then(|| Arc::new(Reserve::of(&dir)));
         let witness = Arc::new(Witness::new(&dir, state, random.clone()));
         let config = feed::Config::new(&dir, store.clone(), database, random.clone())
             .with_lock(lock.clone())
@@ -163,6 +169,8 @@ impl Parts {
             callers,
             random,
             name: writers::DEFAULT.into(),
+            reserve,
+            idle,
             writing: Arc::default(),
             root: None,
             _lock: lock,
@@ -226,26 +234,33 @@ fn warnings(report: &OpenReport) -> impl Iterator<Item = String> {
     cut.chain(damage).chain(report.problems.iter().map(ToString::to_string))
 }
 
+/// Where derived data is kept.
+struct Derived {
+    store: Arc<dyn Store>,
+    /// That it is in memory, and why, in a sentence.
+    in_memory: Option<String>,
+    idle: Option<PathBuf>,
+}
+
 /// Opens the derived data; if it cannot be read, or must not be, starts from nothing. Where nothing can be written it is made in memory,
-/// for this process alone; that is told in a sentence.
-fn open_store(
-    path: &Path,
-    wipe: bool,
-    lock: &DirLock,
-) -> Result<(Arc<dyn Store>, Option<String>), StoreError> {
-    let memory = |why: &str| {
+/// for this process alone.
+fn open_store(path: &Path, wipe: bool, lock: &DirLock) -> Result<Derived, StoreError> {
+    let memory = |why: &str, idle| {
         let told =
             format!("{why}; what is derived from the journal is made in memory, for this process alone");
-        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
-        Ok((store, Some(told)))
+        Ok(Derived { store: Arc::new(MemoryStore::new()), in_memory: Some(told), idle })
     };
+    let dir = path.parent().unwrap_or(path).display();
     if lock.is_read_only() {
-        return memory(&format!("{} cannot be written, and is read as it is", path.display()));
+        return memory(&format!("{dir} cannot be written, and is read as it is"), None);
     }
     match open_on_disk(path, wipe) {
-        Ok(store) => Ok((Arc::new(store), None)),
+        Ok(store) => Ok(Derived { store: Arc::new(store), in_memory: None, idle: None }),
         Err(error @ StoreError::Locked { .. }) => Err(error),
-        Err(error) => memory(&error.to_string()),
+        Err(StoreError::DiskFull { .. }) => {
+            memory(&format!("the disk of {dir} is full"), Some(path.to_owned()))
+        }
+        Err(error) => memory(&error.to_string(), None),
     }
 }
 

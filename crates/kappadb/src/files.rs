@@ -7,7 +7,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 /// What belongs to a replica in its folder; all else there is somebody's own business.
-const OURS: [&str; 13] = [
+const OURS: [&str; 14] = [
     "LOCK",
     "replica",
     "witness",
@@ -18,6 +18,7 @@ const OURS: [&str; 13] = [
     "trust",
     "read-markers",
     "recovered",
+    "reserve",
     "keys",
     "journal",
     "derived",

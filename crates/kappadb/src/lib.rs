@@ -68,6 +68,7 @@ mod payload;
 mod peers;
 mod recover;
 mod replica;
+mod reserve;
 mod serve;
 mod status;
 mod uploads;

@@ -4,7 +4,8 @@ use crate::database::{Database, Parts};
 use crate::error::{LogError, WriteError};
 use crate::own;
 use kappadb_core::{FeedKey, RangeSet};
-use kappadb_feed::{Cleared, Compacted};
+use kappadb_feed::{Cleared, CompactError, Compacted};
+use kappadb_store::SledStore;
 use std::collections::BTreeSet;
 
 impl Database {
@@ -24,7 +25,7 @@ impl Database {
 
     /// The same also for a feed that this replica writes: if nobody else holds what it says, that is gone.
     pub async fn clear_for_good(&self, feed: FeedKey, ranges: RangeSet) -> Result<Cleared, LogError> {
-        self.run(move |parts| Ok(parts.feeds.clear(&feed, &ranges)?)).await?
+        self.run(move |parts| Ok(parts.with_reserve(|| parts.feeds.clear(&feed, &ranges))?)).await?
     }
 
     /// Drops a feed: it goes on this replica's block list, views leave it out, and nothing of it is taken in or passed on.
@@ -34,7 +35,7 @@ impl Database {
     /// [`LogError::Drop`] for a feed that this replica writes.
     pub async fn drop_feed(&self, feed: FeedKey) -> Result<(), LogError> {
         self.run(move |parts| {
-            parts.feeds.drop_feed(&feed)?;
+            parts.with_reserve(|| parts.feeds.drop_feed(&feed))?;
             Ok(parts.views.ready()?)
         })
         .await?
@@ -50,8 +51,9 @@ impl Database {
         .await?
     }
 
-    /// Gives back the disk that cleared payloads, dropped feeds and unfinished uploads take up. Reading and writing go on meanwhile. Needs room for
-    /// one more segment of the journal (64 MiB); a crash at any point does no harm.
+    /// Gives back the disk that cleared payloads, dropped feeds and unfinished uploads take up. Reading and writing go on meanwhile. Needs room
+    /// for what is left of one segment of the journal (of 16 MiB at most); on a full disk it has a reserve of 1 MiB, and what derived data takes up there. A crash at any
+    /// point does no harm.
     pub async fn compact(&self) -> Result<Compacted, LogError> {
         self.run(Parts::compact).await?
     }
@@ -97,10 +99,24 @@ impl Parts {
         self.feeds.with_secret(feed, |_| ()).is_some()
     }
 
+    /// Does something that makes room, also where there is none.
+    fn with_reserve<T>(&self, work: impl FnOnce() -> T) -> T {
+        match &self.reserve {
+            Some(reserve) => reserve.lend(work),
+            None => work(),
+        }
+    }
+
     fn compact(&self) -> Result<Compacted, LogError> {
+        if let Some(idle) = &self.idle {
+            // It is of no use after a compaction, which moves all that it leads to.
+            SledStore::wipe(idle).map_err(CompactError::from)?;
+        }
         // Views read what is to go in order to take it out; one that has not, for it is not open now, is made anew later.
         self.views.ready()?;
-        self.clear_abandoned()?;
-        Ok(self.feeds.compact(&mut |done, total| self.progress("compacting", done, total))?)
+        self.with_reserve(|| {
+            self.clear_abandoned()?;
+            Ok(self.feeds.compact(&mut |done, total| self.progress("compacting", done, total))?)
+        })
     }
 }

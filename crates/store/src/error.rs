@@ -23,7 +23,7 @@ pub enum StoreError {
         source: SealError,
     },
     /// There is too little room on the disk for the engine to work.
-    #[error("the disk is full: {}", path.display())]
+    #[error("the disk of {} is full", path.display())]
     DiskFull {
         /// The store's folder.
         path: PathBuf,

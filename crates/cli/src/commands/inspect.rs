@@ -69,6 +69,8 @@ pub async fn verify(context: &Context) -> anyhow::Result<Exit> {
 
 pub async fn rebuild(context: &Context) -> anyhow::Result<()> {
     let database = context.builder().rebuild().open().await?;
+    // That it could not be put on the disk, for one.
+    database.warnings().iter().for_each(|warning| output::warn(warning));
     database.ready().await?;
     let status = database.status().await?;
     let blocks: u64 = status.feeds.iter().map(|feed| feed.held).sum();

@@ -13,6 +13,7 @@ mod common;
 mod contract;
 mod copies;
 mod folder;
+mod full;
 mod kill;
 mod kv;
 mod peers;

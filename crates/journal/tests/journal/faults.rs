@@ -16,8 +16,8 @@ fn a_full_disk_costs_only_the_append_that_hit_it() {
         let first = journal.append(&blocks(0, &[10])).unwrap();
         disk.set_room(Some(room));
         let error = journal.append(&record).unwrap_err();
-        assert!(matches!(&error, AppendError::DiskFull { file, .. } if file.ends_with("00000000.kj")));
-        assert!(error.to_string().contains("full") && error.to_string().contains("00000000.kj"));
+        assert!(matches!(&error, AppendError::DiskFull { folder } if folder.ends_with("fault")));
+        assert!(error.to_string().contains("the disk is full") && error.to_string().contains("/fault"));
         assert_eq!((journal.end(), journal.next_lseq()), (first.next, 1));
         assert_eq!(disk.content("00000000.kj").len() as u64, journal.disk_bytes());
         journal.sync().unwrap();
