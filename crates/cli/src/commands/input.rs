@@ -49,6 +49,14 @@ impl Stopped {
     }
 }
 
+/// How far an import came that failed, and how it goes on.
+pub fn progress(file: &Path, safe: &str) -> String {
+    format!(
+        "{}: the first {safe} are imported, and the same import run again goes on from there",
+        file.display()
+    )
+}
+
 impl Input {
     /// From now on SIGINT and SIGTERM are the end of the input.
     pub fn open(file: &Path) -> anyhow::Result<(Input, Stopped)> {

@@ -1,6 +1,7 @@
 //! A disk of its own that is full. Needs to be allowed to mount one (root); else the tests say that they are skipped.
 
 use crate::common::Db;
+use serde_json::Value;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -32,6 +33,14 @@ impl Small {
             drop(fs::write(name.unwrap(), vec![1; bytes]));
             bytes /= 2;
         }
+    }
+
+    /// Takes all but so many bytes.
+    fn fill_all_but(&self, bytes: usize) {
+        let hold = disk(&self.db).join("hold");
+        fs::write(&hold, vec![1; bytes]).unwrap();
+        self.fill();
+        fs::remove_file(hold).unwrap();
     }
 
     /// The same with the rest of the journal's last page, by writing until that fails.
@@ -99,11 +108,12 @@ fn a_full_disk_is_read_and_says_so_in_words() {
     }
     // It has given back what derived data took up.
     small.fill_to_the_last_byte();
-    let file = disk(db).join("filler1024-0");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), vec![7; 100_000]).unwrap();
     for args in [
         &["kv", "put", "tea", &"black".repeat(300)][..],
         &["chat", "post", "tea", &"hello ".repeat(200)],
-        &["blob", "put", file.to_str().unwrap()],
+        &["blob", "put", file.path().to_str().unwrap()],
         &["feed", "new"],
         &["writer", "new", "ann"],
     ] {
@@ -135,4 +145,56 @@ fn a_full_disk_is_left_by_clearing_and_compacting() {
     db.lacks(&["kv", "get", "k2000"]);
     assert_eq!(db.ok(&["kv", "get", "k3999"]).len(), 704);
     assert_eq!(db.ok(&["verify"]), "");
+}
+
+/// Imports on a disk with too little room, and again when there is more. The number of lines or features that the first said it took, what the second
+/// said, and how many blocks there are then.
+fn twice(room: usize, args: &[&str], text: &str) -> Option<(u64, Value, u64)> {
+    let small = Small::new("12m")?;
+    let (db, dir) = (&small.db, tempfile::tempdir().unwrap());
+    let file = dir.path().join("lines");
+    fs::write(&file, text).unwrap();
+    let args = [args, &[file.to_str().unwrap()]].concat();
+    db.ok(&["init"]);
+    small.fill_all_but(room);
+    let error = db.fails(&args);
+    assert!(error.contains("the disk is full") && error.contains("goes on from there"), "{error}");
+    let (_, rest) = error.split_once(": the first ").unwrap();
+    let taken = rest.split(' ').next().unwrap().parse().unwrap();
+    small.make_room();
+    let report = db.json(&args);
+    assert_eq!(db.ok(&["verify"]), "");
+    let status = db.json(&["status"]);
+    let blocks =
+        status["feeds"].as_array().unwrap().iter().map(|feed| feed["length"].as_u64().unwrap()).sum();
+    Some((taken, report, blocks))
+}
+
+fn number(report: &Value, name: &str) -> u64 {
+    report[name].as_u64().unwrap()
+}
+
+#[test]
+fn an_import_of_values_that_the_disk_broke_off_says_how_far_it_came_and_goes_on_there() {
+    let Some((taken, report, blocks)) = twice(1_500_000, &["kv", "import"], &lines(4000)) else { return };
+    assert!(taken > 500 && taken < 4000, "{taken}");
+    assert_eq!(number(&report, "imported") + number(&report, "known"), 4000, "{report}");
+    assert!(number(&report, "known") >= taken, "{report} {taken}");
+    assert_eq!(blocks, 4000, "nothing was written twice");
+}
+
+#[test]
+fn an_import_of_features_that_the_disk_broke_off_says_how_far_it_came_and_goes_on_there() {
+    let feature = |n: usize| {
+        let at = format!("[24.{n:05},60.1]");
+        format!(
+            "{{\"type\":\"Feature\",\"id\":\"p{n}\",\"geometry\":{{\"type\":\"Point\",\"coordinates\":{at}}},\"properties\":{{\"note\":\"{}{n}\"}}}}\n",
+            "x".repeat(700)
+        )
+    };
+    let text: String = (0..4000).map(feature).collect();
+    let Some((taken, report, blocks)) = twice(4_700_000, &["map", "import"], &text) else { return };
+    assert!((1000..4000).contains(&taken), "{taken}");
+    assert!(number(&report, "blocks") <= 4000 - taken, "{report} {taken}");
+    assert_eq!(blocks, 4000, "nothing was written twice");
 }

@@ -156,7 +156,10 @@ fn import_tells_damaged_lines_and_takes_the_rest() {
     std::fs::write(&file, text).unwrap();
     let output = db.run(&["--json", "kv", "import", file.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(1));
-    assert_eq!(lines(&String::from_utf8(output.stdout).unwrap()), [json!({ "imported": 3, "damaged": 5 })]);
+    assert_eq!(
+        lines(&String::from_utf8(output.stdout).unwrap()),
+        [json!({ "imported": 3, "known": 0, "damaged": 5 })]
+    );
     let damaged: Vec<u64> = lines(&String::from_utf8(output.stderr).unwrap())
         .iter()
         .map(|line| line["line"].as_u64().unwrap())

@@ -28,6 +28,14 @@ pub enum ChatError {
     /// An import could not be read on. What came before is there.
     #[error("cannot read what is to be imported")]
     Import(#[source] io::Error),
+    /// An import came to no end. Run again it goes on: what is here is not posted again.
+    #[error("of the import the first {lines} lines are here: {source}")]
+    BrokenOff {
+        /// So many lines from the first on are durable, or were left out.
+        lines: u64,
+        /// Why.
+        source: Box<ChatError>,
+    },
     /// An author of an import could not be made a writer.
     #[error(transparent)]
     Writer(#[from] WriterError),

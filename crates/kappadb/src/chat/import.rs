@@ -52,7 +52,8 @@ impl Chat {
     /// on, for a message that the author has posted already (same channel, time and text) is not posted again.
     ///
     /// # Errors
-    /// [`ChatError::Import`] if `input` cannot be read on, and what appending can fail with. What came before is there.
+    /// [`ChatError::BrokenOff`], which says how far it came: because of a [`ChatError::Import`] if `input` cannot be read on, or of what
+    /// appending can fail with.
     pub async fn import(
         &self,
         input: impl BufRead + Send + 'static,
@@ -70,29 +71,41 @@ struct Import<'a, T> {
     authors: HashMap<String, Author>,
     gathered: usize,
     flushed: Instant,
+    /// All lines up to this one are durable, and the last that was taken.
+    safe: u64,
+    taken: u64,
     report: ChatImportReport,
 }
 
 impl<'a, T: FnMut(u64, &BadLine)> Import<'a, T> {
     fn new(parts: &'a Parts, told: T) -> Self {
         let report = ChatImportReport::default();
-        Import { parts, told, authors: HashMap::new(), gathered: 0, flushed: Instant::now(), report }
+        let (authors, flushed) = (HashMap::new(), Instant::now());
+        Import { parts, told, authors, gathered: 0, flushed, safe: 0, taken: 0, report }
     }
 
     fn run(mut self, mut lines: Lines<impl BufRead>) -> Result<ChatImportReport, ChatError> {
-        self.parts.chat.ready()?;
-        let read = self.take_all(&mut lines)?;
-        self.flush()?;
-        read.map_err(ChatError::Import)?;
+        let taken = self.take_and_keep(&mut lines);
+        taken.map_err(|source| ChatError::BrokenOff { lines: self.safe, source: Box::new(source) })?;
         self.report.authors = self.authors.len() as u64;
         Ok(self.report)
+    }
+
+    fn take_and_keep(&mut self, lines: &mut Lines<impl BufRead>) -> Result<(), ChatError> {
+        self.parts.chat.ready()?;
+        let read = self.take_all(lines)?;
+        self.flush()?;
+        read.map_err(ChatError::Import)
     }
 
     /// Gathers all that can be read. The inner error is the input's: what came before is kept.
     fn take_all(&mut self, lines: &mut Lines<impl BufRead>) -> Result<io::Result<()>, ChatError> {
         loop {
             match lines.next_line() {
-                Ok(Next::Line(line)) => self.take_line(lines.number(), line)?,
+                Ok(Next::Line(line)) => {
+                    self.take_line(lines.number(), line)?;
+                    self.taken = lines.number();
+                }
                 Ok(Next::Idle) => {}
                 Ok(Next::End) => return Ok(Ok(())),
                 Err(error) => return Ok(Err(error)),
@@ -174,6 +187,7 @@ impl<T> Import<'_, T> {
         if !batch.is_empty() {
             self.parts.feeds.append(batch).map_err(WriteError::from)?;
         }
+        self.safe = self.taken;
         Ok(())
     }
 }

@@ -1,13 +1,12 @@
 //! `kv import`: JSON lines, of which the damaged ones are told and left out.
 
 use super::Context;
-use crate::commands::input::Input;
+use crate::commands::input::{Input, progress};
 use crate::exit::Exit;
 use crate::output::{self, count};
-use anyhow::Context as _;
 use data_encoding::BASE64;
 use kappadb::lines::{LineError, Lines, Next, Object};
-use kappadb::{Database, KeyError, Kv, KvError, KvOp, MAX_VALUE, WriterError};
+use kappadb::{Database, KeyError, Kv, KvError, KvOp, MAX_VALUE, Value, WriterError};
 use serde_json::json;
 use std::collections::{BTreeMap, HashSet};
 use std::io::{self, BufRead};
@@ -18,6 +17,8 @@ use tokio::task::block_in_place;
 /// Changes in one batch, and about the bytes of their values.
 const MAX_OPS: usize = 1_000;
 const MAX_BYTES: usize = 4 << 20;
+/// Values looked up at a time: each may have many megabytes.
+const LOOK: usize = 50;
 /// What came is made durable after so long, however little it is.
 const FLUSH: Duration = Duration::from_secs(1);
 /// What a line may say.
@@ -42,13 +43,19 @@ pub async fn run(context: &Context, file: &Path) -> anyhow::Result<Exit> {
     let (input, stopped) = Input::open(file)?;
     let database = context.open().await?;
     let mut import = Import::new(&database);
-    let read = import.take_all(&mut Lines::new(input, FIELDS)).await?;
-    import.flush().await?;
-    read.with_context(|| format!("cannot read {}", file.display()))?;
-    let Import { imported, damaged, .. } = import;
+    let mut lines = Lines::new(input, FIELDS);
+    let read = import.take_all(&mut lines).await;
+    // What came before an input that broke off is kept.
+    let kept = if matches!(read, Ok(Err(_))) { import.flush(lines.number()).await } else { Ok(()) };
+    let Import { imported, known, damaged, safe, .. } = import;
+    let broken_off = |error: anyhow::Error| error.context(progress(file, &count(safe, "line")));
+    read.map_err(broken_off)?.map_err(|error| broken_off(error.into()))?;
+    kept.map_err(|error| broken_off(error.into()))?;
     database.close().await?;
-    let text = format!("{} imported, {} left out", count(imported, "value"), count(damaged, "damaged line"));
-    output::result(&json!({ "imported": imported, "damaged": damaged }), &text)?;
+    let here = if known > 0 { format!("{known} were here already, ") } else { String::new() };
+    let left_out = count(damaged, "damaged line");
+    let text = format!("{} imported, {here}{left_out} left out", count(imported, "value"));
+    output::result(&json!({ "imported": imported, "known": known, "damaged": damaged }), &text)?;
     Ok(Exit::done_if(!stopped.tell() && damaged == 0))
 }
 
@@ -80,7 +87,11 @@ struct Import<'a> {
     bytes: usize,
     flushed: Instant,
     imported: u64,
+    /// Values that were here already.
+    known: u64,
     damaged: u64,
+    /// All lines up to this one are durable.
+    safe: u64,
 }
 
 impl<'a> Import<'a> {
@@ -94,28 +105,33 @@ impl<'a> Import<'a> {
             bytes: 0,
             flushed: Instant::now(),
             imported: 0,
+            known: 0,
             damaged: 0,
+            safe: 0,
         }
     }
 
-    /// Gathers all that can be read. The inner error is the input's: what came before is kept.
+    /// Takes all that can be read. The inner error is the input's.
     async fn take_all(&mut self, lines: &mut Lines<impl BufRead>) -> anyhow::Result<io::Result<()>> {
         loop {
             match block_in_place(|| lines.next_line()) {
                 Ok(Next::Line(line)) => self.take_line(lines.number(), line).await?,
                 Ok(Next::Idle) => {}
-                Ok(Next::End) => return Ok(Ok(())),
+                Ok(Next::End) => {
+                    self.flush(lines.number()).await?;
+                    return Ok(Ok(()));
+                }
                 Err(error) => return Ok(Err(error)),
             }
             if self.flushed.elapsed() >= FLUSH {
-                self.flush().await?;
+                self.flush(lines.number()).await?;
             }
         }
     }
 
     async fn take_line(&mut self, number: u64, line: Result<Object, LineError>) -> anyhow::Result<()> {
         let bad = match line.map_err(BadLine::from).and_then(parse) {
-            Ok((op, writer)) => self.take(op, writer).await?,
+            Ok((op, writer)) => self.take(number, op, writer).await?,
             Err(bad) => Some(bad),
         };
         if let Some(bad) = bad {
@@ -125,7 +141,12 @@ impl<'a> Import<'a> {
         Ok(())
     }
 
-    async fn take(&mut self, op: KvOp, writer: Option<String>) -> anyhow::Result<Option<BadLine>> {
+    async fn take(
+        &mut self,
+        number: u64,
+        op: KvOp,
+        writer: Option<String>,
+    ) -> anyhow::Result<Option<BadLine>> {
         if let Some(name) = &writer
             && let Some(bad) = self.meet(name).await?
         {
@@ -134,7 +155,7 @@ impl<'a> Import<'a> {
         let bytes = if let KvOp::Put { value, .. } = &op { value.len() } else { 0 };
         let full = self.ops.len() >= MAX_OPS || self.bytes + bytes > MAX_BYTES;
         if full || writer != self.writer || self.keys.contains(op.key()) {
-            self.flush().await?;
+            self.flush(number - 1).await?;
         }
         self.writer = writer;
         self.bytes += bytes;
@@ -156,21 +177,48 @@ impl<'a> Import<'a> {
         Ok(None)
     }
 
-    /// Makes durable what was gathered.
-    async fn flush(&mut self) -> Result<(), KvError> {
+    /// Makes durable what was gathered: with it, all lines up to this one are.
+    async fn flush(&mut self, number: u64) -> Result<(), KvError> {
         self.flushed = Instant::now();
-        let ops = std::mem::take(&mut self.ops);
-        if ops.is_empty() {
-            return Ok(());
-        }
-        self.imported += ops.len() as u64;
+        let gathered = std::mem::take(&mut self.ops);
         self.keys.clear();
         self.bytes = 0;
-        match self.writer.as_ref().and_then(|name| self.writers.get(name)) {
-            Some(kv) => kv.batch(ops).await?,
-            None => self.database.kv().batch(ops).await?,
+        let kv = match self.writer.as_ref().and_then(|name| self.writers.get(name)) {
+            Some(kv) => kv.clone(),
+            None => self.database.kv(),
         };
+        let (all, ops) = (gathered.len() as u64, changes(&kv, gathered).await?);
+        let new = ops.len() as u64;
+        if !ops.is_empty() {
+            kv.batch(ops).await?;
+        }
+        self.imported += new;
+        self.known += all - new;
+        self.safe = number;
         Ok(())
+    }
+}
+
+/// Those of `ops` that change something: a key of which the one version says the same stays as it is. So an import that was broken off
+/// goes on where it was when it is run again.
+async fn changes(kv: &Kv, ops: Vec<KvOp>) -> Result<Vec<KvOp>, KvError> {
+    let mut changes = Vec::with_capacity(ops.len());
+    let mut ops = ops.into_iter();
+    loop {
+        let some: Vec<KvOp> = ops.by_ref().take(LOOK).collect();
+        if some.is_empty() {
+            return Ok(changes);
+        }
+        let keys: Vec<&[u8]> = some.iter().map(KvOp::key).collect();
+        let values = kv.get_all(&keys).await?;
+        let known = |op: &KvOp, value: Option<&Value>| match (op, value) {
+            (KvOp::Put { value: new, .. }, Some(old)) => {
+                old.heads.len() == 1 && old.bytes.as_ref().is_some_and(|old| old == new)
+            }
+            _ => false,
+        };
+        let pairs = some.into_iter().zip(values);
+        changes.extend(pairs.filter(|(op, value)| !known(op, value.as_ref())).map(|(op, _)| op));
     }
 }
 

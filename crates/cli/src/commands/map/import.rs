@@ -1,9 +1,13 @@
 //! `map import`.
 
 use super::Context;
+use crate::commands::input::progress;
 use crate::output::{self, count, size};
+use anyhow::Context as _;
 use serde_json::json;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Warnings about bad features printed one by one; the rest is only counted.
 const WARNINGS: usize = 20;
@@ -11,8 +15,16 @@ const WARNINGS: usize = 20;
 pub async fn run(context: &Context, file: &Path) -> anyhow::Result<()> {
     let database = context.open().await?;
     // For scripts: what survives a power cut from here on.
-    let durable = |features: u64| output::progress(&json!({ "durable": features }));
-    let report = database.map().import(file, durable).await?;
+    let safe = Arc::new(AtomicU64::new(0));
+    let told = safe.clone();
+    let durable = move |features: u64| {
+        told.store(features, Ordering::Relaxed);
+        output::progress(&json!({ "durable": features }));
+    };
+    let report = database.map().import(file, durable).await.with_context(|| {
+        let safe = safe.load(Ordering::Relaxed);
+        progress(file, &count(safe, "feature"))
+    })?;
     for skip in report.skips.iter().take(WARNINGS) {
         output::warn(&format!("skipped {skip}"));
     }
