@@ -11,6 +11,7 @@
 //! end <xxh3-64 of all lines before, hex>
 //! ```
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
@@ -37,6 +38,9 @@ pub enum SealError {
     /// A file's contents are not what they were.
     #[error("{0} has other contents")]
     Changed(String),
+    /// A file has come that neither was there at the last flush nor follows from what was.
+    #[error("{0} is not of the last flush")]
+    Strange(String),
     /// A file could not be read.
     #[error("{name}: {source}")]
     Io {
@@ -157,8 +161,27 @@ pub(crate) fn check(engine: &Path, seal: &Path) -> Result<(), SealError> {
     };
     let lines = parse(&text).ok_or(SealError::Damaged)?;
     let newest = newest(engine, "snapshot").map_err(failed(METADATA))?;
-    for line in lines {
-        check_line(engine, &line, newest)?;
+    for line in &lines {
+        check_line(engine, line, newest)?;
+    }
+    check_strangers(engine, &lines)
+}
+
+/// Metadata that is not of this store leads to slots that data files do not have: what a newer state leaves behind over which an older
+/// one was copied. The engine itself adds an empty log when it is opened, and a snapshot in the place of what it takes in.
+fn check_strangers(engine: &Path, lines: &[Line]) -> Result<(), SealError> {
+    let listed: BTreeSet<&str> = lines.iter().map(|line| line.name.as_str()).collect();
+    let there = names(engine, METADATA).map_err(failed(METADATA))?;
+    let left = there.iter().filter(|name| listed.contains(name.as_str())).filter_map(|name| number(name));
+    let oldest = left.min();
+    for name in there.iter().filter(|name| !listed.contains(name.as_str()) && !name.ends_with(".tmp")) {
+        let is_strange = match name.contains("log_") {
+            true => fs::metadata(engine.join(name)).map_err(failed(name))?.len() > 0,
+            false => oldest.is_some_and(|oldest| number(name).is_some_and(|id| oldest <= id)),
+        };
+        if is_strange {
+            return Err(SealError::Strange(name.clone()));
+        }
     }
     Ok(())
 }

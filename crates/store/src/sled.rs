@@ -12,6 +12,7 @@
 //!   is lost at the opening after. A crash while it opens leaves just that. So a log is put behind such a snapshot.
 //! - Removing rows may deadlock with a batch that is applied at the same time. So each tree has one writer at a time.
 
+mod quiet;
 mod room;
 mod walk;
 
@@ -86,13 +87,25 @@ fn failed(what: &'static str) -> impl FnOnce(io::Error) -> StoreError {
     move |source| StoreError::Io { what, source }
 }
 
-/// Runs a call into the engine; a panic in it becomes an error. Needs `panic = "unwind"`.
+/// Runs a call into the engine; a panic in it becomes an error, and is told to nobody else. Needs `panic = "unwind"`.
 fn guarded<R>(call: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
-    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given");
-        Err(io::Error::other(format!("the engine panicked: {text}")))
-    })
+    let done = quiet::within(|| catch_unwind(AssertUnwindSafe(call)));
+    done.unwrap_or_else(|panic| Err(io::Error::other(quiet::words(&*panic))))
+}
+
+/// Opens the engine, on a thread of its own: if what it finds is odd, it panics, and then waits for ever for a thread that it had not begun yet.
+/// That one waits alone, with the files that were there.
+fn open_apart(config: sled::Config) -> io::Result<Engine> {
+    let (tell, told) = sync_channel(2);
+    let opening = move || {
+        let panicked = tell.clone();
+        let last_words = move |text| drop(panicked.send(Err(io::Error::other(text))));
+        let opened = quiet::within_or_else(last_words, || guarded(|| config.open()));
+        // Nobody listens any more if it has panicked.
+        drop(tell.send(opened));
+    };
+    std::thread::Builder::new().name("kappadb-open".to_owned()).spawn(opening)?;
+    told.recv().unwrap_or_else(|gone| Err(io::Error::other(gone)))
 }
 
 fn engine_dir(path: &Path) -> PathBuf {
@@ -109,7 +122,7 @@ fn open_engine(path: &Path, options: &SledOptions) -> Result<Engine, StoreError>
     let config = sled::Config::new().path(engine_dir(path)).cache_capacity_bytes(options.cache_bytes);
     let config = config.flush_every_ms(Some(NEVER_MS));
     for pause_ms in [10, 40, 160, 640, 0] {
-        match guarded(|| config.open()) {
+        match open_apart(config.clone()) {
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                 std::thread::sleep(Duration::from_millis(pause_ms));
             }
@@ -149,7 +162,12 @@ impl SledStore {
         }
         let engine = open_engine(path, &options)?;
         let unreadable = |source| StoreError::Unreadable { path: path.to_owned(), source };
-        let shared = guarded(|| Shared::open(path, engine, held)).map_err(unreadable)?;
+        // Until the first flush the engine's files are those that it has made of them by opening.
+        let opened = || {
+            let shared = Shared::open(path, engine, held)?;
+            seal::write(&engine_dir(path), &seal_path(path)).map(|()| shared)
+        };
+        let shared = guarded(opened).map_err(unreadable)?;
         let (stop, stopped) = sync_channel(1);
         let flushed = shared.clone();
         let spawned = std::thread::Builder::new().name("kappadb-flush".to_owned());
@@ -397,5 +415,32 @@ impl Tree for SledTree {
         self.call("apply", |handle| handle.apply_batch(writes))?;
         self.core.unflushed.add(rows, bytes);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The seal vouches for the files, and yet the engine panics while it opens them.
+    #[test]
+    fn an_engine_that_panics_while_it_opens_is_an_error_and_holds_nobody_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SledStore::open(dir.path(), SledOptions::default()).unwrap();
+        let mut batch = Batch::new();
+        batch.put("key", "value");
+        store.tree("view/map/1/0").unwrap().apply(&batch).unwrap();
+        store.flush().unwrap();
+        drop(store);
+        let engine = engine_dir(dir.path());
+        for slab in fs::read_dir(engine.join("slabs")).unwrap() {
+            fs::write(slab.unwrap().path(), []).unwrap();
+        }
+        seal::write(&engine, &seal_path(dir.path())).unwrap();
+        let error = SledStore::open(dir.path(), SledOptions::default()).err().unwrap();
+        assert!(error.to_string().contains("panicked"), "{error}");
+        fs::remove_dir_all(&engine).unwrap();
+        fs::remove_file(seal_path(dir.path())).unwrap();
+        SledStore::open(dir.path(), SledOptions::default()).unwrap();
     }
 }

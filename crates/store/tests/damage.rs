@@ -140,9 +140,12 @@ fn a_snapshot_that_no_log_follows_is_not_lost() {
     let dir = tempfile::tempdir().unwrap();
     let [whole, crashed] = ["whole", "crashed"].map(|name| dir.path().join(name));
     fill(&whole);
+    let seal = fs::read(whole.join("seal")).unwrap();
     let opened = open(&whole).unwrap();
     copy(&whole, &crashed);
     drop(opened);
+    // The opening was not at its end, where the files are sealed again.
+    fs::write(crashed.join("seal"), seal).unwrap();
     for name in fs::read_dir(crashed.join("engine/metadata")).unwrap() {
         let path = name.unwrap().path();
         if path.to_string_lossy().contains("log_") {

@@ -103,6 +103,86 @@ fn the_first_command_after_odd_damage_to_derived_data_works() {
     db.ok(&["verify"]);
 }
 
+/// All files below.
+fn files_below(path: &Path) -> Vec<std::path::PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()) {
+        if entry.is_dir() { files.extend(files_below(&entry)) } else { files.push(entry) }
+    }
+    files.sort();
+    files
+}
+
+fn copy_over(from: &Path, to: &Path) {
+    let from = from.join(".");
+    let copied = std::process::Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
+    assert!(copied.success());
+}
+
+#[test]
+fn whatever_is_done_to_a_file_of_derived_data_the_next_command_answers_and_says_nothing() {
+    let db = Db::init();
+    db.ok(&["kv", "put", "tea", "green"]);
+    let (derived, older, whole) =
+        (db.path().join("derived"), db.path().join("../older"), db.path().join("../whole"));
+    fs::create_dir(&older).unwrap();
+    copy_over(&derived, &older);
+    let lines: String = (0..300).map(|n| format!("{{\"key\":\"k{n}\",\"value\":\"{n}\"}}\n")).collect();
+    db.feed(&["kv", "import", "-"], &lines);
+    fs::create_dir(&whole).unwrap();
+    copy_over(&derived, &whole);
+    let answers = |what: &str| {
+        let output = db.run(&["kv", "get", "tea"]);
+        let (out, err) = text(&output);
+        assert_eq!((&*out, &*err, output.status.code()), ("green", "", Some(0)), "{what}");
+    };
+    type Hurt<'a> = (&'a str, &'a dyn Fn(&Path, &Path));
+    let hurts: [Hurt<'_>; 5] = [
+        ("cut in half", &|file, _| {
+            let bytes = fs::read(file).unwrap();
+            fs::write(file, &bytes[..bytes.len() / 2]).unwrap();
+        }),
+        ("zeroed", &|file, _| fs::write(file, vec![0; fs::read(file).unwrap().len()]).unwrap()),
+        ("swapped", &|file, other| {
+            let aside = file.with_extension("aside");
+            fs::rename(file, &aside).unwrap();
+            fs::rename(other, file).unwrap();
+            fs::rename(aside, other).unwrap();
+        }),
+        ("removed", &|file, _| fs::remove_file(file).unwrap()),
+        ("longer", &|file, _| fs::write(file, [fs::read(file).unwrap(), vec![7; 5000]].concat()).unwrap()),
+    ];
+    let anew = || {
+        fs::remove_dir_all(&derived).unwrap();
+        fs::create_dir(&derived).unwrap();
+        copy_over(&whole, &derived);
+    };
+    // Empty data files, of which there are many, are all the same.
+    let hurt_ones = |path: &std::path::PathBuf| {
+        fs::metadata(path).unwrap().len() > 0 || !path.to_string_lossy().contains("slabs")
+    };
+    let files: Vec<_> = files_below(&whole).into_iter().filter(hurt_ones).collect();
+    for (n, file) in files.iter().enumerate() {
+        let of_derived = |file: &Path| derived.join(file.strip_prefix(&whole).unwrap());
+        let other = &files[(n + 1) % files.len()];
+        for (what, hurt) in hurts {
+            anew();
+            hurt(&of_derived(file), &of_derived(other));
+            answers(&format!("{what}: {}", file.display()));
+        }
+    }
+    anew();
+    copy_over(&older, &derived);
+    answers("an older state copied over");
+    fs::remove_dir_all(&derived).unwrap();
+    fs::create_dir(&derived).unwrap();
+    copy_over(&older, &derived);
+    copy_over(&whole, &derived);
+    answers("a newer state copied over");
+    assert_eq!(db.ok(&["kv", "list"]).lines().count(), 301);
+    assert_eq!(db.ok(&["verify"]), "");
+}
+
 #[test]
 fn keys_without_a_journal_are_no_empty_database() {
     let db = Db::init();
