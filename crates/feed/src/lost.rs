@@ -10,8 +10,10 @@ use kappadb_journal::{Damage, Position, Reader, Record};
 use kappadb_store::{Batch, Tree, prefix_range};
 use std::collections::BTreeMap;
 
-fn is_lost(at: Position, damage: &[Damage]) -> bool {
-    damage.iter().any(|d| d.segment == at.segment && (d.from..d.to).contains(&at.offset))
+/// A segment of which there is no file has no bytes that could be told as damaged.
+fn is_lost(at: Position, reader: &Reader, damage: &[Damage]) -> bool {
+    reader.is_missing(at.segment)
+        || damage.iter().any(|d| d.segment == at.segment && (d.from..d.to).contains(&at.offset))
 }
 
 /// Removes the rows of blocks whose records lie in `damage`. Returns whether there were any.
@@ -19,13 +21,13 @@ pub(crate) fn take_out(tree: &dyn Tree, reader: &Reader, damage: &[Damage]) -> R
     let mut batch = Batch::new();
     for row in prefix_range(tree, &[tag::LOCATION]) {
         let (key, value) = row?;
-        if is_lost(rows::decode::<Location>(&value)?.at, damage) {
+        if is_lost(rows::decode::<Location>(&value)?.at, reader, damage) {
             batch.delete(key);
         }
     }
     for row in prefix_range(tree, &[tag::ARRIVAL]) {
         let (key, value) = row?;
-        if is_lost(rows::decode::<Came>(&value)?.at, damage) {
+        if is_lost(rows::decode::<Came>(&value)?.at, reader, damage) {
             batch.delete(key);
         }
     }

@@ -1,5 +1,5 @@
 use crate::cursor::POINT_AHEAD;
-use crate::error::{Damage, ReadError, RewriteError};
+use crate::error::{Cause, Damage, ReadError, RewriteError};
 use crate::files::Files;
 use crate::position::Position;
 use crate::record::Record;
@@ -37,6 +37,9 @@ impl Reader {
     pub fn read(&self, at: Position) -> Result<Located, ReadError> {
         let io = |source| ReadError::Io { file: self.files.path(at.segment), source };
         let bad = |cause| ReadError::Bad { at, cause };
+        if self.is_missing(at.segment) {
+            return Err(bad(Cause::Absent));
+        }
         let mut cursor = self.files.cursor(at.segment, u64::MAX, POINT_AHEAD).map_err(io)?;
         let frame = cursor.frame(at.offset).map_err(bad)?;
         let record = Record::decode(&frame.body).map_err(|error| bad(error.into()))?;
@@ -68,6 +71,11 @@ impl Reader {
         keep: &mut dyn FnMut(Located) -> Option<Record>,
     ) -> Result<u64, RewriteError> {
         Rewrite::measure(self.files.clone(), segment, keep)
+    }
+
+    /// True if there is no file of this segment, though there are later ones.
+    pub fn is_missing(&self, segment: u32) -> bool {
+        self.files.missing_run(segment).is_some()
     }
 
     /// Everything before this position is on disk.
