@@ -2,6 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "tests may fail loudly")]
 
+#[path = "common/copy.rs"]
+mod copying;
+
+use copying::copy;
 use kappadb::{Builder, Database, FeedStatus, Server, WriteError};
 use std::fs;
 use std::future::Future;
@@ -18,18 +22,6 @@ fn run<T>(test: impl Future<Output = T>) -> T {
     // A thread that waits for ever must not keep the failure from being told.
     runtime.shutdown_background();
     ended.unwrap()
-}
-
-/// Writes over what is there, file by file; what else is there stays.
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let (entry, target) = (entry.as_ref().unwrap(), to.join(entry.as_ref().unwrap().file_name()));
-        match entry.file_type().unwrap().is_dir() {
-            true => copy(&entry.path(), &target),
-            false => drop(fs::copy(entry.path(), target).unwrap()),
-        }
-    }
 }
 
 fn sh(script: &str, from: &Path, to: &Path) {

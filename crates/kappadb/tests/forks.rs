@@ -3,25 +3,12 @@
 
 #![expect(clippy::unwrap_used, reason = "tests may fail loudly")]
 
-use kappadb::{Builder, Database, Extent, FeedStatus, Server, geojson};
+mod common;
+
+use common::{builder, copy_with_state, join, open, run, serve};
+use kappadb::{Database, Extent, FeedStatus, Server, geojson};
 use std::fs;
-use std::future::Future;
 use std::path::{Path, PathBuf};
-
-fn run<T>(test: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(test)
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let (entry, target) = (entry.as_ref().unwrap(), to.join(entry.as_ref().unwrap().file_name()));
-        match entry.file_type().unwrap().is_dir() {
-            true => copy(&entry.path(), &target),
-            false => drop(fs::copy(entry.path(), target).unwrap()),
-        }
-    }
-}
 
 fn world() -> Extent {
     "-180,-90,180,90".parse().unwrap()
@@ -54,32 +41,6 @@ async fn feeds(database: &Database) -> Vec<FeedStatus> {
 /// From where on each forked feed is left out.
 async fn forks(database: &Database) -> Vec<u64> {
     feeds(database).await.into_iter().filter_map(|feed| feed.fork).collect()
-}
-
-/// Each folder is on a machine of its own, so that a copy of both is one that nothing but peers can tell from what was copied.
-fn builder(dir: &Path) -> Builder {
-    Database::builder(dir).state(state(dir))
-}
-
-fn state(dir: &Path) -> PathBuf {
-    dir.with_extension("state")
-}
-
-fn copy_with_state(from: &Path, to: &Path) {
-    copy(from, to);
-    copy(&state(from), &state(to));
-}
-
-async fn open(dir: &Path) -> Database {
-    builder(dir).open().await.unwrap()
-}
-
-async fn serve(database: &Database) -> Server {
-    database.serve(([127, 0, 0, 1], 0).into()).await.unwrap()
-}
-
-async fn join(dir: &Path, server: &Server) -> Database {
-    builder(dir).join(&server.ticket()).await.unwrap()
 }
 
 /// Closes it and opens it as one that also knows this peer.

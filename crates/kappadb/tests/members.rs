@@ -3,43 +3,12 @@
 
 #![expect(clippy::unwrap_used, reason = "tests may fail loudly")]
 
-use kappadb::{Asked, Database, KvOp, Server};
+mod common;
+
+use common::{builder, copy_with_state, join, open, run, serve};
+use kappadb::{Asked, Database, KvOp};
 use kappadb_core::limits::{FEEDS_TOLD, FORKS_TOLD_FIRST};
-use std::fs;
-use std::future::Future;
-use std::path::{Path, PathBuf};
-
-fn run<T>(test: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(test)
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let (entry, target) = (entry.as_ref().unwrap(), to.join(entry.as_ref().unwrap().file_name()));
-        match entry.file_type().unwrap().is_dir() {
-            true => copy(&entry.path(), &target),
-            false => drop(fs::copy(entry.path(), target).unwrap()),
-        }
-    }
-}
-
-/// Each folder is on a machine of its own.
-fn state(dir: &Path) -> PathBuf {
-    dir.with_extension("state")
-}
-
-async fn open(dir: &Path) -> Database {
-    Database::builder(dir).state(state(dir)).open().await.unwrap()
-}
-
-async fn join(dir: &Path, server: &Server) -> Database {
-    Database::builder(dir).state(state(dir)).join(&server.ticket()).await.unwrap()
-}
-
-async fn serve(database: &Database) -> Server {
-    database.serve(([127, 0, 0, 1], 0).into()).await.unwrap()
-}
+use std::path::Path;
 
 async fn put(database: &Database, writer: &str, pairs: &[(String, &str)]) {
     let op = |(key, value): &(String, &str)| KvOp::Put { key: key.clone().into(), value: (*value).into() };
@@ -63,7 +32,7 @@ const FORKS: usize = FORKS_TOLD_FIRST + 16;
 /// before.
 async fn forked(dir: &Path) -> ([Database; 2], Database) {
     let (one, two) = (dir.join("one"), dir.join("two"));
-    let first = Database::builder(&one).state(state(&one)).create().await.unwrap();
+    let first = builder(&one).create().await.unwrap();
     first.new_writer("main").await.unwrap();
     let honest = (0..FORKS).map(key).chain(["other".to_owned()]);
     put(&first, "main", &honest.map(|key| (key, "honest")).collect::<Vec<_>>()).await;
@@ -76,8 +45,7 @@ async fn forked(dir: &Path) -> ([Database; 2], Database) {
     assert!(ask_keys(&before).await.complete);
     server.stop().await;
     first.close().await.unwrap();
-    copy(&one, &two);
-    copy(&state(&one), &state(&two));
+    copy_with_state(&one, &two);
     let copies = [open(&one).await, open(&two).await];
     for (copy, text) in copies.iter().zip(["this", "that"]) {
         for n in 0..FORKS {
@@ -148,7 +116,7 @@ fn of_a_thousand_feeds_few_are_spoken_of_and_what_one_peer_lacks_another_is_aske
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
         let (full, few) = (path("full"), 5);
-        let full = Database::builder(&full).state(state(&full)).create().await.unwrap();
+        let full = builder(&full).create().await.unwrap();
         // Those of which little is held are not spoken of, and these are they.
         for n in 0..FEEDS_TOLD + few {
             let (name, entries) = (format!("w{n}"), if n < few { 2 } else { 3 });

@@ -2,42 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "tests may fail loudly")]
 
+mod common;
+
+use common::{builder, copy_with_state, join, open, run, serve, state};
 use kappadb::view::{Draft, Kind};
 use kappadb::{
-    Builder, Content, Database, EntryId, Extent, FeedKey, KeyRange, Label, LostEntry, Map, NotRecovered,
-    RangeSet, ReadOptions, RecoverError, Recovered, Said, Says, Server, Standing, geojson,
+    Content, Database, EntryId, Extent, FeedKey, KeyRange, Label, LostEntry, Map, NotRecovered, RangeSet,
+    ReadOptions, RecoverError, Recovered, Said, Says, Standing, geojson,
 };
 use std::fs;
-use std::future::Future;
-use std::path::{Path, PathBuf};
-
-fn run<T>(test: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(test)
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let (entry, target) = (entry.as_ref().unwrap(), to.join(entry.as_ref().unwrap().file_name()));
-        match entry.file_type().unwrap().is_dir() {
-            true => copy(&entry.path(), &target),
-            false => drop(fs::copy(entry.path(), target).unwrap()),
-        }
-    }
-}
-
-fn state(dir: &Path) -> PathBuf {
-    dir.with_extension("state")
-}
-
-/// Each folder is on a machine of its own.
-fn builder(dir: &Path) -> Builder {
-    Database::builder(dir).state(state(dir))
-}
-
-async fn serve(database: &Database) -> Server {
-    database.serve(([127, 0, 0, 1], 0).into()).await.unwrap()
-}
 
 /// Two copies of a folder on machines of their own, `a` and `b`, and somebody who asks them.
 struct Copies {
@@ -56,9 +29,8 @@ impl Copies {
         let feed = first.writer().await.unwrap();
         before(&first).await;
         first.close().await.unwrap();
-        copy(&one, &two);
-        copy(&state(&one), &state(&two));
-        let (a, b) = (builder(&one).open().await.unwrap(), builder(&two).open().await.unwrap());
+        copy_with_state(&one, &two);
+        let (a, b) = (open(&one).await, open(&two).await);
         Copies { dir, a, b, feed }
     }
 
@@ -67,17 +39,17 @@ impl Copies {
         let path = self.dir.path().join("c");
         let (a, b) = (serve(&self.a).await, serve(&self.b).await);
         for server in [&a, &b, &a, &b] {
-            let c = builder(&path).join(&server.ticket()).await.unwrap();
+            let c = join(&path, server).await;
             ask_all(&c).await;
             c.close().await.unwrap();
         }
-        builder(&path).open().await.unwrap()
+        open(&path).await
     }
 
     async fn ask(&self, c: Database, of: &Database) -> Database {
         c.close().await.unwrap();
         let server = serve(of).await;
-        let c = builder(&self.dir.path().join("c")).join(&server.ticket()).await.unwrap();
+        let c = join(&self.dir.path().join("c"), &server).await;
         ask_all(&c).await;
         server.stop().await;
         c
@@ -238,7 +210,7 @@ fn features_blobs_and_contents_in_blocks_of_their_own_come_back_whole() {
         let again = recovered.entries.iter().find(|(was, _)| *was == blob).unwrap().1;
         assert_eq!(attached[0].blob, again);
         let server = serve(a).await;
-        let d = builder(&copies.dir.path().join("d")).join(&server.ticket()).await.unwrap();
+        let d = join(&copies.dir.path().join("d"), &server).await;
         assert!(d.map().ask(&everywhere).await.unwrap().complete);
         assert_eq!(d.map().get("f").await.unwrap(), a.map().get("f").await.unwrap());
         d.blobs().fetch(again, ..).await.unwrap();
@@ -339,9 +311,8 @@ fn a_feed_that_goes_on_and_forks_too_gives_back_what_it_got_back_once() {
         let (one, two) = (dir.path().join("a"), dir.path().join("b"));
         fs::remove_dir_all(&two).unwrap();
         fs::remove_dir_all(state(&two)).unwrap();
-        copy(&one, &two);
-        copy(&state(&one), &state(&two));
-        let (a, b) = (builder(&one).open().await.unwrap(), builder(&two).open().await.unwrap());
+        copy_with_state(&one, &two);
+        let (a, b) = (open(&one).await, open(&two).await);
         assert_eq!(a.recover_feed(feed).await.unwrap().entries.len(), 1);
         b.chat().post("tea", "by the second copy").await.unwrap();
         let copies = Copies { a, b, feed: next, dir };
@@ -379,7 +350,7 @@ fn what_cannot_be_said_again_is_named_and_told_of_until_it_can() {
         assert!(warned(a));
         assert!(a.recover_feed(*feed).await.unwrap().entries.is_empty());
         // A feed of somebody else is nobody's to recover.
-        let c = builder(&copies.dir.path().join("c")).open().await.unwrap();
+        let c = open(&copies.dir.path().join("c")).await;
         assert!(matches!(c.recover_feed(*feed).await, Err(RecoverError::NotOurs(_))));
         assert!(matches!(c.lost_entries(FeedKey([1; 32])).await.map(drop), Err(RecoverError::Unknown(_))));
     });
