@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 const STEPS: u64 = 14;
@@ -95,7 +94,6 @@ struct Backup {
 }
 
 struct World {
-    dir: tempfile::TempDir,
     chance: Random,
     folders: Vec<Folder>,
     backups: Vec<Backup>,
@@ -106,6 +104,8 @@ struct World {
     /// Machines are put back and cloned, too, with all that they remember: nothing there can tell.
     whole: bool,
     log: Vec<String>,
+    /// The last to go, after what is open in it.
+    dir: tempfile::TempDir,
 }
 
 impl Drop for World {
@@ -425,36 +425,9 @@ async fn history(seed: u64) -> usize {
     forks
 }
 
-/// Names the environment variable that says which history to live through.
-const HISTORY: &str = "KAPPADB_HISTORY";
-
-/// The engine keeps files open that a process is done with, so each history has a process of its own. How many feeds forked in all; one history
-/// that fails does not hide the others.
-fn histories(of: std::ops::Range<u64>) -> u64 {
-    let mut forks = 0;
-    let mut failed = Vec::new();
-    for seed in seeds(of) {
-        let mut one = Command::new(std::env::current_exe().unwrap());
-        one.args(["--ignored", "--exact", "one_history", "--nocapture"]).env(HISTORY, seed.to_string());
-        let output = one.output().unwrap();
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        match said.lines().find_map(|line| line.strip_prefix("forks: ")?.parse::<u64>().ok()) {
-            Some(forked) if output.status.success() => forks += forked,
-            _ => {
-                eprintln!("{said}{}", String::from_utf8_lossy(&output.stderr));
-                failed.push(seed);
-            }
-        }
-    }
-    assert!(failed.is_empty(), "histories that failed: {failed:?}");
-    forks
-}
-
-#[test]
-#[ignore = "lived through by the tests below, each in a process of its own; KAPPADB_HISTORY is its seed"]
-fn one_history() {
-    let seed = std::env::var(HISTORY).map_or(9_000, |seed| seed.parse().unwrap());
-    println!("\nforks: {}", run(history(seed)));
+/// How many feeds forked in all.
+fn histories(of: std::ops::Range<u64>) -> usize {
+    seeds(of).map(|seed| run(history(seed))).sum()
 }
 
 /// Some of them fork: what is shown is shown of something.

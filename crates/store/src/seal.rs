@@ -3,24 +3,44 @@
 //! The engine trusts its own files: a metadata log that was cut short is taken for a torn tail and rolls the store back to
 //! rows that were overwritten since, which it then serves, or searches for without end. So each flush writes down which
 //! files hold metadata, how long they are and what they hash to, and how long the data files are; opening starts with a
-//! comparison, and a store without a fitting seal is rebuilt. The data files' contents carry the engine's own checksums.
+//! comparison, and a store without a fitting seal is rebuilt.
+//!
+//! Checksums of the engine's own do not say whose rows lie in a data file. So of these
+//! - a store that was closed has those that were written when it was: a copy that keeps times is as good;
+//! - one that was in use has the same files, for a crash takes none away. Files that were copied meanwhile are of no one moment: the
+//!   engine finds other rows than it looks for there, and looks on without end.
 //!
 //! ```text
-//! kappadb store seal 1
-//! <path> <bytes> <xxh3-64 of these bytes, hex, or - if not hashed>
+//! kappadb store seal 2
+//! closed | in use <time at which the cookie, which is never written again, was changed>
+//! <path> <bytes> <number of the file> <time of the last write> <xxh3-64 of these bytes, hex, or - if not hashed>
 //! end <xxh3-64 of all lines before, hex>
 //! ```
+//! Times are nanoseconds since 1970.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-const TITLE: &str = "kappadb store seal 1";
+const TITLE: &str = "kappadb store seal 2";
 const SLABS: &str = "slabs";
 const METADATA: &str = "metadata";
 const COOKIE: &str = "durability_cookie";
+const CLOSED: &str = "closed";
+const IN_USE: &str = "in use ";
+const SECOND: i128 = 1_000_000_000;
+
+/// What becomes of the files after they are sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Files {
+    /// The engine goes on with them.
+    InUse,
+    /// Nothing.
+    Closed,
+}
 
 /// Why a store's files are not those that were left there.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +61,9 @@ pub enum SealError {
     /// A file has come that neither was there at the last flush nor follows from what was.
     #[error("{0} is not of the last flush")]
     Strange(String),
+    /// Files were copied while the store was in use.
+    #[error("it was copied while it was in use")]
+    Copied,
     /// A file could not be read.
     #[error("{name}: {source}")]
     Io {
@@ -54,7 +77,28 @@ pub enum SealError {
 struct Line {
     name: String,
     bytes: u64,
+    file: u64,
+    written: i128,
     hash: Option<u64>,
+}
+
+struct Seal {
+    /// When the cookie was changed, if the store was in use.
+    in_use: Option<i128>,
+    lines: Vec<Line>,
+}
+
+fn nanoseconds(seconds: i64, rest: i64) -> i128 {
+    i128::from(seconds) * SECOND + i128::from(rest)
+}
+
+fn written(found: &Metadata) -> i128 {
+    nanoseconds(found.mtime(), found.mtime_nsec())
+}
+
+/// Copying is a change.
+fn changed(found: &Metadata) -> i128 {
+    nanoseconds(found.ctime(), found.ctime_nsec())
 }
 
 fn failed(name: &str) -> impl FnOnce(io::Error) -> SealError + '_ {
@@ -91,9 +135,9 @@ fn names(engine: &Path, folder: &str) -> io::Result<Vec<String>> {
 fn line(engine: &Path, name: String, hashed: bool) -> io::Result<Option<Line>> {
     let path = engine.join(&name);
     let measure = || -> io::Result<Line> {
-        let bytes = fs::metadata(&path)?.len();
-        let hash = if hashed { hash_front(&path, bytes)? } else { None };
-        Ok(Line { name, bytes, hash })
+        let found = fs::metadata(&path)?;
+        let hash = if hashed { hash_front(&path, found.len())? } else { None };
+        Ok(Line { name, bytes: found.len(), file: found.ino(), written: written(&found), hash })
     };
     match measure() {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -102,14 +146,18 @@ fn line(engine: &Path, name: String, hashed: bool) -> io::Result<Option<Line>> {
 }
 
 /// Writes the seal of the files in `engine`. Only right after a flush, with no other flush under way.
-pub(crate) fn write(engine: &Path, seal: &Path) -> io::Result<()> {
-    let mut text = format!("{TITLE}\n");
+pub(crate) fn write(engine: &Path, seal: &Path, files: Files) -> io::Result<()> {
+    let state = match files {
+        Files::Closed => CLOSED.to_owned(),
+        Files::InUse => format!("{IN_USE}{}", changed(&fs::metadata(engine.join(COOKIE))?)),
+    };
+    let mut text = format!("{TITLE}\n{state}\n");
     let metadata = names(engine, METADATA)?.into_iter().filter(|name| !name.ends_with(".tmp"));
     let hashed = metadata.chain([COOKIE.to_owned()]).map(|name| (name, true));
     for (name, hashed) in hashed.chain(names(engine, SLABS)?.into_iter().map(|name| (name, false))) {
-        if let Some(Line { name, bytes, hash }) = line(engine, name, hashed)? {
+        if let Some(Line { name, bytes, file, written, hash }) = line(engine, name, hashed)? {
             let hash = hash.map_or("-".to_owned(), |hash| format!("{hash:016x}"));
-            text.push_str(&format!("{name} {bytes} {hash}\n"));
+            text.push_str(&format!("{name} {bytes} {file} {written} {hash}\n"));
         }
     }
     text.push_str(&format!("end {:016x}\n", xxh3_64(text.as_bytes())));
@@ -119,20 +167,33 @@ pub(crate) fn write(engine: &Path, seal: &Path) -> io::Result<()> {
     fs::rename(fresh, seal)
 }
 
-fn parse(text: &str) -> Option<Vec<Line>> {
+fn parse(text: &str) -> Option<Seal> {
     let text = text.strip_suffix('\n')?;
     let body = text.get(..text.rfind('\n')? + 1)?;
     let end = text.get(body.len()..)?.strip_prefix("end ")?;
     if u64::from_str_radix(end, 16).ok()? != xxh3_64(body.as_bytes()) {
         return None;
     }
-    let lines = body.strip_prefix(TITLE)?.strip_prefix('\n')?.lines().map(|line| {
-        let mut words = line.rsplitn(3, ' ');
-        let (hash, bytes, name) = (words.next()?, words.next()?, words.next()?);
-        let hash = if hash == "-" { None } else { Some(u64::from_str_radix(hash, 16).ok()?) };
-        Some(Line { name: name.to_owned(), bytes: bytes.parse().ok()?, hash })
-    });
-    lines.collect()
+    let mut lines = body.strip_prefix(TITLE)?.strip_prefix('\n')?.lines();
+    let in_use = match lines.next()? {
+        CLOSED => None,
+        state => Some(state.strip_prefix(IN_USE)?.parse().ok()?),
+    };
+    Some(Seal { in_use, lines: lines.map(parse_line).collect::<Option<_>>()? })
+}
+
+fn parse_line(line: &str) -> Option<Line> {
+    let mut words = line.rsplitn(5, ' ');
+    let hash = words.next()?;
+    let hash = if hash == "-" { None } else { Some(u64::from_str_radix(hash, 16).ok()?) };
+    let (written, file, bytes) = (words.next()?, words.next()?, words.next()?);
+    Some(Line {
+        name: words.next()?.to_owned(),
+        bytes: bytes.parse().ok()?,
+        file: file.parse().ok()?,
+        written: written.parse().ok()?,
+        hash,
+    })
 }
 
 /// The number in the name of a log or snapshot, as the engine writes it.
@@ -159,10 +220,14 @@ pub(crate) fn check(engine: &Path, seal: &Path) -> Result<(), SealError> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(SealError::Missing),
         Err(e) => return Err(failed("seal")(e)),
     };
-    let lines = parse(&text).ok_or(SealError::Damaged)?;
+    let Seal { in_use, lines } = parse(&text).ok_or(SealError::Damaged)?;
+    let cookie = fs::metadata(engine.join(COOKIE)).map_err(failed(COOKIE))?;
+    if in_use.is_some_and(|since| since != changed(&cookie)) {
+        return Err(SealError::Copied);
+    }
     let newest = newest(engine, "snapshot").map_err(failed(METADATA))?;
     for line in &lines {
-        check_line(engine, line, newest)?;
+        check_line(engine, line, newest, in_use.is_some())?;
     }
     check_strangers(engine, &lines)
 }
@@ -186,10 +251,15 @@ fn check_strangers(engine: &Path, lines: &[Line]) -> Result<(), SealError> {
     Ok(())
 }
 
-fn check_line(engine: &Path, line: &Line, newest_snapshot: Option<u64>) -> Result<(), SealError> {
+fn check_line(
+    engine: &Path,
+    line: &Line,
+    newest_snapshot: Option<u64>,
+    in_use: bool,
+) -> Result<(), SealError> {
     let path = engine.join(&line.name);
-    let length = match fs::metadata(&path) {
-        Ok(metadata) => metadata.len(),
+    let found = match fs::metadata(&path) {
+        Ok(found) => found,
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             let merged = line.name.starts_with(METADATA)
                 && number(&line.name).is_some_and(|id| newest_snapshot.is_some_and(|newest| newest >= id));
@@ -197,18 +267,28 @@ fn check_line(engine: &Path, line: &Line, newest_snapshot: Option<u64>) -> Resul
         }
         Err(e) => return Err(failed(&line.name)(e)),
     };
-    let grows = line.name.contains("log_") || line.hash.is_none();
-    match (length < line.bytes, length > line.bytes && !grows) {
-        (true, _) => return Err(SealError::Short(line.name.clone())),
-        (_, true) => return Err(SealError::Changed(line.name.clone())),
-        _ => {}
+    if found.len() < line.bytes {
+        return Err(SealError::Short(line.name.clone()));
     }
-    match line.hash {
-        Some(hash) if hash_front(&path, line.bytes).map_err(failed(&line.name))? != Some(hash) => {
-            Err(SealError::Changed(line.name.clone()))
+    if in_use && found.ino() != line.file {
+        return Err(SealError::Copied);
+    }
+    let same = match line.hash {
+        Some(hash) => {
+            let grows = line.name.contains("log_");
+            let front = hash_front(&path, line.bytes).map_err(failed(&line.name))?;
+            (grows || found.len() == line.bytes) && front == Some(hash)
         }
-        _ => Ok(()),
-    }
+        None => in_use || is_as_written(&found, line),
+    };
+    if same { Ok(()) } else { Err(SealError::Changed(line.name.clone())) }
+}
+
+/// Some archives keep whole seconds.
+fn is_as_written(found: &Metadata, line: &Line) -> bool {
+    let now = written(found);
+    found.len() == line.bytes
+        && (now == line.written || now == line.written - line.written.rem_euclid(SECOND))
 }
 
 #[cfg(test)]

@@ -19,7 +19,8 @@ mod walk;
 use self::room::Unflushed;
 use self::walk::Walk;
 use crate::lock::FolderLock;
-use crate::{Batch, Op, Rows, SledOptions, Store, StoreError, Tree, seal};
+use crate::seal::{self, Files};
+use crate::{Batch, Op, Rows, SledOptions, Store, StoreError, Tree};
 use bytes::Bytes;
 use sled::InlineArray;
 use std::collections::BTreeMap;
@@ -165,7 +166,7 @@ impl SledStore {
         // Until the first flush the engine's files are those that it has made of them by opening.
         let opened = || {
             let shared = Shared::open(path, engine, held)?;
-            seal::write(&engine_dir(path), &seal_path(path)).map(|()| shared)
+            seal::write(&engine_dir(path), &seal_path(path), Files::InUse).map(|()| shared)
         };
         let shared = guarded(opened).map_err(unreadable)?;
         let (stop, stopped) = sync_channel(1);
@@ -210,7 +211,7 @@ fn flush_until(shared: &Shared, stopped: &Receiver<()>, every: Duration) {
             Ok(()) | Err(StoreError::DiskFull { .. }) => {}
             Err(error) => {
                 tracing::error!(%error, "flushing the store failed");
-                return;
+                running &= shared.core.poison.get().is_none();
             }
         }
     }
@@ -225,7 +226,8 @@ impl Drop for SledStore {
         // The engine aborts the process if its last flush fails, as it must now: better to leak its handles. What is on the disk is then
         // as it was flushed last. Whoever opens it in this process finds it unreadable; whoever wipes the folder gets new files.
         let core = &self.shared.core;
-        if core.poison.get().is_some() || !core.is_flushed() || !core.unflushed.fits(&core.path) {
+        let may_write = core.unflushed.fits(&core.path) && engine_dir(&core.path).exists();
+        if core.poison.get().is_some() || !core.is_flushed() || !may_write {
             std::mem::forget(self.shared.clone());
             core.lock.release();
         }
@@ -236,7 +238,7 @@ impl Drop for Core {
     /// The engine has closed, and has tidied its files once more.
     fn drop(&mut self) {
         if self.poison.get().is_none()
-            && let Err(error) = seal::write(&engine_dir(&self.path), &seal_path(&self.path))
+            && let Err(error) = seal::write(&engine_dir(&self.path), &seal_path(&self.path), Files::Closed)
         {
             tracing::warn!(%error, "the store could not be sealed, and will be rebuilt");
         }
@@ -297,16 +299,17 @@ impl Shared {
     fn flush(&self) -> Result<(), StoreError> {
         let handle = lock(&self.flush);
         let Core { path, unflushed, .. } = &*self.core;
+        if self.core.is_flushed() {
+            return Ok(());
+        }
         if !unflushed.fits(path) {
             return Err(StoreError::DiskFull { path: path.clone() });
         }
         let flushed = unflushed.now();
-        self.core.call("flush", || {
-            handle.flush()?;
-            seal::write(&engine_dir(path), &seal_path(path))
-        })?;
+        self.core.call("flush", || handle.flush().map(drop))?;
         unflushed.forget(flushed);
-        Ok(())
+        // Of use to the next opening alone: a store that cannot be sealed is made anew then, and goes on until then.
+        seal::write(&engine_dir(path), &seal_path(path), Files::InUse).map_err(failed("seal the store"))
     }
 }
 
@@ -436,7 +439,7 @@ mod tests {
         for slab in fs::read_dir(engine.join("slabs")).unwrap() {
             fs::write(slab.unwrap().path(), []).unwrap();
         }
-        seal::write(&engine, &seal_path(dir.path())).unwrap();
+        seal::write(&engine, &seal_path(dir.path()), Files::Closed).unwrap();
         let error = SledStore::open(dir.path(), SledOptions::default()).err().unwrap();
         assert!(error.to_string().contains("panicked"), "{error}");
         fs::remove_dir_all(&engine).unwrap();

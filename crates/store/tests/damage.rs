@@ -3,9 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "tests may fail loudly")]
 
 use kappadb_store::*;
-use std::fs;
+use std::fs::{self, File};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 const ROWS: u32 = 2_000;
 
@@ -66,6 +68,11 @@ fn files(path: &Path) -> Vec<PathBuf> {
     out
 }
 
+fn written_at(path: &Path, time: SystemTime) {
+    File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+}
+
+/// As archives do, which keep times.
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
@@ -74,7 +81,8 @@ fn copy(from: &Path, to: &Path) {
         if entry.path().is_dir() {
             copy(&entry.path(), &target)
         } else {
-            assert!(fs::copy(entry.path(), target).is_ok())
+            assert!(fs::copy(entry.path(), &target).is_ok());
+            written_at(&target, fs::metadata(entry.path()).unwrap().modified().unwrap());
         }
     }
 }
@@ -171,11 +179,14 @@ fn an_open_store_is_locked_and_cannot_be_wiped() {
     assert_eq!(open(dir.path()).unwrap().trees().unwrap(), ["t"]);
 }
 
+/// Names the environment variable that says where to write and never close.
+const UNCLOSED: &str = "KAPPADB_UNCLOSED";
+
 #[test]
-fn what_was_flushed_survives_a_process_that_never_closed() {
-    let dir = tempfile::tempdir().unwrap();
-    let (live, copied) = (dir.path().join("live"), dir.path().join("copied"));
-    let store = open(&live).unwrap();
+#[ignore = "ends its process; the test below starts it in one of its own"]
+fn a_process_that_never_closes() {
+    let Some(path) = std::env::var_os(UNCLOSED) else { return };
+    let store = open(Path::new(&path)).unwrap();
     let tree = store.tree("t").unwrap();
     for n in 0..20u32 {
         let mut batch = Batch::new();
@@ -183,9 +194,70 @@ fn what_was_flushed_survives_a_process_that_never_closed() {
         tree.apply(&batch).unwrap();
         store.flush().unwrap();
     }
+    std::process::exit(7);
+}
+
+fn crashed(path: &Path) {
+    let mut process = Command::new(std::env::current_exe().unwrap());
+    process.args(["--ignored", "--exact", "a_process_that_never_closes"]).env(UNCLOSED, path);
+    assert_eq!(process.output().unwrap().status.code(), Some(7));
+}
+
+#[test]
+fn what_was_flushed_survives_a_process_that_never_closed() {
+    let dir = tempfile::tempdir().unwrap();
+    let [live, moved] = ["live", "moved"].map(|name| dir.path().join(name));
+    crashed(&live);
+    fs::rename(&live, &moved).unwrap();
+    let store = open(&moved).unwrap();
+    assert_eq!(store.tree("t").unwrap().range(Bound::Unbounded, Bound::Unbounded).count(), 20);
+}
+
+/// Files that were copied while they were written to are of no one moment: the engine may look on without end.
+#[test]
+fn a_copy_of_a_store_that_was_in_use_is_made_anew_wherever_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let [live, copied] = ["live", "copied"].map(|name| dir.path().join(name));
+    crashed(&live);
     copy(&live, &copied);
-    let crashed = open(&copied).unwrap();
-    assert_eq!(crashed.tree("t").unwrap().range(Bound::Unbounded, Bound::Unbounded).count(), 20);
+    let altered = |path| matches!(open(path), Err(StoreError::Altered { source: SealError::Copied, .. }));
+    assert!(altered(&copied));
+    // Over the files that were copied, these stay the same ones.
+    copy(&copied, &live);
+    assert!(altered(&live));
+    SledStore::wipe(&live).unwrap();
+    open(&live).unwrap();
+}
+
+#[test]
+fn a_copy_of_a_closed_store_is_as_good_if_times_are_kept_also_in_whole_seconds() {
+    let dir = tempfile::tempdir().unwrap();
+    let [whole, archived, bare] = ["whole", "archived", "bare"].map(|name| dir.path().join(name));
+    fill(&whole);
+    copy(&whole, &archived);
+    for file in files(&archived) {
+        let time = fs::metadata(&file).unwrap().modified().unwrap();
+        let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        written_at(&file, SystemTime::UNIX_EPOCH + Duration::from_secs(since.as_secs()));
+    }
+    assert!(reads_back(&archived));
+    copy(&whole, &bare);
+    files(&bare).iter().for_each(|file| written_at(file, SystemTime::now() + Duration::from_secs(9)));
+    assert!(matches!(open(&bare), Err(StoreError::Altered { source: SealError::Changed(_), .. })));
+}
+
+/// Nobody wrote to the data files, and yet their bytes are not what was written.
+#[test]
+fn bytes_that_go_bad_at_rest_are_an_error_and_the_store_is_made_anew_the_next_time() {
+    let dir = tempfile::tempdir().unwrap();
+    fill(dir.path());
+    for file in files(&dir.path().join("engine/slabs")) {
+        let found = fs::metadata(&file).unwrap();
+        fs::write(&file, vec![0; usize::try_from(found.len()).unwrap()]).unwrap();
+        written_at(&file, found.modified().unwrap());
+    }
+    assert!(!reads_back(dir.path()));
+    assert!(open(dir.path()).err().unwrap().wants_rebuild());
 }
 
 #[test]
