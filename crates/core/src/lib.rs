@@ -15,7 +15,7 @@ mod ranges;
 mod time;
 
 pub use block::{Form, StoredBlock, decode_blocks, encode_blocks};
-pub use definition::FeedDefinition;
+pub use definition::{FeedDefinition, Predecessor};
 pub use geo::{Coord, Extent, GeoBox, GeoError};
 pub use hash::{Hash, blake2b256, derive_key};
 pub use head::{Head, HeadError, SignedHead};

@@ -117,6 +117,12 @@ pub fn leaf_data(block: &StoredBlock) -> Result<Vec<u8>, EntryError> {
     Ok(split.leaf_data(digest).into_owned())
 }
 
+/// The digest of a block's payload, also of one that was cleared; empty if it has none.
+pub(crate) fn payload_digest(block: &StoredBlock) -> Result<Vec<u8>, EntryError> {
+    let head = Split::of(block)?.head.len();
+    Ok(leaf_data(block)?.split_off(head))
+}
+
 /// What is left of a block when its payload is cleared: the header and the payload's digest. None if there is nothing to
 /// clear: it was cleared before, or has no payload, or is no entry.
 pub fn clear_block(block: &StoredBlock) -> Option<StoredBlock> {

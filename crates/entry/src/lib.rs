@@ -27,6 +27,6 @@ pub use detached::{DETACHED, Detached, DetachedError};
 pub use error::EntryError;
 pub use header::{CRITICAL, Extension, Header, Kind, VERSION, space};
 pub use label::{LABEL, Label};
-pub use origin::{ORIGIN, origin_of};
+pub use origin::{ORIGIN, origin_of, words_of};
 pub use places::{Moment, Places};
 pub use refs::REFS;

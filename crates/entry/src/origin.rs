@@ -2,9 +2,10 @@
 //!
 //! A number names one block of a feed until the feed forks, and two from then on. So what is said again is named by a hash.
 
-use crate::{Context, EntryError, Header, leaf_data};
+use crate::block::payload_digest;
+use crate::{Context, EntryError, Header, Places, decode_block, leaf_data};
 use kappadb_core::limits::{MAX_CONTEXT_FEEDS, MAX_CONTEXT_IDS};
-use kappadb_core::{EntryId, Hash, StoredBlock, blake2b256};
+use kappadb_core::{EntryId, Hash, StoredBlock, Timestamp, blake2b256, codec};
 
 /// The kind of the header extension.
 pub const ORIGIN: u16 = 4;
@@ -12,6 +13,18 @@ pub const ORIGIN: u16 = 4;
 /// The name of a block for whoever says it again: blake2b256(feed | seq u64 little-endian | leaf data). It stays when the payload is cleared.
 pub fn origin_of(id: &EntryId, block: &StoredBlock) -> Result<Hash, EntryError> {
     Ok(blake2b256(&[&id.feed.0, &id.seq.to_le_bytes(), &leaf_data(block)?]))
+}
+
+/// A hash of what an entry says, whoever says it, when, and in the place of what. It stays when the payload is cleared. A content in blocks of its own
+/// counts by their numbers: two such entries hardly ever say the same.
+pub fn words_of(block: &StoredBlock) -> Result<Hash, EntryError> {
+    let mut header = decode_block(block)?.header;
+    header.time = Timestamp(0);
+    header.context = Context::NOTHING;
+    header.depth = 0;
+    header.past = Places::NOWHERE;
+    header.set_extension(ORIGIN, None);
+    Ok(blake2b256(&[&codec::encode(&header), &payload_digest(block)?]))
 }
 
 pub(crate) fn decode(bytes: &[u8]) -> Result<Hash, EntryError> {
@@ -98,6 +111,28 @@ mod tests {
         assert!(
             again.ids.contains(&id(0, 3)) && again.up_to(&FeedKey([0; 32]), &FeedKey([199; 32])) == Some(4)
         );
+    }
+
+    #[test]
+    fn words_are_the_same_whoever_says_them_when_and_in_the_place_of_what() {
+        let block = |header: &Header, payload: &[u8]| StoredBlock {
+            form: Form::Whole,
+            bytes: encode_block(header, payload).unwrap(),
+        };
+        let mut header = Header {
+            key: Some(b"k".to_vec()),
+            ..Header::new(Kind { space: space::KV, code: 1 }, Timestamp(1))
+        };
+        let first = block(&header, &[7; 100]);
+        let words = words_of(&first).unwrap();
+        assert_eq!(words_of(&crate::clear_block(&first).unwrap()).unwrap(), words);
+        header.set_origin(&origin_of(&id(1, 2), &first).unwrap());
+        (header.time, header.depth) = (Timestamp(9), 4);
+        header.context = Context { own: Some(9), vector: Vec::new(), ids: vec![id(1, 1)] };
+        assert_eq!(words_of(&block(&header, &[7; 100])).unwrap(), words);
+        assert_ne!(words_of(&block(&header, &[8; 100])).unwrap(), words);
+        header.key = Some(b"l".to_vec());
+        assert_ne!(words_of(&block(&header, &[7; 100])).unwrap(), words);
     }
 
     #[test]

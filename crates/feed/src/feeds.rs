@@ -10,7 +10,7 @@ use crate::{
     Append, AppendError, CommitError, DefineError, Disk, OpenError, Problem, PutError, PutOutcome, ReadError,
     keys, open, verify,
 };
-use kappadb_core::{FeedDefinition, FeedKey, SecretKey, Seq, Timestamp};
+use kappadb_core::{FeedDefinition, FeedKey, Predecessor, SecretKey, Seq, Timestamp};
 use kappadb_entry::Bundle;
 use kappadb_journal::DirLock;
 use kappadb_merkle::ForkEvidence;
@@ -138,7 +138,11 @@ impl Feeds {
                     witness.begin(&feed).map_err(DefineError::Witness)?;
                 }
                 keys::save(&self.shared.dir, &secret)?;
-                let definition = FeedDefinition::sign(&writer.database, &secret, created, continues);
+                let before = continues.map(|before| match writer.keys.get(&before) {
+                    Some(old) => Predecessor::consenting(&writer.database, old, &feed),
+                    None => Predecessor::named(before),
+                });
+                let definition = FeedDefinition::sign(&writer.database, &secret, created, before);
                 writer.keys.insert(feed, secret);
                 writer.define(&definition)?;
                 writer.commit()

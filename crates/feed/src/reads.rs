@@ -33,7 +33,7 @@ impl Feeds {
                     behind: is_own && state.is_behind(),
                     given_up: is_own && state.given_up,
                     dropped: visible.dropped.contains(feed),
-                    continues: state.definition.continues,
+                    continues: state.definition.continues.map(|before| before.feed),
                     fork: state.fork.as_ref().map(|(seq, _)| *seq),
                 }
             };

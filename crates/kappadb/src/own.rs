@@ -127,7 +127,7 @@ async fn compare(parts: &Arc<Parts>) -> Result<Doubts, ReadError> {
 }
 
 /// What a peer says of every feed that it knows; none if it cannot be asked.
-async fn statement(
+pub(crate) async fn statement(
     parts: &Arc<Parts>,
     peer: &Peer,
 ) -> Result<Option<(PeerHandle, Vec<Coverage>)>, ReadError> {

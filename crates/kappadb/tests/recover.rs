@@ -46,6 +46,23 @@ impl Copies {
         open(&path).await
     }
 
+    /// The same, but at first only an end of either is known.
+    async fn meet_from_afar(&self) -> Database {
+        let path = self.dir.path().join("c");
+        let (a, b) = (serve(&self.a).await, serve(&self.b).await);
+        for (server, key) in [(&a, "a 5"), (&b, "b 5")] {
+            let c = join(&path, server).await;
+            c.kv().ask_keys(&[key]).await.unwrap();
+            c.close().await.unwrap();
+        }
+        for server in [&a, &b, &a] {
+            let c = join(&path, server).await;
+            ask_all(&c).await;
+            c.close().await.unwrap();
+        }
+        open(&path).await
+    }
+
     async fn ask(&self, c: Database, of: &Database) -> Database {
         c.close().await.unwrap();
         let server = serve(of).await;
@@ -143,6 +160,96 @@ fn both_copies_get_back_what_they_wrote_and_everybody_sees_all_of_it_once() {
         let heads = c.kv().heads("old").await.unwrap();
         assert_eq!(heads.len(), 2, "two wrote without each other: a conflict of just these {heads:?}");
         assert!(c.verify().await.unwrap().is_empty());
+    });
+}
+
+/// What two copies have alike beyond the number for which the fork was proved stands once, whoever brings it back first.
+async fn common_to_both_stands_once(common: usize) -> bool {
+    let copies = Copies::new(async |db| {
+        for n in 0..common {
+            put(db, &format!("common {n}"), "1").await;
+            db.chat().post("tea", &format!("common {n}")).await.unwrap();
+        }
+        db.chat().set_profile("nick", "ann").await.unwrap();
+    })
+    .await;
+    for (copy, name) in [(&copies.a, "a"), (&copies.b, "b")] {
+        for n in 0..6 {
+            put(copy, &format!("{name} {n}"), name).await;
+            copy.chat().post("tea", &format!("{name} {n}")).await.unwrap();
+        }
+    }
+    // One that both have, and one of them wrote over.
+    put(&copies.b, "common 0", "2").await;
+    let c = copies.meet_from_afar().await;
+    let Copies { a, feed, .. } = &copies;
+    let feed = *feed;
+    let fork =
+        a.status().await.unwrap().feeds.iter().find(|f| f.feed == feed.to_string()).unwrap().fork.unwrap();
+    assert!(!a.recover_feed(feed).await.unwrap().entries.is_empty());
+    // Copies are one peer to others, and hear of each other from somebody else.
+    let c = copies.ask(c, &copies.a).await;
+    let server = serve(&c).await;
+    let Copies { b, dir, .. } = copies;
+    b.close().await.unwrap();
+    let b = join(&dir.path().join("b"), &server).await;
+    let recovered = b.recover_feed(feed).await.unwrap();
+    assert!(recovered.left_out.is_empty(), "{recovered:?}");
+    assert_eq!(b.recover_feed(feed).await.unwrap(), Recovered::default());
+    ask_all(&b).await;
+    for n in 0..common {
+        let heads = b.kv().heads(&format!("common {n}")).await.unwrap();
+        assert_eq!(heads.len(), 1, "common {n} of {common}: {heads:?}");
+    }
+    assert_eq!(get(&b, "common 0").await.as_deref(), Some("2"));
+    let page =
+        b.chat().read("tea", &ReadOptions { limit: Some(1_000), ..ReadOptions::default() }).await.unwrap();
+    let mut texts: Vec<_> = page.messages.iter().map(|m| m.said.text().unwrap().to_owned()).collect();
+    texts.sort();
+    let said = |name: &str, count| (0..count).map(|n| format!("{name} {n}")).collect::<Vec<_>>();
+    let mut expected = [said("a", 6), said("b", 6), said("common", common)].concat();
+    expected.sort();
+    assert_eq!(texts, expected);
+    // Each speaks for itself: what the feed said of itself beyond the fork is said of both that go on.
+    let nick = 2 * common as u64;
+    assert!(
+        fork > nick || page.messages.iter().all(|message| message.nick.as_deref() == Some("ann")),
+        "{page:?}"
+    );
+    for n in 0..6 {
+        assert_eq!(get(&b, &format!("a {n}")).await.as_deref(), Some("a"));
+        assert_eq!(get(&b, &format!("b {n}")).await.as_deref(), Some("b"));
+    }
+    server.stop().await;
+    fork < nick
+}
+
+#[test]
+fn no_key_has_two_equal_heads_and_no_message_stands_twice_when_both_copies_bring_back_what_they_have() {
+    run(async {
+        let mut before = 0;
+        for common in [2, 3, 5] {
+            before += u32::from(common_to_both_stands_once(common).await);
+        }
+        assert!(before > 0, "a fork was proved for a number that both have");
+    });
+}
+
+#[test]
+fn what_was_put_again_by_hand_is_not_said_beside_it() {
+    run(async {
+        let copies = Copies::new(async |_| ()).await;
+        let Copies { a, b, feed, .. } = &copies;
+        put(a, "x", "mine").await;
+        put(a, "y", "mine").await;
+        put(b, "z", "b").await;
+        drop(copies.meet().await);
+        let by_hand = put(a, "x", "mine").await;
+        let recovered = a.recover_feed(*feed).await.unwrap();
+        assert_eq!(recovered.entries.len(), 1, "y");
+        assert!(standings(a, *feed).await.contains(&Standing::Recovered(by_hand)));
+        assert_eq!(get(a, "x").await.as_deref(), Some("mine"));
+        assert!(!warned(a));
     });
 }
 

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use kappadb_core::{
-    FeedDefinition, FeedKey, Form, Hash, Head, RangeSet, Signature, SignedHead, StoredBlock, Timestamp,
+    FeedDefinition, FeedKey, Form, Hash, Head, Predecessor, RangeSet, Signature, SignedHead, StoredBlock,
+    Timestamp,
 };
 use kappadb_journal::fault::FaultDisk;
 use kappadb_journal::{Journal, Located, Options, Position, Record, Recovery};
@@ -101,10 +102,13 @@ fn branch() -> impl Strategy<Value = Branch> {
 
 /// Any record that a caller may append.
 pub fn record() -> impl Strategy<Value = Record> {
-    let definition =
-        (feed(), any::<i64>(), prop::option::of(feed())).prop_map(|(feed, created, continues)| {
+    let definition = (feed(), any::<i64>(), prop::option::of((feed(), any::<bool>()))).prop_map(
+        |(feed, created, before)| {
+            let continues = before
+                .map(|(feed, agreed)| Predecessor { feed, consent: agreed.then_some(Signature([9; 64])) });
             FeedDefinition { feed, created: Timestamp(created), continues, signature: Signature([7; 64]) }
-        });
+        },
+    );
     let fork = (feed(), any::<u64>(), branch(), branch()).prop_map(|(feed, index, a, b)| ForkEvidence {
         feed,
         index,

@@ -2,6 +2,7 @@
 //! goes on. See `design/log.md`, "What lies beyond a fork".
 
 mod carry;
+mod heirs;
 mod says;
 mod survey;
 
@@ -12,7 +13,7 @@ use crate::error::{ReadError, RecoverError};
 use crate::files::write_file;
 use carry::Carrier;
 use kappadb_core::{EntryId, FeedKey, RangeSet, Seq, Timestamp};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;
 use survey::Survey;
@@ -88,12 +89,14 @@ impl Database {
     }
 
     /// Appends what [`Database::lost_entries`] finds again, to the feed that goes on for this one: of the same kind, key, time, places, references
-    /// and content, in the place of what it replaced. What was appended again before, taken back, or replaced by what was written here since, is
-    /// left as it is. After a crash, or when more has come, it can be called again. Durable when it returns.
+    /// and content, in the place of what it replaced. What was appended again before, here or in another copy of the folder as far as peers that
+    /// answer know, taken back, or replaced by what was written here since, is left as it is. After a crash, or when more has come, it can be called
+    /// again. Durable when it returns.
     ///
     /// # Errors
     /// [`RecoverError::NotOurs`], [`RecoverError::Unknown`].
     pub async fn recover_feed(&self, feed: FeedKey) -> Result<Recovered, RecoverError> {
+        heirs::hear_heirs(&self.parts, feed).await?;
         self.run_writing(move |parts| parts.recover(feed)).await?
     }
 }
@@ -133,16 +136,6 @@ impl Parts {
             self.note_recovered(&feed)?;
         }
         Ok(recovered)
-    }
-
-    /// The feeds that this one goes on for, directly or not, and itself.
-    pub(crate) fn lineage(&self, feed: Option<FeedKey>) -> BTreeSet<FeedKey> {
-        let mut lineage = BTreeSet::new();
-        let mut next = feed;
-        while let Some(feed) = next.filter(|feed| lineage.insert(*feed)) {
-            next = self.feeds.definition(&feed).and_then(|definition| definition.continues);
-        }
-        lineage
     }
 
     /// The feed to go on with for the writer of one that is over.

@@ -1,11 +1,13 @@
 //! What lies beyond a fork, and what became of each entry of it.
 
 use super::Standing;
+use super::heirs::Again;
 use crate::database::Parts;
 use crate::error::{ReadError, RecoverError};
+use kappadb_chat::{StateKey, code};
 use kappadb_core::{EntryId, FeedKey, Hash, RangeSet, Seq, StoredBlock};
 use kappadb_entry::rules::{self, Version};
-use kappadb_entry::{Header, decode_block, is_chunk, origin_of, space};
+use kappadb_entry::{Entry, Header, decode_block, is_chunk, origin_of, space, words_of};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Blocks looked at together; each may have a megabyte.
@@ -21,7 +23,7 @@ pub(super) struct Survey {
     pub entries: RangeSet,
     /// What became of those of which anything did.
     standing: BTreeMap<Seq, Standing>,
-    /// Of each lost entry, the lost entries of its key that it replaced and does not make redundant.
+    /// Of each lost entry, the entries of its key beyond the fork that it replaced, and that are said again: now, or before.
     pub replaces: BTreeMap<Seq, Vec<Seq>>,
 }
 
@@ -53,24 +55,29 @@ impl Survey {
         }
     }
 
-    /// Works out which of the versions of a key were replaced: by one that was written here since, or among themselves.
-    fn sort_out(&mut self, versions: Vec<Version>, since: &[Version]) {
+    /// Works out which of the versions of a key were replaced: by one that was written here since, or among themselves. What a head says
+    /// already is not to be said beside it.
+    fn sort_out(&mut self, versions: Vec<Version>, words: &BTreeMap<Seq, Hash>, stands: &Stands) {
         for version in &versions {
-            if let Some(by) = since.iter().find(|since| rules::replaces(since, version)) {
+            if let Some(by) = stands.here.iter().find(|since| rules::replaces(since, version)) {
                 self.standing.entry(version.id.seq).or_insert(Standing::Replaced(by.id));
             }
         }
-        let mut active = Vec::new();
+        let (mut active, mut said) = (Vec::new(), Vec::new());
         for version in versions {
             let by = version.id;
             for gone in rules::insert(&mut active, version) {
                 let by =
                     active.iter().find(|other| rules::makes_redundant(other, &gone)).map_or(by, |v| v.id);
                 self.standing.entry(gone.id.seq).or_insert(Standing::Replaced(by));
+                said.extend(Some(gone).filter(|gone| self.recovered(gone.id.seq).is_some()));
             }
         }
         for version in &active {
-            let earlier = active.iter().filter(|other| rules::replaces(version, other));
+            if let Some(by) = words.get(&version.id.seq).and_then(|words| stands.heads.get(words)) {
+                self.standing.entry(version.id.seq).or_insert(Standing::Recovered(*by));
+            }
+            let earlier = active.iter().chain(&said).filter(|other| rules::replaces(version, other));
             let earlier: Vec<Seq> = earlier.map(|other| other.id.seq).collect();
             if !earlier.is_empty() {
                 self.replaces.insert(version.id.seq, earlier);
@@ -79,40 +86,40 @@ impl Survey {
     }
 }
 
-/// What was appended again: by the name of what it says, the entries that say it, and the names of those that count no more themselves.
-#[derive(Default)]
-struct Again(BTreeMap<Hash, Vec<(EntryId, Option<Hash>)>>);
-
-impl Again {
-    fn find(&self, origin: &Hash) -> Option<EntryId> {
-        // No block can have the hash of what says it again in itself: this ends.
-        self.0
-            .get(origin)?
-            .iter()
-            .find_map(|(id, name)| name.as_ref().map_or(Some(*id), |name| self.find(name)))
-    }
-}
-
 /// A survey under way.
-struct Surveyor {
+struct Surveyor<'a> {
+    parts: &'a Parts,
     survey: Survey,
     again: Again,
     keys: BTreeMap<Key, Vec<Version>>,
+    /// What each version says.
+    words: BTreeMap<Seq, Hash>,
 }
 
-impl Surveyor {
+/// What counts of a key.
+struct Stands {
+    /// What was written here. What others wrote may name the other history's entry of the same number, and so does not show that they had seen
+    /// this one.
+    here: Vec<Version>,
+    /// What the owner says in heads since the fork, here or elsewhere.
+    heads: BTreeMap<Hash, EntryId>,
+}
+
+impl Surveyor<'_> {
     fn look(&mut self, id: EntryId, block: &StoredBlock) {
         let Survey { fork, entries, standing, .. } = &mut self.survey;
-        let header = decode_block(block).ok().map(|entry| entry.header);
-        if header.as_ref().is_some_and(is_chunk) {
+        let entry = decode_block(block).ok();
+        if entry.as_ref().is_some_and(|entry| is_chunk(&entry.header)) {
             return;
         }
         entries.insert(id.seq..id.seq.saturating_add(1));
-        let origins = origin_of(&id, block).ok().into_iter().chain(header.as_ref().and_then(Header::origin));
-        if let Some(said) = origins.into_iter().find_map(|origin| self.again.find(&origin)) {
+        let Some(entry) = entry else { return };
+        let here = self.parts.speaks_for_itself(id, &entry);
+        let origins = origin_of(&id, block).ok().into_iter().chain(entry.header.origin());
+        if let Some(said) = origins.into_iter().find_map(|origin| self.again.find(&origin, here)) {
             standing.insert(id.seq, Standing::Recovered(said));
         }
-        let Some(header) = header else { return };
+        let header = entry.header;
         match withdrawn(&header) {
             Some(target) if target.feed == fork.feed && target.seq >= fork.seq => {
                 standing.entry(id.seq).or_insert(Standing::Withdrawn);
@@ -123,6 +130,7 @@ impl Surveyor {
                 if let Some(key) = &header.key {
                     let versions = self.keys.entry((header.kind.space, key.clone())).or_default();
                     versions.push(Version::from_header(id, &header));
+                    self.words.extend(words_of(block).ok().map(|words| (id.seq, words)));
                 }
             }
         }
@@ -141,18 +149,20 @@ impl Parts {
         let forks = self.feeds.exclusions();
         let seq = forks.into_iter().find(|(of, _)| *of == feed).map_or(Seq::MAX, |(_, seq)| seq);
         let held = self.feeds.held(&feed).minus(&RangeSet::below(seq));
-        let again = if held.is_empty() { Again::default() } else { self.said_again(&feed)? };
+        let heirs = if held.is_empty() { Vec::new() } else { self.heirs(&feed) };
+        let again = self.said_again(&heirs)?;
         let survey = Survey::new(EntryId { feed, seq });
-        let mut surveyor = Surveyor { survey, again, keys: BTreeMap::new() };
+        let (keys, words) = (BTreeMap::new(), BTreeMap::new());
+        let mut surveyor = Surveyor { parts: self, survey, again, keys, words };
         self.each_block(&feed, &held, &mut |id, block| {
             surveyor.look(id, block);
             Ok(())
         })?;
-        let Surveyor { mut survey, keys, .. } = surveyor;
+        let Surveyor { mut survey, keys, words, .. } = surveyor;
         let own = self.own_keys();
         for (key, mut versions) in keys {
             versions.retain(|version| survey.standing(version.id.seq) != Standing::Withdrawn);
-            survey.sort_out(versions, &self.written_here(&key, &own)?);
+            survey.sort_out(versions, &words, &self.stands(&key, &own, &heirs)?);
         }
         Ok(survey)
     }
@@ -176,40 +186,47 @@ impl Parts {
         }
     }
 
-    /// What the feeds that were begun here and go on for this one say again.
-    fn said_again(&self, feed: &FeedKey) -> Result<Again, RecoverError> {
-        let mut again = Again::default();
-        let forks: BTreeMap<FeedKey, Seq> = self.feeds.exclusions().into_iter().collect();
-        let goes_on = |own: &FeedKey| own != feed && self.lineage(Some(*own)).contains(feed);
-        for own in self.own_keys().into_iter().filter(goes_on) {
-            let counts_below = forks.get(&own).copied().unwrap_or(Seq::MAX);
-            self.each_block(&own, &self.feeds.held(&own), &mut |id, block| {
-                let origin = decode_block(block).ok().and_then(|entry| entry.header.origin());
-                if let Some(origin) = origin {
-                    let name = if id.seq < counts_below { None } else { origin_of(&id, block).ok() };
-                    again.0.entry(origin).or_default().push((id, name));
-                }
-                Ok(())
-            })?;
-        }
-        Ok(again)
-    }
-
     fn own_keys(&self) -> BTreeSet<FeedKey> {
         self.feeds.list().into_iter().map(|info| info.feed).filter(|feed| self.is_own(feed)).collect()
     }
 
-    /// The versions of a key that count and were written here. What others wrote may name the other history's entry of the same number, and so
-    /// does not show that they had seen this one.
-    fn written_here(&self, (space, key): &Key, own: &BTreeSet<FeedKey>) -> Result<Vec<Version>, ReadError> {
-        let mut versions = match *space {
+    fn stands(
+        &self,
+        (space, key): &Key,
+        own: &BTreeSet<FeedKey>,
+        heirs: &[FeedKey],
+    ) -> Result<Stands, ReadError> {
+        let versions = match *space {
             space::KV => self.kv.read(|index| index.history(key))??,
             space::MAP => self.map.read(|index| index.history(key))??,
             space::CHAT => self.chat.read(|index| index.counting_versions(key))??,
             _ => Vec::new(),
         };
-        versions.retain(|version| own.contains(&version.id.feed));
-        Ok(versions)
+        let mut active = Vec::new();
+        let mut stands = Stands { here: Vec::new(), heads: BTreeMap::new() };
+        for version in versions {
+            stands.here.extend(Some(&version).filter(|version| own.contains(&version.id.feed)).cloned());
+            rules::insert(&mut active, version);
+        }
+        for head in rules::heads(&active).into_iter().filter(|head| heirs.contains(&head.id.feed)) {
+            let words = self.feeds.block(&head.id)?.and_then(|block| words_of(&block).ok());
+            stands.heads.extend(words.map(|words| (words, head.id)));
+        }
+        Ok(stands)
+    }
+
+    /// True if it says what no other feed can say for this one.
+    fn speaks_for_itself(&self, id: EntryId, entry: &Entry) -> bool {
+        let itself = |of: FeedKey| of == id.feed;
+        match (entry.header.kind.space, entry.header.kind.code) {
+            (space::CHAT, code::PRIVATE) => self.own_private(id, entry).is_none_or(|(to, _)| itself(to)),
+            (space::CHAT, _) => match entry.header.key.as_deref().and_then(StateKey::decode) {
+                Some(StateKey::Member { feed, .. } | StateKey::Profile { feed, .. }) => itself(feed),
+                Some(StateKey::Flags { by, .. }) => itself(by),
+                Some(StateKey::Topic(_) | StateKey::Archive(_)) | None => false,
+            },
+            _ => false,
+        }
     }
 }
 

@@ -2,8 +2,8 @@
 use kappadb_core::limits::{MAX_CREDIT, MAX_FRAME, MAX_NAMED_FEEDS};
 use kappadb_core::limits::{MAX_TEXT, MAX_TOKEN, STATEMENT_PART};
 use kappadb_core::{
-    FeedDefinition, FeedKey, Form, Hash, Head, RangeSet, Signature, SignedHead, StoredBlock, Timestamp,
-    blake2b256,
+    FeedDefinition, FeedKey, Form, Hash, Head, Predecessor, RangeSet, Signature, SignedHead, StoredBlock,
+    Timestamp, blake2b256,
 };
 use kappadb_merkle::{Branch, ForkEvidence, Known, Node};
 use kappadb_sync::frame::{Blocks, BlocksTop, Change, Frame, FrameError, Query, Question, Ranges, Statement};
@@ -32,7 +32,7 @@ fn definition() -> impl Strategy<Value = FeedDefinition> {
         FeedDefinition {
             feed: FeedKey(feed),
             created: Timestamp(created),
-            continues: continues.map(FeedKey),
+            continues: continues.map(|before| Predecessor::named(FeedKey(before))),
             signature: head.signature,
         }
     })
