@@ -89,7 +89,7 @@ fn only_the_writer_appends_and_only_if_it_has_all() {
     let refused = restored.append(vec![Append { feed, blocks: vec![block(10)] }]);
     assert!(matches!(refused, Err(AppendError::Behind(_))));
     let next = restored.create(Timestamp(2), Some(feed)).unwrap();
-    assert_eq!(restored.definition(&next).unwrap().continues, Some(feed));
+    assert_eq!(restored.definition(&next).unwrap().heir_of(), Some(feed));
     // The rest comes back from the peer. But who else may have written meanwhile it does not know, so it is over.
     restored.put(one.bundle(feed, &RangeSet::below(15))).unwrap();
     restored.sync().unwrap();

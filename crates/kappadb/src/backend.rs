@@ -134,6 +134,7 @@ impl Parts {
 fn put_refusal(error: PutError) -> PutRefusal {
     match error {
         PutError::KnownMismatch(_) => PutRefusal::KnownMismatch,
+        PutError::Undefined(_) => PutRefusal::Forgotten,
         PutError::Read(_) | PutError::Commit(_) => PutRefusal::Local(error.to_string()),
         other => PutRefusal::Bad(other.to_string()),
     }

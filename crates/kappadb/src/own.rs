@@ -52,21 +52,27 @@ pub(crate) struct Own {
     sure: OnceCell<()>,
     /// What people should know of that.
     said: Mutex<Vec<String>>,
+    /// The doubts that they were told of before anything was done.
+    told: Mutex<Doubts>,
     /// Is told at once.
     warned: OnWarning,
 }
 
 impl Own {
     pub fn new(witness: Arc<Witness>, warned: OnWarning) -> Own {
-        Own { witness, sure: OnceCell::new(), said: Mutex::default(), warned }
+        Own { witness, sure: OnceCell::new(), said: Mutex::default(), told: Mutex::default(), warned }
     }
 
     fn said(&self) -> Vec<String> {
         self.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn say(&self, text: String) {
-        (self.warned)(&text);
+    /// The feeds are given up for these doubts, which is told to who was not told of the same before.
+    fn say(&self, doubts: &Doubts) {
+        let text = given_up(doubts);
+        if *self.told.lock().unwrap_or_else(PoisonError::into_inner) != *doubts {
+            (self.warned)(&text);
+        }
         self.said.lock().unwrap_or_else(PoisonError::into_inner).push(text);
     }
 }
@@ -240,7 +246,7 @@ impl Parts {
             } else {
                 witness.leave_out(&over)
             }
-            self.own.say(gave_up(&doubts));
+            self.own.say(&doubts);
         }
         match witness.is_taken() {
             true => self.vouch(&vouched),
@@ -270,7 +276,9 @@ impl Parts {
             return self.own.said();
         }
         let doubts = self.doubts(&self.own.witness.look()).unwrap_or_default();
-        if doubts.is_empty() { Vec::new() } else { vec![in_doubt(&doubts)] }
+        let texts = if doubts.is_empty() { Vec::new() } else { vec![in_doubt(&doubts)] };
+        *self.own.told.lock().unwrap_or_else(PoisonError::into_inner) = doubts;
+        texts
     }
 }
 
@@ -294,22 +302,17 @@ fn reason(doubts: &Doubts) -> String {
     }
 }
 
-fn gave_up(doubts: &Doubts) -> String {
-    format!(
-        "{}; what is written here from now on goes on in a new feed that names the one before",
-        reason(doubts)
-    )
+fn given_up(doubts: &Doubts) -> String {
+    format!("{}; what is written here goes on in a new feed that names the one before", reason(doubts))
 }
 
+/// True before the first write and after it: whoever writes in the same breath is told nothing else.
 fn in_doubt(doubts: &Doubts) -> String {
     let way_out = match doubts.values().all(|doubt| matches!(doubt, Doubt::Unknown | Doubt::Forgotten)) {
         true => {
-            "; whoever knows that there is no other copy goes on with the same feed after `kappa settle --only-copy`"
+            ", unless `kappa settle --only-copy` was run before the first write by somebody who knows that there is no other copy"
         }
         false => "",
     };
-    format!(
-        "{}; what is written here next goes on in a new feed that names the one before{way_out}",
-        reason(doubts)
-    )
+    format!("{}{way_out}", given_up(doubts))
 }

@@ -150,6 +150,10 @@ pub enum PutRefusal {
     /// The proof builds on nodes that are not here, or are others here. Asked again with nothing known.
     #[error("the proof builds on nodes that this replica does not hold")]
     KnownMismatch,
+    /// Storage does not know the feed any more, though it was told: a write that failed took the definition with it. It is told again, and what came is
+    /// asked for again.
+    #[error("a write that failed took the feed with it; ask again")]
+    Forgotten,
     /// It does not hold: the peer is at fault.
     #[error("{0}")]
     Bad(String),

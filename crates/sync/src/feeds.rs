@@ -142,6 +142,11 @@ impl Heard {
         self.stored.insert(number).then(|| (definition, self.forks.remove(feed)))
     }
 
+    /// Storage may have lost what it was told of feeds.
+    pub fn forget_stored(&mut self) {
+        self.stored.clear();
+    }
+
     /// Takes in what a statement says.
     pub fn state(&mut self, change: &Change) -> Result<(), SessionError> {
         let stated = usize::try_from(change.feed).ok().and_then(|at| self.stated.get_mut(at));

@@ -101,7 +101,15 @@ impl Asker {
                 let lost = Stored { contradicted: put.blocks, ..Stored::default() };
                 self.stored(put, &lost, out)
             }
-            Err(PutRefusal::KnownMismatch) => self.mismatch(put, out),
+            Err(PutRefusal::KnownMismatch) => {
+                let built = || SessionError::BadProof("it builds on what was never sent".to_owned());
+                self.ask_again(&put, built, out)
+            }
+            Err(PutRefusal::Forgotten) => {
+                self.heard.forget_stored();
+                let failed = || SessionError::Local(PutRefusal::Forgotten.to_string());
+                self.ask_again(&put, failed, out)
+            }
             Err(refusal) => Err(blame(refusal, SessionError::BadProof)),
         }
     }
@@ -124,21 +132,31 @@ impl Asker {
     }
 
     /// The ledger and this side's storage disagree. What was sent on its ground may be missing from any open answer, so
-    /// all are asked again, from nothing known.
-    fn mismatch(&mut self, put: Put, out: &mut Outbox) -> Result<(), SessionError> {
+    /// all are asked again, from nothing known; `twice` if one was before.
+    fn ask_again(
+        &mut self,
+        put: &Put,
+        twice: fn() -> SessionError,
+        out: &mut Outbox,
+    ) -> Result<(), SessionError> {
         if self.forgetting.is_some() || put.epoch < self.epoch {
             return Ok(());
         }
         self.stale = true;
         let again = |asked: &Asked| asked.is_wanted() && asked.is_inline();
         let queries: Vec<u32> = self.open.iter().filter(|(_, a)| again(a)).map(|(query, _)| *query).collect();
-        queries.into_iter().try_for_each(|query| self.restart(query, out))
+        queries.into_iter().try_for_each(|query| self.restart(query, twice, out))
     }
 
-    fn restart(&mut self, query: u32, out: &mut Outbox) -> Result<(), SessionError> {
+    fn restart(
+        &mut self,
+        query: u32,
+        twice: fn() -> SessionError,
+        out: &mut Outbox,
+    ) -> Result<(), SessionError> {
         let Some(old) = self.open.get_mut(&query) else { return Ok(()) };
         if old.restarts > 0 {
-            return Err(SessionError::BadProof("it builds on what was never sent".to_owned()));
+            return Err(twice());
         }
         let asked = old.again(self.config.credit);
         old.give_up(self.now);
@@ -155,6 +173,7 @@ impl Asker {
 fn blame(refusal: PutRefusal, peer: fn(String) -> SessionError) -> SessionError {
     match refusal {
         PutRefusal::Local(text) => SessionError::Local(text),
+        PutRefusal::Forgotten => SessionError::Local(PutRefusal::Forgotten.to_string()),
         other => peer(other.to_string()),
     }
 }

@@ -300,6 +300,28 @@ fn a_mismatch_is_asked_again_from_nothing_once() {
 }
 
 #[test]
+fn a_feed_that_a_failed_write_took_away_is_told_again_and_it_is_not_the_peers_fault() {
+    for after in 1..4 {
+        let (truth, new, full) = one_feed(&keys(400), 10_000);
+        new.borrow_mut().setbacks = vec![after];
+        let mut pair = Pair::new([&new, &full], Config::default(), 3);
+        pair.ask(0, Selector::Everything, true);
+        pair.run();
+        assert_eq!(pair.sides[0].done().len(), 1, "{:?}", pair.sides[0].events);
+        assert_eq!(new.borrow().held(&truth.key()).count(), 400, "{after}");
+        assert!(new.borrow().setbacks.is_empty());
+    }
+    // A disk that goes on failing ends the session, and nobody is blamed.
+    let (_, new, full) = one_feed(&keys(400), 10_000);
+    new.borrow_mut().setbacks = vec![1; 1000];
+    let mut pair = Pair::new([&new, &full], Config::default(), 3);
+    pair.ask(0, Selector::Everything, true);
+    pair.run();
+    let closed = pair.sides[0].session.closed().cloned();
+    assert!(matches!(&closed, Some(SessionError::Local(text)) if text.contains("write that failed")), "{closed:?}");
+}
+
+#[test]
 fn evidence_of_a_fork_is_passed_on_once() {
     let (truth, new, full) = one_feed(&keys(6), 10);
     let other = Truth::new(1, &[5, 5, 5], 10, &mut Random::new(9));

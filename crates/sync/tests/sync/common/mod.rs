@@ -120,6 +120,8 @@ pub struct Replica {
     pub syncs: u64,
     /// Puts that are refused as if nodes differed.
     pub mismatches: u64,
+    /// Puts until a write fails and takes the feed with it, for each such write.
+    pub setbacks: Vec<u64>,
     pub commands: Vec<&'static str>,
 }
 
@@ -220,6 +222,7 @@ impl Replica {
                 self.mismatches -= 1;
                 Reply::Put(Err(PutRefusal::KnownMismatch))
             }
+            Command::Put(bundle) if self.is_lost(&bundle.feed) => Reply::Put(Err(PutRefusal::Forgotten)),
             Command::Put(bundle) => Reply::Put(self.put(&bundle)),
             Command::Fork(evidence) => Reply::Forked(match evidence.verify(&DB) {
                 Ok(_) => {
@@ -237,6 +240,19 @@ impl Replica {
             }
             _ => panic!("a command that this test does not know"),
         }
+    }
+
+    /// Whether storage knows nothing of the feed, now that a block of it is to be put.
+    fn is_lost(&mut self, feed: &FeedKey) -> bool {
+        if let Some(left) = self.setbacks.first_mut() {
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                self.setbacks.remove(0);
+                self.definitions.remove(feed);
+                self.feeds.remove(feed);
+            }
+        }
+        !self.definitions.contains_key(feed)
     }
 
     fn read(
