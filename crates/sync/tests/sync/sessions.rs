@@ -318,7 +318,10 @@ fn a_feed_that_a_failed_write_took_away_is_told_again_and_it_is_not_the_peers_fa
     pair.ask(0, Selector::Everything, true);
     pair.run();
     let closed = pair.sides[0].session.closed().cloned();
-    assert!(matches!(&closed, Some(SessionError::Local(text)) if text.contains("write that failed")), "{closed:?}");
+    assert!(
+        matches!(&closed, Some(SessionError::Local(text)) if text.contains("write that failed")),
+        "{closed:?}"
+    );
 }
 
 #[test]
