@@ -14,6 +14,7 @@ mod detached;
 mod error;
 mod header;
 mod label;
+mod naming;
 mod origin;
 mod places;
 mod refs;

@@ -9,6 +9,7 @@
 //!   replaces, f replaces. Depth strictly grows along both relations, so neither has cycles, and redundancy is
 //!   transitive: only versions that nothing makes redundant need to be looked at, kept at hand, or sent.
 
+use crate::naming::Naming;
 use crate::{Context, Header, Kind, Places};
 use bincode::{Decode, Encode};
 use kappadb_core::limits::{MAX_CONTEXT_FEEDS, MAX_CONTEXT_IDS};
@@ -83,16 +84,11 @@ pub fn insert(active: &mut Vec<Version>, v: Version) -> Vec<Version> {
 
 /// The versions that no other replaces, in the order given. Several are a conflict.
 ///
-/// Only what is deeper and names something replaces anything. So versions that know nothing of each other, of which a member
-/// may write any number and a thousand honest writers leave one each, are looked at once each and not in pairs.
+/// They are looked up by what names them and not in pairs: a member may write any number of versions, that know nothing of each other or name
+/// each other and replace nothing.
 pub fn heads(active: &[Version]) -> Vec<&Version> {
-    let mut naming: Vec<&Version> = active.iter().filter(|f| !f.context.is_empty()).collect();
-    naming.sort_by_key(|f| Reverse(f.depth));
-    let is_replaced = |e: &Version| {
-        let deeper = naming.iter().take_while(|f| f.depth > e.depth);
-        deeper.into_iter().any(|f| replaces(f, e))
-    };
-    active.iter().filter(|e| !is_replaced(e)).collect()
+    let naming = Naming::of(active);
+    active.iter().filter(|e| !naming.replaces(e)).collect()
 }
 
 /// How much what is dated `time` weighs at the time `now`: the greatest time that is due comes first. What is not due loses

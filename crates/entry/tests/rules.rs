@@ -3,7 +3,7 @@
 mod port;
 
 use kappadb_core::limits::{MAX_CONTEXT_FEEDS, MAX_CONTEXT_IDS, MAX_PAST_PLACES};
-use kappadb_core::{EntryId, FeedKey, FeedName, GeoBox, Timestamp};
+use kappadb_core::{EntryId, FeedKey, FeedName, GeoBox, Seq, Timestamp};
 use kappadb_entry::rules::{self, Version};
 use kappadb_entry::{Context, Header, Kind, Moment, Places, encode_block, space};
 use kappadb_sim::Random;
@@ -412,4 +412,33 @@ fn moments_of_too_many_channels_are_dropped_not_blurred() {
     assert!(parts[..MAX_PAST_PLACES].iter().all(|p| cover.contains(p)));
     assert!(!cover.contains(&parts[MAX_PAST_PLACES]));
     assert!(cover.contains(&places(None)));
+}
+
+/// Versions of one writer that name others of them, and have an id of their own in their contexts, so that none makes another redundant.
+fn naming_each_other(n: u64, shape: impl Fn(u64) -> (Seq, u32)) -> Vec<Version> {
+    let model = |seq| {
+        let (named, depth) = shape(seq);
+        let context = Context { own: Some(named), vector: Vec::new(), ids: vec![id(7, 1_000_000 + seq)] };
+        Version { id: id(1, seq), context, depth, places: Places::NOWHERE, ..wide(1).remove(0) }
+    };
+    (0..n).map(model).collect()
+}
+
+#[test]
+fn sixteen_thousand_versions_that_name_each_other_are_looked_up_and_not_compared_in_pairs() {
+    let n = 16_000;
+    type Shape<'a> = (&'a str, &'a dyn Fn(u64) -> (Seq, u32), Vec<Seq>);
+    let less = |seq: Seq| u32::try_from(n - seq).unwrap();
+    let more = |seq: Seq| u32::try_from(seq).unwrap();
+    let shapes: [Shape<'_>; 4] = [
+        ("each the one before", &|seq| (seq.saturating_sub(1), more(seq)), vec![n - 1]),
+        ("each all to come, and less deep", &|seq| (Seq::MAX, less(seq)), vec![0]),
+        ("each the one before, and less deep", &|seq| (seq.saturating_sub(1), less(seq)), (0..n).collect()),
+        ("each the first", &|seq| (0, more(seq)), (1..n).collect()),
+    ];
+    for (shape, of, expected) in shapes {
+        let versions = naming_each_other(n, of);
+        let heads: Vec<_> = rules::heads(&versions).iter().map(|v| v.id.seq).collect();
+        assert_eq!(heads, expected, "{shape}");
+    }
 }

@@ -6,9 +6,9 @@ use crate::database::{self, Parts};
 use crate::error::ReadError;
 use kappadb_core::limits::{MAX_FEATURE_BODY, MAX_RANGES};
 use kappadb_core::{EntryId, FeedKey, Lseq, RangeSet};
-use kappadb_entry::rules;
 use kappadb_entry::{DETACHED, Detached, Header, decode_block, space};
 use kappadb_query::Selector;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Blocks asked for in one question: what is stored and durable if a later one fails.
@@ -23,6 +23,9 @@ struct Wanted {
     id: EntryId,
     detached: Detached,
 }
+
+/// The heads of keys, of each space, that were looked up: a key may have thousands of versions, and is read once.
+type Heads = BTreeMap<(u32, Vec<u8>), BTreeSet<EntryId>>;
 
 impl Neighbours {
     /// Fetches what is wanted of the content of entries that `selectors` match, each in its space: of those that arrived since `since`, of those
@@ -90,16 +93,16 @@ impl Parts {
             // What just came may not be indexed yet, and which of it is current is asked below.
             self.views.ready()?;
         }
-        let mut wanted = Vec::new();
+        let (mut wanted, mut heads) = (Vec::new(), Heads::new());
         for id in arrived.into_iter().filter(|id| !tried.contains(id)) {
-            wanted.extend(self.wanted_content(id, selectors, true)?);
+            wanted.extend(self.wanted_content(id, selectors, Some(&mut heads))?);
         }
         for id in &tried {
-            wanted.extend(self.wanted_content(*id, selectors, false)?);
+            wanted.extend(self.wanted_content(*id, selectors, None)?);
         }
         let seen: BTreeSet<EntryId> = wanted.iter().map(|wanted| wanted.id).chain(tried).collect();
         for id in self.maybe_cleared(selectors)?.into_iter().filter(|id| !seen.contains(id)) {
-            let content = self.wanted_content(id, selectors, true)?;
+            let content = self.wanted_content(id, selectors, Some(&mut heads))?;
             wanted.extend(content.filter(|wanted| !self.is_whole_content(wanted)));
         }
         Ok(wanted)
@@ -146,12 +149,12 @@ impl Parts {
         Ok(ids)
     }
 
-    /// An entry, if it matches, is small enough to be read whole, and, `if_head`, is current.
+    /// An entry, if it matches, is small enough to be read whole, and, where `heads` are asked for, is one.
     fn wanted_content(
         &self,
         id: EntryId,
         selectors: &[(u32, Selector)],
-        if_head: bool,
+        heads: Option<&mut Heads>,
     ) -> Result<Option<Wanted>, ReadError> {
         let Some(block) = self.feeds.block(&id)? else { return Ok(None) };
         let Ok(entry) = decode_block(&block) else { return Ok(None) };
@@ -159,17 +162,27 @@ impl Parts {
         let Some(detached) = entry.header.detached().filter(readable) else { return Ok(None) };
         let space = entry.header.kind.space;
         let matches = selectors.iter().any(|(of, selector)| *of == space && selector.needs(&entry.header));
-        let wanted = matches && (!if_head || self.is_head(id, &entry.header)?);
+        let wanted = matches
+            && match heads {
+                Some(heads) => self.is_head(id, &entry.header, heads)?,
+                None => true,
+            };
         Ok(wanted.then_some(Wanted { id, detached }))
     }
 
-    fn is_head(&self, id: EntryId, header: &Header) -> Result<bool, ReadError> {
+    fn is_head(&self, id: EntryId, header: &Header, heads: &mut Heads) -> Result<bool, ReadError> {
         let key = header.key.as_deref().unwrap_or_default();
-        let active = match header.kind.space {
-            space::KV => self.kv.read(|index| index.active(key))??,
-            _ => self.map.read(|index| index.active(key))??,
+        let heads = match heads.entry((header.kind.space, key.to_vec())) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => {
+                let heads = match header.kind.space {
+                    space::KV => self.kv.read(|index| index.heads(key))??,
+                    _ => self.map.read(|index| index.heads(key))??,
+                };
+                unknown.insert(heads.into_iter().map(|head| head.id).collect())
+            }
         };
-        Ok(rules::heads(&active).iter().any(|head| head.id == id))
+        Ok(heads.contains(&id))
     }
 
     /// Remembers which still lack something, and counts them.
