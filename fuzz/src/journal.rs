@@ -12,10 +12,10 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 const NONCE: [u8; 16] = [9; 16];
-const HEADER: usize = 44;
+const HEADER: usize = 48;
 
 /// A journal: where to start (u8: 0 nowhere, else segment u8 and offset u16), then segments (number u8, 255 for the last there is, has header u8 and
-/// its first lseq u64, items up to one of kind 0) and what they are made of: see `put_item`.
+/// what it says: joined u32, first lseq u64; items up to one of kind 0) and what they are made of: see `put_item`.
 pub fn segment(data: &[u8]) {
     let mut input = Input::new(data);
     let start = (input.byte() != 0)
@@ -44,7 +44,7 @@ fn segment_file(input: &mut Input<'_>, segment: u32) -> Vec<u8> {
     if input.byte() & 1 == 1 {
         file.extend_from_slice(b"kappaJ\x01\x00");
         file.extend_from_slice(&segment.to_le_bytes());
-        file.extend_from_slice(&input.array::<8>());
+        file.extend_from_slice(&input.array::<12>());
         file.extend_from_slice(&NONCE);
         file.extend_from_slice(&xxh3_64(&file).to_le_bytes());
         assert_eq!(file.len(), HEADER);

@@ -50,7 +50,11 @@ impl Feeds {
 
     /// Writes the journal anew without cleared payloads and dropped feeds, a segment at a time, while others read and append. Views
     /// should have left dropped feeds out before, for it takes away what they would read to do so; those that have not must be made
-    /// anew ([`Feeds::forgotten`]). Needs the room of one more segment. `progress` is told segments. Damaged segments stay as they are.
+    /// anew ([`Feeds::forgotten`]). Small neighbouring segments become one. Needs the room of one more segment; those
+    /// for which there is none stay as they are, and are counted. `progress` is told segments. Damaged segments stay as they are.
+    ///
+    /// # Errors
+    /// [`CompactError::is_full`] only if for want of room nothing was gained at all.
     pub fn compact(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<Compacted, CompactError> {
         compact::compact(&self.shared, progress)
     }

@@ -1,8 +1,8 @@
 //! Giving the disk back: segments of the journal are written anew without the payloads that were cleared and the blocks of
-//! feeds that were dropped.
+//! feeds that were dropped, and small neighbours become one.
 //!
-//! Everything so far is first put behind a new segment, then one segment after the other is rewritten while others read and
-//! append. Only when a new file takes the place of the old one nobody reads: the file's name and the rows that say where
+//! One segment after the other is rewritten while others read and append; if something goes from the last one, another is begun first.
+//! Only when a new file takes the place of old ones nobody reads: the file's name and the rows that say where
 //! records lie change together. A crash between the two leaves rows that speak of another layout of the journal than it
 //! has; the next opening makes them anew.
 
@@ -12,9 +12,9 @@ use crate::index::Index;
 use crate::rows::{self, Came, Forgotten, Location};
 use crate::state::{FeedState, run};
 use crate::writer::Writer;
-use crate::{CompactError, Compacted, ReadError};
+use crate::{CommitError, CompactError, Compacted, ReadError};
 use kappadb_core::{FeedKey, Lseq, RangeSet, Seq, StoredBlock, codec};
-use kappadb_journal::{Located, Position, Reader, Record, Rewrite, RewriteError};
+use kappadb_journal::{Journal, Located, Position, Reader, Record, Rewrite, RewriteError};
 use kappadb_store::StoreError;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
@@ -47,73 +47,145 @@ pub(crate) fn compact(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Compacted, CompactError> {
     let _one = shared.compacting.lock().unwrap_or_else(PoisonError::into_inner);
-    let (mut segments, reader, before) = shared.write(Writer::begin_compaction)?;
-    let total = segments.len() as u64;
-    // The smallest first: what one gives back may be the room that the next one needs.
-    segments.sort_unstable_by_key(|(segment, bytes)| (*bytes, *segment));
-    while !segments.is_empty() {
-        let (mut lacking, mut full) = (Vec::new(), None);
-        for (n, (segment, bytes)) in (total - segments.len() as u64..).zip(segments.clone()) {
-            progress(n, total);
-            match compact_segment(shared, &reader, segment) {
-                Err(error) if error.is_full() => {
-                    lacking.push((segment, bytes));
-                    full = Some(error);
+    let (reader, (before, files_before)) = shared.write(Writer::begin_compaction)?;
+    let mut compaction = Compaction { shared, reader, lacking: 0, full: None };
+    compaction.run(progress)?;
+    let (after, files_after) = size(shared.writer().journal()?);
+    match compaction.full {
+        Some(error) if after >= before && files_after >= files_before => Err(error),
+        _ => Ok(Compacted { before, after, files_before, files_after, lacking: compaction.lacking }),
+    }
+}
+
+fn size(journal: &Journal) -> (u64, u64) {
+    (journal.disk_bytes(), journal.files())
+}
+
+/// A compaction under way.
+struct Compaction<'a> {
+    shared: &'a Shared,
+    reader: Reader,
+    /// How many segments stay as they are for want of room, and how that was said.
+    lacking: u64,
+    full: Option<CompactError>,
+}
+
+impl Compaction<'_> {
+    fn run(&mut self, progress: &mut dyn FnMut(u64, u64)) -> Result<(), CompactError> {
+        // The last segment can be written anew once another follows it.
+        if self.is_worth_it(self.reader.durable().segment)? {
+            self.unless_full(1, self.shared.write(Writer::begin_segment))?;
+        }
+        let segments = self.shared.writer().journal()?.sealed();
+        self.shorten(segments, progress)?;
+        let groups = self.shared.writer().journal()?.joinable();
+        groups.iter().try_for_each(|group| self.join(group))
+    }
+
+    /// The smallest first: what one gives back may be the room that the next one needs.
+    fn shorten(
+        &mut self,
+        mut segments: Vec<(u32, u64)>,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<(), CompactError> {
+        let total = segments.len() as u64;
+        segments.sort_unstable_by_key(|(segment, bytes)| (*bytes, *segment));
+        while !segments.is_empty() {
+            let (mut lacking, mut full) = (Vec::new(), None);
+            for (n, (segment, bytes)) in (total - segments.len() as u64..).zip(segments.clone()) {
+                progress(n, total);
+                match self.is_worth_it(segment).and_then(|worth_it| self.write_anew_if(worth_it, segment)) {
+                    Err(error) if error.is_full() => {
+                        lacking.push((segment, bytes));
+                        full = Some(error);
+                    }
+                    done => done?,
                 }
-                done => done?,
+            }
+            match full {
+                Some(error) if lacking.len() == segments.len() => {
+                    return self.unless_full(lacking.len() as u64, Err(error));
+                }
+                _ => segments = lacking,
             }
         }
-        match full {
-            Some(error) if lacking.len() == segments.len() => return Err(error),
-            _ => segments = lacking,
+        progress(total, total);
+        Ok(())
+    }
+
+    fn write_anew_if(&self, worth_it: bool, segment: u32) -> Result<(), CompactError> {
+        if worth_it { self.write_anew(&[segment]) } else { Ok(()) }
+    }
+
+    /// Looked through first: where nothing goes, nothing is written, and no room is needed. A damaged segment stays as it is.
+    fn is_worth_it(&self, segment: u32) -> Result<bool, CompactError> {
+        let mut picture = Picture::of(self.shared);
+        let gain = self.reader.gain(segment, &mut |located| picture.keep(located));
+        if let Some(error) = picture.failed {
+            return Err(error.into());
+        }
+        match gain {
+            Err(RewriteError::Damaged(at)) => {
+                tracing::warn!(%at, "a damaged part of the journal is not compacted");
+                Ok(false)
+            }
+            gain => Ok(gain? >= LEAST_GAIN || picture.changed),
         }
     }
-    progress(total, total);
-    let after = shared.writer().journal()?.disk_bytes();
-    Ok(Compacted { before, after })
+
+    /// Makes one segment of neighbours. Those on the two sides of damage stay apart.
+    fn join(&mut self, group: &[u32]) -> Result<(), CompactError> {
+        if group.len() < 2 {
+            return Ok(());
+        }
+        match self.write_anew(group) {
+            Err(CompactError::Rewrite(RewriteError::Damaged(at))) => {
+                let split = group.iter().position(|segment| *segment == at.segment).unwrap_or_default();
+                self.join(group.get(..split).unwrap_or_default())?;
+                self.join(group.get(split.max(1)..).unwrap_or_default())
+            }
+            done => self.unless_full(group.len() as u64, done),
+        }
+    }
+
+    fn unless_full(
+        &mut self,
+        segments: u64,
+        done: Result<(), impl Into<CompactError>>,
+    ) -> Result<(), CompactError> {
+        match done.map_err(Into::into) {
+            Err(error) if error.is_full() => {
+                self.lacking += segments;
+                self.full = Some(error);
+                Ok(())
+            }
+            done => done,
+        }
+    }
+
+    /// Puts one segment in the place of these, without what is not needed.
+    fn write_anew(&self, segments: &[u32]) -> Result<(), CompactError> {
+        let mut picture = Picture::of(self.shared);
+        let rewritten = self.reader.rewrite(segments, &mut |located| picture.keep(located));
+        if let Some(error) = picture.failed {
+            return Err(error.into());
+        }
+        let rewrite = rewritten?;
+        let layout = self.shared.layout.write().unwrap_or_else(PoisonError::into_inner);
+        self.shared.write(|writer| writer.switch(rewrite, &picture.places))?;
+        drop(layout);
+        // A crash from here on finds file and rows in step. Without room for that the next opening makes the rows anew.
+        match self.shared.store.flush() {
+            Ok(()) | Err(StoreError::DiskFull { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
 }
 
-fn compact_segment(shared: &Shared, reader: &Reader, segment: u32) -> Result<(), CompactError> {
-    let Some((rewrite, places)) = rewritten(shared, reader, segment)? else { return Ok(()) };
-    let layout = shared.layout.write().unwrap_or_else(PoisonError::into_inner);
-    shared.write(|writer| writer.switch(rewrite, &places))?;
-    drop(layout);
-    // A crash from here on finds file and rows in step. Without room for that the next opening makes the rows anew.
-    match shared.store.flush() {
-        Ok(()) | Err(StoreError::DiskFull { .. }) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// The segment without what is not needed; none if that gains nothing, or if it is damaged and so stays as it is.
-fn rewritten(
-    shared: &Shared,
-    reader: &Reader,
-    segment: u32,
-) -> Result<Option<(Rewrite, Vec<Place>)>, CompactError> {
-    let (feeds, forgotten) = shared.look(|visible| (visible.feeds.clone(), visible.forgotten.clone()));
-    let (blocks, places, changed, failed) = (&*shared.blocks, Vec::new(), false, None);
-    let mut picture = Picture { feeds, forgotten, blocks, places, changed, failed };
-    // Looked through first: where nothing goes, nothing is written, and no room is needed.
-    let gain = reader.gain(segment, &mut |located| picture.keep(located));
-    let worth_it = picture.changed || gain.as_ref().is_ok_and(|gain| *gain >= LEAST_GAIN);
-    let rewritten = match (gain, worth_it) {
-        (Ok(_), true) => {
-            picture.places.clear();
-            Some(reader.rewrite(segment, &mut |located| picture.keep(located))).transpose()
-        }
-        (gain, _) => gain.map(|_| None),
-    };
-    if let Some(error) = picture.failed {
-        return Err(error.into());
-    }
-    match rewritten {
-        Err(RewriteError::Damaged(at)) => {
-            tracing::warn!(%at, "a damaged part of the journal is not compacted");
-            Ok(None)
-        }
-        Err(error) => Err(error.into()),
-        Ok(rewrite) => Ok(rewrite.map(|rewrite| (rewrite, picture.places))),
+impl<'a> Picture<'a> {
+    fn of(shared: &'a Shared) -> Picture<'a> {
+        let (feeds, forgotten) = shared.look(|visible| (visible.feeds.clone(), visible.forgotten.clone()));
+        Picture { feeds, forgotten, blocks: &shared.blocks, places: Vec::new(), changed: false, failed: None }
     }
 }
 
@@ -191,13 +263,11 @@ impl Picture<'_> {
     }
 }
 
-type Begun = (Vec<(u32, u64)>, Reader, u64);
-
 impl Writer {
-    /// Forgets dropped feeds, and begins a segment, so that all before it can be rewritten.
-    fn begin_compaction(&mut self) -> Result<Begun, CompactError> {
+    /// Forgets dropped feeds. The journal's bytes and files are those before that.
+    fn begin_compaction(&mut self) -> Result<(Reader, (u64, u64)), CommitError> {
         self.commit()?;
-        let before = self.journal()?.disk_bytes();
+        let before = size(self.journal()?);
         for feed in &self.index.dropped() {
             let held = self.index.with(feed, |state| state.newest.is_some() || !state.held.is_empty());
             if held == Some(true) {
@@ -206,15 +276,17 @@ impl Writer {
             }
         }
         self.commit()?;
+        Ok((self.journal()?.reader(), before))
+    }
+
+    fn begin_segment(&mut self) -> Result<(), CommitError> {
         let begun = self.journal()?.begin_segment();
         begun.map_err(|error| self.not_taken(error))?;
         self.dirty = true;
-        self.commit()?;
-        let journal = self.journal()?;
-        Ok((journal.sealed(), journal.reader(), before))
+        self.commit()
     }
 
-    /// Puts the rewritten segment in its place, and the rows that lead into it in order. Nobody reads meanwhile.
+    /// Puts a segment that was written anew in its place, and the rows that lead into it in order. Nobody reads meanwhile.
     fn switch(&mut self, rewrite: Rewrite, places: &[Place]) -> Result<(), CompactError> {
         self.commit()?;
         let installed = self.journal()?.install(rewrite);

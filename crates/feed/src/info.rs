@@ -95,4 +95,10 @@ pub struct Compacted {
     pub before: u64,
     /// And after.
     pub after: u64,
+    /// Files of the journal before.
+    pub files_before: u64,
+    /// And after.
+    pub files_after: u64,
+    /// Files that stay as they are because the disk has no room for what is left of them.
+    pub lacking: u64,
 }

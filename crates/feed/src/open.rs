@@ -112,7 +112,9 @@ fn load(
 ) -> Result<(Index, Option<Cursor>, Option<Rebuilt>), OpenError> {
     let why = match derived {
         Derived::Useless(why) => why,
-        Derived::Usable(_, cursor) if cursor.layout != layout || !belongs(&cursor, reader) => Rebuilt::Stale,
+        Derived::Usable(_, cursor) if !fits(&cursor, layout, reader) || !belongs(&cursor, reader) => {
+            Rebuilt::Stale
+        }
         Derived::Usable(tree, cursor) => match read_whats_left(&*tree, &cursor, reader, recovery) {
             Ok((visible, hurt)) => {
                 let blocks = Arc::new(Blocks::new(tree, reader.clone()));
@@ -148,6 +150,11 @@ fn is_journals_own(record: &Record) -> bool {
 pub(crate) fn empty_tree(store: &dyn Store) -> Result<Arc<dyn Tree>, StoreError> {
     store.drop_tree(rows::TREE)?;
     store.tree(rows::TREE)
+}
+
+/// True if the rows speak of the journal's segments as they are. What led into one of which there is no file any more is taken out.
+fn fits(cursor: &Cursor, layout: &[(u32, u8)], reader: &Reader) -> bool {
+    cursor.layout.iter().filter(|(segment, _)| !reader.is_missing(*segment)).eq(layout)
 }
 
 /// True if the journal has, where the cursor says, the signature that it says.

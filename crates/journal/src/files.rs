@@ -4,6 +4,7 @@ use crate::cursor::Cursor;
 use crate::disk::{Disk, DiskFile};
 use crate::position::{Position, file_name};
 use crate::segment::{HEADER_SIZE, HeaderState, Nonce};
+use crate::survey::Survey;
 use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -15,6 +16,8 @@ pub(crate) struct Files {
     pub nonce: Nonce,
     /// Segments whose files were not there when the journal was opened, though later ones were.
     missing: Vec<Range<u32>>,
+    /// Segments that the file of the next one stands for.
+    joined: Mutex<Vec<Range<u32>>>,
     most_open: usize,
     /// Most recently used last. So few that a search is as quick as a map.
     open: Mutex<Vec<(u32, Arc<dyn DiskFile>)>>,
@@ -22,14 +25,16 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    pub(crate) fn new(
-        disk: Arc<dyn Disk>,
-        nonce: Nonce,
-        missing: Vec<Range<u32>>,
-        most_open: usize,
-    ) -> Files {
-        let durable = Mutex::new(Position { segment: 0, offset: 0 });
-        Files { disk, nonce, missing, most_open: most_open.max(1), open: Mutex::default(), durable }
+    pub(crate) fn new(disk: Arc<dyn Disk>, nonce: Nonce, survey: &Survey, most_open: usize) -> Files {
+        Files {
+            disk,
+            nonce,
+            missing: survey.missing(),
+            joined: Mutex::new(survey.joined.clone()),
+            most_open: most_open.max(1),
+            open: Mutex::default(),
+            durable: Mutex::new(Position { segment: 0, offset: 0 }),
+        }
     }
 
     /// Everything before this position is on disk.
@@ -46,11 +51,17 @@ impl Files {
         self.missing.iter().find(|run| run.contains(&segment))
     }
 
-    /// The numbers below `end` of segments that have a file.
-    pub(crate) fn present(&self, end: u32) -> impl Iterator<Item = u32> {
-        let (mut next, last) = (0, std::iter::once(end..end));
-        let gaps = self.missing.iter().cloned().chain(last);
-        gaps.flat_map(move |gap| std::mem::replace(&mut next, gap.end)..gap.start.min(end))
+    /// The segment whose file stands for this one too.
+    pub(crate) fn joined_into(&self, segment: u32) -> Option<u32> {
+        let joined = self.joined.lock().unwrap_or_else(PoisonError::into_inner);
+        joined.iter().find(|run| run.contains(&segment)).map(|run| run.end)
+    }
+
+    /// The file of the segment behind `run` stands for these too.
+    pub(crate) fn join(&self, run: Range<u32>) {
+        let mut joined = self.joined.lock().unwrap_or_else(PoisonError::into_inner);
+        joined.retain(|known| known.end < run.start || run.end < known.end);
+        joined.push(run);
     }
 
     pub(crate) fn path(&self, segment: u32) -> PathBuf {

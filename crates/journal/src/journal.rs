@@ -1,16 +1,17 @@
 //! The writer: appends records, makes them durable, begins new segments.
 
-use crate::disk::{Disk, DiskFile, Folder, is_full};
-use crate::error::{AppendError, Cut, OpenError, RewriteError};
+use crate::disk::{Disk, DiskFile, Folder};
+use crate::error::{AppendError, OpenError};
 use crate::files::Files;
 use crate::options::Options;
 use crate::position::{Position, file_name, segment_of};
 use crate::reader::Reader;
 use crate::record::Record;
 use crate::recover::{Entry, Recovered, Recovery, recover};
-use crate::rewrite::{self, Rewrite};
-use crate::segment::{HEAD_LEN, HEADER_LEN, Header, HeaderState, seal};
+use crate::rewrite;
+use crate::segment::{HEAD_LEN, HEADER_LEN, seal};
 use crate::survey::Survey;
+use crate::tail::{Owed, create, sync_error, write_error};
 use kappadb_core::Lseq;
 use std::collections::BTreeMap;
 use std::io;
@@ -36,33 +37,25 @@ pub struct Placed {
 /// Dropping it without [`Journal::close`] is what a crash does: what was not synced may be lost, and the next opening is
 /// not clean.
 pub struct Journal {
-    files: Arc<Files>,
-    options: Options,
-    file: Arc<dyn DiskFile>,
-    incarnation: [u8; 16],
-    end: Position,
-    durable: Position,
-    next_lseq: Lseq,
+    pub(crate) files: Arc<Files>,
+    pub(crate) options: Options,
+    pub(crate) file: Arc<dyn DiskFile>,
+    pub(crate) incarnation: [u8; 16],
+    pub(crate) end: Position,
+    pub(crate) durable: Position,
+    pub(crate) next_lseq: Lseq,
     /// What the next block after the durable ones is numbered.
-    durable_lseq: Lseq,
+    pub(crate) durable_lseq: Lseq,
     /// Bytes in the segments before this one.
-    full_bytes: u64,
+    pub(crate) full_bytes: u64,
     /// What is to be done before anything is appended.
-    owed: Option<Owed>,
-    /// The segments that were rewritten, and how often.
-    layout: BTreeMap<u32, u8>,
+    pub(crate) owed: Option<Owed>,
+    /// The segments that have a file, and how often each was rewritten.
+    pub(crate) layout: BTreeMap<u32, u8>,
     /// Nothing was appended since a clean close.
-    closed: bool,
-    poisoned: bool,
-    buffer: Vec<u8>,
-}
-
-/// How the end of the journal is put in order. A disk that is full or may not be written does not allow it, but can be read.
-#[derive(Default)]
-struct Owed {
-    cut: Option<Cut>,
-    /// Begun after the last record.
-    segment: Option<u32>,
+    pub(crate) closed: bool,
+    pub(crate) poisoned: bool,
+    pub(crate) buffer: Vec<u8>,
 }
 
 impl Journal {
@@ -100,21 +93,16 @@ impl Journal {
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<(Journal, Recovery), OpenError> {
         let recovered = recover(disk, options, start, random16, progress)?;
-        let mut journal = match recovered.entry {
+        let journal = match recovered.entry {
             Entry::Resume { end, incarnation } => Journal::resume(&recovered, *options, end, incarnation)?,
             Entry::NewSegment { segment, previous } => {
                 Journal::begin(&recovered, *options, segment, previous, random16())?
             }
         };
-        for &segment in recovered.survey.segments.keys() {
-            let header = recovered.files.header(segment).ok().and_then(HeaderState::header);
-            let rewrites = header.map_or(0, |header| header.rewrites);
-            journal.layout.extend((rewrites > 0).then_some((segment, rewrites)));
-        }
-        for name in recovered.survey.ignored.iter().filter(|name| is_left_over(name)) {
-            // Of a rewrite that did not come to its end.
-            drop(recovered.files.disk.remove(name));
-        }
+        // What rewrites left that did not come to their end.
+        let unfinished = recovered.survey.ignored.iter().filter(|name| is_left_over(name)).cloned();
+        let joined = recovered.survey.left_over.iter().map(|segment| file_name(*segment));
+        unfinished.chain(joined).for_each(|name| drop(recovered.files.disk.remove(&name)));
         let Recovered { cut, damage, closed: clean, scanned_from, survey, .. } = recovered;
         let incarnation = journal.incarnation;
         Ok((journal, Recovery { incarnation, cut, damage, clean, scanned_from, ignored: survey.ignored }))
@@ -169,6 +157,8 @@ impl Journal {
         incarnation: [u8; 16],
     ) -> Journal {
         recovered.files.set_durable(end);
+        let mut layout = recovered.survey.layout();
+        layout.entry(end.segment).or_insert(0);
         Journal {
             files: recovered.files.clone(),
             options,
@@ -180,7 +170,7 @@ impl Journal {
             durable_lseq: recovered.next_lseq,
             full_bytes: recovered.survey.bytes(0..end.segment),
             owed: None,
-            layout: BTreeMap::new(),
+            layout,
             closed: recovered.closed,
             poisoned: false,
             buffer: Vec::new(),
@@ -237,82 +227,6 @@ impl Journal {
         let untouched = self.file.len().is_ok_and(|len| len == self.end.offset);
         self.poisoned = !untouched && self.file.set_len(self.end.offset).is_err();
         write_error(&self.files, self.end.segment, source)
-    }
-
-    /// Begins a new segment, unless nothing is in this one, so that all that was written before can be rewritten.
-    pub fn begin_segment(&mut self) -> Result<(), AppendError> {
-        match self.poisoned {
-            true => Err(AppendError::Poisoned),
-            false if self.owed.is_some() => self.pay(),
-            false if self.end.offset <= BIRTH_LEN => Ok(()),
-            false => self.roll(),
-        }
-    }
-
-    /// The segments that are followed by another, and their bytes. Those that are missing are left out.
-    pub fn sealed(&self) -> Vec<(u32, u64)> {
-        let bytes = |segment| Some((segment, self.files.file(segment).and_then(|file| file.len()).ok()?));
-        self.files.present(self.end.segment).filter_map(bytes).collect()
-    }
-
-    /// Which segments were rewritten, and how often: who remembers places in the journal, remembers this with them.
-    pub fn layout(&self) -> Vec<(u32, u8)> {
-        self.layout.iter().map(|(segment, rewrites)| (*segment, *rewrites)).collect()
-    }
-
-    /// Puts a segment that was written anew in its place. Nobody may be reading at a place in it that was looked up before.
-    pub fn install(&mut self, mut rewrite: Rewrite) -> Result<Rewrite, RewriteError> {
-        let rewrites = rewrite.install()?;
-        let (before, after) = rewrite.bytes();
-        self.full_bytes = (self.full_bytes + after).saturating_sub(before);
-        self.layout.insert(rewrite.segment(), rewrites);
-        Ok(rewrite)
-    }
-
-    /// Puts the end in order, if that is still to be done. What cannot be done now is tried again from its beginning.
-    fn pay(&mut self) -> Result<(), AppendError> {
-        let Some(owed) = &self.owed else { return Ok(()) };
-        if let Some(cut) = &owed.cut {
-            cut_off(&self.files, cut)?;
-        }
-        if let Some(segment) = owed.segment {
-            let (file, end) = create(&self.files, segment, self.next_lseq, self.end, self.incarnation)?;
-            self.full_bytes += self.end.offset;
-            self.file = file;
-            self.set_durable(end);
-        }
-        self.owed = None;
-        Ok(())
-    }
-
-    /// Begins a new segment. The old one is durable before the new one exists, so only the last can be torn. From then on nothing
-    /// more goes to the old one, for what there may be of the new one says where the old one ended.
-    fn roll(&mut self) -> Result<(), AppendError> {
-        self.sync()?;
-        let segment = self.end.segment.checked_add(1).ok_or(AppendError::Exhausted)?;
-        self.owed = Some(Owed { cut: None, segment: Some(segment) });
-        self.pay()
-    }
-
-    fn set_durable(&mut self, end: Position) {
-        (self.end, self.durable, self.durable_lseq) = (end, end, self.next_lseq);
-        self.files.set_durable(end);
-    }
-
-    /// Gives up what was appended since the last sync, so that the journal goes on after a write or a sync that failed. It is cut off at once if the disk
-    /// lets that be done, else before anything is appended: it does not come to count later, unless the process ends before that.
-    pub fn retreat(&mut self) {
-        if self.end == self.durable && !self.poisoned {
-            return;
-        }
-        let Position { segment, offset: from } = self.durable;
-        let cut = Cut { segment, from, to: self.end.offset };
-        (self.end, self.next_lseq) = (self.durable, self.durable_lseq);
-        (self.closed, self.poisoned) = (false, false);
-        self.owed.get_or_insert_default().cut = Some(cut);
-        if let Err(error) = self.pay() {
-            tracing::warn!(%error, "what could not be made durable is cut off before the next append");
-        }
     }
 
     /// Makes everything appended so far durable, and visible to [`Reader::scan`].
@@ -377,50 +291,6 @@ impl Journal {
 /// True for the name of a rewritten segment that is in nobody's place.
 fn is_left_over(name: &str) -> bool {
     name.strip_suffix(rewrite::SUFFIX).is_some_and(|name| segment_of(name).is_some())
-}
-
-/// Cuts off a torn tail for good.
-fn cut_off(files: &Files, cut: &Cut) -> Result<(), AppendError> {
-    files
-        .file(cut.segment)
-        .and_then(|handle| handle.set_len(cut.from).and_then(|()| handle.sync()))
-        .map_err(|source| sync_error(files, cut.segment, source))
-}
-
-/// Makes a segment with its header and first record, durably.
-fn create(
-    files: &Files,
-    segment: u32,
-    first_lseq: Lseq,
-    previous: Position,
-    incarnation: [u8; 16],
-) -> Result<(Arc<dyn DiskFile>, Position), AppendError> {
-    let mut bytes = Header { segment, first_lseq, nonce: files.nonce, rewrites: 0 }.encode();
-    let mut record = vec![0; HEAD_LEN];
-    Record::Incarnation(incarnation).encode_into(&mut record)?;
-    seal(&files.nonce, Position { segment, offset: HEADER_LEN }, previous, first_lseq, &mut record);
-    bytes.append(&mut record);
-
-    let failed = |source| write_error(files, segment, source);
-    let file = files.disk.create(&file_name(segment)).map_err(failed)?;
-    file.write_at(0, &bytes).map_err(failed)?;
-    let synced = file.sync().and_then(|()| files.disk.sync_names());
-    synced.map_err(|source| sync_error(files, segment, source))?;
-    Ok((file, Position { segment, offset: bytes.len() as u64 }))
-}
-
-fn write_error(files: &Files, segment: u32, source: io::Error) -> AppendError {
-    match is_full(&source) {
-        true => AppendError::DiskFull { folder: files.disk.path("") },
-        false => AppendError::Write { file: files.path(segment), source },
-    }
-}
-
-fn sync_error(files: &Files, segment: u32, source: io::Error) -> AppendError {
-    match is_full(&source) {
-        true => AppendError::DiskFull { folder: files.disk.path("") },
-        false => AppendError::Sync { file: files.path(segment), source },
-    }
 }
 
 #[cfg(test)]

@@ -25,8 +25,10 @@ mod reader;
 mod record;
 mod recover;
 mod rewrite;
+mod sealed;
 mod segment;
 mod survey;
+mod tail;
 mod walk;
 
 pub use disk::{Disk, DiskFile};

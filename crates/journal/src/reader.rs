@@ -54,17 +54,17 @@ impl Reader {
         Walk::new(self.files.clone(), from, self.files.durable(), lseq)
     }
 
-    /// Writes a segment that is followed by another anew, beside the old one: `keep` says what becomes of each record.
+    /// Writes neighbouring segments that are followed by another anew as one, beside the old ones: `keep` says what becomes of each record.
     /// [`crate::Journal::install`] puts it in place.
     pub fn rewrite(
         &self,
-        segment: u32,
+        segments: &[u32],
         keep: &mut dyn FnMut(Located) -> Option<Record>,
     ) -> Result<Rewrite, RewriteError> {
-        Rewrite::new(self.files.clone(), segment, keep)
+        Rewrite::new(self.files.clone(), segments, keep)
     }
 
-    /// By how many bytes [`Reader::rewrite`] would make the segment shorter. Writes nothing.
+    /// By how many bytes [`Reader::rewrite`] would make the segment shorter. Writes nothing, and may be asked of the last segment, too.
     pub fn gain(
         &self,
         segment: u32,

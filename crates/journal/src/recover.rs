@@ -67,10 +67,11 @@ pub(crate) fn recover(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Recovered, OpenError> {
     let survey = Survey::take(&*disk)?;
-    let (start, missing) = (start.unwrap_or(Position::START), survey.missing());
-    let hint = Some(start).filter(|_| missing.is_empty() && survey.segments.contains_key(&start.segment));
-    let nonce = survey.nonce(&*disk, hint.map_or(0, |hint| hint.segment))?.unwrap_or_else(random16);
-    let files = Arc::new(Files::new(disk, nonce, missing, options.open_files));
+    let start = start.unwrap_or(Position::START);
+    let is_whole = survey.missing().is_empty();
+    let hint = Some(start).filter(|_| is_whole && survey.segments.contains_key(&start.segment));
+    let nonce = survey.nonce(hint.map_or(0, |hint| hint.segment)).unwrap_or_else(random16);
+    let files = Arc::new(Files::new(disk, nonce, &survey, options.open_files));
     let found =
         Search { files: &files, survey: &survey, progress }.find(hint.filter(|&hint| hint > Position::START));
     let (mut found, torn) = found.settle(&files, &survey, start);

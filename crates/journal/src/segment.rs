@@ -1,7 +1,7 @@
 //! The bytes of a segment file: its header, and the frame around each record.
 //!
 //! ```text
-//! header = "kappaJ" | version u8 (1) | rewrites u8 | segment u32 | first lseq u64 | nonce 16 | checksum u64
+//! header = "kappaJ" | version u8 (1) | rewrites u8 | segment u32 | joined u32 | first lseq u64 | nonce 16 | checksum u64
 //! record = magic 0x4b 0x52 0xd1 0x0a | body_len u32 | checksum u64 | durable (segment u32, offset u64)
 //!        | first_lseq u64 | body
 //! ```
@@ -14,13 +14,14 @@ use crate::error::Cause;
 use crate::position::Position;
 use crate::record::MAX_BODY;
 use kappadb_core::Lseq;
+use std::ops::RangeInclusive;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// Random bytes that a journal's checksums are bound to.
 pub(crate) type Nonce = [u8; 16];
 
 /// Bytes of a segment header.
-pub(crate) const HEADER_SIZE: usize = 44;
+pub(crate) const HEADER_SIZE: usize = 48;
 /// The same, as an offset: where the first record begins.
 pub(crate) const HEADER_LEN: u64 = HEADER_SIZE as u64;
 /// Bytes of a record before its body.
@@ -37,6 +38,8 @@ const COVERED: usize = 16;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Header {
     pub segment: u32,
+    /// For so many segments before it the file stands as well.
+    pub joined: u32,
     pub first_lseq: Lseq,
     pub nonce: Nonce,
     /// How often the segment was rewritten; after 255 comes 1.
@@ -64,6 +67,7 @@ impl Header {
             HEADER_MAGIC.as_slice(),
             &[VERSION, self.rewrites],
             &self.segment.to_le_bytes(),
+            &self.joined.to_le_bytes(),
             &self.first_lseq.to_le_bytes(),
             &self.nonce,
         ]
@@ -73,11 +77,17 @@ impl Header {
         out
     }
 
+    /// The segments that the file stands for: those that were joined, and its own.
+    pub(crate) fn segments(&self) -> RangeInclusive<u32> {
+        self.segment.saturating_sub(self.joined)..=self.segment
+    }
+
     fn decode(bytes: &[u8; HEADER_SIZE]) -> Option<Header> {
         let header = Header {
             segment: u32::from_le_bytes(array(bytes, 8)?),
-            first_lseq: u64::from_le_bytes(array(bytes, 12)?),
-            nonce: array(bytes, 20)?,
+            joined: u32::from_le_bytes(array(bytes, 12)?),
+            first_lseq: u64::from_le_bytes(array(bytes, 16)?),
+            nonce: array(bytes, 24)?,
             rewrites: *bytes.get(7)?,
         };
         (header.encode() == bytes).then_some(header)
@@ -182,15 +192,17 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const HEADER: Header = Header { segment: 7, first_lseq: 1 << 40, nonce: [3; 16], rewrites: 0 };
+    const HEADER: Header = Header { segment: 7, joined: 2, first_lseq: 1 << 40, nonce: [3; 16], rewrites: 0 };
 
     #[test]
     fn a_header_is_laid_out_as_documented() {
         let bytes = HEADER.encode();
         assert_eq!(bytes.len() as u64, HEADER_LEN);
-        assert_eq!(bytes[..20], *b"kappaJ\x01\x00\x07\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00");
-        assert_eq!(bytes[20..36], [3; 16]);
-        assert_eq!(bytes[36..], xxh3_64(&bytes[..36]).to_le_bytes());
+        let fields = *b"kappaJ\x01\x00\x07\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00";
+        assert_eq!(bytes[..24], fields);
+        assert_eq!(bytes[24..40], [3; 16]);
+        assert_eq!(bytes[40..], xxh3_64(&bytes[..40]).to_le_bytes());
+        assert_eq!(HEADER.segments(), 5..=7);
     }
 
     #[test]
@@ -206,12 +218,12 @@ mod tests {
     fn a_later_version_is_told_apart_from_damage() {
         let mut bytes = HEADER.encode();
         bytes[6] = 2;
-        let sum = xxh3_64(&bytes[..36]).to_le_bytes();
-        bytes[36..].copy_from_slice(&sum);
+        let sum = xxh3_64(&bytes[..40]).to_le_bytes();
+        bytes[40..].copy_from_slice(&sum);
         assert_eq!(HeaderState::read(7, &bytes), HeaderState::Foreign(2));
         bytes[0] = 0;
         assert_eq!(HeaderState::read(7, &bytes), HeaderState::Damaged);
-        assert_eq!(HeaderState::read(7, &HEADER.encode()[..43]), HeaderState::Damaged);
+        assert_eq!(HeaderState::read(7, &HEADER.encode()[..47]), HeaderState::Damaged);
         assert_eq!(HeaderState::read(7, &HEADER.encode()), HeaderState::Sound(HEADER));
         assert_eq!(HeaderState::read(8, &HEADER.encode()), HeaderState::Damaged);
     }

@@ -1,10 +1,10 @@
-//! Which segment files there are, and the nonce that their checksums are bound to.
+//! Which segment files there are, what each stands for, and the nonce that their checksums are bound to.
 
 use crate::disk::Disk;
 use crate::error::OpenError;
 use crate::files::read_header;
 use crate::position::{Position, file_name, segment_of};
-use crate::segment::{HeaderState, Nonce};
+use crate::segment::{Header, HeaderState, Nonce};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
@@ -14,20 +14,47 @@ pub(crate) struct Survey {
     pub segments: BTreeMap<u32, u64>,
     /// Names of other files, sorted.
     pub ignored: Vec<String>,
+    /// Numbers of segments that another file stands for.
+    pub joined: Vec<Range<u32>>,
+    /// Those of them of which the file is still there.
+    pub left_over: Vec<u32>,
+    headers: BTreeMap<u32, HeaderState>,
 }
 
 impl Survey {
+    /// Lists the files and reads all headers. Refuses formats that this version does not know.
     pub(crate) fn take(disk: &dyn Disk) -> Result<Survey, OpenError> {
         let list = disk.list().map_err(|source| OpenError::Read { file: disk.path(""), source })?;
-        let mut survey = Survey { segments: BTreeMap::new(), ignored: Vec::new() };
+        let (mut segments, mut headers, mut ignored) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
         for (name, len) in list {
             match segment_of(&name) {
-                Some(segment) => drop(survey.segments.insert(segment, len)),
-                None => survey.ignored.push(name),
+                Some(segment) => drop(segments.insert(segment, len)),
+                None => ignored.push(name),
             }
         }
-        survey.ignored.sort();
+        ignored.sort();
+        for &segment in segments.keys() {
+            headers.insert(segment, header_of(disk, segment)?);
+        }
+        let mut survey = Survey { segments, ignored, joined: Vec::new(), left_over: Vec::new(), headers };
+        survey.leave_joined();
         Ok(survey)
+    }
+
+    /// Takes out what another file stands for. A file of another journal speaks for none of this one.
+    fn leave_joined(&mut self) {
+        let headers: BTreeMap<u32, Header> =
+            self.headers.iter().filter_map(|(segment, state)| Some((*segment, state.header()?))).collect();
+        for header in headers.values().rev().filter(|header| header.joined > 0) {
+            let numbers = *header.segments().start()..header.segment;
+            let is_inner = self.joined.iter().any(|run| run.contains(&header.segment));
+            let mut within = headers.range(numbers.clone());
+            if !is_inner && within.all(|(_, other)| other.nonce == header.nonce) {
+                self.left_over.extend(self.segments.range(numbers.clone()).map(|(segment, _)| *segment));
+                self.joined.push(numbers);
+            }
+        }
+        self.segments.retain(|segment, _| !self.left_over.contains(segment));
     }
 
     /// True if there is a segment in the folder.
@@ -36,15 +63,19 @@ impl Survey {
         names.into_iter().any(|name| name.to_str().and_then(segment_of).is_some())
     }
 
-    /// Numbers below the greatest for which there is no file.
+    /// Numbers below the greatest for which nothing stands.
     pub(crate) fn missing(&self) -> Vec<Range<u32>> {
         let mut next = 0;
-        let gap = |&segment: &u32| {
-            let gap = next..segment;
-            next = segment.saturating_add(1);
+        let joined = self.joined.iter().map(|run| (run.start, run.end));
+        let mut there: Vec<(u32, u32)> =
+            self.segments.keys().map(|segment| (*segment, segment.saturating_add(1))).chain(joined).collect();
+        there.sort_unstable();
+        let gap = |(from, to): (u32, u32)| {
+            let gap = next..from;
+            next = to;
             Some(gap).filter(|gap| !gap.is_empty())
         };
-        self.segments.keys().filter_map(gap).collect()
+        there.into_iter().filter_map(gap).collect()
     }
 
     /// Where the last file ends.
@@ -58,27 +89,29 @@ impl Survey {
         self.segments.range(numbers).map(|(_, len)| len).sum()
     }
 
-    /// The nonce in the first readable header from segment `from` on, else in any. Reads all headers from there on, and
-    /// refuses formats that this version does not know.
-    pub(crate) fn nonce(&self, disk: &dyn Disk, from: u32) -> Result<Option<Nonce>, OpenError> {
-        let mut nonce = None;
-        for &segment in self.segments.range(from..).map(|(segment, _)| segment) {
-            nonce = nonce.or(nonce_of(disk, segment)?);
-        }
-        let mut before = self.segments.range(..from).map(|(&segment, _)| segment);
-        while let (None, Some(segment)) = (nonce, before.next()) {
-            nonce = nonce_of(disk, segment)?;
-        }
-        Ok(nonce)
+    /// How often each segment was rewritten.
+    pub(crate) fn layout(&self) -> BTreeMap<u32, u8> {
+        let rewrites = |segment| self.header(segment).map_or(0, |header| header.rewrites);
+        self.segments.keys().map(|segment| (*segment, rewrites(segment))).collect()
+    }
+
+    /// The nonce in the first readable header from segment `from` on, else in any.
+    pub(crate) fn nonce(&self, from: u32) -> Option<Nonce> {
+        let numbers = self.segments.range(from..).chain(self.segments.range(..from));
+        numbers.filter_map(|(segment, _)| self.header(segment)).map(|header| header.nonce).next()
+    }
+
+    fn header(&self, segment: &u32) -> Option<Header> {
+        self.headers.get(segment).and_then(|state| state.header())
     }
 }
 
-fn nonce_of(disk: &dyn Disk, segment: u32) -> Result<Option<Nonce>, OpenError> {
+fn header_of(disk: &dyn Disk, segment: u32) -> Result<HeaderState, OpenError> {
     let name = file_name(segment);
     let file = disk.path(&name);
     match disk.open(&name).map(|file| read_header(segment, &*file)) {
         Ok(HeaderState::Foreign(version)) => Err(OpenError::Version { file, version }),
-        Ok(state) => Ok(state.header().map(|header| header.nonce)),
+        Ok(state) => Ok(state),
         Err(source) => Err(OpenError::Read { file, source }),
     }
 }

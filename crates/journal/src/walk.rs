@@ -36,6 +36,8 @@ pub(crate) struct Walk {
     left: Option<Position>,
     /// The segment was rewritten and stands for what ended here.
     stands_for: u64,
+    /// It was rewritten, and the record that such a segment ends with has not come.
+    is_open: bool,
     holes: Vec<Hole>,
     ready: VecDeque<Damage>,
     watched: Option<Position>,
@@ -58,6 +60,7 @@ impl Walk {
             mark,
             left,
             stands_for: 0,
+            is_open: false,
             holes,
             ready,
             watched: None,
@@ -98,6 +101,10 @@ impl Walk {
     /// Enters the segment at `at`, or notes that it cannot be.
     fn enter(&mut self) {
         let segment = self.at.segment;
+        if let Some(into) = self.files.joined_into(segment) {
+            self.at = Position { segment: into, offset: 0 };
+            return;
+        }
         if let Some(missing) = self.files.missing_run(segment) {
             // One report for the whole run: a stray file name must not make four billion of them.
             self.holes.push(Hole { segment, from: 0, to: 0, cause: Cause::Absent });
@@ -121,6 +128,7 @@ impl Walk {
         if let Some(header) = state.header().filter(|_| !self.exact) {
             self.lseq = self.lseq.max(header.first_lseq);
         }
+        self.is_open = self.at.offset <= to && state.header().is_some_and(|header| header.rewrites > 0);
         self.at.offset = self.at.offset.max(to);
         self.cursor = Some(cursor);
     }
@@ -135,7 +143,12 @@ impl Walk {
     fn leave(&mut self) {
         let segment = self.at.segment;
         let limit = self.cursor.take().map(|cursor| cursor.limit());
-        let stands_for = std::mem::take(&mut self.stands_for);
+        let (stands_for, is_open) = (std::mem::take(&mut self.stands_for), std::mem::take(&mut self.is_open));
+        let is_told =
+            |end: u64| self.holes.last().is_some_and(|hole| (hole.segment, hole.to) == (segment, end));
+        if let Some(end) = limit.filter(|&end| is_open && !is_told(end)) {
+            self.holes.push(Hole { segment, from: end, to: end, cause: Cause::Absent });
+        }
         self.left = limit.map(|offset| Position { segment, offset: offset.max(stands_for) });
         if let Some(from) = limit.filter(|&limit| segment == self.end.segment && limit < self.end.offset) {
             self.holes.push(Hole { segment, from, to: self.end.offset, cause: Cause::Absent });
@@ -169,7 +182,7 @@ impl Walk {
             Ok(record) => {
                 (self.lseq, self.exact) = (head.first_lseq.saturating_add(record.block_count()), true);
                 if let Record::Rewritten(end) = record {
-                    self.stands_for = end;
+                    (self.stands_for, self.is_open) = (end, false);
                 }
                 let at = std::mem::replace(&mut self.at, next);
                 Some(Located { at, next, first_lseq: head.first_lseq, record })

@@ -51,9 +51,13 @@ impl Database {
         .await?
     }
 
-    /// Gives back the disk that cleared payloads, dropped feeds and unfinished uploads take up. Reading and writing go on meanwhile. Needs room
-    /// for what is left of one segment of the journal (of 16 MiB at most); on a full disk it has a reserve of 1 MiB, and what derived data takes up there. A crash at any
-    /// point does no harm.
+    /// Gives back the disk that cleared payloads, dropped feeds and unfinished uploads take up, and makes one file of small neighbours in the
+    /// journal. Reading and writing go on meanwhile. Needs room for what is left of one file of the journal (of 16 MiB at most); on a full disk
+    /// it has a reserve of 1 MiB, and what derived data takes up there. Files for which that is not enough stay as they are, and are counted. A
+    /// crash at any point does no harm.
+    ///
+    /// # Errors
+    /// For want of room only if nothing was given back at all.
     pub async fn compact(&self) -> Result<Compacted, LogError> {
         self.run(Parts::compact).await?
     }

@@ -125,7 +125,25 @@ pub async fn settle(context: &Context, only_copy: bool) -> anyhow::Result<()> {
 pub async fn compact(context: &Context) -> anyhow::Result<()> {
     let database = context.open().await?;
     let compacted = database.compact().await?;
-    let text = format!("journal of {} now has {}", size(compacted.before), size(compacted.after));
-    output::result(&json!({ "before": compacted.before, "after": compacted.after }), &text)?;
+    let of = |bytes, files| format!("{} in {}", size(bytes), count(files, "file"));
+    let text = format!(
+        "journal of {} now has {}",
+        of(compacted.before, compacted.files_before),
+        of(compacted.after, compacted.files_after)
+    );
+    let value = json!({
+        "before": compacted.before,
+        "after": compacted.after,
+        "files_before": compacted.files_before,
+        "files_after": compacted.files_after,
+        "lacking": compacted.lacking,
+    });
+    output::result(&value, &text)?;
+    if compacted.lacking > 0 {
+        output::warn(&format!(
+            "{} of the journal could get shorter or be joined, and had to stay: the disk is full, and each needs room for what is left of it",
+            count(compacted.lacking, "file")
+        ));
+    }
     Ok(database.close().await?)
 }

@@ -108,7 +108,7 @@ fn each_command_prints_the_json_that_the_table_says() {
     check(&["chat", "dm"], "id author nick channel timestamp kind text to");
     check(&["feed", "list"], "feed length held bytes cleared writable");
     check(&["clear", "--force", &feed], "blocks bytes");
-    check(&["compact"], "before after");
+    check(&["compact"], "before after files_before files_after lacking");
     check(&["feed", "new"], "feed");
     check(&["status"], "database feeds views disk");
     check(&["verify"], "problems");

@@ -10,6 +10,7 @@
 mod blobs;
 mod chat;
 mod common;
+mod compact;
 mod contract;
 mod copies;
 mod folder;

@@ -203,7 +203,9 @@ fn keys_without_a_journal_are_no_empty_database() {
 #[test]
 fn a_missing_segment_is_told_by_verify_and_not_warned_of_once_it_is_settled() {
     let db = Db::init();
-    db.ok(&["kv", "put", "tea", "green"]);
+    db.ok(&["kv", "put", "tea", &"green ".repeat(99)]);
+    let feed = db.ok(&["feed", "list"]);
+    db.ok(&["clear", &feed[..16], "--force"]);
     db.ok(&["compact"]);
     db.ok(&["kv", "put", "coffee", "black"]);
     let mut segments: Vec<_> =

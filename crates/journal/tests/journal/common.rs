@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes of a segment header, of a record before its body, and of a new segment: header and incarnation.
-pub const HEADER: u64 = 44;
+pub const HEADER: u64 = 48;
 pub const HEAD: u64 = 36;
 pub const BIRTH: u64 = HEADER + HEAD + 17;
 

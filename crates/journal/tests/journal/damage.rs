@@ -272,7 +272,7 @@ fn a_segment_cut_short_at_a_record_boundary_is_noticed() {
 #[test]
 fn a_later_format_is_refused_and_named() {
     let (disk, ..) = written(&[&[1]], &Options::default());
-    change(&disk, 0, |bytes| bytes[6..44].fill(2));
+    change(&disk, 0, |bytes| bytes[6..48].fill(2));
     let opened = Journal::open_on(Arc::new(disk), &Options::default(), None, &mut fresh, &mut |_, _| ());
     let error = opened.err().unwrap();
     assert!(
@@ -286,7 +286,7 @@ fn a_lost_header_costs_no_records_while_another_segment_has_the_nonce() {
     let (disk, all, incarnation) = written(&[&[300], &[300], &[300]], &small(400));
     for segment in 0..3 {
         let hurt = disk.copy();
-        change(&hurt, segment, |bytes| bytes[..44].fill(0));
+        change(&hurt, segment, |bytes| bytes[..48].fill(0));
         let (journal, recovery) = open(&hurt, &small(400));
         let damage = &recovery.damage[0];
         assert_eq!(
@@ -403,7 +403,7 @@ proptest! {
     ) {
         let (disk, ..) = written(&[&[30], &[40]], &small(200));
         for (segment, noise) in files {
-            let header = if keep_header { disk.content(&name(0))[..44].to_vec() } else { vec![] };
+            let header = if keep_header { disk.content(&name(0))[..48].to_vec() } else { vec![] };
             disk.put(&name(segment), [header, noise].concat());
         }
         let start = start.map(|(segment, offset)| Position { segment, offset });
