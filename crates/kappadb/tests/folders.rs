@@ -289,6 +289,96 @@ fn two_clones_and_what_they_were_made_of_can_be_open_at_once_and_write_three_fee
 }
 
 #[test]
+fn a_copy_of_a_folder_that_is_open_for_writing_goes_on_in_a_new_feed_whatever_peers_say() {
+    run(async {
+        for kind in PEERS {
+            for of in ["home", "backup"] {
+                let (world, case) = (World::new(kind).await, format!("{kind:?} {of}"));
+                copy(&world.path(of), &world.path("copy"));
+                let home = world.open("home").await;
+                assert!(goes_on(&home).await, "{case}");
+                let database = world.open("copy").await;
+                assert!(!goes_on(&database).await, "{case}");
+                // A peer that has shown more of the feed has settled it before.
+                let shown = of == "backup" && kind == Peer::KnowsMore;
+                let warnings = database.warnings();
+                assert!(
+                    shown || warnings.iter().any(|warning| warning.contains("open for writing")),
+                    "{case} {warnings:?}"
+                );
+                assert_eq!(successors(&database).await, 1, "{case}");
+                let known = of == "home" || shown;
+                assert_eq!(has(&database, "second").await, known, "{case}");
+                // Both go on, each for itself, now and later.
+                for (name, database) in [("home", home), ("copy", database)] {
+                    assert!(goes_on(&database).await, "{case} {name}");
+                    database.close().await.unwrap();
+                    let database = world.open(name).await;
+                    let left = database.warnings();
+                    // That peers know more of the old feed goes on being said.
+                    assert!(
+                        left.iter().all(|text| shown && text.contains("know more")),
+                        "{case} {name} {left:?}"
+                    );
+                    assert!(goes_on(&database).await, "{case} {name}");
+                    assert!(database.verify().await.unwrap().is_empty(), "{case} {name}");
+                    database.close().await.unwrap();
+                }
+            }
+        }
+    });
+}
+
+fn flip(bytes: &mut [u8], at: usize) {
+    *bytes.get_mut(at).unwrap() ^= 1;
+}
+
+/// Damages the witness of `home`: bytes of the whole file, a header of 128 and a slot of as many for each feed.
+type Harm = fn(&mut Vec<u8>);
+
+const HARMS: [(&str, Harm); 4] = [
+    ("the length of a feed", |bytes| flip(bytes, 128 + 32)),
+    ("the file's header", |bytes| flip(bytes, 0)),
+    ("half of it is lost", |bytes| bytes.truncate(128 + 64)),
+    ("all of it is lost", Vec::clear),
+];
+
+#[test]
+fn a_folder_whose_witness_is_damaged_goes_on_in_a_new_feed_whatever_peers_say_unless_it_is_said_to_be_the_only_one()
+ {
+    run(async {
+        for (kind, harms) in
+            PEERS.into_iter().zip([&HARMS[..], &HARMS[..1], &HARMS[..1], &HARMS[..1], &HARMS])
+        {
+            for ((what, harm), only) in harms.iter().flat_map(|harm| [(harm, false), (harm, true)]) {
+                let (world, case) = (World::new(kind).await, format!("{kind:?} {what} {only}"));
+                let name = fs::read_to_string(world.path("home").join("witness")).unwrap();
+                let witness = world.path("state").join(name.trim());
+                let mut bytes = fs::read(&witness).unwrap();
+                harm(&mut bytes);
+                fs::write(&witness, bytes).unwrap();
+                let home = world.open("home").await;
+                let warnings = home.warnings();
+                assert!(
+                    warnings.iter().any(|warning| warning.contains("--only-copy")),
+                    "{case} {warnings:?}"
+                );
+                if only {
+                    assert!(home.settle_as_only_copy().await.unwrap().is_empty(), "{case}");
+                }
+                assert_eq!(goes_on(&home).await, only, "{case}");
+                assert_eq!(successors(&home).await, usize::from(!only), "{case}");
+                assert!(has(&home, "first").await && has(&home, "second").await, "{case}");
+                home.close().await.unwrap();
+                let home = world.open("home").await;
+                assert!(home.warnings().is_empty() && goes_on(&home).await, "{case}: it is settled");
+                assert!(home.verify().await.unwrap().is_empty(), "{case}");
+            }
+        }
+    });
+}
+
+#[test]
 fn a_snapshot_of_everything_goes_on_in_a_new_feed_if_a_peer_knows_more_and_in_the_same_if_nobody_can_tell() {
     run(async {
         for kind in PEERS {
