@@ -339,6 +339,29 @@ fn a_compaction_that_finds_no_room_changes_nothing() {
 }
 
 #[test]
+fn a_compaction_with_room_for_some_files_does_these_and_counts_the_others() {
+    let (mut world, mut random) = (World::new(), Random::new(3));
+    for _ in 0..20 {
+        world.append(10);
+        world.fetch(&mut random);
+    }
+    world.clear(&mut random);
+    world.clear(&mut random);
+    world.disk.set_room(Some(6000));
+    let some = world.feeds().compact(&mut |_, _| {}).unwrap();
+    assert!(some.after < some.before && some.lacking > 0, "{some:?}");
+    assert_eq!(some.after, world.feeds().disk().unwrap().journal);
+    world.check();
+    world.disk.set_room(None);
+    let rest = world.feeds().compact(&mut |_, _| {}).unwrap();
+    assert!(rest.after < rest.before && rest.lacking == 0, "{rest:?}");
+    world.check();
+    world.open_without_derived();
+    world.check();
+    assert_eq!(world.feeds().verify(&mut |_, _| {}).unwrap(), []);
+}
+
+#[test]
 fn the_disk_is_given_back() {
     let (one, two) = (Replica::new(), Replica::new());
     let feed = two.writer();
