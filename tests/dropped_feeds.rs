@@ -1,7 +1,7 @@
 //! Dropping a feed leaves no hole: after it answers are complete again, leaving out what was dropped, whatever that had replaced and
 //! whatever others dropped. Real databases, real connections.
 
-use kappadb::{Database, EntryId, FeedKey, Server, Timestamp};
+use kappadb::{Database, EntryId, FeedKey, ReadOptions, Server, Timestamp};
 use kappadb_entry::{Context, Header, Kind, space};
 use kappadb_sim::{Random, seeds};
 use kappadb_tests::house::{House, serve};
@@ -188,4 +188,98 @@ async fn truthful_completion_without_dropped_feeds() {
         left_out > 40 && complete > 60 && partial > 5,
         "{left_out} of {complete} left out, {partial} partial"
     );
+}
+
+/// What was said in chat.
+#[derive(Default)]
+struct Ledger {
+    posts: Vec<(EntryId, String)>,
+    /// Which post, and by which entry.
+    taken_back: Vec<(EntryId, EntryId)>,
+    topics: Vec<(EntryId, String)>,
+    nicks: Vec<(EntryId, String)>,
+}
+
+const CHANNELS: [&str; 2] = ["tea", "coffee"];
+
+impl Ledger {
+    /// `database` says something in `channel`.
+    async fn say(&mut self, database: &Database, channel: &str, step: usize, random: &mut Random) {
+        let chat = database.chat();
+        let feed = database.writer().await.expect("writer");
+        let text = format!("{channel} {step}");
+        let own = self.posts.iter().filter(|(id, _)| id.feed == feed).map(|(id, _)| *id).collect::<Vec<_>>();
+        match random.below(8) {
+            0 if !own.is_empty() => {
+                let target = *random.pick(&own);
+                self.taken_back.push((target, chat.delete(target).await.expect("delete")));
+            }
+            1 | 2 => self.topics.push((chat.set_topic(channel, &text).await.expect("topic"), text)),
+            3 => self.nicks.push((chat.set_profile("nick", &text).await.expect("nick"), text)),
+            _ => self.posts.push((chat.post(channel, &text).await.expect("post"), text)),
+        }
+    }
+
+    /// The texts of a channel in their order, with what their authors are called, as somebody sees it who knows and counts the feeds up to
+    /// these lengths.
+    fn read(&self, channel: &str, known: &BTreeMap<FeedKey, u64>) -> Vec<(String, Option<String>)> {
+        let counts = |id: &EntryId| known.get(&id.feed).is_some_and(|length| id.seq < *length);
+        let gone = |id: &EntryId| self.taken_back.iter().any(|(target, by)| target == id && counts(by));
+        let nick = |id: &EntryId| self.nicks.iter().rfind(|(by, _)| by.feed == id.feed && counts(by));
+        let posts =
+            self.posts.iter().filter(|(id, text)| text.starts_with(channel) && counts(id) && !gone(id));
+        posts.map(|(id, text)| (text.clone(), nick(id).map(|(_, nick)| nick.clone()))).collect()
+    }
+
+    /// Honest writers replace what is older, so the latest that counts shows.
+    fn topic(&self, channel: &str, known: &BTreeMap<FeedKey, u64>) -> Option<&str> {
+        let counts = |id: &EntryId| known.get(&id.feed).is_some_and(|length| id.seq < *length);
+        let found = self.topics.iter().rfind(|(id, text)| text.starts_with(channel) && counts(id));
+        found.map(|(_, text)| &**text)
+    }
+}
+
+/// The same in chat: messages that only a dropped feed said are gone, its topics and names too, and the topics that it had replaced are back.
+#[tokio::test(flavor = "multi_thread")]
+async fn truthful_completion_without_dropped_feeds_in_chat() {
+    let (mut left_out, mut complete) = (0, 0);
+    for seed in seeds(0..4) {
+        let mut random = Random::new(seed);
+        let ring = Ring::new(&mut random).await;
+        let mut ledger = Ledger::default();
+        for step in 0..70 {
+            let (who, channel) = (random.below(4) as usize, *random.pick(&CHANNELS));
+            let database = &ring.nodes[who].1;
+            ring.house.clock.pass();
+            match random.below(10) {
+                0..4 => ledger.say(database, channel, step, &mut random).await,
+                4 if who > 0 => ring.drop_or_allow(who, &mut random).await,
+                _ if who > 0 => {
+                    let (known, dropped) = ring.known(who).await;
+                    let (chat, options) = (database.chat(), ReadOptions::default());
+                    let asked = match random.chance(30) {
+                        true => chat.ask_everything().await,
+                        false => chat.ask(channel, &options).await,
+                    };
+                    let asked = asked.expect("ask");
+                    assert!(asked.failures.is_empty(), "seed {seed}, step {step}: {:?}", asked.failures);
+                    if !asked.complete {
+                        continue;
+                    }
+                    complete += 1;
+                    left_out += usize::from(!dropped.is_empty());
+                    let at = format!("seed {seed}, step {step}, {who}, dropped {dropped:?}, known {known:?}");
+                    let mut page = chat.read(channel, &options).await.expect("read").messages;
+                    page.reverse();
+                    let texts = page.into_iter().map(|m| (m.said.text().unwrap_or("?").to_owned(), m.nick));
+                    assert_eq!(texts.collect::<Vec<_>>(), ledger.read(channel, &known), "{at}");
+                    let topic = chat.topic(channel).await.expect("topic").map(|topic| topic.text);
+                    assert_eq!(topic.as_deref(), ledger.topic(channel, &known), "{at}");
+                }
+                _ => {}
+            }
+        }
+        drop(ring.end().await);
+    }
+    assert!(left_out > 15 && complete > 30, "{left_out} of {complete} left out");
 }

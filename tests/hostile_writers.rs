@@ -280,3 +280,30 @@ async fn sixteen_thousand_blind_versions_of_a_key_cost_that_key_and_go_with_thei
     // The batch took half a minute and more when each version was compared with, and copied for, each other.
     assert!(begun.elapsed() < Duration::from_secs(120), "{:?}", begun.elapsed());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn thousands_of_versions_that_name_each_other_cost_that_key_and_go_with_their_feed() {
+    let mut town = Town::new().await;
+    town.anna.kv().put("k", "mine").await.expect("put");
+    town.anna.kv().put("other", "untouched").await.expect("put");
+    // Each replaces those before it; none makes one redundant, for each names something that no other names.
+    let lie = |n: u32| {
+        let mut lie = version("k", &[(town.liar, NEVER)], n + 1, i64::from(n));
+        lie.context.ids = vec![EntryId { feed: FeedKey([7; 32]), seq: u64::from(n) }];
+        lie
+    };
+    let lies: Vec<Header> = (0..4_000).map(lie).collect();
+    town.lie(&lies).await;
+    let asked = ask(&town.anna, "k").await;
+    assert_eq!((asked.complete, asked.blocks_fetched), (true, 4_000));
+    assert_eq!(heads(&town.anna, "k").await.len(), 2, "the deepest, and what it does not name");
+    assert_eq!(get(&town.anna, "k").await.as_deref(), Some("mine"));
+    assert_eq!(get(&town.anna, "other").await.as_deref(), Some("untouched"));
+    town.anna.kv().put("other", "written").await.expect("put");
+    let put = town.anna.kv().put("k", "again").await.expect("put");
+    assert_eq!(heads(&town.anna, "k").await, [put]);
+    town.drop_liar().await;
+    assert!(ask(&town.bob, "k").await.complete);
+    assert_eq!(get(&town.bob, "k").await.as_deref(), Some("again"));
+    assert_eq!(heads(&town.bob, "k").await, [put]);
+}

@@ -1,0 +1,82 @@
+//! An import of messages that breaks off says how far it came, and goes on there.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests may fail loudly")]
+
+use kappadb::{ChatError, Database, ReadOptions};
+use std::collections::BTreeSet;
+use std::io::{self, BufReader, Cursor, Read};
+
+/// Lines of three authors in two channels; line 5 is damaged.
+fn lines(count: usize) -> String {
+    let line = |n: usize| match n {
+        5 => "{\"author\":\n".to_owned(),
+        _ => format!(
+            "{{\"author\":\"{}\",\"channel\":\"{}\",\"timestamp\":{},\"text\":\"text {n}\"}}\n",
+            ["anna", "bob", "cleo"][n % 3],
+            ["tea", "coffee"][n % 2],
+            1_000 + n
+        ),
+    };
+    (1..=count).map(line).collect()
+}
+
+/// An input that breaks after so many bytes.
+struct Breaks(Cursor<Vec<u8>>);
+
+impl Read for Breaks {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match self.0.read(into)? {
+            0 => Err(io::Error::other("the cable was pulled")),
+            read => Ok(read),
+        }
+    }
+}
+
+async fn texts(database: &Database) -> Vec<String> {
+    let mut texts = Vec::new();
+    for channel in ["tea", "coffee"] {
+        let page = database.chat().read(channel, &ReadOptions::default()).await;
+        let messages = page.map_or_else(|_| Vec::new(), |page| page.messages);
+        texts.extend(messages.iter().map(|message| message.said.text().unwrap().to_owned()));
+    }
+    texts
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_of_messages_that_breaks_off_says_how_far_it_came_and_goes_on_there() {
+    let (dir, all) = (tempfile::tempdir().unwrap(), 4_000);
+    let builder = || Database::builder(dir.path().join("db")).state(dir.path().join("state"));
+    let database = builder().create().await.unwrap();
+    let text = lines(all);
+    // In the middle of a line, after several batches.
+    let broken = text.find("text 3500").unwrap();
+    let input = Breaks(Cursor::new(text.as_bytes()[..broken].to_vec()));
+    let failed = database.chat().import(BufReader::new(input), |_, _| ()).await.unwrap_err();
+    let ChatError::BrokenOff { lines, source } = &failed else { panic!("{failed:?}") };
+    assert_eq!(*lines, 3499, "what came whole was kept");
+    assert!(
+        matches!(&**source, ChatError::Import(error) if error.to_string().contains("cable")),
+        "{source:?}"
+    );
+    assert!(failed.to_string().contains("the first 3499 lines are here"), "{failed}");
+    assert_eq!(texts(&database).await.len(), 3498, "all but the damaged one");
+    // The same input again, from its beginning, also by another process.
+    database.close().await.unwrap();
+    let database = builder().open().await.unwrap();
+    let mut damaged = Vec::new();
+    let (tell, told) = std::sync::mpsc::channel();
+    let report = database
+        .chat()
+        .import(Cursor::new(text.clone()), move |line, _| tell.send(line).unwrap())
+        .await
+        .unwrap();
+    damaged.extend(told.iter());
+    assert_eq!(damaged, [5]);
+    assert_eq!((report.known, report.imported, report.damaged, report.authors), (3498, 501, 1, 3));
+    let found = texts(&database).await;
+    assert_eq!(found.len(), all - 1);
+    assert_eq!(found.iter().collect::<BTreeSet<_>>().len(), all - 1, "none stands twice");
+    // And once more there is nothing to do.
+    let report = database.chat().import(Cursor::new(text), |_, _| ()).await.unwrap();
+    assert_eq!((report.known, report.imported), (3999, 0));
+}
