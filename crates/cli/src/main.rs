@@ -7,6 +7,7 @@ mod interrupt;
 mod logging;
 mod output;
 mod progress;
+mod streams;
 
 use exit::Exit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,6 +18,10 @@ use std::time::Duration;
 const GRACE: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
+    if streams::keep().is_err() {
+        // There is nowhere to say so.
+        return Exit::Failed.into();
+    }
     // Before the command line is understood: what is wrong with it is told in JSON as well.
     if std::env::args_os().skip(1).take_while(|arg| arg != "--").any(|arg| arg == "--json") {
         output::use_json();

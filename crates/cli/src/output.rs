@@ -2,14 +2,14 @@
 //!
 //! Nothing here panics. A stderr that takes nothing any more ends nothing: nobody is left to be told. A stdout whose reader has gone
 //! is an error that [`is_closed_pipe`] knows.
-#![expect(clippy::disallowed_methods, reason = "the one file that prints")]
 
 use crate::exit::Exit;
+use crate::streams::{self, Out};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::any::Any;
 use std::fmt::Display;
-use std::io::{self, BufWriter, ErrorKind, IsTerminal, Stdout, Write};
+use std::io::{self, BufWriter, ErrorKind, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The system's number for a disk that is full, on Linux and elsewhere.
@@ -40,24 +40,17 @@ pub fn json_line(value: &impl Serialize) -> anyhow::Result<()> {
 
 /// Prints one line on stdout.
 pub fn line(text: &str) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
-    out.write_all(format!("{text}\n").as_bytes())?;
-    Ok(out.flush()?)
+    Ok(Out.write_all(format!("{text}\n").as_bytes())?)
 }
 
 /// Where the bytes of a result go that are no lines of ours. To be flushed.
-pub fn stdout() -> BufWriter<Stdout> {
-    BufWriter::new(io::stdout())
+pub fn stdout() -> BufWriter<Out> {
+    BufWriter::new(Out)
 }
 
 /// True if a person looks at the results.
 pub fn is_terminal() -> bool {
-    io::stdout().is_terminal()
-}
-
-/// True if a person looks at stderr.
-pub fn shows_progress() -> bool {
-    io::stderr().is_terminal()
+    streams::out_is_terminal()
 }
 
 /// Tells something that belongs to a result but is none.
@@ -144,12 +137,12 @@ fn in_words(text: &str) -> String {
 
 /// A line on stderr, JSON already if it is to be. In one write, so that lines of several threads do not mix.
 fn tell(line: &str) {
-    let _ = io::stderr().lock().write_all(format!("{line}\n").as_bytes());
+    log_line(format!("{line}\n").as_bytes());
 }
 
 /// Writes a line of the log as it is, its end included.
 pub fn log_line(line: &[u8]) {
-    let _ = io::stderr().lock().write_all(line);
+    let _ = streams::tell(line);
 }
 
 /// From now on a panic is one sentence, wherever it happens.

@@ -1,6 +1,7 @@
 //! Progress of long work: a bar on a terminal, nothing on a pipe.
 
-use crate::output;
+use crate::streams;
+use console::Term;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use kappadb::Progress;
 use std::io;
@@ -10,22 +11,24 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, ReadBuf};
 
 /// Shows what the library reports. One bar at a time; a task of another name takes its place.
-pub struct Bar(Mutex<Option<(&'static str, ProgressBar)>>);
+pub struct Bar {
+    /// None if nobody looks.
+    terminal: Option<Term>,
+    shown: Mutex<Option<(&'static str, ProgressBar)>>,
+}
 
 impl Bar {
     /// No bar yet.
     pub fn new() -> Self {
-        Bar(Mutex::new(None))
+        Bar { terminal: streams::err_terminal(), shown: Mutex::default() }
     }
 
     /// Shows `progress` if stderr is a terminal.
     pub fn show(&self, progress: Progress) {
-        if !output::shows_progress() {
-            return;
-        }
-        let Ok(mut slot) = self.0.lock() else { return };
+        let Some(terminal) = &self.terminal else { return };
+        let Ok(mut slot) = self.shown.lock() else { return };
         if slot.as_ref().is_none_or(|(task, _)| *task != progress.task) {
-            *slot = Some((progress.task, bar(progress.task)));
+            *slot = Some((progress.task, bar(progress.task, terminal.clone())));
         }
         let Some((_, bar)) = slot.as_ref() else { return };
         bar.set_length(progress.total);
@@ -37,8 +40,8 @@ impl Bar {
     }
 }
 
-fn bar(task: &'static str) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
+fn bar(task: &'static str, terminal: Term) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::term(terminal, 10));
     if let Ok(style) = ProgressStyle::with_template("{msg:>16} {wide_bar} {percent:>3} % {eta}") {
         bar.set_style(style);
     }

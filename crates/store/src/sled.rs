@@ -91,7 +91,15 @@ fn failed(what: &'static str) -> impl FnOnce(io::Error) -> StoreError {
 /// Runs a call into the engine; a panic in it becomes an error, and is told to nobody else. Needs `panic = "unwind"`.
 fn guarded<R>(call: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
     let done = quiet::within(|| catch_unwind(AssertUnwindSafe(call)));
-    done.unwrap_or_else(|panic| Err(io::Error::other(quiet::words(&*panic))))
+    done.unwrap_or_else(|panic| Err(io::Error::other(quiet::words(&*panic)))).map_err(plain)
+}
+
+/// The engine puts the places in its own sources before what went wrong.
+fn plain(error: io::Error) -> io::Error {
+    match error.to_string().rsplit_once(" -> ") {
+        Some((_, what)) => io::Error::new(error.kind(), what),
+        None => error,
+    }
 }
 
 /// Opens the engine, on a thread of its own: if what it finds is odd, it panics, and then waits for ever for a thread that it had not begun yet.

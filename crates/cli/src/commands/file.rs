@@ -1,5 +1,6 @@
 //! Files that commands write for people: replaced as a whole, once all is there.
 
+use crate::streams;
 use anyhow::Context as _;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind};
@@ -14,6 +15,9 @@ pub async fn replace<T>(
     write: impl AsyncFnOnce(File) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     let failed = || format!("cannot write {}", path.display());
+    if let Some(out) = streams::named(path).with_context(failed)? {
+        return write(out).await;
+    }
     let (path, found) = target(path).with_context(failed)?;
     if found.as_ref().is_some_and(|found| !found.is_file()) {
         let out = OpenOptions::new().write(true).open(&path).with_context(failed)?;

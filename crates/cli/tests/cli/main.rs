@@ -13,6 +13,7 @@ mod common;
 mod compact;
 mod contract;
 mod copies;
+mod derived;
 mod folder;
 mod full;
 mod kill;
