@@ -3,7 +3,7 @@
 //!
 //! `cargo bench -p kappadb-benches --bench sparse_box`
 
-use kappadb::{Database, Extent};
+use kappadb::{Database, Extent, ImportOptions};
 use kappadb_sim::Random;
 use std::io::Write;
 use std::path::Path;
@@ -32,7 +32,7 @@ async fn main() {
         let file = dir.path().join("points.ndjson");
         write_points(&file, count);
         let full = Database::builder(dir.path().join("full")).create().await.expect("create");
-        let report = full.map().import(&file, |_| ()).await.expect("import");
+        let report = full.map().import(&file, ImportOptions::default(), |_| ()).await.expect("import");
         println!("{count} features imported in {:.1} s", report.seconds);
         let server = full.serve(([127, 0, 0, 1], 0).into()).await.expect("serve");
         for round in 0..5 {

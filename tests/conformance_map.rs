@@ -59,11 +59,14 @@ fn element(kind: ElementKind, number: i64, shape: Shape, tags: &[(&str, &str)]) 
 }
 
 fn node(number: i64, lon: f64, lat: f64) -> Feature {
-    element(ElementKind::Node, number, Shape::Node(coord(lon, lat)), &[])
+    element(ElementKind::Node, number, Shape::Node(coord(lon, lat)), &[("place", "locality")])
 }
 
 fn way(number: i64, nodes: &[(i64, f64, f64)]) -> Feature {
-    let nodes = nodes.iter().map(|&(id, lon, lat)| WayNode { id, at: Some(coord(lon, lat)) }).collect();
+    let nodes = nodes
+        .iter()
+        .map(|&(id, lon, lat)| WayNode { at: Some(coord(lon, lat)), ..WayNode::new(id) })
+        .collect();
     element(ElementKind::Way, number, Shape::Way(nodes), &[("highway", "path")])
 }
 
@@ -74,7 +77,7 @@ fn forget_last(way: &mut Feature) {
 }
 
 fn relation(number: i64, members: &[(ElementKind, i64)], extent: &str) -> Feature {
-    let member = |&(kind, id): &(ElementKind, i64)| Member { kind, id, role: String::new(), at: None };
+    let member = |&(kind, id): &(ElementKind, i64)| Member { kind, id, role: String::new() };
     let members = members.iter().map(member).collect();
     let shape = Shape::Relation { members, extent: extent.parse().expect("an extent") };
     element(ElementKind::Relation, number, shape, &[("type", "route")])
@@ -181,7 +184,7 @@ async fn conformance_24_the_rule_of_osms_api_is_a_mode_of_its_own() {
     assert_eq!(ids(&answer.nodes), ["n1", "n2", "n3", "n6"]);
     assert_eq!(ids(&answer.ways), ["w1", "w3"]);
     assert_eq!(ids(&answer.relations), ["r1", "r2"]);
-    assert_eq!(answer.vertices, [(8, coord(21.0, 21.0))]);
+    assert_eq!(answer.vertices, [WayNode { at: Some(coord(21.0, 21.0)), ..WayNode::new(8) }]);
     assert_eq!(answer.missing, ["n9"]);
 
     let sparse = world.join("sparse").await;

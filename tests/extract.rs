@@ -1,7 +1,7 @@
 //! The bundled piece of Helsinki over a real connection: 200 boxes against a scan of the file's features that shares no
 //! code with the index, and what a fresh replica then holds.
 
-use kappadb::{Database, Extent, GeoBox};
+use kappadb::{Database, Extent, GeoBox, ImportOptions};
 use kappadb_geo::Feature;
 use kappadb_sim::Random;
 use std::collections::BTreeSet;
@@ -12,7 +12,7 @@ const BOXES: usize = 200;
 
 /// The features of the file with their boxes, read without any database.
 fn features(scratch: &Path) -> Vec<(String, Vec<GeoBox>)> {
-    let mut import = kappadb_import::read(Path::new(EXTRACT), scratch, &mut |_| ()).expect("read");
+    let import = kappadb_import::read(Path::new(EXTRACT), scratch, &mut |_| ()).expect("read");
     let features = import.items().expect("items").filter_map(|item| item.expect("item").into_feature());
     features.map(|f: Feature| (f.id.clone(), f.extent().boxes().to_vec())).collect()
 }
@@ -53,7 +53,7 @@ async fn two_hundred_boxes_are_exact_and_fetch_just_what_is_in_them() {
     let scratch = tempfile::tempdir().expect("temp dir");
     let features = features(scratch.path());
     let full = Database::builder(scratch.path().join("full")).create().await.expect("create");
-    full.map().import(EXTRACT, |_| ()).await.expect("import");
+    full.map().import(EXTRACT, ImportOptions::default(), |_| ()).await.expect("import");
     let server = full.serve(([127, 0, 0, 1], 0).into()).await.expect("serve");
 
     let mut sizes = BTreeSet::new();

@@ -1,7 +1,7 @@
 //! A real map with three editors: the bundled piece of Helsinki, 1,000 random edits by three writers on three replicas
 //! that know each other only through questions for boxes; then all three answer 200 boxes alike.
 
-use kappadb::{Body, Coord, Database, Extent, Feature, GeoBox, Hit, Server, Shape};
+use kappadb::{Body, Coord, Database, Extent, Feature, GeoBox, Hit, ImportOptions, Server, Shape};
 use kappadb_sim::Random;
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -25,7 +25,7 @@ async fn editors(dir: &Path) -> Vec<Editor> {
     drop(listeners);
 
     let first = Database::builder(dir.join(names[0])).create().await.expect("create");
-    first.map().import(EXTRACT, |_| ()).await.expect("import");
+    first.map().import(EXTRACT, ImportOptions::default(), |_| ()).await.expect("import");
     let server = first.serve(ports[0]).await.expect("serve");
     let mut tickets = vec![server.ticket()];
     for (name, port) in names.iter().zip(&ports).skip(1) {

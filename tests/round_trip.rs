@@ -1,7 +1,7 @@
 //! The bundled piece of Helsinki out and in again: the same elements, with ids, tags, members, geometry and edits.
 
 use kappadb::export::{ExportFormat, Selection};
-use kappadb::{Database, Extent, Feature, MapQuery, Shape};
+use kappadb::{Database, Extent, Feature, ImportOptions, MapQuery, Shape};
 use kappadb_geo::Body;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -13,7 +13,7 @@ const STATION: &str = "24.9390,60.1695,24.9440,60.1725";
 
 async fn imported(dir: &Path, file: &Path) -> Database {
     let database = Database::builder(dir).create().await.expect("create");
-    let report = database.map().import(file, |_| ()).await.expect("import");
+    let report = database.map().import(file, ImportOptions::default(), |_| ()).await.expect("import");
     assert_eq!(report.skipped, 0, "{:?}", report.skips);
     database
 }

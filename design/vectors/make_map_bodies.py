@@ -38,31 +38,41 @@ def path(points):
     return items(lon + lat for lon, lat in zip(lons, lats))
 
 
-def edit(version, time, changeset, uid, user):
+def edit(time, changeset, uid, user):
     at = b"\0" if time is None else b"\1" + i(time)
-    return u(version) + at + i(changeset) + i(uid) + text(user)
+    return at + i(changeset) + i(uid) + text(user)
+
+
+def said(version, *of):
+    return u(version) + edit(*of)
 
 
 def tagged(tags, meta):
-    return items(text(k) + text(v) for k, v in tags) + (b"\0" if meta is None else b"\1" + edit(*meta))
+    return items(text(k) + text(v) for k, v in tags) + (b"\0" if meta is None else b"\1" + said(*meta))
 
 
 def node(tags, meta, at):
     return b"\1\0" + tagged(tags, meta) + i(at[0]) + i(at[1])
 
 
-def way(tags, meta, nodes):
+def way(tags, meta, nodes, of_nodes=None):
+    """of_nodes: for each node its version, and the edit (or None)."""
     unknown = diffs([place for place, (_, at) in enumerate(nodes) if at is None])
     known = [at for _, at in nodes if at is not None]
-    return b"\1\1" + tagged(tags, meta) + items(diffs([n for n, _ in nodes])) + items(unknown) + path(known)
+    edits = []
+    for _, of in of_nodes or []:
+        if of is not None and of not in edits:
+            edits.append(of)
+    numbers = diffs([0 if of is None else edits.index(of) + 1 for _, of in of_nodes or []])
+    versions = items(u(version) + number for (version, _), number in zip(of_nodes or [], numbers))
+    places = items(diffs([n for n, _ in nodes])) + items(unknown) + path(known)
+    return b"\1\1" + tagged(tags, meta) + places + items(edit(*of) for of in edits) + versions
 
 
 def relation(tags, meta, members, boxes):
-    ids = diffs([number for _, number, _, _ in members])
-    encoded = (u(kind) + number + text(role) for (kind, _, role, _), number in zip(members, ids))
-    known = [(place, at) for place, (_, _, _, at) in enumerate(members) if at is not None]
-    located = items(diffs([place for place, _ in known])) + path([at for _, at in known])
-    return b"\1\2" + tagged(tags, meta) + items(encoded) + located + items(b"".join(map(i, box)) for box in boxes)
+    ids = diffs([number for _, number, _ in members])
+    encoded = (u(kind) + number + text(role) for (kind, _, role), number in zip(members, ids))
+    return b"\1\2" + tagged(tags, meta) + items(encoded) + items(b"".join(map(i, box)) for box in boxes)
 
 
 def part(kind, at):
@@ -105,12 +115,13 @@ FEATURES = [
             shape("Point", degrees(HERE)), {"amenity": "cafe", "name": "Å", **META}),
     feature("node of no known edit", "n-3", node([], None, (-1, 900000000)), shape("Point", [-1e-7, 90]), {}),
     feature("way of which one position is not known", "w5",
-            way([("highway", "service")], None, [(300, HERE), (7, None), (301, THERE)]),
+            way([("highway", "service")], None, [(300, HERE), (7, None), (301, THERE)],
+                [(2, EDIT[1:]), (0, None), (4, EDIT[1:])]),
             shape("LineString", [degrees(HERE), degrees(THERE)]),
             {"highway": "service", "@nodes": [300, 7, 301]}, ["n300", "n7", "n301"]),
     feature("relation across the antimeridian", "r9",
             relation([("type", "site")], (0, None, 0, 0, ""),
-                     [(1, 5, "outer", None), (0, -(2**63), "", (1795000000, -180000000)), (2, 2**63 - 1, "x", None)], FIJI),
+                     [(1, 5, "outer"), (0, -(2**63), ""), (2, 2**63 - 1, "x")], FIJI),
             None, {"type": "site", "@members": [
                 {"type": "way", "ref": 5, "role": "outer"}, {"type": "node", "ref": -(2**63), "role": ""},
                 {"type": "relation", "ref": 2**63 - 1, "role": "x"}]},
@@ -126,6 +137,6 @@ FEATURES = [
 ]
 DELETES = [
     {"payload": "", "edit": None},
-    {"payload": edit(*EDIT).hex(), "edit": dict(zip(("version", "time", "changeset", "uid", "user"), EDIT))},
+    {"payload": said(*EDIT).hex(), "edit": dict(zip(("version", "time", "changeset", "uid", "user"), EDIT))},
 ]
 print(json.dumps({"features": FEATURES, "deletes": DELETES}, ensure_ascii=False, indent=1))

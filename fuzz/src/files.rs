@@ -42,7 +42,7 @@ fn import(bytes: &[u8]) {
 /// Where an item must come: its part of the order, and its place there.
 fn place(item: &Item, change: bool) -> (u8, u64) {
     match item {
-        Item::Put(feature) => {
+        Item::Put { feature, .. } => {
             let extent = feature.extent();
             let place = if extent.boxes().is_empty() { u64::MAX } else { hilbert(&extent) };
             let part = if change {

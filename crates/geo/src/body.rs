@@ -5,10 +5,12 @@
 //! ```text
 //! body     = version u8 (1) | kind u8 | by kind:
 //!   0 node      tagged | position
-//!   1 way       tagged | count, id differences i64 | count, places in the list without position (differences) | path
-//!   2 relation  tagged | count, members (kind, id difference i64, role) | count, places in the list with position (differences) | path | count, boxes
+//!   1 way       tagged | count, id differences i64 | count, places in the list without position (differences) | path | said
+//!   2 relation  tagged | count, members (kind, id difference i64, role) | count, boxes
 //!   3 free      collection u8 | part, or count, parts | properties text
-//! tagged   = count, (key text, value text) | has meta u8 | version u32, time option i64 ms, changeset i64, uid i64, user text
+//! tagged   = count, (key text, value text) | has meta u8 | version u32, edit
+//! edit     = time option i64 ms | changeset i64 | uid i64 | user text
+//! said     = count, edits | count (0, or that of the nodes), (version u32 | number of the edit, from 1, or 0; difference i64)*
 //! part     = type u8 | 0 position | 1, 2 path | 3, 4 count, paths | 5 count, (count, paths)
 //! path     = count | (longitude difference i64, latitude difference i64)*
 //! position = longitude i32 | latitude i32
@@ -19,7 +21,7 @@
 //! in memory is a few times its length, whatever it claims.
 
 use crate::extent;
-use crate::feature::{Body, Element, Feature, Free, Member, Meta, Shape, WayNode};
+use crate::feature::{Body, Edit, Element, Feature, Free, Member, Meta, Shape, WayNode};
 use crate::geometry::{Geometry, MIN_LINE, MIN_RING, Part};
 use crate::id::ElementKind;
 use crate::{FeatureError, id, json};
@@ -30,6 +32,8 @@ use bincode::{Decode, Encode};
 use kappadb_core::codec::{self, refuse};
 use kappadb_core::limits::{MAX_FEATURE_BODY, MAX_FEATURE_ITEMS};
 use kappadb_core::{Coord, GeoBox, Timestamp};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Bytes in a body. One that does not fit into a block is written into blocks of its own.
 pub const MAX_BODY: usize = MAX_FEATURE_BODY;
@@ -72,9 +76,6 @@ pub(crate) fn check(feature: &Feature) -> Result<(), FeatureError> {
     }
     if let Body::Free(free) = &feature.body {
         free.geometry.check().map_err(|source| FeatureError::Geometry { id: id(), source })?;
-    }
-    if feature.extent().boxes().is_empty() {
-        return Err(FeatureError::Nowhere { id: id() });
     }
     Ok(())
 }
@@ -152,22 +153,70 @@ fn put_way<E: Encoder>(nodes: &[WayNode], e: &mut E) -> Encoded {
     let missing: Vec<i64> = (0..).zip(nodes).filter(|(_, node)| node.at.is_none()).map(|(i, _)| i).collect();
     let mut at = 0;
     put_list(&missing, e, |&i, e| put_difference(&mut at, i, e))?;
-    put_path(&nodes.iter().filter_map(|node| node.at).collect::<Vec<_>>(), e)
+    put_path(&nodes.iter().filter_map(|node| node.at).collect::<Vec<_>>(), e)?;
+    put_said(nodes, e)
 }
 
 fn get_way<D: Decoder>(d: &mut D) -> Result<Vec<WayNode>, DecodeError> {
     let mut id = 0;
-    let ids = get_list(d, |d| get_difference(&mut id, d))?;
+    let mut nodes = get_list(d, |d| Ok(WayNode::new(get_difference(&mut id, d)?)))?;
     let mut at = 0;
     let mut missing = get_list(d, |d| get_difference(&mut at, d))?.into_iter().peekable();
     let mut path = get_path(d)?.into_iter();
-    let mut nodes = Vec::with_capacity(ids.len());
-    for (i, id) in (0..).zip(ids) {
-        let at = if missing.next_if_eq(&i).is_some() { None } else { path.next() };
-        nodes.push(WayNode { id, at });
+    for (i, node) in (0..).zip(&mut nodes) {
+        node.at = if missing.next_if_eq(&i).is_some() { None } else { path.next() };
     }
     // Too short a path shows in the re-encoding, which would list more places without position.
-    if missing.next().is_some() || path.next().is_some() { refuse("positions of no node") } else { Ok(nodes) }
+    if missing.next().is_some() || path.next().is_some() {
+        return refuse("positions of no node");
+    }
+    get_said(&mut nodes, d)?;
+    Ok(nodes)
+}
+
+/// Which versions the nodes are and which edits made them. Each edit once, in the order in which they come, since mostly one
+/// made many.
+fn put_said<E: Encoder>(nodes: &[WayNode], e: &mut E) -> Encoded {
+    let mut numbers: HashMap<&Edit, i64> = HashMap::new();
+    let mut edits: Vec<&Edit> = Vec::new();
+    let mut said = Vec::with_capacity(nodes.len());
+    for node in nodes {
+        let number = node.edit.as_deref().map_or(0, |edit| {
+            *numbers.entry(edit).or_insert_with(|| {
+                edits.push(edit);
+                edits.len() as i64
+            })
+        });
+        said.push((node.version, number));
+    }
+    if said.iter().all(|of_node| *of_node == (0, 0)) {
+        said.clear();
+    }
+    put_list(&edits, e, |edit, e| edit.encode(e))?;
+    let mut last = 0;
+    put_list(&said, e, |(version, number), e| {
+        version.encode(e)?;
+        put_difference(&mut last, *number, e)
+    })
+}
+
+fn get_said<D: Decoder>(nodes: &mut [WayNode], d: &mut D) -> Result<(), DecodeError> {
+    let edits = get_list(d, |d| Ok(Arc::new(Edit::decode(d)?)))?;
+    let mut last = 0;
+    let said = get_list(d, |d| Ok((u32::decode(d)?, get_difference(&mut last, d)?)))?;
+    if !said.is_empty() && said.len() != nodes.len() {
+        return refuse("versions of no node");
+    }
+    // An edit that none has, or twice the same, shows in the re-encoding.
+    for (node, (version, number)) in nodes.iter_mut().zip(said) {
+        node.version = version;
+        if let Some(number) = number.checked_sub(1).filter(|number| *number >= 0) {
+            let edit = usize::try_from(number).ok().and_then(|number| edits.get(number));
+            node.edit =
+                Some(edit.map_or_else(|| refuse("a node of an unknown edit"), |edit| Ok(edit.clone()))?);
+        }
+    }
+    Ok(())
 }
 
 fn put_members<E: Encoder>(members: &[Member], e: &mut E) -> Encoded {
@@ -176,46 +225,41 @@ fn put_members<E: Encoder>(members: &[Member], e: &mut E) -> Encoded {
         member.kind.encode(e)?;
         put_difference(&mut id, member.id, e)?;
         member.role.encode(e)
-    })?;
-    let located = || (0..).zip(members).filter_map(|(i, member)| Some((i, member.at?)));
-    let mut at = 0;
-    put_list(&located().map(|(i, _)| i).collect::<Vec<i64>>(), e, |&i, e| put_difference(&mut at, i, e))?;
-    put_path(&located().map(|(_, at)| at).collect::<Vec<_>>(), e)
+    })
 }
 
 fn get_members<D: Decoder>(d: &mut D) -> Result<Vec<Member>, DecodeError> {
     let mut id = 0;
-    let mut members = get_list(d, |d| {
+    get_list(d, |d| {
         let kind = ElementKind::decode(d)?;
-        Ok(Member { kind, id: get_difference(&mut id, d)?, role: String::decode(d)?, at: None })
-    })?;
-    let mut at = 0;
-    let located = get_list(d, |d| get_difference(&mut at, d))?;
-    let path = get_path(d)?;
-    if located.len() != path.len() {
-        return refuse("positions of no member");
-    }
-    for (i, at) in located.into_iter().zip(path) {
-        let member = usize::try_from(i).ok().and_then(|i| members.get_mut(i));
-        match member.filter(|member| member.kind == ElementKind::Node) {
-            Some(member) => member.at = Some(at),
-            None => return refuse("a position of no member that is a node"),
-        }
-    }
-    Ok(members)
+        Ok(Member { kind, id: get_difference(&mut id, d)?, role: String::decode(d)? })
+    })
 }
 
 impl Encode for Meta {
     fn encode<E: Encoder>(&self, e: &mut E) -> Encoded {
-        (self.version, self.time, self.changeset, self.uid).encode(e)?;
-        self.user.encode(e)
+        self.version.encode(e)?;
+        self.edit.encode(e)
     }
 }
 
 impl<C> Decode<C> for Meta {
     fn decode<D: Decoder<Context = C>>(d: &mut D) -> Result<Self, DecodeError> {
-        let (version, time, changeset, uid) = <(u32, Option<Timestamp>, i64, i64)>::decode(d)?;
-        Ok(Meta { version, time, changeset, uid, user: String::decode(d)? })
+        Ok(Meta { version: u32::decode(d)?, edit: Edit::decode(d)? })
+    }
+}
+
+impl Encode for Edit {
+    fn encode<E: Encoder>(&self, e: &mut E) -> Encoded {
+        (self.time, self.changeset, self.uid).encode(e)?;
+        self.user.encode(e)
+    }
+}
+
+impl<C> Decode<C> for Edit {
+    fn decode<D: Decoder<Context = C>>(d: &mut D) -> Result<Self, DecodeError> {
+        let (time, changeset, uid) = <(Option<Timestamp>, i64, i64)>::decode(d)?;
+        Ok(Edit { time, changeset, uid, user: String::decode(d)? })
     }
 }
 

@@ -1,12 +1,14 @@
 //! What goes into an entry for a change of a feature. Links to what it replaces are the caller's part.
 
 use crate::body::{self, MAX_BODY};
-use crate::{Body, Feature, FeatureError, Meta, Shape, id};
+use crate::{Body, Element, Feature, FeatureError, Meta, Shape, id};
 use kappadb_core::codec;
 use kappadb_entry::Places;
 
 /// Code, in the map's space, of an entry that creates or replaces a feature; its payload is the body.
 pub const CODE_PUT: u8 = 0;
+/// The same for a node without tags: it is there for what is made of it, and is no answer to a box.
+pub const CODE_BARE: u8 = 2;
 /// Code, in the map's space, of an entry that deletes a feature. It has no place; its payload is the edit of
 /// OpenStreetMap that it comes from, or nothing.
 pub const CODE_DELETE: u8 = 1;
@@ -17,6 +19,8 @@ const MAX_DELETE: usize = 4 << 10;
 /// The parts of an entry that depend on the feature alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prepared {
+    /// [`CODE_PUT`], [`CODE_BARE`] or [`CODE_DELETE`].
+    pub code: u8,
     /// The feature's id.
     pub key: Vec<u8>,
     /// Its extent; nowhere for a delete.
@@ -38,6 +42,7 @@ pub fn put(feature: &Feature) -> Result<Prepared, FeatureError> {
     // Public fields may hold what the format forbids, such as a position off the map.
     body::decode(&feature.id, &payload)?;
     Ok(Prepared {
+        code: if feature.is_bare() { CODE_BARE } else { CODE_PUT },
         key: feature.id.clone().into_bytes(),
         places: Places::on_map(&feature.extent()),
         refs: feature.refs().into_iter().map(String::into_bytes).collect(),
@@ -52,7 +57,13 @@ pub fn delete(id: &str, edit: Option<&Meta>) -> Result<Prepared, FeatureError> {
     if payload.len() > MAX_DELETE {
         return Err(FeatureError::TooLarge { id: id.to_owned(), bytes: payload.len(), limit: MAX_DELETE });
     }
-    Ok(Prepared { key: id.as_bytes().to_vec(), places: Places::NOWHERE, refs: Vec::new(), payload })
+    Ok(Prepared {
+        code: CODE_DELETE,
+        key: id.as_bytes().to_vec(),
+        places: Places::NOWHERE,
+        refs: Vec::new(),
+        payload,
+    })
 }
 
 /// Which edit of OpenStreetMap a delete comes from, from its entry's payload.
@@ -64,6 +75,11 @@ pub fn decode_delete(payload: &[u8]) -> Result<Option<Meta>, codec::DecodeError>
 }
 
 impl Feature {
+    /// True for a node without tags.
+    pub fn is_bare(&self) -> bool {
+        matches!(&self.body, Body::Osm(Element { shape: Shape::Node(_), tags, .. }) if tags.is_empty())
+    }
+
     /// The ids of what it is made of: a way's nodes, a relation's members; in their order, without those that come again
     /// right after each other.
     pub fn refs(&self) -> Vec<String> {

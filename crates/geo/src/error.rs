@@ -17,12 +17,6 @@ pub enum FeatureError {
         /// The id.
         id: String,
     },
-    /// No part of it is anywhere.
-    #[error("{id} has no position on the map")]
-    Nowhere {
-        /// The feature's id.
-        id: String,
-    },
     /// A line too short, a ring that is not closed.
     #[error("{id}: {source}")]
     Geometry {

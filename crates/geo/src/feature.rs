@@ -3,6 +3,7 @@
 use crate::geometry::Geometry;
 use crate::id::ElementKind;
 use kappadb_core::{Coord, Extent, Timestamp};
+use std::sync::Arc;
 
 /// Something on the map, by its id.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,18 +45,22 @@ pub enum Shape {
     Relation {
         /// In order.
         members: Vec<Member>,
-        /// Around those members whose position was known when this was written.
+        /// Around the nodes and ways that can be reached through its members, as far as they were known when this was written.
         extent: Extent,
     },
 }
 
-/// A node of a way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A node of a way: what the way says of it (`design/map.md`).
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WayNode {
     /// The node's OSM id.
     pub id: i64,
     /// Its position, if that was known when this was written.
     pub at: Option<Coord>,
+    /// The node's own OSM version that had this position; 0 if the source did not say.
+    pub version: u32,
+    /// The edit that made that version, if the source said. Nodes of one edit share it.
+    pub edit: Option<Arc<Edit>>,
 }
 
 /// A member of a relation.
@@ -67,16 +72,20 @@ pub struct Member {
     pub id: i64,
     /// What it does there, such as `outer`; may be empty.
     pub role: String,
-    /// A node's position, if that was known when this was written: one that is part of nothing else is nowhere else
-    /// kept. None for ways and relations.
-    pub at: Option<Coord>,
 }
 
-/// The edit of OpenStreetMap that an element comes from. Zero and empty mean that the source did not say.
+/// Which version of an element of OpenStreetMap something is, and the edit that made it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Meta {
-    /// From 1, by one with each edit of the element.
+    /// From 1, by one with each edit of the element; 0 if the source did not say.
     pub version: u32,
+    /// The edit.
+    pub edit: Edit,
+}
+
+/// An edit of OpenStreetMap. Zero and empty mean that the source did not say.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Edit {
     /// When it was made.
     pub time: Option<Timestamp>,
     /// The set of edits that it belongs to.
@@ -115,7 +124,34 @@ impl Shape {
     }
 }
 
+impl WayNode {
+    /// A node of which nothing but its id is known.
+    pub fn new(id: i64) -> WayNode {
+        WayNode { id, at: None, version: 0, edit: None }
+    }
+
+    /// What a node says of itself; none if that is no node.
+    pub fn of(id: i64, body: &Body) -> Option<WayNode> {
+        let Body::Osm(element @ Element { shape: Shape::Node(at), meta, .. }) = body else { return None };
+        let edit = meta.as_ref().map(|meta| Arc::new(meta.edit.clone()));
+        Some(WayNode { id, at: Some(*at), version: element.version(), edit })
+    }
+
+    /// The same as an element without tags; none if it is not known where it is.
+    pub fn to_element(&self) -> Option<Element> {
+        let says = self.version != 0 || self.edit.is_some();
+        let edit = || self.edit.as_deref().cloned().unwrap_or_default();
+        let meta = says.then(|| Meta { version: self.version, edit: edit() });
+        Some(Element { shape: Shape::Node(self.at?), tags: Vec::new(), meta })
+    }
+}
+
 impl Element {
+    /// The OSM version; 0 if the source did not say.
+    pub fn version(&self) -> u32 {
+        self.meta.as_ref().map_or(0, |meta| meta.version)
+    }
+
     /// The value of a tag.
     pub fn tag(&self, key: &str) -> Option<&str> {
         self.tags.iter().find(|(k, _)| k == key).map(|(_, value)| value.as_str())

@@ -207,7 +207,10 @@ mod tests {
     }
 
     fn way(tags: &[(&str, &str)], path: &[(i32, i32)]) -> Feature {
-        let nodes = path.iter().map(|&(lon, lat)| WayNode { id: 1, at: Some(Coord { lon, lat }) }).collect();
+        let nodes = path
+            .iter()
+            .map(|&(lon, lat)| WayNode { at: Some(Coord { lon, lat }), ..WayNode::new(1) })
+            .collect();
         let tags = tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         Feature {
             id: "w1".to_owned(),

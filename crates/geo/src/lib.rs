@@ -31,11 +31,11 @@ pub mod osm_xml;
 pub mod svg;
 
 pub use body::{MAX_BODY, decode, encode};
-pub use entry::{CODE_DELETE, CODE_PUT, Prepared, decode_delete, delete, put};
+pub use entry::{CODE_BARE, CODE_DELETE, CODE_PUT, Prepared, decode_delete, delete, put};
 pub use error::FeatureError;
 pub use expand::{Expansion, expand};
 pub use extent::join as join_extents;
-pub use feature::{Body, Element, Feature, Free, Member, Meta, Shape, WayNode};
+pub use feature::{Body, Edit, Element, Feature, Free, Member, Meta, Shape, WayNode};
 pub use filter::{FeatureKind, Filter, FilterError, TagFilter};
 pub use geojson::GeoJsonError;
 pub use geometry::{Geometry, GeometryError, Part};

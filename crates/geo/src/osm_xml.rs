@@ -7,15 +7,14 @@
 //!
 //! - Elements are written in the order in which they are given. Programs expect nodes, then ways, then relations, each by
 //!   ascending ids.
-//! - Every element with a positive id has a version, since JOSM refuses a file in which one has none: 1 if it is not
-//!   known. `visible` is omitted; what is deleted is not written at all.
+//! - What the source did not say is left out: a reader must not take a guess for a fact. `visible` is omitted; what is deleted is not written at all.
 //! - Values that these programs cannot read are left out: a version, changeset or author's number beyond 31 bits, a time
 //!   outside the years 1970 to 9999.
 //! - XML 1.0 has no way to write most control characters, nor U+FFFE and U+FFFF. Each is replaced by U+FFFD; an element is
 //!   worth more than a stray character in its name. Tabs and line ends are kept.
 
 use crate::id::parse_osm;
-use crate::{Body, Element, Feature, Member, Meta, Shape};
+use crate::{Body, Edit, Element, Feature, Member, Shape, WayNode};
 use kappadb_core::{Coord, Extent};
 use std::fmt;
 use std::io;
@@ -72,7 +71,7 @@ impl<W: io::Write> Writer<W> {
         let (number, element) = checked(feature)?;
         let tag = element.shape.kind().name();
         write!(self.out, r#"  <{tag} id="{number}""#)?;
-        self.meta(number, element.meta.as_ref())?;
+        self.meta(element.version(), element.meta.as_ref().map(|meta| &meta.edit))?;
         if let Shape::Node(at) = element.shape {
             self.position(at)?;
         }
@@ -88,10 +87,11 @@ impl<W: io::Write> Writer<W> {
         Ok(())
     }
 
-    /// Writes a node of which nothing but its position is known, such as one that only a way knows.
-    pub fn write_vertex(&mut self, number: i64, at: Coord) -> io::Result<()> {
-        write!(self.out, r#"  <node id="{number}""#)?;
-        self.meta(number, None)?;
+    /// Writes a node that is no feature of its own: what a way says of it. Nothing if that is not where it is.
+    pub fn write_vertex(&mut self, node: &WayNode) -> io::Result<()> {
+        let Some(at) = node.at else { return Ok(()) };
+        write!(self.out, r#"  <node id="{}""#, node.id)?;
+        self.meta(node.version, node.edit.as_deref())?;
         self.position(at)?;
         writeln!(self.out, "/>")
     }
@@ -103,20 +103,19 @@ impl<W: io::Write> Writer<W> {
         Ok(self.out)
     }
 
-    fn meta(&mut self, number: i64, meta: Option<&Meta>) -> io::Result<()> {
-        let known = |value: Option<i64>| value.filter(|value| (1..=i64::from(i32::MAX)).contains(value));
-        let version = known(meta.map(|meta| meta.version.into())).or((number > 0).then_some(1));
-        if let Some(version) = version {
+    fn meta(&mut self, version: u32, edit: Option<&Edit>) -> io::Result<()> {
+        let known = |value: i64| Some(value).filter(|value| (1..=i64::from(i32::MAX)).contains(value));
+        if let Some(version) = known(version.into()) {
             write!(self.out, r#" version="{version}""#)?;
         }
-        let Some(Meta { time, changeset, uid, user, .. }) = meta else { return Ok(()) };
+        let Some(Edit { time, changeset, uid, user }) = edit else { return Ok(()) };
         if let Some(time) = time.filter(|time| (0..=LAST_MS).contains(&time.0)) {
             write!(self.out, r#" timestamp="{time}""#)?;
         }
-        if let Some(changeset) = known(Some(*changeset)) {
+        if let Some(changeset) = known(*changeset) {
             write!(self.out, r#" changeset="{changeset}""#)?;
         }
-        if let Some(uid) = known(Some(*uid)) {
+        if let Some(uid) = known(*uid) {
             write!(self.out, r#" uid="{uid}""#)?;
         }
         if !user.is_empty() {
@@ -139,7 +138,7 @@ impl<W: io::Write> Writer<W> {
         }
     }
 
-    fn member(&mut self, Member { kind, id, role, .. }: &Member) -> io::Result<()> {
+    fn member(&mut self, Member { kind, id, role }: &Member) -> io::Result<()> {
         let (kind, role) = (kind.name(), Escaped(role));
         writeln!(self.out, r#"    <member type="{kind}" ref="{id}" role="{role}"/>"#)
     }
@@ -172,7 +171,7 @@ fn checked(feature: &Feature) -> Result<(i64, &Element), XmlError> {
 fn texts(element: &Element) -> impl Iterator<Item = &str> {
     let members = if let Shape::Relation { members, .. } = &element.shape { members.as_slice() } else { &[] };
     let tags = element.tags.iter().flat_map(|(key, value)| [key, value]);
-    let user = element.meta.iter().map(|meta| &meta.user);
+    let user = element.meta.iter().map(|meta| &meta.edit.user);
     tags.chain(members.iter().map(|member| &member.role)).chain(user).map(String::as_str)
 }
 

@@ -4,10 +4,11 @@
 use kappadb_core::codec::DecodeError;
 use kappadb_core::{Coord, Extent, Timestamp};
 use kappadb_geo::{
-    Body, Element, ElementKind, Feature, FeatureError, Free, Geometry, GeometryError, IdError, MAX_BODY,
-    Member, Meta, Part, Shape, WayNode, decode, decode_delete, delete, encode, join_extents, put,
+    Body, Edit, Element, ElementKind, Feature, FeatureError, Free, Geometry, GeometryError, IdError,
+    MAX_BODY, Member, Meta, Part, Shape, WayNode, decode, decode_delete, delete, encode, join_extents, put,
 };
 use proptest::prelude::*;
+use std::sync::Arc;
 
 fn coord() -> impl Strategy<Value = Coord> {
     let lon = prop_oneof![4 => -1_800_000_000..=1_800_000_000i64, 1 => Just(1_800_000_000), 1 => Just(-1_800_000_000)];
@@ -50,13 +51,10 @@ fn free() -> impl Strategy<Value = Body> {
 }
 
 fn shape() -> impl Strategy<Value = Shape> {
-    let node = (any::<i64>(), prop::option::of(coord())).prop_map(|(id, at)| WayNode { id, at });
+    let node = (any::<i64>(), prop::option::of(coord()), 0..3u32, prop::option::of(edit()))
+        .prop_map(|(id, at, version, edit)| WayNode { id, at, version, edit: edit.map(Arc::new) });
     let kind = prop_oneof![Just(ElementKind::Node), Just(ElementKind::Way), Just(ElementKind::Relation)];
-    let member =
-        (kind, any::<i64>(), ".{0,5}", prop::option::of(coord())).prop_map(|(kind, id, role, at)| {
-            let at = at.filter(|_| kind == ElementKind::Node);
-            Member { kind, id, role, at }
-        });
+    let member = (kind, any::<i64>(), ".{0,5}").prop_map(|(kind, id, role)| Member { kind, id, role });
     let extent =
         prop::collection::vec(path(1).prop_map(Extent::of_path), 0..4).prop_map(|parts| join_extents(&parts));
     prop_oneof![
@@ -67,16 +65,19 @@ fn shape() -> impl Strategy<Value = Shape> {
     ]
 }
 
+fn edit() -> impl Strategy<Value = Edit> {
+    let few = (prop::option::of(0..2i64), 0..2i64).prop_map(|(time, uid)| (time, 7, uid, String::new()));
+    let any = (prop::option::of(any::<i64>()), any::<i64>(), any::<i64>(), ".{0,5}");
+    prop_oneof![few, any].prop_map(|(time, changeset, uid, user)| Edit {
+        time: time.map(Timestamp),
+        changeset,
+        uid,
+        user,
+    })
+}
+
 fn osm() -> impl Strategy<Value = Body> {
-    let meta = (any::<u32>(), prop::option::of(any::<i64>()), any::<i64>(), any::<i64>(), ".{0,5}").prop_map(
-        |(version, time, changeset, uid, user)| Meta {
-            version,
-            time: time.map(Timestamp),
-            changeset,
-            uid,
-            user,
-        },
-    );
+    let meta = (any::<u32>(), edit()).prop_map(|(version, edit)| Meta { version, edit });
     let tags = prop::collection::vec((".{0,5}", ".{0,5}"), 0..4);
     (shape(), tags, prop::option::of(meta))
         .prop_map(|(shape, tags, meta)| Body::Osm(Element { shape, tags, meta }))
@@ -96,16 +97,10 @@ proptest! {
     #[test]
     fn features_round_trip(feature in feature()) {
         let bytes = encode(&feature.body);
-        if feature.extent().boxes().is_empty() {
-            let nowhere = FeatureError::Nowhere { id: feature.id.clone() };
-            prop_assert_eq!(put(&feature), Err(nowhere.clone()));
-            prop_assert_eq!(decode(&feature.id, &bytes), Err(nowhere));
-        } else {
-            let prepared = put(&feature).unwrap();
-            prop_assert_eq!(&prepared.payload, &bytes);
-            prop_assert_eq!(&prepared.places.extents.len(), &feature.extent().boxes().len());
-            prop_assert_eq!(decode(&feature.id, &bytes), Ok(feature));
-        }
+        let prepared = put(&feature).unwrap();
+        prop_assert_eq!(&prepared.payload, &bytes);
+        prop_assert_eq!(&prepared.places.extents.len(), &feature.extent().boxes().len());
+        prop_assert_eq!(decode(&feature.id, &bytes), Ok(feature));
     }
 
     #[test]
@@ -157,10 +152,14 @@ fn known_bytes() {
     };
     assert_eq!(encode(&Body::Osm(node)), [1, 0, 1, 1, b'a', 1, b'b', 0, 2, 1]);
     let at = |lon, lat| Some(Coord { lon, lat });
-    let nodes =
-        vec![WayNode { id: 5, at: at(1, 1) }, WayNode { id: 6, at: None }, WayNode { id: 5, at: at(2, 3) }];
-    let way = Element { shape: Shape::Way(nodes), tags: Vec::new(), meta: None };
-    assert_eq!(encode(&Body::Osm(way)), [1, 1, 0, 0, 3, 10, 2, 1, 1, 2, 2, 2, 2, 2, 4]);
+    let corner = |id, at| WayNode { at, ..WayNode::new(id) };
+    let mut nodes = vec![corner(5, at(1, 1)), WayNode::new(6), corner(5, at(2, 3))];
+    let way = |nodes| Body::Osm(Element { shape: Shape::Way(nodes), tags: Vec::new(), meta: None });
+    let places = [1, 1, 0, 0, 3, 10, 2, 1, 1, 2, 2, 2, 2, 2, 4];
+    assert_eq!(encode(&way(nodes.clone())), [&places[..], &[0, 0]].concat());
+    (nodes[0].version, nodes[0].edit) = (3, Some(Arc::new(Edit { uid: 1, ..Edit::default() })));
+    let said = [1, 0, 0, 2, 0, 3, 3, 2, 0, 1, 0, 0];
+    assert_eq!(encode(&way(nodes)), [&places[..], &said].concat());
     assert_eq!(encode(&point(3)), [1, 3, 0, 0, 6, 0, 2, b'{', b'}']);
 }
 
@@ -258,18 +257,19 @@ fn a_delete_is_nowhere_and_says_nothing() {
 
 #[test]
 fn a_delete_says_which_edit_it_comes_from() {
-    let edit = Meta { version: 7, time: Some(Timestamp(5)), changeset: 9, uid: 3, user: "ed".to_owned() };
+    let said = Edit { time: Some(Timestamp(5)), changeset: 9, uid: 3, user: "ed".to_owned() };
+    let edit = Meta { version: 7, edit: said.clone() };
     let prepared = delete("w1", Some(&edit)).unwrap();
     assert_eq!(decode_delete(&prepared.payload), Ok(Some(edit.clone())));
     assert_eq!(decode_delete(&[]), Ok(None));
     assert!(decode_delete(&prepared.payload[1..]).is_err());
-    let chatty = Meta { user: "x".repeat(10_000), ..edit };
+    let chatty = Meta { version: 7, edit: Edit { user: "x".repeat(10_000), ..said } };
     assert!(matches!(delete("w1", Some(&chatty)), Err(FeatureError::TooLarge { .. })));
 }
 
 #[test]
 fn a_feature_refers_to_what_it_is_made_of() {
-    let node = |id| WayNode { id, at: Coord::from_units(0, 0) };
+    let node = |id| WayNode { at: Coord::from_units(0, 0), ..WayNode::new(id) };
     let way = Shape::Way(vec![node(2), node(2), node(1), node(2)]);
     let feature = Feature {
         id: "w1".to_owned(),

@@ -4,8 +4,8 @@
 use kappadb_core::{Coord, Extent, Timestamp};
 use kappadb_geo::geojson::{from_geojson, from_text, to_geojson, to_record, to_text};
 use kappadb_geo::{
-    Body, Element, ElementKind, Feature, GeoJsonError, Geometry, GeometryError, Member, Meta, Part, Shape,
-    WayNode, put,
+    Body, Edit, Element, ElementKind, Feature, GeoJsonError, Geometry, GeometryError, Member, Meta, Part,
+    Shape, WayNode, put,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -148,8 +148,10 @@ fn a_multipolygon_cut_at_the_antimeridian_is_two_boxes() {
 }
 
 fn way(tags: &[(&str, &str)], nodes: &[(i64, Option<(i32, i32)>)]) -> Feature {
-    let nodes =
-        nodes.iter().map(|&(id, at)| WayNode { id, at: at.map(|(lon, lat)| Coord { lon, lat }) }).collect();
+    let nodes = nodes
+        .iter()
+        .map(|&(id, at)| WayNode { at: at.map(|(lon, lat)| Coord { lon, lat }), ..WayNode::new(id) })
+        .collect();
     let tags = tags.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     Feature { id: "w1".to_owned(), body: Body::Osm(Element { shape: Shape::Way(nodes), tags, meta: None }) }
 }
@@ -171,9 +173,11 @@ fn closed_ways_are_polygons_if_their_tags_say_so() {
 
 #[test]
 fn osm_elements_tell_where_they_come_from() {
-    let meta =
-        Meta { version: 3, time: Some(Timestamp(5_000)), changeset: 0, uid: 7, user: "Ada".to_owned() };
-    let members = vec![Member { kind: ElementKind::Way, id: 8, role: "outer".to_owned(), at: None }];
+    let meta = Meta {
+        version: 3,
+        edit: Edit { time: Some(Timestamp(5_000)), changeset: 0, uid: 7, user: "Ada".to_owned() },
+    };
+    let members = vec![Member { kind: ElementKind::Way, id: 8, role: "outer".to_owned() }];
     let shape = Shape::Relation { members, extent: "179,1,-179,2".parse().unwrap() };
     let tags = vec![("type".to_owned(), "multipolygon".to_owned())];
     let relation =

@@ -2,7 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "tests may fail loudly")]
 
 use kappadb_core::{Coord, Timestamp};
-use kappadb_geo::{Body, Element, Feature, Free, Geometry, Meta, Part, Shape, geojson, merge, merge3, put};
+use kappadb_geo::{
+    Body, Edit, Element, Feature, Free, Geometry, Meta, Part, Shape, geojson, merge, merge3, put,
+};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -43,11 +45,14 @@ fn the_edit_is_the_winners() {
     let of = |user: &str| {
         let mut feature = node(1, &[(user, "x")]);
         let Body::Osm(element) = &mut feature.body else { unreachable!("a node") };
-        element.meta = Some(Meta { time: Some(Timestamp(1)), user: user.to_owned(), ..Meta::default() });
+        element.meta = Some(Meta {
+            version: 0,
+            edit: Edit { time: Some(Timestamp(1)), user: user.to_owned(), ..Edit::default() },
+        });
         feature
     };
     let Some(Feature { body: Body::Osm(merged), .. }) = merge(&[&of("a"), &of("b")]) else { unreachable!() };
-    assert_eq!(merged.meta.unwrap().user, "a");
+    assert_eq!(merged.meta.unwrap().edit.user, "a");
     assert_eq!(merged.tags.len(), 2);
 }
 

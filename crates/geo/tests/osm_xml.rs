@@ -3,11 +3,12 @@
 
 use kappadb_core::{Coord, Extent, Timestamp};
 use kappadb_geo::osm_xml::{MAX_TEXT, Writer, XmlError};
-use kappadb_geo::{Body, Element, ElementKind, Feature, Member, Meta, Shape, WayNode, geojson, id};
+use kappadb_geo::{Body, Edit, Element, ElementKind, Feature, Member, Meta, Shape, WayNode, geojson, id};
 use proptest::prelude::*;
 use quick_xml::events::Event;
 use quick_xml::{Reader, XmlVersion};
 use std::io;
+use std::sync::Arc;
 
 fn element(id: &str, shape: Shape, tags: &[(&str, &str)], meta: Option<Meta>) -> Feature {
     let tags = tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
@@ -46,15 +47,11 @@ fn tags_of(text: &str) -> Vec<(String, Vec<(String, String)>)> {
 
 #[test]
 fn a_document_as_the_programs_of_openstreetmap_read_it() {
-    let meta = Meta {
-        version: 3,
-        time: Some(Timestamp(1_795_399_821_000)),
-        changeset: 9,
-        uid: 7,
-        user: "Åsa & co".to_owned(),
-    };
-    let at = |id| WayNode { id, at: Coord::from_units(1, 1) };
-    let member = |kind, id, role: &str| Member { kind, id, role: role.to_owned(), at: None };
+    let time = Some(Timestamp(1_795_399_821_000));
+    let edit = Edit { time, changeset: 9, uid: 7, user: "Åsa & co".to_owned() };
+    let meta = Meta { version: 3, edit: edit.clone() };
+    let at = |id| WayNode { at: Coord::from_units(1, 1), ..WayNode::new(id) };
+    let member = |kind, id, role: &str| Member { kind, id, role: role.to_owned() };
     let members = vec![
         member(ElementKind::Way, 5, "outer"),
         member(ElementKind::Node, -6, ""),
@@ -64,14 +61,16 @@ fn a_document_as_the_programs_of_openstreetmap_read_it() {
     let bounds: Extent = "24.9,60.1,25,60.2".parse().unwrap();
     let mut writer = Writer::begin(Vec::new(), Some(&bounds)).unwrap();
     writer.write(&node("n1", &[], Some(meta.clone()))).unwrap();
-    writer.write_vertex(2, Coord { lon: -1, lat: 900_000_000 }).unwrap();
+    let pole = WayNode { at: Coord::from_units(-1, 900_000_000), ..WayNode::new(2) };
+    writer.write_vertex(&pole).unwrap();
+    writer.write_vertex(&WayNode { id: 4, version: 5, edit: Some(Arc::new(edit)), ..pole }).unwrap();
     writer.write(&node("n-3", &[("name", "<A>")], None)).unwrap();
     writer
         .write(&element(
             "w5",
             Shape::Way(vec![at(1), at(2), at(1)]),
             &[("highway", "service")],
-            Some(Meta { uid: 0, time: None, user: String::new(), ..meta }),
+            Some(Meta { version: 3, edit: Edit { changeset: 9, ..Edit::default() } }),
         ))
         .unwrap();
     writer.write(&element("r9", relation, &[], None)).unwrap();
@@ -79,7 +78,8 @@ fn a_document_as_the_programs_of_openstreetmap_read_it() {
 <osm version="0.6" generator="kappadb">
   <bounds minlat="60.1000000" minlon="24.9000000" maxlat="60.2000000" maxlon="25.0000000"/>
   <node id="1" version="3" timestamp="2026-11-23T02:10:21Z" changeset="9" uid="7" user="Åsa &amp; co" lat="-0.0000005" lon="24.9352000"/>
-  <node id="2" version="1" lat="90.0000000" lon="-0.0000001"/>
+  <node id="2" lat="90.0000000" lon="-0.0000001"/>
+  <node id="4" version="5" timestamp="2026-11-23T02:10:21Z" changeset="9" uid="7" user="Åsa &amp; co" lat="90.0000000" lon="-0.0000001"/>
   <node id="-3" lat="-0.0000005" lon="24.9352000">
     <tag k="name" v="&lt;A&gt;"/>
   </node>
@@ -89,7 +89,7 @@ fn a_document_as_the_programs_of_openstreetmap_read_it() {
     <nd ref="1"/>
     <tag k="highway" v="service"/>
   </way>
-  <relation id="9" version="1">
+  <relation id="9">
     <member type="way" ref="5" role="outer"/>
     <member type="node" ref="-6" role=""/>
     <member type="relation" ref="8" role="a&quot;b"/>
@@ -126,18 +126,14 @@ fn what_is_no_element_is_refused_and_leaves_no_trace() {
 
 #[test]
 fn values_that_no_program_reads_are_left_out() {
-    let hostile = Meta {
-        version: u32::MAX,
-        time: Some(Timestamp(i64::MAX)),
-        changeset: i64::MIN,
-        uid: 1 << 40,
-        user: String::new(),
-    };
+    let time = Some(Timestamp(i64::MAX));
+    let edit = Edit { time, changeset: i64::MIN, uid: 1 << 40, user: String::new() };
+    let hostile = Meta { version: u32::MAX, edit: edit.clone() };
     let text = written(&[
         node("n1", &[], Some(hostile.clone())),
-        node("n-1", &[], Some(Meta { time: Some(Timestamp(-1)), ..hostile })),
+        node("n-1", &[], Some(Meta { version: u32::MAX, edit: Edit { time: Some(Timestamp(-1)), ..edit } })),
     ]);
-    assert!(text.contains(r#"<node id="1" version="1" lat="#), "{text}");
+    assert!(text.contains(r#"<node id="1" lat="#), "{text}");
     assert!(text.contains(r#"<node id="-1" lat="#), "{text}");
 }
 
@@ -177,7 +173,7 @@ proptest! {
     ) {
         let at = Coord::from_units(lon, lat).unwrap();
         let borrowed: Vec<(&str, &str)> = tags.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
-        let members = vec![Member { kind: ElementKind::Node, id: number, role: role.clone(), at: None }];
+        let members = vec![Member { kind: ElementKind::Node, id: number, role: role.clone() }];
         let relation = Shape::Relation { members, extent: Extent::of_path([at]) };
         let text = written(&[
             element(&id::osm(ElementKind::Node, number), Shape::Node(at), &borrowed, None),

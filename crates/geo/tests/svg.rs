@@ -30,7 +30,8 @@ fn osm(id: &str, shape: ElementShape, tags: &[(&str, &str)]) -> Feature {
 /// A way; equal positions are one node.
 fn way(id: i64, path: &[(f64, f64)], tags: &[(&str, &str)]) -> Feature {
     let at: Vec<Coord> = path.iter().map(|&(lon, lat)| coord(lon, lat)).collect();
-    let node = |c: &Coord| WayNode { id: i64::from(c.lon) << 32 | i64::from(c.lat), at: Some(*c) };
+    let node =
+        |c: &Coord| WayNode { at: Some(*c), ..WayNode::new(i64::from(c.lon) << 32 | i64::from(c.lat)) };
     osm(&format!("w{id}"), ElementShape::Way(at.iter().map(node).collect()), tags)
 }
 
@@ -46,8 +47,7 @@ fn square(id: i64, from: f64, to: f64, tags: &[(&str, &str)]) -> Feature {
 }
 
 fn relation(id: i64, members: &[(i64, &str)], tags: &[(&str, &str)]) -> Feature {
-    let member =
-        |&(id, role): &(i64, &str)| Member { kind: ElementKind::Way, id, role: role.to_owned(), at: None };
+    let member = |&(id, role): &(i64, &str)| Member { kind: ElementKind::Way, id, role: role.to_owned() };
     let members = members.iter().map(member).collect();
     osm(&format!("r{id}"), ElementShape::Relation { members, extent: view() }, tags)
 }

@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests may fail loudly")]
 
 use kappadb_core::Timestamp;
-use kappadb_geo::{Meta, decode, decode_delete, delete, geojson, put};
+use kappadb_geo::{Edit, Meta, decode, decode_delete, delete, geojson, put};
 use serde_json::Value;
 
 fn vectors() -> Value {
@@ -47,10 +47,12 @@ fn deletes_are_as_the_format_says() {
     for case in vectors()["deletes"].as_array().unwrap() {
         let edit = case["edit"].as_object().map(|edit| Meta {
             version: edit["version"].as_u64().unwrap().try_into().unwrap(),
-            time: edit["time"].as_i64().map(Timestamp),
-            changeset: edit["changeset"].as_i64().unwrap(),
-            uid: edit["uid"].as_i64().unwrap(),
-            user: edit["user"].as_str().unwrap().to_owned(),
+            edit: Edit {
+                time: edit["time"].as_i64().map(Timestamp),
+                changeset: edit["changeset"].as_i64().unwrap(),
+                uid: edit["uid"].as_i64().unwrap(),
+                user: edit["user"].as_str().unwrap().to_owned(),
+            },
         });
         let payload = bytes(&case["payload"]);
         assert_eq!(decode_delete(&payload), Ok(edit.clone()));

@@ -63,7 +63,7 @@ impl Sink<'_> {
             Ok(feature) => {
                 self.recognised += 1;
                 let rank = Rank { version: 0, sequence: self.found };
-                self.spool.add(&feature, rank, Location::Line(line))?;
+                self.spool.add(&feature, false, rank, Location::Line(line))?;
             }
             Err(e) => {
                 let foreign = matches!(e, GeoJsonError::NotJson { .. } | GeoJsonError::NotAFeature { .. });

@@ -1,9 +1,10 @@
 use crate::error::{ImportError, Skip};
 use crate::format::{self, Format};
-use crate::item::Item;
+use crate::item::{Bare, Item};
 use crate::source::Source;
 use crate::spool::{Spool, Spooled};
 use crate::{geojson, pbf, xml};
+use kappadb_geo::WayNode;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -76,14 +77,18 @@ pub fn read(
     let source = Source::open(path)?;
     let format = source.content().and_then(format::detect).map_err(|e| source.unreadable(e))?;
     let mut spool = Spool::new(spool_dir).map_err(unspooled)?;
-    let elements = match format {
+    let (elements, nodes) = match format {
         Some(Format::Pbf) if source.gzip => return Err(source.unsupported("gzip around an .osm.pbf")),
-        Some(Format::Pbf) => pbf::read(source, &mut spool, progress)?,
-        Some(Format::Json) => geojson::read(source, &mut spool, progress)?,
-        Some(Format::Xml) => xml::read(source, &mut spool, progress)?,
+        Some(Format::Pbf) => {
+            pbf::read(source, &mut spool, progress).map(|(all, nodes)| (all, Some(nodes)))?
+        }
+        Some(Format::Json) => (geojson::read(source, &mut spool, progress)?, None),
+        Some(Format::Xml) => {
+            xml::read(source, &mut spool, progress).map(|(all, nodes)| (all, Some(nodes)))?
+        }
         None => return Err(ImportError::Foreign { path: path.to_owned() }),
     };
-    let spooled = spool.finish().map_err(unspooled)?;
+    let spooled = spool.finish(nodes).map_err(unspooled)?;
     Ok(Import { spool_dir: spool_dir.to_owned(), spooled, elements })
 }
 
@@ -108,6 +113,12 @@ impl Import {
         self.spooled.deletes
     }
 
+    /// True if the file has a way more than once: then a node that a way of the file has ([`Bare::is_carried`]) may be one that the way's last
+    /// version has no more.
+    pub fn repeats_ways(&self) -> bool {
+        self.spooled.repeats_ways
+    }
+
     /// True for an osmChange file: its items are no map but changes to one.
     pub fn is_change(&self) -> bool {
         self.spooled.change
@@ -126,14 +137,45 @@ impl Import {
 
     /// The items from the first, each id once; the same order for the same file. May be called again.
     ///
-    /// Of a map: its features in Hilbert order, then deletes. Of a change: nodes, ways and relations, each sort in Hilbert
-    /// order and at its end what is nowhere, so that what a feature refers to comes before it; then deletes of relations,
-    /// ways and nodes.
-    pub fn items(
-        &mut self,
+    /// What is there comes in Hilbert order, at its end what is nowhere; then deletes. Nodes without tags are not among them.
+    pub fn items(&self) -> Result<impl Iterator<Item = Result<Item, ImportError>> + use<'_>, ImportError> {
+        self.items_from(0)
+    }
+
+    /// The items from that with this number, from 0.
+    pub fn items_from(
+        &self,
+        number: u64,
     ) -> Result<impl Iterator<Item = Result<Item, ImportError>> + use<'_>, ImportError> {
-        let failed = |source: io::Error| ImportError::Spool { dir: self.spool_dir.clone(), source };
-        let items = self.spooled.items().map_err(failed)?;
-        Ok(items.map(move |item| item.map_err(failed)))
+        let items = self.spooled.items(number).map_err(|source| self.failed(source))?;
+        Ok(items.map(|item| item.map_err(|source| self.failed(source))))
+    }
+
+    /// Calls `each` with the nodes without tags that the file has, by their ids. The first error of `each` ends it.
+    pub fn each_bare<E: From<ImportError>>(
+        &mut self,
+        each: &mut dyn FnMut(Bare) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut stopped = None;
+        let read = self.spooled.each_bare(&mut |bare| {
+            each(bare).map_err(|error| {
+                stopped = Some(error);
+                io::Error::other("stopped")
+            })
+        });
+        match (stopped, read) {
+            (Some(error), _) => Err(error),
+            (None, read) => Ok(read.map_err(|source| self.failed(source))?),
+        }
+    }
+
+    /// What the file says of a node, whether or not it has tags, and whether that is an edit, as in [`Item::Put`]; none if it does not have
+    /// it or says that it is gone.
+    pub fn said(&mut self, node: i64) -> Result<Option<(WayNode, bool)>, ImportError> {
+        self.spooled.said(node).map_err(|source| self.failed(source))
+    }
+
+    fn failed(&self, source: io::Error) -> ImportError {
+        ImportError::Spool { dir: self.spool_dir.clone(), source }
     }
 }

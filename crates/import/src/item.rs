@@ -1,14 +1,18 @@
-use kappadb_geo::{Feature, Meta};
+use kappadb_geo::{Feature, Meta, WayNode};
 
 /// What a file says of one feature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Item {
     /// This is how it is.
     ///
-    /// From a change file ([`Import::is_change`](crate::Import::is_change)) what the file does not know is left open: a
-    /// node of a way is at `None`, and a relation's extent is around those of its members that are in the file. Such a
-    /// feature may be nowhere, and [`kappadb_geo::put`] refuses it until that is filled in.
-    Put(Feature),
+    /// Of a way's nodes, and of a relation's extent, only that much is filled in as the file itself says.
+    Put {
+        /// The feature.
+        feature: Feature,
+        /// True if somebody made this of the version that it names, and did not give it a new one: `<modify>` in a change file,
+        /// `action="modify"` in a file of an editor. In the diffs of the planet `<modify>` names the new version.
+        is_edit: bool,
+    },
     /// It is gone.
     Delete {
         /// The feature's id.
@@ -19,11 +23,22 @@ pub enum Item {
     },
 }
 
+/// What a file says of a node without tags.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bare {
+    /// The node, with its position.
+    pub node: WayNode,
+    /// As in [`Item::Put`].
+    pub is_edit: bool,
+    /// True if a way of the file has it.
+    pub is_carried: bool,
+}
+
 impl Item {
     /// The feature's id.
     pub fn id(&self) -> &str {
         match self {
-            Item::Put(feature) => &feature.id,
+            Item::Put { feature, .. } => &feature.id,
             Item::Delete { id, .. } => id,
         }
     }
@@ -31,7 +46,7 @@ impl Item {
     /// The feature, if it is not gone.
     pub fn into_feature(self) -> Option<Feature> {
         match self {
-            Item::Put(feature) => Some(feature),
+            Item::Put { feature, .. } => Some(feature),
             Item::Delete { .. } => None,
         }
     }

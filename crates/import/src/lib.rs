@@ -16,7 +16,7 @@
 //! println!("{} items, {} skipped", import.len(), import.skipped().count);
 //! for item in import.items()? {
 //!     match item? {
-//!         Item::Put(feature) => println!("{}", feature.id),
+//!         Item::Put { feature, .. } => println!("{}", feature.id),
 //!         Item::Delete { id, .. } => println!("{id} is gone"),
 //!     }
 //! }
@@ -24,10 +24,8 @@
 //! # }
 //! ```
 //!
-//! From a map in `.osm.pbf` or `.osm`: every tagged node, every way with at least one located node, every relation with at
-//! least one located member (a relation is located by its own, and so on), and a delete of every element marked as deleted. From a `.osc`: all its elements,
-//! since a node without tags moves the ways that it is part of; what the file does not know of them is left open (see
-//! [`Item::Put`]). Of elements with one id the highest version counts, the last of these; of GeoJSON features with one id
+//! From an OSM file: every tagged node, every way, every relation, and a delete of every element marked as deleted; apart from these the
+//! nodes without tags ([`Import::each_bare`]). Of elements with one id the highest version counts, the last of these; of GeoJSON features with one id
 //! the last. In a `.osc` that is how it should be, elsewhere the others are counted as skipped.
 //!
 //! What breaks a file's structure is an error; an element or feature with a bad value (no id, a position off the map) is
@@ -36,6 +34,7 @@
 //! A `.osm.pbf` has no end mark: one that is cut exactly between two of its blobs cannot be told from a whole one. The same
 //! goes for newline-delimited files that are cut at the end of a line.
 
+mod edits;
 mod error;
 mod format;
 mod geojson;
@@ -53,4 +52,4 @@ mod xml;
 
 pub use error::{Damage, ImportError, Location, Reason, Skip, XmlDamage};
 pub use import::{Counts, Import, Progress, Skipped, read};
-pub use item::Item;
+pub use item::{Bare, Item};

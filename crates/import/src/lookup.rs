@@ -15,8 +15,14 @@ pub(crate) fn key(id: i64) -> Key {
     (id ^ i64::MIN).to_be_bytes()
 }
 
+/// The id whose key this is.
+pub(crate) fn id_of(key: Key) -> i64 {
+    i64::from_be_bytes(key) ^ i64::MIN
+}
+
 /// Finds records in a sorted file by their first eight bytes: the first key of every page is in memory, pages are read
 /// as they are needed.
+#[derive(Debug)]
 pub(crate) struct Lookup<const N: usize> {
     sorted: Sorted<N>,
     first_keys: Vec<Key>,
@@ -38,6 +44,11 @@ impl<const N: usize> Lookup<N> {
         let upto = records.partition_point(|record| part(record, 0) <= key);
         let last = upto.checked_sub(1).and_then(|i| records.get(i));
         Ok(last.filter(|record| part(*record, 0) == key).copied())
+    }
+
+    /// All records in their order. The file's place is shared, so nothing may be looked up meanwhile.
+    pub fn sorted(&self) -> io::Result<Sorted<N>> {
+        Ok(Sorted { file: self.sorted.file.try_clone()? })
     }
 
     fn page(&mut self, page: usize) -> io::Result<&[[u8; N]]> {

@@ -71,14 +71,18 @@ impl Gathering {
 }
 
 impl Located {
-    /// Around the members that the file has, and what these are made of; each node among them gets its position.
-    pub fn around(&mut self, members: &mut [Member]) -> io::Result<Extent> {
+    /// Gives the nodes back.
+    pub fn into_nodes(self) -> Nodes {
+        self.nodes
+    }
+
+    /// Around the members that the file has, and what these are made of.
+    pub fn around(&mut self, members: &[Member]) -> io::Result<Extent> {
         let (mut parts, mut relations) = (Vec::new(), Vec::new());
         for member in members {
             match member.kind {
                 ElementKind::Node => {
-                    member.at = self.nodes.position(member.id)?;
-                    parts.extend(member.at.map(|at| Extent::of_path([at])));
+                    parts.extend(self.nodes.position(member.id)?.map(|at| Extent::of_path([at])));
                 }
                 ElementKind::Way => parts.extend(self.ways.extents(member.id)?),
                 ElementKind::Relation => relations.push(member.id),

@@ -1,11 +1,12 @@
 //! What the readers of OSM files share: which version of an element counts, its tags, and where its parts are.
 
+use crate::edits::{EditWriter, Edits, NO_EDIT};
 use crate::error::Reason;
-use crate::lookup::{Lookup, key};
+use crate::lookup::{Lookup, id_of, key};
 use crate::sort::{Sorter, part, record};
 use crate::spool::{EXTENT, extent_bytes, extent_parts};
 use kappadb_core::{Coord, Extent};
-use kappadb_geo::WayNode;
+use kappadb_geo::{Edit, WayNode};
 use std::io;
 use std::path::Path;
 
@@ -38,16 +39,39 @@ pub(crate) fn tags(mut tags: Vec<(String, String)>) -> Result<Vec<(String, Strin
     }
 }
 
-/// Id 8 | rank | longitude i32 | latitude i32.
-const NODE: usize = 8 + RANK + 8;
+/// Id 8 | rank | longitude i32 | latitude i32 | place of the edit u64 | flags u8.
+const NODE: usize = 8 + RANK + 8 + 9;
+/// The node has tags, so it is an item of its own.
+const TAGGED: u8 = 1;
+/// The file says that it is an edit of the version that it names.
+const EDIT: u8 = 2;
 /// Id 8 | rank | extent.
 const WAY: usize = 8 + RANK + EXTENT;
 
-/// Takes the positions of nodes, in any order.
-pub(crate) struct Positions(Sorter<NODE>);
+/// Takes what is said of nodes, in any order.
+pub(crate) struct Positions {
+    nodes: Sorter<NODE>,
+    edits: EditWriter,
+}
 
-/// Where nodes are.
-pub(crate) struct Nodes(Lookup<NODE>);
+/// What is said of a node.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Said<'a> {
+    pub id: i64,
+    pub rank: Rank,
+    /// None for a node that is gone.
+    pub at: Option<Coord>,
+    pub edit: Option<&'a Edit>,
+    pub is_tagged: bool,
+    pub is_edit: bool,
+}
+
+/// Where nodes are, and which edits put them there.
+#[derive(Debug)]
+pub(crate) struct Nodes {
+    lookup: Lookup<NODE>,
+    edits: Edits,
+}
 
 /// Takes the extents of ways, or of relations, in any order.
 pub(crate) struct Extents(Sorter<WAY>);
@@ -56,37 +80,95 @@ pub(crate) struct Extents(Sorter<WAY>);
 pub(crate) struct Ways(Lookup<WAY>);
 
 impl Positions {
-    pub fn new(dir: &Path) -> Self {
-        Positions(Sorter::new(dir))
+    pub fn new(dir: &Path) -> io::Result<Self> {
+        Ok(Positions { nodes: Sorter::new(dir), edits: EditWriter::new(dir)? })
     }
 
-    /// None for a node that is gone.
-    pub fn push(&mut self, id: i64, rank: Rank, at: Option<Coord>) -> io::Result<()> {
+    pub fn push(&mut self, said: &Said<'_>) -> io::Result<()> {
         // No position has this longitude.
-        let (lon, lat) = at.map_or((i32::MIN, 0), |at| (at.lon, at.lat));
-        self.0.push(record(&[&key(id), &rank.bytes(), &lon.to_le_bytes(), &lat.to_le_bytes()]))
+        let (lon, lat) = said.at.map_or((i32::MIN, 0), |at| (at.lon, at.lat));
+        let edit = said.edit.map_or(Ok(NO_EDIT), |edit| self.edits.place(edit))?;
+        let flags = if said.is_tagged { TAGGED } else { 0 } | if said.is_edit { EDIT } else { 0 };
+        self.nodes.push(record(&[
+            &key(said.id),
+            &said.rank.bytes(),
+            &lon.to_le_bytes(),
+            &lat.to_le_bytes(),
+            &edit.to_le_bytes(),
+            &[flags],
+        ]))
     }
 
     pub fn finish(self) -> io::Result<Nodes> {
-        Ok(Nodes(Lookup::new(self.0.finish()?)?))
+        Ok(Nodes { lookup: Lookup::new(self.nodes.finish()?)?, edits: self.edits.finish()? })
     }
 }
 
 impl Nodes {
     /// None if the file does not have it.
     pub fn position(&mut self, id: i64) -> io::Result<Option<Coord>> {
-        let found = self.0.last(key(id))?;
-        let number = |node: &[u8], at| i64::from(i32::from_le_bytes(part(node, at)));
-        Ok(found.and_then(|node| Coord::from_units(number(&node, 20), number(&node, 24))))
+        Ok(self.lookup.last(key(id))?.and_then(|node| coord(&node)))
     }
 
-    /// A way's nodes with their positions. One that comes with the way counts where the file has none of the node.
-    pub fn path(&mut self, nodes: impl IntoIterator<Item = WayNode>) -> io::Result<Vec<WayNode>> {
-        nodes
-            .into_iter()
-            .map(|node| Ok(WayNode { id: node.id, at: self.position(node.id)?.or(node.at) }))
-            .collect()
+    /// What the file says of a node, and whether it is an edit; none if it does not have it, or it is gone.
+    pub fn said(&mut self, id: i64) -> io::Result<Option<(WayNode, bool)>> {
+        let Some(node) = self.lookup.last(key(id))? else { return Ok(None) };
+        let is_edit = part::<1>(&node, NODE - 1)[0] & EDIT != 0;
+        Ok(self.read(&node)?.map(|said| (said, is_edit)))
     }
+
+    fn read(&mut self, node: &[u8; NODE]) -> io::Result<Option<WayNode>> {
+        let Some(at) = coord(node) else { return Ok(None) };
+        let (version, edit) = (u32::from_be_bytes(part(node, 8)), u64::from_le_bytes(part(node, 28)));
+        Ok(Some(WayNode { id: id_of(part(node, 0)), at: Some(at), version, edit: self.edits.get(edit)? }))
+    }
+
+    /// A way's nodes with what the file says of them. A position that comes with the way counts where the file has none of
+    /// the node.
+    pub fn path(&mut self, nodes: impl IntoIterator<Item = WayNode>) -> io::Result<Vec<WayNode>> {
+        nodes.into_iter().map(|node| Ok(self.said(node.id)?.map_or(node, |(said, _)| said))).collect()
+    }
+
+    /// The nodes whose last version has no tags, while one before had or was gone: that one is an item, and counts no more.
+    pub fn overridden(&self) -> io::Result<Vec<i64>> {
+        let (records, mut overridden) = (self.lookup.sorted()?, Vec::new());
+        let mut records = records.iter()?.peekable();
+        let mut was_item = false;
+        while let Some(node) = records.next().transpose()? {
+            let is_last =
+                !matches!(records.peek(), Some(Ok(next)) if part::<8>(next, 0) == part::<8>(&node, 0));
+            let [flags] = part::<1>(&node, NODE - 1);
+            let is_item = flags & TAGGED != 0 || coord(&node).is_none();
+            if is_last && was_item && !is_item {
+                overridden.push(id_of(part(&node, 0)));
+            }
+            was_item = !is_last && (was_item || is_item);
+        }
+        Ok(overridden)
+    }
+
+    /// Calls `each` with all nodes without tags that are not gone, by their ids, and whether they are edits.
+    pub fn each_bare(&mut self, each: &mut dyn FnMut(WayNode, bool) -> io::Result<()>) -> io::Result<()> {
+        let records = self.lookup.sorted()?;
+        let mut records = records.iter()?.peekable();
+        while let Some(node) = records.next().transpose()? {
+            let is_last =
+                !matches!(records.peek(), Some(Ok(next)) if part::<8>(next, 0) == part::<8>(&node, 0));
+            let [flags] = part::<1>(&node, NODE - 1);
+            if is_last
+                && flags & TAGGED == 0
+                && let Some(said) = self.read(&node)?
+            {
+                each(said, flags & EDIT != 0)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn coord(node: &[u8; NODE]) -> Option<Coord> {
+    let number = |at| i64::from(i32::from_le_bytes(part(node, at)));
+    Coord::from_units(number(20), number(24))
 }
 
 impl Extents {
@@ -118,8 +200,9 @@ mod tests {
     #[test]
     fn the_greatest_rank_counts() {
         let dir = tempfile::tempdir().unwrap();
-        let mut positions = Positions::new(dir.path());
+        let mut positions = Positions::new(dir.path()).unwrap();
         let at = |lon| Some(Coord { lon, lat: 0 });
+        let edits: Vec<Edit> = (0..9).map(|changeset| Edit { changeset, ..Edit::default() }).collect();
         for (id, version, sequence, at) in [
             (1, 2, 1, at(5)),
             (1, 1, 2, at(7)),
@@ -128,11 +211,25 @@ mod tests {
             (3, 1, 5, at(1)),
             (3, 2, 6, None),
         ] {
-            positions.push(id, Rank { version, sequence }, at).unwrap();
+            let edit = usize::try_from(sequence).ok().and_then(|sequence| edits.get(sequence));
+            let rank = Rank { version, sequence };
+            let is_tagged = id == 2;
+            positions.push(&Said { id, rank, at, edit, is_tagged, is_edit: id == 1 }).unwrap();
         }
         let mut nodes = positions.finish().unwrap();
         let found: Vec<_> = (1..5).map(|id| nodes.position(id).unwrap()).collect();
         assert_eq!(found, [at(5), at(-8), None, None]);
+        let (first, is_edit) = nodes.said(1).unwrap().unwrap();
+        assert!(is_edit);
+        assert_eq!((first.version, first.edit.as_deref()), (2, edits.get(1)));
+        let mut bare = Vec::new();
+        nodes
+            .each_bare(&mut |node, is_edit| {
+                bare.push((node.id, is_edit));
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(bare, [(1, true)]);
     }
 
     #[test]

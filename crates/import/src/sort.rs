@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Seek, Write};
+use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// Bytes of records that a sorter keeps in memory.
@@ -51,7 +51,8 @@ impl<const N: usize> Sorter<N> {
 
     /// Makes one run of all.
     fn merge(&mut self) -> io::Result<()> {
-        let mut runs: Vec<Records<N>> = self.runs.drain(..).map(Records::new).collect::<io::Result<_>>()?;
+        let mut runs: Vec<Records<N>> =
+            self.runs.drain(..).map(|run| Records::new(run, 0)).collect::<io::Result<_>>()?;
         let mut next = BinaryHeap::new();
         for (i, run) in runs.iter_mut().enumerate() {
             next.extend(run.next().transpose()?.map(|record| Reverse((record, i))));
@@ -82,7 +83,12 @@ impl<const N: usize> Sorter<N> {
 impl<const N: usize> Sorted<N> {
     /// The records from the first.
     pub fn iter(&self) -> io::Result<Records<N, &File>> {
-        Records::new(&self.file)
+        self.iter_from(0)
+    }
+
+    /// The records from that with this number, from 0.
+    pub fn iter_from(&self, number: u64) -> io::Result<Records<N, &File>> {
+        Records::new(&self.file, number)
     }
 }
 
@@ -92,8 +98,8 @@ pub(crate) struct Records<const N: usize, F = File> {
 }
 
 impl<const N: usize, F: Read + Seek> Records<N, F> {
-    fn new(mut file: F) -> io::Result<Self> {
-        file.rewind()?;
+    fn new(mut file: F, number: u64) -> io::Result<Self> {
+        file.seek(SeekFrom::Start(number.saturating_mul(N as u64)))?;
         Ok(Records { file: BufReader::with_capacity(64 << 10, file) })
     }
 }

@@ -2,24 +2,24 @@
 
 use crate::error::{Location, Reason, Skip};
 use crate::import::{Counts, Skipped};
-use crate::item::Item;
-use crate::osm::{RANK, Rank};
+use crate::item::{Bare, Item};
+use crate::lookup::key;
+use crate::osm::{Nodes, RANK, Rank};
 use crate::sort::{Sorted, Sorter, part, record};
 use kappadb_core::codec;
 use kappadb_core::{Extent, blake2b256};
-use kappadb_geo::{Body, ElementKind, Feature, FeatureError, MAX_BODY, Meta, encode, hilbert, id, put};
+use kappadb_geo::{
+    Body, Element, ElementKind, Feature, FeatureError, Meta, Shape, WayNode, hilbert, id, put,
+};
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 /// Start of the id's digest 16 | rank | place | offset u64 | length u32 | sort u8. Of one id the last record counts.
-const BY_ID: usize = 16 + RANK + PLACE + 13;
-/// Place | offset u64 | length u32.
-const BY_PLACE: usize = PLACE + 12;
-/// Part of the order u8 | place on the curve u64.
-const PLACE: usize = 9;
-/// The first part of the order that has deletes.
-const DELETES: u8 = 4;
+const BY_ID: usize = 16 + RANK + BY_PLACE;
+/// Part of the order u8 | place on the curve u64 | offset u64 | length u32 | sort u8.
+const BY_PLACE: usize = 9 + 13;
 /// Bytes of an edit that deletes: it must fit into a block with its header.
 const MAX_DELETE: usize = 64 << 10;
 /// bincode's limit for what was encoded here.
@@ -32,7 +32,9 @@ pub(crate) struct Spool {
     features: BufWriter<File>,
     end: u64,
     by_id: Sorter<BY_ID>,
-    /// True if the file has changes: what is nowhere is kept too, and what is newer is no mistake.
+    /// The nodes of ways.
+    carried: Sorter<8>,
+    /// True if the file has changes: several versions of an element are no mistake.
     pub change: bool,
     pub skipped: Skipped,
 }
@@ -42,24 +44,29 @@ pub(crate) struct Spool {
 pub(crate) struct Spooled {
     features: File,
     order: Sorted<BY_PLACE>,
+    /// What the file says of nodes, if it is a map.
+    nodes: Option<Nodes>,
+    carried: Sorted<8>,
+    /// True if a way came more than once, so that it may have nodes no more that are carried.
+    pub repeats_ways: bool,
     pub change: bool,
     pub counts: Counts,
     pub deletes: u64,
     pub skipped: Skipped,
 }
 
-/// Sorts of items, to count them.
+/// Sorts of items.
 #[derive(Clone, Copy)]
 enum Sort {
-    Put(Option<ElementKind>),
+    Put { kind: Option<ElementKind>, is_edit: bool },
     Delete(ElementKind),
 }
 
 impl Spool {
     pub fn new(dir: &Path) -> io::Result<Self> {
         let features = BufWriter::with_capacity(1 << 20, tempfile::tempfile_in(dir)?);
-        let (by_id, skipped) = (Sorter::new(dir), Skipped::default());
-        Ok(Spool { dir: dir.to_owned(), features, end: 0, by_id, change: false, skipped })
+        let (by_id, carried, skipped) = (Sorter::new(dir), Sorter::new(dir), Skipped::default());
+        Ok(Spool { dir: dir.to_owned(), features, end: 0, by_id, carried, change: false, skipped })
     }
 
     /// Where temporary files go.
@@ -68,26 +75,30 @@ impl Spool {
     }
 
     /// Keeps a feature, or skips it if it cannot be put in a block.
-    pub fn add(&mut self, feature: &Feature, rank: Rank, location: Location) -> io::Result<()> {
+    pub fn add(
+        &mut self,
+        feature: &Feature,
+        is_edit: bool,
+        rank: Rank,
+        location: Location,
+    ) -> io::Result<()> {
         let payload = match put(feature) {
             Ok(prepared) => prepared.payload,
-            Err(FeatureError::Nowhere { .. }) if self.change => encode(&feature.body),
             Err(e) => {
                 self.skip(location, Some(feature.id.clone()), e);
                 return Ok(());
             }
         };
-        if payload.len() > MAX_BODY {
-            self.skip_too_large(location, feature.id.clone(), payload.len(), MAX_BODY);
-            return Ok(());
-        }
         let kind = match &feature.body {
             Body::Osm(element) => Some(element.shape.kind()),
             Body::Free(_) => None,
         };
+        if let Body::Osm(Element { shape: Shape::Way(nodes), .. }) = &feature.body {
+            nodes.iter().try_for_each(|node| self.carried.push(key(node.id)))?;
+        }
         let extent = feature.extent();
         let place = if extent.boxes().is_empty() { u64::MAX } else { hilbert(&extent) };
-        self.keep(&feature.id, &payload, rank, Sort::Put(kind), place)
+        self.keep(&feature.id, &payload, rank, Sort::Put { kind, is_edit }, place)
     }
 
     /// Keeps that an element is gone.
@@ -115,11 +126,10 @@ impl Spool {
         for bytes in [&[id_len][..], id, payload] {
             self.features.write_all(bytes)?;
         }
-        let digest: [u8; 16] = part(&blake2b256(&[id]).0, 0);
         self.by_id.push(record(&[
-            &digest,
+            &digest(id),
             &rank.bytes(),
-            &[sort.part_of_order(self.change)],
+            &[sort.part_of_order()],
             &place.to_be_bytes(),
             &self.end.to_be_bytes(),
             &len.to_be_bytes(),
@@ -139,51 +149,89 @@ impl Spool {
     }
 
     /// Puts the items in order; of each id one is left.
-    pub fn finish(self) -> io::Result<Spooled> {
+    pub fn finish(self, nodes: Option<Nodes>) -> io::Result<Spooled> {
         let features = self.features.into_inner().map_err(io::IntoInnerError::into_error)?;
         let mut order = Sorter::new(&self.dir);
         let by_id = self.by_id.finish()?;
         let mut records = by_id.iter()?.peekable();
         let (mut counts, mut deletes, mut skipped) = (Counts::default(), 0, self.skipped);
+        let mut repeats_ways = false;
+        let digest_of = |number| digest(id::osm(ElementKind::Node, number).as_bytes());
+        let overridden = nodes.as_ref().map_or(Ok(Vec::new()), Nodes::overridden)?;
+        let overridden: HashSet<[u8; 16]> = overridden.into_iter().map(digest_of).collect();
         while let Some(this) = records.next() {
             let this = this?;
-            let newer =
-                matches!(records.peek(), Some(Ok(next)) if part::<16>(next, 0) == part::<16>(&this, 0));
+            let newer = matches!(records.peek(), Some(Ok(next)) if part::<16>(next, 0) == part::<16>(&this, 0))
+                || overridden.contains(&part(&this, 0));
             let by_place = part::<BY_PLACE>(&this, 16 + RANK);
+            let sort = Sort::of(part(&this, BY_ID - 1));
             if !newer {
-                count(&mut counts, &mut deletes, part::<1>(&this, BY_ID - 1));
+                count(&mut counts, &mut deletes, sort);
                 order.push(by_place)?;
-            } else if !self.change {
+                continue;
+            }
+            repeats_ways |= matches!(sort, Sort::Put { kind: Some(ElementKind::Way), .. });
+            if !self.change {
                 let told = skipped.first.len() < Skipped::DETAILED;
                 let id = told.then(|| read(&features, by_place)).transpose()?;
                 let id = id.map(|item| item.id().to_owned());
                 skipped.add(|| Skip { location: Location::File, id, reason: Reason::Replaced });
             }
         }
-        Ok(Spooled { features, order: order.finish()?, change: self.change, counts, deletes, skipped })
+        let (order, carried) = (order.finish()?, self.carried.finish()?);
+        let change = self.change;
+        Ok(Spooled { features, order, nodes, carried, repeats_ways, change, counts, deletes, skipped })
     }
 }
 
+fn digest(id: &[u8]) -> [u8; 16] {
+    part(&blake2b256(&[id]).0, 0)
+}
+
 impl Spooled {
-    pub fn items(&mut self) -> io::Result<impl Iterator<Item = io::Result<Item>> + use<'_>> {
+    pub fn items(&self, from: u64) -> io::Result<impl Iterator<Item = io::Result<Item>> + use<'_>> {
         let features = &self.features;
-        Ok(self.order.iter()?.map(move |record| read(features, record?)))
+        Ok(self.order.iter_from(from)?.map(move |record| read(features, record?)))
+    }
+
+    /// Nodes without tags, by their ids.
+    pub fn each_bare(&mut self, each: &mut dyn FnMut(Bare) -> io::Result<()>) -> io::Result<()> {
+        let Some(nodes) = &mut self.nodes else { return Ok(()) };
+        let mut carried = self.carried.iter()?.peekable();
+        nodes.each_bare(&mut |node, is_edit| {
+            let key = key(node.id);
+            while carried.next_if(|next| next.as_ref().is_ok_and(|next| *next < key)).is_some() {}
+            let is_carried = match carried.peek() {
+                Some(Err(_)) => return carried.next().map_or(Ok(()), |failed| failed.map(drop)),
+                next => next.is_some_and(|next| next.as_ref().is_ok_and(|next| *next == key)),
+            };
+            each(Bare { node, is_edit, is_carried })
+        })
+    }
+
+    /// What the file says of a node.
+    pub fn said(&mut self, node: i64) -> io::Result<Option<(WayNode, bool)>> {
+        self.nodes.as_mut().map_or(Ok(None), |nodes| nodes.said(node))
     }
 }
 
 fn read(mut features: &File, by_place: [u8; BY_PLACE]) -> io::Result<Item> {
-    let ([part_of_order], offset, len) = (part::<1>(&by_place, 0), part(&by_place, 9), part(&by_place, 17));
+    let (offset, len, sort) = (part(&by_place, 9), part(&by_place, 17), Sort::of(part(&by_place, 21)));
     features.seek(SeekFrom::Start(u64::from_be_bytes(offset)))?;
     let mut bytes = Vec::new();
     features.take(u32::from_be_bytes(len).into()).read_to_end(&mut bytes)?;
     let (id_len, rest) = bytes.split_first().ok_or(ErrorKind::UnexpectedEof)?;
     let (id, payload) = rest.split_at_checked(usize::from(*id_len)).ok_or(ErrorKind::UnexpectedEof)?;
     let id = std::str::from_utf8(id).map_err(io::Error::other)?.to_owned();
-    if part_of_order >= DELETES {
-        let meta = codec::decode::<Option<Meta>, SPOOLED>("spooled delete", payload);
-        return Ok(Item::Delete { id, meta: meta.map_err(io::Error::other)? });
+    match sort {
+        Sort::Put { is_edit, .. } => {
+            Ok(Item::Put { feature: Feature { id, body: decode_body(payload)? }, is_edit })
+        }
+        Sort::Delete(_) => {
+            let meta = codec::decode::<Option<Meta>, SPOOLED>("spooled delete", payload);
+            Ok(Item::Delete { id, meta: meta.map_err(io::Error::other)? })
+        }
     }
-    Ok(Item::Put(Feature { id, body: decode_body(payload)? }))
 }
 
 /// Decodes a body that was encoded here; without the rules that hold for features in blocks.
@@ -192,36 +240,46 @@ pub(crate) fn decode_body(bytes: &[u8]) -> io::Result<Body> {
 }
 
 impl Sort {
-    /// A map is read by place, and what refers to something comes after it in a change, or goes before it.
-    fn part_of_order(self, change: bool) -> u8 {
+    /// What is there is read by place; what is gone comes after it.
+    fn part_of_order(self) -> u8 {
+        u8::from(matches!(self, Sort::Delete(_)))
+    }
+
+    /// Kind, with 4 for an edit and 8 for a delete.
+    fn byte(self) -> u8 {
+        let kind_byte = |kind| match kind {
+            Some(ElementKind::Node) => 0,
+            Some(ElementKind::Way) => 1,
+            Some(ElementKind::Relation) => 2,
+            None => 3,
+        };
         match self {
-            Sort::Delete(ElementKind::Relation) => DELETES,
-            Sort::Delete(ElementKind::Way) => DELETES + 1,
-            Sort::Delete(ElementKind::Node) => DELETES + 2,
-            Sort::Put(Some(ElementKind::Way)) if change => 1,
-            Sort::Put(Some(ElementKind::Relation)) if change => 2,
-            Sort::Put(_) => 0,
+            Sort::Put { kind, is_edit } => kind_byte(kind) | if is_edit { 4 } else { 0 },
+            Sort::Delete(kind) => kind_byte(Some(kind)) | 8,
         }
     }
 
-    fn byte(self) -> u8 {
-        match self {
-            Sort::Put(Some(ElementKind::Node)) => 0,
-            Sort::Put(Some(ElementKind::Way)) => 1,
-            Sort::Put(Some(ElementKind::Relation)) => 2,
-            Sort::Put(None) => 3,
-            Sort::Delete(_) => 4,
+    fn of([byte]: [u8; 1]) -> Sort {
+        let kind = match byte & 3 {
+            0 => Some(ElementKind::Node),
+            1 => Some(ElementKind::Way),
+            2 => Some(ElementKind::Relation),
+            _ => None,
+        };
+        match kind {
+            Some(kind) if byte & 8 != 0 => Sort::Delete(kind),
+            kind => Sort::Put { kind, is_edit: byte & 4 != 0 },
         }
     }
 }
 
-fn count(counts: &mut Counts, deletes: &mut u64, sort: [u8; 1]) {
+fn count(counts: &mut Counts, deletes: &mut u64, sort: Sort) {
     let of = match sort {
-        [0] => &mut counts.nodes,
-        [1] => &mut counts.ways,
-        [2] => &mut counts.relations,
-        [3] => &mut counts.free,
-        _ => deletes,
+        Sort::Put { kind: Some(ElementKind::Node), .. } => &mut counts.nodes,
+        Sort::Put { kind: Some(ElementKind::Way), .. } => &mut counts.ways,
+        Sort::Put { kind: Some(ElementKind::Relation), .. } => &mut counts.relations,
+        Sort::Put { kind: None, .. } => &mut counts.free,
+        Sort::Delete(_) => deletes,
     };
     *of += 1;
 }

@@ -149,7 +149,11 @@ fn another_reader_finds_the_same() {
         assert_eq!(element.tags, *tags);
         if let Some((version, time)) = expected.versions.get(id) {
             let meta = element.meta.unwrap();
-            assert_eq!((i64::from(meta.version), meta.time.map(|t| t.0)), (*version, Some(*time)), "{id}");
+            assert_eq!(
+                (i64::from(meta.version), meta.edit.time.map(|t| t.0)),
+                (*version, Some(*time)),
+                "{id}"
+            );
         }
         match element.shape {
             Shape::Node(_) => {}

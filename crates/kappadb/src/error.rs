@@ -362,6 +362,12 @@ pub enum ImportError {
     Write(#[from] WriteError),
 }
 
+impl From<ReadError> for ImportError {
+    fn from(error: ReadError) -> Self {
+        ImportError::Write(error.into())
+    }
+}
+
 /// Why a server could not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

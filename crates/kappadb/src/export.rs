@@ -39,6 +39,8 @@ pub struct ExportReport {
     pub features: u64,
     /// Nodes written that are no features, only parts of ways.
     pub vertices: u64,
+    /// Features left out because somebody deleted them, although a version that contradicts that is there.
+    pub deleted: u64,
     /// Features left out: their content is not held here, or the format has no form for them.
     pub left_out: u64,
     /// Ids of nodes of the ways that are not known here.
@@ -104,6 +106,11 @@ impl Parts {
         self.each_chunk(what, &mut |hits| {
             for hit in hits {
                 let found = self.load_feature(hit)?;
+                report.ahead += found.ahead as u64;
+                if found.deleted {
+                    report.deleted += 1;
+                    continue;
+                }
                 let mut written = 0;
                 for text in texts(&found) {
                     write!(out, "{}{before}{text}{after}", std::mem::replace(&mut gap, between))?;
@@ -111,7 +118,6 @@ impl Parts {
                 }
                 report.features += u64::from(written > 0);
                 report.left_out += u64::from(written == 0);
-                report.ahead += found.ahead as u64;
             }
             Ok(())
         })?;

@@ -5,8 +5,8 @@
 
 use kappadb::view::{Draft, Kind, space};
 use kappadb::{
-    AttachError, Attachment, BlobError, Database, EntryId, Extent, Label, Map, PutBlobError, RangeSet,
-    Server, geojson, is_not_held,
+    AttachError, Attachment, BlobError, Database, EntryId, Extent, ImportOptions, Label, Map, PutBlobError,
+    RangeSet, Server, geojson, is_not_held,
 };
 use std::future::Future;
 use std::io;
@@ -399,10 +399,10 @@ fn a_feature_too_large_for_a_block_is_imported_once() {
         let database = create(&dir.path().join("db")).await;
         let file = dir.path().join("island.geojson");
         std::fs::write(&file, island(190_000)).unwrap();
-        let first = database.map().import(&file, |_| ()).await.unwrap();
+        let first = database.map().import(&file, ImportOptions::default(), |_| ()).await.unwrap();
         assert_eq!((first.features, first.skipped, first.blocks), (1, 0, 1));
         let blocks = held(&database).await;
-        assert_eq!(database.map().import(&file, |_| ()).await.unwrap().blocks, 0);
+        assert_eq!(database.map().import(&file, ImportOptions::default(), |_| ()).await.unwrap().blocks, 0);
         assert_eq!(held(&database).await, blocks);
         let found = database.map().get("island").await.unwrap().unwrap();
         assert_eq!(found.versions[0].feature, Some(geojson::from_text(&island(190_000)).unwrap()));

@@ -9,6 +9,7 @@ use crate::{Answer, Hit, MapIndex, Order, Query};
 use kappadb_core::limits::MAX_ROWS_SCANNED;
 use kappadb_core::{Extent, GeoBox};
 use kappadb_entry::rules::{self, Version};
+use kappadb_geo::CODE_BARE;
 use kappadb_view::ViewError;
 use std::collections::HashSet;
 
@@ -18,15 +19,16 @@ impl From<CursorError> for ViewError {
     }
 }
 
-/// A box, and from which level on.
+/// A box, from which level on, and whether with nodes without tags.
 struct Asked {
     boxes: Vec<GeoBox>,
     level: u8,
+    bare: bool,
 }
 
 impl Asked {
-    fn new(extent: &Extent, level: u8) -> Asked {
-        Asked { boxes: extent.search_boxes(), level }
+    fn new(extent: &Extent, level: u8, bare: bool) -> Asked {
+        Asked { boxes: extent.search_boxes(), level, bare }
     }
 
     fn window(&self, from: Option<Rank>) -> Window<'_> {
@@ -35,6 +37,9 @@ impl Asked {
 
     /// The first of a version's boxes that are asked for.
     fn first(&self, key: &[u8], version: &Version) -> Option<Rank> {
+        if version.kind.code == CODE_BARE && !self.bare {
+            return None;
+        }
         let touching = version.places.extents.iter().filter(|bbox| self.window(None).touches(bbox));
         touching.map(|bbox| Rank::of(bbox, key)).filter(|rank| rank.level() >= self.level).min()
     }
@@ -59,7 +64,7 @@ impl MapIndex {
     /// [`ViewError::Limit`] if more than [`MAX_ROWS_SCANNED`] boxes are looked at; [`ViewError::Custom`] with a [`CursorError`]
     /// if the cursor is of another order.
     pub fn query(&self, extent: &Extent, query: &Query) -> Result<Answer, ViewError> {
-        let asked = Asked::new(extent, query.level);
+        let asked = Asked::new(extent, query.level, query.bare);
         match query.order {
             Order::ById => self.by_id(&asked, query),
             Order::LargestFirst => self.largest_first(&asked, query),
@@ -95,7 +100,7 @@ impl MapIndex {
                 return Err(ViewError::Limit("MAX_ROWS_SCANNED"));
             }
             if let Some((rank, item)) = source.head()
-                && item.is_shown()
+                && item.is_shown(asked.bare)
                 && after.is_none_or(|(last, id)| (rank, item.key) > (last, id.as_bytes()))
                 && self.comes_first(asked, rank, &item)?
                 && !last.is_some_and(|last| last == rank && answer.ends_with(item.key))
@@ -126,7 +131,7 @@ impl MapIndex {
     pub fn count(&self, extent: &Extent) -> Result<usize, ViewError> {
         // A feature that is told by one item is told once; only the others need their keys remembered.
         let (mut single, mut several) = (0, HashSet::new());
-        self.shown(&Asked::new(extent, 0), &mut |item| {
+        self.shown(&Asked::new(extent, 0, false), &mut |item| {
             match item.is_one_of_several() {
                 false => single += 1,
                 true => drop(several.insert(item.key.to_vec())),
@@ -143,7 +148,7 @@ impl MapIndex {
         visit: &mut dyn FnMut(ItemRef<'_>) -> Result<(), ViewError>,
     ) -> Result<(), ViewError> {
         let window = asked.window(None);
-        self.search(&window, false, &mut |item| if item.is_shown() { visit(item) } else { Ok(()) })
+        self.search(&window, false, &mut |item| if item.is_shown(asked.bare) { visit(item) } else { Ok(()) })
     }
 
     fn hit(&self, asked: &Asked, found: Found) -> Result<Hit, ViewError> {

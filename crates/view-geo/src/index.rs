@@ -151,6 +151,20 @@ impl MapIndex {
         Ok(hits)
     }
 
+    /// All entries that are held and refer to `key`, also those that others replace, with their features' keys.
+    ///
+    /// # Errors
+    /// [`ViewError::Limit`] if more than [`MAX_ROWS_SCANNED`] entries refer to it.
+    pub fn referring(&self, key: &[u8]) -> Result<Vec<(Vec<u8>, EntryId)>, ViewError> {
+        let found = refs::referring(&*self.tree, &self.feeds, &[key.to_vec()])?.into_iter();
+        Ok(found.flat_map(|(key, ids)| ids.into_iter().map(move |id| (key.clone(), id))).collect())
+    }
+
+    /// True if no entry of the map is held, not even one that deletes.
+    pub fn is_empty(&self) -> Result<bool, ViewError> {
+        Ok(self.keyed.scan(&*self.tree, &[], None).next().transpose()?.is_none())
+    }
+
     /// The active entries that refer to one of `keys`.
     fn active_referrers(
         &self,

@@ -4,6 +4,7 @@ use crate::rank::Rank;
 use crate::rows;
 use kappadb_core::{FeedKey, GeoBox};
 use kappadb_entry::rules::{self, Version};
+use kappadb_geo::CODE_BARE;
 use kappadb_view::ViewError;
 use std::sync::Arc;
 
@@ -19,6 +20,8 @@ const PAST: u8 = 1;
 const HEAD: u8 = 2;
 /// The feature has several heads, or its head has several boxes: one item does not tell all.
 const SEVERAL: u8 = 4;
+/// The version is a node without tags.
+const BARE: u8 = 8;
 
 /// A box of a version, with the feature's id. The items of a version share one copy of that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -63,7 +66,8 @@ pub fn items(
     let several = if several { SEVERAL } else { 0 };
     for version in active {
         let slot = (number(&version.id.feed)?, version.id.seq);
-        let flags = several | if is_head(version) { HEAD } else { 0 };
+        let head = if is_head(version) { HEAD } else { 0 };
+        let flags = several | head | if version.kind.code == CODE_BARE { BARE } else { 0 };
         let places = version.places.extents.iter().map(|bbox| (bbox, flags));
         let past = version.past.extents.iter().map(|bbox| (bbox, flags | PAST));
         places
@@ -74,9 +78,9 @@ pub fn items(
 }
 
 impl<K: AsRef<[u8]>> Item<K> {
-    /// True if this is where a head is: what an answer shows.
-    pub fn is_shown(&self) -> bool {
-        self.flags & (PAST | HEAD) == HEAD
+    /// True if this is where a head is: what an answer shows, with nodes without tags if `bare`.
+    pub fn is_shown(&self, bare: bool) -> bool {
+        self.flags & (PAST | HEAD) == HEAD && (bare || self.flags & BARE == 0)
     }
 
     /// True if this is where what the version replaces was.

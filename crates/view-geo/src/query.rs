@@ -16,6 +16,8 @@ pub struct Query {
     pub after: Option<Cursor>,
     /// Which come first.
     pub order: Order,
+    /// Also nodes without tags.
+    pub bare: bool,
 }
 
 /// Which features of an answer come first.

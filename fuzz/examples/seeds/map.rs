@@ -67,7 +67,7 @@ pub(crate) fn delete(features: &[Feature]) -> Seeds {
         Body::Free(_) => None,
     });
     let named =
-        Meta { version: 7, time: Some(Timestamp(5_000)), changeset: 9, uid: 3, user: "Åsa".to_owned() };
+        Meta { version: 7, edit: Edit { time: Some(Timestamp(5_000)), changeset: 9, uid: 3, user: "Åsa".to_owned() } };
     let edits = edits.take(2).chain([("named".to_owned(), named), ("unknown".to_owned(), Meta::default())]);
     edits.map(|(name, edit)| (name, delete_entry("n1", Some(&edit)).expect("an edit").payload)).collect()
 }

@@ -12,6 +12,9 @@ pub enum MapCommand {
     Import {
         /// The file; its content tells its format.
         file: PathBuf,
+        /// Take what differs from what is held, also where that is newer or has replaced it.
+        #[arg(long)]
+        force: bool,
     },
     /// Create or replace a feature.
     Put {

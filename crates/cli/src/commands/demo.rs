@@ -6,7 +6,7 @@ use super::{file, question};
 use crate::args::DemoArgs;
 use crate::output::{self, count, size};
 use anyhow::{Context as _, ensure};
-use kappadb::{Asked, Database, Extent, Hit, Status, svg};
+use kappadb::{Asked, Database, Extent, Hit, ImportOptions, Status, svg};
 use serde_json::json;
 use std::collections::HashSet;
 use std::io::Write;
@@ -24,7 +24,7 @@ pub async fn demo(args: &DemoArgs) -> anyhow::Result<()> {
     std::fs::write(&file, EXTRACT)?;
 
     let full = Database::builder(scratch.path().join("full")).create().await?;
-    let report = full.map().import(&file, |_| ()).await?;
+    let report = full.map().import(&file, ImportOptions::default(), |_| ()).await?;
     say(&format!("A full replica holds {} of central Helsinki.", count(report.features, "map feature")))?;
 
     let server = full.serve(([127, 0, 0, 1], 0).into()).await?;

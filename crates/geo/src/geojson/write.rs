@@ -1,4 +1,4 @@
-use crate::feature::{Body, Element, Feature, Meta, Shape, WayNode};
+use crate::feature::{Body, Edit, Element, Feature, Meta, Shape, WayNode};
 use crate::geometry::{Geometry, Part};
 use kappadb_core::{Coord, Extent};
 use serde_json::{Map, Value, json};
@@ -101,7 +101,7 @@ fn properties(element: &Element) -> Map<String, Value> {
             out.insert("@members".to_owned(), members.iter().map(member).collect());
         }
     }
-    if let Some(Meta { version, time, changeset, uid, user }) = &element.meta {
+    if let Some(Meta { version, edit: Edit { time, changeset, uid, user } }) = &element.meta {
         let meta = [
             ("@version", (*version != 0).then(|| json!(version))),
             ("@time", time.map(|time| json!(time.0))),
@@ -158,6 +158,6 @@ pub fn is_area(element: &Element) -> bool {
 fn is_ring(nodes: &[WayNode]) -> bool {
     let ends = (nodes.first(), nodes.last());
     nodes.len() >= 4
-        && matches!(ends, (Some(a), Some(b)) if a == b)
+        && matches!(ends, (Some(a), Some(b)) if a.id == b.id)
         && nodes.iter().all(|node| node.at.is_some())
 }

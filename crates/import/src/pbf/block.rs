@@ -3,7 +3,7 @@
 use super::wire::{Fields, Value, sums};
 use crate::error::Damage;
 use kappadb_core::{Coord, Timestamp};
-use kappadb_geo::{ElementKind, Member, Meta};
+use kappadb_geo::{Edit, ElementKind, Member, Meta};
 
 type Read<T> = Result<T, Damage>;
 
@@ -137,20 +137,17 @@ impl<'a> Block<'a> {
     }
 
     pub fn members(&self, members: &[(ElementKind, i64, u64)]) -> Read<Vec<Member>> {
-        let member = |&(kind, id, role): &_| Ok(Member { kind, id, role: self.text(role)?, at: None });
+        let member = |&(kind, id, role): &_| Ok(Member { kind, id, role: self.text(role)? });
         members.iter().map(member).collect()
     }
 
     pub fn meta(&self, raw: &Raw) -> Read<Option<Meta>> {
         let Some(info) = &raw.info else { return Ok(None) };
         let time = info.time.checked_mul(self.date_granularity).ok_or(Damage::Range)?;
-        Ok(Some(Meta {
-            version: raw.version(),
-            time: (info.time != 0).then_some(Timestamp(time)),
-            changeset: info.changeset,
-            uid: info.uid,
-            user: if info.user == 0 { String::new() } else { self.text(info.user)? },
-        }))
+        let user = if info.user == 0 { String::new() } else { self.text(info.user)? };
+        let time = (info.time != 0).then_some(Timestamp(time));
+        let edit = Edit { time, changeset: info.changeset, uid: info.uid, user };
+        Ok(Some(Meta { version: raw.version(), edit }))
     }
 
     /// None if it is not on the map. Rounded to whole 1e-7 degrees, which all that is from OpenStreetMap are.

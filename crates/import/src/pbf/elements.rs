@@ -5,7 +5,7 @@ use super::file::{Blob, PbfFile};
 use crate::error::{Damage, ImportError, Location, Reason};
 use crate::import::{Counts, Progress};
 use crate::nested::{Gathering, Located};
-use crate::osm::{self, Extents, Nodes, Positions, Rank, Ways};
+use crate::osm::{self, Extents, Nodes, Positions, Rank, Said, Ways};
 use crate::source::Source;
 use crate::spool::Spool;
 use kappadb_core::Extent;
@@ -17,14 +17,14 @@ pub(crate) fn read(
     source: Source<'_>,
     spool: &mut Spool,
     progress: &mut dyn FnMut(Progress),
-) -> Result<Counts, ImportError> {
+) -> Result<(Counts, Nodes), ImportError> {
     let file = PbfFile::new(source)?;
     let mut reader = Reader { file, spool, progress, counts: Counts::default(), blobs: Vec::new() };
     let mut nodes = reader.nodes()?;
     let ways = reader.ways(&mut nodes)?;
     let mut located = reader.nesting(nodes, ways)?;
     reader.relations(&mut located)?;
-    Ok(reader.counts)
+    Ok((reader.counts, located.into_nodes()))
 }
 
 struct Reader<'a> {
@@ -68,7 +68,7 @@ impl Reader<'_> {
 
     /// First pass: every blob. Positions of all nodes; those with tags are features.
     fn nodes(&mut self) -> Result<Nodes, ImportError> {
-        let mut positions = Positions::new(self.spool.dir());
+        let mut positions = Positions::new(self.spool.dir()).map_err(|e| self.unspooled(e))?;
         let mut started = false;
         loop {
             let offset = self.file.offset();
@@ -99,12 +99,22 @@ impl Reader<'_> {
         block.each(ElementKind::Node, &mut |raw| {
             self.counts.nodes += 1;
             let RawShape::Node(at) = raw.shape else { return Ok(()) };
+            let meta = block.meta(&raw)?;
+            let mut said = Said {
+                id: raw.id,
+                rank: self.rank(&raw),
+                at: None,
+                edit: meta.as_ref().map(|meta| &meta.edit),
+                is_tagged: raw.has_tags(),
+                is_edit: false,
+            };
             if raw.is_deleted() {
-                positions.push(raw.id, self.rank(&raw), None)?;
+                positions.push(&said)?;
                 return self.delete(offset, ElementKind::Node, &block, &raw);
             }
             let Some(at) = at else { return self.skip(offset, ElementKind::Node, &raw, Reason::OffTheMap) };
-            positions.push(raw.id, self.rank(&raw), Some(at))?;
+            said.at = Some(at);
+            positions.push(&said)?;
             if raw.has_tags() { self.add(offset, &block, &raw, Shape::Node(at)) } else { Ok(()) }
         })?;
         Ok(block.kinds()?)
@@ -135,11 +145,9 @@ impl Reader<'_> {
             return self.delete(offset, ElementKind::Way, block, &raw);
         }
         let own = own.into_iter().chain(std::iter::repeat(None));
-        let path = nodes.path(refs.into_iter().zip(own).map(|(id, at)| WayNode { id, at }))?;
+        let path =
+            nodes.path(refs.into_iter().zip(own).map(|(id, at)| WayNode { at, ..WayNode::new(id) }))?;
         let extent = Extent::of_path(path.iter().filter_map(|node| node.at));
-        if extent.boxes().is_empty() {
-            return Ok(());
-        }
         extents.push(raw.id, self.rank(&raw), &extent)?;
         self.add(offset, block, &raw, Shape::Way(path))
     }
@@ -183,14 +191,11 @@ impl Reader<'_> {
         if raw.is_deleted() {
             return self.delete(offset, ElementKind::Relation, block, &raw);
         }
-        let mut members = match block.members(&members) {
+        let members = match block.members(&members) {
             Ok(members) => members,
             Err(damage) => return self.skip(offset, ElementKind::Relation, &raw, damage.into()),
         };
-        let extent = located.around(&mut members)?;
-        if extent.boxes().is_empty() {
-            return Ok(());
-        }
+        let extent = located.around(&members)?;
         self.add(offset, block, &raw, Shape::Relation { members, extent })
     }
 
@@ -230,7 +235,7 @@ impl Reader<'_> {
         };
         let body = Body::Osm(Element { shape, tags, meta });
         let feature = Feature { id: id::osm(kind, raw.id), body };
-        Ok(self.spool.add(&feature, self.rank(raw), Location::Blob(offset))?)
+        Ok(self.spool.add(&feature, false, self.rank(raw), Location::Blob(offset))?)
     }
 
     fn skip(&mut self, offset: u64, kind: ElementKind, raw: &Raw, reason: Reason) -> Result<(), Trouble> {

@@ -19,7 +19,7 @@ pub(super) struct Parsed {
     members: Vec<Member>,
     tags: Vec<(String, String)>,
     meta: Option<Meta>,
-    deleted: bool,
+    mark: Mark,
     /// The first thing that is wrong with it.
     trouble: Option<Reason>,
 }
@@ -30,12 +30,23 @@ pub(super) enum Whole {
     Here {
         id: i64,
         element: Element,
+        is_edit: bool,
     },
     Gone {
         kind: ElementKind,
         id: i64,
         meta: Option<Meta>,
     },
+}
+
+/// What stands around an element, or in an attribute, of what became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mark {
+    /// It is as it says.
+    None,
+    /// Somebody made this of the version that it names.
+    Edit,
+    Gone,
 }
 
 /// `lat` and `lon`, as far as they were read.
@@ -84,12 +95,7 @@ pub(super) fn kind_of(name: &str) -> Option<ElementKind> {
 
 impl Parsed {
     /// From the tag that opens it.
-    pub fn new(
-        kind: ElementKind,
-        line: u64,
-        deleted: bool,
-        tag: &Attributes<'_>,
-    ) -> Result<Parsed, XmlDamage> {
+    pub fn new(kind: ElementKind, line: u64, mark: Mark, tag: &Attributes<'_>) -> Result<Parsed, XmlDamage> {
         let mut new = Parsed {
             kind,
             line,
@@ -99,7 +105,7 @@ impl Parsed {
             members: Vec::new(),
             tags: Vec::new(),
             meta: None,
-            deleted,
+            mark,
             trouble: None,
         };
         let read = tag.each(|name, value| new.attribute(name, value));
@@ -120,14 +126,15 @@ impl Parsed {
     fn attribute(&mut self, name: &str, value: Cow<'_, str>) -> Result<(), Reason> {
         match name {
             "id" => self.id = Some(parse("id", &value)?),
-            "visible" => self.deleted |= value == "false",
+            "visible" if value == "false" => self.mark = Mark::Gone,
             // As JOSM keeps what it has not yet uploaded.
-            "action" => self.deleted |= value == "delete",
+            "action" if value == "delete" => self.mark = Mark::Gone,
+            "action" if value == "modify" && self.mark == Mark::None => self.mark = Mark::Edit,
             "version" => self.meta().version = parse("version", &value)?,
-            "timestamp" => self.meta().time = Some(parse("timestamp", &value)?),
-            "changeset" => self.meta().changeset = parse("changeset", &value)?,
-            "uid" => self.meta().uid = parse("uid", &value)?,
-            "user" => self.meta().user = value.into_owned(),
+            "timestamp" => self.meta().edit.time = Some(parse("timestamp", &value)?),
+            "changeset" => self.meta().edit.changeset = parse("changeset", &value)?,
+            "uid" => self.meta().edit.uid = parse("uid", &value)?,
+            "user" => self.meta().edit.user = value.into_owned(),
             name => self.at.take(name, &value)?,
         }
         Ok(())
@@ -174,7 +181,7 @@ impl Parsed {
             Ok(())
         })?;
         let id = id.ok_or(Reason::Missing { attribute: "ref of a node" })?;
-        self.nodes.push(WayNode { id, at: at.coord()? });
+        self.nodes.push(WayNode { at: at.coord()?, ..WayNode::new(id) });
         Ok(())
     }
 
@@ -193,7 +200,7 @@ impl Parsed {
         })?;
         let kind = kind.ok_or(Reason::Missing { attribute: "type of a member" })?;
         let id = id.ok_or(Reason::Missing { attribute: "ref of a member" })?;
-        self.members.push(Member { kind, id, role, at: None });
+        self.members.push(Member { kind, id, role });
         Ok(())
     }
 
@@ -204,7 +211,7 @@ impl Parsed {
             (_, Some(reason)) => return Err(reason),
             (None, None) => return Err(Reason::Missing { attribute: "id" }),
         };
-        if self.deleted {
+        if self.mark == Mark::Gone {
             return Ok(Whole::Gone { kind: self.kind, id, meta: self.meta });
         }
         let shape = match self.kind {
@@ -212,7 +219,8 @@ impl Parsed {
             ElementKind::Way => Shape::Way(self.nodes),
             ElementKind::Relation => Shape::Relation { members: self.members, extent: Extent::NOWHERE },
         };
-        Ok(Whole::Here { id, element: Element { shape, tags: osm::tags(self.tags)?, meta: self.meta } })
+        let element = Element { shape, tags: osm::tags(self.tags)?, meta: self.meta };
+        Ok(Whole::Here { id, element, is_edit: self.mark == Mark::Edit })
     }
 
     /// Its feature's id.

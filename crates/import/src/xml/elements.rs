@@ -8,7 +8,7 @@ use crate::error::{ImportError, Location};
 use crate::import::{Counts, Progress};
 use crate::metered::Meter;
 use crate::nested::{Gathering, Located};
-use crate::osm::{Extents, Nodes, Positions, Rank};
+use crate::osm::{Extents, Nodes, Positions, Rank, Said};
 use crate::source::Source;
 use crate::spool::Spool;
 use kappadb_core::Extent;
@@ -23,7 +23,7 @@ pub(crate) fn read(
     source: Source<'_>,
     spool: &mut Spool,
     progress: &mut dyn FnMut(Progress),
-) -> Result<Counts, ImportError> {
+) -> Result<(Counts, Nodes), ImportError> {
     let dir = spool.dir().to_owned();
     let unspooled = |source| ImportError::Spool { dir: dir.clone(), source };
     let out = Out { spool, progress, length: source.length };
@@ -78,7 +78,7 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn new(out: Out<'a>) -> io::Result<Reader<'a>> {
         let dir = out.spool.dir();
-        let (positions, extents) = (Positions::new(dir), Extents::new(dir));
+        let (positions, extents) = (Positions::new(dir)?, Extents::new(dir));
         let (ways, relations) = (Waiting::new(dir)?, Waiting::new(dir)?);
         Ok(Reader { out, counts: Counts::default(), positions, extents, ways, relations })
     }
@@ -92,10 +92,13 @@ impl<'a> Reader<'a> {
         let (line, feature_id) = (parsed.line, parsed.feature_id());
         let rank = Rank { version: parsed.version(), sequence: self.counts.features() };
         match parsed.finish() {
-            Ok(Whole::Here { id, element }) => self.put(Waited { id, line, rank, element }),
+            Ok(Whole::Here { id, element, is_edit }) => self.put(Waited { id, line, rank, element, is_edit }),
             Ok(Whole::Gone { kind, id, meta }) => {
                 match kind {
-                    ElementKind::Node => self.positions.push(id, rank, None)?,
+                    ElementKind::Node => {
+                        let gone = Said { id, rank, at: None, edit: None, is_tagged: false, is_edit: false };
+                        self.positions.push(&gone)?;
+                    }
                     ElementKind::Way => self.extents.push(id, rank, &Extent::NOWHERE)?,
                     ElementKind::Relation => {}
                 }
@@ -113,15 +116,18 @@ impl<'a> Reader<'a> {
             Shape::Way(_) => self.ways.push(new),
             Shape::Relation { .. } => self.relations.push(new),
             Shape::Node(at) => {
-                self.positions.push(new.id, new.rank, Some(at))?;
-                // Most nodes are there for their ways only. But a change of one moves ways that the file does not have.
-                if new.element.tags.is_empty() && !self.out.spool.change { Ok(()) } else { self.out.add(new) }
+                let Waited { id, rank, is_edit, .. } = new;
+                let edit = new.element.meta.as_ref().map(|meta| &meta.edit);
+                let is_tagged = !new.element.tags.is_empty();
+                self.positions.push(&Said { id, rank, at: Some(at), edit, is_tagged, is_edit })?;
+                // Most nodes are there for their ways only.
+                if is_tagged { self.out.add(new) } else { Ok(()) }
             }
         }
     }
 
     /// What waits: the ways, then the relations twice.
-    fn finish(self) -> io::Result<Counts> {
+    fn finish(self) -> io::Result<(Counts, Nodes)> {
         let Reader { mut out, counts, positions, mut extents, ways, relations } = self;
         let mut nodes = positions.finish()?;
         for waited in ways.finish()?.iter()? {
@@ -147,7 +153,7 @@ impl<'a> Reader<'a> {
             out.report_share(0.5 + share / 2.0);
         }
         out.report_share(1.0);
-        Ok(counts)
+        Ok((counts, located.into_nodes()))
     }
 }
 
@@ -165,25 +171,19 @@ impl Out<'_> {
         *path = nodes.path(std::mem::take(path))?;
         let extent = Extent::of_path(path.iter().filter_map(|node| node.at));
         extents.push(way.id, way.rank, &extent)?;
-        self.add_placed(way, &extent)
+        self.add(way)
     }
 
     fn relation(&mut self, mut relation: Waited, located: &mut Located) -> io::Result<()> {
         let Shape::Relation { members, extent } = &mut relation.element.shape else { return Ok(()) };
         *extent = located.around(members)?;
-        let extent = extent.clone();
-        self.add_placed(relation, &extent)
-    }
-
-    /// Of a map, what is nowhere is no feature.
-    fn add_placed(&mut self, waited: Waited, extent: &Extent) -> io::Result<()> {
-        if extent.boxes().is_empty() && !self.spool.change { Ok(()) } else { self.add(waited) }
+        self.add(relation)
     }
 
     fn add(&mut self, waited: Waited) -> io::Result<()> {
         let id = id::osm(waited.element.shape.kind(), waited.id);
         let feature = Feature { id, body: Body::Osm(waited.element) };
-        self.spool.add(&feature, waited.rank, Location::Line(waited.line))
+        self.spool.add(&feature, waited.is_edit, waited.rank, Location::Line(waited.line))
     }
 
     fn report(&mut self, bytes_done: u64) {

@@ -1,7 +1,7 @@
 //! What may stand in what.
 
 use super::attributes::Attributes;
-use super::element::{Known, Parsed, kind_of};
+use super::element::{Known, Mark, Parsed, kind_of};
 use super::reader::{Fault, Token};
 use crate::error::XmlDamage;
 
@@ -14,7 +14,7 @@ const TOLD: usize = 200;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Level {
     /// `osm`, or what `osmChange` has: elements are in it.
-    Elements { deleted: bool },
+    Elements(Mark),
     /// `osmChange`: it has `create`, `modify` and `delete`.
     Actions,
     /// A node, way or relation.
@@ -76,7 +76,7 @@ impl Levels {
         }
         let level = match self.open.last() {
             None => match tag.name() {
-                "osm" => Level::Elements { deleted: false },
+                "osm" => Level::Elements(Mark::None),
                 "osmChange" => {
                     self.change = true;
                     Level::Actions
@@ -93,20 +93,21 @@ impl Levels {
     fn inner(&mut self, outer: Level, tag: &Attributes<'_>, line: u64) -> Result<Level, XmlDamage> {
         let misplaced = || XmlDamage::Misplaced { name: tag.name().to_owned() };
         match (outer, tag.name()) {
-            (Level::Actions, "create" | "modify") => Ok(Level::Elements { deleted: false }),
-            (Level::Actions, "delete") => Ok(Level::Elements { deleted: true }),
-            (Level::Elements { deleted }, name) if let Some(kind) = kind_of(name) => {
-                self.element = Some(Box::new(Parsed::new(kind, line, deleted, tag)?));
+            (Level::Actions, "create") => Ok(Level::Elements(Mark::None)),
+            (Level::Actions, "modify") => Ok(Level::Elements(Mark::Edit)),
+            (Level::Actions, "delete") => Ok(Level::Elements(Mark::Gone)),
+            (Level::Elements(mark), name) if let Some(kind) = kind_of(name) => {
+                self.element = Some(Box::new(Parsed::new(kind, line, mark, tag)?));
                 Ok(Level::Element)
             }
             // Elsewhere they would be lost without a word.
             (_, name) if kind_of(name).is_some() => Err(misplaced()),
-            (Level::Actions | Level::Elements { .. }, "tag" | "nd" | "member") => Err(misplaced()),
+            (Level::Actions | Level::Elements(_), "tag" | "nd" | "member") => Err(misplaced()),
             (Level::Element, _) => match self.element.as_mut().map_or(Ok(Known::No), |e| e.part(tag))? {
                 Known::Yes | Known::No => Ok(Level::Ignored),
                 Known::Misplaced => Err(misplaced()),
             },
-            (Level::Elements { .. }, "remark") => Ok(Level::Remark),
+            (Level::Elements(_), "remark") => Ok(Level::Remark),
             _ => Ok(Level::Ignored),
         }
     }

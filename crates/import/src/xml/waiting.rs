@@ -8,8 +8,8 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
 use std::path::Path;
 
-/// Length of the body u32 | id i64 | line u64 | version u32 | sequence u64, then the body.
-const HEAD: usize = 32;
+/// Length of the body u32 | id i64 | line u64 | version u32 | sequence u64 | is an edit u8, then the body.
+const HEAD: usize = 33;
 
 /// Takes elements.
 pub(super) struct Waiting {
@@ -23,6 +23,7 @@ pub(super) struct Waited {
     pub line: u64,
     pub rank: Rank,
     pub element: Element,
+    pub is_edit: bool,
 }
 
 impl Waiting {
@@ -38,6 +39,7 @@ impl Waiting {
         self.file.write_all(&waited.line.to_le_bytes())?;
         self.file.write_all(&waited.rank.version.to_le_bytes())?;
         self.file.write_all(&waited.rank.sequence.to_le_bytes())?;
+        self.file.write_all(&[u8::from(waited.is_edit)])?;
         self.file.write_all(&body)?;
         self.bytes += (HEAD + body.len()) as u64;
         Ok(())
@@ -82,5 +84,6 @@ fn next(reader: &mut impl Read) -> io::Result<(Waited, u64)> {
     let rank =
         Rank { version: u32::from_le_bytes(part(&head, 20)), sequence: u64::from_le_bytes(part(&head, 24)) };
     let (id, line) = (i64::from_le_bytes(part(&head, 4)), u64::from_le_bytes(part(&head, 12)));
-    Ok((Waited { id, line, rank, element }, HEAD as u64 + len))
+    let is_edit = part(&head, 32) == [1];
+    Ok((Waited { id, line, rank, element, is_edit }, HEAD as u64 + len))
 }

@@ -2,24 +2,35 @@
 
 use super::*;
 use kappadb_core::Timestamp;
-use kappadb_geo::{FeatureError, Meta, Shape, put};
+use kappadb_geo::{Edit, Meta, Shape};
 
 #[test]
-fn items_come_after_what_they_refer_to_and_the_latest_version_wins() {
+fn deletes_come_last_and_the_latest_version_wins() {
     let mut import = import(DAY).unwrap();
     assert!(import.is_change());
     assert_eq!(import.skipped().count, 0, "older versions are no mistake");
     let items = items_of(&mut import);
-    let kinds: String = items.iter().map(|item| item.id().chars().next().unwrap()).collect();
-    assert_eq!(kinds, "nnnwwrrrwnn");
-    let (puts, deletes) = items.split_at(7);
-    let mut nodes = ids(&puts[..3]);
-    nodes.sort_unstable();
-    assert_eq!(nodes, ["n10", "n11", "n12"]);
-    assert_eq!(ids(&puts[3..]), ["w20", "w21", "r30", "r31"], "what is nowhere comes last of its kind");
-    assert_eq!(ids(deletes), ["r32", "w22", "n14", "n13"]);
+    assert_eq!((import.counts().features(), import.deletes()), (5, 4));
+    let (puts, deletes) = items.split_at(5);
+    let (mut puts, mut deleted) = (ids(puts), ids(deletes));
+    puts.sort_unstable();
+    deleted.sort_unstable();
+    assert_eq!(puts, ["n12", "r30", "r31", "w20", "w21"]);
+    assert_eq!(deleted, ["n13", "n14", "r32", "w22"]);
     assert!(deletes.iter().all(|item| matches!(item, Item::Delete { .. })));
-    assert_eq!((import.counts().features(), import.deletes()), (7, 4));
+    assert_eq!(bare(&mut import), [(10, false, true), (11, true, false)]);
+}
+
+/// Nodes without tags: id, whether it is an edit, whether a way has it.
+fn bare(import: &mut Import) -> Vec<(i64, bool, bool)> {
+    let mut found = Vec::new();
+    import
+        .each_bare(&mut |bare| {
+            found.push((bare.node.id, bare.is_edit, bare.is_carried));
+            Ok::<_, ImportError>(())
+        })
+        .unwrap();
+    found
 }
 
 #[test]
@@ -29,11 +40,9 @@ fn what_the_file_does_not_know_is_left_open() {
     let south: Vec<_> = nodes.iter().map(|node| (node.id, node.at.map(|at| at.lat))).collect();
     assert_eq!(south, [(10, Some(603_000_000)), (500, None)], "the second version of n10");
     assert_eq!(place(feature(&items, "r30")), [[243_000_000, 603_000_000, 243_000_000, 603_000_000]]);
-    assert!(element(&items, "n10").tags.is_empty(), "nodes without tags move ways");
     assert_eq!(element(&items, "n12").tag("name"), Some("newest"));
     for id in ["w21", "r31"] {
-        let open = feature(&items, id);
-        assert!(matches!(put(open), Err(FeatureError::Nowhere { .. })), "{id}");
+        assert!(feature(&items, id).extent().boxes().is_empty(), "{id}");
     }
     assert_eq!(element(&items, "w21").tag("highway"), Some("track"));
 }
@@ -42,7 +51,7 @@ fn what_the_file_does_not_know_is_left_open() {
 fn a_delete_says_which_edit_it_is() {
     let items = items(DAY);
     let time = Some(Timestamp(1_795_392_000_000));
-    let meta = Meta { version: 3, time, changeset: 9, uid: 1, user: "Ada".to_owned() };
+    let meta = Meta { version: 3, edit: Edit { time, changeset: 9, uid: 1, user: "Ada".to_owned() } };
     assert_eq!(*find(&items, "n14"), Item::Delete { id: "n14".to_owned(), meta: Some(meta) });
     let Item::Delete { meta: Some(meta), .. } = find(&items, "n13") else { panic!() };
     assert_eq!(meta.version, 5);
@@ -57,7 +66,7 @@ fn without_versions_the_last_in_the_file_wins() {
         r#"<delete><way id="1"/><node id="1"/></delete>"#,
     );
     let created = items(format!("<osmChange>{delete}{create}</osmChange>"));
-    assert_eq!(ids(&created), ["n1", "w1"]);
+    assert_eq!(ids(&created), ["w1"]);
     assert_eq!(place(feature(&created, "w1")), [[10_000_000, 10_000_000, 10_000_000, 10_000_000]]);
     let deleted = items(format!("<osmChange>{create}{delete}</osmChange>"));
     assert_eq!(ids(&deleted), ["w1", "n1"]);

@@ -2,7 +2,7 @@
 
 use super::*;
 use kappadb_core::{Coord, Extent};
-use kappadb_geo::{ElementKind, Member, Meta, Shape, WayNode};
+use kappadb_geo::{Edit, ElementKind, Member, Meta, Shape, WayNode};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -15,15 +15,9 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 fn meta() -> impl Strategy<Value = Option<Meta>> {
-    prop::option::of(
-        (any::<u32>(), any::<i64>(), any::<i64>(), text()).prop_map(|(version, changeset, uid, user)| Meta {
-            version,
-            time: None,
-            changeset,
-            uid,
-            user,
-        }),
-    )
+    prop::option::of((any::<u32>(), any::<i64>(), any::<i64>(), text()).prop_map(
+        |(version, changeset, uid, user)| Meta { version, edit: Edit { time: None, changeset, uid, user } },
+    ))
 }
 
 fn tags() -> impl Strategy<Value = Vec<(String, String)>> {
@@ -44,8 +38,8 @@ fn kind() -> impl Strategy<Value = ElementKind> {
 }
 
 fn shape() -> impl Strategy<Value = Shape> {
-    let way = prop::collection::vec(id().prop_map(|id| WayNode { id, at: None }), 0..5);
-    let member = (kind(), id(), text()).prop_map(|(kind, id, role)| Member { kind, id, role, at: None });
+    let way = prop::collection::vec(id().prop_map(WayNode::new), 0..5);
+    let member = (kind(), id(), text()).prop_map(|(kind, id, role)| Member { kind, id, role });
     let relation = prop::collection::vec(member, 0..4)
         .prop_map(|members| Shape::Relation { members, extent: Extent::NOWHERE });
     prop_oneof![
@@ -82,11 +76,13 @@ fn write(model: &Model, order: &[usize], change: bool) -> String {
     if change { format!("<osmChange>{out}</osmChange>") } else { format!("<osm>{out}</osm>") }
 }
 
+fn said(model: &Model, id: i64) -> Option<WayNode> {
+    let (element, _) = model.get(&(ElementKind::Node, id))?;
+    WayNode::of(id, &Body::Osm(element.clone()?))
+}
+
 fn position(model: &Model, id: i64) -> Option<Coord> {
-    match model.get(&(ElementKind::Node, id)) {
-        Some((Some(Element { shape: Shape::Node(at), .. }), _)) => Some(*at),
-        _ => None,
-    }
+    said(model, id)?.at
 }
 
 fn path(model: &Model, id: i64) -> Vec<Coord> {
@@ -130,13 +126,12 @@ fn expected(model: &Model, kind: ElementKind, id: i64, change: bool) -> Option<I
     let id = kappadb_geo::id::osm(kind, id);
     let Some(mut element) = element.clone() else { return Some(Item::Delete { id, meta: meta.clone() }) };
     match &mut element.shape {
-        Shape::Node(_) if element.tags.is_empty() && !change => return None,
+        Shape::Node(_) if element.tags.is_empty() => return None,
         Shape::Node(_) => {}
-        Shape::Way(nodes) => nodes.iter_mut().for_each(|node| node.at = position(model, node.id)),
+        Shape::Way(nodes) => {
+            nodes.iter_mut().for_each(|node| *node = said(model, node.id).unwrap_or(node.clone()));
+        }
         Shape::Relation { members, extent } => {
-            for member in members.iter_mut().filter(|member| member.kind == ElementKind::Node) {
-                member.at = position(model, member.id);
-            }
             let (mut parts, mut queue) = (direct(model, members), nested(members));
             let mut seen = BTreeSet::new();
             while let Some(id) = queue.pop() {
@@ -148,9 +143,7 @@ fn expected(model: &Model, kind: ElementKind, id: i64, change: bool) -> Option<I
             *extent = kappadb_geo::join_extents(&parts);
         }
     }
-    let feature = Feature { id, body: Body::Osm(element) };
-    let nowhere = feature.extent().boxes().is_empty();
-    (change || !nowhere).then_some(Item::Put(feature))
+    Some(Item::Put { feature: Feature { id, body: Body::Osm(element) }, is_edit: change })
 }
 
 proptest! {
@@ -224,12 +217,21 @@ fn the_extract_as_xml_has_the_same_features() {
         }
     }
     text += "</osm>\n";
-    assert!(items(text) == original);
+    let read: Vec<Item> = items(text).into_iter().map(without_time).collect();
+    assert!(read == original);
 }
 
+/// Nor does it write what is known of nodes without tags.
 fn without_time(mut item: Item) -> Item {
-    if let Item::Put(Feature { body: Body::Osm(Element { meta: Some(meta), .. }), .. }) = &mut item {
-        meta.time = None;
+    if let Item::Put {
+        feature: Feature { body: Body::Osm(Element { meta: Some(meta), shape, .. }), .. },
+        ..
+    } = &mut item
+    {
+        meta.edit.time = None;
+        if let Shape::Way(nodes) = shape {
+            nodes.iter_mut().for_each(|node| (node.version, node.edit) = (0, None));
+        }
     }
     item
 }

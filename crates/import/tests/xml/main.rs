@@ -42,7 +42,7 @@ fn find<'a>(items: &'a [Item], id: &str) -> &'a Item {
 }
 
 fn feature<'a>(items: &'a [Item], id: &str) -> &'a Feature {
-    let Item::Put(feature) = find(items, id) else { panic!("{id} is gone") };
+    let Item::Put { feature, .. } = find(items, id) else { panic!("{id} is gone") };
     feature
 }
 

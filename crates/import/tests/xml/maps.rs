@@ -1,12 +1,12 @@
 //! What a map in XML becomes.
 
 use super::*;
-use kappadb_core::{Coord, Timestamp};
-use kappadb_geo::{ElementKind, Member, Meta, Shape};
+use kappadb_core::Timestamp;
+use kappadb_geo::{Edit, ElementKind, Member, Meta, Shape};
 use kappadb_import::{Counts, Progress};
 
 fn meta(version: u32, time: i64, changeset: i64, uid: i64, user: &str) -> Option<Meta> {
-    Some(Meta { version, time: Some(Timestamp(time)), changeset, uid, user: user.to_owned() })
+    Some(Meta { version, edit: Edit { time: Some(Timestamp(time)), changeset, uid, user: user.to_owned() } })
 }
 
 #[test]
@@ -27,14 +27,16 @@ fn elements_in_any_order_find_their_parts() {
     let (first, second) = ((249_400_002, 601_700_001), (249_500_000, 601_710_000));
     assert_eq!(nodes, [(1, Some(first)), (2, Some(second)), (99, None), (1, Some(first))]);
     assert_eq!(place(feature(&items, "w7")), [[249_400_002, 601_700_001, 249_500_000, 601_710_000]]);
-    assert_eq!(element(&items, "w7").meta, Some(Meta { version: 2, changeset: 70, ..Meta::default() }));
+    assert_eq!(
+        element(&items, "w7").meta,
+        Some(Meta { version: 2, edit: Edit { changeset: 70, ..Edit::default() } })
+    );
 
     let Shape::Relation { members, .. } = &element(&items, "r9").shape else { panic!() };
-    let member = |kind, id, role: &str| Member { kind, id, role: role.to_owned(), at: None };
+    let member = |kind, id, role: &str| Member { kind, id, role: role.to_owned() };
     let outer = member(ElementKind::Way, 7, "outer");
     let rest = member(ElementKind::Relation, -9, "the rest");
-    let node = Member { at: Coord::from_units(249_600_000, 601_600_000), ..member(ElementKind::Node, 3, "") };
-    assert_eq!(*members, [outer, node, rest]);
+    assert_eq!(*members, [outer, member(ElementKind::Node, 3, ""), rest]);
     assert_eq!(place(feature(&items, "r9")), [[249_400_002, 601_600_000, 249_600_000, 601_710_000]]);
     assert_eq!(element(&items, "r9").tag("name"), Some("Harbour \"A\" <äää> \n"));
     assert_eq!(element(&items, "r9").tags[0].0, "name", "tags are sorted");

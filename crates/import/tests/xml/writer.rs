@@ -20,9 +20,9 @@ fn attributes(meta: &Option<Meta>) -> String {
     format!(
         r#" version="{}" changeset="{}" uid="{}" user="{}""#,
         meta.version,
-        meta.changeset,
-        meta.uid,
-        escape(&meta.user)
+        meta.edit.changeset,
+        meta.edit.uid,
+        escape(&meta.edit.user)
     )
 }
 

@@ -2,12 +2,16 @@
 
 use super::{CHUNK, ExportReport, Selection};
 use crate::database::Parts;
-use crate::error::ExportError;
+use crate::error::{ExportError, ReadError};
+use crate::map::Hit;
 use kappadb_core::Coord;
-use kappadb_geo::ElementKind;
 use kappadb_geo::id::{osm, parse_osm};
 use kappadb_geo::osm_xml::{Writer, XmlError};
+use kappadb_geo::{Body, Edit, Element, ElementKind, Feature, Shape, WayNode};
+use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::io::Write;
+use std::sync::Arc;
 
 /// The elements of a file.
 #[derive(Default)]
@@ -15,8 +19,9 @@ struct Elements {
     nodes: Vec<i64>,
     ways: Vec<i64>,
     relations: Vec<i64>,
-    /// Nodes that only ways know.
-    vertices: Vec<(i64, Coord)>,
+    vertices: Vertices,
+    /// Nodes of ways that do not know where these are.
+    unplaced: Vec<i64>,
 }
 
 impl Elements {
@@ -29,17 +34,70 @@ impl Elements {
     }
 
     fn sort(&mut self) {
-        for numbers in [&mut self.nodes, &mut self.ways, &mut self.relations] {
+        for numbers in [&mut self.nodes, &mut self.ways, &mut self.relations, &mut self.unplaced] {
             numbers.sort_unstable();
             numbers.dedup();
         }
-        self.vertices.sort_unstable();
-        // A node that several ways put in several places can be written once.
-        self.vertices.dedup_by_key(|(number, _)| *number);
+        self.vertices.sort();
     }
 
     fn count(&self) -> u64 {
-        (self.nodes.len() + self.ways.len() + self.relations.len() + self.vertices.len()) as u64
+        let own = self.nodes.len() + self.ways.len() + self.relations.len();
+        (own + self.vertices.list.len()) as u64
+    }
+}
+
+/// What ways say of their nodes.
+#[derive(Default)]
+struct Vertices {
+    list: Vec<Vertex>,
+    /// Each edit once.
+    edits: Vec<Arc<Edit>>,
+    numbers: HashMap<Arc<Edit>, u32>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Vertex {
+    id: i64,
+    /// Of several statements that with the greatest version counts.
+    version: Reverse<u32>,
+    at: Coord,
+    edit: Option<u32>,
+}
+
+impl Vertices {
+    fn push(&mut self, node: &WayNode, at: Coord) {
+        let edit = node.edit.as_ref().map(|edit| self.number(edit));
+        self.list.push(Vertex { id: node.id, version: Reverse(node.version), at, edit });
+        // Neighbours share nodes: what is gathered must not grow with how often.
+        if self.list.len() > 16 * CHUNK && self.list.len() == self.list.capacity() {
+            self.sort();
+        }
+    }
+
+    fn number(&mut self, edit: &Arc<Edit>) -> u32 {
+        if let Some(number) = self.numbers.get(edit) {
+            return *number;
+        }
+        let number = u32::try_from(self.edits.len()).unwrap_or(u32::MAX);
+        self.edits.push(edit.clone());
+        self.numbers.insert(edit.clone(), number);
+        number
+    }
+
+    fn sort(&mut self) {
+        self.list.sort_unstable();
+        self.list.dedup_by_key(|vertex| vertex.id);
+    }
+
+    fn node(&self, vertex: &Vertex) -> WayNode {
+        let edit = vertex.edit.and_then(|number| self.edits.get(usize::try_from(number).ok()?));
+        WayNode { id: vertex.id, at: Some(vertex.at), version: vertex.version.0, edit: edit.cloned() }
+    }
+
+    fn find(&self, id: i64) -> Option<WayNode> {
+        let at = self.list.binary_search_by_key(&id, |vertex| vertex.id).ok()?;
+        self.list.get(at).map(|vertex| self.node(vertex))
     }
 }
 
@@ -58,32 +116,65 @@ pub(super) fn export(parts: &Parts, what: Selection, out: impl Write) -> Result<
 
 /// The elements selected, and the nodes of the ways among them.
 fn gather(parts: &Parts, what: Selection, report: &mut ExportReport) -> Result<Elements, ExportError> {
-    let mut elements = Elements::default();
+    let (mut elements, everything) = (Elements::default(), what == Selection::Everything);
     parts.each_chunk(what, &mut |hits| {
         for hit in hits {
-            let Some((kind, number)) = parse_osm(&hit.id) else {
-                report.left_out += 1;
-                continue;
-            };
-            elements.of(kind).push(number);
-            for corner in parts.corners(hit)? {
-                match (corner.feature, corner.at.first()) {
-                    (Some(_), _) => elements.nodes.push(corner.number),
-                    (None, Some(at)) => elements.vertices.push((corner.number, *at)),
-                    (None, None) => report.missing.push(corner.id),
-                }
+            match parse_osm(&hit.id) {
+                Some((kind, number)) => elements.of(kind).push(number),
+                None => report.left_out += 1,
             }
-        }
-        // Neighbours share nodes: what is gathered must not grow with how often.
-        if elements.vertices.len() > 16 * CHUNK && elements.vertices.len() == elements.vertices.capacity() {
-            elements.sort();
+            gather_nodes(parts, hit, &mut elements)?;
         }
         Ok(())
     })?;
     elements.sort();
+    if !everything {
+        add_features(parts, &mut elements)?;
+    }
+    let Elements { nodes, vertices, unplaced, .. } = &elements;
+    let unknown =
+        unplaced.iter().filter(|id| nodes.binary_search(id).is_err() && vertices.find(**id).is_none());
+    report.missing = unknown.map(|number| osm(ElementKind::Node, *number)).collect();
     report.missing.sort_unstable();
-    report.missing.dedup();
     Ok(elements)
+}
+
+fn gather_nodes(parts: &Parts, hit: &Hit, elements: &mut Elements) -> Result<(), ReadError> {
+    let is_node = parse_osm(&hit.id).is_none_or(|(kind, _)| kind == ElementKind::Node);
+    for body in if is_node { Vec::new() } else { parts.bodies(hit)? } {
+        match body {
+            Body::Osm(Element { shape: Shape::Way(nodes), .. }) => {
+                for node in nodes {
+                    match node.at {
+                        Some(at) => elements.vertices.push(&node, at),
+                        None => elements.unplaced.push(node.id),
+                    }
+                }
+            }
+            Body::Osm(Element { shape: Shape::Relation { members, .. }, .. }) => {
+                let nodes = members.iter().filter(|member| member.kind == ElementKind::Node);
+                for member in nodes {
+                    let is_feature = parts.feature(&osm(ElementKind::Node, member.id))?.is_some();
+                    elements.nodes.extend(is_feature.then_some(member.id));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Nodes of the ways that are features of their own.
+fn add_features(parts: &Parts, elements: &mut Elements) -> Result<(), ReadError> {
+    let of_ways = elements.vertices.list.iter().map(|vertex| vertex.id);
+    let of_ways: Vec<i64> = of_ways.chain(elements.unplaced.iter().copied()).collect();
+    for number in of_ways {
+        if parts.feature(&osm(ElementKind::Node, number))?.is_some() {
+            elements.nodes.push(number);
+        }
+    }
+    elements.sort();
+    Ok(())
 }
 
 struct File<'a, W: Write> {
@@ -96,27 +187,35 @@ struct File<'a, W: Write> {
 impl<W: Write> File<'_, W> {
     /// Nodes of both sorts, by their numbers.
     fn nodes(&mut self, elements: &Elements) -> Result<(), ExportError> {
-        let mut vertices = elements.vertices.iter().peekable();
+        let vertices = &elements.vertices;
+        let mut only = vertices.list.iter().peekable();
         for number in &elements.nodes {
-            while let Some((vertex, at)) = vertices.next_if(|(vertex, _)| vertex < number) {
-                self.vertex(*vertex, *at)?;
+            while let Some(vertex) = only.next_if(|vertex| vertex.id < *number) {
+                self.vertex(&vertices.node(vertex))?;
             }
-            self.element(ElementKind::Node, *number)?;
+            let of_ways = only.next_if(|vertex| vertex.id == *number).map(|vertex| vertices.node(vertex));
+            self.element(ElementKind::Node, *number, of_ways)?;
         }
-        vertices.try_for_each(|(vertex, at)| self.vertex(*vertex, *at))
+        only.try_for_each(|vertex| self.vertex(&vertices.node(vertex)))
     }
 
     fn elements(&mut self, kind: ElementKind, numbers: &[i64]) -> Result<(), ExportError> {
-        numbers.iter().try_for_each(|number| self.element(kind, *number))
+        numbers.iter().try_for_each(|number| self.element(kind, *number, None))
     }
 
-    fn vertex(&mut self, number: i64, at: Coord) -> Result<(), ExportError> {
+    fn vertex(&mut self, node: &WayNode) -> Result<(), ExportError> {
         self.report.vertices += 1;
-        Ok(self.writer.write_vertex(number, at)?)
+        Ok(self.writer.write_vertex(node)?)
     }
 
-    /// Writes an element's winner, or if that deletes it or cannot be read, another of its current versions.
-    fn element(&mut self, kind: ElementKind, number: i64) -> Result<(), ExportError> {
+    /// Writes an element's winner, or if that cannot be read, another of its current versions; a node where a way says that
+    /// it is, if that is of a greater version.
+    fn element(
+        &mut self,
+        kind: ElementKind,
+        number: i64,
+        of_ways: Option<WayNode>,
+    ) -> Result<(), ExportError> {
         let done = self.report.features + self.report.vertices;
         if done.is_multiple_of(CHUNK as u64) {
             self.parts.progress("exporting", done, self.total);
@@ -124,11 +223,18 @@ impl<W: Write> File<'_, W> {
         let hit = self.parts.feature(&osm(kind, number))?;
         let found = hit.map(|hit| self.parts.load_feature(&hit)).transpose()?;
         self.report.ahead += found.as_ref().map_or(0, |found| found.ahead as u64);
+        if found.as_ref().is_some_and(|found| found.deleted) {
+            self.report.deleted += 1;
+            return Ok(());
+        }
         let mut versions = found.into_iter().flat_map(|found| found.versions);
-        let Some(feature) = versions.find_map(|version| version.feature) else {
+        let Some(mut feature) = versions.find_map(|version| version.feature) else {
             self.report.left_out += 1;
             return Ok(());
         };
+        if let Some(node) = of_ways {
+            put_at(&mut feature, &node);
+        }
         match self.writer.write(&feature) {
             Ok(()) => self.report.features += 1,
             Err(XmlError::Io(error)) => return Err(error.into()),
@@ -138,5 +244,15 @@ impl<W: Write> File<'_, W> {
             }
         }
         Ok(())
+    }
+}
+
+/// Of two statements of a node that of the greater version counts.
+fn put_at(feature: &mut Feature, node: &WayNode) {
+    if let Body::Osm(element) = &mut feature.body
+        && node.version > element.version()
+        && let Some(Element { shape, meta, .. }) = node.to_element()
+    {
+        (element.shape, element.meta) = (shape, meta);
     }
 }

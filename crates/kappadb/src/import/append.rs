@@ -3,10 +3,13 @@ use crate::error::{ReadError, WriteError};
 use crate::map::draft;
 use bytes::Bytes;
 use kappadb_core::FeedKey;
-use kappadb_entry::rules::Version;
-use kappadb_geo::Prepared;
+use kappadb_entry::rules::{self, Version};
+use kappadb_geo::{Feature, Meta, Prepared};
 
-/// Gathers entries for one durable append, and counts them.
+/// Entries in one durable append.
+const BATCH: usize = 1_000;
+
+/// Gathers entries for durable appends, and counts them.
 pub(super) struct Appender<'a> {
     parts: &'a Parts,
     /// Looked up, or made, when there is something to write.
@@ -24,15 +27,30 @@ impl<'a> Appender<'a> {
         self.parts
     }
 
-    /// Takes an entry that replaces all heads among `active`.
-    pub fn append(&mut self, code: u8, change: Prepared, active: &[Version]) -> Result<(), WriteError> {
+    /// Takes a feature in the place of its `active` versions, unless the only head among them says just this. True if it was
+    /// taken.
+    pub fn put(&mut self, feature: &Feature, active: &[Version]) -> Result<bool, WriteError> {
+        let prepared = kappadb_geo::put(feature)?;
+        if is_current(self.parts, &prepared, active)? {
+            return Ok(false);
+        }
+        self.append(prepared, active)?;
+        Ok(true)
+    }
+
+    /// Takes a delete in the place of a feature's `active` versions.
+    pub fn delete(&mut self, id: &str, meta: Option<&Meta>, active: &[Version]) -> Result<(), WriteError> {
+        self.append(kappadb_geo::delete(id, meta)?, active)
+    }
+
+    fn append(&mut self, change: Prepared, active: &[Version]) -> Result<(), WriteError> {
         let feed = match self.feed {
             Some(feed) => feed,
             None => *self.feed.insert(self.parts.writer()?),
         };
-        let block = self.parts.block(draft(code, change), active, &feed)?;
+        let block = self.parts.block(draft(change), active, &feed)?;
         self.blocks.push(block);
-        Ok(())
+        if self.blocks.len() < BATCH { Ok(()) } else { self.flush() }
     }
 
     /// Makes what was taken durable.
@@ -56,4 +74,16 @@ impl<'a> Appender<'a> {
     pub fn appended(&self) -> (u64, u64) {
         self.appended
     }
+}
+
+/// True if the only head among `active` says just this.
+fn is_current(parts: &Parts, prepared: &Prepared, active: &[Version]) -> Result<bool, ReadError> {
+    let heads = rules::heads(active);
+    let [head] = heads.as_slice() else { return Ok(false) };
+    if head.kind.code != prepared.code || head.places != prepared.places {
+        return Ok(false);
+    }
+    let Some(entry) = parts.entry(head.id)? else { return Ok(false) };
+    let payload = parts.load_payload(head.id, &entry)?;
+    Ok(payload.is_some_and(|payload| payload == prepared.payload))
 }

@@ -1,22 +1,31 @@
-//! Files into features: maps as they are, change files as what they say has changed.
+//! Files into features: written as they are into an empty map, else compared with what is held.
 
 mod append;
-mod change;
+mod apply;
+mod held;
+mod judge;
 
 use crate::database::Parts;
 use crate::error::{ImportError, ReadError, WriteError};
 use crate::map::Map;
 use append::Appender;
-use change::Changes;
-use kappadb_entry::rules::{self, Version};
-use kappadb_geo::{CODE_DELETE, CODE_PUT, Feature, Prepared};
+use apply::Apply;
+use judge::Verdict;
 use kappadb_import::{Import, Item, Skip};
 use serde::Serialize;
 use std::path::Path;
 use std::time::Instant;
 
-/// Items in one durable batch.
-const BATCH: usize = 1_000;
+/// Items between two reports of what is durable.
+const BATCH: u64 = 1_000;
+
+/// How to import. Fields may be set as needed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ImportOptions {
+    /// The file is right wherever it differs from what is held, also where that is newer or has replaced it. Default: what is
+    /// held counts.
+    pub force: bool,
+}
 
 /// What an import did.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -32,7 +41,13 @@ pub struct ImportReport {
     pub relations: u64,
     /// Elements that the file says are gone.
     pub deletes: u64,
-    /// Changes of a change file that were left out, because what is held here is of the same OSM version or a later one.
+    /// Nodes without tags in the file: corners of ways, mostly.
+    pub bare: u64,
+    /// Features, deletes and nodes without tags that were news.
+    pub taken: u64,
+    /// Those that are held here just so.
+    pub unchanged: u64,
+    /// Those that were left out, because what is held here is of a later OSM version, or has replaced them already.
     pub older: u64,
     /// Features that could not be used.
     pub skipped: u64,
@@ -53,133 +68,133 @@ impl Map {
     ///
     /// The file is read and checked whole (spooled in the database's directory) before the first append; then its
     /// features are appended in Hilbert order, so that a box is few ranges, in durable batches. `durable` is told
-    /// after each how many items of the file are safe. A feature that is held already with the same content is
-    /// left as it is: importing a file again appends nothing, and completes an import that was cut off.
+    /// after each how many items of the file are safe.
     ///
-    /// A change file (`.osc`) is applied to what is held: see `design/views.md`, "Change files".
+    /// What is held counts: of two versions of an element the greater OSM version, of what has none what was said last. So a file that is
+    /// imported again appends nothing, and completes an import that was cut off; the rule is in `design/map.md`, "Which version counts".
+    /// [`ImportOptions::force`] is for a file that is right all the same.
     pub async fn import(
         &self,
         file: impl AsRef<Path>,
+        options: ImportOptions,
         durable: impl Fn(u64) + Send + 'static,
     ) -> Result<ImportReport, ImportError> {
         let file = file.as_ref().to_owned();
-        self.run_writing(move |parts| parts.import(&file, &durable)).await?
+        self.run_writing(move |parts| parts.import(&file, options, &durable)).await?
+    }
+}
+
+impl ImportReport {
+    fn of(import: &Import) -> Self {
+        let counts = import.counts();
+        ImportReport {
+            features: counts.features(),
+            nodes: counts.nodes,
+            ways: counts.ways,
+            relations: counts.relations,
+            deletes: import.deletes(),
+            skipped: import.skipped().count,
+            skips: import.skipped().first.clone(),
+            ..ImportReport::default()
+        }
+    }
+
+    fn count(&mut self, verdict: Verdict) {
+        let of = match verdict {
+            Verdict::Taken => &mut self.taken,
+            Verdict::Unchanged => &mut self.unchanged,
+            Verdict::Older => &mut self.older,
+        };
+        *of += 1;
+    }
+}
+
+/// How far an import has come.
+struct Steps<'a> {
+    parts: &'a Parts,
+    durable: &'a dyn Fn(u64),
+    total: u64,
+    compared: u64,
+    written: u64,
+}
+
+impl Steps<'_> {
+    fn compared(&mut self) {
+        self.compared += 1;
+        if self.compared.is_multiple_of(BATCH) {
+            self.parts.progress("comparing", self.compared, self.total);
+        }
+    }
+
+    /// Goes on after an item; all before it that were taken are durable once the batch is.
+    fn written(&mut self, appender: &mut Appender<'_>) -> Result<(), WriteError> {
+        self.written += 1;
+        if self.written.is_multiple_of(BATCH) || self.written == self.total {
+            appender.flush()?;
+            (self.durable)(self.written);
+            self.parts.progress("importing", self.written, self.total);
+        }
+        Ok(())
     }
 }
 
 impl Parts {
-    fn import(&self, file: &Path, durable: &dyn Fn(u64)) -> Result<ImportReport, ImportError> {
+    fn import(
+        &self,
+        file: &Path,
+        options: ImportOptions,
+        durable: &dyn Fn(u64),
+    ) -> Result<ImportReport, ImportError> {
         let started = Instant::now();
         let progress =
             &mut |p: kappadb_import::Progress| self.progress("reading", p.bytes_done, p.bytes_total);
         let mut import = kappadb_import::read(file, &self.dir, progress)?;
-        let mut report = report_of(&import);
-        let (total, is_change) = (import.len(), import.is_change());
+        let mut report = ImportReport::of(&import);
+        let mut steps = Steps { parts: self, durable, total: import.len(), compared: 0, written: 0 };
         let _guard = self.writing();
-        self.map.ready().map_err(ReadError::from).map_err(WriteError::from)?;
+        let ready = || self.map.ready().map_err(|e| WriteError::from(ReadError::from(e)));
+        ready()?;
         let mut appender = Appender::new(self);
-        let (mut done, mut batch) = (0, Vec::with_capacity(BATCH));
-        let mut items = import.items()?.peekable();
-        while let Some(item) = items.next() {
-            batch.push(item?);
-            let ends = items
-                .peek()
-                .is_none_or(|next| is_change && next.as_ref().is_ok_and(|next| starts(next, &batch)));
-            if ends || batch.len() == BATCH {
-                done += batch.len() as u64;
-                match is_change {
-                    true => Changes::new(&mut appender, &mut report).apply(std::mem::take(&mut batch))?,
-                    false => self.import_batch(&mut appender, batch.drain(..))?,
-                }
-                appender.flush()?;
-                durable(done);
-                self.progress("importing", done, total);
-            }
+        let is_empty = self.map.read(|index| index.is_empty()).map_err(ReadError::from);
+        let is_empty = is_empty.and_then(|read| Ok(read?)).map_err(WriteError::from)?;
+        // A way that comes twice may have lost nodes from one version to the next.
+        if is_empty && !import.repeats_ways() {
+            self.import_first(&mut import, &mut appender, &mut report, &mut steps)?;
+        } else {
+            Apply::new(&mut appender, &mut report, &mut import, &mut steps, options.force).run()?;
         }
+        appender.flush()?;
         (report.blocks, report.bytes) = appender.appended();
-        self.map.ready().map_err(|e| WriteError::from(ReadError::from(e)))?;
-        self.progress("importing", total, total);
+        ready()?;
+        self.progress("importing", steps.total, steps.total);
         report.seconds = started.elapsed().as_secs_f64();
         Ok(report)
     }
 
-    /// Takes those of `batch` that are new or have changed.
-    fn import_batch(
+    /// Into an empty map: all of the file, as it says.
+    fn import_first(
         &self,
+        import: &mut Import,
         appender: &mut Appender<'_>,
-        batch: impl Iterator<Item = Item>,
-    ) -> Result<(), WriteError> {
-        for item in batch {
-            // Ids occur once in an import, so nothing appended by it needs to be looked up again.
-            let active = self.active_now(item.id())?;
-            match item {
-                Item::Put(feature) => {
-                    appender.put(&feature, &active)?;
-                }
-                Item::Delete { id, meta } if !is_gone(&active) => {
-                    appender.append(CODE_DELETE, kappadb_geo::delete(&id, meta.as_ref())?, &active)?;
-                }
-                Item::Delete { .. } => {}
+        report: &mut ImportReport,
+        steps: &mut Steps<'_>,
+    ) -> Result<(), ImportError> {
+        import.each_bare(&mut |said| {
+            report.bare += 1;
+            report.count(Verdict::Taken);
+            match held::bare(&said.node).filter(|_| !said.is_carried) {
+                Some(feature) => Ok::<_, ImportError>(appender.put(&feature, &[]).map(drop)?),
+                None => Ok(()),
             }
+        })?;
+        for item in import.items()? {
+            match item? {
+                Item::Put { feature, .. } => drop(appender.put(&feature, &[])?),
+                Item::Delete { id, meta } => appender.delete(&id, meta.as_ref(), &[])?,
+            }
+            report.count(Verdict::Taken);
+            steps.written(appender)?;
         }
         Ok(())
-    }
-
-    /// The active versions of a feature, as far as they are indexed.
-    fn active_now(&self, id: &str) -> Result<Vec<Version>, ReadError> {
-        Ok(self.map.read(|index| index.active(id.as_bytes()))??)
-    }
-}
-
-impl Appender<'_> {
-    /// Takes a feature unless the only head among its `active` versions says just this. True if it was taken.
-    fn put(&mut self, feature: &Feature, active: &[Version]) -> Result<bool, WriteError> {
-        let prepared = kappadb_geo::put(feature)?;
-        if self.parts().is_current(&prepared, active)? {
-            return Ok(false);
-        }
-        self.append(CODE_PUT, prepared, active)?;
-        Ok(true)
-    }
-}
-
-impl Parts {
-    fn is_current(&self, prepared: &Prepared, active: &[Version]) -> Result<bool, ReadError> {
-        let heads = rules::heads(active);
-        let [head] = heads.as_slice() else { return Ok(false) };
-        if head.kind.code != CODE_PUT || head.places != prepared.places {
-            return Ok(false);
-        }
-        let Some(entry) = self.entry(head.id)? else { return Ok(false) };
-        let payload = self.load_payload(head.id, &entry)?;
-        Ok(payload.is_some_and(|payload| payload == prepared.payload))
-    }
-}
-
-/// True if there is no version that does not delete it.
-fn is_gone(active: &[Version]) -> bool {
-    rules::heads(active).iter().all(|head| head.kind.code == CODE_DELETE)
-}
-
-/// True if `next` is of another sort than what is in `batch`: what it refers to may have to be indexed first.
-fn starts(next: &Item, batch: &[Item]) -> bool {
-    let sort = |item: &Item| {
-        let kind = kappadb_geo::id::parse_osm(item.id()).map(|(kind, _)| kind);
-        (matches!(item, Item::Delete { .. }), kind)
-    };
-    batch.last().is_some_and(|last| sort(last) != sort(next))
-}
-
-fn report_of(import: &Import) -> ImportReport {
-    let counts = import.counts();
-    ImportReport {
-        features: counts.features(),
-        nodes: counts.nodes,
-        ways: counts.ways,
-        relations: counts.relations,
-        deletes: import.deletes(),
-        skipped: import.skipped().count,
-        skips: import.skipped().first.clone(),
-        ..ImportReport::default()
     }
 }

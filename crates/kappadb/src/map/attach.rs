@@ -6,7 +6,7 @@ use crate::database::Parts;
 use crate::error::{AttachError, ReadError, WriteError};
 use kappadb_core::EntryId;
 use kappadb_entry::Label;
-use kappadb_geo::{Body, CODE_PUT, Feature};
+use kappadb_geo::{Body, Feature};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -58,7 +58,7 @@ impl Map {
             let mut feature = parts.attachable(&id)?;
             set(&mut feature.body, &key, &blob.to_string());
             let prepared = kappadb_geo::put(&feature).map_err(WriteError::from)?;
-            parts.replace(&parts.map, draft(CODE_PUT, prepared))?;
+            parts.replace(&parts.map, draft(prepared))?;
             Ok(())
         };
         self.run_writing(edit).await??;

@@ -6,7 +6,7 @@ use crate::error::{NotHeld, ReadError};
 use kappadb_core::{EntryId, Timestamp};
 use kappadb_entry::rules::{self, Version};
 use kappadb_entry::{Entry, Header, decode_block};
-use kappadb_geo::{CODE_DELETE, CODE_PUT, Feature};
+use kappadb_geo::{CODE_BARE, CODE_DELETE, CODE_PUT, Feature};
 
 /// A feature with all of its current versions.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +17,8 @@ pub struct Found {
     pub versions: Vec<Edition>,
     /// How many other current versions are known here.
     pub elsewhere: usize,
+    /// True if the one that is shown by default, here or elsewhere, deletes it.
+    pub deleted: bool,
     /// How many of all these are dated after this machine's clock: then a clock is wrong, and it may be this one. They lose
     /// against what is not.
     pub ahead: usize,
@@ -71,10 +73,11 @@ impl Parts {
         let winner = rules::winner(&held.iter().collect::<Vec<_>>(), now).map(|version| version.id);
         let ahead = held.iter().filter(|version| version.time > now).count();
         editions.iter_mut().for_each(|edition| edition.winner = Some(edition.entry) == winner);
+        let deleted = editions.iter().any(|edition| edition.winner && edition.deleted);
         let (mut versions, others): (Vec<_>, Vec<_>) =
             editions.into_iter().partition(|edition| hit.heads.contains(&edition.entry));
         versions.sort_by_key(|edition| (!edition.winner, edition.entry));
-        Ok(Found { id: hit.id.clone(), versions, elsewhere: others.len(), ahead })
+        Ok(Found { id: hit.id.clone(), versions, elsewhere: others.len(), deleted, ahead })
     }
 
     /// One version, as far as it can be read; none if it is lost or no entry.
@@ -85,7 +88,8 @@ impl Parts {
     ) -> Result<Option<(Header, Edition)>, ReadError> {
         let Some(entry) = self.entry(id)? else { return Ok(None) };
         let deleted = entry.header.kind.code == CODE_DELETE;
-        let payload = if entry.header.kind.code == CODE_PUT { self.load_payload(id, &entry)? } else { None };
+        let is_put = matches!(entry.header.kind.code, CODE_PUT | CODE_BARE);
+        let payload = if is_put { self.load_payload(id, &entry)? } else { None };
         let feature = payload.and_then(|payload| kappadb_geo::decode(key, &payload).ok());
         let edition = Edition { entry: id, time: entry.header.time, deleted, feature, winner: false };
         Ok(Some((entry.header, edition)))

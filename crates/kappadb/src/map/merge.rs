@@ -6,7 +6,7 @@ use crate::error::{ReadError, WriteError};
 use crate::write;
 use kappadb_core::EntryId;
 use kappadb_entry::rules::{self, Version};
-use kappadb_geo::{CODE_PUT, Feature};
+use kappadb_geo::Feature;
 
 impl Map {
     /// Ends a conflict: writes a version that replaces all heads held here and says what they say together, the winner's
@@ -30,7 +30,7 @@ impl Parts {
             return Err(WriteError::NoConflict(id.to_owned()));
         }
         let merged = self.merged(id)?.ok_or_else(|| WriteError::NoContent(id.to_owned()))?;
-        self.replace(&self.map, draft(CODE_PUT, kappadb_geo::put(&merged)?))
+        self.replace(&self.map, draft(kappadb_geo::put(&merged)?))
     }
 
     /// What the heads say together; none if all of them delete it or cannot be read.

@@ -24,7 +24,7 @@ use crate::write::{self, Draft};
 use kappadb_core::{EntryId, Extent};
 use kappadb_entry::rules;
 use kappadb_entry::{Kind, space};
-use kappadb_geo::{CODE_DELETE, CODE_PUT, Feature, Prepared};
+use kappadb_geo::{CODE_DELETE, Feature, Prepared};
 use kappadb_query::Selector;
 use kappadb_view_geo::Query;
 use std::sync::Arc;
@@ -74,11 +74,11 @@ impl Map {
         .await?
     }
 
-    /// The features whose extent touches `extent` (closed: touching counts), from what is held here, in the order of
+    /// The features whose extent touches `extent` (closed: touching counts), without nodes that have no tags, from what is held here, in the order of
     /// their ids, `limit` at most.
     pub async fn query(&self, extent: &Extent, limit: Option<usize>) -> Result<Vec<Hit>, ReadError> {
         let extent = extent.clone();
-        self.run(move |parts| parts.in_box(&extent, limit)).await?
+        self.run(move |parts| parts.in_box(&extent, Query { limit, ..Query::default() })).await?
     }
 
     /// Reads the features of `hits`, in their order.
@@ -115,8 +115,8 @@ impl Map {
 }
 
 /// The entry of a change of a feature.
-pub(crate) fn draft(code: u8, change: Prepared) -> Draft {
-    let Prepared { key, places, refs, payload } = change;
+pub(crate) fn draft(change: Prepared) -> Draft {
+    let Prepared { code, key, places, refs, payload } = change;
     Draft { key: Some(key), places, refs, payload, ..Draft::new(Kind { space: space::MAP, code }) }
 }
 
@@ -127,9 +127,9 @@ impl From<kappadb_view_geo::Hit> for Hit {
 }
 
 impl Parts {
-    fn in_box(&self, extent: &Extent, limit: Option<usize>) -> Result<Vec<Hit>, ReadError> {
+    fn in_box(&self, extent: &Extent, query: Query) -> Result<Vec<Hit>, ReadError> {
         self.map.ready()?;
-        let answer = self.map.read(|index| index.query(extent, &Query { limit, ..Query::default() }))??;
+        let answer = self.map.read(|index| index.query(extent, &query))??;
         Ok(answer.hits.into_iter().map(Hit::from).collect())
     }
 
@@ -143,13 +143,13 @@ impl Parts {
     }
 
     fn put_feature(&self, feature: &Feature) -> Result<EntryId, WriteError> {
-        let draft = draft(CODE_PUT, kappadb_geo::put(feature)?);
+        let draft = draft(kappadb_geo::put(feature)?);
         let _guard = self.writing();
         self.replace(&self.map, draft)
     }
 
     fn delete_feature(&self, id: &str) -> Result<EntryId, WriteError> {
-        let draft = draft(CODE_DELETE, kappadb_geo::delete(id, None)?);
+        let draft = draft(kappadb_geo::delete(id, None)?);
         let _guard = self.writing();
         let active = write::active(&self.map, id.as_bytes())?;
         if rules::heads(&active).iter().all(|version| version.kind.code == CODE_DELETE) {

@@ -4,21 +4,22 @@ use super::{Hit, Map};
 use crate::ask::{self, Asked, Neighbours};
 use crate::database::Parts;
 use crate::error::ReadError;
-use kappadb_core::{Coord, Extent, GeoBox};
+use kappadb_core::{Extent, GeoBox};
 use kappadb_geo::id::{osm, parse_osm};
-use kappadb_geo::{Body, Element, ElementKind, Shape};
+use kappadb_geo::{Body, Element, ElementKind, Shape, WayNode};
 use kappadb_query::Selector;
+use kappadb_view_geo::Query;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What belongs to a box by the rule of the API: the nodes inside, the ways that have one of them, all nodes of these
 /// ways, and the relations that refer to any of these nodes or ways.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OsmAnswer {
-    /// Nodes that are features of their own: those inside, and those of the ways. In the order of their ids, as the
-    /// others.
+    /// Nodes that are features of their own, with tags or without: those inside, and those of the ways. In the order of
+    /// their ids, as the others.
     pub nodes: Vec<Hit>,
-    /// Nodes that only the ways know: OSM ids and positions.
-    pub vertices: Vec<(i64, Coord)>,
+    /// Nodes that only the ways know.
+    pub vertices: Vec<WayNode>,
     /// Ways with at least one node inside.
     pub ways: Vec<Hit>,
     /// Relations that refer to a node or way of this answer. Relations of relations do not belong to it.
@@ -69,7 +70,7 @@ impl OsmAnswer {
 
     /// The nodes and ways, which relations may refer to.
     fn members(&self) -> Vec<String> {
-        let vertices = self.vertices.iter().map(|(number, _)| osm(ElementKind::Node, *number));
+        let vertices = self.vertices.iter().map(|node| osm(ElementKind::Node, node.id));
         let hits = self.nodes.iter().chain(&self.ways).map(|hit| hit.id.clone());
         hits.chain(vertices).chain(self.missing.iter().cloned()).collect()
     }
@@ -87,7 +88,7 @@ struct Join<'a> {
 
 impl<'a> Join<'a> {
     fn new(parts: &'a Parts, extent: &Extent) -> Result<Join<'a>, ReadError> {
-        let hits = parts.in_box(extent, None)?;
+        let hits = parts.in_box(extent, Query { bare: true, ..Query::default() })?;
         let of = |kind| hits.iter().filter(move |hit| is(&hit.id, kind));
         let inside: BTreeMap<_, _> = of(ElementKind::Node).map(|hit| (hit.id.clone(), hit.clone())).collect();
         let mut candidates: BTreeSet<_> = of(ElementKind::Way).map(|hit| hit.id.clone()).collect();
@@ -108,27 +109,28 @@ impl<'a> Join<'a> {
 
     fn answer(self) -> Result<OsmAnswer, ReadError> {
         let Join { parts, extent, inside, candidates } = self;
-        let is_inside = |at: &Coord| extent.intersects(&GeoBox::point(*at).into());
+        let is_inside =
+            |node: &WayNode| node.at.is_some_and(|at| extent.intersects(&GeoBox::point(at).into()));
         let (mut nodes, mut vertices) = (inside, BTreeMap::new());
         let (mut ways, mut missing) = (Vec::new(), BTreeSet::new());
         for id in candidates {
             let Some(way) = parts.feature(&id)? else { continue };
             let corners = parts.corners(&way)?;
-            if !corners.iter().any(|corner| corner.at.iter().any(is_inside)) {
+            if !corners.iter().any(|corner| corner.said.iter().any(is_inside)) {
                 continue;
             }
             ways.push(way);
-            for Corner { id, number, at, feature } in corners {
-                match (feature, at.first()) {
+            for Corner { id, said, feature } in corners {
+                match (feature, said.into_iter().next_back()) {
                     (Some(hit), _) => drop(nodes.insert(id, hit)),
-                    (None, Some(at)) => drop(vertices.insert(number, *at)),
+                    (None, Some(node)) => drop(vertices.insert(node.id, node)),
                     (None, None) => drop(missing.insert(id)),
                 }
             }
         }
         let mut answer = OsmAnswer {
             nodes: nodes.into_values().collect(),
-            vertices: vertices.into_iter().collect(),
+            vertices: vertices.into_values().collect(),
             ways,
             relations: Vec::new(),
             missing: missing.into_iter().collect(),
@@ -139,52 +141,42 @@ impl<'a> Join<'a> {
     }
 }
 
-/// A node of a way or relation.
-pub(crate) struct Corner {
-    pub id: String,
-    pub number: i64,
-    /// Where it is: what the node's own versions say, or if it is no feature, the way or relation. Several if that is contested.
-    pub at: Vec<Coord>,
-    pub feature: Option<Hit>,
+/// A node of a way.
+struct Corner {
+    id: String,
+    /// Where it is: what the node's own versions say, or if it is no feature, the way; the greatest version last. Several if that is contested.
+    said: Vec<WayNode>,
+    feature: Option<Hit>,
 }
 
 impl Parts {
-    /// The nodes of all current versions of a way, each once; of a relation, the member nodes whose position it keeps.
-    pub(crate) fn corners(&self, hit: &Hit) -> Result<Vec<Corner>, ReadError> {
-        let mut places: BTreeMap<i64, BTreeSet<Coord>> = BTreeMap::new();
-        for shape in self.shapes(hit)? {
-            match shape {
-                Shape::Node(_) => {}
-                Shape::Way(nodes) => {
-                    nodes.iter().for_each(|node| places.entry(node.id).or_default().extend(node.at));
-                }
-                Shape::Relation { members, .. } => {
-                    let located = members.iter().filter_map(|member| Some((member.id, member.at?)));
-                    located.for_each(|(id, at)| places.entry(id).or_default().extend([at]));
-                }
+    /// The nodes of all current versions of a way, each once.
+    fn corners(&self, hit: &Hit) -> Result<Vec<Corner>, ReadError> {
+        let mut places: BTreeMap<i64, Vec<WayNode>> = BTreeMap::new();
+        for body in self.bodies(hit)? {
+            let Body::Osm(Element { shape: Shape::Way(nodes), .. }) = body else { continue };
+            for node in nodes {
+                let said = places.entry(node.id).or_default();
+                said.extend(Some(node).filter(|node| node.at.is_some()));
             }
         }
-        let corner = |(number, at): (i64, BTreeSet<Coord>)| {
+        let corner = |(number, mut said): (i64, Vec<WayNode>)| {
             let id = osm(ElementKind::Node, number);
             let feature = self.feature(&id)?;
-            let at = match &feature {
-                Some(hit) => self.positions(hit)?,
-                None => at.into_iter().collect(),
-            };
-            Ok(Corner { id, number, at, feature })
+            if let Some(hit) = &feature {
+                let own = self.bodies(hit)?.into_iter();
+                said = own.filter_map(|body| WayNode::of(number, &body)).collect();
+            }
+            said.sort_by_key(|node| node.version);
+            Ok(Corner { id, said, feature })
         };
         places.into_iter().map(corner).collect()
     }
 
-    fn positions(&self, node: &Hit) -> Result<Vec<Coord>, ReadError> {
-        let shapes = self.shapes(node)?.into_iter();
-        Ok(shapes.filter_map(|shape| if let Shape::Node(at) = shape { Some(at) } else { None }).collect())
-    }
-
-    fn shapes(&self, hit: &Hit) -> Result<Vec<Shape>, ReadError> {
-        let features = self.load_feature(hit)?.versions.into_iter().filter_map(|version| version.feature);
-        let shape = |body| if let Body::Osm(Element { shape, .. }) = body { Some(shape) } else { None };
-        Ok(features.filter_map(|feature| shape(feature.body)).collect())
+    /// What the versions of a hit say, as far as they can be read.
+    pub(crate) fn bodies(&self, hit: &Hit) -> Result<Vec<Body>, ReadError> {
+        let versions = self.load_feature(hit)?.versions.into_iter();
+        Ok(versions.filter_map(|version| version.feature).map(|feature| feature.body).collect())
     }
 }
 

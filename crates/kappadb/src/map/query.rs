@@ -29,7 +29,7 @@ pub struct MapQuery {
 impl MapQuery {
     /// Everything in a box, in the order of the ids.
     pub fn new(extent: Extent) -> MapQuery {
-        let Query { level, limit, after, order } = Query::default();
+        let Query { level, limit, after, order, .. } = Query::default();
         MapQuery { extent, level, filter: Filter::default(), limit, order, after }
     }
 }
@@ -87,7 +87,7 @@ impl Parts {
         loop {
             let left = query.limit.map(|limit| limit - page.hits.len());
             let limit = if all { left } else { Some(CHUNK) };
-            let part = Query { level, limit, after: after.clone(), order };
+            let part = Query { level, limit, after: after.clone(), order, bare: false };
             let answer = self.map.read(|index| index.query(&query.extent, &part))??;
             let passing = self.passing(answer.hits, &query.filter, left)?;
             page.hits.extend(passing.hits);

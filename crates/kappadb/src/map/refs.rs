@@ -85,7 +85,7 @@ impl Parts {
     }
 
     /// The ids that these entries refer to, ascending.
-    pub(super) fn refs_of(&self, entries: &[EntryId]) -> Result<BTreeSet<String>, ReadError> {
+    pub(crate) fn refs_of(&self, entries: &[EntryId]) -> Result<BTreeSet<String>, ReadError> {
         let mut refs = BTreeSet::new();
         for &id in entries {
             let entry = self.entry(id)?;

@@ -79,7 +79,7 @@ proptest! {
             entry.id.seq += 1_000;
             entry
         });
-        let query = Query { level, limit: Some(limit), order, after: None };
+        let query = Query { level, limit: Some(limit), order, after: None, bare: false };
         let hits = pages(&mut rig, &extent, &query, |rig| {
             let more: Vec<_> = others.by_ref().take(2).collect();
             rig.hold(&more);

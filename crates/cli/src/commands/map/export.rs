@@ -34,7 +34,7 @@ pub async fn run(context: &Context, args: &ExportArgs) -> anyhow::Result<Exit> {
             report_not_held(&report.missing);
             let line = json!({
                 "features": report.features, "vertices": report.vertices,
-                "left_out": report.left_out, "missing": report.missing.len(),
+                "deleted": report.deleted, "left_out": report.left_out, "missing": report.missing.len(),
             });
             output::note(&line, &format!("{} written", count(report.features, "feature")));
             Ok(usize::try_from(report.features).unwrap_or(usize::MAX))

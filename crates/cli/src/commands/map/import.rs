@@ -4,6 +4,7 @@ use super::Context;
 use crate::commands::input::progress;
 use crate::output::{self, count, size};
 use anyhow::Context as _;
+use kappadb::ImportOptions;
 use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Warnings about bad features printed one by one; the rest is only counted.
 const WARNINGS: usize = 20;
 
-pub async fn run(context: &Context, file: &Path) -> anyhow::Result<()> {
+pub async fn run(context: &Context, file: &Path, force: bool) -> anyhow::Result<()> {
     let database = context.open().await?;
     // For scripts: what survives a power cut from here on.
     let safe = Arc::new(AtomicU64::new(0));
@@ -21,7 +22,7 @@ pub async fn run(context: &Context, file: &Path) -> anyhow::Result<()> {
         told.store(features, Ordering::Relaxed);
         output::progress(&json!({ "durable": features }));
     };
-    let report = database.map().import(file, durable).await.with_context(|| {
+    let report = database.map().import(file, ImportOptions { force }, durable).await.with_context(|| {
         let safe = safe.load(Ordering::Relaxed);
         progress(file, &count(safe, "feature"))
     })?;
@@ -32,11 +33,14 @@ pub async fn run(context: &Context, file: &Path) -> anyhow::Result<()> {
         output::warn(&format!("skipped {} in all", count(report.skipped, "feature")));
     }
     let text = format!(
-        "{} ({}, {}, {}), {} skipped; {} of {} appended in {:.1} s",
+        "{} ({}, {}, {}): {} taken, {} unchanged, {} older, {} skipped; {} of {} appended in {:.1} s",
         count(report.features, "feature"),
         count(report.nodes, "node"),
         count(report.ways, "way"),
         count(report.relations, "relation"),
+        report.taken,
+        report.unchanged,
+        report.older,
         report.skipped,
         count(report.blocks, "block"),
         size(report.bytes),
