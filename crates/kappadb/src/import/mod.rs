@@ -2,6 +2,8 @@
 
 mod append;
 mod apply;
+mod by_hand;
+mod changes;
 mod held;
 mod judge;
 

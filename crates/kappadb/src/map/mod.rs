@@ -52,9 +52,14 @@ impl Map {
         Map { parts }
     }
 
-    /// Creates a feature, or replaces every version of it that is held here. Durable when it returns.
+    /// Creates a feature, or replaces every version of it that is held here; of an element of OpenStreetMap, what it means for others too: the ways of
+    /// a node that moves, the relations above, the nodes that a way leaves behind (`design/map.md`). Durable when it returns.
     pub async fn put(&self, feature: Feature) -> Result<EntryId, WriteError> {
-        self.run_writing(move |parts| parts.put_feature(&feature)).await?
+        self.run_writing(move |parts| {
+            let _guard = parts.writing();
+            parts.put_by_hand(feature)
+        })
+        .await?
     }
 
     /// Deletes every version of a feature that is held here. Durable when it returns. A replica that does not hold everything
@@ -142,19 +147,12 @@ impl Parts {
         Ok((!gone).then(|| Hit { id: id.to_owned(), heads, elsewhere: Vec::new() }))
     }
 
-    fn put_feature(&self, feature: &Feature) -> Result<EntryId, WriteError> {
-        let draft = draft(kappadb_geo::put(feature)?);
-        let _guard = self.writing();
-        self.replace(&self.map, draft)
-    }
-
     fn delete_feature(&self, id: &str) -> Result<EntryId, WriteError> {
-        let draft = draft(kappadb_geo::delete(id, None)?);
         let _guard = self.writing();
         let active = write::active(&self.map, id.as_bytes())?;
         if rules::heads(&active).iter().all(|version| version.kind.code == CODE_DELETE) {
             return Err(WriteError::NoFeature(id.to_owned()));
         }
-        self.replace(&self.map, draft)
+        self.delete_by_hand(id)
     }
 }

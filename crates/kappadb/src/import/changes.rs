@@ -1,0 +1,290 @@
+//! What a change of one thing means for others, and writing it (`design/map.md`).
+
+use super::append::Appender;
+use super::held::{Known, KnownNode, Lookup, bare};
+use super::judge::{New, Verdict, nodes};
+use crate::error::{ImportError, ReadError, WriteError};
+use kappadb_entry::Places;
+use kappadb_entry::rules;
+use kappadb_geo::id::{osm, parse_osm};
+use kappadb_geo::{Body, Element, ElementKind, Feature, Meta, Shape, WayNode};
+use kappadb_import::{Bare, Import, Item};
+use std::collections::{BTreeSet, HashSet};
+
+/// Ids that are looked up at once.
+const LOOKED_UP: usize = 1_000;
+
+/// Changes in the course of being written.
+pub(super) struct Changes<'a, 'b> {
+    pub appender: &'b mut Appender<'a>,
+    held: Lookup<'a>,
+    force: bool,
+    plan: Plan,
+}
+
+/// Where changes come from, which may say where other nodes are.
+pub(super) trait Source {
+    type Error: From<ReadError> + From<WriteError>;
+
+    /// What it says of a node, and whether that is an edit of the version that it names.
+    fn said(&mut self, node: i64) -> Result<Option<(WayNode, bool)>, Self::Error>;
+}
+
+impl Source for Import {
+    type Error = ImportError;
+
+    fn said(&mut self, node: i64) -> Result<Option<(WayNode, bool)>, ImportError> {
+        Ok(Import::said(self, node)?)
+    }
+}
+
+/// A change by hand says nothing of other nodes.
+pub(super) struct ByHand;
+
+impl Source for ByHand {
+    type Error = WriteError;
+
+    fn said(&mut self, _: i64) -> Result<Option<(WayNode, bool)>, WriteError> {
+        Ok(None)
+    }
+}
+
+/// What changes mean for others.
+#[derive(Default)]
+pub(super) struct Plan {
+    /// Ways that are changed, or deleted.
+    changed: HashSet<i64>,
+    /// Nodes of ways that are taken.
+    carried: HashSet<i64>,
+    /// Nodes that ways lose.
+    lost: BTreeSet<i64>,
+    /// Nodes that are deleted.
+    deleted: HashSet<i64>,
+    /// Ways that have an older statement of a node that is changed.
+    outdated: BTreeSet<String>,
+    /// What lies elsewhere now, or was not there, and of which it is not known yet who has it as a member.
+    moved: Vec<String>,
+    /// Relations of which a member has moved.
+    relations: BTreeSet<String>,
+}
+
+impl<'a, 'b> Changes<'a, 'b> {
+    pub fn new(appender: &'b mut Appender<'a>, force: bool) -> Self {
+        Changes { held: Lookup::new(appender.parts()), appender, force, plan: Plan::default() }
+    }
+
+    /// Takes note of what an item means for others, if it is news.
+    pub fn judge(&mut self, item: &Item) -> Result<Verdict, WriteError> {
+        self.plan.judge(&mut self.held, item, self.force)
+    }
+
+    /// Takes note of an element that was written apart.
+    pub fn moved(&mut self, id: String) -> Result<(), ReadError> {
+        self.plan.move_one(&mut self.held, id)
+    }
+
+    /// A node without tags. If it is news, it becomes a feature unless a way that stands has it; the ways that have it are outdated.
+    pub fn write_bare(&mut self, said: &Bare) -> Result<Verdict, WriteError> {
+        let Changes { held, plan, appender, force, .. } = self;
+        let node = &said.node;
+        let known = held.node(node.id)?;
+        let verdict = forced(known.judge_bare(node, said.is_edit), *force);
+        if verdict != Verdict::Taken {
+            return Ok(verdict);
+        }
+        let is_own = !known.own.held.versions.is_empty();
+        plan.outdate(&known, node, is_own);
+        let is_carried = plan.carried.contains(&node.id) || plan.is_held_elsewhere(&known);
+        if (is_own || !is_carried)
+            && let Some(feature) = bare(node)
+        {
+            appender.put(&feature, &known.own.active)?;
+        }
+        plan.move_one(held, osm(ElementKind::Node, node.id))?;
+        Ok(verdict)
+    }
+
+    /// Nodes that ways lose, and that nothing else says.
+    pub fn write_lost<S: Source>(&mut self, source: &mut S) -> Result<(), S::Error> {
+        for number in std::mem::take(&mut self.plan.lost) {
+            if self.plan.carried.contains(&number) || self.plan.deleted.contains(&number) {
+                continue;
+            }
+            let known = self.held.node(number)?;
+            if !known.own.held.versions.is_empty() || self.plan.is_held_elsewhere(&known) {
+                continue;
+            }
+            if let Some(feature) = self.place(number, source)?.as_ref().and_then(bare) {
+                self.appender.put(&feature, &known.own.active)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes an item that is news.
+    pub fn write<S: Source>(&mut self, item: Item, source: &mut S) -> Result<(), S::Error> {
+        let known = self.held.known(item.id())?;
+        match item {
+            Item::Delete { id, meta } => {
+                self.appender.delete(&id, meta.as_ref(), &known.active)?;
+                Ok(self.plan.move_one(&mut self.held, id)?)
+            }
+            Item::Put { mut feature, .. } => {
+                self.fill_in(&mut feature, source)?;
+                Ok(self.store(feature, &known)?)
+            }
+        }
+    }
+
+    /// Where a way's nodes are, and how large a relation is.
+    fn fill_in<S: Source>(&mut self, feature: &mut Feature, source: &mut S) -> Result<(), S::Error> {
+        let Body::Osm(Element { shape, .. }) = &mut feature.body else { return Ok(()) };
+        match shape {
+            Shape::Node(_) => {}
+            Shape::Way(nodes) => {
+                for node in nodes {
+                    if let Some(known) = self.place(node.id, source)? {
+                        *node = known;
+                    }
+                }
+            }
+            Shape::Relation { members, extent } => *extent = self.held.around(members, extent)?,
+        }
+        Ok(())
+    }
+
+    /// The statement of a node that counts, from the file and from what is held; none if nothing says where it is.
+    fn place<S: Source>(&mut self, number: i64, source: &mut S) -> Result<Option<WayNode>, S::Error> {
+        let known = self.held.node(number)?;
+        let held = known.place();
+        let Some((said, is_edit)) = source.said(number)? else { return Ok(held) };
+        let verdict = forced(known.judge_place(&said, is_edit), self.force);
+        Ok(Some(said).filter(|_| verdict == Verdict::Taken || held.is_none()).or(held))
+    }
+
+    fn store(&mut self, feature: Feature, known: &Known) -> Result<(), WriteError> {
+        let places = Places::on_map(&feature.extent());
+        let is_there = rules::heads(&known.active).iter().all(|head| head.places == places);
+        let moves = known.active.is_empty() || !is_there;
+        if self.appender.put(&feature, &known.active)? && moves {
+            self.plan.move_one(&mut self.held, feature.id)?;
+        }
+        Ok(())
+    }
+
+    /// The ways that are not changed themselves, with the nodes that are.
+    pub fn write_outdated<S: Source>(&mut self, source: &mut S) -> Result<(), S::Error> {
+        for id in std::mem::take(&mut self.plan.outdated) {
+            if is_in(&self.plan.changed, &id) {
+                continue;
+            }
+            let known = self.held.known(&id)?;
+            let Some(mut feature) = self.held.winner(&id)? else { continue };
+            self.fill_in(&mut feature, source)?;
+            self.store(feature, &known)?;
+        }
+        Ok(())
+    }
+
+    /// All relations above what has moved, each once.
+    pub fn write_relations<S: Source>(&mut self, source: &mut S) -> Result<(), S::Error> {
+        self.plan.look_up(&mut self.held)?;
+        let mut queue: Vec<String> = std::mem::take(&mut self.plan.relations).into_iter().collect();
+        let mut all: BTreeSet<String> = queue.iter().cloned().collect();
+        while !queue.is_empty() {
+            let above = self.held.relations_of(queue)?;
+            queue = above.filter(|id| all.insert(id.clone())).collect();
+        }
+        for id in all {
+            let known = self.held.known(&id)?;
+            let Some(mut feature) = self.held.winner(&id)? else { continue };
+            self.fill_in(&mut feature, source)?;
+            self.appender.put(&feature, &known.active)?;
+        }
+        Ok(self.appender.flush_and_index()?)
+    }
+}
+
+impl Plan {
+    fn judge(&mut self, held: &mut Lookup<'_>, item: &Item, force: bool) -> Result<Verdict, WriteError> {
+        let (kind, number) = parse_osm(item.id()).map_or((None, 0), |(kind, number)| (Some(kind), number));
+        if kind == Some(ElementKind::Node) {
+            return self.judge_node(held, item, number, force);
+        }
+        let known = held.known(item.id())?;
+        let verdict = forced(known.held.judge(&new(item), 0), force);
+        if kind == Some(ElementKind::Way) && verdict == Verdict::Taken {
+            self.take_way(number, item, &known);
+        }
+        Ok(verdict)
+    }
+
+    fn judge_node(
+        &mut self,
+        held: &mut Lookup<'_>,
+        item: &Item,
+        number: i64,
+        force: bool,
+    ) -> Result<Verdict, WriteError> {
+        let known = held.node(number)?;
+        let verdict = forced(known.own.held.judge(&new(item), known.carried_version()), force);
+        match item {
+            _ if verdict != Verdict::Taken => {}
+            Item::Delete { .. } => drop(self.deleted.insert(number)),
+            Item::Put { feature, .. } => {
+                if let Some(node) = WayNode::of(number, &feature.body) {
+                    self.outdate(&known, &node, true);
+                }
+            }
+        }
+        Ok(verdict)
+    }
+
+    fn take_way(&mut self, number: i64, item: &Item, known: &Known) {
+        self.changed.insert(number);
+        let ids = |nodes: &[WayNode]| nodes.iter().map(|node| node.id).collect::<Vec<_>>();
+        self.lost.extend(known.held.current().filter_map(nodes).flat_map(ids));
+        if let Item::Put { feature, .. } = item {
+            self.carried.extend(nodes(&feature.body).map(ids).unwrap_or_default());
+        }
+    }
+
+    /// Ways that say something else of a node are to be written anew. The version of one that is an entry of its own stands there.
+    fn outdate(&mut self, known: &KnownNode, node: &WayNode, is_own: bool) {
+        let differs = |said: &WayNode| if is_own { said.at != node.at } else { said != node };
+        let others = known.holders.iter().filter(|(_, said)| differs(said));
+        self.outdated.extend(others.map(|(way, _)| way.clone()));
+    }
+
+    /// True if a way that stands and that the file leaves alone has the node.
+    fn is_held_elsewhere(&self, known: &KnownNode) -> bool {
+        known.holders.iter().any(|(way, _)| !is_in(&self.changed, way))
+    }
+
+    fn move_one(&mut self, held: &mut Lookup<'_>, id: String) -> Result<(), ReadError> {
+        self.moved.push(id);
+        if self.moved.len() < LOOKED_UP { Ok(()) } else { self.look_up(held) }
+    }
+
+    /// Learns who has as a member what moved.
+    fn look_up(&mut self, held: &mut Lookup<'_>) -> Result<(), ReadError> {
+        let moved = std::mem::take(&mut self.moved);
+        self.relations.extend(held.relations_of(moved)?);
+        Ok(())
+    }
+}
+
+fn forced(verdict: Verdict, force: bool) -> Verdict {
+    if force && verdict == Verdict::Older { Verdict::Taken } else { verdict }
+}
+
+fn new(item: &Item) -> New<'_> {
+    match item {
+        Item::Put { feature, is_edit } => New::put(&feature.body, *is_edit),
+        Item::Delete { meta, .. } => New::delete(meta.as_ref().map_or(0, |Meta { version, .. }| *version)),
+    }
+}
+
+fn is_in(ways: &HashSet<i64>, id: &str) -> bool {
+    parse_osm(id).is_some_and(|(_, number)| ways.contains(&number))
+}
