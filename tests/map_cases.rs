@@ -90,7 +90,11 @@ async fn nodes_that_came_in_one_file_are_in_the_way_of_the_next() {
             r#"<create><node id="100" version="1" lat="60.2" lon="24.90"/><node id="101" version="1" lat="60.2" lon="24.95"/></create>"#,
         ))
         .await;
-    assert_eq!(world.at("24.8,60.15,25,60.25").await, Vec::<String>::new(), "they are not shown by themselves");
+    assert_eq!(
+        world.at("24.8,60.15,25,60.25").await,
+        Vec::<String>::new(),
+        "they are not shown by themselves"
+    );
     world.import(&change(&format!("<create>{}</create>", way(20, 1, &[100, 101])))).await;
     assert_eq!(world.path("w20").await, [Some((60.2, 24.90)), Some((60.2, 24.95))]);
     assert_eq!(world.at("24.8,60.15,25,60.25").await, ["w20"]);
@@ -148,7 +152,10 @@ async fn a_way_that_was_deleted_is_restored_where_it_was() {
     world.import(&change(r#"<delete><way id="10" version="2"/></delete>"#)).await;
     let text = world.exported(ExportFormat::OsmXml).await;
     for id in [1, 2, 3, 4, 50] {
-        assert!(text.contains(&format!(r#"<node id="{id}" version="1" lat="#)), "{id} is there still: {text}");
+        assert!(
+            text.contains(&format!(r#"<node id="{id}" version="1" lat="#)),
+            "{id} is there still: {text}"
+        );
     }
     world.import(&change(&format!("<modify>{}</modify>", way(10, 3, &[1, 2, 3, 4])))).await;
     assert!(world.path("w10").await.iter().all(Option::is_some));
