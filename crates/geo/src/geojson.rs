@@ -4,20 +4,23 @@
 //! dropped, as are members of the Feature other than `id`, `geometry` and `properties`. Collections in collections
 //! are flattened. Properties are kept as written, but for the white space between tokens.
 //!
-//! Out: a free feature as it came. An OSM element has its tags as properties and, beside them, `@version`, `@time` (ms
-//! since the Unix epoch), `@changeset`, `@uid`, `@user` where known, `@nodes` (ids) of a way, and `@members` of a relation. A way is a
-//! Polygon if it is closed and its tags say that it is an area, else a LineString of its located nodes. A relation has a `null`
-//! geometry and its extent as `bbox`, whose west is greater than its east across the antimeridian.
+//! Out: a free feature as it came. An element of OpenStreetMap has its tags as properties and, beside them, all else that it is, in properties whose
+//! names begin with `@` (`design/map.md`, "GeoJSON"): so it is the same element when it is read in again. A way is a Polygon if it is closed and its
+//! tags say that it is an area, else a LineString of its located nodes. A relation has its extent as `bbox`, whose west is greater than its east
+//! across the antimeridian, and a geometry if whoever writes it knows its members.
 
+mod element;
 mod read;
 mod write;
 
-pub use read::{from_geojson, from_text};
-pub use write::{is_area, to_geojson, to_record, to_text};
+pub use read::{from_geojson, from_text, from_text_by_id};
+pub use write::{is_area, to_geojson, to_record, to_text, to_text_with};
 
 use crate::geometry::GeometryError;
 use crate::id::IdError;
 use kappadb_core::GeoError;
+
+type Read<T> = Result<T, GeoJsonError>;
 
 /// Why a text is no GeoJSON feature that can be kept.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -69,6 +72,46 @@ pub enum GeoJsonError {
     IdType {
         /// The id as JSON.
         found: String,
+    },
+    /// A property of an element is not as it is written here.
+    #[error("the property {name:?} of an element must be {wanted}")]
+    Property {
+        /// Its name.
+        name: &'static str,
+        /// What belongs there.
+        wanted: &'static str,
+    },
+    /// What an element is made of is not said.
+    #[error(
+        "the feature does not say {what:?}: what an element is made of cannot be seen from its geometry, so it stays as it was"
+    )]
+    Unsaid {
+        /// The property that would.
+        what: &'static str,
+    },
+    /// A way whose geometry was made longer or shorter than it has nodes.
+    #[error(
+        "the way has {nodes} nodes and its geometry {positions} positions; which of them are new, a program for OpenStreetMap can say"
+    )]
+    Misfit {
+        /// Nodes with a position.
+        nodes: usize,
+        /// Positions.
+        positions: usize,
+    },
+    /// Its own id names one element, its properties another.
+    #[error("the feature's id is {id}, but its properties \"@type\" and \"@id\" say that it is {other}")]
+    TwoIds {
+        /// The one.
+        id: String,
+        /// The other.
+        other: String,
+    },
+    /// An element's tag that is an object or a list.
+    #[error("the tag {key:?} of an element must be a text")]
+    TagValue {
+        /// Its key.
+        key: String,
     },
     /// The id breaks a rule.
     #[error(transparent)]

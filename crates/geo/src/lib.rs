@@ -28,6 +28,7 @@ pub mod id;
 mod json;
 mod merge;
 pub mod osm_xml;
+mod ring;
 pub mod svg;
 
 pub use body::{MAX_BODY, decode, encode};

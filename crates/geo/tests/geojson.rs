@@ -2,13 +2,14 @@
 #![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
 
 use kappadb_core::{Coord, Extent, Timestamp};
-use kappadb_geo::geojson::{from_geojson, from_text, to_geojson, to_record, to_text};
+use kappadb_geo::geojson::{from_geojson, from_text, from_text_by_id, to_geojson, to_record, to_text};
 use kappadb_geo::{
     Body, Edit, Element, ElementKind, Feature, GeoJsonError, Geometry, GeometryError, Member, Meta, Part,
     Shape, WayNode, put,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 fn with(id: &str, geometry: &str, properties: &str) -> String {
     format!(r#"{{"type":"Feature",{id}"geometry":{geometry},"properties":{properties}}}"#)
@@ -185,7 +186,7 @@ fn osm_elements_tell_where_they_come_from() {
     let expected = json!({
         "type": "Feature", "id": "r9", "bbox": [179.0, 1.0, -179.0, 2.0], "geometry": null,
         "properties": {
-            "type": "multipolygon", "@version": 3, "@time": 5000, "@uid": 7, "@user": "Ada",
+            "type": "multipolygon", "@type": "relation", "@id": 9, "@version": 3, "@time": 5000, "@uid": 7, "@user": "Ada",
             "@members": [{ "type": "way", "ref": 8, "role": "outer" }],
         },
     });
@@ -199,6 +200,126 @@ fn a_record_of_a_sequence_starts_with_a_separator_and_ends_with_a_line_end() {
     assert_eq!(to_record(&feature), format!("\u{1e}{}\n", to_text(&feature)));
     let odd = from_text(&with("\"id\":1,", POINT, r#"{"a":"\u001e\n"}"#)).unwrap();
     assert_eq!(to_record(&odd).matches(['\u{1e}', '\n']).count(), 2, "none within a record");
+}
+
+/// A way of everything that can be said of one.
+fn full_way() -> Feature {
+    let edit = |uid, user: &str| Edit { time: Some(Timestamp(1)), changeset: 5, uid, user: user.to_owned() };
+    let (ada, nobody) = (Arc::new(edit(1, "Ada")), Arc::new(Edit::default()));
+    let node = |id, lon, lat, version, edit: Option<&Arc<Edit>>| WayNode {
+        at: Some(Coord { lon, lat }),
+        version,
+        edit: edit.cloned(),
+        ..WayNode::new(id)
+    };
+    // Clockwise, so that it is turned to be a polygon.
+    let nodes = vec![
+        node(1, 0, 0, 2, Some(&ada)),
+        node(-2, 0, 10, 1, None),
+        node(i64::MAX, 10, 10, 0, Some(&nobody)),
+        node(4, 10, 0, 7, Some(&ada)),
+        node(1, 0, 0, 2, Some(&ada)),
+    ];
+    let tags = [("@odd", "1"), ("a\"b", "\n"), ("building", "yes")];
+    let tags = tags.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
+    let meta = Some(Meta { version: 9, edit: edit(2, "Bo") });
+    Feature { id: "w10".to_owned(), body: Body::Osm(Element { shape: Shape::Way(nodes), tags, meta }) }
+}
+
+#[test]
+fn an_element_is_the_same_element_when_it_is_read_in_again() {
+    let feature = full_way();
+    assert_eq!(from_text(&to_text(&feature)), Ok(feature.clone()));
+    assert_eq!(from_geojson(to_geojson(&feature)), Ok(feature.clone()), "whatever the order of its members");
+    let Body::Osm(element) = &feature.body else { panic!() };
+    let Shape::Way(nodes) = &element.shape else { panic!() };
+    let with = |tags: &[(String, String)], nodes: Vec<WayNode>| {
+        let element = Element { shape: Shape::Way(nodes), tags: tags.to_vec(), meta: None };
+        Feature { id: "w-1".to_owned(), body: Body::Osm(element) }
+    };
+    let mut unplaced = nodes.clone();
+    unplaced[1].at = None;
+    for nodes in [Vec::new(), nodes[..1].to_vec(), unplaced, vec![WayNode::new(3); 4]] {
+        for tags in [&[][..], &element.tags] {
+            let feature = with(tags, nodes.clone());
+            assert_eq!(from_text(&to_text(&feature)), Ok(feature));
+        }
+    }
+    let members = vec![Member { kind: ElementKind::Node, id: -8, role: "\u{e9} \"".to_owned() }];
+    for (members, extent) in [(members, "179,1,-179,2".parse().unwrap()), (Vec::new(), Extent::NOWHERE)] {
+        let element = Element { shape: Shape::Relation { members, extent }, tags: Vec::new(), meta: None };
+        let relation = Feature { id: "r9".to_owned(), body: Body::Osm(element) };
+        assert_eq!(from_text(&to_text(&relation)), Ok(relation));
+    }
+}
+
+#[test]
+fn an_area_is_wound_as_geojson_has_it_and_its_nodes_keep_their_order() {
+    let feature = full_way();
+    let value = to_geojson(&feature);
+    let ring = value["geometry"]["coordinates"][0].clone();
+    assert_eq!(ring, json!([[0.0, 0.0], [1e-6, 0.0], [1e-6, 1e-6], [0.0, 1e-6], [0.0, 0.0]]));
+    assert_eq!(value["properties"]["@nodes"], json!([1, -2, i64::MAX, 4, 1]));
+    // A program that turned it again has moved no node.
+    let mut turned = value;
+    let mut ring: Vec<Value> = ring.as_array().unwrap().clone();
+    ring.reverse();
+    turned["geometry"]["coordinates"][0] = Value::from(ring);
+    assert_eq!(from_geojson(turned), Ok(feature));
+}
+
+#[test]
+fn what_programs_make_of_an_element_is_understood() {
+    let feature = full_way();
+    let mut value = to_geojson(&feature);
+    let Value::Object(properties) = &mut value["properties"] else { panic!() };
+    for list in ["@nodes", "@edits", "@node_edits", "@node_versions"] {
+        let text = properties[list].to_string();
+        properties.insert(list.to_owned(), Value::from(text));
+    }
+    properties.insert("shop".to_owned(), Value::Null);
+    // A table numbers its rows.
+    value["id"] = json!(17);
+    assert_eq!(from_geojson(value.clone()), Ok(feature.clone()));
+    value["id"] = Value::Null;
+    value["properties"]["levels"] = json!(3);
+    let Body::Osm(mut element) = feature.body else { panic!() };
+    element.tags.push(("levels".to_owned(), "3".to_owned()));
+    assert_eq!(from_geojson(value).unwrap().body, Body::Osm(element));
+}
+
+#[test]
+fn an_element_that_does_not_say_what_it_is_made_of_is_refused() {
+    let line = r#"{"type":"LineString","coordinates":[[0,0],[1,1]]}"#;
+    let of = |geometry: &str, properties: &str| from_text(&with("\"id\":\"w1\",", geometry, properties));
+    let refused = of(line, r#"{"@type":"way","@id":1,"highway":"path"}"#);
+    assert_eq!(refused, Err(GeoJsonError::Unsaid { what: "@nodes" }));
+    let longer = of(line, r#"{"@type":"way","@nodes":[1,2,3]}"#);
+    assert_eq!(longer, Err(GeoJsonError::Misfit { nodes: 3, positions: 2 }));
+    let other = of(line, r#"{"@type":"way","@id":2,"@nodes":[1,2]}"#);
+    assert!(matches!(other, Err(GeoJsonError::TwoIds { .. })), "{other:?}");
+    for bad in [
+        r#"{"@type":"lake"}"#,
+        r#"{"@type":"way","@nodes":5}"#,
+        r#"{"@type":"way","@nodes":[1,2],"@node_versions":[1]}"#,
+        r#"{"@type":"way","@nodes":[1,2],"@node_edits":[1,0]}"#,
+    ] {
+        assert!(matches!(of(line, bad), Err(GeoJsonError::Property { .. })), "{bad}");
+    }
+    let list = of(line, r#"{"@type":"way","@nodes":[1,2],"a":[]}"#);
+    assert_eq!(list, Err(GeoJsonError::TagValue { key: "a".to_owned() }));
+}
+
+#[test]
+fn an_id_alone_names_an_element_only_for_who_means_it() {
+    let text = with("\"id\":\"n1\",", POINT, r#"{"shop":"x"}"#);
+    assert_eq!(from_text(&text).unwrap().id, "g:n1");
+    let node = from_text_by_id(&text).unwrap();
+    assert_eq!(node.id, "n1");
+    assert!(matches!(&node.body, Body::Osm(element) if element.tag("shop") == Some("x")));
+    assert_eq!(from_text_by_id(&with("\"id\":\"7\",", POINT, "{}")).unwrap().id, "7");
+    let way = from_text_by_id(&with("\"id\":\"w1\",", POINT, "{}"));
+    assert_eq!(way, Err(GeoJsonError::Unsaid { what: "@nodes" }));
 }
 
 fn geometries() -> impl Strategy<Value = Value> {

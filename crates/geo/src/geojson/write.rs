@@ -1,16 +1,23 @@
-use crate::feature::{Body, Edit, Element, Feature, Meta, Shape, WayNode};
+use super::element;
+use crate::feature::{Body, Element, Feature, Shape, WayNode};
 use crate::geometry::{Geometry, Part};
-use kappadb_core::{Coord, Extent};
-use serde_json::{Map, Value, json};
+use crate::ring;
+use kappadb_core::Coord;
+use serde_json::{Value, json};
 
 /// A feature as one line of GeoJSON.
 pub fn to_text(feature: &Feature) -> String {
+    to_text_with(feature, None)
+}
+
+/// The same with the geometry of what is made of others: a relation does not say by itself where it is.
+pub fn to_text_with(feature: &Feature, assembled: Option<&Part>) -> String {
     let id = Value::from(feature.id.as_str());
     let (bbox, geometry, properties) = match &feature.body {
         Body::Free(free) => (None, geometry(&free.geometry), free.properties.clone()),
         Body::Osm(element) => {
-            let bbox = matches!(element.shape, Shape::Relation { .. }).then(|| bbox(&feature.extent()));
-            (bbox, shape(element), Value::Object(properties(element)).to_string())
+            let geometry = assembled.map_or_else(|| shape(element), part);
+            (bbox(element), geometry, element::properties(&feature.id, element))
         }
     };
     let bbox = bbox.map_or_else(String::new, |bbox| format!(r#""bbox":{bbox},"#));
@@ -66,52 +73,28 @@ fn shape(element: &Element) -> Value {
         Shape::Node(at) => part(&Part::Point(*at)),
         Shape::Relation { .. } => Value::Null,
         Shape::Way(nodes) => {
-            let line: Vec<Coord> = nodes.iter().filter_map(|node| node.at).collect();
+            let mut line: Vec<Coord> = nodes.iter().filter_map(|node| node.at).collect();
             match line.as_slice() {
                 [] => Value::Null,
                 [only] => part(&Part::Point(*only)),
-                _ if is_area(element) => part(&Part::Polygon(vec![line])),
+                _ if is_area(element) => {
+                    ring::wind(&mut line, true);
+                    part(&Part::Polygon(vec![line]))
+                }
                 _ => part(&Part::LineString(line)),
             }
         }
     }
 }
 
-/// West, south, east, north; RFC 7946, 5.
-fn bbox(extent: &Extent) -> Value {
-    let (Some(first), Some(last)) = (extent.boxes().first(), extent.boxes().last()) else {
-        return Value::Null;
-    };
+/// Of a relation west, south, east, north (RFC 7946, 5), if anything of it is anywhere.
+fn bbox(element: &Element) -> Option<Value> {
+    let Shape::Relation { extent, .. } = &element.shape else { return None };
+    let (first, last) = (extent.boxes().first()?, extent.boxes().last()?);
     let both = first.hull(last);
     let (west, south) = Coord { lon: first.west, lat: both.south }.degrees();
     let (east, north) = Coord { lon: last.east, lat: both.north }.degrees();
-    json!([west, south, east, north])
-}
-
-fn properties(element: &Element) -> Map<String, Value> {
-    let mut out: Map<String, Value> =
-        element.tags.iter().map(|(key, value)| (key.clone(), Value::from(value.as_str()))).collect();
-    match &element.shape {
-        Shape::Node(_) => {}
-        Shape::Way(nodes) => {
-            out.insert("@nodes".to_owned(), nodes.iter().map(|node| node.id).collect());
-        }
-        Shape::Relation { members, .. } => {
-            let member = |m: &crate::Member| json!({ "type": m.kind.name(), "ref": m.id, "role": m.role });
-            out.insert("@members".to_owned(), members.iter().map(member).collect());
-        }
-    }
-    if let Some(Meta { version, edit: Edit { time, changeset, uid, user } }) = &element.meta {
-        let meta = [
-            ("@version", (*version != 0).then(|| json!(version))),
-            ("@time", time.map(|time| json!(time.0))),
-            ("@changeset", (*changeset != 0).then(|| json!(changeset))),
-            ("@uid", (*uid != 0).then(|| json!(uid))),
-            ("@user", (!user.is_empty()).then(|| json!(user))),
-        ];
-        out.extend(meta.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
-    }
-    out
+    Some(json!([west, south, east, north]))
 }
 
 /// Keys that make a closed way an area, unless `area=no`. The customary ones; the full list of the editors is longer.
