@@ -89,13 +89,13 @@ fn forget_extent(feature: &mut Feature) {
     }
 }
 
-/// GeoJSON has no elements, so what comes in again are features with the same ids, tags and geometry.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_extract_comes_back_from_every_form_of_geojson() {
     let dir = tempfile::tempdir().expect("temp dir");
     let at = |name: &str| dir.path().join(name);
     let original = imported(&at("original"), Path::new(EXTRACT)).await;
-    let expected: Vec<String> = features(&original).await.values().map(kappadb::geojson::to_text).collect();
+    let all = features(&original).await;
+    let expected: Vec<String> = all.values().map(kappadb::geojson::to_text).collect();
     for (name, format) in [
         ("a.geojson", ExportFormat::GeoJson),
         ("b.ndjson", ExportFormat::Ndjson),
@@ -108,5 +108,10 @@ async fn the_extract_comes_back_from_every_form_of_geojson() {
         let records = text.split(['\n', '\u{1e}']).map(|line| line.trim_end_matches(','));
         let found: Vec<&str> = records.filter(|line| line.starts_with("{\"type\":\"Feature\"")).collect();
         assert!(found.iter().eq(expected.iter()), "{name}");
+    }
+    let found = features(&imported(&at("copy"), &at("b.ndjson")).await).await;
+    assert_eq!(found.len(), all.len());
+    for (id, feature) in &all {
+        assert_eq!(found.get(id), Some(feature), "{id}");
     }
 }

@@ -266,6 +266,11 @@ pub enum Reason {
     /// Another one of the same id is newer, or comes later in the file.
     #[error("the file has a newer one of this id")]
     Replaced,
+    /// A way of a GeoJSON file has a node at another place than the node itself, or than another way.
+    #[error(
+        "the file has it at different places: of those in ways one counts, and what it says of itself counts before"
+    )]
+    Torn,
 }
 
 impl fmt::Display for Location {

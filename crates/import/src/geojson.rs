@@ -8,11 +8,12 @@ mod records;
 use crate::error::{ImportError, Location, Reason};
 use crate::import::{Counts, Progress};
 use crate::metered::{MAX_FEATURE_TEXT, Meter, Metered};
-use crate::osm::Rank;
+use crate::osm::{Nodes, Positions, Rank, Said};
 use crate::source::{Content, Source};
 use crate::spool::Spool;
-use kappadb_geo::GeoJsonError;
 use kappadb_geo::geojson::from_text;
+use kappadb_geo::id::{osm, parse_osm};
+use kappadb_geo::{Body, ElementKind, Feature, GeoJsonError, Shape, WayNode};
 use layout::Layout;
 use std::io::{self, BufReader};
 
@@ -21,12 +22,23 @@ pub(crate) fn read(
     source: Source<'_>,
     spool: &mut Spool,
     progress: &mut dyn FnMut(Progress),
-) -> Result<Counts, ImportError> {
+) -> Result<(Counts, Nodes), ImportError> {
     let meter = Meter::new();
     let layout = layout::detect(&mut || open(&source, &meter)).map_err(|e| source.unreadable(e))?;
     meter.reset();
     let reader = open(&source, &meter).map_err(|e| source.unreadable(e))?;
-    let mut sink = Sink { spool, progress, meter: &meter, length: source.length, found: 0, recognised: 0 };
+    let dir = spool.dir().to_owned();
+    let unspooled = |source| ImportError::Spool { dir: dir.clone(), source };
+    let mut sink = Sink {
+        positions: Positions::new(&dir).map_err(unspooled)?,
+        spool,
+        progress,
+        meter: &meter,
+        length: source.length,
+        counts: Counts::default(),
+        found: 0,
+        recognised: 0,
+    };
     match layout {
         Layout::Collection => collection::read(&source, reader, &mut sink)?,
         Layout::Values => records::read_values(&source, reader, &mut sink)?,
@@ -36,7 +48,7 @@ pub(crate) fn read(
         return Err(ImportError::Foreign { path: source.path.to_owned() });
     }
     sink.report();
-    Ok(Counts { free: sink.found, ..Counts::default() })
+    sink.finish().map_err(unspooled)
 }
 
 fn open<'m>(source: &Source<'_>, meter: &'m Meter) -> io::Result<Metered<'m, BufReader<Content>>> {
@@ -50,6 +62,9 @@ struct Sink<'a> {
     progress: &'a mut dyn FnMut(Progress),
     meter: &'a Meter,
     length: u64,
+    /// What elements of OpenStreetMap say of nodes.
+    positions: Positions,
+    counts: Counts,
     found: u64,
     /// Of these, how many are Features at all, good or bad.
     recognised: u64,
@@ -62,12 +77,12 @@ impl Sink<'_> {
         match from_text(text) {
             Ok(feature) => {
                 self.recognised += 1;
-                let rank = Rank { version: 0, sequence: self.found };
-                self.spool.add(&feature, false, rank, Location::Line(line))?;
+                self.keep(&feature, Location::Line(line))?;
             }
             Err(e) => {
                 let foreign = matches!(e, GeoJsonError::NotJson { .. } | GeoJsonError::NotAFeature { .. });
                 self.recognised += u64::from(!foreign);
+                self.counts.free += 1;
                 self.skip(line, e.into());
             }
         }
@@ -75,6 +90,58 @@ impl Sink<'_> {
             self.report();
         }
         Ok(())
+    }
+
+    fn keep(&mut self, feature: &Feature, location: Location) -> io::Result<()> {
+        let Body::Osm(element) = &feature.body else {
+            self.counts.free += 1;
+            return self.spool.add(feature, false, Rank { version: 0, sequence: self.found }, location);
+        };
+        match &element.shape {
+            Shape::Node(_) => {
+                self.counts.nodes += 1;
+                self.say_node(feature)?;
+            }
+            Shape::Way(nodes) => {
+                self.counts.ways += 1;
+                nodes.iter().try_for_each(|node| self.say_of_way(node))?;
+            }
+            Shape::Relation { .. } => self.counts.relations += 1,
+        }
+        if feature.is_bare() {
+            return Ok(());
+        }
+        // Whoever edits what the program wrote leaves the version as it was.
+        let rank = Rank { version: element.version(), sequence: self.found };
+        self.spool.add(feature, true, rank, location)
+    }
+
+    /// What a node says of itself counts before what a way of the same file says, if that is of the same version.
+    fn say_node(&mut self, feature: &Feature) -> io::Result<()> {
+        let Some((_, id)) = parse_osm(&feature.id) else { return Ok(()) };
+        let Some(node) = WayNode::of(id, &feature.body) else { return Ok(()) };
+        self.say(&node, self.found, !feature.is_bare(), false)
+    }
+
+    fn say_of_way(&mut self, node: &WayNode) -> io::Result<()> {
+        if node.at.is_some() { self.say(node, 0, false, true) } else { Ok(()) }
+    }
+
+    fn say(&mut self, node: &WayNode, sequence: u64, is_tagged: bool, of_way: bool) -> io::Result<()> {
+        let rank = Rank { version: node.version, sequence };
+        let (id, at, edit) = (node.id, node.at, node.edit.as_deref());
+        self.positions.push(&Said { id, rank, at, edit, is_tagged, is_edit: true, of_way })
+    }
+
+    /// Nodes that are torn are told: only one of the places can be meant.
+    fn finish(self) -> io::Result<(Counts, Nodes)> {
+        let Sink { spool, positions, counts, .. } = self;
+        let nodes = positions.finish()?;
+        for number in nodes.torn()? {
+            spool.torn = true;
+            spool.skip(Location::File, Some(osm(ElementKind::Node, number)), Reason::Torn);
+        }
+        Ok((counts, nodes))
     }
 
     fn skip(&mut self, line: u64, reason: Reason) {

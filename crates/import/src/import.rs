@@ -82,7 +82,9 @@ pub fn read(
         Some(Format::Pbf) => {
             pbf::read(source, &mut spool, progress).map(|(all, nodes)| (all, Some(nodes)))?
         }
-        Some(Format::Json) => (geojson::read(source, &mut spool, progress)?, None),
+        Some(Format::Json) => {
+            geojson::read(source, &mut spool, progress).map(|(all, nodes)| (all, Some(nodes)))?
+        }
         Some(Format::Xml) => {
             xml::read(source, &mut spool, progress).map(|(all, nodes)| (all, Some(nodes)))?
         }
@@ -114,9 +116,9 @@ impl Import {
     }
 
     /// True if the file has a way more than once: then a node that a way of the file has ([`Bare::is_carried`]) may be one that the way's last
-    /// version has no more.
-    pub fn repeats_ways(&self) -> bool {
-        self.spooled.repeats_ways
+    /// version has no more. True, too, if ways of the file have a node at different places.
+    pub fn contradicts_itself(&self) -> bool {
+        self.spooled.contradicts_itself
     }
 
     /// True for an osmChange file: its items are no map but changes to one.

@@ -23,7 +23,7 @@ pub enum Item {
     },
 }
 
-/// What a file says of a node without tags.
+/// What a file says of a node without tags, or of one whose tags it does not know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bare {
     /// The node, with its position.
@@ -32,6 +32,8 @@ pub struct Bare {
     pub is_edit: bool,
     /// True if a way of the file has it.
     pub is_carried: bool,
+    /// True if only a way of the file says where it is, so that it may be a node with tags.
+    pub of_way: bool,
 }
 
 impl Item {

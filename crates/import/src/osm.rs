@@ -45,6 +45,8 @@ const NODE: usize = 8 + RANK + 8 + 9;
 const TAGGED: u8 = 1;
 /// The file says that it is an edit of the version that it names.
 const EDIT: u8 = 2;
+/// A way of the file says so: whether the node has tags is not known.
+const OF_WAY: u8 = 4;
 /// Id 8 | rank | extent.
 const WAY: usize = 8 + RANK + EXTENT;
 
@@ -64,6 +66,15 @@ pub(crate) struct Said<'a> {
     pub edit: Option<&'a Edit>,
     pub is_tagged: bool,
     pub is_edit: bool,
+    /// A way says so.
+    pub of_way: bool,
+}
+
+/// What is said last of a node of which no tags are known.
+pub(crate) struct BareNode {
+    pub node: WayNode,
+    pub is_edit: bool,
+    pub of_way: bool,
 }
 
 /// Where nodes are, and which edits put them there.
@@ -88,7 +99,8 @@ impl Positions {
         // No position has this longitude.
         let (lon, lat) = said.at.map_or((i32::MIN, 0), |at| (at.lon, at.lat));
         let edit = said.edit.map_or(Ok(NO_EDIT), |edit| self.edits.place(edit))?;
-        let flags = if said.is_tagged { TAGGED } else { 0 } | if said.is_edit { EDIT } else { 0 };
+        let flags = [(said.is_tagged, TAGGED), (said.is_edit, EDIT), (said.of_way, OF_WAY)];
+        let flags = flags.into_iter().filter(|(is_set, _)| *is_set).fold(0, |all, (_, flag)| all | flag);
         self.nodes.push(record(&[
             &key(said.id),
             &said.rank.bytes(),
@@ -138,7 +150,7 @@ impl Nodes {
             let is_last =
                 !matches!(records.peek(), Some(Ok(next)) if part::<8>(next, 0) == part::<8>(&node, 0));
             let [flags] = part::<1>(&node, NODE - 1);
-            let is_item = flags & TAGGED != 0 || coord(&node).is_none();
+            let is_item = flags & (TAGGED | OF_WAY) != 0 || coord(&node).is_none();
             if is_last && was_item && !is_item {
                 overridden.push(id_of(part(&node, 0)));
             }
@@ -147,8 +159,29 @@ impl Nodes {
         Ok(overridden)
     }
 
-    /// Calls `each` with all nodes without tags that are not gone, by their ids, and whether they are edits.
-    pub fn each_bare(&mut self, each: &mut dyn FnMut(WayNode, bool) -> io::Result<()>) -> io::Result<()> {
+    /// The nodes that a way of the file has at another place than another way, or the node itself, under one version.
+    pub fn torn(&self) -> io::Result<Vec<i64>> {
+        let (records, mut torn) = (self.lookup.sorted()?, Vec::new());
+        let mut before: Option<[u8; NODE]> = None;
+        for node in records.iter()? {
+            let node = node?;
+            let of_way = |node: &[u8; NODE]| part::<1>(node, NODE - 1)[0] & OF_WAY != 0;
+            let id_and_version = |node: &[u8; NODE]| part::<12>(node, 0);
+            if let Some(before) = before.replace(node)
+                && id_and_version(&before) == id_and_version(&node)
+                && (of_way(&before) || of_way(&node))
+                && coord(&before) != coord(&node)
+            {
+                torn.push(id_of(part(&node, 0)));
+            }
+        }
+        torn.dedup();
+        Ok(torn)
+    }
+
+    /// Calls `each` with all nodes without tags that are not gone, by their ids. Of those that only ways speak of it is not known whether they
+    /// have tags.
+    pub fn each_bare(&mut self, each: &mut dyn FnMut(BareNode) -> io::Result<()>) -> io::Result<()> {
         let records = self.lookup.sorted()?;
         let mut records = records.iter()?.peekable();
         while let Some(node) = records.next().transpose()? {
@@ -159,7 +192,8 @@ impl Nodes {
                 && flags & TAGGED == 0
                 && let Some(said) = self.read(&node)?
             {
-                each(said, flags & EDIT != 0)?;
+                let (is_edit, of_way) = (flags & EDIT != 0, flags & OF_WAY != 0);
+                each(BareNode { node: said, is_edit, of_way })?;
             }
         }
         Ok(())
@@ -214,7 +248,7 @@ mod tests {
             let edit = usize::try_from(sequence).ok().and_then(|sequence| edits.get(sequence));
             let rank = Rank { version, sequence };
             let is_tagged = id == 2;
-            positions.push(&Said { id, rank, at, edit, is_tagged, is_edit: id == 1 }).unwrap();
+            positions.push(&Said { id, rank, at, edit, is_tagged, is_edit: id == 1, of_way: false }).unwrap();
         }
         let mut nodes = positions.finish().unwrap();
         let found: Vec<_> = (1..5).map(|id| nodes.position(id).unwrap()).collect();
@@ -224,8 +258,8 @@ mod tests {
         assert_eq!((first.version, first.edit.as_deref()), (2, edits.get(1)));
         let mut bare = Vec::new();
         nodes
-            .each_bare(&mut |node, is_edit| {
-                bare.push((node.id, is_edit));
+            .each_bare(&mut |said| {
+                bare.push((said.node.id, said.is_edit));
                 Ok(())
             })
             .unwrap();

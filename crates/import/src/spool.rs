@@ -4,7 +4,7 @@ use crate::error::{Location, Reason, Skip};
 use crate::import::{Counts, Skipped};
 use crate::item::{Bare, Item};
 use crate::lookup::key;
-use crate::osm::{Nodes, RANK, Rank};
+use crate::osm::{BareNode, Nodes, RANK, Rank};
 use crate::sort::{Sorted, Sorter, part, record};
 use kappadb_core::codec;
 use kappadb_core::{Extent, blake2b256};
@@ -36,6 +36,8 @@ pub(crate) struct Spool {
     carried: Sorter<8>,
     /// True if the file has changes: several versions of an element are no mistake.
     pub change: bool,
+    /// True if ways of the file have a node at different places.
+    pub torn: bool,
     pub skipped: Skipped,
 }
 
@@ -47,8 +49,8 @@ pub(crate) struct Spooled {
     /// What the file says of nodes, if it is a map.
     nodes: Option<Nodes>,
     carried: Sorted<8>,
-    /// True if a way came more than once, so that it may have nodes no more that are carried.
-    pub repeats_ways: bool,
+    /// True if a way came more than once, so that it may have nodes no more that are carried, or if ways have a node at different places.
+    pub contradicts_itself: bool,
     pub change: bool,
     pub counts: Counts,
     pub deletes: u64,
@@ -66,7 +68,16 @@ impl Spool {
     pub fn new(dir: &Path) -> io::Result<Self> {
         let features = BufWriter::with_capacity(1 << 20, tempfile::tempfile_in(dir)?);
         let (by_id, carried, skipped) = (Sorter::new(dir), Sorter::new(dir), Skipped::default());
-        Ok(Spool { dir: dir.to_owned(), features, end: 0, by_id, carried, change: false, skipped })
+        Ok(Spool {
+            dir: dir.to_owned(),
+            features,
+            end: 0,
+            by_id,
+            carried,
+            change: false,
+            torn: false,
+            skipped,
+        })
     }
 
     /// Where temporary files go.
@@ -155,7 +166,7 @@ impl Spool {
         let by_id = self.by_id.finish()?;
         let mut records = by_id.iter()?.peekable();
         let (mut counts, mut deletes, mut skipped) = (Counts::default(), 0, self.skipped);
-        let mut repeats_ways = false;
+        let mut contradicts_itself = self.torn;
         let digest_of = |number| digest(id::osm(ElementKind::Node, number).as_bytes());
         let overridden = nodes.as_ref().map_or(Ok(Vec::new()), Nodes::overridden)?;
         let overridden: HashSet<[u8; 16]> = overridden.into_iter().map(digest_of).collect();
@@ -170,7 +181,7 @@ impl Spool {
                 order.push(by_place)?;
                 continue;
             }
-            repeats_ways |= matches!(sort, Sort::Put { kind: Some(ElementKind::Way), .. });
+            contradicts_itself |= matches!(sort, Sort::Put { kind: Some(ElementKind::Way), .. });
             if !self.change {
                 let told = skipped.first.len() < Skipped::DETAILED;
                 let id = told.then(|| read(&features, by_place)).transpose()?;
@@ -180,7 +191,7 @@ impl Spool {
         }
         let (order, carried) = (order.finish()?, self.carried.finish()?);
         let change = self.change;
-        Ok(Spooled { features, order, nodes, carried, repeats_ways, change, counts, deletes, skipped })
+        Ok(Spooled { features, order, nodes, carried, contradicts_itself, change, counts, deletes, skipped })
     }
 }
 
@@ -198,14 +209,14 @@ impl Spooled {
     pub fn each_bare(&mut self, each: &mut dyn FnMut(Bare) -> io::Result<()>) -> io::Result<()> {
         let Some(nodes) = &mut self.nodes else { return Ok(()) };
         let mut carried = self.carried.iter()?.peekable();
-        nodes.each_bare(&mut |node, is_edit| {
+        nodes.each_bare(&mut |BareNode { node, is_edit, of_way }| {
             let key = key(node.id);
             while carried.next_if(|next| next.as_ref().is_ok_and(|next| *next < key)).is_some() {}
             let is_carried = match carried.peek() {
                 Some(Err(_)) => return carried.next().map_or(Ok(()), |failed| failed.map(drop)),
                 next => next.is_some_and(|next| next.as_ref().is_ok_and(|next| *next == key)),
             };
-            each(Bare { node, is_edit, is_carried })
+            each(Bare { node, is_edit, is_carried, of_way })
         })
     }
 

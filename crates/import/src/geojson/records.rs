@@ -74,6 +74,7 @@ pub(super) fn read_lines(
 fn take(record: &[u8], line: u64, sink: &mut Sink<'_>) -> io::Result<bool> {
     let Ok(text) = std::str::from_utf8(record) else {
         sink.found += 1;
+        sink.counts.free += 1;
         sink.skip(line, Reason::NotText);
         return Ok(false);
     };

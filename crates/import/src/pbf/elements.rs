@@ -107,6 +107,7 @@ impl Reader<'_> {
                 edit: meta.as_ref().map(|meta| &meta.edit),
                 is_tagged: raw.has_tags(),
                 is_edit: false,
+                of_way: false,
             };
             if raw.is_deleted() {
                 positions.push(&said)?;

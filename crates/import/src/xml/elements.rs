@@ -96,7 +96,15 @@ impl<'a> Reader<'a> {
             Ok(Whole::Gone { kind, id, meta }) => {
                 match kind {
                     ElementKind::Node => {
-                        let gone = Said { id, rank, at: None, edit: None, is_tagged: false, is_edit: false };
+                        let gone = Said {
+                            id,
+                            rank,
+                            at: None,
+                            edit: None,
+                            is_tagged: false,
+                            is_edit: false,
+                            of_way: false,
+                        };
                         self.positions.push(&gone)?;
                     }
                     ElementKind::Way => self.extents.push(id, rank, &Extent::NOWHERE)?,
@@ -119,7 +127,15 @@ impl<'a> Reader<'a> {
                 let Waited { id, rank, is_edit, .. } = new;
                 let edit = new.element.meta.as_ref().map(|meta| &meta.edit);
                 let is_tagged = !new.element.tags.is_empty();
-                self.positions.push(&Said { id, rank, at: Some(at), edit, is_tagged, is_edit })?;
+                self.positions.push(&Said {
+                    id,
+                    rank,
+                    at: Some(at),
+                    edit,
+                    is_tagged,
+                    is_edit,
+                    of_way: false,
+                })?;
                 // Most nodes are there for their ways only.
                 if is_tagged { self.out.add(new) } else { Ok(()) }
             }

@@ -28,6 +28,11 @@ pub(super) trait Source {
 
     /// What it says of a node, and whether that is an edit of the version that it names.
     fn said(&mut self, node: i64) -> Result<Option<(WayNode, bool)>, Self::Error>;
+
+    /// The same, if it counts whatever is held.
+    fn decided(&self, _node: i64) -> Option<WayNode> {
+        None
+    }
 }
 
 impl Source for Import {
@@ -35,17 +40,6 @@ impl Source for Import {
 
     fn said(&mut self, node: i64) -> Result<Option<(WayNode, bool)>, ImportError> {
         Ok(Import::said(self, node)?)
-    }
-}
-
-/// A change by hand says nothing of other nodes.
-pub(super) struct ByHand;
-
-impl Source for ByHand {
-    type Error = WriteError;
-
-    fn said(&mut self, _: i64) -> Result<Option<(WayNode, bool)>, WriteError> {
-        Ok(None)
     }
 }
 
@@ -85,6 +79,9 @@ impl<'a, 'b> Changes<'a, 'b> {
 
     /// A node without tags. If it is news, it becomes a feature unless a way that stands has it; the ways that have it are outdated.
     pub fn write_bare(&mut self, said: &Bare) -> Result<Verdict, WriteError> {
+        if said.of_way {
+            return self.write_of_way(said);
+        }
         let Changes { held, plan, appender, force, .. } = self;
         let node = &said.node;
         let known = held.node(node.id)?;
@@ -102,6 +99,54 @@ impl<'a, 'b> Changes<'a, 'b> {
         }
         plan.move_one(held, osm(ElementKind::Node, node.id))?;
         Ok(verdict)
+    }
+
+    /// Where a way of the file has a node that may have tags.
+    fn write_of_way(&mut self, said: &Bare) -> Result<Verdict, WriteError> {
+        let known = self.held.node(said.node.id)?;
+        let verdict = forced(known.judge_place(&said.node, said.is_edit), self.force);
+        if verdict == Verdict::Taken {
+            self.move_node(&said.node, &known)?;
+        }
+        Ok(verdict)
+    }
+
+    /// A node that is elsewhere now, with the tags that it has.
+    pub fn move_node(&mut self, node: &WayNode, known: &KnownNode) -> Result<(), WriteError> {
+        let Changes { held, plan, appender, .. } = self;
+        let id = osm(ElementKind::Node, node.id);
+        let own = held.winner(&id)?;
+        plan.outdate(known, node, own.is_some());
+        if let Some(mut feature) = own {
+            put_at(&mut feature, node);
+            appender.put(&feature, &known.own.active)?;
+        }
+        Ok(plan.move_one(held, id)?)
+    }
+
+    /// What a way that somebody edits by hand says of its nodes, and is news: where it has been moved. Of what is held in a later version, or is
+    /// not said, that counts.
+    pub fn settle(&mut self, nodes: &mut [WayNode]) -> Result<Vec<(WayNode, KnownNode)>, ReadError> {
+        let mut moved = Vec::new();
+        for node in nodes {
+            let known = self.held.node(node.id)?;
+            match known.place() {
+                Some(held) if node.at.is_none() || held.version > node.version => *node = held,
+                Some(held) if held.at != node.at => moved.push((node.clone(), known)),
+                _ => {}
+            }
+        }
+        Ok(moved)
+    }
+
+    /// Which edit an element is of which that is not said: that of what is held, from which it was made.
+    pub fn keep_meta(&mut self, feature: &mut Feature) -> Result<(), ReadError> {
+        if let Body::Osm(element @ Element { meta: None, .. }) = &mut feature.body
+            && let Some(Feature { body: Body::Osm(held), .. }) = self.held.winner(&feature.id)?
+        {
+            element.meta = held.meta;
+        }
+        Ok(())
     }
 
     /// Nodes that ways lose, and that nothing else says.
@@ -130,6 +175,7 @@ impl<'a, 'b> Changes<'a, 'b> {
                 Ok(self.plan.move_one(&mut self.held, id)?)
             }
             Item::Put { mut feature, .. } => {
+                self.keep_meta(&mut feature)?;
                 self.fill_in(&mut feature, source)?;
                 Ok(self.store(feature, &known)?)
             }
@@ -155,6 +201,9 @@ impl<'a, 'b> Changes<'a, 'b> {
 
     /// The statement of a node that counts, from the file and from what is held; none if nothing says where it is.
     fn place<S: Source>(&mut self, number: i64, source: &mut S) -> Result<Option<WayNode>, S::Error> {
+        if let Some(decided) = source.decided(number) {
+            return Ok(Some(decided));
+        }
         let known = self.held.node(number)?;
         let held = known.place();
         let Some((said, is_edit)) = source.said(number)? else { return Ok(held) };
@@ -271,6 +320,16 @@ impl Plan {
         let moved = std::mem::take(&mut self.moved);
         self.relations.extend(held.relations_of(moved)?);
         Ok(())
+    }
+}
+
+/// Where a node is, and which edit put it there.
+fn put_at(feature: &mut Feature, node: &WayNode) {
+    if let Body::Osm(element) = &mut feature.body
+        && let Some(Element { shape, meta, .. }) = node.to_element()
+    {
+        element.shape = shape;
+        element.meta = meta.or(element.meta.take());
     }
 }
 

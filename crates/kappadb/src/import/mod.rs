@@ -160,7 +160,7 @@ impl Parts {
         let is_empty = self.map.read(|index| index.is_empty()).map_err(ReadError::from);
         let is_empty = is_empty.and_then(|read| Ok(read?)).map_err(WriteError::from)?;
         // A way that comes twice may have lost nodes from one version to the next.
-        if is_empty && !import.repeats_ways() {
+        if is_empty && !import.contradicts_itself() {
             self.import_first(&mut import, &mut appender, &mut report, &mut steps)?;
         } else {
             Apply::new(&mut appender, &mut report, &mut import, &mut steps, options.force).run()?;

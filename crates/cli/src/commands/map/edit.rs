@@ -16,7 +16,7 @@ pub async fn put(context: &Context, file: &Path) -> anyhow::Result<()> {
     } else {
         text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     }
-    let feature = geojson::from_text(&text)?;
+    let feature = geojson::from_text_by_id(&text)?;
     let database = context.open().await?;
     tell(&feature.id, database.map().put(feature.clone()).await?)?;
     Ok(database.close().await?)
