@@ -94,6 +94,7 @@ def degrees(at):
 
 HERE, THERE = (249352000, 601642000), (249352500, 601641000)
 EDIT = (7, 1795399821000, 170000000, 3, "Åsa")
+KINDS = {"n": "node", "w": "way", "r": "relation"}
 META = {"@version": 7, "@time": 1795399821000, "@changeset": 170000000, "@uid": 3, "@user": "Åsa"}
 RING = [(0, 0), (10000000, 0), (10000000, 10000000), (0, 0)]
 EAST = [(1700000000, 0), (1800000000, 0), (1800000000, 50000000), (1700000000, 0)]
@@ -102,6 +103,8 @@ FIJI = [(1790000000, -200000000, 1800000000, -150000000), (-1800000000, -2000000
 
 def feature(name, id, body, geometry, properties, refs=(), bbox=None):
     extra = {} if bbox is None else {"bbox": bbox}
+    if body[1] < 3:
+        properties = {**properties, "@type": KINDS[id[0]], "@id": int(id[1:])}
     seen = {"type": "Feature", "id": id, **extra, "geometry": geometry, "properties": properties}
     return {"name": name, "id": id, "body": body.hex(), "refs": list(refs), "geojson": seen}
 
@@ -118,7 +121,9 @@ FEATURES = [
             way([("highway", "service")], None, [(300, HERE), (7, None), (301, THERE)],
                 [(2, EDIT[1:]), (0, None), (4, EDIT[1:])]),
             shape("LineString", [degrees(HERE), degrees(THERE)]),
-            {"highway": "service", "@nodes": [300, 7, 301]}, ["n300", "n7", "n301"]),
+            {"highway": "service", "@nodes": [300, 7, 301], "@unplaced": [1], "@node_versions": [2, 0, 4],
+             "@edits": [dict(zip(("time", "changeset", "uid", "user"), EDIT[1:]))], "@node_edits": [1, 0, 1]},
+            ["n300", "n7", "n301"]),
     feature("relation across the antimeridian", "r9",
             relation([("type", "site")], (0, None, 0, 0, ""),
                      [(1, 5, "outer"), (0, -(2**63), ""), (2, 2**63 - 1, "x")], FIJI),
