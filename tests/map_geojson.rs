@@ -239,3 +239,44 @@ async fn what_other_geojson_cannot_say_stays_as_it_was() {
     assert_eq!((&w10.shape, &w10.meta), (&before.shape, &before.meta));
     assert_eq!((w10.tag("surface"), w10.tag("building")), (Some("gravel"), None));
 }
+
+/// Two ways around a square with a hole, and a boundary of which a way is not in the file.
+const LAKE: &str = r#"<osm version="0.6">
+<node id="1" lat="0" lon="0"/><node id="2" lat="0" lon="9"/><node id="3" lat="9" lon="9"/><node id="4" lat="9" lon="0"/>
+<node id="5" lat="3" lon="3"/><node id="6" lat="3" lon="6"/><node id="7" lat="6" lon="6"/>
+<way id="10"><nd ref="1"/><nd ref="4"/><nd ref="3"/></way><way id="11"><nd ref="1"/><nd ref="2"/><nd ref="3"/></way>
+<way id="12"><nd ref="5"/><nd ref="6"/><nd ref="7"/><nd ref="5"/></way>
+<relation id="20"><member type="way" ref="12" role="inner"/><member type="way" ref="10" role="outer"/><member type="way" ref="11" role="outer"/>
+<tag k="type" v="multipolygon"/><tag k="natural" v="water"/></relation>
+<relation id="21"><member type="way" ref="10" role="outer"/><member type="way" ref="99" role="outer"/><tag k="type" v="boundary"/></relation>
+<relation id="22"><member type="way" ref="10" role=""/><tag k="type" v="route"/></relation></osm>"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn multipolygons_have_their_area_in_geojson() {
+    let world = World::new(LAKE).await;
+    let (file, map) = (world.dir.path().join("out"), world.database.map());
+    let out = File::create(&file).unwrap();
+    let report = map.export(Selection::Everything, ExportFormat::GeoJson, out).await.unwrap();
+    assert_eq!((report.features, report.without_area), (6, 1));
+    let all: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    let features = all["features"].as_array().unwrap();
+    let geometry =
+        |id: &str| features.iter().find(|feature| feature["id"] == id).unwrap()["geometry"].clone();
+    let outer = json!([[0.0, 0.0], [9.0, 0.0], [9.0, 9.0], [0.0, 9.0], [0.0, 0.0]]);
+    let lake = geometry("r20");
+    assert_eq!(lake["type"], "Polygon");
+    let rings = lake["coordinates"].as_array().unwrap();
+    assert_eq!((rings.len(), &rings[1]), (2, &json!([[3.0, 3.0], [6.0, 6.0], [6.0, 3.0], [3.0, 3.0]])));
+    assert_eq!(rings[0], outer, "counterclockwise");
+    assert_eq!((geometry("r21"), geometry("r22")), (Value::Null, Value::Null));
+    // By its id, too; and it reads back as the relation that it is.
+    let found = map.get("r20").await.unwrap().unwrap();
+    let texts = map.texts(&found).await.unwrap();
+    let text: Value = serde_json::from_str(&texts.list[0]).unwrap();
+    assert_eq!((&text["geometry"], texts.without_area), (&lake, false));
+    assert_eq!(geojson::from_text(&texts.list[0]).as_ref(), Ok(&world.feature("r20").await));
+    // Its ways move, and so does it.
+    world.put(&world.edited("w11", |w11| w11["geometry"]["coordinates"][1] = json!([12, 0])).await).await;
+    let texts = map.texts(&map.get("r20").await.unwrap().unwrap()).await.unwrap();
+    assert!(texts.list[0].contains("[12.0,0.0]"), "{}", texts.list[0]);
+}

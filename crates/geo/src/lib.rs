@@ -14,7 +14,9 @@
 //!
 //! Floor 1: pure. No clock, no thread, no async, no IO.
 
+mod assemble;
 mod body;
+mod chain;
 mod entry;
 mod error;
 mod expand;
@@ -31,6 +33,7 @@ pub mod osm_xml;
 mod ring;
 pub mod svg;
 
+pub use assemble::{assemble, outline};
 pub use body::{MAX_BODY, decode, encode};
 pub use entry::{CODE_BARE, CODE_DELETE, CODE_PUT, Prepared, decode_delete, delete, put};
 pub use error::FeatureError;

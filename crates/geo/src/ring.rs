@@ -17,3 +17,19 @@ pub(crate) fn wind(ring: &mut [Coord], counterclockwise: bool) {
         ring.reverse();
     }
 }
+
+/// True if a place, in half units, lies within a ring. On its edge either may be said.
+pub(crate) fn is_inside(ring: &[Coord], (lon, lat): (i128, i128)) -> bool {
+    let mut is_inside = false;
+    for (a, b) in ring.iter().zip(ring.iter().skip(1)) {
+        let [(a_lon, a_lat), (b_lon, b_lat)] =
+            [a, b].map(|at| (2 * i128::from(at.lon), 2 * i128::from(at.lat)));
+        let is_across = (a_lat > lat) != (b_lat > lat);
+        // Which side of the line through a and b, seen upwards.
+        let side = (b_lon - a_lon) * (lat - a_lat) - (lon - a_lon) * (b_lat - a_lat);
+        if is_across && (side > 0) == (b_lat > a_lat) {
+            is_inside = !is_inside;
+        }
+    }
+    is_inside
+}

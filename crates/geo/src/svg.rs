@@ -13,7 +13,6 @@
 
 mod along;
 mod area;
-mod chain;
 mod clip;
 mod free;
 mod inside;
@@ -27,8 +26,10 @@ mod scene;
 mod sea;
 mod style;
 mod text;
+mod ways;
 mod write;
 
+use crate::chain;
 use crate::feature::{Body, Element, Feature, Shape as ElementShape};
 use kappadb_core::Extent;
 use occupied::Occupied;

@@ -1,11 +1,13 @@
 //! Features out: GeoJSON in its three forms, and OSM XML.
 
 mod osm;
+mod texts;
+
+pub use texts::Texts;
 
 use crate::database::Parts;
 use crate::error::{ExportError, ReadError};
-use crate::map::{Edition, Found, Hit, Map};
-use kappadb_geo::geojson;
+use crate::map::{Hit, Map};
 use std::io::Write;
 
 /// What features are written as.
@@ -43,6 +45,9 @@ pub struct ExportReport {
     pub deleted: u64,
     /// Features left out: their content is not held here, or the format has no form for them.
     pub left_out: u64,
+    /// Multipolygons and boundaries whose area is not known, so that their geometry is `null`: a way is not held here, or the ways make no rings.
+    /// In GeoJSON.
+    pub without_area: u64,
     /// Ids of nodes of the ways that are not known here.
     pub missing: Vec<String>,
     /// Versions that are dated after this machine's clock ([`Found::ahead`]).
@@ -54,7 +59,7 @@ const CHUNK: usize = 1_000;
 
 impl Map {
     /// Writes features to `out`. In GeoJSON, features in conflict come with all their versions, marked as
-    /// [`texts`] does. Memory is bounded, but for OSM XML, which needs the number of each element and the position of each
+    /// [`Texts`] are. Memory is bounded, but for OSM XML, which needs the number of each element and the position of each
     /// node that only ways know, at most 16 bytes for each.
     pub async fn export(
         &self,
@@ -68,22 +73,6 @@ impl Map {
         })
         .await?
     }
-}
-
-/// A feature as GeoJSON texts: its one version, or each of those found, marked with the member `kappa:conflict`, if they
-/// are in conflict.
-pub fn texts(found: &Found) -> impl Iterator<Item = String> + '_ {
-    let conflict = found.is_conflict();
-    found.versions.iter().filter_map(move |version| {
-        let text = geojson::to_text(version.feature.as_ref()?);
-        Some(if conflict { marked(&text, version) } else { text })
-    })
-}
-
-/// The object with one more member in front, all else as it was written.
-fn marked(object: &str, version: &Edition) -> String {
-    let mark = serde_json::json!({ "id": version.entry.to_string(), "winner": version.winner });
-    format!("{{\"kappa:conflict\":{mark},{}", object.trim_start().trim_start_matches('{'))
 }
 
 impl Parts {
@@ -111,13 +100,13 @@ impl Parts {
                     report.deleted += 1;
                     continue;
                 }
-                let mut written = 0;
-                for text in texts(&found) {
+                let Texts { list, without_area } = self.texts(&found)?;
+                for text in &list {
                     write!(out, "{}{before}{text}{after}", std::mem::replace(&mut gap, between))?;
-                    written += 1;
                 }
-                report.features += u64::from(written > 0);
-                report.left_out += u64::from(written == 0);
+                report.features += u64::from(!list.is_empty());
+                report.left_out += u64::from(list.is_empty());
+                report.without_area += u64::from(without_area);
             }
             Ok(())
         })?;

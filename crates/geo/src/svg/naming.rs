@@ -1,13 +1,14 @@
 //! What of a scene gets a name or a symbol.
 
 use super::area::AreaLook;
-use super::chain::{self, Located, Turn};
+
 use super::label::{Face, Place, Wish};
 use super::line::LineLook;
 use super::project::{Point, Rect};
 use super::scene::Scene;
 use super::style::{Rgb, Stage};
 use super::{inside, point, text};
+use crate::chain::{self, Located, Turn};
 use crate::feature::Element;
 
 const NUMBER: Face = Face::new(7.5, Rgb(0x8d_7c6a));

@@ -1,13 +1,14 @@
 //! What there is to draw and to name: features turned into paths and wishes for labels.
 
 use super::area;
-use super::chain::{self, Located, Turn, Ways};
 use super::label::Wish;
 use super::line::{self, LineLook};
 use super::naming::Named;
 use super::project::{Frame, Point, Rect};
 use super::style::{Order, Rgb, Stage, Style};
+use super::ways::Ways;
 use super::{Shape, clip, free::cell, sea};
+use crate::chain::{self, Located, Turn};
 use crate::feature::{Body, Element, Member, Shape as ElementShape, WayNode};
 use kappadb_core::Coord;
 use std::collections::{BTreeMap, BTreeSet};

@@ -34,7 +34,7 @@ pub async fn run(context: &Context, args: &ExportArgs) -> anyhow::Result<Exit> {
             report_not_held(&report.missing);
             let line = json!({
                 "features": report.features, "vertices": report.vertices,
-                "deleted": report.deleted, "left_out": report.left_out, "missing": report.missing.len(),
+                "deleted": report.deleted, "without_area": report.without_area, "left_out": report.left_out, "missing": report.missing.len(),
             });
             output::note(&line, &format!("{} written", count(report.features, "feature")));
             Ok(usize::try_from(report.features).unwrap_or(usize::MAX))
@@ -60,9 +60,21 @@ async fn select(
     Ok(Selection::Hits(database.map().find(&query).await?.hits))
 }
 
+/// Says how many areas have no geometry.
+pub fn report_without_area(areas: u64) {
+    if areas > 0 {
+        let have = if areas == 1 { "relation has" } else { "relations have" };
+        output::remark(
+            &json!({ "without_area": areas }),
+            &format!("{areas} {have} no geometry: ways that bound them are not held here, or do not close"),
+        );
+    }
+}
+
 /// Says what is not in the output.
 pub fn report_left_out(report: &ExportReport) {
     tell_ahead(usize::try_from(report.ahead).unwrap_or(usize::MAX));
+    report_without_area(report.without_area);
     if report.left_out > 0 {
         let left_out = count(report.left_out, "feature");
         output::remark(

@@ -1,12 +1,12 @@
 //! `map get|history|referrers|expand`.
 
 use super::Context;
+use super::export::report_without_area;
 use crate::args::AskArgs;
 use crate::exit::{Exit, NotFound};
 use crate::output::{self, count};
 use anyhow::{bail, ensure};
-use kappadb::export::texts;
-use kappadb::{Hit, Revision, geojson};
+use kappadb::{Database, Found, Hit, Revision, geojson};
 use serde_json::json;
 use std::io::Write;
 
@@ -17,7 +17,7 @@ pub async fn get(context: &Context, id: &str, ask: AskArgs) -> anyhow::Result<Ex
             match database.map().get(id).await? {
                 Some(found) if !found.versions.is_empty() => {
                     question.note_ahead(found.ahead);
-                    texts(&found).try_for_each(|text| output::line(&text))?;
+                    report_without_area(print(database, &found).await?.into());
                     found.versions.iter().try_for_each(|version| version.held().map(drop))?;
                     Ok(1)
                 }
@@ -25,6 +25,13 @@ pub async fn get(context: &Context, id: &str, ask: AskArgs) -> anyhow::Result<Ex
             }
         })
         .await
+}
+
+/// Prints a feature; true if it is an area of which it is not known where it is.
+async fn print(database: &Database, found: &Found) -> anyhow::Result<bool> {
+    let texts = database.map().texts(found).await?;
+    texts.list.iter().try_for_each(|text| output::line(text))?;
+    Ok(texts.without_area)
 }
 
 fn unknown(id: &str) -> NotFound {
@@ -84,9 +91,11 @@ pub async fn expand(context: &Context, id: &str, ask: AskArgs) -> anyhow::Result
             question.ask(database.map().ask_expand(id)).await?;
             let expanded = database.map().expand(id).await?;
             ensure!(!expanded.found.is_empty(), unknown(id));
+            let mut without_area = 0;
             for found in database.map().load(&expanded.found).await? {
-                texts(&found).try_for_each(|text| output::line(&text))?;
+                without_area += u64::from(print(database, &found).await?);
             }
+            report_without_area(without_area);
             report_not_held(&expanded.missing);
             Ok(expanded.found.len())
         })

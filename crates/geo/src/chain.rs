@@ -1,72 +1,42 @@
 //! Ways that end where others begin, joined into lines and rings.
 
-use super::Shape;
-use crate::feature::{Body, Member, Shape as ElementShape, WayNode};
+use crate::feature::{Member, WayNode};
 use crate::id::ElementKind;
 use kappadb_core::Coord;
 use std::collections::{BTreeMap, VecDeque};
 
 /// Nodes and where they are.
-pub(super) type Located = Vec<(i64, Coord)>;
-
-/// The located ways among the features to draw, by their OSM ids.
-#[derive(Default)]
-pub(super) struct Ways<'a>(BTreeMap<i64, &'a [WayNode]>);
-
-impl<'a> Ways<'a> {
-    pub(super) fn of(shapes: &'a [Shape]) -> Ways<'a> {
-        let way = |shape: &'a Shape| match &shape.feature.body {
-            Body::Osm(crate::Element { shape: ElementShape::Way(nodes), .. }) => {
-                let id = shape.feature.id.strip_prefix('w')?.parse().ok()?;
-                Some((id, nodes.as_slice()))
-            }
-            _ => None,
-        };
-        Ways(shapes.iter().filter_map(way).collect())
-    }
-
-    /// Those member ways that bound the relation's area and are known.
-    pub(super) fn bounds(&self, members: &[Member]) -> Vec<(i64, Located)> {
-        bounds(members).filter_map(|m| Some((m.id, located(self.0.get(&m.id)?)?))).collect()
-    }
-
-    /// The rings of a relation, outer and inner ones; those of which a part is not known are left out.
-    pub(super) fn rings(&self, members: &[Member]) -> Vec<Vec<Coord>> {
-        let ways = self.bounds(members).into_iter().map(|(_, way)| way).collect();
-        let rings = join(ways, Turn::Either).into_iter().filter(|path| is_ring(path));
-        rings.map(|path| path.into_iter().map(|(_, at)| at).collect()).collect()
-    }
-}
+pub(crate) type Located = Vec<(i64, Coord)>;
 
 /// Those members that are ways and bound the relation's area.
-pub(super) fn bounds(members: &[Member]) -> impl Iterator<Item = &Member> {
+pub(crate) fn bounds(members: &[Member]) -> impl Iterator<Item = &Member> {
     members.iter().filter(|m| m.kind == ElementKind::Way && matches!(m.role.as_str(), "" | "outer" | "inner"))
 }
 
 /// The stretches of a way of which it is known where they are: one, unless the map ends there.
-pub(super) fn runs(nodes: &[WayNode]) -> Vec<Located> {
+pub(crate) fn runs(nodes: &[WayNode]) -> Vec<Located> {
     let known = nodes.split(|node| node.at.is_none()).filter(|run| run.len() > 1);
     known.filter_map(located).collect()
 }
 
 /// The nodes of a way, if it is known where they all are.
-fn located(nodes: &[WayNode]) -> Option<Located> {
+pub(crate) fn located(nodes: &[WayNode]) -> Option<Located> {
     nodes.iter().map(|node| Some((node.id, node.at?))).collect()
 }
 
-fn is_ring(path: &[(i64, Coord)]) -> bool {
+pub(crate) fn is_ring(path: &[(i64, Coord)]) -> bool {
     path.len() >= 4 && path.first().map(|(id, _)| id) == path.last().map(|(id, _)| id)
 }
 
 /// Whether ways may be turned around to be joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Turn {
+pub(crate) enum Turn {
     Either,
     Never,
 }
 
 /// Joins ways at their ends into paths as long as may be. Each way is in one path.
-pub(super) fn join(ways: Vec<Located>, turn: Turn) -> Vec<Located> {
+pub(crate) fn join(ways: Vec<Located>, turn: Turn) -> Vec<Located> {
     let mut ends = Ends::of(ways);
     let mut out = Vec::new();
     while let Some(way) = ends.next() {
