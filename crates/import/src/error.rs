@@ -56,20 +56,22 @@ pub enum ImportError {
         damage: Damage,
     },
     /// Packed data that does not unpack.
-    #[error("{path} is damaged: its gzip data is corrupt; copy or download it again")]
+    #[error("{path} is damaged: its {packing} data is corrupt; copy or download it again")]
     Packed {
         /// The file.
         path: PathBuf,
+        /// How it is packed.
+        packing: &'static str,
     },
     /// A file of a sort that is not read.
-    #[error(
-        "{path} needs {feature}, which is not supported; convert it to a plain .osm.pbf, zlib-packed, without history, or to .osm in UTF-8"
-    )]
+    #[error("{path} needs {feature}, which is not supported here; {instead}")]
     Unsupported {
         /// The file.
         path: PathBuf,
         /// A required feature, a compression or an encoding.
         feature: String,
+        /// What to do about it.
+        instead: &'static str,
     },
     /// GeoJSON that breaks off into something else.
     #[error("{path} is damaged at line {line}: {reason}")]
@@ -136,6 +138,9 @@ pub enum XmlDamage {
         /// Its name.
         name: String,
     },
+    /// A diff that says what was before, too.
+    #[error("it is an augmented diff, which is not read; ask for an osmChange (.osc) of the same time")]
+    Augmented,
     /// The server that made the map did not get to its end.
     #[error("it is incomplete, its server says: {remark}; ask for less")]
     Incomplete {

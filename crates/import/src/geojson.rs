@@ -9,7 +9,8 @@ use crate::error::{ImportError, Location, Reason};
 use crate::import::{Counts, Progress};
 use crate::metered::{MAX_FEATURE_TEXT, Meter, Metered};
 use crate::osm::{Nodes, Positions, Rank, Said};
-use crate::source::{Content, Source};
+use crate::packing::Content;
+use crate::source::Source;
 use crate::spool::Spool;
 use kappadb_geo::geojson::from_text;
 use kappadb_geo::id::{osm, parse_osm};
@@ -19,7 +20,7 @@ use std::io::{self, BufReader};
 
 /// Reads a file's features into the spool; how many there are.
 pub(crate) fn read(
-    source: Source<'_>,
+    source: Source,
     spool: &mut Spool,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(Counts, Nodes), ImportError> {
@@ -45,13 +46,13 @@ pub(crate) fn read(
         Layout::Lines(separator) => records::read_lines(&source, reader, separator, &mut sink)?,
     }
     if layout != Layout::Collection && sink.recognised == 0 {
-        return Err(ImportError::Foreign { path: source.path.to_owned() });
+        return Err(ImportError::Foreign { path: source.path.clone() });
     }
     sink.report();
     sink.finish().map_err(unspooled)
 }
 
-fn open<'m>(source: &Source<'_>, meter: &'m Meter) -> io::Result<Metered<'m, BufReader<Content>>> {
+fn open<'m>(source: &Source, meter: &'m Meter) -> io::Result<Metered<'m, BufReader<Content>>> {
     meter.allow_one_more();
     Ok(Metered { inner: BufReader::with_capacity(1 << 20, source.text()?), meter })
 }
@@ -159,8 +160,8 @@ impl Sink<'_> {
     }
 
     /// What the parser's error means for the file; `within` is what was being read.
-    fn explain(&self, source: &Source<'_>, error: &serde_json::Error, within: &'static str) -> ImportError {
-        let (path, line) = (source.path.to_owned(), self.meter.lines.get() + 1);
+    fn explain(&self, source: &Source, error: &serde_json::Error, within: &'static str) -> ImportError {
+        let (path, line) = (source.path.clone(), self.meter.lines.get() + 1);
         if self.meter.is_spent() {
             ImportError::FeatureTooLong { path, line, limit: MAX_FEATURE_TEXT }
         } else if let Some(kind) = error.io_error_kind() {

@@ -5,7 +5,7 @@ use crate::source::Source;
 use crate::spool::{Spool, Spooled};
 use crate::{geojson, pbf, xml};
 use kappadb_geo::WayNode;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// How far reading has come.
@@ -67,19 +67,36 @@ pub struct Import {
     elements: Counts,
 }
 
-/// Reads the file at `path`, whose content tells its format, also if it is packed with gzip. Temporary files are made in `spool_dir`.
+/// Reads the file at `path`, whose content tells its format and how it is packed. Temporary files are made in `spool_dir`.
 pub fn read(
     path: &Path,
     spool_dir: &Path,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Import, ImportError> {
+    read_source(Source::open(path, spool_dir)?, spool_dir, progress)
+}
+
+/// The same for what `reader` gives up to its end. It is copied to a temporary file first, and called `name` in errors.
+pub fn read_stream(
+    name: &str,
+    reader: impl Read,
+    spool_dir: &Path,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Import, ImportError> {
+    read_source(Source::spool(name.as_ref(), reader, spool_dir)?, spool_dir, progress)
+}
+
+fn read_source(
+    source: Source,
+    spool_dir: &Path,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Import, ImportError> {
     let unspooled = |source| ImportError::Spool { dir: spool_dir.to_owned(), source };
-    let source = Source::open(path)?;
     let format = source.content().and_then(format::detect).map_err(|e| source.unreadable(e))?;
     let mut spool = Spool::new(spool_dir).map_err(unspooled)?;
     let (elements, nodes) = match format {
-        Some(Format::Pbf) if source.gzip => return Err(source.unsupported("gzip around an .osm.pbf")),
         Some(Format::Pbf) => {
+            let source = source.unpacked(spool_dir)?;
             pbf::read(source, &mut spool, progress).map(|(all, nodes)| (all, Some(nodes)))?
         }
         Some(Format::Json) => {
@@ -88,7 +105,11 @@ pub fn read(
         Some(Format::Xml) => {
             xml::read(source, &mut spool, progress).map(|(all, nodes)| (all, Some(nodes)))?
         }
-        None => return Err(ImportError::Foreign { path: path.to_owned() }),
+        Some(Format::Utf16) => return Err(source.unsupported("the text encoding UTF-16", format::TO_UTF8)),
+        Some(Format::JsonArray) => {
+            return Err(source.unsupported("a reader of bare JSON arrays", format::TO_COLLECTION));
+        }
+        None => return Err(ImportError::Foreign { path: source.path }),
     };
     let spooled = spool.finish(nodes).map_err(unspooled)?;
     Ok(Import { spool_dir: spool_dir.to_owned(), spooled, elements })
@@ -130,6 +151,11 @@ impl Import {
     /// tags, elements that are nowhere), that are gone, and those that were skipped.
     pub fn elements(&self) -> Counts {
         self.elements
+    }
+
+    /// Elements with a version, time, changeset or author that could not be read. They are there, without it.
+    pub fn unclear(&self) -> u64 {
+        self.spooled.unclear
     }
 
     /// What was left out because something is wrong with it.

@@ -1,5 +1,5 @@
 //! Readers of `.osm.pbf`, `.osm` (XML), `.osc` (osmChange), GeoJSON, newline-delimited GeoJSON and GeoJSON text sequences;
-//! all but the first may be packed with gzip.
+//! each may be packed with gzip, bzip2, xz or Zstandard, and may come from a pipe.
 //!
 //! A file is read and checked whole before the first item is handed out: a file that is cut short, damaged or of
 //! another format is an error, and nothing of it gets anywhere. What was read waits in temporary files, which vanish with the
@@ -44,6 +44,7 @@ mod lookup;
 mod metered;
 mod nested;
 mod osm;
+mod packing;
 mod pbf;
 mod sort;
 mod source;
@@ -51,5 +52,5 @@ mod spool;
 mod xml;
 
 pub use error::{Damage, ImportError, Location, Reason, Skip, XmlDamage};
-pub use import::{Counts, Import, Progress, Skipped, read};
+pub use import::{Counts, Import, Progress, Skipped, read, read_stream};
 pub use item::{Bare, Item};

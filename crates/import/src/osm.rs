@@ -6,7 +6,7 @@ use crate::lookup::{Lookup, id_of, key};
 use crate::sort::{Sorter, part, record};
 use crate::spool::{EXTENT, extent_bytes, extent_parts};
 use kappadb_core::{Coord, Extent};
-use kappadb_geo::{Edit, WayNode};
+use kappadb_geo::{Edit, ElementKind, WayNode};
 use std::io;
 use std::path::Path;
 
@@ -25,6 +25,22 @@ pub(crate) const RANK: usize = 12;
 impl Rank {
     pub fn bytes(self) -> [u8; RANK] {
         record(&[&self.version.to_be_bytes(), &self.sequence.to_be_bytes()])
+    }
+}
+
+/// Notices a file of full history: each version of an element follows the one before.
+#[derive(Debug, Default)]
+pub(crate) struct Versions {
+    last: Option<(ElementKind, i64, u32)>,
+}
+
+impl Versions {
+    /// Takes the next element; true if it is the one before in another version.
+    pub fn repeats(&mut self, kind: ElementKind, id: i64, version: u32) -> bool {
+        let last = self.last.replace((kind, id, version));
+        last.is_some_and(|last| {
+            (last.0, last.1) == (kind, id) && version != 0 && ![0, version].contains(&last.2)
+        })
     }
 }
 

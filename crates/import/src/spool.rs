@@ -38,6 +38,8 @@ pub(crate) struct Spool {
     pub change: bool,
     /// True if ways of the file have a node at different places.
     pub torn: bool,
+    /// Elements of which the version or edit could not be read.
+    pub unclear: u64,
     pub skipped: Skipped,
 }
 
@@ -52,6 +54,7 @@ pub(crate) struct Spooled {
     /// True if a way came more than once, so that it may have nodes no more that are carried, or if ways have a node at different places.
     pub contradicts_itself: bool,
     pub change: bool,
+    pub unclear: u64,
     pub counts: Counts,
     pub deletes: u64,
     pub skipped: Skipped,
@@ -76,6 +79,7 @@ impl Spool {
             carried,
             change: false,
             torn: false,
+            unclear: 0,
             skipped,
         })
     }
@@ -190,8 +194,19 @@ impl Spool {
             }
         }
         let (order, carried) = (order.finish()?, self.carried.finish()?);
-        let change = self.change;
-        Ok(Spooled { features, order, nodes, carried, contradicts_itself, change, counts, deletes, skipped })
+        let (change, unclear) = (self.change, self.unclear);
+        Ok(Spooled {
+            features,
+            order,
+            nodes,
+            carried,
+            contradicts_itself,
+            change,
+            unclear,
+            counts,
+            deletes,
+            skipped,
+        })
     }
 }
 

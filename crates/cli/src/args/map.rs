@@ -7,10 +7,10 @@ use std::path::PathBuf;
 
 #[derive(Subcommand)]
 pub enum MapCommand {
-    /// Import an .osm.pbf, .osm, .osc, GeoJSON, newline-delimited GeoJSON or GeoJSONSeq file. Importing it again appends
-    /// nothing.
+    /// Import an .osm.pbf, .osm, .osc, GeoJSON, newline-delimited GeoJSON or GeoJSONSeq file, which may be packed with gzip, bzip2,
+    /// xz or Zstandard. Importing it again appends nothing.
     Import {
-        /// The file; its content tells its format.
+        /// The file, or `-` for stdin; its content tells its format.
         file: PathBuf,
         /// Take what differs from what is held, also where that is newer or has replaced it.
         #[arg(long)]

@@ -9,7 +9,7 @@ use std::fmt;
 use std::io::{self, Read};
 
 /// Reads all features of a collection into the sink.
-pub(super) fn read(source: &Source<'_>, reader: impl Read, sink: &mut Sink<'_>) -> Result<(), ImportError> {
+pub(super) fn read(source: &Source, reader: impl Read, sink: &mut Sink<'_>) -> Result<(), ImportError> {
     let mut trouble = None;
     let mut deserializer = serde_json::Deserializer::from_reader(reader);
     let collection = Collection { sink: &mut *sink, trouble: &mut trouble };

@@ -13,7 +13,7 @@ pub(super) const RS: u8 = 0x1e;
 
 /// Reads values that may run over several lines.
 pub(super) fn read_values(
-    source: &Source<'_>,
+    source: &Source,
     reader: impl Read,
     sink: &mut Sink<'_>,
 ) -> Result<(), ImportError> {
@@ -35,7 +35,7 @@ pub(super) fn read_values(
 /// Reads one value between each two separators. A bad one is skipped, since the next separator ends it; but a bad one
 /// that no separator ends is the rest of a file that was cut.
 pub(super) fn read_lines(
-    source: &Source<'_>,
+    source: &Source,
     reader: impl Read,
     separator: u8,
     sink: &mut Sink<'_>,
@@ -56,7 +56,7 @@ pub(super) fn read_lines(
         let ended = matches!(record.last(), Some(&b'\n' | &RS));
         if len as u64 == MAX_FEATURE_TEXT && !ended {
             return Err(ImportError::FeatureTooLong {
-                path: source.path.to_owned(),
+                path: source.path.clone(),
                 line,
                 limit: MAX_FEATURE_TEXT,
             });

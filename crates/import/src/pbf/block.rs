@@ -50,7 +50,7 @@ struct Info {
     time: i64,
     changeset: i64,
     uid: i64,
-    user: u64,
+    user: i64,
     deleted: bool,
 }
 
@@ -141,13 +141,14 @@ impl<'a> Block<'a> {
         members.iter().map(member).collect()
     }
 
-    pub fn meta(&self, raw: &Raw) -> Read<Option<Meta>> {
-        let Some(info) = &raw.info else { return Ok(None) };
-        let time = info.time.checked_mul(self.date_granularity).ok_or(Damage::Range)?;
-        let user = if info.user == 0 { String::new() } else { self.text(info.user)? };
-        let time = (info.time != 0).then_some(Timestamp(time));
-        let edit = Edit { time, changeset: info.changeset, uid: info.uid, user };
-        Ok(Some(Meta { version: raw.version(), edit }))
+    /// Its version and edit, as far as they can be read; none if there is nothing of them. Some programs write -1 for what they do not know.
+    pub fn meta(&self, raw: &Raw) -> Option<Meta> {
+        let info = raw.info.as_ref()?;
+        let time = info.time.checked_mul(self.date_granularity).filter(|time| *time != 0).map(Timestamp);
+        let named = u64::try_from(info.user).ok().filter(|user| *user != 0);
+        let user = named.and_then(|user| self.text(user).ok()).unwrap_or_default();
+        let edit = Edit { time, changeset: info.changeset.max(0), uid: info.uid.max(0), user };
+        Some(Meta { version: raw.version(), edit }).filter(|meta| *meta != Meta::default())
     }
 
     /// None if it is not on the map. Rounded to whole 1e-7 degrees, which all that is from OpenStreetMap are.
@@ -298,7 +299,7 @@ impl Info {
                 (2, value) => info.time = value.int(2)?,
                 (3, value) => info.changeset = value.int(3)?,
                 (4, value) => info.uid = value.int(4)?,
-                (5, value) => info.user = value.number(5)?,
+                (5, value) => info.user = value.int(5)?,
                 (6, value) => info.deleted = value.number(6)? == 0,
                 _ => {}
             }
@@ -346,7 +347,7 @@ impl DenseInfo {
             time: at(&self.times, i)?,
             changeset: at(&self.changesets, i)?,
             uid: at(&self.uids, i)?,
-            user: u64::try_from(at(&self.users, i)?).map_err(|_| Damage::Range)?,
+            user: at(&self.users, i)?,
             deleted: !self.visible.is_empty() && at(&self.visible, i)? == 0,
         }))
     }

@@ -3,9 +3,10 @@
 use super::block::{Block, Kinds, Raw, RawShape};
 use super::file::{Blob, PbfFile};
 use crate::error::{Damage, ImportError, Location, Reason};
+use crate::format::{HISTORY, ONE_TIME};
 use crate::import::{Counts, Progress};
 use crate::nested::{Gathering, Located};
-use crate::osm::{self, Extents, Nodes, Positions, Rank, Said, Ways};
+use crate::osm::{self, Extents, Nodes, Positions, Rank, Said, Versions, Ways};
 use crate::source::Source;
 use crate::spool::Spool;
 use kappadb_core::Extent;
@@ -14,12 +15,19 @@ use std::io;
 
 /// Reads a file's elements into the spool; how many there are.
 pub(crate) fn read(
-    source: Source<'_>,
+    source: Source,
     spool: &mut Spool,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(Counts, Nodes), ImportError> {
     let file = PbfFile::new(source)?;
-    let mut reader = Reader { file, spool, progress, counts: Counts::default(), blobs: Vec::new() };
+    let mut reader = Reader {
+        file,
+        spool,
+        progress,
+        counts: Counts::default(),
+        versions: Versions::default(),
+        blobs: Vec::new(),
+    };
     let mut nodes = reader.nodes()?;
     let ways = reader.ways(&mut nodes)?;
     let mut located = reader.nesting(nodes, ways)?;
@@ -28,10 +36,11 @@ pub(crate) fn read(
 }
 
 struct Reader<'a> {
-    file: PbfFile<'a>,
+    file: PbfFile,
     spool: &'a mut Spool,
     progress: &'a mut dyn FnMut(Progress),
     counts: Counts,
+    versions: Versions,
     /// Where the data blobs are, and what they hold.
     blobs: Vec<(u64, Kinds)>,
 }
@@ -39,6 +48,8 @@ struct Reader<'a> {
 /// What can go wrong with one element: the file is damaged, or the disk is full.
 enum Trouble {
     Damage(Damage),
+    /// It has all versions of its elements.
+    History,
     Spool(io::Error),
 }
 
@@ -58,6 +69,7 @@ impl Reader<'_> {
     fn explain(&self, offset: u64, trouble: Trouble) -> ImportError {
         match trouble {
             Trouble::Damage(damage) => self.file.damaged(offset, damage),
+            Trouble::History => self.file.source.unsupported(HISTORY, ONE_TIME),
             Trouble::Spool(source) => self.unspooled(source),
         }
     }
@@ -88,8 +100,8 @@ impl Reader<'_> {
             }
             self.report(self.file.offset());
         }
-        if self.blobs.is_empty() {
-            return Err(self.file.source.truncated("the map data, of which it has none"));
+        if !started {
+            return Err(self.file.source.truncated("its header"));
         }
         positions.finish().map_err(|e| self.unspooled(e))
     }
@@ -98,8 +110,9 @@ impl Reader<'_> {
         let block = Block::parse(bytes)?;
         block.each(ElementKind::Node, &mut |raw| {
             self.counts.nodes += 1;
+            self.check_versions(ElementKind::Node, &raw)?;
             let RawShape::Node(at) = raw.shape else { return Ok(()) };
-            let meta = block.meta(&raw)?;
+            let meta = block.meta(&raw);
             let mut said = Said {
                 id: raw.id,
                 rank: self.rank(&raw),
@@ -140,6 +153,7 @@ impl Reader<'_> {
         extents: &mut Extents,
     ) -> Result<(), Trouble> {
         self.counts.ways += 1;
+        self.check_versions(ElementKind::Way, &raw)?;
         let RawShape::Way(refs, own) = std::mem::take(&mut raw.shape) else { return Ok(()) };
         if raw.is_deleted() {
             extents.push(raw.id, self.rank(&raw), &Extent::NOWHERE)?;
@@ -188,6 +202,7 @@ impl Reader<'_> {
         located: &mut Located,
     ) -> Result<(), Trouble> {
         self.counts.relations += 1;
+        self.check_versions(ElementKind::Relation, &raw)?;
         let RawShape::Relation(members) = std::mem::take(&mut raw.shape) else { return Ok(()) };
         if raw.is_deleted() {
             return self.delete(offset, ElementKind::Relation, block, &raw);
@@ -229,14 +244,18 @@ impl Reader<'_> {
     fn add(&mut self, offset: u64, block: &Block<'_>, raw: &Raw, shape: Shape) -> Result<(), Trouble> {
         let kind = shape.kind();
         let tags = block.tags(raw).map_err(Reason::from).and_then(osm::tags);
-        let texts = tags.and_then(|tags| Ok((tags, block.meta(raw)?)));
-        let (tags, meta) = match texts {
-            Ok(texts) => texts,
+        let tags = match tags {
+            Ok(tags) => tags,
             Err(reason) => return self.skip(offset, kind, raw, reason),
         };
+        let meta = block.meta(raw);
         let body = Body::Osm(Element { shape, tags, meta });
         let feature = Feature { id: id::osm(kind, raw.id), body };
         Ok(self.spool.add(&feature, false, self.rank(raw), Location::Blob(offset))?)
+    }
+
+    fn check_versions(&mut self, kind: ElementKind, raw: &Raw) -> Result<(), Trouble> {
+        if self.versions.repeats(kind, raw.id, raw.version()) { Err(Trouble::History) } else { Ok(()) }
     }
 
     fn skip(&mut self, offset: u64, kind: ElementKind, raw: &Raw, reason: Reason) -> Result<(), Trouble> {
@@ -252,10 +271,7 @@ impl Reader<'_> {
         raw: &Raw,
     ) -> Result<(), Trouble> {
         let (rank, location) = (self.rank(raw), Location::Blob(offset));
-        match block.meta(raw) {
-            Ok(meta) => Ok(self.spool.delete(kind, raw.id, meta.as_ref(), rank, location)?),
-            Err(damage) => self.skip(offset, kind, raw, damage.into()),
-        }
+        Ok(self.spool.delete(kind, raw.id, block.meta(raw).as_ref(), rank, location)?)
     }
 
     /// Elements of one kind come in the file's order.

@@ -2,8 +2,10 @@
 
 use super::wire::Fields;
 use crate::error::{Damage, ImportError};
+use crate::format::{HISTORY, ONE_TIME, TO_PLAIN};
 use crate::source::Source;
 use flate2::read::ZlibDecoder;
+use ruzstd::decoding::StreamingDecoder;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 
 /// Limits of the format.
@@ -11,8 +13,8 @@ const MAX_HEADER: u64 = 64 << 10;
 const MAX_BLOB: u64 = 32 << 20;
 
 /// A file that is read blob by blob.
-pub(super) struct PbfFile<'a> {
-    pub source: Source<'a>,
+pub(super) struct PbfFile {
+    pub source: Source,
     reader: BufReader<std::fs::File>,
     offset: u64,
 }
@@ -25,8 +27,8 @@ pub(super) enum Blob {
     Other,
 }
 
-impl<'a> PbfFile<'a> {
-    pub fn new(source: Source<'a>) -> Result<Self, ImportError> {
+impl PbfFile {
+    pub fn new(source: Source) -> Result<Self, ImportError> {
         let mut file = source.file.try_clone().map_err(|e| source.unreadable(e))?;
         file.rewind().map_err(|e| source.unreadable(e))?;
         Ok(PbfFile { source, reader: BufReader::with_capacity(1 << 20, file), offset: 0 })
@@ -46,7 +48,7 @@ impl<'a> PbfFile<'a> {
 
     /// Names the blob at `offset` in an error.
     pub fn damaged(&self, offset: u64, damage: Damage) -> ImportError {
-        ImportError::Damaged { path: self.source.path.to_owned(), offset, damage }
+        ImportError::Damaged { path: self.source.path.clone(), offset, damage }
     }
 
     /// Refuses a file that needs more of its reader than this one can do.
@@ -55,7 +57,10 @@ impl<'a> PbfFile<'a> {
             if let (4, value) = field.map_err(|e| self.damaged(offset, e))? {
                 let feature = value.bytes(4).map_err(|e| self.damaged(offset, e))?;
                 if !matches!(feature, b"OsmSchema-V0.6" | b"DenseNodes") {
-                    return Err(self.source.unsupported(String::from_utf8_lossy(feature)));
+                    return Err(match feature {
+                        b"HistoricalInformation" => self.source.unsupported(HISTORY, ONE_TIME),
+                        other => self.source.unsupported(String::from_utf8_lossy(other), TO_PLAIN),
+                    });
                 }
             }
         }
@@ -101,28 +106,30 @@ impl<'a> PbfFile<'a> {
     }
 
     fn unpack(&self, start: u64, blob: &[u8]) -> Result<Vec<u8>, ImportError> {
-        let (mut raw, mut zlib, mut raw_size, mut other) = (None, None, None, None);
+        let (mut raw, mut packed, mut raw_size, mut other) = (None, None, None, None);
         for field in Fields(blob) {
             let read = || {
                 let (field, value) = field?;
                 match field {
                     1 => raw = Some(value.bytes(field)?),
                     2 => raw_size = Some(value.number(field)?),
-                    3 => zlib = Some(value.bytes(field)?),
+                    3 => packed = Some((Packing::Zlib, value.bytes(field)?)),
                     4 => other = Some("LZMA compression"),
                     5 => other = Some("bzip2 compression"),
-                    6 => other = Some("LZ4 compression"),
-                    7 => other = Some("Zstandard compression"),
+                    6 => packed = Some((Packing::Lz4, value.bytes(field)?)),
+                    7 => packed = Some((Packing::Zstd, value.bytes(field)?)),
                     _ => {}
                 }
                 Ok(())
             };
             read().map_err(|e| self.damaged(start, e))?;
         }
-        match (raw, zlib, other) {
+        match (raw, packed, other) {
             (Some(raw), ..) => Ok(raw.to_vec()),
-            (_, Some(zlib), _) => inflate(zlib, raw_size).map_err(|e| self.damaged(start, e)),
-            (.., Some(other)) => Err(self.source.unsupported(other)),
+            (_, Some((packing, bytes)), _) => {
+                packing.unpack(bytes, raw_size).map_err(|e| self.damaged(start, e))
+            }
+            (.., Some(other)) => Err(self.source.unsupported(other, TO_PLAIN)),
             _ => Err(self.damaged(start, Damage::NoData)),
         }
     }
@@ -141,9 +148,34 @@ fn blob_header(header: &[u8]) -> Result<(&[u8], u64), Damage> {
     kind.zip(size).ok_or(Damage::NoData)
 }
 
-fn inflate(zlib: &[u8], raw_size: Option<u64>) -> Result<Vec<u8>, Damage> {
+/// How a blob is packed.
+#[derive(Clone, Copy)]
+enum Packing {
+    Zlib,
+    Lz4,
+    Zstd,
+}
+
+impl Packing {
+    /// The content, of `raw_size` bytes if that is said.
+    fn unpack(self, bytes: &[u8], raw_size: Option<u64>) -> Result<Vec<u8>, Damage> {
+        let out = match self {
+            Packing::Zlib => limited(ZlibDecoder::new(bytes))?,
+            Packing::Zstd => limited(StreamingDecoder::new(bytes).map_err(|_| Damage::Packed)?)?,
+            Packing::Lz4 => {
+                let size = raw_size.filter(|size| *size <= MAX_BLOB).ok_or(Damage::Size)?;
+                let size = usize::try_from(size).map_err(|_| Damage::Size)?;
+                lz4_flex::block::decompress(bytes, size).map_err(|_| Damage::Packed)?
+            }
+        };
+        let len = out.len() as u64;
+        if len > MAX_BLOB || raw_size.is_some_and(|size| size != len) { Err(Damage::Size) } else { Ok(out) }
+    }
+}
+
+/// All of it, or a byte more than a blob may have.
+fn limited(unpacked: impl Read) -> Result<Vec<u8>, Damage> {
     let mut out = Vec::new();
-    ZlibDecoder::new(zlib).take(MAX_BLOB + 1).read_to_end(&mut out).map_err(|_| Damage::Packed)?;
-    let len = out.len() as u64;
-    if len > MAX_BLOB || raw_size.is_some_and(|size| size != len) { Err(Damage::Size) } else { Ok(out) }
+    unpacked.take(MAX_BLOB + 1).read_to_end(&mut out).map_err(|_| Damage::Packed)?;
+    Ok(out)
 }

@@ -3,8 +3,8 @@
 use super::attributes::{Attributes, Trouble, bad_value, parse};
 
 use crate::error::{Reason, XmlDamage};
-use crate::osm;
-use kappadb_core::{Coord, Extent};
+use crate::osm::{self, Versions};
+use kappadb_core::{Coord, Extent, Timestamp};
 use kappadb_geo::{Element, ElementKind, Member, Meta, Shape, WayNode, id};
 use std::borrow::Cow;
 
@@ -18,8 +18,10 @@ pub(super) struct Parsed {
     nodes: Vec<WayNode>,
     members: Vec<Member>,
     tags: Vec<(String, String)>,
-    meta: Option<Meta>,
+    meta: Meta,
     mark: Mark,
+    /// Something of its version and edit could not be read.
+    pub is_unclear: bool,
     /// The first thing that is wrong with it.
     trouble: Option<Reason>,
 }
@@ -104,8 +106,9 @@ impl Parsed {
             nodes: Vec::new(),
             members: Vec::new(),
             tags: Vec::new(),
-            meta: None,
+            meta: Meta::default(),
             mark,
+            is_unclear: false,
             trouble: None,
         };
         let read = tag.each(|name, value| new.attribute(name, value));
@@ -130,18 +133,32 @@ impl Parsed {
             // As JOSM keeps what it has not yet uploaded.
             "action" if value == "delete" => self.mark = Mark::Gone,
             "action" if value == "modify" && self.mark == Mark::None => self.mark = Mark::Edit,
-            "version" => self.meta().version = parse("version", &value)?,
-            "timestamp" => self.meta().edit.time = Some(parse("timestamp", &value)?),
-            "changeset" => self.meta().edit.changeset = parse("changeset", &value)?,
-            "uid" => self.meta().edit.uid = parse("uid", &value)?,
-            "user" => self.meta().edit.user = value.into_owned(),
+            "version" => self.meta.version = self.number(&value).try_into().unwrap_or_default(),
+            "timestamp" => self.meta.edit.time = self.time(&value),
+            "changeset" => self.meta.edit.changeset = self.number(&value),
+            "uid" => self.meta.edit.uid = self.number(&value),
+            "user" => self.meta.edit.user = value.into_owned(),
             name => self.at.take(name, &value)?,
         }
         Ok(())
     }
 
-    fn meta(&mut self) -> &mut Meta {
-        self.meta.get_or_insert_default()
+    /// A version or the number of a changeset or author; 0 if it is not known, for which some programs write -1 or nothing. What cannot be
+    /// read costs no more than itself.
+    fn number(&mut self, value: &str) -> i64 {
+        let known = value.parse::<i64>();
+        self.is_unclear |= !value.is_empty() && known.is_err();
+        known.unwrap_or_default().max(0)
+    }
+
+    /// In UTC if it names no zone.
+    fn time(&mut self, value: &str) -> Option<Timestamp> {
+        // A number alone would be milliseconds.
+        let text = value.trim();
+        let dated = text.contains('T').then_some(text);
+        let time = dated.and_then(|text| text.parse().or_else(|_| format!("{text}Z").parse()).ok());
+        self.is_unclear |= !text.is_empty() && time.is_none();
+        time
     }
 
     /// Takes what is in it.
@@ -211,15 +228,16 @@ impl Parsed {
             (_, Some(reason)) => return Err(reason),
             (None, None) => return Err(Reason::Missing { attribute: "id" }),
         };
+        let meta = Some(self.meta).filter(|meta| *meta != Meta::default());
         if self.mark == Mark::Gone {
-            return Ok(Whole::Gone { kind: self.kind, id, meta: self.meta });
+            return Ok(Whole::Gone { kind: self.kind, id, meta });
         }
         let shape = match self.kind {
             ElementKind::Node => Shape::Node(self.at.of_node()?),
             ElementKind::Way => Shape::Way(self.nodes),
             ElementKind::Relation => Shape::Relation { members: self.members, extent: Extent::NOWHERE },
         };
-        let element = Element { shape, tags: osm::tags(self.tags)?, meta: self.meta };
+        let element = Element { shape, tags: osm::tags(self.tags)?, meta };
         Ok(Whole::Here { id, element, is_edit: self.mark == Mark::Edit })
     }
 
@@ -228,9 +246,14 @@ impl Parsed {
         self.id.map(|number| id::osm(self.kind, number))
     }
 
+    /// True if it is the element before in another version.
+    pub fn repeats(&self, versions: &mut Versions) -> bool {
+        self.id.is_some_and(|id| versions.repeats(self.kind, id, self.version()))
+    }
+
     /// 0 if it is not known.
     pub fn version(&self) -> u32 {
-        self.meta.as_ref().map_or(0, |meta| meta.version)
+        self.meta.version
     }
 
     /// What to call it in an error.

@@ -5,10 +5,11 @@ use super::levels::{Levels, Step};
 use super::reader::{Place, Xml, explain};
 use super::waiting::{Waited, Waiting};
 use crate::error::{ImportError, Location};
+use crate::format::{HISTORY, ONE_TIME};
 use crate::import::{Counts, Progress};
 use crate::metered::Meter;
 use crate::nested::{Gathering, Located};
-use crate::osm::{Extents, Nodes, Positions, Rank, Said};
+use crate::osm::{Extents, Nodes, Positions, Rank, Said, Versions};
 use crate::source::Source;
 use crate::spool::Spool;
 use kappadb_core::Extent;
@@ -20,7 +21,7 @@ const REPORT: u64 = 1024;
 
 /// Reads a file's elements into the spool; how many there are.
 pub(crate) fn read(
-    source: Source<'_>,
+    source: Source,
     spool: &mut Spool,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(Counts, Nodes), ImportError> {
@@ -34,13 +35,13 @@ pub(crate) fn read(
 
 /// The first pass, over the text.
 fn parse(
-    source: &Source<'_>,
+    source: &Source,
     reader: &mut Reader<'_>,
     unspooled: &dyn Fn(io::Error) -> ImportError,
 ) -> Result<(), ImportError> {
     let meter = Meter::new();
     let mut xml = Xml::new(source.content().map_err(|e| source.unreadable(e))?, &meter);
-    let mut levels = Levels::default();
+    let (mut levels, mut versions) = (Levels::default(), Versions::default());
     loop {
         if levels.element.is_none() {
             meter.allow_one_more();
@@ -50,12 +51,15 @@ fn parse(
         match step {
             Ok(Step::On) => reader.out.spool.change = levels.change,
             Ok(Step::Element(element)) => {
+                if !levels.change && element.repeats(&mut versions) {
+                    return Err(source.unsupported(HISTORY, ONE_TIME));
+                }
                 reader.take(*element).map_err(unspooled)?;
                 if reader.counts.features().is_multiple_of(REPORT) {
                     reader.out.report(source.position());
                 }
             }
-            Ok(Step::Foreign) => return Err(ImportError::Foreign { path: source.path.to_owned() }),
+            Ok(Step::Foreign) => return Err(ImportError::Foreign { path: source.path.clone() }),
             Ok(Step::Done) => return Ok(()),
             Err(fault) => {
                 let element = levels.element.map(|element| element.name());
@@ -89,6 +93,7 @@ impl<'a> Reader<'a> {
             ElementKind::Way => self.counts.ways += 1,
             ElementKind::Relation => self.counts.relations += 1,
         }
+        self.out.spool.unclear += u64::from(parsed.is_unclear);
         let (line, feature_id) = (parsed.line, parsed.feature_id());
         let rank = Rank { version: parsed.version(), sequence: self.counts.features() };
         match parsed.finish() {

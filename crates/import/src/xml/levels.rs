@@ -107,6 +107,7 @@ impl Levels {
                 Known::Yes | Known::No => Ok(Level::Ignored),
                 Known::Misplaced => Err(misplaced()),
             },
+            (Level::Elements(_), "action") => Err(XmlDamage::Augmented),
             (Level::Elements(_), "remark") => Ok(Level::Remark),
             _ => Ok(Level::Ignored),
         }

@@ -2,8 +2,10 @@
 
 use super::attributes::Attributes;
 use crate::error::{ImportError, XmlDamage};
+use crate::format::TO_UTF8;
 use crate::metered::{MAX_FEATURE_TEXT, Meter, Metered};
-use crate::source::{Content, Source};
+use crate::packing::Content;
+use crate::source::Source;
 use quick_xml::Reader;
 use quick_xml::errors::{Error, IllFormedError};
 use quick_xml::events::{BytesDecl, Event};
@@ -116,20 +118,20 @@ impl Place {
 
 /// What a fault means for the file: it is at `place`, in `element`.
 pub(super) fn explain(
-    source: &Source<'_>,
+    source: &Source,
     meter: &Meter,
     place: Place,
     element: Option<String>,
     fault: Fault,
 ) -> ImportError {
-    let (path, line) = (source.path.to_owned(), place.line);
+    let (path, line) = (source.path.clone(), place.line);
     match fault {
         Fault::Read(_) if meter.is_spent() => {
             ImportError::FeatureTooLong { path, line, limit: MAX_FEATURE_TEXT }
         }
         Fault::Read(error) => source.unreadable(error),
         Fault::Truncated => source.truncated("its XML"),
-        Fault::Encoding(encoding) => source.unsupported(encoding),
+        Fault::Encoding(encoding) => source.unsupported(encoding, TO_UTF8),
         Fault::Damage(damage) => ImportError::NotXml { path, line, offset: place.offset, element, damage },
     }
 }

@@ -10,15 +10,15 @@ fn deletes_come_last_and_the_latest_version_wins() {
     assert!(import.is_change());
     assert_eq!(import.skipped().count, 0, "older versions are no mistake");
     let items = items_of(&mut import);
-    assert_eq!((import.counts().features(), import.deletes()), (5, 4));
-    let (puts, deletes) = items.split_at(5);
+    assert_eq!((import.counts().features(), import.deletes()), (6, 4));
+    let (puts, deletes) = items.split_at(6);
     let (mut puts, mut deleted) = (ids(puts), ids(deletes));
     puts.sort_unstable();
     deleted.sort_unstable();
-    assert_eq!(puts, ["n12", "r30", "r31", "w20", "w21"]);
+    assert_eq!(puts, ["n11", "n12", "r30", "r31", "w20", "w21"]);
     assert_eq!(deleted, ["n13", "n14", "r32", "w22"]);
     assert!(deletes.iter().all(|item| matches!(item, Item::Delete { .. })));
-    assert_eq!(bare(&mut import), [(10, false, true), (11, true, false)]);
+    assert_eq!(bare(&mut import), [(10, true, true)]);
 }
 
 /// Nodes without tags: id, whether it is an edit, whether a way has it.

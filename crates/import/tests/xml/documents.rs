@@ -15,9 +15,11 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 fn meta() -> impl Strategy<Value = Option<Meta>> {
-    prop::option::of((any::<u32>(), any::<i64>(), any::<i64>(), text()).prop_map(
-        |(version, changeset, uid, user)| Meta { version, edit: Edit { time: None, changeset, uid, user } },
-    ))
+    // One of which nothing is known is none.
+    (any::<u32>(), 0i64.., 0i64.., text()).prop_map(|(version, changeset, uid, user)| {
+        let meta = Meta { version, edit: Edit { time: None, changeset, uid, user } };
+        Some(meta).filter(|meta| *meta != Meta::default())
+    })
 }
 
 fn tags() -> impl Strategy<Value = Vec<(String, String)>> {

@@ -56,6 +56,16 @@ fn place(feature: &Feature) -> Vec<[i32; 4]> {
     feature.extent().boxes().iter().map(|b| [b.west, b.south, b.east, b.north]).collect()
 }
 
+/// One file as four programs packed it.
+fn packed_harbours() -> [(&'static str, Vec<u8>); 4] {
+    [
+        ("gzip", gzip(HARBOUR.as_bytes())),
+        ("bzip2", include_bytes!("../data/harbour.osm.bz2").to_vec()),
+        ("xz", include_bytes!("../data/harbour.osm.xz").to_vec()),
+        ("Zstandard", include_bytes!("../data/harbour.osm.zst").to_vec()),
+    ]
+}
+
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(bytes).unwrap();

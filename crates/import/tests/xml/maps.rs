@@ -14,13 +14,13 @@ fn elements_in_any_order_find_their_parts() {
     let mut import = import(HARBOUR).unwrap();
     assert!(!import.is_change());
     assert_eq!(import.elements(), Counts { nodes: 5, ways: 2, relations: 1, free: 0 });
-    assert_eq!(import.counts(), Counts { nodes: 2, ways: 1, relations: 1, free: 0 });
-    assert_eq!((import.len(), import.deletes(), import.skipped().count), (5, 1, 0));
+    assert_eq!(import.counts(), Counts { nodes: 2, ways: 2, relations: 1, free: 0 });
+    assert_eq!((import.len(), import.deletes(), import.skipped().count), (6, 1, 0));
     let items = items_of(&mut import);
     let mut sorted = ids(&items);
     assert_eq!(sorted.pop(), Some("n5"), "deletes come last");
     sorted.sort_unstable();
-    assert_eq!(sorted, ["n-4", "n3", "r9", "w7"]);
+    assert_eq!(sorted, ["n-4", "n3", "r9", "w7", "w8"]);
 
     let Shape::Way(nodes) = &element(&items, "w7").shape else { panic!() };
     let nodes: Vec<_> = nodes.iter().map(|n| (n.id, n.at.map(|at| (at.lon, at.lat)))).collect();
@@ -55,6 +55,9 @@ fn a_packed_file_is_the_same() {
     }
     let line = r#"{"type":"Feature","id":1,"geometry":{"type":"Point","coordinates":[1,2]},"properties":{}}"#;
     assert_eq!(items(gzip(line.as_bytes())), items(line));
+    for (packing, packed) in packed_harbours() {
+        assert_eq!(items(&packed), items(HARBOUR), "{packing}");
+    }
     // Two packed files, one after the other, are one.
     let (start, end) = HARBOUR.split_at(HARBOUR.len() / 2);
     let parts = [gzip(start.as_bytes()), gzip(end.as_bytes())].concat();
@@ -74,11 +77,22 @@ fn a_mark_and_a_document_type_do_not_matter() {
 }
 
 #[test]
+fn a_file_of_full_history_is_refused() {
+    let history = r#"<osm version="0.6"><node id="1" version="1" visible="true" lat="60.1" lon="24.9"><tag k="name" v="one"/></node>
+<node id="1" version="2" visible="true" lat="60.1" lon="24.9"><tag k="name" v="two"/></node>
+<node id="2" version="1" visible="true" lat="60.2" lon="24.9"><tag k="name" v="gone"/></node><node id="2" version="2" visible="false"/></osm>"#;
+    let error = import(history).unwrap_err().to_string();
+    assert!(error.contains("full history") && error.contains("time-filter"), "{error}");
+}
+
+#[test]
 fn the_highest_version_counts_and_deletes_are_versions_too() {
     let node = |version: u32, lat: i32, more: &str| {
         format!(r#"<node id="1" version="{version}" lat="{lat}" lon="0" {more}><tag k="a" v="b"/></node>"#)
     };
-    let osm = |nodes: &[String]| format!("<osm>{}</osm>", nodes.concat());
+    // Versions right after each other are a full history.
+    let other = r#"<node id="2" lat="0" lon="0"/>"#;
+    let osm = |nodes: &[String]| format!("<osm>{}</osm>", nodes.join(other));
     let (old, new) = (node(2, 20, ""), node(3, 30, ""));
     let (gone, gone_early) = (node(4, 0, "visible='false'"), node(1, 0, "visible='false'"));
     for (nodes, expected) in [

@@ -13,8 +13,9 @@ use crate::map::Map;
 use append::Appender;
 use apply::Apply;
 use judge::Verdict;
-use kappadb_import::{Import, Item, Skip};
+use kappadb_import::{Import, Item, Progress, Skip};
 use serde::Serialize;
+use std::io::Read;
 use std::path::Path;
 use std::time::Instant;
 
@@ -82,7 +83,28 @@ impl Map {
         durable: impl Fn(u64) + Send + 'static,
     ) -> Result<ImportReport, ImportError> {
         let file = file.as_ref().to_owned();
-        self.run_writing(move |parts| parts.import(&file, options, &durable)).await?
+        self.run_writing(move |parts| {
+            let progress = &mut |p| parts.tell_reading(p);
+            parts.import(|dir| kappadb_import::read(&file, dir, progress), options, &durable)
+        })
+        .await?
+    }
+
+    /// The same for what `reader` gives up to its end, such as a pipe. It is copied to a temporary file in the database's directory first; errors call it
+    /// `name`.
+    pub async fn import_stream(
+        &self,
+        name: impl Into<String>,
+        reader: impl Read + Send + 'static,
+        options: ImportOptions,
+        durable: impl Fn(u64) + Send + 'static,
+    ) -> Result<ImportReport, ImportError> {
+        let name = name.into();
+        self.run_writing(move |parts| {
+            let progress = &mut |p| parts.tell_reading(p);
+            parts.import(|dir| kappadb_import::read_stream(&name, reader, dir, progress), options, &durable)
+        })
+        .await?
     }
 }
 
@@ -141,16 +163,18 @@ impl Steps<'_> {
 }
 
 impl Parts {
+    fn tell_reading(&self, progress: Progress) {
+        self.progress("reading", progress.bytes_done, progress.bytes_total);
+    }
+
     fn import(
         &self,
-        file: &Path,
+        read: impl FnOnce(&Path) -> Result<Import, kappadb_import::ImportError>,
         options: ImportOptions,
         durable: &dyn Fn(u64),
     ) -> Result<ImportReport, ImportError> {
         let started = Instant::now();
-        let progress =
-            &mut |p: kappadb_import::Progress| self.progress("reading", p.bytes_done, p.bytes_total);
-        let mut import = kappadb_import::read(file, &self.dir, progress)?;
+        let mut import = read(&self.dir)?;
         let mut report = ImportReport::of(&import);
         let mut steps = Steps { parts: self, durable, total: import.len(), compared: 0, written: 0 };
         let _guard = self.writing();

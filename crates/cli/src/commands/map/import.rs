@@ -3,7 +3,6 @@
 use super::Context;
 use crate::commands::input::progress;
 use crate::output::{self, count, size};
-use anyhow::Context as _;
 use kappadb::ImportOptions;
 use serde_json::json;
 use std::path::Path;
@@ -22,9 +21,15 @@ pub async fn run(context: &Context, file: &Path, force: bool) -> anyhow::Result<
         told.store(features, Ordering::Relaxed);
         output::progress(&json!({ "durable": features }));
     };
-    let report = database.map().import(file, ImportOptions { force }, durable).await.with_context(|| {
-        let safe = safe.load(Ordering::Relaxed);
-        progress(file, &count(safe, "feature"))
+    let (map, options) = (database.map(), ImportOptions { force });
+    let imported = if file == Path::new("-") {
+        map.import_stream("standard input", std::io::stdin(), options, durable).await
+    } else {
+        map.import(file, options, durable).await
+    };
+    let report = imported.map_err(|error| match safe.load(Ordering::Relaxed) {
+        0 => anyhow::Error::from(error),
+        safe => anyhow::Error::from(error).context(progress(file, &count(safe, "feature"))),
     })?;
     for skip in report.skips.iter().take(WARNINGS) {
         output::warn(&format!("skipped {skip}"));
