@@ -172,18 +172,22 @@ async fn conformance_24_the_rule_of_osms_api_is_a_mode_of_its_own() {
     put_all(&world.map(), [lost]).await;
     // Through the box, without a node in it: not by this rule.
     put_all(&world.map(), [way(2, &[(4, -1.0, 5.0), (5, 11.0, 5.0)])]).await;
-    // Its node moved into the box after it was drawn elsewhere.
-    put_all(&world.map(), [way(3, &[(6, 60.0, 60.0), (3, 30.0, 30.0)])]).await;
+    // Its node is in the box; who drew it knew nothing of that.
+    let other = world.join("other").await;
+    put_all(&other.map(), [way(3, &[(6, 60.0, 60.0), (3, 30.0, 30.0)])]).await;
+    let world = world.learn_from(&other).await;
     let far = "60,60,61,61";
     put_all(&world.map(), [relation(1, &[(ElementKind::Way, 1)], far)]).await;
     put_all(&world.map(), [relation(2, &[(ElementKind::Node, 2)], far)]).await;
     put_all(&world.map(), [relation(3, &[(ElementKind::Relation, 1)], far)]).await;
     put_all(&world.map(), [relation(4, &[(ElementKind::Way, 2)], "5,5,6,6")]).await;
+    // Two levels up: not by this rule.
+    put_all(&world.map(), [relation(5, &[(ElementKind::Relation, 3)], far)]).await;
 
     let answer = world.map().osm_query(&inside).await.expect("query");
     assert_eq!(ids(&answer.nodes), ["n1", "n2", "n3", "n6"]);
     assert_eq!(ids(&answer.ways), ["w1", "w3"]);
-    assert_eq!(ids(&answer.relations), ["r1", "r2"]);
+    assert_eq!(ids(&answer.relations), ["r1", "r2", "r3"]);
     assert_eq!(answer.vertices, [WayNode { at: Some(coord(21.0, 21.0)), ..WayNode::new(8) }]);
     assert_eq!(answer.missing, ["n9"]);
 
@@ -198,7 +202,7 @@ async fn conformance_24_the_rule_of_osms_api_is_a_mode_of_its_own() {
     let answer = sparse.map().osm_query(&inside).await.expect("query");
     assert_eq!(answer, world.map().osm_query(&inside).await.expect("query"));
     assert_eq!(ids(&answer.nodes), ["n1", "n2", "n6", "n9"]);
-    assert_eq!((ids(&answer.ways), ids(&answer.relations)), (vec!["w1"], vec!["r1"]));
+    assert_eq!((ids(&answer.ways), ids(&answer.relations)), (vec!["w1"], vec!["r1", "r3"]));
     assert_eq!(answer.missing, Vec::<String>::new());
 }
 

@@ -9,13 +9,14 @@
 //!   ascending ids.
 //! - What the source did not say is left out: a reader must not take a guess for a fact. `visible` is omitted; what is deleted is not written at all.
 //! - Values that these programs cannot read are left out: a version, changeset or author's number beyond 31 bits, a time
-//!   outside the years 1970 to 9999.
+//!   outside the years 1970 to 9999. Times are to the second, all that OpenStreetMap has. The least and the greatest number of 64 bits are no ids
+//!   for them: an element that has one, or refers to one, is refused.
 //! - XML 1.0 has no way to write most control characters, nor U+FFFE and U+FFFF. Each is replaced by U+FFFD; an element is
 //!   worth more than a stray character in its name. Tabs and line ends are kept.
 
-use crate::id::parse_osm;
-use crate::{Body, Edit, Element, Feature, Member, Shape, WayNode};
-use kappadb_core::{Coord, Extent};
+use crate::id::{osm, parse_osm};
+use crate::{Body, Edit, Element, ElementKind, Feature, Member, Shape, WayNode};
+use kappadb_core::{Coord, Extent, Timestamp};
 use std::fmt;
 use std::io;
 
@@ -47,6 +48,14 @@ pub enum XmlError {
         id: String,
         /// Its length.
         bytes: usize,
+    },
+    /// An id, its own or one that it refers to, at which programs stop reading.
+    #[error("{id} has, or refers to, the id {number}, which programs for OSM XML do not read")]
+    ExtremeId {
+        /// The feature's id.
+        id: String,
+        /// The number.
+        number: i64,
     },
     /// Nothing more can be written.
     #[error(transparent)]
@@ -88,12 +97,15 @@ impl<W: io::Write> Writer<W> {
     }
 
     /// Writes a node that is no feature of its own: what a way says of it. Nothing if that is not where it is.
-    pub fn write_vertex(&mut self, node: &WayNode) -> io::Result<()> {
+    pub fn write_vertex(&mut self, node: &WayNode) -> Result<(), XmlError> {
         let Some(at) = node.at else { return Ok(()) };
+        if is_extreme(node.id) {
+            return Err(XmlError::ExtremeId { id: osm(ElementKind::Node, node.id), number: node.id });
+        }
         write!(self.out, r#"  <node id="{}""#, node.id)?;
         self.meta(node.version, node.edit.as_deref())?;
         self.position(at)?;
-        writeln!(self.out, "/>")
+        Ok(writeln!(self.out, "/>")?)
     }
 
     /// Ends the document, flushes it, and gives back where it was written to.
@@ -110,7 +122,8 @@ impl<W: io::Write> Writer<W> {
         }
         let Some(Edit { time, changeset, uid, user }) = edit else { return Ok(()) };
         if let Some(time) = time.filter(|time| (0..=LAST_MS).contains(&time.0)) {
-            write!(self.out, r#" timestamp="{time}""#)?;
+            let whole = Timestamp(time.0 - time.0 % 1_000);
+            write!(self.out, r#" timestamp="{whole}""#)?;
         }
         if let Some(changeset) = known(*changeset) {
             write!(self.out, r#" changeset="{changeset}""#)?;
@@ -162,10 +175,28 @@ fn checked(feature: &Feature) -> Result<(i64, &Element), XmlError> {
     if kind != element.shape.kind() {
         return Err(XmlError::NotAnElement { id: id() });
     }
+    if let Some(number) = std::iter::once(number).chain(numbers(element)).find(|number| is_extreme(*number)) {
+        return Err(XmlError::ExtremeId { id: id(), number });
+    }
     match texts(element).map(str::len).find(|bytes| *bytes > MAX_TEXT) {
         Some(bytes) => Err(XmlError::TextTooLong { id: id(), bytes }),
         None => Ok((number, element)),
     }
+}
+
+/// True for what osmium takes for the sign that a text is no number.
+fn is_extreme(number: i64) -> bool {
+    matches!(number, i64::MIN | i64::MAX)
+}
+
+/// The ids of what it is made of.
+fn numbers(element: &Element) -> impl Iterator<Item = i64> {
+    let (nodes, members) = match &element.shape {
+        Shape::Node(_) => (&[][..], &[][..]),
+        Shape::Way(nodes) => (nodes.as_slice(), &[][..]),
+        Shape::Relation { members, .. } => (&[][..], members.as_slice()),
+    };
+    nodes.iter().map(|node| node.id).chain(members.iter().map(|member| member.id))
 }
 
 fn texts(element: &Element) -> impl Iterator<Item = &str> {

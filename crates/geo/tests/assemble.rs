@@ -1,5 +1,4 @@
 //! Areas out of the ways that bound them.
-#![expect(clippy::unwrap_used, reason = "tests may fail loudly")]
 
 use kappadb_core::Coord;
 use kappadb_geo::{Body, Element, ElementKind, Feature, Member, Part, Shape, WayNode, assemble, outline};

@@ -138,6 +138,37 @@ fn values_that_no_program_reads_are_left_out() {
 }
 
 #[test]
+fn times_are_written_to_the_second_as_osmium_reads_them() {
+    let edit = Edit { time: Some(Timestamp(1_714_557_600_123)), ..Edit::default() };
+    let text = written(&[node("n1", &[], Some(Meta { version: 1, edit }))]);
+    assert!(text.contains(r#"timestamp="2024-05-01T10:00:00Z""#), "{text}");
+}
+
+#[test]
+fn ids_that_osmium_does_not_read_are_told_and_not_written() {
+    for number in [i64::MIN, i64::MAX] {
+        let mut writer = Writer::begin(Vec::new(), None).unwrap();
+        let way = Shape::Way(vec![WayNode::new(1), WayNode::new(number)]);
+        let members = vec![Member { kind: ElementKind::Way, id: number, role: String::new() }];
+        let relation = Shape::Relation { members, extent: Extent::NOWHERE };
+        for refused in [
+            node(&id::osm(ElementKind::Node, number), &[], None),
+            element("w1", way, &[], None),
+            element("r1", relation, &[], None),
+        ] {
+            assert!(
+                matches!(writer.write(&refused), Err(XmlError::ExtremeId { number: n, .. }) if n == number)
+            );
+        }
+        let vertex = WayNode { at: Coord::from_units(1, 1), ..WayNode::new(number) };
+        assert!(matches!(writer.write_vertex(&vertex), Err(XmlError::ExtremeId { .. })));
+        let nearly = number.checked_sub(number.signum()).unwrap();
+        writer.write(&node(&id::osm(ElementKind::Node, nearly), &[], None)).unwrap();
+        assert_eq!(tags_of(&String::from_utf8(writer.finish().unwrap()).unwrap()).len(), 2);
+    }
+}
+
+#[test]
 fn errors_of_the_disk_are_told() {
     struct Full;
     impl io::Write for Full {

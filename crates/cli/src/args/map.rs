@@ -114,8 +114,8 @@ pub struct QueryArgs {
     /// Only features at least this wide or high, in degrees.
     #[arg(long, value_name = "DEGREES", value_parser = units)]
     pub min_extent: Option<u32>,
-    /// Answer as OpenStreetMap's API 0.6 does: the nodes inside, the ways with one of them, all nodes of these ways, and the
-    /// relations that refer to any of them.
+    /// Answer as OpenStreetMap's API 0.6 does: the nodes inside, the ways with one of them, all nodes of these ways, the
+    /// relations that refer to any of them, and the relations that refer to these relations.
     #[arg(long, conflicts_with_all = ["limit", "largest", "after", "kind", "tag", "min_extent"])]
     pub osm_api: bool,
     /// What to print.

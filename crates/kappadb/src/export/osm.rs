@@ -204,8 +204,11 @@ impl<W: Write> File<'_, W> {
     }
 
     fn vertex(&mut self, node: &WayNode) -> Result<(), ExportError> {
-        self.report.vertices += 1;
-        Ok(self.writer.write_vertex(node)?)
+        let written = self.writer.write_vertex(node);
+        if self.is_written(written)? {
+            self.report.vertices += 1;
+        }
+        Ok(())
     }
 
     /// Writes an element's winner, or if that cannot be read, another of its current versions; a node where a way says that
@@ -235,15 +238,24 @@ impl<W: Write> File<'_, W> {
         if let Some(node) = of_ways {
             put_at(&mut feature, &node);
         }
-        match self.writer.write(&feature) {
-            Ok(()) => self.report.features += 1,
-            Err(XmlError::Io(error)) => return Err(error.into()),
+        let written = self.writer.write(&feature);
+        if self.is_written(written)? {
+            self.report.features += 1;
+        }
+        Ok(())
+    }
+
+    /// False, and counted, for what has no form in the format.
+    fn is_written(&mut self, written: Result<(), XmlError>) -> Result<bool, ExportError> {
+        match written {
+            Ok(()) => Ok(true),
+            Err(XmlError::Io(error)) => Err(error.into()),
             Err(error) => {
                 tracing::warn!(%error, "left out");
                 self.report.left_out += 1;
+                Ok(false)
             }
         }
-        Ok(())
     }
 }
 

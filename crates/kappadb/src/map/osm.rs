@@ -12,7 +12,7 @@ use kappadb_view_geo::Query;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What belongs to a box by the rule of the API: the nodes inside, the ways that have one of them, all nodes of these
-/// ways, and the relations that refer to any of these nodes or ways.
+/// ways, the relations that refer to any of these nodes or ways, and the relations that refer to these relations.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OsmAnswer {
     /// Nodes that are features of their own, with tags or without: those inside, and those of the ways. In the order of
@@ -22,7 +22,7 @@ pub struct OsmAnswer {
     pub vertices: Vec<WayNode>,
     /// Ways with at least one node inside.
     pub ways: Vec<Hit>,
-    /// Relations that refer to a node or way of this answer. Relations of relations do not belong to it.
+    /// Relations that refer to a node or way of this answer, and those that refer to such a relation: one level, and no further.
     pub relations: Vec<Hit>,
     /// Nodes of the ways of which nothing here says where they are.
     pub missing: Vec<String>,
@@ -47,7 +47,8 @@ impl Map {
         let keys = of_ways.into_iter().map(String::into_bytes).collect();
         neighbours.ask_in_parts(ask::MAP, keys, Selector::Keys).await?;
         let members = self.join(extent, |join| Ok(join.answer()?.members())).await?;
-        self.join_referrers(&mut neighbours, members).await?;
+        let found = self.join_referrers(&mut neighbours, members).await?;
+        self.join_referrers(&mut neighbours, relations(found).map(|hit| hit.id).collect()).await?;
         neighbours.finish().await
     }
 
@@ -135,8 +136,11 @@ impl<'a> Join<'a> {
             relations: Vec::new(),
             missing: missing.into_iter().collect(),
         };
-        let referrers = parts.referrers(answer.members())?;
-        answer.relations = referrers.into_iter().filter(|hit| is(&hit.id, ElementKind::Relation)).collect();
+        let own: Vec<Hit> = relations(parts.referrers(answer.members())?).collect();
+        let above = parts.referrers(own.iter().map(|hit| hit.id.clone()).collect())?;
+        // Of one that refers to both, the heads that refer to nodes and ways say more.
+        let all = relations(above).chain(own).map(|hit| (hit.id.clone(), hit));
+        answer.relations = all.collect::<BTreeMap<_, _>>().into_values().collect();
         Ok(answer)
     }
 }
@@ -178,6 +182,10 @@ impl Parts {
         let versions = self.load_feature(hit)?.versions.into_iter();
         Ok(versions.filter_map(|version| version.feature).map(|feature| feature.body).collect())
     }
+}
+
+fn relations(hits: Vec<Hit>) -> impl Iterator<Item = Hit> {
+    hits.into_iter().filter(|hit| is(&hit.id, ElementKind::Relation))
 }
 
 fn is(id: &str, kind: ElementKind) -> bool {
