@@ -7,7 +7,7 @@
 //!   0 node      tagged | position
 //!   1 way       tagged | count, id differences i64 | count, places in the list without position (differences) | path | said
 //!   2 relation  tagged | count, members (kind, id difference i64, role) | count, boxes
-//!   3 free      collection u8 | part, or count, parts | properties text
+//!   3 free      form u8 | 0 part, or 1 count, parts, or 2 nothing | properties text | written text, if form has 4 | foreign text, if form has 8
 //! tagged   = count, (key text, value text) | has meta u8 | version u32, edit
 //! edit     = time option i64 ms | changeset i64 | uid i64 | user text
 //! said     = count, edits | count (0, or that of the nodes), (version u32 | number of the edit, from 1, or 0; difference i64)*
@@ -24,7 +24,7 @@ use crate::extent;
 use crate::feature::{Body, Edit, Element, Feature, Free, Member, Meta, Shape, WayNode};
 use crate::geometry::{Geometry, MIN_LINE, MIN_RING, Part};
 use crate::id::ElementKind;
-use crate::{FeatureError, id, json};
+use crate::{FeatureError, geojson, id, json};
 use bincode::de::Decoder;
 use bincode::enc::Encoder;
 use bincode::error::{DecodeError, EncodeError};
@@ -319,28 +319,48 @@ fn get_part<D: Decoder>(d: &mut D) -> Result<Part, DecodeError> {
     })
 }
 
+/// Added to the form of a free feature whose geometry is kept as it was written, too.
+const WRITTEN: u8 = 4;
+/// Added if it has other members.
+const FOREIGN: u8 = 8;
+
 fn put_free<E: Encoder>(free: &Free, e: &mut E) -> Encoded {
+    let texts = [(&free.written, WRITTEN), (&free.foreign, FOREIGN)];
+    let texts: Vec<(&String, u8)> = texts.into_iter().filter(|(text, _)| !text.is_empty()).collect();
+    let more: u8 = texts.iter().map(|(_, form)| form).sum();
     match &free.geometry {
-        Geometry::Single(part) => 0u8.encode(e).and_then(|()| put_part(part, e))?,
+        Geometry::Single(part) => more.encode(e).and_then(|()| put_part(part, e))?,
         Geometry::Collection(parts) => {
-            1u8.encode(e).and_then(|()| put_list(parts, e, |part, e| put_part(part, e)))?
+            (1 + more).encode(e).and_then(|()| put_list(parts, e, |part, e| put_part(part, e)))?
         }
+        Geometry::Null => (2 + more).encode(e)?,
     }
-    free.properties.encode(e)
+    free.properties.encode(e)?;
+    texts.iter().try_for_each(|(text, _)| text.encode(e))
 }
 
 fn get_free<D: Decoder>(d: &mut D) -> Result<Free, DecodeError> {
-    let geometry = match u8::decode(d)? {
+    let form = u8::decode(d)?;
+    let geometry = match form & !(WRITTEN | FOREIGN) {
         0 => Geometry::Single(get_part(d)?),
         1 => Geometry::Collection(get_list(d, |d| get_part(d))?),
-        _ => return refuse("neither a geometry nor a collection"),
+        2 => Geometry::Null,
+        _ => return refuse("a geometry of unknown form"),
     };
     let properties = String::decode(d)?;
-    if json::is_properties(&properties) {
-        Ok(Free { geometry, properties })
-    } else {
-        refuse("properties that are neither a JSON object nor null")
+    if !json::is_properties(&properties) {
+        return refuse("properties that are neither a JSON object nor null");
     }
+    // A text that is empty shows in the re-encoding.
+    let mut text = |of| if form & of == 0 { Ok(String::new()) } else { String::decode(d) };
+    let (written, foreign) = (text(WRITTEN)?, text(FOREIGN)?);
+    if !written.is_empty() && !geojson::says(&written, &geometry) {
+        return refuse("a geometry that is not the one that was written");
+    }
+    if !foreign.is_empty() && !geojson::is_foreign(&foreign) {
+        return refuse("members that are no foreign ones");
+    }
+    Ok(Free { geometry, written, properties, foreign })
 }
 
 impl Encode for Body {

@@ -96,13 +96,24 @@ pub struct Edit {
     pub user: String,
 }
 
-/// A GeoJSON feature.
+/// A GeoJSON feature. All texts are JSON as it was written (order, numbers, escapes) but for white space between tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Free {
     /// Where it is.
     pub geometry: Geometry,
-    /// A JSON object or `null`, as it was written (order, numbers, escapes) but for white space between tokens.
+    /// The geometry as it was written, if that says more: heights, collections in collections, members of its own. Else empty.
+    pub written: String,
+    /// An object or `null`.
     pub properties: String,
+    /// An object of the feature's other members, such as `bbox`. Empty if it has none.
+    pub foreign: String,
+}
+
+impl Free {
+    /// A feature that says no more than this.
+    pub fn new(geometry: Geometry, properties: String) -> Free {
+        Free { geometry, written: String::new(), properties, foreign: String::new() }
+    }
 }
 
 impl Shape {

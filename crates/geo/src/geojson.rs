@@ -1,8 +1,8 @@
 //! GeoJSON (RFC 7946), in and out.
 //!
-//! In: one Feature. Longitude and latitude are rounded to 1e-7 degrees; heights and whatever else a position has are
-//! dropped, as are members of the Feature other than `id`, `geometry` and `properties`. Collections in collections
-//! are flattened. Properties are kept as written, but for the white space between tokens.
+//! In: one Feature, or a geometry by itself. Longitude and latitude are rounded to 1e-7 degrees. A geometry that says more (heights, collections in
+//! collections, which are flattened, members of its own) is kept as it was written, beside what is read of it. Properties and other members are kept as
+//! written, but for the white space between tokens.
 //!
 //! Out: a free feature as it came. An element of OpenStreetMap has its tags as properties and, beside them, all else that it is, in properties whose
 //! names begin with `@` (`design/map.md`, "GeoJSON"): so it is the same element when it is read in again. A way is a Polygon if it is closed and its
@@ -13,7 +13,8 @@ mod element;
 mod read;
 mod write;
 
-pub use read::{from_geojson, from_text, from_text_by_id};
+pub use read::{check_crs, from_geojson, from_text, from_text_by_id, id_of_text};
+pub(crate) use read::{is_foreign, says};
 pub use write::{is_area, to_geojson, to_record, to_text, to_text_with};
 
 use crate::geometry::GeometryError;
@@ -38,9 +39,20 @@ pub enum GeoJsonError {
         /// The type as JSON.
         found: String,
     },
-    /// No geometry, or `null`.
-    #[error("the feature has no geometry")]
+    /// A collection without features, not even none.
+    #[error("a FeatureCollection without \"features\"")]
+    NoFeatures,
+    /// No geometry, not even `null`.
+    #[error("the feature has no \"geometry\"; null says that it has no place")]
     NoGeometry,
+    /// Coordinates of another system.
+    #[error(
+        "its coordinates are in {name}, not in degrees of WGS 84; convert it, for instance with `ogr2ogr -t_srs EPSG:4326`"
+    )]
+    Crs {
+        /// The system's name.
+        name: String,
+    },
     /// A geometry of a type that RFC 7946 does not have.
     #[error("the geometry's type is {found}, which GeoJSON does not have")]
     UnknownGeometry {
@@ -61,12 +73,19 @@ pub enum GeoJsonError {
     /// A line too short, a ring that is not closed.
     #[error(transparent)]
     Geometry(#[from] GeometryError),
-    /// A geometry without any position.
-    #[error("the geometry has no position")]
-    Nowhere,
     /// Neither an object nor `null`.
-    #[error("the properties are neither an object nor null, or they are nested too deep")]
+    #[error(
+        "the properties are neither an object nor null, or not to be kept: nested more than 64 deep, a number beyond doubles, half a character"
+    )]
     Properties,
+    /// A member that cannot be kept.
+    #[error(
+        "its \"{name}\" is not to be kept: nested more than 64 deep, a number beyond doubles, or half a character"
+    )]
+    Member {
+        /// Its name.
+        name: String,
+    },
     /// Neither a text nor a number.
     #[error("the feature's id is {found}; it must be a string or a number")]
     IdType {

@@ -3,9 +3,11 @@
 use crate::extent;
 use kappadb_core::{Coord, Extent};
 
-/// A geometry, or several. A collection in a collection is flattened when it is read: no geometry nests.
+/// A geometry, or several, or none. A collection in a collection is flattened when it is read: no geometry nests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Geometry {
+    /// The feature has no place: GeoJSON's `null`.
+    Null,
     /// One geometry.
     Single(Part),
     /// A GeometryCollection.
@@ -101,9 +103,10 @@ impl Part {
 }
 
 impl Geometry {
-    /// The geometry's parts; one if it is no collection.
+    /// The geometry's parts; one if it is neither a collection nor null.
     pub fn parts(&self) -> &[Part] {
         match self {
+            Geometry::Null => &[],
             Geometry::Single(part) => std::slice::from_ref(part),
             Geometry::Collection(parts) => parts,
         }

@@ -45,8 +45,12 @@ fn depth(text: &str) -> usize {
 /// True if `text` is what a feature's properties may be: an object or `null`, without white space between tokens, with
 /// numbers that fit a double and at most [`MAX_DEPTH`] levels.
 pub(crate) fn is_properties(text: &str) -> bool {
-    let shape_fits = text == "null" || text.starts_with('{');
-    shape_fits && depth(text) <= MAX_DEPTH && serde_json::from_str::<Sound>(text).is_ok() && is_minified(text)
+    (text == "null" || text.starts_with('{')) && is_sound(text)
+}
+
+/// True for JSON without white space between tokens, with numbers that fit a double and at most [`MAX_DEPTH`] levels.
+pub(crate) fn is_sound(text: &str) -> bool {
+    depth(text) <= MAX_DEPTH && serde_json::from_str::<Sound>(text).is_ok() && is_minified(text)
 }
 
 fn is_minified(text: &str) -> bool {
@@ -112,6 +116,11 @@ impl<'de> Visitor<'de> for Sound {
 /// The top-level members of properties, in their order, each value as it was written. Of those of one name the last counts,
 /// as JavaScript has it.
 pub(crate) fn members(properties: &str) -> Vec<(String, &str)> {
+    parse_members(properties).unwrap_or_default()
+}
+
+/// The same, or why it is no object.
+pub(crate) fn parse_members(object: &str) -> Result<Vec<(String, &str)>, serde_json::Error> {
     struct Members<'a>(Vec<(String, &'a RawValue)>);
 
     impl<'de> Deserialize<'de> for Members<'de> {
@@ -138,16 +147,16 @@ pub(crate) fn members(properties: &str) -> Vec<(String, &str)> {
         }
     }
 
-    let all = serde_json::from_str::<Members<'_>>(properties).map(|members| members.0).unwrap_or_default();
+    let all = serde_json::from_str::<Members<'_>>(object)?.0;
     let last: BTreeMap<String, usize> = all.iter().map(|(key, _)| key.clone()).zip(0..).collect();
     let counted = all.into_iter().zip(0..).filter(|((key, _), i)| last.get(key) == Some(i));
-    counted.map(|((key, value), _)| (key, value.get())).collect()
+    Ok(counted.map(|((key, value), _)| (key, value.get())).collect())
 }
 
 /// An object of these members, whose values are JSON.
-pub(crate) fn object(members: &[(&str, &str)]) -> String {
+pub(crate) fn object<K: AsRef<str>>(members: &[(K, &str)]) -> String {
     let members: Vec<String> =
-        members.iter().map(|(key, value)| format!("{}:{value}", Value::from(*key))).collect();
+        members.iter().map(|(key, value)| format!("{}:{value}", Value::from(key.as_ref()))).collect();
     format!("{{{}}}", members.join(","))
 }
 

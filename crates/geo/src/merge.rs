@@ -5,11 +5,11 @@
 //! does. The first is the winner, so what it changes stands; after it come the others in the order of their bodies' bytes,
 //! so the outcome does not depend on the order in which they are given.
 //!
-//! Parts are: the geometry (position, nodes, members) as a whole, each tag, each top-level member of a GeoJSON feature's
+//! Parts are: the geometry (position, nodes, members) as a whole, each tag, each top-level member of a GeoJSON feature and of its
 //! properties. A value that is absent is a value, so removing a tag is a change too. Which edit of OpenStreetMap it is
 //! ([`Meta`](crate::Meta)) is no part: it is the winner's.
 
-use crate::{Body, Element, Feature, Free, encode, json};
+use crate::{Body, Element, Feature, Free, Geometry, encode, json};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -75,26 +75,34 @@ fn elements(base: Option<&Element>, winner: &Element, all: &[&Element]) -> Eleme
 }
 
 fn frees(base: Option<&Free>, winner: &Free, all: &[&Free]) -> Free {
-    let geometries = all.iter().map(|version| &version.geometry);
+    fn geometry(free: &Free) -> (&Geometry, &String) {
+        (&free.geometry, &free.written)
+    }
+    let mut geometries = all.iter().map(|version| geometry(version));
+    let before = base.map(geometry);
+    let (place, written) =
+        geometries.find(|version| Some(*version) != before).unwrap_or_else(|| geometry(winner));
+    let foreign = texts(base, winner, all, |free| &free.foreign);
     Free {
-        geometry: changed(base.map(|base| &base.geometry), geometries).unwrap_or(&winner.geometry).clone(),
-        properties: properties(base, winner, all),
+        geometry: place.clone(),
+        written: written.clone(),
+        properties: texts(base, winner, all, |free| &free.properties),
+        foreign: if foreign == "{}" { String::new() } else { foreign },
     }
 }
 
-/// Each value as it was written; the winner's text as it stands if nothing comes to it and nothing goes.
-fn properties(base: Option<&Free>, winner: &Free, all: &[&Free]) -> String {
+/// Objects, member by member. Each value as it was written; the winner's text as it stands if nothing comes to it and nothing goes.
+fn texts(base: Option<&Free>, winner: &Free, all: &[&Free], text: fn(&Free) -> &String) -> String {
     fn members<'a>(list: &'a [(String, &'a str)]) -> Vec<(&'a str, &'a str)> {
         list.iter().map(|(key, value)| (key.as_str(), *value)).collect()
     }
-    let base = base.map(|base| json::members(&base.properties));
-    let all: Vec<Vec<(String, &str)>> =
-        all.iter().map(|version| json::members(&version.properties)).collect();
+    let base = base.map(|base| json::members(text(base)));
+    let all: Vec<Vec<(String, &str)>> = all.iter().map(|version| json::members(text(version))).collect();
     let base = base.as_deref().map(|base| Pairs::new(members(base)));
     let all: Vec<Pairs<'_>> = all.iter().map(|version| Pairs::new(members(version))).collect();
     let merged = pairs(base.as_ref(), &all);
     if all.first().is_some_and(|own| own.list == merged) {
-        winner.properties.clone()
+        text(winner).clone()
     } else {
         json::object(&merged)
     }

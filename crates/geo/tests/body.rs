@@ -40,6 +40,7 @@ fn part() -> impl Strategy<Value = Part> {
 
 fn free() -> impl Strategy<Value = Body> {
     let geometry = prop_oneof![
+        Just(Geometry::Null),
         part().prop_map(Geometry::Single),
         prop::collection::vec(part(), 0..3).prop_map(Geometry::Collection)
     ];
@@ -47,7 +48,11 @@ fn free() -> impl Strategy<Value = Body> {
         Just("null".to_owned()),
         ".{0,9}".prop_map(|s| serde_json::json!({ "name": s, "n": 1.5 }).to_string())
     ];
-    (geometry, properties).prop_map(|(geometry, properties)| Body::Free(Free { geometry, properties }))
+    let foreign =
+        prop::sample::select(vec!["", r#"{"bbox":[1,2,3,4]}"#, r#"{"title":"x","when":{"a":null}}"#]);
+    (geometry, properties, foreign).prop_map(|(geometry, properties, foreign)| {
+        Body::Free(Free { foreign: foreign.to_owned(), ..Free::new(geometry, properties) })
+    })
 }
 
 fn shape() -> impl Strategy<Value = Shape> {
@@ -136,7 +141,7 @@ proptest! {
 
 fn point(lon: i32) -> Body {
     let geometry = Geometry::Single(Part::Point(Coord { lon, lat: 0 }));
-    Body::Free(Free { geometry, properties: "{}".to_owned() })
+    Body::Free(Free::new(geometry, "{}".to_owned()))
 }
 
 fn named(id: &str, body: Body) -> Feature {
@@ -173,7 +178,7 @@ fn what_cannot_be_read_is_not_written() {
     assert_eq!(put(&named("x", node)), wrong("x"));
     assert_eq!(put(&named("", point(1))), Err(FeatureError::Id(IdError::Empty)));
     assert!(matches!(put(&named("x", point(1_800_000_001))), Err(FeatureError::Body { .. })));
-    let with = |geometry, properties: &str| Body::Free(Free { geometry, properties: properties.to_owned() });
+    let with = |geometry, properties: &str| Body::Free(Free::new(geometry, properties.to_owned()));
     let at = Coord { lon: 0, lat: 0 };
     let short = put(&named("x", with(Geometry::Single(Part::LineString(vec![at])), "{}")));
     assert!(matches!(short, Err(FeatureError::Geometry { source: GeometryError::ShortLine(1), .. })));
@@ -188,7 +193,7 @@ fn the_largest_body_fits_and_the_next_does_not() {
         let padding = len - empty - 4 - r#"{"a":""}"#.len();
         let properties = format!("{{\"a\":\"{}\"}}", "x".repeat(padding));
         let geometry = Geometry::Single(Part::Point(Coord { lon: 1, lat: 0 }));
-        named("big", Body::Free(Free { geometry, properties }))
+        named("big", Body::Free(Free::new(geometry, properties)))
     };
     let largest = put(&sized(MAX_BODY)).unwrap();
     assert_eq!(largest.payload.len(), MAX_BODY);
@@ -209,7 +214,7 @@ fn many_small_things_round_trip() {
     let geometry = Geometry::Single(Part::MultiPolygon(vec![Vec::new(); 500_000]));
     let parts =
         Geometry::Collection(vec![geometry.parts()[0].clone(), Part::Point(Coord { lon: 0, lat: 0 })]);
-    let many = named("x", Body::Free(Free { geometry: parts, properties: "null".to_owned() }));
+    let many = named("x", Body::Free(Free::new(parts, "null".to_owned())));
     assert_eq!(decode("x", &put(&many).unwrap().payload), Ok(many));
 }
 
@@ -225,7 +230,7 @@ fn lists_have_a_limit() {
     assert!(matches!(put(&tagged(MAX_FEATURE_ITEMS + 1)), Err(FeatureError::Body { .. })));
     let path = vec![Coord { lon: 0, lat: 0 }; MAX_FEATURE_ITEMS + 1];
     let geometry = Geometry::Single(Part::LineString(path));
-    assert!(put(&named("x", Body::Free(Free { geometry, properties: "{}".to_owned() }))).is_ok());
+    assert!(put(&named("x", Body::Free(Free::new(geometry, "{}".to_owned())))).is_ok());
 }
 
 /// Paths without positions would be all overhead.
@@ -234,7 +239,7 @@ fn short_rings_do_not_decode() {
     for geometry in
         [Part::Polygon(vec![Vec::new()]), Part::MultiLineString(vec![vec![Coord { lon: 0, lat: 0 }]])]
     {
-        let body = Body::Free(Free { geometry: Geometry::Single(geometry), properties: "{}".to_owned() });
+        let body = Body::Free(Free::new(Geometry::Single(geometry), "{}".to_owned()));
         assert!(matches!(decode("x", &encode(&body)), Err(FeatureError::Body { .. })));
     }
 }

@@ -4,8 +4,8 @@
 use kappadb_core::{Coord, Extent, Timestamp};
 use kappadb_geo::geojson::{from_geojson, from_text, from_text_by_id, to_geojson, to_record, to_text};
 use kappadb_geo::{
-    Body, Edit, Element, ElementKind, Feature, GeoJsonError, Geometry, GeometryError, Member, Meta, Part,
-    Shape, WayNode, put,
+    Body, Edit, Element, ElementKind, Feature, Free, GeoJsonError, Geometry, GeometryError, Member, Meta,
+    Part, Shape, WayNode, decode, put,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -35,7 +35,19 @@ fn geometry(feature: &Feature) -> &Geometry {
 #[test]
 fn numbers_and_strings_that_look_alike_are_one_id() {
     assert_eq!((id_of("7"), id_of("\"7\"")), ("7".to_owned(), "7".to_owned()));
-    assert_eq!(id_of("1.0"), "1.0");
+    for (written, id) in [
+        ("7.0", "7"),
+        ("70e-1", "7"),
+        ("1e3", "1000"),
+        ("-0.0", "0"),
+        ("-0", "0"),
+        ("-3", "-3"),
+        ("7.5", "7.5"),
+    ] {
+        assert_eq!(id_of(written), id);
+    }
+    assert_eq!(id_of("\"7.0\""), "7.0", "a text is as it is written");
+    assert_eq!(id_of("1e300"), "1e300");
     assert_eq!(id_of("12345678901234567890123"), "12345678901234567890123");
     assert_eq!(id_of("\"n1\""), "g:n1");
     assert_eq!(id_of("\"\\u006e1\""), "g:n1");
@@ -80,23 +92,123 @@ fn properties_stay_as_they_were_written() {
     assert!(to_text(&missing).ends_with(r#""properties":null}"#));
 }
 
-#[test]
-fn coordinates_are_rounded_and_heights_dropped() {
-    let feature = read(r#"{"type":"Point","coordinates":[24.93520004,60.16419996,17.5,1]}"#).unwrap();
-    assert_eq!(
-        geometry(&feature),
-        &Geometry::Single(Part::Point(Coord { lon: 249_352_000, lat: 601_642_000 }))
-    );
+fn free(feature: &Feature) -> &Free {
+    match &feature.body {
+        Body::Free(free) => free,
+        Body::Osm(_) => panic!("a free feature"),
+    }
+}
+
+/// Reads a feature, has it through a block, and writes it.
+fn again(text: &str) -> String {
+    let feature = from_text(text).unwrap();
+    let payload = put(&feature).unwrap().payload;
+    assert_eq!(decode(&feature.id, &payload).unwrap(), feature);
+    let written = to_text(&feature);
+    assert_eq!(from_text(&written).unwrap(), feature);
+    written
 }
 
 #[test]
-fn nested_collections_are_flattened() {
+fn heights_survive() {
+    let geometry = r#"{"type":"LineString","coordinates":[[1.00000004,2,333.5],[2,3,444.25]]}"#;
+    let feature = read(geometry).unwrap();
+    let line = vec![Coord { lon: 10_000_000, lat: 20_000_000 }, Coord { lon: 20_000_000, lat: 30_000_000 }];
+    assert_eq!(free(&feature).geometry, Geometry::Single(Part::LineString(line)));
+    assert_eq!(again(&with("\"id\":\"a\",", geometry, "{}")), with("\"id\":\"a\",", geometry, "{}"));
+    let flat = read(r#"{"type":"Point","coordinates":[24.93520004,60.16419996]}"#).unwrap();
+    assert_eq!(
+        free(&flat).geometry,
+        Geometry::Single(Part::Point(Coord { lon: 249_352_000, lat: 601_642_000 }))
+    );
+    assert_eq!(free(&flat).written, "", "nothing more than that");
+}
+
+#[test]
+fn other_members_survive() {
+    let members = r#""bbox":[1,2,1,2],"title":"keep me","when":{"start":"2020"}"#;
+    let geometry = r#"{"coordinates":[1.5,2.5],"type":"Point"}"#;
+    let text = format!(r#"{{"type":"Feature","id":"a","geometry":{geometry},"properties":{{}},{members}}}"#);
+    assert_eq!(again(&text), text);
+    let inside = r#"{"type":"Point","coordinates":[1,2],"bbox":[1,2,1,2],"note":"x"}"#;
+    assert_eq!(again(&with("\"id\":\"a\",", inside, "{}")), with("\"id\":\"a\",", inside, "{}"));
+    let deep = format!(r#""x":{}{},"#, "[".repeat(64), "]".repeat(64));
+    assert_eq!(from_text(&with(&deep, POINT, "{}")), Err(GeoJsonError::Member { name: "x".to_owned() }));
+}
+
+#[test]
+fn a_feature_without_a_place_is_kept() {
+    let text = with("\"id\":\"a\",", "null", r#"{"n":1}"#);
+    assert_eq!(free(&from_text(&text).unwrap()).geometry, Geometry::Null);
+    assert_eq!(again(&text), text);
+    for nowhere in
+        [r#"{"coordinates":[],"type":"MultiPoint"}"#, r#"{"geometries":[],"type":"GeometryCollection"}"#]
+    {
+        assert!(read(nowhere).unwrap().extent().boxes().is_empty());
+        assert_eq!(again(&with("\"id\":\"a\",", nowhere, "{}")), with("\"id\":\"a\",", nowhere, "{}"));
+    }
+}
+
+#[test]
+fn a_geometry_by_itself_is_a_feature() {
+    let feature = from_text(POINT).unwrap();
+    assert_eq!(free(&feature), free(&from_text(&with("", POINT, "null")).unwrap()));
+    assert!(feature.id.starts_with("h:"));
+}
+
+#[test]
+fn coordinates_of_another_system_are_refused_by_name() {
+    let with_crs = |name: &str| {
+        let crs = format!(r#""crs":{{"type":"name","properties":{{"name":"{name}"}}}},"#);
+        from_text(&with(&crs, POINT, "{}"))
+    };
+    for known in [
+        "urn:ogc:def:crs:OGC:1.3:CRS84",
+        "EPSG:4326",
+        "urn:ogc:def:crs:EPSG::4326",
+        "http://www.opengis.net/def/crs/EPSG/0/4326",
+    ] {
+        assert!(with_crs(known).is_ok(), "{known}");
+    }
+    for other in ["urn:ogc:def:crs:EPSG::3857", "EPSG:25832", "EPSG:14326"] {
+        assert_eq!(with_crs(other), Err(GeoJsonError::Crs { name: other.to_owned() }));
+    }
+    assert!(from_text(&with("\"crs\":null,", POINT, "{}")).is_ok());
+    assert!(matches!(
+        from_text(&with("\"crs\":{\"type\":\"link\"},", POINT, "{}")),
+        Err(GeoJsonError::Crs { .. })
+    ));
+}
+
+#[test]
+fn what_was_written_must_be_the_geometry() {
+    let Body::Free(good) = read(r#"{"type":"Point","coordinates":[1,2,3]}"#).unwrap().body else { panic!() };
+    let with = |free: Free| put(&Feature { id: "a".to_owned(), body: Body::Free(free) });
+    assert!(with(good.clone()).is_ok());
+    for written in [
+        r#"{"type":"Point","coordinates":[1,3,3]}"#,
+        r#"{"type":"Point","coordinates":[1,2]}"#,
+        "null",
+        "x",
+        " ",
+    ] {
+        assert!(with(Free { written: written.to_owned(), ..good.clone() }).is_err(), "{written}");
+    }
+    for foreign in ["{}", "null", "[1]", r#"{"id":1}"#, r#"{"geometry":null}"#, r#"{ "a":1}"#] {
+        assert!(with(Free { foreign: foreign.to_owned(), ..good.clone() }).is_err(), "{foreign}");
+    }
+}
+
+#[test]
+fn nested_collections_are_flattened_and_survive() {
     let inner = format!(r#"{{"type":"GeometryCollection","geometries":[{POINT}]}}"#);
-    let feature =
-        read(&format!(r#"{{"type":"GeometryCollection","geometries":[{inner},{POINT}]}}"#)).unwrap();
+    let outer = format!(r#"{{"type":"GeometryCollection","geometries":[{inner},{POINT}]}}"#);
+    let feature = read(&outer).unwrap();
     assert!(matches!(geometry(&feature), Geometry::Collection(parts) if parts.len() == 2));
+    assert_eq!(again(&with("\"id\":\"a\",", &outer, "{}")), with("\"id\":\"a\",", &outer, "{}"));
     let one = read(&inner).unwrap();
     assert!(matches!(geometry(&one), Geometry::Collection(parts) if parts.len() == 1));
+    assert_eq!(free(&one).written, "");
     assert_eq!(to_geojson(&one)["geometry"]["type"], "GeometryCollection");
 }
 
@@ -105,8 +217,10 @@ fn bad_features_say_what_is_wrong() {
     let wrong = |text: &str| from_text(text).unwrap_err();
     assert!(matches!(wrong("{"), GeoJsonError::NotJson { .. }));
     assert_eq!(wrong("{}"), GeoJsonError::NotAFeature { found: "null".to_owned() });
-    assert_eq!(wrong(POINT), GeoJsonError::NotAFeature { found: "\"Point\"".to_owned() });
-    assert_eq!(wrong(&with("", "null", "{}")), GeoJsonError::NoGeometry);
+    assert_eq!(
+        wrong(r#"{"type":"FeatureCollection","features":[]}"#),
+        GeoJsonError::NotAFeature { found: "\"FeatureCollection\"".to_owned() }
+    );
     assert_eq!(wrong(r#"{"type":"Feature"}"#), GeoJsonError::NoGeometry);
     assert_eq!(wrong(&with("", POINT, "[]")), GeoJsonError::Properties);
     assert_eq!(wrong(&with("", POINT, "5")), GeoJsonError::Properties);
@@ -130,7 +244,6 @@ fn bad_features_say_what_is_wrong() {
     assert_eq!(wrong(line), GeoJsonError::Geometry(GeometryError::ShortLine(1)));
     let ring = r#"{"type":"Polygon","coordinates":[[[0,0],[0,1],[1,1],[1,0]]]}"#;
     assert_eq!(wrong(ring), GeoJsonError::Geometry(GeometryError::OpenRing));
-    assert_eq!(wrong(r#"{"type":"MultiPoint","coordinates":[]}"#), GeoJsonError::Nowhere);
     let deep = format!(
         "{}{POINT}{}",
         r#"{"type":"GeometryCollection","geometries":["#.repeat(9_000),

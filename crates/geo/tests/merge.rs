@@ -16,7 +16,7 @@ fn node(lon: i32, tags: &[(&str, &str)]) -> Feature {
 
 fn free(lon: i32, properties: &str) -> Feature {
     let geometry = Geometry::Single(Part::Point(Coord { lon, lat: 0 }));
-    Feature { id: "f".to_owned(), body: Body::Free(Free { geometry, properties: properties.to_owned() }) }
+    Feature { id: "f".to_owned(), body: Body::Free(Free::new(geometry, properties.to_owned())) }
 }
 
 /// Texts of the versions, and what is expected of the merge.
@@ -117,7 +117,7 @@ fn versions(least: usize) -> impl Strategy<Value = Vec<Feature>> {
 fn facts(feature: &Feature) -> (BTreeMap<String, String>, i32) {
     match &feature.body {
         Body::Osm(Element { shape: Shape::Node(at), tags, .. }) => (tags.iter().cloned().collect(), at.lon),
-        Body::Free(Free { geometry: Geometry::Single(Part::Point(at)), properties }) => {
+        Body::Free(Free { geometry: Geometry::Single(Part::Point(at)), properties, .. }) => {
             (serde_json::from_str(properties).unwrap(), at.lon)
         }
         _ => unreachable!("neither is made here"),

@@ -73,6 +73,14 @@ pub enum ImportError {
         /// What to do about it.
         instead: &'static str,
     },
+    /// GeoJSON of which nothing can be taken.
+    #[error("{path}: {reason}")]
+    Refused {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: GeoJsonError,
+    },
     /// GeoJSON that breaks off into something else.
     #[error("{path} is damaged at line {line}: {reason}")]
     NotJson {
@@ -214,6 +222,13 @@ pub enum Location {
     Blob(u64),
     /// At this line, from 1.
     Line(u64),
+    /// At this line, from 1, behind so many bytes of the file, or of what it unpacks to.
+    Text {
+        /// The line.
+        line: u64,
+        /// The bytes before it.
+        offset: u64,
+    },
     /// Found when the whole file had been read.
     File,
 }
@@ -278,11 +293,35 @@ pub enum Reason {
     Torn,
 }
 
+impl Reason {
+    /// One word for all of its kind, for programs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Reason::Feature(FeatureError::TooLarge { .. }) => "too_large",
+            Reason::Feature(_) => "not_storable",
+            Reason::GeoJson(GeoJsonError::OffTheMap(_)) | Reason::OffTheMap => "off_the_map",
+            Reason::GeoJson(GeoJsonError::NotJson { .. }) => "not_json",
+            Reason::GeoJson(GeoJsonError::Crs { .. }) => "other_coordinates",
+            Reason::GeoJson(GeoJsonError::Id(_) | GeoJsonError::IdType { .. }) => "bad_id",
+            Reason::GeoJson(GeoJsonError::Geometry(_) | GeoJsonError::Coordinates { .. }) => "bad_geometry",
+            Reason::GeoJson(_) => "not_a_feature",
+            Reason::NotText => "not_text",
+            Reason::Damage(_) => "damaged",
+            Reason::Missing { .. } => "missing_value",
+            Reason::BadValue { .. } => "bad_value",
+            Reason::DuplicateTag { .. } => "duplicate_tag",
+            Reason::Replaced => "repeated",
+            Reason::Torn => "torn",
+        }
+    }
+}
+
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Location::Blob(offset) => write!(f, "blob at byte {offset}"),
             Location::Line(line) => write!(f, "line {line}"),
+            Location::Text { line, offset } => write!(f, "line {line}, byte {offset}"),
             Location::File => f.write_str("whole file"),
         }
     }

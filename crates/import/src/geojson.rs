@@ -1,5 +1,5 @@
-//! GeoJSON files: a FeatureCollection, read as a stream; or a Feature a line (or after each record separator, RFC 8142);
-//! or one Feature over several lines.
+//! GeoJSON files: FeatureCollections one after the other, read as a stream; or a Feature, a geometry or a FeatureCollection a line (or after each record
+//! separator, RFC 8142); or one Feature or geometry over several lines.
 
 mod collection;
 mod layout;
@@ -12,7 +12,8 @@ use crate::osm::{Nodes, Positions, Rank, Said};
 use crate::packing::Content;
 use crate::source::Source;
 use crate::spool::Spool;
-use kappadb_geo::geojson::from_text;
+use kappadb_core::limits::MAX_FEATURE_ID;
+use kappadb_geo::geojson::{from_text, id_of_text};
 use kappadb_geo::id::{osm, parse_osm};
 use kappadb_geo::{Body, ElementKind, Feature, GeoJsonError, Shape, WayNode};
 use layout::Layout;
@@ -57,6 +58,33 @@ fn open<'m>(source: &Source, meter: &'m Meter) -> io::Result<Metered<'m, BufRead
     Ok(Metered { inner: BufReader::with_capacity(1 << 20, source.text()?), meter })
 }
 
+/// Names of members of collections that are told, at most.
+const MAX_UNKEPT: usize = 100;
+
+/// Where a text starts.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    /// From 1.
+    line: u64,
+    /// Bytes before it.
+    offset: u64,
+}
+
+impl Place {
+    fn location(self) -> Location {
+        Location::Text { line: self.line, offset: self.offset }
+    }
+
+    /// So many bytes of `text` later.
+    fn after(self, text: &str) -> Place {
+        Place { line: self.line + lines_in(text), offset: self.offset + text.len() as u64 }
+    }
+}
+
+fn lines_in(text: &str) -> u64 {
+    text.bytes().filter(|byte| *byte == b'\n').count() as u64
+}
+
 /// Where features go.
 struct Sink<'a> {
     spool: &'a mut Spool,
@@ -72,19 +100,21 @@ struct Sink<'a> {
 }
 
 impl Sink<'_> {
-    /// Takes the text of a feature, which starts at a line.
-    fn take(&mut self, text: &str, line: u64) -> io::Result<()> {
+    /// Takes the text of a feature, which starts at `place`.
+    fn take(&mut self, text: &str, place: Place) -> io::Result<()> {
         self.found += 1;
         match from_text(text) {
             Ok(feature) => {
                 self.recognised += 1;
-                self.keep(&feature, Location::Line(line))?;
+                self.keep(&feature, place.location())?;
             }
             Err(e) => {
                 let foreign = matches!(e, GeoJsonError::NotJson { .. } | GeoJsonError::NotAFeature { .. });
                 self.recognised += u64::from(!foreign);
                 self.counts.free += 1;
-                self.skip(line, e.into());
+                // What is too long for an id is too long to be told.
+                let id = id_of_text(text).filter(|id| (1..=MAX_FEATURE_ID).contains(&id.len()));
+                self.skip(place, id, e.into());
             }
         }
         if self.found.is_multiple_of(1024) {
@@ -145,14 +175,22 @@ impl Sink<'_> {
         Ok((counts, nodes))
     }
 
-    fn skip(&mut self, line: u64, reason: Reason) {
-        self.spool.skip(Location::Line(line), None, reason);
+    fn skip(&mut self, place: Place, id: Option<String>, reason: Reason) {
+        self.spool.skip(place.location(), id, reason);
+    }
+
+    /// Takes note of a member of a collection, which is no feature's.
+    fn note_member(&mut self, name: String) {
+        if self.spool.unkept.len() < MAX_UNKEPT {
+            self.spool.unkept.insert(name);
+        }
     }
 
     /// Where a text starts that was just read.
-    fn line_of(&self, text: &str) -> u64 {
-        let inside = text.bytes().filter(|byte| *byte == b'\n').count() as u64;
-        (self.meter.lines.get() + 1).saturating_sub(inside)
+    fn place_of(&self, text: &str) -> Place {
+        let end = Place { line: self.meter.lines.get() + 1, offset: self.meter.bytes.get() };
+        let offset = end.offset.saturating_sub(text.len() as u64);
+        Place { line: end.line.saturating_sub(lines_in(text)), offset }
     }
 
     fn unspooled(&self, source: io::Error) -> ImportError {

@@ -5,6 +5,7 @@ use crate::source::Source;
 use crate::spool::{Spool, Spooled};
 use crate::{geojson, pbf, xml};
 use kappadb_geo::WayNode;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -42,6 +43,8 @@ impl Counts {
 pub struct Skipped {
     /// How many.
     pub count: u64,
+    /// How many for each reason, by [`Reason::name`].
+    pub by_reason: BTreeMap<&'static str, u64>,
     /// The first [`Skipped::DETAILED`] of them.
     pub first: Vec<Skip>,
 }
@@ -52,9 +55,11 @@ impl Skipped {
 
     /// Counts one, and keeps it if it is one of the first.
     pub(crate) fn add(&mut self, skip: impl FnOnce() -> Skip) {
+        let skip = skip();
         self.count += 1;
+        *self.by_reason.entry(skip.reason.name()).or_default() += 1;
         if self.first.len() < Self::DETAILED {
-            self.first.push(skip());
+            self.first.push(skip);
         }
     }
 }
@@ -151,6 +156,11 @@ impl Import {
     /// tags, elements that are nowhere), that are gone, and those that were skipped.
     pub fn elements(&self) -> Counts {
         self.elements
+    }
+
+    /// Names of what a GeoJSON file says beside its features, which is not kept: members of its collection, a hundred of them at most.
+    pub fn unkept(&self) -> &BTreeSet<String> {
+        &self.spooled.unkept
     }
 
     /// Elements with a version, time, changeset or author that could not be read. They are there, without it.

@@ -11,7 +11,7 @@ use kappadb_core::{Extent, blake2b256};
 use kappadb_geo::{
     Body, Element, ElementKind, Feature, FeatureError, Meta, Shape, WayNode, hilbert, id, put,
 };
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs::File;
 use std::io::{self, BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -40,6 +40,8 @@ pub(crate) struct Spool {
     pub torn: bool,
     /// Elements of which the version or edit could not be read.
     pub unclear: u64,
+    /// Names of what the file says beside its features.
+    pub unkept: BTreeSet<String>,
     pub skipped: Skipped,
 }
 
@@ -55,6 +57,7 @@ pub(crate) struct Spooled {
     pub contradicts_itself: bool,
     pub change: bool,
     pub unclear: u64,
+    pub unkept: BTreeSet<String>,
     pub counts: Counts,
     pub deletes: u64,
     pub skipped: Skipped,
@@ -80,6 +83,7 @@ impl Spool {
             change: false,
             torn: false,
             unclear: 0,
+            unkept: BTreeSet::new(),
             skipped,
         })
     }
@@ -186,7 +190,12 @@ impl Spool {
                 continue;
             }
             contradicts_itself |= matches!(sort, Sort::Put { kind: Some(ElementKind::Way), .. });
-            if !self.change {
+            // The same once more is no loss.
+            let is_repeated = match records.peek() {
+                Some(Ok(next)) => is_same(&features, by_place, part(next, 16 + RANK))?,
+                _ => false,
+            };
+            if !self.change && !is_repeated {
                 let told = skipped.first.len() < Skipped::DETAILED;
                 let id = told.then(|| read(&features, by_place)).transpose()?;
                 let id = id.map(|item| item.id().to_owned());
@@ -194,7 +203,7 @@ impl Spool {
             }
         }
         let (order, carried) = (order.finish()?, self.carried.finish()?);
-        let (change, unclear) = (self.change, self.unclear);
+        let (change, unclear, unkept) = (self.change, self.unclear, self.unkept);
         Ok(Spooled {
             features,
             order,
@@ -203,6 +212,7 @@ impl Spool {
             contradicts_itself,
             change,
             unclear,
+            unkept,
             counts,
             deletes,
             skipped,
@@ -241,11 +251,22 @@ impl Spooled {
     }
 }
 
-fn read(mut features: &File, by_place: [u8; BY_PLACE]) -> io::Result<Item> {
-    let (offset, len, sort) = (part(&by_place, 9), part(&by_place, 17), Sort::of(part(&by_place, 21)));
+/// True if two items say the same of one id.
+fn is_same(features: &File, one: [u8; BY_PLACE], other: [u8; BY_PLACE]) -> io::Result<bool> {
+    let said = |item: &[u8; BY_PLACE]| part::<5>(item, 17);
+    Ok(said(&one) == said(&other) && read_bytes(features, one)? == read_bytes(features, other)?)
+}
+
+fn read_bytes(mut features: &File, by_place: [u8; BY_PLACE]) -> io::Result<Vec<u8>> {
+    let (offset, len) = (part(&by_place, 9), part(&by_place, 17));
     features.seek(SeekFrom::Start(u64::from_be_bytes(offset)))?;
     let mut bytes = Vec::new();
     features.take(u32::from_be_bytes(len).into()).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn read(features: &File, by_place: [u8; BY_PLACE]) -> io::Result<Item> {
+    let (bytes, sort) = (read_bytes(features, by_place)?, Sort::of(part(&by_place, 21)));
     let (id_len, rest) = bytes.split_first().ok_or(ErrorKind::UnexpectedEof)?;
     let (id, payload) = rest.split_at_checked(usize::from(*id_len)).ok_or(ErrorKind::UnexpectedEof)?;
     let id = std::str::from_utf8(id).map_err(io::Error::other)?.to_owned();

@@ -35,7 +35,7 @@ fn every_layout_is_read() {
     for text in [
         collection(&[a.clone(), b.clone()]),
         format!("\u{feff}{}\r\n", collection(&[a.clone(), b.clone()])),
-        format!(r#"{{"features":[{a},{b}],"crs":{{"x":[[[1]]]}},"type":"FeatureCollection"}}"#),
+        format!(r#"{{"features":[{a},{b}],"crs":null,"x":[[[1]]],"type":"FeatureCollection"}}"#),
         format!("{a}\n{b}\n"),
         format!("{a}\r\n\r\n{b}"),
         format!("\u{1e}{a}\n\u{1e}{b}\n"),
@@ -54,7 +54,7 @@ fn every_layout_is_read() {
 
 #[test]
 fn bad_features_are_skipped_where_they_are() {
-    let nowhere = r#"{"type":"Feature","geometry":null,"properties":{}}"#.to_owned();
+    let nowhere = r#"{"type":"Feature","id":"x","properties":{}}"#.to_owned();
     let away = point("9", 999.0);
     for text in [
         collection(&[point("1", 1.0), nowhere.clone(), away.clone(), point("2", 2.0)]),
@@ -64,14 +64,99 @@ fn bad_features_are_skipped_where_they_are() {
         assert_eq!(ids(&mut import), ["1", "2"]);
         let skipped = &import.skipped().first;
         assert_eq!(import.skipped().count, 2);
+        let second = text.find(r#"{"type":"Feature","id":"x""#).unwrap() as u64;
         assert_eq!(
             (skipped[0].location, &skipped[0].reason),
-            (Location::Line(2), &GeoJsonError::NoGeometry.into())
+            (Location::Text { line: 2, offset: second }, &GeoJsonError::NoGeometry.into())
         );
-        assert_eq!(skipped[1].location, Location::Line(3));
+        assert!(matches!(skipped[1].location, Location::Text { line: 3, .. }));
+        assert_eq!(skipped[1].id.as_deref(), Some("9"));
         assert!(matches!(skipped[1].reason, Reason::GeoJson(GeoJsonError::OffTheMap(_))));
-        assert_eq!(skipped[0].to_string(), "line 2: the feature has no geometry");
+        let told = skipped[0].to_string();
+        assert!(told.starts_with(&format!("x (line 2, byte {second}): the feature has no")), "{told}");
+        let reasons: Vec<_> = import.skipped().by_reason.clone().into_iter().collect();
+        assert_eq!(reasons, [("not_a_feature", 1), ("off_the_map", 1)]);
     }
+}
+
+#[test]
+fn a_skip_in_a_file_of_one_line_is_found_by_its_byte() {
+    let text = collection(&[point("1", 1.0), point("\"far\"", 999.0)]).replace('\n', "");
+    let import = import(&text).unwrap();
+    let skip = import.skipped().first[0].to_string();
+    let offset = text.find(&point("\"far\"", 999.0)).unwrap();
+    assert!(skip.starts_with(&format!("far (line 1, byte {offset}): ")), "{skip}");
+}
+
+#[test]
+fn collections_one_after_the_other_are_read() {
+    let [a, b] =
+        [collection(&[point("\"a\"", 1.0)]), collection(&[point("\"b\"", 2.0), point("\"far\"", 999.0)])];
+    let [c, d] = [point("\"c\"", 3.0), r#"{"type":"Point","coordinates":[4,2]}"#.to_owned()];
+    let b = b.replace('\n', "");
+    let away = b.find(&point("\"far\"", 999.0)).unwrap();
+    for (text, before) in [
+        (format!("{a}\n{b}\n"), a.len() + 1),
+        (format!("{a}{b}"), a.len()),
+        (format!("\u{1e}{a}\n\u{1e}{b}\n\u{1e}{c}\n"), a.len() + 3),
+        (format!("{c}\n{a}\n{b}\n"), a.len() + c.len() + 2),
+        (format!("{d}\n{a}\n{b}\n"), a.len() + d.len() + 2),
+    ] {
+        let mut import = import(&text).unwrap();
+        let ids = ids(&mut import);
+        assert!(ids.iter().any(|id| id == "a") && ids.iter().any(|id| id == "b"), "{text}: {ids:?}");
+        assert_eq!(import.len(), if text.contains(&c) || text.contains(&d) { 3 } else { 2 }, "{text}");
+        let skip = &import.skipped().first[0];
+        assert!(
+            matches!(skip.location, Location::Text { offset, .. } if offset == (before + away) as u64),
+            "{skip}"
+        );
+    }
+    // One that is cut is an error.
+    assert!(import(format!("{a}\n{}", &b[..30])).is_err());
+}
+
+#[test]
+fn coordinates_of_another_system_are_refused_by_name() {
+    let named = |name: &str| {
+        let crs = format!(r#""crs":{{"type":"name","properties":{{"name":"{name}"}}}},"features""#);
+        collection(&[point("\"a\"", 1.0)]).replace("\"features\"", &crs)
+    };
+    let crs84 = named("urn:ogc:def:crs:OGC:1.3:CRS84");
+    assert_eq!(import(&crs84).unwrap().len(), 1);
+    // It may come after the features.
+    let last = crs84.replace("OGC:1.3:CRS84", "EPSG::3857").replace("{\"type\":\"FeatureCollection\",", "{");
+    for other in [named("urn:ogc:def:crs:EPSG::3857"), last] {
+        let error = import(&other).unwrap_err().to_string();
+        assert!(error.contains("EPSG::3857") && error.contains("ogr2ogr"), "{error}");
+    }
+    // Among other records it costs its collection only.
+    let lines = format!("{}\n{}\n", point("\"b\"", 1.0), named("EPSG:3857"));
+    let import = import(lines).unwrap();
+    assert_eq!((import.len(), import.skipped().by_reason["other_coordinates"]), (1, 1));
+}
+
+#[test]
+fn what_a_collection_says_is_told_if_it_is_not_kept() {
+    let text = collection(&[point("\"a\"", 1.0)])
+        .replace("\"features\"", r#""name":"layer","bbox":[0,0,1,1],"features""#);
+    let names: Vec<String> = import(text).unwrap().unkept().iter().cloned().collect();
+    assert_eq!(names, ["bbox", "name"]);
+}
+
+#[test]
+fn a_feature_without_a_place_is_kept() {
+    let text = r#"{"type":"Feature","id":"a","geometry":null,"properties":{"n":1}}"#;
+    let mut import = import(collection(&[text.to_owned(), point("\"b\"", 1.0)])).unwrap();
+    assert_eq!((ids(&mut import), import.skipped().count), (vec!["a".to_owned(), "b".to_owned()], 0));
+}
+
+#[test]
+fn the_same_twice_is_no_loss() {
+    let a = point("\"a\"", 1.0);
+    assert_eq!(import(collection(&[a.clone(), a.clone(), a.clone()])).unwrap().skipped().count, 0);
+    let import = import(collection(&[a.clone(), point("\"a\"", 2.0), a])).unwrap();
+    assert_eq!(import.skipped().by_reason["repeated"], 2);
 }
 
 #[test]
@@ -80,8 +165,9 @@ fn a_bad_line_is_skipped_and_the_next_is_read() {
         [point("1", 1.0).as_bytes(), b"\n{oops\n\xff\xfe\n", point("2", 2.0).as_bytes(), b"\n"].concat();
     let mut import = import(bytes).unwrap();
     assert_eq!(ids(&mut import), ["1", "2"]);
-    let lines: Vec<Location> = import.skipped().first.iter().map(|s| s.location).collect();
-    assert_eq!(lines, [Location::Line(2), Location::Line(3)]);
+    let places: Vec<String> = import.skipped().first.iter().map(|s| s.location.to_string()).collect();
+    let first = point("1", 1.0).len() + 1;
+    assert_eq!(places, [format!("line 2, byte {first}"), format!("line 3, byte {}", first + 6)]);
     assert_eq!(import.skipped().first[1].reason, Reason::NotText);
 }
 
@@ -131,8 +217,6 @@ fn foreign_files_are_errors_that_say_so() {
     {
         assert!(matches!(import(text), Err(ImportError::Foreign { .. })), "{text}");
     }
-    let geometry = r#"{"type":"Point","coordinates":[1,2]}"#;
-    assert!(matches!(import(geometry), Err(ImportError::Foreign { .. })));
     for text in [
         r#"{"type":"FeatureCollection"}"#,
         r#"{"type":"FeatureCollection","features":{}}"#,

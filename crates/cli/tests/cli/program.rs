@@ -123,11 +123,27 @@ fn bad_features_are_skipped_with_their_place() {
     )
     .unwrap();
     let output = db.run(&["--json", "map", "import", file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1), "something was left out");
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((report["features"].as_u64(), report["skipped"].as_u64()), (Some(2), Some(1)));
-    let warnings = String::from_utf8(output.stderr).unwrap();
-    assert!(warnings.contains("line 2"), "{warnings}");
+    assert_eq!(report["reasons"], serde_json::json!({ "off_the_map": 1 }));
+    let told = String::from_utf8(output.stderr).unwrap();
+    let told = told.lines().find(|line| line.contains("\"reason\"")).unwrap();
+    let told: Value = serde_json::from_str(told).unwrap();
+    let byte = CAFE.len() as u64 + 1;
+    assert_eq!((&told["feature"], &told["line"], &told["byte"]), (&"x".into(), &2.into(), &byte.into()));
     assert_eq!(db.ids("-180,-90,180,90"), ["7", "cafe"]);
+}
+
+#[test]
+fn a_map_comes_from_a_pipe_and_says_what_of_it_is_not_kept() {
+    let db = Db::init();
+    let point = r#"{"type":"Feature","id":"a","geometry":{"type":"Point","coordinates":[1,2,3]},"properties":{},"title":"x"}"#;
+    let text = format!(r#"{{"type":"FeatureCollection","name":"layer","features":[{point}]}}"#);
+    let report = db.feed(&["--json", "map", "import", "-"], &text);
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!((&report["taken"], &report["unkept"]), (&1.into(), &serde_json::json!(["name"])));
+    assert_eq!(db.ok(&["map", "get", "a"]).trim(), point);
 }
 
 #[test]

@@ -267,7 +267,7 @@ pub(super) fn read(kind: ElementKind, source: &Source<'_>) -> Read<Element> {
     let shape = match kind {
         ElementKind::Node => Shape::Node(match source.parts.as_slice() {
             [Part::Point(at)] => *at,
-            [] => return Err(GeoJsonError::NoGeometry),
+            [] => return Err(GeoJsonError::Coordinates { of: "node", wanted: "those of a Point" }),
             _ => return Err(GeoJsonError::Coordinates { of: "node", wanted: "those of a Point" }),
         }),
         ElementKind::Way => Shape::Way(way(source)?),

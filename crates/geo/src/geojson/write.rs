@@ -1,5 +1,5 @@
 use super::element;
-use crate::feature::{Body, Element, Feature, Shape, WayNode};
+use crate::feature::{Body, Element, Feature, Free, Shape, WayNode};
 use crate::geometry::{Geometry, Part};
 use crate::ring;
 use kappadb_core::Coord;
@@ -14,7 +14,7 @@ pub fn to_text(feature: &Feature) -> String {
 pub fn to_text_with(feature: &Feature, assembled: Option<&Part>) -> String {
     let id = Value::from(feature.id.as_str());
     let (bbox, geometry, properties) = match &feature.body {
-        Body::Free(free) => (None, geometry(&free.geometry), free.properties.clone()),
+        Body::Free(free) => return free_text(&id, free),
         Body::Osm(element) => {
             let geometry = assembled.map_or_else(|| shape(element), part);
             (bbox(element), geometry, element::properties(&feature.id, element))
@@ -22,6 +22,15 @@ pub fn to_text_with(feature: &Feature, assembled: Option<&Part>) -> String {
     };
     let bbox = bbox.map_or_else(String::new, |bbox| format!(r#""bbox":{bbox},"#));
     format!(r#"{{"type":"Feature","id":{id},{bbox}"geometry":{geometry},"properties":{properties}}}"#)
+}
+
+/// Its other members come last.
+fn free_text(id: &Value, free: &Free) -> String {
+    let Free { geometry: place, written, properties, foreign } = free;
+    let place = if written.is_empty() { geometry(place).to_string() } else { written.clone() };
+    let members = foreign.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+    let members = members.map_or_else(String::new, |members| format!(",{members}"));
+    format!(r#"{{"type":"Feature","id":{id},"geometry":{place},"properties":{properties}{members}}}"#)
 }
 
 /// A feature as one record of a GeoJSON text sequence (RFC 8142), which programs call GeoJSONSeq: the separator U+001E before
@@ -61,6 +70,7 @@ fn part(part: &Part) -> Value {
 
 fn geometry(geometry: &Geometry) -> Value {
     match geometry {
+        Geometry::Null => Value::Null,
         Geometry::Single(single) => part(single),
         Geometry::Collection(parts) => {
             json!({ "type": "GeometryCollection", "geometries": parts.iter().map(part).collect::<Value>() })

@@ -135,7 +135,7 @@ mod tests {
 
     fn of(properties: &str) -> FreeLook {
         let geometry = Geometry::Single(Part::Point(Coord { lon: 0, lat: 0 }));
-        look(&Free { geometry, properties: properties.to_owned() })
+        look(&Free::new(geometry, properties.to_owned()))
     }
 
     #[test]

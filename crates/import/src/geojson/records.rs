@@ -1,9 +1,10 @@
 //! Features one after the other.
 
-use super::Sink;
+use super::{Place, Sink, collection};
 use crate::error::{ImportError, Reason};
 use crate::metered::MAX_FEATURE_TEXT;
 use crate::source::Source;
+use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use std::io::{self, BufRead, BufReader, Read};
@@ -24,8 +25,8 @@ pub(super) fn read_values(
         match values.next() {
             None => return Ok(()),
             Some(Ok(raw)) => {
-                let line = sink.line_of(raw.get());
-                sink.take(raw.get(), line).map_err(|e| sink.unspooled(e))?;
+                let place = sink.place_of(raw.get());
+                take_value(raw.get(), place, sink).map_err(|e| sink.unspooled(e))?;
             }
             Some(Err(e)) => return Err(sink.explain(source, &e, "a Feature")),
         }
@@ -41,7 +42,7 @@ pub(super) fn read_lines(
     sink: &mut Sink<'_>,
 ) -> Result<(), ImportError> {
     let mut reader = BufReader::new(reader);
-    let mut next_line = 1;
+    let mut next = Place { line: 1, offset: 0 };
     let mut record = Vec::new();
     loop {
         record.clear();
@@ -51,17 +52,19 @@ pub(super) fn read_lines(
         if len == 0 {
             return Ok(());
         }
-        let line = next_line + count_lines(record.iter().take_while(|byte| is_blank(byte)));
-        next_line += count_lines(record.iter());
+        let blank = record.iter().take_while(|byte| is_blank(byte));
+        let offset = next.offset + blank.clone().count() as u64;
+        let place = Place { line: next.line + count_lines(blank), offset };
+        next = Place { line: next.line + count_lines(record.iter()), offset: next.offset + len as u64 };
         let ended = matches!(record.last(), Some(&b'\n' | &RS));
         if len as u64 == MAX_FEATURE_TEXT && !ended {
             return Err(ImportError::FeatureTooLong {
                 path: source.path.clone(),
-                line,
+                line: place.line,
                 limit: MAX_FEATURE_TEXT,
             });
         }
-        match take(&record, line, sink) {
+        match take(&record, place, sink) {
             Ok(true) => {}
             Ok(false) if ended => {}
             Ok(false) => return Err(source.truncated("a Feature")),
@@ -71,19 +74,37 @@ pub(super) fn read_lines(
 }
 
 /// Takes one record; false if it is not JSON at all.
-fn take(record: &[u8], line: u64, sink: &mut Sink<'_>) -> io::Result<bool> {
+fn take(record: &[u8], place: Place, sink: &mut Sink<'_>) -> io::Result<bool> {
     let Ok(text) = std::str::from_utf8(record) else {
         sink.found += 1;
         sink.counts.free += 1;
-        sink.skip(line, Reason::NotText);
+        sink.skip(place, None, Reason::NotText);
         return Ok(false);
     };
     let text = text.trim_matches(|c: char| u8::try_from(c).is_ok_and(|byte| is_blank(&byte)));
     if text.is_empty() {
         return Ok(true);
     }
-    sink.take(text, line)?;
+    take_value(text, place, sink)?;
     Ok(serde_json::from_str::<IgnoredAny>(text).is_ok())
+}
+
+/// Takes what stands by itself: a Feature, a geometry or a collection of Features.
+fn take_value(text: &str, place: Place, sink: &mut Sink<'_>) -> io::Result<()> {
+    // Mostly it is none, and then the word is not there.
+    if text.contains("FeatureCollection") && kind_of(text).as_deref() == Some("FeatureCollection") {
+        collection::take(text, place, sink)
+    } else {
+        sink.take(text, place)
+    }
+}
+
+fn kind_of(text: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Kind {
+        r#type: String,
+    }
+    serde_json::from_str::<Kind>(text).ok().map(|kind| kind.r#type)
 }
 
 fn is_blank(byte: &u8) -> bool {

@@ -15,6 +15,7 @@ use apply::Apply;
 use judge::Verdict;
 use kappadb_import::{Import, Item, Progress, Skip};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 use std::time::Instant;
@@ -54,6 +55,12 @@ pub struct ImportReport {
     pub older: u64,
     /// Features that could not be used.
     pub skipped: u64,
+    /// How many of these for each reason, by [`kappadb_import::Reason::name`].
+    pub reasons: BTreeMap<&'static str, u64>,
+    /// Elements with a version, time, changeset or author that could not be read; they are taken without it.
+    pub unclear: u64,
+    /// Names of what a GeoJSON file says beside its features, which is not kept.
+    pub unkept: Vec<String>,
     /// Blocks appended: features that were new or had changed.
     pub blocks: u64,
     /// Bytes of these blocks.
@@ -118,7 +125,10 @@ impl ImportReport {
             relations: counts.relations,
             deletes: import.deletes(),
             skipped: import.skipped().count,
+            reasons: import.skipped().by_reason.clone(),
             skips: import.skipped().first.clone(),
+            unclear: import.unclear(),
+            unkept: import.unkept().iter().cloned().collect(),
             ..ImportReport::default()
         }
     }

@@ -2,8 +2,9 @@
 
 use super::Context;
 use crate::commands::input::progress;
+use crate::exit::Exit;
 use crate::output::{self, count, size};
-use kappadb::ImportOptions;
+use kappadb::{ImportOptions, ImportReport, Location};
 use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Warnings about bad features printed one by one; the rest is only counted.
 const WARNINGS: usize = 20;
 
-pub async fn run(context: &Context, file: &Path, force: bool) -> anyhow::Result<()> {
+pub async fn run(context: &Context, file: &Path, force: bool) -> anyhow::Result<Exit> {
     let database = context.open().await?;
     // For scripts: what survives a power cut from here on.
     let safe = Arc::new(AtomicU64::new(0));
@@ -31,18 +32,56 @@ pub async fn run(context: &Context, file: &Path, force: bool) -> anyhow::Result<
         0 => anyhow::Error::from(error),
         safe => anyhow::Error::from(error).context(progress(file, &count(safe, "feature"))),
     })?;
-    for skip in report.skips.iter().take(WARNINGS) {
-        output::warn(&format!("skipped {skip}"));
+    tell_left_out(&report);
+    output::result(&report, &sentence(&report))?;
+    database.close().await?;
+    Ok(Exit::done_if(report.skipped == 0))
+}
+
+/// What of the file is not here.
+fn tell_left_out(report: &ImportReport) {
+    for skip in report.skips.iter().take(if output::is_json() { usize::MAX } else { WARNINGS }) {
+        let (line, byte) = match skip.location {
+            Location::Line(line) => (Some(line), None),
+            Location::Text { line, offset } => (Some(line), Some(offset)),
+            Location::Blob(offset) => (None, Some(offset)),
+            _ => (None, None),
+        };
+        let told = json!({
+            "feature": skip.id, "line": line, "byte": byte,
+            "reason": skip.reason.name(), "error": skip.reason.to_string(),
+        });
+        output::remark(&told, &format!("left out {skip}"));
     }
-    if report.skipped > WARNINGS as u64 {
-        output::warn(&format!("skipped {} in all", count(report.skipped, "feature")));
+    if report.skipped > WARNINGS as u64 && !output::is_json() {
+        output::warn(&format!("{} left out in all", count(report.skipped, "feature")));
     }
-    let text = format!(
-        "{} ({}, {}, {}): {} taken, {} unchanged, {} older, {} skipped; {} of {} appended in {:.1} s",
+    if report.unclear > 0 {
+        let elements = count(report.unclear, "element");
+        let text = format!(
+            "of {elements} the version, time, changeset or author cannot be read; they are taken without it"
+        );
+        output::remark(&json!({ "unclear": report.unclear }), &text);
+    }
+    if !report.unkept.is_empty() {
+        let text =
+            format!("what the file says beside its features is not kept: {}", report.unkept.join(", "));
+        output::remark(&json!({ "unkept": report.unkept }), &text);
+    }
+}
+
+fn sentence(report: &ImportReport) -> String {
+    let reasons: Vec<String> =
+        report.reasons.iter().map(|(name, n)| format!("{n} {}", name.replace('_', " "))).collect();
+    let reasons = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) };
+    format!(
+        "{} ({}, {}, {}), {}, {}: {} taken, {} unchanged, {} older, {} left out{reasons}; {} of {} appended in {:.1} s",
         count(report.features, "feature"),
         count(report.nodes, "node"),
         count(report.ways, "way"),
         count(report.relations, "relation"),
+        count(report.bare, "bare node"),
+        count(report.deletes, "delete"),
         report.taken,
         report.unchanged,
         report.older,
@@ -50,7 +89,5 @@ pub async fn run(context: &Context, file: &Path, force: bool) -> anyhow::Result<
         count(report.blocks, "block"),
         size(report.bytes),
         report.seconds
-    );
-    output::result(&report, &text)?;
-    Ok(database.close().await?)
+    )
 }

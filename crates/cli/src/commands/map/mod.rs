@@ -14,7 +14,7 @@ use kappadb::{Database, Extent, Page};
 
 pub async fn run(context: &Context, command: &MapCommand) -> anyhow::Result<Exit> {
     match command {
-        MapCommand::Import { file, force } => import::run(context, file, *force).await?,
+        MapCommand::Import { file, force } => return import::run(context, file, *force).await,
         MapCommand::Put { file } => edit::put(context, file).await?,
         MapCommand::Delete { id, local } => edit::delete(context, id, *local).await?,
         MapCommand::Merge { id, local } => edit::merge(context, id, *local).await?,
