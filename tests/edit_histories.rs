@@ -331,7 +331,7 @@ impl Replica {
         let report =
             self.database.map().export(Selection::Everything, ExportFormat::OsmXml, out).await.unwrap();
         assert_eq!((report.left_out, report.missing.as_slice()), (0, &[][..]));
-        let mut file = kappadb_import::read(&file, dir, &mut |_| ()).unwrap();
+        let mut file = kappadb_import::read(&file, &kappadb_import::Ids::Keep, dir, &mut |_| ()).unwrap();
         let mut state = State::new();
         for item in file.items().unwrap() {
             let Item::Put { feature, .. } = item.unwrap() else { panic!("a delete in a map") };

@@ -12,7 +12,8 @@ const BOXES: usize = 200;
 
 /// The features of the file with their boxes, read without any database.
 fn features(scratch: &Path) -> Vec<(String, Vec<GeoBox>)> {
-    let import = kappadb_import::read(Path::new(EXTRACT), scratch, &mut |_| ()).expect("read");
+    let import = kappadb_import::read(Path::new(EXTRACT), &kappadb_import::Ids::Keep, scratch, &mut |_| ())
+        .expect("read");
     let features = import.items().expect("items").filter_map(|item| item.expect("item").into_feature());
     features.map(|f: Feature| (f.id.clone(), f.extent().boxes().to_vec())).collect()
 }

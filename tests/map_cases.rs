@@ -1,7 +1,7 @@
 //! Small files that went wrong, each by what a user saw. The right values are what osmium makes of them, or an editor meant.
 
 use kappadb::export::{ExportFormat, Selection};
-use kappadb::{Body, Database, Element, Extent, Feature, ImportOptions, ImportReport, Shape};
+use kappadb::{Body, Database, Element, Extent, Feature, Ids, ImportOptions, ImportReport, Shape};
 use std::fmt::Write as _;
 use std::fs::File;
 use tempfile::TempDir;
@@ -220,7 +220,7 @@ async fn an_editors_change_that_carries_the_version_it_began_from_is_taken() {
     // The base map again does not undo it.
     assert_eq!(world.import(SHOP).await.blocks, 0);
     assert_eq!(world.element("n7").await.unwrap().tag("shop"), Some("y"));
-    assert_eq!(world.with(SHOP, ImportOptions { force: true }).await.taken, 1);
+    assert_eq!(world.with(SHOP, ImportOptions { force: true, ..ImportOptions::default() }).await.taken, 1);
     assert_eq!(world.element("n7").await.unwrap().tag("shop"), Some("x"));
 }
 
@@ -304,7 +304,58 @@ async fn a_base_layer_that_is_imported_again_undoes_neither_a_correction_nor_a_d
     let report = world.import(POINTS).await;
     assert_eq!((report.blocks, report.older), (0, 2));
     assert_eq!(world.feature("b").await, None);
-    let report = world.with(POINTS, ImportOptions { force: true }).await;
+    let report = world.with(POINTS, ImportOptions { force: true, ..ImportOptions::default() }).await;
     assert_eq!(report.taken, 2);
     assert!(world.feature("b").await.is_some());
+}
+
+fn drawing(lat: f64, tag: &str) -> String {
+    format!(
+        r#"<osm version="0.6" generator="JOSM"><node id="-1" action="modify" visible="true" lat="{lat}" lon="24.9"><tag k="natural" v="{tag}"/></node>
+<node id="-2" action="modify" lat="{lat}" lon="24.95"/><way id="-3" action="modify"><nd ref="-1"/><nd ref="-2"/><nd ref="7"/><tag k="highway" v="path"/></way>
+<relation id="-4" action="modify"><member type="way" ref="-3" role=""/><member type="node" ref="-1" role="x"/><tag k="type" v="site"/></relation></osm>"#
+    )
+}
+
+#[tokio::test]
+async fn new_elements_of_two_editors_files_do_not_overwrite_each_other() {
+    let mut world = World::new(PATH).await;
+    let (anna, bert) = (drawing(60.3, "tree"), drawing(10.3, "rock"));
+    for text in [&anna, &bert] {
+        assert_eq!(world.import(text).await.renamed, 4);
+    }
+    for (lat, tag) in [(60.3, "tree"), (10.3, "rock")] {
+        let ids = world.at(&format!("24.8,{},25,{}", lat - 0.01, lat + 0.01)).await;
+        assert_eq!(ids.len(), 3, "{ids:?}");
+        let [node, relation, way] = &ids[..] else { panic!("{ids:?}") };
+        assert_eq!(world.element(node).await.unwrap().tag("natural"), Some(tag));
+        assert_eq!(world.path(way).await, [Some((lat, 24.9)), Some((lat, 24.95)), None]);
+        let Shape::Way(nodes) = world.element(way).await.unwrap().shape else { panic!("{way}") };
+        assert_eq!((format!("n{}", nodes[0].id), nodes[2].id), (node.clone(), 7));
+        assert!(nodes[0].id < -(1 << 62));
+        let Shape::Relation { members, .. } = world.element(relation).await.unwrap().shape else { panic!() };
+        assert_eq!(
+            [format!("w{}", members[0].id), format!("n{}", members[1].id)],
+            [way.clone(), node.clone()]
+        );
+    }
+    let again = world.import(&anna).await;
+    assert_eq!((again.taken, again.blocks), (0, 0), "the same file has the same ids");
+    // They are no placeholders any more: an export comes back as the same elements.
+    let export = world.exported(ExportFormat::OsmXml).await;
+    let back = world.import(&export).await;
+    assert_eq!((back.renamed, back.blocks), (0, 0));
+}
+
+#[tokio::test]
+async fn a_drawing_that_is_saved_again_goes_on_under_its_name() {
+    let mut world = World::new(PATH).await;
+    let named = || ImportOptions { ids: Ids::Named("anna".to_owned()), ..ImportOptions::default() };
+    world.with(&drawing(60.3, "tree"), named()).await;
+    world.with(&drawing(60.4, "rock"), named()).await;
+    assert!(world.at("24.8,60.29,25,60.31").await.is_empty());
+    assert_eq!(world.at("24.8,60.39,25,60.41").await.len(), 3);
+    let keep = || ImportOptions { ids: Ids::Keep, ..ImportOptions::default() };
+    assert_eq!(world.with(&drawing(60.5, "tree"), keep()).await.renamed, 0);
+    assert_eq!(world.element("n-1").await.unwrap().tag("natural"), Some("tree"));
 }

@@ -4,7 +4,7 @@ use crate::{Input, map};
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use kappadb_geo::{Feature, hilbert};
-use kappadb_import::{ImportError, Item, Skipped, read};
+use kappadb_import::{Ids, ImportError, Item, Skipped, read};
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::Path;
@@ -19,7 +19,7 @@ fn import(bytes: &[u8]) {
     let mut file = tempfile::NamedTempFile::new_in(folder()).expect("a temporary file");
     file.write_all(bytes).expect("a temporary file");
     let mut told = 0;
-    let mut import = match read(file.path(), folder(), &mut |progress| {
+    let mut import = match read(file.path(), &Ids::New, folder(), &mut |progress| {
         assert!(told <= progress.bytes_done && progress.bytes_done <= progress.bytes_total, "{progress:?}");
         told = progress.bytes_done;
     }) {

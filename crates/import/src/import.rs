@@ -1,5 +1,6 @@
 use crate::error::{ImportError, Skip};
 use crate::format::{self, Format};
+use crate::ids::{Ids, Names};
 use crate::item::{Bare, Item};
 use crate::source::Source;
 use crate::spool::{Spool, Spooled};
@@ -75,40 +76,44 @@ pub struct Import {
 /// Reads the file at `path`, whose content tells its format and how it is packed. Temporary files are made in `spool_dir`.
 pub fn read(
     path: &Path,
+    ids: &Ids,
     spool_dir: &Path,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Import, ImportError> {
-    read_source(Source::open(path, spool_dir)?, spool_dir, progress)
+    read_source(Source::open(path, spool_dir)?, ids, spool_dir, progress)
 }
 
 /// The same for what `reader` gives up to its end. It is copied to a temporary file first, and called `name` in errors.
 pub fn read_stream(
     name: &str,
     reader: impl Read,
+    ids: &Ids,
     spool_dir: &Path,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Import, ImportError> {
-    read_source(Source::spool(name.as_ref(), reader, spool_dir)?, spool_dir, progress)
+    read_source(Source::spool(name.as_ref(), reader, spool_dir)?, ids, spool_dir, progress)
 }
 
 fn read_source(
     source: Source,
+    ids: &Ids,
     spool_dir: &Path,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Import, ImportError> {
     let unspooled = |source| ImportError::Spool { dir: spool_dir.to_owned(), source };
     let format = source.content().and_then(format::detect).map_err(|e| source.unreadable(e))?;
+    let names = Names::new(ids, &source).map_err(|e| source.unreadable(e))?;
     let mut spool = Spool::new(spool_dir).map_err(unspooled)?;
     let (elements, nodes) = match format {
         Some(Format::Pbf) => {
             let source = source.unpacked(spool_dir)?;
-            pbf::read(source, &mut spool, progress).map(|(all, nodes)| (all, Some(nodes)))?
+            pbf::read(source, &names, &mut spool, progress).map(|(all, nodes)| (all, Some(nodes)))?
         }
         Some(Format::Json) => {
             geojson::read(source, &mut spool, progress).map(|(all, nodes)| (all, Some(nodes)))?
         }
         Some(Format::Xml) => {
-            xml::read(source, &mut spool, progress).map(|(all, nodes)| (all, Some(nodes)))?
+            xml::read(source, &names, &mut spool, progress).map(|(all, nodes)| (all, Some(nodes)))?
         }
         Some(Format::Utf16) => return Err(source.unsupported("the text encoding UTF-16", format::TO_UTF8)),
         Some(Format::JsonArray) => {
@@ -161,6 +166,11 @@ impl Import {
     /// Names of what a GeoJSON file says beside its features, which is not kept: members of its collection, a hundred of them at most.
     pub fn unkept(&self) -> &BTreeSet<String> {
         &self.spooled.unkept
+    }
+
+    /// Elements whose placeholder was replaced by an id of their own.
+    pub fn renamed(&self) -> u64 {
+        self.spooled.renamed
     }
 
     /// Elements with a version, time, changeset or author that could not be read. They are there, without it.

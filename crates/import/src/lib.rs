@@ -12,7 +12,7 @@
 //! ```no_run
 //! # fn main() -> Result<(), kappadb_import::ImportError> {
 //! use kappadb_import::Item;
-//! let mut import = kappadb_import::read("helsinki.osm.pbf".as_ref(), &std::env::temp_dir(), &mut |_| ())?;
+//! let mut import = kappadb_import::read("helsinki.osm.pbf".as_ref(), &kappadb_import::Ids::New, &std::env::temp_dir(), &mut |_| ())?;
 //! println!("{} items, {} skipped", import.len(), import.skipped().count);
 //! for item in import.items()? {
 //!     match item? {
@@ -38,6 +38,7 @@ mod edits;
 mod error;
 mod format;
 mod geojson;
+mod ids;
 mod import;
 mod item;
 mod lookup;
@@ -52,5 +53,6 @@ mod spool;
 mod xml;
 
 pub use error::{Damage, ImportError, Location, Reason, Skip, XmlDamage};
+pub use ids::Ids;
 pub use import::{Counts, Import, Progress, Skipped, read, read_stream};
 pub use item::{Bare, Item};

@@ -69,9 +69,14 @@ impl Source {
 
     /// The content from its start. Only one can be read at a time: they share the file's cursor.
     pub fn content(&self) -> io::Result<Content> {
+        Ok(Content::new(self.rewound()?, self.packing))
+    }
+
+    /// The file as it is, from its start.
+    pub fn rewound(&self) -> io::Result<File> {
         let mut file = self.file.try_clone()?;
         file.rewind()?;
-        Ok(Content::new(file, self.packing))
+        Ok(file)
     }
 
     /// The content from its start, without a byte order mark.

@@ -40,6 +40,8 @@ pub(crate) struct Spool {
     pub torn: bool,
     /// Elements of which the version or edit could not be read.
     pub unclear: u64,
+    /// Elements that got an id for a placeholder.
+    pub renamed: u64,
     /// Names of what the file says beside its features.
     pub unkept: BTreeSet<String>,
     pub skipped: Skipped,
@@ -57,6 +59,7 @@ pub(crate) struct Spooled {
     pub contradicts_itself: bool,
     pub change: bool,
     pub unclear: u64,
+    pub renamed: u64,
     pub unkept: BTreeSet<String>,
     pub counts: Counts,
     pub deletes: u64,
@@ -83,6 +86,7 @@ impl Spool {
             change: false,
             torn: false,
             unclear: 0,
+            renamed: 0,
             unkept: BTreeSet::new(),
             skipped,
         })
@@ -212,6 +216,7 @@ impl Spool {
             contradicts_itself,
             change,
             unclear,
+            renamed: self.renamed,
             unkept,
             counts,
             deletes,

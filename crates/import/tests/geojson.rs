@@ -2,14 +2,14 @@
 #![expect(clippy::unwrap_used, reason = "tests may fail loudly")]
 
 use kappadb_geo::GeoJsonError;
-use kappadb_import::{Import, ImportError, Location, Reason, read};
+use kappadb_import::{Ids, Import, ImportError, Location, Reason, read};
 use proptest::prelude::*;
 
 fn import(text: impl AsRef<[u8]>) -> Result<Import, ImportError> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("file.json");
     std::fs::write(&path, text).unwrap();
-    read(&path, dir.path(), &mut |_| ())
+    read(&path, &Ids::Keep, dir.path(), &mut |_| ())
 }
 
 fn ids(import: &mut Import) -> Vec<String> {
@@ -232,10 +232,10 @@ fn foreign_files_are_errors_that_say_so() {
 fn a_missing_file_and_a_missing_spool_are_told_apart() {
     let dir = tempfile::tempdir().unwrap();
     let missing = dir.path().join("missing");
-    assert!(matches!(read(&missing, dir.path(), &mut |_| ()), Err(ImportError::Read { .. })));
+    assert!(matches!(read(&missing, &Ids::Keep, dir.path(), &mut |_| ()), Err(ImportError::Read { .. })));
     let file = dir.path().join("f");
     std::fs::write(&file, point("1", 1.0)).unwrap();
-    assert!(matches!(read(&file, &missing, &mut |_| ()), Err(ImportError::Spool { .. })));
+    assert!(matches!(read(&file, &Ids::Keep, &missing, &mut |_| ()), Err(ImportError::Spool { .. })));
 }
 
 #[test]

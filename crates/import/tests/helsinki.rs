@@ -2,7 +2,7 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
 
 use kappadb_geo::{Body, Feature, Shape, hilbert};
-use kappadb_import::{Counts, ImportError, Progress, Skipped, read};
+use kappadb_import::{Counts, Ids, ImportError, Progress, Skipped, read};
 use osmpbf::{Element, ElementReader};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ fn extract() -> PathBuf {
 }
 
 fn import(path: &Path) -> Result<kappadb_import::Import, ImportError> {
-    read(path, &std::env::temp_dir(), &mut |_| ())
+    read(path, &Ids::Keep, &std::env::temp_dir(), &mut |_| ())
 }
 
 fn features(import: &mut kappadb_import::Import) -> Vec<Feature> {
@@ -22,7 +22,7 @@ fn features(import: &mut kappadb_import::Import) -> Vec<Feature> {
 #[test]
 fn the_extract_is_read_whole() {
     let mut steps: Vec<Progress> = Vec::new();
-    let mut import = read(&extract(), &std::env::temp_dir(), &mut |p| steps.push(p)).unwrap();
+    let mut import = read(&extract(), &Ids::Keep, &std::env::temp_dir(), &mut |p| steps.push(p)).unwrap();
     assert_eq!(import.elements(), Counts { nodes: 24_260, ways: 5_130, relations: 620, free: 0 });
     assert_eq!(import.counts().nodes, 8_106);
     assert_eq!(*import.skipped(), Skipped::default());

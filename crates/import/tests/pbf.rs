@@ -3,7 +3,7 @@
 
 use kappadb_core::Timestamp;
 use kappadb_geo::{Body, Edit, Feature, Meta, Shape};
-use kappadb_import::{Damage, Import, ImportError, Location, Reason, read, read_stream};
+use kappadb_import::{Damage, Ids, Import, ImportError, Location, Reason, read, read_stream};
 use std::io::Write;
 
 /// Just enough of Protocol Buffers to write.
@@ -112,7 +112,7 @@ fn import(bytes: &[u8]) -> Result<Import, ImportError> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("small.osm.pbf");
     std::fs::write(&path, bytes).unwrap();
-    read(&path, dir.path(), &mut |_| ())
+    read(&path, &Ids::Keep, dir.path(), &mut |_| ())
 }
 
 fn features(bytes: &[u8]) -> (Vec<Feature>, Import) {
@@ -285,6 +285,38 @@ fn bad_metadata_never_costs_the_geometry() {
 }
 
 #[test]
+fn placeholders_get_ids_of_their_own_and_references_follow() {
+    let minus = |n: i64| n.cast_unsigned();
+    let file = [
+        header(),
+        data(&[node(-1, 1, 30, 40, 2), way(minus(-3), &[-1, 8]), relation(9, &[(1, -3), (0, -1)])]),
+    ]
+    .concat();
+    let read = |bytes: &[u8], ids: &Ids| {
+        let dir = tempfile::tempdir().unwrap();
+        let import = read_stream("a pipe", bytes, ids, dir.path(), &mut |_| ()).unwrap();
+        let mut features: Vec<Feature> =
+            import.items().unwrap().filter_map(|item| item.unwrap().into_feature()).collect();
+        features.sort_by(|a, b| a.id.cmp(&b.id));
+        (features, import.renamed())
+    };
+    let (found, renamed) = read(&file, &Ids::New);
+    assert_eq!(renamed, 2);
+    let [node, relation, way] = &found[..] else { panic!("{found:?}") };
+    assert_eq!(relation.id, "r9");
+    assert_eq!(relation.refs(), [way.id.clone(), node.id.clone()]);
+    assert_eq!(way.refs(), [node.id.clone(), "n8".to_owned()]);
+    assert_eq!(place(way), [[30, 40, 30, 40]]);
+    assert_eq!(place(relation), [[30, 40, 30, 40]]);
+    assert_eq!(read(&file, &Ids::New).0, found, "the same file again");
+    let other = [&file[..], &blob("other", &new())].concat();
+    assert_ne!(read(&other, &Ids::New).0[0].id, node.id);
+    let named = |name: &str| read(&file, &Ids::Named(name.to_owned())).0;
+    assert!(named("a") == read(&other, &Ids::Named("a".to_owned())).0 && named("a") != named("b"));
+    assert_eq!(ids(&read(&file, &Ids::Keep).0), ["n-1", "r9", "w-3"]);
+}
+
+#[test]
 fn a_packed_file_is_unpacked() {
     let whole = [header(), data(&[node(1, 1, 30, 40, 2)])].concat();
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -299,9 +331,9 @@ fn a_packed_file_is_unpacked() {
 fn a_pipe_is_read_to_its_end() {
     let whole = [header(), data(&[node(1, 1, 30, 40, 2)])].concat();
     let dir = tempfile::tempdir().unwrap();
-    let import = read_stream("standard input", &whole[..], dir.path(), &mut |_| ()).unwrap();
+    let import = read_stream("standard input", &whole[..], &Ids::Keep, dir.path(), &mut |_| ()).unwrap();
     assert_eq!(import.counts().nodes, 1);
-    let error = read_stream("standard input", &whole[..40], dir.path(), &mut |_| ()).unwrap_err();
+    let error = read_stream("standard input", &whole[..40], &Ids::Keep, dir.path(), &mut |_| ()).unwrap_err();
     assert!(error.to_string().starts_with("standard input is cut short"), "{error}");
 }
 

@@ -101,7 +101,7 @@ pub use kappadb_geo::{
     Body, Element, Feature, FeatureError, FeatureKind, Filter, FilterError, Free, Geometry, Shape, TagFilter,
     geojson, svg,
 };
-pub use kappadb_import::{Location, Skip};
+pub use kappadb_import::{Ids, Location, Skip};
 pub use kappadb_net::{Ticket, TicketError};
 pub use kappadb_view_geo::{Cursor, CursorError, Order};
 pub use kappadb_view_kv::{KeyError, KeyRange, ScanOptions, check_key};

@@ -9,7 +9,7 @@ use std::path::Path;
 /// A few real features of each sort, small ones, and free ones.
 pub(crate) fn features() -> Vec<Feature> {
     let extract = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/cli/data/helsinki-centre.osm.pbf");
-    let mut import = kappadb_import::read(&extract, &std::env::temp_dir(), &mut |_| ()).expect("the extract");
+    let mut import = kappadb_import::read(&extract, &kappadb_import::Ids::Keep, &std::env::temp_dir(), &mut |_| ()).expect("the extract");
     let mut few: BTreeMap<u8, Vec<Feature>> = BTreeMap::new();
     for feature in
         import.items().expect("the extract").filter_map(|item| item.expect("an item").into_feature())

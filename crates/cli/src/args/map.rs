@@ -2,8 +2,17 @@
 
 use super::{AskArgs, Limit};
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
-use kappadb::{Cursor, Extent, FeatureKind, TagFilter};
+use kappadb::{Cursor, Extent, FeatureKind, Ids, TagFilter};
 use std::path::PathBuf;
+
+fn parse_ids(text: &str) -> Result<Ids, String> {
+    match text {
+        "new" => Ok(Ids::New),
+        "keep" => Ok(Ids::Keep),
+        "" => Err("a name is needed, or `new` or `keep`".to_owned()),
+        name => Ok(Ids::Named(name.to_owned())),
+    }
+}
 
 #[derive(Subcommand)]
 pub enum MapCommand {
@@ -15,6 +24,10 @@ pub enum MapCommand {
         /// Take what differs from what is held, also where that is newer or has replaced it.
         #[arg(long)]
         force: bool,
+        /// What becomes of placeholders, ids such as -1 that editors give to new elements: `new` ones that are no other file's, `keep`, or a name: the
+        /// same ones in all files that are imported under it.
+        #[arg(long, default_value = "new", value_parser = parse_ids)]
+        ids: Ids,
     },
     /// Create or replace a feature.
     Put {

@@ -2,6 +2,7 @@
 
 use super::wire::{Fields, Value, sums};
 use crate::error::Damage;
+use crate::ids::Names;
 use kappadb_core::{Coord, Timestamp};
 use kappadb_geo::{Edit, ElementKind, Member, Meta};
 
@@ -62,6 +63,19 @@ pub(super) struct Kinds {
 }
 
 impl Raw {
+    /// Gives ids for placeholders; true if its own was one.
+    pub fn rename(&mut self, kind: ElementKind, names: &Names) -> bool {
+        let rename = |kind, id: &mut i64| *id = names.id(kind, *id).0;
+        match &mut self.shape {
+            RawShape::Node(_) => {}
+            RawShape::Way(nodes, _) => nodes.iter_mut().for_each(|id| rename(ElementKind::Node, id)),
+            RawShape::Relation(members) => members.iter_mut().for_each(|(kind, id, _)| rename(*kind, id)),
+        }
+        let (id, is_new) = names.id(kind, self.id);
+        self.id = id;
+        is_new
+    }
+
     pub fn has_tags(&self) -> bool {
         !self.tags.is_empty()
     }

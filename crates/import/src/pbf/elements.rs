@@ -4,6 +4,7 @@ use super::block::{Block, Kinds, Raw, RawShape};
 use super::file::{Blob, PbfFile};
 use crate::error::{Damage, ImportError, Location, Reason};
 use crate::format::{HISTORY, ONE_TIME};
+use crate::ids::Names;
 use crate::import::{Counts, Progress};
 use crate::nested::{Gathering, Located};
 use crate::osm::{self, Extents, Nodes, Positions, Rank, Said, Versions, Ways};
@@ -16,11 +17,13 @@ use std::io;
 /// Reads a file's elements into the spool; how many there are.
 pub(crate) fn read(
     source: Source,
+    names: &Names,
     spool: &mut Spool,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(Counts, Nodes), ImportError> {
     let file = PbfFile::new(source)?;
     let mut reader = Reader {
+        names,
         file,
         spool,
         progress,
@@ -36,6 +39,7 @@ pub(crate) fn read(
 }
 
 struct Reader<'a> {
+    names: &'a Names,
     file: PbfFile,
     spool: &'a mut Spool,
     progress: &'a mut dyn FnMut(Progress),
@@ -109,8 +113,9 @@ impl Reader<'_> {
     fn nodes_of(&mut self, offset: u64, bytes: &[u8], positions: &mut Positions) -> Result<Kinds, Trouble> {
         let block = Block::parse(bytes)?;
         block.each(ElementKind::Node, &mut |raw| {
+            let mut raw = raw;
             self.counts.nodes += 1;
-            self.check_versions(ElementKind::Node, &raw)?;
+            self.name(ElementKind::Node, &mut raw)?;
             let RawShape::Node(at) = raw.shape else { return Ok(()) };
             let meta = block.meta(&raw);
             let mut said = Said {
@@ -153,7 +158,7 @@ impl Reader<'_> {
         extents: &mut Extents,
     ) -> Result<(), Trouble> {
         self.counts.ways += 1;
-        self.check_versions(ElementKind::Way, &raw)?;
+        self.name(ElementKind::Way, &mut raw)?;
         let RawShape::Way(refs, own) = std::mem::take(&mut raw.shape) else { return Ok(()) };
         if raw.is_deleted() {
             extents.push(raw.id, self.rank(&raw), &Extent::NOWHERE)?;
@@ -171,9 +176,10 @@ impl Reader<'_> {
     fn nesting(&mut self, nodes: Nodes, ways: Ways) -> Result<Located, ImportError> {
         let length = self.file.source.length;
         let mut gathering = Gathering::new(self.spool.dir(), nodes, ways);
-        let mut sequence = 0;
+        let (mut sequence, names) = (0, self.names);
         self.each_blob(|kinds| kinds.relations, length + length / 2, &mut |_, _, block| {
-            block.each(ElementKind::Relation, &mut |raw| {
+            block.each(ElementKind::Relation, &mut |mut raw| {
+                raw.rename(ElementKind::Relation, names);
                 sequence += 1;
                 let rank = Rank { version: raw.version(), sequence };
                 let RawShape::Relation(members) = &raw.shape else { return Ok(()) };
@@ -202,7 +208,7 @@ impl Reader<'_> {
         located: &mut Located,
     ) -> Result<(), Trouble> {
         self.counts.relations += 1;
-        self.check_versions(ElementKind::Relation, &raw)?;
+        self.name(ElementKind::Relation, &mut raw)?;
         let RawShape::Relation(members) = std::mem::take(&mut raw.shape) else { return Ok(()) };
         if raw.is_deleted() {
             return self.delete(offset, ElementKind::Relation, block, &raw);
@@ -254,8 +260,13 @@ impl Reader<'_> {
         Ok(self.spool.add(&feature, false, self.rank(raw), Location::Blob(offset))?)
     }
 
-    fn check_versions(&mut self, kind: ElementKind, raw: &Raw) -> Result<(), Trouble> {
-        if self.versions.repeats(kind, raw.id, raw.version()) { Err(Trouble::History) } else { Ok(()) }
+    /// Takes note of an element's version, and gives ids for placeholders.
+    fn name(&mut self, kind: ElementKind, raw: &mut Raw) -> Result<(), Trouble> {
+        if self.versions.repeats(kind, raw.id, raw.version()) {
+            return Err(Trouble::History);
+        }
+        self.spool.renamed += u64::from(raw.rename(kind, self.names));
+        Ok(())
     }
 
     fn skip(&mut self, offset: u64, kind: ElementKind, raw: &Raw, reason: Reason) -> Result<(), Trouble> {

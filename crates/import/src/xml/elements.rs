@@ -6,6 +6,7 @@ use super::reader::{Place, Xml, explain};
 use super::waiting::{Waited, Waiting};
 use crate::error::{ImportError, Location};
 use crate::format::{HISTORY, ONE_TIME};
+use crate::ids::Names;
 use crate::import::{Counts, Progress};
 use crate::metered::Meter;
 use crate::nested::{Gathering, Located};
@@ -22,13 +23,14 @@ const REPORT: u64 = 1024;
 /// Reads a file's elements into the spool; how many there are.
 pub(crate) fn read(
     source: Source,
+    names: &Names,
     spool: &mut Spool,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(Counts, Nodes), ImportError> {
     let dir = spool.dir().to_owned();
     let unspooled = |source| ImportError::Spool { dir: dir.clone(), source };
     let out = Out { spool, progress, length: source.length };
-    let mut reader = Reader::new(out).map_err(unspooled)?;
+    let mut reader = Reader::new(out, names).map_err(unspooled)?;
     parse(&source, &mut reader, &unspooled)?;
     reader.finish().map_err(unspooled)
 }
@@ -72,6 +74,7 @@ fn parse(
 /// The first pass.
 struct Reader<'a> {
     out: Out<'a>,
+    names: &'a Names,
     counts: Counts,
     positions: Positions,
     extents: Extents,
@@ -80,11 +83,11 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn new(out: Out<'a>) -> io::Result<Reader<'a>> {
+    fn new(out: Out<'a>, names: &'a Names) -> io::Result<Reader<'a>> {
         let dir = out.spool.dir();
         let (positions, extents) = (Positions::new(dir)?, Extents::new(dir));
         let (ways, relations) = (Waiting::new(dir)?, Waiting::new(dir)?);
-        Ok(Reader { out, counts: Counts::default(), positions, extents, ways, relations })
+        Ok(Reader { out, names, counts: Counts::default(), positions, extents, ways, relations })
     }
 
     fn take(&mut self, parsed: Parsed) -> io::Result<()> {
@@ -96,9 +99,15 @@ impl<'a> Reader<'a> {
         self.out.spool.unclear += u64::from(parsed.is_unclear);
         let (line, feature_id) = (parsed.line, parsed.feature_id());
         let rank = Rank { version: parsed.version(), sequence: self.counts.features() };
+        let kind = parsed.kind;
         match parsed.finish() {
-            Ok(Whole::Here { id, element, is_edit }) => self.put(Waited { id, line, rank, element, is_edit }),
+            Ok(Whole::Here { id, mut element, is_edit }) => {
+                let id = self.name(kind, id);
+                self.names.rename(&mut element.shape);
+                self.put(Waited { id, line, rank, element, is_edit })
+            }
             Ok(Whole::Gone { kind, id, meta }) => {
+                let id = self.name(kind, id);
                 match kind {
                     ElementKind::Node => {
                         let gone = Said {
@@ -122,6 +131,12 @@ impl<'a> Reader<'a> {
                 Ok(())
             }
         }
+    }
+
+    fn name(&mut self, kind: ElementKind, number: i64) -> i64 {
+        let (id, is_new) = self.names.id(kind, number);
+        self.out.spool.renamed += u64::from(is_new);
+        id
     }
 
     fn put(&mut self, new: Waited) -> io::Result<()> {
@@ -149,7 +164,7 @@ impl<'a> Reader<'a> {
 
     /// What waits: the ways, then the relations twice.
     fn finish(self) -> io::Result<(Counts, Nodes)> {
-        let Reader { mut out, counts, positions, mut extents, ways, relations } = self;
+        let Reader { mut out, counts, positions, mut extents, ways, relations, .. } = self;
         let mut nodes = positions.finish()?;
         for waited in ways.finish()?.iter()? {
             let (way, share) = waited?;

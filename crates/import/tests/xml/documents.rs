@@ -203,7 +203,7 @@ fn nodes(file: &Path) -> Vec<(i64, Coord)> {
 #[test]
 fn the_extract_as_xml_has_the_same_features() {
     let extract = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cli/data/helsinki-centre.osm.pbf");
-    let mut import = read(&extract, &std::env::temp_dir(), &mut |_| ()).unwrap();
+    let mut import = read(&extract, &Ids::Keep, &std::env::temp_dir(), &mut |_| ()).unwrap();
     // The writer of these tests does not write times.
     let original: Vec<Item> = items_of(&mut import).into_iter().map(without_time).collect();
     let known: BTreeSet<&str> = original.iter().map(Item::id).collect();

@@ -10,7 +10,7 @@ mod writer;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use kappadb_geo::{Body, Element, Feature};
-use kappadb_import::{Import, ImportError, Item, read};
+use kappadb_import::{Ids, Import, ImportError, Item, read};
 use std::io::Write;
 
 const HARBOUR: &str = include_str!("../data/harbour.osm");
@@ -20,7 +20,7 @@ fn import(bytes: impl AsRef<[u8]>) -> Result<Import, ImportError> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("file.osm");
     std::fs::write(&path, bytes).unwrap();
-    read(&path, dir.path(), &mut |_| ())
+    read(&path, &Ids::Keep, dir.path(), &mut |_| ())
 }
 
 fn items_of(import: &mut Import) -> Vec<Item> {

@@ -3,7 +3,7 @@
 use super::*;
 use kappadb_core::Timestamp;
 use kappadb_geo::{Edit, ElementKind, Member, Meta, Shape};
-use kappadb_import::{Counts, Progress};
+use kappadb_import::{Counts, Ids, Progress};
 
 fn meta(version: u32, time: i64, changeset: i64, uid: i64, user: &str) -> Option<Meta> {
     Some(Meta { version, edit: Edit { time: Some(Timestamp(time)), changeset, uid, user: user.to_owned() } })
@@ -127,7 +127,7 @@ fn progress_never_goes_back_and_reaches_the_end() {
     std::fs::write(&path, gzip(HARBOUR.as_bytes())).unwrap();
     let length = std::fs::metadata(&path).unwrap().len();
     let mut steps: Vec<Progress> = Vec::new();
-    read(&path, dir.path(), &mut |p| steps.push(p)).unwrap();
+    read(&path, &Ids::Keep, dir.path(), &mut |p| steps.push(p)).unwrap();
     assert!(steps.is_sorted_by_key(|p| p.bytes_done));
     assert_eq!(steps.last(), Some(&Progress { bytes_done: 2 * length, bytes_total: 2 * length }));
 }

@@ -13,7 +13,7 @@ use crate::map::Map;
 use append::Appender;
 use apply::Apply;
 use judge::Verdict;
-use kappadb_import::{Import, Item, Progress, Skip};
+use kappadb_import::{Ids, Import, Item, Progress, Skip};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -24,8 +24,10 @@ use std::time::Instant;
 const BATCH: u64 = 1_000;
 
 /// How to import. Fields may be set as needed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ImportOptions {
+    /// What becomes of placeholders, the ids that editors give to new elements. Default: each gets an id of its own.
+    pub ids: Ids,
     /// The file is right wherever it differs from what is held, also where that is newer or has replaced it. Default: what is
     /// held counts.
     pub force: bool,
@@ -57,6 +59,8 @@ pub struct ImportReport {
     pub skipped: u64,
     /// How many of these for each reason, by [`kappadb_import::Reason::name`].
     pub reasons: BTreeMap<&'static str, u64>,
+    /// Elements whose placeholder was replaced by an id of their own.
+    pub renamed: u64,
     /// Elements with a version, time, changeset or author that could not be read; they are taken without it.
     pub unclear: u64,
     /// Names of what a GeoJSON file says beside its features, which is not kept.
@@ -92,7 +96,11 @@ impl Map {
         let file = file.as_ref().to_owned();
         self.run_writing(move |parts| {
             let progress = &mut |p| parts.tell_reading(p);
-            parts.import(|dir| kappadb_import::read(&file, dir, progress), options, &durable)
+            parts.import(
+                |dir| kappadb_import::read(&file, &options.ids, dir, progress),
+                options.force,
+                &durable,
+            )
         })
         .await?
     }
@@ -109,7 +117,11 @@ impl Map {
         let name = name.into();
         self.run_writing(move |parts| {
             let progress = &mut |p| parts.tell_reading(p);
-            parts.import(|dir| kappadb_import::read_stream(&name, reader, dir, progress), options, &durable)
+            parts.import(
+                |dir| kappadb_import::read_stream(&name, reader, &options.ids, dir, progress),
+                options.force,
+                &durable,
+            )
         })
         .await?
     }
@@ -127,6 +139,7 @@ impl ImportReport {
             skipped: import.skipped().count,
             reasons: import.skipped().by_reason.clone(),
             skips: import.skipped().first.clone(),
+            renamed: import.renamed(),
             unclear: import.unclear(),
             unkept: import.unkept().iter().cloned().collect(),
             ..ImportReport::default()
@@ -180,7 +193,7 @@ impl Parts {
     fn import(
         &self,
         read: impl FnOnce(&Path) -> Result<Import, kappadb_import::ImportError>,
-        options: ImportOptions,
+        force: bool,
         durable: &dyn Fn(u64),
     ) -> Result<ImportReport, ImportError> {
         let started = Instant::now();
@@ -197,7 +210,7 @@ impl Parts {
         if is_empty && !import.contradicts_itself() {
             self.import_first(&mut import, &mut appender, &mut report, &mut steps)?;
         } else {
-            Apply::new(&mut appender, &mut report, &mut import, &mut steps, options.force).run()?;
+            Apply::new(&mut appender, &mut report, &mut import, &mut steps, force).run()?;
         }
         appender.flush()?;
         (report.blocks, report.bytes) = appender.appended();

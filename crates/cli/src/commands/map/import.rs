@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Warnings about bad features printed one by one; the rest is only counted.
 const WARNINGS: usize = 20;
 
-pub async fn run(context: &Context, file: &Path, force: bool) -> anyhow::Result<Exit> {
+pub async fn run(context: &Context, file: &Path, options: ImportOptions) -> anyhow::Result<Exit> {
     let database = context.open().await?;
     // For scripts: what survives a power cut from here on.
     let safe = Arc::new(AtomicU64::new(0));
@@ -22,7 +22,7 @@ pub async fn run(context: &Context, file: &Path, force: bool) -> anyhow::Result<
         told.store(features, Ordering::Relaxed);
         output::progress(&json!({ "durable": features }));
     };
-    let (map, options) = (database.map(), ImportOptions { force });
+    let map = database.map();
     let imported = if file == Path::new("-") {
         map.import_stream("standard input", std::io::stdin(), options, durable).await
     } else {
@@ -55,6 +55,13 @@ fn tell_left_out(report: &ImportReport) {
     }
     if report.skipped > WARNINGS as u64 && !output::is_json() {
         output::warn(&format!("{} left out in all", count(report.skipped, "feature")));
+    }
+    if report.renamed > 0 {
+        let elements = count(report.renamed, "element");
+        let text = format!(
+            "{elements} with placeholders for ids got ids of their own; `--ids NAME` gives the same ones in all files of that name"
+        );
+        output::remark(&json!({ "renamed": report.renamed }), &text);
     }
     if report.unclear > 0 {
         let elements = count(report.unclear, "element");

@@ -10,11 +10,13 @@ use super::question::Question;
 use super::{Context, blob};
 use crate::args::MapCommand;
 use crate::exit::Exit;
-use kappadb::{Database, Extent, Page};
+use kappadb::{Database, Extent, ImportOptions, Page};
 
 pub async fn run(context: &Context, command: &MapCommand) -> anyhow::Result<Exit> {
     match command {
-        MapCommand::Import { file, force } => return import::run(context, file, *force).await,
+        MapCommand::Import { file, force, ids } => {
+            return import::run(context, file, ImportOptions { force: *force, ids: ids.clone() }).await;
+        }
         MapCommand::Put { file } => edit::put(context, file).await?,
         MapCommand::Delete { id, local } => edit::delete(context, id, *local).await?,
         MapCommand::Merge { id, local } => edit::merge(context, id, *local).await?,
