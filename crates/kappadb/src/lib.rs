@@ -109,7 +109,9 @@ pub use kv::{
     Content, Head, Kv, KvChange, KvError, KvItem, KvOp, KvPage, KvRevision, KvWatcher, MAX_VALUE, Value,
 };
 pub use listen::Listen;
-pub use map::{Attachment, Edition, Expanded, Found, Hit, Map, MapQuery, OsmAnswer, Page, Revision};
+pub use map::{
+    Attachment, Conflicts, Edition, Expanded, Found, Hit, Map, MapQuery, OsmAnswer, Page, Revision,
+};
 pub use peers::Peer;
 pub use recover::{LostEntries, LostEntry, NotRecovered, Recovered, Says, Standing};
 pub use serve::Server;

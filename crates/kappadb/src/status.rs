@@ -1,6 +1,7 @@
 use crate::callers::Caller;
 use crate::database::Parts;
 use crate::error::ReadError;
+use crate::map::Conflicts;
 use kappadb_core::FeedKey;
 use serde::Serialize;
 
@@ -13,6 +14,8 @@ pub struct Status {
     pub feeds: Vec<FeedStatus>,
     /// Every view.
     pub views: Vec<ViewStatus>,
+    /// Map features in conflict.
+    pub conflicts: Conflicts,
     /// Peers that called, the last one first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub callers: Vec<Caller>,
@@ -114,6 +117,7 @@ impl Status {
             database: parts.id.to_string(),
             feeds: feeds.chain(gone).collect(),
             views: views.collect(),
+            conflicts: parts.conflicts()?,
             callers: parts.callers.list(),
             disk: Disk { journal: disk.journal, derived: disk.derived },
         })

@@ -3,9 +3,9 @@ use crate::check::Tally;
 use crate::feeds::Feeds;
 use crate::item::{Item, ItemRef, Slot, items};
 use crate::packed::Window;
-use crate::refs;
 use crate::run::Run;
 use crate::space::Space;
+use crate::{refs, several};
 use kappadb_core::limits::MAX_ROWS_SCANNED;
 use kappadb_core::{EntryId, Extent, FeedKey, GeoBox, Timestamp};
 use kappadb_entry::rules::{self, Version};
@@ -62,6 +62,7 @@ impl Index for MapIndex {
             refs::apply(change, feed, rows);
         }
         let updates = self.keyed.apply_all(rows, &features)?;
+        updates.iter().for_each(|update| several::note(update, rows));
         updates.iter().try_for_each(|update| self.place(update, rows))?;
         self.space.settle(rows)?;
         Ok(updates.iter().filter_map(KeyUpdate::notice).collect())

@@ -38,6 +38,7 @@ mod rank;
 mod refs;
 mod rows;
 mod run;
+mod several;
 mod sorted;
 mod space;
 mod sweep;

@@ -36,6 +36,13 @@ pub enum Order {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor(pub(crate) Position);
 
+impl Cursor {
+    /// After the feature of this id, in the order of the ids.
+    pub fn after_id(id: String) -> Cursor {
+        Cursor(Position::Id(id))
+    }
+}
+
 /// The last feature of an answer, in its order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Position {
@@ -57,7 +64,10 @@ pub enum CursorError {
 
 impl Query {
     /// The id to go on after.
-    pub(crate) fn after_id(&self) -> Result<Option<&str>, CursorError> {
+    ///
+    /// # Errors
+    /// If the cursor is of another order.
+    pub fn after_id(&self) -> Result<Option<&str>, CursorError> {
         match &self.after {
             None => Ok(None),
             Some(Cursor(Position::Id(id))) => Ok(Some(id)),

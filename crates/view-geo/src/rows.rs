@@ -20,6 +20,9 @@ pub const DEAD: u8 = 6;
 /// [`crate::refs`].
 pub const REFS: u8 = 7;
 
+/// The key of a feature with several heads → nothing.
+pub const SEVERAL: u8 = 8;
+
 /// A row's key.
 pub fn key(prefix: u8, parts: &[&[u8]]) -> Vec<u8> {
     let mut out = Vec::with_capacity(1 + parts.iter().map(|part| part.len()).sum::<usize>());

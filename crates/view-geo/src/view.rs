@@ -34,7 +34,7 @@ impl View for MapView {
     }
 
     fn version(&self) -> u32 {
-        5
+        6
     }
 
     fn open(&self, rows: Arc<dyn Tree>) -> Result<MapIndex, ViewError> {

@@ -22,6 +22,11 @@ pub async fn status(context: &Context) -> anyhow::Result<()> {
             view.name, view.version, view.lseq, view.lag
         ))?;
     }
+    if status.conflicts.count > 0 || status.conflicts.more {
+        let least = if status.conflicts.more { "at least " } else { "" };
+        let features = count(status.conflicts.count, "feature");
+        output::line(&format!("map {least}{features} in conflict"))?;
+    }
     for caller in &status.callers {
         output::line(&format!(
             "caller {:.16} from {}: {}, {}, {} refused, {} failed, {} sent",

@@ -87,7 +87,7 @@ impl Held {
     /// What is to be done with `new`. `elsewhere` is the greatest version that others say of a node: ways carry them.
     pub fn judge(&self, new: &New<'_>, elsewhere: u32) -> Verdict {
         let known = self.version().max(elsewhere);
-        let is_current = self.heads().count() == 1 && self.heads().all(|past| past.says(new));
+        let is_current = self.heads().next().is_some() && self.heads().all(|past| past.says(new));
         let is_lower = new.version != 0 && new.version < known;
         if is_current && new.version <= self.version() && !is_lower {
             return Verdict::Unchanged;

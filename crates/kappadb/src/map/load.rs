@@ -7,15 +7,17 @@ use kappadb_core::{EntryId, Timestamp};
 use kappadb_entry::rules::{self, Version};
 use kappadb_entry::{Entry, Header, decode_block};
 use kappadb_geo::{CODE_BARE, CODE_DELETE, CODE_PUT, Feature};
+use std::collections::HashSet;
 
 /// A feature with all of its current versions.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Found {
     /// The feature's id.
     pub id: String,
-    /// Those asked for: one, or several in conflict. The winner first, if it is among them.
+    /// Those asked for: one, or several in conflict. The winner first, if it is among them. What several say in the same words is here once: people who
+    /// import the same map do not contradict each other.
     pub versions: Vec<Edition>,
-    /// How many other current versions are known here.
+    /// How many other current versions are known here, those that say the same counted once.
     pub elsewhere: usize,
     /// True if the one that is shown by default, here or elsewhere, deletes it.
     pub deleted: bool,
@@ -74,6 +76,7 @@ impl Parts {
         let ahead = held.iter().filter(|version| version.time > now).count();
         editions.iter_mut().for_each(|edition| edition.winner = Some(edition.entry) == winner);
         let deleted = editions.iter().any(|edition| edition.winner && edition.deleted);
+        let editions = distinct(editions);
         let (mut versions, others): (Vec<_>, Vec<_>) =
             editions.into_iter().partition(|edition| hit.heads.contains(&edition.entry));
         versions.sort_by_key(|edition| (!edition.winner, edition.entry));
@@ -103,4 +106,19 @@ impl Parts {
             block => Ok(block?.and_then(|block| decode_block(&block).ok())),
         }
     }
+}
+
+/// Of those that say the same one: the winner, if it is among them. What cannot be read may say anything.
+fn distinct(mut editions: Vec<Edition>) -> Vec<Edition> {
+    if editions.len() < 2 {
+        return editions;
+    }
+    editions.sort_by_key(|edition| (!edition.winner, edition.entry));
+    let mut said = HashSet::new();
+    let says = |edition: &Edition| edition.feature.as_ref().map(|feature| kappadb_geo::encode(&feature.body));
+    editions.retain(|edition| match says(edition) {
+        None if !edition.deleted => true,
+        content => said.insert(content),
+    });
+    editions
 }

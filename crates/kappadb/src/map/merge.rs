@@ -15,7 +15,7 @@ impl Map {
     /// A replica that does not hold everything asks first ([`Map::ask_history`]).
     ///
     /// # Errors
-    /// [`WriteError::NoConflict`] if there is at most one head; [`WriteError::NoContent`] if none of them can be read here.
+    /// [`WriteError::NoConflict`] if there is at most one head, or all say the same; [`WriteError::NoContent`] if none of them can be read here.
     pub async fn merge(&self, id: &str) -> Result<EntryId, WriteError> {
         let id = id.to_owned();
         self.run_writing(move |parts| parts.merge(&id)).await?
@@ -26,7 +26,8 @@ impl Parts {
     fn merge(&self, id: &str) -> Result<EntryId, WriteError> {
         let _guard = self.writing();
         let active = write::active(&self.map, id.as_bytes())?;
-        if rules::heads(&active).len() < 2 {
+        let found = self.feature(id)?.map(|hit| self.load_feature(&hit)).transpose()?;
+        if rules::heads(&active).len() < 2 || found.is_some_and(|found| !found.is_conflict()) {
             return Err(WriteError::NoConflict(id.to_owned()));
         }
         let merged = self.merged(id)?.ok_or_else(|| WriteError::NoContent(id.to_owned()))?;

@@ -1,6 +1,7 @@
 //! The map: features by id, by box, by what refers to them, and through time.
 
 mod attach;
+mod conflicts;
 mod history;
 mod list;
 mod load;
@@ -11,6 +12,7 @@ mod refs;
 
 pub use attach::Attachment;
 pub(crate) use attach::attach_others;
+pub use conflicts::Conflicts;
 pub use history::Revision;
 pub use load::{Edition, Found};
 pub use osm::OsmAnswer;

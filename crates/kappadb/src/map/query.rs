@@ -7,7 +7,9 @@ use crate::error::ReadError;
 use kappadb_core::Extent;
 use kappadb_geo::Filter;
 use kappadb_query::Selector;
+use kappadb_view::ViewError;
 use kappadb_view_geo::{Cursor, Order, Query};
+use std::collections::BTreeMap;
 
 /// What to look for in a box. Fields may be set as needed.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +33,11 @@ impl MapQuery {
     pub fn new(extent: Extent) -> MapQuery {
         let Query { level, limit, after, order, .. } = Query::default();
         MapQuery { extent, level, filter: Filter::default(), limit, order, after }
+    }
+
+    /// The same for the index, `limit` features at most.
+    fn part(&self, limit: Option<usize>) -> Query {
+        Query { level: self.level, limit, after: self.after.clone(), order: self.order, bare: false }
     }
 }
 
@@ -80,16 +87,61 @@ impl Map {
 impl Parts {
     fn find(&self, query: &MapQuery) -> Result<Page, ReadError> {
         self.map.ready()?;
-        let (level, order) = (query.level, query.order);
-        let all = query.filter == Filter::default();
-        let mut page = Page::default();
-        let mut after = query.after.clone();
+        match query.order {
+            _ if query.filter == Filter::default() => self.find_all(query),
+            Order::ById => self.find_by_id(query),
+            Order::LargestFirst => self.find_largest(query),
+        }
+    }
+
+    fn find_all(&self, query: &MapQuery) -> Result<Page, ReadError> {
+        let answer = self.map.read(|index| index.query(&query.extent, &query.part(query.limit)))??;
+        Ok(Page { hits: answer.hits.into_iter().map(Hit::from).collect(), next: answer.next })
+    }
+
+    /// Goes through the box once, in the order in which it lies, and keeps the first by their ids of those that pass.
+    fn find_by_id(&self, query: &MapQuery) -> Result<Page, ReadError> {
+        let after = query.part(None).after_id().map_err(ViewError::from)?.map(str::to_owned);
+        let most = query.limit.map_or(usize::MAX, |limit| limit.saturating_add(1));
+        let (mut passing, mut place) = (BTreeMap::<String, Hit>::new(), None);
+        loop {
+            let part = Query { order: Order::LargestFirst, after: place, ..query.part(Some(CHUNK)) };
+            let answer = self.map.read(|index| index.query(&query.extent, &part))??;
+            for hit in answer.hits.into_iter().map(Hit::from) {
+                let is_full = passing.len() >= most;
+                let is_late = is_full && passing.last_key_value().is_some_and(|(last, _)| *last <= hit.id);
+                if is_late
+                    || after.as_ref().is_some_and(|after| hit.id <= *after)
+                    || !self.passes(&hit, query)?
+                {
+                    continue;
+                }
+                passing.insert(hit.id.clone(), hit);
+                if passing.len() > most {
+                    passing.pop_last();
+                }
+            }
+            place = answer.next;
+            if place.is_none() {
+                break;
+            }
+        }
+        let more = query.limit.filter(|limit| passing.len() > *limit);
+        let hits: Vec<Hit> = passing.into_values().take(more.unwrap_or(usize::MAX)).collect();
+        let next = more.and_then(|_| {
+            let last = hits.last().map(|last| Cursor::after_id(last.id.clone()));
+            last.or_else(|| query.after.clone())
+        });
+        Ok(Page { hits, next })
+    }
+
+    fn find_largest(&self, query: &MapQuery) -> Result<Page, ReadError> {
+        let (mut page, mut after) = (Page::default(), query.after.clone());
         loop {
             let left = query.limit.map(|limit| limit - page.hits.len());
-            let limit = if all { left } else { Some(CHUNK) };
-            let part = Query { level, limit, after: after.clone(), order, bare: false };
+            let part = Query { after: after.clone(), ..query.part(Some(CHUNK)) };
             let answer = self.map.read(|index| index.query(&query.extent, &part))??;
-            let passing = self.passing(answer.hits, &query.filter, left)?;
+            let passing = self.passing(answer.hits, query, left)?;
             page.hits.extend(passing.hits);
             after = match passing.looked_at {
                 // Enough of a part: the answer to just so many says where they end.
@@ -107,20 +159,21 @@ impl Parts {
         }
     }
 
+    fn passes(&self, hit: &Hit, query: &MapQuery) -> Result<bool, ReadError> {
+        let features = self.load_feature(hit)?.versions.into_iter();
+        Ok(features.filter_map(|version| version.feature).any(|feature| query.filter.matches(&feature)))
+    }
+
     /// Those of `hits` that pass, the first `most` of them.
     fn passing(
         &self,
         hits: Vec<kappadb_view_geo::Hit>,
-        filter: &Filter,
+        query: &MapQuery,
         most: Option<usize>,
     ) -> Result<Passing, ReadError> {
         let (mut passing, total) = (Passing::default(), hits.len());
         for (hit, count) in hits.into_iter().map(Hit::from).zip(1..) {
-            let passes = *filter == Filter::default() || {
-                let features = self.load_feature(&hit)?.versions.into_iter();
-                features.filter_map(|version| version.feature).any(|feature| filter.matches(&feature))
-            };
-            if passes {
+            if self.passes(&hit, query)? {
                 passing.hits.push(hit);
                 if most.is_some_and(|most| passing.hits.len() >= most) && count < total {
                     passing.looked_at = Some(count);
