@@ -280,3 +280,30 @@ async fn multipolygons_have_their_area_in_geojson() {
     let texts = map.texts(&map.get("r20").await.unwrap().unwrap()).await.unwrap();
     assert!(texts.list[0].contains("[12.0,0.0]"), "{}", texts.list[0]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_nowhere_and_what_has_no_form_is_kept_or_counted() {
+    let world = World::new(
+        r#"<osm version="0.6"><node id="50" version="1" lat="60.12" lon="24.95"/>
+<way id="10" version="1"><tag k="note" v="of nothing"/></way>
+<relation id="20" version="1"><member type="way" ref="99" role=""/><tag k="type" v="route"/></relation></osm>"#,
+    )
+    .await;
+    world.put(r#"{"type":"Feature","id":"mine","geometry":{"type":"Point","coordinates":[1,2]},"properties":{}}"#).await;
+    let (file, map) = (world.dir.path().join("out"), world.database.map());
+    for (format, features, no_form) in [
+        (ExportFormat::GeoJson, 4, 0),
+        (ExportFormat::Ndjson, 4, 0),
+        (ExportFormat::GeoJsonSeq, 4, 0),
+        (ExportFormat::OsmXml, 3, 1),
+    ] {
+        let out = File::create(&file).unwrap();
+        let report = map.export(Selection::Everything, format, out).await.unwrap();
+        assert_eq!((report.features, report.no_form, report.left_out), (features, no_form, 0), "{format:?}");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let has = |xml: &str, json: &str| text.contains(xml) || text.contains(json);
+        assert!(has(r#"<node id="50""#, r#""id":"n50""#), "{text}");
+        assert!(has(r#"<way id="10""#, r#""id":"w10""#), "{text}");
+        assert!(has(r#"<relation id="20""#, r#""id":"r20""#), "{text}");
+    }
+}

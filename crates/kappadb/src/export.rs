@@ -43,8 +43,10 @@ pub struct ExportReport {
     pub vertices: u64,
     /// Features left out because somebody deleted them, although a version that contradicts that is there.
     pub deleted: u64,
-    /// Features left out: their content is not held here, or the format has no form for them.
+    /// Features left out because their content is not held here.
     pub left_out: u64,
+    /// Features left out because the format has no form for them.
+    pub no_form: u64,
     /// Multipolygons and boundaries whose area is not known, so that their geometry is `null`: a way is not held here, or the ways make no rings.
     /// In GeoJSON.
     pub without_area: u64,

@@ -121,7 +121,7 @@ fn gather(parts: &Parts, what: Selection, report: &mut ExportReport) -> Result<E
         for hit in hits {
             match parse_osm(&hit.id) {
                 Some((kind, number)) => elements.of(kind).push(number),
-                None => report.left_out += 1,
+                None => report.no_form += 1,
             }
             gather_nodes(parts, hit, &mut elements)?;
         }
@@ -252,7 +252,7 @@ impl<W: Write> File<'_, W> {
             Err(XmlError::Io(error)) => Err(error.into()),
             Err(error) => {
                 tracing::warn!(%error, "left out");
-                self.report.left_out += 1;
+                self.report.no_form += 1;
                 Ok(false)
             }
         }

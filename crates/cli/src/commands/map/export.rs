@@ -34,7 +34,7 @@ pub async fn run(context: &Context, args: &ExportArgs) -> anyhow::Result<Exit> {
             report_not_held(&report.missing);
             let line = json!({
                 "features": report.features, "vertices": report.vertices,
-                "deleted": report.deleted, "without_area": report.without_area, "left_out": report.left_out, "missing": report.missing.len(),
+                "deleted": report.deleted, "without_area": report.without_area, "left_out": report.left_out, "no_form": report.no_form, "missing": report.missing.len(),
             });
             output::note(&line, &format!("{} written", count(report.features, "feature")));
             Ok(usize::try_from(report.features).unwrap_or(usize::MAX))
@@ -77,9 +77,12 @@ pub fn report_left_out(report: &ExportReport) {
     report_without_area(report.without_area);
     if report.left_out > 0 {
         let left_out = count(report.left_out, "feature");
-        output::remark(
-            &json!({ "left_out": report.left_out }),
-            &format!("{left_out} left out: content not held here, or no form for it in this format"),
-        );
+        let text = format!("{left_out} left out: their content is not held here");
+        output::remark(&json!({ "left_out": report.left_out }), &text);
+    }
+    if report.no_form > 0 {
+        let no_form = count(report.no_form, "feature");
+        let text = format!("{no_form} left out: OSM XML has no form for them; GeoJSON has");
+        output::remark(&json!({ "no_form": report.no_form }), &text);
     }
 }

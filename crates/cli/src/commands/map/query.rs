@@ -68,9 +68,21 @@ async fn picture(database: &Database, bbox: &Extent, hits: &[Hit]) -> anyhow::Re
         shapes
             .extend(found.into_iter().filter_map(shown).map(|feature| svg::Shape { feature, fetched: true }));
     }
+    if shapes.is_empty() {
+        output::remark(&json!({ "empty": hits.len() }), why_empty(hits.len()));
+    }
     let outlines = outlines(database, &shapes).await?;
     shapes.extend(outlines);
     Ok(svg::render(bbox, &shapes))
+}
+
+/// Why there is nothing in a picture.
+fn why_empty(found: usize) -> &'static str {
+    if found == 0 {
+        "the picture is empty: nothing that is held here touches the box and passes the filter"
+    } else {
+        "the picture is empty: the contents of what was found are not held here"
+    }
 }
 
 /// The ways outside the box that give areas in it their shape, as far as they are held here.
