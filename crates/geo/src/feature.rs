@@ -180,6 +180,12 @@ impl Body {
 }
 
 impl Feature {
+    /// When the edit of OpenStreetMap that it comes from was made, if that is known.
+    pub fn edited(&self) -> Option<Timestamp> {
+        let Body::Osm(element) = &self.body else { return None };
+        element.meta.as_ref()?.edit.time
+    }
+
     /// Where it is: one box, two across the antimeridian, or nowhere.
     pub fn extent(&self) -> Extent {
         self.body.extent()

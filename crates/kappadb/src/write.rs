@@ -4,7 +4,7 @@ use crate::ask;
 use crate::database::{Database, Parts};
 use crate::error::{ReadError, WriteError};
 use bytes::Bytes;
-use kappadb_core::{EntryId, FeedKey, FeedName};
+use kappadb_core::{EntryId, FeedKey, FeedName, Timestamp};
 use kappadb_entry::rules::{self, Links, Version};
 use kappadb_entry::{Header, Kind, Places, encode_block};
 use kappadb_feed::Append;
@@ -12,7 +12,7 @@ use kappadb_query::Selector;
 use kappadb_view::{Index, View, ViewError, ViewHandle};
 use std::collections::BTreeMap;
 
-/// An entry to be. Its time is the clock's; what it replaces is worked out where it is written.
+/// An entry to be. What it replaces is worked out where it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Draft {
     /// What sort of entry.
@@ -25,12 +25,14 @@ pub struct Draft {
     pub refs: Vec<Vec<u8>>,
     /// Its content. What does not fit into a block is written into blocks of its own.
     pub payload: Vec<u8>,
+    /// When it was made, if that is not now: of what comes from elsewhere and has a date.
+    pub time: Option<Timestamp>,
 }
 
 impl Draft {
     /// An entry about nothing, nowhere, without content.
     pub fn new(kind: Kind) -> Draft {
-        Draft { kind, key: None, places: Places::NOWHERE, refs: Vec::new(), payload: Vec::new() }
+        Draft { kind, key: None, places: Places::NOWHERE, refs: Vec::new(), payload: Vec::new(), time: None }
     }
 }
 
@@ -139,8 +141,9 @@ impl Parts {
         links: Links,
         feed: &FeedKey,
     ) -> Result<Bytes, WriteError> {
-        let Draft { kind, key, places, refs, payload } = draft;
-        let mut header = Header { key, places, ..Header::new(kind, self.clock.now()) };
+        let Draft { kind, key, places, refs, payload, time } = draft;
+        let mut header =
+            Header { key, places, ..Header::new(kind, time.unwrap_or_else(|| self.clock.now())) };
         header.set_refs(refs);
         links.apply_to(&mut header);
         let payload = self.fit(*feed, &mut header, payload)?;

@@ -1,8 +1,9 @@
 use crate::database::Parts;
 use crate::error::{ReadError, WriteError};
 use crate::map::draft;
+use crate::write::Draft;
 use bytes::Bytes;
-use kappadb_core::FeedKey;
+use kappadb_core::{FeedKey, Timestamp};
 use kappadb_entry::rules::{self, Version};
 use kappadb_geo::{Feature, Meta, Prepared};
 
@@ -34,21 +35,26 @@ impl<'a> Appender<'a> {
         if is_current(self.parts, &prepared, active)? {
             return Ok(false);
         }
-        self.append(prepared, active)?;
+        self.append(prepared, feature.edited(), active)?;
         Ok(true)
     }
 
     /// Takes a delete in the place of a feature's `active` versions.
     pub fn delete(&mut self, id: &str, meta: Option<&Meta>, active: &[Version]) -> Result<(), WriteError> {
-        self.append(kappadb_geo::delete(id, meta)?, active)
+        self.append(kappadb_geo::delete(id, meta)?, meta.and_then(|meta| meta.edit.time), active)
     }
 
-    fn append(&mut self, change: Prepared, active: &[Version]) -> Result<(), WriteError> {
+    fn append(
+        &mut self,
+        change: Prepared,
+        time: Option<Timestamp>,
+        active: &[Version],
+    ) -> Result<(), WriteError> {
         let feed = match self.feed {
             Some(feed) => feed,
             None => *self.feed.insert(self.parts.writer()?),
         };
-        let block = self.parts.block(draft(change), active, &feed)?;
+        let block = self.parts.block(Draft { time, ..draft(change) }, active, &feed)?;
         self.blocks.push(block);
         if self.blocks.len() < BATCH { Ok(()) } else { self.flush() }
     }

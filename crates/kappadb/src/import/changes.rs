@@ -115,9 +115,10 @@ impl<'a, 'b> Changes<'a, 'b> {
     pub fn move_node(&mut self, node: &WayNode, known: &KnownNode) -> Result<(), WriteError> {
         let Changes { held, plan, appender, .. } = self;
         let id = osm(ElementKind::Node, node.id);
-        let own = held.winner(&id)?;
+        let own = known.own.newest(held.parts.clock.now()).cloned();
         plan.outdate(known, node, own.is_some());
-        if let Some(mut feature) = own {
+        if let Some(body) = own {
+            let mut feature = Feature { id: id.clone(), body };
             put_at(&mut feature, node);
             appender.put(&feature, &known.own.active)?;
         }
@@ -142,9 +143,10 @@ impl<'a, 'b> Changes<'a, 'b> {
     /// Which edit an element is of which that is not said: that of what is held, from which it was made.
     pub fn keep_meta(&mut self, feature: &mut Feature) -> Result<(), ReadError> {
         if let Body::Osm(element @ Element { meta: None, .. }) = &mut feature.body
-            && let Some(Feature { body: Body::Osm(held), .. }) = self.held.winner(&feature.id)?
+            && let known = self.held.known(&feature.id)?
+            && let Some(Body::Osm(held)) = known.newest(self.held.parts.clock.now())
         {
-            element.meta = held.meta;
+            element.meta = held.meta.clone();
         }
         Ok(())
     }
@@ -228,11 +230,16 @@ impl<'a, 'b> Changes<'a, 'b> {
                 continue;
             }
             let known = self.held.known(&id)?;
-            let Some(mut feature) = self.held.winner(&id)? else { continue };
+            let Some(mut feature) = self.newest(&id, &known) else { continue };
             self.fill_in(&mut feature, source)?;
             self.store(feature, &known)?;
         }
         Ok(())
+    }
+
+    fn newest(&self, id: &str, known: &Known) -> Option<Feature> {
+        let body = known.newest(self.held.parts.clock.now())?.clone();
+        Some(Feature { id: id.to_owned(), body })
     }
 
     /// All relations above what has moved, each once.
@@ -246,7 +253,7 @@ impl<'a, 'b> Changes<'a, 'b> {
         }
         for id in all {
             let known = self.held.known(&id)?;
-            let Some(mut feature) = self.held.winner(&id)? else { continue };
+            let Some(mut feature) = self.newest(&id, &known) else { continue };
             self.fill_in(&mut feature, source)?;
             self.appender.put(&feature, &known.active)?;
         }

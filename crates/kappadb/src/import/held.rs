@@ -3,7 +3,7 @@
 use super::judge::{Carried, Held, New, Past, Verdict, judge_carried, nodes};
 use crate::database::Parts;
 use crate::error::ReadError;
-use kappadb_core::{EntryId, Extent};
+use kappadb_core::{EntryId, Extent, Timestamp};
 use kappadb_entry::rules::{self, Version};
 use kappadb_geo::id::{osm, parse_osm};
 use kappadb_geo::{Body, CODE_DELETE, ElementKind, Feature, Member, WayNode, decode_delete, join_extents};
@@ -54,7 +54,8 @@ impl<'a> Lookup<'a> {
         let past = |version: &Version| {
             let deletes = version.kind.code == CODE_DELETE;
             let (number, body) = self.said(id, version, deletes)?;
-            Ok::<_, ReadError>(Past { version: number, body, deletes, is_head: heads.contains(&version.id) })
+            let is_head = heads.contains(&version.id);
+            Ok::<_, ReadError>(Past { entry: version.id, version: number, body, deletes, is_head })
         };
         let versions = all.iter().map(past).collect::<Result<_, _>>()?;
         Ok(Known { held: Held { versions }, active })
@@ -141,19 +142,21 @@ impl<'a> Lookup<'a> {
         Ok(join_extents(&parts))
     }
 
-    /// What the current version that is shown says of a feature; none if it is deleted or cannot be read.
-    pub fn winner(&self, id: &str) -> Result<Option<Feature>, ReadError> {
-        let now = self.parts.clock.now();
-        let Some(winner) = self.parts.map.read(|index| index.winner(id.as_bytes(), now))?? else {
-            return Ok(None);
-        };
-        Ok(self.parts.load_edition(id, winner.id)?.and_then(|(_, edition)| edition.feature))
-    }
-
     /// The relations that have one of these as members.
     pub fn relations_of(&self, ids: Vec<String>) -> Result<impl Iterator<Item = String> + use<>, ReadError> {
         let hits = self.parts.referrers(ids)?.into_iter().map(|hit| hit.id);
         Ok(hits.filter(|id| id.starts_with(ElementKind::Relation.letter())))
+    }
+}
+
+impl Known {
+    /// What is to be written anew of a feature if something that it is made of changes: of its current versions the one with the greatest OSM
+    /// version. None if that deletes it or cannot be read.
+    pub fn newest(&self, now: Timestamp) -> Option<&Body> {
+        let heads = rules::heads(&self.active);
+        let winner = rules::winner(&heads, now).map(|winner| winner.id);
+        let heads = self.held.versions.iter().filter(|past| past.is_head);
+        heads.max_by_key(|past| (past.version, Some(past.entry) == winner))?.body.as_ref()
     }
 }
 

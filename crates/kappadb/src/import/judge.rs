@@ -1,5 +1,6 @@
 //! Which version counts: the table in `design/map.md`.
 
+use kappadb_core::EntryId;
 use kappadb_geo::{Body, Element, Shape, WayNode};
 
 /// What is to be done with what a file says of a feature.
@@ -22,6 +23,7 @@ pub(super) struct Held {
 /// A version that is held.
 #[derive(Debug)]
 pub(super) struct Past {
+    pub entry: EntryId,
     /// Its OSM version; 0 if it has none, or cannot be read.
     pub version: u32,
     /// None if it deletes the feature, or cannot be read.
@@ -95,6 +97,9 @@ impl Held {
         if self.versions.is_empty() {
             return if is_lower { Verdict::Older } else { Verdict::Taken };
         }
+        if self.is_settled_by(new) {
+            return Verdict::Taken;
+        }
         let was_said = self
             .versions
             .iter()
@@ -109,6 +114,16 @@ impl Held {
             version => version > known,
         };
         if is_news { Verdict::Taken } else { Verdict::Older }
+    }
+
+    /// True for what one of several current versions says, beside others that are of lower OSM versions or say the same: replicas that did not
+    /// know of each other imported different days.
+    fn is_settled_by(&self, new: &New<'_>) -> bool {
+        let is_same = |past: &Past| past.version == new.version && past.says(new);
+        let is_lower = |past: &Past| past.version != 0 && past.version < new.version;
+        self.heads().count() > 1
+            && self.heads().any(is_same)
+            && self.heads().all(|past| is_same(past) || is_lower(past))
     }
 
     /// True if a way is held with a part of these nodes only: it was clipped.
