@@ -87,6 +87,7 @@ impl<'a, 'b> Changes<'a, 'b> {
         let known = held.node(node.id)?;
         let verdict = forced(known.judge_bare(node, said.is_edit), *force);
         if verdict != Verdict::Taken {
+            plan.mend(&known, node, verdict);
             return Ok(verdict);
         }
         let is_own = !known.own.held.versions.is_empty();
@@ -285,13 +286,13 @@ impl Plan {
         let known = held.node(number)?;
         let verdict = forced(known.own.held.judge(&new(item), known.carried_version()), force);
         match item {
-            _ if verdict != Verdict::Taken => {}
-            Item::Delete { .. } => drop(self.deleted.insert(number)),
-            Item::Put { feature, .. } => {
-                if let Some(node) = WayNode::of(number, &feature.body) {
-                    self.outdate(&known, &node, true);
-                }
-            }
+            Item::Delete { .. } if verdict == Verdict::Taken => drop(self.deleted.insert(number)),
+            Item::Delete { .. } => {}
+            Item::Put { feature, .. } => match WayNode::of(number, &feature.body) {
+                Some(node) if verdict == Verdict::Taken => self.outdate(&known, &node, true),
+                Some(node) => self.mend(&known, &node, verdict),
+                None => {}
+            },
         }
         Ok(verdict)
     }
@@ -302,6 +303,13 @@ impl Plan {
         self.lost.extend(known.held.current().filter_map(nodes).flat_map(ids));
         if let Item::Put { feature, .. } = item {
             self.carried.extend(nodes(&feature.body).map(ids).unwrap_or_default());
+        }
+    }
+
+    /// What is held says the same, but there may be a way that does not: whoever wrote it did not know.
+    fn mend(&mut self, known: &KnownNode, node: &WayNode, verdict: Verdict) {
+        if verdict == Verdict::Unchanged {
+            self.outdate(known, node, true);
         }
     }
 

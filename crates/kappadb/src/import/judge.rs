@@ -155,7 +155,9 @@ pub(super) fn judge_carried(new: &WayNode, is_edit: bool, carried: &[Carried]) -
         return if new.version > known { Verdict::Taken } else { Verdict::Older };
     }
     let (is_placed, is_same) = (places.peek().is_some(), places.any(|at| Some(at) == new.at));
-    match (is_same, is_placed && !is_edit && new.version != 0) {
+    // What only replaced versions say does not stand: their nodes were left behind by who did not know where they are.
+    let stands = carried.iter().any(|said| said.is_current);
+    match (is_same && stands, is_placed && stands && !is_edit && new.version != 0) {
         (true, _) => Verdict::Unchanged,
         (false, true) => Verdict::Older,
         (false, false) => Verdict::Taken,
