@@ -140,7 +140,10 @@ fn with_json_errors_warnings_and_notes_are_json_too() {
     assert_eq!((told.len(), told[0]["next"].is_string()), (1, true));
     let out = db.path().with_extension("json");
     let (code, told) = json(&["map", "export", "--bbox", STATION, "--output", out.to_str().unwrap()]);
-    assert_eq!((code, names(told.last().unwrap())), (Some(0), sorted("features vertices deleted without_area left_out no_form missing")));
+    assert_eq!(
+        (code, names(told.last().unwrap())),
+        (Some(0), sorted("features vertices deleted without_area left_out no_form missing"))
+    );
     let help = db.run(&["--json", "kv", "--help"]);
     assert!(help.status.success() && objects(&help.stdout)[0]["help"].as_str().unwrap().contains("watch"));
     let version = db.run(&["--version"]);
