@@ -44,7 +44,7 @@ impl Counts {
 pub struct Skipped {
     /// How many.
     pub count: u64,
-    /// How many for each reason, by [`Reason::name`].
+    /// How many for each reason, by [`Reason::name`](crate::Reason::name).
     pub by_reason: BTreeMap<&'static str, u64>,
     /// The first [`Skipped::DETAILED`] of them.
     pub first: Vec<Skip>,

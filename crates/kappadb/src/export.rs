@@ -52,7 +52,7 @@ pub struct ExportReport {
     pub without_area: u64,
     /// Ids of nodes of the ways that are not known here.
     pub missing: Vec<String>,
-    /// Versions that are dated after this machine's clock ([`Found::ahead`]).
+    /// Versions that are dated after this machine's clock ([`Found::ahead`](crate::Found::ahead)).
     pub ahead: u64,
 }
 
