@@ -416,38 +416,37 @@ async fn check(replica: &Replica, expected: &State, dir: &Path, random: &mut Ran
     }
 }
 
+/// One replica that imports the files of a server in the order that `arrange` gives them.
+async fn import_all(seed: u64, arrange: impl FnOnce(&mut Random, &mut Vec<String>)) {
+    let dir = tempfile::tempdir().unwrap();
+    let mut server = Server::new(seed);
+    let mut files = files(&mut server);
+    arrange(&mut server.random, &mut files);
+    let mut replica = Replica::new(dir.path()).await;
+    for file in &files {
+        replica.import(dir.path(), file).await;
+    }
+    let expected = living(&server.state);
+    check(&replica, &expected, dir.path(), &mut server.random, &format!("seed {seed}")).await;
+    replica.database.close().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn change_files_in_order_give_what_the_server_has() {
     for seed in seeds(0..12) {
-        let dir = tempfile::tempdir().unwrap();
-        let mut server = Server::new(seed);
-        let files = files(&mut server);
-        let mut replica = Replica::new(dir.path()).await;
-        for file in &files {
-            replica.import(dir.path(), file).await;
-        }
-        let expected = living(&server.state);
-        check(&replica, &expected, dir.path(), &mut server.random, &format!("seed {seed}")).await;
-        replica.database.close().await.unwrap();
+        import_all(seed, |_, _| ()).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn files_in_any_order_and_twice_give_what_the_server_has() {
     for seed in seeds(100..112) {
-        let dir = tempfile::tempdir().unwrap();
-        let mut server = Server::new(seed);
-        let mut files = files(&mut server);
-        let again = server.random.some(&files, 40);
-        files.extend(again);
-        server.random.shuffle(&mut files);
-        let mut replica = Replica::new(dir.path()).await;
-        for file in &files {
-            replica.import(dir.path(), file).await;
-        }
-        let expected = living(&server.state);
-        check(&replica, &expected, dir.path(), &mut server.random, &format!("seed {seed}")).await;
-        replica.database.close().await.unwrap();
+        import_all(seed, |random, files| {
+            let again = random.some(files, 40);
+            files.extend(again);
+            random.shuffle(files);
+        })
+        .await;
     }
 }
 

@@ -163,6 +163,14 @@ impl Element {
         self.meta.as_ref().map_or(0, |meta| meta.version)
     }
 
+    /// Moves a node to where a statement says that it is, with the edit that put it there, if that is known; the tags stay.
+    pub fn move_to(&mut self, node: &WayNode) {
+        if let Some(Element { shape, meta, .. }) = node.to_element() {
+            self.shape = shape;
+            self.meta = meta.or(self.meta.take());
+        }
+    }
+
     /// The value of a tag.
     pub fn tag(&self, key: &str) -> Option<&str> {
         self.tags.iter().find(|(k, _)| k == key).map(|(_, value)| value.as_str())
@@ -170,6 +178,11 @@ impl Element {
 }
 
 impl Body {
+    /// The OSM version; 0 if the source did not say, and for a GeoJSON feature.
+    pub fn version(&self) -> u32 {
+        if let Body::Osm(element) = self { element.version() } else { 0 }
+    }
+
     /// Where it is: one box, two across the antimeridian, or nowhere.
     pub fn extent(&self) -> Extent {
         match self {

@@ -7,7 +7,7 @@ use crate::map::Hit;
 use kappadb_core::Coord;
 use kappadb_geo::id::{osm, parse_osm};
 use kappadb_geo::osm_xml::{Writer, XmlError};
-use kappadb_geo::{Body, Edit, Element, ElementKind, Feature, Shape, WayNode};
+use kappadb_geo::{Body, Edit, Element, ElementKind, Shape, WayNode};
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::io::Write;
@@ -235,8 +235,11 @@ impl<W: Write> File<'_, W> {
             self.report.left_out += 1;
             return Ok(());
         };
-        if let Some(node) = of_ways {
-            put_at(&mut feature, &node);
+        // Of two statements of a node that of the greater version counts.
+        if let (Some(node), Body::Osm(element)) = (of_ways, &mut feature.body)
+            && node.version > element.version()
+        {
+            element.move_to(&node);
         }
         let written = self.writer.write(&feature);
         if self.is_written(written)? {
@@ -256,15 +259,5 @@ impl<W: Write> File<'_, W> {
                 Ok(false)
             }
         }
-    }
-}
-
-/// Of two statements of a node that of the greater version counts.
-fn put_at(feature: &mut Feature, node: &WayNode) {
-    if let Body::Osm(element) = &mut feature.body
-        && node.version > element.version()
-        && let Some(Element { shape, meta, .. }) = node.to_element()
-    {
-        (element.shape, element.meta) = (shape, meta);
     }
 }

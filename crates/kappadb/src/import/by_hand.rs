@@ -30,9 +30,8 @@ impl Parts {
     /// Writes a feature in the place of all versions of it that are held here, and after it the ways and relations that it is part of, nodes that it
     /// moves, and nodes that it leaves behind.
     pub(crate) fn put_by_hand(&self, mut feature: Feature) -> Result<EntryId, WriteError> {
-        let prepared = kappadb_geo::put(&feature)?;
         if parse_osm(&feature.id).is_none() {
-            return self.replace(&self.map, draft(prepared));
+            return self.replace(&self.map, draft(kappadb_geo::put(&feature)?));
         }
         self.map.ready().map_err(ReadError::from)?;
         let mut appender = Appender::new(self);
@@ -42,11 +41,12 @@ impl Parts {
             Body::Osm(Element { shape: Shape::Way(nodes), .. }) => changes.settle(nodes)?,
             _ => Vec::new(),
         };
+        // Refused before anything is written.
+        let prepared = kappadb_geo::put(&feature)?;
         for (node, known) in &moved {
             changes.move_node(node, known)?;
         }
         let moved = moved.into_iter().map(|(node, _)| (node.id, node)).collect();
-        let prepared = kappadb_geo::put(&feature)?;
         let item = Item::Put { feature, is_edit: true };
         self.by_hand(changes, &item, ByHand(moved), || self.replace(&self.map, draft(prepared)))
     }

@@ -118,9 +118,11 @@ impl<'a, 'b> Changes<'a, 'b> {
         let id = osm(ElementKind::Node, node.id);
         let own = known.own.newest(held.parts.clock.now()).cloned();
         plan.outdate(known, node, own.is_some());
-        if let Some(body) = own {
-            let mut feature = Feature { id: id.clone(), body };
-            put_at(&mut feature, node);
+        if let Some(mut body) = own {
+            if let Body::Osm(element) = &mut body {
+                element.move_to(node);
+            }
+            let feature = Feature { id: id.clone(), body };
             appender.put(&feature, &known.own.active)?;
         }
         Ok(plan.move_one(held, id)?)
@@ -335,16 +337,6 @@ impl Plan {
         let moved = std::mem::take(&mut self.moved);
         self.relations.extend(held.relations_of(moved)?);
         Ok(())
-    }
-}
-
-/// Where a node is, and which edit put it there.
-fn put_at(feature: &mut Feature, node: &WayNode) {
-    if let Body::Osm(element) = &mut feature.body
-        && let Some(Element { shape, meta, .. }) = node.to_element()
-    {
-        element.shape = shape;
-        element.meta = meta.or(element.meta.take());
     }
 }
 

@@ -70,7 +70,7 @@ impl<'a> Lookup<'a> {
         }
         let edition = self.parts.load_edition(id, version.id)?;
         let body = edition.and_then(|(_, edition)| edition.feature).map(|feature| feature.body);
-        Ok((body.as_ref().map_or(0, version_of), body))
+        Ok((body.as_ref().map_or(0, Body::version), body))
     }
 
     pub fn node(&mut self, number: i64) -> Result<KnownNode, ReadError> {
@@ -207,8 +207,4 @@ impl KnownNode {
 /// A node without tags as a feature; none if it is not known where it is.
 pub(super) fn bare(node: &WayNode) -> Option<Feature> {
     Some(Feature { id: osm(ElementKind::Node, node.id), body: Body::Osm(node.to_element()?) })
-}
-
-fn version_of(body: &Body) -> u32 {
-    if let Body::Osm(element) = body { element.version() } else { 0 }
 }

@@ -46,8 +46,7 @@ pub(super) struct New<'a> {
 
 impl<'a> New<'a> {
     pub fn put(body: &'a Body, is_edit: bool) -> Self {
-        let version = if let Body::Osm(element) = body { element.version() } else { 0 };
-        New { body: Some(body), version, is_edit }
+        New { body: Some(body), version: body.version(), is_edit }
     }
 
     /// A delete names the version that it makes, or the one that it ends.
