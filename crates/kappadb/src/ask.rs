@@ -110,10 +110,11 @@ impl Neighbours {
     /// Fetches, proves and indexes what the peers have of the answer. True if the own answer is complete now.
     pub(crate) async fn ask(&mut self, view: &'static str, selector: Selector) -> Result<bool, ReadError> {
         let answers = self.question(view, &selector).await?;
-        let dialled = self.dialled;
-        let conclude = move |parts: &Parts| parts.conclude(view, &selector, answers, dialled);
+        let (dialled, remembers) = (self.dialled, self.remembers);
+        let conclude = move |parts: &Parts| parts.conclude(view, &selector, answers, dialled, remembers);
         let verdict = database::run(&self.parts, conclude).await??;
         self.asked.take(verdict);
+        self.incomplete += u64::from(verdict == Verdict::Incomplete);
         Ok(verdict == Verdict::Complete)
     }
 

@@ -30,13 +30,14 @@ pub(crate) enum Verdict {
 impl Parts {
     /// Notes what the peers claimed for `selector`, now that what they sent is durable, and says what the answer lacks. It is
     /// complete if the claims of all that took part, this replica among them, reach as far as any of them knows. `asked` is when
-    /// the question was put.
+    /// the question was put; what it shows is kept for later ones if it `remembers`.
     pub(crate) fn conclude(
         &self,
         view: &str,
         selector: &Selector,
         mut answers: Answers,
         asked: Timestamp,
+        remembers: bool,
     ) -> Result<Verdict, ReadError> {
         if !answers.ground.is_shared() || answers.ground != self.ground() {
             answers.claim_nothing();
@@ -53,7 +54,7 @@ impl Parts {
         let complete =
             (heard || self.peers.is_empty()) && !cut_short && statement::is_complete(&all, ground.excluded());
         let (footing, question) = (self.footing(&ground), timeless(view, selector, asked));
-        if heard {
+        if heard && remembers {
             // Of words that only a view understands nothing follows for other questions.
             let claimed = if matches!(selector, Selector::Custom(_)) { BTreeMap::new() } else { claimed };
             self.claims.record(question.clone(), footing, &claimed, complete.then_some(asked));

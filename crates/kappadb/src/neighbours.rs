@@ -32,6 +32,10 @@ pub(crate) struct Neighbours {
     dialling: JoinSet<Dialled>,
     open: Vec<Neighbour>,
     pub(crate) asked: Asked,
+    /// Questions of which nothing says that their answers have all.
+    pub(crate) incomplete: u64,
+    /// False if what answers show is not kept for later questions.
+    pub(crate) remembers: bool,
     /// What was asked of which space, and where the arrival log ended before.
     pub(crate) selectors: Vec<(u32, Selector)>,
     pub(crate) since: Lseq,
@@ -87,6 +91,8 @@ impl Neighbours {
             dialling,
             open: Vec::new(),
             asked,
+            incomplete: 0,
+            remembers: true,
             selectors: Vec::new(),
             since,
             dialled,
@@ -125,7 +131,7 @@ impl Neighbours {
             tokio::select! {
                 Some((neighbour, outcome)) = at_it.next(), if !at_it.is_empty() => {
                     front = front.take_if(|front| front.peer() != neighbour.session.peer());
-                    done.extend(self.settle(neighbour, outcome)?);
+                    done.extend(self.take_note(neighbour, outcome)?);
                 }
                 Some(Ok(dialled)) = self.dialling.join_next(), if !self.dialling.is_empty() => {
                     waiting.extend(self.asked.reached(dialled));
@@ -136,7 +142,7 @@ impl Neighbours {
     }
 
     /// Takes note of how a peer did; keeps its session for the next question if it did well.
-    fn settle<T>(
+    fn take_note<T>(
         &mut self,
         mut neighbour: Neighbour,
         outcome: Result<T, Trouble>,
@@ -180,11 +186,18 @@ impl Neighbours {
         self.asked.blocks_fetched
     }
 
+    /// Fetches the contents that belong to the answers so far.
+    pub(crate) async fn settle(&mut self) -> Result<(), ReadError> {
+        let (selectors, since) = (std::mem::take(&mut self.selectors), self.since);
+        self.since = self.parts.feeds.end();
+        self.asked.missing += self.fetch_contents(since, selectors).await?;
+        Ok(())
+    }
+
     /// Fetches the contents that belong to the answers, ends the sessions and says what came of it all. `complete` if every
     /// question's answer was.
     pub(crate) async fn finish(mut self) -> Result<Asked, ReadError> {
-        let selectors = std::mem::take(&mut self.selectors);
-        self.asked.missing = self.fetch_contents(self.since, selectors).await?;
+        self.settle().await?;
         self.open.iter().for_each(|neighbour| self.asked.count(neighbour));
         join_all(self.open.iter().map(|neighbour| neighbour.session.close())).await;
         Ok(self.asked)

@@ -10,7 +10,7 @@ pub struct AskArgs {
     /// Ask no peer: answer from what is held here.
     #[arg(long)]
     pub local: bool,
-    /// Print nothing, and replace no file, if the answer may lack something. The exit code is 3 then, as it is without this.
+    /// Print nothing, replace no file and import none, if the answer may lack something. The exit code is 3 then, as it is without this.
     #[arg(long, conflicts_with = "local")]
     pub require_complete: bool,
     /// Print one JSON line about the query on stderr.

@@ -17,7 +17,7 @@ fn parse_ids(text: &str) -> Result<Ids, String> {
 #[derive(Subcommand)]
 pub enum MapCommand {
     /// Import an .osm.pbf, .osm, .osc, GeoJSON, newline-delimited GeoJSON or GeoJSONSeq file, which may be packed with gzip, bzip2,
-    /// xz or Zstandard. Importing it again appends nothing.
+    /// xz or Zstandard. Importing it again appends nothing. Asks the known peers first what they know of what the file speaks of.
     Import {
         /// The file, or `-` for stdin; its content tells its format.
         file: PathBuf,
@@ -28,9 +28,14 @@ pub enum MapCommand {
         /// same ones in all files that are imported under it.
         #[arg(long, default_value = "new", value_parser = parse_ids)]
         ids: Ids,
+        #[command(flatten)]
+        ask: AskArgs,
     },
-    /// Create or replace a feature.
+    /// Create or replace a feature. Asks the known peers first what they know of it, and of what it touches.
     Put {
+        /// Ask no peer.
+        #[arg(long)]
+        local: bool,
         /// A file with one GeoJSON Feature, or `-` for stdin.
         #[arg(default_value = "-")]
         file: PathBuf,

@@ -58,7 +58,12 @@ impl Question {
         if withheld { Err(Withheld.into()) } else { Ok(()) }
     }
 
-    /// The same for what has a name of its own, of which it is known by itself whether it is whole: if all peers have answered, nothing more
+    /// True if peers are to be asked.
+    pub fn asks(&self) -> bool {
+        !self.args.local
+    }
+
+    /// The same as [`Question::ask`] for what has a name of its own, of which it is known by itself whether it is whole: if all peers have answered, nothing more
     /// is to be had.
     pub async fn fetch<E>(&mut self, asking: impl Future<Output = Result<Asked, E>>) -> anyhow::Result<()>
     where

@@ -6,6 +6,9 @@ mod by_hand;
 mod changes;
 mod held;
 mod judge;
+mod touched;
+
+pub use touched::AskedTouched;
 
 use crate::database::Parts;
 use crate::error::{ImportError, ReadError, WriteError};
@@ -76,6 +79,13 @@ pub struct ImportReport {
     pub skips: Vec<Skip>,
 }
 
+/// A file that was read and checked whole, to be imported.
+#[derive(Debug)]
+pub struct ImportFile {
+    import: Import,
+    started: Instant,
+}
+
 impl Map {
     /// Imports an `.osm.pbf`, `.osm`, `.osc`, GeoJSON, newline-delimited GeoJSON or GeoJSONSeq file; its content tells its
     /// format.
@@ -86,44 +96,59 @@ impl Map {
     ///
     /// What is held counts: of two versions of an element the greater OSM version, of what has none what was said last. So a file that is
     /// imported again appends nothing, and completes an import that was cut off; the rule is in `design/map.md`, "Which version counts".
-    /// [`ImportOptions::force`] is for a file that is right all the same.
+    /// [`ImportOptions::force`] is for a file that is right all the same. A replica that does not hold everything asks first: [`Map::read_import`],
+    /// [`Map::ask_import`], [`Map::apply_import`].
     pub async fn import(
         &self,
         file: impl AsRef<Path>,
         options: ImportOptions,
         durable: impl Fn(u64) + Send + 'static,
     ) -> Result<ImportReport, ImportError> {
-        let file = file.as_ref().to_owned();
-        self.run_writing(move |parts| {
-            let progress = &mut |p| parts.tell_reading(p);
-            parts.import(
-                |dir| kappadb_import::read(&file, &options.ids, dir, progress),
-                options.force,
-                &durable,
-            )
-        })
-        .await?
+        let read = self.read_import(file, &options.ids).await?;
+        self.apply_import(read, options.force, durable).await
+    }
+
+    /// Reads a file as [`Map::import`] does, and writes nothing.
+    pub async fn read_import(&self, file: impl AsRef<Path>, ids: &Ids) -> Result<ImportFile, ImportError> {
+        let (file, ids) = (file.as_ref().to_owned(), ids.clone());
+        self.read_with(move |dir, progress| kappadb_import::read(&file, &ids, dir, progress)).await
     }
 
     /// The same for what `reader` gives up to its end, such as a pipe. It is copied to a temporary file in the database's directory first; errors call it
     /// `name`.
-    pub async fn import_stream(
+    pub async fn read_import_stream(
         &self,
         name: impl Into<String>,
         reader: impl Read + Send + 'static,
-        options: ImportOptions,
-        durable: impl Fn(u64) + Send + 'static,
-    ) -> Result<ImportReport, ImportError> {
-        let name = name.into();
+        ids: &Ids,
+    ) -> Result<ImportFile, ImportError> {
+        let (name, ids) = (name.into(), ids.clone());
+        self.read_with(move |dir, progress| kappadb_import::read_stream(&name, reader, &ids, dir, progress))
+            .await
+    }
+
+    async fn read_with(
+        &self,
+        read: impl FnOnce(&Path, &mut dyn FnMut(Progress)) -> Result<Import, kappadb_import::ImportError>
+        + Send
+        + 'static,
+    ) -> Result<ImportFile, ImportError> {
+        let started = Instant::now();
         self.run_writing(move |parts| {
-            let progress = &mut |p| parts.tell_reading(p);
-            parts.import(
-                |dir| kappadb_import::read_stream(&name, reader, &options.ids, dir, progress),
-                options.force,
-                &durable,
-            )
+            let progress = &mut |p: Progress| parts.progress("reading", p.bytes_done, p.bytes_total);
+            Ok(ImportFile { import: read(&parts.dir, progress)?, started })
         })
         .await?
+    }
+
+    /// Imports a file that was read, as [`Map::import`] does.
+    pub async fn apply_import(
+        &self,
+        file: ImportFile,
+        force: bool,
+        durable: impl Fn(u64) + Send + 'static,
+    ) -> Result<ImportReport, ImportError> {
+        self.run_writing(move |parts| parts.import(file, force, &durable)).await?
     }
 }
 
@@ -186,18 +211,12 @@ impl Steps<'_> {
 }
 
 impl Parts {
-    fn tell_reading(&self, progress: Progress) {
-        self.progress("reading", progress.bytes_done, progress.bytes_total);
-    }
-
     fn import(
         &self,
-        read: impl FnOnce(&Path) -> Result<Import, kappadb_import::ImportError>,
+        ImportFile { mut import, started }: ImportFile,
         force: bool,
         durable: &dyn Fn(u64),
     ) -> Result<ImportReport, ImportError> {
-        let started = Instant::now();
-        let mut import = read(&self.dir)?;
         let mut report = ImportReport::of(&import);
         let mut steps = Steps { parts: self, durable, total: import.len(), compared: 0, written: 0 };
         let _guard = self.writing();

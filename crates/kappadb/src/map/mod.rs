@@ -34,7 +34,7 @@ use std::sync::Arc;
 /// Map features: nodes, ways, relations and free GeoJSON features, by id and by box.
 #[derive(Clone)]
 pub struct Map {
-    parts: Arc<Parts>,
+    pub(crate) parts: Arc<Parts>,
 }
 
 /// A feature that a box query found.
@@ -55,7 +55,8 @@ impl Map {
     }
 
     /// Creates a feature, or replaces every version of it that is held here; of an element of OpenStreetMap, what it means for others too: the ways of
-    /// a node that moves, the relations above, the nodes that a way leaves behind (`design/map.md`). Durable when it returns.
+    /// a node that moves, the relations above, the nodes that a way leaves behind (`design/map.md`). Durable when it returns. A replica that does not
+    /// hold everything asks first ([`Map::ask_put`]).
     pub async fn put(&self, feature: Feature) -> Result<EntryId, WriteError> {
         self.run_writing(move |parts| {
             let _guard = parts.writing();
@@ -65,7 +66,7 @@ impl Map {
     }
 
     /// Deletes every version of a feature that is held here. Durable when it returns. A replica that does not hold everything
-    /// asks first ([`Map::ask_id`]), or it finds nothing to delete.
+    /// asks first ([`Map::ask_delete`]), or it finds nothing to delete.
     pub async fn delete(&self, id: &str) -> Result<EntryId, WriteError> {
         let id = id.to_owned();
         self.run_writing(move |parts| parts.delete_feature(&id)).await?

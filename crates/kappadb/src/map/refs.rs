@@ -36,7 +36,7 @@ impl Map {
     }
 
     /// Who refers to `ids`, as the union of all that take part says: then the referrers' own current versions are known.
-    pub(super) async fn join_referrers(
+    pub(crate) async fn join_referrers(
         &self,
         neighbours: &mut Neighbours,
         ids: Vec<String>,

@@ -9,7 +9,7 @@ use serde_json::json;
 use std::io::Read;
 use std::path::Path;
 
-pub async fn put(context: &Context, file: &Path) -> anyhow::Result<()> {
+pub async fn put(context: &Context, file: &Path, local: bool) -> anyhow::Result<()> {
     let mut text = String::new();
     if file == Path::new("-") {
         std::io::stdin().read_to_string(&mut text).context("stdin is not a text")?;
@@ -18,13 +18,14 @@ pub async fn put(context: &Context, file: &Path) -> anyhow::Result<()> {
     }
     let feature = geojson::from_text_by_id(&text)?;
     let database = context.open().await?;
+    ask_first(&database, local, database.map().ask_put(&feature)).await?;
     tell(&feature.id, database.map().put(feature.clone()).await?)?;
     Ok(database.close().await?)
 }
 
 pub async fn delete(context: &Context, id: &str, local: bool) -> anyhow::Result<()> {
     let database = context.open().await?;
-    ask_first(&database, local, database.map().ask_id(id)).await?;
+    ask_first(&database, local, database.map().ask_delete(id)).await?;
     tell(id, database.map().delete(id).await?)?;
     Ok(database.close().await?)
 }

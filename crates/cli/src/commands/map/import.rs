@@ -1,10 +1,12 @@
 //! `map import`.
 
 use super::Context;
+use crate::args::AskArgs;
 use crate::commands::input::progress;
+use crate::commands::question::Question;
 use crate::exit::Exit;
 use crate::output::{self, count, size};
-use kappadb::{ImportOptions, ImportReport, Location};
+use kappadb::{AskedTouched, Database, Ids, ImportFile, ImportOptions, ImportReport, Location, Map};
 use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
@@ -13,8 +15,54 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Warnings about bad features printed one by one; the rest is only counted.
 const WARNINGS: usize = 20;
 
-pub async fn run(context: &Context, file: &Path, options: ImportOptions) -> anyhow::Result<Exit> {
-    let database = context.open().await?;
+pub async fn run(
+    context: &Context,
+    file: &Path,
+    options: ImportOptions,
+    ask: AskArgs,
+) -> anyhow::Result<Exit> {
+    let mut left_out = 0;
+    let exit = context
+        .read(ask, async |database, question| {
+            let read = read(&database.map(), file, &options.ids).await?;
+            let read = if question.asks() { ask_first(database, question, read).await? } else { read };
+            let report = apply(&database.map(), file, read, options.force).await?;
+            tell_left_out(&report);
+            output::result(&report, &sentence(&report))?;
+            left_out = report.skipped;
+            Ok(usize::try_from(report.features).unwrap_or(usize::MAX))
+        })
+        .await?;
+    Ok(if left_out > 0 { Exit::Failed } else { exit })
+}
+
+async fn read(map: &Map, file: &Path, ids: &Ids) -> anyhow::Result<ImportFile> {
+    Ok(if file == Path::new("-") {
+        map.read_import_stream("standard input", std::io::stdin(), ids).await?
+    } else {
+        map.read_import(file, ids).await?
+    })
+}
+
+/// Asks the peers what they know of what the file speaks of, and says of how much that is not certain.
+async fn ask_first(
+    database: &Database,
+    question: &mut Question,
+    file: ImportFile,
+) -> anyhow::Result<ImportFile> {
+    let (file, AskedTouched { asked, touched, unknown, .. }) = database.map().ask_import(file).await?;
+    if unknown > 0 {
+        let text = format!(
+            "of {} (the file has {touched}) and what they touch, peers may know what is not known here",
+            count(unknown, "element")
+        );
+        output::remark(&json!({ "unknown": unknown, "touched": touched }), &text);
+    }
+    question.ask(async { Ok::<_, anyhow::Error>(asked) }).await?;
+    Ok(file)
+}
+
+async fn apply(map: &Map, path: &Path, file: ImportFile, force: bool) -> anyhow::Result<ImportReport> {
     // For scripts: what survives a power cut from here on.
     let safe = Arc::new(AtomicU64::new(0));
     let told = safe.clone();
@@ -22,20 +70,10 @@ pub async fn run(context: &Context, file: &Path, options: ImportOptions) -> anyh
         told.store(features, Ordering::Relaxed);
         output::progress(&json!({ "durable": features }));
     };
-    let map = database.map();
-    let imported = if file == Path::new("-") {
-        map.import_stream("standard input", std::io::stdin(), options, durable).await
-    } else {
-        map.import(file, options, durable).await
-    };
-    let report = imported.map_err(|error| match safe.load(Ordering::Relaxed) {
+    map.apply_import(file, force, durable).await.map_err(|error| match safe.load(Ordering::Relaxed) {
         0 => anyhow::Error::from(error),
-        safe => anyhow::Error::from(error).context(progress(file, &count(safe, "feature"))),
-    })?;
-    tell_left_out(&report);
-    output::result(&report, &sentence(&report))?;
-    database.close().await?;
-    Ok(Exit::done_if(report.skipped == 0))
+        safe => anyhow::Error::from(error).context(progress(path, &count(safe, "feature"))),
+    })
 }
 
 /// What of the file is not here.

@@ -14,10 +14,11 @@ use kappadb::{Database, Extent, ImportOptions, Page};
 
 pub async fn run(context: &Context, command: &MapCommand) -> anyhow::Result<Exit> {
     match command {
-        MapCommand::Import { file, force, ids } => {
-            return import::run(context, file, ImportOptions { force: *force, ids: ids.clone() }).await;
+        MapCommand::Import { file, force, ids, ask } => {
+            let options = ImportOptions { force: *force, ids: ids.clone() };
+            return import::run(context, file, options, *ask).await;
         }
-        MapCommand::Put { file } => edit::put(context, file).await?,
+        MapCommand::Put { local, file } => edit::put(context, file, *local).await?,
         MapCommand::Delete { id, local } => edit::delete(context, id, *local).await?,
         MapCommand::Merge { id, local } => edit::merge(context, id, *local).await?,
         MapCommand::Attach { id, local, file, name, media_type } => {
