@@ -92,6 +92,17 @@ pub fn decode_prefix<T: Decode<()> + Encode, const LIMIT: usize>(
     }
 }
 
+/// Decodes what this program itself encoded and kept for a while, such as in a temporary file: exactly `bytes`, and without a look at whether
+/// it is in canonical form, which costs as much again.
+pub fn decode_own<T: Decode<()>>(what: &'static str, bytes: &[u8]) -> Result<T, DecodeError> {
+    let (value, used): (T, usize) =
+        decode_window(bytes).map_err(|e| DecodeError::Malformed { what, reason: e.to_string() })?;
+    match bytes.len() - used {
+        0 => Ok(value),
+        extra => Err(DecodeError::Trailing { what, extra }),
+    }
+}
+
 /// True if `value` is encoded as exactly `bytes`. Compares as it encodes: every decode comes by here, so it allocates
 /// nothing.
 fn is_encoding<T: Encode>(value: &T, bytes: &[u8]) -> bool {

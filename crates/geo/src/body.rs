@@ -20,11 +20,12 @@
 //! type 3, and four in the others; lists other than paths and lists of paths have at most 2^20 items. So what a body takes
 //! in memory is a few times its length, whatever it claims.
 
+use crate::check::{BAD_EXTENT, BAD_FOREIGN, BAD_PROPERTIES, BAD_WRITTEN, TOO_MANY, check};
 use crate::extent;
 use crate::feature::{Body, Edit, Element, Feature, Free, Member, Meta, Shape, WayNode};
 use crate::geometry::{Geometry, MIN_LINE, MIN_RING, Part};
 use crate::id::ElementKind;
-use crate::{FeatureError, geojson, id, json};
+use crate::{FeatureError, geojson, json};
 use bincode::de::Decoder;
 use bincode::enc::Encoder;
 use bincode::error::{DecodeError, EncodeError};
@@ -32,13 +33,13 @@ use bincode::{Decode, Encode};
 use kappadb_core::codec::{self, refuse};
 use kappadb_core::limits::{MAX_FEATURE_BODY, MAX_FEATURE_ITEMS};
 use kappadb_core::{Coord, GeoBox, Timestamp};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Bytes in a body. One that does not fit into a block is written into blocks of its own.
 pub const MAX_BODY: usize = MAX_FEATURE_BODY;
 
-const WHAT: &str = "map feature";
+pub(crate) const WHAT: &str = "map feature";
 /// bincode counts every number against its limit with its width in memory, 8 bytes for one that may take 1 in a body.
 const BINCODE_LIMIT: usize = 8 * MAX_BODY + 64;
 const VERSION: u8 = 1;
@@ -63,23 +64,6 @@ pub fn decode(id: &str, bytes: &[u8]) -> Result<Feature, FeatureError> {
     check(&feature).map(|()| feature)
 }
 
-/// The rules that the format alone does not enforce.
-pub(crate) fn check(feature: &Feature) -> Result<(), FeatureError> {
-    let id = || feature.id.clone();
-    id::check(&feature.id)?;
-    let kind = match &feature.body {
-        Body::Osm(element) => Some(element.shape.kind()),
-        Body::Free(_) => None,
-    };
-    if id::parse_osm(&feature.id).map(|(kind, _)| kind) != kind {
-        return Err(FeatureError::WrongKind { id: id() });
-    }
-    if let Body::Free(free) = &feature.body {
-        free.geometry.check().map_err(|source| FeatureError::Geometry { id: id(), source })?;
-    }
-    Ok(())
-}
-
 type Encoded = Result<(), EncodeError>;
 
 fn put_list<T, E: Encoder>(items: &[T], e: &mut E, mut put: impl FnMut(&T, &mut E) -> Encoded) -> Encoded {
@@ -94,7 +78,7 @@ fn get_list<T, D: Decoder>(
     get: impl FnMut(&mut D) -> Result<T, DecodeError>,
 ) -> Result<Vec<T>, DecodeError> {
     match u64::decode(d)? {
-        count if count > MAX_FEATURE_ITEMS as u64 => refuse("more items in a list than a feature may have"),
+        count if count > MAX_FEATURE_ITEMS as u64 => refuse(TOO_MANY),
         count => get_items(count, d, get),
     }
 }
@@ -177,15 +161,21 @@ fn get_way<D: Decoder>(d: &mut D) -> Result<Vec<WayNode>, DecodeError> {
 /// Which versions the nodes are and which edits made them. Each edit once, in the order in which they come, since mostly one
 /// made many.
 fn put_said<E: Encoder>(nodes: &[WayNode], e: &mut E) -> Encoded {
-    let mut numbers: HashMap<&Edit, i64> = HashMap::new();
+    let mut numbers: BTreeMap<&Edit, i64> = BTreeMap::new();
     let mut edits: Vec<&Edit> = Vec::new();
     let mut said = Vec::with_capacity(nodes.len());
+    let mut before: Option<(&Edit, i64)> = None;
     for node in nodes {
         let number = node.edit.as_deref().map_or(0, |edit| {
-            *numbers.entry(edit).or_insert_with(|| {
-                edits.push(edit);
-                edits.len() as i64
-            })
+            let (_, number) = before.filter(|(last, _)| *last == edit).unwrap_or_else(|| {
+                let number = *numbers.entry(edit).or_insert_with(|| {
+                    edits.push(edit);
+                    edits.len() as i64
+                });
+                (edit, number)
+            });
+            before = Some((edit, number));
+            number
         });
         said.push((node.version, number));
     }
@@ -287,7 +277,7 @@ fn get_element<D: Decoder>(kind: u8, d: &mut D) -> Result<Element, DecodeError> 
             let boxes = get_list(d, |d| GeoBox::decode(d))?;
             match extent::from_boxes(&boxes) {
                 Some(extent) => Shape::Relation { members, extent },
-                None => return refuse("boxes that are no extent"),
+                None => return refuse(BAD_EXTENT),
             }
         }
     };
@@ -349,16 +339,16 @@ fn get_free<D: Decoder>(d: &mut D) -> Result<Free, DecodeError> {
     };
     let properties = String::decode(d)?;
     if !json::is_properties(&properties) {
-        return refuse("properties that are neither a JSON object nor null");
+        return refuse(BAD_PROPERTIES);
     }
     // A text that is empty shows in the re-encoding.
     let mut text = |of| if form & of == 0 { Ok(String::new()) } else { String::decode(d) };
     let (written, foreign) = (text(WRITTEN)?, text(FOREIGN)?);
     if !written.is_empty() && !geojson::says(&written, &geometry) {
-        return refuse("a geometry that is not the one that was written");
+        return refuse(BAD_WRITTEN);
     }
     if !foreign.is_empty() && !geojson::is_foreign(&foreign) {
-        return refuse("members that are no foreign ones");
+        return refuse(BAD_FOREIGN);
     }
     Ok(Free { geometry, written, properties, foreign })
 }

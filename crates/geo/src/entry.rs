@@ -1,8 +1,9 @@
 //! What goes into an entry for a change of a feature. Links to what it replaces are the caller's part.
 
 use crate::body::{self, MAX_BODY};
-use crate::{Body, Element, Feature, FeatureError, Meta, Shape, id};
-use kappadb_core::codec;
+use crate::{Body, check, Element, Feature, FeatureError, Meta, Shape, id};
+use bincode::{Decode, Encode};
+use kappadb_core::{Timestamp, codec};
 use kappadb_entry::Places;
 
 /// Code, in the map's space, of an entry that creates or replaces a feature; its payload is the body.
@@ -17,7 +18,7 @@ pub const CODE_DELETE: u8 = 1;
 const MAX_DELETE: usize = 4 << 10;
 
 /// The parts of an entry that depend on the feature alone.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct Prepared {
     /// [`CODE_PUT`], [`CODE_BARE`] or [`CODE_DELETE`].
     pub code: u8,
@@ -29,24 +30,25 @@ pub struct Prepared {
     pub refs: Vec<Vec<u8>>,
     /// Its body; for a delete, the edit that it comes from or nothing.
     pub payload: Vec<u8>,
+    /// When the edit of OpenStreetMap that it comes from was made, if that is known.
+    pub edited: Option<Timestamp>,
 }
 
 /// An entry that says what a feature is. Fails if the feature breaks a rule or is too large, so that whatever is
 /// written can be read by everyone.
 pub fn put(feature: &Feature) -> Result<Prepared, FeatureError> {
-    body::check(feature)?;
+    check::check_all(feature)?;
     let payload = body::encode(&feature.body);
     if payload.len() > MAX_BODY {
         return Err(FeatureError::TooLarge { id: feature.id.clone(), bytes: payload.len(), limit: MAX_BODY });
     }
-    // Public fields may hold what the format forbids, such as a position off the map.
-    body::decode(&feature.id, &payload)?;
     Ok(Prepared {
         code: if feature.is_bare() { CODE_BARE } else { CODE_PUT },
         key: feature.id.clone().into_bytes(),
         places: Places::on_map(&feature.extent()),
         refs: feature.refs().into_iter().map(String::into_bytes).collect(),
         payload,
+        edited: feature.edited(),
     })
 }
 
@@ -63,6 +65,7 @@ pub fn delete(id: &str, edit: Option<&Meta>) -> Result<Prepared, FeatureError> {
         places: Places::NOWHERE,
         refs: Vec::new(),
         payload,
+        edited: edit.and_then(|meta| meta.edit.time),
     })
 }
 

@@ -9,37 +9,43 @@ use std::fmt;
 /// Objects and arrays within each other; more is refused, so that every JSON parser can take what is written out.
 pub(crate) const MAX_DEPTH: usize = 64;
 
-/// The characters of a JSON text, each with whether it belongs to a string.
-fn characters(text: &str) -> impl Iterator<Item = (char, bool)> + '_ {
+/// The bytes of a JSON text, each with whether it belongs to a string. All that means something is ASCII.
+fn bytes(text: &str) -> impl Iterator<Item = (u8, bool)> + '_ {
     let (mut inside, mut escaped) = (false, false);
-    text.chars().map(move |c| {
+    text.bytes().map(move |byte| {
         let in_string = inside;
-        if c == '"' && !escaped {
+        if byte == b'"' && !escaped {
             inside = !inside;
         }
-        escaped = inside && c == '\\' && !escaped;
-        (c, in_string)
+        escaped = inside && byte == b'\\' && !escaped;
+        (byte, in_string)
     })
 }
 
 /// JSON text without the white space between its tokens, and else as it was.
 pub(crate) fn minify(text: &str) -> String {
-    let kept = characters(text).filter(|(c, in_string)| *in_string || !is_space(*c));
-    kept.map(|(c, _)| c).collect()
+    let (mut minified, mut start) = (String::with_capacity(text.len()), 0);
+    let spaces = bytes(text).enumerate().filter(|(_, (byte, in_string))| !in_string && is_space(*byte));
+    for at in spaces.map(|(at, _)| at).chain([text.len()]) {
+        minified.push_str(text.get(start..at).unwrap_or_default());
+        start = at + 1;
+    }
+    minified
 }
 
-/// How many objects and arrays are open at the deepest place of a JSON text.
-fn depth(text: &str) -> usize {
+/// How many objects and arrays are open at the deepest place of a JSON text; none if there is white space between its tokens.
+fn depth(text: &str) -> Option<usize> {
     let (mut depth, mut deepest) = (0usize, 0);
-    for (c, _) in characters(text).filter(|(_, in_string)| !in_string) {
-        match c {
-            '{' | '[' => depth += 1,
-            '}' | ']' => depth = depth.saturating_sub(1),
+    for (byte, _) in bytes(text).filter(|(_, in_string)| !in_string) {
+        match byte {
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            space if is_space(space) => return None,
             _ => {}
         }
         deepest = deepest.max(depth);
     }
-    deepest
+    Some(deepest)
 }
 
 /// True if `text` is what a feature's properties may be: an object or `null`, without white space between tokens, with
@@ -50,15 +56,11 @@ pub(crate) fn is_properties(text: &str) -> bool {
 
 /// True for JSON without white space between tokens, with numbers that fit a double and at most [`MAX_DEPTH`] levels.
 pub(crate) fn is_sound(text: &str) -> bool {
-    depth(text) <= MAX_DEPTH && serde_json::from_str::<Sound>(text).is_ok() && is_minified(text)
+    depth(text).is_some_and(|depth| depth <= MAX_DEPTH) && serde_json::from_str::<Sound>(text).is_ok()
 }
 
-fn is_minified(text: &str) -> bool {
-    !characters(text).any(|(c, in_string)| !in_string && is_space(c))
-}
-
-fn is_space(c: char) -> bool {
-    matches!(c, ' ' | '\t' | '\n' | '\r')
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 
 /// JSON whose numbers fit a double, looked through and not kept: a text of many small values would take thirty times its
@@ -147,10 +149,19 @@ pub(crate) fn parse_members(object: &str) -> Result<Vec<(String, &str)>, serde_j
         }
     }
 
-    let all = serde_json::from_str::<Members<'_>>(object)?.0;
-    let last: BTreeMap<String, usize> = all.iter().map(|(key, _)| key.clone()).zip(0..).collect();
-    let counted = all.into_iter().zip(0..).filter(|((key, _), i)| last.get(key) == Some(i));
-    Ok(counted.map(|((key, value), _)| (key, value.get())).collect())
+    let mut members = serde_json::from_str::<Members<'_>>(object)?.0;
+    if has_repeats(&members) {
+        let last: BTreeMap<String, usize> = members.iter().map(|(key, _)| key.clone()).zip(0..).collect();
+        let mut numbers = 0..;
+        members.retain(|(key, _)| last.get(key).copied() == numbers.next());
+    }
+    Ok(members.into_iter().map(|(key, value)| (key, value.get())).collect())
+}
+
+fn has_repeats<T>(members: &[(String, T)]) -> bool {
+    let mut names: Vec<&str> = members.iter().map(|(name, _)| name.as_str()).collect();
+    names.sort_unstable();
+    names.iter().zip(names.iter().skip(1)).any(|(a, b)| a == b)
 }
 
 /// An object of these members, whose values are JSON.

@@ -17,6 +17,7 @@
 mod assemble;
 mod body;
 mod chain;
+mod check;
 mod entry;
 mod error;
 mod expand;

@@ -98,6 +98,63 @@ fn feature() -> impl Strategy<Value = Feature> {
     })
 }
 
+/// Mostly on the map, and then as near its edge as can be.
+fn odd_coord() -> impl Strategy<Value = Coord> {
+    let off = (any::<i32>(), any::<i32>()).prop_map(|(lon, lat)| Coord { lon, lat });
+    let edge = (1_799_999_999..=1_800_000_001i32, 899_999_999..=900_000_001i32, any::<(bool, bool)>());
+    let edge = edge.prop_map(|(lon, lat, (west, south)): (i32, i32, (bool, bool))| Coord {
+        lon: if west { -lon } else { lon },
+        lat: if south { -lat } else { lat },
+    });
+    prop_oneof![8 => coord(), 1 => edge, 1 => off]
+}
+
+/// Features of which one thing or another may break a rule.
+fn odd_feature() -> impl Strategy<Value = Feature> {
+    let path = || prop::collection::vec(odd_coord(), 0..6);
+    let paths = || {
+        let closed = path().prop_map(|mut ring| {
+            ring.extend(ring.first().copied());
+            ring
+        });
+        prop::collection::vec(prop_oneof![1 => path(), 3 => closed], 0..3)
+    };
+    let part = prop_oneof![
+        odd_coord().prop_map(Part::Point),
+        path().prop_map(Part::MultiPoint),
+        path().prop_map(Part::LineString),
+        paths().prop_map(Part::MultiLineString),
+        paths().prop_map(Part::Polygon),
+        prop::collection::vec(paths(), 0..3).prop_map(Part::MultiPolygon),
+    ];
+    let properties = prop::sample::select(vec!["null", "{}", "{ }", "[1]", "", r#"{"a":1e999}"#, r#"{"a":1.0}"#]);
+    let written = prop::sample::select(vec!["", "", "null", r#"{"type":"Point","coordinates":[1,2,3]}"#, "x"]);
+    let foreign = prop::sample::select(vec!["", "", "{}", r#"{"bbox":[1]}"#, r#"{"type":1}"#, "null"]);
+    let free = (part, any::<bool>(), properties, written, foreign).prop_map(
+        |(part, single, properties, written, foreign)| {
+            let geometry = if single { Geometry::Single(part) } else { Geometry::Collection(vec![part]) };
+            let (written, foreign) = (written.to_owned(), foreign.to_owned());
+            Body::Free(Free { written, foreign, ..Free::new(geometry, properties.to_owned()) })
+        },
+    );
+    let boxes = || prop::collection::vec(path().prop_map(Extent::of_path), 0..3);
+    let extent = prop_oneof![
+        boxes().prop_map(|parts: Vec<Extent>| join_extents(&parts)),
+        boxes().prop_map(|parts: Vec<Extent>| Extent::around(&parts)),
+    ];
+    let shape = prop_oneof![
+        odd_coord().prop_map(Shape::Node),
+        path().prop_map(|path| {
+            Shape::Way(path.into_iter().map(|at| WayNode { at: Some(at), ..WayNode::new(1) }).collect())
+        }),
+        extent.prop_map(|extent| Shape::Relation { members: Vec::new(), extent }),
+    ];
+    let odd = shape.prop_map(|shape| Body::Osm(Element { shape, tags: Vec::new(), meta: None }));
+    let body = prop_oneof![osm(), odd, free];
+    let id = prop::sample::select(vec!["n1", "w1", "r1", "x", "x", "", "n01"]);
+    (body, id).prop_map(|(body, id)| Feature { id: id.to_owned(), body })
+}
+
 proptest! {
     #[test]
     fn features_round_trip(feature in feature()) {
@@ -106,6 +163,13 @@ proptest! {
         prop_assert_eq!(&prepared.payload, &bytes);
         prop_assert_eq!(&prepared.places.extents.len(), &feature.extent().boxes().len());
         prop_assert_eq!(decode(&feature.id, &bytes), Ok(feature));
+    }
+
+    /// What a feature's public fields hold is looked at, not what becomes of it in bytes: that must come to the same.
+    #[test]
+    fn what_is_written_can_be_read_and_what_cannot_is_refused(feature in odd_feature()) {
+        let read = decode(&feature.id, &encode(&feature.body));
+        prop_assert_eq!(put(&feature).is_ok(), read == Ok(feature));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::item::{Bare, Item};
 use crate::source::Source;
 use crate::spool::{Spool, Spooled};
 use crate::{geojson, pbf, xml};
-use kappadb_geo::WayNode;
+use kappadb_geo::{ElementKind, Prepared, WayNode};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -187,16 +187,27 @@ impl Import {
     ///
     /// What is there comes in Hilbert order, at its end what is nowhere; then deletes. Nodes without tags are not among them.
     pub fn items(&self) -> Result<impl Iterator<Item = Result<Item, ImportError>> + use<'_>, ImportError> {
-        self.items_from(0)
+        Ok(self.items_from(0, |_, _| true)?.map(|item| item.map(|(_, item)| item)))
     }
 
-    /// The items from that with this number, from 0.
-    pub fn items_from(
-        &self,
-        number: u64,
-    ) -> Result<impl Iterator<Item = Result<Item, ImportError>> + use<'_>, ImportError> {
-        let items = self.spooled.items(number).map_err(|source| self.failed(source))?;
+    /// The items from that with the number `from` on, from 0, with their numbers: those that `wanted` says, by its number and kind; others are
+    /// not read.
+    pub fn items_from<'a, W: Fn(usize, Option<ElementKind>) -> bool + 'a>(
+        &'a self,
+        from: usize,
+        wanted: W,
+    ) -> Result<impl Iterator<Item = Result<(usize, Item), ImportError>> + use<'a, W>, ImportError> {
+        let items = self.spooled.items(from, wanted).map_err(|source| self.failed(source))?;
         Ok(items.map(|item| item.map_err(|source| self.failed(source))))
+    }
+
+    /// What is to be written of the items, in their order, where nothing is to be compared with: as [`kappadb_geo::put`] and [`kappadb_geo::delete`]
+    /// prepare it.
+    pub fn prepared(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<Prepared, ImportError>> + use<'_>, ImportError> {
+        let prepared = self.spooled.prepared().map_err(|source| self.failed(source))?;
+        Ok(prepared.map(|prepared| prepared.map_err(|source| self.failed(source))))
     }
 
     /// Calls `each` with the nodes without tags that the file has, by their ids. The first error of `each` ends it.

@@ -1,6 +1,7 @@
 use crate::sort::{Sorted, part};
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io;
+use std::os::unix::fs::FileExt;
 
 /// Records in a page.
 const PAGE: usize = 256;
@@ -60,10 +61,16 @@ impl<const N: usize> Lookup<N> {
     }
 }
 
-fn read_page<const N: usize>(mut file: &File, page: usize) -> io::Result<Vec<[u8; N]>> {
-    file.seek(SeekFrom::Start((page * PAGE * N) as u64))?;
-    let mut bytes = Vec::with_capacity(PAGE * N);
-    file.take((PAGE * N) as u64).read_to_end(&mut bytes)?;
+fn read_page<const N: usize>(file: &File, page: usize) -> io::Result<Vec<[u8; N]>> {
+    let (mut bytes, mut len) = (vec![0; PAGE * N], 0);
+    // The last page is shorter.
+    while let Some(rest) = bytes.get_mut(len..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, (page * PAGE * N + len) as u64)? {
+            0 => break,
+            read => len += read,
+        }
+    }
+    bytes.truncate(len);
     Ok(bytes.as_chunks::<N>().0.to_vec())
 }
 

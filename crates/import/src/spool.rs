@@ -9,28 +9,30 @@ use crate::sort::{Sorted, Sorter, part, record};
 use kappadb_core::codec;
 use kappadb_core::{Extent, blake2b256};
 use kappadb_geo::{
-    Body, Element, ElementKind, Feature, FeatureError, Meta, Shape, WayNode, hilbert, id, put,
+    Body, Element, ElementKind, Feature, Meta, Prepared, Shape, WayNode, decode_delete, delete, hilbert, id, put,
 };
 use std::collections::{BTreeSet, HashSet};
 use std::fs::File;
-use std::io::{self, BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, ErrorKind, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// Start of the id's digest 16 | rank | place | offset u64 | length u32 | sort u8. Of one id the last record counts.
-const BY_ID: usize = 16 + RANK + BY_PLACE;
+/// Name | rank | place | offset u64 | length u32 | sort u8. Of one name the last record counts.
+const BY_ID: usize = NAME + RANK + BY_PLACE;
+/// Kind u8, then what an id has in a fixed width: an element's number, as a key, in 15 bytes; of other ids the start of the digest.
+const NAME: usize = 16;
 /// Part of the order u8 | place on the curve u64 | offset u64 | length u32 | sort u8.
 const BY_PLACE: usize = 9 + 13;
-/// Bytes of an edit that deletes: it must fit into a block with its header.
-const MAX_DELETE: usize = 64 << 10;
-/// bincode's limit for what was encoded here.
-const SPOOLED: usize = 1 << 30;
+const WHAT: &str = "spooled feature";
 
 /// Takes features in any order.
 pub(crate) struct Spool {
     dir: std::path::PathBuf,
-    /// Length of the id u8 | id | body, or the edit that deleted it, for each item.
+    /// What is to be written of each item, as [`Prepared`].
     features: BufWriter<File>,
     end: u64,
+    /// Those of the item at hand.
+    bytes: Vec<u8>,
     by_id: Sorter<BY_ID>,
     /// The nodes of ways.
     carried: Sorter<8>,
@@ -81,6 +83,7 @@ impl Spool {
             dir: dir.to_owned(),
             features,
             end: 0,
+            bytes: Vec::new(),
             by_id,
             carried,
             change: false,
@@ -105,8 +108,8 @@ impl Spool {
         rank: Rank,
         location: Location,
     ) -> io::Result<()> {
-        let payload = match put(feature) {
-            Ok(prepared) => prepared.payload,
+        let prepared = match put(feature) {
+            Ok(prepared) => prepared,
             Err(e) => {
                 self.skip(location, Some(feature.id.clone()), e);
                 return Ok(());
@@ -121,7 +124,7 @@ impl Spool {
         }
         let extent = feature.extent();
         let place = if extent.boxes().is_empty() { u64::MAX } else { hilbert(&extent) };
-        self.keep(&feature.id, &payload, rank, Sort::Put { kind, is_edit }, place)
+        self.keep(&prepared, rank, Sort::Put { kind, is_edit }, place)
     }
 
     /// Keeps that an element is gone.
@@ -133,24 +136,23 @@ impl Spool {
         rank: Rank,
         location: Location,
     ) -> io::Result<()> {
-        let (id, payload) = (id::osm(kind, number), codec::encode(&meta));
-        if payload.len() > MAX_DELETE {
-            self.skip_too_large(location, id, payload.len(), MAX_DELETE);
-            return Ok(());
+        let id = id::osm(kind, number);
+        match delete(&id, meta) {
+            Ok(prepared) => self.keep(&prepared, rank, Sort::Delete(kind), 0),
+            Err(e) => {
+                self.skip(location, Some(id), e);
+                Ok(())
+            }
         }
-        self.keep(&id, &payload, rank, Sort::Delete(kind), 0)
     }
 
-    fn keep(&mut self, id: &str, payload: &[u8], rank: Rank, sort: Sort, place: u64) -> io::Result<()> {
-        let id = id.as_bytes();
-        // Ids are checked or made of a number.
-        let id_len = u8::try_from(id.len()).map_err(|_| ErrorKind::InvalidInput)?;
-        let len = u32::try_from(1 + id.len() + payload.len()).map_err(|_| ErrorKind::InvalidInput)?;
-        for bytes in [&[id_len][..], id, payload] {
-            self.features.write_all(bytes)?;
-        }
+    fn keep(&mut self, prepared: &Prepared, rank: Rank, sort: Sort, place: u64) -> io::Result<()> {
+        self.bytes.clear();
+        codec::encode_into(prepared, &mut self.bytes);
+        let len = u32::try_from(self.bytes.len()).map_err(|_| ErrorKind::InvalidInput)?;
+        self.features.write_all(&self.bytes)?;
         self.by_id.push(record(&[
-            &digest(id),
+            &name(&prepared.key),
             &rank.bytes(),
             &[sort.part_of_order()],
             &place.to_be_bytes(),
@@ -167,10 +169,6 @@ impl Spool {
         self.skipped.add(|| Skip { location, id, reason: reason.into() });
     }
 
-    fn skip_too_large(&mut self, location: Location, id: String, bytes: usize, limit: usize) {
-        self.skip(location, Some(id.clone()), FeatureError::TooLarge { id, bytes, limit });
-    }
-
     /// Puts the items in order; of each id one is left.
     pub fn finish(self, nodes: Option<Nodes>) -> io::Result<Spooled> {
         let features = self.features.into_inner().map_err(io::IntoInnerError::into_error)?;
@@ -179,14 +177,14 @@ impl Spool {
         let mut records = by_id.iter()?.peekable();
         let (mut counts, mut deletes, mut skipped) = (Counts::default(), 0, self.skipped);
         let mut contradicts_itself = self.torn;
-        let digest_of = |number| digest(id::osm(ElementKind::Node, number).as_bytes());
         let overridden = nodes.as_ref().map_or(Ok(Vec::new()), Nodes::overridden)?;
-        let overridden: HashSet<[u8; 16]> = overridden.into_iter().map(digest_of).collect();
+        let named = |number| name_of(ElementKind::Node, number);
+        let overridden: HashSet<[u8; NAME]> = overridden.into_iter().map(named).collect();
         while let Some(this) = records.next() {
             let this = this?;
-            let newer = matches!(records.peek(), Some(Ok(next)) if part::<16>(next, 0) == part::<16>(&this, 0))
+            let newer = matches!(records.peek(), Some(Ok(next)) if part::<NAME>(next, 0) == part::<NAME>(&this, 0))
                 || overridden.contains(&part(&this, 0));
-            let by_place = part::<BY_PLACE>(&this, 16 + RANK);
+            let by_place = part::<BY_PLACE>(&this, NAME + RANK);
             let sort = Sort::of(part(&this, BY_ID - 1));
             if !newer {
                 count(&mut counts, &mut deletes, sort);
@@ -196,12 +194,12 @@ impl Spool {
             contradicts_itself |= matches!(sort, Sort::Put { kind: Some(ElementKind::Way), .. });
             // The same once more is no loss.
             let is_repeated = match records.peek() {
-                Some(Ok(next)) => is_same(&features, by_place, part(next, 16 + RANK))?,
+                Some(Ok(next)) => is_same(&features, by_place, part(next, NAME + RANK))?,
                 _ => false,
             };
             if !self.change && !is_repeated {
                 let told = skipped.first.len() < Skipped::DETAILED;
-                let id = told.then(|| read(&features, by_place)).transpose()?;
+                let id = told.then(|| Reader::new(&features).item(by_place)).transpose()?;
                 let id = id.map(|item| item.id().to_owned());
                 skipped.add(|| Skip { location: Location::File, id, reason: Reason::Replaced });
             }
@@ -225,14 +223,35 @@ impl Spool {
     }
 }
 
-fn digest(id: &[u8]) -> [u8; 16] {
-    part(&blake2b256(&[id]).0, 0)
+/// What an id has in a fixed width: no two ids have the same.
+fn name(id: &[u8]) -> [u8; NAME] {
+    match std::str::from_utf8(id).ok().and_then(id::parse_osm) {
+        Some((kind, number)) => name_of(kind, number),
+        None => record(&[&[FREE], &blake2b256(&[id]).0[..]]),
+    }
+}
+
+fn name_of(kind: ElementKind, number: i64) -> [u8; NAME] {
+    record(&[&[kind_byte(Some(kind))], &key(number)])
 }
 
 impl Spooled {
-    pub fn items(&self, from: u64) -> io::Result<impl Iterator<Item = io::Result<Item>> + use<'_>> {
-        let features = &self.features;
-        Ok(self.order.iter_from(from)?.map(move |record| read(features, record?)))
+    pub fn items<'a, W: Fn(usize, Option<ElementKind>) -> bool + 'a>(
+        &'a self,
+        from: usize,
+        wanted: W,
+    ) -> io::Result<impl Iterator<Item = io::Result<(usize, Item)>> + use<'a, W>> {
+        let mut reader = Reader::new(&self.features);
+        let records = (from..).zip(self.order.iter_from(from as u64)?);
+        Ok(records.filter_map(move |(number, record)| match record {
+            Ok(record) if !wanted(number, Sort::of(part(&record, 21)).kind()) => None,
+            record => Some(record.and_then(|record| Ok((number, reader.item(record)?)))),
+        }))
+    }
+
+    pub fn prepared(&self) -> io::Result<impl Iterator<Item = io::Result<Prepared>> + use<'_>> {
+        let mut reader = Reader::new(&self.features);
+        Ok(self.order.iter_from(0)?.map(move |record| reader.prepared(record?)))
     }
 
     /// Nodes without tags, by their ids.
@@ -259,36 +278,59 @@ impl Spooled {
 /// True if two items say the same of one id.
 fn is_same(features: &File, one: [u8; BY_PLACE], other: [u8; BY_PLACE]) -> io::Result<bool> {
     let said = |item: &[u8; BY_PLACE]| part::<5>(item, 17);
-    Ok(said(&one) == said(&other) && read_bytes(features, one)? == read_bytes(features, other)?)
+    let (mut a, mut b) = (Reader::new(features), Reader::new(features));
+    Ok(said(&one) == said(&other) && a.bytes(one)? == b.bytes(other)?)
 }
 
-fn read_bytes(mut features: &File, by_place: [u8; BY_PLACE]) -> io::Result<Vec<u8>> {
-    let (offset, len) = (part(&by_place, 9), part(&by_place, 17));
-    features.seek(SeekFrom::Start(u64::from_be_bytes(offset)))?;
-    let mut bytes = Vec::new();
-    features.take(u32::from_be_bytes(len).into()).read_to_end(&mut bytes)?;
-    Ok(bytes)
+/// Reads items where they lie.
+struct Reader<'a> {
+    features: &'a File,
+    bytes: Vec<u8>,
 }
 
-fn read(features: &File, by_place: [u8; BY_PLACE]) -> io::Result<Item> {
-    let (bytes, sort) = (read_bytes(features, by_place)?, Sort::of(part(&by_place, 21)));
-    let (id_len, rest) = bytes.split_first().ok_or(ErrorKind::UnexpectedEof)?;
-    let (id, payload) = rest.split_at_checked(usize::from(*id_len)).ok_or(ErrorKind::UnexpectedEof)?;
-    let id = std::str::from_utf8(id).map_err(io::Error::other)?.to_owned();
-    match sort {
-        Sort::Put { is_edit, .. } => {
-            Ok(Item::Put { feature: Feature { id, body: decode_body(payload)? }, is_edit })
-        }
-        Sort::Delete(_) => {
-            let meta = codec::decode::<Option<Meta>, SPOOLED>("spooled delete", payload);
-            Ok(Item::Delete { id, meta: meta.map_err(io::Error::other)? })
+impl<'a> Reader<'a> {
+    fn new(features: &'a File) -> Self {
+        Reader { features, bytes: Vec::new() }
+    }
+
+    fn bytes(&mut self, by_place: [u8; BY_PLACE]) -> io::Result<&[u8]> {
+        let (offset, len) = (u64::from_be_bytes(part(&by_place, 9)), u32::from_be_bytes(part(&by_place, 17)));
+        self.bytes.resize(usize::try_from(len).map_err(io::Error::other)?, 0);
+        self.features.read_exact_at(&mut self.bytes, offset)?;
+        Ok(&self.bytes)
+    }
+
+    fn prepared(&mut self, by_place: [u8; BY_PLACE]) -> io::Result<Prepared> {
+        codec::decode_own(WHAT, self.bytes(by_place)?).map_err(io::Error::other)
+    }
+
+    fn item(&mut self, by_place: [u8; BY_PLACE]) -> io::Result<Item> {
+        let Prepared { key, payload, .. } = self.prepared(by_place)?;
+        let id = String::from_utf8(key).map_err(io::Error::other)?;
+        match Sort::of(part(&by_place, 21)) {
+            Sort::Put { is_edit, .. } => {
+                Ok(Item::Put { feature: Feature { id, body: decode_body(&payload)? }, is_edit })
+            }
+            Sort::Delete(_) => Ok(Item::Delete { id, meta: decode_delete(&payload).map_err(io::Error::other)? }),
         }
     }
 }
 
 /// Decodes a body that was encoded here; without the rules that hold for features in blocks.
 pub(crate) fn decode_body(bytes: &[u8]) -> io::Result<Body> {
-    codec::decode::<Body, SPOOLED>("spooled feature", bytes).map_err(io::Error::other)
+    codec::decode_own(WHAT, bytes).map_err(io::Error::other)
+}
+
+/// The kind byte of what is no element.
+const FREE: u8 = 3;
+
+fn kind_byte(kind: Option<ElementKind>) -> u8 {
+    match kind {
+        Some(ElementKind::Node) => 0,
+        Some(ElementKind::Way) => 1,
+        Some(ElementKind::Relation) => 2,
+        None => FREE,
+    }
 }
 
 impl Sort {
@@ -297,14 +339,15 @@ impl Sort {
         u8::from(matches!(self, Sort::Delete(_)))
     }
 
+    fn kind(self) -> Option<ElementKind> {
+        match self {
+            Sort::Put { kind, .. } => kind,
+            Sort::Delete(kind) => Some(kind),
+        }
+    }
+
     /// Kind, with 4 for an edit and 8 for a delete.
     fn byte(self) -> u8 {
-        let kind_byte = |kind| match kind {
-            Some(ElementKind::Node) => 0,
-            Some(ElementKind::Way) => 1,
-            Some(ElementKind::Relation) => 2,
-            None => 3,
-        };
         match self {
             Sort::Put { kind, is_edit } => kind_byte(kind) | if is_edit { 4 } else { 0 },
             Sort::Delete(kind) => kind_byte(Some(kind)) | 8,

@@ -15,6 +15,7 @@ use crate::peers::{Peer, Peers};
 use crate::replica::{self, Replica};
 use crate::reserve::Reserve;
 use crate::status::Status;
+use crate::turns::{Turn, Turns};
 use crate::uploads;
 use crate::witness::Witness;
 use crate::writers::{self, Writers};
@@ -28,7 +29,7 @@ use kappadb_view_geo::MapView;
 use kappadb_view_kv::KvView;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 /// A replica of a database, open. Clones are handles to the same one.
 ///
@@ -90,7 +91,7 @@ pub(crate) struct Parts {
     pub idle: Option<PathBuf>,
     /// Held while an entry's place among the others is looked up and the entry is appended: two writes of one key by
     /// this replica must see each other.
-    writing: Arc<Mutex<()>>,
+    writing: Arc<Turns>,
     /// The parts that these were made from, kept so that a server lives as long as any handle.
     root: Option<Arc<Parts>>,
     /// The last to go: who finds the folder free finds all in it free, the derived data too.
@@ -203,9 +204,8 @@ impl Parts {
         self.writer()
     }
 
-    pub(crate) fn writing(&self) -> MutexGuard<'_, ()> {
-        // The guarded value is nothing, so a panic elsewhere cannot have left it half changed.
-        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn writing(&self) -> Turn<'_> {
+        self.writing.take()
     }
 
     pub(crate) fn progress(&self, task: &'static str, done: u64, total: u64) {

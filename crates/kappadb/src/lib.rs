@@ -71,6 +71,7 @@ mod replica;
 mod reserve;
 mod serve;
 mod status;
+mod turns;
 mod uploads;
 pub mod view;
 mod witness;

@@ -87,7 +87,8 @@ impl Coord {
         coord.is_valid().then_some(coord)
     }
 
-    fn is_valid(&self) -> bool {
+    /// True if it is on the map: what comes from elsewhere is; public fields may hold anything.
+    pub fn is_valid(&self) -> bool {
         (-MAX_LON..=MAX_LON).contains(&self.lon) && (-MAX_LAT..=MAX_LAT).contains(&self.lat)
     }
 
@@ -147,7 +148,8 @@ impl GeoBox {
         width * height + width + height
     }
 
-    fn is_valid(&self) -> bool {
+    /// True if it is on the map and not upside down: what comes from elsewhere is; public fields may hold anything.
+    pub fn is_valid(&self) -> bool {
         GeoBox::WORLD.contains(self) && self.west <= self.east && self.south <= self.north
     }
 }

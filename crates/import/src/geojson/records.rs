@@ -85,8 +85,10 @@ fn take(record: &[u8], place: Place, sink: &mut Sink<'_>) -> io::Result<bool> {
     if text.is_empty() {
         return Ok(true);
     }
+    let before = sink.recognised;
     take_value(text, place, sink)?;
-    Ok(serde_json::from_str::<IgnoredAny>(text).is_ok())
+    // What is a Feature is JSON.
+    Ok(sink.recognised > before || serde_json::from_str::<IgnoredAny>(text).is_ok())
 }
 
 /// Takes what stands by itself: a Feature, a geometry or a collection of Features.

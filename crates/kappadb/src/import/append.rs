@@ -1,27 +1,48 @@
 use crate::database::Parts;
 use crate::error::{ReadError, WriteError};
 use crate::map::draft;
+use crate::turns::Turn;
 use crate::write::Draft;
 use bytes::Bytes;
-use kappadb_core::{FeedKey, Timestamp};
+use kappadb_core::{FeedKey, Lseq};
 use kappadb_entry::rules::{self, Version};
+use kappadb_entry::{decode_block, space};
 use kappadb_geo::{Feature, Meta, Prepared};
+use std::collections::VecDeque;
 
-/// Entries in one durable append.
-const BATCH: usize = 1_000;
+/// Entries in one durable append, about.
+const BATCH: usize = 8_000;
+/// Bytes in one, about.
+const BATCH_BYTES: u64 = 4 << 20;
+/// Appends that the index may be behind, so that whoever waits for it in between waits no longer than that.
+const BEHIND: usize = 4;
+/// Entries of others that are looked at in one go.
+const LOOKED_AT: usize = 1_000;
 
 /// Gathers entries for durable appends, and counts them.
 pub(super) struct Appender<'a> {
     parts: &'a Parts,
+    /// The caller's turn at writing, if others may have theirs between two appends.
+    turn: Option<Turn<'a>>,
     /// Looked up, or made, when there is something to write.
     feed: Option<FeedKey>,
     blocks: Vec<Bytes>,
+    bytes: u64,
     appended: (u64, u64),
+    /// Where the log ended after the last appends.
+    ends: VecDeque<Lseq>,
 }
 
 impl<'a> Appender<'a> {
+    /// The caller has the turn, and keeps it.
     pub fn new(parts: &'a Parts) -> Self {
-        Appender { parts, feed: None, blocks: Vec::new(), appended: (0, 0) }
+        let (blocks, ends) = (Vec::new(), VecDeque::new());
+        Appender { parts, turn: None, feed: None, blocks, bytes: 0, appended: (0, 0), ends }
+    }
+
+    /// Others have their turn between two appends.
+    pub fn in_turns(parts: &'a Parts, turn: Turn<'a>) -> Self {
+        Appender { turn: Some(turn), ..Appender::new(parts) }
     }
 
     pub fn parts(&self) -> &'a Parts {
@@ -35,50 +56,92 @@ impl<'a> Appender<'a> {
         if is_current(self.parts, &prepared, active)? {
             return Ok(false);
         }
-        self.append(prepared, feature.edited(), active)?;
+        self.append(prepared, active)?;
         Ok(true)
     }
 
     /// Takes a delete in the place of a feature's `active` versions.
     pub fn delete(&mut self, id: &str, meta: Option<&Meta>, active: &[Version]) -> Result<(), WriteError> {
-        self.append(kappadb_geo::delete(id, meta)?, meta.and_then(|meta| meta.edit.time), active)
+        self.append(kappadb_geo::delete(id, meta)?, active)
     }
 
-    fn append(
-        &mut self,
-        change: Prepared,
-        time: Option<Timestamp>,
-        active: &[Version],
-    ) -> Result<(), WriteError> {
+    /// Takes a change in the place of a feature's `active` versions.
+    pub fn append(&mut self, change: Prepared, active: &[Version]) -> Result<(), WriteError> {
         let feed = match self.feed {
             Some(feed) => feed,
             None => *self.feed.insert(self.parts.writer()?),
         };
+        let time = change.edited;
         let block = self.parts.block(Draft { time, ..draft(change) }, active, &feed)?;
+        self.bytes += block.len() as u64;
         self.blocks.push(block);
-        if self.blocks.len() < BATCH { Ok(()) } else { self.flush() }
-    }
-
-    /// Makes what was taken durable.
-    pub fn flush(&mut self) -> Result<(), WriteError> {
-        let blocks = std::mem::take(&mut self.blocks);
-        if let (Some(feed), false) = (self.feed, blocks.is_empty()) {
-            self.appended.0 += blocks.len() as u64;
-            self.appended.1 += blocks.iter().map(|block| block.len() as u64).sum::<u64>();
-            self.parts.append(feed, blocks)?;
-        }
         Ok(())
     }
 
-    /// The same, and waits until it is indexed, so that what comes next can be looked up in it.
-    pub fn flush_and_index(&mut self) -> Result<(), WriteError> {
-        self.flush()?;
-        Ok(self.parts.map.ready().map_err(ReadError::from)?)
+    /// Makes what was taken durable if it is enough, or the last, as [`Appender::flush`] does.
+    pub fn keep_up(&mut self, is_last: bool, durable: &mut dyn FnMut()) -> Result<bool, WriteError> {
+        let is_enough = self.blocks.len() >= BATCH || self.bytes >= BATCH_BYTES;
+        if is_last || is_enough { self.flush(durable) } else { Ok(false) }
+    }
+
+    /// Makes what was taken durable. Then others have their turn, while `durable` is called. True if they have written to the map: what was looked up
+    /// may be so no more.
+    pub fn flush(&mut self, durable: &mut dyn FnMut()) -> Result<bool, WriteError> {
+        let blocks = std::mem::take(&mut self.blocks);
+        let bytes = std::mem::take(&mut self.bytes);
+        if let (Some(feed), false) = (self.feed, blocks.is_empty()) {
+            self.appended = (self.appended.0 + blocks.len() as u64, self.appended.1 + bytes);
+            self.parts.append(feed, blocks)?;
+            self.ends.push_back(self.parts.feeds.end());
+        }
+        let is_disturbed = self.give_way(durable)?;
+        if self.ends.len() > BEHIND
+            && let Some(end) = self.ends.pop_front()
+        {
+            self.parts.map.ready_at(end).map_err(ReadError::from)?;
+        }
+        Ok(is_disturbed)
+    }
+
+    /// True if somebody else has written to the map meanwhile.
+    fn give_way(&mut self, durable: &mut dyn FnMut()) -> Result<bool, WriteError> {
+        let Some(turn) = &mut self.turn else {
+            durable();
+            return Ok(false);
+        };
+        let before = self.parts.feeds.end();
+        turn.give_way(durable);
+        // They may have begun another.
+        self.feed = None;
+        Ok(self.parts.has_map_after(before)?)
+    }
+
+    /// Makes what was taken durable as [`Appender::flush`] does, and waits until it is indexed, so that what comes next can be looked up in it.
+    pub fn flush_and_index(&mut self) -> Result<bool, WriteError> {
+        let is_disturbed = self.flush(&mut || ())?;
+        self.parts.map.ready().map_err(ReadError::from)?;
+        Ok(is_disturbed)
     }
 
     /// Blocks and bytes appended so far.
     pub fn appended(&self) -> (u64, u64) {
         self.appended
+    }
+}
+
+impl Parts {
+    /// True if an entry of the map came at `from` or after it.
+    fn has_map_after(&self, mut from: Lseq) -> Result<bool, ReadError> {
+        while from < self.feeds.end() {
+            let arrivals = self.feeds.arrivals(from, LOOKED_AT)?;
+            let Some(last) = arrivals.last() else { return Ok(false) };
+            from = last.lseq + 1;
+            let mut entries = arrivals.iter().filter_map(|arrival| decode_block(&arrival.block).ok());
+            if entries.any(|entry| entry.header.kind.space == space::MAP) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 

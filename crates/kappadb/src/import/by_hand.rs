@@ -74,12 +74,12 @@ impl Parts {
     ) -> Result<EntryId, WriteError> {
         changes.judge(item)?;
         changes.write_lost(&mut source)?;
-        changes.appender.flush()?;
+        changes.appender.flush(&mut || ())?;
         let id = write()?;
         changes.moved(item.id().to_owned())?;
-        changes.appender.flush_and_index()?;
+        changes.settle_written()?;
         changes.write_outdated(&mut source)?;
-        changes.appender.flush_and_index()?;
+        changes.settle_written()?;
         changes.write_relations(&mut source)?;
         Ok(id)
     }

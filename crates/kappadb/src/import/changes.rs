@@ -10,6 +10,7 @@ use kappadb_geo::id::{osm, parse_osm};
 use kappadb_geo::{Body, Element, ElementKind, Feature, Meta, Shape, WayNode};
 use kappadb_import::{Bare, Import, Item};
 use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 
 /// Ids that are looked up at once.
 const LOOKED_UP: usize = 1_000;
@@ -20,6 +21,8 @@ pub(super) struct Changes<'a, 'b> {
     held: Lookup<'a>,
     force: bool,
     plan: Plan,
+    /// Somebody else has written to the map since items were judged.
+    disturbed: bool,
 }
 
 /// Where changes come from, which may say where other nodes are.
@@ -64,12 +67,46 @@ pub(super) struct Plan {
 
 impl<'a, 'b> Changes<'a, 'b> {
     pub fn new(appender: &'b mut Appender<'a>, force: bool) -> Self {
-        Changes { held: Lookup::new(appender.parts()), appender, force, plan: Plan::default() }
+        Changes { held: Lookup::new(appender.parts()), appender, force, plan: Plan::default(), disturbed: false }
     }
 
     /// Takes note of what an item means for others, if it is news.
     pub fn judge(&mut self, item: &Item) -> Result<Verdict, WriteError> {
         self.plan.judge(&mut self.held, item, self.force)
+    }
+
+    /// Looks up what is held of these ids in one go, before they are judged or written one by one.
+    pub fn prepare(&mut self, ids: impl IntoIterator<Item = String>) -> Result<(), ReadError> {
+        self.held.prepare(ids)
+    }
+
+    /// The same for items that are to be written, with the nodes of ways.
+    pub fn prepare_items<'i>(&mut self, items: impl IntoIterator<Item = &'i Item>) -> Result<(), ReadError> {
+        let mut ids = Vec::new();
+        for item in items {
+            ids.push(item.id().to_owned());
+            if let Item::Put { feature, .. } = item {
+                ids.extend(node_ids(&feature.body));
+            }
+        }
+        self.held.prepare(ids)
+    }
+
+    /// Makes what was written so far durable and has it indexed, so that it is what is held.
+    pub fn settle_written(&mut self) -> Result<(), WriteError> {
+        self.disturbed |= self.appender.flush_and_index()?;
+        self.held.refresh();
+        Ok(())
+    }
+
+    /// Makes what was written so far durable, as [`Appender::keep_up`] does. What others wrote meanwhile is looked up anew.
+    pub fn keep_up(&mut self, is_last: bool, durable: &mut dyn FnMut()) -> Result<(), WriteError> {
+        if self.appender.keep_up(is_last, durable)? {
+            self.disturbed = true;
+            self.held.parts.map.ready().map_err(ReadError::from)?;
+            self.held.refresh();
+        }
+        Ok(())
     }
 
     /// Takes note of an element that was written apart.
@@ -130,7 +167,8 @@ impl<'a, 'b> Changes<'a, 'b> {
 
     /// What a way that somebody edits by hand says of its nodes, and is news: where it has been moved. Of what is held in a later version, or is
     /// not said, that counts.
-    pub fn settle(&mut self, nodes: &mut [WayNode]) -> Result<Vec<(WayNode, KnownNode)>, ReadError> {
+    pub fn settle(&mut self, nodes: &mut [WayNode]) -> Result<Vec<(WayNode, Arc<KnownNode>)>, ReadError> {
+        self.held.prepare(nodes.iter().map(|node| osm(ElementKind::Node, node.id)))?;
         let mut moved = Vec::new();
         for node in nodes {
             let known = self.held.node(node.id)?;
@@ -156,35 +194,47 @@ impl<'a, 'b> Changes<'a, 'b> {
 
     /// Nodes that ways lose, and that nothing else says.
     pub fn write_lost<S: Source>(&mut self, source: &mut S) -> Result<(), S::Error> {
-        for number in std::mem::take(&mut self.plan.lost) {
-            if self.plan.carried.contains(&number) || self.plan.deleted.contains(&number) {
-                continue;
-            }
-            let known = self.held.node(number)?;
-            if !known.own.held.versions.is_empty() || self.plan.is_held_elsewhere(&known) {
-                continue;
-            }
-            if let Some(feature) = self.place(number, source)?.as_ref().and_then(bare) {
-                self.appender.put(&feature, &known.own.active)?;
+        let Plan { lost, carried, deleted, .. } = &mut self.plan;
+        let lost = std::mem::take(lost).into_iter();
+        let lost: Vec<i64> =
+            lost.filter(|number| !carried.contains(number) && !deleted.contains(number)).collect();
+        for some in lost.chunks(LOOKED_UP) {
+            self.held.prepare(some.iter().map(|number| osm(ElementKind::Node, *number)))?;
+            for &number in some {
+                let known = self.held.node(number)?;
+                if !known.own.held.versions.is_empty() || self.plan.is_held_elsewhere(&known) {
+                    continue;
+                }
+                if let Some(feature) = self.place(number, source)?.as_ref().and_then(bare) {
+                    self.appender.put(&feature, &known.own.active)?;
+                    self.keep_up(false, &mut || ())?;
+                }
             }
         }
         Ok(())
     }
 
-    /// Writes an item that is news.
-    pub fn write<S: Source>(&mut self, item: Item, source: &mut S) -> Result<(), S::Error> {
+    /// Writes an item that was news. If others wrote meanwhile it may be that no more: what it is now.
+    pub fn write<S: Source>(&mut self, item: Item, source: &mut S) -> Result<Verdict, S::Error> {
+        if self.disturbed {
+            let verdict = self.judge(&item)?;
+            if verdict != Verdict::Taken {
+                return Ok(verdict);
+            }
+        }
         let known = self.held.known(item.id())?;
         match item {
             Item::Delete { id, meta } => {
                 self.appender.delete(&id, meta.as_ref(), &known.active)?;
-                Ok(self.plan.move_one(&mut self.held, id)?)
+                self.plan.move_one(&mut self.held, id)?;
             }
             Item::Put { mut feature, .. } => {
                 self.keep_meta(&mut feature)?;
                 self.fill_in(&mut feature, source)?;
-                Ok(self.store(feature, &known)?)
+                self.store(feature, &known)?;
             }
         }
+        Ok(Verdict::Taken)
     }
 
     /// Where a way's nodes are, and how large a relation is.
@@ -228,21 +278,30 @@ impl<'a, 'b> Changes<'a, 'b> {
 
     /// The ways that are not changed themselves, with the nodes that are.
     pub fn write_outdated<S: Source>(&mut self, source: &mut S) -> Result<(), S::Error> {
-        for id in std::mem::take(&mut self.plan.outdated) {
-            if is_in(&self.plan.changed, &id) {
-                continue;
+        let outdated = std::mem::take(&mut self.plan.outdated).into_iter();
+        let outdated: Vec<String> = outdated.filter(|id| !is_in(&self.plan.changed, id)).collect();
+        for some in outdated.chunks(LOOKED_UP) {
+            self.held.prepare(some.iter().cloned())?;
+            let mut ids = Vec::new();
+            for id in some {
+                ids.extend(self.newest(id)?.iter().flat_map(|(way, _)| node_ids(&way.body)));
             }
-            let known = self.held.known(&id)?;
-            let Some(mut feature) = self.newest(&id, &known) else { continue };
-            self.fill_in(&mut feature, source)?;
-            self.store(feature, &known)?;
+            self.held.prepare(ids)?;
+            for id in some {
+                let Some((mut way, known)) = self.newest(id)? else { continue };
+                self.fill_in(&mut way, source)?;
+                self.store(way, &known)?;
+                self.keep_up(false, &mut || ())?;
+            }
         }
         Ok(())
     }
 
-    fn newest(&self, id: &str, known: &Known) -> Option<Feature> {
-        let body = known.newest(self.held.parts.clock.now())?.clone();
-        Some(Feature { id: id.to_owned(), body })
+    /// What is to be written anew of a feature, if there is something.
+    fn newest(&mut self, id: &str) -> Result<Option<(Feature, Arc<Known>)>, ReadError> {
+        let known = self.held.known(id)?;
+        let body = known.newest(self.held.parts.clock.now()).cloned();
+        Ok(body.map(|body| (Feature { id: id.to_owned(), body }, known)))
     }
 
     /// All relations above what has moved, each once.
@@ -251,16 +310,19 @@ impl<'a, 'b> Changes<'a, 'b> {
         let mut queue: Vec<String> = std::mem::take(&mut self.plan.relations).into_iter().collect();
         let mut all: BTreeSet<String> = queue.iter().cloned().collect();
         while !queue.is_empty() {
-            let above = self.held.relations_of(queue)?;
+            let above = self.held.relations_of(&queue)?.into_iter();
             queue = above.filter(|id| all.insert(id.clone())).collect();
         }
-        for id in all {
-            let known = self.held.known(&id)?;
-            let Some(mut feature) = self.newest(&id, &known) else { continue };
-            self.fill_in(&mut feature, source)?;
-            self.appender.put(&feature, &known.active)?;
+        for some in Vec::from_iter(all).chunks(LOOKED_UP) {
+            self.held.prepare(some.iter().cloned())?;
+            for id in some {
+                let Some((mut relation, known)) = self.newest(id)? else { continue };
+                self.fill_in(&mut relation, source)?;
+                self.appender.put(&relation, &known.active)?;
+                self.keep_up(false, &mut || ())?;
+            }
         }
-        Ok(self.appender.flush_and_index()?)
+        Ok(self.settle_written()?)
     }
 }
 
@@ -335,9 +397,14 @@ impl Plan {
     /// Learns who has as a member what moved.
     fn look_up(&mut self, held: &mut Lookup<'_>) -> Result<(), ReadError> {
         let moved = std::mem::take(&mut self.moved);
-        self.relations.extend(held.relations_of(moved)?);
+        self.relations.extend(held.relations_of(&moved)?);
         Ok(())
     }
+}
+
+/// The nodes that a way is made of.
+fn node_ids(body: &Body) -> impl Iterator<Item = String> + '_ {
+    nodes(body).unwrap_or_default().iter().map(|node| osm(ElementKind::Node, node.id))
 }
 
 fn forced(verdict: Verdict, force: bool) -> Verdict {

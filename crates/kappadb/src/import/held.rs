@@ -1,24 +1,33 @@
-//! Looking up what is held: of a feature, and of where a node is.
+//! Looking up what is held: of a feature, and of where a node is. Read in the order in which it lies, for many at a time.
 
 use super::judge::{Carried, Held, New, Past, Verdict, judge_carried, nodes};
+use super::said::{Entries, Said};
 use crate::database::Parts;
 use crate::error::ReadError;
 use kappadb_core::{EntryId, Extent, Timestamp};
 use kappadb_entry::rules::{self, Version};
 use kappadb_geo::id::{osm, parse_osm};
-use kappadb_geo::{Body, CODE_DELETE, ElementKind, Feature, Member, WayNode, decode_delete, join_extents};
+use kappadb_geo::{Body, CODE_DELETE, ElementKind, Feature, Member, WayNode, join_extents};
+use kappadb_view::ViewError;
+use kappadb_view_geo::MapIndex;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-/// Ways that are kept in memory, because nodes of one way come near each other. All are forgotten when there are more.
-const REMEMBERED: usize = 8_192;
+/// Ids that are looked up while the index stands still.
+const AT_ONCE: usize = 256;
+/// Features that are remembered. All are forgotten when there are more.
+const REMEMBERED: usize = 40_000;
 /// Relations within a relation that are looked at, at most, as in a file.
 const MAX_NESTED: usize = 4_096;
 
 /// What is held, as it is indexed.
 pub(super) struct Lookup<'a> {
     pub parts: &'a Parts,
-    ways: HashMap<EntryId, Option<Arc<Feature>>>,
+    entries: Entries<'a>,
+    known: HashMap<String, Arc<Known>>,
+    nodes: HashMap<i64, Arc<KnownNode>>,
+    /// The current versions of ways that have nodes which were looked up.
+    heads: HashMap<String, BTreeSet<EntryId>>,
 }
 
 /// A feature as it is held, with what a new version of it must name.
@@ -31,82 +40,141 @@ pub(super) struct Known {
 pub(super) struct KnownNode {
     number: i64,
     /// Its own entries.
-    pub own: Known,
+    pub own: Arc<Known>,
     /// What ways say.
     pub carried: Vec<Carried>,
     /// The ways of which a current version has it, with what that says.
     pub holders: Vec<(String, WayNode)>,
 }
 
+/// What the index says of a feature.
+struct Indexed {
+    id: String,
+    active: Vec<Version>,
+    all: Vec<Version>,
+    /// Ways that have it, if it is a node: with the entries that say so.
+    ways: Vec<(String, EntryId)>,
+}
+
+impl Indexed {
+    fn read(index: &MapIndex, id: &str) -> Result<Indexed, ViewError> {
+        let active = index.active(id.as_bytes())?;
+        // What replaces nothing makes nothing redundant: then there are no others.
+        let are_all = active.iter().all(|version| version.context.is_empty());
+        let all = if are_all { active.clone() } else { index.history(id.as_bytes())? };
+        let ways = match parse_osm(id) {
+            Some((ElementKind::Node, _)) => referring(index, id, ElementKind::Way)?,
+            _ => Vec::new(),
+        };
+        Ok(Indexed { id: id.to_owned(), active, all, ways })
+    }
+}
+
+/// The elements of a kind that have another, with the entries that say so.
+fn referring(index: &MapIndex, id: &str, kind: ElementKind) -> Result<Vec<(String, EntryId)>, ViewError> {
+    let referring = index.referring(id.as_bytes())?.into_iter();
+    let named = referring.filter_map(|(key, entry)| Some((String::from_utf8(key).ok()?, entry)));
+    Ok(named.filter(|(key, _)| key.starts_with(kind.letter())).collect())
+}
+
 impl<'a> Lookup<'a> {
     pub fn new(parts: &'a Parts) -> Self {
-        Lookup { parts, ways: HashMap::new() }
+        let (entries, known, nodes) = (Entries::new(parts), HashMap::new(), HashMap::new());
+        Lookup { parts, entries, known, nodes, heads: HashMap::new() }
     }
 
-    pub fn known(&self, id: &str) -> Result<Known, ReadError> {
-        let (active, all) = self.parts.map.read(|index| {
-            let active = index.active(id.as_bytes())?;
-            // Mostly there is one version, or none.
-            let all = if active.is_empty() { Vec::new() } else { index.history(id.as_bytes())? };
-            Ok::<_, kappadb_view::ViewError>((active, all))
-        })??;
+    /// What is held is other than it was: it is looked up anew.
+    pub fn refresh(&mut self) {
+        self.known.clear();
+        self.nodes.clear();
+        self.heads.clear();
+    }
+
+    /// Looks up what is not remembered of these, all in one go: nodes with all that ways say of them.
+    pub fn prepare(&mut self, ids: impl IntoIterator<Item = String>) -> Result<(), ReadError> {
+        if self.known.len() > REMEMBERED {
+            self.refresh();
+        }
+        let ids: BTreeSet<String> = ids.into_iter().filter(|id| !self.is_prepared(id)).collect();
+        let ids: Vec<String> = ids.into_iter().collect();
+        let mut indexed = Vec::with_capacity(ids.len());
+        for some in ids.chunks(AT_ONCE) {
+            indexed.extend(self.look(|index| some.iter().map(|id| Indexed::read(index, id)).collect())?);
+        }
+        let ways = indexed.iter().flat_map(|of_one| &of_one.ways).map(|(way, _)| way.clone());
+        self.prepare_heads(ways.collect())?;
+        let own = indexed.iter().flat_map(|of_one| of_one.all.iter().map(|v| (v.id, of_one.id.clone())));
+        let carrying = indexed.iter().flat_map(|of_one| &of_one.ways).map(|(way, id)| (*id, way.clone()));
+        self.entries.read(own.chain(carrying).collect())?;
+        indexed.into_iter().for_each(|of_one| self.remember(of_one));
+        Ok(())
+    }
+
+    fn is_prepared(&self, id: &str) -> bool {
+        match parse_osm(id) {
+            Some((ElementKind::Node, number)) => self.nodes.contains_key(&number),
+            _ => self.known.contains_key(id),
+        }
+    }
+
+    fn look<T>(&self, look: impl FnOnce(&MapIndex) -> Result<Vec<T>, ViewError>) -> Result<Vec<T>, ReadError> {
+        Ok(self.parts.map.read(look)??)
+    }
+
+    fn prepare_heads(&mut self, ways: BTreeSet<String>) -> Result<(), ReadError> {
+        let ways: Vec<String> = ways.into_iter().filter(|way| !self.heads.contains_key(way)).collect();
+        for some in ways.chunks(AT_ONCE) {
+            let heads = |index: &MapIndex, way: &String| Ok(ids_of(&index.heads(way.as_bytes())?));
+            let found = self.look(|index| some.iter().map(|way| heads(index, way)).collect())?;
+            self.heads.extend(some.iter().cloned().zip(found));
+        }
+        Ok(())
+    }
+
+    fn remember(&mut self, indexed: Indexed) {
+        let Indexed { id, active, all, ways } = indexed;
         let heads: BTreeSet<EntryId> = rules::heads(&active).iter().map(|head| head.id).collect();
         let past = |version: &Version| {
+            let Said { version: number, body } = self.entries.get(&version.id);
             let deletes = version.kind.code == CODE_DELETE;
-            let (number, body) = self.said(id, version, deletes)?;
-            let is_head = heads.contains(&version.id);
-            Ok::<_, ReadError>(Past { entry: version.id, version: number, body, deletes, is_head })
+            Past { entry: version.id, version: number, body, deletes, is_head: heads.contains(&version.id) }
         };
-        let versions = all.iter().map(past).collect::<Result<_, _>>()?;
-        Ok(Known { held: Held { versions }, active })
-    }
-
-    /// Which OSM version an entry is, and what it says.
-    fn said(&self, id: &str, version: &Version, deletes: bool) -> Result<(u32, Option<Body>), ReadError> {
-        if deletes {
-            let payload = self.parts.entry(version.id)?.and_then(|entry| entry.payload);
-            let meta = payload.and_then(|payload| decode_delete(&payload).ok()?);
-            return Ok((meta.map_or(0, |meta| meta.version), None));
+        let versions = all.iter().map(past).collect();
+        let known = Arc::new(Known { held: Held { versions }, active });
+        if let Some((ElementKind::Node, number)) = parse_osm(&id) {
+            let node = self.known_node(number, known.clone(), ways);
+            self.nodes.insert(number, Arc::new(node));
         }
-        let edition = self.parts.load_edition(id, version.id)?;
-        let body = edition.and_then(|(_, edition)| edition.feature).map(|feature| feature.body);
-        Ok((body.as_ref().map_or(0, Body::version), body))
+        self.known.insert(id, known);
     }
 
-    pub fn node(&mut self, number: i64) -> Result<KnownNode, ReadError> {
-        let id = osm(ElementKind::Node, number);
-        let own = self.known(&id)?;
-        let referring = self.parts.map.read(|index| index.referring(id.as_bytes()))??;
+    fn known_node(&self, number: i64, own: Arc<Known>, ways: Vec<(String, EntryId)>) -> KnownNode {
         let (mut carried, mut holders) = (Vec::new(), Vec::new());
-        for (key, entry) in referring {
-            let Ok(key) = String::from_utf8(key) else { continue };
-            if !key.starts_with(ElementKind::Way.letter()) {
-                continue;
-            }
-            let Some(way) = self.way(&key, entry)? else { continue };
-            let said = nodes(&way.body).and_then(|nodes| nodes.iter().find(|node| node.id == number));
+        for (way, entry) in ways {
+            let Some(body) = self.entries.get(&entry).body else { continue };
+            let said = nodes(&body).and_then(|nodes| nodes.iter().find(|node| node.id == number));
             let Some(node) = said.cloned() else { continue };
-            let active = self.parts.map.read(|index| index.active(key.as_bytes()))??;
-            let is_current = rules::heads(&active).iter().any(|head| head.id == entry);
+            let is_current = self.heads.get(&way).is_some_and(|heads| heads.contains(&entry));
             if is_current {
-                holders.push((key, node.clone()));
+                holders.push((way, node.clone()));
             }
             carried.push(Carried { node, is_current });
         }
-        Ok(KnownNode { number, own, carried, holders })
+        KnownNode { number, own, carried, holders }
     }
 
-    /// A version of a way.
-    fn way(&mut self, key: &str, entry: EntryId) -> Result<Option<Arc<Feature>>, ReadError> {
-        if let Some(way) = self.ways.get(&entry) {
-            return Ok(way.clone());
+    pub fn known(&mut self, id: &str) -> Result<Arc<Known>, ReadError> {
+        if !self.known.contains_key(id) {
+            self.prepare([id.to_owned()])?;
         }
-        let way = self.parts.load_edition(key, entry)?.and_then(|(_, edition)| edition.feature).map(Arc::new);
-        if self.ways.len() == REMEMBERED {
-            self.ways.clear();
+        self.known.get(id).cloned().ok_or_else(not_there)
+    }
+
+    pub fn node(&mut self, number: i64) -> Result<Arc<KnownNode>, ReadError> {
+        if !self.nodes.contains_key(&number) {
+            self.prepare([osm(ElementKind::Node, number)])?;
         }
-        self.ways.insert(entry, way.clone());
-        Ok(way)
+        self.nodes.get(&number).cloned().ok_or_else(not_there)
     }
 
     /// Around the nodes and ways that can be reached through `members`; with `before` if something of it is not known here.
@@ -142,11 +210,35 @@ impl<'a> Lookup<'a> {
         Ok(join_extents(&parts))
     }
 
-    /// The relations that have one of these as members.
-    pub fn relations_of(&self, ids: Vec<String>) -> Result<impl Iterator<Item = String> + use<>, ReadError> {
-        let hits = self.parts.referrers(ids)?.into_iter().map(|hit| hit.id);
-        Ok(hits.filter(|id| id.starts_with(ElementKind::Relation.letter())))
+    /// The relations of which a current version has one of these as a member.
+    pub fn relations_of(&self, ids: &[String]) -> Result<BTreeSet<String>, ReadError> {
+        let mut found = BTreeSet::new();
+        for some in ids.chunks(AT_ONCE) {
+            found.extend(self.look(|index| {
+                let found = some.iter().map(|id| relations_of(index, id));
+                Ok(found.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+            })?);
+        }
+        Ok(found)
     }
+}
+
+fn relations_of(index: &MapIndex, member: &str) -> Result<Vec<String>, ViewError> {
+    let mut found = Vec::new();
+    for (relation, entry) in referring(index, member, ElementKind::Relation)? {
+        if index.heads(relation.as_bytes())?.iter().any(|head| head.id == entry) {
+            found.push(relation);
+        }
+    }
+    Ok(found)
+}
+
+fn not_there() -> ReadError {
+    ViewError::Inconsistent("what was looked up is not there").into()
+}
+
+fn ids_of(versions: &[Version]) -> BTreeSet<EntryId> {
+    versions.iter().map(|version| version.id).collect()
 }
 
 impl Known {
@@ -156,7 +248,7 @@ impl Known {
         let heads = rules::heads(&self.active);
         let winner = rules::winner(&heads, now).map(|winner| winner.id);
         let heads = self.held.versions.iter().filter(|past| past.is_head);
-        heads.max_by_key(|past| (past.version, Some(past.entry) == winner))?.body.as_ref()
+        heads.max_by_key(|past| (past.version, Some(past.entry) == winner))?.body.as_deref()
     }
 }
 
@@ -187,7 +279,7 @@ impl KnownNode {
     }
 
     fn own_statement(&self, past: &Past) -> Option<(WayNode, bool)> {
-        Some((WayNode::of(self.number, past.body.as_ref()?)?, past.is_head))
+        Some((WayNode::of(self.number, past.body.as_deref()?)?, past.is_head))
     }
 
     /// The statement that counts, of those with a position.

@@ -2,6 +2,7 @@
 
 use kappadb_core::EntryId;
 use kappadb_geo::{Body, Element, Shape, WayNode};
+use std::sync::Arc;
 
 /// What is to be done with what a file says of a feature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +28,7 @@ pub(super) struct Past {
     /// Its OSM version; 0 if it has none, or cannot be read.
     pub version: u32,
     /// None if it deletes the feature, or cannot be read.
-    pub body: Option<Body>,
+    pub body: Option<Arc<Body>>,
     pub deletes: bool,
     /// Nothing that is held replaces it.
     pub is_head: bool,
@@ -57,7 +58,7 @@ impl<'a> New<'a> {
 
 impl Past {
     fn says(&self, new: &New<'_>) -> bool {
-        match (&self.body, new.body) {
+        match (self.body.as_deref(), new.body) {
             (Some(old), Some(new)) => same_content(old, new),
             (None, None) => self.deletes,
             _ => false,
@@ -78,7 +79,7 @@ impl Held {
 
     /// What its current versions say.
     pub fn current(&self) -> impl Iterator<Item = &Body> {
-        self.heads().filter_map(|past| past.body.as_ref())
+        self.heads().filter_map(|past| past.body.as_deref())
     }
 
     fn heads(&self) -> impl Iterator<Item = &Past> {

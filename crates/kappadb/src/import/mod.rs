@@ -6,6 +6,7 @@ mod by_hand;
 mod changes;
 mod held;
 mod judge;
+mod said;
 mod touched;
 
 pub use touched::AskedTouched;
@@ -16,7 +17,7 @@ use crate::map::Map;
 use append::Appender;
 use apply::Apply;
 use judge::Verdict;
-use kappadb_import::{Ids, Import, Item, Progress, Skip};
+use kappadb_import::{Ids, Import, Progress, Skip};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -172,12 +173,20 @@ impl ImportReport {
     }
 
     fn count(&mut self, verdict: Verdict) {
-        let of = match verdict {
+        *self.counter(verdict) += 1;
+    }
+
+    fn counter(&mut self, verdict: Verdict) -> &mut u64 {
+        match verdict {
             Verdict::Taken => &mut self.taken,
             Verdict::Unchanged => &mut self.unchanged,
             Verdict::Older => &mut self.older,
-        };
-        *of += 1;
+        }
+    }
+
+    /// Takes back what was counted of something.
+    fn uncount(&mut self, verdict: Verdict) {
+        *self.counter(verdict) -= 1;
     }
 }
 
@@ -191,22 +200,27 @@ struct Steps<'a> {
 }
 
 impl Steps<'_> {
-    fn compared(&mut self) {
+    /// Goes on after an item that was judged. One that is not taken is safe.
+    fn compared(&mut self, verdict: Verdict) {
         self.compared += 1;
+        self.written += u64::from(verdict != Verdict::Taken);
         if self.compared.is_multiple_of(BATCH) {
             self.parts.progress("comparing", self.compared, self.total);
         }
     }
 
-    /// Goes on after an item; all before it that were taken are durable once the batch is.
-    fn written(&mut self, appender: &mut Appender<'_>) -> Result<(), WriteError> {
+    /// Goes on after an item that was written, if it was news. True for the last.
+    fn written(&mut self) -> bool {
         self.written += 1;
-        if self.written.is_multiple_of(BATCH) || self.written == self.total {
-            appender.flush()?;
-            (self.durable)(self.written);
+        if self.written.is_multiple_of(BATCH) {
             self.parts.progress("importing", self.written, self.total);
         }
-        Ok(())
+        self.written == self.total
+    }
+
+    /// What was written is durable.
+    fn tell_durable(&self) {
+        (self.durable)(self.written);
     }
 }
 
@@ -219,19 +233,23 @@ impl Parts {
     ) -> Result<ImportReport, ImportError> {
         let mut report = ImportReport::of(&import);
         let mut steps = Steps { parts: self, durable, total: import.len(), compared: 0, written: 0 };
-        let _guard = self.writing();
+        let turn = self.writing();
         let ready = || self.map.ready().map_err(|e| WriteError::from(ReadError::from(e)));
         ready()?;
-        let mut appender = Appender::new(self);
+        let mut appender = Appender::in_turns(self, turn);
         let is_empty = self.map.read(|index| index.is_empty()).map_err(ReadError::from);
         let is_empty = is_empty.and_then(|read| Ok(read?)).map_err(WriteError::from)?;
         // A way that comes twice may have lost nodes from one version to the next.
-        if is_empty && !import.contradicts_itself() {
-            self.import_first(&mut import, &mut appender, &mut report, &mut steps)?;
-        } else {
-            Apply::new(&mut appender, &mut report, &mut import, &mut steps, force).run()?;
+        let first = match is_empty && !import.contradicts_itself() {
+            true => self.import_first(&mut import, &mut appender, &mut report, &mut steps)?,
+            false => First::No,
+        };
+        if let Some(begun) = first.begun() {
+            (report, steps.written) = (ImportReport::of(&import), 0);
+            ready()?;
+            Apply::new(&mut appender, &mut report, &mut import, &mut steps, force, begun).run()?;
         }
-        appender.flush()?;
+        appender.flush(&mut || ())?;
         (report.blocks, report.bytes) = appender.appended();
         ready()?;
         self.progress("importing", steps.total, steps.total);
@@ -246,23 +264,49 @@ impl Parts {
         appender: &mut Appender<'_>,
         report: &mut ImportReport,
         steps: &mut Steps<'_>,
-    ) -> Result<(), ImportError> {
+    ) -> Result<First, ImportError> {
+        let mut is_disturbed = false;
         import.each_bare(&mut |said| {
             report.bare += 1;
             report.count(Verdict::Taken);
-            match held::bare(&said.node).filter(|_| !said.is_carried) {
-                Some(feature) => Ok::<_, ImportError>(appender.put(&feature, &[]).map(drop)?),
-                None => Ok(()),
+            if let Some(feature) = held::bare(&said.node).filter(|_| !said.is_carried && !is_disturbed) {
+                appender.put(&feature, &[])?;
+                is_disturbed |= appender.keep_up(false, &mut || ())?;
             }
+            Ok::<_, ImportError>(())
         })?;
-        for item in import.items()? {
-            match item? {
-                Item::Put { feature, .. } => drop(appender.put(&feature, &[])?),
-                Item::Delete { id, meta } => appender.delete(&id, meta.as_ref(), &[])?,
-            }
-            report.count(Verdict::Taken);
-            steps.written(appender)?;
+        if is_disturbed {
+            return Ok(First::Disturbed(0));
         }
-        Ok(())
+        for (written, prepared) in (1..).zip(import.prepared()?) {
+            appender.append(prepared?, &[])?;
+            report.count(Verdict::Taken);
+            let is_last = steps.written();
+            if appender.keep_up(is_last, &mut || steps.tell_durable())? && !is_last {
+                return Ok(First::Disturbed(written));
+            }
+        }
+        Ok(First::Whole)
+    }
+}
+
+/// Whether a file was written as it is, into an empty map.
+enum First {
+    /// There is something to compare with.
+    No,
+    /// All of it.
+    Whole,
+    /// So many items of it, and nodes without tags; then somebody else wrote to the map.
+    Disturbed(usize),
+}
+
+impl First {
+    /// What was written, if the rest is to be compared with what is held.
+    fn begun(&self) -> Option<Option<usize>> {
+        match self {
+            First::No => Some(None),
+            First::Whole => None,
+            First::Disturbed(begun) => Some(Some(*begun)),
+        }
     }
 }

@@ -124,7 +124,7 @@ impl Map {
 
 /// The entry of a change of a feature.
 pub(crate) fn draft(change: Prepared) -> Draft {
-    let Prepared { code, key, places, refs, payload } = change;
+    let Prepared { code, key, places, refs, payload, .. } = change;
     Draft { key: Some(key), places, refs, payload, ..Draft::new(Kind { space: space::MAP, code }) }
 }
 
