@@ -1,7 +1,7 @@
 //! What goes into an entry for a change of a feature. Links to what it replaces are the caller's part.
 
 use crate::body::{self, MAX_BODY};
-use crate::{Body, check, Element, Feature, FeatureError, Meta, Shape, id};
+use crate::{Body, Element, Feature, FeatureError, Meta, Shape, check, id};
 use bincode::{Decode, Encode};
 use kappadb_core::{Timestamp, codec};
 use kappadb_entry::Places;

@@ -127,8 +127,10 @@ fn odd_feature() -> impl Strategy<Value = Feature> {
         paths().prop_map(Part::Polygon),
         prop::collection::vec(paths(), 0..3).prop_map(Part::MultiPolygon),
     ];
-    let properties = prop::sample::select(vec!["null", "{}", "{ }", "[1]", "", r#"{"a":1e999}"#, r#"{"a":1.0}"#]);
-    let written = prop::sample::select(vec!["", "", "null", r#"{"type":"Point","coordinates":[1,2,3]}"#, "x"]);
+    let properties =
+        prop::sample::select(vec!["null", "{}", "{ }", "[1]", "", r#"{"a":1e999}"#, r#"{"a":1.0}"#]);
+    let written =
+        prop::sample::select(vec!["", "", "null", r#"{"type":"Point","coordinates":[1,2,3]}"#, "x"]);
     let foreign = prop::sample::select(vec!["", "", "{}", r#"{"bbox":[1]}"#, r#"{"type":1}"#, "null"]);
     let free = (part, any::<bool>(), properties, written, foreign).prop_map(
         |(part, single, properties, written, foreign)| {

@@ -5,8 +5,8 @@
 //! another format is an error, and nothing of it gets anywhere. What was read waits in temporary files, which vanish with the
 //! [`Import`], also when the process dies.
 //!
-//! Memory is bounded: features and positions are on disk, sorted there in buffers of 32 MB and looked up through caches of
-//! 4,096 pages; beside that there is one unpacked blob (32 MB at most) or the text of one feature or element (64 MB at
+//! Memory is bounded: features and positions are on disk, sorted there in buffers of 16 MB and looked up through caches of
+//! 1,024 pages; beside that there is one unpacked blob (32 MB at most) or the text of one feature or element (64 MB at
 //! most). All that grows with the file are 8 bytes for every 256 nodes and ways, and 16 for every blob.
 //!
 //! ```no_run

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 /// Records in a page.
 const PAGE: usize = 256;
 /// Pages kept in memory: each has one slot that it may be in.
-const SLOTS: usize = 4096;
+const SLOTS: usize = 1024;
 
 /// A key at the front of a record.
 pub(crate) type Key = [u8; 8];

@@ -7,7 +7,7 @@ use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Seek, SeekFrom, Write
 use std::path::{Path, PathBuf};
 
 /// Bytes of records that a sorter keeps in memory.
-const MEMORY: usize = 32 << 20;
+const MEMORY: usize = 16 << 20;
 /// Sorted files that are merged at once, and that may be open.
 const FAN: usize = 64;
 

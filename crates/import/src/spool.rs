@@ -9,7 +9,8 @@ use crate::sort::{Sorted, Sorter, part, record};
 use kappadb_core::codec;
 use kappadb_core::{Extent, blake2b256};
 use kappadb_geo::{
-    Body, Element, ElementKind, Feature, Meta, Prepared, Shape, WayNode, decode_delete, delete, hilbert, id, put,
+    Body, Element, ElementKind, Feature, Meta, Prepared, Shape, WayNode, decode_delete, delete, hilbert, id,
+    put,
 };
 use std::collections::{BTreeSet, HashSet};
 use std::fs::File;
@@ -311,7 +312,9 @@ impl<'a> Reader<'a> {
             Sort::Put { is_edit, .. } => {
                 Ok(Item::Put { feature: Feature { id, body: decode_body(&payload)? }, is_edit })
             }
-            Sort::Delete(_) => Ok(Item::Delete { id, meta: decode_delete(&payload).map_err(io::Error::other)? }),
+            Sort::Delete(_) => {
+                Ok(Item::Delete { id, meta: decode_delete(&payload).map_err(io::Error::other)? })
+            }
         }
     }
 }

@@ -94,7 +94,8 @@ impl<'a, 'b> Apply<'a, 'b> {
         let mut next = 0;
         loop {
             let verdicts = &self.verdicts;
-            let is_wanted = |number: usize, kind| wanted(kind) && verdicts.get(number) == Some(&Verdict::Taken);
+            let is_wanted =
+                |number: usize, kind| wanted(kind) && verdicts.get(number) == Some(&Verdict::Taken);
             let some = self.file.items_from(next, is_wanted)?.take(CHUNK).collect::<Result<Vec<_>, _>>()?;
             let Some((last, _)) = some.last() else { return Ok(()) };
             next = last + 1;

@@ -67,7 +67,13 @@ pub(super) struct Plan {
 
 impl<'a, 'b> Changes<'a, 'b> {
     pub fn new(appender: &'b mut Appender<'a>, force: bool) -> Self {
-        Changes { held: Lookup::new(appender.parts()), appender, force, plan: Plan::default(), disturbed: false }
+        Changes {
+            held: Lookup::new(appender.parts()),
+            appender,
+            force,
+            plan: Plan::default(),
+            disturbed: false,
+        }
     }
 
     /// Takes note of what an item means for others, if it is news.

@@ -117,7 +117,10 @@ impl<'a> Lookup<'a> {
         }
     }
 
-    fn look<T>(&self, look: impl FnOnce(&MapIndex) -> Result<Vec<T>, ViewError>) -> Result<Vec<T>, ReadError> {
+    fn look<T>(
+        &self,
+        look: impl FnOnce(&MapIndex) -> Result<Vec<T>, ViewError>,
+    ) -> Result<Vec<T>, ReadError> {
         Ok(self.parts.map.read(look)??)
     }
 

@@ -40,12 +40,15 @@ impl<'a> Entries<'a> {
             (self.said, self.weight) = (HashMap::new(), 0);
         }
         let wanted: Vec<_> = wanted.into_iter().filter(|(id, _)| !self.said.contains_key(id)).collect();
-        for some in wanted.chunk_by(|(a, _), (b, _)| a.feed == b.feed).flat_map(|of_feed| of_feed.chunks(READ)) {
+        for some in
+            wanted.chunk_by(|(a, _), (b, _)| a.feed == b.feed).flat_map(|of_feed| of_feed.chunks(READ))
+        {
             let Some((first, _)) = some.first() else { continue };
             let mut blocks = self.blocks(first.feed, some)?;
             for (id, key) in some {
                 let entry = blocks.remove(&id.seq).and_then(|block| decode_block(&block).ok());
-                let said = entry.map_or_else(|| Ok(Said::default()), |entry| self.said_by(*id, key, &entry))?;
+                let said =
+                    entry.map_or_else(|| Ok(Said::default()), |entry| self.said_by(*id, key, &entry))?;
                 self.weight += said.weight();
                 self.said.insert(*id, said);
             }
@@ -59,7 +62,11 @@ impl<'a> Entries<'a> {
     }
 
     /// The blocks of some entries of a feed, as far as they are held and not lost.
-    fn blocks(&self, feed: FeedKey, some: &[(EntryId, String)]) -> Result<HashMap<u64, StoredBlock>, ReadError> {
+    fn blocks(
+        &self,
+        feed: FeedKey,
+        some: &[(EntryId, String)],
+    ) -> Result<HashMap<u64, StoredBlock>, ReadError> {
         let seqs: RangeSet = some.iter().map(|(id, _)| id.seq).collect();
         match self.parts.feeds.blocks(&feed, &seqs) {
             Ok(blocks) => Ok(blocks.into_iter().collect()),

@@ -95,17 +95,19 @@ impl Map {
 
 /// Gives what a file touches, some at a time, with how many items are done.
 fn each_chunk(file: &mut Import, each: &mut dyn FnMut(Touched, u64)) -> Result<(), ImportError> {
-    let (mut touched, mut done) = (Touched::default(), 0);
-    while done < file.len() {
-        let items = file.items_from(done)?.take(CHUNK).collect::<Result<Vec<_>, _>>()?;
-        for item in &items {
+    let (mut touched, mut next) = (Touched::default(), 0);
+    loop {
+        let items = file.items_from(next, |_, _| true)?.take(CHUNK).collect::<Result<Vec<_>, _>>()?;
+        let Some((last, _)) = items.last() else { break };
+        for (_, item) in &items {
             touched.take(item, file)?;
             if touched.is_full() {
-                each(std::mem::take(&mut touched), done);
+                each(std::mem::take(&mut touched), next as u64);
             }
         }
-        done += items.len().max(1) as u64;
+        next = last + 1;
     }
+    let done = next as u64;
     file.each_bare::<ImportError>(&mut |said| {
         touched.count += u64::from(!said.of_way);
         touched.own.insert(osm(ElementKind::Node, said.node.id));
