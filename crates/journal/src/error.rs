@@ -80,7 +80,7 @@ pub enum Cause {
 
 /// A place of the journal that cannot be read, while what lies around it can.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}, bytes {from} to {to}: {cause}; at most blocks {}..{} of the arrival log are lost", file_name(*segment), lseqs.start, lseqs.end)]
+#[error("{}, bytes {from} to {to}: {cause}; {}", file_name(*segment), lost(lseqs))]
 pub struct Damage {
     /// The segment.
     pub segment: u32,
@@ -93,6 +93,13 @@ pub struct Damage {
     pub lseqs: Range<Lseq>,
     /// What is wrong.
     pub cause: Cause,
+}
+
+fn lost(lseqs: &Range<Lseq>) -> String {
+    match lseqs.is_empty() {
+        true => "no block was in it".to_owned(),
+        false => format!("at most blocks {}..{} of the arrival log are lost", lseqs.start, lseqs.end),
+    }
 }
 
 /// A torn tail that was cut off: bytes of an append that was cut short and never acknowledged as durable.

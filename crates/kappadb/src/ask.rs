@@ -20,6 +20,8 @@ pub(crate) const MAP: &str = "map";
 pub(crate) const CHAT: &str = "chat";
 /// The key-value view's.
 pub(crate) const KV: &str = "kv";
+/// That of blobs.
+pub(crate) const BLOBS: &str = "blobs";
 
 /// The view of this library that looks at a space.
 pub(crate) fn view_of(space: u32) -> Option<&'static str> {

@@ -6,6 +6,7 @@ use crate::error::{OpenError, ReadError, WriteError};
 use crate::files;
 use crate::forks::LateForks;
 use crate::kv::Kv;
+use crate::blobs::BlobView;
 use crate::liars::Liars;
 use crate::listen::ListenFile;
 use crate::map::Map;
@@ -60,6 +61,7 @@ pub(crate) struct Parts {
     pub map: ViewHandle<MapView>,
     pub kv: ViewHandle<KvView>,
     pub chat: ViewHandle<ChatView>,
+    pub blobs: ViewHandle<BlobView>,
     /// Who names what was not written yet.
     pub liars: ViewHandle<Liars>,
     pub warnings: Vec<String>,
@@ -134,6 +136,7 @@ impl Parts {
         let map = views.register(MapView::default())?;
         let kv = views.register(KvView)?;
         let chat = views.register(ChatView::default())?;
+        let blobs = views.register(BlobView)?;
         let liars = views.register(Liars::new(&feeds))?;
         let writers = Arc::new(Writers::load(&dir)?);
         let trust = Arc::new(TrustFile::new(&dir, trusted));
@@ -156,6 +159,7 @@ impl Parts {
             map,
             kv,
             chat,
+            blobs,
             liars,
             warnings: warnings(&report).chain(in_memory).collect(),
             own: Arc::new(Own::new(witness, warned)),

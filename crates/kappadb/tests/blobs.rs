@@ -130,6 +130,44 @@ fn only_the_chunks_of_the_bytes_asked_for_travel() {
 }
 
 #[test]
+fn a_newcomer_learns_which_blobs_there_are_without_their_bytes() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let (full, server, sparse) = served(dir.path()).await;
+        let mut ids = Vec::new();
+        for size in [0, 1_000, 60_000, 5 << 20] {
+            let label = Label { name: format!("{size}.jpg"), ..Label::default() };
+            ids.push(full.blobs().put(bytes(0..size).as_slice(), label).await.unwrap());
+        }
+        full.kv().put("no", "blob").await.unwrap();
+        ids.reverse();
+        let list = async |of: &Database, after, limit| {
+            let page = of.blobs().list(after, limit).await.unwrap();
+            page.into_iter().map(|info| info.id).collect::<Vec<_>>()
+        };
+        assert_eq!(list(&full, None, 9).await, ids, "the latest first");
+        assert_eq!(list(&sparse, None, 9).await, []);
+
+        let asked = sparse.blobs().ask_all().await.unwrap();
+        assert_eq!((asked.complete, asked.blocks_fetched), (true, 4));
+        assert!(asked.bytes_received < 4_000, "{}", asked.bytes_received);
+        assert_eq!(list(&sparse, None, 3).await, ids[..3]);
+        assert_eq!(list(&sparse, Some(ids[1]), 9).await, ids[2..]);
+        let infos = sparse.blobs().list(None, 9).await.unwrap();
+        let known: Vec<_> = infos.iter().map(|info| (info.bytes, info.held, &info.label.name[..])).collect();
+        let expected =
+            [(5 << 20, 0, "5242880.jpg"), (60_000, 0, "60000.jpg"), (1_000, 1_000, "1000.jpg"), (0, 0, "0.jpg")];
+        assert_eq!(known, expected);
+        let unknown = EntryId { seq: 99, ..ids[0] };
+        assert!(matches!(sparse.blobs().list(Some(unknown), 9).await, Err(BlobError::NotHeld(_))));
+
+        server.stop().await;
+        sparse.drop_feed(ids[0].feed).await.unwrap();
+        assert_eq!(list(&sparse, None, 9).await, [], "nor of a feed that was dropped");
+    });
+}
+
+#[test]
 fn what_no_peer_holds_is_said_to_be_missing() {
     run(async {
         let dir = tempfile::tempdir().unwrap();

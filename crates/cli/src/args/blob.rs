@@ -1,6 +1,6 @@
 //! `blob ...`.
 
-use super::AskArgs;
+use super::{AskArgs, Limit};
 use clap::{Args as ClapArgs, Subcommand};
 use kappadb::EntryId;
 use std::ops::Range;
@@ -22,6 +22,17 @@ pub enum BlobCommand {
     },
     /// Write a blob, or a part of it, to stdout or a file. Asks the known peers for what is missing.
     Get(BlobGetArgs),
+    /// Print which blobs there are, the latest first: what it takes to `get` them, how much of each is held here, and what it is called.
+    List {
+        /// Print at most this many, or `all`.
+        #[arg(long, value_name = "N", default_value_t = Limit::ALL)]
+        limit: Limit,
+        /// Go on after this blob: the last one of an earlier page.
+        #[arg(long, value_name = "ID")]
+        after: Option<EntryId>,
+        #[command(flatten)]
+        ask: AskArgs,
+    },
     /// Print what is known of a blob.
     Info {
         /// Its id: FEED/SEQ.

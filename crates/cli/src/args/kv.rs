@@ -1,7 +1,8 @@
 //! `kv ...` and `writer ...`.
 
 use super::{AskArgs, Limit};
-use clap::{Args as ClapArgs, Subcommand};
+use clap::error::ErrorKind;
+use clap::{ArgMatches, Args as ClapArgs, Command, FromArgMatches, Subcommand};
 use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
 use kappadb::EntryId;
 use std::ffi::OsString;
@@ -11,13 +12,9 @@ use std::str::FromStr;
 #[derive(Subcommand)]
 pub enum KvCommand {
     /// Give a key a value, in place of every version of it that is held here. Prints the id of the entry.
-    #[command(allow_missing_positional = true)]
     Put {
         #[command(flatten)]
-        key: KeyArgs,
-        /// The value, or `-` for stdin, whatever its bytes.
-        #[arg(required = true)]
-        value: OsString,
+        said: KeyValueArgs,
         /// Only if the key's heads, as held here, are just these: ids with commas between, as `kv get` has them with --json, or `none`.
         #[arg(long = "if", value_name = "HEADS")]
         expected: Option<Heads>,
@@ -34,13 +31,9 @@ pub enum KvCommand {
         local: bool,
     },
     /// Give a key in conflict one value in place of all of its heads. Asks the known peers first what they know of it.
-    #[command(allow_missing_positional = true)]
     Merge {
         #[command(flatten)]
-        key: KeyArgs,
-        /// The value, or `-` for stdin.
-        #[arg(required = true)]
-        value: OsString,
+        said: KeyValueArgs,
         /// Ask no peer.
         #[arg(long)]
         local: bool,
@@ -89,23 +82,88 @@ pub struct KvGetArgs {
 #[derive(ClapArgs)]
 pub struct KeyArgs {
     /// The key: 1 to 1,024 bytes of text.
-    #[arg(required_unless_present_any = ["key_base64", "key_hex"])]
+    #[arg(required_unless_present = "coded_key", conflicts_with = "coded_key")]
     key: Option<String>,
-    /// The key in base64, whatever its bytes.
-    #[arg(long, value_name = "BASE64", conflicts_with_all = ["key", "key_hex"])]
-    key_base64: Option<Base64>,
-    /// The key in hex, whatever its bytes.
-    #[arg(long, value_name = "HEX", conflicts_with = "key")]
-    key_hex: Option<Hex>,
+    #[command(flatten)]
+    coded: CodedKey,
 }
 
 impl KeyArgs {
     /// Its bytes.
     pub fn bytes(&self) -> &[u8] {
-        let coded = self.key_base64.as_ref().map(|key| &key.0).or(self.key_hex.as_ref().map(|key| &key.0));
         let text = || self.key.as_deref().unwrap_or_default().as_bytes();
-        coded.map_or_else(text, Vec::as_slice)
+        self.coded.bytes().map_or_else(text, Vec::as_slice)
     }
+}
+
+/// A key that is no text.
+#[derive(ClapArgs)]
+#[group(id = "coded_key")]
+struct CodedKey {
+    /// The key in base64, whatever its bytes.
+    #[arg(long, value_name = "BASE64")]
+    key_base64: Option<Base64>,
+    /// The key in hex, whatever its bytes.
+    #[arg(long, value_name = "HEX")]
+    key_hex: Option<Hex>,
+}
+
+impl CodedKey {
+    fn bytes(&self) -> Option<&Vec<u8>> {
+        self.key_base64.as_ref().map(|key| &key.0).or(self.key_hex.as_ref().map(|key| &key.0))
+    }
+}
+
+/// A key, and the value that it is to have.
+pub struct KeyValueArgs {
+    pub key: Vec<u8>,
+    pub value: OsString,
+}
+
+/// As they stand on the command line: in one list, because an optional argument before another takes nothing that comes after `--`.
+#[derive(ClapArgs)]
+struct KeyValueTexts {
+    /// The key, 1 to 1,024 bytes of text, unless it is given in base64 or hex; and the value, or `-` for stdin, whatever its bytes.
+    #[arg(required = true, num_args = 1..=2, value_names = ["KEY", "VALUE"])]
+    texts: Vec<OsString>,
+    #[command(flatten)]
+    coded: CodedKey,
+}
+
+impl ClapArgs for KeyValueArgs {
+    fn augment_args(command: Command) -> Command {
+        KeyValueTexts::augment_args(command)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        KeyValueTexts::augment_args_for_update(command)
+    }
+}
+
+impl FromArgMatches for KeyValueArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let KeyValueTexts { texts, coded } = KeyValueTexts::from_arg_matches(matches)?;
+        match (<[OsString; 1]>::try_from(texts), coded.bytes()) {
+            (Ok([value]), Some(key)) => Ok(KeyValueArgs { key: key.clone(), value }),
+            (Ok(_), None) => Err(usage("a key without a value: give both")),
+            (Err(_), Some(_)) => Err(usage("two keys: give one as text, in base64 or in hex")),
+            (Err(texts), None) => {
+                let [key, value] =
+                    <[OsString; 2]>::try_from(texts).map_err(|_| usage("give a key and a value"))?;
+                let key = key.into_string().map_err(|_| usage("a key that is no text: give it in base64 or hex"))?;
+                Ok(KeyValueArgs { key: key.into_bytes(), value })
+            }
+        }
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = KeyValueArgs::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+fn usage(why: &str) -> clap::Error {
+    clap::Error::raw(ErrorKind::WrongNumberOfValues, format!("{why}\n"))
 }
 
 #[derive(Clone)]

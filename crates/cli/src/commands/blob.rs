@@ -1,7 +1,7 @@
-//! `blob put|get|info` and `map attach`: files in and out, streamed.
+//! `blob put|get|list|info` and `map attach`: files in and out, streamed.
 
 use super::{Context, file};
-use crate::args::{AskArgs, BlobGetArgs, ByteRange};
+use crate::args::{AskArgs, BlobGetArgs, ByteRange, Limit};
 use crate::commands::question::ask_first;
 use crate::exit::Exit;
 use crate::output::{self, size};
@@ -44,6 +44,50 @@ pub async fn attach(
     let id = database.map().attach(feature, &name, input, label).await?;
     tell(&database, id).await?;
     Ok(database.close().await?)
+}
+
+/// Blobs read at a time.
+const PAGE: usize = 1_000;
+
+pub async fn list(
+    context: &Context,
+    limit: Limit,
+    mut after: Option<EntryId>,
+    ask: AskArgs,
+) -> anyhow::Result<Exit> {
+    context
+        .read(ask, async |database, question| {
+            question.ask(database.blobs().ask_all()).await?;
+            let (mut left, mut printed) = (limit.number().unwrap_or(usize::MAX), 0);
+            loop {
+                // One more than is printed tells whether there are more.
+                let wanted = left.min(PAGE);
+                let mut page = database.blobs().list(after, wanted + 1).await?;
+                let more = page.len() > wanted;
+                page.truncate(wanted);
+                for info in &page {
+                    output::result(&described(info), &in_a_line(info))?;
+                }
+                (left, printed) = (left - page.len(), printed + page.len());
+                after = page.last().map(|info| info.id).or(after);
+                match after.filter(|_| more) {
+                    None => return Ok(printed),
+                    Some(last) if left == 0 => {
+                        question.go_on_with(last);
+                        return Ok(printed);
+                    }
+                    Some(_) => {}
+                }
+            }
+        })
+        .await
+}
+
+fn in_a_line(info: &BlobInfo) -> String {
+    let whole = if info.held == info.bytes { String::new() } else { format!(", {} held", size(info.held)) };
+    let label = [&info.label.name, &info.label.media_type].into_iter().filter(|text| !text.is_empty());
+    let label: Vec<_> = label.map(|text| text.escape_debug().to_string()).collect();
+    format!("{} {} {}{whole} {}", info.time, info.id, size(info.bytes), label.join(" ")).trim_end().to_owned()
 }
 
 pub async fn info(context: &Context, id: EntryId, ask: AskArgs) -> anyhow::Result<Exit> {

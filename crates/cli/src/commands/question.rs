@@ -101,7 +101,10 @@ impl Question {
                 output::fail(&failure);
                 0
             }
-            Err(failure) => return Err(failure),
+            Err(failure) => {
+                self.asked.iter().filter(|_| lacks).for_each(|asked| tell(asked, peers));
+                return Err(failure);
+            }
         };
         match &self.next {
             Some(next) if !self.args.stats => {

@@ -58,3 +58,30 @@ fn stdin_becomes_a_blob_and_a_photo_is_attached() {
     assert!(db.fails(&["blob", "put", "/nowhere/x"]).contains("/nowhere/x"));
     assert!(db.lacks(&["blob", "get", &format!("{}/999", "00".repeat(32))]).contains("not held"));
 }
+
+#[test]
+fn blobs_are_listed_by_page_also_from_a_peer_that_is_gone_later() {
+    let full = Db::init();
+    let ids: Vec<String> = (0..3)
+        .map(|n| full.feed(&["blob", "put", "-", "--name", &format!("{n}.txt")], "hello").trim().to_owned())
+        .collect();
+    let server = Server::start(&full);
+    let sparse = Db::join(&server.ticket);
+    let all = sparse.ok(&["blob", "list"]);
+    let lines: Vec<&str> = all.lines().collect();
+    assert_eq!(lines.len(), 3, "{all}");
+    for (line, n) in lines.iter().zip([2, 1, 0]) {
+        assert!(line.contains(&ids[n]) && line.ends_with(&format!(" 5 B {n}.txt")), "{line}");
+    }
+    let page = sparse.run(&["blob", "list", "--json", "--limit", "2", "--local"]);
+    let page: Vec<Value> = page.stdout.split(|b| *b == b'\n').filter_map(|l| serde_json::from_slice(l).ok()).collect();
+    assert_eq!(page.iter().map(|blob| &blob["id"]).collect::<Vec<_>>(), [&ids[2], &ids[1]]);
+    let next = sparse.run(&["blob", "list", "--limit", "2", "--local"]);
+    assert!(String::from_utf8_lossy(&next.stderr).contains(&format!("more with --after '{}'", ids[1])));
+    assert!(sparse.ok(&["blob", "list", "--after", &ids[1], "--local"]).contains(&ids[0]));
+    let late = Db::join(&server.ticket);
+    assert!(server.interrupt());
+    // All was known a moment ago.
+    assert_eq!(sparse.run(&["blob", "list"]).status.code(), Some(0));
+    assert_eq!(late.run(&["blob", "list", "--require-complete"]).status.code(), Some(3));
+}

@@ -262,6 +262,10 @@ fn values_may_begin_with_a_hyphen() {
         db.ok(&["kv", "put", "a", "--", value]);
         assert_eq!(db.ok(&["kv", "get", "a"]), value);
     }
+    db.ok(&["kv", "put", "--", "-a", "-b"]);
+    assert_eq!(db.ok(&["kv", "get", "--", "-a"]), "-b");
+    db.ok(&["kv", "put", "--key-hex", "00", "--", "-c"]);
+    assert_eq!(db.ok(&["kv", "get", "--key-hex", "00"]), "-c");
     db.ok(&["chat", "post", "tea", "--", "-1 for that"]);
     assert!(db.ok(&["chat", "read", "tea"]).ends_with("> -1 for that\n"));
 }
@@ -281,6 +285,9 @@ fn keys_of_any_bytes_have_a_name_on_the_command_line() {
         &["kv", "get", "--key-hex", "00", "a"],
         &["kv", "get"],
         &["kv", "put", "a"],
+        &["kv", "put", "a", "b", "c"],
+        &["kv", "put", "--key-hex", "00", "a", "b"],
+        &["kv", "merge", "--key-hex", "00", "--key-base64", "AA==", "a"],
     ] {
         db.ends(2, nonsense);
     }

@@ -14,11 +14,11 @@ use crate::exit::Exit;
 
 pub async fn run(context: &Context, command: &KvCommand) -> anyhow::Result<Exit> {
     match command {
-        KvCommand::Put { key, value, expected } => {
-            edit::put(context, key.bytes(), value, expected.as_ref()).await?;
+        KvCommand::Put { said, expected } => {
+            edit::put(context, &said.key, &said.value, expected.as_ref()).await?;
         }
         KvCommand::Delete { key, local } => edit::delete(context, key.bytes(), *local).await?,
-        KvCommand::Merge { key, value, local } => edit::merge(context, key.bytes(), value, *local).await?,
+        KvCommand::Merge { said, local } => edit::merge(context, &said.key, &said.value, *local).await?,
         KvCommand::Get(args) if args.all => return show::heads(context, args.key.bytes(), args.ask).await,
         KvCommand::Get(args) => return show::get(context, args.key.bytes(), args.ask).await,
         KvCommand::History { key, ask } => return show::history(context, key.bytes(), *ask).await,

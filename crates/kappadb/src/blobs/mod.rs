@@ -1,5 +1,10 @@
 //! Blobs: bytes of any number under a name, streamed in and out, fetched by byte range.
 
+mod list;
+mod view;
+
+pub(crate) use view::BlobView;
+
 use crate::ask::{Asked, Neighbours};
 use crate::database::{self, Database, Parts};
 use crate::error::{BlobError, PutBlobError, ReadError, WriteError};
@@ -59,6 +64,8 @@ pub struct BlobInfo {
     pub time: Timestamp,
 }
 
+/// Bytes of a blob that lie in the entry that names it, at most: who asks which blobs there are is sent all of those.
+const INLINE: usize = 1 << 10;
 const BLOB: Kind = Kind { space: space::RAW, code: raw::BLOB };
 
 impl Database {
@@ -89,7 +96,7 @@ impl Blobs {
         encode_block(&header, &[]).map_err(WriteError::from)?;
         let first = fill(&mut reader).await?;
         let feed = database::run_writing(&self.parts, Parts::any_writer).await??;
-        let payload = if first.len() > CHUNK as usize {
+        let payload = if first.len() > INLINE {
             header.set_detached(&self.put_chunks(feed, first, reader).await?);
             Vec::new()
         } else {
@@ -129,15 +136,7 @@ impl Blobs {
     /// # Errors
     /// If the entry that names it is not held, or is no blob.
     pub async fn info(&self, id: EntryId) -> Result<BlobInfo, BlobError> {
-        self.run(move |parts| {
-            let entry = parts.blob(id)?;
-            let held = match entry.header.detached() {
-                Some(detached) => parts.held_bytes(id, &detached),
-                None => entry.payload.map_or(0, |payload| payload.len() as u64),
-            };
-            let Header { time, .. } = entry.header;
-            Ok(BlobInfo { id, bytes: entry.header.payload_bytes(), held, label: entry.header.label(), time })
-        })
+        self.run(move |parts| parts.blob_info(id))
         .await?
     }
 
@@ -293,6 +292,16 @@ impl Parts {
             Ok(entry) if entry.header.kind == BLOB => Ok(entry),
             _ => Err(BlobError::NotABlob(id)),
         }
+    }
+
+    fn blob_info(&self, id: EntryId) -> Result<BlobInfo, BlobError> {
+        let entry = self.blob(id)?;
+        let held = match entry.header.detached() {
+            Some(detached) => self.held_bytes(id, &detached),
+            None => entry.payload.map_or(0, |payload| payload.len() as u64),
+        };
+        let Header { time, .. } = entry.header;
+        Ok(BlobInfo { id, bytes: entry.header.payload_bytes(), held, label: entry.header.label(), time })
     }
 
     fn held_bytes(&self, id: EntryId, detached: &Detached) -> u64 {
