@@ -1,8 +1,7 @@
-//! Chat over whole replicas: what no page may be owned by, what outlives clearing and rebuilding, what several sparse peers know together.
+//! Chat over whole replicas: pages, what outlives clearing and rebuilding, what several sparse peers know together.
 
 use kappadb::{Chat, ChatPage, Clock, Database, RangeSet, ReadOptions, SearchOptions, Timestamp};
 use kappadb_tests::house::{House, serve};
-use std::collections::BTreeSet;
 
 fn texts(page: &ChatPage) -> Vec<&str> {
     page.messages.iter().map(|message| message.said.text().unwrap_or("?")).collect()
@@ -22,66 +21,37 @@ async fn import(chat: &Chat, lines: impl Iterator<Item = (&str, i64, String)>) {
 }
 
 #[tokio::test]
-async fn nobody_owns_the_newest_page_and_paging_skips_nothing() {
+async fn pages_are_the_channel_latest_first_each_message_once_however_much_one_wrote() {
     let house = House::new();
     let database = house.create("a").await;
     let chat = database.chat();
     let others = (0..12).map(|n| (["anna", "bob"][n as usize % 2], 1_000 + n, format!("other {n}")));
     let flood = (0..200).map(|n| ("mallory", 5_000 + n, format!("flood {n}")));
     import(&chat, others.chain(flood)).await;
+    let all = (0..200).rev().map(|n| format!("flood {n}"));
+    let all: Vec<String> = all.chain((0..12).rev().map(|n| format!("other {n}"))).collect();
 
-    // At most four fifths are the one's; the rest is the newest by others, however far back.
     let server = serve(&database).await;
     let newcomer = house.join("b", &server.ticket()).await;
     let asked = newcomer.chat().ask_latest("room", 20).await.unwrap();
     assert!(asked.complete && asked.blocks_fetched < 50, "{asked:?}");
-    for chat in [&chat, &newcomer.chat()] {
-        let page = read(chat, &ReadOptions::latest(20)).await;
-        let mut expected: Vec<String> = (184..200).rev().map(|n| format!("flood {n}")).collect();
-        expected.extend((8..12).rev().map(|n| format!("other {n}")));
-        assert_eq!(texts(&page), expected);
-        assert_eq!(page.crowded_by, Some(page.messages[0].author));
-    }
-    // Reading on skips nothing; what was brought forward comes again at its place.
-    let (mut seen, mut options) = (Vec::new(), ReadOptions::latest(20));
-    loop {
-        let page = read(&chat, &options).await;
-        seen.extend(texts(&page).into_iter().map(str::to_owned));
-        options.after = page.next;
-        if page.next.is_none() {
-            break;
+    assert_eq!(texts(&read(&newcomer.chat(), &ReadOptions::latest(20)).await), all[..20]);
+    for limit in [1, 7, 20, 211, 212, 213] {
+        let (mut seen, mut options) = (Vec::new(), ReadOptions::latest(limit));
+        loop {
+            newcomer.chat().ask("room", &options).await.unwrap();
+            let page = read(&newcomer.chat(), &options).await;
+            assert_eq!(page, read(&chat, &options).await);
+            seen.extend(texts(&page).into_iter().map(str::to_owned));
+            options.after = page.next;
+            if page.next.is_none() {
+                break;
+            }
         }
-    }
-    assert_eq!(seen.iter().collect::<BTreeSet<_>>().len(), 212);
-    assert_eq!(seen.len(), 212 + 4);
-    // Whoever asks for a window, or begins with the oldest, or for all, gets it as it is.
-    for options in [
-        ReadOptions { until: Some(Timestamp(10_000)), ..ReadOptions::latest(20) },
-        ReadOptions { since: Some(Timestamp(5_000)), ..ReadOptions::latest(20) },
-        ReadOptions::default(),
-    ] {
-        let page = read(&chat, &options).await;
-        assert!(page.crowded_by.is_none() && texts(&page)[..20].iter().all(|text| text.starts_with("flood")));
+        assert_eq!(seen, all, "by pages of {limit}");
     }
     server.stop().await;
     newcomer.close().await.unwrap();
-    database.close().await.unwrap();
-}
-
-#[tokio::test]
-async fn one_who_is_alone_or_shares_fairly_crowds_nobody() {
-    let house = House::new();
-    let database = house.create("a").await;
-    let chat = database.chat();
-    let alone = (0..30).map(|n| ("anna", 1_000 + n, format!("{n}")));
-    import(&chat, alone).await;
-    let page = read(&chat, &ReadOptions::latest(20)).await;
-    assert_eq!(texts(&page), (10..30).rev().map(|n| n.to_string()).collect::<Vec<_>>());
-    assert!(page.crowded_by.is_none() && page.next.is_some());
-    let shared = (30..60).map(|n| (if n % 4 == 0 { "bob" } else { "anna" }, 1_000 + n, format!("{n}")));
-    import(&chat, shared).await;
-    let page = read(&chat, &ReadOptions::latest(20)).await;
-    assert_eq!(texts(&page), (40..60).rev().map(|n| n.to_string()).collect::<Vec<_>>());
     database.close().await.unwrap();
 }
 

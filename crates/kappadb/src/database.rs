@@ -1,3 +1,4 @@
+use crate::blobs::BlobView;
 use crate::builder::{Builder, OnProgress, Progress, Random};
 use crate::callers::Callers;
 use crate::chat::{Chat, Markers, TrustFile};
@@ -6,7 +7,6 @@ use crate::error::{OpenError, ReadError, WriteError};
 use crate::files;
 use crate::forks::LateForks;
 use crate::kv::Kv;
-use crate::blobs::BlobView;
 use crate::liars::Liars;
 use crate::listen::ListenFile;
 use crate::map::Map;

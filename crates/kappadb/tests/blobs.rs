@@ -155,8 +155,12 @@ fn a_newcomer_learns_which_blobs_there_are_without_their_bytes() {
         assert_eq!(list(&sparse, Some(ids[1]), 9).await, ids[2..]);
         let infos = sparse.blobs().list(None, 9).await.unwrap();
         let known: Vec<_> = infos.iter().map(|info| (info.bytes, info.held, &info.label.name[..])).collect();
-        let expected =
-            [(5 << 20, 0, "5242880.jpg"), (60_000, 0, "60000.jpg"), (1_000, 1_000, "1000.jpg"), (0, 0, "0.jpg")];
+        let expected = [
+            (5 << 20, 0, "5242880.jpg"),
+            (60_000, 0, "60000.jpg"),
+            (1_000, 1_000, "1000.jpg"),
+            (0, 0, "0.jpg"),
+        ];
         assert_eq!(known, expected);
         let unknown = EntryId { seq: 99, ..ids[0] };
         assert!(matches!(sparse.blobs().list(Some(unknown), 9).await, Err(BlobError::NotHeld(_))));

@@ -173,6 +173,30 @@ async fn pages_neither_skip_nor_repeat_while_others_write() {
 }
 
 #[tokio::test]
+async fn whoever_asks_for_a_page_learns_that_there_are_more() {
+    let (dir, full) = database().await;
+    for n in 0..10 {
+        full.kv().put(format!("k{n}"), "v").await.unwrap();
+    }
+    let server = full.serve(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let sparse = Database::builder(dir.path().join("sparse")).join(&server.ticket()).await.unwrap();
+    for backwards in [false, true] {
+        let (mut options, mut seen) = (ScanOptions { limit: Some(3), backwards, after: None }, Vec::new());
+        loop {
+            assert!(sparse.kv().ask_scan(&KeyRange::ALL, &options).await.unwrap().complete);
+            let page = sparse.kv().scan(&KeyRange::ALL, &options).await.unwrap();
+            seen.extend(page.items.into_iter().map(|item| item.key));
+            options.after = page.next;
+            if options.after.is_none() {
+                break;
+            }
+        }
+        assert_eq!((seen.len(), seen.is_sorted()), (10, !backwards));
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_value_larger_than_a_block_is_put_read_and_fetched() {
     let (dir, database) = database().await;
     let large: Vec<u8> = (0..5 << 20).map(|n: u32| (n ^ (n >> 8)) as u8).collect();

@@ -83,8 +83,7 @@ impl ChatIndex {
 
     fn asked(&self, ask: &Ask, without: &BTreeSet<FeedKey>) -> Result<Vec<EntryId>, ViewError> {
         match ask {
-            Ask::Screen { channel, from, to, limit, backwards, except, ahead } => {
-                let except = except.iter().chain(without).copied().collect();
+            Ask::Screen { channel, from, to, limit, backwards, ahead } => {
                 let query = PageQuery {
                     channel,
                     from: *from,
@@ -96,7 +95,7 @@ impl ChatIndex {
                     } else {
                         usize::try_from(*limit).unwrap_or(usize::MAX)
                     },
-                    except: &except,
+                    except: without,
                 };
                 let mut ids = self.screen(&query)?;
                 ids.extend(self.ahead(channel, Timestamp(*to), *ahead, without)?);

@@ -22,8 +22,6 @@ pub enum Ask {
         limit: u32,
         /// True to begin with the latest.
         backwards: bool,
-        /// Whose messages are of no interest, and do not count.
-        except: Option<FeedKey>,
         /// Where `to` is the asker's clock: so many of the first messages after it are wanted too. They are not shown, but tell that
         /// a clock is wrong.
         ahead: u32,

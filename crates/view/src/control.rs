@@ -5,6 +5,18 @@ use kappadb_core::Lseq;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+/// What the indexer goes by in the piece of work that it is at.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// It is at none.
+    #[default]
+    None,
+    /// It is about to find out what is to be left out.
+    Begun,
+    /// It leaves this out, whatever became of that meanwhile.
+    Excluding(Exclusions),
+}
+
 /// How far the generation that answers has come.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Progress {
@@ -15,6 +27,7 @@ pub(crate) struct Progress {
     pub next: Lseq,
     pub skipped: u64,
     pub excluded: Exclusions,
+    pub turn: Turn,
 }
 
 /// What the indexer is to do.
@@ -153,6 +166,7 @@ impl Control {
     /// Waits for something to do; after `idle` it is time to look, unasked.
     pub fn next(&self, idle: Duration) -> Job {
         let until = Instant::now() + idle;
+        self.turn(Turn::None);
         let mut state = self.lock();
         loop {
             if state.closing {
@@ -206,6 +220,11 @@ impl Control {
         self.change(|state| state.rebuilds_done = number.max(state.rebuilds_done));
     }
 
+    /// What the work goes by that is done now.
+    pub fn turn(&self, turn: Turn) {
+        self.change(|state| state.progress.turn = turn);
+    }
+
     pub fn report(&self, progress: Progress) {
         self.change(|state| state.progress = progress);
     }
@@ -220,6 +239,7 @@ impl Control {
         self.change(|state| {
             state.failures += 1;
             state.error = Some(error.to_string());
+            state.progress.turn = Turn::None;
         });
         let until = Instant::now() + pause;
         let mut state = self.lock();

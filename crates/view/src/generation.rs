@@ -99,16 +99,20 @@ impl<V: View> Generation<V> {
         self.mark().is_some_and(|mark| mark.next >= end && mark.excluded == excluded)
     }
 
-    /// Does one bounded piece of work. `stop` is asked now and then, and ends it early.
-    pub fn step(&self, source: &dyn Source, stop: &dyn Fn() -> bool) -> Result<Step, ViewError> {
+    /// Does one bounded piece of work, without what is `excluded`. `stop` is asked now and then, and ends it early.
+    pub fn step(
+        &self,
+        source: &dyn Source,
+        excluded: &Exclusions,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Step, ViewError> {
         let before = self.open(source)?;
         let mark = before.survives(&source.forgotten()).ok_or(ViewError::Foreign)?;
-        let excluded = source.exclusions();
-        if !excludes_all(&excluded, &mark.excluded) {
+        if !excludes_all(excluded, &mark.excluded) {
             return Err(ViewError::Foreign);
         }
-        if excluded != mark.excluded {
-            return self.exclude(source, mark, excluded, stop);
+        if *excluded != mark.excluded {
+            return self.exclude(source, mark, excluded.clone(), stop);
         }
         let end = source.end();
         if mark.next >= end {

@@ -1,9 +1,9 @@
 //! A view at work: the generation that answers, the one being made beside it, and the thread that moves both.
 
-use crate::control::{Control, Job, Progress};
+use crate::control::{Control, Job, Progress, Turn};
 use crate::directory::{Directory, Stamp};
 use crate::generation::{Generation, Step};
-use crate::mark::{Mark, excludes_all};
+use crate::mark::{Exclusions, Mark, excludes_all};
 use crate::source::Source;
 use crate::watch::Watchers;
 use crate::{Notice, View, ViewError};
@@ -54,13 +54,21 @@ impl<V: View> Core<V> {
         let applied =
             |progress: &Progress| progress.next >= end && excludes_all(&progress.excluded, &excluded);
         self.control.wait(applied)?;
-        // A feed may count again. If the view left it out because of something newer than the question, that is no reason to wait.
+        // A feed may count again: then nothing may leave it out, not even work that was begun before. If the view left it out because of
+        // something newer than the question, that is no reason to wait.
         loop {
-            let left_out = self.control.progress().excluded;
-            if excludes_all(&self.source.exclusions(), &left_out) {
+            let Progress { excluded: left_out, turn, .. } = self.control.progress();
+            let counting = self.source.exclusions();
+            let fits = match &turn {
+                Turn::None => true,
+                Turn::Begun => false,
+                Turn::Excluding(those) => excludes_all(&counting, those),
+            };
+            if fits && excludes_all(&counting, &left_out) {
                 return Ok(());
             }
-            self.control.wait(|progress| applied(progress) && progress.excluded != left_out)?;
+            let changed = |now: &Progress| now.excluded != left_out || now.turn != turn;
+            self.control.wait(|progress| applied(progress) && changed(progress))?;
         }
     }
 
@@ -183,9 +191,12 @@ impl<V: View> Indexer<V> {
         if let (None, Some(number)) = (&self.coming, self.core.control.rebuild_due()) {
             self.start_over(Some(number))?;
         }
-        let more = self.step_current();
+        self.core.control.turn(Turn::Begun);
+        let excluded = self.core.source.exclusions();
+        self.core.control.turn(Turn::Excluding(excluded.clone()));
+        let more = self.step_current(&excluded);
         self.report();
-        let more = self.step_coming()? | more?;
+        let more = self.step_coming(&excluded)? | more?;
         self.report();
         // A rebuild asked for while another was under way is still to be begun.
         Ok(more || self.core.control.rebuild_due().is_some())
@@ -193,17 +204,22 @@ impl<V: View> Indexer<V> {
 
     /// Steps a generation and looks after its upkeep; tells watchers first, whatever becomes of that. True if there is more to
     /// do at once.
-    fn step(&self, generation: &Generation<V>, tell: impl FnOnce(&[Notice])) -> Result<bool, ViewError> {
-        let Step { notices, more } =
-            generation.step(&*self.core.source, &|| self.core.control.interrupted())?;
+    fn step(
+        &self,
+        generation: &Generation<V>,
+        excluded: &Exclusions,
+        tell: impl FnOnce(&[Notice]),
+    ) -> Result<bool, ViewError> {
+        let stop = || self.core.control.interrupted();
+        let Step { notices, more } = generation.step(&*self.core.source, excluded, &stop)?;
         tell(&notices);
         generation.keep_up(&self.core.control, !more)?;
         Ok(more)
     }
 
-    fn step_current(&mut self) -> Result<bool, ViewError> {
+    fn step_current(&mut self, excluded: &Exclusions) -> Result<bool, ViewError> {
         let tell = |notices: &[Notice]| self.core.watchers.tell(notices);
-        match self.core.current(|current| self.step(current, tell)) {
+        match self.core.current(|current| self.step(current, excluded, tell)) {
             None => Ok(false),
             Some(Ok(more)) => Ok(more),
             Some(Err(error)) => {
@@ -219,10 +235,10 @@ impl<V: View> Indexer<V> {
         }
     }
 
-    fn step_coming(&mut self) -> Result<bool, ViewError> {
+    fn step_coming(&mut self, excluded: &Exclusions) -> Result<bool, ViewError> {
         let Some((coming, number)) = &self.coming else { return Ok(false) };
         let number = *number;
-        match self.step(coming, |_| ()) {
+        match self.step(coming, excluded, |_| ()) {
             Ok(true) => Ok(true),
             Ok(false) => self.switch().map(|()| false),
             Err(error) => {
@@ -269,11 +285,18 @@ impl<V: View> Indexer<V> {
         let last_known = || Mark {
             next: before.next,
             skipped: before.skipped,
-            excluded: before.excluded,
+            excluded: before.excluded.clone(),
             ..Mark::default()
         };
         let Mark { next, skipped, excluded, .. } = mark.unwrap_or_else(last_known);
         let rebuilding = self.coming.is_some();
-        self.core.control.report(Progress { answering, rebuilding, next, skipped, excluded });
+        self.core.control.report(Progress {
+            answering,
+            rebuilding,
+            next,
+            skipped,
+            excluded,
+            turn: before.turn,
+        });
     }
 }

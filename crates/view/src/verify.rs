@@ -43,7 +43,7 @@ fn fresh<V: View>(core: &Core<V>, mark: &Mark) -> Result<Generation<V>, ViewErro
     let stamp = Stamp { version: core.view.version(), generation: 0 };
     let generation = Generation::new(core.view.clone(), stamp, tree);
     let source = Frozen { source: &*core.source, mark };
-    while generation.step(&source, &|| false)?.more {}
+    while generation.step(&source, &mark.excluded, &|| false)?.more {}
     Ok(generation)
 }
 

@@ -98,7 +98,7 @@ impl KeyArgs {
 
 /// A key that is no text.
 #[derive(ClapArgs)]
-#[group(id = "coded_key")]
+#[group(id = "coded_key", multiple = false)]
 struct CodedKey {
     /// The key in base64, whatever its bytes.
     #[arg(long, value_name = "BASE64")]
@@ -150,7 +150,9 @@ impl FromArgMatches for KeyValueArgs {
             (Err(texts), None) => {
                 let [key, value] =
                     <[OsString; 2]>::try_from(texts).map_err(|_| usage("give a key and a value"))?;
-                let key = key.into_string().map_err(|_| usage("a key that is no text: give it in base64 or hex"))?;
+                let key = key
+                    .into_string()
+                    .map_err(|_| usage("a key that is no text: give it in base64 or hex"))?;
                 Ok(KeyValueArgs { key: key.into_bytes(), value })
             }
         }

@@ -74,7 +74,8 @@ fn blobs_are_listed_by_page_also_from_a_peer_that_is_gone_later() {
         assert!(line.contains(&ids[n]) && line.ends_with(&format!(" 5 B {n}.txt")), "{line}");
     }
     let page = sparse.run(&["blob", "list", "--json", "--limit", "2", "--local"]);
-    let page: Vec<Value> = page.stdout.split(|b| *b == b'\n').filter_map(|l| serde_json::from_slice(l).ok()).collect();
+    let page: Vec<Value> =
+        page.stdout.split(|b| *b == b'\n').filter_map(|l| serde_json::from_slice(l).ok()).collect();
     assert_eq!(page.iter().map(|blob| &blob["id"]).collect::<Vec<_>>(), [&ids[2], &ids[1]]);
     let next = sparse.run(&["blob", "list", "--limit", "2", "--local"]);
     assert!(String::from_utf8_lossy(&next.stderr).contains(&format!("more with --after '{}'", ids[1])));

@@ -210,8 +210,10 @@ fn reading_asks_the_peers_and_tells_what_it_cost() {
     assert_eq!(String::from_utf8(output.stdout).unwrap().lines().next(), Some("k499"));
     assert_eq!(
         (&stats["results"], &stats["complete"], &stats["blocks_fetched"]),
-        (&json!(10), &json!(true), &json!(10))
+        (&json!(10), &json!(true), &json!(11)),
+        "and one that tells that there are more"
     );
+    assert_eq!(stats["next"], "k490");
     assert_eq!(sparse.ok(&["kv", "export", "--prefix", "k10"]).lines().count(), 10);
     assert_eq!(sparse.ok(&["kv", "list", "--local"]).lines().count(), 21);
 }

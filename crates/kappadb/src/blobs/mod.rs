@@ -136,8 +136,7 @@ impl Blobs {
     /// # Errors
     /// If the entry that names it is not held, or is no blob.
     pub async fn info(&self, id: EntryId) -> Result<BlobInfo, BlobError> {
-        self.run(move |parts| parts.blob_info(id))
-        .await?
+        self.run(move |parts| parts.blob_info(id)).await?
     }
 
     /// Reads bytes of a blob from what is held here. What lies beyond its end is left out.

@@ -1,6 +1,5 @@
 //! Asking the known peers. After that the own answer is that over the union of what they and this replica hold.
 
-use super::crowd::Crowd;
 use super::read::{wanted_ahead, window};
 use super::{Chat, ChatError, ReadOptions};
 use crate::ask::{self, Asked, CHAT, Neighbours};
@@ -108,7 +107,7 @@ impl Chat {
             .await?;
         for (from, channel) in since {
             let to = self.parts.clock.now().0;
-            let ask = Ask::Screen { channel, from, to, limit: 0, backwards: true, except: None, ahead: 0 };
+            let ask = Ask::Screen { channel, from, to, limit: 0, backwards: true, ahead: 0 };
             neighbours.ask(CHAT, ask.selector()).await?;
         }
         Ok(neighbours.finish().await?)
@@ -138,19 +137,21 @@ impl Chat {
             return Ok(());
         }
         let ahead = wanted_ahead(options, self.parts.clock.now());
-        let window = Window { from, to, backwards, except: None, ahead };
+        let window = Window { from, to, backwards, ahead };
         let (named, wished) = (channel.clone(), options.clone());
         let authors = move |parts: &Parts| {
             let page = parts.chat_read(&named, &wished)?;
             Ok(page.messages.into_iter().map(|message| message.author).collect())
         };
         let before = self.look(authors.clone()).await?;
-        self.ask_until(neighbours, channel, window, options.limit, {
-            let (channel, options) = (channel.clone(), options.clone());
+        // One more tells that there are more.
+        let wanted =
+            ReadOptions { limit: options.limit.map(|limit| limit.saturating_add(1)), ..options.clone() };
+        self.ask_until(neighbours, channel, window, wanted.limit, {
+            let (channel, options) = (channel.clone(), wanted);
             move |parts| Ok(parts.chat_read(&channel, &options)?.messages.len())
         })
         .await?;
-        self.ask_others(neighbours, channel, options, window).await?;
         self.ask_names(neighbours, before, authors).await
     }
 
@@ -187,27 +188,6 @@ impl Chat {
         Ok(neighbours.ask_in_parts(CHAT, keys, Selector::Keys).await?)
     }
 
-    /// Where one author would fill the page: asks for what others wrote before.
-    async fn ask_others(
-        &self,
-        neighbours: &mut Neighbours,
-        channel: &Channel,
-        options: &ReadOptions,
-        window: Window,
-    ) -> Result<(), ChatError> {
-        let (named, wished) = (channel.clone(), options.clone());
-        let crowd = self
-            .look(move |parts| Ok(Crowd::of(&parts.chat_read_plainly(&named, &wished)?.messages, &wished)))
-            .await?;
-        let Some(crowd) = crowd else { return Ok(()) };
-        let window = Window { to: crowd.over.order.0, except: Some(crowd.author), ahead: 0, ..window };
-        let (named, wished) = (channel.clone(), options.clone());
-        self.ask_until(neighbours, channel, window, Some(crowd.room), move |parts| {
-            Ok(parts.chat_others(&named, &wished, crowd)?.len())
-        })
-        .await
-    }
-
     /// Asks for messages of a window until as many as are wanted are `shown` here, or there are no more. None wants all.
     async fn ask_until(
         &self,
@@ -218,23 +198,19 @@ impl Chat {
         shown: impl Fn(&Parts) -> Result<usize, ChatError> + Clone + Send + 'static,
     ) -> Result<(), ChatError> {
         let mut limit = wanted.map_or(0, |wanted| u32::try_from(wanted).unwrap_or(u32::MAX));
-        let Window { from, to, backwards, except, mut ahead } = window;
+        let Window { from, to, backwards, mut ahead } = window;
         loop {
             let folded = channel.folded.clone();
-            let ask = Ask::Screen { channel: folded.clone(), from, to, limit, backwards, except, ahead };
+            let ask = Ask::Screen { channel: folded.clone(), from, to, limit, backwards, ahead };
             ahead = 0;
             neighbours.ask(CHAT, ask.selector()).await?;
             let Some(wanted) = wanted.filter(|_| neighbours.is_open()) else { return Ok(()) };
             let (shown, most) = (shown.clone(), usize::try_from(limit).unwrap_or(usize::MAX));
             let (shown, there) = self
                 .look(move |parts| {
-                    let except = except.into_iter().collect();
                     let all = PageQuery::latest(&folded, Timestamp(to), most);
-                    let query = PageQuery { from, backwards, except: &except, ..all };
-                    let there = parts.chat.read(|index| match except.is_empty() {
-                        true => index.page(&query),
-                        false => index.by_others(&query),
-                    })??;
+                    let query = PageQuery { from, backwards, ..all };
+                    let there = parts.chat.read(|index| index.page(&query))??;
                     Ok((shown(parts)?, there.len()))
                 })
                 .await?;
@@ -254,8 +230,6 @@ struct Window {
     /// Milliseconds, included.
     to: i64,
     backwards: bool,
-    /// Whose messages are of no interest.
-    except: Option<FeedKey>,
     /// How many messages after `to`, this machine's clock, are wanted too.
     ahead: u32,
 }

@@ -113,9 +113,6 @@ pub struct ChatPage {
     pub messages: Vec<Message>,
     /// What to set [`ReadOptions::after`] to for the next page; none if there is no more.
     pub next: Option<ChatCursor>,
-    /// Set if this author would have filled nearly all of the newest page. At most four fifths of it are by that author then; others'
-    /// newest messages were brought forward, and come again at their place when reading goes on.
-    pub crowded_by: Option<FeedKey>,
     /// Messages of what was asked for that are dated after this machine's clock, so that they are not shown yet; counted up to
     /// [`MAX_AHEAD`]. More than a few mean that a clock is wrong, and it may be this one.
     pub ahead: usize,

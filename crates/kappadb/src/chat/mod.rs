@@ -1,7 +1,6 @@
 //! Chat: messages in channels, and what is said of channels and writers.
 
 mod ask;
-mod crowd;
 mod error;
 mod import;
 mod lanes;

@@ -1,6 +1,5 @@
 //! Reading messages: a page is taken from the index, read from the feeds, and passed through moderation.
 
-use super::crowd::Crowd;
 use super::state::spelled;
 use super::{Chat, ChatCursor, ChatError, ChatPage, Hidden, MAX_AHEAD, Message, ReadOptions, Said};
 use crate::database::Parts;
@@ -59,15 +58,6 @@ pub(super) fn wanted_ahead(options: &ReadOptions, now: Timestamp) -> u32 {
 }
 
 impl Parts {
-    /// A page of what is indexed, with room for others.
-    pub(super) fn chat_read(&self, channel: &Channel, options: &ReadOptions) -> Result<ChatPage, ChatError> {
-        let page = self.chat_read_plainly(channel, options)?;
-        match Crowd::of(&page.messages, options) {
-            Some(crowd) => self.chat_make_room(channel, options, crowd, page),
-            None => Ok(page),
-        }
-    }
-
     /// Messages of a window that are not due, up to [`MAX_AHEAD`].
     fn chat_ahead(&self, channel: &Channel, options: &ReadOptions) -> Result<usize, ReadError> {
         let Some((from, to)) = window_ahead(options, self.clock.now()) else { return Ok(0) };
@@ -76,12 +66,8 @@ impl Parts {
         Ok(self.chat.read(|index| index.page(&query))??.len())
     }
 
-    /// A page as it lies.
-    pub(super) fn chat_read_plainly(
-        &self,
-        channel: &Channel,
-        options: &ReadOptions,
-    ) -> Result<ChatPage, ChatError> {
+    /// A page of what is indexed.
+    pub(super) fn chat_read(&self, channel: &Channel, options: &ReadOptions) -> Result<ChatPage, ChatError> {
         let Some((from, to)) = window(options, self.clock.now()) else { return Ok(ChatPage::default()) };
         let (most, backwards) = (options.limit.unwrap_or(usize::MAX), !options.oldest_first);
         let after = options.after.map(|ChatCursor { time, id }| Place { order: time, id });

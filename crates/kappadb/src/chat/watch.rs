@@ -230,7 +230,7 @@ impl Told {
         match what {
             What::Latest(limit) => {
                 parts.chat.ready()?;
-                let page = parts.chat_read_plainly(&self.channel, &ReadOptions::latest(limit))?;
+                let page = parts.chat_read(&self.channel, &ReadOptions::latest(limit))?;
                 for message in page.messages.into_iter().rev() {
                     let place = Place { order: message.time, id: message.id };
                     changes.extend(self.see(place, Some(message)));

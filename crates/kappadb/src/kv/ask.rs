@@ -50,7 +50,10 @@ impl Kv {
             _ if rest.is_empty() => {}
             None => drop(neighbours.ask(KV, rest.selector()).await?),
             Some(0) => {}
-            Some(limit) => self.ask_first(&mut neighbours, &rest, limit, options.backwards).await?,
+            // One more tells that there are more.
+            Some(limit) => {
+                self.ask_first(&mut neighbours, &rest, limit.saturating_add(1), options.backwards).await?;
+            }
         }
         neighbours.finish().await
     }

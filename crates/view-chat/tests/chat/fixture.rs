@@ -1,5 +1,6 @@
 //! An index with its tree.
 
+use kappadb_core::{EntryId, FeedKey};
 use kappadb_query::Selector;
 use kappadb_store::{MemoryStore, Overlay, Store, Tree};
 use kappadb_view::{Arrived, Change, Index, Upkeep, View};
@@ -63,7 +64,11 @@ impl Fixture {
         }
     }
 
-    pub fn matches(&self, selector: &Selector) -> Vec<kappadb_core::EntryId> {
-        self.index.matches(selector, &BTreeSet::new()).unwrap()
+    pub fn matches(&self, selector: &Selector) -> Vec<EntryId> {
+        self.matches_without(selector, &BTreeSet::new())
+    }
+
+    pub fn matches_without(&self, selector: &Selector, dropped: &BTreeSet<FeedKey>) -> Vec<EntryId> {
+        self.index.matches(selector, dropped).unwrap()
     }
 }

@@ -232,6 +232,36 @@ fn conformance_30_ready_covers_what_arrived_before_it() {
 }
 
 #[test]
+fn a_feed_that_is_wanted_again_while_it_is_taken_out_is_there_once_the_view_is_ready() {
+    let (log, store) = (Log::new(), memory());
+    let views = Views::new(log.clone(), store);
+    let (gate, taken_out) = (Gate::default(), Arc::new(AtomicBool::new(false)));
+    let (waits, begun) = (gate.clone(), taken_out.clone());
+    let handle = views.register(KvView::with(1, move |change| {
+        if matches!(change, Change::Withdraw(_)) {
+            begun.store(true, Ordering::SeqCst);
+            waits.pass();
+        }
+    }));
+    let handle = handle.unwrap();
+    log.arrive(id(0, 0), entry("x", 0, &[]));
+    handle.ready().unwrap();
+    log.fork(id(0, 0).feed, 0);
+    eventually("it is being taken out", || taken_out.load(Ordering::SeqCst));
+    log.take_back(&id(0, 0).feed);
+    std::thread::scope(|scope| {
+        let asked = scope.spawn(|| {
+            handle.ready().unwrap();
+            handle.read(|index| index.heads(b"x"))
+        });
+        std::thread::sleep(Duration::from_millis(30));
+        gate.open();
+        assert_eq!(asked.join().unwrap().unwrap(), [id(0, 0)]);
+    });
+    assert_as_expected(&views, &handle, &log);
+}
+
+#[test]
 fn conformance_30_pauses_nest() {
     let (log, store) = (Log::new(), memory());
     let (views, handle) = open(&log, &store);

@@ -104,8 +104,10 @@ pub async fn list(context: &Context, args: &KvListArgs) -> anyhow::Result<Exit> 
             question.ask(database.kv().ask_scan(&range, &options)).await?;
             let print =
                 |item: &KvItem| output::result(&lines::item(&item.key, &item.value), &lines::safe(&item.key));
-            let Told { count, ahead } = each(database, &range, options, print).await?;
+            let Told { count, ahead, next } = each(database, &range, options, print).await?;
             question.note_ahead(ahead);
+            // A key that is no text cannot be named with `--after`.
+            next.and_then(|key| String::from_utf8(key).ok()).iter().for_each(|key| question.go_on_with(key));
             Ok(count)
         })
         .await
@@ -124,7 +126,7 @@ pub async fn export(context: &Context, prefix: &str, ask: AskArgs) -> anyhow::Re
                 }
             };
             let all = ScanOptions::default();
-            let Told { count, ahead } = each(database, &KeyRange::prefix(prefix), all, print).await?;
+            let Told { count, ahead, .. } = each(database, &KeyRange::prefix(prefix), all, print).await?;
             question.note_ahead(ahead);
             ensure!(
                 left_out == 0,
@@ -136,11 +138,12 @@ pub async fn export(context: &Context, prefix: &str, ask: AskArgs) -> anyhow::Re
         .await
 }
 
-/// What a scan told: how many keys, and how many of their heads are dated after this machine's clock.
+/// What a scan told: how many keys, how many of their heads are dated after this machine's clock, and the last key if there are more.
 #[derive(Default)]
 struct Told {
     count: usize,
     ahead: usize,
+    next: Option<Vec<u8>>,
 }
 
 /// Does something with each key of a scan, some of them in memory at a time.
@@ -157,6 +160,7 @@ async fn each(
         page.items.iter().try_for_each(&mut print)?;
         told.count += page.items.len();
         told.ahead += page.items.iter().map(|item| item.value.ahead).sum::<usize>();
+        told.next.clone_from(&page.next);
         if page.next.is_none() {
             break;
         }

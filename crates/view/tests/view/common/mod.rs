@@ -60,6 +60,13 @@ impl Log {
         });
     }
 
+    /// The feed counts again, as one that was dropped and is wanted again.
+    pub fn take_back(&self, feed: &FeedKey) {
+        self.change(|state| {
+            state.excluded.remove(feed);
+        });
+    }
+
     pub fn cap(&self, cap: usize) {
         self.change(|state| state.cap = cap);
     }
