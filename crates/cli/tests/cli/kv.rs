@@ -215,7 +215,7 @@ fn reading_asks_the_peers_and_tells_what_it_cost() {
     );
     assert_eq!(stats["next"], "k490");
     assert_eq!(sparse.ok(&["kv", "export", "--prefix", "k10"]).lines().count(), 10);
-    assert_eq!(sparse.ok(&["kv", "list", "--local"]).lines().count(), 21);
+    assert_eq!(sparse.ok(&["kv", "list", "--local"]).lines().count(), 22);
 }
 
 #[test]
