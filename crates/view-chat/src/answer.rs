@@ -2,13 +2,14 @@
 
 use crate::ask::Ask;
 use crate::index::ChatIndex;
-use crate::packed::BAD;
 use crate::page::PageQuery;
+use crate::rows::BAD;
 use crate::rows::{self, OTHERS};
 use kappadb_chat::{ARCHIVES, Lane, StateKey, TOPICS, flags_in, members_of, profile_of};
 use kappadb_core::{EntryId, FeedKey, Timestamp};
 use kappadb_query::Selector;
 use kappadb_view::ViewError;
+use kappadb_view::packed::after;
 use std::collections::BTreeSet;
 
 impl ChatIndex {
@@ -50,7 +51,7 @@ impl ChatIndex {
 
     /// Messages and deletes by author, of the rows that begin so.
     fn authored(&self, prefix: &[u8]) -> Result<Vec<EntryId>, ViewError> {
-        let mut found = self.shelf.range(prefix, rows::after(prefix).as_deref(), false)?;
+        let mut found = self.shelf.range(prefix, after(prefix).as_deref(), false)?;
         let mut ids = Vec::new();
         while found.advance()? {
             let (_, place, mark) = rows::read_authored(found.key()).ok_or(BAD)?;
@@ -60,7 +61,7 @@ impl ChatIndex {
     }
 
     fn others(&self, prefix: &[u8]) -> Result<Vec<EntryId>, ViewError> {
-        let mut found = self.shelf.range(prefix, rows::after(prefix).as_deref(), false)?;
+        let mut found = self.shelf.range(prefix, after(prefix).as_deref(), false)?;
         let mut ids = Vec::new();
         while found.advance()? {
             let id = rows::read_other(found.key()).ok_or(BAD)?;

@@ -1,9 +1,10 @@
 //! Looking for contradictions in the index's own rows.
 
 use crate::index::ChatIndex;
-use crate::packed::BAD;
 use crate::rows;
+use crate::rows::BAD;
 use kappadb_view::ViewError;
+use kappadb_view::packed::after;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// How many there are, and a sum of hashes: the same for the same things in any order.
@@ -21,19 +22,13 @@ impl Tally {
 impl ChatIndex {
     /// Every message and delete must be there by channel and by author, in runs as long as they say.
     pub(crate) fn audit(&self) -> Result<Vec<String>, ViewError> {
-        let mut wrong = Vec::new();
-        for run in self.shelf.runs() {
-            let rows = self.shelf.count(run.number)?;
-            if rows != run.items {
-                wrong.push(format!("run {} has {rows} rows, and should have {}", run.number, run.items));
-            }
-        }
+        let mut wrong = self.shelf.audit()?;
         let (mut by_author, mut by_channel) = (Tally::default(), Tally::default());
-        let mut found = self.shelf.range(&rows::AUTHORS, rows::after(&rows::AUTHORS).as_deref(), false)?;
+        let mut found = self.shelf.range(&rows::AUTHORS, after(&rows::AUTHORS).as_deref(), false)?;
         while found.advance()? {
             by_author.add(rows::read_authored(found.key()).ok_or(BAD)?);
         }
-        let mut found = self.shelf.range(&rows::MESSAGES, rows::after(&rows::MESSAGES).as_deref(), false)?;
+        let mut found = self.shelf.range(&rows::MESSAGES, after(&rows::MESSAGES).as_deref(), false)?;
         while found.advance()? {
             by_channel.add(rows::read_in_channel(found.key()).ok_or(BAD)?);
         }

@@ -1,17 +1,16 @@
 //! Taking changes in.
 
-use crate::packed::Shelf;
-use crate::rows::{self, ENTRIES, KEYED, Mark, Place};
+use crate::rows::{self, DOCS, ENTRIES, KEYED, Mark, PACKED, Place, WORDS};
 use crate::state::State;
-use crate::upkeep::{self, Leftovers};
+use crate::upkeep;
 use crate::view::Sizes;
-use crate::withdrawn::Withdrawn;
 use crate::words::{Lexicon, push_text};
 use kappadb_chat::{Content, StateKey, code, decode, deleted};
 use kappadb_core::{EntryId, FeedKey, Timestamp};
 use kappadb_entry::{Entry, Header, space};
 use kappadb_query::Selector;
 use kappadb_store::{Overlay, Tree};
+use kappadb_view::packed::{Leftovers, Shelf, Withdrawn};
 use kappadb_view::{Arrived, Change, Index, KeyUpdate, Notice, Upkeep, ViewError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -199,10 +198,12 @@ impl ChatIndex {
     pub(crate) fn open(tree: Arc<dyn Tree>, sizes: Sizes) -> Result<ChatIndex, ViewError> {
         let shelf = Shelf::load(tree.clone(), ENTRIES, sizes.few)?;
         let lexicon = Lexicon::load(tree.clone(), sizes)?;
-        let leftovers = Leftovers::find(&*tree, &shelf, &lexicon)?;
+        let segments = lexicon.segments();
+        let areas = [(ENTRIES, shelf.runs()), (DOCS, segments), (WORDS, segments)];
+        let leftovers = Leftovers::find(&*tree, &areas)?;
         Ok(ChatIndex {
             state: State::open(KEYED, &*tree)?,
-            withdrawn: Withdrawn::load(&*tree)?,
+            withdrawn: Withdrawn::load(&*tree, PACKED)?,
             shelf,
             lexicon,
             leftovers,

@@ -11,10 +11,8 @@
 //! | `page` | messages of a channel, from either end |
 //! | `people` | who posted where, and what |
 //! | `state` | what is said of channels and writers, and what was taken back |
-//! | `withdrawn` | entries that count no more |
 //! | `ask`, `answer` | what peers may ask, and what they are sent |
 //! | `search`, `words` | words of messages |
-//! | `packed` | rows in pages, in runs |
 //! | `upkeep` | work in the background |
 //! | `audit` | looking for contradictions |
 //! | `rows` | keys of the rows |
@@ -23,7 +21,6 @@ mod answer;
 mod ask;
 mod audit;
 mod index;
-mod packed;
 mod page;
 mod people;
 mod rows;
@@ -31,7 +28,6 @@ mod search;
 mod state;
 mod upkeep;
 mod view;
-mod withdrawn;
 mod words;
 
 pub use ask::Ask;

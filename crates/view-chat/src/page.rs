@@ -1,11 +1,12 @@
 //! Messages of a channel in reading order, from either end.
 
 use crate::index::{ChatIndex, moment};
-use crate::packed::{BAD, Merged};
+use crate::rows::BAD;
 use crate::rows::{self, Mark, Place};
 use kappadb_core::{EntryId, FeedKey, Timestamp};
 use kappadb_entry::Header;
 use kappadb_view::ViewError;
+use kappadb_view::packed::{Merged, after};
 use std::collections::BTreeSet;
 
 /// A part of a channel.
@@ -40,14 +41,14 @@ impl<'a> PageQuery<'a> {
         let mut from = rows::messages_from(channel, self.from);
         let mut to = match self.to.checked_add(1) {
             Some(end) => Some(rows::messages_from(channel, end)),
-            None => rows::after(&rows::messages(channel)),
+            None => after(&rows::messages(channel)),
         };
-        if let Some(after) = &self.after {
-            let at = rows::message_at(channel, after);
+        if let Some(place) = &self.after {
+            let at = rows::message_at(channel, place);
             if self.backwards {
                 to = to.map(|to| to.min(at));
             } else {
-                from = from.max(rows::after(&at).unwrap_or(at));
+                from = from.max(after(&at).unwrap_or(at));
             }
         }
         (from, to)
@@ -144,7 +145,7 @@ impl ChatIndex {
     /// True if a message is held there and not deleted.
     pub fn is_there(&self, channel: &str, place: &Place) -> Result<bool, ViewError> {
         let key = rows::message_at(channel.as_bytes(), place);
-        let mut rows = self.shelf.range(&key, rows::after(&key).as_deref(), false)?;
+        let mut rows = self.shelf.range(&key, after(&key).as_deref(), false)?;
         let (head, mut posted) = (rows::messages(channel.as_bytes()).len(), false);
         while rows.advance()? {
             let (place, mark) = rows::read_message(rows.key(), head).ok_or(BAD)?;

@@ -1,13 +1,14 @@
 //! Who posted where, and what.
 
 use crate::index::ChatIndex;
-use crate::packed::{BAD, Merged};
 use crate::page::{PageQuery, due_first};
+use crate::rows::BAD;
 use crate::rows::{self, Mark, Place};
 use kappadb_chat::{Channel, MEMBERS, StateKey, members_of};
 use kappadb_core::{EntryId, FeedKey, Timestamp};
 use kappadb_entry::rules;
 use kappadb_view::ViewError;
+use kappadb_view::packed::{Merged, after};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,14 +47,14 @@ impl ChatIndex {
     /// All names of channels in which somebody posted or deleted something, as they are.
     pub(crate) fn posted_to(&self) -> Result<Vec<Vec<u8>>, ViewError> {
         let (mut names, mut from) = (Vec::new(), rows::POSTERS.to_vec());
-        let end = rows::after(&rows::POSTERS);
+        let end = after(&rows::POSTERS);
         loop {
             let mut found = self.shelf.range(&from, end.as_deref(), false)?;
             if !found.advance()? {
                 return Ok(names);
             }
             let (name, _) = rows::read_poster(found.key()).ok_or(BAD)?;
-            let next = rows::after(&rows::posters(name)).ok_or(BAD)?;
+            let next = after(&rows::posters(name)).ok_or(BAD)?;
             names.push(name.to_vec());
             from = next;
         }
@@ -62,7 +63,7 @@ impl ChatIndex {
     /// Who posted to a channel or deleted something there, whenever: by feed.
     pub(crate) fn posters(&self, channel: &str) -> Result<Vec<FeedKey>, ViewError> {
         let prefix = rows::posters(channel.as_bytes());
-        let mut found = self.shelf.range(&prefix, rows::after(&prefix).as_deref(), false)?;
+        let mut found = self.shelf.range(&prefix, after(&prefix).as_deref(), false)?;
         let mut feeds = Vec::new();
         while found.advance()? {
             feeds.push(rows::read_poster(found.key()).ok_or(BAD)?.1);
@@ -83,7 +84,7 @@ impl ChatIndex {
     /// A private message of each feed that wrote any in a window.
     pub(crate) fn correspondents(&self, from: i64, to: i64) -> Result<Vec<EntryId>, ViewError> {
         let prefix = rows::lane_posters();
-        let mut found = self.shelf.range(&prefix, rows::after(&prefix).as_deref(), false)?;
+        let mut found = self.shelf.range(&prefix, after(&prefix).as_deref(), false)?;
         let mut last: BTreeMap<FeedKey, Place> = BTreeMap::new();
         while found.advance()? {
             let (channel, feed) = rows::read_poster(found.key()).ok_or(BAD)?;
@@ -101,7 +102,7 @@ impl ChatIndex {
     /// Who wrote to lanes, be it their own or not.
     pub fn lane_writers(&self) -> Result<BTreeSet<FeedKey>, ViewError> {
         let prefix = rows::lane_posters();
-        let mut found = self.shelf.range(&prefix, rows::after(&prefix).as_deref(), false)?;
+        let mut found = self.shelf.range(&prefix, after(&prefix).as_deref(), false)?;
         let mut feeds = BTreeSet::new();
         while found.advance()? {
             feeds.insert(rows::read_poster(found.key()).ok_or(BAD)?.1);
@@ -112,14 +113,14 @@ impl ChatIndex {
     /// The channels of the lanes that a feed wrote to.
     pub fn lanes_of(&self, feed: &FeedKey) -> Result<Vec<String>, ViewError> {
         let (mut lanes, mut from) = (Vec::new(), rows::author_in_lanes(feed));
-        let end = rows::after(&from);
+        let end = after(&from);
         loop {
             let mut found = self.shelf.range(&from, end.as_deref(), false)?;
             if !found.advance()? {
                 return Ok(lanes);
             }
             let (channel, ..) = rows::read_authored(found.key()).ok_or(BAD)?;
-            let next = rows::after(&rows::author_in(feed, channel)).ok_or(BAD)?;
+            let next = after(&rows::author_in(feed, channel)).ok_or(BAD)?;
             lanes.extend(std::str::from_utf8(channel).map(str::to_owned));
             from = next;
         }
@@ -140,7 +141,7 @@ impl ChatIndex {
         let all = rows::author_in(feed, channel.as_bytes());
         let end = match to.0.checked_add(1) {
             Some(end) => Some(rows::author_from(feed, channel.as_bytes(), end)),
-            None => rows::after(&all),
+            None => after(&all),
         };
         self.shelf.range(&all, end.as_deref(), true)
     }
@@ -218,14 +219,14 @@ impl ChatIndex {
     /// The channels that a feed posted to or deleted something in, as they are.
     fn channels_of(&self, feed: &FeedKey) -> Result<Vec<Vec<u8>>, ViewError> {
         let (mut names, mut from) = (Vec::new(), rows::author(feed));
-        let end = rows::after(&from);
+        let end = after(&from);
         loop {
             let mut found = self.shelf.range(&from, end.as_deref(), false)?;
             if !found.advance()? {
                 return Ok(names);
             }
             let (name, ..) = rows::read_authored(found.key()).ok_or(BAD)?;
-            let next = rows::after(&rows::author_in(feed, name)).ok_or(BAD)?;
+            let next = after(&rows::author_in(feed, name)).ok_or(BAD)?;
             names.push(name.to_vec());
             from = next;
         }

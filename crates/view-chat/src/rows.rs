@@ -2,27 +2,27 @@
 
 use kappadb_chat::Lane;
 use kappadb_core::{EntryId, FeedKey, Timestamp};
+use kappadb_view::ViewError;
+use kappadb_view::packed::Area;
 
 /// Keyed entries ([`kappadb_view::keyed`]).
 pub const KEYED: u8 = 1;
-/// area u8, run u64, first key: a page.
-pub const PAGES: u8 = 2;
-/// area u8, run u64: how many rows it has.
-pub const RUNS: u8 = 3;
+/// What is packed ([`kappadb_view::packed`]).
+pub const PACKED: u8 = 2;
 /// key length u16, key, feed, seq, seq of the delete: nothing. A version that its author took back.
-pub const TAKEN: u8 = 4;
-/// feed: the numbers of its entries that were withdrawn.
-pub const WITHDRAWN: u8 = 5;
+pub const TAKEN: u8 = 3;
 /// number u64: texts whose words are in no segment yet.
-pub const TEXTS: u8 = 6;
+pub const TEXTS: u8 = 4;
 
 /// What is packed of entries.
-pub const ENTRIES: u8 = 0;
+pub const ENTRIES: Area = Area { prefix: PACKED, sort: 0 };
 /// The messages of a segment of words.
-pub const DOCS: u8 = 1;
+pub const DOCS: Area = Area { prefix: PACKED, sort: 1 };
 /// Its words.
-pub const WORDS: u8 = 2;
-pub const AREAS: [u8; 3] = [ENTRIES, DOCS, WORDS];
+pub const WORDS: Area = Area { prefix: PACKED, sort: 2 };
+
+/// What cannot be read: the view is made anew.
+pub const BAD: ViewError = ViewError::Inconsistent("a row of the chat index cannot be read");
 
 /// channel length u16, channel, order, feed, seq, [`Mark`]: a message, or a delete of it.
 const MESSAGE: u8 = 1;
@@ -280,13 +280,6 @@ pub fn read_taken(key: &[u8]) -> Option<(EntryId, EntryId)> {
     let (target, by) = key.get(at..)?.split_at_checked(40)?;
     let target = read_id(target)?;
     Some((target, EntryId { seq: u64::from_be_bytes(by.try_into().ok()?), ..target }))
-}
-
-/// One more than every key that begins so.
-pub fn after(prefix: &[u8]) -> Option<Vec<u8>> {
-    let kept = prefix.iter().rposition(|byte| *byte != u8::MAX)?;
-    let (last, front) = prefix.get(..=kept)?.split_last()?;
-    Some([front, &[last + 1]].concat())
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ impl View for ChatView {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn open(&self, rows: Arc<dyn Tree>) -> Result<ChatIndex, ViewError> {

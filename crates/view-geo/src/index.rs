@@ -3,9 +3,10 @@ use crate::check::Tally;
 use crate::feeds::Feeds;
 use crate::item::{Item, ItemRef, Slot, items};
 use crate::packed::Window;
+use crate::refs::Refs;
 use crate::run::Run;
 use crate::space::Space;
-use crate::{refs, several};
+use crate::{several, upkeep};
 use kappadb_core::limits::MAX_ROWS_SCANNED;
 use kappadb_core::{EntryId, Extent, FeedKey, GeoBox, Timestamp};
 use kappadb_entry::rules::{self, Version};
@@ -25,6 +26,9 @@ pub struct MapIndex {
     pub(crate) keyed: Keyed,
     feeds: Feeds,
     pub(crate) space: Space,
+    pub(crate) refs: Refs,
+    /// Which sort of upkeep had its turn last.
+    pub(crate) turn: usize,
 }
 
 /// The index in numbers.
@@ -58,9 +62,9 @@ impl Index for MapIndex {
     fn apply(&mut self, changes: &[Change<'_>], rows: &mut Overlay<'_>) -> Result<Vec<Notice>, ViewError> {
         let features: Vec<Change<'_>> = changes.iter().filter(|c| is_feature(c)).copied().collect();
         for change in &features {
-            let feed = self.feeds.number(&change.arrived().id.feed, rows);
-            refs::apply(change, feed, rows);
+            self.feeds.number(&change.arrived().id.feed, rows);
         }
+        self.refs.apply(&features, &self.feeds, rows)?;
         let updates = self.keyed.apply_all(rows, &features)?;
         updates.iter().for_each(|update| several::note(update, rows));
         updates.iter().try_for_each(|update| self.place(update, rows))?;
@@ -82,7 +86,7 @@ impl Index for MapIndex {
     }
 
     fn upkeep(&mut self, idle: bool) -> Option<Box<dyn Upkeep<Self>>> {
-        self.space.upkeep(&self.tree, idle)
+        upkeep::due(self, idle)
     }
 
     fn check(&self) -> Result<Vec<String>, ViewError> {
@@ -104,13 +108,14 @@ impl Index for MapIndex {
                 .then(|| format!("{what} {f} boxes that are not those of its features, which have {e}"))
         });
         let pages = (!fits).then(|| "its pages do not fit the boxes that they lead to".to_owned());
-        Ok(wrong.into_iter().chain([pages]).flatten().collect())
+        let refs = self.refs.audit()?;
+        Ok(wrong.into_iter().chain([pages]).flatten().chain(refs).collect())
     }
 }
 
 impl MapIndex {
-    pub(crate) fn new(tree: Arc<dyn Tree>, keyed: Keyed, feeds: Feeds, space: Space) -> Self {
-        MapIndex { tree, keyed, feeds, space }
+    pub(crate) fn new(tree: Arc<dyn Tree>, keyed: Keyed, feeds: Feeds, space: Space, refs: Refs) -> Self {
+        MapIndex { tree, keyed, feeds, space, refs, turn: 0 }
     }
 
     /// The versions of a feature that no other makes redundant, ascending by id: what a new version must know of.
@@ -140,7 +145,7 @@ impl MapIndex {
     /// [`ViewError::Limit`] if more than [`MAX_ROWS_SCANNED`] entries refer to them.
     pub fn referrers(&self, keys: &[Vec<u8>]) -> Result<Vec<Hit>, ViewError> {
         let mut hits = Vec::new();
-        for (key, ids) in refs::referring(&*self.tree, &self.feeds, keys)? {
+        for (key, ids) in self.refs.referring(&self.feeds, keys)? {
             let heads = self.heads(&key)?.into_iter().map(|head| head.id);
             let (heads, elsewhere): (Vec<_>, Vec<_>) = heads.partition(|id| ids.contains(id));
             if !heads.is_empty() {
@@ -157,7 +162,7 @@ impl MapIndex {
     /// # Errors
     /// [`ViewError::Limit`] if more than [`MAX_ROWS_SCANNED`] entries refer to it.
     pub fn referring(&self, key: &[u8]) -> Result<Vec<(Vec<u8>, EntryId)>, ViewError> {
-        let found = refs::referring(&*self.tree, &self.feeds, &[key.to_vec()])?.into_iter();
+        let found = self.refs.referring(&self.feeds, &[key.to_vec()])?.into_iter();
         Ok(found.flat_map(|(key, ids)| ids.into_iter().map(move |id| (key.clone(), id))).collect())
     }
 
@@ -173,7 +178,7 @@ impl MapIndex {
         without: &BTreeSet<FeedKey>,
     ) -> Result<Vec<EntryId>, ViewError> {
         let mut found = Vec::new();
-        for (key, ids) in refs::referring(&*self.tree, &self.feeds, keys)? {
+        for (key, ids) in self.refs.referring(&self.feeds, keys)? {
             let active = self.keyed.active_without(&*self.tree, &key, without)?;
             let active = active.into_iter().map(|version| version.id);
             found.extend(active.filter(|id| ids.contains(id)));

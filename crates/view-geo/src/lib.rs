@@ -15,7 +15,7 @@
 //! | `space` | the spatial index: memory and runs, when which is packed |
 //! | `memory`, `sorted` | what is not packed yet |
 //! | `run`, `packed`, `page`, `leaf`, `cache` | packed runs |
-//! | `merge`, `sweep` | upkeep in the background |
+//! | `upkeep`, `merge`, `sweep` | work in the background |
 //! | `item`, `rank` | what the spatial index holds of a version, and its order |
 //! | `feeds` | short numbers for feeds |
 //! | `rows` | keys of the rows |
@@ -42,6 +42,7 @@ mod several;
 mod sorted;
 mod space;
 mod sweep;
+mod upkeep;
 mod view;
 
 pub use answer::{Answer, Hit};

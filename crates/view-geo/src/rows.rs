@@ -1,7 +1,5 @@
 //! The rows of the view, by their first byte. Numbers in keys are big-endian, so that they ascend.
 
-use kappadb_view::ViewError;
-
 /// Active and redundant versions by key: [`kappadb_view::Keyed`].
 pub const KEYED: u8 = 1;
 /// `feed 32` → `number u32`.
@@ -16,8 +14,7 @@ pub const PAGES: u8 = 5;
 /// more.
 pub const DEAD: u8 = 6;
 
-/// `target length u8 | target | feed number u32 | seq u64` → the key of a feature that refers to the target:
-/// [`crate::refs`].
+/// Who refers to what, packed ([`kappadb_view::packed`]): [`crate::refs`].
 pub const REFS: u8 = 7;
 
 /// The key of a feature with several heads → nothing.
@@ -47,12 +44,4 @@ pub fn read_slot(bytes: &[u8]) -> Option<((u32, u64), &[u8])> {
     let (feed, bytes) = bytes.split_first_chunk()?;
     let (seq, rest) = bytes.split_first_chunk()?;
     Some(((u32::from_le_bytes(*feed), u64::from_le_bytes(*seq)), rest))
-}
-
-/// The version that a row is about: the last twelve bytes of its key, which has `len` bytes.
-pub fn slot(key: &[u8], len: usize) -> Result<(u32, u64), ViewError> {
-    const BAD: ViewError = ViewError::Inconsistent("a row of the map index has a bad key");
-    let (front, seq) = key.split_last_chunk::<8>().ok_or(BAD)?;
-    let (_, feed) = front.split_last_chunk::<4>().ok_or(BAD)?;
-    if key.len() == len { Ok((u32::from_be_bytes(*feed), u64::from_be_bytes(*seq))) } else { Err(BAD) }
 }

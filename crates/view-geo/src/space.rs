@@ -7,13 +7,13 @@ use crate::memory::Memory;
 use crate::merge::{Merge, Merged, Origin};
 use crate::packed::{Source, Stream, Window};
 use crate::page::Builder;
+use crate::rows;
 use crate::run::{self, Cached, Descriptor, Run, Which};
 use crate::sorted::Sorted;
 use crate::sweep::{Sweep, leftovers};
-use crate::{MapIndex, rows};
 use kappadb_core::codec;
 use kappadb_store::{Overlay, Tree, prefix_range};
-use kappadb_view::{Upkeep, ViewError, tiers};
+use kappadb_view::{ViewError, tiers};
 use std::sync::Arc;
 
 /// Pages kept in memory: 64 MiB of them.
@@ -120,11 +120,13 @@ impl Space {
         self.runs.push(run);
     }
 
-    /// What should be done in the background, if anything.
-    pub fn upkeep(&mut self, tree: &Arc<dyn Tree>, idle: bool) -> Option<Box<dyn Upkeep<MapIndex>>> {
-        if let Some(run) = self.leftovers.last() {
-            return Some(Box::new(Sweep::new(tree.clone(), *run)));
-        }
+    /// What is left of a run and should be swept, if anything.
+    pub fn sweep(&mut self, tree: &Arc<dyn Tree>) -> Option<Sweep> {
+        self.leftovers.last().map(|run| Sweep::new(tree.clone(), *run))
+    }
+
+    /// The merge that is due, if any.
+    pub fn merge(&mut self, tree: &Arc<dyn Tree>, idle: bool) -> Option<Merge> {
         let due = due(&self.runs, self.limit, idle);
         let origin =
             |run: &Run| Origin { run: run.id, descriptor: run.descriptor.clone(), marks: run.marks() };
@@ -134,7 +136,7 @@ impl Space {
         }
         let id = self.next;
         self.next = id.checked_add(1)?;
-        Some(Box::new(Merge::new(tree.clone(), id, origins, self.limit.div_ceil(PIECES))))
+        Some(Merge::new(tree.clone(), id, origins, self.limit.div_ceil(PIECES)))
     }
 
     /// Puts a merged run in the place of those that it was merged from.

@@ -1,5 +1,6 @@
 use crate::feeds::Feeds;
 use crate::index::MapIndex;
+use crate::refs::Refs;
 use crate::rows;
 use crate::space::Space;
 use kappadb_entry::space::MAP;
@@ -34,12 +35,13 @@ impl View for MapView {
     }
 
     fn version(&self) -> u32 {
-        6
+        7
     }
 
     fn open(&self, rows: Arc<dyn Tree>) -> Result<MapIndex, ViewError> {
         let keyed = Keyed::open(rows::KEYED, MAP, &*rows)?;
         let (feeds, space) = (Feeds::load(&*rows)?, Space::load(&*rows, self.memory)?);
-        Ok(MapIndex::new(rows, keyed, feeds, space))
+        let refs = Refs::load(&rows)?;
+        Ok(MapIndex::new(rows, keyed, feeds, space, refs))
     }
 }

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! How a view is kept, rebuilt and asked is written in `design/views.md`. [`keyed`] has the part that all views of keyed
-//! entries share.
+//! entries share, [`packed`] what those of very many small rows share.
 
 mod control;
 mod directory;
@@ -21,6 +21,7 @@ mod handle;
 mod indexer;
 pub mod keyed;
 mod mark;
+pub mod packed;
 mod seen;
 mod source;
 pub mod tiers;

@@ -4,9 +4,10 @@ use super::lexicon::texts_key;
 use super::segment::{doc, docs_of, words_of, write_list};
 use super::texts::Texts;
 use super::tokens::words;
-use crate::packed::{BAD, Writer};
+use crate::rows::BAD;
 use kappadb_store::{Batch, Tree};
 use kappadb_view::ViewError;
+use kappadb_view::packed::Writer;
 use std::collections::HashMap;
 use std::sync::Arc;
 

@@ -4,10 +4,11 @@ use super::lexicon::{Lexicon, texts_key};
 use super::segment::{Common, List, Numbers, docs_of, read_doc, with_prefix};
 use super::texts::Texts;
 use super::tokens::{Term, Terms};
-use crate::packed::{BAD, Reader};
 use crate::people::Row;
+use crate::rows::BAD;
 use kappadb_store::Tree;
 use kappadb_view::ViewError;
+use kappadb_view::packed::Reader;
 use std::cmp::Reverse;
 
 /// Messages that have all words, the latest first, each once; whether they count is not looked at.

@@ -3,10 +3,11 @@
 use super::build::Build;
 use super::merge::MergeWords;
 use super::segment::docs_of;
-use crate::packed::{BAD, Run, load_runs};
+use crate::rows::BAD;
 use crate::rows::{DOCS, TEXTS, WORDS};
 use crate::view::Sizes;
 use kappadb_store::{Overlay, Tree, prefix_range};
+use kappadb_view::packed::{Run, load_runs};
 use kappadb_view::{ViewError, tiers};
 use std::sync::Arc;
 

@@ -1,9 +1,10 @@
 //! Merging segments, in the background: their messages get new numbers, and the lists of each word are joined.
 
 use super::segment::{docs_of, read_numbers, read_part, words_of, write_list};
-use crate::packed::{BAD, Reader, Writer};
+use crate::rows::BAD;
 use kappadb_store::{Batch, Tree};
 use kappadb_view::ViewError;
+use kappadb_view::packed::{Reader, Writer};
 use std::sync::Arc;
 
 /// Messages, and parts of lists, that are read in one piece of the work.

@@ -5,11 +5,12 @@
 //! area WORDS   word | 00 | first number u32     → (number - the one before) varint, each: a part of the word's list
 //! ```
 
-use crate::packed::{BAD, Reader, RunId, Writer};
 use crate::people::Row;
-use crate::rows::{self, DOCS, PLACE_LEN, Place, WORDS};
+use crate::rows::BAD;
+use crate::rows::{DOCS, PLACE_LEN, Place, WORDS};
 use kappadb_store::Tree;
 use kappadb_view::ViewError;
+use kappadb_view::packed::{Reader, RunId, Writer, after};
 
 /// Numbers in one part of a word's list.
 const PART: usize = 512;
@@ -98,7 +99,7 @@ pub struct List<'a> {
 impl<'a> List<'a> {
     pub fn of_word(tree: &'a dyn Tree, segment: u64, word: &str) -> Result<List<'a>, ViewError> {
         let from = [word.as_bytes(), &[0]].concat();
-        let parts = Reader::new(tree, words_of(segment), &from, rows::after(&from).as_deref(), false)?;
+        let parts = Reader::new(tree, words_of(segment), &from, after(&from).as_deref(), false)?;
         Ok(List { parts, numbers: Vec::new().into_iter() })
     }
 
@@ -120,13 +121,8 @@ impl<'a> List<'a> {
 
 /// The numbers of the messages that have a word that begins so, ascending.
 pub fn with_prefix(tree: &dyn Tree, segment: u64, docs: u64, prefix: &str) -> Result<Vec<u32>, ViewError> {
-    let mut parts = Reader::new(
-        tree,
-        words_of(segment),
-        prefix.as_bytes(),
-        rows::after(prefix.as_bytes()).as_deref(),
-        false,
-    )?;
+    let mut parts =
+        Reader::new(tree, words_of(segment), prefix.as_bytes(), after(prefix.as_bytes()).as_deref(), false)?;
     // A mark for each message: a beginning may be that of very many words.
     let mut marks = vec![false; usize::try_from(docs).map_err(|_| BAD)?];
     let mut numbers = Vec::new();

@@ -4,7 +4,7 @@
 //! channel length u16 | channel | place 48 | text length u32 | text     each, big-endian
 //! ```
 
-use crate::packed::BAD;
+use crate::rows::BAD;
 use crate::rows::{PLACE_LEN, Place};
 use kappadb_view::ViewError;
 

@@ -68,7 +68,13 @@ proptest! {
         assert_referrers(&rig, &order.iter().collect::<Vec<_>>());
         let (gone, left): (Vec<_>, Vec<_>) =
             order.iter().partition(|a| a.id.feed == feed(writer) && a.id.seq >= from);
-        rig.withdraw(gone);
+        rig.withdraw(gone.iter().copied());
         assert_referrers(&rig, &left);
+        rig.keep_up(true);
+        rig.reopen();
+        assert_referrers(&rig, &left);
+        rig.hold(gone);
+        assert_referrers(&rig, &order.iter().collect::<Vec<_>>());
+        rig.check();
     }
 }

@@ -5,5 +5,6 @@ mod common;
 mod engine;
 mod feeds;
 mod keyed;
+mod packed;
 mod properties;
 mod upkeep;

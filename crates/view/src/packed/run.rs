@@ -2,40 +2,74 @@
 //! directory of pages and opening a run reads nothing.
 
 use super::page::{BAD, Builder, Page};
-use crate::rows::{PAGES, RUNS};
+use crate::ViewError;
 use kappadb_store::{Rows, Tree};
-use kappadb_view::ViewError;
 use std::ops::Bound;
 
-/// Which run: what sort of rows it has, and its number.
+/// The second byte of rows: a page.
+const PAGES: u8 = 0;
+/// That a run counts.
+const RUNS: u8 = 1;
+/// The numbers of a feed's entries that were withdrawn.
+pub(super) const WITHDRAWN: u8 = 2;
+
+/// Runs that belong together: rows of one sort.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Area {
+    /// What all of its keys begin with: a byte of the view.
+    pub prefix: u8,
+    /// What sort of rows it has, among those under this byte. Below 255.
+    pub sort: u8,
+}
+
+impl Area {
+    /// What the rows that say which runs count begin with.
+    pub(super) fn descriptors(self) -> [u8; 3] {
+        [self.prefix, RUNS, self.sort]
+    }
+
+    /// What its pages begin with, and the first key beyond.
+    pub(super) fn pages(self) -> ([u8; 3], [u8; 3]) {
+        let first = [self.prefix, PAGES, self.sort];
+        (first, [self.prefix, PAGES, self.sort.saturating_add(1)])
+    }
+}
+
+/// A run: of which rows, and its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RunId {
-    pub area: u8,
+    /// Those that it belongs to.
+    pub area: Area,
+    /// Given out in turn.
     pub number: u64,
 }
 
 impl RunId {
     /// What the keys of its pages begin with.
-    pub fn pages(self) -> [u8; 10] {
-        let mut key = [PAGES, self.area, 0, 0, 0, 0, 0, 0, 0, 0];
-        key.iter_mut().skip(2).zip(self.number.to_be_bytes()).for_each(|(to, from)| *to = from);
-        key
+    pub fn pages(self) -> [u8; 11] {
+        let [a, b, c, d, e, f, g, h] = self.number.to_be_bytes();
+        [self.area.prefix, PAGES, self.area.sort, a, b, c, d, e, f, g, h]
     }
 
     /// The row that says that it counts.
-    pub fn descriptor(self) -> [u8; 10] {
+    pub fn descriptor(self) -> [u8; 11] {
         let mut key = self.pages();
-        key.iter_mut().take(1).for_each(|tag| *tag = RUNS);
+        key.iter_mut().skip(1).take(1).for_each(|sort| *sort = RUNS);
         key
     }
 
-    pub fn page(self, first: &[u8]) -> Vec<u8> {
+    fn page(self, first: &[u8]) -> Vec<u8> {
         [&self.pages(), first].concat()
     }
 
     fn end(self) -> Vec<u8> {
         RunId { number: self.number.saturating_add(1), ..self }.pages().to_vec()
     }
+}
+
+/// The number in the key of a page or of a run.
+pub(super) fn number_of(key: &[u8]) -> Option<u64> {
+    key.get(3..).and_then(|rest| rest.first_chunk().copied()).map(u64::from_be_bytes)
 }
 
 /// Rows of a run from one key on (included) to another (excluded), in one direction.
@@ -52,6 +86,7 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
+    /// Stands before the first row.
     pub fn new(
         tree: &'a dyn Tree,
         run: RunId,
@@ -147,10 +182,15 @@ pub struct Writer {
 }
 
 impl Writer {
+    /// Of an empty run.
     pub fn new(run: RunId) -> Writer {
         Writer { run, builder: Builder::default() }
     }
 
+    /// Adds a row; its key is above all that were added. `put` is given the rows of the store.
+    ///
+    /// # Errors
+    /// [`ViewError::Limit`] if key and value have more than 16 KiB.
     pub fn push(
         &mut self,
         key: &[u8],

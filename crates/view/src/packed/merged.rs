@@ -1,7 +1,7 @@
 //! Several runs read as one.
 
 use super::run::Reader;
-use kappadb_view::ViewError;
+use crate::ViewError;
 
 /// The rows of several runs in order, each key once.
 pub struct Merged<'a> {

@@ -6,8 +6,8 @@
 //!
 //! Ends count from the first rest.
 
+use crate::ViewError;
 use bytes::Bytes;
-use kappadb_view::ViewError;
 use std::cmp::Ordering;
 
 /// Bytes in a page, about.
@@ -15,7 +15,8 @@ const TARGET: usize = 4 << 10;
 /// Bytes of a key and its value together, at most: a page's ends are 16 bits.
 pub const MAX_ITEM: usize = 16 << 10;
 
-pub const BAD: ViewError = ViewError::Inconsistent("a page of the chat index cannot be read");
+/// What is packed cannot be read: the view is made anew.
+pub const BAD: ViewError = ViewError::Inconsistent("a packed page of the view cannot be read");
 
 /// A page that was read.
 #[derive(Debug, Clone)]

@@ -2,10 +2,9 @@
 
 use super::merged::Merged;
 use super::page::BAD;
-use super::run::{Reader, RunId, Writer};
-use crate::rows::RUNS;
+use super::run::{Area, Reader, RunId, Writer, number_of};
+use crate::{ViewError, tiers};
 use kappadb_store::{Batch, Overlay, Tree, prefix_range};
-use kappadb_view::{ViewError, tiers};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -15,14 +14,16 @@ const PIECE: usize = 32_768;
 /// A run that counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Run {
+    /// Its number among those of its area.
     pub number: u64,
+    /// Rows in it.
     pub items: u64,
 }
 
 /// Runs of one area. Keys have no values.
 pub struct Shelf {
     tree: Arc<dyn Tree>,
-    area: u8,
+    area: Area,
     /// Rows of a run that is merged in the background only.
     few: u64,
     runs: Vec<Run>,
@@ -33,13 +34,12 @@ pub struct Shelf {
 }
 
 /// The runs of an area that count, and the next free number.
-pub fn load(tree: &dyn Tree, area: u8) -> Result<(Vec<Run>, u64), ViewError> {
+pub fn load_runs(tree: &dyn Tree, area: Area) -> Result<(Vec<Run>, u64), ViewError> {
     let mut runs = Vec::new();
-    for row in prefix_range(tree, &[RUNS, area]) {
+    for row in prefix_range(tree, &area.descriptors()) {
         let (key, value) = row?;
-        let number = key.get(2..).and_then(|n| n.try_into().ok()).map(u64::from_be_bytes);
         let items = value.first_chunk().copied().map(u64::from_le_bytes);
-        let (Some(number), Some(items)) = (number, items) else { return Err(BAD) };
+        let (Some(number), Some(items)) = (number_of(&key), items) else { return Err(BAD) };
         runs.push(Run { number, items });
     }
     let written = last_written(tree, area)?;
@@ -47,20 +47,16 @@ pub fn load(tree: &dyn Tree, area: u8) -> Result<(Vec<Run>, u64), ViewError> {
     Ok((runs, next.map_or(0, |last| last.saturating_add(1))))
 }
 
-fn last_written(tree: &dyn Tree, area: u8) -> Result<Option<u64>, ViewError> {
-    let (first, end) = (RunId { area, number: 0 }.pages(), RunId { area: area + 1, number: 0 }.pages());
+fn last_written(tree: &dyn Tree, area: Area) -> Result<Option<u64>, ViewError> {
+    let (first, end) = area.pages();
     let row = tree.range(Bound::Included(&first), Bound::Excluded(&end)).next_back().transpose()?;
     Ok(row.and_then(|(key, _)| number_of(&key)))
 }
 
-/// The run that a page's key is of.
-pub fn number_of(key: &[u8]) -> Option<u64> {
-    key.get(2..).and_then(|rest| rest.first_chunk().copied()).map(u64::from_be_bytes)
-}
-
 impl Shelf {
-    pub fn load(tree: Arc<dyn Tree>, area: u8, few: u64) -> Result<Shelf, ViewError> {
-        let (runs, next) = load(&*tree, area)?;
+    /// Opens what lies in `tree`. From `few` rows on a run is merged in the background only.
+    pub fn load(tree: Arc<dyn Tree>, area: Area, few: u64) -> Result<Shelf, ViewError> {
+        let (runs, next) = load_runs(&*tree, area)?;
         Ok(Shelf { tree, area, few, runs, next, busy: Vec::new() })
     }
 
@@ -68,6 +64,7 @@ impl Shelf {
         RunId { area: self.area, number }
     }
 
+    /// The runs that count, in no order.
     pub fn runs(&self) -> &[Run] {
         &self.runs
     }
@@ -78,8 +75,25 @@ impl Shelf {
         Merged::new(self.runs.iter().map(reader).collect::<Result<_, _>>()?, backwards)
     }
 
+    /// Rows that begin so, ascending.
+    pub fn with_prefix(&self, prefix: &[u8]) -> Result<Merged<'_>, ViewError> {
+        self.range(prefix, after(prefix).as_deref(), false)
+    }
+
+    /// A sentence for each run that has another number of rows than it should.
+    pub fn audit(&self) -> Result<Vec<String>, ViewError> {
+        let mut wrong = Vec::new();
+        for Run { number, items } in &self.runs {
+            let rows = self.count(*number)?;
+            if rows != *items {
+                wrong.push(format!("run {number} has {rows} rows, and should have {items}"));
+            }
+        }
+        Ok(wrong)
+    }
+
     /// How many rows a run has.
-    pub fn count(&self, number: u64) -> Result<u64, ViewError> {
+    fn count(&self, number: u64) -> Result<u64, ViewError> {
         let (mut reader, mut count) = (Reader::new(&*self.tree, self.id(number), &[], None, false)?, 0);
         while reader.advance()? {
             count += 1;
@@ -168,6 +182,13 @@ impl Shelf {
     }
 }
 
+/// One more than every key that begins so; none if there is no such key.
+pub fn after(prefix: &[u8]) -> Option<Vec<u8>> {
+    let kept = prefix.iter().rposition(|byte| *byte != u8::MAX)?;
+    let (last, front) = prefix.get(..=kept)?.split_last()?;
+    Some([front, &[last + 1]].concat())
+}
+
 /// A merge under way: it reads what never changes and writes pages that nobody reads yet.
 pub struct Merge {
     tree: Arc<dyn Tree>,
@@ -180,9 +201,9 @@ pub struct Merge {
 }
 
 impl Merge {
-    /// What it is made from.
-    pub fn origins(&self) -> &[u64] {
-        &self.origins
+    /// What it is made from, and is to be swept once it is installed.
+    pub fn origins(&self) -> impl Iterator<Item = RunId> + '_ {
+        self.origins.iter().map(|number| RunId { number: *number, ..self.into })
     }
 
     /// Copies some rows. True if there are more.

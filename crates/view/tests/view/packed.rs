@@ -1,0 +1,162 @@
+//! Packed rows against a plain set, whatever is merged, swept or cut off meanwhile.
+
+use kappadb_core::{EntryId, FeedKey};
+use kappadb_store::{MemoryStore, Overlay, Store, Tree};
+use kappadb_view::ViewError;
+use kappadb_view::packed::{Area, Leftovers, Merge, Merged, Shelf, Sweep, Withdrawn, after};
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+const AREA: Area = Area { prefix: 7, sort: 0 };
+/// What lies beside it must not matter.
+const BESIDE: Area = Area { prefix: 7, sort: 1 };
+const FEW: u64 = 6;
+
+#[derive(Debug, Clone)]
+enum Step {
+    Add(Vec<Vec<u8>>),
+    /// Begins a merge or sweep, or goes on with it.
+    Work(bool),
+    /// What is under way is lost, as by a crash.
+    Reopen,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let key = prop::collection::vec(prop::sample::select(vec![0u8, 1, 0xff]), 0..5);
+    let step = prop_oneof![
+        4 => prop::collection::vec(key, 0..9).prop_map(Step::Add),
+        4 => any::<bool>().prop_map(Step::Work),
+        1 => Just(Step::Reopen),
+    ];
+    prop::collection::vec(step, 0..60)
+}
+
+enum Job {
+    Merge(Merge),
+    Sweep(Sweep),
+}
+
+struct Rig {
+    tree: Arc<dyn Tree>,
+    shelf: Shelf,
+    leftovers: Leftovers,
+    job: Option<Job>,
+}
+
+impl Rig {
+    fn open(tree: Arc<dyn Tree>) -> Rig {
+        let shelf = Shelf::load(tree.clone(), AREA, FEW).unwrap();
+        let leftovers = Leftovers::find(&*tree, &[(AREA, shelf.runs())]).unwrap();
+        Rig { tree, shelf, leftovers, job: None }
+    }
+
+    fn commit(&mut self, change: impl FnOnce(&mut Shelf, &mut Overlay<'_>)) {
+        let tree = self.tree.clone();
+        let mut rows = Overlay::new(&*tree);
+        change(&mut self.shelf, &mut rows);
+        tree.apply(&rows.into_batch()).unwrap();
+    }
+
+    /// False if there is nothing to do.
+    fn work(&mut self, idle: bool) -> bool {
+        let begin = || self.leftovers.sweep(&self.tree).map(Job::Sweep);
+        let job = self.job.take().or_else(begin).or_else(|| self.shelf.due(idle).map(Job::Merge));
+        let Some(mut job) = job else { return false };
+        let more = match &mut job {
+            Job::Merge(merge) => merge.work().unwrap(),
+            Job::Sweep(sweep) => sweep.work().unwrap(),
+        };
+        match job {
+            job if more => self.job = Some(job),
+            Job::Sweep(sweep) => self.leftovers.swept(&sweep),
+            Job::Merge(merge) => {
+                self.leftovers.add(merge.origins());
+                self.commit(|shelf, rows| shelf.install(merge, rows));
+            }
+        }
+        true
+    }
+
+    fn step(&mut self, step: &Step) {
+        match step {
+            Step::Add(keys) => self.commit(|shelf, rows| shelf.add(keys.clone(), rows).unwrap()),
+            Step::Work(idle) => drop(self.work(*idle)),
+            Step::Reopen => *self = Rig::open(self.tree.clone()),
+        }
+    }
+}
+
+fn all(mut rows: Merged<'_>) -> Vec<Vec<u8>> {
+    let mut keys = Vec::new();
+    while rows.advance().unwrap() {
+        keys.push(rows.key().to_vec());
+    }
+    keys
+}
+
+proptest! {
+    #[test]
+    fn what_was_added_is_there_once_from_both_ends_whatever_is_merged_meanwhile(
+        steps in steps(), prefix in prop::collection::vec(prop::sample::select(vec![0u8, 1, 0xff]), 0..3),
+    ) {
+        let tree = MemoryStore::new().tree("t").unwrap();
+        let mut beside = Rig { shelf: Shelf::load(tree.clone(), BESIDE, FEW).unwrap(), ..Rig::open(tree.clone()) };
+        beside.step(&Step::Add(vec![b"beside".to_vec()]));
+        let (mut rig, mut model) = (Rig::open(tree.clone()), BTreeSet::new());
+        for step in &steps {
+            rig.step(step);
+            model.extend(if let Step::Add(keys) = step { keys.clone() } else { Vec::new() });
+            let expected: Vec<Vec<u8>> = model.iter().cloned().collect();
+            prop_assert_eq!(&all(rig.shelf.range(&[], None, false).unwrap()), &expected);
+            let begun: Vec<Vec<u8>> = expected.iter().filter(|key| key.starts_with(&prefix)).cloned().collect();
+            prop_assert_eq!(&all(rig.shelf.with_prefix(&prefix).unwrap()), &begun);
+            let mut back = all(rig.shelf.range(&prefix, after(&prefix).as_deref(), true).unwrap());
+            back.reverse();
+            prop_assert_eq!(&back, &begun);
+            prop_assert_eq!(rig.shelf.audit().unwrap(), Vec::<String>::new());
+        }
+        while rig.work(true) {}
+        // Merged and swept: hardly more runs than sizes, and no page that is of none of them.
+        prop_assert!(rig.shelf.runs().len() < 6, "{:?}", rig.shelf.runs());
+        let left = Leftovers::find(&*tree, &[(AREA, rig.shelf.runs()), (BESIDE, beside.shelf.runs())]).unwrap();
+        prop_assert!(left.sweep(&tree).is_none());
+        prop_assert_eq!(all(beside.shelf.range(&[], None, false).unwrap()), vec![b"beside".to_vec()]);
+    }
+
+    #[test]
+    fn entries_that_were_withdrawn_are_known_until_they_are_held_again(
+        fates in prop::collection::vec((0..3u8, 0..20u64, any::<bool>()), 0..40), batch in 1..5usize,
+    ) {
+        let tree = MemoryStore::new().tree("t").unwrap();
+        let (mut withdrawn, mut model) = (Withdrawn::load(&*tree, 7).unwrap(), BTreeSet::new());
+        let fates: Vec<(EntryId, bool)> =
+            fates.into_iter().map(|(feed, seq, held)| (EntryId { feed: FeedKey([feed; 32]), seq }, held)).collect();
+        for fates in fates.chunks(batch) {
+            let mut rows = Overlay::new(&*tree);
+            withdrawn.change(fates.iter().copied(), &mut rows);
+            tree.apply(&rows.into_batch()).unwrap();
+            for (id, held) in fates {
+                if *held { model.remove(id) } else { model.insert(*id) };
+            }
+            let again = Withdrawn::load(&*tree, 7).unwrap();
+            for (id, _) in fates {
+                prop_assert_eq!(withdrawn.contains(id), model.contains(id));
+                prop_assert_eq!(again.contains(id), model.contains(id));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_run_whose_size_cannot_be_read_is_an_error() {
+    let tree = MemoryStore::new().tree("t").unwrap();
+    let mut rig = Rig::open(tree.clone());
+    rig.step(&Step::Add(vec![b"key".to_vec()]));
+    let (key, _) = kappadb_store::prefix_range(&*tree, &[7, 1]).next().unwrap().unwrap();
+    let mut batch = kappadb_store::Batch::new();
+    batch.put(key, "short");
+    tree.apply(&batch).unwrap();
+    let error = Shelf::load(tree, AREA, FEW).err().unwrap();
+    assert!(matches!(error, ViewError::Inconsistent(_)), "{error}");
+}
