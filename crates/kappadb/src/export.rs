@@ -95,12 +95,11 @@ impl Parts {
         out.write_all(begin.as_bytes())?;
         let mut gap = "";
         self.each_chunk(what, &mut |hits| {
-            for hit in hits {
-                let found = self.load_feature(hit)?;
+            self.load_features(&hits, &mut |_, found| {
                 report.ahead += found.ahead as u64;
                 if found.deleted {
                     report.deleted += 1;
-                    continue;
+                    return Ok(());
                 }
                 let Texts { list, without_area } = self.texts(&found)?;
                 for text in &list {
@@ -109,8 +108,8 @@ impl Parts {
                 report.features += u64::from(!list.is_empty());
                 report.left_out += u64::from(list.is_empty());
                 report.without_area += u64::from(without_area);
-            }
-            Ok(())
+                Ok(())
+            })
         })?;
         out.write_all(end.as_bytes())?;
         out.flush()?;
@@ -121,13 +120,13 @@ impl Parts {
     fn each_chunk(
         &self,
         what: Selection,
-        visit: &mut dyn FnMut(&[Hit]) -> Result<(), ExportError>,
+        visit: &mut dyn FnMut(Vec<Hit>) -> Result<(), ExportError>,
     ) -> Result<(), ExportError> {
         match what {
             Selection::Hits(hits) => {
                 for (chunk, number) in hits.chunks(CHUNK).zip(0u64..) {
                     self.progress("exporting", number * CHUNK as u64, hits.len() as u64);
-                    visit(chunk)?;
+                    visit(chunk.to_vec())?;
                 }
                 self.progress("exporting", hits.len() as u64, hits.len() as u64);
                 Ok(())
@@ -137,10 +136,11 @@ impl Parts {
                 let mut after: Option<String> = None;
                 loop {
                     let hits = self.list_features("", after.as_deref(), CHUNK)?;
-                    visit(&hits)?;
-                    match hits.last() {
-                        Some(last) if hits.len() == CHUNK => after = Some(last.id.clone()),
-                        _ => return Ok(()),
+                    let is_last = hits.len() < CHUNK;
+                    after = hits.last().map(|last| last.id.clone());
+                    visit(hits)?;
+                    if is_last {
+                        return Ok(());
                     }
                 }
             }

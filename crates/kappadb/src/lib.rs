@@ -55,6 +55,7 @@ mod error;
 pub mod export;
 mod files;
 mod forks;
+mod held;
 mod import;
 mod kv;
 mod liars;

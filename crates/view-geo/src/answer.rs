@@ -2,8 +2,9 @@
 
 use crate::item::{ItemRef, Slot};
 use crate::query::Cursor;
-use kappadb_core::EntryId;
+use kappadb_core::{EntryId, FeedKey, RangeSet};
 use kappadb_view::ViewError;
+use std::collections::BTreeMap;
 
 /// What a box holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,6 +27,15 @@ pub struct Hit {
     ///
     /// With more than one head, here and elsewhere, the feature is in conflict.
     pub elsewhere: Vec<EntryId>,
+}
+
+/// All that is in a box, by its entries.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Inside {
+    /// Entries that are each all that there is to show of a feature: its only head, with one box.
+    pub alone: BTreeMap<FeedKey, RangeSet>,
+    /// The other features, by id.
+    pub several: Vec<Hit>,
 }
 
 /// A feature found in a box.

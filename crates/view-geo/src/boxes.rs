@@ -5,13 +5,13 @@ use crate::item::ItemRef;
 use crate::packed::{Window, first};
 use crate::query::{Cursor, CursorError, Position};
 use crate::rank::Rank;
-use crate::{Answer, Hit, MapIndex, Order, Query};
+use crate::{Answer, Hit, Inside, MapIndex, Order, Query};
 use kappadb_core::limits::MAX_ROWS_SCANNED;
-use kappadb_core::{Extent, GeoBox};
+use kappadb_core::{Extent, GeoBox, Seq};
 use kappadb_entry::rules::{self, Version};
 use kappadb_geo::CODE_BARE;
 use kappadb_view::ViewError;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 impl From<CursorError> for ViewError {
     fn from(error: CursorError) -> Self {
@@ -139,6 +139,31 @@ impl MapIndex {
             Ok(())
         })?;
         Ok(single + several.len())
+    }
+
+    /// What is in a box, to be read in the order in which it was written.
+    ///
+    /// # Errors
+    /// [`ViewError::Limit`] if more than [`MAX_ROWS_SCANNED`] boxes are looked at.
+    pub fn inside(&self, extent: &Extent, level: u8) -> Result<Inside, ViewError> {
+        let asked = Asked::new(extent, level, false);
+        let (mut alone, mut several) = (BTreeMap::<u32, Vec<Seq>>::new(), BTreeSet::new());
+        self.shown(&asked, &mut |item| {
+            match item.is_one_of_several() {
+                false => alone.entry(item.slot.0).or_default().push(item.slot.1),
+                true => drop(several.insert(Found::new(&item)?)),
+            }
+            Ok(())
+        })?;
+        let mut inside = Inside::default();
+        for (feed, mut seqs) in alone {
+            seqs.sort_unstable();
+            let feed = self.id((feed, 0))?.feed;
+            inside.alone.insert(feed, seqs.into_iter().collect());
+        }
+        inside.several =
+            several.into_iter().map(|found| self.hit(&asked, found)).collect::<Result<_, _>>()?;
+        Ok(inside)
     }
 
     /// Calls `visit` with every box of a head that is asked for, once.

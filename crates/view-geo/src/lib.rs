@@ -45,7 +45,7 @@ mod sweep;
 mod upkeep;
 mod view;
 
-pub use answer::{Answer, Hit};
+pub use answer::{Answer, Hit, Inside};
 pub use index::{MapIndex, MapStats, RunStats};
 pub use query::{Cursor, CursorError, Order, Query};
 pub use view::MapView;

@@ -3,29 +3,39 @@
 use super::{CHUNK, ExportReport, Selection};
 use crate::database::Parts;
 use crate::error::{ExportError, ReadError};
-use crate::map::Hit;
-use kappadb_core::Coord;
+use crate::map::{Found, Hit};
+use kappadb_core::{Coord, EntryId, FeedKey, Seq};
 use kappadb_geo::id::{osm, parse_osm};
 use kappadb_geo::osm_xml::{Writer, XmlError};
 use kappadb_geo::{Body, Edit, Element, ElementKind, Shape, WayNode};
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::Write;
 use std::sync::Arc;
 
 /// The elements of a file.
 #[derive(Default)]
 struct Elements {
-    nodes: Vec<i64>,
-    ways: Vec<i64>,
-    relations: Vec<i64>,
+    nodes: Vec<Numbered>,
+    ways: Vec<Numbered>,
+    relations: Vec<Numbered>,
+    /// The feeds of their entries.
+    feeds: Vec<FeedKey>,
     vertices: Vertices,
     /// Nodes of ways that do not know where these are.
     unplaced: Vec<i64>,
 }
 
+/// An element, so that there may be very many.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Numbered {
+    number: i64,
+    /// The entry, if it is the only one that counts: the number of its feed, and its own.
+    alone: Option<(usize, Seq)>,
+}
+
 impl Elements {
-    fn of(&mut self, kind: ElementKind) -> &mut Vec<i64> {
+    fn of(&mut self, kind: ElementKind) -> &mut Vec<Numbered> {
         match kind {
             ElementKind::Node => &mut self.nodes,
             ElementKind::Way => &mut self.ways,
@@ -33,11 +43,40 @@ impl Elements {
         }
     }
 
-    fn sort(&mut self) {
-        for numbers in [&mut self.nodes, &mut self.ways, &mut self.relations, &mut self.unplaced] {
-            numbers.sort_unstable();
-            numbers.dedup();
+    fn push(&mut self, kind: ElementKind, number: i64, hit: &Hit) {
+        let alone = match (hit.heads.as_slice(), hit.elsewhere.as_slice()) {
+            ([id], []) => Some((self.feed(&id.feed), id.seq)),
+            _ => None,
+        };
+        self.of(kind).push(Numbered { number, alone });
+    }
+
+    fn feed(&mut self, feed: &FeedKey) -> usize {
+        // Looked for from the end: neighbours have the same, and there are few.
+        self.feeds.iter().rposition(|known| known == feed).unwrap_or_else(|| {
+            self.feeds.push(*feed);
+            self.feeds.len() - 1
+        })
+    }
+
+    /// Where an element is to be read; none if it is not there any more.
+    fn hit(&self, parts: &Parts, kind: ElementKind, numbered: &Numbered) -> Result<Option<Hit>, ReadError> {
+        let id = osm(kind, numbered.number);
+        let alone =
+            numbered.alone.and_then(|(feed, seq)| Some(EntryId { feed: *self.feeds.get(feed)?, seq }));
+        match alone {
+            Some(entry) => Ok(Some(Hit { id, heads: vec![entry], elsewhere: Vec::new() })),
+            None => parts.feature(&id),
         }
+    }
+
+    fn sort(&mut self) {
+        for elements in [&mut self.nodes, &mut self.ways, &mut self.relations] {
+            elements.sort_unstable();
+            elements.dedup_by_key(|element| element.number);
+        }
+        self.unplaced.sort_unstable();
+        self.unplaced.dedup();
         self.vertices.sort();
     }
 
@@ -107,8 +146,8 @@ pub(super) fn export(parts: &Parts, what: Selection, out: impl Write) -> Result<
     let total = elements.count();
     let mut file = File { parts, writer: Writer::begin(out, None)?, report, total };
     file.nodes(&elements)?;
-    file.elements(ElementKind::Way, &elements.ways)?;
-    file.elements(ElementKind::Relation, &elements.relations)?;
+    file.elements(&elements, ElementKind::Way, &elements.ways)?;
+    file.elements(&elements, ElementKind::Relation, &elements.relations)?;
     parts.progress("exporting", total, total);
     file.writer.finish()?;
     Ok(file.report)
@@ -117,60 +156,59 @@ pub(super) fn export(parts: &Parts, what: Selection, out: impl Write) -> Result<
 /// The elements selected, and the nodes of the ways among them.
 fn gather(parts: &Parts, what: Selection, report: &mut ExportReport) -> Result<Elements, ExportError> {
     let (mut elements, everything) = (Elements::default(), what == Selection::Everything);
-    parts.each_chunk(what, &mut |hits| {
-        for hit in hits {
+    // Nodes of relations, of which not all are selected.
+    let mut members = Vec::new();
+    parts.each_chunk(what, &mut |mut hits| {
+        for hit in &hits {
             match parse_osm(&hit.id) {
-                Some((kind, number)) => elements.of(kind).push(number),
+                Some((kind, number)) => elements.push(kind, number, hit),
                 None => report.no_form += 1,
             }
-            gather_nodes(parts, hit, &mut elements)?;
         }
-        Ok(())
+        hits.retain(|hit| parse_osm(&hit.id).is_some_and(|(kind, _)| kind != ElementKind::Node));
+        parts.load_features(&hits, &mut |_, found| {
+            let features = found.versions.into_iter().filter_map(|version| version.feature);
+            features.for_each(|feature| gather_nodes(feature.body, &mut elements, &mut members));
+            Ok(())
+        })
     })?;
     elements.sort();
     if !everything {
-        add_features(parts, &mut elements)?;
+        add_features(parts, members, &mut elements)?;
     }
     let Elements { nodes, vertices, unplaced, .. } = &elements;
-    let unknown =
-        unplaced.iter().filter(|id| nodes.binary_search(id).is_err() && vertices.find(**id).is_none());
+    let is_own = |id: &i64| nodes.binary_search_by_key(id, |node| node.number).is_ok();
+    let unknown = unplaced.iter().filter(|id| !is_own(id) && vertices.find(**id).is_none());
     report.missing = unknown.map(|number| osm(ElementKind::Node, *number)).collect();
     report.missing.sort_unstable();
     Ok(elements)
 }
 
-fn gather_nodes(parts: &Parts, hit: &Hit, elements: &mut Elements) -> Result<(), ReadError> {
-    let is_node = parse_osm(&hit.id).is_none_or(|(kind, _)| kind == ElementKind::Node);
-    for body in if is_node { Vec::new() } else { parts.bodies(hit)? } {
-        match body {
-            Body::Osm(Element { shape: Shape::Way(nodes), .. }) => {
-                for node in nodes {
-                    match node.at {
-                        Some(at) => elements.vertices.push(&node, at),
-                        None => elements.unplaced.push(node.id),
-                    }
+fn gather_nodes(body: Body, elements: &mut Elements, members: &mut Vec<i64>) {
+    match body {
+        Body::Osm(Element { shape: Shape::Way(nodes), .. }) => {
+            for node in nodes {
+                match node.at {
+                    Some(at) => elements.vertices.push(&node, at),
+                    None => elements.unplaced.push(node.id),
                 }
             }
-            Body::Osm(Element { shape: Shape::Relation { members, .. }, .. }) => {
-                let nodes = members.iter().filter(|member| member.kind == ElementKind::Node);
-                for member in nodes {
-                    let is_feature = parts.feature(&osm(ElementKind::Node, member.id))?.is_some();
-                    elements.nodes.extend(is_feature.then_some(member.id));
-                }
-            }
-            _ => {}
         }
+        Body::Osm(Element { shape: Shape::Relation { members: all, .. }, .. }) => {
+            let nodes = all.iter().filter(|member| member.kind == ElementKind::Node);
+            members.extend(nodes.map(|member| member.id));
+        }
+        _ => {}
     }
-    Ok(())
 }
 
-/// Nodes of the ways that are features of their own.
-fn add_features(parts: &Parts, elements: &mut Elements) -> Result<(), ReadError> {
+/// Nodes of the ways and relations that are features of their own.
+fn add_features(parts: &Parts, members: Vec<i64>, elements: &mut Elements) -> Result<(), ReadError> {
     let of_ways = elements.vertices.list.iter().map(|vertex| vertex.id);
-    let of_ways: Vec<i64> = of_ways.chain(elements.unplaced.iter().copied()).collect();
-    for number in of_ways {
-        if parts.feature(&osm(ElementKind::Node, number))?.is_some() {
-            elements.nodes.push(number);
+    let nodes: BTreeSet<i64> = of_ways.chain(elements.unplaced.iter().copied()).chain(members).collect();
+    for number in nodes {
+        if let Some(hit) = parts.feature(&osm(ElementKind::Node, number))? {
+            elements.push(ElementKind::Node, number, &hit);
         }
     }
     elements.sort();
@@ -189,18 +227,45 @@ impl<W: Write> File<'_, W> {
     fn nodes(&mut self, elements: &Elements) -> Result<(), ExportError> {
         let vertices = &elements.vertices;
         let mut only = vertices.list.iter().peekable();
-        for number in &elements.nodes {
-            while let Some(vertex) = only.next_if(|vertex| vertex.id < *number) {
-                self.vertex(&vertices.node(vertex))?;
+        self.each(elements, ElementKind::Node, &elements.nodes, &mut |file, number, found| {
+            while let Some(vertex) = only.next_if(|vertex| vertex.id < number) {
+                file.vertex(&vertices.node(vertex))?;
             }
-            let of_ways = only.next_if(|vertex| vertex.id == *number).map(|vertex| vertices.node(vertex));
-            self.element(ElementKind::Node, *number, of_ways)?;
-        }
+            let of_ways = only.next_if(|vertex| vertex.id == number).map(|vertex| vertices.node(vertex));
+            file.element(found, of_ways)
+        })?;
         only.try_for_each(|vertex| self.vertex(&vertices.node(vertex)))
     }
 
-    fn elements(&mut self, kind: ElementKind, numbers: &[i64]) -> Result<(), ExportError> {
-        numbers.iter().try_for_each(|number| self.element(kind, *number, None))
+    fn elements(
+        &mut self,
+        elements: &Elements,
+        kind: ElementKind,
+        numbered: &[Numbered],
+    ) -> Result<(), ExportError> {
+        self.each(elements, kind, numbered, &mut |file, _, found| file.element(found, None))
+    }
+
+    /// Calls `visit` with each element, by their numbers: as they were written for the most part, so what lies together is read together.
+    fn each(
+        &mut self,
+        elements: &Elements,
+        kind: ElementKind,
+        numbered: &[Numbered],
+        visit: &mut dyn FnMut(&mut Self, i64, Found) -> Result<(), ExportError>,
+    ) -> Result<(), ExportError> {
+        let parts = self.parts;
+        for numbered in numbered.chunks(CHUNK) {
+            parts.progress("exporting", self.report.features + self.report.vertices, self.total);
+            let hits = numbered.iter().map(|numbered| elements.hit(parts, kind, numbered));
+            let hits = hits.filter_map(Result::transpose).collect::<Result<Vec<Hit>, _>>()?;
+            self.report.left_out += (numbered.len() - hits.len()) as u64;
+            parts.load_features(&hits, &mut |hit, found| {
+                let number = parse_osm(&hit.id).map_or(0, |(_, number)| number);
+                visit(self, number, found)
+            })?;
+        }
+        Ok(())
     }
 
     fn vertex(&mut self, node: &WayNode) -> Result<(), ExportError> {
@@ -213,24 +278,13 @@ impl<W: Write> File<'_, W> {
 
     /// Writes an element's winner, or if that cannot be read, another of its current versions; a node where a way says that
     /// it is, if that is of a greater version.
-    fn element(
-        &mut self,
-        kind: ElementKind,
-        number: i64,
-        of_ways: Option<WayNode>,
-    ) -> Result<(), ExportError> {
-        let done = self.report.features + self.report.vertices;
-        if done.is_multiple_of(CHUNK as u64) {
-            self.parts.progress("exporting", done, self.total);
-        }
-        let hit = self.parts.feature(&osm(kind, number))?;
-        let found = hit.map(|hit| self.parts.load_feature(&hit)).transpose()?;
-        self.report.ahead += found.as_ref().map_or(0, |found| found.ahead as u64);
-        if found.as_ref().is_some_and(|found| found.deleted) {
+    fn element(&mut self, found: Found, of_ways: Option<WayNode>) -> Result<(), ExportError> {
+        self.report.ahead += found.ahead as u64;
+        if found.deleted {
             self.report.deleted += 1;
             return Ok(());
         }
-        let mut versions = found.into_iter().flat_map(|found| found.versions);
+        let mut versions = found.versions.into_iter();
         let Some(mut feature) = versions.find_map(|version| version.feature) else {
             self.report.left_out += 1;
             return Ok(());

@@ -3,11 +3,10 @@
 use crate::database::Parts;
 use crate::error::{NotHeld, ReadError};
 use bytes::Bytes;
-use kappadb_core::{EntryId, FeedKey, RangeSet, StoredBlock, Timestamp};
+use kappadb_core::{EntryId, FeedKey, StoredBlock, Timestamp};
 use kappadb_entry::rules::{self, Version};
 use kappadb_entry::{Entry, decode_block};
 use kappadb_view_kv::{CODE_DELETE, CODE_PUT, kind};
-use std::collections::HashMap;
 
 /// The value of a key that is shown by default.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -178,18 +177,7 @@ impl Parts {
 
     /// What many versions say, in their order. Blocks that lie together are read together.
     pub(super) fn kv_contents(&self, versions: &[&Version]) -> Result<Vec<Content>, ReadError> {
-        let mut seqs: HashMap<FeedKey, Vec<u64>> = HashMap::new();
-        versions.iter().for_each(|version| seqs.entry(version.id.feed).or_default().push(version.id.seq));
-        let mut blocks = HashMap::new();
-        for (feed, mut seqs) in seqs {
-            seqs.sort_unstable();
-            let ranges: RangeSet = seqs.into_iter().collect();
-            match self.feeds.blocks(&feed, &ranges) {
-                // Each is read by itself then, and those that are whole are found.
-                Err(error) if error.is_damage() => {}
-                found => blocks.extend(found?.into_iter().map(|(seq, block)| (EntryId { feed, seq }, block))),
-            }
-        }
+        let mut blocks = self.blocks(versions.iter().map(|version| version.id))?;
         versions.iter().map(|version| self.kv_content(version, blocks.remove(&version.id))).collect()
     }
 

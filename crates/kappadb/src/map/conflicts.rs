@@ -37,9 +37,10 @@ impl Parts {
     pub(crate) fn conflicts(&self) -> Result<Conflicts, ReadError> {
         let hits = self.several(None, LOOKED_AT + 1)?;
         let mut conflicts = Conflicts { count: 0, more: hits.len() > LOOKED_AT };
-        for hit in hits.iter().take(LOOKED_AT) {
-            conflicts.count += u64::from(self.load_feature(hit)?.is_conflict());
-        }
+        self.load_features::<ReadError>(hits.get(..LOOKED_AT).unwrap_or(&hits), &mut |_, found| {
+            conflicts.count += u64::from(found.is_conflict());
+            Ok(())
+        })?;
         Ok(conflicts)
     }
 }

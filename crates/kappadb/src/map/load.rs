@@ -62,13 +62,40 @@ impl Edition {
     }
 }
 
+/// Features loaded at a time: what bounds memory.
+const PORTION: usize = 1_024;
+
 impl Parts {
     pub(crate) fn load_feature(&self, hit: &Hit) -> Result<Found, ReadError> {
+        self.found(hit, |id| self.entry(id))
+    }
+
+    /// Calls `visit` with what is found of each hit, in their order. Blocks that lie together in the journal are read together.
+    pub(crate) fn load_features<E: From<ReadError>>(
+        &self,
+        hits: &[Hit],
+        visit: &mut dyn FnMut(&Hit, Found) -> Result<(), E>,
+    ) -> Result<(), E> {
+        for hits in hits.chunks(PORTION) {
+            let ids = hits.iter().flat_map(|hit| hit.heads.iter().chain(&hit.elsewhere)).copied();
+            let blocks = self.blocks(ids)?;
+            let entry = |id| Ok(blocks.get(&id).and_then(|block| decode_block(block).ok()));
+            hits.iter().try_for_each(|hit| visit(hit, self.found(hit, entry)?))?;
+        }
+        Ok(())
+    }
+
+    fn found(
+        &self,
+        hit: &Hit,
+        entry: impl Fn(EntryId) -> Result<Option<Entry>, ReadError>,
+    ) -> Result<Found, ReadError> {
         let mut editions = Vec::with_capacity(hit.heads.len());
         let mut held = Vec::with_capacity(hit.heads.len());
         for &id in hit.heads.iter().chain(&hit.elsewhere) {
-            let Some((header, edition)) = self.load_edition(&hit.id, id)? else { continue };
-            held.push(Version::from_header(id, &header));
+            let Some(entry) = entry(id)? else { continue };
+            let edition = self.edition(&hit.id, id, &entry)?;
+            held.push(Version::from_header(id, &entry.header));
             editions.push(edition);
         }
         let now = self.clock.now();
@@ -90,12 +117,17 @@ impl Parts {
         id: EntryId,
     ) -> Result<Option<(Header, Edition)>, ReadError> {
         let Some(entry) = self.entry(id)? else { return Ok(None) };
+        let edition = self.edition(key, id, &entry)?;
+        Ok(Some((entry.header, edition)))
+    }
+
+    /// What an entry says of a feature, as far as it is held.
+    pub(crate) fn edition(&self, key: &str, id: EntryId, entry: &Entry) -> Result<Edition, ReadError> {
         let deleted = entry.header.kind.code == CODE_DELETE;
         let is_put = matches!(entry.header.kind.code, CODE_PUT | CODE_BARE);
-        let payload = if is_put { self.load_payload(id, &entry)? } else { None };
+        let payload = if is_put { self.load_payload(id, entry)? } else { None };
         let feature = payload.and_then(|payload| kappadb_geo::decode(key, &payload).ok());
-        let edition = Edition { entry: id, time: entry.header.time, deleted, feature, winner: false };
-        Ok(Some((entry.header, edition)))
+        Ok(Edition { entry: id, time: entry.header.time, deleted, feature, winner: false })
     }
 
     /// An entry; none if it is not held, lost, or a block that is none. Other parts of an answer do not depend on it, and

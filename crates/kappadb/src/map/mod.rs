@@ -92,7 +92,15 @@ impl Map {
     /// Reads the features of `hits`, in their order.
     pub async fn load(&self, hits: &[Hit]) -> Result<Vec<Found>, ReadError> {
         let hits = hits.to_vec();
-        self.run(move |parts| hits.iter().map(|hit| parts.load_feature(hit)).collect()).await?
+        self.run(move |parts| {
+            let mut all = Vec::with_capacity(hits.len());
+            parts.load_features::<ReadError>(&hits, &mut |_, found| {
+                all.push(found);
+                Ok(())
+            })?;
+            Ok(all)
+        })
+        .await?
     }
 
     /// Asks the known peers for the features of a box, and fetches, proves and indexes what is missing here. After

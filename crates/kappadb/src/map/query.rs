@@ -1,10 +1,12 @@
 //! A box asked in detail: from which size on, how many, in which order, page by page.
 
-use super::{Hit, Map};
+use super::{Found, Hit, Map};
 use crate::ask::{self, Asked, Neighbours};
 use crate::database::Parts;
 use crate::error::ReadError;
-use kappadb_core::Extent;
+use crate::held::portions;
+use kappadb_core::{EntryId, Extent, StoredBlock};
+use kappadb_entry::decode_block;
 use kappadb_geo::Filter;
 use kappadb_query::Selector;
 use kappadb_view::ViewError;
@@ -99,40 +101,42 @@ impl Parts {
         Ok(Page { hits: answer.hits.into_iter().map(Hit::from).collect(), next: answer.next })
     }
 
-    /// Goes through the box once, in the order in which it lies, and keeps the first by their ids of those that pass.
+    /// Goes through what is in the box once, in the order in which it was written, and keeps the first by their ids of those that pass.
     fn find_by_id(&self, query: &MapQuery) -> Result<Page, ReadError> {
         let after = query.part(None).after_id().map_err(ViewError::from)?.map(str::to_owned);
-        let most = query.limit.map_or(usize::MAX, |limit| limit.saturating_add(1));
-        let (mut passing, mut place) = (BTreeMap::<String, Hit>::new(), None);
-        loop {
-            let part = Query { order: Order::LargestFirst, after: place, ..query.part(Some(CHUNK)) };
-            let answer = self.map.read(|index| index.query(&query.extent, &part))??;
-            for hit in answer.hits.into_iter().map(Hit::from) {
-                let is_full = passing.len() >= most;
-                let is_late = is_full && passing.last_key_value().is_some_and(|(last, _)| *last <= hit.id);
-                if is_late
-                    || after.as_ref().is_some_and(|after| hit.id <= *after)
-                    || !self.passes(&hit, query)?
-                {
-                    continue;
+        let mut first = First::new(query.limit, after);
+        let inside = self.map.read(|index| index.inside(&query.extent, query.level))??;
+        for (feed, seqs) in &inside.alone {
+            for seqs in portions(seqs, CHUNK) {
+                for (seq, block) in self.blocks_of(feed, &seqs)? {
+                    let id = EntryId { feed: *feed, seq };
+                    first.extend(self.alone_if_passes(id, &block, &query.filter)?);
                 }
-                passing.insert(hit.id.clone(), hit);
-                if passing.len() > most {
-                    passing.pop_last();
-                }
-            }
-            place = answer.next;
-            if place.is_none() {
-                break;
             }
         }
-        let more = query.limit.filter(|limit| passing.len() > *limit);
-        let hits: Vec<Hit> = passing.into_values().take(more.unwrap_or(usize::MAX)).collect();
-        let next = more.and_then(|_| {
-            let last = hits.last().map(|last| Cursor::after_id(last.id.clone()));
-            last.or_else(|| query.after.clone())
-        });
-        Ok(Page { hits, next })
+        let several: Vec<Hit> = inside.several.into_iter().map(Hit::from).collect();
+        self.load_features::<ReadError>(&several, &mut |hit, found| {
+            first.extend(passes(&found, &query.filter).then(|| hit.clone()));
+            Ok(())
+        })?;
+        let (hits, more) = first.finish();
+        let last = hits.last().map(|last| Cursor::after_id(last.id.clone()));
+        Ok(Page { hits, next: if more { last.or_else(|| query.after.clone()) } else { None } })
+    }
+
+    /// The feature of which this entry is all that there is to show, if it passes.
+    fn alone_if_passes(
+        &self,
+        id: EntryId,
+        block: &StoredBlock,
+        filter: &Filter,
+    ) -> Result<Option<Hit>, ReadError> {
+        let Ok(entry) = decode_block(block) else { return Ok(None) };
+        let key = entry.header.key.as_deref().and_then(|key| std::str::from_utf8(key).ok());
+        let Some(key) = key else { return Ok(None) };
+        let edition = self.edition(key, id, &entry)?;
+        let passes = edition.feature.is_some_and(|feature| filter.matches(&feature));
+        Ok(passes.then(|| Hit { id: key.to_owned(), heads: vec![id], elsewhere: Vec::new() }))
     }
 
     fn find_largest(&self, query: &MapQuery) -> Result<Page, ReadError> {
@@ -159,11 +163,6 @@ impl Parts {
         }
     }
 
-    fn passes(&self, hit: &Hit, query: &MapQuery) -> Result<bool, ReadError> {
-        let features = self.load_feature(hit)?.versions.into_iter();
-        Ok(features.filter_map(|version| version.feature).any(|feature| query.filter.matches(&feature)))
-    }
-
     /// Those of `hits` that pass, the first `most` of them.
     fn passing(
         &self,
@@ -171,17 +170,54 @@ impl Parts {
         query: &MapQuery,
         most: Option<usize>,
     ) -> Result<Passing, ReadError> {
-        let (mut passing, total) = (Passing::default(), hits.len());
-        for (hit, count) in hits.into_iter().map(Hit::from).zip(1..) {
-            if self.passes(&hit, query)? {
-                passing.hits.push(hit);
-                if most.is_some_and(|most| passing.hits.len() >= most) && count < total {
-                    passing.looked_at = Some(count);
-                    break;
-                }
+        let hits: Vec<Hit> = hits.into_iter().map(Hit::from).collect();
+        let (mut passing, mut count, most) = (Passing::default(), 0, most.unwrap_or(usize::MAX));
+        self.load_features::<ReadError>(&hits, &mut |hit, found| {
+            count += 1;
+            if passing.hits.len() < most && passes(&found, &query.filter) {
+                passing.hits.push(hit.clone());
+                passing.looked_at = (passing.hits.len() == most && count < hits.len()).then_some(count);
+            }
+            Ok(())
+        })?;
+        Ok(passing)
+    }
+}
+
+fn passes(found: &Found, filter: &Filter) -> bool {
+    let mut features = found.versions.iter().filter_map(|version| version.feature.as_ref());
+    features.any(|feature| filter.matches(feature))
+}
+
+/// The first of what is found, by their ids.
+struct First {
+    hits: BTreeMap<String, Hit>,
+    most: usize,
+    after: Option<String>,
+    more: bool,
+}
+
+impl First {
+    fn new(limit: Option<usize>, after: Option<String>) -> First {
+        First { hits: BTreeMap::new(), most: limit.unwrap_or(usize::MAX), after, more: false }
+    }
+
+    fn extend(&mut self, hits: impl IntoIterator<Item = Hit>) {
+        for hit in hits {
+            if self.after.as_ref().is_some_and(|after| hit.id <= *after) {
+                continue;
+            }
+            self.hits.insert(hit.id.clone(), hit);
+            if self.hits.len() > self.most {
+                self.hits.pop_last();
+                self.more = true;
             }
         }
-        Ok(passing)
+    }
+
+    /// What was found, and whether there is more.
+    fn finish(self) -> (Vec<Hit>, bool) {
+        (self.hits.into_values().collect(), self.more)
     }
 }
 

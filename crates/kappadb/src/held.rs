@@ -1,0 +1,57 @@
+//! Many blocks read at once: what lies together in the journal is read together.
+
+use crate::database::Parts;
+use crate::error::ReadError;
+use kappadb_core::{EntryId, FeedKey, RangeSet, Seq, StoredBlock};
+use std::collections::HashMap;
+
+impl Parts {
+    /// Those of the blocks that are held here and can be read. The rest of an answer does not depend on what is lost, and `verify` says what that is.
+    pub(crate) fn blocks(
+        &self,
+        ids: impl IntoIterator<Item = EntryId>,
+    ) -> Result<HashMap<EntryId, StoredBlock>, ReadError> {
+        let mut seqs: HashMap<FeedKey, Vec<Seq>> = HashMap::new();
+        ids.into_iter().for_each(|id| seqs.entry(id.feed).or_default().push(id.seq));
+        let mut blocks = HashMap::new();
+        for (feed, mut seqs) in seqs {
+            seqs.sort_unstable();
+            let found = self.blocks_of(&feed, &seqs.into_iter().collect())?.into_iter();
+            blocks.extend(found.map(|(seq, block)| (EntryId { feed, seq }, block)));
+        }
+        Ok(blocks)
+    }
+
+    /// Those of one feed, ascending.
+    pub(crate) fn blocks_of(
+        &self,
+        feed: &FeedKey,
+        seqs: &RangeSet,
+    ) -> Result<Vec<(Seq, StoredBlock)>, ReadError> {
+        match self.feeds.blocks(feed, seqs) {
+            // One by one, those that are whole are found.
+            Err(error) if error.is_damage() => self.whole_blocks(feed, seqs),
+            found => Ok(found?),
+        }
+    }
+
+    fn whole_blocks(&self, feed: &FeedKey, seqs: &RangeSet) -> Result<Vec<(Seq, StoredBlock)>, ReadError> {
+        let mut found = Vec::new();
+        for seq in seqs.iter() {
+            match self.feeds.block(&EntryId { feed: *feed, seq }) {
+                Err(error) if error.is_damage() => {}
+                block => found.extend(block?.map(|block| (seq, block))),
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// The numbers in order, so many at a time.
+pub(crate) fn portions(seqs: &RangeSet, most: usize) -> impl Iterator<Item = RangeSet> + '_ {
+    let mut left = seqs.iter();
+    std::iter::from_fn(move || {
+        let portion: RangeSet = left.by_ref().take(most).collect();
+        (!portion.is_empty()).then_some(portion)
+    })
+}
