@@ -3,7 +3,7 @@ use std::time::Duration;
 /// How a [`crate::SledStore`] is kept.
 #[derive(Debug, Clone)]
 pub struct SledOptions {
-    /// Bytes of rows kept in memory. Default 64 MiB.
+    /// Bytes of rows that are kept in memory because they were read, and of those that were written. Default 64 MiB.
     pub cache_bytes: usize,
     /// Time between flushes. Bounds what is rebuilt after a crash, and the memory of rows not yet on disk. Default 1 s.
     pub flush_every: Duration,

@@ -8,37 +8,39 @@
 //! - A dropped tree makes its next open panic. So the trees are numbered slots, used again, with a directory of names.
 //! - An iterator with an end reads on to the end of the tree. So the end is watched here.
 //! - Its handles are `Send` but not `Sync`, and cost to clone. So they are pooled.
+//! - It keeps in memory whatever was written until it is closed. So it is closed and opened again when that is much ([`Shared::renew`]).
 //! - Opened on a snapshot that no log follows, it writes that snapshot anew and then removes it as the old one; all that it said
 //!   is lost at the opening after. A crash while it opens leaves just that. So a log is put behind such a snapshot.
 //! - Removing rows may deadlock with a batch that is applied at the same time. So each tree has one writer at a time.
 
+mod opening;
 mod quiet;
 mod room;
+mod shared;
 mod walk;
 
+use self::opening::{engine_dir, open_engine, seal_path};
 use self::room::Unflushed;
+use self::shared::{Shared, open_slot, there};
 use self::walk::Walk;
 use crate::lock::FolderLock;
 use crate::seal::{self, Files};
 use crate::{Batch, Op, Rows, SledOptions, Store, StoreError, Tree};
 use bytes::Bytes;
 use sled::InlineArray;
-use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Rows in a leaf: small enough that a leaf of 4 KiB values is read in one go, large enough to compress.
 const FANOUT: usize = 128;
-/// The engine's own flusher would abort the process on a failure: it gets an interval that never passes (49 days).
-const NEVER_MS: usize = u32::MAX as usize;
 
 type Engine = sled::Db<FANOUT>;
 type Handle = sled::Tree<FANOUT>;
@@ -53,19 +55,15 @@ pub struct SledStore {
     flusher: Option<JoinHandle<()>>,
 }
 
-/// What the store and its flusher share.
-struct Shared {
-    engine: Mutex<Engine>,
-    /// Also the lock that keeps flushes apart.
-    flush: Mutex<Handle>,
-    trees: Mutex<BTreeMap<String, Arc<SledTree>>>,
-    core: Arc<Core>,
-}
-
 /// What the store and its trees share: the last field of each, so that it goes after every handle of the engine.
 struct Core {
     path: PathBuf,
+    options: SledOptions,
     unflushed: Unflushed,
+    /// Bytes of rows written since the engine was opened.
+    written: AtomicU64,
+    /// Every call into the engine is made under it; who closes the engine waits for them.
+    gate: RwLock<()>,
     poison: OnceLock<String>,
     lock: FolderLock,
 }
@@ -73,7 +71,8 @@ struct Core {
 struct SledTree {
     name: String,
     slot: u32,
-    root: Mutex<Handle>,
+    /// None if the engine could not be opened again.
+    root: Mutex<Option<Handle>>,
     spare: Mutex<Vec<Handle>>,
     writer: Mutex<()>,
     dropped: AtomicBool,
@@ -102,59 +101,6 @@ fn plain(error: io::Error) -> io::Error {
     }
 }
 
-/// Opens the engine, on a thread of its own: if what it finds is odd, it panics, and then waits for ever for a thread that it had not begun yet.
-/// That one waits alone, with the files that were there.
-fn open_apart(config: sled::Config) -> io::Result<Engine> {
-    let (tell, told) = sync_channel(2);
-    let opening = move || {
-        let panicked = tell.clone();
-        let last_words = move |text| drop(panicked.send(Err(io::Error::other(text))));
-        let opened = quiet::within_or_else(last_words, || guarded(|| config.open()));
-        // Nobody listens any more if it has panicked.
-        drop(tell.send(opened));
-    };
-    std::thread::Builder::new().name("kappadb-open".to_owned()).spawn(opening)?;
-    told.recv().unwrap_or_else(|gone| Err(io::Error::other(gone)))
-}
-
-fn engine_dir(path: &Path) -> PathBuf {
-    path.join("engine")
-}
-fn seal_path(path: &Path) -> PathBuf {
-    path.join("seal")
-}
-
-/// Opens the engine. Its own lock may be held for a moment after it was closed: a process started meanwhile has a copy of
-/// all descriptors until it becomes another program, and the engine starts one at each opening.
-fn open_engine(path: &Path, options: &SledOptions) -> Result<Engine, StoreError> {
-    follow_snapshot(&engine_dir(path)).map_err(failed("put a log behind the engine's snapshot"))?;
-    let config = sled::Config::new().path(engine_dir(path)).cache_capacity_bytes(options.cache_bytes);
-    let config = config.flush_every_ms(Some(NEVER_MS));
-    for pause_ms in [10, 40, 160, 640, 0] {
-        match open_apart(config.clone()) {
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                std::thread::sleep(Duration::from_millis(pause_ms));
-            }
-            opened => {
-                return opened.map_err(|source| StoreError::Unreadable { path: path.to_owned(), source });
-            }
-        }
-    }
-    // The folder is ours: whoever has this file open is what is left of a store of this process that could not be closed.
-    Err(StoreError::Unreadable { path: path.to_owned(), source: io::ErrorKind::WouldBlock.into() })
-}
-
-/// Makes sure that a log follows the newest snapshot.
-fn follow_snapshot(engine: &Path) -> io::Result<()> {
-    let newest = |kind| seal::newest(engine, kind);
-    match newest("snapshot")? {
-        Some(snapshot) if newest("log")?.is_none_or(|log| log <= snapshot) => {
-            fs::write(engine.join(format!("metadata/log_{:016x}", snapshot + 1)), [])
-        }
-        _ => Ok(()),
-    }
-}
-
 impl SledStore {
     /// Opens the store in `path`, made if it is not there.
     ///
@@ -172,15 +118,16 @@ impl SledStore {
         let engine = open_engine(path, &options)?;
         let unreadable = |source| StoreError::Unreadable { path: path.to_owned(), source };
         // Until the first flush the engine's files are those that it has made of them by opening.
+        let flush_every = options.flush_every;
         let opened = || {
-            let shared = Shared::open(path, engine, held)?;
+            let shared = Shared::open(path, options, engine, held)?;
             seal::write(&engine_dir(path), &seal_path(path), Files::InUse).map(|()| shared)
         };
         let shared = guarded(opened).map_err(unreadable)?;
         let (stop, stopped) = sync_channel(1);
         let flushed = shared.clone();
         let spawned = std::thread::Builder::new().name("kappadb-flush".to_owned());
-        let flusher = spawned.spawn(move || flush_until(&flushed, &stopped, options.flush_every));
+        let flusher = spawned.spawn(move || flush_until(&flushed, &stopped, flush_every));
         let flusher = flusher.map_err(failed("start the flusher"))?;
         Ok(SledStore { shared, stop: Some(stop), flusher: Some(flusher) })
     }
@@ -214,7 +161,7 @@ fn flush_until(shared: &Shared, stopped: &Receiver<()>, every: Duration) {
     let mut running = true;
     while running {
         running = matches!(stopped.recv_timeout(every), Err(RecvTimeoutError::Timeout));
-        match shared.flush() {
+        match shared.flush().and_then(|()| if running { shared.renew_if_large() } else { Ok(()) }) {
             // The next time there may be.
             Ok(()) | Err(StoreError::DiskFull { .. }) => {}
             Err(error) => {
@@ -269,62 +216,12 @@ impl Core {
         if let Some(reason) = self.poison.get() {
             return Err(StoreError::Poisoned(reason.clone()));
         }
+        let _open = self.gate.read().unwrap_or_else(PoisonError::into_inner);
         guarded(call).map_err(|source| {
             self.poisoned(what, &source);
             StoreError::Io { what, source }
         })
     }
-}
-
-impl Shared {
-    fn open(path: &Path, engine: Engine, held: FolderLock) -> io::Result<Arc<Shared>> {
-        let flush = Mutex::new(Handle::clone(&engine));
-        let directory = engine.iter().map(|row| row.and_then(|row| directory_row(&row)));
-        let directory = directory.collect::<io::Result<Vec<_>>>()?;
-        let (path, unflushed, poison) = (path.to_owned(), Unflushed::default(), OnceLock::new());
-        let core = Arc::new(Core { path, unflushed, poison, lock: held });
-        let shared = Arc::new(Shared { core, engine: Mutex::new(engine), flush, trees: Mutex::default() });
-        for (name, slot) in directory {
-            let tree = shared.slot(&name, slot)?;
-            lock(&shared.trees).insert(name, tree);
-        }
-        Ok(shared)
-    }
-
-    fn slot(&self, name: &str, slot: u32) -> io::Result<Arc<SledTree>> {
-        let handle = lock(&self.engine).open_tree(format!("slot{slot:08}"))?;
-        Ok(Arc::new(SledTree {
-            core: self.core.clone(),
-            name: name.to_owned(),
-            slot,
-            root: Mutex::new(handle),
-            spare: Mutex::default(),
-            writer: Mutex::default(),
-            dropped: false.into(),
-        }))
-    }
-
-    fn flush(&self) -> Result<(), StoreError> {
-        let handle = lock(&self.flush);
-        let Core { path, unflushed, .. } = &*self.core;
-        if self.core.is_flushed() {
-            return Ok(());
-        }
-        if !unflushed.fits(path) {
-            return Err(StoreError::DiskFull { path: path.clone() });
-        }
-        let flushed = unflushed.now();
-        self.core.call("flush", || handle.flush().map(drop))?;
-        unflushed.forget(flushed);
-        // Of use to the next opening alone: a store that cannot be sealed is made anew then, and goes on until then.
-        seal::write(&engine_dir(path), &seal_path(path), Files::InUse).map_err(failed("seal the store"))
-    }
-}
-
-fn directory_row((name, slot): &(InlineArray, InlineArray)) -> io::Result<(String, u32)> {
-    let bad = || io::Error::new(io::ErrorKind::InvalidData, "a row of the tree directory is malformed");
-    let name = String::from_utf8(name.to_vec()).map_err(|_| bad())?;
-    Ok((name, u32::from_le_bytes(slot.as_ref().try_into().map_err(|_| bad())?)))
 }
 
 impl Store for SledStore {
@@ -336,12 +233,13 @@ impl Store for SledStore {
         let used: Vec<u32> = trees.values().map(|tree| tree.slot).collect();
         let slot = (0..u32::MAX).find(|slot| !used.contains(slot)).unwrap_or(u32::MAX);
         // The engine makes a tree in two steps, and cannot be opened again on the first alone: no flush may come between.
-        let _unflushed = lock(&self.shared.flush);
+        let engine = lock(&self.shared.engine);
         let made = self.shared.core.call("make a tree", || {
-            let tree = self.shared.slot(name, slot)?;
+            let engine = there(&engine)?;
+            let tree = open_slot(&self.shared.core, engine, name, slot)?;
             // A crash may have come between the removal of a name and that of its rows.
-            lock(&tree.root).clear()?;
-            lock(&self.shared.engine).insert(name, slot.to_le_bytes())?;
+            there(&lock(&tree.root))?.clear()?;
+            engine.insert(name, slot.to_le_bytes())?;
             Ok(tree)
         })?;
         self.shared.core.unflushed.add(1, 0);
@@ -356,11 +254,12 @@ impl Store for SledStore {
     fn drop_tree(&self, name: &str) -> Result<bool, StoreError> {
         let mut trees = lock(&self.shared.trees);
         let Some(tree) = trees.get(name).cloned() else { return Ok(false) };
+        let engine = lock(&self.shared.engine);
         let _writer = lock(&tree.writer);
         tree.dropped.store(true, Ordering::Release);
         self.shared.core.call("drop a tree", || {
-            lock(&self.shared.engine).remove(name)?;
-            lock(&tree.root).clear()
+            there(&engine)?.remove(name)?;
+            there(&lock(&tree.root))?.clear()
         })?;
         self.shared.core.unflushed.add(1, 0);
         trees.remove(name);
@@ -372,8 +271,7 @@ impl Store for SledStore {
     }
 
     fn disk_bytes(&self) -> Result<u64, StoreError> {
-        let engine = lock(&self.shared.engine);
-        engine.size_on_disk().map_err(failed("measure the store"))
+        Ok(room::bytes_in(&engine_dir(&self.shared.core.path)))
     }
 }
 
@@ -389,7 +287,7 @@ impl SledTree {
         }
         self.core.call(what, || {
             let spare = lock(&self.spare).pop();
-            let handle = spare.unwrap_or_else(|| lock(&self.root).clone());
+            let handle = spare.map_or_else(|| there(&lock(&self.root)).cloned(), Ok)?;
             let result = call(&handle);
             lock(&self.spare).push(handle);
             result
@@ -425,6 +323,7 @@ impl Tree for SledTree {
         let _writer = lock(&self.writer);
         self.call("apply", |handle| handle.apply_batch(writes))?;
         self.core.unflushed.add(rows, bytes);
+        self.core.written.fetch_add(bytes, Ordering::AcqRel);
         Ok(())
     }
 }

@@ -57,7 +57,7 @@ fn free_bytes(path: &Path) -> u64 {
 }
 
 /// Bytes in all files below.
-fn bytes_in(folder: &Path) -> u64 {
+pub(super) fn bytes_in(folder: &Path) -> u64 {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let bytes = entries.map(|entry| match entry.metadata() {
         Ok(found) if found.is_dir() => bytes_in(&entry.path()),
