@@ -11,9 +11,10 @@ use crate::item::{Item, ItemRef, Items, Slot};
 use crate::packed::Window;
 use crate::rows;
 use crate::sorted::Sorted;
+use bytes::Bytes;
 use kappadb_store::{Overlay, Tree, prefix_range};
 use kappadb_view::ViewError;
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::ops::Range;
 
 const BAD: ViewError = ViewError::Inconsistent("the log of the map's memory does not fit together");
@@ -33,7 +34,7 @@ pub struct Memory {
 
 impl Memory {
     pub fn load(tree: &dyn Tree) -> Result<Self, ViewError> {
-        let (mut memory, mut slots) = (Memory::default(), HashMap::new());
+        let (mut memory, mut batches) = (Memory::default(), Vec::new());
         for row in prefix_range(tree, &[rows::MEMORY]) {
             let (key, row) = row?;
             let number = key.get(1..).and_then(|n| n.try_into().ok()).map(u64::from_be_bytes).ok_or(BAD)?;
@@ -44,9 +45,11 @@ impl Memory {
                 return Err(BAD);
             }
             memory.log.end = number.checked_add(1).ok_or(BAD)?;
-            replay(&row, &mut slots)?;
+            batches.push(row);
         }
-        slots.into_values().flatten().for_each(|item| memory.sorted(&item).insert(item));
+        let (past, places): (Vec<Item>, Vec<Item>) = replay(&batches)?.into_iter().partition(Item::is_past);
+        let sorted = |items: Vec<Item>| Sorted::of(items.into_iter()).ok_or(BAD);
+        (memory.places, memory.past) = (sorted(places)?, sorted(past)?);
         Ok(memory)
     }
 
@@ -106,29 +109,33 @@ impl Memory {
     }
 }
 
-/// Takes a row of the log in.
-fn replay(row: &[u8], slots: &mut HashMap<Slot, Vec<Item>>) -> Result<(), ViewError> {
-    let (count, mut rest) = row.split_first_chunk().ok_or(BAD)?;
-    for _ in 0..u32::from_le_bytes(*count) {
-        let (slot, after) = rows::read_slot(rest).ok_or(BAD)?;
-        slots.remove(&slot).ok_or(BAD)?;
-        rest = after;
-    }
-    let mut added: Vec<Item> = Vec::new();
-    for item in Items(rest) {
-        let item = item?;
-        if added.last().is_some_and(|last| last.slot != item.slot) {
-            put(std::mem::take(&mut added), slots)?;
+/// What is left of the log: read from its end, so that only what was taken out needs to be remembered.
+fn replay(batches: &[Bytes]) -> Result<Vec<Item>, ViewError> {
+    let (mut left, mut gone) = (Vec::new(), HashSet::new());
+    for row in batches.iter().rev() {
+        let (count, mut rest) = row.split_first_chunk().ok_or(BAD)?;
+        let mut removed = Vec::new();
+        for _ in 0..u32::from_le_bytes(*count) {
+            let (slot, after) = rows::read_slot(rest).ok_or(BAD)?;
+            removed.push(slot);
+            rest = after;
         }
-        added.push(item.to_item());
+        // The items of a version lie together.
+        let (mut last, mut is_gone) = (None, false);
+        for item in Items(rest) {
+            let item = item?;
+            if last != Some(item.slot) {
+                (last, is_gone) = (Some(item.slot), gone.remove(&item.slot));
+            }
+            if !is_gone {
+                left.push(item.to_item());
+            }
+        }
+        if !removed.into_iter().all(|slot| gone.insert(slot)) {
+            return Err(BAD);
+        }
     }
-    put(added, slots)
-}
-
-/// Adds the items of one version.
-fn put(items: Vec<Item>, slots: &mut HashMap<Slot, Vec<Item>>) -> Result<(), ViewError> {
-    let Some(slot) = items.first().map(|item| item.slot) else { return Ok(()) };
-    if slots.insert(slot, items).is_some() { Err(BAD) } else { Ok(()) }
+    if gone.is_empty() { Ok(left) } else { Err(BAD) }
 }
 
 #[cfg(test)]
@@ -140,7 +147,7 @@ mod tests {
         #[test]
         fn noise_never_panics(row in prop::collection::vec(any::<u8>(), 0..200), none in any::<bool>()) {
             let row = if none { [&[0; 4], &row[..]].concat() } else { row };
-            if let Err(error) = replay(&row, &mut HashMap::new()) {
+            if let Err(error) = replay(&[row.into()]) {
                 prop_assert!(error.wants_rebuild());
             }
         }

@@ -5,7 +5,7 @@ use kappadb_core::{Extent, GeoBox, Timestamp};
 use kappadb_entry::rules::Version;
 use kappadb_query::Selector;
 use kappadb_view::{Arrived, Notice, ViewError};
-use kappadb_view_geo::Query;
+use kappadb_view_geo::{Hit, Inside, Query};
 use proptest::prelude::*;
 use proptest::sample::Index as Pick;
 use std::collections::BTreeSet;
@@ -136,6 +136,12 @@ proptest! {
             let expected: Vec<_> = heads_of(&versions).iter().map(|head| head.id).collect();
             prop_assert_eq!(heads, expected);
         }
+        let Inside { alone, several } = rig.index.inside(&extent, 0).expect("answers");
+        let count: usize = alone.values().map(|seqs| seqs.iter().count()).sum();
+        let alone = |hit: &&Hit| matches!(&hit.heads[..], [id] if alone.get(&id.feed).is_some_and(|seqs| seqs.contains(id.seq)));
+        let (by_entry, by_id): (Vec<&Hit>, Vec<&Hit>) = all.iter().partition(alone);
+        prop_assert_eq!(by_id, several.iter().collect::<Vec<_>>());
+        prop_assert_eq!(by_entry.len(), count);
         let some = rig.index.query(&extent, &Query { limit: Some(limit), ..Query::default() }).expect("answers").hits;
         prop_assert_eq!(&some[..], &all[..limit.min(all.len())]);
     }
