@@ -37,7 +37,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Rows in a leaf: small enough that a leaf of 4 KiB values is read in one go, large enough to compress.
 const FANOUT: usize = 128;
@@ -156,11 +156,21 @@ fn remove(path: &Path) -> io::Result<()> {
     gone.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
+/// Of ten parts of the time, flushing takes one at most, if little waits for it.
+const SHARE: u32 = 9;
+/// Between two flushes, at most, however long one takes.
+const LONGEST: Duration = Duration::from_secs(15);
+
 /// Flushes until told to stop, then once more.
 fn flush_until(shared: &Shared, stopped: &Receiver<()>, every: Duration) {
-    let mut running = true;
+    let (mut running, mut last, mut took) = (true, Instant::now(), Duration::ZERO);
     while running {
         running = matches!(stopped.recv_timeout(every), Err(RecvTimeoutError::Timeout));
+        let pause = took.saturating_mul(SHARE).min(LONGEST);
+        if running && last.elapsed() < pause && !shared.core.is_much_unflushed() {
+            continue;
+        }
+        let begun = Instant::now();
         match shared.flush().and_then(|()| if running { shared.renew_if_large() } else { Ok(()) }) {
             // The next time there may be.
             Ok(()) | Err(StoreError::DiskFull { .. }) => {}
@@ -169,6 +179,7 @@ fn flush_until(shared: &Shared, stopped: &Receiver<()>, every: Duration) {
                 running &= shared.core.poison.get().is_none();
             }
         }
+        (last, took) = (Instant::now(), begun.elapsed());
     }
 }
 
@@ -203,6 +214,10 @@ impl Drop for Core {
 impl Core {
     fn is_flushed(&self) -> bool {
         self.unflushed.now() == (0, 0)
+    }
+
+    fn is_much_unflushed(&self) -> bool {
+        self.unflushed.now().1 >= self.options.cache_bytes as u64 / 2
     }
 
     fn poisoned(&self, what: &'static str, error: &io::Error) {

@@ -41,7 +41,7 @@ pub(super) fn open_engine(path: &Path, options: &SledOptions) -> Result<Engine, 
     follow_snapshot(&engine_dir(path)).map_err(failed("put a log behind the engine's snapshot"))?;
     let config = sled::Config::new().path(engine_dir(path)).cache_capacity_bytes(options.cache_bytes);
     let config = config.flush_every_ms(Some(NEVER_MS)).zstd_compression_level(COMPRESSION);
-    for pause_ms in [10, 40, 160, 640, 0] {
+    for pause_ms in [10, 40, 160, 640, 2_560, 0] {
         match open_apart(config.clone()) {
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                 std::thread::sleep(Duration::from_millis(pause_ms));
