@@ -56,8 +56,8 @@ pub struct ExportReport {
     pub ahead: u64,
 }
 
-/// Features read at a time: what bounds memory.
-const CHUNK: usize = 1_000;
+/// Features read at a time: what bounds memory. Many, since each portion may lie all over the log.
+const CHUNK: usize = 128 << 10;
 
 impl Map {
     /// Writes features to `out`. In GeoJSON, features in conflict come with all their versions, marked as

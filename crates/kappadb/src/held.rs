@@ -2,8 +2,12 @@
 
 use crate::database::Parts;
 use crate::error::ReadError;
+use bytes::Bytes;
 use kappadb_core::{EntryId, FeedKey, RangeSet, Seq, StoredBlock};
 use std::collections::HashMap;
+
+/// Blocks of a feed that are read at once, with the records that they lie in.
+const AT_ONCE: usize = 1_024;
 
 impl Parts {
     /// Those of the blocks that are held here and can be read. The rest of an answer does not depend on what is lost, and `verify` says what that is.
@@ -16,8 +20,13 @@ impl Parts {
         let mut blocks = HashMap::new();
         for (feed, mut seqs) in seqs {
             seqs.sort_unstable();
-            let found = self.blocks_of(&feed, &seqs.into_iter().collect())?.into_iter();
-            blocks.extend(found.map(|(seq, block)| (EntryId { feed, seq }, block)));
+            for seqs in portions(&seqs.into_iter().collect(), AT_ONCE) {
+                for (seq, StoredBlock { form, bytes }) in self.blocks_of(&feed, &seqs)? {
+                    // A slice would keep in memory the whole record that the block was read with.
+                    let bytes = Bytes::copy_from_slice(&bytes);
+                    blocks.insert(EntryId { feed, seq }, StoredBlock { form, bytes });
+                }
+            }
         }
         Ok(blocks)
     }

@@ -109,7 +109,7 @@ impl Vertices {
         let edit = node.edit.as_ref().map(|edit| self.number(edit));
         self.list.push(Vertex { id: node.id, version: Reverse(node.version), at, edit });
         // Neighbours share nodes: what is gathered must not grow with how often.
-        if self.list.len() > 16 * CHUNK && self.list.len() == self.list.capacity() {
+        if self.list.len() > 16_384 && self.list.len() == self.list.capacity() {
             self.sort();
         }
     }

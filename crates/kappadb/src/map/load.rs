@@ -62,8 +62,12 @@ impl Edition {
     }
 }
 
-/// Features loaded at a time: what bounds memory.
-const PORTION: usize = 1_024;
+/// Features loaded at a time: few at first, then as many as their blocks leave room for. What comes in the order of ids lies all over the log, which is in the
+/// order of places, so each portion reads all of it.
+const FIRST: usize = 1_024;
+const MOST: usize = 128 << 10;
+/// Bytes of blocks in memory, about.
+const BYTES: usize = 32 << 20;
 
 impl Parts {
     pub(crate) fn load_feature(&self, hit: &Hit) -> Result<Found, ReadError> {
@@ -76,11 +80,16 @@ impl Parts {
         hits: &[Hit],
         visit: &mut dyn FnMut(&Hit, Found) -> Result<(), E>,
     ) -> Result<(), E> {
-        for hits in hits.chunks(PORTION) {
+        let (mut left, mut portion) = (hits, FIRST);
+        while !left.is_empty() {
+            let (hits, rest) = left.split_at(portion.min(left.len()));
             let ids = hits.iter().flat_map(|hit| hit.heads.iter().chain(&hit.elsewhere)).copied();
             let blocks = self.blocks(ids)?;
             let entry = |id| Ok(blocks.get(&id).and_then(|block| decode_block(block).ok()));
             hits.iter().try_for_each(|hit| visit(hit, self.found(hit, entry)?))?;
+            let bytes: usize = blocks.values().map(|block| block.bytes.len() + 1).sum();
+            let fitting = (BYTES / bytes.max(1)).saturating_mul(portion);
+            (left, portion) = (rest, fitting.clamp(1, (portion * 16).min(MOST)));
         }
         Ok(())
     }
