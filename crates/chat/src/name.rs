@@ -1,5 +1,6 @@
 //! Names and texts: what they may be, and how they compare.
 
+use crate::seen::is_unseen;
 use unicode_normalization::UnicodeNormalization;
 
 /// Why something cannot be said.
@@ -21,6 +22,22 @@ pub enum SayError {
         /// How long it may be.
         max: usize,
     },
+    /// A character in a name that nobody sees, or that turns the text around.
+    #[error("{what} must not have the character U+{code:04X}, which nobody sees")]
+    Unseen {
+        /// What it is.
+        what: &'static str,
+        /// Which character.
+        code: u32,
+    },
+    /// A letter that looks like one of another script, among letters of that.
+    #[error("{what} must not mix letters of scripts that look alike: U+{code:04X} is one")]
+    Mixed {
+        /// What it is.
+        what: &'static str,
+        /// Which character.
+        code: u32,
+    },
     /// Control characters in a name.
     #[error("{0} must not have control characters")]
     Control(&'static str),
@@ -40,11 +57,13 @@ pub struct Channel {
 
 impl Channel {
     /// A name of 1 to 64 characters, none of them a control character. White space around it and `#` before it are no part of it: `#tea`
-    /// is `tea`.
+    /// is `tea`. Nor are characters that nobody sees, such as those that turn the direction of writing around; spaces of other widths are spaces.
     ///
     /// # Errors
     /// [`SayError::Empty`], [`SayError::TooLong`] or [`SayError::Control`].
     pub fn new(name: &str) -> Result<Channel, SayError> {
+        let seen = name.chars().filter(|c| c.is_control() || c.is_whitespace() || !is_unseen(*c));
+        let name: String = seen.map(|c| if c.is_whitespace() && !c.is_control() { ' ' } else { c }).collect();
         let name = name.trim_start_matches(|c: char| c == '#' || c.is_whitespace()).trim_end();
         points("a channel's name", name, 1, 64)?;
         if name.chars().any(char::is_control) {
@@ -71,7 +90,8 @@ pub fn fold(text: &str) -> String {
     caseless::default_case_fold_str(&text.nfd().collect::<String>()).nfc().collect()
 }
 
-/// True if `@nick` is in the text, whatever its case, as a word of its own: no letter, digit or `_` before the `@` or after the name.
+/// True if `@nick` is in the text, whatever its case, as a word of its own: no letter, digit or `_` before the `@` or after the name, nor a
+/// name that goes on after `-` or `.`: `@bo-jo` is not `bo`.
 /// Of an empty name there is no mention.
 pub fn mentions(text: &str, nick: &str) -> bool {
     if nick.is_empty() || !text.contains('@') {
@@ -82,8 +102,17 @@ pub fn mentions(text: &str, nick: &str) -> bool {
     text.match_indices('@').any(|(at, sign)| {
         let (before, rest) = text.split_at(at);
         let named = rest.strip_prefix(sign).and_then(|rest| rest.strip_prefix(&nick[..]));
-        !goes_on(before.chars().next_back()) && named.is_some_and(|rest| !goes_on(rest.chars().next()))
+        !goes_on(before.chars().next_back()) && named.is_some_and(is_end)
     })
+}
+
+/// True if no name goes on with this.
+fn is_end(rest: &str) -> bool {
+    let mut next = rest.chars();
+    match next.next() {
+        Some('-' | '.') => !goes_on(next.next()),
+        first => !goes_on(first),
+    }
 }
 
 /// True if a word goes on with this.
@@ -129,10 +158,16 @@ mod tests {
         }
         assert_ne!(fold("tea"), fold("te"));
         assert_eq!(Channel::new("Tea Room").unwrap().folded, "tea room");
-        for name in ["#Tea", " tea\n", "# tea", " ##tea "] {
+        for name in
+            ["#Tea", " tea\n", "# tea", " ##tea ", "\u{200b}#te\u{ad}a\u{2066}", "\u{a0}tea", "\u{202e}tea"]
+        {
             assert_eq!(Channel::new(name).unwrap().folded, "tea", "{name:?}");
         }
-        assert!(matches!(Channel::new(" # "), Err(SayError::Empty(_))));
+        assert_eq!(Channel::new("tea\u{a0}room").unwrap().folded, "tea room");
+        assert!(!Channel::is_folded("te\u{200b}a"), "whoever writes so to a channel writes to none");
+        for name in [" # ", "\u{200b}", "\u{3164}"] {
+            assert!(matches!(Channel::new(name), Err(SayError::Empty(_))), "{name:?}");
+        }
     }
 
     #[test]
@@ -157,10 +192,31 @@ mod tests {
 
     #[test]
     fn mentions_are_whole_words() {
-        for text in ["@anna", "hi @Anna!", "@annabel @ANNA", "(@anna)", "@@anna", "x@anna @anna"] {
+        for text in [
+            "@anna",
+            "hi @Anna!",
+            "@annabel @ANNA",
+            "(@anna)",
+            "@@anna",
+            "x@anna @anna",
+            "@anna. So",
+            "@anna... so",
+            "@anna - so",
+        ] {
             assert!(mentions(text, "anna"), "{text}");
         }
-        for text in ["anna", "@annabel", "@anna_b", "@ann", "post@anna.example", "@ anna", "", "@"] {
+        for text in [
+            "anna",
+            "@annabel",
+            "@anna_b",
+            "@ann",
+            "post@anna.example",
+            "@ anna",
+            "",
+            "@",
+            "@anna-lee",
+            "@anna.lee",
+        ] {
             assert!(!mentions(text, "anna"), "{text}");
         }
     }

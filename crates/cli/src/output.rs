@@ -5,6 +5,7 @@
 
 use crate::exit::Exit;
 use crate::streams::{self, Out};
+use kappadb::{visible, visible_json};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::any::Any;
@@ -35,11 +36,16 @@ pub fn result(value: &impl Serialize, text: &str) -> anyhow::Result<()> {
 
 /// Prints `value` as one JSON line on stdout, for people too.
 pub fn json_line(value: &impl Serialize) -> anyhow::Result<()> {
-    line(&serde_json::to_string(value)?)
+    form(&visible_json(&serde_json::to_string(value)?))
 }
 
-/// Prints one line on stdout.
+/// Prints one line on stdout for people, of which nothing acts on a terminal, whoever wrote it.
 pub fn line(text: &str) -> anyhow::Result<()> {
+    form(&visible(text))
+}
+
+/// Prints what has a form of its own, such as a picture, as it is.
+pub fn form(text: &str) -> anyhow::Result<()> {
     Ok(Out.write_all(format!("{text}\n").as_bytes())?)
 }
 
@@ -55,7 +61,7 @@ pub fn is_terminal() -> bool {
 
 /// Tells something that belongs to a result but is none.
 pub fn note(value: &Value, text: &str) {
-    if is_json() { tell(&value.to_string()) } else { tell(text) }
+    if is_json() { tell(&value.to_string()) } else { tell(&visible(text)) }
 }
 
 /// Tells programs how far something has come; people see a bar.
@@ -68,7 +74,7 @@ pub fn progress(value: &Value) {
 /// Tells people something that programs have no use for.
 pub fn say(text: &str) {
     if !is_json() {
-        tell(text);
+        tell(&visible(text));
     }
 }
 
@@ -109,10 +115,13 @@ pub fn usage(parsed: &clap::Error) -> Exit {
     let text = text.trim_end();
     if parsed.use_stderr() {
         let text = text.strip_prefix("error: ").unwrap_or(text);
-        error(text);
+        // These texts have lines.
+        let told = if is_json() { json!({ "error": text }).to_string() } else { format!("kappa: {text}") };
+        tell(&told);
         return Exit::Usage;
     }
-    match result(&json!({ "help": text }), text) {
+    let printed = if is_json() { json_line(&json!({ "help": text })) } else { form(text) };
+    match printed {
         Err(failure) if !is_closed_pipe(&failure) => fail(&failure),
         _ => Exit::Done,
     }

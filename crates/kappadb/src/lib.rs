@@ -86,7 +86,7 @@ pub use callers::Caller;
 pub use chat::{
     BadLine, ChannelInfo, Chat, ChatChange, ChatCursor, ChatCursorError, ChatError, ChatFlag,
     ChatImportReport, ChatPage, ChatWatcher, FlagChange, FlagsSet, Hidden, MAX_AHEAD, Member, Message,
-    ReadOptions, Said, SayError, SearchOptions, Topic, Trusted, Unread,
+    ReadOptions, Said, SayError, SearchOptions, Topic, Trusted, Unread, visible, visible_json, visible_name,
 };
 pub use database::Database;
 pub use error::{

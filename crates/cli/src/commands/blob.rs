@@ -86,7 +86,7 @@ pub async fn list(
 fn in_a_line(info: &BlobInfo) -> String {
     let whole = if info.held == info.bytes { String::new() } else { format!(", {} held", size(info.held)) };
     let label = [&info.label.name, &info.label.media_type].into_iter().filter(|text| !text.is_empty());
-    let label: Vec<_> = label.map(|text| text.escape_debug().to_string()).collect();
+    let label: Vec<_> = label.map(|text| text.to_string()).collect();
     format!("{} {} {}{whole} {}", info.time, info.id, size(info.bytes), label.join(" ")).trim_end().to_owned()
 }
 
@@ -110,8 +110,7 @@ fn print(info: &BlobInfo) -> anyhow::Result<()> {
     output::line(&format!("size  {} ({} bytes), {} held", size(info.bytes), info.bytes, size(info.held)))?;
     for (what, text) in [("type", &info.label.media_type), ("name", &info.label.name)] {
         if !text.is_empty() {
-            // Another's text: nothing in it may reach the terminal as more than text.
-            output::line(&format!("{what}  {}", text.escape_debug()))?;
+            output::line(&format!("{what}  {}", text))?;
         }
     }
     Ok(())

@@ -31,7 +31,7 @@ pub async fn run(context: &Context, command: &PeerCommand) -> anyhow::Result<()>
 
 fn tell(peer: &Peer) -> anyhow::Result<()> {
     let key = peer.key.to_string();
-    let name = peer.name.as_ref().map(|name| format!(" {}", name.escape_debug())).unwrap_or_default();
+    let name = peer.name.as_ref().map(|name| format!(" {}", name)).unwrap_or_default();
     let line = json!({ "peer": key, "name": peer.name, "addresses": peer.addresses });
     output::result(&line, &format!("{key} {}{name}", peer.addresses.join(",")))
 }

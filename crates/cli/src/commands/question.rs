@@ -251,7 +251,7 @@ fn silence(Failure { peer, error, .. }: &Failure, peers: &[Peer]) -> String {
 /// What a peer is called here, or the beginning of its key.
 fn name(key: &FeedKey, peers: &[Peer]) -> String {
     let known = peers.iter().find(|peer| peer.key == *key).and_then(|peer| peer.name.as_deref());
-    known.map_or_else(|| format!("{:.8}", key.to_string()), |name| name.escape_debug().to_string())
+    known.map_or_else(|| format!("{:.8}", key.to_string()), |name| name.to_string())
 }
 
 fn lack(asked: &Asked, standing: Standing) -> Value {

@@ -1,9 +1,9 @@
 //! `feed recover`: what lies beyond a fork, shown or appended again.
 
-use super::kv::{insert_bytes, safe};
+use super::kv::insert_bytes;
 use crate::exit::Exit;
 use crate::output::{self, count};
-use kappadb::{Content, Database, FeedKey, LostEntry, Says, Standing, geojson};
+use kappadb::{Content, Database, FeedKey, LostEntry, Says, Standing, geojson, visible};
 use serde_json::{Map, Value, json};
 
 pub async fn list(database: &Database, feed: FeedKey) -> anyhow::Result<Exit> {
@@ -90,27 +90,29 @@ fn standing(standing: Standing) -> (&'static str, Option<String>) {
 }
 
 fn for_people(entry: &LostEntry) -> String {
-    let shown = |content: Option<&[u8]>| content.map_or_else(|| "(not held here)".to_owned(), safe);
+    let shown = |content: Option<&[u8]>| content.map_or_else(|| "(not held here)".to_owned(), visible);
     let (standing, by) = standing(entry.standing);
     let standing = by.map_or_else(|| standing.to_owned(), |by| format!("{standing} by {by}"));
     let text = match &entry.says {
-        Says::Key { key, content: Content::Deleted } => safe(key),
-        Says::Key { key, content } => format!("{}: {}", safe(key), shown(content.clone().value().as_deref())),
-        Says::Feature { id, deleted: true, .. } => safe(id.as_bytes()),
+        Says::Key { key, content: Content::Deleted } => visible(key),
+        Says::Key { key, content } => {
+            format!("{}: {}", visible(key), shown(content.clone().value().as_deref()))
+        }
+        Says::Feature { id, deleted: true, .. } => visible(id.as_bytes()),
         Says::Feature { feature, .. } => {
             shown(feature.as_deref().map(geojson::to_text).as_deref().map(str::as_bytes))
         }
         Says::Chat { channel, text, .. } => {
-            let text = text.as_deref().map(|text| safe(text.as_bytes()));
-            let words = [Some(safe(channel.as_bytes())).filter(|channel| !channel.is_empty()), text];
+            let text = text.as_deref().map(|text| visible(text.as_bytes()));
+            let words = [Some(visible(channel.as_bytes())).filter(|channel| !channel.is_empty()), text];
             words.into_iter().flatten().collect::<Vec<_>>().join(": ")
         }
         Says::Blob { label, bytes } => {
             format!(
                 "{} {} {}",
                 output::size(*bytes),
-                safe(label.media_type.as_bytes()),
-                safe(label.name.as_bytes())
+                visible(label.media_type.as_bytes()),
+                visible(label.name.as_bytes())
             )
         }
         Says::Other { payload, .. } => shown(payload.as_deref()),

@@ -332,3 +332,31 @@ fn reading_writes_nothing() {
     }
     assert_eq!(db.ok(&["writer", "list"]), "", "no feed was made");
 }
+
+#[test]
+fn names_that_cannot_be_told_apart_are_refused_and_nothing_turns_the_line_around() {
+    let db = Db::init();
+    db.ok(&["chat", "nick", "anna"]);
+    assert!(db.fails(&["chat", "nick", "\u{430}nna"]).contains("U+0430"), "Cyrillic among Latin");
+    assert!(db.fails(&["chat", "nick", "an\u{200b}na"]).contains("nobody sees"));
+    assert!(db.fails(&["chat", "nick", "\u{202e}anna"]).contains("U+202E"));
+    assert_eq!(db.ok(&["chat", "nick"]), "anna\n");
+
+    db.ok(&["chat", "nick", "coco"]);
+    let feed = default_feed(&db);
+    let server = Server::start(&db);
+    let other = Db::join(&server.ticket);
+    assert!(other.ok(&["chat", "profile", "--of", &feed]).contains("coco"));
+    let told = other.fails(&["chat", "nick", "\u{441}\u{43e}\u{441}\u{43e}"]);
+    assert!(told.contains("looks like \"coco\"") && told.contains(&feed), "all Cyrillic: {told}");
+    other.ok(&["chat", "nick", "Coco"]);
+    assert!(server.interrupt());
+
+    db.ok(&["chat", "post", "t\u{200b}ea\u{2066}", "turned \u{202e}around\u{2028}and on"]);
+    assert_eq!(db.ok(&["chat", "channels"]), "tea\n");
+    assert!(db.ok(&["chat", "read", "tea"]).ends_with("> turned \\u{202e}around\\u{2028}and on\n"));
+    let json = db.ok(&["chat", "read", "tea", "--json"]);
+    assert!(json.contains("turned \\u202earound\\u2028and on"), "{json}");
+    db.ok(&["kv", "put", "k\u{2067}", "v"]);
+    assert_eq!(db.ok(&["kv", "list"]), "k\\u{2067}\n");
+}

@@ -1,5 +1,5 @@
 use crate::error::{ReadError, WriteError, WriterError};
-use kappadb_core::EntryId;
+use kappadb_core::{EntryId, FeedKey};
 use kappadb_view::ViewError;
 use std::io;
 
@@ -10,6 +10,16 @@ pub enum ChatError {
     /// A name or a text that breaks a limit, or is empty where it must not be.
     #[error(transparent)]
     Model(#[from] kappadb_chat::SayError),
+    /// A nickname that people would take for that of another feed.
+    #[error("{nick:?} looks like {other:?}, which feed {feed} is called; choose another nickname")]
+    Alike {
+        /// The nickname.
+        nick: String,
+        /// That of the other.
+        other: String,
+        /// The other.
+        feed: FeedKey,
+    },
     /// A private message that cannot be sealed.
     #[error(transparent)]
     Private(#[from] kappadb_chat::PrivateError),

@@ -18,7 +18,7 @@ mod watch;
 
 pub use error::ChatError;
 pub use import::ChatImportReport;
-pub use kappadb_chat::SayError;
+pub use kappadb_chat::{SayError, visible, visible_json, visible_name};
 pub use lines::BadLine;
 pub(crate) use markers::Markers;
 pub use message::{

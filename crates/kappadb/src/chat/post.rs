@@ -4,7 +4,7 @@ use super::{Chat, ChatError};
 use crate::database::Parts;
 use crate::error::ReadError;
 use crate::write::{self, Draft};
-use kappadb_chat::{Channel, Content, Prepared, order_time, prepare};
+use kappadb_chat::{Channel, Content, Prepared, fold, likeness, order_time, prepare};
 use kappadb_core::{EntryId, FeedKey, Timestamp};
 use kappadb_entry::rules::Links;
 use kappadb_entry::{Entry, space};
@@ -61,10 +61,19 @@ impl Chat {
 
     /// Says something of this writer: `nick` is what it is called, of 1 to 32 characters without white space around them; other fields have
     /// up to 1 KiB, and an empty one clears it.
+    ///
+    /// # Errors
+    /// [`ChatError::Model`] if a nickname has characters that nobody sees, or letters of one script among those of another that look alike;
+    /// [`ChatError::Alike`] if it looks like that of a feed known here (the skeleton of UTS 39) without being the same. Two may have one name.
     pub async fn set_profile(&self, field: &str, value: &str) -> Result<EntryId, ChatError> {
         let value = if field == "nick" { value.trim() } else { value };
         let content = Content::Profile { field: field.to_owned(), value: value.to_owned() };
-        self.run_writing(move |parts| parts.chat_write(content, None)).await?
+        let nick = (field == "nick").then(|| value.to_owned());
+        self.run_writing(move |parts| {
+            nick.iter().try_for_each(|nick| parts.refuse_alike(nick))?;
+            parts.chat_write(content, None)
+        })
+        .await?
     }
 
     /// Deletes a message of this writer, or takes back a topic and the like: then the one before shows again.
@@ -104,6 +113,20 @@ impl Parts {
         let feed = self.writer()?;
         let prepared = prepare(&feed, content, channel, order)?;
         self.chat_append(feed, prepared)
+    }
+
+    /// An error if people would take a nickname for that of another feed.
+    fn refuse_alike(&self, nick: &str) -> Result<(), ChatError> {
+        self.chat.ready()?;
+        let (folded, likeness) = (fold(nick), likeness(nick));
+        for info in self.feeds.list().into_iter().filter(|info| !info.writable) {
+            let other = self.chat_nick(&info.feed)?;
+            let alike = |other: &String| fold(other) != folded && kappadb_chat::likeness(other) == likeness;
+            if let Some(other) = other.filter(alike) {
+                return Err(ChatError::Alike { nick: nick.to_owned(), other, feed: info.feed });
+            }
+        }
+        Ok(())
     }
 
     fn chat_delete(&self, target: EntryId) -> Result<EntryId, ChatError> {

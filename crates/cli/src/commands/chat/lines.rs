@@ -1,7 +1,6 @@
 //! Messages as lines: JSON for programs, and what is safe on a terminal for people.
 
-use crate::commands::kv::safe;
-use kappadb::{Member, Message, Said};
+use kappadb::{Member, Message, Said, visible_name};
 use serde_json::{Value, json};
 
 /// A message for programs. `text` is null where there is none to show, `channel` where there is none: then it is private, and `to` says
@@ -30,10 +29,10 @@ pub fn message(message: &Message) -> Value {
 pub fn for_people(message: &Message) -> String {
     let author = who(message.nick.as_deref(), &message.author.to_string());
     let said = match &message.said {
-        Said::Text(text) => format!("<{author}> {}", safe(text.as_bytes())),
-        Said::Emote(text) => format!("* {author} {}", safe(text.as_bytes())),
+        Said::Text(text) => format!("<{author}> {}", text),
+        Said::Emote(text) => format!("* {author} {}", text),
         Said::Private { to, text } => {
-            format!("<{author} to {:.8}> {}", to.to_string(), safe(text.as_bytes()))
+            format!("<{author} to {:.8}> {}", to.to_string(), text)
         }
         other => format!("<{author}> ({})", other.kind()),
     };
@@ -45,7 +44,7 @@ pub fn for_people(message: &Message) -> String {
 pub fn member(member: &Member) -> String {
     let feed = member.feed.to_string();
     match &member.nick {
-        Some(nick) => format!("{feed} {}", safe(nick.as_bytes())),
+        Some(nick) => format!("{feed} {}", visible_name(nick)),
         None => feed,
     }
 }
@@ -53,7 +52,7 @@ pub fn member(member: &Member) -> String {
 /// A name that says who it is: nicknames are not unique.
 fn who(nick: Option<&str>, feed: &str) -> String {
     match nick {
-        Some(nick) => format!("{}/{feed:.4}", safe(nick.as_bytes())),
+        Some(nick) => format!("{}/{feed:.4}", visible_name(nick)),
         None => format!("{feed:.8}"),
     }
 }

@@ -2,7 +2,6 @@
 
 use super::Context;
 use crate::args::{AskArgs, Flag, FlagArgs, ModerateCommand, Role};
-use crate::commands::kv::safe;
 use crate::exit::Exit;
 use crate::output;
 use kappadb::{ChatFlag, FeedKey, FlagChange, FlagsSet, Trusted};
@@ -71,12 +70,7 @@ fn print(set: &FlagsSet) -> anyhow::Result<()> {
     let names: Vec<&str> = set.flags.iter().map(|flag| flag.name()).collect();
     let channel = set.channel.as_deref().unwrap_or("everywhere");
     let counts = if set.counts { "" } else { " (not trusted here)" };
-    let text = format!(
-        "{target:.8} {} {} by {by:.8}{counts} {}",
-        names.join(","),
-        safe(channel.as_bytes()),
-        safe(set.reason.as_bytes())
-    );
+    let text = format!("{target:.8} {} {} by {by:.8}{counts} {}", names.join(","), channel, set.reason);
     let line = json!({
         "target": target, "by": by, "channel": set.channel, "flags": names,
         "reason": set.reason, "counts": set.counts,

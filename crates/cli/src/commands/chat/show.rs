@@ -2,7 +2,6 @@
 
 use super::{Context, lines, page};
 use crate::args::{AskArgs, ReadArgs, SearchArgs};
-use crate::commands::kv::safe;
 use crate::exit::{Exit, NotFound};
 use crate::output::{self, count};
 use anyhow::ensure;
@@ -46,10 +45,10 @@ pub async fn channels(context: &Context, ask: AskArgs) -> anyhow::Result<Exit> {
 }
 
 fn print_channel(ChannelInfo { name, topic, archived, .. }: &ChannelInfo) -> anyhow::Result<()> {
-    let about = topic.as_ref().map(|topic| format!(": {}", safe(topic.as_bytes()))).unwrap_or_default();
+    let about = topic.as_ref().map(|topic| format!(": {}", topic)).unwrap_or_default();
     let standing = if *archived { " (archived)" } else { "" };
     let line = json!({ "channel": name, "topic": topic, "archived": archived });
-    output::result(&line, &format!("{}{standing}{about}", safe(name.as_bytes())))
+    output::result(&line, &format!("{}{standing}{about}", name))
 }
 
 pub async fn members(context: &Context, channel: &str, ask: AskArgs) -> anyhow::Result<Exit> {
@@ -95,7 +94,7 @@ fn print_topic(channel: &str, topic: Option<&Topic>) -> anyhow::Result<()> {
             "timestamp": topic.time.0,
         })),
         (None, true) => output::json_line(&json!({ "channel": channel, "topic": null })),
-        (Some(topic), false) => output::line(&safe(topic.text.as_bytes())),
+        (Some(topic), false) => output::line(&topic.text),
         (None, false) => Ok(()),
     }
 }
@@ -116,7 +115,7 @@ pub async fn nick(context: &Context, ask: AskArgs) -> anyhow::Result<Exit> {
                 true => {
                     output::json_line(&json!({ "feed": feed.map(|feed| feed.to_string()), "nick": nick }))?
                 }
-                false => nick.iter().try_for_each(|nick| output::line(&safe(nick.as_bytes())))?,
+                false => nick.iter().try_for_each(|nick| output::line(nick))?,
             }
             Ok(usize::from(nick.is_some()))
         })
@@ -142,7 +141,7 @@ async fn print_profile(database: &Database, feed: FeedKey) -> anyhow::Result<usi
     let fields = database.chat().profile(feed).await?;
     for (field, value) in &fields {
         let line = json!({ "feed": feed.to_string(), "field": field, "value": value });
-        output::result(&line, &format!("{}: {}", safe(field.as_bytes()), safe(value.as_bytes())))?;
+        output::result(&line, &format!("{}: {}", field, value))?;
     }
     Ok(fields.len())
 }
@@ -162,7 +161,7 @@ pub async fn search(context: &Context, args: &SearchArgs) -> anyhow::Result<Exit
             }
             let found = chat.search(&args.query, &options).await?.messages;
             for message in &found {
-                let channel = safe(message.channel.as_bytes());
+                let channel = &message.channel;
                 let text = format!("{channel}: {}", lines::for_people(message));
                 output::result(&lines::message(message), &text)?;
             }
@@ -189,8 +188,5 @@ fn print_unread(Unread { channel, messages, mentions, .. }: &Unread) -> anyhow::
         n => format!(", {}", count(*n, "mention")),
     };
     let line = json!({ "channel": channel, "messages": messages, "mentions": mentions });
-    output::result(
-        &line,
-        &format!("{}: {}{mentioned}", safe(channel.as_bytes()), count(*messages, "message")),
-    )
+    output::result(&line, &format!("{}: {}{mentioned}", channel, count(*messages, "message")))
 }

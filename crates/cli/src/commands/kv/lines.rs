@@ -1,7 +1,7 @@
-//! Keys and values as lines: JSON for programs, and what is safe on a terminal for people.
+//! Keys and values as lines: JSON for programs, and what is shown to people.
 
 use data_encoding::BASE64;
-use kappadb::{Content, Head, KvChange, KvRevision, Timestamp, Value};
+use kappadb::{Content, Head, KvChange, KvRevision, Timestamp, Value, visible};
 use serde_json::{Map, Value as Json, json};
 
 /// Sets `name`, or `<name>_base64` if the bytes are no UTF-8.
@@ -27,7 +27,7 @@ pub fn written(key: &[u8], id: &str) -> Json {
 
 /// A key in a sentence.
 pub fn quoted(key: &[u8]) -> String {
-    format!("\"{}\"", safe(key))
+    format!("\"{}\"", visible(key))
 }
 
 fn ids<T: ToString>(heads: &[T]) -> Json {
@@ -96,34 +96,11 @@ pub fn revision(key: &[u8], revision: &KvRevision, heads: &[Head]) -> Json {
 /// A version for people.
 pub fn version(head: &Head, standing: &str) -> String {
     let content = match &head.content {
-        Content::Value(bytes) => safe(bytes),
+        Content::Value(bytes) => visible(bytes),
         Content::Deleted => "(deleted)".to_owned(),
         Content::NotHeld => "(not held here)".to_owned(),
         _ => "(of a kind that this version of kappa does not know)".to_owned(),
     };
     let Timestamp(_) = head.time;
     format!("{} {} {standing}: {content}", head.time, head.id)
-}
-
-/// Bytes on a line of a terminal: another's text, of which nothing may act as more than text.
-pub fn safe(bytes: &[u8]) -> String {
-    let mut out = String::new();
-    for chunk in bytes.utf8_chunks() {
-        for c in chunk.valid().chars() {
-            if c.is_control() { out.extend(c.escape_default()) } else { out.push(c) }
-        }
-        out.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_of_a_value_acts_on_the_terminal() {
-        assert_eq!(safe("größe\tx\u{1b}[2J".as_bytes()), "größe\\tx\\u{1b}[2J");
-        assert_eq!(safe(b"a\xff\n"), "a\\xff\\n");
-    }
 }

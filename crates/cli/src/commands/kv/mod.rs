@@ -6,7 +6,7 @@ mod lines;
 mod show;
 mod watch;
 
-pub use lines::{insert_bytes, safe};
+pub use lines::insert_bytes;
 
 use super::Context;
 use crate::args::KvCommand;

@@ -5,7 +5,7 @@ use crate::args::{AskArgs, KvListArgs};
 use crate::exit::{Exit, NotFound};
 use crate::output;
 use anyhow::{bail, ensure};
-use kappadb::{Database, EntryId, KeyRange, KvItem, ScanOptions};
+use kappadb::{Database, EntryId, KeyRange, KvItem, ScanOptions, visible};
 use std::io::Write;
 
 /// Keys read at a time.
@@ -103,7 +103,7 @@ pub async fn list(context: &Context, args: &KvListArgs) -> anyhow::Result<Exit> 
         .read(args.ask, async |database, question| {
             question.ask(database.kv().ask_scan(&range, &options)).await?;
             let print =
-                |item: &KvItem| output::result(&lines::item(&item.key, &item.value), &lines::safe(&item.key));
+                |item: &KvItem| output::result(&lines::item(&item.key, &item.value), &visible(&item.key));
             let Told { count, ahead, next } = each(database, &range, options, print).await?;
             question.note_ahead(ahead);
             // A key that is no text cannot be named with `--after`.

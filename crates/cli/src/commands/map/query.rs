@@ -50,7 +50,7 @@ async fn print(database: &Database, args: &QueryArgs, hits: &[Hit]) -> anyhow::R
     let format = match args.format {
         Format::Count => return output::result(&json!({ "count": hits.len() }), &hits.len().to_string()),
         Format::Ids => return print_ids(hits),
-        Format::Svg => return output::line(&picture(database, &args.bbox, hits).await?),
+        Format::Svg => return output::form(&picture(database, &args.bbox, hits).await?),
         Format::Ndjson => ExportFormat::Ndjson,
         Format::Geojson => ExportFormat::GeoJson,
         Format::Geojsonseq => ExportFormat::GeoJsonSeq,

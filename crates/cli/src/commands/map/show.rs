@@ -6,7 +6,7 @@ use crate::args::AskArgs;
 use crate::exit::{Exit, NotFound};
 use crate::output::{self, count};
 use anyhow::{bail, ensure};
-use kappadb::{Database, Found, Hit, Revision, geojson};
+use kappadb::{Database, Found, Hit, Revision, geojson, visible_json};
 use serde_json::json;
 use std::io::Write;
 
@@ -30,7 +30,7 @@ pub async fn get(context: &Context, id: &str, ask: AskArgs) -> anyhow::Result<Ex
 /// Prints a feature; true if it is an area of which it is not known where it is.
 async fn print(database: &Database, found: &Found) -> anyhow::Result<bool> {
     let texts = database.map().texts(found).await?;
-    texts.list.iter().try_for_each(|text| output::line(text))?;
+    texts.list.iter().try_for_each(|text| output::form(&visible_json(text)))?;
     Ok(texts.without_area)
 }
 
