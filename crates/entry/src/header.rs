@@ -113,7 +113,7 @@ impl Header {
     fn check_extensions(&self, payload_len: usize) -> Result<(), EntryError> {
         for Extension { kind, bytes } in &self.extensions {
             match *kind {
-                refs::REFS => drop(refs::decode(bytes)?),
+                refs::REFS => refs::check(bytes)?,
                 detached::DETACHED if payload_len > 0 => {
                     return Err(DetachedError::Inline(payload_len).into());
                 }

@@ -49,27 +49,42 @@ fn encode(refs: &[Vec<u8>]) -> Vec<u8> {
     out
 }
 
-/// Reads and checks: keys of at most [`MAX_KEY`] bytes, strictly ascending, at least one, each sharing all that it can.
-pub(crate) fn decode(mut bytes: &[u8]) -> Result<Vec<Vec<u8>>, EntryError> {
-    let mut refs: Vec<Vec<u8>> = Vec::new();
+/// Reads and checks, as [`check`] does.
+pub(crate) fn decode(bytes: &[u8]) -> Result<Vec<Vec<u8>>, EntryError> {
+    let mut refs = Vec::new();
+    each(bytes, |key| refs.push(key.to_vec()))?;
+    Ok(refs)
+}
+
+/// Checks that there are keys of at most [`MAX_KEY`] bytes, strictly ascending, at least one, each sharing all that it can.
+pub(crate) fn check(bytes: &[u8]) -> Result<(), EntryError> {
+    each(bytes, |_| ())
+}
+
+/// Calls `visit` with each key. All headers come by here: nothing is allocated for a key.
+fn each(mut bytes: &[u8], mut visit: impl FnMut(&[u8])) -> Result<(), EntryError> {
+    let mut key: Vec<u8> = Vec::new();
+    let mut is_first = true;
     if bytes.is_empty() {
         return Err(EntryError::BadRefs);
     }
     while !bytes.is_empty() {
         let ((shares, rest), used) = codec::decode_prefix::<(u64, u64), 20>("refs", bytes)?;
-        let before: &[u8] = refs.last().map(Vec::as_slice).unwrap_or_default();
-        let common = usize::try_from(shares).ok().and_then(|shares| before.get(..shares));
+        let shares = usize::try_from(shares).ok().filter(|shares| *shares <= key.len());
         let rest = usize::try_from(rest).ok().and_then(|rest| bytes.get(used..)?.split_at_checked(rest));
-        let (Some(common), Some((rest, left))) = (common, rest) else { return Err(EntryError::BadRefs) };
-        let key = [common, rest].concat();
-        let follows = refs.is_empty() || before < key.as_slice();
-        if key.len() > MAX_KEY || !follows || shared(before, &key) != common.len() {
+        let (Some(shares), Some((rest, left))) = (shares, rest) else { return Err(EntryError::BadRefs) };
+        // It goes on after what it shares with the one before, and with a greater byte.
+        let before = key.get(shares..).unwrap_or_default();
+        let follows = is_first || before < rest;
+        if shares + rest.len() > MAX_KEY || !follows || shared(before, rest) > 0 {
             return Err(EntryError::BadRefs);
         }
-        refs.push(key);
-        bytes = left;
+        key.truncate(shares);
+        key.extend_from_slice(rest);
+        visit(&key);
+        (bytes, is_first) = (left, false);
     }
-    Ok(refs)
+    Ok(())
 }
 
 fn shared(a: &[u8], b: &[u8]) -> usize {
