@@ -3,7 +3,9 @@
 use kappadb::{Database, Feature, ImportOptions, ImportReport};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 
@@ -139,4 +141,36 @@ async fn what_somebody_maps_while_a_newer_map_is_imported_stays() {
     assert!(0 < report.older && report.older < EDITED.len() as u64, "{report:?}");
     let again = world.database.map().import(&file, ImportOptions::default(), |_| ()).await.unwrap();
     assert_eq!((again.blocks, again.older), (0, EDITED.len() as u64), "{again:?}");
+}
+
+/// Nothing of such a file is written, so there are no steps between which others could write.
+#[tokio::test(flavor = "multi_thread")]
+async fn others_write_while_a_map_that_is_held_is_compared() {
+    let dir = tempfile::tempdir().unwrap();
+    let (compared, told) = mpsc::channel();
+    let (written, done) = mpsc::channel::<()>();
+    let done = Mutex::new(done);
+    // As long as nobody has written the import waits a moment after each thousand items, so that whoever wants to has asked for the turn.
+    let progress = move |progress: kappadb::Progress| {
+        if progress.task == "comparing" {
+            let _ = compared.send(());
+            let _ = done.lock().unwrap().recv_timeout(Duration::from_secs(2));
+        }
+    };
+    let database = Database::builder(dir.path().join("db")).progress(progress).create().await.unwrap();
+    let file = dir.path().join("file");
+    std::fs::write(&file, map(1, "old")).unwrap();
+    database.map().import(&file, ImportOptions::default(), |_| ()).await.unwrap();
+    let import = {
+        let (database, file) = (database.clone(), file.clone());
+        tokio::spawn(
+            async move { database.map().import(&file, ImportOptions::default(), |_| ()).await.unwrap() },
+        )
+    };
+    tokio::task::spawn_blocking(move || told.recv().unwrap()).await.unwrap();
+    database.map().put(by_hand(NODES + 1, 1, "new")).await.unwrap();
+    assert!(!import.is_finished(), "whoever writes has to wait for the end of an import");
+    drop(written);
+    let report = import.await.unwrap();
+    assert_eq!((report.unchanged, report.blocks), (NODES as u64, 0), "{report:?}");
 }

@@ -49,6 +49,12 @@ impl Turns {
 }
 
 impl Turn<'_> {
+    /// True if somebody waits.
+    pub fn is_awaited(&self) -> bool {
+        let tickets = self.0.lock();
+        tickets.next > tickets.current + 1
+    }
+
     /// Lets all who wait have their turn, and whoever comes while `work` is done.
     pub fn give_way(&mut self, work: &mut dyn FnMut()) {
         /// Whatever becomes of the work: the turn is taken again, for it is ended when it is dropped.
@@ -102,6 +108,7 @@ mod tests {
         let (done, told) = mpsc::channel();
         std::thread::scope(|scope| {
             let mut turn = turns.take();
+            assert!(!turn.is_awaited());
             let take = || {
                 let done = done.clone();
                 let turns = &turns;
@@ -111,6 +118,9 @@ mod tests {
                 });
             };
             take();
+            while !turn.is_awaited() {
+                std::thread::yield_now();
+            }
             turn.give_way(&mut || {
                 told.recv().unwrap();
                 take();

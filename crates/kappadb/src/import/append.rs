@@ -84,6 +84,12 @@ impl<'a> Appender<'a> {
         if is_last || is_enough { self.flush(durable) } else { Ok(false) }
     }
 
+    /// Lets others have their turn if they wait, as [`Appender::flush`] does.
+    pub fn let_in(&mut self) -> Result<bool, WriteError> {
+        let is_awaited = self.turn.as_ref().is_some_and(Turn::is_awaited);
+        if is_awaited { self.flush(&mut || ()) } else { Ok(false) }
+    }
+
     /// Makes what was taken durable. Then others have their turn, while `durable` is called. True if they have written to the map: what was looked up
     /// may be so no more.
     pub fn flush(&mut self, durable: &mut dyn FnMut()) -> Result<bool, WriteError> {

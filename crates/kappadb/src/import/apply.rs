@@ -56,6 +56,7 @@ impl<'a, 'b> Apply<'a, 'b> {
             if some.is_empty() {
                 return Ok(());
             }
+            self.changes.let_in()?;
             self.changes.prepare(some.iter().map(|item| item.id().to_owned()))?;
             for item in &some {
                 let verdict = self.changes.judge(item)?;
@@ -72,6 +73,7 @@ impl<'a, 'b> Apply<'a, 'b> {
         let Apply { changes, file, report, begun, .. } = self;
         let mut some = Vec::with_capacity(CHUNK);
         let mut write = |some: &mut Vec<Bare>| {
+            changes.let_in()?;
             changes.prepare(some.iter().map(|said| osm(ElementKind::Node, said.node.id)))?;
             for said in some.drain(..) {
                 let verdict = changes.write_bare(&said)?;

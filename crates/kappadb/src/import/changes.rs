@@ -107,7 +107,18 @@ impl<'a, 'b> Changes<'a, 'b> {
 
     /// Makes what was written so far durable, as [`Appender::keep_up`] does. What others wrote meanwhile is looked up anew.
     pub fn keep_up(&mut self, is_last: bool, durable: &mut dyn FnMut()) -> Result<(), WriteError> {
-        if self.appender.keep_up(is_last, durable)? {
+        let is_disturbed = self.appender.keep_up(is_last, durable)?;
+        self.look_again(is_disturbed)
+    }
+
+    /// Lets others write if they wait, as [`Changes::keep_up`] does.
+    pub fn let_in(&mut self) -> Result<(), WriteError> {
+        let is_disturbed = self.appender.let_in()?;
+        self.look_again(is_disturbed)
+    }
+
+    fn look_again(&mut self, is_disturbed: bool) -> Result<(), WriteError> {
+        if is_disturbed {
             self.disturbed = true;
             self.held.parts.map.ready().map_err(ReadError::from)?;
             self.held.refresh();
