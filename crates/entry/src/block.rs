@@ -1,7 +1,7 @@
 //! Blocks: a header, and a payload or its digest, as bytes and as tree leaves.
 
 use crate::error::check_len;
-use crate::header::WithPayload;
+use crate::header::{VERSION, WithPayload};
 use crate::{EntryError, Header};
 use bytes::Bytes;
 use kappadb_core::limits::{MAX_BLOCK, MAX_HEADER};
@@ -106,6 +106,14 @@ pub fn decode_block(block: &StoredBlock) -> Result<Entry, EntryError> {
     let whole = block.form == Form::Whole && len as u64 == u64::from(header.payload_len);
     let payload = whole.then(|| block.bytes.slice(split.head.len()..));
     Ok(Entry { header, payload })
+}
+
+/// The space of the block's kind, with a look at its first bytes alone; none if they are no entry's that this release understands. Whether
+/// the rest makes sense, [`decode_block`] says.
+pub fn space_of(block: &StoredBlock) -> Option<u32> {
+    let split = Split::of(block).ok()?;
+    let ((version, space), _) = codec::decode_prefix::<(u8, u32), 16>("header", split.header).ok()?;
+    (version == VERSION).then_some(space)
 }
 
 /// The bytes that the block's tree leaf is hashed over: `varint header_len | header | H(payload)`, without the last

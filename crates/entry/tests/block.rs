@@ -7,7 +7,7 @@ use kappadb_core::limits::*;
 use kappadb_core::{EntryId, FeedKey, FeedName, Form, GeoBox, StoredBlock, Timestamp, blake2b256, codec};
 use kappadb_entry::{
     CRITICAL, Context, Entry, EntryError, Extension, Header, Kind, Moment, Places, VERSION, clear_block,
-    decode_block, encode_block, leaf_data, leaf_nodes, space,
+    decode_block, encode_block, leaf_data, leaf_nodes, space, space_of,
 };
 use kappadb_merkle::leaf;
 use proptest::prelude::*;
@@ -87,6 +87,7 @@ proptest! {
             leaf_bytes.extend(blake2b256(&[&payload]).0);
             let cleared = cleared(&block);
             prop_assert_eq!(clear_block(&block), Some(cleared.clone()));
+            prop_assert_eq!([space_of(&block), space_of(&cleared)], [Some(sized.kind.space); 2]);
             prop_assert_eq!(clear_block(&cleared), None);
             prop_assert_eq!(leaf_data(&cleared).unwrap(), leaf_bytes.clone());
             let entry = decode_block(&cleared).unwrap();

@@ -1,4 +1,5 @@
 use crate::index::ChatIndex;
+use kappadb_entry::space;
 use kappadb_store::Tree;
 use kappadb_view::{View, ViewError};
 use std::sync::Arc;
@@ -41,6 +42,10 @@ impl View for ChatView {
 
     fn version(&self) -> u32 {
         2
+    }
+
+    fn space(&self) -> Option<u32> {
+        Some(space::CHAT)
     }
 
     fn open(&self, rows: Arc<dyn Tree>) -> Result<ChatIndex, ViewError> {

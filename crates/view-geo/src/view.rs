@@ -3,7 +3,7 @@ use crate::index::MapIndex;
 use crate::refs::Refs;
 use crate::rows;
 use crate::space::Space;
-use kappadb_entry::space::MAP;
+use kappadb_entry::space;
 use kappadb_store::Tree;
 use kappadb_view::{Keyed, View, ViewError};
 use std::sync::Arc;
@@ -38,8 +38,12 @@ impl View for MapView {
         7
     }
 
+    fn space(&self) -> Option<u32> {
+        Some(space::MAP)
+    }
+
     fn open(&self, rows: Arc<dyn Tree>) -> Result<MapIndex, ViewError> {
-        let keyed = Keyed::open(rows::KEYED, MAP, &*rows)?;
+        let keyed = Keyed::open(rows::KEYED, space::MAP, &*rows)?;
         let (feeds, space) = (Feeds::load(&*rows)?, Space::load(&*rows, self.memory)?);
         let refs = Refs::load(&rows)?;
         Ok(MapIndex::new(rows, keyed, feeds, space, refs))

@@ -1,5 +1,5 @@
 use crate::KvIndex;
-use kappadb_entry::space::KV;
+use kappadb_entry::space;
 use kappadb_store::Tree;
 use kappadb_view::{Keyed, View, ViewError};
 use std::sync::Arc;
@@ -22,8 +22,12 @@ impl View for KvView {
         1
     }
 
+    fn space(&self) -> Option<u32> {
+        Some(space::KV)
+    }
+
     fn open(&self, rows: Arc<dyn Tree>) -> Result<KvIndex, ViewError> {
-        let keyed = Keyed::open(KEYED, KV, &*rows)?;
+        let keyed = Keyed::open(KEYED, space::KV, &*rows)?;
         Ok(KvIndex::new(rows, keyed))
     }
 }

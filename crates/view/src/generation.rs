@@ -6,7 +6,7 @@ use crate::mark::{Mark, excludes_all, is_excluded};
 use crate::source::{Pace, Source};
 use crate::upkeep::Helper;
 use crate::{Arrived, Change, Exclusions, Index, Notice, View, ViewError};
-use kappadb_entry::decode_block;
+use kappadb_entry::{decode_block, space_of};
 use kappadb_feed::Arrival;
 use kappadb_store::{Overlay, Tree};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -131,11 +131,27 @@ impl<V: View> Generation<V> {
         after.last = arrivals.last().map(|last| (last.lseq, last.id)).or(mark.last);
         let counting = arrivals.iter().filter(|a| !is_excluded(&mark.excluded, &a.id.feed, a.id.seq));
         let entries: Vec<Arrived> =
-            counting.filter_map(|arrival| decode(arrival, &mut after.skipped)).collect();
+            counting.filter_map(|arrival| self.decode(arrival, &mut after.skipped)).collect();
         let changes: Vec<Change<'_>> = entries.iter().map(Change::Hold).collect();
         let more = after.next < end;
         let notices = self.apply(&changes, &mark, after, pace)?;
         Ok(Step { notices, more })
+    }
+
+    /// The entry of an arrival, if it is of interest; what cannot be decoded is counted and passed over, and never stops the rest.
+    fn decode(&self, arrival: &Arrival, skipped: &mut u64) -> Option<Arrived> {
+        if let (Some(wanted), Some(space)) = (self.view.space(), space_of(&arrival.block))
+            && wanted != space
+        {
+            return None;
+        }
+        match decode_block(&arrival.block) {
+            Ok(entry) => Some(Arrived { lseq: arrival.lseq, id: arrival.id, entry }),
+            Err(_) => {
+                *skipped += 1;
+                None
+            }
+        }
     }
 
     /// Takes out what no longer counts, by reading again what was applied. Forks are rare; a second index of feeds, only to
@@ -163,7 +179,7 @@ impl<V: View> Generation<V> {
                     && is_excluded(&excluded, &a.id.feed, a.id.seq)
                     && !is_excluded(&mark.excluded, &a.id.feed, a.id.seq)
             };
-            gone.extend(arrivals.iter().filter(newly).filter_map(|arrival| decode(arrival, &mut 0)));
+            gone.extend(arrivals.iter().filter(newly).filter_map(|arrival| self.decode(arrival, &mut 0)));
             if gone.len() > MAX_WITHDRAWN {
                 let changes: Vec<Change<'_>> = gone.iter().map(Change::Withdraw).collect();
                 notices.extend(self.apply(&changes, &mark, mark.clone(), pace)?);
@@ -251,17 +267,6 @@ fn fits(source: &dyn Source, mark: &Mark) -> Result<bool, ViewError> {
         return Ok(mark.survives(&source.forgotten()).is_some());
     }
     Ok(source.arrivals(lseq, 1)?.first().is_some_and(|arrival| (arrival.lseq, arrival.id) == (lseq, id)))
-}
-
-/// The entry of an arrival; what cannot be decoded is counted and passed over, and never stops the rest.
-fn decode(arrival: &Arrival, skipped: &mut u64) -> Option<Arrived> {
-    match decode_block(&arrival.block) {
-        Ok(entry) => Some(Arrived { lseq: arrival.lseq, id: arrival.id, entry }),
-        Err(_) => {
-            *skipped += 1;
-            None
-        }
-    }
 }
 
 /// Runs a view's code; a panic in it becomes an error, so that one view cannot stop the others.

@@ -50,6 +50,12 @@ pub trait View: Send + Sync + 'static {
     /// The version of its rows. Raising it makes the view anew from the log.
     fn version(&self) -> u32;
 
+    /// The space of kinds that it is about (`kappadb_entry::space`), if it is one: then it is given no entries of others, and they are not decoded for
+    /// it. Default: all are of interest.
+    fn space(&self) -> Option<u32> {
+        None
+    }
+
     /// Opens the index over its rows; there are none at first. Rows are only written in [`Index::apply`], except for what
     /// nothing refers to yet (such as the pages of a run before the row that installs it).
     fn open(&self, rows: Arc<dyn Tree>) -> Result<Self::Index, ViewError>;
