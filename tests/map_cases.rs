@@ -359,3 +359,176 @@ async fn a_drawing_that_is_saved_again_goes_on_under_its_name() {
     assert_eq!(world.with(&drawing(60.5, "tree"), keep()).await.renamed, 0);
     assert_eq!(world.element("n-1").await.unwrap().tag("natural"), Some("tree"));
 }
+
+fn layer(ids: &str, lat: f64) -> String {
+    let feature = |id: &str| {
+        format!(
+            r#"{{"type":"Feature","id":{id},"geometry":{{"type":"Point","coordinates":[5,{lat}]}},"properties":{{"id":{id}}}}}"#
+        )
+    };
+    let features: Vec<String> = ids.split(' ').map(feature).collect();
+    format!(r#"{{"type":"FeatureCollection","features":[{}]}}"#, features.join(","))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn row_numbers_of_two_layers_do_not_overwrite_each_other() {
+    let mut world = World::new("<osm/>").await;
+    for (ids, lat) in [("0 1 2", 1.0), ("0 1", 2.0), (r#""0" "1""#, 3.0)] {
+        let report = world.import(&layer(ids, lat)).await;
+        assert_eq!((report.taken, report.renamed), (report.features, report.features), "{ids}");
+        assert_eq!(world.import(&layer(ids, lat)).await.blocks, 0, "the same file again");
+    }
+    for (lat, count) in [(1, 3), (2, 2), (3, 2)] {
+        assert_eq!(world.at(&format!("4,{lat},6,{lat}")).await.len(), count);
+    }
+    // Texts are names that somebody gave.
+    assert_eq!(world.import(&layer(r#""007" "a1" "1.5""#, 4.0)).await.renamed, 0);
+    assert_eq!(world.at("4,4,6,4").await, ["007", "1.5", "a1"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn row_numbers_of_collections_in_one_file_do_not_overwrite_each_other() {
+    let mut world = World::new("<osm/>").await;
+    let text = [1.0, 2.0, 3.0].map(|lat| format!("\u{1e}{}\n", layer("0 1", lat))).concat();
+    assert_eq!(world.import(&text).await.taken, 6);
+    let text = [4.0, 5.0].map(|lat| layer("0 1", lat)).join("\n");
+    assert_eq!(world.import(&text).await.taken, 4);
+    assert_eq!(world.at("4,0,6,6").await.len(), 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_is_saved_again_goes_on_under_its_name() {
+    let mut world = World::new("<osm/>").await;
+    let named = |ids: Ids| ImportOptions { ids, ..ImportOptions::default() };
+    let trees = || named(Ids::Named("trees".to_owned()));
+    world.with(&layer("0 1", 1.0), trees()).await;
+    world.with(&layer("0 1", 2.0), trees()).await;
+    // As lines, too.
+    let lines =
+        layer("0", 3.0).replace(r#"{"type":"FeatureCollection","features":["#, "").replace("}]}", "}\n");
+    world.with(&lines, trees()).await;
+    assert_eq!((world.at("4,0,6,1.5").await.len(), world.at("4,1.5,6,4").await.len()), (0, 2));
+    assert_eq!(world.with(&layer("7 8", 5.0), named(Ids::Keep)).await.renamed, 0);
+    assert_eq!(world.at("4,5,6,5").await, ["g:7", "g:8"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_with_row_numbers_comes_back_as_the_same_features_and_edits_in_it_are_edits() {
+    let mut world = World::new("<osm/>").await;
+    world.import(&layer("0 1", 1.0)).await;
+    world.with(&layer("7", 2.0), ImportOptions { ids: Ids::Keep, ..ImportOptions::default() }).await;
+    let put = kappadb::geojson::from_text_by_id(
+        r#"{"type":"Feature","id":9,"geometry":{"type":"Point","coordinates":[5,3]},"properties":{}}"#,
+    );
+    world.database.map().put(put.unwrap()).await.unwrap();
+    for format in [ExportFormat::GeoJson, ExportFormat::Ndjson, ExportFormat::GeoJsonSeq] {
+        let text = world.exported(format).await;
+        let report = world.import(&text).await;
+        assert_eq!((report.features, report.blocks, report.renamed), (4, 0, 0), "{format:?}");
+    }
+    let edited = world.exported(ExportFormat::GeoJson).await.replace("[5.0,1.0]", "[5.0,8.0]");
+    assert_eq!(world.import(&edited).await.taken, 2);
+    assert_eq!((world.at("4,8,6,8").await.len(), world.at("4,0,6,9").await.len()), (2, 4));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_deleted_while_a_way_has_it_is_nowhere_as_osmium_leaves_it() {
+    let mut world = World::new(PATH).await;
+    let delete = change(r#"<delete><node id="2" version="2"/></delete>"#);
+    world.import(&delete).await;
+    let left = [Some((60.1, 24.90)), None, Some((60.1, 24.94)), Some((60.1, 24.96))];
+    assert_eq!(world.path("w10").await, left);
+    assert_eq!(world.import(&delete).await.blocks, 0, "the same again");
+    let map = world.database.map();
+    let mut out = world.dir.path().join("out");
+    for (format, node, way) in [
+        (ExportFormat::OsmXml, r#"<node id="2""#, r#"<nd ref="2"/>"#),
+        (ExportFormat::Ndjson, r#""id":"n2""#, r#""@nodes":[1,2,3,4]"#),
+    ] {
+        out.set_extension(format!("{format:?}"));
+        let file = File::create(&out).unwrap();
+        let report = map.export(Selection::Everything, format, file).await.unwrap();
+        let text = std::fs::read_to_string(&out).unwrap();
+        assert!(!text.contains(node) && text.contains(way), "{text}");
+        assert_eq!(report.missing, Vec::<String>::new());
+        assert_eq!(report.gone, if format == ExportFormat::OsmXml { vec!["n2"] } else { vec![] });
+    }
+    let expanded = map.expand("w10").await.unwrap();
+    assert_eq!((expanded.missing, expanded.gone), (vec![], vec!["n2".to_owned()]));
+    let answer = map.osm_query(&"24.8,60,25,60.2".parse().unwrap()).await.unwrap();
+    assert_eq!((answer.missing, answer.gone), (vec![], vec!["n2".to_owned()]));
+    assert_eq!(map.carried("n2").await.unwrap(), None);
+    // The base map again does not bring it back, and neither does another way that was drawn before.
+    world.import(PATH).await;
+    world.import(&change(&format!("<create>{}</create>", way(20, 1, &[2, 1])))).await;
+    assert_eq!((world.path("w10").await[1], world.path("w20").await[0]), (None, None));
+    // Somebody undoes it.
+    world.import(&change(r#"<modify><node id="2" version="3" lat="60.2" lon="24.92"/></modify>"#)).await;
+    assert_eq!(world.path("w10").await[1], Some((60.2, 24.92)));
+    assert_eq!(world.path("w20").await[0], Some((60.2, 24.92)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_way_and_the_delete_of_its_node_in_one_file_leave_the_same() {
+    let mut world = World::new(PATH).await;
+    let text =
+        format!(r#"<modify>{}</modify><delete><node id="2" version="2"/></delete>"#, way(10, 2, &[1, 2]));
+    world.import(&change(&text)).await;
+    assert_eq!(world.path("w10").await, [Some((60.1, 24.90)), None]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_of_a_way_is_not_deleted_by_hand() {
+    let world = World::new(STREET).await;
+    let map = world.database.map();
+    let error = map.delete("n1").await.unwrap_err().to_string();
+    assert!(error.contains("n1 is a corner of w10"), "{error}");
+    map.delete("w10").await.unwrap();
+    map.delete("n1").await.unwrap();
+    assert_eq!(world.element("n1").await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_only_ways_have_is_shown_and_edited() {
+    let world = World::new(PATH).await;
+    let map = world.database.map();
+    let kappadb::CarriedNode { mut node, ways } = map.carried("n2").await.unwrap().unwrap();
+    assert_eq!((node.id.as_str(), ways.as_slice()), ("n2", ["w10".to_owned()].as_slice()));
+    let Body::Osm(element) = &mut node.body else { panic!() };
+    assert_eq!(element.version(), 1);
+    element.shape = Shape::Node(kappadb::Coord { lon: 249_200_000, lat: 605_000_000 });
+    element.tags.push(("barrier".to_owned(), "gate".to_owned()));
+    map.put(node).await.unwrap();
+    assert_eq!(world.path("w10").await[1], Some((60.5, 24.92)));
+    assert_eq!(world.element("n2").await.unwrap().tag("barrier"), Some("gate"));
+    assert_eq!(map.carried("n9").await.unwrap(), None);
+    assert_eq!(map.expand("w10").await.unwrap().missing, Vec::<String>::new(), "the way says where they are");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_feature_without_a_place_is_found_by_tag_and_listed() {
+    let mut world = World::new(PATH).await;
+    world
+        .import(
+            r#"{"type":"Feature","id":"idea","geometry":null,"properties":{"shop":"some day"}}
+{"type":"Feature","id":"here","geometry":{"type":"Point","coordinates":[1,2]},"properties":{}}"#,
+        )
+        .await;
+    world.import(r#"<osm><way id="77"><tag k="shop" v="gone"/></way></osm>"#).await;
+    let map = world.database.map();
+    let ids = |page: kappadb::Page| page.hits.into_iter().map(|hit| hit.id).collect::<Vec<_>>();
+    let shops = kappadb::Filter { tags: vec!["shop".parse().unwrap()], ..kappadb::Filter::default() };
+    assert_eq!(ids(map.find_anywhere(&shops, None, None).await.unwrap()), ["idea", "w77"]);
+    let all = kappadb::Filter::default();
+    assert_eq!(ids(map.find_anywhere(&all, None, None).await.unwrap()), ["here", "idea", "w10", "w77"]);
+    let (mut listed, mut after) = (Vec::new(), None);
+    loop {
+        let page = map.find_anywhere(&all, after.as_ref(), Some(1)).await.unwrap();
+        after = page.next.clone();
+        listed.extend(ids(page));
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(listed, ["here", "idea", "w10", "w77"], "page by page");
+}

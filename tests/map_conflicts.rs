@@ -3,6 +3,7 @@
 use kappadb::export::{ExportFormat, Selection};
 use kappadb::{Body, Database, Feature, ImportOptions, Server};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tempfile::TempDir;
 
 const TOWN: &str = r#"<osm version="0.6">
@@ -124,4 +125,40 @@ async fn status_counts_what_people_say_differently_and_not_what_they_say_twice()
     }
     pair.one.map().merge("n1").await.expect("merge");
     assert_eq!(pair.one.status().await.expect("status").conflicts.count, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_deleted_is_not_exported_as_alive_where_that_wins() {
+    for delete_wins in [true, false] {
+        let pair = Pair::new().await;
+        let (one, other) = (pair.one.map(), pair.other.map());
+        let found = one.get("w10").await.expect("get").expect("w10");
+        let feature = found.versions.into_iter().find_map(|version| version.feature).expect("held");
+        // Who writes last wins, and the clock counts milliseconds.
+        if delete_wins {
+            one.put(renamed(feature, "edited")).await.expect("put");
+            tokio::time::sleep(Duration::from_millis(3)).await;
+            other.delete("w10").await.expect("delete");
+        } else {
+            other.delete("w10").await.expect("delete");
+            tokio::time::sleep(Duration::from_millis(3)).await;
+            one.put(renamed(feature, "edited")).await.expect("put");
+        }
+        let pair = pair.meet().await;
+        for database in [&pair.one, &pair.other] {
+            let found = database.map().get("w10").await.expect("get").expect("w10");
+            assert_eq!((found.is_conflict(), found.deleted), (true, delete_wins));
+            let file = pair.dir.path().join("out");
+            for format in
+                [ExportFormat::OsmXml, ExportFormat::GeoJson, ExportFormat::Ndjson, ExportFormat::GeoJsonSeq]
+            {
+                let out = std::fs::File::create(&file).expect("create");
+                let report = database.map().export(Selection::Everything, format, out).await.expect("export");
+                let text = std::fs::read_to_string(&file).expect("read");
+                assert_eq!(report.deleted, u64::from(delete_wins), "{format:?}");
+                assert_eq!(text.contains("edited"), !delete_wins, "{format:?}: {text}");
+                assert!(!text.contains("highway") || !delete_wins, "{format:?}: {text}");
+            }
+        }
+    }
 }

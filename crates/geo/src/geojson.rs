@@ -13,7 +13,7 @@ mod element;
 mod read;
 mod write;
 
-pub use read::{check_crs, from_geojson, from_text, from_text_by_id, id_of_text};
+pub use read::{check_crs, from_geojson, from_text, from_text_by_id, from_text_of, id_of_text};
 pub(crate) use read::{is_foreign, says};
 pub use write::{is_area, to_geojson, to_record, to_text, to_text_with};
 

@@ -6,8 +6,8 @@
 //! let text = r#"{"type":"Feature","id":7,"geometry":{"type":"Point","coordinates":[24.94,60.17]},"properties":{"a":1.0}}"#;
 //! let feature = kappadb_geo::geojson::from_text(text)?;
 //! let entry = kappadb_geo::put(&feature)?;
-//! assert_eq!(entry.key, b"7");
-//! assert_eq!(kappadb_geo::decode("7", &entry.payload)?, feature);
+//! assert_eq!(entry.key, b"g:7");
+//! assert_eq!(kappadb_geo::decode("g:7", &entry.payload)?, feature);
 //! # Ok(())
 //! # }
 //! ```

@@ -34,21 +34,21 @@ fn geometry(feature: &Feature) -> &Geometry {
 
 #[test]
 fn numbers_and_strings_that_look_alike_are_one_id() {
-    assert_eq!((id_of("7"), id_of("\"7\"")), ("7".to_owned(), "7".to_owned()));
+    assert_eq!((id_of("7"), id_of("\"7\"")), ("g:7".to_owned(), "g:7".to_owned()));
     for (written, id) in [
-        ("7.0", "7"),
-        ("70e-1", "7"),
-        ("1e3", "1000"),
-        ("-0.0", "0"),
-        ("-0", "0"),
-        ("-3", "-3"),
+        ("7.0", "g:7"),
+        ("70e-1", "g:7"),
+        ("1e3", "g:1000"),
+        ("-0.0", "g:0"),
+        ("-0", "g:0"),
+        ("-3", "g:-3"),
         ("7.5", "7.5"),
     ] {
         assert_eq!(id_of(written), id);
     }
     assert_eq!(id_of("\"7.0\""), "7.0", "a text is as it is written");
     assert_eq!(id_of("1e300"), "1e300");
-    assert_eq!(id_of("12345678901234567890123"), "12345678901234567890123");
+    assert_eq!(id_of("12345678901234567890123"), "g:12345678901234567890123");
     assert_eq!(id_of("\"n1\""), "g:n1");
     assert_eq!(id_of("\"\\u006e1\""), "g:n1");
     assert_eq!(id_of("\"g:n1\""), "g:n1");
@@ -80,7 +80,7 @@ fn properties_stay_as_they_were_written() {
     assert_eq!(
         to_text(&feature),
         with(
-            "\"id\":\"1\",",
+            "\"id\":\"g:1\",",
             &POINT.replace(
                 r#""type":"Point","coordinates":[24.9352,60.1642]"#,
                 r#""coordinates":[24.9352,60.1642],"type":"Point""#
@@ -430,7 +430,7 @@ fn an_id_alone_names_an_element_only_for_who_means_it() {
     let node = from_text_by_id(&text).unwrap();
     assert_eq!(node.id, "n1");
     assert!(matches!(&node.body, Body::Osm(element) if element.tag("shop") == Some("x")));
-    assert_eq!(from_text_by_id(&with("\"id\":\"7\",", POINT, "{}")).unwrap().id, "7");
+    assert_eq!(from_text_by_id(&with("\"id\":\"7\",", POINT, "{}")).unwrap().id, "g:7");
     let way = from_text_by_id(&with("\"id\":\"w1\",", POINT, "{}"));
     assert_eq!(way, Err(GeoJsonError::Unsaid { what: "@nodes" }));
 }

@@ -6,6 +6,7 @@ mod layout;
 mod records;
 
 use crate::error::{ImportError, Location, Reason};
+use crate::ids::Names;
 use crate::import::{Counts, Progress};
 use crate::metered::{MAX_FEATURE_TEXT, Meter, Metered};
 use crate::osm::{Nodes, Positions, Rank, Said};
@@ -13,8 +14,8 @@ use crate::packing::Content;
 use crate::source::Source;
 use crate::spool::Spool;
 use kappadb_core::limits::MAX_FEATURE_ID;
-use kappadb_geo::geojson::{from_text, id_of_text};
-use kappadb_geo::id::{osm, parse_osm};
+use kappadb_geo::geojson::{from_text, from_text_of, id_of_text};
+use kappadb_geo::id::{Rows, osm, parse_osm};
 use kappadb_geo::{Body, ElementKind, Feature, GeoJsonError, Shape, WayNode};
 use layout::Layout;
 use std::io::{self, BufReader};
@@ -22,6 +23,7 @@ use std::io::{self, BufReader};
 /// Reads a file's features into the spool; how many there are.
 pub(crate) fn read(
     source: Source,
+    names: &Names,
     spool: &mut Spool,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(Counts, Nodes), ImportError> {
@@ -33,6 +35,9 @@ pub(crate) fn read(
     let unspooled = |source| ImportError::Spool { dir: dir.clone(), source };
     let mut sink = Sink {
         positions: Positions::new(&dir).map_err(unspooled)?,
+        rows: names.rows(0),
+        names,
+        collections: 0,
         spool,
         progress,
         meter: &meter,
@@ -87,6 +92,11 @@ fn lines_in(text: &str) -> u64 {
 
 /// Where features go.
 struct Sink<'a> {
+    names: &'a Names,
+    /// What row numbers are of now; none if they are ids.
+    rows: Option<Rows>,
+    /// Collections that have begun.
+    collections: u64,
     spool: &'a mut Spool,
     progress: &'a mut dyn FnMut(Progress),
     meter: &'a Meter,
@@ -103,9 +113,11 @@ impl Sink<'_> {
     /// Takes the text of a feature, which starts at `place`.
     fn take(&mut self, text: &str, place: Place) -> io::Result<()> {
         self.found += 1;
-        match from_text(text) {
+        let read = self.rows.as_ref().map_or_else(|| from_text(text), |rows| from_text_of(text, rows));
+        match read {
             Ok(feature) => {
                 self.recognised += 1;
+                self.spool.renamed += u64::from(self.rows.as_ref().is_some_and(|rows| rows.has(&feature.id)));
                 self.keep(&feature, place.location())?;
             }
             Err(e) => {
@@ -177,6 +189,12 @@ impl Sink<'_> {
 
     fn skip(&mut self, place: Place, id: Option<String>, reason: Reason) {
         self.spool.skip(place.location(), id, reason);
+    }
+
+    /// A collection begins: its rows are others than those before.
+    fn begin_collection(&mut self) {
+        self.rows = self.names.rows(self.collections);
+        self.collections += 1;
     }
 
     /// Takes note of a member of a collection, which is no feature's.

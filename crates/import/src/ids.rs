@@ -1,7 +1,8 @@
-//! Ids of elements that somebody made and OpenStreetMap has not seen (`design/map.md`, "Placeholders").
+//! Ids of elements that somebody made and OpenStreetMap has not seen, and of rows of GeoJSON (`design/map.md`, "Placeholders").
 
 use crate::source::Source;
 use kappadb_core::blake2b256;
+use kappadb_geo::id::Rows;
 use kappadb_geo::{ElementKind, Shape};
 use std::io::{self, Read};
 
@@ -10,7 +11,8 @@ const LOWEST: i64 = -(1 << 62);
 /// Bytes of a file that are hashed at a time.
 const CHUNK: usize = 1 << 20;
 
-/// What becomes of placeholders: ids of elements that are no greater than 0, which editors give to what is new.
+/// What becomes of placeholders: ids of elements that are no greater than 0, which editors give to what is new, and whole numbers in GeoJSON, which are mostly
+/// those of a table's rows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Ids {
     /// Each gets an id that no other file's has: the same file again has the same ones.
@@ -46,6 +48,11 @@ impl Names {
         }
     }
 
+    /// What row numbers are of in the collection of the file that has this number, from 0; none if they are ids.
+    pub fn rows(&self, collection: u64) -> Option<Rows> {
+        self.scope.map(|scope| Rows::of(&[&scope[..], &collection.to_le_bytes()].concat()))
+    }
+
     /// The ids in what an element is made of.
     pub fn rename(&self, shape: &mut Shape) {
         let rename = |kind, id: &mut i64| *id = self.id(kind, *id).0;
@@ -66,13 +73,13 @@ fn given(scope: &[u8; 32], kind: ElementKind, number: i64) -> i64 {
     LOWEST - bits.cast_signed()
 }
 
-/// Of the file's bytes, as they are: piece by piece, each with the digest of those before.
+/// Of the file's content, however it is packed: piece by piece, each with the digest of those before.
 fn digest(source: &Source) -> io::Result<[u8; 32]> {
-    let mut file = source.rewound()?;
+    let mut content = source.content()?;
     let (mut digest, mut piece) = ([0; 32], Vec::new());
     loop {
         piece.clear();
-        file.by_ref().take(CHUNK as u64).read_to_end(&mut piece)?;
+        content.by_ref().take(CHUNK as u64).read_to_end(&mut piece)?;
         if piece.is_empty() {
             return Ok(digest);
         }

@@ -110,7 +110,7 @@ fn read_source(
             pbf::read(source, &names, &mut spool, progress).map(|(all, nodes)| (all, Some(nodes)))?
         }
         Some(Format::Json) => {
-            geojson::read(source, &mut spool, progress).map(|(all, nodes)| (all, Some(nodes)))?
+            geojson::read(source, &names, &mut spool, progress).map(|(all, nodes)| (all, Some(nodes)))?
         }
         Some(Format::Xml) => {
             xml::read(source, &names, &mut spool, progress).map(|(all, nodes)| (all, Some(nodes)))?
@@ -168,7 +168,7 @@ impl Import {
         &self.spooled.unkept
     }
 
-    /// Elements whose placeholder was replaced by an id of their own.
+    /// Elements whose placeholder, and GeoJSON features whose row number, was replaced by an id of their own.
     pub fn renamed(&self) -> u64 {
         self.spooled.renamed
     }

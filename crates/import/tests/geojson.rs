@@ -44,11 +44,11 @@ fn every_layout_is_read() {
         format!("\n\n{a}\n{pretty}").replace(&pretty, &b),
     ] {
         let mut import = import(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
-        assert_eq!(ids(&mut import), ["1", "b"], "{text}");
+        assert_eq!(ids(&mut import), ["b", "g:1"], "{text}");
         assert_eq!((import.len(), import.counts().free, import.skipped().count), (2, 2, 0));
     }
-    assert_eq!(ids(&mut import(&a).unwrap()), ["1"]);
-    assert_eq!(ids(&mut import(&pretty).unwrap()), ["1"]);
+    assert_eq!(ids(&mut import(&a).unwrap()), ["g:1"]);
+    assert_eq!(ids(&mut import(&pretty).unwrap()), ["g:1"]);
     assert!(import(collection(&[])).unwrap().is_empty());
 }
 
@@ -61,7 +61,7 @@ fn bad_features_are_skipped_where_they_are() {
         [point("1", 1.0), nowhere, away, point("2", 2.0)].join("\n"),
     ] {
         let mut import = import(&text).unwrap();
-        assert_eq!(ids(&mut import), ["1", "2"]);
+        assert_eq!(ids(&mut import), ["g:1", "g:2"]);
         let skipped = &import.skipped().first;
         assert_eq!(import.skipped().count, 2);
         let second = text.find(r#"{"type":"Feature","id":"x""#).unwrap() as u64;
@@ -164,7 +164,7 @@ fn a_bad_line_is_skipped_and_the_next_is_read() {
     let bytes =
         [point("1", 1.0).as_bytes(), b"\n{oops\n\xff\xfe\n", point("2", 2.0).as_bytes(), b"\n"].concat();
     let mut import = import(bytes).unwrap();
-    assert_eq!(ids(&mut import), ["1", "2"]);
+    assert_eq!(ids(&mut import), ["g:1", "g:2"]);
     let places: Vec<String> = import.skipped().first.iter().map(|s| s.location.to_string()).collect();
     let first = point("1", 1.0).len() + 1;
     assert_eq!(places, [format!("line 2, byte {first}"), format!("line 3, byte {}", first + 6)]);
@@ -187,8 +187,8 @@ fn the_last_of_an_id_counts() {
         features.find(|f| f.id == id).unwrap().extent().boxes()[0].west
     };
     assert_eq!((import.len(), import.skipped().count), (2, 1));
-    assert_eq!(west(&mut import, "7"), 30_000_000);
-    assert_eq!(import.skipped().first[0].id.as_deref(), Some("7"));
+    assert_eq!(west(&mut import, "g:7"), 30_000_000);
+    assert_eq!(import.skipped().first[0].id.as_deref(), Some("g:7"));
 }
 
 #[test]

@@ -132,6 +132,14 @@ pub enum WriteError {
     /// There is no such feature to delete.
     #[error("there is no feature {0:?} here to delete")]
     NoFeature(String),
+    /// Ways have the node as a corner.
+    #[error("{id} is a corner of {}: take it out of these, or delete them, first", some(ways))]
+    StillUsed {
+        /// The node.
+        id: String,
+        /// The ways.
+        ways: Vec<String>,
+    },
     /// It has one version, or none.
     #[error("{0:?} is not in conflict: there is nothing to merge")]
     NoConflict(String),
@@ -526,4 +534,11 @@ impl From<kappadb_feed::OpenError> for OpenError {
 
 fn named(holder: Option<&LockHolder>) -> String {
     holder.map_or_else(|| "another process".to_owned(), ToString::to_string)
+}
+
+/// The first few of these, for people.
+fn some(ids: &[String]) -> String {
+    const NAMED: usize = 10;
+    let more = if ids.len() > NAMED { ", ..." } else { "" };
+    format!("{}{more}", ids.get(..NAMED).unwrap_or(ids).join(", "))
 }

@@ -52,6 +52,8 @@ pub struct ExportReport {
     pub without_area: u64,
     /// Ids of nodes of the ways that are not known here.
     pub missing: Vec<String>,
+    /// Ids of nodes of the ways that were deleted.
+    pub gone: Vec<String>,
     /// Versions that are dated after this machine's clock ([`Found::ahead`](crate::Found::ahead)).
     pub ahead: u64,
 }

@@ -93,7 +93,7 @@ pub use error::{
     AskError, AttachError, BlobError, CreateError, ExportError, ImportError, LogError, NotHeld, OpenError,
     PeerError, PutBlobError, ReadError, RecoverError, ServeError, WriteError, WriterError, is_not_held,
 };
-pub use import::{AskedTouched, ImportFile, ImportOptions, ImportReport};
+pub use import::{AskedTouched, CarriedNode, ImportFile, ImportOptions, ImportReport};
 pub use kappadb_core::{
     Clock, Coord, DatabaseId, EntryId, Extent, FeedKey, GeoBox, GeoError, Lseq, RangeSet, Seq, Timestamp,
 };

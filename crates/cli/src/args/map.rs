@@ -24,8 +24,8 @@ pub enum MapCommand {
         /// Take what differs from what is held, also where that is newer or has replaced it.
         #[arg(long)]
         force: bool,
-        /// What becomes of placeholders, ids such as -1 that editors give to new elements: `new` ones that are no other file's, `keep`, or a name: the
-        /// same ones in all files that are imported under it.
+        /// What becomes of placeholders, ids such as -1 that editors give to new elements, and of whole numbers as ids in GeoJSON, which are mostly
+        /// those of a table's rows: `new` ones that are no other file's, `keep`, or a name: the same ones in all files that are imported under it.
         #[arg(long, default_value = "new", value_parser = parse_ids)]
         ids: Ids,
         #[command(flatten)]
@@ -104,21 +104,22 @@ pub enum MapCommand {
     },
     /// Write all features, or those of a box, to a file or stdout.
     Export(ExportArgs),
-    /// Find the features whose extent touches a box. Asks the known peers first and fetches what is missing.
+    /// Find features: those whose extent touches a box, or all. Asks the known peers first and fetches what is missing.
     Query(QueryArgs),
 }
 
 #[derive(ClapArgs)]
 pub struct QueryArgs {
-    /// west,south,east,north in degrees; west greater than east crosses the antimeridian.
-    #[arg(long, value_name = "W,S,E,N", allow_hyphen_values = true)]
-    pub bbox: Extent,
+    /// Only what touches this box: west,south,east,north in degrees; west greater than east crosses the antimeridian. Without it all features are
+    /// looked through, also those without a place.
+    #[arg(long, value_name = "W,S,E,N", allow_hyphen_values = true, required_if_eq("format", "svg"))]
+    pub bbox: Option<Extent>,
     /// Print at most this many, or `all`. In the order of the ids, what is fetched is not limited; with --largest it is.
     #[arg(long, value_name = "N", default_value_t = Limit::ALL)]
     pub limit: Limit,
     /// The largest first, and of points a thinned-out sample: what a map shows from far away. With --limit the peers are
     /// asked for no more than that needs.
-    #[arg(long)]
+    #[arg(long, requires = "bbox")]
     pub largest: bool,
     /// Go on after an earlier page: the cursor that it ended with.
     #[arg(long, value_name = "CURSOR")]
@@ -134,7 +135,7 @@ pub struct QueryArgs {
     pub min_extent: Option<u32>,
     /// Answer as OpenStreetMap's API 0.6 does: the nodes inside, the ways with one of them, all nodes of these ways, the
     /// relations that refer to any of them, and the relations that refer to these relations.
-    #[arg(long, conflicts_with_all = ["limit", "largest", "after", "kind", "tag", "min_extent"])]
+    #[arg(long, requires = "bbox", conflicts_with_all = ["limit", "largest", "after", "kind", "tag", "min_extent"])]
     pub osm_api: bool,
     /// What to print.
     #[arg(long, value_enum, default_value_t = Format::Ids)]

@@ -2,7 +2,7 @@ use super::element::{self, Said, Source};
 use super::{GeoJsonError, Read};
 use crate::feature::{Body, Feature, Free};
 use crate::geometry::{Geometry, Part};
-use crate::id::ElementKind;
+use crate::id::{ElementKind, Rows};
 use crate::{body, id, json};
 use kappadb_core::Coord;
 use serde_json::{Number, Value};
@@ -62,15 +62,20 @@ const OWN: [&str; 4] = ["type", "id", "geometry", "properties"];
 
 /// Reads the text of one Feature. It is an element of OpenStreetMap if its properties say so.
 pub fn from_text(text: &str) -> Read<Feature> {
-    read(text, false)
+    read(text, None, false)
+}
+
+/// The same for one of a file's, in which whole numbers as ids are those of `rows`.
+pub fn from_text_of(text: &str, rows: &Rows) -> Read<Feature> {
+    read(text, Some(rows), false)
 }
 
 /// The same; an id such as `n1` names that element, whatever the properties say: for somebody who changes just this.
 pub fn from_text_by_id(text: &str) -> Read<Feature> {
-    read(text, true)
+    read(text, None, true)
 }
 
-fn read(text: &str, by_id: bool) -> Read<Feature> {
+fn read(text: &str, rows: Option<&Rows>, by_id: bool) -> Read<Feature> {
     let parts = FeatureText::of(text)?;
     let properties = parts.properties.map_or_else(|| "null".to_owned(), json::minify);
     if !json::is_properties(&properties) {
@@ -84,7 +89,10 @@ fn read(text: &str, by_id: bool) -> Read<Feature> {
     }
     let (geometry, written) = read_free(parts.geometry.ok_or(GeoJsonError::NoGeometry)?)?;
     let body = Body::Free(Free { geometry, written, properties, foreign: read_foreign(&parts.foreign)? });
-    let id = own_id.map_or_else(|| Ok(id::of_content(&body::encode(&body))), |text| id::free(&text))?;
+    let id = match own_id {
+        None => id::of_content(&body::encode(&body)),
+        Some(text) => rows.and_then(|rows| rows.id(&text)).unwrap_or_else(|| id::free(&text))?,
+    };
     Ok(Feature { id, body })
 }
 

@@ -50,6 +50,7 @@ pub(super) fn take(text: &str, place: Place, sink: &mut Sink<'_>) -> io::Result<
         Some(Err(e)) => return skip(GeoJsonError::NotJson { reason: e.to_string() }, place, sink),
         None => return skip(GeoJsonError::NoFeatures, place, sink),
     };
+    sink.begin_collection();
     for feature in features {
         let before = (feature.get().as_ptr().addr()).checked_sub(text.as_ptr().addr());
         let before = before.and_then(|len| text.get(..len)).unwrap_or_default();
@@ -101,6 +102,7 @@ impl<'de> Visitor<'de> for Collection<'_, '_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let mut found = false;
+        self.sink.begin_collection();
         while let Some(name) = map.next_key::<String>()? {
             self.sink.meter.allow_one_more();
             match name.as_str() {

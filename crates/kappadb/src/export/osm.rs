@@ -179,8 +179,9 @@ fn gather(parts: &Parts, what: Selection, report: &mut ExportReport) -> Result<E
     let Elements { nodes, vertices, unplaced, .. } = &elements;
     let is_own = |id: &i64| nodes.binary_search_by_key(id, |node| node.number).is_ok();
     let unknown = unplaced.iter().filter(|id| !is_own(id) && vertices.find(**id).is_none());
-    report.missing = unknown.map(|number| osm(ElementKind::Node, *number)).collect();
-    report.missing.sort_unstable();
+    let mut unknown: Vec<String> = unknown.map(|number| osm(ElementKind::Node, *number)).collect();
+    unknown.sort_unstable();
+    (report.gone, report.missing) = parts.part_gone(unknown)?;
     Ok(elements)
 }
 

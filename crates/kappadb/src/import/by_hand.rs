@@ -1,6 +1,7 @@
 //! An element that somebody edits by hand, and what must follow it.
 
 use super::append::Appender;
+use super::carried::CarriedNode;
 use super::changes::{Changes, Source};
 use crate::database::Parts;
 use crate::error::{ReadError, WriteError};
@@ -58,10 +59,19 @@ impl Parts {
             return self.replace(&self.map, draft(prepared));
         }
         self.map.ready().map_err(ReadError::from)?;
+        self.check_unused(id)?;
         let mut appender = Appender::new(self);
         let changes = Changes::new(&mut appender, true);
         let item = Item::Delete { id: id.to_owned(), meta: None };
         self.by_hand(changes, &item, ByHand(BTreeMap::new()), || self.replace(&self.map, draft(prepared)))
+    }
+
+    /// Refuses to delete a node of a way that stands, as OpenStreetMap does: the way would lose a corner.
+    fn check_unused(&self, id: &str) -> Result<(), WriteError> {
+        match self.carried(id)? {
+            Some(CarriedNode { ways, .. }) => Err(WriteError::StillUsed { id: id.to_owned(), ways }),
+            None => Ok(()),
+        }
     }
 
     /// The caller holds the writing lock.

@@ -9,7 +9,7 @@ use kappadb_entry::rules;
 use kappadb_geo::id::{osm, parse_osm};
 use kappadb_geo::{Body, Element, ElementKind, Feature, Meta, Shape, WayNode};
 use kappadb_import::{Bare, Import, Item};
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 /// Ids that are looked up at once.
@@ -46,6 +46,14 @@ impl Source for Import {
     }
 }
 
+/// Where a node is.
+enum Place {
+    Known(WayNode),
+    /// It was deleted, by this version.
+    Gone(u32),
+    Unknown,
+}
+
 /// What changes mean for others.
 #[derive(Default)]
 pub(super) struct Plan {
@@ -55,8 +63,8 @@ pub(super) struct Plan {
     carried: HashSet<i64>,
     /// Nodes that ways lose.
     lost: BTreeSet<i64>,
-    /// Nodes that are deleted.
-    deleted: HashSet<i64>,
+    /// Nodes that are deleted, and with which version.
+    deleted: HashMap<i64, u32>,
     /// Ways that have an older statement of a node that is changed.
     outdated: BTreeSet<String>,
     /// What lies elsewhere now, or was not there, and of which it is not known yet who has it as a member.
@@ -214,7 +222,7 @@ impl<'a, 'b> Changes<'a, 'b> {
         let Plan { lost, carried, deleted, .. } = &mut self.plan;
         let lost = std::mem::take(lost).into_iter();
         let lost: Vec<i64> =
-            lost.filter(|number| !carried.contains(number) && !deleted.contains(number)).collect();
+            lost.filter(|number| !carried.contains(number) && !deleted.contains_key(number)).collect();
         for some in lost.chunks(LOOKED_UP) {
             self.held.prepare(some.iter().map(|number| osm(ElementKind::Node, *number)))?;
             for &number in some {
@@ -222,7 +230,9 @@ impl<'a, 'b> Changes<'a, 'b> {
                 if !known.own.held.versions.is_empty() || self.plan.is_held_elsewhere(&known) {
                     continue;
                 }
-                if let Some(feature) = self.place(number, source)?.as_ref().and_then(bare) {
+                if let Place::Known(node) = self.place(number, source)?
+                    && let Some(feature) = bare(&node)
+                {
                     self.appender.put(&feature, &known.own.active)?;
                     self.keep_up(false, &mut || ())?;
                 }
@@ -261,9 +271,11 @@ impl<'a, 'b> Changes<'a, 'b> {
             Shape::Node(_) => {}
             Shape::Way(nodes) => {
                 for node in nodes {
-                    if let Some(known) = self.place(node.id, source)? {
-                        *node = known;
-                    }
+                    *node = match self.place(node.id, source)? {
+                        Place::Known(known) => known,
+                        Place::Gone(version) => WayNode { at: None, version, edit: None, ..*node },
+                        Place::Unknown => continue,
+                    };
                 }
             }
             Shape::Relation { members, extent } => *extent = self.held.around(members, extent)?,
@@ -271,16 +283,25 @@ impl<'a, 'b> Changes<'a, 'b> {
         Ok(())
     }
 
-    /// The statement of a node that counts, from the file and from what is held; none if nothing says where it is.
-    fn place<S: Source>(&mut self, number: i64, source: &mut S) -> Result<Option<WayNode>, S::Error> {
+    /// The statement of a node that counts, from the file and from what is held.
+    fn place<S: Source>(&mut self, number: i64, source: &mut S) -> Result<Place, S::Error> {
         if let Some(decided) = source.decided(number) {
-            return Ok(Some(decided));
+            return Ok(Place::Known(decided));
+        }
+        if let Some(version) = self.plan.deleted.get(&number) {
+            return Ok(Place::Gone(*version));
         }
         let known = self.held.node(number)?;
-        let held = known.place();
-        let Some((said, is_edit)) = source.said(number)? else { return Ok(held) };
-        let verdict = forced(known.judge_place(&said, is_edit), self.force);
-        Ok(Some(said).filter(|_| verdict == Verdict::Taken || held.is_none()).or(held))
+        let (said, held) = (source.said(number)?, known.place());
+        let taken = said.clone().filter(|(said, is_edit)| {
+            forced(known.judge_place(said, *is_edit), self.force) == Verdict::Taken
+        });
+        Ok(match (taken, known.gone(), held, said) {
+            (Some((node, _)), ..) => Place::Known(node),
+            (None, Some(version), ..) => Place::Gone(version),
+            (None, None, Some(node), _) | (None, None, None, Some((node, _))) => Place::Known(node),
+            (None, None, None, None) => Place::Unknown,
+        })
     }
 
     fn store(&mut self, feature: Feature, known: &Known) -> Result<(), WriteError> {
@@ -367,8 +388,8 @@ impl Plan {
         let known = held.node(number)?;
         let verdict = forced(known.own.held.judge(&new(item), known.carried_version()), force);
         match item {
-            Item::Delete { .. } if verdict == Verdict::Taken => drop(self.deleted.insert(number)),
-            Item::Delete { .. } => {}
+            Item::Delete { .. } if verdict == Verdict::Older => {}
+            Item::Delete { .. } => self.delete_node(&known, number, new(item).version),
             Item::Put { feature, .. } => match WayNode::of(number, &feature.body) {
                 Some(node) if verdict == Verdict::Taken => self.outdate(&known, &node, true),
                 Some(node) => self.mend(&known, &node, verdict),
@@ -376,6 +397,13 @@ impl Plan {
             },
         }
         Ok(verdict)
+    }
+
+    /// A way that has it all the same no longer knows where it is.
+    fn delete_node(&mut self, known: &KnownNode, number: i64, version: u32) {
+        self.deleted.insert(number, version.max(known.known_version()));
+        let placed = known.holders.iter().filter(|(_, said)| said.at.is_some());
+        self.outdated.extend(placed.map(|(way, _)| way.clone()));
     }
 
     fn take_way(&mut self, number: i64, item: &Item, known: &Known) {

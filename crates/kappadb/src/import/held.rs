@@ -261,6 +261,11 @@ impl KnownNode {
         self.carried.iter().map(|said| said.node.version).max().unwrap_or(0)
     }
 
+    /// The greatest OSM version of all that is said.
+    pub fn known_version(&self) -> u32 {
+        self.carried_version().max(self.own.held.version())
+    }
+
     /// What is to be done with a node without tags.
     pub fn judge_bare(&self, node: &WayNode, is_edit: bool) -> Verdict {
         if self.own.held.versions.is_empty() {
@@ -276,6 +281,11 @@ impl KnownNode {
 
     /// Whether what a file says of where it is counts: of a node with tags, too, whose tags are judged apart.
     pub fn judge_place(&self, node: &WayNode, is_edit: bool) -> Verdict {
+        match self.gone() {
+            Some(_) if node.version == 0 => return self.judge_bare(node, is_edit),
+            Some(version) if node.version <= version => return Verdict::Older,
+            _ => {}
+        }
         let own = self.own.held.versions.iter().filter_map(|past| self.own_statement(past));
         let own = own.map(|(node, is_current)| Carried { node, is_current });
         judge_carried(node, is_edit, &self.carried.iter().cloned().chain(own).collect::<Vec<_>>())
@@ -285,8 +295,19 @@ impl KnownNode {
         Some((WayNode::of(self.number, past.body.as_deref()?)?, past.is_head))
     }
 
-    /// The statement that counts, of those with a position.
+    /// The version of the delete that counts: none that ways say is greater.
+    pub fn gone(&self) -> Option<u32> {
+        let Held { versions } = &self.own.held;
+        let deletes = versions.iter().filter(|past| past.is_head && past.deletes);
+        let version = deletes.map(|past| past.version).max()?;
+        (!self.own.held.stands() && version >= self.carried_version()).then_some(version)
+    }
+
+    /// The statement that counts; none if nothing says where it is, or it is gone.
     pub fn place(&self) -> Option<WayNode> {
+        if self.gone().is_some() {
+            return None;
+        }
         let own = self.own.held.versions.iter().filter_map(|past| self.own_statement(past));
         let own = own.map(|(node, is_current)| (node.version, is_current, true, node));
         let carried = self.carried.iter().filter(|said| said.node.at.is_some());

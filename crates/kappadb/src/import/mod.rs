@@ -3,12 +3,14 @@
 mod append;
 mod apply;
 mod by_hand;
+mod carried;
 mod changes;
 mod held;
 mod judge;
 mod said;
 mod touched;
 
+pub use carried::CarriedNode;
 pub use touched::AskedTouched;
 
 use crate::database::Parts;
@@ -30,7 +32,7 @@ const BATCH: u64 = 1_000;
 /// How to import. Fields may be set as needed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ImportOptions {
-    /// What becomes of placeholders, the ids that editors give to new elements. Default: each gets an id of its own.
+    /// What becomes of placeholders, the ids that editors give to new elements, and of GeoJSON's row numbers. Default: each gets an id of its own.
     pub ids: Ids,
     /// The file is right wherever it differs from what is held, also where that is newer or has replaced it. Default: what is
     /// held counts.
@@ -63,7 +65,7 @@ pub struct ImportReport {
     pub skipped: u64,
     /// How many of these for each reason, by [`kappadb_import::Reason::name`].
     pub reasons: BTreeMap<&'static str, u64>,
-    /// Elements whose placeholder was replaced by an id of their own.
+    /// Elements whose placeholder, and GeoJSON features whose row number, was replaced by an id of their own.
     pub renamed: u64,
     /// Elements with a version, time, changeset or author that could not be read; they are taken without it.
     pub unclear: u64,

@@ -1,10 +1,16 @@
 //! All features, page by page.
 
-use super::{Hit, Map};
+use super::{Hit, Map, Page};
 use crate::ask::{self, Asked};
 use crate::database::Parts;
 use crate::error::ReadError;
+use kappadb_geo::Filter;
 use kappadb_query::Selector;
+use kappadb_view::ViewError;
+use kappadb_view_geo::{Cursor, Query};
+
+/// Features looked at at a time.
+const CHUNK: usize = 1_000;
 
 impl Map {
     /// The features whose ids start with `prefix`, without deleted ones, in the order of their ids, `limit` at most,
@@ -18,6 +24,23 @@ impl Map {
         .await?
     }
 
+    /// A page of the features that pass, wherever they are, also those without a place, in the order of their ids: those after an earlier page, `limit`
+    /// at most. Nodes without tags are left out, as in a box. From what is held here.
+    ///
+    /// # Errors
+    /// [`ReadError::View`] if the cursor is none of an answer by id.
+    pub async fn find_anywhere(
+        &self,
+        filter: &Filter,
+        after: Option<&Cursor>,
+        limit: Option<usize>,
+    ) -> Result<Page, ReadError> {
+        let query = Query { after: after.cloned(), ..Query::default() };
+        let after = query.after_id().map_err(ViewError::from)?.map(str::to_owned);
+        let filter = filter.clone();
+        self.run(move |parts| parts.find_anywhere(&filter, after, limit.unwrap_or(usize::MAX))).await?
+    }
+
     /// Asks the known peers for every feature.
     pub async fn ask_all(&self) -> Result<Asked, ReadError> {
         ask::ask(&self.parts, ask::MAP, Selector::Everything).await
@@ -25,6 +48,42 @@ impl Map {
 }
 
 impl Parts {
+    fn find_anywhere(
+        &self,
+        filter: &Filter,
+        mut after: Option<String>,
+        limit: usize,
+    ) -> Result<Page, ReadError> {
+        self.map.ready()?;
+        let mut page = Page::default();
+        loop {
+            let listed = self.list_features("", after.as_deref(), CHUNK)?;
+            let is_last = listed.len() < CHUNK;
+            for hit in listed {
+                if page.hits.len() >= limit {
+                    page.next = after.map(Cursor::after_id);
+                    return Ok(page);
+                }
+                after = Some(hit.id.clone());
+                if self.is_shown(&hit, filter)? {
+                    page.hits.push(hit);
+                }
+            }
+            if is_last {
+                return Ok(page);
+            }
+        }
+    }
+
+    /// True if a version passes that is not a node without tags. What cannot be read passes if all do.
+    fn is_shown(&self, hit: &Hit, filter: &Filter) -> Result<bool, ReadError> {
+        let mut versions = self.load_feature(hit)?.versions.into_iter();
+        Ok(versions.any(|version| match version.feature {
+            Some(feature) => !feature.is_bare() && filter.matches(&feature),
+            None => !version.deleted && *filter == Filter::default(),
+        }))
+    }
+
     pub(crate) fn list_features(
         &self,
         prefix: &str,

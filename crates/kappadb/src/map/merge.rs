@@ -1,6 +1,6 @@
 //! Making one of several versions that were written without knowledge of each other.
 
-use super::{Map, draft};
+use super::Map;
 use crate::database::Parts;
 use crate::error::{ReadError, WriteError};
 use crate::write;
@@ -31,7 +31,7 @@ impl Parts {
             return Err(WriteError::NoConflict(id.to_owned()));
         }
         let merged = self.merged(id)?.ok_or_else(|| WriteError::NoContent(id.to_owned()))?;
-        self.replace(&self.map, draft(kappadb_geo::put(&merged)?))
+        self.put_by_hand(merged)
     }
 
     /// What the heads say together; none if all of them delete it or cannot be read.

@@ -65,7 +65,7 @@ impl Map {
         .await?
     }
 
-    /// Deletes every version of a feature that is held here. Durable when it returns. A replica that does not hold everything
+    /// Deletes every version of a feature that is held here; not a node that a way has ([`WriteError::StillUsed`]). Durable when it returns. A replica that does not hold everything
     /// asks first ([`Map::ask_delete`]), or it finds nothing to delete.
     pub async fn delete(&self, id: &str) -> Result<EntryId, WriteError> {
         let id = id.to_owned();

@@ -26,6 +26,8 @@ pub struct OsmAnswer {
     pub relations: Vec<Hit>,
     /// Nodes of the ways of which nothing here says where they are.
     pub missing: Vec<String>,
+    /// Nodes of the ways that were deleted.
+    pub gone: Vec<String>,
 }
 
 impl Map {
@@ -73,7 +75,7 @@ impl OsmAnswer {
     fn members(&self) -> Vec<String> {
         let vertices = self.vertices.iter().map(|node| osm(ElementKind::Node, node.id));
         let hits = self.nodes.iter().chain(&self.ways).map(|hit| hit.id.clone());
-        hits.chain(vertices).chain(self.missing.iter().cloned()).collect()
+        hits.chain(vertices).chain(self.missing.iter().chain(&self.gone).cloned()).collect()
     }
 }
 
@@ -129,12 +131,14 @@ impl<'a> Join<'a> {
                 }
             }
         }
+        let (gone, missing) = parts.part_gone(missing.into_iter().collect())?;
         let mut answer = OsmAnswer {
             nodes: nodes.into_values().collect(),
             vertices: vertices.into_values().collect(),
             ways,
             relations: Vec::new(),
-            missing: missing.into_iter().collect(),
+            missing,
+            gone,
         };
         let own: Vec<Hit> = relations(parts.referrers(answer.members())?).collect();
         let above = parts.referrers(own.iter().map(|hit| hit.id.clone()).collect())?;

@@ -4,8 +4,10 @@ use super::{Hit, Map};
 use crate::ask::{self, Asked, Neighbours};
 use crate::database::Parts;
 use crate::error::ReadError;
+use crate::write;
 use kappadb_core::EntryId;
-use kappadb_geo::{Expansion, expand};
+use kappadb_geo::id::osm;
+use kappadb_geo::{Body, Element, ElementKind, Expansion, Shape, expand};
 use kappadb_query::Selector;
 use std::collections::BTreeSet;
 
@@ -15,8 +17,10 @@ pub struct Expanded {
     /// The feature first, then what it refers to, the nearest first; each once, so a relation that contains itself, by
     /// whatever way, does no harm.
     pub found: Vec<Hit>,
-    /// The ids of what is referred to and not held here, or deleted.
+    /// The ids of what is referred to and not held here. Nodes that only ways have are said by these.
     pub missing: Vec<String>,
+    /// The ids of what is referred to and was deleted.
+    pub gone: Vec<String>,
 }
 
 impl Map {
@@ -64,8 +68,8 @@ impl Map {
         while !wanted.is_empty() {
             neighbours.ask_in_parts(ask::MAP, keys(&wanted), Selector::Keys).await?;
             known.append(&mut wanted.into_iter().collect());
-            let Expanded { found, missing } = self.expand(id).await?;
-            let all = found.into_iter().map(|hit| hit.id).chain(missing);
+            let Expanded { found, missing, gone } = self.expand(id).await?;
+            let all = found.into_iter().map(|hit| hit.id).chain(missing).chain(gone);
             wanted = all.filter(|id| !known.contains(id)).collect();
         }
         neighbours.finish().await
@@ -97,7 +101,36 @@ impl Parts {
 
     fn expand(&self, id: String) -> Result<Expanded, ReadError> {
         let Expansion { found, missing, .. } = expand([id], usize::MAX, |id| self.with_refs(id))?;
-        Ok(Expanded { found, missing })
+        let (gone, mut missing) = self.part_gone(missing)?;
+        let mut known = BTreeSet::new();
+        for hit in &found {
+            known.extend(self.placed_nodes(hit)?);
+        }
+        missing.retain(|id| !known.contains(id));
+        Ok(Expanded { found, missing, gone })
+    }
+
+    /// The nodes of a way of which it says where they are.
+    fn placed_nodes(&self, hit: &Hit) -> Result<Vec<String>, ReadError> {
+        if !hit.id.starts_with(ElementKind::Way.letter()) {
+            return Ok(Vec::new());
+        }
+        let nodes = self.bodies(hit)?.into_iter().filter_map(|body| match body {
+            Body::Osm(Element { shape: Shape::Way(nodes), .. }) => Some(nodes),
+            _ => None,
+        });
+        let placed = nodes.flatten().filter(|node| node.at.is_some());
+        Ok(placed.map(|node| osm(ElementKind::Node, node.id)).collect())
+    }
+
+    /// Of features that are not there, those that were deleted, and those of which nothing is known.
+    pub(crate) fn part_gone(&self, ids: Vec<String>) -> Result<(Vec<String>, Vec<String>), ReadError> {
+        let (mut gone, mut missing) = (Vec::new(), Vec::new());
+        for id in ids {
+            let is_known = !write::active(&self.map, id.as_bytes())?.is_empty();
+            if is_known { gone.push(id) } else { missing.push(id) }
+        }
+        Ok((gone, missing))
     }
 
     /// A feature, and what it refers to.

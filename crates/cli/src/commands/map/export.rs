@@ -1,7 +1,7 @@
 //! `map export`: everything, or a box, as a file.
 
 use super::Context;
-use super::show::report_not_held;
+use super::show::report_absent;
 use crate::args::{ExportArgs, ExportFormat as Format};
 use crate::commands::file;
 use crate::commands::question::{Question, tell_ahead};
@@ -31,10 +31,10 @@ pub async fn run(context: &Context, args: &ExportArgs) -> anyhow::Result<Exit> {
                 None => map.export(what, format, output::stdout()).await?,
             };
             report_left_out(&report);
-            report_not_held(&report.missing);
+            report_absent(&report.missing, &report.gone);
             let line = json!({
                 "features": report.features, "vertices": report.vertices,
-                "deleted": report.deleted, "without_area": report.without_area, "left_out": report.left_out, "no_form": report.no_form, "missing": report.missing.len(),
+                "deleted": report.deleted, "without_area": report.without_area, "left_out": report.left_out, "no_form": report.no_form, "missing": report.missing.len(), "gone": report.gone.len(),
             });
             output::note(&line, &format!("{} written", count(report.features, "feature")));
             Ok(usize::try_from(report.features).unwrap_or(usize::MAX))

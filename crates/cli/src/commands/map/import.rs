@@ -95,9 +95,9 @@ fn tell_left_out(report: &ImportReport) {
         output::warn(&format!("{} left out in all", count(report.skipped, "feature")));
     }
     if report.renamed > 0 {
-        let elements = count(report.renamed, "element");
+        let features = count(report.renamed, "feature");
         let text = format!(
-            "{elements} with placeholders for ids got ids of their own; `--ids NAME` gives the same ones in all files of that name"
+            "{features} with placeholders or row numbers for ids got ids of their own; `--ids NAME` gives the same ones in all files of that name, `--ids keep` leaves them"
         );
         output::remark(&json!({ "renamed": report.renamed }), &text);
     }

@@ -38,6 +38,6 @@ pub async fn run(context: &Context, command: &MapCommand) -> anyhow::Result<Exit
 async fn osm_api(database: &Database, question: &mut Question, bbox: &Extent) -> anyhow::Result<Page> {
     question.ask(database.map().osm_ask(bbox)).await?;
     let answer = database.map().osm_query(bbox).await?;
-    show::report_not_held(&answer.missing);
+    show::report_absent(&answer.missing, &answer.gone);
     Ok(Page { hits: answer.into_hits(), next: None })
 }

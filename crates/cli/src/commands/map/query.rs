@@ -7,6 +7,7 @@ use crate::args::{Format, QueryArgs};
 use crate::commands::question::Question;
 use crate::exit::Exit;
 use crate::output;
+use anyhow::Context as _;
 use kappadb::export::{ExportFormat, Selection};
 use kappadb::{Database, Extent, Filter, Found, Hit, MapQuery, Order, Page, svg};
 use serde_json::json;
@@ -18,10 +19,10 @@ const CHUNK: usize = 1_000;
 pub async fn query(context: &Context, args: &QueryArgs) -> anyhow::Result<Exit> {
     context
         .read(args.ask, async |database, question| {
-            let page = if args.osm_api {
-                super::osm_api(database, question, &args.bbox).await?
-            } else {
-                find(database, question, args).await?
+            let page = match &args.bbox {
+                Some(bbox) if args.osm_api => super::osm_api(database, question, bbox).await?,
+                Some(bbox) => find(database, question, args, bbox).await?,
+                None => find_anywhere(database, question, args).await?,
             };
             print(database, args, &page.hits).await?;
             page.next.iter().for_each(|next| question.go_on_with(next));
@@ -30,17 +31,31 @@ pub async fn query(context: &Context, args: &QueryArgs) -> anyhow::Result<Exit> 
         .await
 }
 
-async fn find(database: &Database, question: &mut Question, args: &QueryArgs) -> anyhow::Result<Page> {
+fn filter(args: &QueryArgs) -> Filter {
+    Filter { kinds: args.kind.clone(), tags: args.tag.clone(), min_extent: args.min_extent.unwrap_or(0) }
+}
+
+async fn find_anywhere(
+    database: &Database,
+    question: &mut Question,
+    args: &QueryArgs,
+) -> anyhow::Result<Page> {
+    question.ask(database.map().ask_all()).await?;
+    Ok(database.map().find_anywhere(&filter(args), args.after.as_ref(), args.limit.number()).await?)
+}
+
+async fn find(
+    database: &Database,
+    question: &mut Question,
+    args: &QueryArgs,
+    bbox: &Extent,
+) -> anyhow::Result<Page> {
     let query = MapQuery {
-        filter: Filter {
-            kinds: args.kind.clone(),
-            tags: args.tag.clone(),
-            min_extent: args.min_extent.unwrap_or(0),
-        },
+        filter: filter(args),
         limit: args.limit.number(),
         order: if args.largest { Order::LargestFirst } else { Order::ById },
         after: args.after.clone(),
-        ..MapQuery::new(args.bbox.clone())
+        ..MapQuery::new(bbox.clone())
     };
     question.ask(database.map().ask_find(&query)).await?;
     Ok(database.map().find(&query).await?)
@@ -50,7 +65,10 @@ async fn print(database: &Database, args: &QueryArgs, hits: &[Hit]) -> anyhow::R
     let format = match args.format {
         Format::Count => return output::result(&json!({ "count": hits.len() }), &hits.len().to_string()),
         Format::Ids => return print_ids(hits),
-        Format::Svg => return output::form(&picture(database, &args.bbox, hits).await?),
+        Format::Svg => {
+            let bbox = args.bbox.as_ref().context("a picture needs a box")?;
+            return output::form(&picture(database, bbox, hits).await?);
+        }
         Format::Ndjson => ExportFormat::Ndjson,
         Format::Geojson => ExportFormat::GeoJson,
         Format::Geojsonseq => ExportFormat::GeoJsonSeq,

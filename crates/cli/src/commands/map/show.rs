@@ -3,12 +3,16 @@
 use super::Context;
 use super::export::report_without_area;
 use crate::args::AskArgs;
+use crate::commands::question::Question;
 use crate::exit::{Exit, NotFound};
 use crate::output::{self, count};
-use anyhow::{bail, ensure};
-use kappadb::{Database, Found, Hit, Revision, geojson, visible_json};
+use anyhow::bail;
+use kappadb::{CarriedNode, Database, Found, Hit, Revision, geojson, visible_json};
 use serde_json::json;
 use std::io::Write;
+
+/// Named one by one for people; programs get all.
+const NAMED: usize = 10;
 
 pub async fn get(context: &Context, id: &str, ask: AskArgs) -> anyhow::Result<Exit> {
     context
@@ -21,10 +25,25 @@ pub async fn get(context: &Context, id: &str, ask: AskArgs) -> anyhow::Result<Ex
                     found.versions.iter().try_for_each(|version| version.held().map(drop))?;
                     Ok(1)
                 }
-                _ => bail!(unknown(id)),
+                _ => get_carried(database, question, id).await,
             }
         })
         .await
+}
+
+/// Prints a node that is no feature of its own, as the ways that have it say it.
+async fn get_carried(database: &Database, question: &mut Question, id: &str) -> anyhow::Result<usize> {
+    if !id.starts_with('n') {
+        bail!(unknown(database, id).await?);
+    }
+    question.ask(database.map().ask_referrers(&[id.to_owned()])).await?;
+    let Some(CarriedNode { node, ways }) = database.map().carried(id).await? else {
+        bail!(unknown(database, id).await?);
+    };
+    output::form(&visible_json(&geojson::to_text(&node)))?;
+    let of = ways.get(..NAMED).unwrap_or(&ways).join(", ");
+    output::remark(&json!({ "carried_by": ways }), &format!("{id} has no tags and is a corner of {of}"));
+    Ok(1)
 }
 
 /// Prints a feature; true if it is an area of which it is not known where it is.
@@ -34,8 +53,10 @@ async fn print(database: &Database, found: &Found) -> anyhow::Result<bool> {
     Ok(texts.without_area)
 }
 
-fn unknown(id: &str) -> NotFound {
-    NotFound(format!("there is no feature {id:?} here"))
+async fn unknown(database: &Database, id: &str) -> anyhow::Result<NotFound> {
+    let was_there = !database.map().history(id).await?.is_empty();
+    let any_more = if was_there { " any more: it was deleted" } else { "" };
+    Ok(NotFound(format!("there is no feature {id:?} here{any_more}")))
 }
 
 /// All versions, the latest first.
@@ -44,7 +65,9 @@ pub async fn history(context: &Context, id: &str, ask: AskArgs) -> anyhow::Resul
         .read(ask, async |database, question| {
             question.ask(database.map().ask_history(id)).await?;
             let history = database.map().history(id).await?;
-            ensure!(!history.is_empty(), unknown(id));
+            if history.is_empty() {
+                bail!(unknown(database, id).await?);
+            }
             for revision in &history {
                 print_revision(id, revision)?;
             }
@@ -90,29 +113,34 @@ pub async fn expand(context: &Context, id: &str, ask: AskArgs) -> anyhow::Result
         .read(ask, async |database, question| {
             question.ask(database.map().ask_expand(id)).await?;
             let expanded = database.map().expand(id).await?;
-            ensure!(!expanded.found.is_empty(), unknown(id));
+            if expanded.found.is_empty() {
+                bail!(unknown(database, id).await?);
+            }
             let mut without_area = 0;
             for found in database.map().load(&expanded.found).await? {
                 without_area += u64::from(print(database, &found).await?);
             }
             report_without_area(without_area);
-            report_not_held(&expanded.missing);
+            report_absent(&expanded.missing, &expanded.gone);
             Ok(expanded.found.len())
         })
         .await
 }
 
-/// Says what is referred to and not held.
-pub fn report_not_held(ids: &[String]) {
-    /// Named one by one for people; programs get all.
-    const NAMED: usize = 10;
+/// Says what is referred to and not held, and what is and was deleted.
+pub fn report_absent(missing: &[String], gone: &[String]) {
+    report(missing, "not_held", "not held here");
+    report(gone, "gone", "deleted");
+}
+
+fn report(ids: &[String], name: &str, what: &str) {
     if ids.is_empty() {
         return;
     }
     let named = ids.get(..NAMED).unwrap_or(ids).join(", ");
     let more = if ids.len() > NAMED { ", ..." } else { "" };
     let elements = count(ids.len() as u64, "element");
-    output::remark(&json!({ "not_held": ids }), &format!("{elements} not held here: {named}{more}"));
+    output::remark(&json!({ name: ids }), &format!("{elements} {what}: {named}{more}"));
 }
 
 pub fn print_ids(hits: &[Hit]) -> anyhow::Result<()> {
