@@ -131,18 +131,17 @@ async fn status_counts_what_people_say_differently_and_not_what_they_say_twice()
 async fn what_somebody_deleted_is_not_exported_as_alive_where_that_wins() {
     for delete_wins in [true, false] {
         let pair = Pair::new().await;
-        let (one, other) = (pair.one.map(), pair.other.map());
-        let found = one.get("w10").await.expect("get").expect("w10");
+        let found = pair.one.map().get("w10").await.expect("get").expect("w10");
         let feature = found.versions.into_iter().find_map(|version| version.feature).expect("held");
         // Who writes last wins, and the clock counts milliseconds.
         if delete_wins {
-            one.put(renamed(feature, "edited")).await.expect("put");
+            pair.one.map().put(renamed(feature, "edited")).await.expect("put");
             tokio::time::sleep(Duration::from_millis(3)).await;
-            other.delete("w10").await.expect("delete");
+            pair.other.map().delete("w10").await.expect("delete");
         } else {
-            other.delete("w10").await.expect("delete");
+            pair.other.map().delete("w10").await.expect("delete");
             tokio::time::sleep(Duration::from_millis(3)).await;
-            one.put(renamed(feature, "edited")).await.expect("put");
+            pair.one.map().put(renamed(feature, "edited")).await.expect("put");
         }
         let pair = pair.meet().await;
         for database in [&pair.one, &pair.other] {

@@ -220,8 +220,6 @@ pub enum Damage {
 pub enum Location {
     /// In the blob that starts at this byte.
     Blob(u64),
-    /// At this line, from 1.
-    Line(u64),
     /// At this line, from 1, behind so many bytes of the file, or of what it unpacks to.
     Text {
         /// The line.
@@ -320,7 +318,6 @@ impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Location::Blob(offset) => write!(f, "blob at byte {offset}"),
-            Location::Line(line) => write!(f, "line {line}"),
             Location::Text { line, offset } => write!(f, "line {line}, byte {offset}"),
             Location::File => f.write_str("whole file"),
         }

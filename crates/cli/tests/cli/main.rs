@@ -18,6 +18,7 @@ mod folder;
 mod full;
 mod kill;
 mod kv;
+mod map;
 mod map_peers;
 mod peers;
 mod program;

@@ -1,7 +1,7 @@
 //! One node, way or relation, from its tags.
 
 use super::attributes::{Attributes, Trouble, bad_value, parse};
-
+use super::reader::Place;
 use crate::error::{Reason, XmlDamage};
 use crate::osm::{self, Versions};
 use kappadb_core::{Coord, Extent, Timestamp};
@@ -11,8 +11,8 @@ use std::borrow::Cow;
 /// An element as far as it was read.
 pub(super) struct Parsed {
     pub kind: ElementKind,
-    /// Of its tag, from 1.
-    pub line: u64,
+    /// Where its tag is.
+    pub place: Place,
     id: Option<i64>,
     at: Position,
     nodes: Vec<WayNode>,
@@ -97,10 +97,15 @@ pub(super) fn kind_of(name: &str) -> Option<ElementKind> {
 
 impl Parsed {
     /// From the tag that opens it.
-    pub fn new(kind: ElementKind, line: u64, mark: Mark, tag: &Attributes<'_>) -> Result<Parsed, XmlDamage> {
+    pub fn new(
+        kind: ElementKind,
+        place: Place,
+        mark: Mark,
+        tag: &Attributes<'_>,
+    ) -> Result<Parsed, XmlDamage> {
         let mut new = Parsed {
             kind,
-            line,
+            place,
             id: None,
             at: Position::default(),
             nodes: Vec::new(),

@@ -4,7 +4,7 @@ use super::element::{Parsed, Whole};
 use super::levels::{Levels, Step};
 use super::reader::{Place, Xml, explain};
 use super::waiting::{Waited, Waiting};
-use crate::error::{ImportError, Location};
+use crate::error::ImportError;
 use crate::format::{HISTORY, ONE_TIME};
 use crate::ids::Names;
 use crate::import::{Counts, Progress};
@@ -49,7 +49,7 @@ fn parse(
             meter.allow_one_more();
         }
         let place = Place::of(&meter);
-        let step = xml.next().and_then(|token| levels.step(token, place.line));
+        let step = xml.next().and_then(|token| levels.step(token, place));
         match step {
             Ok(Step::On) => reader.out.spool.change = levels.change,
             Ok(Step::Element(element)) => {
@@ -97,14 +97,14 @@ impl<'a> Reader<'a> {
             ElementKind::Relation => self.counts.relations += 1,
         }
         self.out.spool.unclear += u64::from(parsed.is_unclear);
-        let (line, feature_id) = (parsed.line, parsed.feature_id());
+        let (place, feature_id) = (parsed.place, parsed.feature_id());
         let rank = Rank { version: parsed.version(), sequence: self.counts.features() };
         let kind = parsed.kind;
         match parsed.finish() {
             Ok(Whole::Here { id, mut element, is_edit }) => {
                 let id = self.name(kind, id);
                 self.names.rename(&mut element.shape);
-                self.put(Waited { id, line, rank, element, is_edit })
+                self.put(Waited { id, place, rank, element, is_edit })
             }
             Ok(Whole::Gone { kind, id, meta }) => {
                 let id = self.name(kind, id);
@@ -124,10 +124,10 @@ impl<'a> Reader<'a> {
                     ElementKind::Way => self.extents.push(id, rank, &Extent::NOWHERE)?,
                     ElementKind::Relation => {}
                 }
-                self.out.spool.delete(kind, id, meta.as_ref(), rank, Location::Line(line))
+                self.out.spool.delete(kind, id, meta.as_ref(), rank, place.location())
             }
             Err(reason) => {
-                self.out.spool.skip(Location::Line(line), feature_id, reason);
+                self.out.spool.skip(place.location(), feature_id, reason);
                 Ok(())
             }
         }
@@ -219,7 +219,7 @@ impl Out<'_> {
     fn add(&mut self, waited: Waited) -> io::Result<()> {
         let id = id::osm(waited.element.shape.kind(), waited.id);
         let feature = Feature { id, body: Body::Osm(waited.element) };
-        self.spool.add(&feature, waited.is_edit, waited.rank, Location::Line(waited.line))
+        self.spool.add(&feature, waited.is_edit, waited.rank, waited.place.location())
     }
 
     fn report(&mut self, bytes_done: u64) {

@@ -2,7 +2,7 @@
 
 use super::attributes::Attributes;
 use super::element::{Known, Mark, Parsed, kind_of};
-use super::reader::{Fault, Token};
+use super::reader::{Fault, Place, Token};
 use crate::error::XmlDamage;
 
 /// Elements in elements; OSM needs four.
@@ -50,10 +50,10 @@ pub(super) enum Step {
 }
 
 impl Levels {
-    /// Takes a token, which starts at a line.
-    pub fn step(&mut self, token: Token<'_>, line: u64) -> Result<Step, Fault> {
+    /// Takes a token, which starts at `place`.
+    pub fn step(&mut self, token: Token<'_>, place: Place) -> Result<Step, Fault> {
         match token {
-            Token::Start(tag) => return self.start(&tag, line),
+            Token::Start(tag) => return self.start(&tag, place),
             Token::End => return Ok(self.end()),
             Token::Text(_) if self.open.is_empty() => return Err(XmlDamage::Outside.into()),
             // A server that runs out of time ends its answer like this, and it looks whole.
@@ -67,7 +67,7 @@ impl Levels {
         Ok(Step::On)
     }
 
-    fn start(&mut self, tag: &Attributes<'_>, line: u64) -> Result<Step, Fault> {
+    fn start(&mut self, tag: &Attributes<'_>, place: Place) -> Result<Step, Fault> {
         if self.ended {
             return Err(XmlDamage::Outside.into());
         }
@@ -83,21 +83,21 @@ impl Levels {
                 }
                 _ => return Ok(Step::Foreign),
             },
-            Some(level) => self.inner(*level, tag, line)?,
+            Some(level) => self.inner(*level, tag, place)?,
         };
         self.open.push(level);
         Ok(Step::On)
     }
 
     /// What a tag opens in an element.
-    fn inner(&mut self, outer: Level, tag: &Attributes<'_>, line: u64) -> Result<Level, XmlDamage> {
+    fn inner(&mut self, outer: Level, tag: &Attributes<'_>, place: Place) -> Result<Level, XmlDamage> {
         let misplaced = || XmlDamage::Misplaced { name: tag.name().to_owned() };
         match (outer, tag.name()) {
             (Level::Actions, "create") => Ok(Level::Elements(Mark::None)),
             (Level::Actions, "modify") => Ok(Level::Elements(Mark::Edit)),
             (Level::Actions, "delete") => Ok(Level::Elements(Mark::Gone)),
             (Level::Elements(mark), name) if let Some(kind) = kind_of(name) => {
-                self.element = Some(Box::new(Parsed::new(kind, line, mark, tag)?));
+                self.element = Some(Box::new(Parsed::new(kind, place, mark, tag)?));
                 Ok(Level::Element)
             }
             // Elsewhere they would be lost without a word.

@@ -1,7 +1,7 @@
 //! The XML parser, and what its errors mean.
 
 use super::attributes::Attributes;
-use crate::error::{ImportError, XmlDamage};
+use crate::error::{ImportError, Location, XmlDamage};
 use crate::format::TO_UTF8;
 use crate::metered::{MAX_FEATURE_TEXT, Meter, Metered};
 use crate::packing::Content;
@@ -106,13 +106,17 @@ fn check_encoding(declaration: &BytesDecl<'_>) -> Result<(), Fault> {
 pub(super) struct Place {
     /// From 1.
     pub line: u64,
-    /// Bytes.
+    /// Bytes before it, of what the file unpacks to.
     pub offset: u64,
 }
 
 impl Place {
     pub fn of(meter: &Meter) -> Place {
         Place { line: meter.lines.get() + 1, offset: meter.bytes.get() }
+    }
+
+    pub fn location(self) -> Location {
+        Location::Text { line: self.line, offset: self.offset }
     }
 }
 

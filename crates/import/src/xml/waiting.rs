@@ -1,5 +1,6 @@
 //! Ways and relations, until all positions are known.
 
+use super::reader::Place;
 use crate::osm::Rank;
 use crate::sort::part;
 use crate::spool::decode_body;
@@ -8,8 +9,8 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
 use std::path::Path;
 
-/// Length of the body u32 | id i64 | line u64 | version u32 | sequence u64 | is an edit u8, then the body.
-const HEAD: usize = 33;
+/// Length of the body u32 | id i64 | line u64 | offset u64 | version u32 | sequence u64 | is an edit u8, then the body.
+const HEAD: usize = 41;
 
 /// Takes elements.
 pub(super) struct Waiting {
@@ -20,7 +21,7 @@ pub(super) struct Waiting {
 /// An element that has waited.
 pub(super) struct Waited {
     pub id: i64,
-    pub line: u64,
+    pub place: Place,
     pub rank: Rank,
     pub element: Element,
     pub is_edit: bool,
@@ -36,7 +37,8 @@ impl Waiting {
         let len = u32::try_from(body.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
         self.file.write_all(&len.to_le_bytes())?;
         self.file.write_all(&waited.id.to_le_bytes())?;
-        self.file.write_all(&waited.line.to_le_bytes())?;
+        self.file.write_all(&waited.place.line.to_le_bytes())?;
+        self.file.write_all(&waited.place.offset.to_le_bytes())?;
         self.file.write_all(&waited.rank.version.to_le_bytes())?;
         self.file.write_all(&waited.rank.sequence.to_le_bytes())?;
         self.file.write_all(&[u8::from(waited.is_edit)])?;
@@ -82,8 +84,10 @@ fn next(reader: &mut impl Read) -> io::Result<(Waited, u64)> {
     reader.take(len).read_to_end(&mut body)?;
     let Body::Osm(element) = decode_body(&body)? else { return Err(io::ErrorKind::InvalidData.into()) };
     let rank =
-        Rank { version: u32::from_le_bytes(part(&head, 20)), sequence: u64::from_le_bytes(part(&head, 24)) };
-    let (id, line) = (i64::from_le_bytes(part(&head, 4)), u64::from_le_bytes(part(&head, 12)));
-    let is_edit = part(&head, 32) == [1];
-    Ok((Waited { id, line, rank, element, is_edit }, HEAD as u64 + len))
+        Rank { version: u32::from_le_bytes(part(&head, 28)), sequence: u64::from_le_bytes(part(&head, 32)) };
+    let id = i64::from_le_bytes(part(&head, 4));
+    let place =
+        Place { line: u64::from_le_bytes(part(&head, 12)), offset: u64::from_le_bytes(part(&head, 20)) };
+    let is_edit = part(&head, 40) == [1];
+    Ok((Waited { id, place, rank, element, is_edit }, HEAD as u64 + len))
 }

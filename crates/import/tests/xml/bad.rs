@@ -106,7 +106,7 @@ fn bad_values_are_skipped_where_they_are() {
         assert_eq!(element(&found, "n2").tags.len(), 1, "the same tag twice is one");
         assert_eq!(import.skipped().count, 1, "{text}");
         let skip = &import.skipped().first[0];
-        assert_eq!((skip.location, &skip.reason), (Location::Line(2), &reason), "{text}");
+        assert_eq!((skip.location, &skip.reason), (Location::Text { line: 2, offset: 6 }, &reason), "{text}");
     }
 }
 

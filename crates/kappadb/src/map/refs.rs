@@ -68,8 +68,9 @@ impl Map {
         while !wanted.is_empty() {
             neighbours.ask_in_parts(ask::MAP, keys(&wanted), Selector::Keys).await?;
             known.append(&mut wanted.into_iter().collect());
-            let Expanded { found, missing, gone } = self.expand(id).await?;
-            let all = found.into_iter().map(|hit| hit.id).chain(missing).chain(gone);
+            let from = id.to_owned();
+            let Expansion { found, missing, .. } = self.run(move |parts| parts.reach(from)).await??;
+            let all = found.into_iter().map(|hit| hit.id).chain(missing);
             wanted = all.filter(|id| !known.contains(id)).collect();
         }
         neighbours.finish().await
@@ -99,8 +100,12 @@ impl Parts {
         Ok(refs)
     }
 
+    fn reach(&self, id: String) -> Result<Expansion<Hit>, ReadError> {
+        expand([id], usize::MAX, |id| self.with_refs(id))
+    }
+
     fn expand(&self, id: String) -> Result<Expanded, ReadError> {
-        let Expansion { found, missing, .. } = expand([id], usize::MAX, |id| self.with_refs(id))?;
+        let Expansion { found, missing, .. } = self.reach(id)?;
         let (gone, mut missing) = self.part_gone(missing)?;
         let mut known = BTreeSet::new();
         for hit in &found {

@@ -80,7 +80,6 @@ async fn apply(map: &Map, path: &Path, file: ImportFile, force: bool) -> anyhow:
 fn tell_left_out(report: &ImportReport) {
     for skip in report.skips.iter().take(if output::is_json() { usize::MAX } else { WARNINGS }) {
         let (line, byte) = match skip.location {
-            Location::Line(line) => (Some(line), None),
             Location::Text { line, offset } => (Some(line), Some(offset)),
             Location::Blob(offset) => (None, Some(offset)),
             _ => (None, None),
