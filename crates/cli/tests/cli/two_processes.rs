@@ -186,10 +186,10 @@ fn concurrent_edits_are_a_conflict_that_is_shown_and_can_be_merged() {
     let merged = second.ok(&["map", "get", "x"]);
     assert!(merged.lines().count() == 1 && merged.contains("ours"), "{merged}");
 
-    // Deleting and merging ask first, so that a replica that holds nothing can do both.
+    // Putting, deleting and merging ask first, so that a replica that holds nothing can do each.
     let newcomer = Db::join(&server.ticket);
     assert!(newcomer.lacks(&["map", "delete", "x", "--local"]).contains("no feature"));
-    newcomer.feed(&["map", "put"], &named("theirs"));
+    newcomer.feed(&["map", "put", "--local"], &named("theirs"));
     assert!(newcomer.fails(&["map", "merge", "x", "--local"]).contains("not in conflict"));
     newcomer.ok(&["map", "merge", "x"]);
     Db::join(&server.ticket).ok(&["map", "delete", "x"]);

@@ -139,7 +139,7 @@ fn bad_metadata_never_costs_the_geometry() {
 #[test]
 fn a_skip_tells_which_element_and_why() {
     let import = import("<osm>\n\n<node id='17' lat='91' lon='0'/></osm>").unwrap();
-    assert_eq!(import.skipped().first[0].to_string(), "n17 (line 3): its position is not on the map");
+    assert_eq!(import.skipped().first[0].to_string(), "n17 (line 3, byte 7): its position is not on the map");
 }
 
 #[test]

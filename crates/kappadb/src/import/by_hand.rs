@@ -67,7 +67,7 @@ impl Parts {
     }
 
     /// Refuses to delete a node of a way that stands, as OpenStreetMap does: the way would lose a corner.
-    fn check_unused(&self, id: &str) -> Result<(), WriteError> {
+    pub(crate) fn check_unused(&self, id: &str) -> Result<(), WriteError> {
         match self.carried(id)? {
             Some(CarriedNode { ways, .. }) => Err(WriteError::StillUsed { id: id.to_owned(), ways }),
             None => Ok(()),

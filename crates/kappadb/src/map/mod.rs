@@ -162,6 +162,7 @@ impl Parts {
         let _guard = self.writing();
         let active = write::active(&self.map, id.as_bytes())?;
         if rules::heads(&active).iter().all(|version| version.kind.code == CODE_DELETE) {
+            self.check_unused(id)?;
             return Err(WriteError::NoFeature(id.to_owned()));
         }
         self.delete_by_hand(id)
