@@ -142,7 +142,7 @@ fn with_json_errors_warnings_and_notes_are_json_too() {
     let (code, told) = json(&["map", "export", "--bbox", STATION, "--output", out.to_str().unwrap()]);
     assert_eq!(
         (code, names(told.last().unwrap())),
-        (Some(0), sorted("features vertices deleted without_area left_out no_form missing"))
+        (Some(0), sorted("features vertices deleted without_area left_out no_form missing gone"))
     );
     let help = db.run(&["--json", "kv", "--help"]);
     assert!(help.status.success() && objects(&help.stdout)[0]["help"].as_str().unwrap().contains("watch"));
