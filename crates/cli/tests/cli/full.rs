@@ -150,7 +150,7 @@ fn a_full_disk_is_left_by_clearing_and_compacting() {
 /// Imports on a disk with too little room, and again when there is more. The number of lines or features that the first said it took, what the second
 /// said, and how many blocks there are then.
 fn twice(room: usize, args: &[&str], text: &str) -> Option<(u64, Value, u64)> {
-    let small = Small::new("12m")?;
+    let small = Small::new("24m")?;
     let (db, dir) = (&small.db, tempfile::tempdir().unwrap());
     let file = dir.path().join("lines");
     fs::write(&file, text).unwrap();
@@ -192,9 +192,9 @@ fn an_import_of_features_that_the_disk_broke_off_says_how_far_it_came_and_goes_o
             "x".repeat(700)
         )
     };
-    let text: String = (0..4000).map(feature).collect();
-    let Some((taken, report, blocks)) = twice(4_700_000, &["map", "import"], &text) else { return };
-    assert!((1000..4000).contains(&taken), "{taken}");
-    assert!(number(&report, "blocks") <= 4000 - taken, "{report} {taken}");
-    assert_eq!(blocks, 4000, "nothing was written twice");
+    let text: String = (0..7000).map(feature).collect();
+    let Some((taken, report, blocks)) = twice(10_500_000, &["map", "import"], &text) else { return };
+    assert!((1000..7000).contains(&taken), "{taken}");
+    assert!(number(&report, "blocks") <= 7000 - taken, "{report} {taken}");
+    assert_eq!(blocks, 7000, "nothing was written twice");
 }
