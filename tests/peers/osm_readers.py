@@ -21,7 +21,7 @@ import pyogrio.raw
 ROOT = Path(__file__).resolve().parents[2]
 EXTRACT = ROOT / "crates/cli/data/helsinki-centre.osm.pbf"
 FORMATS = ["geojson", "geojsonseq", "ndjson"]
-SEEDS = range(int(os.environ.get("KAPPADB_HISTORIES", "6")))
+SEEDS = range(int(os.environ.get("KAPPADB_HISTORIES", "3")))
 
 # Odd files: each must be what osmium reads in it.
 ODD = {
