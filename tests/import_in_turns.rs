@@ -56,6 +56,21 @@ impl World {
         report
     }
 
+    /// Imports a file while somebody gives some of its nodes a name of a newer version, which stays.
+    async fn import_beside_edits(&self, file: &Path, version: u32, name: &'static str) -> ImportReport {
+        let report = self
+            .import(file, move |database| async move {
+                for id in EDITED {
+                    database.map().put(by_hand(id, version, name)).await.unwrap();
+                }
+            })
+            .await;
+        for id in EDITED {
+            assert!(self.text(&format!("n{id}")).await.contains(name));
+        }
+        report
+    }
+
     async fn text(&self, id: &str) -> String {
         let found = self.database.map().get(id).await.unwrap();
         let found = found.unwrap_or_else(|| panic!("{id} is not there"));
@@ -104,16 +119,7 @@ async fn others_write_while_a_map_is_imported() {
 async fn what_somebody_maps_while_the_first_map_is_imported_stays() {
     let world = World::new().await;
     let file = world.file(&map(1, "old"));
-    let report = world
-        .import(&file, move |database| async move {
-            for id in EDITED {
-                database.map().put(by_hand(id, 2, "new")).await.unwrap();
-            }
-        })
-        .await;
-    for id in EDITED {
-        assert!(world.text(&format!("n{id}")).await.contains("new"));
-    }
+    let report = world.import_beside_edits(&file, 2, "new").await;
     assert!(world.text("n5").await.contains("old"));
     let all = report.taken + report.older + report.unchanged;
     assert_eq!((all, report.older), (NODES as u64, EDITED.len() as u64), "{report:?}");
@@ -125,16 +131,7 @@ async fn what_somebody_maps_while_a_newer_map_is_imported_stays() {
     let file = world.file(&map(1, "old"));
     world.database.map().import(&file, ImportOptions::default(), |_| ()).await.unwrap();
     let file = world.file(&map(2, "new"));
-    let report = world
-        .import(&file, move |database| async move {
-            for id in EDITED {
-                database.map().put(by_hand(id, 3, "newest")).await.unwrap();
-            }
-        })
-        .await;
-    for id in EDITED {
-        assert!(world.text(&format!("n{id}")).await.contains("newest"));
-    }
+    let report = world.import_beside_edits(&file, 3, "newest").await;
     assert!(world.text("n5").await.contains("new"));
     // Some were written before, and the others are left as they are.
     assert_eq!(report.taken + report.older, NODES as u64, "{report:?}");

@@ -6,7 +6,7 @@ use crate::write::Draft;
 use bytes::Bytes;
 use kappadb_core::{FeedKey, Lseq};
 use kappadb_entry::rules::{self, Version};
-use kappadb_entry::{decode_block, space};
+use kappadb_entry::{space, space_of};
 use kappadb_geo::{Feature, Meta, Prepared};
 use std::collections::VecDeque;
 
@@ -142,8 +142,7 @@ impl Parts {
             let arrivals = self.feeds.arrivals(from, LOOKED_AT)?;
             let Some(last) = arrivals.last() else { return Ok(false) };
             from = last.lseq + 1;
-            let mut entries = arrivals.iter().filter_map(|arrival| decode_block(&arrival.block).ok());
-            if entries.any(|entry| entry.header.kind.space == space::MAP) {
+            if arrivals.iter().any(|arrival| space_of(&arrival.block) == Some(space::MAP)) {
                 return Ok(true);
             }
         }

@@ -2,7 +2,7 @@
 
 use crate::database::Parts;
 use crate::error::ReadError;
-use kappadb_core::{EntryId, FeedKey, RangeSet, StoredBlock};
+use kappadb_core::EntryId;
 use kappadb_entry::{Entry, decode_block};
 use kappadb_geo::{Body, CODE_DELETE, Element, Feature, Shape, decode_delete};
 use std::collections::{BTreeMap, HashMap};
@@ -44,7 +44,8 @@ impl<'a> Entries<'a> {
             wanted.chunk_by(|(a, _), (b, _)| a.feed == b.feed).flat_map(|of_feed| of_feed.chunks(READ))
         {
             let Some((first, _)) = some.first() else { continue };
-            let mut blocks = self.blocks(first.feed, some)?;
+            let seqs = some.iter().map(|(id, _)| id.seq).collect();
+            let mut blocks: HashMap<_, _> = self.parts.blocks_of(&first.feed, &seqs)?.into_iter().collect();
             for (id, key) in some {
                 let entry = blocks.remove(&id.seq).and_then(|block| decode_block(&block).ok());
                 let said =
@@ -59,28 +60,6 @@ impl<'a> Entries<'a> {
     /// What an entry says that was read; as one that cannot be read otherwise.
     pub fn get(&self, id: &EntryId) -> Said {
         self.said.get(id).cloned().unwrap_or_default()
-    }
-
-    /// The blocks of some entries of a feed, as far as they are held and not lost.
-    fn blocks(
-        &self,
-        feed: FeedKey,
-        some: &[(EntryId, String)],
-    ) -> Result<HashMap<u64, StoredBlock>, ReadError> {
-        let seqs: RangeSet = some.iter().map(|(id, _)| id.seq).collect();
-        match self.parts.feeds.blocks(&feed, &seqs) {
-            Ok(blocks) => Ok(blocks.into_iter().collect()),
-            // One by one: others do not depend on what is lost.
-            Err(error) if error.is_damage() && some.len() > 1 => {
-                let mut blocks = HashMap::new();
-                for one in some.chunks(1) {
-                    blocks.extend(self.blocks(feed, one)?);
-                }
-                Ok(blocks)
-            }
-            Err(error) if error.is_damage() => Ok(HashMap::new()),
-            Err(error) => Err(error.into()),
-        }
     }
 
     fn said_by(&self, id: EntryId, key: &str, entry: &Entry) -> Result<Said, ReadError> {

@@ -1,6 +1,6 @@
 //! All features, page by page.
 
-use super::{Hit, Map, Page};
+use super::{Found, Hit, Map, Page};
 use crate::ask::{self, Asked};
 use crate::database::Parts;
 use crate::error::ReadError;
@@ -9,8 +9,9 @@ use kappadb_query::Selector;
 use kappadb_view::ViewError;
 use kappadb_view_geo::{Cursor, Query};
 
-/// Features looked at at a time.
-const CHUNK: usize = 1_000;
+/// Features looked at at a time: many where many are wanted, since what comes in the order of ids lies all over the log.
+const FEW: usize = 1_000;
+const MANY: usize = 128 << 10;
 
 impl Map {
     /// The features whose ids start with `prefix`, without deleted ones, in the order of their ids, `limit` at most,
@@ -55,33 +56,26 @@ impl Parts {
         limit: usize,
     ) -> Result<Page, ReadError> {
         self.map.ready()?;
-        let mut page = Page::default();
+        let (mut page, at_once) = (Page::default(), limit.clamp(FEW, MANY));
         loop {
-            let listed = self.list_features("", after.as_deref(), CHUNK)?;
-            let is_last = listed.len() < CHUNK;
-            for hit in listed {
-                if page.hits.len() >= limit {
-                    page.next = after.map(Cursor::after_id);
-                    return Ok(page);
+            let listed = self.list_features("", after.as_deref(), at_once)?;
+            let (is_last, mut is_over) = (listed.len() < at_once, false);
+            self.load_features::<ReadError>(&listed, &mut |hit, found| {
+                is_over |= page.hits.len() >= limit;
+                if !is_over {
+                    after = Some(hit.id.clone());
+                    page.hits.extend(is_shown(found, filter).then(|| hit.clone()));
                 }
-                after = Some(hit.id.clone());
-                if self.is_shown(&hit, filter)? {
-                    page.hits.push(hit);
-                }
+                Ok(())
+            })?;
+            if is_over {
+                page.next = after.map(Cursor::after_id);
+                return Ok(page);
             }
             if is_last {
                 return Ok(page);
             }
         }
-    }
-
-    /// True if a version passes that is not a node without tags. What cannot be read passes if all do.
-    fn is_shown(&self, hit: &Hit, filter: &Filter) -> Result<bool, ReadError> {
-        let mut versions = self.load_feature(hit)?.versions.into_iter();
-        Ok(versions.any(|version| match version.feature {
-            Some(feature) => !feature.is_bare() && filter.matches(&feature),
-            None => !version.deleted && *filter == Filter::default(),
-        }))
     }
 
     pub(crate) fn list_features(
@@ -93,4 +87,12 @@ impl Parts {
         let hits = self.map.read(|index| index.list(prefix, after, limit))??;
         Ok(hits.into_iter().map(Hit::from).collect())
     }
+}
+
+/// True if a version passes that is not a node without tags. What cannot be read passes if all do.
+fn is_shown(found: Found, filter: &Filter) -> bool {
+    found.versions.into_iter().any(|version| match version.feature {
+        Some(feature) => !feature.is_bare() && filter.matches(&feature),
+        None => !version.deleted && *filter == Filter::default(),
+    })
 }
