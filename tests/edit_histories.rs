@@ -451,38 +451,48 @@ async fn files_in_any_order_and_twice_give_what_the_server_has() {
 }
 
 /// Two that import different files, and learn of each other's only then.
+async fn import_apart(seed: u64) {
+    let dir = tempfile::tempdir().unwrap();
+    let mut server = Server::new(seed);
+    let mut files = files(&mut server);
+    let base = files.remove(0);
+    server.random.shuffle(&mut files);
+    let (one_dir, other_dir) = (dir.path().join("one"), dir.path().join("other"));
+    [&one_dir, &other_dir].into_iter().for_each(|dir| std::fs::create_dir(dir).unwrap());
+    let mut one = Replica::new(&one_dir).await;
+    let serving = one.database.serve("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let joined = Database::builder(other_dir.join("db")).join(&serving.ticket()).await.unwrap();
+    let mut other = Replica { database: joined, files: 0 };
+    one.import(&one_dir, &base).await;
+    other.import(&other_dir, &base).await;
+    for file in &files {
+        match server.random.chance(50) {
+            true => one.import(&one_dir, file).await,
+            false => other.import(&other_dir, file).await,
+        }
+    }
+    assert!(other.database.map().ask_all().await.unwrap().complete);
+    // What was applied here without what was there is applied again, with it.
+    for file in &files {
+        other.import(&other_dir, file).await;
+    }
+    let expected = living(&server.state);
+    check(&other, &expected, &other_dir, &mut server.random, &format!("seed {seed}")).await;
+    serving.stop().await;
+    for replica in [one, other] {
+        replica.database.close().await.unwrap();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_replicas_that_import_different_files_have_what_the_server_has_when_they_meet() {
     for seed in seeds(200..208) {
-        let dir = tempfile::tempdir().unwrap();
-        let mut server = Server::new(seed);
-        let mut files = files(&mut server);
-        let base = files.remove(0);
-        server.random.shuffle(&mut files);
-        let (one_dir, other_dir) = (dir.path().join("one"), dir.path().join("other"));
-        [&one_dir, &other_dir].into_iter().for_each(|dir| std::fs::create_dir(dir).unwrap());
-        let mut one = Replica::new(&one_dir).await;
-        let serving = one.database.serve("127.0.0.1:0".parse().unwrap()).await.unwrap();
-        let joined = Database::builder(other_dir.join("db")).join(&serving.ticket()).await.unwrap();
-        let mut other = Replica { database: joined, files: 0 };
-        one.import(&one_dir, &base).await;
-        other.import(&other_dir, &base).await;
-        for file in &files {
-            match server.random.chance(50) {
-                true => one.import(&one_dir, file).await,
-                false => other.import(&other_dir, file).await,
-            }
-        }
-        assert!(other.database.map().ask_all().await.unwrap().complete);
-        // What was applied here without what was there is applied again, with it.
-        for file in &files {
-            other.import(&other_dir, file).await;
-        }
-        let expected = living(&server.state);
-        check(&other, &expected, &other_dir, &mut server.random, &format!("seed {seed}")).await;
-        serving.stop().await;
-        for replica in [one, other] {
-            replica.database.close().await.unwrap();
-        }
+        import_apart(seed).await;
     }
+}
+
+/// One replica knows that a node was deleted, the other that it is back, by a way alone; then the way goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_came_back_with_a_way_stays_when_the_way_goes() {
+    import_apart(137_859_038_183_627).await;
 }

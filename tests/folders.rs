@@ -2,7 +2,7 @@
 //! peers. Nothing that anybody was promised stops counting without a word: it counts, or the folder that wrote it warns and brings it back.
 
 use kappadb::{Builder, Database, EntryId, KeyRange, ReadOptions, Server};
-use kappadb_sim::{Random, seeds};
+use kappadb_sim::{Random, enough, seeds};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::future::Future;
@@ -376,14 +376,31 @@ impl World {
         }
     }
 
+    async fn somebody_has_each_feed_whole(&mut self) -> bool {
+        let (mut ends, mut held) = (BTreeMap::new(), Vec::new());
+        for at in 0..=self.folders.len() {
+            let database = if at < self.folders.len() { self.open(at).await } else { self.hub.clone() };
+            for feed in database.status().await.unwrap().feeds {
+                let end: &mut (u64, u64) = ends.entry(feed.feed.clone()).or_insert((0, u64::MAX));
+                *end = (end.0.max(feed.length), end.1.min(feed.fork.unwrap_or(u64::MAX)));
+                held.push((feed.feed, feed.held));
+            }
+        }
+        ends.into_iter().all(|(feed, (length, fork))| {
+            held.iter().any(|(of, held)| *of == feed && *held >= length.min(fork))
+        })
+    }
+
     /// What anybody still holds counts with everybody, and nobody warns of anything any more.
     async fn all_counts(&mut self) -> usize {
         let promised: BTreeSet<Promise> =
             self.folders.iter().flat_map(|folder| folder.holds.keys().copied()).collect();
         let mut forks = BTreeSet::new();
+        // Of a feed that was lost with a machine, but for what others had asked for, nobody can say that nothing is missing.
+        let is_whole = self.somebody_has_each_feed_whole().await;
         for at in 0..=self.folders.len() {
             let database = if at < self.folders.len() { self.open(at).await } else { self.hub.clone() };
-            assert!(ask(&database).await || at == self.folders.len(), "{at}");
+            assert!(ask(&database).await || at == self.folders.len() || !is_whole, "{at}");
             for promise in &promised {
                 assert!(promise.counts(&database).await, "{promise:?} in {at}");
             }
@@ -430,14 +447,21 @@ fn histories(of: std::ops::Range<u64>) -> usize {
     seeds(of).map(|seed| run(history(seed))).sum()
 }
 
+/// Two blocks of a feed that a machine wrote were with nobody else when the machine was put back. The answer does not say that it is complete, and all that
+/// was promised counts.
+#[test]
+fn what_went_with_the_only_machine_that_had_it_is_not_said_to_be_complete() {
+    assert!(run(history(137_859_038_192_617)) > 0);
+}
+
 /// Some of them fork: what is shown is shown of something.
 #[test]
 fn nothing_that_was_promised_stops_counting_without_a_word_1() {
-    assert!(histories(9_000..9_100) > 0);
+    assert!(enough(histories(9_000..9_100) > 0));
 }
 
 /// As the one before, beside it.
 #[test]
 fn nothing_that_was_promised_stops_counting_without_a_word_2() {
-    assert!(histories(9_100..9_200) > 0);
+    assert!(enough(histories(9_100..9_200) > 0));
 }

@@ -227,7 +227,7 @@ impl<'a, 'b> Changes<'a, 'b> {
             self.held.prepare(some.iter().map(|number| osm(ElementKind::Node, *number)))?;
             for &number in some {
                 let known = self.held.node(number)?;
-                if !known.own.held.versions.is_empty() || self.plan.is_held_elsewhere(&known) {
+                if known.speaks_for_itself() || self.plan.is_held_elsewhere(&known) {
                     continue;
                 }
                 if let Place::Known(node) = self.place(number, source)?

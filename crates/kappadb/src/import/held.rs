@@ -266,6 +266,12 @@ impl KnownNode {
         self.carried_version().max(self.own.held.version())
     }
 
+    /// True if an entry of its own says where it is, or that it is gone by a version that no way knows a later one of.
+    pub fn speaks_for_itself(&self) -> bool {
+        let own = &self.own.held;
+        own.stands() || (!own.versions.is_empty() && own.version() >= self.carried_version())
+    }
+
     /// What is to be done with a node without tags.
     pub fn judge_bare(&self, node: &WayNode, is_edit: bool) -> Verdict {
         if self.own.held.versions.is_empty() {
