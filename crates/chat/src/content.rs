@@ -2,7 +2,7 @@
 
 use crate::name::{Channel, SayError, bytes, points};
 use crate::private::check_sealed;
-use crate::seen::check_name;
+use crate::seen::check_nick;
 use crate::{Flag, StateKey};
 use bincode::{Decode, Encode};
 use kappadb_core::{EntryId, FeedKey, Timestamp, codec};
@@ -166,7 +166,7 @@ pub fn prepare(
             points("a field's name", field, 1, 32)?;
             check_profile(field, value)?;
             if field == "nick" {
-                check_name("a nickname", value)?;
+                check_nick(value)?;
             }
             body.text.clone_from(value);
             (code::PROFILE, Some(StateKey::Profile { feed: *author, field }.encode()), Places::NOWHERE)

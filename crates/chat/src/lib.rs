@@ -12,4 +12,4 @@ pub use key::{ARCHIVES, FLAGS, MEMBERS, PROFILES, StateKey, TOPICS, flags_in, me
 pub use moderation::{Flag, FlagsEntry, Moderation, Trust, Verdict};
 pub use name::{Channel, SayError, fold, mentions};
 pub use private::{Lane, Pair, PrivateError, recipient};
-pub use seen::{likeness, visible, visible_json, visible_name};
+pub use seen::{check_nick, likeness, visible, visible_json, visible_name};

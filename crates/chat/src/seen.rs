@@ -1,7 +1,7 @@
 //! What people see of a text, and what only machines do.
 
 use crate::SayError;
-use crate::name::fold;
+use crate::name::{fold, points};
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 use unicode_security::general_security_profile::IdentifierType;
 use unicode_security::{
@@ -53,8 +53,17 @@ pub fn likeness(name: &str) -> String {
     skeleton(&fold(name)).collect()
 }
 
-/// Checks what a writer wants to be called.
-pub(crate) fn check_name(what: &'static str, name: &str) -> Result<(), SayError> {
+/// Checks what a writer wants to be called: 1 to 32 characters, all of which people see, and of which none looks like a letter of another script among
+/// those of that.
+///
+/// # Errors
+/// [`SayError::Empty`], [`SayError::TooLong`], [`SayError::Unseen`], [`SayError::Mixed`].
+pub fn check_nick(name: &str) -> Result<(), SayError> {
+    points("a nickname", name, 1, 32)?;
+    check_name("a nickname", name)
+}
+
+fn check_name(what: &'static str, name: &str) -> Result<(), SayError> {
     if let Some(c) = name.chars().find(|c| is_unseen(*c)) {
         return Err(SayError::Unseen { what, code: u32::from(c) });
     }

@@ -5,15 +5,18 @@ mod blob;
 mod chat;
 mod kv;
 mod map;
+mod names;
 mod peer;
 
 pub use ask::{AskArgs, Limit};
 pub use blob::{BlobCommand, BlobGetArgs, ByteRange};
 pub use chat::{
-    ChatCommand, DmArgs, Flag, FlagArgs, ModerateCommand, PageArgs, ReadArgs, Role, SearchArgs, WatchArgs,
+    ChatCommand, DmArgs, Flag, FlagArgs, ModerateCommand, PageArgs, PinCommand, ReadArgs, Role, SearchArgs,
+    WatchArgs,
 };
 pub use kv::{Heads, KvCommand, KvListArgs, KvWatchArgs, WriterCommand};
 pub use map::{ExportArgs, ExportFormat, Format, MapCommand, QueryArgs};
+pub use names::{EntryText, FeedText};
 pub use peer::{PeerCommand, ServeArgs, TicketArgs};
 
 use clap::{Args as ClapArgs, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -121,8 +124,8 @@ pub enum Command {
     Feed(FeedCommand),
     /// Clear the payloads of blocks that are held: what entries say goes, what they mean stays. Other replicas keep theirs.
     Clear {
-        /// The feed: its key in hex, or the beginning of it.
-        feed: String,
+        /// The feed: its key in hex, or the beginning of that or of its fingerprint.
+        feed: FeedText,
         /// Numbers of blocks, such as 0-99,150,200- ; all by default.
         #[arg(value_parser = ranges, default_value = "0-")]
         ranges: RangeSet,
@@ -157,19 +160,19 @@ pub enum FeedCommand {
     New,
     /// Put a feed on the block list: nothing of it counts, is passed on, or is taken in. `compact` takes away what is held of it.
     Drop {
-        /// Its key in hex, or the beginning of it.
-        feed: String,
+        /// Its key in hex, or the beginning of that or of its fingerprint.
+        feed: FeedText,
     },
     /// Take a feed off the block list.
     Allow {
-        /// Its key in hex, or the beginning of it.
-        feed: String,
+        /// Its key in hex, or the beginning of that or of its fingerprint.
+        feed: FeedText,
     },
     /// Append again, to the feed that goes on, what was written here to a feed at or beyond its fork, where it counts nowhere. What was appended again
     /// before is not. Exits with 1 if anything was left out.
     Recover {
-        /// Its key in hex, or the beginning of it.
-        feed: String,
+        /// Its key in hex, or the beginning of that or of its fingerprint.
+        feed: FeedText,
         /// Only show what there is, and what became of it.
         #[arg(long)]
         list: bool,

@@ -1,8 +1,8 @@
 //! Exit codes, and which error has which.
 
 use kappadb::{
-    AttachError, ChatError, CreateError, KvError, OpenError, PutBlobError, RecoverError, WriteError,
-    WriterError, is_not_held,
+    AttachError, ChatError, CreateError, FindError, KvError, OpenError, PutBlobError, RecoverError,
+    WriteError, WriterError, is_not_held,
 };
 use std::error::Error;
 use std::process::ExitCode;
@@ -58,6 +58,7 @@ fn of_cause(cause: &(dyn Error + 'static)) -> Option<Exit> {
         .or_else(|| cause.downcast_ref().map(of_create))
         .or_else(|| cause.downcast_ref().map(of_write))
         .or_else(|| cause.downcast_ref().map(of_writer))
+        .or_else(|| cause.downcast_ref().map(of_find))
         .or_else(|| cause.downcast_ref().map(of_kv))
         .or_else(|| cause.downcast_ref().map(of_chat))
         .or_else(|| cause.downcast_ref().map(of_recover))
@@ -94,6 +95,13 @@ fn of_writer(error: &WriterError) -> Exit {
     }
 }
 
+fn of_find(error: &FindError) -> Exit {
+    match error {
+        FindError::Unknown(_) => Exit::NotFound,
+        _ => Exit::Failed,
+    }
+}
+
 fn of_kv(error: &KvError) -> Exit {
     match error {
         KvError::NotHeld(_) => Exit::NotFound,
@@ -104,7 +112,7 @@ fn of_kv(error: &KvError) -> Exit {
 
 fn of_chat(error: &ChatError) -> Exit {
     match error {
-        ChatError::NotThere(_) | ChatError::NoChannel(_) => Exit::NotFound,
+        ChatError::NotThere(_) | ChatError::NoChannel(_) | ChatError::NotPinned(_) => Exit::NotFound,
         ChatError::Writer(error) => of_writer(error),
         ChatError::Write(error) => of_write(error),
         _ => Exit::Failed,

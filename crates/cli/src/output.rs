@@ -10,11 +10,14 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use std::any::Any;
 use std::fmt::Display;
-use std::io::{self, BufWriter, ErrorKind, Write};
+use std::io::{self, BufRead, BufWriter, ErrorKind, IsTerminal, Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The system's number for a disk that is full, on Linux and elsewhere.
 const NO_ROOM: i32 = 28;
+
+/// Bytes of an answer that are looked at.
+const MAX_ANSWER: u64 = 1024;
 
 /// True if every line is to be JSON. One for the process: panics and errors of the command line are told in it, too.
 static JSON: AtomicBool = AtomicBool::new(false);
@@ -69,6 +72,19 @@ pub fn progress(value: &Value) {
     if is_json() {
         tell(&value.to_string());
     }
+}
+
+/// Asks people a question on the terminal that is answered with yes or no. None if there is none.
+pub fn ask(question: &str) -> io::Result<Option<bool>> {
+    let stdin = io::stdin();
+    if is_json() || !stdin.is_terminal() || streams::err_terminal().is_none() {
+        return Ok(None);
+    }
+    // Its lines are ours, and what is in them was made visible.
+    log_line(question.as_bytes());
+    let mut answer = String::new();
+    stdin.lock().take(MAX_ANSWER).read_line(&mut answer)?;
+    Ok(Some(["y", "yes"].contains(&answer.trim().to_lowercase().as_str())))
 }
 
 /// Tells people something that programs have no use for.

@@ -1,6 +1,6 @@
 use crate::id::{ParseIdError, parse_hex32};
 use bincode::{Decode, Encode};
-use data_encoding::HEXLOWER;
+use data_encoding::{BASE32_NOPAD, HEXLOWER};
 use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
 use std::fmt;
 use std::str::FromStr;
@@ -21,6 +21,9 @@ pub struct Signature(pub [u8; 64]);
 /// The secret half of a [`FeedKey`]. Wiped from memory when dropped; never printed.
 #[derive(Clone)]
 pub struct SecretKey(SigningKey);
+
+/// Characters in a group of a fingerprint.
+const GROUP: usize = 4;
 
 /// Why a signature was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -67,6 +70,28 @@ impl FeedKey {
     pub fn name(&self) -> FeedName {
         let [a, b, c, d, e, f, g, h, i, j, k, l, ..] = self.0;
         FeedName([a, b, c, d, e, f, g, h, i, j, k, l])
+    }
+
+    /// What people are shown of it: its first 80 bits, base32 in lower case, in four groups of four. It never changes, and who wants a key with the
+    /// same one has to make some 2^80 keys.
+    pub fn fingerprint(&self) -> String {
+        let text = self.base32();
+        let groups = text.as_bytes().chunks(GROUP).map(String::from_utf8_lossy);
+        groups.collect::<Vec<_>>().join("-")
+    }
+
+    fn base32(&self) -> String {
+        let [a, b, c, d, e, f, g, h, i, j, ..] = self.0;
+        BASE32_NOPAD.encode(&[a, b, c, d, e, f, g, h, i, j]).to_ascii_lowercase()
+    }
+
+    /// True if `text` is the key in hex, its fingerprint with or without hyphens, or the beginning of one of them, whatever the case. Nothing begins
+    /// with an empty text.
+    pub fn begins_with(&self, text: &str) -> bool {
+        let text = text.to_ascii_lowercase();
+        let letters = text.replace('-', "");
+        let hex = letters.len() == text.len() && self.to_string().starts_with(&text);
+        !letters.is_empty() && (hex || self.base32().starts_with(&letters))
     }
 
     /// The X25519 public key of the same secret: the point's u-coordinate on the Montgomery curve (RFC 7748, 4.1).
@@ -147,6 +172,21 @@ mod tests {
             secret.public().verify(b"block", &signature),
             Err(KeyError::BadSignature(secret.public()))
         );
+    }
+
+    #[test]
+    fn a_fingerprint_is_80_bits_that_stay_and_its_beginning_names_the_key() {
+        // "foobarfoob" in the vectors of RFC 4648 begins so.
+        let mut key = FeedKey([0xff; 32]);
+        key.0[..10].copy_from_slice(b"foobarfoob");
+        assert_eq!(key.fingerprint(), "mzxw-6ytb-ojtg-633c");
+        let hex = key.to_string();
+        for text in ["mzxw-6ytb-ojtg-633c", "MZXW6YTBOJTG633C", "mzxw-6", "m", "666f6f", "666F6f", &hex] {
+            assert!(key.begins_with(text), "{text}");
+        }
+        for text in ["", "-", "zxw", "66-6f", "mzxw-6ytb-ojtg-633ca", &format!("{hex}0"), "x"] {
+            assert!(!key.begins_with(text), "{text}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 use crate::blobs::BlobView;
 use crate::builder::{Builder, OnProgress, Progress, Random};
 use crate::callers::Callers;
-use crate::chat::{Chat, Markers, TrustFile};
+use crate::chat::{Chat, Markers, Pins, TrustFile};
 use crate::claims::{self, Book};
 use crate::error::{OpenError, ReadError, WriteError};
 use crate::files;
@@ -83,6 +83,8 @@ pub(crate) struct Parts {
     pub random: Random,
     /// How far each channel was read.
     pub markers: Arc<Markers>,
+    /// Whom names stand for here.
+    pub pins: Arc<Pins>,
     /// Who called.
     pub callers: Arc<Callers>,
     /// The name under which this handle writes.
@@ -141,6 +143,7 @@ impl Parts {
         let writers = Arc::new(Writers::load(&dir)?);
         let trust = Arc::new(TrustFile::new(&dir, trusted));
         let markers = Arc::new(Markers::load(&dir)?);
+        let pins = Arc::new(Pins::load(&dir)?);
         let listen = Arc::new(ListenFile::load(&dir)?);
         let callers = Arc::new(Callers::load(&dir, clock.clone()));
         let identity = Identity::new(identity);
@@ -171,6 +174,7 @@ impl Parts {
             writers,
             trust,
             markers,
+            pins,
             callers,
             random,
             name: writers::DEFAULT.into(),

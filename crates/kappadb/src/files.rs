@@ -7,7 +7,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 /// What belongs to a replica in its folder; all else there is somebody's own business.
-const OURS: [&str; 14] = [
+const OURS: [&str; 15] = [
     "LOCK",
     "replica",
     "witness",
@@ -17,6 +17,7 @@ const OURS: [&str; 14] = [
     "writers",
     "trust",
     "read-markers",
+    "pins",
     "recovered",
     "reserve",
     "keys",

@@ -54,6 +54,7 @@ mod database;
 mod error;
 pub mod export;
 mod files;
+mod find;
 mod forks;
 mod held;
 mod import;
@@ -85,14 +86,16 @@ pub use builder::{Builder, Progress};
 pub use callers::Caller;
 pub use chat::{
     BadLine, ChannelInfo, Chat, ChatChange, ChatCursor, ChatCursorError, ChatError, ChatFlag,
-    ChatImportReport, ChatPage, ChatWatcher, FlagChange, FlagsSet, Hidden, MAX_AHEAD, Member, Message,
-    ReadOptions, Said, SayError, SearchOptions, Topic, Trusted, Unread, visible, visible_json, visible_name,
+    ChatImportReport, ChatPage, ChatWatcher, FlagChange, FlagsSet, Hidden, KnownAs, MAX_AHEAD, Member,
+    Message, Pin, ReadOptions, Said, SayError, SearchOptions, Topic, Trusted, Unread, visible, visible_json,
+    visible_name,
 };
 pub use database::Database;
 pub use error::{
     AskError, AttachError, BlobError, CreateError, ExportError, ImportError, LogError, NotHeld, OpenError,
     PeerError, PutBlobError, ReadError, RecoverError, ServeError, WriteError, WriterError, is_not_held,
 };
+pub use find::FindError;
 pub use import::{AskedTouched, CarriedNode, ImportFile, ImportOptions, ImportReport};
 pub use kappadb_core::{
     Clock, Coord, DatabaseId, EntryId, Extent, FeedKey, GeoBox, GeoError, Lseq, RangeSet, Seq, Timestamp,

@@ -61,6 +61,11 @@ impl State {
         self.keyed.active(tree, key)
     }
 
+    /// All versions that are held.
+    pub fn versions(&self, tree: &dyn Tree, key: &[u8]) -> Result<Vec<Version>, ViewError> {
+        self.keyed.versions(tree, key)
+    }
+
     /// The versions that count, of which no other makes one redundant.
     pub fn counting(&self, tree: &dyn Tree, key: &[u8]) -> Result<Vec<Version>, ViewError> {
         let active = self.keyed.active(tree, key)?;
@@ -143,6 +148,11 @@ impl ChatIndex {
     /// name.
     pub fn active(&self, key: &[u8]) -> Result<Vec<Version>, ViewError> {
         self.state.known(&*self.tree, key)
+    }
+
+    /// All versions of a key that are held, also those that were taken back or replaced.
+    pub fn versions(&self, key: &[u8]) -> Result<Vec<Version>, ViewError> {
+        self.state.versions(&*self.tree, key)
     }
 
     /// The versions of a key that were not taken back, of which no other makes one redundant; ascending by id.

@@ -1,8 +1,7 @@
 //! `blob ...`.
 
-use super::{AskArgs, Limit};
+use super::{AskArgs, EntryText, Limit};
 use clap::{Args as ClapArgs, Subcommand};
-use kappadb::EntryId;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -29,14 +28,14 @@ pub enum BlobCommand {
         limit: Limit,
         /// Go on after this blob: the last one of an earlier page.
         #[arg(long, value_name = "ID")]
-        after: Option<EntryId>,
+        after: Option<EntryText>,
         #[command(flatten)]
         ask: AskArgs,
     },
     /// Print what is known of a blob.
     Info {
         /// Its id: FEED/SEQ.
-        id: EntryId,
+        id: EntryText,
         #[command(flatten)]
         ask: AskArgs,
     },
@@ -45,7 +44,7 @@ pub enum BlobCommand {
 #[derive(ClapArgs)]
 pub struct BlobGetArgs {
     /// Its id: FEED/SEQ.
-    pub id: EntryId,
+    pub id: EntryText,
     /// Bytes A to B, counted from 0, both included; A- to the end; -N the last N. Only what they lie in is fetched.
     #[arg(long, value_name = "A-B", allow_hyphen_values = true)]
     pub range: Option<ByteRange>,

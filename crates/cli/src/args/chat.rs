@@ -1,8 +1,8 @@
 //! `chat ...`.
 
-use super::{AskArgs, Limit};
+use super::{AskArgs, EntryText, FeedText, Limit};
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
-use kappadb::{ChatCursor, EntryId, FeedKey, Timestamp};
+use kappadb::{ChatCursor, Timestamp};
 use std::path::PathBuf;
 
 #[derive(Subcommand)]
@@ -53,12 +53,15 @@ pub enum ChatCommand {
         value: Option<String>,
         /// Whose profile; this writer's by default.
         #[arg(long, value_name = "FEED", conflicts_with = "field")]
-        of: Option<FeedKey>,
+        of: Option<FeedText>,
         #[command(flatten)]
         ask: AskArgs,
     },
     /// Write privately, or print private messages to and from this writer, the latest first.
     Dm(DmArgs),
+    /// Say which feed a name stands for here, so that private messages to the name go to that feed. No peer learns of it.
+    #[command(subcommand)]
+    Pin(PinCommand),
     /// Join a channel.
     Join {
         /// The channel.
@@ -83,7 +86,7 @@ pub enum ChatCommand {
     /// Delete an own message, or take an own topic and the like back: the one before shows again.
     Delete {
         /// Its id: FEED/SEQ.
-        id: EntryId,
+        id: EntryText,
     },
     /// Find messages by all of their words, the latest first; `word*` finds what begins so. What is not held here of the channel, or of all
     /// channels, is fetched first; with --local it is not.
@@ -97,7 +100,7 @@ pub enum ChatCommand {
         channel: String,
         /// Up to this message; the latest by default.
         #[arg(long, value_name = "ID")]
-        up_to: Option<EntryId>,
+        up_to: Option<EntryText>,
     },
     /// Hide, mute and block, and say whose moderation to trust. Moderation is subjective: it counts for those who trust it.
     #[command(subcommand)]
@@ -167,11 +170,16 @@ pub struct SearchArgs {
 
 #[derive(ClapArgs)]
 pub struct DmArgs {
-    /// With whom: a feed in hex, or a nickname that only one feed known here has.
+    /// With whom: a name that is pinned to a feed, or that only one feed has or ever had: then, on a terminal, you are asked whether it is that one. Not
+    /// with --to.
+    #[arg(value_name = "NICK")]
     pub with: Option<String>,
     /// What to write: up to 4 KiB, or `-` for stdin. Only the two can read it. Without it, messages are printed.
-    #[arg(conflicts_with_all = ["since", "until", "limit", "oldest_first", "after", "hidden"])]
+    #[arg(conflicts_with_all = ["to", "since", "until", "limit", "oldest_first", "after", "hidden"])]
     pub text: Option<String>,
+    /// With whom, for scripts: a feed. `chat dm --to FEED TEXT`.
+    #[arg(long, value_name = "FEED")]
+    pub to: Option<FeedText>,
     #[command(flatten)]
     pub page: PageArgs,
     #[command(flatten)]
@@ -195,6 +203,24 @@ pub struct WatchArgs {
 }
 
 #[derive(Subcommand)]
+pub enum PinCommand {
+    /// Print the names, and the feeds that they stand for.
+    List,
+    /// Let a name stand for a feed.
+    Add {
+        /// The name: 1 to 32 characters.
+        name: String,
+        /// The feed: its key or fingerprint, or the beginning.
+        feed: FeedText,
+    },
+    /// Let a name stand for nobody.
+    Remove {
+        /// The name.
+        name: String,
+    },
+}
+
+#[derive(Subcommand)]
 pub enum ModerateCommand {
     /// Set the flags of a writer to these and no others; none clears them.
     Set(FlagArgs),
@@ -207,7 +233,7 @@ pub enum ModerateCommand {
     /// Trust a writer's moderation, on this replica and on those that join with its tickets.
     Trust {
         /// Its feed.
-        feed: FeedKey,
+        feed: FeedText,
         /// As what.
         #[arg(long = "as", value_enum, default_value_t = Role::Mod)]
         role: Role,
@@ -215,7 +241,7 @@ pub enum ModerateCommand {
     /// Trust it no more.
     Distrust {
         /// Its feed.
-        feed: FeedKey,
+        feed: FeedText,
     },
     /// Print whose moderation is trusted.
     Trusted,
@@ -224,7 +250,7 @@ pub enum ModerateCommand {
 #[derive(ClapArgs)]
 pub struct FlagArgs {
     /// Whose flags.
-    pub target: FeedKey,
+    pub target: FeedText,
     /// hide, mute, block, mod or admin.
     pub flags: Vec<Flag>,
     /// In this channel; everywhere by default.

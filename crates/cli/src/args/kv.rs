@@ -1,10 +1,9 @@
 //! `kv ...` and `writer ...`.
 
-use super::{AskArgs, Limit};
+use super::{AskArgs, EntryText, Limit};
 use clap::error::ErrorKind;
 use clap::{ArgMatches, Args as ClapArgs, Command, FromArgMatches, Subcommand};
 use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
-use kappadb::EntryId;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -192,7 +191,7 @@ impl FromStr for Hex {
 
 /// The heads that a key is expected to have.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Heads(pub Vec<EntryId>);
+pub struct Heads(pub Vec<EntryText>);
 
 impl FromStr for Heads {
     type Err = String;
@@ -201,7 +200,7 @@ impl FromStr for Heads {
         if text == "none" {
             return Ok(Heads(Vec::new()));
         }
-        let ids: Option<Vec<EntryId>> = text.split(',').map(|id| id.trim().parse().ok()).collect();
+        let ids: Option<Vec<EntryText>> = text.split(',').map(|id| id.trim().parse().ok()).collect();
         ids.map(Heads)
             .ok_or_else(|| format!("{text:?} is neither `none` nor ids such as FEED/SEQ with commas between"))
     }

@@ -1,7 +1,7 @@
 //! `blob put|get|list|info` and `map attach`: files in and out, streamed.
 
 use super::{Context, file};
-use crate::args::{AskArgs, BlobGetArgs, ByteRange, Limit};
+use crate::args::{AskArgs, BlobGetArgs, ByteRange, EntryText, Limit};
 use crate::commands::question::ask_first;
 use crate::exit::Exit;
 use crate::output::{self, size};
@@ -52,11 +52,15 @@ const PAGE: usize = 1_000;
 pub async fn list(
     context: &Context,
     limit: Limit,
-    mut after: Option<EntryId>,
+    after: Option<EntryText>,
     ask: AskArgs,
 ) -> anyhow::Result<Exit> {
     context
         .read(ask, async |database, question| {
+            let mut after = match after {
+                Some(after) => Some(after.find(database).await?),
+                None => None,
+            };
             question.ask(database.blobs().ask_all()).await?;
             let (mut left, mut printed) = (limit.number().unwrap_or(usize::MAX), 0);
             loop {
@@ -90,9 +94,10 @@ fn in_a_line(info: &BlobInfo) -> String {
     format!("{} {} {}{whole} {}", info.time, info.id, size(info.bytes), label.join(" ")).trim_end().to_owned()
 }
 
-pub async fn info(context: &Context, id: EntryId, ask: AskArgs) -> anyhow::Result<Exit> {
+pub async fn info(context: &Context, id: &EntryText, ask: AskArgs) -> anyhow::Result<Exit> {
     context
         .read(ask, async |database, question| {
+            let id = id.find(database).await?;
             question.fetch(database.blobs().fetch(id, 0..0)).await?;
             let info = database.blobs().info(id).await?;
             if output::is_json() {
@@ -120,19 +125,19 @@ pub async fn get(context: &Context, args: &BlobGetArgs) -> anyhow::Result<Exit> 
     let range = args.range.unwrap_or(ByteRange::ALL);
     context
         .read(args.ask, async |database, question| {
-            let blobs = database.blobs();
+            let (blobs, id) = (database.blobs(), args.id.find(database).await?);
             // Of the last bytes it is not known yet where they are: this fetches the entry that says it, and nothing else.
-            question.fetch(blobs.fetch(args.id, range.of(u64::MAX))).await?;
-            let bytes = blobs.info(args.id).await?.bytes;
+            question.fetch(blobs.fetch(id, range.of(u64::MAX))).await?;
+            let bytes = blobs.info(id).await?.bytes;
             let wanted = range.of(bytes);
             ensure!(
                 !wanted.is_empty() || args.range.is_none(),
                 "the blob has {bytes} bytes, none of them in the range"
             );
             if matches!(range, ByteRange::Last(_)) {
-                question.fetch(blobs.fetch(args.id, wanted.clone())).await?;
+                question.fetch(blobs.fetch(id, wanted.clone())).await?;
             }
-            let reader = blobs.read(args.id, wanted).await?;
+            let reader = blobs.read(id, wanted).await?;
             match &args.output {
                 Some(path) => file::replace(path, async |mut out| copy(reader, &mut out).await).await?,
                 None => copy(reader, &mut output::stdout()).await?,

@@ -1,10 +1,9 @@
 //! `feed ...`, `clear`, `compact` and `settle`: what is kept of whose feeds.
 
 use super::{Context, recover};
-use crate::args::FeedCommand;
-use crate::exit::{Exit, NotFound};
+use crate::args::{FeedCommand, FeedText};
+use crate::exit::Exit;
 use crate::output::{self, count, size};
-use anyhow::{bail, ensure};
 use kappadb::{Database, FeedKey, FeedStatus, RangeSet};
 use serde_json::json;
 
@@ -15,17 +14,17 @@ pub async fn feed(context: &Context, command: &FeedCommand) -> anyhow::Result<Ex
         FeedCommand::List => list(&database).await?,
         FeedCommand::New => tell(database.new_feed().await?)?,
         FeedCommand::Drop { feed } => {
-            let feed = find(&database, feed).await?;
+            let feed = feed.find(&database).await?;
             database.drop_feed(feed).await?;
             tell(feed)?;
         }
         FeedCommand::Allow { feed } => {
-            let feed = find(&database, feed).await?;
+            let feed = feed.find(&database).await?;
             database.allow_feed(feed).await?;
             tell(feed)?;
         }
         FeedCommand::Recover { feed, list } => {
-            let feed = find(&database, feed).await?;
+            let feed = feed.find(&database).await?;
             exit = match list {
                 true => recover::list(&database, feed).await?,
                 false => recover::recover(&database, feed).await?,
@@ -74,31 +73,14 @@ pub fn standing(feed: &FeedStatus) -> String {
         add(&format!("FORKED at {seq}"));
     }
     if let Some(predecessor) = &feed.predecessor {
-        add(&format!("goes on for {predecessor:.16}"));
+        add(&format!("goes on for {predecessor}"));
     }
     text
 }
 
-/// The feed that `text` is the key of, or the beginning of the only such key.
-async fn find(database: &Database, text: &str) -> anyhow::Result<FeedKey> {
-    if let Ok(feed) = text.parse() {
-        return Ok(feed);
-    }
-    let feeds = database.status().await?.feeds;
-    let mut matching = feeds.iter().filter(|feed| !text.is_empty() && feed.feed.starts_with(text));
-    let found = matching.next();
-    ensure!(matching.next().is_none(), "several feeds begin with {text:?}; write more of the key");
-    match found {
-        Some(feed) => Ok(feed.feed.parse()?),
-        None => {
-            bail!(NotFound(format!("no feed here begins with {text:?}; `kappa feed list` shows them")))
-        }
-    }
-}
-
-pub async fn clear(context: &Context, feed: &str, ranges: &RangeSet, force: bool) -> anyhow::Result<()> {
+pub async fn clear(context: &Context, feed: &FeedText, ranges: &RangeSet, force: bool) -> anyhow::Result<()> {
     let database = context.open().await?;
-    let feed = find(&database, feed).await?;
+    let feed = feed.find(&database).await?;
     let cleared = match force {
         true => database.clear_for_good(feed, ranges.clone()).await?,
         false => database.clear(feed, ranges.clone()).await?,

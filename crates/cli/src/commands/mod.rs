@@ -88,7 +88,7 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
         Command::Blob(BlobCommand::List { limit, after, ask }) => {
             return blob::list(&context, limit, after, ask).await;
         }
-        Command::Blob(BlobCommand::Info { id, ask }) => return blob::info(&context, id, ask).await,
+        Command::Blob(BlobCommand::Info { id, ask }) => return blob::info(&context, &id, ask).await,
         Command::Feed(command) => return log::feed(&context, &command).await,
         Command::Clear { feed, ranges, force } => log::clear(&context, &feed, &ranges, force).await?,
         Command::Compact => log::compact(&context).await?,

@@ -29,6 +29,9 @@ pub enum ChatError {
     /// Nobody posted to a channel or joined it, as far as is known here.
     #[error("there is no channel {0:?} here")]
     NoChannel(String),
+    /// A name that stands for nobody here.
+    #[error("{0:?} is pinned to no feed here")]
+    NotPinned(String),
     /// Only authors can delete what they wrote.
     #[error("{0} was written by another; only its author can delete it")]
     NotYours(EntryId),

@@ -8,6 +8,7 @@ mod lines;
 mod markers;
 mod message;
 mod moderate;
+mod pins;
 mod post;
 mod private;
 mod read;
@@ -26,6 +27,8 @@ pub use message::{
     Said, Topic, Unread,
 };
 pub use moderate::{ChatFlag, FlagChange, FlagsSet};
+pub(crate) use pins::Pins;
+pub use pins::{KnownAs, Pin};
 pub use search::SearchOptions;
 pub(crate) use trust::TrustFile;
 pub use trust::Trusted;

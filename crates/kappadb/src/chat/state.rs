@@ -172,7 +172,7 @@ impl Parts {
         }
     }
 
-    pub(super) fn chat_nick(&self, feed: &FeedKey) -> Result<Option<String>, ReadError> {
+    pub(crate) fn chat_nick(&self, feed: &FeedKey) -> Result<Option<String>, ReadError> {
         let now = self.clock.now();
         let key = StateKey::Profile { feed: *feed, field: "nick" }.encode();
         let winner = self.chat.read(|index| index.winner(&key, now))??;

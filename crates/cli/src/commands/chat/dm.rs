@@ -1,65 +1,111 @@
-//! `chat dm`: private messages.
+//! `chat dm`: private messages. They go to a feed: a name alone is not enough, for anybody may take it.
 
 use super::edit::{text_or_stdin, write};
 use super::{Context, page};
 use crate::args::DmArgs;
 use crate::commands::question::Question;
 use crate::exit::{Exit, NotFound};
-use anyhow::bail;
-use kappadb::{Chat, FeedKey};
+use crate::output;
+use anyhow::{anyhow, bail, ensure};
+use kappadb::{Database, FeedKey, KnownAs, visible_name};
 
 pub async fn run(context: &Context, args: &DmArgs) -> anyhow::Result<Exit> {
-    match (&args.with, &args.text) {
-        (Some(with), Some(text)) => send(context, args, with, &text_or_stdin(text)?).await,
-        (with, _) => show(context, args, with.as_deref()).await,
+    let text = if args.to.is_some() { &args.with } else { &args.text };
+    match text {
+        Some(text) => send(context, args, &text_or_stdin(text)?).await,
+        None => show(context, args).await,
     }
 }
 
-/// To whom it goes is asked of the peers if need be; that is done once it is sent.
-async fn send(context: &Context, args: &DmArgs, with: &str, text: &str) -> anyhow::Result<Exit> {
-    let mut to = None;
-    let found = async |database: &kappadb::Database, question: &mut Question| {
-        to = Some(find(&database.chat(), with, question).await?);
+/// The feed that is meant, and the name that is not pinned to it yet.
+type Meant = (FeedKey, Option<KnownAs>);
+
+/// Whom it is for is looked up before, for peers may be asked for that. What they lack is told before anybody is asked whom he means.
+async fn send(context: &Context, args: &DmArgs, text: &str) -> anyhow::Result<Exit> {
+    let mut meant = None;
+    let find = async |database: &Database, question: &mut Question| {
+        meant = Some(find(database, args, question).await?);
         Ok(1)
     };
-    let exit = context.read(args.ask, found).await?;
-    match to {
-        Some(to) => write(context, async |chat| chat.send_private(to, text).await).await.map(|()| Exit::Done),
-        None => Ok(exit),
+    let exit = context.read(args.ask, find).await?;
+    let Some((feed, unpinned)) = meant else { return Ok(exit) };
+    let pin = unpinned.as_ref().and(args.with.as_deref());
+    if let (Some(name), Some(known)) = (pin, &unpinned) {
+        confirm(name, known)?;
+    }
+    write(context, async |chat, _| {
+        if let Some(name) = pin {
+            chat.pin(name, feed).await?;
+        }
+        Ok(chat.send_private(feed, text).await?)
+    })
+    .await?;
+    Ok(Exit::Done)
+}
+
+/// Asks whether a name stands for this feed. Where nobody can be asked, it does not.
+fn confirm(name: &str, KnownAs { feed, nick, .. }: &KnownAs) -> anyhow::Result<()> {
+    let (name, nick, print) = (visible_name(name), visible_name(nick), feed.fingerprint());
+    let question = format!(
+        "{name} is not pinned to a feed yet. One calls itself {nick}:\n  {print}\n  {feed}\n\
+         Anybody can take a name: ask {name} for the first line by another way.\n\
+         Is it the same, and shall {name} stand for this feed from now on? [y/N] "
+    );
+    match output::ask(&question)? {
+        Some(true) => Ok(()),
+        Some(false) => bail!("nothing was sent, and {name} is not pinned"),
+        None => bail!(
+            "{name} is not pinned to a feed; {nick} is {print}. If that is whom you mean, `kappa chat pin add {name} {print}`, \
+             or write to the feed: `kappa chat dm --to {print} TEXT`"
+        ),
     }
 }
 
-async fn show(context: &Context, args: &DmArgs, with: Option<&str>) -> anyhow::Result<Exit> {
+async fn show(context: &Context, args: &DmArgs) -> anyhow::Result<Exit> {
     let options = page::options(&args.page);
     context
         .read(args.ask, async |database, question| {
-            let chat = database.chat();
-            let with = match with {
-                Some(with) => Some(find(&chat, with, question).await?),
-                None => None,
+            let with = match (&args.with, &args.to) {
+                (None, None) => None,
+                _ => Some(find(database, args, question).await?.0),
             };
+            let chat = database.chat();
             question.ask(chat.ask_private(with, &options)).await?;
             page::print(question, options, async |options| chat.private(with, options).await).await
         })
         .await
 }
 
-/// The feed of these words: its key, or the only one with that nickname. Peers are asked for a name that nobody known here has.
-async fn find(chat: &Chat, with: &str, question: &mut Question) -> anyhow::Result<FeedKey> {
-    if let Ok(feed) = with.parse() {
-        return Ok(feed);
+/// The feed that is meant: by `--to`, by its whole key, by the name that is pinned to it, or as the only one that has, or ever had, a name that looks
+/// like this. Of those peers are asked.
+async fn find(database: &Database, args: &DmArgs, question: &mut Question) -> anyhow::Result<Meant> {
+    if let Some(to) = &args.to {
+        return Ok((to.find(database).await?, None));
     }
-    let mut called = chat.called(with).await?;
-    if called.is_empty() {
-        question.ask(chat.ask_profiles()).await?;
-        called = chat.called(with).await?;
+    let (chat, name) = (database.chat(), args.with.as_deref().unwrap_or_default());
+    if let Some(feed) = name.parse().ok().or_else(|| chat.pinned(name)) {
+        return Ok((feed, None));
     }
-    match called[..] {
-        [feed] => Ok(feed),
-        [] => bail!(NotFound(format!("{with:?} is neither a feed in hex nor a nickname known here"))),
-        _ => {
-            let feeds: Vec<String> = called.iter().map(FeedKey::to_string).collect();
-            bail!("several feeds are called {with:?}; name one of them: {}", feeds.join(", "))
-        }
+    question.ask(chat.ask_profiles()).await?;
+    let mut known = chat.known_as(name).await?;
+    ensure!(known.len() < 2, several(name, &known));
+    match known.pop() {
+        Some(known) => Ok((known.feed, Some(known))),
+        None => Err(anyhow!(NotFound(format!(
+            "no feed known here is, or was, called {name:?}; `--to FEED` writes to a feed"
+        )))),
     }
+}
+
+fn several(name: &str, known: &[KnownAs]) -> String {
+    let one = |KnownAs { feed, nick, now }: &KnownAs| {
+        let before = if *now { "" } else { ", before" };
+        format!("{} ({}{before})", feed.fingerprint(), visible_name(nick))
+    };
+    let all = known.iter().map(one).collect::<Vec<_>>().join(", ");
+    format!(
+        "several feeds have, or had, the name {} or one that looks like it: {all}. \
+         Say which: `kappa chat dm --to FEED`, or `kappa chat pin add NAME FEED`",
+        visible_name(name)
+    )
 }

@@ -1,9 +1,10 @@
 //! `chat post|topic|nick|profile|join|leave|archive|delete|mark-read`.
 
 use super::Context;
+use crate::args::EntryText;
 use crate::output;
 use anyhow::Context as _;
-use kappadb::{Chat, ChatError, EntryId};
+use kappadb::{Chat, Database, EntryId};
 use serde_json::json;
 use std::io::Read;
 
@@ -11,21 +12,21 @@ use std::io::Read;
 const MOST: u64 = 1 << 20;
 
 /// Does one thing and prints the id of the entry that it made.
-pub async fn write<F>(context: &Context, job: impl FnOnce(Chat) -> F) -> anyhow::Result<()>
-where
-    F: Future<Output = Result<EntryId, ChatError>>,
-{
+pub async fn write(
+    context: &Context,
+    job: impl AsyncFnOnce(Chat, &Database) -> anyhow::Result<EntryId>,
+) -> anyhow::Result<()> {
     let database = context.open().await?;
-    let id = job(database.chat()).await?.to_string();
+    let id = job(database.chat(), &database).await?.to_string();
     output::result(&json!({ "id": id }), &id)?;
     Ok(database.close().await?)
 }
 
 pub async fn post(context: &Context, channel: &str, text: &str, emote: bool) -> anyhow::Result<()> {
     let text = text_or_stdin(text)?;
-    write(context, async |chat| match emote {
-        true => chat.emote(channel, &text).await,
-        false => chat.post(channel, &text).await,
+    write(context, async |chat, _| match emote {
+        true => Ok(chat.emote(channel, &text).await?),
+        false => Ok(chat.post(channel, &text).await?),
     })
     .await
 }
@@ -41,35 +42,39 @@ pub fn text_or_stdin(text: &str) -> anyhow::Result<String> {
 }
 
 pub async fn topic(context: &Context, channel: &str, text: &str) -> anyhow::Result<()> {
-    write(context, async |chat| chat.set_topic(channel, text).await).await
+    write(context, async |chat, _| Ok(chat.set_topic(channel, text).await?)).await
 }
 
 pub async fn profile(context: &Context, field: &str, value: &str) -> anyhow::Result<()> {
-    write(context, async |chat| chat.set_profile(field, value).await).await
+    write(context, async |chat, _| Ok(chat.set_profile(field, value).await?)).await
 }
 
 pub async fn join(context: &Context, channel: &str) -> anyhow::Result<()> {
-    write(context, async |chat| chat.join(channel).await).await
+    write(context, async |chat, _| Ok(chat.join(channel).await?)).await
 }
 
 pub async fn leave(context: &Context, channel: &str) -> anyhow::Result<()> {
-    write(context, async |chat| chat.leave(channel).await).await
+    write(context, async |chat, _| Ok(chat.leave(channel).await?)).await
 }
 
 pub async fn archive(context: &Context, channel: &str, reason: &str, undo: bool) -> anyhow::Result<()> {
-    write(context, async |chat| match undo {
-        true => chat.unarchive(channel, reason).await,
-        false => chat.archive(channel, reason).await,
+    write(context, async |chat, _| match undo {
+        true => Ok(chat.unarchive(channel, reason).await?),
+        false => Ok(chat.archive(channel, reason).await?),
     })
     .await
 }
 
-pub async fn delete(context: &Context, id: EntryId) -> anyhow::Result<()> {
-    write(context, async |chat| chat.delete(id).await).await
+pub async fn delete(context: &Context, id: &EntryText) -> anyhow::Result<()> {
+    write(context, async |chat, database| Ok(chat.delete(id.find(database).await?).await?)).await
 }
 
-pub async fn mark_read(context: &Context, channel: &str, up_to: Option<EntryId>) -> anyhow::Result<()> {
+pub async fn mark_read(context: &Context, channel: &str, up_to: Option<&EntryText>) -> anyhow::Result<()> {
     let database = context.open().await?;
+    let up_to = match up_to {
+        Some(id) => Some(id.find(&database).await?),
+        None => None,
+    };
     database.chat().mark_read(channel, up_to).await?;
     Ok(database.close().await?)
 }

@@ -1,6 +1,6 @@
 //! Messages as lines: JSON for programs, and what is safe on a terminal for people.
 
-use kappadb::{Member, Message, Said, visible_name};
+use kappadb::{EntryId, Member, Message, Said, visible_name};
 use serde_json::{Value, json};
 
 /// A message for programs. `text` is null where there is none to show, `channel` where there is none: then it is private, and `to` says
@@ -25,34 +25,22 @@ pub fn message(message: &Message) -> Value {
     line
 }
 
-/// A message for people.
+/// A message for people: when, its id by the fingerprint of who wrote it (nicknames are not unique), and what it says.
 pub fn for_people(message: &Message) -> String {
-    let author = who(message.nick.as_deref(), &message.author.to_string());
+    let author = message.nick.as_deref().map_or_else(|| "-".to_owned(), visible_name);
     let said = match &message.said {
-        Said::Text(text) => format!("<{author}> {}", text),
-        Said::Emote(text) => format!("* {author} {}", text),
-        Said::Private { to, text } => {
-            format!("<{author} to {:.8}> {}", to.to_string(), text)
-        }
+        Said::Text(text) => format!("<{author}> {text}"),
+        Said::Emote(text) => format!("* {author} {text}"),
+        Said::Private { to, text } => format!("<{author} to {}> {text}", to.fingerprint()),
         other => format!("<{author}> ({})", other.kind()),
     };
-    let hidden = message.hidden.as_ref().map(|h| format!(" (hidden by {:.8})", h.by.to_string()));
-    format!("{} {said}{}", message.time, hidden.unwrap_or_default())
+    let hidden = message.hidden.as_ref().map(|h| format!(" (hidden by {})", h.by.fingerprint()));
+    let EntryId { feed, seq } = message.id;
+    format!("{} {}/{seq} {said}{}", message.time, feed.fingerprint(), hidden.unwrap_or_default())
 }
 
 /// A member for people.
 pub fn member(member: &Member) -> String {
-    let feed = member.feed.to_string();
-    match &member.nick {
-        Some(nick) => format!("{feed} {}", visible_name(nick)),
-        None => feed,
-    }
-}
-
-/// A name that says who it is: nicknames are not unique.
-fn who(nick: Option<&str>, feed: &str) -> String {
-    match nick {
-        Some(nick) => format!("{}/{feed:.4}", visible_name(nick)),
-        None => format!("{feed:.8}"),
-    }
+    let nick = member.nick.as_deref().map(visible_name).unwrap_or_default();
+    format!("{} {nick}", member.feed.fingerprint()).trim_end().to_owned()
 }

@@ -6,6 +6,7 @@ mod import;
 mod lines;
 mod moderate;
 mod page;
+mod pin;
 mod show;
 mod watch;
 
@@ -23,15 +24,16 @@ pub async fn run(context: &Context, command: &ChatCommand) -> anyhow::Result<Exi
         ChatCommand::Profile { field: Some(field), value: Some(value), .. } => {
             edit::profile(context, field, value).await?;
         }
-        ChatCommand::Profile { of, ask, .. } => return show::profile(context, *of, *ask).await,
+        ChatCommand::Profile { of, ask, .. } => return show::profile(context, of.as_ref(), *ask).await,
         ChatCommand::Dm(args) => return dm::run(context, args).await,
+        ChatCommand::Pin(command) => pin::run(context, command).await?,
         ChatCommand::Join { channel } => edit::join(context, channel).await?,
         ChatCommand::Leave { channel } => edit::leave(context, channel).await?,
         ChatCommand::Archive { channel, reason, undo } => {
             edit::archive(context, channel, reason, *undo).await?;
         }
-        ChatCommand::Delete { id } => edit::delete(context, *id).await?,
-        ChatCommand::MarkRead { channel, up_to } => edit::mark_read(context, channel, *up_to).await?,
+        ChatCommand::Delete { id } => edit::delete(context, id).await?,
+        ChatCommand::MarkRead { channel, up_to } => edit::mark_read(context, channel, up_to.as_ref()).await?,
         ChatCommand::Read(args) => return show::read(context, args).await,
         ChatCommand::Channels(ask) => return show::channels(context, *ask).await,
         ChatCommand::Members { channel, ask } => return show::members(context, channel, *ask).await,

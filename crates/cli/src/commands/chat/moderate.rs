@@ -1,7 +1,7 @@
 //! `chat moderate ...`.
 
 use super::Context;
-use crate::args::{AskArgs, Flag, FlagArgs, ModerateCommand, Role};
+use crate::args::{AskArgs, FeedText, Flag, FlagArgs, ModerateCommand, Role};
 use crate::exit::Exit;
 use crate::output;
 use kappadb::{ChatFlag, FeedKey, FlagChange, FlagsSet, Trusted};
@@ -14,24 +14,16 @@ pub async fn run(context: &Context, command: &ModerateCommand) -> anyhow::Result
         ModerateCommand::Remove(args) => flag(context, args, FlagChange::Remove).await?,
         ModerateCommand::List(ask) => return list(context, *ask).await,
         ModerateCommand::Trust { feed, role } => {
-            trust(context, |trusted| {
-                forget(trusted, feed);
-                match role {
-                    Role::Admin => trusted.admins.insert(*feed),
-                    Role::Mod => trusted.mods.insert(*feed),
-                };
+            trust(context, feed, |trusted, feed| match role {
+                Role::Admin => drop(trusted.admins.insert(feed)),
+                Role::Mod => drop(trusted.mods.insert(feed)),
             })
             .await?;
         }
-        ModerateCommand::Distrust { feed } => trust(context, |trusted| forget(trusted, feed)).await?,
+        ModerateCommand::Distrust { feed } => trust(context, feed, |_, _| ()).await?,
         ModerateCommand::Trusted => trusted(context).await?,
     }
     Ok(Exit::Done)
-}
-
-fn forget(trusted: &mut Trusted, feed: &FeedKey) {
-    trusted.admins.remove(feed);
-    trusted.mods.remove(feed);
 }
 
 async fn flag(
@@ -48,7 +40,8 @@ async fn flag(
     });
     let change = change(flags.collect());
     let database = context.open().await?;
-    let id = database.chat().flag(args.channel.as_deref(), args.target, change, &args.reason).await?;
+    let target = args.target.find(&database).await?;
+    let id = database.chat().flag(args.channel.as_deref(), target, change, &args.reason).await?;
     output::result(&json!({ "id": id.to_string() }), &id.to_string())?;
     Ok(database.close().await?)
 }
@@ -66,23 +59,36 @@ async fn list(context: &Context, ask: AskArgs) -> anyhow::Result<Exit> {
 }
 
 fn print(set: &FlagsSet) -> anyhow::Result<()> {
-    let (target, by) = (set.target.to_string(), set.by.to_string());
     let names: Vec<&str> = set.flags.iter().map(|flag| flag.name()).collect();
     let channel = set.channel.as_deref().unwrap_or("everywhere");
     let counts = if set.counts { "" } else { " (not trusted here)" };
-    let text = format!("{target:.8} {} {} by {by:.8}{counts} {}", names.join(","), channel, set.reason);
+    let text = format!(
+        "{} {} {channel} by {}{counts} {}",
+        set.target.fingerprint(),
+        names.join(","),
+        set.by.fingerprint(),
+        set.reason
+    );
     let line = json!({
-        "target": target, "by": by, "channel": set.channel, "flags": names,
+        "target": set.target.to_string(), "by": set.by.to_string(), "channel": set.channel, "flags": names,
         "reason": set.reason, "counts": set.counts,
     });
     output::result(&line, &text)
 }
 
-async fn trust(context: &Context, change: impl FnOnce(&mut Trusted)) -> anyhow::Result<()> {
+/// Forgets what a feed was trusted as, and does this.
+async fn trust(
+    context: &Context,
+    feed: &FeedText,
+    change: impl FnOnce(&mut Trusted, FeedKey),
+) -> anyhow::Result<()> {
     let database = context.open().await?;
     let chat = database.chat();
     let mut trusted = chat.trusted();
-    change(&mut trusted);
+    let feed = feed.find(&database).await?;
+    trusted.admins.remove(&feed);
+    trusted.mods.remove(&feed);
+    change(&mut trusted, feed);
     chat.set_trusted(trusted).await?;
     Ok(database.close().await?)
 }

@@ -1,7 +1,7 @@
 //! `chat read|channels|members|topic|nick|profile|search|unread`.
 
 use super::{Context, lines, page};
-use crate::args::{AskArgs, ReadArgs, SearchArgs};
+use crate::args::{AskArgs, FeedText, ReadArgs, SearchArgs};
 use crate::exit::{Exit, NotFound};
 use crate::output::{self, count};
 use anyhow::ensure;
@@ -122,11 +122,11 @@ pub async fn nick(context: &Context, ask: AskArgs) -> anyhow::Result<Exit> {
         .await
 }
 
-pub async fn profile(context: &Context, of: Option<FeedKey>, ask: AskArgs) -> anyhow::Result<Exit> {
+pub async fn profile(context: &Context, of: Option<&FeedText>, ask: AskArgs) -> anyhow::Result<Exit> {
     context
         .read(ask, async |database, question| {
             let feed = match of {
-                Some(feed) => Some(feed),
+                Some(feed) => Some(feed.find(database).await?),
                 None => context.own_feed(database).await?,
             };
             // Who has written nothing has said nothing of himself.

@@ -20,7 +20,13 @@ pub async fn put(
     let value = bytes(value)?;
     let database = context.open().await?;
     let id = match expected {
-        Some(Heads(heads)) => database.kv().put_if(key, value, heads).await?,
+        Some(Heads(heads)) => {
+            let mut expected = Vec::new();
+            for head in heads {
+                expected.push(head.find(&database).await?);
+            }
+            database.kv().put_if(key, value, &expected).await?
+        }
         None => database.kv().put(key, value).await?,
     };
     tell(key, id)?;

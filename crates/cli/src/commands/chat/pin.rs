@@ -1,0 +1,23 @@
+//! `chat pin ...`: which feed a name stands for here.
+
+use super::Context;
+use crate::args::PinCommand;
+use crate::output;
+use kappadb::{Pin, visible_name};
+use serde_json::json;
+
+pub async fn run(context: &Context, command: &PinCommand) -> anyhow::Result<()> {
+    let database = context.open().await?;
+    let chat = database.chat();
+    match command {
+        PinCommand::List => chat.pins().iter().try_for_each(print)?,
+        PinCommand::Add { name, feed } => chat.pin(name, feed.find(&database).await?).await?,
+        PinCommand::Remove { name } => chat.unpin(name).await?,
+    }
+    Ok(database.close().await?)
+}
+
+fn print(Pin { name, feed }: &Pin) -> anyhow::Result<()> {
+    let line = json!({ "nick": name, "feed": feed.to_string() });
+    output::result(&line, &format!("{} {}", feed.fingerprint(), visible_name(name)))
+}
