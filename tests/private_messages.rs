@@ -1,7 +1,7 @@
 //! Private messages between whole replicas: the two read them, whoever else holds them does not, nothing of them is in the clear on
 //! any disk but in the journals that have them sealed.
 
-use kappadb::{Chat, Clock, Database, FeedKey, Message, ReadOptions, Said, Server, Timestamp};
+use kappadb::{Chat, Clock, Database, FeedKey, KnownAs, Message, ReadOptions, Said, Server, Timestamp};
 use kappadb_sim::{Random, seeds};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -73,16 +73,30 @@ impl House {
 
     /// What one asks of another over a real connection.
     async fn ask(&mut self, who: usize, whom: usize, everything: bool) -> kappadb::Asked {
+        self.ask_for(who, whom, async |chat| match everything {
+            true => chat.ask_everything().await.expect("ask"),
+            false => chat.ask_private(None, &ReadOptions::default()).await.expect("ask"),
+        })
+        .await
+    }
+
+    async fn ask_for(
+        &mut self,
+        who: usize,
+        whom: usize,
+        ask: impl AsyncFnOnce(Chat) -> kappadb::Asked,
+    ) -> kappadb::Asked {
         let server = serve(self.at(whom)).await;
         self.close(who).await;
         self.databases[who] = Some(self.builder(who).join(&server.ticket()).await.expect("join"));
-        let chat = self.chat(who);
-        let asked = match everything {
-            true => chat.ask_everything().await.expect("ask"),
-            false => chat.ask_private(None, &ReadOptions::default()).await.expect("ask"),
-        };
+        let asked = ask(self.chat(who)).await;
         server.stop().await;
         asked
+    }
+
+    /// The texts of what one can read.
+    async fn texts(&self, who: usize) -> Vec<String> {
+        self.read(who).await.into_iter().map(|(_, _, text)| text).collect()
     }
 
     async fn reopen(&mut self, who: usize) {
@@ -200,5 +214,62 @@ async fn who_asks_gets_what_is_private_to_it_and_little_else() {
     house.reopen(1).await;
     assert_eq!(house.read(1).await.len(), 4);
     assert!(house.chat(1).channels().await.expect("channels").is_empty(), "a lane is no channel");
-    assert_eq!(house.chat(1).called("W3").await.expect("called"), [three]);
+    let known = house.chat(1).known_as("W3").await.expect("known");
+    assert_eq!(known, [KnownAs { feed: three, nick: "w3".to_owned(), now: true }]);
+}
+
+/// What an author wrote to a reader and to a hub; the hub and the reader have nothing of it yet.
+async fn post_office() -> House {
+    let house = House::new(3).await;
+    let [_, hub, reader] = house.feeds[..] else { unreachable!("three") };
+    house.chat(0).set_profile("status", "writing").await.expect("profile");
+    for n in 0..5 {
+        house.chat(0).send_private(reader, &format!("for the reader {n}")).await.expect("send");
+        house.chat(0).send_private(hub, &format!("for the hub {n}")).await.expect("send");
+        house.chat(0).post("tea", &format!("cup {n}")).await.expect("post");
+    }
+    house
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_private_message_reaches_its_reader_through_a_hub_that_has_read_nothing() {
+    let mut house = post_office().await;
+    house.ask(1, 0, true).await;
+    let asked = house.ask(2, 1, false).await;
+    assert!(asked.complete, "{asked:?}");
+    assert_eq!(house.texts(2).await, (0..5).map(|n| format!("for the reader {n}")).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hub_that_is_sparse_passes_on_what_it_holds_and_nobody_takes_that_for_all() {
+    let mut house = post_office().await;
+    let author = house.feeds[0];
+    // It has read a channel: of the lane it holds nothing, and says so.
+    house.ask_for(1, 0, async |chat| chat.ask_latest("tea", 3).await.expect("ask")).await;
+    let asked = house.ask(2, 1, false).await;
+    assert!(!asked.complete && house.texts(2).await.is_empty(), "{asked:?}");
+    // It has all that the author wrote, and none of that author's knowledge of what else there may be.
+    house.ask_for(1, 0, async |chat| chat.ask_author(author).await.expect("ask")).await;
+    let asked = house.ask(2, 1, false).await;
+    assert_eq!(house.texts(2).await.len(), 5);
+    assert!(!asked.complete, "{asked:?}");
+    let asked = house.ask(2, 0, false).await;
+    assert!(asked.complete && asked.blocks_fetched == 0, "{asked:?}");
+    assert_eq!(house.texts(2).await.len(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_hub_passes_on_does_not_depend_on_what_it_read() {
+    let mut house = post_office().await;
+    // It asked for its own, and read it: it holds no message of the others' lanes.
+    let asked = house.ask(1, 0, false).await;
+    assert!(asked.complete, "{asked:?}");
+    assert_eq!(house.texts(1).await.len(), 5);
+    let asked = house.ask(2, 1, false).await;
+    assert!(!asked.complete && house.texts(2).await.is_empty(), "{asked:?}");
+    // And what it holds it passes on, whether it reads it again or not.
+    house.ask(1, 0, true).await;
+    assert_eq!(house.texts(1).await.len(), 5);
+    let asked = house.ask(2, 1, false).await;
+    assert!(asked.complete && house.texts(2).await.len() == 5, "{asked:?}");
 }

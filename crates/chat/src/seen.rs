@@ -2,6 +2,7 @@
 
 use crate::SayError;
 use crate::name::{fold, points};
+use std::collections::{BTreeMap, BTreeSet};
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 use unicode_security::general_security_profile::IdentifierType;
 use unicode_security::{
@@ -51,6 +52,15 @@ pub fn visible_name(name: &str) -> String {
 /// What names that people take for one another have in common: the skeleton of UTS 39, without case.
 pub fn likeness(name: &str) -> String {
     skeleton(&fold(name)).collect()
+}
+
+/// Of some who have names, those whose name another of them has, too, or one that people take for it.
+pub fn alike<'a, K: Ord + Copy>(named: impl IntoIterator<Item = (K, &'a str)>) -> BTreeSet<K> {
+    let mut by_likeness: BTreeMap<String, BTreeSet<K>> = BTreeMap::new();
+    for (who, name) in named {
+        by_likeness.entry(likeness(name)).or_default().insert(who);
+    }
+    by_likeness.into_values().filter(|who| who.len() > 1).flatten().collect()
 }
 
 /// Checks what a writer wants to be called: 1 to 32 characters, all of which people see, and of which none looks like a letter of another script among
@@ -142,6 +152,29 @@ mod tests {
             assert_eq!(likeness(one), likeness(other), "{one} {other}");
         }
         assert_ne!(likeness("anna"), likeness("hanna"));
+    }
+
+    /// Names, and those of them that are to be told apart by more than the name.
+    const APART: &[(&[&str], &[usize])] = &[
+        (&["alice", "bob"], &[]),
+        (&["alice", "\u{430}\u{4cf}\u{456}\u{441}\u{435}", "bob"], &[0, 1]), // all Cyrillic
+        (&["coco", "\u{441}\u{43e}\u{441}\u{43e}"], &[0, 1]),
+        (&["alice", "ALICE"], &[0, 1]),
+        (&["alice", "alice"], &[0, 1]),
+        (&["gr\u{f6}\u{df}e", "gro\u{308}sse"], &[0, 1]),
+        (&["modern", "modem", "mo"], &[0, 1]),
+        (&["Иван", "Ivan"], &[]),
+        (&["anna", "anna2"], &[]),
+        (&[], &[]),
+    ];
+
+    #[test]
+    fn two_names_that_look_alike_are_found_in_whatever_scripts_they_are() {
+        for (names, apart) in APART {
+            let found = alike(names.iter().copied().enumerate());
+            assert_eq!(found, apart.iter().copied().collect(), "{names:?}");
+        }
+        assert!(alike([(1, "alice"), (1, "alice")]).is_empty(), "one with itself");
     }
 
     #[test]

@@ -12,7 +12,12 @@ impl Feeds {
     /// Clears the payloads of what is held of `ranges`: headers stay, and every view and proof is what it was. What is not held,
     /// would be no shorter without its payload, or was cleared before is passed over. Durable on return; the disk is given back by [`Feeds::compact`].
     pub fn clear(&self, feed: &FeedKey, ranges: &RangeSet) -> Result<Cleared, ClearError> {
-        self.shared.write(|writer| writer.clear(feed, ranges))
+        self.shared.write(|writer| writer.clear(feed, ranges, false))
+    }
+
+    /// The same for payloads that nobody is to read any more, also those that are shorter than what is left in their place.
+    pub fn erase(&self, feed: &FeedKey, ranges: &RangeSet) -> Result<Cleared, ClearError> {
+        self.shared.write(|writer| writer.clear(feed, ranges, true))
     }
 
     /// Puts a feed on the block list: views leave it out, nothing of it is answered with or taken in. Durable on return. What is

@@ -14,8 +14,8 @@ use std::collections::BTreeMap;
 const CHUNK: usize = 4096;
 
 impl Writer {
-    /// Clears what is held of `ranges`, is shorter without its payload, and was not cleared before.
-    pub fn clear(&mut self, feed: &FeedKey, ranges: &RangeSet) -> Result<Cleared, ClearError> {
+    /// Clears what is held of `ranges`, was not cleared before, and is shorter without its payload or `must` go all the same.
+    pub fn clear(&mut self, feed: &FeedKey, ranges: &RangeSet, must: bool) -> Result<Cleared, ClearError> {
         self.commit()?;
         let wanted = self
             .index
@@ -25,7 +25,7 @@ impl Writer {
         let mut seqs = wanted.iter().peekable();
         while seqs.peek().is_some() {
             let part: RangeSet = seqs.by_ref().take(CHUNK).collect();
-            for (seqs, freed) in self.clearable(feed, &part)?.into_values() {
+            for (seqs, freed) in self.clearable(feed, &part, must)?.into_values() {
                 let ranges: RangeSet = seqs.into_iter().collect();
                 cleared.blocks += ranges.count();
                 cleared.bytes += u64::try_from(freed).unwrap_or_default();
@@ -43,13 +43,13 @@ impl Writer {
         &self,
         feed: &FeedKey,
         part: &RangeSet,
+        must: bool,
     ) -> Result<BTreeMap<u32, (Vec<Seq>, i64)>, ClearError> {
         let number = self.index.with(feed, |state| state.number).ok_or(ClearError::Undefined(*feed))?;
         let mut found: BTreeMap<u32, (Vec<Seq>, i64)> = BTreeMap::new();
         self.index.blocks.read_at(number, part, &mut |seq, block, at| {
-            let shorter_by = freed_by_clearing(block);
             // A digest may be longer than what it would stand for.
-            if shorter_by > 0 {
+            if let Some(shorter_by) = freed_by_clearing(block).filter(|shorter_by| must || *shorter_by > 0) {
                 let (seqs, freed) = found.entry(at.segment).or_default();
                 seqs.push(seq);
                 *freed += shorter_by;

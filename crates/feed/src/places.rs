@@ -33,7 +33,7 @@ impl Index {
         // Some of them were cleared once more, and the record was written anew without these.
         let whole = ranges.minus(&without_payload(ranges, blocks));
         let longer = ranges.iter().zip(blocks).filter(|(seq, _)| state.cleared.contains(*seq));
-        let gained: i64 = longer.map(|(_, block)| -freed_by_clearing(block)).sum();
+        let gained: i64 = longer.filter_map(|(_, block)| freed_by_clearing(block)).map(|freed| -freed).sum();
         state.bytes = state.bytes.saturating_sub_signed(gained);
         state.cleared = state.cleared.minus(&whole);
         let number = state.number;
@@ -120,8 +120,8 @@ impl Index {
     }
 }
 
-/// By how many bytes the block is shorter without its payload.
-pub(crate) fn freed_by_clearing(block: &StoredBlock) -> i64 {
+/// By how many bytes the block is shorter without its payload, or longer if that is negative. None if it has none.
+pub(crate) fn freed_by_clearing(block: &StoredBlock) -> Option<i64> {
     let length = |block: &StoredBlock| i64::try_from(block.bytes.len()).unwrap_or_default();
-    kappadb_entry::clear_block(block).map_or(0, |left| length(block) - length(&left))
+    kappadb_entry::clear_block(block).map(|left| length(block) - length(&left))
 }

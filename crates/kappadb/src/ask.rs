@@ -133,11 +133,11 @@ impl Neighbours {
         view: &'static str,
         selector: &Selector,
     ) -> Result<Answers, ReadError> {
-        let mut answers = Answers::new(self.ground().await?);
+        let mut answers = Answers::new(self.ground(view).await?);
         let mut named = Vec::new();
         for _ in 0..ROUNDS {
             let untold = self.round(view, selector, &named, &mut answers).await?;
-            let ground = self.ground().await?;
+            let ground = self.ground(view).await?;
             if untold || ground != answers.ground {
                 answers.claim_nothing();
                 answers.ground = ground;
@@ -157,8 +157,8 @@ impl Neighbours {
         Ok(answers)
     }
 
-    async fn ground(&self) -> Result<Ground, ReadError> {
-        database::run(&self.parts, Parts::ground).await
+    async fn ground(&self, view: &'static str) -> Result<Ground, ReadError> {
+        database::run(&self.parts, move |parts| parts.ground_of(view)).await?
     }
 
     /// True if a peer did not know of a fork that is known here, and it mattered.
@@ -234,10 +234,13 @@ async fn put(
     without: BTreeSet<FeedKey>,
     mut named: Vec<FeedKey>,
 ) -> Result<Said, Trouble> {
-    let wanted = selector.clone();
+    let (wanted, unwanted) = (selector.clone(), without.clone());
     let look = move |parts: &Parts| {
         named.extend(parts.to_name());
-        Ok::<_, ReadError>((parts.have(view, &wanted)?, named, parts.forks_to_tell()))
+        named.retain(|feed| !unwanted.contains(feed));
+        let mut have = parts.have(view, &wanted)?;
+        have.retain(|have| !unwanted.contains(&have.feed));
+        Ok::<_, ReadError>((have, named, parts.forks_to_tell()))
     };
     let (have, named, forks) = database::run(&turn.parts, look).await??;
     let ask = Ask { view: view.to_owned(), selector, inline: true, have, named, forks, without };

@@ -1,5 +1,6 @@
 //! What sessions ask of this replica: the commands of `kappadb_sync`, carried out on feeds and views.
 
+use crate::ask::CHAT;
 use crate::claims::group;
 use crate::database::Parts;
 use crate::error::ReadError;
@@ -61,6 +62,9 @@ impl Parts {
         let unavailable = |error: ReadError| AnswerError::Unavailable(error.to_string());
         let mut coverage = self.coverage(view, selector, declared, without).map_err(unavailable)?;
         self.views.ready().map_err(refusal)?;
+        if view == CHAT {
+            self.honour_deletes().map_err(|error| AnswerError::Unavailable(error.to_string()))?;
+        }
         let matches = self.views.matches(view, selector, without).map_err(refusal)?;
         let matches = group(matches);
         // Last: whatever the view has left out, the asker is told of if it may have it, or nothing is claimed of it.

@@ -1,6 +1,6 @@
 use crate::chat::Trusted;
 use crate::database::{Database, Parts};
-use crate::error::{CreateError, OpenError};
+use crate::error::{CreateError, OpenError, WriteError};
 use crate::listen::Listen;
 use crate::replica::{self, Replica};
 use crate::witness;
@@ -151,14 +151,19 @@ impl Builder {
         self
     }
 
-    /// Makes a new database with one writer feed.
+    /// Makes a new database with one writer feed. Its tickets name that as admin of its chat.
     pub async fn create(self) -> Result<Database, CreateError> {
         let database = DatabaseId(self.draw());
         let access = Access { database, epoch: 1, key: AccessKey::new(self.draw()) };
         let identity = SecretKey::from_seed(&self.draw());
         let new = Replica { database, access, identity, trusted: Trusted::default() };
         let database = self.make(new, None).await?.open().await?;
-        database.writer().await?;
+        // Who joins by its tickets trusts its founder; that is the reader's to change.
+        let admins = [database.writer().await?].into();
+        let trusted = Trusted { admins, ..Trusted::default() };
+        let file =
+            database.run(move |parts| parts.trust.set(trusted).map_err(|source| (parts.dir.clone(), source)));
+        file.await.map_err(WriteError::from)?.map_err(|(dir, source)| CreateError::Io { dir, source })?;
         Ok(database)
     }
 

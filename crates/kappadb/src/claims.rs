@@ -39,7 +39,7 @@ impl Parts {
         asked: Timestamp,
         remembers: bool,
     ) -> Result<Verdict, ReadError> {
-        if !answers.ground.is_shared() || answers.ground != self.ground() {
+        if !answers.ground.is_shared() || answers.ground != self.ground_of(view)? {
             answers.claim_nothing();
         }
         // Nothing is written if nothing came.
@@ -80,12 +80,12 @@ impl Parts {
     pub(crate) fn have(&self, view: &str, selector: &Selector) -> Result<Vec<Have>, ReadError> {
         self.views.ready()?;
         let held = group(self.views.matches(view, selector, &BTreeSet::new())?);
-        Ok(held
-            .into_iter()
-            // What was cleared here is not told, so that it comes again whole where a peer has it.
-            .map(|(feed, ranges)| (feed, ranges.intersection(&self.feeds.whole(&feed))))
-            .map(|(feed, ranges)| Have { feed, known: self.feeds.known(&feed, &ranges) })
-            .collect())
+        // What was cleared here is not told, so that it comes again whole where a peer has it.
+        let have = held.into_iter().map(|(feed, ranges)| {
+            let ranges = self.as_wanted(view, &feed, &ranges)?;
+            Ok(Have { feed, known: self.feeds.known(&feed, &ranges) })
+        });
+        have.collect()
     }
 
     /// What this replica's own answer to `selector` rests on, feed by feed, those first of which most is held, for somebody who has dropped the feeds `without`. The roots

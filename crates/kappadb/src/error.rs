@@ -199,7 +199,9 @@ pub enum WriterError {
     #[error("there is a writer {0:?} already")]
     Exists(String),
     /// It cannot be a name.
-    #[error("{0:?} cannot be the name of a writer: 1 to 64 bytes, no white space, no control characters")]
+    #[error(
+        "{0:?} cannot be the name of a writer: 1 to 96 characters, none of them a control character, no white space around them, not `imported:` before them"
+    )]
     Name(String),
     /// It could not be made.
     #[error(transparent)]

@@ -5,6 +5,7 @@
 //! meanwhile, it asks again. Feeds that were dropped here are named in the question, and the peer answers as if it held nothing of them.
 //! What the claims rest on is their *ground*. See `design/model.md`, "Forks" and "Dropped feeds".
 
+use crate::ask::CHAT;
 use crate::database::{self, Parts};
 use crate::error::{AskError, ReadError};
 use crate::neighbours::{self, Trouble, Turn};
@@ -26,6 +27,7 @@ const PROBES: usize = 64;
 pub(crate) struct Ground {
     /// Of each feed, from which seq on. Of those dropped, all.
     excluded: BTreeMap<FeedKey, Seq>,
+    /// On the block list, or of whom a reader of chat wants nothing.
     dropped: BTreeSet<FeedKey>,
     /// How often something that had come was let go of because the disk did not take it: what peers sent meanwhile may be gone.
     setbacks: u64,
@@ -37,7 +39,7 @@ impl Ground {
         &self.excluded
     }
 
-    /// The feeds that were dropped here, as far as a question can name them.
+    /// The feeds of which nothing is wanted here, as far as a question can name them.
     pub fn without(&self) -> BTreeSet<FeedKey> {
         self.dropped.iter().take(MAX_WITHOUT).copied().collect()
     }
@@ -147,6 +149,18 @@ impl Parts {
         let all = dropped.iter().map(|feed| (*feed, 0));
         let excluded = self.feeds.exclusions().into_iter().chain(all).collect();
         Ground { excluded, dropped, setbacks: self.feeds.setbacks() }
+    }
+
+    /// What a question of a view rests on. Of chat, nothing is wanted of those whom this handle's reader blocks: peers are asked as if these feeds were
+    /// dropped, and what is shown so holds only as long as it is the same ones.
+    pub(crate) fn ground_of(&self, view: &str) -> Result<Ground, ReadError> {
+        let mut ground = self.ground();
+        if view == CHAT {
+            let blocked = self.chat_blocked()?;
+            ground.excluded.extend(blocked.iter().map(|feed| (*feed, 0)));
+            ground.dropped.extend(blocked);
+        }
+        Ok(ground)
     }
 
     /// The forks that peers are told of: those that mattered last, and those of the feeds that most is held of. If another one matters to an

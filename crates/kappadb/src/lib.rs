@@ -85,10 +85,10 @@ pub use blobs::{BlobInfo, BlobReader, Blobs};
 pub use builder::{Builder, Progress};
 pub use callers::Caller;
 pub use chat::{
-    BadLine, ChannelInfo, Chat, ChatChange, ChatCursor, ChatCursorError, ChatError, ChatFlag,
-    ChatImportReport, ChatPage, ChatWatcher, FlagChange, FlagsSet, Hidden, KnownAs, MAX_AHEAD, Member,
-    Message, Pin, ReadOptions, Said, SayError, SearchOptions, Topic, Trusted, Unread, visible, visible_json,
-    visible_name,
+    BadLine, ChannelInfo, Chat, ChatChange, ChatCursor, ChatCursorError, ChatError, ChatExport, ChatFlag,
+    ChatImportReport, ChatLeftOut, ChatLine, ChatPage, ChatWatcher, FlagChange, FlagsSet, Hidden, KnownAs,
+    MAX_AHEAD, Member, Message, Pin, ReadOptions, Said, SayError, SearchOptions, Topic, Trusted, Unread,
+    visible, visible_json, visible_name,
 };
 pub use database::Database;
 pub use error::{

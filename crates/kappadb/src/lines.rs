@@ -11,6 +11,9 @@ use std::io::{self, BufRead, ErrorKind};
 /// Bytes of a line, at most: 16 MiB.
 pub const MAX_LINE: usize = 16 << 20;
 
+/// What some programs write before a text in UTF-8: no part of it.
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// Why a line cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -89,8 +92,12 @@ impl<R: BufRead> Lines<R> {
             if self.too_long {
                 return Ok(Next::Line(Err(LineError::TooLong)));
             }
-            if !self.line.trim_ascii().is_empty() {
-                return Ok(Next::Line(Object::of(&self.line, self.names)));
+            let line = match self.number {
+                1 => self.line.strip_prefix(MARK).unwrap_or(&self.line),
+                _ => &self.line,
+            };
+            if !line.trim_ascii().is_empty() {
+                return Ok(Next::Line(Object::of(line, self.names)));
             }
         }
     }
@@ -166,10 +173,34 @@ impl Object {
     /// # Errors
     /// [`LineError::Missing`] or [`LineError::Other`].
     pub fn whole_number(&mut self, name: &'static str, wanted: &'static str) -> Result<i64, LineError> {
+        self.whole_number_if_any(name, wanted)?.ok_or(LineError::Missing(name))
+    }
+
+    /// A field that may be missing or null, as a whole number.
+    ///
+    /// # Errors
+    /// [`LineError::Other`].
+    pub fn whole_number_if_any(
+        &mut self,
+        name: &'static str,
+        wanted: &'static str,
+    ) -> Result<Option<i64>, LineError> {
         match self.0.remove(name) {
-            Some(Field::Whole(number)) => Ok(number),
-            None | Some(Field::Null) => Err(LineError::Missing(name)),
+            Some(Field::Whole(number)) => Ok(Some(number)),
+            None | Some(Field::Null) => Ok(None),
             Some(other) => Err(other.instead_of(wanted, name)),
+        }
+    }
+
+    /// A field that may be missing or null, as a list of texts.
+    ///
+    /// # Errors
+    /// [`LineError::Other`].
+    pub fn texts_if_any(&mut self, name: &'static str) -> Result<Option<Vec<String>>, LineError> {
+        match self.0.remove(name) {
+            Some(Field::Texts(texts)) => Ok(Some(texts)),
+            None | Some(Field::Null) => Ok(None),
+            Some(other) => Err(other.instead_of("a list of texts", name)),
         }
     }
 }
@@ -204,6 +235,7 @@ enum Field {
     Whole(i64),
     Number,
     Truth,
+    Texts(Vec<String>),
     List,
     Object,
 }
@@ -215,7 +247,7 @@ impl Field {
             Field::Text(_) => "text",
             Field::Whole(_) | Field::Number => "another number",
             Field::Truth => "true or false",
-            Field::List => "a list",
+            Field::Texts(_) | Field::List => "a list",
             Field::Object => "an object",
         };
         let found = if wanted == "text" && found == "another number" { "a number" } else { found };
@@ -263,8 +295,14 @@ impl<'de> Visitor<'de> for AnyField {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Field, A::Error> {
-        while list.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Field::List)
+        let mut texts = Some(Vec::new());
+        while let Some(field) = list.next_element()? {
+            match (&mut texts, field) {
+                (Some(texts), Field::Text(text)) => texts.push(text),
+                _ => texts = None,
+            }
+        }
+        Ok(texts.map_or(Field::List, Field::Texts))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Field, A::Error> {
@@ -325,6 +363,24 @@ mod tests {
         let found = all(BufReader::with_capacity(3, text.as_bytes()));
         let good: Vec<_> = found.iter().filter_map(|(n, line)| Some((*n, line.as_deref().ok()?))).collect();
         assert_eq!((found.len(), good), (5, vec![(1, "1"), (4, "2"), (6, "3")]));
+    }
+
+    #[test]
+    fn a_byte_order_mark_before_the_text_is_no_part_of_it() {
+        assert_eq!(all(&b"\xef\xbb\xbf{\"a\":\"1\"}"[..]), [(1, Ok("1".to_owned()))]);
+        assert_eq!(all(&b"\xef\xbb\xbf\n{\"a\":\"1\"}"[..]), [(2, Ok("1".to_owned()))]);
+        assert!(all(&b"\n\xef\xbb\xbf{\"a\":\"1\"}"[..])[0].1.is_err(), "within it, it is one");
+    }
+
+    #[test]
+    fn lists_of_texts_are_read_and_others_are_none() {
+        let texts = |line: &str| Object::of(line.as_bytes(), &["a"]).unwrap().texts_if_any("a");
+        assert_eq!(texts(r#"{"a":["x","y"]}"#), Ok(Some(vec!["x".to_owned(), "y".to_owned()])));
+        assert_eq!(texts(r#"{"a":[]}"#), Ok(Some(Vec::new())));
+        assert_eq!((texts("{}"), texts(r#"{"a":null}"#)), (Ok(None), Ok(None)));
+        for line in [r#"{"a":[1]}"#, r#"{"a":["x",["y"]]}"#, r#"{"a":"x"}"#] {
+            assert!(texts(line).is_err(), "{line}");
+        }
     }
 
     #[test]

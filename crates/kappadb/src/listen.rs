@@ -55,7 +55,7 @@ impl Listen {
             true => reachable(self.address),
             false => self.advertise.clone(),
         };
-        let Trusted { admins, mods } = trusted;
+        let Trusted { admins, mods, .. } = trusted;
         Ticket::new(access, identity, addresses)?
             .trusting(admins.into_iter().collect(), mods.into_iter().collect())
     }

@@ -119,6 +119,7 @@ impl Parts {
         // Views read what is to go in order to take it out; one that has not, for it is not open now, is made anew later.
         self.views.ready()?;
         self.with_reserve(|| {
+            self.honour_deletes()?;
             self.clear_abandoned()?;
             Ok(self.feeds.compact(&mut |done, total| self.progress("compacting", done, total))?)
         })

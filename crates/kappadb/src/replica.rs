@@ -93,7 +93,7 @@ pub(crate) fn load(dir: &Path) -> Result<Replica, OpenError> {
     })
 }
 
-/// Adds the ticket's peer to those that an existing replica knows, or takes its new addresses. Keeps the folder locked.
+/// Adds the ticket's peer to those that an existing replica knows, or takes its new addresses, and trusts whom it names, too. Keeps the folder locked.
 pub(crate) fn meet(dir: &Path, locking: &Locking, ticket: &Ticket) -> Result<DirLock, CreateError> {
     let lock = kappadb_feed::lock(dir, locking).map_err(OpenError::from)?;
     files::secure(dir)?;
@@ -102,6 +102,11 @@ pub(crate) fn meet(dir: &Path, locking: &Locking, ticket: &Ticket) -> Result<Dir
         return Err(CreateError::OtherDatabase { dir: dir.to_owned(), database: replica.database });
     }
     replica.peers(dir)?.meet(ticket, None)?;
+    let mut trusted = replica.trusted.clone();
+    trusted.learn(ticket);
+    if trusted != replica.trusted {
+        trust::save(dir, &trusted).map_err(|source| CreateError::Io { dir: dir.to_owned(), source })?;
+    }
     Ok(lock)
 }
 
@@ -115,9 +120,9 @@ pub(crate) fn ticket(dir: &Path) -> Result<(Ticket, Listen), OpenError> {
 
 /// What joining with `ticket` makes of a new directory.
 pub(crate) fn from_ticket(ticket: &Ticket, identity: SecretKey) -> Replica {
-    let Ticket { database, admins, mods, .. } = ticket.clone();
-    let trusted = Trusted { admins: admins.into_iter().collect(), mods: mods.into_iter().collect() };
-    Replica { database, access: ticket.access(), identity, trusted }
+    let mut trusted = Trusted::default();
+    trusted.learn(ticket);
+    Replica { database: ticket.database, access: ticket.access(), identity, trusted }
 }
 
 impl Replica {

@@ -5,7 +5,7 @@ use crate::error::{OpenError, WriteError, WriterError};
 use crate::files::write_file;
 use kappadb_core::FeedKey;
 use kappadb_feed::FeedInfo;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -13,8 +13,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The name of the writer that is there without being asked for.
 pub(crate) const DEFAULT: &str = "default";
-/// Bytes in a name, at most.
-const MAX_NAME: usize = 64;
+/// Names of authors that an import made feeds for begin so. Nobody writes as one of them without saying so, and none of them is "me".
+pub(crate) const IMPORTED: &str = "imported:";
+/// Characters in a name, at most.
+const MAX_NAME: usize = 96;
 
 /// A writer of this replica.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +27,7 @@ pub struct WriterInfo {
     pub feed: FeedKey,
 }
 
-/// The names and their feeds, as in the file: `name feed` a line.
+/// The names and their feeds, as in the file: `feed name` a line.
 pub(crate) struct Writers {
     path: PathBuf,
     names: Mutex<BTreeMap<String, FeedKey>>,
@@ -40,11 +42,11 @@ impl Writers {
             Ok(text) => text,
         };
         let line = |line: &str| {
-            let (name, feed) = line.split_once(' ')?;
+            let (feed, name) = line.split_once(' ')?;
             Some((name.to_owned(), feed.parse().ok().filter(|_| is_name(name))?))
         };
         let names = text.lines().map(line).collect::<Option<BTreeMap<String, FeedKey>>>();
-        let damaged = || OpenError::Damaged { path: path.clone(), wanted: "`<name> <feed>` a line" };
+        let damaged = || OpenError::Damaged { path: path.clone(), wanted: "`<feed> <name>` a line" };
         let names = Mutex::new(names.ok_or_else(damaged)?);
         Ok(Writers { path, names })
     }
@@ -64,7 +66,7 @@ impl Writers {
         let mut names = self.lock();
         let mut new = names.clone();
         new.insert(name.to_owned(), feed);
-        let text: String = new.iter().map(|(name, feed)| format!("{name} {feed}\n")).collect();
+        let text: String = new.iter().map(|(name, feed)| format!("{feed} {name}\n")).collect();
         let failed = |source: io::Error| WriteError::Names { path: self.path.clone(), source };
         write_file(&self.path, &text).map_err(failed)?;
         *names = new;
@@ -73,8 +75,8 @@ impl Writers {
 }
 
 fn is_name(name: &str) -> bool {
-    let fits = |c: char| !c.is_whitespace() && !c.is_control();
-    (1..=MAX_NAME).contains(&name.len()) && name.chars().all(fits)
+    let fits = |c: char| c == ' ' || !(c.is_whitespace() || c.is_control());
+    (1..=MAX_NAME).contains(&name.chars().count()) && name.trim() == name && name.chars().all(fits)
 }
 
 impl Parts {
@@ -86,10 +88,7 @@ impl Parts {
 
     /// The same for another name, which is made if it is new.
     pub(crate) fn writer_named(&self, name: &str) -> Result<FeedKey, WriteError> {
-        // Every write comes by here: a replica with a thousand writers must not look at all of them.
-        let named = self.writers.lock().get(name).copied();
-        let known = named.or_else(|| self.writers().remove(name));
-        match known {
+        match self.feed_of(name) {
             Some(feed) if self.feeds.is_writable(&feed) => Ok(feed),
             known => {
                 let feed = self.feeds.create(self.clock.now(), known)?;
@@ -99,9 +98,32 @@ impl Parts {
         }
     }
 
+    /// The feed that a name stands for, whether it may be appended to or not.
+    pub(crate) fn feed_of(&self, name: &str) -> Option<FeedKey> {
+        // Every write comes by here: a replica with a thousand writers must not look at all of them.
+        let named = self.writers.lock().get(name).copied();
+        named.or_else(|| self.writers().remove(name))
+    }
+
+    /// The feeds that are "me" for this handle: the one that it writes, and those that this one continues. Other writers of this replica, such as the
+    /// authors of an import, are others.
+    pub(crate) fn me(&self) -> BTreeSet<FeedKey> {
+        self.lineage(self.feed_of(&self.name))
+    }
+
+    /// The feeds of authors that an import made.
+    pub(crate) fn imported_authors(&self) -> Vec<FeedKey> {
+        let names = self.writers.lock();
+        names
+            .range(IMPORTED.to_owned()..)
+            .take_while(|(name, _)| name.starts_with(IMPORTED))
+            .map(|(_, feed)| *feed)
+            .collect()
+    }
+
     /// A new feed for this handle's writer, which continues the one it had. The caller holds the writing lock.
     pub(crate) fn next_feed(&self) -> Result<FeedKey, WriteError> {
-        let before = self.writers().remove(&*self.name);
+        let before = self.feed_of(&self.name);
         let feed = self.feeds.create(self.clock.now(), before)?;
         self.writers.set(&self.name, feed)?;
         Ok(feed)
@@ -127,7 +149,7 @@ impl Parts {
     }
 
     pub(crate) fn new_writer(&self, name: &str) -> Result<FeedKey, WriterError> {
-        if !is_name(name) {
+        if !is_name(name) || name.starts_with(IMPORTED) {
             return Err(WriterError::Name(name.to_owned()));
         }
         let _guard = self.writing();
@@ -145,7 +167,7 @@ impl Database {
         Ok(names.into_iter().map(|(name, feed)| WriterInfo { name, feed }).collect())
     }
 
-    /// Makes a writer: a feed of this replica, under a name of 1 to 64 bytes without white space. Durable when it returns.
+    /// Makes a writer: a feed of this replica, under a name of 1 to 96 characters, which does not begin with `imported:`. Durable when it returns.
     ///
     /// # Errors
     /// [`WriterError::Exists`], [`WriterError::Name`].
@@ -177,20 +199,23 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let writers = Writers::load(dir.path()).unwrap();
         writers.set("anna", FeedKey([1; 32])).unwrap();
+        writers.set("imported:Anna  Lee", FeedKey([4; 32])).unwrap();
         writers.set("björn", FeedKey([2; 32])).unwrap();
         writers.set("anna", FeedKey([3; 32])).unwrap();
         let again = Writers::load(dir.path()).unwrap();
         assert_eq!(again.names(), writers.names());
         assert_eq!(again.names()["anna"], FeedKey([3; 32]));
-        for damage in ["anna", "anna x", " 00"] {
+        for damage in ["anna", "x anna", "00 "] {
             fs::write(dir.path().join("writers"), damage).unwrap();
             assert!(matches!(Writers::load(dir.path()), Err(OpenError::Damaged { .. })), "{damage}");
         }
     }
 
     #[test]
-    fn names_are_words() {
-        assert!(is_name("a") && is_name("anna-2") && is_name(&"x".repeat(64)));
-        assert!(!is_name("") && !is_name("a b") && !is_name("a\nb") && !is_name(&"x".repeat(65)));
+    fn names_have_spaces_within_and_nothing_that_is_not_seen() {
+        assert!(is_name("a") && is_name("anna-2") && is_name("Anna Lee") && is_name(&"ö".repeat(96)));
+        assert!(
+            ["", " ", " a", "a ", "a\nb", "a\u{2028}b", &"x".repeat(97)].iter().all(|name| !is_name(name))
+        );
     }
 }

@@ -225,7 +225,7 @@ async fn writers_have_names_and_feeds() {
     let default = database.writer().await.unwrap();
     let bob = database.new_writer("bob").await.unwrap();
     assert!(matches!(database.new_writer("bob").await, Err(WriterError::Exists(_))));
-    assert!(matches!(database.new_writer("b ob").await, Err(WriterError::Name(_))));
+    assert!(matches!(database.new_writer(" bob").await, Err(WriterError::Name(_))));
     assert!(matches!(database.with_writer("eve").await, Err(WriterError::Unknown(_))));
     let as_bob = database.with_writer("bob").await.unwrap();
     let id = as_bob.kv().put("a", "1").await.unwrap();

@@ -44,7 +44,8 @@ pub enum Ask {
     Flags,
     /// What a feed says of itself.
     Profile(FeedKey),
-    /// One private message, whoever it is for, of each feed that wrote any in a window: a piece of evidence that there is such a feed.
+    /// A piece of evidence for each feed that wrote private messages in a window, whoever they are for: its nickname, or if it has none one of the
+    /// messages. So who asks learns that there is such a feed, and holds no more of what is others'.
     Correspondents {
         /// Milliseconds, included.
         from: i64,

@@ -1,5 +1,6 @@
 //! Taking changes in.
 
+use crate::erased::Fresh;
 use crate::rows::{self, DOCS, ENTRIES, KEYED, Mark, PACKED, Place, WORDS};
 use crate::state::State;
 use crate::upkeep;
@@ -28,6 +29,8 @@ pub struct ChatIndex {
     pub(crate) leftovers: Leftovers,
     /// Which sort of upkeep had its turn last.
     pub(crate) turn: usize,
+    /// What deletes named that came since somebody asked for that.
+    pub(crate) fresh: Fresh,
 }
 
 /// Notices of messages have keys that begin so, the channel's folded name following. No key of a state does.
@@ -151,6 +154,7 @@ impl Index for ChatIndex {
                 Sort::State => gathered.keyed.push(*change),
                 Sort::Taken { key, target } => {
                     self.state.take(rows, key, &target, id.seq, held);
+                    self.fresh.add(held.then_some(target));
                     let notice =
                         Notice { key: key.to_vec(), heads: Vec::new(), gone: vec![target], changes: 1 };
                     gathered.notices.insert(key.to_vec(), notice);
@@ -165,6 +169,7 @@ impl Index for ChatIndex {
                     gathered.notify(channel, place.id, !held);
                     if held {
                         gathered.mark(channel, &place, Mark::Deleted(id.seq));
+                        self.fresh.add(Some(place.id));
                     }
                 }
                 Sort::Other if held => gathered.packed.push(rows::other(&id)),
@@ -208,6 +213,7 @@ impl ChatIndex {
             lexicon,
             leftovers,
             turn: 0,
+            fresh: Fresh::default(),
             tree,
         })
     }

@@ -14,12 +14,14 @@
 //! | `ask`, `answer` | what peers may ask, and what they are sent |
 //! | `search`, `words` | words of messages |
 //! | `upkeep` | work in the background |
+//! | `erased` | what was deleted or taken back |
 //! | `audit` | looking for contradictions |
 //! | `rows` | keys of the rows |
 
 mod answer;
 mod ask;
 mod audit;
+mod erased;
 mod index;
 mod page;
 mod people;

@@ -81,7 +81,7 @@ impl ChatIndex {
         Ok(last)
     }
 
-    /// A private message of each feed that wrote any in a window.
+    /// A piece of evidence for each feed that wrote a private message in a window: what it calls itself, or else one of those messages.
     pub(crate) fn correspondents(&self, from: i64, to: i64) -> Result<Vec<EntryId>, ViewError> {
         let prefix = rows::lane_posters();
         let mut found = self.shelf.range(&prefix, after(&prefix).as_deref(), false)?;
@@ -96,7 +96,16 @@ impl ChatIndex {
                 last.insert(feed, place);
             }
         }
-        Ok(last.into_values().map(|place| place.id).collect())
+        let mut ids = Vec::new();
+        for (feed, place) in last {
+            let named =
+                self.state.entries(&*self.tree, &StateKey::Profile { feed, field: "nick" }.encode())?;
+            match named.is_empty() {
+                true => ids.push(place.id),
+                false => ids.extend(named),
+            }
+        }
+        Ok(ids)
     }
 
     /// Who wrote to lanes, be it their own or not.

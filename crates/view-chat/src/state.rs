@@ -5,7 +5,7 @@
 
 use crate::index::ChatIndex;
 use crate::rows;
-use kappadb_core::{EntryId, Timestamp};
+use kappadb_core::{EntryId, FeedKey, Timestamp};
 use kappadb_entry::rules::{self, Version};
 use kappadb_entry::space::CHAT;
 use kappadb_store::{Overlay, Tree, prefix_range};
@@ -56,9 +56,19 @@ impl State {
         Ok(taken)
     }
 
+    /// The same without the entries that took it back.
+    fn taken_of(&self, tree: &dyn Tree, key: &[u8]) -> Result<BTreeSet<EntryId>, ViewError> {
+        Ok(self.taken(tree, key)?.into_iter().map(|(target, _)| target).collect())
+    }
+
     /// The versions that no other makes redundant, also those that were taken back: what a new version must name.
     pub fn known(&self, tree: &dyn Tree, key: &[u8]) -> Result<Vec<Version>, ViewError> {
         self.keyed.active(tree, key)
+    }
+
+    /// True if this version was taken back.
+    pub fn is_taken(&self, tree: &dyn Tree, key: &[u8], id: &EntryId) -> Result<bool, ViewError> {
+        Ok(self.taken_of(tree, key)?.contains(id))
     }
 
     /// All versions that are held.
@@ -78,13 +88,22 @@ impl State {
         key: &[u8],
         active: Vec<Version>,
     ) -> Result<Vec<Version>, ViewError> {
-        let taken: BTreeSet<EntryId> = self.taken(tree, key)?.into_iter().map(|(target, _)| target).collect();
+        let taken = self.taken_of(tree, key)?;
         self.keyed.leave_out(tree, key, active, |id| taken.contains(id))
     }
 
-    /// What a key says at a time.
-    pub fn winner(&self, tree: &dyn Tree, key: &[u8], now: Timestamp) -> Result<Option<Version>, ViewError> {
-        let counting = self.counting(tree, key)?;
+    /// What a key says at a time, but for what some wrote.
+    pub fn winner(
+        &self,
+        tree: &dyn Tree,
+        key: &[u8],
+        now: Timestamp,
+        without: impl Fn(&FeedKey) -> bool,
+    ) -> Result<Option<Version>, ViewError> {
+        let taken = self.taken_of(tree, key)?;
+        let active = self.keyed.active(tree, key)?;
+        let out = |id: &EntryId| taken.contains(id) || without(&id.feed);
+        let counting = self.keyed.leave_out(tree, key, active, out)?;
         Ok(rules::winner(&rules::heads(&counting), now).cloned())
     }
 
@@ -155,6 +174,14 @@ impl ChatIndex {
         self.state.versions(&*self.tree, key)
     }
 
+    /// All versions of a key that are held and were not taken back.
+    pub fn standing_versions(&self, key: &[u8]) -> Result<Vec<Version>, ViewError> {
+        let taken = self.state.taken_of(&*self.tree, key)?;
+        let mut versions = self.versions(key)?;
+        versions.retain(|version| !taken.contains(&version.id));
+        Ok(versions)
+    }
+
     /// The versions of a key that were not taken back, of which no other makes one redundant; ascending by id.
     pub fn counting_versions(&self, key: &[u8]) -> Result<Vec<Version>, ViewError> {
         self.state.counting(&*self.tree, key)
@@ -162,7 +189,17 @@ impl ChatIndex {
 
     /// What a key says at the time `now`; none if it says nothing that counts.
     pub fn winner(&self, key: &[u8], now: Timestamp) -> Result<Option<Version>, ViewError> {
-        self.state.winner(&*self.tree, key, now)
+        self.winner_without(key, now, |_| false)
+    }
+
+    /// The same as if those for whom `without` is true had written nothing.
+    pub fn winner_without(
+        &self,
+        key: &[u8],
+        now: Timestamp,
+        without: impl Fn(&FeedKey) -> bool,
+    ) -> Result<Option<Version>, ViewError> {
+        self.state.winner(&*self.tree, key, now, without)
     }
 
     /// What the keys that begin so say at the time `now`.

@@ -109,13 +109,16 @@ pub enum ChatCommand {
     ///
     /// Peers are asked again every now and then: they do not yet tell of news by themselves.
     Watch(WatchArgs),
-    /// Import JSON lines: {"author","channel","timestamp","text"}, the timestamp in ms. Each author becomes a writer of this
-    /// replica with that name as nickname. Lines that cannot be read are told with their number and left out; then the exit
-    /// code is 1. Importing again appends nothing that is here already: same author, channel, timestamp and text.
+    /// Import what `chat export` printed, or JSON lines {"author","channel","timestamp","text"}, the timestamp in ms. Each author gets a feed of its own
+    /// here, as whose nickname its name is; none of them is this replica's own writer. Lines that cannot be read are told with their number and left
+    /// out; then the exit code is 1. Importing again appends nothing, also of what was deleted since.
     Import {
         /// The file, or `-` for stdin.
         file: PathBuf,
     },
+    /// Print all of chat as JSON lines that `chat import` takes: messages, private ones that can be read here, and what is said of channels and writers,
+    /// also what moderation hides; nothing that was deleted. What was cleared here is left out; then the exit code is 1.
+    Export(AskArgs),
 }
 
 /// Which messages.
@@ -238,7 +241,7 @@ pub enum ModerateCommand {
         #[arg(long = "as", value_enum, default_value_t = Role::Mod)]
         role: Role,
     },
-    /// Trust it no more.
+    /// Trust it no more, whoever named it, and whatever tickets say.
     Distrust {
         /// Its feed.
         feed: FeedText,
@@ -251,7 +254,7 @@ pub enum ModerateCommand {
 pub struct FlagArgs {
     /// Whose flags.
     pub target: FeedText,
-    /// hide, mute, block, mod or admin.
+    /// hide, mute, block, allow, mod or admin.
     pub flags: Vec<Flag>,
     /// In this channel; everywhere by default.
     #[arg(long, value_name = "CHANNEL")]
@@ -271,14 +274,16 @@ pub enum Role {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Flag {
-    /// What it wrote is marked as hidden.
+    /// Its messages are left out; --hidden shows them.
     Hide,
-    /// It is not heard.
+    /// The same, and its topics, archives and memberships do not count.
     Mute,
-    /// Nothing of it is taken.
+    /// Nothing of it is shown, counts, or, if that is everywhere, is asked for.
     Block,
     /// It may hide, mute and block.
     Mod,
     /// It may also name admins and mods.
     Admin,
+    /// What others say of it does not count for this writer.
+    Allow,
 }

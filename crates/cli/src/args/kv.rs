@@ -246,7 +246,7 @@ pub enum WriterCommand {
     List,
     /// Make a writer with a feed of its own.
     New {
-        /// Its name: 1 to 64 bytes without white space.
+        /// Its name: 1 to 96 characters.
         name: String,
     },
 }

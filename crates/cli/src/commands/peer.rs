@@ -36,15 +36,20 @@ fn tell(peer: &Peer) -> anyhow::Result<()> {
     output::result(&line, &format!("{key} {}{name}", peer.addresses.join(",")))
 }
 
-/// The peer of that name, or the only one whose key begins so.
+/// The peer of that name, or the only one whose key or fingerprint begins so.
 fn find(database: &Database, text: &str) -> anyhow::Result<FeedKey> {
     let peers = database.peers();
     if let Some(peer) = peers.iter().find(|peer| peer.name.as_deref() == Some(text)) {
         return Ok(peer.key);
     }
-    let mut matching = peers.iter().filter(|peer| !text.is_empty() && peer.key.to_string().starts_with(text));
+    let mut matching = peers.iter().filter(|peer| peer.key.begins_with(text));
     let found = matching.next();
-    ensure!(matching.next().is_none(), "the keys of several peers begin with {text:?}; write more of it");
+    let others: Vec<String> = matching.map(|peer| peer.key.fingerprint()).collect();
+    ensure!(
+        others.is_empty(),
+        "several peers begin with {text:?}, write more of it: {}",
+        found.iter().map(|peer| peer.key.fingerprint()).chain(others).collect::<Vec<_>>().join(", ")
+    );
     match found {
         Some(peer) => Ok(peer.key),
         None => bail!(NotFound(format!("no peer is called {text:?} here; `kappa peer list` shows them"))),

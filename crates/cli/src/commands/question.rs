@@ -248,10 +248,10 @@ fn silence(Failure { peer, error, .. }: &Failure, peers: &[Peer]) -> String {
     format!("peer {} did not answer: {error}", name(peer, peers))
 }
 
-/// What a peer is called here, or the beginning of its key.
+/// What a peer is called here, or its fingerprint.
 fn name(key: &FeedKey, peers: &[Peer]) -> String {
     let known = peers.iter().find(|peer| peer.key == *key).and_then(|peer| peer.name.as_deref());
-    known.map_or_else(|| format!("{:.8}", key.to_string()), |name| name.to_string())
+    known.map_or_else(|| key.fingerprint(), |name| name.to_string())
 }
 
 fn lack(asked: &Asked, standing: Standing) -> Value {

@@ -50,6 +50,11 @@ fn talkative() -> Db {
     db
 }
 
+/// Runs what prints nothing.
+fn line_free(db: &Db, args: &[&str]) {
+    assert_eq!(db.ok(args), "", "{args:?}");
+}
+
 #[test]
 fn each_command_prints_the_json_that_the_table_says() {
     let db = Db::none();
@@ -104,8 +109,11 @@ fn each_command_prints_the_json_that_the_table_says() {
     check(&["chat", "moderate", "list"], "target by channel flags reason counts");
     check(&["writer", "new", "bert"], "writer feed");
     check(&["writer", "list"], "writer feed");
-    check(&["--writer", "bert", "chat", "dm", "anna", "psst"], "id");
+    check(&["--writer", "bert", "chat", "dm", "--to", &feed, "psst"], "id");
+    line_free(&db, &["chat", "pin", "add", "anna", &feed]);
+    check(&["chat", "pin", "list"], "nick feed");
     check(&["chat", "dm"], "id author nick channel timestamp kind text to");
+    assert_eq!(line(&["chat", "export"])["kind"], "export");
     check(&["feed", "list"], "feed length held bytes cleared writable");
     check(&["clear", "--force", &feed], "blocks bytes");
     check(&["compact"], "before after files_before files_after lacking");

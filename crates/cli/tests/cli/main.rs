@@ -9,17 +9,20 @@
 
 mod blobs;
 mod chat;
+mod chat_export;
 mod common;
 mod compact;
 mod contract;
 mod copies;
 mod derived;
+mod dm;
 mod folder;
 mod full;
 mod kill;
 mod kv;
 mod map;
 mod map_peers;
+mod moderation;
 mod peers;
 mod program;
 mod readme;

@@ -52,6 +52,9 @@ pub enum ChatError {
     /// An author of an import could not be made a writer.
     #[error(transparent)]
     Writer(#[from] WriterError),
+    /// What was deleted is deleted, and its payload could not be cleared yet.
+    #[error(transparent)]
+    Erase(#[from] kappadb_feed::ClearError),
     /// The log, or what the write rests on.
     #[error(transparent)]
     Write(#[from] WriteError),

@@ -1,16 +1,15 @@
-//! Importing messages: each author becomes a writer of this replica.
+//! Importing what was said elsewhere: each author gets a feed of its own here, which is nobody's who imports. `design/chat.md`, "Export and import".
 
-use super::lines::{BadLine, FIELDS, Line};
+use super::authors::{Author, Authors};
+use super::lines::{BadLine, FIELDS, Line, SaidLine, Says};
 use super::{Chat, ChatError};
 use crate::database::{Database, Parts};
-use crate::error::{WriteError, WriterError};
+use crate::error::{ReadError, WriteError};
 use crate::lines::{LineError, Lines, Next, Object};
-use bytes::Bytes;
-use kappadb_chat::{Channel, Content, Prepared, prepare};
-use kappadb_core::{FeedKey, Timestamp, blake2b256};
+use kappadb_chat::{Content, Pair, Prepared, prepare};
+use kappadb_core::{EntryId, FeedKey, Hash, blake2b256};
+use kappadb_entry::rules::{self, Version};
 use kappadb_entry::{Header, encode_block};
-use kappadb_feed::Append;
-use std::collections::{HashMap, HashSet};
 use std::io::{self, BufRead};
 use std::time::{Duration, Instant};
 
@@ -23,9 +22,9 @@ const FLUSH: Duration = Duration::from_secs(1);
 /// What came of an import.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ChatImportReport {
-    /// Messages appended.
+    /// Entries appended.
     pub imported: u64,
-    /// Messages that were here already: same author, channel, time and text.
+    /// What was here already, or was here and was deleted: nothing was appended for it.
     pub known: u64,
     /// Lines left out.
     pub damaged: u64,
@@ -33,23 +32,13 @@ pub struct ChatImportReport {
     pub authors: u64,
 }
 
-/// A message by what makes it the same: folded channel, time, and a hash of kind and text.
-type Fingerprint = (i64, [u8; 32]);
-
-/// What is gathered of an author.
-struct Author {
-    feed: FeedKey,
-    /// What it has posted, here or in this import.
-    posted: HashSet<Fingerprint>,
-    blocks: Vec<Bytes>,
-}
-
 impl Chat {
-    /// Imports lines `{"author","channel","timestamp","text"}`, the timestamp in ms. Each author becomes a writer of this replica
-    /// with that name, which is also its nickname; each message keeps its time, as order time too. Damaged lines are told and
-    /// left out: `damaged` is told their number, from 1, and why. Batches are durable one after the other, after a second at the latest if
-    /// `input` says [`io::ErrorKind::TimedOut`] rather than let one wait: it is asked again then. After a crash, importing again goes
-    /// on, for a message that the author has posted already (same channel, time and text) is not posted again.
+    /// Imports lines that [`Chat::export`] gave, or lines `{"author","channel","timestamp","text"}`, the timestamp in ms. Each author gets a feed of
+    /// its own, which this replica writes and nobody else; never does an author become one of this replica's own writers, whatever it is called.
+    /// An author with a name has it as nickname; messages keep their time, as order time too. Damaged lines are told and left out: `damaged` is told
+    /// their number, from 1, and why. Batches are durable one after the other, after a second at the latest if `input` says
+    /// [`io::ErrorKind::TimedOut`] rather than let one wait: it is asked again then. After a crash, importing again goes on, for what was imported once
+    /// is not imported again, be it deleted since: of equal lines as many are here as the input has that has most of them.
     ///
     /// # Errors
     /// [`ChatError::BrokenOff`], which says how far it came: because of a [`ChatError::Import`] if `input` cannot be read on, or of what
@@ -68,8 +57,9 @@ impl Chat {
 struct Import<'a, T> {
     parts: &'a Parts,
     told: T,
-    authors: HashMap<String, Author>,
-    gathered: usize,
+    authors: Authors<'a>,
+    /// The input is an export of this database: what it has is here, or at peers.
+    is_ours: bool,
     flushed: Instant,
     /// All lines up to this one are durable, and the last that was taken.
     safe: u64,
@@ -80,14 +70,14 @@ struct Import<'a, T> {
 impl<'a, T: FnMut(u64, &BadLine)> Import<'a, T> {
     fn new(parts: &'a Parts, told: T) -> Self {
         let report = ChatImportReport::default();
-        let (authors, flushed) = (HashMap::new(), Instant::now());
-        Import { parts, told, authors, gathered: 0, flushed, safe: 0, taken: 0, report }
+        let authors = Authors::new(parts);
+        Import { parts, told, authors, is_ours: false, flushed: Instant::now(), safe: 0, taken: 0, report }
     }
 
     fn run(mut self, mut lines: Lines<impl BufRead>) -> Result<ChatImportReport, ChatError> {
         let taken = self.take_and_keep(&mut lines);
         taken.map_err(|source| ChatError::BrokenOff { lines: self.safe, source: Box::new(source) })?;
-        self.report.authors = self.authors.len() as u64;
+        self.report.authors = self.authors.len();
         Ok(self.report)
     }
 
@@ -110,16 +100,20 @@ impl<'a, T: FnMut(u64, &BadLine)> Import<'a, T> {
                 Ok(Next::End) => return Ok(Ok(())),
                 Err(error) => return Ok(Err(error)),
             }
-            if self.gathered >= GATHERED || self.flushed.elapsed() >= FLUSH {
+            if self.authors.gathered() >= GATHERED || self.flushed.elapsed() >= FLUSH {
                 self.flush()?;
             }
         }
     }
 
     fn take_line(&mut self, number: u64, line: Result<Object, LineError>) -> Result<(), ChatError> {
-        let taken = match line.and_then(Line::try_from) {
-            Ok(line) => self.take(line)?,
-            Err(bad) => Err(bad.into()),
+        let taken = match line.map_err(BadLine::from).and_then(Line::try_from) {
+            Ok(Line::Export(database)) => {
+                self.is_ours = database == self.parts.id;
+                Ok(())
+            }
+            Ok(Line::Said(line)) => self.take(*line)?,
+            Err(bad) => Err(bad),
         };
         if let Err(bad) = taken {
             self.report.damaged += 1;
@@ -128,100 +122,133 @@ impl<'a, T: FnMut(u64, &BadLine)> Import<'a, T> {
         Ok(())
     }
 
-    /// Gathers a message. The inner error is the line's.
-    fn take(&mut self, line: Line) -> Result<Result<(), BadLine>, ChatError> {
-        let time = line.time;
-        let channel = match Channel::new(&line.channel) {
-            Ok(channel) => channel,
-            Err(bad) => return Ok(Err(bad.into())),
-        };
-        let print = fingerprint(&channel.folded, time.0, &line.text);
-        let content = Content::Text(line.text);
-        // Checked before its author is made.
-        if let Err(bad) = prepare(&FeedKey([0; 32]), &content, Some(&channel), time) {
-            return Ok(Err(bad.into()));
-        }
-        let author = match self.author(&line.author)? {
-            Ok(author) => author,
-            Err(bad) => return Ok(Err(bad)),
-        };
-        let prepared = prepare(&author.feed, &content, Some(&channel), time)?;
-        if !author.posted.insert(print) {
+    /// Gathers what a line says. The inner error is the line's.
+    fn take(&mut self, line: SaidLine) -> Result<Result<(), BadLine>, ChatError> {
+        let is_known = |id: &EntryId| self.is_ours || self.parts.feeds.definition(&id.feed).is_some();
+        if line.id.as_ref().is_some_and(is_known) {
             self.report.known += 1;
             return Ok(Ok(()));
         }
-        let Prepared { kind, places, payload, .. } = prepared;
-        let header = Header { places, ..Header::new(kind, time) };
-        author.blocks.push(encode_block(&header, &payload).map_err(WriteError::from)?);
-        let full = author.blocks.len() >= BATCH;
-        self.gathered += 1;
-        self.report.imported += 1;
-        if full { self.flush().map(Ok) } else { Ok(Ok(())) }
-    }
-}
-
-impl<T> Import<'_, T> {
-    /// The author of this name, with what it has posted here.
-    fn author(&mut self, name: &str) -> Result<Result<&mut Author, BadLine>, ChatError> {
-        if !self.authors.contains_key(name) {
-            let author = match self.parts.chat_author(name) {
-                Ok(author) => author,
-                Err(ChatError::Writer(bad @ WriterError::Name(_))) => return Ok(Err(BadLine::Author(bad))),
-                Err(ChatError::Model(bad)) => return Ok(Err(BadLine::Message(bad))),
-                Err(error) => return Err(error),
-            };
-            self.authors.insert(name.to_owned(), author);
+        // Checked before its author is made.
+        if let Err(bad) = line.check() {
+            return Ok(Err(bad));
         }
-        let author = self.authors.get_mut(name);
-        Ok(author.ok_or(BadLine::Author(WriterError::Unknown(name.to_owned()))))
+        let author = match self.authors.find(&line.author)? {
+            Ok(author) => author,
+            Err(bad) => return Ok(Err(bad)),
+        };
+        let origin = author.origin(&line);
+        if author.has(&origin) {
+            self.report.known += 1;
+            return Ok(Ok(()));
+        }
+        let prepared = match self.prepare(&line)? {
+            Ok(Some(prepared)) => prepared,
+            Ok(None) => {
+                self.report.known += 1;
+                return Ok(Ok(()));
+            }
+            Err(bad) => return Ok(Err(bad)),
+        };
+        self.append(&line, prepared, &origin)?;
+        self.report.imported += 1;
+        Ok(Ok(()))
+    }
+
+    /// What the author is to say; none if it takes back what is not here.
+    fn prepare(&mut self, line: &SaidLine) -> Result<Result<Option<Prepared>, BadLine>, ChatError> {
+        let by = self.authors.feed(&line.author)?;
+        let (channel, order) = (line.channel.as_ref(), line.order);
+        let content = match &line.says {
+            Says::Plain(content) => content.clone(),
+            Says::Flags { target, flags, reason } => {
+                let (target, scope) = (self.authors.as_here(target)?, line.channel.clone());
+                Content::Flags { scope, target, flags: flags.clone(), reason: reason.clone() }
+            }
+            Says::Private { to, text } => {
+                let mut salt = [0; 16];
+                (self.parts.random)(&mut salt);
+                let to = self.authors.as_here(to)?;
+                let pair = self.parts.feeds.with_secret(&by, |secret| Pair::new(secret, &to));
+                let sealed = pair.ok_or(ReadError::Closed)?.and_then(|pair| pair.prepare(text, order, salt));
+                return Ok(sealed.map(Some).map_err(BadLine::from));
+            }
+            Says::Delete(was) => {
+                let Some(target) = self.imported(was)? else { return Ok(Ok(None)) };
+                if target.feed != by {
+                    return Ok(Err(BadLine::NotTheirs(*was)));
+                }
+                return Ok(Ok(Some(self.parts.chat_taking_back(target, &by)?)));
+            }
+        };
+        Ok(prepare(&by, &content, channel, order).map(Some).map_err(BadLine::from))
+    }
+
+    fn append(&mut self, line: &SaidLine, prepared: Prepared, origin: &Hash) -> Result<(), ChatError> {
+        let Prepared { kind, key, context, places, payload } = prepared;
+        let mut header = Header { key, context, places, ..Header::new(kind, line.written) };
+        let mut replaced = Vec::new();
+        for was in &line.replaces {
+            let version =
+                self.imported(was)?.map(|id| Ok::<_, ReadError>((id, self.parts.entry(id)?))).transpose()?;
+            let version = version.and_then(|(id, entry)| Some(Version::from_header(id, &entry?.header)));
+            replaced.extend(version);
+        }
+        let ids: Vec<EntryId> = replaced.iter().map(|version| version.id).collect();
+        if !ids.is_empty() {
+            rules::succeed_explicit(&replaced, &ids).apply_to(&mut header);
+        }
+        header.set_origin(origin);
+        let block = encode_block(&header, &payload).map_err(WriteError::from)?;
+        if self.authors.push(&line.author, block, *origin) >= BATCH { self.flush() } else { Ok(()) }
+    }
+
+    /// What an entry of an export became here. It is durable then.
+    fn imported(&mut self, was: &EntryId) -> Result<Option<EntryId>, ChatError> {
+        if self.authors.is_pending(was) {
+            self.flush()?;
+        }
+        self.authors.imported(was)
     }
 
     /// Makes durable what was gathered, of all authors at once.
     fn flush(&mut self) -> Result<(), ChatError> {
-        let full = self.authors.values_mut().filter(|author| !author.blocks.is_empty());
-        let batch: Vec<Append> = full
-            .map(|author| Append { feed: author.feed, blocks: std::mem::take(&mut author.blocks) })
-            .collect();
-        self.gathered = 0;
+        self.authors.flush()?;
         self.flushed = Instant::now();
-        if !batch.is_empty() {
-            self.parts.feeds.append(batch).map_err(WriteError::from)?;
-        }
         self.safe = self.taken;
         Ok(())
     }
 }
 
-fn fingerprint(folded: &str, time: i64, text: &str) -> Fingerprint {
-    (time, blake2b256(&[folded.as_bytes(), &[0], text.as_bytes()]).0)
+impl SaidLine {
+    /// Checks what can be checked without knowing its author's feed here.
+    fn check(&self) -> Result<(), BadLine> {
+        let nobody = FeedKey([0; 32]);
+        match &self.says {
+            Says::Plain(content) => drop(prepare(&nobody, content, self.channel.as_ref(), self.order)?),
+            Says::Private { text, to } => Pair::check(to, text)?,
+            Says::Flags { .. } | Says::Delete(_) => {}
+        }
+        Ok(())
+    }
 }
 
-impl Parts {
-    /// The writer of an author, made if there is none, with that name as its nickname.
-    fn chat_author(&self, name: &str) -> Result<Author, ChatError> {
-        let nick = Content::Profile { field: "nick".to_owned(), value: name.to_owned() };
-        prepare(&FeedKey([0; 32]), &nick, None, self.clock.now())?;
-        let known = self.writers().contains_key(name);
-        if !known {
-            self.new_writer(name)?;
+impl Author {
+    /// What the entry that this line becomes is known by, here and at each import: the entry that it was; or what it says, and how many lines before it
+    /// said the same.
+    fn origin(&mut self, line: &SaidLine) -> Hash {
+        if let Some(id) = &line.id {
+            return origin_of(id);
         }
-        let feed = {
-            let _guard = self.writing();
-            self.writer_named(name)?
-        };
-        let mut posted = HashSet::new();
-        if known {
-            for row in self.chat.read(|index| index.by_author(&feed, Timestamp(i64::MAX), usize::MAX))?? {
-                if let Some(Content::Text(text)) = self.chat_post(row.place.id)?.map(|post| post.content) {
-                    posted.insert(fingerprint(&row.channel, row.place.order.0, &text));
-                }
-            }
-        }
-        if self.chat_nick(&feed)?.is_none() {
-            let _guard = self.writing();
-            let prepared = prepare(&feed, &nick, None, self.clock.now())?;
-            self.chat_append(feed, prepared)?;
-        }
-        Ok(Author { feed, posted, blocks: Vec::new() })
+        let channel = line.channel.as_ref().map(|channel| channel.folded.as_str()).unwrap_or_default();
+        let (time, says) = (line.order.0.to_le_bytes(), line.says.words());
+        let said = blake2b256(&[b"kappadb chat line", &time, channel.as_bytes(), &[0], &says]);
+        let before = self.said_before(said).to_le_bytes();
+        blake2b256(&[b"kappadb chat line number", &said.0, &before])
     }
+}
+
+/// What an entry of an export is known by.
+pub(super) fn origin_of(id: &EntryId) -> Hash {
+    blake2b256(&[b"kappadb chat export", &id.feed.0, &id.seq.to_le_bytes()])
 }

@@ -1,31 +1,178 @@
-//! What a line of an import says.
+//! What a line of an import says: one that `chat export` wrote, or one of the few fields that anybody can write.
 
 use crate::error::WriterError;
 use crate::lines::{LineError, Object};
-use kappadb_core::Timestamp;
+use kappadb_chat::{Channel, Content, Flag, SayError};
+use kappadb_core::{DatabaseId, EntryId, FeedKey, Timestamp, codec};
+use std::str::FromStr;
 
 /// Its fields.
-pub(super) const FIELDS: &[&str] = &["author", "channel", "timestamp", "text"];
+pub(super) const FIELDS: &[&str] = &[
+    "author",
+    "channel",
+    "database",
+    "field",
+    "flags",
+    "id",
+    "kind",
+    "replaces",
+    "target",
+    "text",
+    "timestamp",
+    "to",
+    "written",
+];
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Line {
-    pub author: String,
-    pub channel: String,
-    pub time: Timestamp,
-    pub text: String,
+pub(super) enum Line {
+    /// The first one of an export: of which database it is.
+    Export(DatabaseId),
+    /// What an author said.
+    Said(Box<SaidLine>),
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct SaidLine {
+    /// The entry that it was, if it was one.
+    pub id: Option<EntryId>,
+    pub author: LineAuthor,
+    pub channel: Option<Channel>,
+    /// Where it stands in its channel.
+    pub order: Timestamp,
+    /// When it was written, by its author's clock.
+    pub written: Timestamp,
+    pub says: Says,
+    /// What it stands for instead of, by what that was.
+    pub replaces: Vec<EntryId>,
+}
+
+/// Who said it.
+#[derive(Debug, PartialEq, Eq, Hash, Clone)]
+pub(super) enum LineAuthor {
+    /// The feed that it was.
+    Feed(FeedKey),
+    /// Somebody of this name.
+    Name(String),
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Says {
+    /// Anything that says it by itself.
+    Plain(Content),
+    /// The flags that its author sets on who was this feed.
+    Flags { target: FeedKey, flags: Vec<Flag>, reason: String },
+    /// That what was this entry is taken back.
+    Delete(EntryId),
+    /// A text for who was this feed alone.
+    Private { to: FeedKey, text: String },
 }
 
 impl TryFrom<Object> for Line {
-    type Error = LineError;
+    type Error = BadLine;
 
-    fn try_from(mut object: Object) -> Result<Line, LineError> {
-        Ok(Line {
-            author: object.text("author")?,
-            channel: object.text("channel")?,
-            time: Timestamp(object.whole_number("timestamp", "a whole number of ms since 1970")?),
-            text: object.text("text")?,
+    fn try_from(mut object: Object) -> Result<Line, BadLine> {
+        let kind = object.text_if_any("kind")?.unwrap_or_else(|| "text".to_owned());
+        if kind == "export" {
+            return Ok(Line::Export(name_in(&mut object, "database", "a database id")?));
+        }
+        let id: Option<EntryId> = names_in(&mut object, "id", "an id: FEED/SEQ")?;
+        let author = object.text("author")?;
+        let author = match author.parse() {
+            Ok(feed) => LineAuthor::Feed(feed),
+            Err(_) => LineAuthor::Name(author.trim().to_owned()),
+        };
+        if let (Some(id), LineAuthor::Feed(feed)) = (&id, &author)
+            && id.feed != *feed
+        {
+            let wanted = "an entry of its author";
+            return Err(LineError::Other { name: "id", wanted, found: "one of another" }.into());
+        }
+        let order = Timestamp(object.whole_number("timestamp", "a whole number of ms since 1970")?);
+        let written = object.whole_number_if_any("written", "a whole number of ms since 1970")?;
+        let channel = object.text_if_any("channel")?.map(|channel| Channel::new(&channel)).transpose()?;
+        let says = Says::of(&kind, &mut object)?;
+        if channel.is_none() && says.is_of_a_channel() {
+            return Err(LineError::Missing("channel").into());
+        }
+        let replaces = object.texts_if_any("replaces")?.unwrap_or_default();
+        let replaces = replaces.iter().map(|id| parsed(id, "replaces", "ids: FEED/SEQ"));
+        let replaces = replaces.collect::<Result<_, _>>()?;
+        let written = written.map_or(order, Timestamp);
+        Ok(Line::Said(Box::new(SaidLine { id, author, channel, order, written, says, replaces })))
+    }
+}
+
+impl Says {
+    fn of(kind: &str, object: &mut Object) -> Result<Says, BadLine> {
+        let reason =
+            |object: &mut Object| Ok::<_, LineError>(object.text_if_any("text")?.unwrap_or_default());
+        Ok(match kind {
+            "text" => Says::Plain(Content::Text(object.text("text")?)),
+            "emote" => Says::Plain(Content::Emote(object.text("text")?)),
+            "topic" => Says::Plain(Content::Topic(reason(object)?)),
+            "profile" => {
+                Says::Plain(Content::Profile { field: object.text("field")?, value: reason(object)? })
+            }
+            "join" => Says::Plain(Content::Join),
+            "leave" => Says::Plain(Content::Leave),
+            "archive" => Says::Plain(Content::Archive { reason: reason(object)? }),
+            "unarchive" => Says::Plain(Content::Unarchive { reason: reason(object)? }),
+            "delete" => Says::Delete(name_in(object, "target", "an id: FEED/SEQ")?),
+            "private" => Says::Private { to: name_in(object, "to", "a feed")?, text: object.text("text")? },
+            "flags" => {
+                let flags = object.texts_if_any("flags")?.ok_or(LineError::Missing("flags"))?;
+                let flags = flags.iter().map(|flag| parsed(flag, "flags", "hide, mute, block, mod or admin"));
+                let (flags, target) =
+                    (flags.collect::<Result<_, _>>()?, name_in(object, "target", "a feed")?);
+                Says::Flags { target, flags, reason: reason(object)? }
+            }
+            other => return Err(BadLine::Kind(other.to_owned())),
         })
     }
+
+    /// All that it says, in one way only.
+    pub fn words(&self) -> Vec<u8> {
+        let (kind, words): (&str, Vec<String>) = match self {
+            Says::Plain(content) => match content {
+                Content::Text(text) => ("text", vec![text.clone()]),
+                Content::Emote(text) => ("emote", vec![text.clone()]),
+                Content::Topic(text) => ("topic", vec![text.clone()]),
+                Content::Profile { field, value } => ("profile", vec![field.clone(), value.clone()]),
+                Content::Join => ("join", Vec::new()),
+                Content::Leave => ("leave", Vec::new()),
+                Content::Archive { reason } => ("archive", vec![reason.clone()]),
+                Content::Unarchive { reason } => ("unarchive", vec![reason.clone()]),
+                _ => ("", Vec::new()),
+            },
+            Says::Flags { target, flags, reason } => {
+                let flags = flags.iter().map(|flag| flag.name().to_owned());
+                ("flags", flags.chain([target.to_string(), reason.clone()]).collect())
+            }
+            Says::Delete(id) => ("delete", vec![id.to_string()]),
+            Says::Private { to, text } => ("private", vec![to.to_string(), text.clone()]),
+        };
+        codec::encode(&(kind, words))
+    }
+
+    fn is_of_a_channel(&self) -> bool {
+        matches!(self, Says::Plain(content) if !matches!(content, Content::Profile { .. }))
+    }
+}
+
+fn parsed<T: FromStr>(text: &str, name: &'static str, wanted: &'static str) -> Result<T, BadLine> {
+    text.parse().map_err(|_| LineError::Other { name, wanted, found: "another text" }.into())
+}
+
+fn name_in<T: FromStr>(object: &mut Object, name: &'static str, wanted: &'static str) -> Result<T, BadLine> {
+    parsed(&object.text(name)?, name, wanted)
+}
+
+fn names_in<T: FromStr>(
+    object: &mut Object,
+    name: &'static str,
+    wanted: &'static str,
+) -> Result<Option<T>, BadLine> {
+    object.text_if_any(name)?.map(|text| parsed(&text, name, wanted)).transpose()
 }
 
 /// Why a line was left out.
@@ -35,10 +182,19 @@ pub enum BadLine {
     /// It is no object with these fields.
     #[error(transparent)]
     Line(#[from] LineError),
+    /// It says something of a kind that cannot be imported.
+    #[error("\"kind\" is {0:?}, of which nothing is known here")]
+    Kind(String),
+    /// It takes back what another said.
+    #[error("it takes back {0}, which another wrote")]
+    NotTheirs(EntryId),
     /// The author's name cannot be that of a writer here.
     #[error(transparent)]
     Author(WriterError),
     /// The message breaks a limit.
     #[error(transparent)]
-    Message(#[from] kappadb_chat::SayError),
+    Message(#[from] SayError),
+    /// The private message cannot be sealed.
+    #[error(transparent)]
+    Private(#[from] kappadb_chat::PrivateError),
 }

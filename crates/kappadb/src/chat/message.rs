@@ -1,5 +1,6 @@
 //! What reading gives.
 
+use super::ChatFlag;
 use kappadb_core::{EntryId, FeedKey, Timestamp};
 use std::fmt;
 use std::str::FromStr;
@@ -21,6 +22,13 @@ pub struct Message {
     pub said: Said,
     /// Set if moderation hides it; such messages come only with [`ReadOptions::hidden`].
     pub hidden: Option<Hidden>,
+}
+
+impl Message {
+    /// True if it is to be shown to who wants to see, or not, what moderation hides. What is blocked is never shown.
+    pub(super) fn is_for(&self, hidden: bool) -> bool {
+        self.hidden.as_ref().is_none_or(|by| hidden && by.flag != ChatFlag::Block)
+    }
 }
 
 /// What a message says.
@@ -76,6 +84,8 @@ impl Said {
 /// Why a message is hidden here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hidden {
+    /// By which flag: hide, mute or block.
+    pub flag: ChatFlag,
     /// Who of those that are trusted here said so.
     pub by: FeedKey,
     /// Why; may be empty.
@@ -95,7 +105,7 @@ pub struct ReadOptions {
     pub oldest_first: bool,
     /// Go on after this. Default: begin.
     pub after: Option<ChatCursor>,
-    /// Give what moderation hides, too, marked. Default: leave it out, outside the limit.
+    /// Give what moderation hides, too, marked, but for what is blocked. Default: leave it out, outside the limit.
     pub hidden: bool,
 }
 

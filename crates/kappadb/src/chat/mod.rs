@@ -1,7 +1,11 @@
 //! Chat: messages in channels, and what is said of channels and writers.
 
 mod ask;
+mod authors;
+mod correspondence;
+mod erase;
 mod error;
+mod export;
 mod import;
 mod lanes;
 mod lines;
@@ -18,6 +22,7 @@ pub(crate) mod trust;
 mod watch;
 
 pub use error::ChatError;
+pub use export::{ChatExport, ChatLeftOut, ChatLine};
 pub use import::ChatImportReport;
 pub use kappadb_chat::{SayError, visible, visible_json, visible_name};
 pub use lines::BadLine;

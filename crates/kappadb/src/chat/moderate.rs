@@ -114,10 +114,15 @@ impl Parts {
         Ok(all)
     }
 
+    /// Of whom nothing is wanted.
+    pub(crate) fn chat_blocked(&self) -> Result<BTreeSet<FeedKey>, ReadError> {
+        self.chat.ready()?;
+        Ok(self.moderation()?.blocked())
+    }
+
     /// What is to be thought of messages, as things stand.
     pub(super) fn moderation(&self) -> Result<Moderation, ReadError> {
-        let Trusted { admins, mods } = self.trust.get();
-        let own = self.feeds.list().into_iter().filter(|info| info.writable).map(|info| info.feed);
-        Ok(Moderation::new(Trust { me: own.collect(), admins, mods }, self.chat_flags()?))
+        let Trusted { admins, mods, distrusted } = self.trust.get();
+        Ok(Moderation::new(Trust { me: self.me(), admins, mods, distrusted }, self.chat_flags()?))
     }
 }

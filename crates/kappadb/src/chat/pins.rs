@@ -4,9 +4,9 @@ use super::{Chat, ChatError};
 use crate::database::Parts;
 use crate::error::OpenError;
 use crate::files::{read_file, write_file};
-use kappadb_chat::{Content, StateKey, check_nick, fold, likeness};
+use kappadb_chat::{Content, StateKey, alike, check_nick, fold, likeness};
 use kappadb_core::FeedKey;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -115,6 +115,22 @@ impl Chat {
             parts.chat.ready()?;
             let known = parts.feeds.list().into_iter().map(|info| parts.known_as(&info.feed, &wanted));
             Ok(known.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+        })
+        .await?
+    }
+}
+
+impl Chat {
+    /// Of some feeds with what they call themselves, those that people may take for another of them, for this writer, or for a feed that a name is
+    /// pinned to: their names are to be shown with something of their fingerprint.
+    pub async fn alike(&self, mut named: Vec<(FeedKey, String)>) -> Result<BTreeSet<FeedKey>, ChatError> {
+        named.extend(self.pins().into_iter().map(|pin| (pin.feed, pin.name)));
+        self.run(move |parts| {
+            parts.chat.ready()?;
+            let me = parts.feed_of(&parts.name);
+            let nick = me.map(|me| parts.chat_nick(&me)).transpose()?.flatten();
+            named.extend(me.zip(nick));
+            Ok(alike(named.iter().map(|(feed, name)| (*feed, name.as_str()))))
         })
         .await?
     }

@@ -4,10 +4,10 @@ use super::{Chat, ChatError};
 use crate::database::Parts;
 use crate::error::ReadError;
 use crate::write::{self, Draft};
-use kappadb_chat::{Channel, Content, Prepared, fold, likeness, order_time, prepare};
-use kappadb_core::{EntryId, FeedKey, Timestamp};
+use kappadb_chat::{Channel, Content, Prepared, SayError, fold, likeness, order_time, prepare};
+use kappadb_core::{EntryId, FeedKey, RangeSet, Timestamp};
 use kappadb_entry::rules::Links;
-use kappadb_entry::{Entry, space};
+use kappadb_entry::{Entry, Header, space};
 
 impl Chat {
     /// Posts a text of 1 byte to 4 KiB. The channel is there from then on. Durable when it returns, as everything here.
@@ -119,7 +119,8 @@ impl Parts {
     fn refuse_alike(&self, nick: &str) -> Result<(), ChatError> {
         self.chat.ready()?;
         let (folded, likeness) = (fold(nick), likeness(nick));
-        for info in self.feeds.list().into_iter().filter(|info| !info.writable) {
+        let me = self.me();
+        for info in self.feeds.list().into_iter().filter(|info| !me.contains(&info.feed)) {
             let other = self.chat_nick(&info.feed)?;
             let alike = |other: &String| fold(other) != folded && kappadb_chat::likeness(other) == likeness;
             if let Some(other) = other.filter(alike) {
@@ -147,18 +148,19 @@ impl Parts {
         if !there {
             return Err(ChatError::NotThere(target));
         }
-        let moment = header.places.moments.first();
-        let folded = moment.map(|m| String::from_utf8_lossy(&m.channel).into_owned()).unwrap_or_default();
-        let order = Timestamp(moment.map_or(header.time.0, |m| m.from));
-        let channel = Channel { shown: folded.clone(), folded };
-        let content = Content::Delete { target, key: header.key.clone(), order };
-        let prepared = prepare(&feed, &content, Some(&channel), order)?;
-        let Prepared { kind, key, context, places, payload } = prepared;
+        let Prepared { kind, key, context, places, payload } = taking_back(&feed, target, &header)?;
         // It replaces nothing: it takes out what it names, and what was before shows again.
         let draft = Draft { key, places, payload, ..Draft::new(kind) };
         let block = self.linked_block(draft, Links { context, ..Links::default() }, &feed)?;
         let ids = self.append(feed, vec![block])?;
+        self.feeds.erase(&feed, &RangeSet::from_iter([target.seq]))?;
         Ok(ids.first().copied().ok_or(ReadError::Closed)?)
+    }
+
+    /// What takes back an entry of a feed, whatever it says.
+    pub(super) fn chat_taking_back(&self, target: EntryId, by: &FeedKey) -> Result<Prepared, ChatError> {
+        let entry = self.entry(target)?.ok_or(ChatError::NotThere(target))?;
+        Ok(taking_back(by, target, &entry.header)?)
     }
 
     /// The order time of what is written to a channel now: after all that can be read there. What is not due yet does not count, or a
@@ -182,4 +184,13 @@ impl Parts {
         let ids = self.append(feed, vec![block])?;
         Ok(ids.first().copied().ok_or(ReadError::Closed)?)
     }
+}
+
+/// A delete of the entry that has this header.
+fn taking_back(by: &FeedKey, target: EntryId, header: &Header) -> Result<Prepared, SayError> {
+    let moment = header.places.moments.first();
+    let folded = moment.map(|m| String::from_utf8_lossy(&m.channel).into_owned()).unwrap_or_default();
+    let order = Timestamp(moment.map_or(header.time.0, |m| m.from));
+    let channel = Channel { shown: folded.clone(), folded };
+    prepare(by, &Content::Delete { target, key: header.key.clone(), order }, Some(&channel), order)
 }

@@ -1,5 +1,6 @@
 //! Private messages. They are opened when they are read: nothing of what they say is in any index, here or elsewhere.
 
+use super::correspondence::{Correspondence, Known};
 use super::lanes::{Lanes, Span};
 use super::read::{self, Shower};
 use super::{Chat, ChatError, ChatPage, MAX_AHEAD, Message, ReadOptions, Said};
@@ -63,32 +64,6 @@ impl Chat {
     }
 }
 
-/// With whom there may be something.
-#[derive(Debug, Clone, Copy)]
-enum Known {
-    /// Whoever wrote privately, and was written to, as far as is held here.
-    Here,
-    /// Any feed that is known: what was written to it may be elsewhere.
-    Anyhow,
-}
-
-/// What this writer, by one of its feeds, and another write to each other.
-struct Correspondence {
-    own: FeedKey,
-    other: FeedKey,
-    pair: Pair,
-}
-
-impl Correspondence {
-    /// Both directions: where, by whom, for whom.
-    fn both(&self) -> impl Iterator<Item = (Lane, FeedKey, FeedKey)> + use<> {
-        let out = (self.pair.outbox(), self.own, self.other);
-        let back = (self.pair.inbox(), self.other, self.own);
-        // Notes to oneself have one direction.
-        [Some(out), (self.own != self.other).then_some(back)].into_iter().flatten()
-    }
-}
-
 impl Parts {
     fn send_private(&self, to: &FeedKey, text: &str) -> Result<EntryId, ChatError> {
         let _guard = self.writing();
@@ -112,14 +87,9 @@ impl Parts {
     }
 
     /// What an own feed shares with another.
-    fn pair(&self, own: &FeedKey, other: &FeedKey) -> Result<Pair, ChatError> {
+    pub(super) fn pair(&self, own: &FeedKey, other: &FeedKey) -> Result<Pair, ChatError> {
         let pair = self.feeds.with_secret(own, |secret| Pair::new(secret, other));
         Ok(pair.ok_or(ReadError::Closed)??)
-    }
-
-    /// The feeds of this handle's writer: the one that it writes, and those that this one continues.
-    fn own_identities(&self) -> BTreeSet<FeedKey> {
-        self.lineage(self.writers().remove(&*self.name))
     }
 
     /// Whom a private message of an own feed is for, and its text; none if it is none, or cannot be opened.
@@ -130,6 +100,19 @@ impl Parts {
         let to = self.feeds.with_secret(&id.feed, look).flatten()?;
         let text = self.pair(&id.feed, &to).ok()?.open(&id.feed, post.order, &sealed).ok()?;
         Some((to, text))
+    }
+
+    /// Whom a private message is for, and its text, if the two can be had by a secret that is here: by one of its author, or of this handle's writer, or of
+    /// an author that an import made.
+    pub(super) fn readable_private(&self, id: EntryId, entry: &Entry) -> Option<(FeedKey, String)> {
+        let own = || self.own_private(id, entry);
+        let post = decode(&entry.header, entry.payload.as_deref()).ok()?;
+        let Content::Private(sealed) = post.content else { return None };
+        let mine = |me: FeedKey| {
+            let text = self.pair(&me, &id.feed).ok()?.open(&id.feed, post.order, &sealed).ok()?;
+            Some((me, text))
+        };
+        own().or_else(|| self.me().into_iter().find_map(mine))
     }
 
     /// The same message by another own feed, at the same place in time.
@@ -143,62 +126,15 @@ impl Parts {
         self.pair(by, &to).ok()?.prepare(&text, order, salt).ok()
     }
 
-    /// With one other feed, or with all. A key that is none is left out: nothing was ever shared with it.
-    fn correspondences(&self, with: Option<FeedKey>, known: Known) -> Result<Vec<Correspondence>, ReadError> {
-        let mut all = Vec::new();
-        for own in self.own_identities() {
-            let others = match (with, known) {
-                (Some(other), _) => BTreeSet::from([other]),
-                (None, Known::Here) => self
-                    .chat
-                    .read(|index| index.lane_writers())??
-                    .into_iter()
-                    .chain(self.recipients(&own)?)
-                    .collect(),
-                (None, Known::Anyhow) => {
-                    self.feeds.list().iter().map(|info| info.feed).chain(self.recipients(&own)?).collect()
-                }
-            };
-            let shared = |other| Some(Correspondence { own, other, pair: self.pair(&own, &other).ok()? });
-            all.extend(others.into_iter().filter_map(shared));
-        }
-        Ok(all)
-    }
-
-    /// Whom an own feed wrote to: some of them may be known by nothing else here.
-    fn recipients(&self, own: &FeedKey) -> Result<Vec<FeedKey>, ReadError> {
-        let mut recipients = Vec::new();
-        for channel in self.chat.read(|index| index.lanes_of(own))?? {
-            recipients.extend(self.recipient(own, &channel)?);
-        }
-        Ok(recipients)
-    }
-
-    /// Whom an own feed wrote to in one lane: any of its messages says that, so long as it is held.
-    fn recipient(&self, own: &FeedKey, channel: &str) -> Result<Option<FeedKey>, ReadError> {
-        let span = Span { from: i64::MIN, to: i64::MAX, backwards: true, after: None };
-        let mut reading = Lanes::new(self, std::iter::once((channel.to_owned(), *own)), span);
-        while let Some((_, place)) = reading.next()? {
-            let Some(Content::Private(sealed)) = self.chat_post(place.id)?.map(|post| post.content) else {
-                continue;
-            };
-            let look = |secret: &_| kappadb_chat::recipient(secret, place.order, &sealed);
-            let recipient = self.feeds.with_secret(own, look).flatten();
-            let written_here =
-                |to: &FeedKey| self.pair(own, to).is_ok_and(|p| p.outbox().channel() == channel);
-            if let Some(recipient) = recipient.filter(written_here) {
-                return Ok(Some(recipient));
-            }
-        }
-        Ok(None)
-    }
-
     fn private(&self, with: Option<FeedKey>, options: &ReadOptions) -> Result<ChatPage, ChatError> {
         let now = self.clock.now();
-        let correspondences = self.correspondences(with, Known::Here)?;
+        let mut correspondences = self.correspondences(with, Known::Here)?;
+        correspondences.extend(self.imported_correspondences(with)?);
+        let mut seen = BTreeSet::new();
         let lanes: Vec<_> = correspondences
             .iter()
             .flat_map(|c| c.both().map(move |(lane, by, to)| (c, lane, by, to)))
+            .filter(|(_, lane, ..)| seen.insert(*lane))
             .collect();
         let reading =
             |span| Lanes::new(self, lanes.iter().map(|(_, lane, by, _)| (lane.channel(), *by)), span);
@@ -215,16 +151,17 @@ impl Parts {
         let (mut shower, most) = (Shower::new(self)?, options.limit.unwrap_or(usize::MAX));
         while let Some((lane, place)) = reading.next()? {
             let Some((correspondence, _, author, to)) = lanes.get(lane) else { continue };
+            let said = self.opened(&correspondence.pair, author, *to, place)?;
             let hidden = shower.hidden("", author);
-            if hidden.is_some() && !options.hidden {
+            let message = shower.dressed("", place, String::new(), said, hidden)?;
+            if !message.is_for(options.hidden) {
                 continue;
             }
             if page.messages.len() == most {
                 page.next = page.messages.last().map(Message::cursor);
                 break;
             }
-            let said = self.opened(&correspondence.pair, author, *to, place)?;
-            page.messages.push(shower.dressed("", place, String::new(), said, hidden)?);
+            page.messages.push(message);
         }
         Ok(page)
     }
@@ -379,7 +316,10 @@ mod tests {
         }
         let all = ReadOptions { hidden: true, ..ReadOptions::default() };
         let page = carl.chat().private(None, &all).await.unwrap();
-        assert_eq!(page.messages[0].hidden, Some(Hidden { by: to, reason: "noise".into() }));
+        assert_eq!(
+            page.messages[0].hidden,
+            Some(Hidden { flag: ChatFlag::Hide, by: to, reason: "noise".into() })
+        );
         server.stop().await;
     }
 

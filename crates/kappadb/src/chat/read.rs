@@ -4,7 +4,7 @@ use super::state::spelled;
 use super::{Chat, ChatCursor, ChatError, ChatPage, Hidden, MAX_AHEAD, Message, ReadOptions, Said};
 use crate::database::Parts;
 use crate::error::ReadError;
-use kappadb_chat::{Channel, Content, Moderation, Post, Verdict, decode};
+use kappadb_chat::{Channel, Content, Moderation, Post, Ruling, decode};
 use kappadb_core::{EntryId, FeedKey, Timestamp};
 use kappadb_view_chat::{PageQuery, Place};
 use std::collections::HashMap;
@@ -119,7 +119,7 @@ impl<'a> Shower<'a> {
         options: &ReadOptions,
     ) -> Result<Option<Message>, ReadError> {
         let message = self.message(channel, place)?;
-        Ok(Some(message).filter(|message| message.hidden.is_none() || options.hidden))
+        Ok(Some(message).filter(|message| message.is_for(options.hidden)))
     }
 
     pub fn message(&mut self, channel: &str, place: Place) -> Result<Message, ReadError> {
@@ -140,7 +140,9 @@ impl<'a> Shower<'a> {
         let Place { order: time, id } = place;
         let author = id.feed;
         if !self.nicks.contains_key(&author) {
-            self.nicks.insert(author, self.parts.chat_nick(&author)?);
+            let blocked = self.moderation.is_blocked(None, &author);
+            let nick = if blocked { None } else { self.parts.chat_nick(&author)? };
+            self.nicks.insert(author, nick);
         }
         let nick = self.nicks.get(&author).cloned().flatten();
         Ok(Message { id, author, nick, channel: spelled(channel, Some(shown)), time, said, hidden })
@@ -148,10 +150,9 @@ impl<'a> Shower<'a> {
 
     /// Who hides what a feed wrote in a channel, if anybody.
     pub fn hidden(&self, channel: &str, author: &FeedKey) -> Option<Hidden> {
-        match self.moderation.verdict(channel, author) {
-            Verdict::Hidden { by, reason } => Some(Hidden { by, reason }),
-            Verdict::Shown => None,
-        }
+        let channel = Some(channel).filter(|channel| !channel.is_empty());
+        let Ruling { flag, by, reason } = self.moderation.ruling(channel, author)?;
+        Some(Hidden { flag, by, reason })
     }
 }
 

@@ -34,7 +34,7 @@ impl Chat {
         .await?
     }
 
-    /// The latest messages of a writer, in all channels.
+    /// The latest messages of a writer, in all channels, hidden or not; none of whom is blocked.
     pub async fn by_author(&self, author: FeedKey, limit: usize) -> Result<ChatPage, ChatError> {
         self.run(move |parts| {
             parts.chat.ready()?;
@@ -42,7 +42,8 @@ impl Chat {
             let rows = parts.chat.read(|index| index.by_author(&author, now, limit))??;
             let (mut shower, mut page) = (Shower::new(parts)?, ChatPage::default());
             for row in rows {
-                page.messages.push(shower.message(&row.channel, row.place)?);
+                let message = shower.message(&row.channel, row.place)?;
+                page.messages.extend(Some(message).filter(|message| message.is_for(true)));
             }
             Ok(page)
         })
@@ -68,7 +69,7 @@ impl Parts {
                 let message = shower.message(&row.channel, row.place)?;
                 // Words are known of texts that were cleared since; and so are the words of what they were.
                 let found = message.said.text().is_some_and(|text| terms.found_in(text));
-                if found && (options.hidden || message.hidden.is_none()) {
+                if found && message.is_for(options.hidden) {
                     page.messages.push(message);
                 }
             }

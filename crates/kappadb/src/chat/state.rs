@@ -4,9 +4,9 @@ use super::read::Shower;
 use super::{ChannelInfo, Chat, ChatError, Member, ReadOptions, Topic, Unread};
 use crate::database::Parts;
 use crate::error::ReadError;
-use kappadb_chat::{Channel, Content, StateKey, code, fold, members_of, mentions, profile_of};
+use kappadb_chat::{Channel, Content, Moderation, StateKey, code, members_of, mentions, profile_of};
 use kappadb_core::{EntryId, FeedKey, Timestamp};
-use kappadb_entry::rules::standing;
+use kappadb_entry::rules::{Version, standing};
 use kappadb_view_chat::{PageQuery, Place};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,8 @@ impl Chat {
         self.run(|parts| {
             parts.chat.ready()?;
             let names = parts.chat.read(|index| index.channels())??;
-            names.into_iter().map(|name| parts.chat_channel(&name)).collect()
+            let moderation = parts.moderation()?;
+            names.into_iter().map(|name| parts.chat_channel(&name, &moderation)).collect()
         })
         .await?
     }
@@ -36,8 +37,10 @@ impl Chat {
         let channel = Channel::new(channel)?;
         self.run(move |parts| {
             parts.chat.ready()?;
+            let moderation = parts.moderation()?;
+            let heard = |feed: &FeedKey| !moderation.is_muted(Some(&channel.folded), feed);
             let member = |feed| Ok(Member { feed, nick: parts.chat_nick(&feed)? });
-            parts.chat_members(&channel.folded)?.into_iter().map(member).collect()
+            parts.chat_members(&channel.folded)?.into_iter().filter(heard).map(member).collect()
         })
         .await?
     }
@@ -47,7 +50,7 @@ impl Chat {
         let channel = Channel::new(channel)?;
         self.run(move |parts| {
             parts.chat.ready()?;
-            Ok(parts.chat_topic(&channel.folded)?)
+            Ok(parts.chat_topic(&channel.folded, &parts.moderation()?)?)
         })
         .await?
     }
@@ -57,25 +60,13 @@ impl Chat {
         Ok(self.profile(feed).await?.remove("nick"))
     }
 
-    /// The feeds known here that call themselves so, whatever the case.
-    pub async fn called(&self, nick: &str) -> Result<Vec<FeedKey>, ChatError> {
-        let wanted = fold(nick);
-        self.run(move |parts| {
-            parts.chat.ready()?;
-            let mut called = Vec::new();
-            for info in parts.feeds.list() {
-                let nick = parts.chat_nick(&info.feed)?;
-                called.extend(nick.filter(|nick| fold(nick) == wanted).map(|_| info.feed));
-            }
-            Ok(called)
-        })
-        .await?
-    }
-
-    /// What a writer says of itself, by field.
+    /// What a writer says of itself, by field. Of whom is blocked everywhere it is nothing.
     pub async fn profile(&self, feed: FeedKey) -> Result<BTreeMap<String, String>, ChatError> {
         self.run(move |parts| {
             parts.chat.ready()?;
+            if parts.moderation()?.is_blocked(None, &feed) {
+                return Ok(BTreeMap::new());
+            }
             let prefix = profile_of(&feed);
             let fields = parts.chat.read(|index| index.winners(&prefix, parts.clock.now()))??;
             let mut profile = BTreeMap::new();
@@ -133,11 +124,10 @@ impl Chat {
 }
 
 impl Parts {
-    fn chat_channel(&self, folded: &str) -> Result<ChannelInfo, ChatError> {
-        let now = self.clock.now();
-        let archive = self.chat.read(|index| index.winner(&StateKey::Archive(folded).encode(), now))??;
+    fn chat_channel(&self, folded: &str, moderation: &Moderation) -> Result<ChannelInfo, ChatError> {
+        let archive = self.chat_winner(StateKey::Archive(folded), folded, moderation)?;
         let archived = archive.is_some_and(|version| version.kind.code == code::ARCHIVE);
-        let topic = self.chat_topic(folded)?.map(|topic| topic.text);
+        let topic = self.chat_topic(folded, moderation)?.map(|topic| topic.text);
         Ok(ChannelInfo { name: self.chat_spelling(folded)?, topic, archived })
     }
 
@@ -160,9 +150,20 @@ impl Parts {
         Ok(spelled(folded, post.map(|post| post.channel)))
     }
 
-    fn chat_topic(&self, folded: &str) -> Result<Option<Topic>, ReadError> {
-        let now = self.clock.now();
-        let winner = self.chat.read(|index| index.winner(&StateKey::Topic(folded).encode(), now))??;
+    /// What is said of a channel now, by those whose word on it counts.
+    fn chat_winner(
+        &self,
+        key: StateKey<'_>,
+        folded: &str,
+        moderation: &Moderation,
+    ) -> Result<Option<Version>, ReadError> {
+        let (key, now) = (key.encode(), self.clock.now());
+        let muted = |feed: &FeedKey| moderation.is_muted(Some(folded), feed);
+        Ok(self.chat.read(|index| index.winner_without(&key, now, muted))??)
+    }
+
+    fn chat_topic(&self, folded: &str, moderation: &Moderation) -> Result<Option<Topic>, ReadError> {
+        let winner = self.chat_winner(StateKey::Topic(folded), folded, moderation)?;
         let Some(version) = winner else { return Ok(None) };
         match self.chat_post(version.id)?.map(|post| post.content) {
             Some(Content::Topic(text)) if !text.is_empty() => {
@@ -210,8 +211,7 @@ impl Parts {
     }
 
     fn chat_unread(&self, folded: &str) -> Result<Unread, ChatError> {
-        let own: BTreeSet<FeedKey> =
-            self.feeds.list().into_iter().filter(|info| info.writable).map(|info| info.feed).collect();
+        let own = self.me();
         let nicks = own.iter().filter_map(|feed| self.chat_nick(feed).transpose());
         let nicks = nicks.collect::<Result<Vec<_>, _>>()?;
         let after = self.markers.get(folded);

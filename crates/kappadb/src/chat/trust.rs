@@ -1,9 +1,10 @@
-//! Whose moderation this replica applies, besides its own: `DIR/trust`, `admin <feed>` or `mod <feed>` a line. It comes with
+//! Whose moderation this replica applies, besides its own: `DIR/trust`, `admin <feed>`, `mod <feed>` or `not <feed>` a line. It comes with
 //! the invitation and is this replica's own business from then on.
 
 use crate::error::OpenError;
 use crate::files::write_file;
 use kappadb_core::FeedKey;
+use kappadb_net::Ticket;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -17,12 +18,22 @@ pub struct Trusted {
     pub admins: BTreeSet<FeedKey>,
     /// They may hide, mute and block.
     pub mods: BTreeSet<FeedKey>,
+    /// What they say counts nowhere here, whoever named them, and whatever tickets say.
+    pub distrusted: BTreeSet<FeedKey>,
 }
 
 impl Trusted {
+    /// Adds those whom a ticket names, but for who was distrusted here.
+    pub(crate) fn learn(&mut self, ticket: &Ticket) {
+        let trusted = |feed: &&FeedKey| !self.distrusted.contains(feed);
+        self.admins.extend(ticket.admins.iter().filter(trusted));
+        self.mods.extend(ticket.mods.iter().filter(trusted));
+    }
+
     fn text(&self) -> String {
         let admins = self.admins.iter().map(|feed| format!("admin {feed}\n"));
-        admins.chain(self.mods.iter().map(|feed| format!("mod {feed}\n"))).collect()
+        let mods = self.mods.iter().map(|feed| format!("mod {feed}\n"));
+        admins.chain(mods).chain(self.distrusted.iter().map(|feed| format!("not {feed}\n"))).collect()
     }
 
     fn parse(text: &str) -> Option<Trusted> {
@@ -33,6 +44,7 @@ impl Trusted {
             match role {
                 "admin" => trusted.admins.insert(feed),
                 "mod" => trusted.mods.insert(feed),
+                "not" => trusted.distrusted.insert(feed),
                 _ => return None,
             };
         }
@@ -57,7 +69,7 @@ pub(crate) fn load(dir: &Path) -> Result<Trusted, OpenError> {
         Err(source) => return Err(OpenError::File { path, source }),
         Ok(text) => text,
     };
-    let wanted = "`admin <feed>` or `mod <feed>` a line";
+    let wanted = "`admin <feed>`, `mod <feed>` or `not <feed>` a line";
     Trusted::parse(&text).ok_or(OpenError::Damaged { path, wanted })
 }
 
@@ -100,7 +112,7 @@ mod tests {
         assert_eq!(load(dir.path()).unwrap(), Trusted::default());
         let file = TrustFile::new(dir.path(), Trusted::default());
         let feeds = |seeds: &[u8]| seeds.iter().map(|seed| FeedKey([*seed; 32])).collect();
-        let trusted = Trusted { admins: feeds(&[1, 2]), mods: feeds(&[2, 3]) };
+        let trusted = Trusted { admins: feeds(&[1, 2]), mods: feeds(&[2, 3]), distrusted: feeds(&[4]) };
         file.set(trusted.clone()).unwrap();
         assert_eq!((load(dir.path()).unwrap(), file.get()), (trusted.clone(), trusted));
         for damage in ["admin", "admin x", "king 00", "mod\n"] {

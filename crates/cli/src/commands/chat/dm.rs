@@ -71,7 +71,7 @@ async fn show(context: &Context, args: &DmArgs) -> anyhow::Result<Exit> {
             };
             let chat = database.chat();
             question.ask(chat.ask_private(with, &options)).await?;
-            page::print(question, options, async |options| chat.private(with, options).await).await
+            page::print(&chat, question, options, async |options| chat.private(with, options).await).await
         })
         .await
 }

@@ -26,7 +26,7 @@ pub async fn run(context: &Context, file: &Path) -> anyhow::Result<Exit> {
     });
     let text = format!(
         "{} by {} imported, {} were here already, {} left out",
-        count(report.imported, "message"),
+        count(report.imported, "entry"),
         count(report.authors, "author"),
         report.known,
         count(report.damaged, "damaged line")

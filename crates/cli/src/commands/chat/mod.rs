@@ -2,6 +2,7 @@
 
 mod dm;
 mod edit;
+mod export;
 mod import;
 mod lines;
 mod moderate;
@@ -41,6 +42,7 @@ pub async fn run(context: &Context, command: &ChatCommand) -> anyhow::Result<Exi
         ChatCommand::Unread(ask) => return show::unread(context, *ask).await,
         ChatCommand::Moderate(command) => return moderate::run(context, command).await,
         ChatCommand::Watch(args) => watch::watch(context, args).await?,
+        ChatCommand::Export(ask) => return export::run(context, *ask).await,
         ChatCommand::Import { file } => return import::run(context, file).await,
     }
     Ok(Exit::Done)

@@ -15,12 +15,14 @@ pub async fn run(context: &Context, command: &ModerateCommand) -> anyhow::Result
         ModerateCommand::List(ask) => return list(context, *ask).await,
         ModerateCommand::Trust { feed, role } => {
             trust(context, feed, |trusted, feed| match role {
-                Role::Admin => drop(trusted.admins.insert(feed)),
-                Role::Mod => drop(trusted.mods.insert(feed)),
+                Role::Admin => trusted.admins.extend([feed]),
+                Role::Mod => trusted.mods.extend([feed]),
             })
             .await?;
         }
-        ModerateCommand::Distrust { feed } => trust(context, feed, |_, _| ()).await?,
+        ModerateCommand::Distrust { feed } => {
+            trust(context, feed, |trusted, feed| trusted.distrusted.extend([feed])).await?;
+        }
         ModerateCommand::Trusted => trusted(context).await?,
     }
     Ok(Exit::Done)
@@ -37,6 +39,7 @@ async fn flag(
         Flag::Block => ChatFlag::Block,
         Flag::Mod => ChatFlag::Mod,
         Flag::Admin => ChatFlag::Admin,
+        Flag::Allow => ChatFlag::Allow,
     });
     let change = change(flags.collect());
     let database = context.open().await?;
@@ -88,6 +91,7 @@ async fn trust(
     let feed = feed.find(&database).await?;
     trusted.admins.remove(&feed);
     trusted.mods.remove(&feed);
+    trusted.distrusted.remove(&feed);
     change(&mut trusted, feed);
     chat.set_trusted(trusted).await?;
     Ok(database.close().await?)
@@ -95,8 +99,8 @@ async fn trust(
 
 async fn trusted(context: &Context) -> anyhow::Result<()> {
     let database = context.open().await?;
-    let Trusted { admins, mods } = database.chat().trusted();
-    for (role, feeds) in [("admin", admins), ("mod", mods)] {
+    let Trusted { admins, mods, distrusted } = database.chat().trusted();
+    for (role, feeds) in [("admin", admins), ("mod", mods), ("not", distrusted)] {
         for feed in feeds {
             output::result(&json!({ "feed": feed.to_string(), "as": role }), &format!("{role} {feed}"))?;
         }

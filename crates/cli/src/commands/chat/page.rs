@@ -1,10 +1,10 @@
 //! Messages page by page, so that nothing holds a long channel whole.
 
-use super::lines;
+use super::lines::{self, Alike};
 use crate::args::PageArgs;
 use crate::commands::question::Question;
 use crate::output;
-use kappadb::{ChatError, ChatPage, ReadOptions};
+use kappadb::{Chat, ChatError, ChatPage, ReadOptions};
 
 /// Messages read at a time.
 const PAGE: usize = 256;
@@ -22,6 +22,7 @@ pub fn options(args: &PageArgs) -> ReadOptions {
 
 /// Prints what `read` gives, and notes how to go on; how many messages there were.
 pub async fn print(
+    chat: &Chat,
     question: &mut Question,
     mut options: ReadOptions,
     read: impl AsyncFn(&ReadOptions) -> Result<ChatPage, ChatError>,
@@ -33,8 +34,9 @@ pub async fn print(
         if count == 0 {
             question.note_ahead(page.ahead);
         }
+        let alike = Alike::authors(chat, &page.messages).await?;
         for message in &page.messages {
-            output::result(&lines::message(message), &lines::for_people(message))?;
+            output::result(&lines::message(message), &lines::for_people(message, &alike))?;
         }
         count += page.messages.len();
         options.after = page.next;

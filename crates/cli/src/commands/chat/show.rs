@@ -1,6 +1,7 @@
 //! `chat read|channels|members|topic|nick|profile|search|unread`.
 
-use super::{Context, lines, page};
+use super::lines::{self, Alike};
+use super::{Context, page};
 use crate::args::{AskArgs, FeedText, ReadArgs, SearchArgs};
 use crate::exit::{Exit, NotFound};
 use crate::output::{self, count};
@@ -15,7 +16,7 @@ pub async fn read(context: &Context, args: &ReadArgs) -> anyhow::Result<Exit> {
             let chat = database.chat();
             question.ask(chat.ask(&args.channel, &options)).await?;
             let read = async |options: &_| chat.read(&args.channel, options).await;
-            let count = page::print(question, options, read).await?;
+            let count = page::print(&chat, question, options, read).await?;
             if count == 0 {
                 known(&chat, &args.channel).await?;
             }
@@ -60,9 +61,10 @@ pub async fn members(context: &Context, channel: &str, ask: AskArgs) -> anyhow::
             if members.is_empty() {
                 known(&chat, channel).await?;
             }
+            let alike = Alike::members(&chat, &members).await?;
             for member in &members {
                 let line = json!({ "feed": member.feed.to_string(), "nick": member.nick });
-                output::result(&line, &lines::member(member))?;
+                output::result(&line, &lines::member(member, &alike))?;
             }
             Ok(members.len())
         })
@@ -160,9 +162,10 @@ pub async fn search(context: &Context, args: &SearchArgs) -> anyhow::Result<Exit
                 None => question.ask(chat.ask_everything()).await?,
             }
             let found = chat.search(&args.query, &options).await?.messages;
+            let alike = Alike::authors(&chat, &found).await?;
             for message in &found {
                 let channel = &message.channel;
-                let text = format!("{channel}: {}", lines::for_people(message));
+                let text = format!("{channel}: {}", lines::for_people(message, &alike));
                 output::result(&lines::message(message), &text)?;
             }
             Ok(found.len())

@@ -1,0 +1,42 @@
+//! `chat export`: JSON lines that `chat import` takes.
+
+use super::Context;
+use crate::args::AskArgs;
+use crate::exit::Exit;
+use crate::output::{self, count};
+use kappadb::ChatLeftOut;
+use serde_json::json;
+
+pub async fn run(context: &Context, ask: AskArgs) -> anyhow::Result<Exit> {
+    let mut left_out = ChatLeftOut::default();
+    let exit = context
+        .read(ask, async |database, question| {
+            let chat = database.chat();
+            question.ask(chat.ask_everything()).await?;
+            let (mut export, mut printed) = (chat.export().await?, 0);
+            while let Some(lines) = export.next().await? {
+                lines.iter().try_for_each(output::json_line)?;
+                printed += lines.len();
+            }
+            left_out = export.left_out();
+            tell(left_out);
+            Ok(printed)
+        })
+        .await?;
+    let whole = left_out.not_held == 0 && left_out.unknown == 0;
+    Ok(if whole { exit } else { Exit::Failed })
+}
+
+fn tell(ChatLeftOut { sealed, not_held, unknown }: ChatLeftOut) {
+    let told = [
+        (sealed, "that is private between others"),
+        (not_held, "whose text is not held here"),
+        (unknown, "of which nothing is known here"),
+    ];
+    let words: Vec<String> =
+        told.iter().filter(|(n, _)| *n > 0).map(|(n, why)| format!("{} {why}", count(*n, "entry"))).collect();
+    if !words.is_empty() {
+        let value = json!({ "left_out": { "sealed": sealed, "not_held": not_held, "unknown": unknown } });
+        output::remark(&value, &format!("left out: {}", words.join(", ")));
+    }
+}
