@@ -174,18 +174,17 @@ fn shape(line: &str) -> String {
     for word in words(line) {
         let (between, after) = rest.split_once(word).unwrap();
         out.push_str(between);
-        out.push_str(&shape_of(word, before, between));
+        out.push_str(&shape_of(word, before));
         (before, rest) = (word, after);
     }
     out + rest
 }
 
-fn shape_of(word: &str, before: &str, between: &str) -> String {
-    let short_key = between.ends_with('/') && word.len() == 4 && word.bytes().all(is_hex);
+fn shape_of(word: &str, before: &str) -> String {
     let number = word.parse::<f64>().is_ok();
     match word {
         _ if word.starts_with("kappa1") => "TICKET".to_owned(),
-        _ if short_key || (word.len() >= 8 && is_name(word)) => "KEY".to_owned(),
+        _ if word.len() >= 8 && is_name(word) => "KEY".to_owned(),
         _ if word.starts_with("20") && word.ends_with('Z') => "TIME".to_owned(),
         _ if number && (word.contains('.') || before.starts_with("bytes_")) => "NUMBER".to_owned(),
         _ => match word.split_once(':') {
@@ -195,9 +194,15 @@ fn shape_of(word: &str, before: &str, between: &str) -> String {
     }
 }
 
-/// A key or the beginning of one, or a ticket.
+/// A key or the beginning of one, a fingerprint, or a ticket.
 fn is_name(word: &str) -> bool {
-    word.starts_with("kappa1") || word.bytes().all(is_hex)
+    word.starts_with("kappa1") || word.bytes().all(is_hex) || is_fingerprint(word)
+}
+
+fn is_fingerprint(word: &str) -> bool {
+    let is_group =
+        |group: &str| group.len() == 4 && group.bytes().all(|b| matches!(b, b'a'..=b'z' | b'2'..=b'7'));
+    word.split('-').count() == 4 && word.split('-').all(is_group)
 }
 
 fn is_hex(byte: u8) -> bool {
