@@ -78,6 +78,19 @@ fn without_a_terminal_a_name_that_is_not_pinned_is_refused_with_what_to_type() {
 }
 
 #[test]
+fn what_to_type_is_what_a_shell_takes() {
+    let db = Db::init();
+    writer(&db, "lee", "Ann O'Lee");
+    let told = db.fails(&["chat", "dm", "ann o'lee", "psst"]);
+    let command = told.split('`').nth(1).unwrap();
+    let typed = command.replacen("kappa", env!("CARGO_BIN_EXE_kappa"), 1);
+    let mut shell = std::process::Command::new("sh");
+    let done = shell.arg("-c").arg(typed).env("KAPPA_DB", db.path()).status().unwrap();
+    assert!(done.success(), "{told}");
+    db.ok(&["chat", "dm", "Ann O'Lee", "psst"]);
+}
+
+#[test]
 fn on_a_terminal_the_whole_fingerprint_is_shown_and_asked_for_the_first_time() {
     let db = Db::init();
     let bert = writer(&db, "bert", "Bert");

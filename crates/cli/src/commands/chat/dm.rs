@@ -55,9 +55,18 @@ fn confirm(name: &str, KnownAs { feed, nick, .. }: &KnownAs) -> anyhow::Result<(
         Some(true) => Ok(()),
         Some(false) => bail!("nothing was sent, and {name} is not pinned"),
         None => bail!(
-            "{name} is not pinned to a feed; {nick} is {print}. If that is whom you mean, `kappa chat pin add {name} {print}`, \
-             or write to the feed: `kappa chat dm --to {print} TEXT`"
+            "{name} is not pinned to a feed; {nick} is {print}. If that is whom you mean, `kappa chat pin add {} {print}`, \
+             or write to the feed: `kappa chat dm --to {print} TEXT`",
+            as_a_word(&name)
         ),
+    }
+}
+
+/// A name as a shell takes it for one word.
+fn as_a_word(name: &str) -> String {
+    match name.chars().all(|c| c.is_alphanumeric() || "-_.".contains(c)) {
+        true => name.to_owned(),
+        false => format!("'{}'", name.replace('\'', r"'\''")),
     }
 }
 
