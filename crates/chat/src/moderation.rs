@@ -204,6 +204,11 @@ impl Moderation {
         self.ruling(channel, author).is_some_and(|ruling| ruling.flag == Flag::Block)
     }
 
+    /// False if nobody is blocked anywhere.
+    pub fn blocks_anybody(&self) -> bool {
+        self.entries.values().flatten().any(|entry| entry.ruling() == Some(Flag::Block))
+    }
+
     /// Those of whom nothing is wanted, wherever it is.
     pub fn blocked(&self) -> BTreeSet<FeedKey> {
         self.entries.keys().filter(|target| self.is_blocked(None, target)).copied().collect()

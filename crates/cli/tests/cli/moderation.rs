@@ -104,6 +104,24 @@ fn hide_mute_and_block_do_what_the_table_says() {
 }
 
 #[test]
+fn a_channel_in_which_only_a_blocked_writer_is_is_not_listed() {
+    let house = House::new();
+    let house = house.at_full(|full| {
+        full.ok(&["--writer", "troll", "chat", "post", "spam", "buy"]);
+        full.ok(&["--writer", "troll", "chat", "join", "sale"]);
+    });
+    let listed = |house: &House| {
+        let channels = house.read(&["chat", "channels"]);
+        channels.iter().map(|line| line["channel"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(&house), ["sale", "spam", "tea"]);
+    house.reader.ok(&["chat", "moderate", "set", &house.troll, "mute"]);
+    assert_eq!(listed(&house), ["sale", "spam", "tea"]);
+    house.reader.ok(&["chat", "moderate", "set", &house.troll, "block"]);
+    assert_eq!(listed(&house), ["tea"]);
+}
+
+#[test]
 fn what_a_blocked_writer_goes_on_to_write_is_not_fetched_until_he_is_allowed() {
     let house = House::new();
     house.reader.ok(&["chat", "moderate", "add", &house.troll, "block"]);

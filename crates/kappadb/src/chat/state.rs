@@ -11,13 +11,19 @@ use kappadb_view_chat::{PageQuery, Place};
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Chat {
-    /// The channels that somebody posted to or joined, by name.
+    /// The channels that somebody posted to or joined, by name; not those in which all of them are blocked.
     pub async fn channels(&self) -> Result<Vec<ChannelInfo>, ChatError> {
         self.run(|parts| {
             parts.chat.ready()?;
             let names = parts.chat.read(|index| index.channels())??;
             let moderation = parts.moderation()?;
-            names.into_iter().map(|name| parts.chat_channel(&name, &moderation)).collect()
+            let mut channels = Vec::new();
+            for name in names {
+                if !parts.is_blocked_channel(&name, &moderation)? {
+                    channels.push(parts.chat_channel(&name, &moderation)?);
+                }
+            }
+            Ok(channels)
         })
         .await?
     }
@@ -129,6 +135,19 @@ impl Parts {
         let archived = archive.is_some_and(|version| version.kind.code == code::ARCHIVE);
         let topic = self.chat_topic(folded, moderation)?.map(|topic| topic.text);
         Ok(ChannelInfo { name: self.chat_spelling(folded)?, topic, archived })
+    }
+
+    /// True if all who posted to a channel, joined it or left it are blocked there.
+    fn is_blocked_channel(&self, folded: &str, moderation: &Moderation) -> Result<bool, ReadError> {
+        if !moderation.blocks_anybody() {
+            return Ok(false);
+        }
+        let now = self.clock.now();
+        let posted =
+            self.chat.read(|index| index.posted(folded, now))??.into_iter().map(|place| place.id.feed);
+        let members = self.chat.read(|index| index.winners(&members_of(folded), now))??;
+        let members = members.into_iter().map(|(_, version)| version.id.feed);
+        Ok(posted.chain(members).all(|feed| moderation.is_blocked(Some(folded), &feed)))
     }
 
     pub(super) fn chat_exists(&self, folded: &str) -> Result<bool, ReadError> {
