@@ -154,8 +154,13 @@ def text(t):
     return u(len(t.encode())) + t.encode()
 
 
-def body(shown, said="", flags=0):
-    return text("" if shown == fold(shown) else shown) + text(said) + bytes([flags])
+def body(shown, said="", flags=0, reply=None, blobs=()):
+    extras = (b"\0" if reply is None else b"\1" + name(reply)) + u(len(blobs)) + b"".join(name(b) for b in blobs)
+    return text("" if shown == fold(shown) else shown) + text(said) + extras + bytes([flags])
+
+
+def name(entry):
+    return bytes.fromhex(entry["feed"]) + u(entry["seq"])
 
 
 def counted(name):
@@ -176,10 +181,13 @@ def entry(says, code, shown, key, payload, here=True, **more):
 ROOM, PLAIN = "Größe/1", "tea"
 F = fold(ROOM)
 TARGET = {"feed": ANNA.hex(), "seq": 7}
+OTHER = {"feed": BERT.hex(), "seq": 300}
 ENTRIES = [
     entry("text", 1, ROOM, None, body(ROOM, "hej\n\u00e5"), text="hej\n\u00e5"),
     entry("text", 1, PLAIN, None, body(PLAIN, "x" * 300), text="x" * 300),
     entry("emote", 2, PLAIN, None, body(PLAIN, "waves"), text="waves"),
+    entry("text", 1, PLAIN, None, body(PLAIN, "so am I", reply=TARGET, blobs=[OTHER, TARGET]), text="so am I",
+          reply_to=TARGET, blobs=[OTHER, TARGET]),
     entry("topic", 3, ROOM, b"t" + F.encode(), body(ROOM, ""), here=False, text=""),
     entry("profile", 4, "", b"p" + ANNA + b"nick", body("", "\u00c5sa"), here=False, field="nick", text="\u00c5sa"),
     entry("join", 5, ROOM, b"m" + counted(F) + ANNA, body(ROOM), here=False),
@@ -192,6 +200,7 @@ ENTRIES = [
           target_feed=BERT.hex(), flags=["hide", "admin"], text="noise"),
     entry("flags", 10, "", b"f" + counted("") + BERT + ANNA, body("", "", 2 | 4 | 8), here=False,
           target_feed=BERT.hex(), flags=["mute", "block", "mod"], text=""),
+    entry("edit", 12, ROOM, None, body(ROOM, "hej d\u00e5", blobs=[OTHER]), target=TARGET, text="hej d\u00e5", blobs=[OTHER]),
 ]
 FOLDS = ["Tea", "Straße", "STRASSE", "cafe\u0301", "CAFÉ", "ΣΊΣΥΦΟΣ", "İstanbul", "\u212bngström", "\ufb03", "한국", "\u1112\u1161\u11ab"]
 PRIVATE = [

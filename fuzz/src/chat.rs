@@ -2,7 +2,9 @@
 
 use crate::Input;
 use bytes::Bytes;
-use kappadb_chat::{Channel, Content, Pair, StateKey, decode, deleted, fold, mentions, prepare, recipient};
+use kappadb_chat::{
+    Channel, Content, Pair, Post, StateKey, decode, deleted, fold, mentions, prepare_with, recipient,
+};
 use kappadb_core::{FeedKey, SecretKey, StoredBlock, Timestamp};
 use kappadb_entry::{Header, decode_block};
 
@@ -30,12 +32,13 @@ pub fn chat(data: &[u8]) {
         }
         Content::Private(sealed) => private(sealed, post.order),
         Content::Unknown { .. } | Content::Cleared { .. } => {}
-        content => again(header, payload.unwrap_or_default(), content, &post.channel, post.order),
+        content => again(header, payload.unwrap_or_default(), content, &post),
     }
 }
 
 /// What was understood is said in one way, where its key and place let it be said at all.
-fn again(header: &Header, payload: &[u8], content: &Content, spelling: &str, order: Timestamp) {
+fn again(header: &Header, payload: &[u8], content: &Content, post: &Post) {
+    let (spelling, order) = (&post.channel, post.order);
     let key = header.key.as_deref().and_then(StateKey::decode);
     let folded = match (key, header.places.moments.first()) {
         (
@@ -59,7 +62,7 @@ fn again(header: &Header, payload: &[u8], content: &Content, spelling: &str, ord
         Some(StateKey::Member { feed, .. }) => feed,
         _ => FeedKey([7; 32]),
     };
-    let prepared = prepare(&author, content, Some(&channel), order).expect("what was read can be said");
+    let prepared = prepare_with(&author, content, &post.extras, Some(&channel), order).expect("what was read can be said");
     if prepared.key == header.key && !matches!(content, Content::Join | Content::Leave) {
         assert_eq!(prepared.kind, header.kind);
         let flags = payload.last().copied().unwrap_or_default();

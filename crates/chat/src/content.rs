@@ -1,6 +1,6 @@
 //! Contents, and what entries they become.
 
-use crate::name::{Channel, SayError, bytes, points};
+use crate::name::{Channel, SayError, bytes, points, within};
 use crate::private::check_sealed;
 use crate::seen::check_nick;
 use crate::{Flag, StateKey};
@@ -32,6 +32,8 @@ pub mod code {
     pub const FLAGS: u8 = 10;
     /// A private message.
     pub const PRIVATE: u8 = 11;
+    /// A message of the same writer says something else now.
+    pub const EDIT: u8 = 12;
 }
 
 /// What an entry says.
@@ -72,6 +74,13 @@ pub enum Content {
         key: Option<Vec<u8>>,
         /// Its order time.
         order: Timestamp,
+    },
+    /// A message of the same writer says this now.
+    Edit {
+        /// Which.
+        target: EntryId,
+        /// What it says now.
+        text: String,
     },
     /// The flags that its writer sets on another: these and no others.
     Flags {
@@ -122,6 +131,26 @@ pub struct Post {
     pub content: Content,
     /// Where it stands in its channel.
     pub order: Timestamp,
+    /// What a message has beside its text.
+    pub extras: Extras,
+}
+
+/// What a message may have beside its text.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Extras {
+    /// The message that it answers.
+    pub reply_to: Option<EntryId>,
+    /// The blobs that belong to it; at most [`Extras::MAX_BLOBS`].
+    pub blobs: Vec<EntryId>,
+}
+
+impl Extras {
+    /// Blobs of one message.
+    pub const MAX_BLOBS: usize = 16;
+
+    fn check(&self) -> Result<(), SayError> {
+        within("a message", self.blobs.len(), "attachments", 0, Extras::MAX_BLOBS)
+    }
 }
 
 /// The payload of all kinds but deletes, which have none, and private messages.
@@ -130,6 +159,7 @@ struct Body {
     /// The channel as it is spelled; empty if that is as it is compared.
     spelling: String,
     text: String,
+    extras: Extras,
     /// A bit for each flag.
     flags: u8,
 }
@@ -143,19 +173,37 @@ pub fn prepare(
     channel: Option<&Channel>,
     order: Timestamp,
 ) -> Result<Prepared, SayError> {
+    prepare_with(author, content, &Extras::default(), channel, order)
+}
+
+/// The same of a message that has more than its text.
+pub fn prepare_with(
+    author: &FeedKey,
+    content: &Content,
+    extras: &Extras,
+    channel: Option<&Channel>,
+    order: Timestamp,
+) -> Result<Prepared, SayError> {
+    extras.check()?;
     let folded = channel.map(|c| c.folded.clone()).unwrap_or_default();
     let here = || at(&folded, order);
     let mut context = Context::NOTHING;
     let spelling = |channel: Option<&Channel>| {
         channel.filter(|c| c.shown != c.folded).map(|c| c.shown.clone()).unwrap_or_default()
     };
-    let mut body = Body { spelling: spelling(channel), ..Body::default() };
+    let mut body = Body { spelling: spelling(channel), extras: extras.clone(), ..Body::default() };
     let (code, key, places) = match content {
         Content::Text(text) | Content::Emote(text) => {
             bytes("a text", text, 1, 4096)?;
             body.text.clone_from(text);
             let code = if matches!(content, Content::Text(_)) { code::TEXT } else { code::EMOTE };
             (code, None, here())
+        }
+        Content::Edit { target, text } => {
+            bytes("a text", text, 1, 4096)?;
+            body.text.clone_from(text);
+            context.ids.push(*target);
+            (code::EDIT, None, here())
         }
         Content::Topic(text) => {
             points("a topic", text, 0, 512)?;
@@ -228,27 +276,33 @@ pub(crate) fn check_text(text: &str) -> Result<(), SayError> {
 pub fn decode(header: &Header, payload: Option<&[u8]>) -> Result<Post, SayError> {
     let order = Timestamp(header.places.moments.first().map_or(header.time.0, |m| m.from));
     let code = header.kind.code;
-    if !(code::TEXT..=code::PRIVATE).contains(&code) {
-        return Ok(Post { channel: String::new(), content: Content::Unknown { code }, order });
+    let bare = |content| Post { channel: String::new(), content, order, extras: Extras::default() };
+    if !(code::TEXT..=code::EDIT).contains(&code) {
+        return Ok(bare(Content::Unknown { code }));
     }
     if code == code::DELETE {
         // All of it is in the header: it means the same once it was cleared.
         let target = deleted(header).ok_or(SayError::Malformed)?;
         let content = Content::Delete { target, key: header.key.clone(), order };
-        return Ok(Post { channel: String::new(), content, order });
+        return Ok(bare(content));
     }
     let Some(payload) = payload else {
-        return Ok(Post { channel: String::new(), content: Content::Cleared { code }, order });
+        return Ok(bare(Content::Cleared { code }));
     };
     if code == code::PRIVATE {
         check_sealed(payload)?;
-        return Ok(Post { channel: String::new(), content: Content::Private(payload.to_vec()), order });
+        return Ok(bare(Content::Private(payload.to_vec())));
     }
     let key = header.key.as_deref().and_then(StateKey::decode);
     let body: Body = codec::decode::<Body, MAX_BODY>("chat", payload).map_err(|_| SayError::Malformed)?;
     let content = match code {
         code::TEXT => bytes("a text", &body.text, 1, 4096).map(|()| Content::Text(body.text))?,
         code::EMOTE => bytes("a text", &body.text, 1, 4096).map(|()| Content::Emote(body.text))?,
+        code::EDIT => {
+            bytes("a text", &body.text, 1, 4096)?;
+            let target = edited(header).ok_or(SayError::Malformed)?;
+            Content::Edit { target, text: body.text }
+        }
         code::TOPIC => points("a topic", &body.text, 0, 512).map(|()| Content::Topic(body.text))?,
         code::PROFILE => match key {
             Some(StateKey::Profile { field, .. }) => {
@@ -269,7 +323,8 @@ pub fn decode(header: &Header, payload: Option<&[u8]>) -> Result<Post, SayError>
             Content::Flags { scope, target, flags, reason: body.text }
         }
     };
-    Ok(Post { channel: body.spelling, content, order })
+    body.extras.check()?;
+    Ok(Post { channel: body.spelling, content, order, extras: body.extras })
 }
 
 fn reason(text: &str) -> Result<(), SayError> {
@@ -280,6 +335,14 @@ fn reason(text: &str) -> Result<(), SayError> {
 pub fn deleted(header: &Header) -> Option<EntryId> {
     match (header.kind.code, &header.context.ids[..]) {
         (code::DELETE, [target]) => Some(*target),
+        _ => None,
+    }
+}
+
+/// The message that an edit is of. Its header names it, and where it is: whose it is is not checked here.
+pub fn edited(header: &Header) -> Option<EntryId> {
+    match (header.kind.code, &header.context.ids[..]) {
+        (code::EDIT, [target]) => Some(*target),
         _ => None,
     }
 }

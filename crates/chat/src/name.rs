@@ -3,6 +3,9 @@
 use crate::seen::is_unseen;
 use unicode_normalization::UnicodeNormalization;
 
+/// What stands before a name that is mentioned.
+const SIGN: char = '@';
+
 /// Why something cannot be said.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -90,16 +93,21 @@ pub fn fold(text: &str) -> String {
     caseless::default_case_fold_str(&text.nfd().collect::<String>()).nfc().collect()
 }
 
+/// False if a text mentions nobody, whatever they are called.
+pub fn may_mention(text: &str) -> bool {
+    text.contains(SIGN)
+}
+
 /// True if `@nick` is in the text, whatever its case, as a word of its own: no letter, digit or `_` before the `@` or after the name, nor a
 /// name that goes on after `-` or `.`: `@bo-jo` is not `bo`.
 /// Of an empty name there is no mention.
 pub fn mentions(text: &str, nick: &str) -> bool {
-    if nick.is_empty() || !text.contains('@') {
+    if nick.is_empty() || !may_mention(text) {
         return false;
     }
     let (text, nick) = (fold(text), fold(nick));
     // Names are short, so that this is linear in the text, also where one overlaps another.
-    text.match_indices('@').any(|(at, sign)| {
+    text.match_indices(SIGN).any(|(at, sign)| {
         let (before, rest) = text.split_at(at);
         let named = rest.strip_prefix(sign).and_then(|rest| rest.strip_prefix(&nick[..]));
         !goes_on(before.chars().next_back()) && named.is_some_and(is_end)
@@ -130,7 +138,7 @@ pub(crate) fn bytes(what: &'static str, text: &str, min: usize, max: usize) -> R
     within(what, text.len(), "bytes", min, max)
 }
 
-fn within(
+pub(crate) fn within(
     what: &'static str,
     len: usize,
     unit: &'static str,

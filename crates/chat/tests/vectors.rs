@@ -1,7 +1,7 @@
 //! Keys and payloads against those that another program made from `design/chat.md` (`design/vectors/make_chat.py`).
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests may fail loudly")]
 
-use kappadb_chat::{Channel, Content, Flag, Pair, Prepared, decode, fold, prepare, recipient};
+use kappadb_chat::{Channel, Content, Extras, Flag, Pair, Prepared, decode, fold, prepare_with, recipient};
 use kappadb_core::{EntryId, FeedKey, SecretKey, Timestamp};
 use kappadb_entry::Header;
 use serde_json::Value;
@@ -47,6 +47,7 @@ fn content(case: &Value) -> Content {
             key: case["key"].is_string().then(|| bytes(&case["key"])),
             order: Timestamp(order(case)),
         },
+        "edit" => Content::Edit { target: target(case), text: said },
         "flags" => Content::Flags {
             scope: scope().map(|name| Channel::new(&name).unwrap()),
             target: feed(&case["target_feed"]),
@@ -58,7 +59,17 @@ fn content(case: &Value) -> Content {
 }
 
 fn target(case: &Value) -> EntryId {
-    EntryId { feed: feed(&case["target"]["feed"]), seq: case["target"]["seq"].as_u64().unwrap() }
+    entry(&case["target"])
+}
+
+fn entry(name: &Value) -> EntryId {
+    EntryId { feed: feed(&name["feed"]), seq: name["seq"].as_u64().unwrap() }
+}
+
+fn extras(case: &Value) -> Extras {
+    let blobs = case["blobs"].as_array().cloned().unwrap_or_default();
+    let reply_to = case["reply_to"].is_object().then(|| entry(&case["reply_to"]));
+    Extras { reply_to, blobs: blobs.iter().map(entry).collect() }
 }
 
 fn flag(name: &Value) -> Flag {
@@ -92,7 +103,8 @@ fn entries_are_as_the_format_says() {
         let channel = (!shown.is_empty()).then(|| Channel::new(&shown).unwrap());
         let content = content(&case);
         let of_channel = channel.as_ref().filter(|_| case["says"] != "flags");
-        let prepared = prepare(&author, &content, of_channel, Timestamp(order(&case))).unwrap();
+        let (extras, at) = (extras(&case), Timestamp(order(&case)));
+        let prepared = prepare_with(&author, &content, &extras, of_channel, at).unwrap();
         assert_eq!(u64::from(prepared.kind.code), case["code"].as_u64().unwrap(), "{case}");
         assert_eq!(prepared.key, case["key"].is_string().then(|| bytes(&case["key"])), "{case}");
         assert_eq!(prepared.payload, bytes(&case["payload"]), "{case}");
@@ -102,13 +114,13 @@ fn entries_are_as_the_format_says() {
             assert_eq!(moment.channel, text(&case["moment"]["channel"]).into_bytes(), "{case}");
             assert_eq!((moment.from, moment.to), (order(&case), order(&case)), "{case}");
         }
-        if case["says"] == "delete" {
+        if case["target"].is_object() {
             assert_eq!(prepared.context.ids, [target(&case)], "{case}");
         }
         let (header, payload) = header(prepared);
         let read = decode(&header, Some(&payload)).unwrap();
         let spelled = channel.filter(|c| c.shown != c.folded).map(|c| c.shown).unwrap_or_default();
-        assert_eq!(read.channel, spelled, "{case}");
+        assert_eq!((read.channel, read.extras), (spelled, extras), "{case}");
         assert_eq!(folded(read.content), folded(content), "{case}");
     }
 }

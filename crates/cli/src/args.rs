@@ -34,6 +34,9 @@ pub struct Args {
     /// Write every line as JSON, on stdout and on stderr.
     #[arg(long, global = true)]
     pub json: bool,
+    /// Print and read times in UTC. Else those without a zone are local, and so is what a terminal shows.
+    #[arg(long, global = true)]
+    pub utc: bool,
     /// How long to wait for a folder that another process has open.
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 0.0, value_parser = seconds_from::<0>)]
     pub wait: f64,

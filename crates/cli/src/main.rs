@@ -8,6 +8,7 @@ mod logging;
 mod output;
 mod progress;
 mod streams;
+mod times;
 
 use exit::Exit;
 use std::panic::{AssertUnwindSafe, catch_unwind};

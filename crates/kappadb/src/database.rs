@@ -3,6 +3,7 @@ use crate::builder::{Builder, OnProgress, Progress, Random};
 use crate::callers::Callers;
 use crate::chat::{Chat, Markers, Pins, TrustFile};
 use crate::claims::{self, Book};
+use crate::clocks::Clocks;
 use crate::error::{OpenError, ReadError, WriteError};
 use crate::files;
 use crate::forks::LateForks;
@@ -22,7 +23,7 @@ use crate::witness::Witness;
 use crate::writers::{self, Writers};
 use kappadb_core::{Clock, DatabaseId, FeedKey, Seq};
 use kappadb_feed::{self as feed, DirLock, Feeds, OpenReport};
-use kappadb_net::{Access, Allowance, Identity};
+use kappadb_net::{Access, Allowance, Credentials, Identity};
 use kappadb_store::{MemoryStore, SledOptions, SledStore, Store, StoreError};
 use kappadb_view::{View, ViewHandle, Views};
 use kappadb_view_chat::ChatView;
@@ -85,6 +86,8 @@ pub(crate) struct Parts {
     pub markers: Arc<Markers>,
     /// Whom names stand for here.
     pub pins: Arc<Pins>,
+    /// What the clocks of peers showed.
+    pub clocks: Arc<Clocks>,
     /// Who called.
     pub callers: Arc<Callers>,
     /// The name under which this handle writes.
@@ -175,6 +178,7 @@ impl Parts {
             trust,
             markers,
             pins,
+            clocks: Arc::default(),
             callers,
             random,
             name: writers::DEFAULT.into(),
@@ -210,6 +214,12 @@ impl Parts {
     pub(crate) fn any_writer(&self) -> Result<FeedKey, WriteError> {
         let _guard = self.writing();
         self.writer()
+    }
+
+    /// What is shown to whoever is met.
+    pub(crate) fn credentials(&self) -> Credentials {
+        let clock = Some(self.clock.clone());
+        Credentials { clock, ..Credentials::new(self.access.clone(), self.identity.clone()) }
     }
 
     pub(crate) fn writing(&self) -> Turn<'_> {

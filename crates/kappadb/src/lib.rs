@@ -49,6 +49,7 @@ mod builder;
 mod callers;
 mod chat;
 mod claims;
+mod clocks;
 mod contents;
 mod database;
 mod error;
@@ -85,11 +86,13 @@ pub use blobs::{BlobInfo, BlobReader, Blobs};
 pub use builder::{Builder, Progress};
 pub use callers::Caller;
 pub use chat::{
-    BadLine, ChannelInfo, Chat, ChatChange, ChatCursor, ChatCursorError, ChatError, ChatExport, ChatFlag,
-    ChatImportReport, ChatLeftOut, ChatLine, ChatPage, ChatWatcher, FlagChange, FlagsSet, Hidden, KnownAs,
-    MAX_AHEAD, Member, Message, Pin, ReadOptions, Said, SayError, SearchOptions, Topic, Trusted, Unread,
-    visible, visible_json, visible_name,
+    BadLine, ChannelInfo, Chat, ChatAsker, ChatChange, ChatCursor, ChatCursorError, ChatEdition, ChatError,
+    ChatExport, ChatFlag, ChatImportReport, ChatLeftOut, ChatLine, ChatPage, ChatWatcher, Conversation,
+    Edited, FlagChange, FlagsSet, Hidden, KnownAs, MAX_AHEAD, Marks, Member, Message, Pin, PostOptions,
+    ReadOptions, Said, SayError, SearchOptions, Topic, Trusted, Unread, WatchOptions, visible, visible_json,
+    visible_name,
 };
+pub use clocks::ClockDoubt;
 pub use database::Database;
 pub use error::{
     AskError, AttachError, BlobError, CreateError, ExportError, ImportError, LogError, NotHeld, OpenError,

@@ -15,7 +15,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use kappadb_core::limits::LEAST_RATE;
 use kappadb_core::{FeedKey, Lseq, RangeSet, Timestamp};
 use kappadb_merkle::Known;
-use kappadb_net::{Credentials, PeerHandle};
+use kappadb_net::PeerHandle;
 use kappadb_query::Selector;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -256,11 +256,17 @@ impl Turn {
 
 /// A session with a peer, within the time that is waited for one.
 pub(crate) async fn dial(parts: &Arc<Parts>, peer: &Peer) -> Result<PeerHandle, AskError> {
-    let credentials = Credentials::new(parts.access.clone(), parts.identity.clone());
+    let credentials = parts.credentials();
     let (backend, allowance) = (Backend::new(parts), &parts.allowance);
     let dial = kappadb_net::connect_any(&peer.addresses, &credentials, peer.key, backend, allowance);
     match timeout(allowance.patience, dial).await {
-        Ok(dialled) => Ok(dialled?),
+        Ok(dialled) => {
+            let session = dialled?;
+            if let Some(theirs) = session.clock() {
+                parts.clocks.note(peer.key, theirs.0.saturating_sub(parts.clock.now().0));
+            }
+            Ok(session)
+        }
         Err(_) => Err(AskError::Late(allowance.patience)),
     }
 }

@@ -5,7 +5,7 @@ use crate::error::ServeError;
 use crate::listen::Listen;
 use crate::own;
 use kappadb_core::FeedKey;
-use kappadb_net::{Credentials, Listener, ServeOptions, Ticket};
+use kappadb_net::{Listener, ServeOptions, Ticket};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ impl Database {
         }
         let address = listen.address;
         let callers = parts.callers.clone();
-        let credentials = Credentials::new(parts.access.clone(), parts.identity.clone());
+        let credentials = parts.credentials();
         let options = options(&callers, self.peers().iter().map(|peer| peer.key).collect());
         let listener = Listener::bind_with(address, credentials, Backend::new(parts), options)
             .await

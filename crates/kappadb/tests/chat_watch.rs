@@ -1,7 +1,9 @@
 //! Watching channels: every message that comes is told, or it is said that some are not.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests may fail loudly")]
 
-use kappadb::{Chat, ChatChange, ChatFlag, ChatWatcher, Clock, Database, FlagChange, Timestamp};
+use kappadb::{
+    Chat, ChatChange, ChatFlag, ChatWatcher, Clock, Database, FlagChange, Timestamp, WatchOptions,
+};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -50,7 +52,7 @@ async fn a_message_that_is_dated_before_those_that_were_told_is_told() {
     let (_dir, database) = database().await;
     let chat = database.chat();
     import(&chat, 100..110).await;
-    let mut watcher = chat.watch(&["tea"], 2).await.unwrap();
+    let mut watcher = chat.watch(&WatchOptions::channels(["tea"], 2)).await.unwrap();
     assert_eq!([text(&mut watcher).await, text(&mut watcher).await], ["108", "109"]);
     import(&chat, [50].into_iter()).await;
     assert_eq!(text(&mut watcher).await, "50");
@@ -63,7 +65,7 @@ async fn who_begins_with_no_message_is_told_of_those_that_come_and_no_others() {
     let (_dir, database) = database().await;
     let chat = database.chat();
     import(&chat, 100..200).await;
-    let mut watcher = chat.watch(&["tea"], 0).await.unwrap();
+    let mut watcher = chat.watch(&WatchOptions::channels(["tea"], 0)).await.unwrap();
     // Begun before the message comes.
     assert!(tokio::time::timeout(Duration::from_millis(300), watcher.next()).await.is_err());
     chat.post("tea", "new").await.unwrap();
@@ -75,7 +77,7 @@ async fn thousands_that_come_at_once_are_all_told() {
     let (_dir, database) = database().await;
     let chat = database.chat();
     import(&chat, 0..10).await;
-    let mut watcher = chat.watch(&["tea"], 10).await.unwrap();
+    let mut watcher = chat.watch(&WatchOptions::channels(["tea"], 10)).await.unwrap();
     for _ in 0..10 {
         text(&mut watcher).await;
     }
@@ -92,7 +94,7 @@ async fn a_watcher_that_lost_notices_says_so() {
     let (_dir, database) = database().await;
     let chat = database.chat();
     import(&chat, 0..10).await;
-    let mut watcher = chat.watch(&["tea"], 10).await.unwrap();
+    let mut watcher = chat.watch(&WatchOptions::channels(["tea"], 10)).await.unwrap();
     for _ in 0..10 {
         text(&mut watcher).await;
     }
@@ -118,7 +120,7 @@ async fn what_is_deleted_hidden_or_shown_again_is_told() {
     let server = bert.serve(([127, 0, 0, 1], 0).into()).await.unwrap();
     let anna = Database::builder(dir.path().join("anna")).join(&server.ticket()).await.unwrap();
     let chat = anna.chat();
-    let mut watcher = chat.watch(&["tea"], 10).await.unwrap();
+    let mut watcher = chat.watch(&WatchOptions::channels(["tea"], 10)).await.unwrap();
     chat.ask_latest("tea", 10).await.unwrap();
     assert_eq!(text(&mut watcher).await, "first");
     let hide = || vec![ChatFlag::Hide];
@@ -142,11 +144,63 @@ async fn a_message_whose_time_has_not_come_is_told_when_it_has() {
     let database = Database::builder(dir.path().join("db")).clock(hands.clone()).create().await.unwrap();
     let chat = database.chat();
     import(&chat, [999_999, 1_000_200].into_iter()).await;
-    let mut watcher = chat.watch(&["tea"], 10).await.unwrap();
+    let mut watcher = chat.watch(&WatchOptions::channels(["tea"], 10)).await.unwrap();
     assert_eq!(text(&mut watcher).await, "999999");
     import(&chat, [1_000_100].into_iter()).await;
     assert!(tokio::time::timeout(Duration::from_millis(50), watcher.next()).await.is_err());
     hands.0.store(1_000_300, Ordering::SeqCst);
     assert_eq!(text(&mut watcher).await, "1000100");
     assert_eq!(text(&mut watcher).await, "1000200");
+}
+
+#[tokio::test]
+async fn who_watches_all_is_told_of_new_channels_and_private_messages() {
+    let (_dir, database) = database().await;
+    database.new_writer("anna").await.unwrap();
+    database.new_writer("carl").await.unwrap();
+    let (chat, me) = (database.chat(), database.writer().await.unwrap());
+    let [anna, carl] =
+        [database.with_writer("anna").await.unwrap(), database.with_writer("carl").await.unwrap()];
+    chat.post("tea", "old").await.unwrap();
+    let mut watcher = chat.watch(&WatchOptions { past: 5, ..WatchOptions::everything() }).await.unwrap();
+    assert_eq!(text(&mut watcher).await, "old");
+    anna.chat().post("Coffee", "in a new channel").await.unwrap();
+    let ChatChange::Shown(message) = next(&mut watcher).await else { panic!("no message") };
+    assert_eq!((&message.channel[..], message.said.text()), ("Coffee", Some("in a new channel")));
+    let carls = carl.writer().await.unwrap();
+    anna.chat().send_private(carls, "between others").await.unwrap();
+    let secret = anna.chat().send_private(me, "for you").await.unwrap();
+    assert_eq!(text(&mut watcher).await, "for you");
+    chat.send_private(secret.feed, "back").await.unwrap();
+    assert_eq!(text(&mut watcher).await, "back");
+    anna.chat().delete(secret).await.unwrap();
+    assert!(
+        matches!(next(&mut watcher).await, ChatChange::Gone { id, channel } if id == secret && channel.is_empty())
+    );
+}
+
+#[tokio::test]
+async fn what_peers_have_comes_however_few_of_the_past_were_wanted() {
+    let (dir, full) = database().await;
+    import(&full.chat(), 0..100).await;
+    let server = full.serve(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let reader = Database::builder(dir.path().join("reader")).join(&server.ticket()).await.unwrap();
+    let chat = reader.chat();
+    let options = WatchOptions { past: 2, ..WatchOptions::everything() };
+    let (mut watcher, asker) = (chat.watch(&options).await.unwrap(), chat.asker(&options));
+    let asked = asker.ask().await.unwrap();
+    assert!(asked.blocks_fetched < 10, "{asked:?}");
+    assert_eq!([text(&mut watcher).await, text(&mut watcher).await], ["98", "99"]);
+    import(&full.chat(), 1_000..1_030).await;
+    for n in 0..20 {
+        full.chat().post(&format!("room {n}"), &n.to_string()).await.unwrap();
+    }
+    asker.ask().await.unwrap();
+    let mut told = BTreeSet::new();
+    while told.len() < 50 {
+        assert!(told.insert(text(&mut watcher).await), "each once");
+    }
+    let asked = asker.ask().await.unwrap();
+    assert_eq!(asked.blocks_fetched, 0);
+    server.stop().await;
 }

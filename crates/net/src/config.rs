@@ -1,8 +1,10 @@
 //! What a replica brings to every connection: who it is, and what its peers may take of it.
 
 use crate::{Access, Identity};
-use kappadb_core::limits;
+use kappadb_core::{Clock, limits};
 use kappadb_sync::Hello;
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a peer may take, and how much it may send. The defaults are those of [`limits`].
@@ -44,7 +46,7 @@ impl Allowance {
 }
 
 /// What a replica shows and demands at every handshake.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Credentials {
     /// The database and its key.
     pub access: Access,
@@ -52,11 +54,30 @@ pub struct Credentials {
     pub identity: Identity,
     /// Versions and limits of our sessions.
     pub hello: Hello,
+    /// What our hellos say of the time; nothing if there is none.
+    pub clock: Option<Arc<dyn Clock>>,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Credentials { access, identity, hello, .. } = self;
+        f.debug_struct("Credentials")
+            .field("access", access)
+            .field("identity", identity)
+            .field("hello", hello)
+            .finish()
+    }
 }
 
 impl Credentials {
     /// With the hello of this release.
     pub fn new(access: Access, identity: Identity) -> Self {
-        Credentials { access, identity, hello: Hello::default() }
+        Credentials { access, identity, hello: Hello::default(), clock: None }
+    }
+
+    /// The bytes of a hello that is sent now.
+    pub(crate) fn hello_now(&self) -> Vec<u8> {
+        let now = self.clock.as_ref().map_or(self.hello.now, |clock| clock.now().0);
+        Hello { now, ..self.hello.clone() }.encode()
     }
 }

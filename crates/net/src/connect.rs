@@ -1,9 +1,9 @@
 //! From an address to a session with the peer behind it.
 
-use crate::driver::{self, Backend, PeerHandle};
+use crate::driver::{self, Backend, Peer, PeerHandle};
 use crate::error::{DialError, HandshakeError};
 use crate::{Access, Allowance, Connection, Credentials, Identity, tcp};
-use kappadb_core::FeedKey;
+use kappadb_core::{FeedKey, Timestamp};
 use kappadb_sync::{Agreed, Hello, HelloError};
 use std::sync::Arc;
 
@@ -29,12 +29,17 @@ pub async fn connect_any(
     allowance: &Allowance,
 ) -> Result<PeerHandle, DialError> {
     let (address, connection) = tcp::dial_any(addresses, credentials, peer, allowance).await?;
-    let agreed = agree(credentials, &connection)
-        .map_err(|e| DialError::Handshake { address, source: HandshakeError::Hello(e) })?;
-    Ok(driver::spawn(connection, agreed, peer, backend, allowance))
+    let failed = |e| DialError::Handshake { address, source: HandshakeError::Hello(e) };
+    let (agreed, clock) = agree(credentials, &connection).map_err(failed)?;
+    Ok(driver::spawn(connection, agreed, Peer { key: peer, clock }, backend, allowance))
 }
 
-/// What our hello and the peer's amount to.
-pub(crate) fn agree(credentials: &Credentials, connection: &Connection) -> Result<Agreed, HelloError> {
-    credentials.hello.agree(&Hello::decode(connection.hello())?)
+/// What our hello and the peer's amount to, and what its clock shows, if it says so.
+pub(crate) fn agree(
+    credentials: &Credentials,
+    connection: &Connection,
+) -> Result<(Agreed, Option<Timestamp>), HelloError> {
+    let theirs = Hello::decode(connection.hello())?;
+    let clock = (theirs.now != 0).then_some(Timestamp(theirs.now));
+    Ok((credentials.hello.agree(&theirs)?, clock))
 }

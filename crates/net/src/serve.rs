@@ -4,7 +4,7 @@
 //! who makes room for whom, is for [`Shares`].
 
 use crate::connect::agree;
-use crate::driver::{self, Backend, Guest, PeerStats, shut_down};
+use crate::driver::{self, Backend, Guest, Peer, PeerStats, shut_down};
 use crate::error::{HandshakeError, ServeError, SessionEnd};
 use crate::places::Places;
 use crate::{Access, Allowance, Connection, Credentials, Identity, Shares, noise};
@@ -170,7 +170,7 @@ impl House {
             () = stranger.called_back() => return Err(ServeError::Crowded),
             () = shut_down(&mut shutdown) => return Ok(()),
         };
-        let agreed = agree(&self.credentials, &connection).map_err(HandshakeError::Hello)?;
+        let (agreed, clock) = agree(&self.credentials, &connection).map_err(HandshakeError::Hello)?;
         let traffic = connection.traffic().clone();
         let newcomer = !(self.options.is_known)(&peer);
         let place = self.places.member(from.ip(), peer, newcomer);
@@ -180,7 +180,7 @@ impl House {
         }
         let house = self.clone();
         let told = Box::new(move |served: &Served| house.tell(from, &Happening::Asked(peer, served)));
-        let guest = Guest { peer, place, told };
+        let guest = Guest { peer: Peer { key: peer, clock }, place, told };
         let (backend, allowance) = (self.backend.clone(), &self.options.allowance);
         let end = driver::answer(connection, agreed, guest, backend, allowance, shutdown).await;
         if !end.is_orderly() {
@@ -192,8 +192,8 @@ impl House {
 
     async fn handshake(&self, stream: TcpStream) -> Result<(Connection, FeedKey), HandshakeError> {
         stream.set_nodelay(true).map_err(HandshakeError::Io)?;
-        let Credentials { access, identity, hello } = &self.credentials;
-        let channel = noise::accept(stream, access, identity, &hello.encode()).await?;
+        let Credentials { access, identity, .. } = &self.credentials;
+        let channel = noise::accept(stream, access, identity, &self.credentials.hello_now()).await?;
         let opened = Connection::open(channel, identity, None, &self.options.allowance).await;
         let mut connection = opened.map_err(HandshakeError::Channel)?;
         let peer = connection.reader.peer().await.map_err(HandshakeError::Channel)?;

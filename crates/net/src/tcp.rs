@@ -21,8 +21,8 @@ pub async fn dial(
 ) -> Result<Connection, DialError> {
     let stream = connect(address, allowance).await?;
     let shake = async {
-        let Credentials { access, identity, hello } = credentials;
-        let channel = noise::dial(stream, access, identity, &hello.encode()).await?;
+        let Credentials { access, identity, .. } = credentials;
+        let channel = noise::dial(stream, access, identity, &credentials.hello_now()).await?;
         Connection::open(channel, identity, Some(peer), allowance).await.map_err(HandshakeError::Channel)
     };
     let connection = within(allowance.handshake, address, Phase::Handshake, shake).await?;

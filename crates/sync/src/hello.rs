@@ -19,6 +19,8 @@ pub struct Hello {
     pub open_queries: u32,
     /// Feeds that the other side may speak of.
     pub session_feeds: u32,
+    /// What its clock shows, in milliseconds since 1970; 0 if it does not say. A hint for people whose clock is wrong, and no more.
+    pub now: i64,
     /// Room for later versions; not looked at. At most [`MAX_HELLO_EXTRA`] bytes.
     pub extra: Vec<u8>,
 }
@@ -74,6 +76,7 @@ impl Default for Hello {
             max_version: VERSION,
             open_queries: fit(MAX_OPEN_QUERIES),
             session_feeds: fit(MAX_SESSION_FEEDS),
+            now: 0,
             extra: Vec::new(),
         }
     }
@@ -157,8 +160,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn round_trips(min: u16, max: u16, open: u32, feeds: u32, extra in prop::collection::vec(any::<u8>(), 0..50)) {
-            let hello = Hello { min_version: min, max_version: max, open_queries: open, session_feeds: feeds, extra };
+        fn round_trips(min: u16, max: u16, open: u32, feeds: u32, now: i64, extra in prop::collection::vec(any::<u8>(), 0..50)) {
+            let hello = Hello { min_version: min, max_version: max, open_queries: open, session_feeds: feeds, now, extra };
             prop_assert_eq!(Hello::decode(&hello.encode()), Ok(hello));
         }
 

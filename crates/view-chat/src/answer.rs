@@ -1,11 +1,11 @@
 //! What peers are sent: whatever their answer rests on, and what takes something out of it.
 
-use crate::ask::Ask;
+use crate::ask::{Ask, Lately};
 use crate::index::ChatIndex;
 use crate::page::PageQuery;
 use crate::rows::BAD;
 use crate::rows::{self, OTHERS};
-use kappadb_chat::{ARCHIVES, Lane, StateKey, TOPICS, flags_in, members_of, profile_of};
+use kappadb_chat::{ARCHIVES, Channel, FLAGS, Lane, StateKey, TOPICS, flags_in, members_of, profile_of};
 use kappadb_core::{EntryId, FeedKey, Timestamp};
 use kappadb_query::Selector;
 use kappadb_view::ViewError;
@@ -102,6 +102,7 @@ impl ChatIndex {
                 ids.extend(self.ahead(channel, Timestamp(*to), *ahead, without)?);
                 Ok(ids)
             }
+            Ask::Lately { channels, others, to } => self.all_lately(channels, others.as_ref(), *to, without),
             Ask::State { channel, to } => self.channel_state(channel, Timestamp(*to)),
             Ask::Channels { to } => self.all_channels(Timestamp(*to), without),
             Ask::Author(feed) => {
@@ -116,7 +117,55 @@ impl ChatIndex {
         }
     }
 
+    fn all_lately(
+        &self,
+        channels: &[Lately],
+        others: Option<&Lately>,
+        to: i64,
+        except: &BTreeSet<FeedKey>,
+    ) -> Result<Vec<EntryId>, ViewError> {
+        let mut ids = Vec::new();
+        for wanted in channels {
+            ids.extend(self.lately(&wanted.channel, wanted, to, except)?);
+        }
+        if let Some(wanted) = others {
+            let named: BTreeSet<&str> = channels.iter().map(|wanted| &wanted.channel[..]).collect();
+            for name in self.posted_to()? {
+                let Ok(name) = String::from_utf8(name) else { continue };
+                if Channel::is_folded(&name) && !named.contains(&name[..]) {
+                    ids.extend(self.lately(&name, wanted, to, except)?);
+                }
+            }
+        }
+        ids.extend(self.names_of(&ids)?);
+        ids.extend(self.state.entries_of(&*self.tree, FLAGS)?);
+        Ok(ids)
+    }
+
+    fn lately(
+        &self,
+        channel: &str,
+        wanted: &Lately,
+        to: i64,
+        except: &BTreeSet<FeedKey>,
+    ) -> Result<Vec<EntryId>, ViewError> {
+        let count = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
+        let all = PageQuery::latest(channel, Timestamp(to), count(wanted.limit));
+        let mut ids = self.messages(&PageQuery { from: wanted.from, except, ..all })?;
+        ids.extend(self.came_late(channel, Timestamp(wanted.from), count(wanted.late), except)?);
+        Ok(ids)
+    }
+
     fn screen(&self, query: &PageQuery<'_>) -> Result<Vec<EntryId>, ViewError> {
+        let mut ids = self.messages(query)?;
+        let names = self.names_of(&ids)?;
+        ids.extend(self.about(query.channel)?);
+        ids.extend(names);
+        Ok(ids)
+    }
+
+    /// As many messages of a window as are wanted, and all of the same time as the last, with what deletes any of them.
+    fn messages(&self, query: &PageQuery<'_>) -> Result<Vec<EntryId>, ViewError> {
         let &PageQuery { channel, from, to, backwards, limit, except, .. } = query;
         let page = match limit {
             usize::MAX => Vec::new(),
@@ -129,11 +178,7 @@ impl ChatIndex {
             Some(bound) => (from, bound),
             None => (from, to),
         };
-        let mut ids = self.between(channel, first, last, except)?;
-        let names = self.names_of(&ids)?;
-        ids.extend(self.about(channel)?);
-        ids.extend(names);
-        Ok(ids)
+        self.between(channel, first, last, except)
     }
 
     /// What there is of the first messages of a channel after a time.
@@ -174,6 +219,13 @@ impl ChatIndex {
     fn channel_state(&self, channel: &str, to: Timestamp) -> Result<Vec<EntryId>, ViewError> {
         let mut ids: Vec<EntryId> = self.posted(channel, to)?.into_iter().map(|place| place.id).collect();
         ids.extend(self.state.entries_of(&*self.tree, &members_of(channel))?);
+        // Who left and wrote again is there again, by the order of its feed and not by time.
+        for feed in ids.iter().map(|id| id.feed).collect::<BTreeSet<_>>() {
+            let key = StateKey::Member { channel, feed }.encode();
+            if !self.active(&key)?.is_empty() {
+                ids.extend(self.last_written(&feed, channel)?.map(|place| place.id));
+            }
+        }
         ids.extend(self.about(channel)?);
         ids.extend(self.names_of(&ids)?);
         Ok(ids)
@@ -185,10 +237,15 @@ impl ChatIndex {
         ids.extend(self.state.entries_of(&*self.tree, ARCHIVES)?);
         for channel in self.channels()? {
             // As what was posted last spells it; that it was posted counts, whatever became of it.
-            ids.extend(self.last_posted_by_others(&channel, to, without)?.map(|place| place.id));
-            if let Some(key) = self.first_member_of_others(&channel, without)? {
+            let last = self.last_posted_by_others(&channel, to, without)?;
+            let said = last.map(|place| self.said_of(&channel, &place)).transpose()?.unwrap_or_default();
+            if said.len() != 1 {
+                // Deleted, or none: then it is there only while somebody is in it.
+                ids.extend(self.state.entries_of(&*self.tree, &members_of(&channel))?);
+            } else if let Some(key) = self.first_member_of_others(&channel, without)? {
                 ids.extend(self.state.entries(&*self.tree, &key)?);
             }
+            ids.extend(said);
         }
         Ok(ids)
     }

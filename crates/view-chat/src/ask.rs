@@ -26,6 +26,16 @@ pub enum Ask {
         /// a clock is wrong.
         ahead: u32,
     },
+    /// What came lately to some channels, and what it takes to show it: of each the latest messages of a window, and of those before it the
+    /// ones that came last to the peer.
+    Lately {
+        /// At most [`Ask::MAX_CHANNELS`].
+        channels: Vec<Lately>,
+        /// Of all channels that are not named, if they are wanted. Its own name says nothing.
+        others: Option<Lately>,
+        /// The asker's clock, in milliseconds.
+        to: i64,
+    },
     /// Topic, archive, members and their names, flags. As to names, see [`Ask::Screen`].
     State {
         /// The channel.
@@ -63,7 +73,22 @@ pub enum Ask {
     },
 }
 
+/// What is asked of a channel in [`Ask::Lately`].
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Lately {
+    /// The channel.
+    pub channel: String,
+    /// Order time in milliseconds, included.
+    pub from: i64,
+    /// Messages wanted of the window.
+    pub limit: u32,
+    /// Messages wanted, and deletes, that stand before the window and came last.
+    pub late: u32,
+}
+
 impl Ask {
+    /// Channels in one question, at most.
+    pub const MAX_CHANNELS: usize = 100;
     /// Lanes in one question, at most.
     pub const MAX_LANES: usize = 1024;
     const MAX: usize = 32 << 10;
@@ -78,7 +103,10 @@ impl Ask {
     pub fn timeless(words: &[u8], now: Timestamp) -> Option<Selector> {
         let mut ask = Ask::decode(words)?;
         let to = match &mut ask {
-            Ask::Screen { to, .. } | Ask::State { to, .. } | Ask::Channels { to } => to,
+            Ask::Screen { to, .. }
+            | Ask::Lately { to, .. }
+            | Ask::State { to, .. }
+            | Ask::Channels { to } => to,
             Ask::Correspondents { to, .. } | Ask::Private { to, .. } => to,
             Ask::Author(_) | Ask::Flags | Ask::Profile(_) => return None,
         };

@@ -2,6 +2,7 @@
 
 use crate::index::{ChatIndex, moment};
 use crate::rows::{self, BAD, Mark, Place};
+use kappadb_chat::edited;
 use kappadb_core::{EntryId, FeedKey};
 use kappadb_entry::Header;
 use kappadb_store::prefix_range;
@@ -51,7 +52,12 @@ impl ChatIndex {
         let mut found = self.shelf.range(&prefix, after(&prefix).as_deref(), false)?;
         while found.advance()? {
             let (_, place, mark) = rows::read_authored(found.key()).ok_or(BAD)?;
-            named.extend(matches!(mark, Mark::Deleted(_)).then_some(place.id));
+            match mark {
+                Mark::Posted => {}
+                Mark::Deleted(_) => named.push(place.id),
+                // With its message, if that is deleted.
+                Mark::Edited(by) => named.push(EntryId { seq: by, ..place.id }),
+            }
         }
         for row in prefix_range(&*self.tree, &[rows::TAKEN]) {
             let target = rows::read_taken(&row?.0).map(|(target, _)| target);
@@ -66,6 +72,8 @@ impl ChatIndex {
             return self.state.is_taken(&*self.tree, key, &id);
         }
         let Some((channel, order)) = moment(header) else { return Ok(false) };
+        // An edit is gone with what it is of.
+        let id = edited(header).filter(|target| target.feed == id.feed).unwrap_or(id);
         let key = rows::message_at(channel, &Place { order, id });
         let (mut found, head) =
             (self.shelf.range(&key, after(&key).as_deref(), false)?, rows::messages(channel).len());

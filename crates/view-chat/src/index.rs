@@ -6,7 +6,7 @@ use crate::state::State;
 use crate::upkeep;
 use crate::view::Sizes;
 use crate::words::{Lexicon, push_text};
-use kappadb_chat::{Content, StateKey, code, decode, deleted};
+use kappadb_chat::{Content, StateKey, code, decode, deleted, edited, may_mention};
 use kappadb_core::{EntryId, FeedKey, Timestamp};
 use kappadb_entry::{Entry, Header, space};
 use kappadb_query::Selector;
@@ -57,6 +57,8 @@ enum Sort<'a> {
     Message { channel: &'a [u8], place: Place },
     /// That a message is deleted.
     Deleted { channel: &'a [u8], place: Place },
+    /// What a message says now.
+    Edited { channel: &'a [u8], place: Place },
     /// Anything else: kept for those who ask for everything.
     Other,
 }
@@ -73,6 +75,15 @@ fn sort(arrived: &Arrived) -> Sort<'_> {
         return match (&header.key, here) {
             (Some(key), _) if may_write(key, id, None) => Sort::Taken { key, target },
             (None, Some((channel, order))) => Sort::Deleted { channel, place: Place { order, id: target } },
+            _ => Sort::Other,
+        };
+    }
+    if header.kind.code == code::EDIT {
+        let target = edited(header).filter(|target| target.feed == id.feed);
+        return match (&header.key, here, target) {
+            (None, Some((channel, order)), Some(target)) => {
+                Sort::Edited { channel, place: Place { order, id: target } }
+            }
             _ => Sort::Other,
         };
     }
@@ -93,7 +104,7 @@ fn may_write(key: &[u8], id: &EntryId, code: Option<u8>) -> bool {
 /// What an entry says, if it has a text that words can be found in.
 fn text(entry: &Entry) -> Option<String> {
     match decode(&entry.header, Some(entry.payload.as_deref()?)).ok()?.content {
-        Content::Text(text) | Content::Emote(text) => Some(text),
+        Content::Text(text) | Content::Emote(text) | Content::Edit { text, .. } => Some(text),
         _ => None,
     }
 }
@@ -128,7 +139,7 @@ impl Gathered<'_> {
         self.packed.push(rows::message(channel, place, mark));
         self.packed.push(rows::authored(channel, place, mark));
         // What comes at once is mostly by one author.
-        let poster = rows::poster(channel, &place.id.feed);
+        let poster = rows::poster(channel, &place.id.feed, mark);
         if self.poster != poster {
             self.poster.clone_from(&poster);
             self.packed.push(poster);
@@ -137,9 +148,29 @@ impl Gathered<'_> {
 
     fn message(&mut self, arrived: &Arrived, channel: &[u8], place: Place) {
         self.mark(channel, &place, Mark::Posted);
-        if let Some(text) = text(&arrived.entry) {
+        let text = text(&arrived.entry);
+        let calls = text.as_ref().is_some_and(|text| may_mention(text));
+        self.packed.push(rows::message_came(channel, arrived.lseq, &place, calls));
+        if let Some(text) = text {
             push_text(&mut self.texts, channel, &place, &text);
         }
+    }
+
+    fn edited(&mut self, arrived: &Arrived, channel: &[u8], place: Place) {
+        let by = arrived.id.seq;
+        self.mark(channel, &place, Mark::Edited(by));
+        if let Some(text) = text(&arrived.entry) {
+            push_text(&mut self.texts, channel, &place, &text);
+            if may_mention(&text) {
+                self.packed.push(rows::call_came(channel, arrived.lseq, &place, by));
+            }
+        }
+    }
+
+    fn deleted(&mut self, arrived: &Arrived, channel: &[u8], place: Place) {
+        let by = arrived.id.seq;
+        self.mark(channel, &place, Mark::Deleted(by));
+        self.packed.push(rows::delete_came(channel, arrived.lseq, &place, by));
     }
 }
 
@@ -168,8 +199,19 @@ impl Index for ChatIndex {
                 Sort::Deleted { channel, place } => {
                     gathered.notify(channel, place.id, !held);
                     if held {
-                        gathered.mark(channel, &place, Mark::Deleted(id.seq));
                         self.fresh.add(Some(place.id));
+                        if let Ok(channel) = std::str::from_utf8(channel) {
+                            self.fresh.add(self.edits(channel, &place)?);
+                        }
+                        gathered.deleted(arrived, channel, place);
+                    }
+                }
+                Sort::Edited { channel, place } => {
+                    // The message is told of anew.
+                    gathered.notify(channel, place.id, true);
+                    if held {
+                        self.fresh.add(Some(id));
+                        gathered.edited(arrived, channel, place);
                     }
                 }
                 Sort::Other if held => gathered.packed.push(rows::other(&id)),

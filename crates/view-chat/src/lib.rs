@@ -9,6 +9,7 @@
 //! | `view` | [`ChatView`]: name, version |
 //! | `index` | [`ChatIndex`]: takes changes in |
 //! | `page` | messages of a channel, from either end |
+//! | `came` | messages of a channel as they came here |
 //! | `people` | who posted where, and what |
 //! | `state` | what is said of channels and writers, and what was taken back |
 //! | `ask`, `answer` | what peers may ask, and what they are sent |
@@ -21,6 +22,7 @@
 mod answer;
 mod ask;
 mod audit;
+mod came;
 mod erased;
 mod index;
 mod page;
@@ -32,7 +34,8 @@ mod upkeep;
 mod view;
 mod words;
 
-pub use ask::Ask;
+pub use ask::{Ask, Lately};
+pub use came::Came;
 pub use index::{ChatIndex, channel_of};
 pub use page::PageQuery;
 pub use people::Row;

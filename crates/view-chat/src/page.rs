@@ -69,6 +69,14 @@ struct Known {
     posted: bool,
     /// Deletes of it.
     deleted: Vec<EntryId>,
+    /// Edits of it.
+    edited: Vec<EntryId>,
+}
+
+impl Known {
+    fn new(place: Place) -> Known {
+        Known { place, posted: false, deleted: Vec::new(), edited: Vec::new() }
+    }
 }
 
 impl ChatIndex {
@@ -80,20 +88,47 @@ impl ChatIndex {
 
     /// Messages of a channel that are not deleted, in reading order.
     pub fn page(&self, query: &PageQuery<'_>) -> Result<Vec<Place>, ViewError> {
+        Ok(self.page_as_edited(query)?.into_iter().map(|(place, _)| place).collect())
+    }
+
+    /// The same with the last edit of each.
+    pub fn page_as_edited(&self, query: &PageQuery<'_>) -> Result<Vec<(Place, Option<EntryId>)>, ViewError> {
         let mut found = Vec::new();
+        let wanted = |known: &Known| known.deleted.is_empty() && !query.except.contains(&known.place.id.feed);
+        self.walk_posted(query, |known| {
+            let edit = known.edited.iter().copied().max();
+            found.extend(wanted(&known).then_some((known.place, edit)));
+            found.len() < query.limit
+        })?;
+        Ok(found)
+    }
+
+    /// Messages of a channel, deleted or not, in reading order: whoever holds some of these counts no others as there.
+    pub fn posted_page(&self, query: &PageQuery<'_>) -> Result<Vec<Place>, ViewError> {
+        let mut found = Vec::new();
+        self.walk_posted(query, |known| {
+            found.push(known.place);
+            found.len() < query.limit
+        })?;
+        Ok(found)
+    }
+
+    /// Goes through what was posted, until `more` says that it is enough.
+    fn walk_posted(
+        &self,
+        query: &PageQuery<'_>,
+        mut more: impl FnMut(Known) -> bool,
+    ) -> Result<(), ViewError> {
         if query.limit == 0 || query.from > query.to {
-            return Ok(found);
+            return Ok(());
         }
         let mut walk = self.walk(query)?;
         while let Some(known) = walk.next(self)? {
-            if known.posted && known.deleted.is_empty() && !query.except.contains(&known.place.id.feed) {
-                found.push(known.place);
-                if found.len() >= query.limit {
-                    break;
-                }
+            if known.posted && !more(known) {
+                break;
             }
         }
-        Ok(found)
+        Ok(())
     }
 
     /// Every entry of a window: messages, and what deletes them, whenever that was.
@@ -107,6 +142,7 @@ impl ChatIndex {
             if !query.except.contains(&known.place.id.feed) {
                 ids.extend(known.posted.then_some(known.place.id));
                 ids.extend(known.deleted);
+                ids.extend(known.edited);
             }
         }
         Ok(ids)
@@ -142,6 +178,18 @@ impl ChatIndex {
         Ok(None)
     }
 
+    /// The entries that say something of a message: itself, and what deletes it.
+    pub(crate) fn said_of(&self, channel: &str, place: &Place) -> Result<Vec<EntryId>, ViewError> {
+        let key = rows::message_at(channel.as_bytes(), place);
+        let mut rows = self.shelf.range(&key, after(&key).as_deref(), false)?;
+        let (head, mut ids) = (rows::messages(channel.as_bytes()).len(), Vec::new());
+        while rows.advance()? {
+            let (place, mark) = rows::read_message(rows.key(), head).ok_or(BAD)?;
+            ids.extend(self.counting(&place, mark));
+        }
+        Ok(ids)
+    }
+
     /// True if a message is held there and not deleted.
     pub fn is_there(&self, channel: &str, place: &Place) -> Result<bool, ViewError> {
         let key = rows::message_at(channel.as_bytes(), place);
@@ -153,9 +201,24 @@ impl ChatIndex {
                 _ if self.counting(&place, mark).is_none() => {}
                 Mark::Posted => posted = true,
                 Mark::Deleted(_) => return Ok(false),
+                Mark::Edited(_) => {}
             }
         }
         Ok(posted)
+    }
+
+    /// The edits of a message that count, in the order in which its author made them: the last one says what it says now.
+    pub fn edits(&self, channel: &str, place: &Place) -> Result<Vec<EntryId>, ViewError> {
+        let key = rows::message_at(channel.as_bytes(), place);
+        let mut rows = self.shelf.range(&key, after(&key).as_deref(), false)?;
+        let (head, mut edits) = (rows::messages(channel.as_bytes()).len(), Vec::new());
+        while rows.advance()? {
+            let (place, mark) = rows::read_message(rows.key(), head).ok_or(BAD)?;
+            if matches!(mark, Mark::Edited(_)) {
+                edits.extend(self.counting(&place, mark));
+            }
+        }
+        Ok(edits)
     }
 
     /// The channel and place of a message, if it is one that is held and not deleted.
@@ -202,7 +265,7 @@ impl Walk<'_> {
     fn next(&mut self, index: &ChatIndex) -> Result<Option<Known>, ViewError> {
         let mut known: Option<Known> = None;
         while let Some((place, mark)) = self.row(index)? {
-            let so_far = known.get_or_insert_with(|| Known { place, posted: false, deleted: Vec::new() });
+            let so_far = known.get_or_insert_with(|| Known::new(place));
             if so_far.place != place {
                 self.waiting = Some((place, mark));
                 break;
@@ -210,6 +273,7 @@ impl Walk<'_> {
             match mark {
                 Mark::Posted => so_far.posted = true,
                 Mark::Deleted(_) => so_far.deleted.push(mark.by(&place)),
+                Mark::Edited(_) => so_far.edited.push(mark.by(&place)),
             }
         }
         Ok(known)

@@ -4,7 +4,7 @@ use crate::index::ChatIndex;
 use crate::page::{PageQuery, due_first};
 use crate::rows::BAD;
 use crate::rows::{self, Mark, Place};
-use kappadb_chat::{Channel, MEMBERS, StateKey, members_of};
+use kappadb_chat::{Channel, MEMBERS, StateKey, code, members_of};
 use kappadb_core::{EntryId, FeedKey, Timestamp};
 use kappadb_entry::rules;
 use kappadb_view::ViewError;
@@ -31,8 +31,9 @@ impl Own<'_> {
     fn next(&mut self, index: &ChatIndex) -> Result<Option<Place>, ViewError> {
         while self.rows.advance()? {
             let (_, place, mark) = rows::read_authored(self.rows.key()).ok_or(BAD)?;
-            // Going back, deletes come before the message.
+            // Going back, deletes and edits come before the message.
             match mark {
+                Mark::Edited(_) => {}
                 _ if index.counting(&place, mark).is_none() => {}
                 Mark::Deleted(_) => self.deleted = Some(place),
                 Mark::Posted if self.deleted == Some(place) => {}
@@ -53,7 +54,7 @@ impl ChatIndex {
             if !found.advance()? {
                 return Ok(names);
             }
-            let (name, _) = rows::read_poster(found.key()).ok_or(BAD)?;
+            let (name, ..) = rows::read_poster(found.key()).ok_or(BAD)?;
             let next = after(&rows::posters(name)).ok_or(BAD)?;
             names.push(name.to_vec());
             from = next;
@@ -61,13 +62,14 @@ impl ChatIndex {
     }
 
     /// Who posted to a channel or deleted something there, whenever: by feed.
-    pub(crate) fn posters(&self, channel: &str) -> Result<Vec<FeedKey>, ViewError> {
+    pub fn posters(&self, channel: &str) -> Result<Vec<FeedKey>, ViewError> {
         let prefix = rows::posters(channel.as_bytes());
         let mut found = self.shelf.range(&prefix, after(&prefix).as_deref(), false)?;
         let mut feeds = Vec::new();
         while found.advance()? {
             feeds.push(rows::read_poster(found.key()).ok_or(BAD)?.1);
         }
+        feeds.dedup();
         Ok(feeds)
     }
 
@@ -87,7 +89,7 @@ impl ChatIndex {
         let mut found = self.shelf.range(&prefix, after(&prefix).as_deref(), false)?;
         let mut last: BTreeMap<FeedKey, Place> = BTreeMap::new();
         while found.advance()? {
-            let (channel, feed) = rows::read_poster(found.key()).ok_or(BAD)?;
+            let (channel, feed, _) = rows::read_poster(found.key()).ok_or(BAD)?;
             let Ok(channel) = std::str::from_utf8(channel) else { continue };
             if !last.contains_key(&feed)
                 && let Some(place) = self.last_by(&feed, channel, Timestamp(to))?
@@ -135,6 +137,59 @@ impl ChatIndex {
         }
     }
 
+    /// Who posted to a channel something that was not withdrawn, be it deleted or not.
+    pub fn posters_of(&self, channel: &str) -> Result<BTreeSet<FeedKey>, ViewError> {
+        let prefix = rows::posters(channel.as_bytes());
+        let mut found = self.shelf.with_prefix(&prefix)?;
+        let mut feeds = BTreeSet::new();
+        while found.advance()? {
+            let (_, feed, posted) = rows::read_poster(found.key()).ok_or(BAD)?;
+            let counts = || Ok::<_, ViewError>(self.last_by(&feed, channel, Timestamp(i64::MAX))?.is_some());
+            if posted && (!self.withdrawn.concerns(&feed) || counts()?) {
+                feeds.insert(feed);
+            }
+        }
+        Ok(feeds)
+    }
+
+    /// The message of a channel that a feed wrote last, deleted or not.
+    pub fn last_written(&self, feed: &FeedKey, channel: &str) -> Result<Option<Place>, ViewError> {
+        let mut found = self.by_author_in(feed, channel, Timestamp(i64::MAX))?;
+        let mut last: Option<Place> = None;
+        while found.advance()? {
+            let (_, place, mark) = rows::read_authored(found.key()).ok_or(BAD)?;
+            if mark == Mark::Posted && self.counting(&place, mark).is_some() {
+                last = Some(last.filter(|last| last.id.seq > place.id.seq).unwrap_or(place));
+            }
+        }
+        Ok(last)
+    }
+
+    /// The channels in which a feed posted something, or said that it is there or not, by folded name.
+    pub fn channels_by(&self, feed: &FeedKey) -> Result<BTreeSet<String>, ViewError> {
+        let posted = self.channels_of(feed)?.into_iter().filter_map(|name| String::from_utf8(name).ok());
+        let mut names: BTreeSet<String> = posted.filter(|name| Channel::is_folded(name)).collect();
+        for name in self.joined_or_left()? {
+            let key = StateKey::Member { channel: &name, feed: *feed }.encode();
+            if !self.active(&key)?.is_empty() {
+                names.insert(name);
+            }
+        }
+        Ok(names)
+    }
+
+    /// The channels that somebody joined or left.
+    fn joined_or_left(&self) -> Result<Vec<String>, ViewError> {
+        let (mut names, mut after) = (Vec::new(), None);
+        while let Some(key) = self.state.next_key(&*self.tree, MEMBERS, after.as_deref())? {
+            let Some(StateKey::Member { channel, .. }) = StateKey::decode(&key) else { break };
+            names.push(channel.to_owned());
+            // On to the next channel.
+            after = Some([&members_of(channel)[..], &[0xff; 32]].concat());
+        }
+        Ok(names)
+    }
+
     fn last_by(&self, feed: &FeedKey, channel: &str, to: Timestamp) -> Result<Option<Place>, ViewError> {
         let mut found = self.by_author_in(feed, channel, to)?;
         while found.advance()? {
@@ -155,7 +210,7 @@ impl ChatIndex {
         self.shelf.range(&all, end.as_deref(), true)
     }
 
-    /// Folded names of the channels that somebody posted to, whenever, or joined or left.
+    /// Folded names of the channels that somebody posted to, whenever, or joined or left, whatever is left of that: see [`ChatIndex::is_live`].
     pub fn channels(&self) -> Result<BTreeSet<String>, ViewError> {
         let mut names = BTreeSet::new();
         for name in self.posted_to()? {
@@ -164,14 +219,24 @@ impl ChatIndex {
                 names.insert(name);
             }
         }
-        let mut after: Option<Vec<u8>> = None;
-        while let Some(key) = self.state.next_key(&*self.tree, MEMBERS, after.as_deref())? {
-            let Some(StateKey::Member { channel, .. }) = StateKey::decode(&key) else { break };
-            names.insert(channel.to_owned());
-            // On to the next channel.
-            after = Some([&members_of(channel)[..], &[0xff; 32]].concat());
-        }
+        names.extend(self.joined_or_left()?);
         Ok(names)
+    }
+
+    /// True if a channel has a message that is not deleted, or somebody joined it and did not leave.
+    pub fn is_live(&self, channel: &str) -> Result<bool, ViewError> {
+        let any = Timestamp(i64::MAX);
+        if self.latest(channel, any)?.is_some() {
+            return Ok(true);
+        }
+        let members = self.winners(&members_of(channel), any)?;
+        Ok(members.iter().any(|(_, version)| version.kind.code == code::JOIN))
+    }
+
+    /// True if the last message of a channel is not deleted: then there is more to it than its past.
+    pub fn ends_live(&self, channel: &str) -> Result<bool, ViewError> {
+        let last = self.last_posted(channel, Timestamp(i64::MAX))?;
+        last.map_or(Ok(false), |last| self.is_there(channel, &last))
     }
 
     /// The first key of a membership of a channel: evidence that somebody joined it or left.

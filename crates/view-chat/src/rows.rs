@@ -1,7 +1,7 @@
 //! Keys of rows, and of what is packed. `design/views.md` has them all.
 
 use kappadb_chat::Lane;
-use kappadb_core::{EntryId, FeedKey, Timestamp};
+use kappadb_core::{EntryId, FeedKey, Lseq, Timestamp};
 use kappadb_view::ViewError;
 use kappadb_view::packed::Area;
 
@@ -24,17 +24,27 @@ pub const WORDS: Area = Area { prefix: PACKED, sort: 2 };
 /// What cannot be read: the view is made anew.
 pub const BAD: ViewError = ViewError::Inconsistent("a row of the chat index cannot be read");
 
-/// channel length u16, channel, order, feed, seq, [`Mark`]: a message, or a delete of it.
+/// channel length u16, channel, order, feed, seq, [`Mark`]: a message, a delete or an edit of it.
 const MESSAGE: u8 = 1;
 /// feed, channel length u16, channel, order, seq, [`Mark`]: the same by author.
 const AUTHOR: u8 = 2;
-/// channel length u16, channel, feed: who posted there, or deleted something.
+/// channel length u16, channel, feed, 0: who posted there. The same with 1: who deleted or edited something.
 const POSTER: u8 = 3;
 /// feed, seq: an entry that is neither of a channel nor of a key that it may write.
 const OTHER: u8 = 4;
 
+/// channel length u16, channel, 2, lseq, place, 1 if it may mention somebody: a message that came. channel length u16, channel, 0, lseq, place
+/// of the target, seq: a delete that came; 1: an edit that may mention somebody.
+const CAME: u8 = 5;
+
+/// Of what came to a channel: deletes, edits that may mention somebody, messages.
+const DELETES: u8 = 0;
+const CALLS: u8 = 1;
+const POSTS: u8 = 2;
+
 const POSTED: u8 = 0;
 const DELETED: u8 = 1;
+const EDITED: u8 = 2;
 
 /// What a packed row says of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,6 +53,8 @@ pub enum Mark {
     Posted,
     /// Its author deleted it with the entry of this number.
     Deleted(u64),
+    /// Its author said something else in its place with the entry of this number.
+    Edited(u64),
 }
 
 impl Mark {
@@ -50,24 +62,25 @@ impl Mark {
     pub fn by(self, place: &Place) -> EntryId {
         match self {
             Mark::Posted => place.id,
-            Mark::Deleted(seq) => EntryId { seq, ..place.id },
+            Mark::Deleted(seq) | Mark::Edited(seq) => EntryId { seq, ..place.id },
         }
     }
 
     fn push(self, key: &mut Vec<u8>) {
-        match self {
-            Mark::Posted => key.push(POSTED),
-            Mark::Deleted(by) => {
-                key.push(DELETED);
-                key.extend_from_slice(&by.to_be_bytes());
-            }
-        }
+        let (tag, by) = match self {
+            Mark::Posted => return key.push(POSTED),
+            Mark::Deleted(by) => (DELETED, by),
+            Mark::Edited(by) => (EDITED, by),
+        };
+        key.push(tag);
+        key.extend_from_slice(&by.to_be_bytes());
     }
 
     fn read(bytes: &[u8]) -> Option<Mark> {
         match bytes.split_first()? {
             (&POSTED, []) => Some(Mark::Posted),
             (&DELETED, by) => Some(Mark::Deleted(u64::from_be_bytes(by.try_into().ok()?))),
+            (&EDITED, by) => Some(Mark::Edited(u64::from_be_bytes(by.try_into().ok()?))),
             _ => None,
         }
     }
@@ -219,7 +232,7 @@ pub const POSTERS: [u8; 1] = [POSTER];
 
 /// Those in a channel.
 pub fn posters(channel: &[u8]) -> Vec<u8> {
-    of_channel(POSTER, channel, 32)
+    of_channel(POSTER, channel, 33)
 }
 
 /// Those who posted in lanes of private messages.
@@ -238,15 +251,19 @@ fn up_to_mark(mut key: Vec<u8>, before: usize) -> Vec<u8> {
     key
 }
 
-pub fn poster(channel: &[u8], feed: &FeedKey) -> Vec<u8> {
+pub fn poster(channel: &[u8], feed: &FeedKey, mark: Mark) -> Vec<u8> {
     let mut key = posters(channel);
     key.extend_from_slice(&feed.0);
+    key.push(u8::from(mark != Mark::Posted));
     key
 }
 
-pub fn read_poster(key: &[u8]) -> Option<(&[u8], FeedKey)> {
-    let (channel, feed) = read_counted(key.get(1..)?)?;
-    Some((channel, FeedKey(feed.try_into().ok()?)))
+/// Who is there, and whether because of a message.
+pub fn read_poster(key: &[u8]) -> Option<(&[u8], FeedKey, bool)> {
+    let (channel, rest) = read_counted(key.get(1..)?)?;
+    let (feed, changed) = rest.split_first_chunk::<32>()?;
+    let &[changed] = changed else { return None };
+    Some((channel, FeedKey(*feed), changed == 0))
 }
 
 /// All others.
@@ -263,6 +280,70 @@ pub fn other(id: &EntryId) -> Vec<u8> {
 
 pub fn read_other(key: &[u8]) -> Option<EntryId> {
     read_id(key.get(1..)?)
+}
+
+/// The messages that came to a channel begin so, or the deletes.
+fn came(channel: &[u8], sort: u8) -> Vec<u8> {
+    let mut key = of_channel(CAME, channel, PLACE_LEN + 18);
+    key.push(sort);
+    key
+}
+
+/// The messages that came to a channel from an arrival on.
+pub fn messages_that_came(channel: &[u8], from: Lseq) -> Vec<u8> {
+    [&came(channel, POSTS)[..], &from.to_be_bytes()].concat()
+}
+
+/// The deletes that came to a channel.
+pub fn deletes_that_came(channel: &[u8]) -> Vec<u8> {
+    came(channel, DELETES)
+}
+
+/// The edits that came to a channel, of those that may mention somebody.
+pub fn calls_that_came(channel: &[u8]) -> Vec<u8> {
+    came(channel, CALLS)
+}
+
+/// A message that came; `calls` says that it may call somebody by name.
+pub fn message_came(channel: &[u8], lseq: Lseq, place: &Place, calls: bool) -> Vec<u8> {
+    let mut key = messages_that_came(channel, lseq);
+    key.extend_from_slice(&place.bytes());
+    key.push(u8::from(calls));
+    key
+}
+
+/// A delete that came, of what is at a place, by the entry of this number.
+pub fn delete_came(channel: &[u8], lseq: Lseq, place: &Place, by: u64) -> Vec<u8> {
+    change_came(deletes_that_came(channel), lseq, place, by)
+}
+
+/// The same for an edit that may mention somebody.
+pub fn call_came(channel: &[u8], lseq: Lseq, place: &Place, by: u64) -> Vec<u8> {
+    change_came(calls_that_came(channel), lseq, place, by)
+}
+
+fn change_came(mut key: Vec<u8>, lseq: Lseq, place: &Place, by: u64) -> Vec<u8> {
+    key.extend_from_slice(&lseq.to_be_bytes());
+    key.extend_from_slice(&place.bytes());
+    key.extend_from_slice(&by.to_be_bytes());
+    key
+}
+
+/// A message that came, its number, and whether it may call somebody.
+pub fn read_message_came(key: &[u8]) -> Option<(Lseq, Place, bool)> {
+    let (_, rest) = read_counted(key.get(1..)?)?;
+    let (lseq, rest) = rest.get(1..)?.split_first_chunk::<8>()?;
+    let (place, calls) = rest.split_first_chunk::<PLACE_LEN>()?;
+    let &[calls] = calls else { return None };
+    Some((u64::from_be_bytes(*lseq), Place::read(place)?, calls != 0))
+}
+
+/// The place of what was deleted or edited, and by which entry.
+pub fn read_change_came(key: &[u8]) -> Option<(Place, EntryId)> {
+    let (_, rest) = read_counted(key.get(1..)?)?;
+    let (place, by) = rest.get(9..)?.split_first_chunk::<PLACE_LEN>()?;
+    let place = Place::read(place)?;
+    Some((place, Mark::Deleted(u64::from_be_bytes(by.try_into().ok()?)).by(&place)))
 }
 
 /// The deletes of versions of a key.
@@ -300,15 +381,18 @@ mod tests {
         fn rows_are_read_as_written_and_sort_as_places(
             a in places(), b in places(), channel: Vec<u8>, by in prop::option::of(any::<u64>()),
         ) {
-            let mark = by.map_or(Mark::Posted, Mark::Deleted);
+            let mark = by.map_or(Mark::Posted, if a.id.seq % 2 == 0 { Mark::Deleted } else { Mark::Edited });
             let (row, head) = (message(&channel, &a, mark), messages(&channel).len());
             prop_assert_eq!(read_message(&row, head), Some((a, mark)));
             prop_assert_eq!(read_in_channel(&row), Some((&channel[..], a, mark)));
-            let (by_author, by_poster) = (authored(&channel, &a, mark), poster(&channel, &a.id.feed));
+            let (by_author, by_poster) = (authored(&channel, &a, mark), poster(&channel, &a.id.feed, mark));
             prop_assert_eq!(read_authored(&by_author), Some((&channel[..], a, mark)));
-            prop_assert_eq!(read_poster(&by_poster), Some((&channel[..], a.id.feed)));
+            prop_assert_eq!(read_poster(&by_poster), Some((&channel[..], a.id.feed, mark == Mark::Posted)));
             prop_assert_eq!(read_other(&other(&a.id)), Some(a.id));
             let by = EntryId { feed: a.id.feed, seq: b.id.seq };
+            let arrival = b.id.seq;
+            prop_assert_eq!(read_message_came(&message_came(&channel, arrival, &a, true)), Some((arrival, a, true)));
+            prop_assert_eq!(read_change_came(&delete_came(&channel, arrival, &a, by.seq)), Some((a, by)));
             prop_assert_eq!(read_taken(&taken_by(&channel, &a.id, by.seq)), Some((a.id, by)));
             prop_assert_eq!(message_at(&channel, &a).cmp(&message_at(&channel, &b)), a.cmp(&b));
         }

@@ -9,7 +9,8 @@ use std::sync::Arc;
 /// An entry that reached this replica.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Arrived {
-    /// Its place in the arrival log. A view's content must not depend on it.
+    /// Its place in the arrival log. What a view says of the set of entries must not depend on it: only of what is about this replica alone,
+    /// such as what is new here.
     pub lseq: Lseq,
     /// Its name.
     pub id: EntryId,

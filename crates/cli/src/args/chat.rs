@@ -1,8 +1,9 @@
 //! `chat ...`.
 
 use super::{AskArgs, EntryText, FeedText, Limit};
+use crate::times::When;
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
-use kappadb::{ChatCursor, Timestamp};
+use kappadb::ChatCursor;
 use std::path::PathBuf;
 
 #[derive(Subcommand)]
@@ -16,6 +17,30 @@ pub enum ChatCommand {
         /// Post it as an action: `* anna waves`.
         #[arg(long)]
         emote: bool,
+        /// As an answer to this message of the channel.
+        #[arg(long, value_name = "ID")]
+        reply_to: Option<EntryText>,
+        /// With a blob (`kappa blob put`), by its id; up to 16 times.
+        #[arg(long, value_name = "BLOB")]
+        attach: Vec<EntryText>,
+    },
+    /// Say something else in an own message. What it said before stays: `chat history`.
+    Edit {
+        /// Its id: FEED/SEQ.
+        id: EntryText,
+        /// What it is to say, or `-` for stdin.
+        text: String,
+        /// With these blobs instead of those that it has; up to 16 times.
+        #[arg(long, value_name = "BLOB", conflicts_with = "detach")]
+        attach: Vec<EntryText>,
+        /// Without those that it has.
+        #[arg(long)]
+        detach: bool,
+    },
+    /// Print all that a message said, from the first on.
+    History {
+        /// Its id: FEED/SEQ.
+        id: EntryText,
     },
     /// Print the messages of a channel, the latest first. Times are order times: --since is included, --until is not.
     Read(ReadArgs),
@@ -91,21 +116,22 @@ pub enum ChatCommand {
     /// Find messages by all of their words, the latest first; `word*` finds what begins so. What is not held here of the channel, or of all
     /// channels, is fetched first; with --local it is not.
     Search(SearchArgs),
-    /// Print for each channel how many messages came since it was marked as read, and how many of them mention this
-    /// writer's nickname.
+    /// Print for each channel that this writer is in, and each feed that writes to it privately, how many messages came that were not marked as
+    /// read, whenever they were written, and how many of them mention this writer's nickname. Of channels that are not held here whole so
+    /// many are counted as were asked for, and that there may be more is said.
     Unread(AskArgs),
-    /// Mark a channel as read.
+    /// Mark all of a channel that is due as read.
     MarkRead {
         /// The channel.
         channel: String,
-        /// Up to this message; the latest by default.
+        /// Only up to this message, in reading order.
         #[arg(long, value_name = "ID")]
         up_to: Option<EntryText>,
     },
     /// Hide, mute and block, and say whose moderation to trust. Moderation is subjective: it counts for those who trust it.
     #[command(subcommand)]
     Moderate(ModerateCommand),
-    /// Print the latest messages of some channels, then each that comes or changes, as JSON lines, until interrupted.
+    /// Print the latest messages of some channels, or of all, then each that comes or changes, as JSON lines, until interrupted.
     ///
     /// Peers are asked again every now and then: they do not yet tell of news by themselves.
     Watch(WatchArgs),
@@ -124,12 +150,13 @@ pub enum ChatCommand {
 /// Which messages.
 #[derive(ClapArgs)]
 pub struct PageArgs {
-    /// From this time on: ISO 8601 or milliseconds since 1970.
+    /// From this time on: a day such as 2026-11-29, which is its beginning, a time such as "2026-11-29 14:30", one with a zone, or milliseconds
+    /// since 1970.
     #[arg(long, value_name = "T", allow_hyphen_values = true)]
-    pub since: Option<Timestamp>,
-    /// Before this time.
+    pub since: Option<When>,
+    /// Before this time, or this day.
     #[arg(long, value_name = "T", allow_hyphen_values = true)]
-    pub until: Option<Timestamp>,
+    pub until: Option<When>,
     /// At most this many, or `all`.
     #[arg(long, value_name = "N", default_value_t = Limit::at_most(50))]
     pub limit: Limit,
@@ -142,6 +169,9 @@ pub struct PageArgs {
     /// Show also what moderation hides, marked.
     #[arg(long)]
     pub hidden: bool,
+    /// Mark what is printed as read, and nothing else.
+    #[arg(long)]
+    pub mark: bool,
 }
 
 #[derive(ClapArgs)]
@@ -150,9 +180,6 @@ pub struct ReadArgs {
     pub channel: String,
     #[command(flatten)]
     pub page: PageArgs,
-    /// Mark the channel as read up to the latest message printed.
-    #[arg(long)]
-    pub mark: bool,
     #[command(flatten)]
     pub ask: AskArgs,
 }
@@ -178,7 +205,7 @@ pub struct DmArgs {
     #[arg(value_name = "NICK")]
     pub with: Option<String>,
     /// What to write: up to 4 KiB, or `-` for stdin. Only the two can read it. Without it, messages are printed.
-    #[arg(conflicts_with_all = ["to", "since", "until", "limit", "oldest_first", "after", "hidden"])]
+    #[arg(conflicts_with_all = ["to", "since", "until", "limit", "oldest_first", "after", "hidden", "mark"])]
     pub text: Option<String>,
     /// With whom, for scripts: a feed. `chat dm --to FEED TEXT`.
     #[arg(long, value_name = "FEED")]
@@ -191,12 +218,14 @@ pub struct DmArgs {
 
 #[derive(ClapArgs)]
 pub struct WatchArgs {
-    /// The channels.
-    #[arg(required = true)]
+    /// The channels. Without any: all, also those that are new, and private messages.
     pub channels: Vec<String>,
-    /// How many of the latest messages to begin with; 0 is none.
-    #[arg(long, value_name = "N", default_value_t = 50)]
-    pub limit: usize,
+    /// Private messages to and from this writer as well.
+    #[arg(long)]
+    pub private: bool,
+    /// How many of the latest messages of each to begin with; 0 is none. Of those that come later all are printed.
+    #[arg(long, value_name = "N", default_value_t = 10, alias = "limit")]
+    pub past: usize,
     /// Ask no peer.
     #[arg(long)]
     pub local: bool,

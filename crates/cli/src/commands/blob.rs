@@ -6,6 +6,7 @@ use crate::commands::question::ask_first;
 use crate::exit::Exit;
 use crate::output::{self, size};
 use crate::progress::Metered;
+use crate::times;
 use anyhow::{Context as _, ensure};
 use kappadb::{BlobInfo, BlobReader, Database, EntryId, Label};
 use serde_json::json;
@@ -91,7 +92,9 @@ fn in_a_line(info: &BlobInfo) -> String {
     let whole = if info.held == info.bytes { String::new() } else { format!(", {} held", size(info.held)) };
     let label = [&info.label.name, &info.label.media_type].into_iter().filter(|text| !text.is_empty());
     let label: Vec<_> = label.map(|text| text.to_string()).collect();
-    format!("{} {} {}{whole} {}", info.time, info.id, size(info.bytes), label.join(" ")).trim_end().to_owned()
+    format!("{} {} {}{whole} {}", times::shown(info.time), info.id, size(info.bytes), label.join(" "))
+        .trim_end()
+        .to_owned()
 }
 
 pub async fn info(context: &Context, id: &EntryText, ask: AskArgs) -> anyhow::Result<Exit> {

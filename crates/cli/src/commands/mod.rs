@@ -21,6 +21,7 @@ use crate::args::{Args, BlobCommand, Command};
 use crate::exit::Exit;
 use crate::output;
 use crate::progress::Bar;
+use crate::times;
 use kappadb::{Builder, Database, FeedKey};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -69,7 +70,10 @@ impl Context {
 }
 
 pub async fn run(args: Args) -> anyhow::Result<Exit> {
-    let Args { db: dir, name, wait, patience, writer, command, .. } = args;
+    let Args { db: dir, utc, name, wait, patience, writer, command, .. } = args;
+    if utc {
+        times::use_utc();
+    }
     let context = Context { dir, name, wait: Duration::from_secs_f64(wait), writer, patience };
     match command {
         Command::Init => database::init(&context).await?,

@@ -5,6 +5,7 @@ use super::Context;
 use crate::args::AskArgs;
 use crate::exit::Exit;
 use crate::output;
+use crate::times;
 use kappadb::{Asked, Database, Failure, FeedKey, MAX_AHEAD, Peer, Timestamp};
 use serde_json::{Value, json};
 use std::time::Instant;
@@ -238,7 +239,7 @@ pub fn tell(asked: &Asked, peers: &[Peer]) {
     }
     let words = match standing {
         Standing::Complete => "complete by those who answered".to_owned(),
-        Standing::AsOf(time) => format!("complete as of {time}"),
+        Standing::AsOf(time) => format!("complete as of {}", times::shown(time)),
         Standing::Incomplete => "not complete".to_owned(),
     };
     output::remark(&lack(asked, standing), &format!("{words}: {}", reasons.join("; ")));

@@ -3,6 +3,7 @@
 use super::kv::insert_bytes;
 use crate::exit::Exit;
 use crate::output::{self, count};
+use crate::times;
 use kappadb::{Content, Database, FeedKey, LostEntry, Says, Standing, geojson, visible};
 use serde_json::{Map, Value, json};
 
@@ -118,5 +119,5 @@ fn for_people(entry: &LostEntry) -> String {
         Says::Other { payload, .. } => shown(payload.as_deref()),
         _ => String::new(),
     };
-    format!("{} {} {standing}: {} {text}", entry.time, entry.id, entry.says.kind())
+    format!("{} {} {standing}: {} {text}", times::shown(entry.time), entry.id, entry.says.kind())
 }

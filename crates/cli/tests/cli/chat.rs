@@ -145,13 +145,34 @@ fn search_and_unread() {
     assert_eq!(db.ok(&["chat", "search", "tea*", "--limit", "3"]).lines().count(), 3);
     assert_eq!(db.ok(&["chat", "search", "coffee"]), "");
     db.ok(&["--writer", "imported:anna", "chat", "post", "tea", "is @Bert there?"]);
-    assert_eq!(db.ok(&["chat", "unread"]), "tea: 31 messages, 1 mention\n", "who was imported is another");
+    assert_eq!(db.ok(&["chat", "unread"]), "", "in no channel");
     let server = Server::start(&db);
     let other = Db::join(&server.ticket);
     other.ok(&["chat", "nick", "bert"]);
+    assert_eq!(other.ok(&["chat", "unread"]), "");
+    other.ok(&["chat", "join", "tea"]);
     assert_eq!(other.ok(&["chat", "unread"]), "tea: 31 messages, 1 mention\n");
     other.ok(&["chat", "read", "tea", "--mark", "--limit", "1"]);
+    assert_eq!(other.ok(&["chat", "unread", "--local"]), "tea: 30 messages\n");
+    other.ok(&["chat", "mark-read", "#TEA"]);
     assert_eq!(other.ok(&["chat", "unread", "--local"]), "");
+    let late = json!({ "author": "anna", "channel": "tea", "timestamp": 1_005_500, "text": "late, @bert" });
+    assert!(server.interrupt());
+    db.feed(&["chat", "import", "-"], &late.to_string());
+    let server = Server::start(&db);
+    other.ok(&["join", &server.ticket]);
+    assert_eq!(
+        lines(&other.ok(&["--json", "chat", "unread"])),
+        [json!({ "channel": "tea", "messages": 1, "mentions": 1, "more": false })]
+    );
+    let to = default_feed(&other);
+    assert!(server.interrupt());
+    db.ok(&["chat", "dm", &to, "between us"]);
+    let server = Server::start(&db);
+    other.ok(&["join", &server.ticket]);
+    assert!(other.ok(&["chat", "unread"]).ends_with(" (private): 1 message\n"));
+    other.ok(&["chat", "dm", "--mark"]);
+    assert_eq!(other.ok(&["chat", "unread"]), "tea: 1 message, 1 mention\n");
 }
 
 #[test]
@@ -367,4 +388,77 @@ fn names_that_cannot_be_told_apart_are_refused_and_nothing_turns_the_line_around
     assert!(json.contains("turned \\u202earound\\u2028and on"), "{json}");
     db.ok(&["kv", "put", "k\u{2067}", "v"]);
     assert_eq!(db.ok(&["kv", "list"]), "k\\u{2067}\n");
+}
+
+#[test]
+fn days_and_local_times_are_understood_wherever_a_time_is_taken() {
+    let db = Db::init();
+    let line = |hour: i64| {
+        // From 2026-11-28T22:00:00Z on.
+        let time = 1_795_903_200_000 + hour * 3_600_000;
+        json!({ "author": "anna", "channel": "tea", "timestamp": time, "text": hour.to_string() }).to_string()
+    };
+    let text: Vec<String> = (0..4).map(line).collect();
+    db.feed(&["chat", "import", "-"], &text.join("\n"));
+    let run = |args: &[&str]| {
+        let mut command = db.command(&[&["--json", "chat", "read", "tea", "--oldest-first"], args].concat());
+        let output = command.env("TZ", "CET-1CEST,M3.5.0,M10.5.0/3").output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let page = lines(&String::from_utf8(output.stdout).unwrap());
+        page.iter().map(|line| line["text"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(run(&["--since", "2026-11-29"]), ["1", "2", "3"], "a day begins by the clock on the wall");
+    assert_eq!(run(&["--since", "2026-11-29", "--utc"]), ["2", "3"]);
+    assert_eq!(run(&["--until", "29.11.2026"]), ["0"]);
+    assert_eq!(run(&["--since", "2026-11-29 02:00"]), ["3"]);
+    assert_eq!(run(&["--since", "2026-11-29T00:00:00Z"]), ["2", "3"]);
+    // What is no terminal gets UTC.
+    assert!(db.ok(&["chat", "read", "tea", "--limit", "1"]).starts_with("2026-11-29T01:00:00Z "));
+    assert_eq!(db.run(&["chat", "read", "tea", "--since", "11/29/2026"]).status.code(), Some(2));
+}
+
+#[test]
+fn an_import_refuses_seconds_and_years_that_cannot_be() {
+    let db = Db::init();
+    let line =
+        |time: i64| json!({ "author": "anna", "channel": "tea", "timestamp": time, "text": "x" }).to_string();
+    let text = [1_795_399_821, 1_795_399_821_000_000, -1, 1_795_399_821_000].map(line).join("\n");
+    let file = db.path().with_extension("ndjson");
+    std::fs::write(&file, text).unwrap();
+    let output = db.run(&["chat", "import", file.to_str().unwrap()]);
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(
+        told.contains(
+            "line 1: the timestamp 1795399821 must be in milliseconds; in seconds it is 2026-11-23"
+        ),
+        "{told}"
+    );
+    assert!(told.contains("line 2:") && told.contains("line 3:") && !told.contains("line 4:"), "{told}");
+    assert_eq!(texts(&db, &["tea"]), ["x"]);
+}
+
+#[test]
+fn a_channel_with_nothing_in_it_goes() {
+    let db = Db::init();
+    assert!(db.lacks(&["chat", "read", "tea"]).contains("there is no channel"));
+    assert!(db.lacks(&["chat", "leave", "tea"]).contains("there is no channel"));
+    assert_eq!(db.ok(&["chat", "channels"]), "", "neither reading nor leaving made one");
+    db.ok(&["chat", "join", "tea"]);
+    let id = db.ok(&["chat", "post", "coffee", "oops"]);
+    db.ok(&["chat", "post", "milk", "first"]);
+    let second = db.ok(&["chat", "post", "milk", "second"]);
+    let server = Server::start(&db);
+    let other = Db::join(&server.ticket);
+    assert_eq!(other.ok(&["chat", "channels"]), "coffee\nmilk\ntea\n");
+    assert!(server.interrupt());
+    db.ok(&["chat", "leave", "tea"]);
+    db.ok(&["chat", "delete", id.trim()]);
+    db.ok(&["chat", "delete", second.trim()]);
+    assert_eq!(db.ok(&["chat", "channels"]), "milk\n");
+    assert!(db.lacks(&["chat", "leave", "tea"]).contains("there is no channel"));
+    let server = Server::start(&db);
+    other.ok(&["join", &server.ticket]);
+    assert_eq!(other.ok(&["chat", "channels"]), "milk\n");
+    assert_eq!(other.ok(&["chat", "unread"]), "");
 }

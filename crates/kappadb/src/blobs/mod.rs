@@ -68,6 +68,11 @@ pub struct BlobInfo {
 const INLINE: usize = 1 << 10;
 const BLOB: Kind = Kind { space: space::RAW, code: raw::BLOB };
 
+/// True if this entry names a blob.
+pub(crate) fn is_blob(entry: &Entry) -> bool {
+    entry.header.kind == BLOB
+}
+
 impl Database {
     /// Bytes of any number, such as photos.
     pub fn blobs(&self) -> Blobs {

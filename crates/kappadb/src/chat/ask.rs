@@ -1,13 +1,13 @@
 //! Asking the known peers. After that the own answer is that over the union of what they and this replica hold.
 
 use super::read::{wanted_ahead, window};
-use super::{Chat, ChatError, ReadOptions};
+use super::{Chat, ChatError, ReadOptions, SearchOptions};
 use crate::ask::{self, Asked, CHAT, Neighbours};
 use crate::database::Parts;
 use kappadb_chat::{Channel, PROFILES, StateKey};
 use kappadb_core::{FeedKey, Timestamp};
 use kappadb_query::Selector;
-use kappadb_view_chat::{Ask, PageQuery};
+use kappadb_view_chat::{Ask, PageQuery, Place};
 use std::collections::BTreeSet;
 
 /// Names, topic and flags come with whatever is asked: what a page of messages cannot be shown without.
@@ -24,21 +24,6 @@ impl Chat {
     /// Asks for the latest `limit` messages of a channel, as [`Chat::ask`].
     pub async fn ask_latest(&self, channel: &str, limit: usize) -> Result<Asked, ChatError> {
         self.ask(channel, &ReadOptions::latest(limit)).await
-    }
-
-    /// The same for several channels.
-    pub async fn ask_latest_of<C: AsRef<str>>(
-        &self,
-        channels: &[C],
-        limit: usize,
-    ) -> Result<Asked, ChatError> {
-        let channels = channels.iter().map(|channel| Channel::new(channel.as_ref()));
-        let channels = channels.collect::<Result<Vec<_>, _>>()?;
-        let mut neighbours = Neighbours::dial(&self.parts).await;
-        for channel in &channels {
-            self.ask_page(&mut neighbours, channel, &ReadOptions::latest(limit)).await?;
-        }
-        Ok(neighbours.finish().await?)
     }
 
     /// Asks for the messages of a channel from `since` on and before `until`.
@@ -65,7 +50,27 @@ impl Chat {
 
     /// Asks which channels there are, and what they are about.
     pub async fn ask_channels(&self) -> Result<Asked, ChatError> {
-        self.ask_for(Ask::Channels { to: self.parts.clock.now().0 }).await
+        let mut neighbours = Neighbours::dial(&self.parts).await;
+        neighbours.ask(CHAT, Ask::Channels { to: self.parts.clock.now().0 }.selector()).await?;
+        // A peer sends the last message of each. If that is deleted, whether there are others is asked.
+        let doubtful = self
+            .look(|parts| {
+                let mut doubtful = Vec::new();
+                for name in parts.chat.read(|index| index.channels())?? {
+                    let posted =
+                        parts.chat.read(|index| index.last_posted(&name, Timestamp(i64::MAX)))??.is_some();
+                    if posted && !parts.chat.read(|index| index.ends_live(&name))?? {
+                        doubtful.push(Channel { shown: name.clone(), folded: name });
+                    }
+                }
+                Ok(doubtful)
+            })
+            .await?;
+        for channel in doubtful {
+            let one = ReadOptions { hidden: true, ..ReadOptions::latest(1) };
+            self.ask_page(&mut neighbours, &channel, &one).await?;
+        }
+        Ok(neighbours.finish().await?)
     }
 
     /// Asks for all that a writer posted.
@@ -93,24 +98,25 @@ impl Chat {
         Ok(ask::ask(&self.parts, CHAT, Selector::Everything).await?)
     }
 
-    /// Asks for what [`Chat::unread`] counts: all that came to the channels known here since they were read.
+    /// Asks for what [`Chat::unread`] counts: what came lately to the channels that this writer is in, some of the latest of each at most, and the
+    /// private messages to it. For the channels it is one question, whatever their number up to a hundred and however long they are.
     pub async fn ask_unread(&self) -> Result<Asked, ChatError> {
         let mut neighbours = Neighbours::dial(&self.parts).await;
-        neighbours.ask(CHAT, Ask::Channels { to: self.parts.clock.now().0 }.selector()).await?;
-        let since = self
-            .look(|parts| {
-                let names = parts.chat.read(|index| index.channels())??;
-                let since =
-                    |name: String| (parts.markers.get(&name).map_or(i64::MIN, |place| place.order.0), name);
-                Ok(names.into_iter().map(since).collect::<Vec<_>>())
-            })
-            .await?;
-        for (from, channel) in since {
-            let to = self.parts.clock.now().0;
-            let ask = Ask::Screen { channel, from, to, limit: 0, backwards: true, ahead: 0 };
+        let lately = self.look(|parts| parts.chat_lately()).await?;
+        for channels in lately.chunks(Ask::MAX_CHANNELS) {
+            let ask = Ask::Lately { channels: channels.to_vec(), others: None, to: self.parts.clock.now().0 };
             neighbours.ask(CHAT, ask.selector()).await?;
         }
+        self.ask_lanes(&mut neighbours, None, &ReadOptions::default()).await?;
         Ok(neighbours.finish().await?)
+    }
+
+    /// Asks for what [`Chat::search`] looks through: all of a channel, or of all.
+    pub async fn ask_search(&self, options: &SearchOptions) -> Result<Asked, ChatError> {
+        match &options.channel {
+            Some(channel) => self.ask_window(channel, None, None).await,
+            None => self.ask_everything().await,
+        }
     }
 
     async fn ask_for(&self, ask: Ask) -> Result<Asked, ChatError> {
@@ -118,8 +124,8 @@ impl Chat {
     }
 
     /// Asks for a page. Peers count by their own lights; so when what they sent leaves fewer messages to be shown here than
-    /// were wanted, they are asked for more, until there are as many or the channel is at its end. Then the answer reaches at
-    /// least as far as the last one shown, for every peer sent as many as there are up to a bound no nearer than that.
+    /// were wanted, they are asked for more, until there are as many or the channel is at its end. What a peer counted is held here then, so
+    /// it spoke of all up to the last of as many that are held here, deleted or not: only what is shown of these counts.
     async fn ask_page(
         &self,
         neighbours: &mut Neighbours,
@@ -149,14 +155,21 @@ impl Chat {
             ReadOptions { limit: options.limit.map(|limit| limit.saturating_add(1)), ..options.clone() };
         self.ask_until(neighbours, channel, window, wanted.limit, {
             let (channel, options) = (channel.clone(), wanted);
-            move |parts| Ok(parts.chat_read(&channel, &options)?.messages.len())
+            move |parts| {
+                let page = parts.chat_read(&channel, &options)?;
+                Ok(page
+                    .messages
+                    .iter()
+                    .map(|message| Place { order: message.time, id: message.id })
+                    .collect())
+            }
         })
         .await?;
         self.ask_names(neighbours, before, authors).await
     }
 
     /// Looks at what is held here.
-    async fn look<T: Send + 'static>(
+    pub(super) async fn look<T: Send + 'static>(
         &self,
         look: impl FnOnce(&Parts) -> Result<T, ChatError> + Send + 'static,
     ) -> Result<T, ChatError> {
@@ -188,14 +201,15 @@ impl Chat {
         Ok(neighbours.ask_in_parts(CHAT, keys, Selector::Keys).await?)
     }
 
-    /// Asks for messages of a window until as many as are wanted are `shown` here, or there are no more. None wants all.
+    /// Asks for messages of a window until as many as are wanted are `shown` here, of those that all peers have spoken of, or there are no more.
+    /// None wants all.
     async fn ask_until(
         &self,
         neighbours: &mut Neighbours,
         channel: &Channel,
         window: Window,
         wanted: Option<usize>,
-        shown: impl Fn(&Parts) -> Result<usize, ChatError> + Clone + Send + 'static,
+        shown: impl Fn(&Parts) -> Result<Vec<Place>, ChatError> + Clone + Send + 'static,
     ) -> Result<(), ChatError> {
         let mut limit = wanted.map_or(0, |wanted| u32::try_from(wanted).unwrap_or(u32::MAX));
         let Window { from, to, backwards, mut ahead } = window;
@@ -210,8 +224,13 @@ impl Chat {
                 .look(move |parts| {
                     let all = PageQuery::latest(&folded, Timestamp(to), most);
                     let query = PageQuery { from, backwards, ..all };
-                    let there = parts.chat.read(|index| index.page(&query))??;
-                    Ok((shown(parts)?, there.len()))
+                    let there = parts.chat.read(|index| index.posted_page(&query))??;
+                    // What a peer counted is among these, so it sent all up to the last of them at least.
+                    let last = there.last().copied();
+                    let covered = |place: &Place| {
+                        last.is_none_or(|last| if backwards { *place >= last } else { *place <= last })
+                    };
+                    Ok((shown(parts)?.into_iter().filter(covered).count(), there.len()))
                 })
                 .await?;
             if shown >= wanted || there < most || limit == u32::MAX {

@@ -19,7 +19,7 @@ pub(super) enum Known {
 /// What this writer, by one of its feeds, and another write to each other.
 pub(super) struct Correspondence {
     own: FeedKey,
-    other: FeedKey,
+    pub other: FeedKey,
     pub pair: Pair,
 }
 

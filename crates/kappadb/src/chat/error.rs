@@ -26,6 +26,9 @@ pub enum ChatError {
     /// Nothing that can be deleted is held under this name.
     #[error("there is no message {0} here to delete")]
     NotThere(EntryId),
+    /// What a message is to have attached is something else.
+    #[error("{0} is no blob")]
+    NoBlob(EntryId),
     /// Nobody posted to a channel or joined it, as far as is known here.
     #[error("there is no channel {0:?} here")]
     NoChannel(String),

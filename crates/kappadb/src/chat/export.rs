@@ -220,7 +220,7 @@ impl<'a> Exporting<'a> {
     fn replaced(&self, id: EntryId, header: &Header) -> Result<Option<Vec<String>>, ChatError> {
         let chat = &self.parts.chat;
         match &header.key {
-            _ if header.kind.code == code::DELETE => Ok(Some(Vec::new())),
+            _ if matches!(header.kind.code, code::DELETE | code::EDIT) => Ok(Some(Vec::new())),
             Some(key) => {
                 let versions = chat.read(|index| index.standing_versions(key))??;
                 let own = versions.iter().find(|version| version.id == id);
@@ -266,7 +266,7 @@ impl<'a> Exporting<'a> {
                 left_out.not_held += 1;
                 return None;
             }
-            Content::Unknown { .. } => {
+            Content::Edit { .. } | Content::Unknown { .. } => {
                 left_out.unknown += 1;
                 return None;
             }

@@ -4,6 +4,7 @@ use crate::error::WriterError;
 use crate::lines::{LineError, Object};
 use kappadb_chat::{Channel, Content, Flag, SayError};
 use kappadb_core::{DatabaseId, EntryId, FeedKey, Timestamp, codec};
+use std::ops::Range;
 use std::str::FromStr;
 
 /// Its fields.
@@ -88,6 +89,10 @@ impl TryFrom<Object> for Line {
             return Err(LineError::Other { name: "id", wanted, found: "one of another" }.into());
         }
         let order = Timestamp(object.whole_number("timestamp", "a whole number of ms since 1970")?);
+        // Of what an export says the times are what they were.
+        if id.is_none() {
+            check_time(order)?;
+        }
         let written = object.whole_number_if_any("written", "a whole number of ms since 1970")?;
         let channel = object.text_if_any("channel")?.map(|channel| Channel::new(&channel)).transpose()?;
         let says = Says::of(&kind, &mut object)?;
@@ -191,10 +196,51 @@ pub enum BadLine {
     /// The author's name cannot be that of a writer here.
     #[error(transparent)]
     Author(WriterError),
+    /// Its time is one in seconds, most likely.
+    #[error("the timestamp {0} must be in milliseconds; in seconds it is {then}, so write {0}000", then = Timestamp(.0.saturating_mul(1_000)))]
+    Seconds(i64),
+    /// Its time is before there were computers, or in a year that has more than four digits.
+    #[error(
+        "the timestamp {0} is in no year that can be: it must be milliseconds since 1970, and before the year 10000"
+    )]
+    Year(i64),
     /// The message breaks a limit.
     #[error(transparent)]
     Message(#[from] SayError),
     /// The private message cannot be sealed.
     #[error(transparent)]
     Private(#[from] kappadb_chat::PrivateError),
+}
+
+/// What a number in milliseconds can hardly be, but one in seconds is, from 1973 to 2286.
+const SECONDS: Range<i64> = 100_000_000..10_000_000_000;
+/// The first millisecond of the year 10000.
+const END: i64 = 253_402_300_800_000;
+
+/// Refuses times that are no milliseconds since 1970.
+fn check_time(time: Timestamp) -> Result<(), BadLine> {
+    match time.0 {
+        millis if SECONDS.contains(&millis) => Err(BadLine::Seconds(millis)),
+        millis if !(0..END).contains(&millis) => Err(BadLine::Year(millis)),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_in_seconds_and_years_that_cannot_be_are_refused() {
+        for fits in [0, 5, 99_999_999, 10_000_000_000, 1_795_399_821_000, END - 1] {
+            assert!(check_time(Timestamp(fits)).is_ok(), "{fits}");
+        }
+        // Seconds; microseconds, and what is not since 1970 at all.
+        assert!(matches!(check_time(Timestamp(1_795_399_821)), Err(BadLine::Seconds(_))));
+        for bad in [1_795_399_821_000_000, -1, i64::MIN, i64::MAX, END] {
+            assert!(matches!(check_time(Timestamp(bad)), Err(BadLine::Year(_))), "{bad}");
+        }
+        let told = check_time(Timestamp(1_795_399_821)).unwrap_err().to_string();
+        assert!(told.contains("2026-11-23T02:10:21Z") && told.contains("1795399821000"), "{told}");
+    }
 }

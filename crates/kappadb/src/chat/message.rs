@@ -18,8 +18,14 @@ pub struct Message {
     pub channel: String,
     /// Its order time: where it stands in its channel. Not before its author's clock, nor before what the author had read.
     pub time: Timestamp,
-    /// What it says.
+    /// What it says now.
     pub said: Said,
+    /// The message that it answers. That may be one that is not held here, or no message at all.
+    pub reply_to: Option<EntryId>,
+    /// The blobs that belong to it, by their ids: [`crate::Blobs`].
+    pub attachments: Vec<EntryId>,
+    /// Set if its author said something else before: [`crate::Chat::history`].
+    pub edited: Option<Edited>,
     /// Set if moderation hides it; such messages come only with [`ReadOptions::hidden`].
     pub hidden: Option<Hidden>,
 }
@@ -31,8 +37,17 @@ impl Message {
     }
 }
 
-/// What a message says.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The last edit of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Edited {
+    /// The entry.
+    pub id: EntryId,
+    /// When, by its author's clock.
+    pub time: Timestamp,
+}
+
+/// What a message says, or said.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Said {
     /// A text.
@@ -51,6 +66,7 @@ pub enum Said {
     /// A text that is not held here: it was cleared.
     NotHeld,
     /// Its entry breaks a limit, or is not what its kind should be.
+    #[default]
     Unreadable,
     /// Something that this release does not know.
     Unknown {
@@ -193,17 +209,6 @@ pub struct Member {
     pub feed: FeedKey,
     /// What it calls itself.
     pub nick: Option<String>,
-}
-
-/// What came to a channel since it was marked as read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unread {
-    /// The channel.
-    pub channel: String,
-    /// Messages that are shown here, by others.
-    pub messages: u64,
-    /// Those of them that mention this writer's nickname.
-    pub mentions: u64,
 }
 
 #[cfg(test)]

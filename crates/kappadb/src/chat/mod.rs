@@ -3,6 +3,7 @@
 mod ask;
 mod authors;
 mod correspondence;
+mod edit;
 mod erase;
 mod error;
 mod export;
@@ -19,8 +20,10 @@ mod read;
 mod search;
 mod state;
 pub(crate) mod trust;
+mod unread;
 mod watch;
 
+pub use edit::{ChatEdition, PostOptions};
 pub use error::ChatError;
 pub use export::{ChatExport, ChatLeftOut, ChatLine};
 pub use import::ChatImportReport;
@@ -28,8 +31,8 @@ pub use kappadb_chat::{SayError, visible, visible_json, visible_name};
 pub use lines::BadLine;
 pub(crate) use markers::Markers;
 pub use message::{
-    ChannelInfo, ChatCursor, ChatCursorError, ChatPage, Hidden, MAX_AHEAD, Member, Message, ReadOptions,
-    Said, Topic, Unread,
+    ChannelInfo, ChatCursor, ChatCursorError, ChatPage, Edited, Hidden, MAX_AHEAD, Member, Message,
+    ReadOptions, Said, Topic,
 };
 pub use moderate::{ChatFlag, FlagChange, FlagsSet};
 pub(crate) use pins::Pins;
@@ -37,7 +40,8 @@ pub use pins::{KnownAs, Pin};
 pub use search::SearchOptions;
 pub(crate) use trust::TrustFile;
 pub use trust::Trusted;
-pub use watch::{ChatChange, ChatWatcher};
+pub use unread::{Conversation, Marks, Unread};
+pub use watch::{ChatAsker, ChatChange, ChatWatcher, WatchOptions};
 
 use crate::database::{self, Parts};
 use crate::error::{ReadError, WriteError};

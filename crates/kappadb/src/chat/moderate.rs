@@ -4,7 +4,7 @@
 use super::{Chat, ChatError, Trusted};
 use crate::database::Parts;
 use crate::error::ReadError;
-use kappadb_chat::{Channel, Content, FLAGS, FlagsEntry, Moderation, Trust};
+use kappadb_chat::{Channel, Content, Extras, FLAGS, FlagsEntry, Moderation, Trust};
 use kappadb_core::{EntryId, FeedKey};
 use std::collections::BTreeSet;
 
@@ -80,7 +80,7 @@ impl Chat {
             let mut flags = now.into_iter().flat_map(|set| set.flags).collect();
             change.apply(&mut flags);
             let content = Content::Flags { scope, target, flags: flags.into_iter().collect(), reason };
-            parts.chat_write_locked(&content, None)
+            parts.chat_write_locked(&content, &Extras::default(), None)
         })
         .await?
     }

@@ -4,8 +4,10 @@ use super::{Chat, ChatError};
 use crate::database::Parts;
 use crate::error::ReadError;
 use crate::write::{self, Draft};
-use kappadb_chat::{Channel, Content, Prepared, SayError, fold, likeness, order_time, prepare};
-use kappadb_core::{EntryId, FeedKey, RangeSet, Timestamp};
+use kappadb_chat::{
+    Channel, Content, Extras, Prepared, SayError, fold, likeness, order_time, prepare, prepare_with,
+};
+use kappadb_core::{EntryId, FeedKey, Timestamp};
 use kappadb_entry::rules::Links;
 use kappadb_entry::{Entry, Header, space};
 
@@ -41,7 +43,7 @@ impl Chat {
         let channel = Channel::new(channel)?;
         self.run_writing(move |parts| {
             parts.chat.ready()?;
-            match parts.chat_exists(&channel.folded)? {
+            match parts.chat_is_live(&channel.folded)? {
                 true => parts.chat_write(Content::Leave, Some(channel)),
                 false => Err(ChatError::NoChannel(channel.shown)),
             }
@@ -97,22 +99,41 @@ impl Parts {
         channel: Option<Channel>,
     ) -> Result<EntryId, ChatError> {
         let _guard = self.writing();
-        self.chat_write_locked(&content, channel.as_ref())
+        self.chat_write_locked(&content, &Extras::default(), channel.as_ref())
     }
 
     /// The same for who holds the writing lock.
     pub(super) fn chat_write_locked(
         &self,
         content: &Content,
+        extras: &Extras,
         channel: Option<&Channel>,
     ) -> Result<EntryId, ChatError> {
         self.chat.ready()?;
         let order = self.chat_order(channel)?;
         // Checked before the first write makes a feed.
-        prepare(&FeedKey([0; 32]), content, channel, order)?;
+        prepare_with(&FeedKey([0; 32]), content, extras, channel, order)?;
         let feed = self.writer()?;
-        let prepared = prepare(&feed, content, channel, order)?;
+        let prepared = prepare_with(&feed, content, extras, channel, order)?;
         self.chat_append(feed, prepared)
+    }
+
+    /// Says something of a message of this writer, at its place. The caller holds the writing lock.
+    pub(super) fn chat_edit_at(
+        &self,
+        content: Content,
+        extras: &Extras,
+        channel: &Channel,
+        order: Timestamp,
+    ) -> Result<EntryId, ChatError> {
+        let feed = self.writer()?;
+        let Prepared { kind, key, context, places, payload } =
+            prepare_with(&feed, &content, extras, Some(channel), order)?;
+        // It replaces nothing: it names what it is about.
+        let draft = Draft { key, places, payload, ..Draft::new(kind) };
+        let block = self.linked_block(draft, Links { context, ..Links::default() }, &feed)?;
+        let ids = self.append(feed, vec![block])?;
+        Ok(ids.first().copied().ok_or(ReadError::Closed)?)
     }
 
     /// An error if people would take a nickname for that of another feed.
@@ -139,11 +160,18 @@ impl Parts {
         if feed != target.feed {
             return Err(ChatError::NotYours(target));
         }
+        let mut edits = Vec::new();
         let there = match &header.key {
             Some(key) => {
                 self.chat.read(|index| index.counting_versions(key))??.iter().any(|v| v.id == target)
             }
-            None => self.chat.read(|index| index.message(&header, target))??.is_some(),
+            None => match self.chat.read(|index| index.message(&header, target))?? {
+                Some((channel, place)) => {
+                    edits = self.chat.read(|index| index.edits(&channel, &place))??;
+                    true
+                }
+                None => false,
+            },
         };
         if !there {
             return Err(ChatError::NotThere(target));
@@ -153,7 +181,9 @@ impl Parts {
         let draft = Draft { key, places, payload, ..Draft::new(kind) };
         let block = self.linked_block(draft, Links { context, ..Links::default() }, &feed)?;
         let ids = self.append(feed, vec![block])?;
-        self.feeds.erase(&feed, &RangeSet::from_iter([target.seq]))?;
+        // What it said later is gone with it.
+        let edits = edits.into_iter().map(|edit| edit.seq);
+        self.feeds.erase(&feed, &edits.chain([target.seq]).collect())?;
         Ok(ids.first().copied().ok_or(ReadError::Closed)?)
     }
 

@@ -42,6 +42,17 @@ impl Chat {
         options: &ReadOptions,
     ) -> Result<Asked, ChatError> {
         let mut neighbours = Neighbours::dial(&self.parts).await;
+        self.ask_lanes(&mut neighbours, with, options).await?;
+        Ok(neighbours.finish().await?)
+    }
+
+    /// The same of peers that are being asked.
+    pub(super) async fn ask_lanes(
+        &self,
+        neighbours: &mut Neighbours,
+        with: Option<FeedKey>,
+        options: &ReadOptions,
+    ) -> Result<(), ChatError> {
         // What is not due is asked for, too: it is not shown, but tells that a clock is wrong.
         if let Some((from, to)) = read::wished(options) {
             if with.is_none() {
@@ -60,7 +71,7 @@ impl Chat {
                 neighbours.ask(CHAT, Ask::Private { lanes, from, to }.selector()).await?;
             }
         }
-        Ok(neighbours.finish().await?)
+        Ok(())
     }
 }
 
@@ -126,7 +137,17 @@ impl Parts {
         self.pair(by, &to).ok()?.prepare(&text, order, salt).ok()
     }
 
-    fn private(&self, with: Option<FeedKey>, options: &ReadOptions) -> Result<ChatPage, ChatError> {
+    /// The lanes of some correspondences, read along.
+    pub(super) fn lanes<'a>(&'a self, shared: &[Correspondence], span: Span) -> Lanes<'a> {
+        let lanes = shared.iter().flat_map(Correspondence::both);
+        Lanes::new(self, lanes.map(|(lane, by, _)| (lane.channel(), by)), span)
+    }
+
+    pub(super) fn private(
+        &self,
+        with: Option<FeedKey>,
+        options: &ReadOptions,
+    ) -> Result<ChatPage, ChatError> {
         let now = self.clock.now();
         let mut correspondences = self.correspondences(with, Known::Here)?;
         correspondences.extend(self.imported_correspondences(with)?);
@@ -167,7 +188,13 @@ impl Parts {
     }
 
     /// What a message in a lane says. What anybody can read there is no private message, whatever it says.
-    fn opened(&self, pair: &Pair, author: &FeedKey, to: FeedKey, place: Place) -> Result<Said, ReadError> {
+    pub(super) fn opened(
+        &self,
+        pair: &Pair,
+        author: &FeedKey,
+        to: FeedKey,
+        place: Place,
+    ) -> Result<Said, ReadError> {
         Ok(match self.chat_post(place.id)?.map(|post| post.content) {
             Some(Content::Private(sealed)) => {
                 let text = pair.open(author, place.order, &sealed);

@@ -1,10 +1,12 @@
 //! Reading messages: a page is taken from the index, read from the feeds, and passed through moderation.
 
 use super::state::spelled;
-use super::{Chat, ChatCursor, ChatError, ChatPage, Hidden, MAX_AHEAD, Message, ReadOptions, Said};
+use super::{
+    Chat, ChatCursor, ChatError, ChatFlag, ChatPage, Edited, Hidden, MAX_AHEAD, Message, ReadOptions, Said,
+};
 use crate::database::Parts;
 use crate::error::ReadError;
-use kappadb_chat::{Channel, Content, Moderation, Post, Ruling, decode};
+use kappadb_chat::{Channel, Content, Extras, Moderation, Post, Ruling, code, decode};
 use kappadb_core::{EntryId, FeedKey, Timestamp};
 use kappadb_view_chat::{PageQuery, Place};
 use std::collections::HashMap;
@@ -75,10 +77,15 @@ impl Parts {
         let mut query = PageQuery { from, backwards, after, ..all };
         let (mut shower, mut page) = (Shower::new(self)?, ChatPage::default());
         loop {
-            let places = self.chat.read(|index| index.page(&query))??;
-            query.after = places.last().copied();
-            for place in &places {
-                let Some(message) = shower.shown(&channel.folded, *place, options)? else { continue };
+            let places = self.chat.read(|index| index.page_as_edited(&query))??;
+            query.after = places.last().map(|(place, _)| *place);
+            for (place, edit) in &places {
+                let hidden = shower.hidden(&channel.folded, &place.id.feed);
+                if hidden.as_ref().is_some_and(|by| !options.hidden || by.flag == ChatFlag::Block) {
+                    continue;
+                }
+                let spoken = self.chat_spoken_as(place, *edit)?;
+                let message = shower.spoken(&channel.folded, *place, spoken, hidden)?;
                 if page.messages.len() == most {
                     page.next = page.messages.last().map(Message::cursor);
                     return Ok(page);
@@ -111,21 +118,21 @@ impl<'a> Shower<'a> {
         Ok(Shower { parts, moderation: parts.moderation()?, nicks: HashMap::new() })
     }
 
-    /// A message, unless moderation hides it and nobody asked for that.
-    pub fn shown(
+    pub fn message(&mut self, channel: &str, place: Place) -> Result<Message, ReadError> {
+        let hidden = self.hidden(channel, &place.id.feed);
+        self.spoken(channel, place, self.parts.chat_spoken(channel, &place)?, hidden)
+    }
+
+    fn spoken(
         &mut self,
         channel: &str,
         place: Place,
-        options: &ReadOptions,
-    ) -> Result<Option<Message>, ReadError> {
-        let message = self.message(channel, place)?;
-        Ok(Some(message).filter(|message| message.is_for(options.hidden)))
-    }
-
-    pub fn message(&mut self, channel: &str, place: Place) -> Result<Message, ReadError> {
-        let (shown, said) = self.parts.chat_said(place.id)?;
-        let hidden = self.hidden(channel, &place.id.feed);
-        self.dressed(channel, place, shown, said, hidden)
+        spoken: Spoken,
+        hidden: Option<Hidden>,
+    ) -> Result<Message, ReadError> {
+        let Spoken { shown, said, extras, edited } = spoken;
+        let message = self.dressed(channel, place, shown, said, hidden)?;
+        Ok(Message { reply_to: extras.reply_to, attachments: extras.blobs, edited, ..message })
     }
 
     /// A message that says this, with what its author calls itself.
@@ -145,7 +152,9 @@ impl<'a> Shower<'a> {
             self.nicks.insert(author, nick);
         }
         let nick = self.nicks.get(&author).cloned().flatten();
-        Ok(Message { id, author, nick, channel: spelled(channel, Some(shown)), time, said, hidden })
+        let channel = spelled(channel, Some(shown));
+        let (reply_to, attachments, edited) = (None, Vec::new(), None);
+        Ok(Message { id, author, nick, channel, time, said, reply_to, attachments, edited, hidden })
     }
 
     /// Who hides what a feed wrote in a channel, if anybody.
@@ -163,19 +172,59 @@ impl Parts {
         Ok(decode(&entry.header, entry.payload.as_deref()).ok())
     }
 
-    /// The channel as a message spells it, and what the message says.
-    fn chat_said(&self, id: EntryId) -> Result<(String, Said), ReadError> {
-        let Some(Post { channel, content, .. }) = self.chat_post(id)? else {
-            return Ok((String::new(), Said::Unreadable));
+    /// What a message says now.
+    pub(super) fn chat_spoken(&self, channel: &str, place: &Place) -> Result<Spoken, ReadError> {
+        let edits = self.chat.read(|index| index.edits(channel, place))??;
+        self.chat_spoken_as(place, edits.last().copied())
+    }
+
+    /// The same of one whose last edit is known.
+    fn chat_spoken_as(&self, place: &Place, edit: Option<EntryId>) -> Result<Spoken, ReadError> {
+        let Some(Post { channel: shown, content, extras, .. }) = self.chat_post(place.id)? else {
+            return Ok(Spoken { said: Said::Unreadable, ..Spoken::default() });
         };
-        let said = match content {
-            Content::Text(text) => Said::Text(text),
-            Content::Emote(text) => Said::Emote(text),
-            Content::Private(_) => Said::Sealed,
-            Content::Unknown { code } => Said::Unknown { code },
-            Content::Cleared { .. } => Said::NotHeld,
-            _ => Said::Unreadable,
+        let emote = matches!(content, Content::Emote(_) | Content::Cleared { code: code::EMOTE });
+        let text = matches!(content, Content::Text(_) | Content::Cleared { code: code::TEXT });
+        let spoken = Spoken { shown, said: said(content), extras, edited: None };
+        match edit {
+            Some(edit) if emote || text => self.chat_edited(spoken, edit, emote),
+            _ => Ok(spoken),
+        }
+    }
+
+    fn chat_edited(&self, before: Spoken, edit: EntryId, emote: bool) -> Result<Spoken, ReadError> {
+        let Some(entry) = self.entry(edit)? else { return Ok(before) };
+        let edited = Some(Edited { id: edit, time: entry.header.time });
+        let (now, extras) = match decode(&entry.header, entry.payload.as_deref()) {
+            Ok(Post { content: Content::Edit { text, .. }, extras, .. }) if emote => {
+                (Said::Emote(text), extras)
+            }
+            Ok(Post { content: Content::Edit { text, .. }, extras, .. }) => (Said::Text(text), extras),
+            Ok(Post { content: Content::Cleared { .. }, extras, .. }) => (Said::NotHeld, extras),
+            _ => (Said::Unreadable, Extras::default()),
         };
-        Ok((channel, said))
+        // What it answers is said once, with the message.
+        let extras = Extras { reply_to: before.extras.reply_to, ..extras };
+        Ok(Spoken { said: now, extras, edited, ..before })
+    }
+}
+
+/// What a message says, with the channel as it spells it.
+#[derive(Default)]
+pub(super) struct Spoken {
+    shown: String,
+    pub said: Said,
+    pub extras: Extras,
+    edited: Option<Edited>,
+}
+
+pub(super) fn said(content: Content) -> Said {
+    match content {
+        Content::Text(text) => Said::Text(text),
+        Content::Emote(text) => Said::Emote(text),
+        Content::Private(_) => Said::Sealed,
+        Content::Unknown { code } => Said::Unknown { code },
+        Content::Cleared { .. } => Said::NotHeld,
+        _ => Said::Unreadable,
     }
 }

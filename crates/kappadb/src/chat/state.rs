@@ -1,24 +1,24 @@
-//! What is known of channels and writers, and what came since a channel was read.
+//! What is known of channels and writers.
 
-use super::read::Shower;
-use super::{ChannelInfo, Chat, ChatError, Member, ReadOptions, Topic, Unread};
+use super::{ChannelInfo, Chat, ChatError, Member, Topic};
 use crate::database::Parts;
 use crate::error::ReadError;
-use kappadb_chat::{Channel, Content, Moderation, StateKey, code, members_of, mentions, profile_of};
+use kappadb_chat::{Channel, Content, Moderation, PROFILES, StateKey, code, members_of, profile_of};
 use kappadb_core::{EntryId, FeedKey, Timestamp};
-use kappadb_entry::rules::{Version, standing};
-use kappadb_view_chat::{PageQuery, Place};
+use kappadb_entry::rules::Version;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// From so many feeds on their names are read along instead of looked up.
+const MANY: usize = 64;
+
 impl Chat {
-    /// The channels that somebody posted to or joined, by name; not those in which all of them are blocked.
+    /// The channels that have a message, or somebody in them who joined, by name; not those in which all of them are blocked.
     pub async fn channels(&self) -> Result<Vec<ChannelInfo>, ChatError> {
         self.run(|parts| {
             parts.chat.ready()?;
-            let names = parts.chat.read(|index| index.channels())??;
             let moderation = parts.moderation()?;
             let mut channels = Vec::new();
-            for name in names {
+            for name in parts.chat_live()? {
                 if !parts.is_blocked_channel(&name, &moderation)? {
                     channels.push(parts.chat_channel(&name, &moderation)?);
                 }
@@ -28,7 +28,7 @@ impl Chat {
         .await?
     }
 
-    /// True if somebody posted to a channel or joined it, as far as is known here.
+    /// True if somebody posted to a channel or joined it, as far as is known here, whatever is left of that.
     pub async fn exists(&self, channel: &str) -> Result<bool, ChatError> {
         let channel = Channel::new(channel)?;
         self.run(move |parts| {
@@ -44,9 +44,10 @@ impl Chat {
         self.run(move |parts| {
             parts.chat.ready()?;
             let moderation = parts.moderation()?;
-            let heard = |feed: &FeedKey| !moderation.is_muted(Some(&channel.folded), feed);
-            let member = |feed| Ok(Member { feed, nick: parts.chat_nick(&feed)? });
-            parts.chat_members(&channel.folded)?.into_iter().filter(heard).map(member).collect()
+            let mut members = parts.chat_members(&channel.folded)?;
+            members.retain(|feed| !moderation.is_muted(Some(&channel.folded), feed));
+            let mut nicks = parts.chat_nicks(&members)?;
+            Ok(members.into_iter().map(|feed| Member { feed, nick: nicks.remove(&feed) }).collect())
         })
         .await?
     }
@@ -88,48 +89,16 @@ impl Chat {
         })
         .await?
     }
-
-    /// For each channel how many messages by others came since it was marked as read, and how many of them mention this
-    /// writer's nickname. Channels without any are left out.
-    pub async fn unread(&self) -> Result<Vec<Unread>, ChatError> {
-        self.run(|parts| {
-            parts.chat.ready()?;
-            let names = parts.chat.read(|index| index.channels())??;
-            let unread = names.iter().map(|name| parts.chat_unread(name)).collect::<Result<Vec<_>, _>>()?;
-            Ok(unread.into_iter().filter(|unread| unread.messages > 0).collect())
-        })
-        .await?
-    }
-
-    /// Marks a channel as read up to a message, by default the latest. A marker never goes back. It is this replica's own.
-    ///
-    /// # Errors
-    /// [`ChatError::NotThere`] if there is no such message in the channel.
-    pub async fn mark_read(&self, channel: &str, up_to: Option<EntryId>) -> Result<(), ChatError> {
-        let channel = Channel::new(channel)?;
-        self.run(move |parts| {
-            parts.chat.ready()?;
-            let place = match up_to {
-                None => {
-                    let latest =
-                        parts.chat_read(&channel, &ReadOptions { hidden: true, ..ReadOptions::latest(1) })?;
-                    latest.messages.first().map(|message| Place { order: message.time, id: message.id })
-                }
-                Some(id) => {
-                    let entry = parts.entry(id)?.ok_or(ChatError::NotThere(id))?;
-                    let row = parts.chat.read(|index| index.message(&entry.header, id))??;
-                    let row = row.filter(|(folded, _)| *folded == channel.folded);
-                    Some(row.map(|(_, place)| place).ok_or(ChatError::NotThere(id))?)
-                }
-            };
-            let Some(place) = place else { return Ok(()) };
-            parts.markers.set(&channel.folded, place).map_err(ChatError::State)
-        })
-        .await?
-    }
 }
 
 impl Parts {
+    /// All channels, as they are spelled.
+    pub(super) fn chat_all(&self) -> Result<Vec<Channel>, ReadError> {
+        let names = self.chat_live()?;
+        let channel = |folded: String| Ok(Channel { shown: self.chat_spelling(&folded)?, folded });
+        names.into_iter().map(channel).collect()
+    }
+
     fn chat_channel(&self, folded: &str, moderation: &Moderation) -> Result<ChannelInfo, ChatError> {
         let archive = self.chat_winner(StateKey::Archive(folded), folded, moderation)?;
         let archived = archive.is_some_and(|version| version.kind.code == code::ARCHIVE);
@@ -157,8 +126,24 @@ impl Parts {
         Ok(self.chat.read(|index| index.first_member(folded))??.is_some())
     }
 
+    /// True if there is something in a channel.
+    pub(super) fn chat_is_live(&self, folded: &str) -> Result<bool, ReadError> {
+        self.chat.read(|index| index.is_live(folded))?.map_err(ReadError::from)
+    }
+
+    /// Folded names of the channels that are there.
+    fn chat_live(&self) -> Result<Vec<String>, ReadError> {
+        let mut live = Vec::new();
+        for name in self.chat.read(|index| index.channels())?? {
+            if self.chat_is_live(&name)? {
+                live.push(name);
+            }
+        }
+        Ok(live)
+    }
+
     /// The name of a channel as what was posted last spells it.
-    fn chat_spelling(&self, folded: &str) -> Result<String, ReadError> {
+    pub(super) fn chat_spelling(&self, folded: &str) -> Result<String, ReadError> {
         let now = self.clock.now();
         let posted = self.chat.read(|index| index.last_posted(folded, now))??;
         let id = match posted {
@@ -192,36 +177,45 @@ impl Parts {
         }
     }
 
+    /// What some feeds call themselves; those that do not are left out.
+    fn chat_nicks(&self, feeds: &BTreeSet<FeedKey>) -> Result<BTreeMap<FeedKey, String>, ReadError> {
+        let mut nicks = BTreeMap::new();
+        if feeds.len() < MANY {
+            for feed in feeds {
+                nicks.extend(self.chat_nick(feed)?.map(|nick| (*feed, nick)));
+            }
+            return Ok(nicks);
+        }
+        for (key, version) in self.chat.read(|index| index.winners(PROFILES, self.clock.now()))?? {
+            let Some(StateKey::Profile { feed, field: "nick" }) = StateKey::decode(&key) else { continue };
+            if feeds.contains(&feed) {
+                nicks.extend(self.chat_said_nick(version.id)?.map(|nick| (feed, nick)));
+            }
+        }
+        Ok(nicks)
+    }
+
     pub(crate) fn chat_nick(&self, feed: &FeedKey) -> Result<Option<String>, ReadError> {
         let now = self.clock.now();
         let key = StateKey::Profile { feed: *feed, field: "nick" }.encode();
         let winner = self.chat.read(|index| index.winner(&key, now))??;
-        let post = winner.map(|version| self.chat_post(version.id)).transpose()?.flatten();
-        Ok(post.and_then(|post| match post.content {
+        Ok(winner.map(|version| self.chat_said_nick(version.id)).transpose()?.flatten())
+    }
+
+    fn chat_said_nick(&self, id: EntryId) -> Result<Option<String>, ReadError> {
+        Ok(self.chat_post(id)?.and_then(|post| match post.content {
             Content::Profile { value, .. } if !value.is_empty() => Some(value),
             _ => None,
         }))
     }
 
     pub(super) fn chat_members(&self, folded: &str) -> Result<BTreeSet<FeedKey>, ReadError> {
-        let now = self.clock.now();
-        // What each says last of being there: that it posted or set the topic, or that it joined or left.
-        let mut last = BTreeMap::new();
-        for place in self.chat.read(|index| index.posted(folded, now))?? {
-            last.insert(place.id.feed, standing(place.order, now));
-        }
-        let topic = StateKey::Topic(folded).encode();
-        for version in self.chat.read(|index| index.counting_versions(&topic))?? {
-            let said = standing(version.time, now);
-            let last = last.entry(version.id.feed).or_insert(said);
-            *last = said.max(*last);
-        }
-        let mut members: BTreeSet<FeedKey> = last.keys().copied().collect();
-        for (_, version) in self.chat.read(|index| index.winners(&members_of(folded), now))?? {
+        let mut members: BTreeSet<FeedKey> = self.chat.read(|index| index.posters_of(folded))??;
+        members.extend(self.topic_setters(folded)?);
+        for (_, version) in self.chat.read(|index| index.winners(&members_of(folded), self.clock.now()))?? {
             let feed = version.id.feed;
-            let since = last.get(&feed).is_some_and(|last| *last > standing(version.time, now));
             match version.kind.code {
-                code::LEAVE if !since => members.remove(&feed),
+                code::LEAVE if !self.spoke_since(folded, version.id)? => members.remove(&feed),
                 code::JOIN => members.insert(feed),
                 _ => false,
             };
@@ -229,28 +223,32 @@ impl Parts {
         Ok(members)
     }
 
-    fn chat_unread(&self, folded: &str) -> Result<Unread, ChatError> {
-        let own = self.me();
-        let nicks = own.iter().filter_map(|feed| self.chat_nick(feed).transpose());
-        let nicks = nicks.collect::<Result<Vec<_>, _>>()?;
-        let after = self.markers.get(folded);
-        let from = after.map_or(i64::MIN, |after| after.order.0);
-        let all = PageQuery::latest(folded, self.clock.now(), usize::MAX);
-        let query = PageQuery { from, backwards: false, after, ..all };
-        let mut shower = Shower::new(self)?;
-        let mut unread = Unread { channel: self.chat_spelling(folded)?, messages: 0, mentions: 0 };
-        for place in self.chat.read(|index| index.page(&query))?? {
-            if own.contains(&place.id.feed) {
-                continue;
-            }
-            let message = shower.message(folded, place)?;
-            if message.hidden.is_none() {
-                unread.messages += 1;
-                let text = message.said.text().unwrap_or_default();
-                unread.mentions += u64::from(nicks.iter().any(|nick| mentions(text, nick)));
-            }
+    /// The same for one feed.
+    pub(super) fn chat_is_member(&self, folded: &str, feed: &FeedKey) -> Result<bool, ReadError> {
+        let key = StateKey::Member { channel: folded, feed: *feed }.encode();
+        let said = self.chat.read(|index| index.winner(&key, self.clock.now()))??;
+        match said {
+            Some(version) if version.kind.code == code::LEAVE => self.spoke_since(folded, version.id),
+            Some(_) => Ok(true),
+            None if self.topic_setters(folded)?.contains(feed) => Ok(true),
+            None => Ok(self.chat.read(|index| index.last_written(feed, folded))??.is_some()),
         }
-        Ok(unread)
+    }
+
+    /// True if the author of a leave posted to the channel or set its topic later: in the order of its feed, which no clock can turn around.
+    fn spoke_since(&self, folded: &str, leave: EntryId) -> Result<bool, ReadError> {
+        let EntryId { feed, seq } = leave;
+        let topic = StateKey::Topic(folded).encode();
+        let topics = self.chat.read(|index| index.counting_versions(&topic))??;
+        let posted = self.chat.read(|index| index.last_written(&feed, folded))??;
+        Ok(posted.is_some_and(|last| last.id.seq > seq)
+            || topics.iter().any(|v| v.id.feed == feed && v.id.seq > seq))
+    }
+
+    fn topic_setters(&self, folded: &str) -> Result<BTreeSet<FeedKey>, ReadError> {
+        let topic = StateKey::Topic(folded).encode();
+        let versions = self.chat.read(|index| index.counting_versions(&topic))??;
+        Ok(versions.into_iter().map(|version| version.id.feed).collect())
     }
 }
 

@@ -7,7 +7,7 @@ use crate::error::{BlobError, RecoverError, WriteError};
 use crate::map::{Attachment, Map, attach_others};
 use crate::payload::{APPENDED, CHUNK, Content, chunks_in_batch};
 use bytes::Bytes;
-use kappadb_chat::{StateKey, code, deleted};
+use kappadb_chat::{StateKey, code, deleted, edited};
 use kappadb_core::{EntryId, FeedKey, RangeSet, Seq, StoredBlock};
 use kappadb_entry::{Detached, Entry, EntryError, Header, decode_block, encode_block, origin_of, space};
 use kappadb_geo::CODE_PUT;
@@ -126,6 +126,13 @@ impl<'a> Carrier<'a> {
             }
             (space::CHAT, code::DELETE) if deleted(header).is_none_or(|target| target.feed == id.feed) => {
                 return Err(Refused::Entry(NotRecovered::Withdrawal));
+            }
+            (space::CHAT, code::EDIT) => {
+                let target = edited(&entry.header).filter(|target| *target >= self.survey.fork);
+                let target =
+                    target.filter(|target| target.feed == id.feed).map(|target| self.again(target.seq));
+                let again = target.transpose()?.flatten();
+                header.context.ids = vec![again.ok_or(Refused::Entry(NotRecovered::Withdrawal))?];
             }
             (space::CHAT, _) => self.speak_for_itself(header),
             (space::MAP, CODE_PUT) => {

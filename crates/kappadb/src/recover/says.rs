@@ -108,6 +108,7 @@ impl Parts {
 fn words(post: Option<Post>) -> (String, Option<String>) {
     let (kind, text) = match post.map(|post| post.content) {
         Some(Posted::Text(text)) => ("text", Some(text)),
+        Some(Posted::Edit { text, .. }) => ("edit", Some(text)),
         Some(Posted::Emote(text)) => ("emote", Some(text)),
         Some(Posted::Topic(text)) => ("topic", Some(text)),
         Some(Posted::Profile { field, value }) => return (field, Some(value)),

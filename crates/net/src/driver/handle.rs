@@ -1,8 +1,9 @@
 //! What the holder of a session can do with it.
 
+use super::Peer;
 use crate::Traffic;
 use crate::error::{AskError, SessionEnd};
-use kappadb_core::{FeedKey, RangeSet};
+use kappadb_core::{FeedKey, RangeSet, Timestamp};
 use kappadb_sync::{Ask, Coverage, Fetch, Rest, SessionError, Stats};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -20,12 +21,12 @@ pub struct PeerHandle {
 pub(super) struct Shared {
     pub(super) traffic: Arc<Traffic>,
     pub(super) end: OnceLock<SessionEnd>,
-    peer: FeedKey,
+    peer: Peer,
     next_tag: AtomicU64,
 }
 
 impl Shared {
-    pub(super) fn new(traffic: Arc<Traffic>, peer: FeedKey) -> Self {
+    pub(super) fn new(traffic: Arc<Traffic>, peer: Peer) -> Self {
         Shared { traffic, end: OnceLock::new(), peer, next_tag: AtomicU64::new(0) }
     }
 
@@ -111,7 +112,12 @@ impl PeerHandle {
 
     /// The peer. Nothing it sends is looked at before it has proved to be this one.
     pub fn peer(&self) -> FeedKey {
-        self.shared.peer
+        self.shared.peer.key
+    }
+
+    /// What the peer's clock showed in the handshake, if it said so.
+    pub fn clock(&self) -> Option<Timestamp> {
+        self.shared.peer.clock
     }
 
     /// What the connection has cost so far.

@@ -16,7 +16,7 @@ use crate::{Allowance, Connection};
 use actor::Driver;
 use handle::Shared;
 pub use handle::{Answered, PeerHandle, PeerStats, Question, Update};
-use kappadb_core::FeedKey;
+use kappadb_core::{FeedKey, Timestamp};
 use kappadb_sync::{Agreed, Command, Config, Reply, Served, Session};
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -32,7 +32,7 @@ pub trait Backend: Send + Sync + 'static {
 pub fn spawn(
     connection: Connection,
     agreed: Agreed,
-    peer: FeedKey,
+    peer: Peer,
     backend: Arc<dyn Backend>,
     allowance: &Allowance,
 ) -> PeerHandle {
@@ -44,15 +44,24 @@ pub fn spawn(
     let driver = Driver::new(connection, session, backend, shared.clone(), allowance, shutdown);
     tokio::spawn(async move {
         let end = driver.run(Some(inbox)).await;
-        tracing::debug!(%peer, %end, "session ended");
+        tracing::debug!(peer = %peer.key, %end, "session ended");
         drop(never);
     });
     PeerHandle::new(shared, requests)
 }
 
+/// Who is at the other end.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer {
+    /// Its identity.
+    pub key: FeedKey,
+    /// What its clock showed in the handshake, if it said so.
+    pub clock: Option<Timestamp>,
+}
+
 /// Who called.
 pub(crate) struct Guest {
-    pub peer: FeedKey,
+    pub peer: Peer,
     /// Its place, or why there is none.
     pub place: Result<Place, &'static str>,
     /// Told of each of its questions that ended.

@@ -3,7 +3,7 @@
 use super::lexicon::texts_key;
 use super::segment::{doc, docs_of, words_of, write_list};
 use super::texts::Texts;
-use super::tokens::words;
+use super::tokens::Folded;
 use crate::rows::BAD;
 use kappadb_store::{Batch, Tree};
 use kappadb_view::ViewError;
@@ -89,7 +89,15 @@ impl Build {
             }
         }
         all.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        all.dedup_by(|a, b| a.0 == b.0);
+        // What a message said and says now are found as one.
+        all.dedup_by(|later, first| {
+            let same = later.0 == first.0;
+            if same && later.1 != first.1 {
+                first.1.push('\n');
+                first.1.push_str(&later.1);
+            }
+            same
+        });
         let mut writer = Writer::new(docs_of(self.segment));
         for (number, (doc, _)) in (0u32..).zip(&all) {
             writer.push(&number.to_be_bytes(), doc, put)?;
@@ -101,8 +109,8 @@ impl Build {
 
 /// Adds the words of a message to their lists. Messages come in the order of their numbers.
 fn note(number: u32, text: &str, lists: &mut HashMap<Box<str>, Vec<u32>>) {
-    for word in words(text) {
-        match lists.get_mut(&*word) {
+    for word in Folded::new(text).words() {
+        match lists.get_mut(word) {
             Some(list) if list.last() == Some(&number) => {}
             Some(list) => list.push(number),
             None => drop(lists.insert(word.into(), vec![number])),

@@ -1,19 +1,30 @@
 //! The words of a text, and what is searched for.
 
-use std::borrow::Cow;
+use kappadb_chat::fold;
 use std::collections::BTreeSet;
 use unicode_segmentation::UnicodeSegmentation;
 
-/// Bytes of a word; longer ones are not found.
+/// Characters of a word that are looked at: longer ones that begin alike are taken for the same.
 const MAX_WORD: usize = 64;
 
-/// The words of a text (Unicode's rules, UAX 29), without case.
-pub fn words(text: &str) -> impl Iterator<Item = Cow<'_, str>> {
-    text.unicode_words().filter_map(|word| {
-        let plain = word.bytes().all(|b| b.is_ascii() && !b.is_ascii_uppercase());
-        let word = if plain { Cow::Borrowed(word) } else { Cow::Owned(word.to_lowercase()) };
-        (word.len() <= MAX_WORD).then_some(word)
-    })
+/// A text whose words compare as names do: without case, and in one of the forms that look alike.
+#[derive(Debug)]
+pub struct Folded(String);
+
+impl Folded {
+    pub fn new(text: &str) -> Folded {
+        Folded(fold(text))
+    }
+
+    /// Its words, by Unicode's rules (UAX 29).
+    pub fn words(&self) -> impl Iterator<Item = &str> {
+        self.0.unicode_words().map(cut)
+    }
+}
+
+fn cut(word: &str) -> &str {
+    let end = word.char_indices().nth(MAX_WORD).map_or(word.len(), |(at, _)| at);
+    word.get(..end).unwrap_or(word)
 }
 
 /// A word, or the beginning of one.
@@ -38,10 +49,11 @@ impl Terms {
     pub fn parse(query: &str) -> Terms {
         let mut terms = BTreeSet::new();
         for part in query.split_whitespace() {
-            let mut words = words(part).peekable();
+            let folded = Folded::new(part);
+            let mut words = folded.words().peekable();
             while let Some(word) = words.next() {
                 let prefix = words.peek().is_none() && part.ends_with('*');
-                terms.insert(Term { word: word.into_owned(), prefix });
+                terms.insert(Term { word: word.to_owned(), prefix });
             }
         }
         Terms(terms.into_iter().collect())
@@ -62,8 +74,8 @@ impl Terms {
         if missing.is_empty() {
             return false;
         }
-        for word in words(text) {
-            missing.retain(|term| !term.fits(&word));
+        for word in Folded::new(text).words() {
+            missing.retain(|term| !term.fits(word));
             if missing.is_empty() {
                 return true;
             }
@@ -79,13 +91,35 @@ mod tests {
     #[test]
     fn words_are_those_of_unicode_without_case() {
         fn all(text: &str) -> Vec<String> {
-            words(text).map(Cow::into_owned).collect()
+            Folded::new(text).words().map(str::to_owned).collect()
         }
         assert_eq!(all("Hello, WORLD! it's 3.14 e-mail"), ["hello", "world", "it's", "3.14", "e", "mail"]);
-        assert_eq!(all("Größe ΣΊΣΥΦΟΣ naïve"), ["größe", "σίσυφος", "naïve"]);
+        assert_eq!(all("Größe ΣΊΣΥΦΟΣ naïve"), ["grösse", "σίσυφοσ", "naïve"]);
         assert_eq!(all("日本"), ["日", "本"]);
-        assert_eq!(all(&format!("{} {}", "x".repeat(64), "y".repeat(65))), ["x".repeat(64)]);
+        assert_eq!(all(&format!("{} {}", "x".repeat(64), "ყ".repeat(65))), ["x".repeat(64), "ყ".repeat(64)]);
         assert!(all("… — !?").is_empty());
+    }
+
+    #[test]
+    fn a_word_is_found_however_it_is_written() {
+        for (query, text) in [
+            ("GRÖSSER", "größer"),
+            ("größer", "GRO\u{308}SSER"),
+            ("caf\u{e9}", "cafe\u{301}"),
+            ("CAFE\u{301}", "caf\u{e9}"),
+            ("ΣΊΣΥΦΟΣ", "σίσυφος"),
+            ("ПРИВЕТ", "привет"),
+            ("\u{1fb3}", "\u{3b1}\u{3b9}"),
+            ("\u{ac00}", "\u{1100}\u{1161}"),
+            ("\u{10a0}", "\u{2d00}"),
+            ("gröss*", "Größenwahn"),
+            ("日本", "日本語"),
+        ] {
+            assert!(Terms::parse(query).found_in(text), "{query} in {text}");
+        }
+        let long = "ყ".repeat(80);
+        assert!(Terms::parse(&long).found_in(&format!("so {long}, then")));
+        assert!(!Terms::parse("gros").found_in("größer"));
     }
 
     #[test]

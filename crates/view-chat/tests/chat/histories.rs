@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 /// One name is the beginning of the other, and both could be part of a path.
 pub const CHANNELS: [&str; 3] = ["a", "a/b", "größe"];
-pub const WORDS: [&str; 5] = ["tea", "teapot", "té", "日", "hot"];
+pub const WORDS: [&str; 6] = ["tea", "teapot", "té", "日", "hot", "@anna"];
 /// The edges of time, some moments, and what is not due.
 pub const TIMES: [i64; 8] = [i64::MIN, i64::MIN + 1, -1, 0, 1, 5, 9, i64::MAX];
 pub const WRITERS: u8 = 4;
@@ -47,6 +47,12 @@ enum What {
         target: prop::sample::Index,
         lie: Lie,
     },
+    /// Says something else in one: it may mention somebody.
+    Edit {
+        target: prop::sample::Index,
+        lie: Lie,
+        calls: bool,
+    },
     /// A kind that nobody knows, with a moment or without anything.
     Unknown(bool),
     /// A text whose payload is noise, or cleared.
@@ -75,6 +81,7 @@ fn what() -> impl Strategy<Value = What> {
         1 => any::<bool>().prop_map(What::Archive),
         1 => (0..WRITERS).prop_map(What::Flags),
         5 => (any::<prop::sample::Index>(), prop::sample::select(lies.to_vec())).prop_map(|(target, lie)| What::Delete { target, lie }),
+        3 => (any::<prop::sample::Index>(), prop::sample::select(lies.to_vec()), any::<bool>()).prop_map(|(target, lie, calls)| What::Edit { target, lie, calls }),
         1 => any::<bool>().prop_map(What::Unknown),
         1 => any::<bool>().prop_map(What::Damaged),
         1 => (0..4u8).prop_map(What::Foreign),
@@ -102,12 +109,13 @@ pub fn histories(most: usize) -> impl Strategy<Value = Vec<Arrived>> {
         let mut written: Vec<Option<Arrived>> = vec![None; steps.len()];
         for last in [false, true] {
             for (at, step) in steps.iter().enumerate() {
-                if matches!(step.what, What::Delete { .. }) == last {
+                if matches!(step.what, What::Delete { .. } | What::Edit { .. }) == last {
                     written[at] = write(step, ids[at], &written, &ids);
                 }
             }
         }
-        written.into_iter().flatten().collect()
+        let arrived = (0..).zip(written.into_iter().flatten());
+        arrived.map(|(lseq, arrived)| Arrived { lseq, ..arrived }).collect()
     })
 }
 
@@ -141,6 +149,13 @@ fn write(step: &Step, id: EntryId, written: &[Option<Arrived>], ids: &[EntryId])
             })
         }
         What::Delete { target, lie } => delete(step, id, target.index(written.len()), *lie, written, ids)?,
+        What::Edit { target, lie, calls } => {
+            // Words that no query has: what is found does not depend on what lies in one segment.
+            let text = if *calls { "hello @anna" } else { "hello" };
+            let said = say(Content::Edit { target: id, text: text.to_owned() });
+            let place = delete(step, id, target.index(written.len()), *lie, written, ids)?;
+            Prepared { key: None, context: place.context, places: place.places, ..said }
+        }
         What::Unknown(placed) => {
             let mut unknown = say(Content::Text("new".to_owned()));
             unknown.kind.code = 99;

@@ -2,7 +2,7 @@
 
 use crate::histories::{CHANNELS, WRITERS, feed};
 use kappadb_chat::{Content, StateKey, code, decode};
-use kappadb_core::{EntryId, FeedKey, Timestamp};
+use kappadb_core::{EntryId, FeedKey, Lseq, Timestamp};
 use kappadb_entry::Header;
 use kappadb_entry::rules::{self, Version};
 use kappadb_view::Arrived;
@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Model(pub BTreeMap<EntryId, Arrived>);
 
 struct Message {
+    lseq: Lseq,
     channel: String,
     place: Place,
     text: Option<String>,
@@ -43,12 +44,24 @@ impl Model {
         })
     }
 
+    /// The edits of a message, as they stand at its place.
+    fn edits(&self, channel: &str, place: Place) -> Vec<&Arrived> {
+        let edits = self.0.values().filter(|arrived| {
+            let header = &arrived.entry.header;
+            header.kind.code == code::EDIT
+                && header.context.ids == [place.id]
+                && arrived.id.feed == place.id.feed
+                && moment(header) == Some((channel.to_owned(), place.order))
+        });
+        edits.collect()
+    }
+
     fn messages(&self) -> Vec<Message> {
         let mut messages = Vec::new();
         for arrived in self.0.values() {
             let header = &arrived.entry.header;
             let Some((channel, order)) = moment(header) else { continue };
-            if header.key.is_some() || header.kind.code == code::DELETE {
+            if header.key.is_some() || matches!(header.kind.code, code::DELETE | code::EDIT) {
                 continue;
             }
             let deleted = self.deletes().any(|(delete, target)| {
@@ -65,7 +78,13 @@ impl Model {
                 },
                 _ => None,
             };
-            messages.push(Message { channel, place: Place { order, id: arrived.id }, text, deleted });
+            messages.push(Message {
+                lseq: arrived.lseq,
+                channel,
+                place: Place { order, id: arrived.id },
+                text,
+                deleted,
+            });
         }
         messages.sort_by_key(|message| message.place);
         messages
@@ -216,9 +235,34 @@ fn compare_channel(index: &ChatIndex, model: &Model, channel: &str, now: Timesta
     }
     assert_eq!(index.last_posted(channel, now).unwrap(), model.last_posted(channel, now));
     assert_eq!(index.posted(channel, now).unwrap(), model.posted(channel, now), "{channel} by {now:?}");
+    compare_what_came(index, model, channel);
     for message in model.messages() {
+        let edits: Vec<EntryId> = model.edits(channel, message.place).iter().map(|edit| edit.id).collect();
+        assert_eq!(index.edits(channel, &message.place).unwrap(), edits, "{:?}", message.place);
         let there = message.channel == channel && !message.deleted;
         assert_eq!(index.is_there(channel, &message.place).unwrap(), there, "{:?}", message.place);
+    }
+}
+
+fn calls(edit: &Arrived) -> bool {
+    let said = decode(&edit.entry.header, edit.entry.payload.as_deref());
+    matches!(said.map(|post| post.content), Ok(Content::Edit { text, .. }) if text.contains('@'))
+}
+
+fn compare_what_came(index: &ChatIndex, model: &Model, channel: &str) {
+    let mut expected: Vec<Message> = model.messages().into_iter().filter(|m| m.channel == channel).collect();
+    expected.sort_by_key(|message| message.lseq);
+    for from in [0, 3, 10] {
+        let mut came = Vec::new();
+        index.came(channel, from, |one| came.push((one.lseq, one.place, one.calls))).unwrap();
+        let there = expected.iter().filter(|m| m.lseq >= from && !m.deleted);
+        let edited = |m: &Message| model.edits(channel, m.place).iter().any(|edit| calls(edit));
+        let calls = |m: &Message| m.text.as_ref().is_some_and(|text| text.contains('@')) || edited(m);
+        assert_eq!(
+            came,
+            there.map(|m| (m.lseq, m.place, calls(m))).collect::<Vec<_>>(),
+            "{channel} from {from}"
+        );
     }
 }
 

@@ -29,6 +29,11 @@ impl Withdrawn {
         Ok(Withdrawn { prefix, feeds })
     }
 
+    /// True if some entry of this feed counts no more.
+    pub fn concerns(&self, feed: &FeedKey) -> bool {
+        self.feeds.contains_key(feed)
+    }
+
     /// True if this entry counts no more.
     pub fn contains(&self, id: &EntryId) -> bool {
         !self.feeds.is_empty() && self.feeds.get(&id.feed).is_some_and(|seqs| seqs.contains(id.seq))

@@ -7,7 +7,7 @@ use crate::commands::question::Question;
 use crate::exit::{Exit, NotFound};
 use crate::output;
 use anyhow::{anyhow, bail, ensure};
-use kappadb::{Database, FeedKey, KnownAs, visible_name};
+use kappadb::{Database, FeedKey, KnownAs, Marks, visible_name};
 
 pub async fn run(context: &Context, args: &DmArgs) -> anyhow::Result<Exit> {
     let text = if args.to.is_some() { &args.with } else { &args.text };
@@ -71,7 +71,7 @@ fn as_a_word(name: &str) -> String {
 }
 
 async fn show(context: &Context, args: &DmArgs) -> anyhow::Result<Exit> {
-    let options = page::options(&args.page);
+    let options = page::options(&args.page)?;
     context
         .read(args.ask, async |database, question| {
             let with = match (&args.with, &args.to) {
@@ -80,7 +80,13 @@ async fn show(context: &Context, args: &DmArgs) -> anyhow::Result<Exit> {
             };
             let chat = database.chat();
             question.ask(chat.ask_private(with, &options)).await?;
-            page::print(&chat, question, options, async |options| chat.private(with, options).await).await
+            let mut marks = Marks::default();
+            let read = async |options: &_| chat.private(with, options).await;
+            let count = page::print(&chat, question, options, &mut marks, read).await?;
+            if args.page.mark {
+                chat.mark_shown(marks).await?;
+            }
+            Ok(count)
         })
         .await
 }

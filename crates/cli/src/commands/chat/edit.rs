@@ -1,10 +1,10 @@
-//! `chat post|topic|nick|profile|join|leave|archive|delete|mark-read`.
+//! `chat post|edit|topic|nick|profile|join|leave|archive|delete|mark-read`.
 
 use super::Context;
 use crate::args::EntryText;
 use crate::output;
 use anyhow::Context as _;
-use kappadb::{Chat, Database, EntryId};
+use kappadb::{Chat, Database, EntryId, PostOptions};
 use serde_json::json;
 use std::io::Read;
 
@@ -19,14 +19,54 @@ pub async fn write(
     let database = context.open().await?;
     let id = job(database.chat(), &database).await?.to_string();
     output::result(&json!({ "id": id }), &id)?;
+    if let Some(doubt) = database.clock_doubt().await? {
+        output::warn(&doubt.to_string());
+    }
     Ok(database.close().await?)
 }
 
-pub async fn post(context: &Context, channel: &str, text: &str, emote: bool) -> anyhow::Result<()> {
+pub async fn post(
+    context: &Context,
+    channel: &str,
+    text: &str,
+    emote: bool,
+    reply_to: Option<&EntryText>,
+    attach: &[EntryText],
+) -> anyhow::Result<()> {
     let text = text_or_stdin(text)?;
-    write(context, async |chat, _| match emote {
-        true => Ok(chat.emote(channel, &text).await?),
-        false => Ok(chat.post(channel, &text).await?),
+    write(context, async |chat, database| {
+        let reply_to = match reply_to {
+            Some(id) => Some(id.find(database).await?),
+            None => None,
+        };
+        let attachments = entries(database, attach).await?;
+        let options = PostOptions { emote, reply_to, attachments };
+        Ok(chat.post_with(channel, &text, &options).await?)
+    })
+    .await
+}
+
+async fn entries(database: &Database, names: &[EntryText]) -> anyhow::Result<Vec<EntryId>> {
+    let mut ids = Vec::new();
+    for name in names {
+        ids.push(name.find(database).await?);
+    }
+    Ok(ids)
+}
+
+pub async fn edit(
+    context: &Context,
+    id: &EntryText,
+    text: &str,
+    attach: Option<&[EntryText]>,
+) -> anyhow::Result<()> {
+    let text = text_or_stdin(text)?;
+    write(context, async |chat, database| {
+        let attachments = match attach {
+            Some(attach) => Some(entries(database, attach).await?),
+            None => None,
+        };
+        Ok(chat.edit(id.find(database).await?, &text, attachments).await?)
     })
     .await
 }

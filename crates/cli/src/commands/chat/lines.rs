@@ -1,6 +1,7 @@
 //! Messages as lines: JSON for programs, and what is safe on a terminal for people.
 
-use kappadb::{Chat, ChatError, EntryId, FeedKey, Member, Message, Said, visible_name};
+use crate::times;
+use kappadb::{Chat, ChatEdition, ChatError, EntryId, FeedKey, Member, Message, Said, visible_name};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -16,6 +17,13 @@ pub fn message(message: &Message) -> Value {
         "kind": message.said.kind(),
         "text": message.said.text(),
     });
+    if let Some(line) = line.as_object_mut() {
+        let ids = |ids: &[EntryId]| ids.iter().map(EntryId::to_string).collect::<Vec<_>>();
+        line.extend(message.reply_to.map(|id| ("reply_to".to_owned(), json!(id.to_string()))));
+        let attached = Some(&message.attachments).filter(|blobs| !blobs.is_empty());
+        line.extend(attached.map(|blobs| ("attachments".to_owned(), json!(ids(blobs)))));
+        line.extend(message.edited.map(|edit| ("edited".to_owned(), json!(edit.time.0))));
+    }
     if let (Said::Private { to, .. }, Some(line)) = (&message.said, line.as_object_mut()) {
         line.insert("to".to_owned(), json!(to.to_string()));
     }
@@ -62,8 +70,34 @@ pub fn for_people(message: &Message, alike: &Alike) -> String {
         other => format!("<{author}> ({})", other.kind()),
     };
     let hidden = message.hidden.as_ref().map(|h| format!(" ({} by {})", h.flag.name(), h.by.fingerprint()));
-    let EntryId { feed, seq } = message.id;
-    format!("{} {}/{seq} {said}{}", message.time, feed.fingerprint(), hidden.unwrap_or_default())
+    let reply = message.reply_to.map(|id| format!(" (reply to {})", short(&id))).unwrap_or_default();
+    let attached: String = message.attachments.iter().map(|id| format!(" [{}]", short(id))).collect();
+    let edited = if message.edited.is_some() { " (edited)" } else { "" };
+    let (time, id) = (times::shown(message.time), short(&message.id));
+    format!("{time} {id} {said}{reply}{attached}{edited}{}", hidden.unwrap_or_default())
+}
+
+/// An entry for people: the fingerprint of its feed, and its number.
+fn short(EntryId { feed, seq }: &EntryId) -> String {
+    format!("{}/{seq}", feed.fingerprint())
+}
+
+/// What a message said, for programs and for people.
+pub fn edition(edition: &ChatEdition) -> (Value, String) {
+    let attached: Vec<String> = edition.attachments.iter().map(EntryId::to_string).collect();
+    let (id, text) = (edition.id.to_string(), edition.said.text());
+    let line = json!({ "id": id, "timestamp": edition.time.0, "text": text, "attachments": attached });
+    let attached: String = edition.attachments.iter().map(|id| format!(" [{}]", short(id))).collect();
+    let said = text.map_or_else(|| format!("({})", edition.said.kind()), str::to_owned);
+    (line, format!("{} {} {said}{attached}", times::shown(edition.time), short(&edition.id)))
+}
+
+/// A feed for people, by what it calls itself.
+pub fn who(nick: Option<&str>, feed: &FeedKey) -> String {
+    match nick {
+        Some(nick) => format!("{}/{:.9}", visible_name(nick), feed.fingerprint()),
+        None => feed.fingerprint().to_string(),
+    }
 }
 
 /// A member for people.

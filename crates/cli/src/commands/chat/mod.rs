@@ -17,7 +17,14 @@ use crate::exit::Exit;
 
 pub async fn run(context: &Context, command: &ChatCommand) -> anyhow::Result<Exit> {
     match command {
-        ChatCommand::Post { channel, text, emote } => edit::post(context, channel, text, *emote).await?,
+        ChatCommand::Post { channel, text, emote, reply_to, attach } => {
+            edit::post(context, channel, text, *emote, reply_to.as_ref(), attach).await?;
+        }
+        ChatCommand::Edit { id, text, attach, detach } => {
+            let attach = Some(&attach[..]).filter(|blobs| *detach || !blobs.is_empty());
+            edit::edit(context, id, text, attach).await?;
+        }
+        ChatCommand::History { id } => show::history(context, id).await?,
         ChatCommand::Topic { channel, text: Some(text), .. } => edit::topic(context, channel, text).await?,
         ChatCommand::Topic { channel, text: None, ask } => return show::topic(context, channel, *ask).await,
         ChatCommand::Nick { name: Some(name), .. } => edit::profile(context, "nick", name).await?,

@@ -4,27 +4,29 @@ use super::lines::{self, Alike};
 use crate::args::PageArgs;
 use crate::commands::question::Question;
 use crate::output;
-use kappadb::{Chat, ChatError, ChatPage, ReadOptions};
+use crate::times::When;
+use kappadb::{Chat, ChatError, ChatPage, Marks, ReadOptions};
 
 /// Messages read at a time.
 const PAGE: usize = 256;
 
-pub fn options(args: &PageArgs) -> ReadOptions {
-    ReadOptions {
-        since: args.since,
-        until: args.until,
+pub fn options(args: &PageArgs) -> anyhow::Result<ReadOptions> {
+    Ok(ReadOptions {
+        since: args.since.map(When::moment).transpose()?,
+        until: args.until.map(When::moment).transpose()?,
         limit: args.limit.number(),
         oldest_first: args.oldest_first,
         after: args.after,
         hidden: args.hidden,
-    }
+    })
 }
 
-/// Prints what `read` gives, and notes how to go on; how many messages there were.
+/// Prints what `read` gives, and notes how to go on, and in `marks` what was printed; how many messages there were.
 pub async fn print(
     chat: &Chat,
     question: &mut Question,
     mut options: ReadOptions,
+    marks: &mut Marks,
     read: impl AsyncFn(&ReadOptions) -> Result<ChatPage, ChatError>,
 ) -> anyhow::Result<usize> {
     let (most, mut count) = (options.limit.unwrap_or(usize::MAX), 0);
@@ -37,6 +39,7 @@ pub async fn print(
         let alike = Alike::authors(chat, &page.messages).await?;
         for message in &page.messages {
             output::result(&lines::message(message), &lines::for_people(message, &alike))?;
+            marks.add(message);
         }
         count += page.messages.len();
         options.after = page.next;

@@ -2,26 +2,27 @@
 
 use super::lines::{self, Alike};
 use super::{Context, page};
-use crate::args::{AskArgs, FeedText, ReadArgs, SearchArgs};
+use crate::args::{AskArgs, EntryText, FeedText, ReadArgs, SearchArgs};
 use crate::exit::{Exit, NotFound};
 use crate::output::{self, count};
 use anyhow::ensure;
-use kappadb::{ChannelInfo, Chat, Database, FeedKey, SearchOptions, Topic, Unread};
+use kappadb::{ChannelInfo, Chat, Conversation, Database, FeedKey, Marks, SearchOptions, Topic, Unread};
 use serde_json::json;
 
 pub async fn read(context: &Context, args: &ReadArgs) -> anyhow::Result<Exit> {
-    let options = page::options(&args.page);
+    let options = page::options(&args.page)?;
     context
         .read(args.ask, async |database, question| {
             let chat = database.chat();
             question.ask(chat.ask(&args.channel, &options)).await?;
             let read = async |options: &_| chat.read(&args.channel, options).await;
-            let count = page::print(&chat, question, options, read).await?;
+            let mut marks = Marks::default();
+            let count = page::print(&chat, question, options, &mut marks, read).await?;
             if count == 0 {
                 known(&chat, &args.channel).await?;
             }
-            if args.mark {
-                chat.mark_read(&args.channel, None).await?;
+            if args.page.mark {
+                chat.mark_shown(marks).await?;
             }
             Ok(count)
         })
@@ -157,10 +158,7 @@ pub async fn search(context: &Context, args: &SearchArgs) -> anyhow::Result<Exit
     context
         .read(args.ask, async |database, question| {
             let chat = database.chat();
-            match &args.channel {
-                Some(channel) => question.ask(chat.ask_window(channel, None, None)).await?,
-                None => question.ask(chat.ask_everything()).await?,
-            }
+            question.ask(chat.ask_search(&options)).await?;
             let found = chat.search(&args.query, &options).await?.messages;
             let alike = Alike::authors(&chat, &found).await?;
             for message in &found {
@@ -171,6 +169,16 @@ pub async fn search(context: &Context, args: &SearchArgs) -> anyhow::Result<Exit
             Ok(found.len())
         })
         .await
+}
+
+/// Of what is held here: who sees a message holds all that it said.
+pub async fn history(context: &Context, id: &EntryText) -> anyhow::Result<()> {
+    let database = context.open().await?;
+    for edition in &database.chat().history(id.find(&database).await?).await? {
+        let (line, text) = lines::edition(edition);
+        output::result(&line, &text)?;
+    }
+    Ok(database.close().await?)
 }
 
 pub async fn unread(context: &Context, ask: AskArgs) -> anyhow::Result<Exit> {
@@ -185,11 +193,26 @@ pub async fn unread(context: &Context, ask: AskArgs) -> anyhow::Result<Exit> {
         .await
 }
 
-fn print_unread(Unread { channel, messages, mentions, .. }: &Unread) -> anyhow::Result<()> {
+fn print_unread(Unread { of, messages, mentions, more, .. }: &Unread) -> anyhow::Result<()> {
     let mentioned = match mentions {
         0 => String::new(),
         n => format!(", {}", count(*n, "mention")),
     };
-    let line = json!({ "channel": channel, "messages": messages, "mentions": mentions });
-    output::result(&line, &format!("{}: {}{mentioned}", channel, count(*messages, "message")))
+    let (name, mut line) = match of {
+        Conversation::Channel(channel) => (channel.clone(), json!({ "channel": channel })),
+        Conversation::Private { with, nick } => {
+            let name = format!("{} (private)", lines::who(nick.as_deref(), with));
+            let with = with.to_string();
+            (name, json!({ "channel": null, "with": with, "nick": nick }))
+        }
+    };
+    if let Some(line) = line.as_object_mut() {
+        line.extend([
+            ("messages".to_owned(), json!(messages)),
+            ("mentions".to_owned(), json!(mentions)),
+            ("more".to_owned(), json!(more)),
+        ]);
+    }
+    let or_more = if *more { " or more" } else { "" };
+    output::result(&line, &format!("{name}: {}{or_more}{mentioned}", count(*messages, "message")))
 }

@@ -5,15 +5,21 @@ use crate::args::WatchArgs;
 use crate::commands::watching;
 use crate::interrupt::Interrupt;
 use crate::output;
-use kappadb::ChatChange;
+use kappadb::{ChatChange, WatchOptions};
 use serde_json::json;
 
 pub async fn watch(context: &Context, args: &WatchArgs) -> anyhow::Result<()> {
     let interrupt = Interrupt::new()?;
     let database = context.open().await?;
     let chat = database.chat();
-    let mut watcher = chat.watch(&args.channels, args.limit).await?;
-    let ask = async || chat.ask_latest_of(&args.channels, args.limit).await;
+    let options = WatchOptions {
+        channels: Some(args.channels.clone()).filter(|channels| !channels.is_empty()),
+        private: args.private || args.channels.is_empty(),
+        past: args.past,
+    };
+    let mut watcher = chat.watch(&options).await?;
+    let asker = chat.asker(&options);
+    let ask = async || asker.ask().await;
     watching::until_end(&database, args.local, args.every, interrupt, ask, async || {
         let Some(change) = watcher.next().await else { return Ok(false) };
         print(&change?)?;
@@ -28,9 +34,16 @@ fn print(change: &ChatChange) -> anyhow::Result<()> {
     match change {
         ChatChange::Shown(message) => output::json_line(&lines::message(message)),
         ChatChange::Gone { id, channel } => {
-            output::json_line(&json!({ "id": id.to_string(), "channel": channel, "kind": "gone" }))
+            output::json_line(&json!({ "id": id.to_string(), "channel": named(channel), "kind": "gone" }))
         }
-        ChatChange::Lagged { channel } => output::json_line(&json!({ "channel": channel, "kind": "lagged" })),
+        ChatChange::Lagged { channel } => {
+            output::json_line(&json!({ "channel": named(channel), "kind": "lagged" }))
+        }
         _ => Ok(()),
     }
+}
+
+/// Private messages have no channel.
+fn named(channel: &str) -> Option<&str> {
+    Some(channel).filter(|channel| !channel.is_empty())
 }

@@ -1,7 +1,8 @@
 //! Keys and values as lines: JSON for programs, and what is shown to people.
 
+use crate::times;
 use data_encoding::BASE64;
-use kappadb::{Content, Head, KvChange, KvRevision, Timestamp, Value, visible};
+use kappadb::{Content, Head, KvChange, KvRevision, Value, visible};
 use serde_json::{Map, Value as Json, json};
 
 /// Sets `name`, or `<name>_base64` if the bytes are no UTF-8.
@@ -101,6 +102,5 @@ pub fn version(head: &Head, standing: &str) -> String {
         Content::NotHeld => "(not held here)".to_owned(),
         _ => "(of a kind that this version of kappa does not know)".to_owned(),
     };
-    let Timestamp(_) = head.time;
-    format!("{} {} {standing}: {content}", head.time, head.id)
+    format!("{} {} {standing}: {content}", times::shown(head.time), head.id)
 }

@@ -6,6 +6,7 @@ use crate::args::AskArgs;
 use crate::commands::question::Question;
 use crate::exit::{Exit, NotFound};
 use crate::output::{self, count};
+use crate::times;
 use anyhow::bail;
 use kappadb::{CarriedNode, Database, Found, Hit, Revision, geojson, visible_json};
 use serde_json::json;
@@ -92,7 +93,7 @@ fn print_revision(id: &str, Revision { edition, author, current }: &Revision) ->
         "current": current, "winner": edition.winner, "deleted": edition.deleted,
         "geojson": edition.feature.as_ref().map(geojson::to_geojson),
     });
-    output::result(&line, &format!("{} {} {standing}: {content}", edition.time, edition.entry))
+    output::result(&line, &format!("{} {} {standing}: {content}", times::shown(edition.time), edition.entry))
 }
 
 pub async fn referrers(context: &Context, id: &str, ask: AskArgs) -> anyhow::Result<Exit> {
