@@ -4,7 +4,7 @@
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
 use kappadb::view::{
-    Change, Draft, Index, Keyed, KeyedIndex, Kind, Notice, Overlay, Selector, Tree, Version, View, ViewError,
+    Change, Draft, Index, Keyed, KeyedIndex, Kind, Notice, Overlay, Selector, Tree, Upkeep, Version, View, ViewError,
     prefix_range, rules,
 };
 use kappadb::{Database, EntryId, FeedKey};
@@ -40,7 +40,8 @@ impl View for Tasks {
     }
 
     fn open(&self, rows: Arc<dyn Tree>) -> Result<TaskIndex, ViewError> {
-        Ok(TaskIndex { rows, keyed: Keyed::new(KEYED, SPACE) })
+        let keyed = Keyed::open(KEYED, SPACE, &rows)?;
+        Ok(TaskIndex { rows, keyed })
     }
 }
 
@@ -55,6 +56,11 @@ impl Index for TaskIndex {
             }
         }
         Ok(Vec::new())
+    }
+
+    /// The keys are tidied in the background.
+    fn upkeep(&mut self, idle: bool) -> Option<Box<dyn Upkeep<Self>>> {
+        self.keyed.upkeep(idle, |index| &mut index.keyed)
     }
 
     fn matches(&self, selector: &Selector, without: &BTreeSet<FeedKey>) -> Result<Vec<EntryId>, ViewError> {

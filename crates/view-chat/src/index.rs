@@ -249,7 +249,7 @@ impl ChatIndex {
         let areas = [(ENTRIES, shelf.runs()), (DOCS, segments), (WORDS, segments)];
         let leftovers = Leftovers::find(&*tree, &areas)?;
         Ok(ChatIndex {
-            state: State::open(KEYED, &*tree)?,
+            state: State::open(KEYED, &tree, usize::try_from(sizes.few).unwrap_or(usize::MAX))?,
             withdrawn: Withdrawn::load(&*tree, PACKED)?,
             shelf,
             lexicon,

@@ -9,8 +9,9 @@ use kappadb_core::{EntryId, FeedKey, Timestamp};
 use kappadb_entry::rules::{self, Version};
 use kappadb_entry::space::CHAT;
 use kappadb_store::{Overlay, Tree, prefix_range};
-use kappadb_view::{Change, KeyUpdate, Keyed, ViewError};
+use kappadb_view::{Change, KeyUpdate, Keyed, Upkeep, ViewError};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 pub struct State {
     keyed: Keyed,
@@ -19,9 +20,9 @@ pub struct State {
 }
 
 impl State {
-    pub fn open(prefix: u8, tree: &dyn Tree) -> Result<State, ViewError> {
-        let any_taken = prefix_range(tree, &[rows::TAKEN]).next().transpose()?.is_some();
-        Ok(State { keyed: Keyed::open(prefix, CHAT, tree)?, any_taken })
+    pub fn open(prefix: u8, tree: &Arc<dyn Tree>, few: usize) -> Result<State, ViewError> {
+        let any_taken = prefix_range(&**tree, &[rows::TAKEN]).next().transpose()?.is_some();
+        Ok(State { keyed: Keyed::with_memory(prefix, CHAT, tree, few)?, any_taken })
     }
 
     pub fn apply(
@@ -30,6 +31,11 @@ impl State {
         changes: &[Change<'_>],
     ) -> Result<Vec<KeyUpdate>, ViewError> {
         self.keyed.apply_all(rows, changes)
+    }
+
+    /// What is to be done in the background for it.
+    pub fn upkeep(&mut self, idle: bool) -> Option<Box<dyn Upkeep<ChatIndex>>> {
+        self.keyed.upkeep(idle, |index: &mut ChatIndex| &mut index.state.keyed)
     }
 
     /// The author of `target` took it back with its entry `by`, or that entry counts no more.

@@ -8,17 +8,18 @@ use kappadb_view::{Upkeep, ViewError};
 
 /// What is to be done next, if anything. Each sort of work has its turn: while much arrives there is always some of each.
 pub fn due(index: &mut ChatIndex, idle: bool) -> Option<Box<dyn Upkeep<ChatIndex>>> {
-    const SORTS: [fn(&mut ChatIndex, bool) -> Option<Job>; 4] = [
-        |index, idle| index.shelf.due(idle).map(Job::Merge),
-        |index, idle| index.lexicon.build(idle).map(Job::Build),
-        |index, idle| index.lexicon.merge(idle).map(Job::MergeWords),
-        |index, _| index.leftovers.sweep(&index.tree).map(Job::Sweep),
+    const SORTS: [fn(&mut ChatIndex, bool) -> Option<Box<dyn Upkeep<ChatIndex>>>; 5] = [
+        |index, idle| Job::begin(index.shelf.due(idle).map(Job::Merge)),
+        |index, idle| Job::begin(index.lexicon.build(idle).map(Job::Build)),
+        |index, idle| Job::begin(index.lexicon.merge(idle).map(Job::MergeWords)),
+        |index, _| Job::begin(index.leftovers.sweep(&index.tree).map(Job::Sweep)),
+        |index, idle| index.state.upkeep(idle),
     ];
     for turn in 1..=SORTS.len() {
         let turn = (index.turn + turn) % SORTS.len();
         if let Some(job) = SORTS.get(turn).and_then(|sort| sort(index, idle)) {
             index.turn = turn;
-            return Some(Box::new(job));
+            return Some(job);
         }
     }
     None
@@ -29,6 +30,12 @@ enum Job {
     Merge(Merge),
     Build(Build),
     MergeWords(MergeWords),
+}
+
+impl Job {
+    fn begin(job: Option<Job>) -> Option<Box<dyn Upkeep<ChatIndex>>> {
+        job.map(|job| Box::new(job) as _)
+    }
 }
 
 impl Upkeep<ChatIndex> for Job {

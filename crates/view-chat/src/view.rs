@@ -13,7 +13,7 @@ pub struct ChatView {
 /// How large parts of the index grow before they are merged in the background.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sizes {
-    /// Rows of a run, and messages of a segment of words, that count as few.
+    /// Rows of a run, messages of a segment of words, and keys in memory that count as few.
     pub few: u64,
     /// Bytes of texts whose words wait to be put into a segment.
     pub texts: usize,

@@ -108,8 +108,8 @@ impl Index for MapIndex {
                 .then(|| format!("{what} {f} boxes that are not those of its features, which have {e}"))
         });
         let pages = (!fits).then(|| "its pages do not fit the boxes that they lead to".to_owned());
-        let refs = self.refs.audit()?;
-        Ok(wrong.into_iter().chain([pages]).flatten().chain(refs).collect())
+        let packed = [self.refs.audit()?, self.keyed.audit()?].concat();
+        Ok(wrong.into_iter().chain([pages]).flatten().chain(packed).collect())
     }
 }
 
@@ -168,7 +168,7 @@ impl MapIndex {
 
     /// True if no entry of the map is held, not even one that deletes.
     pub fn is_empty(&self) -> Result<bool, ViewError> {
-        Ok(self.keyed.scan(&*self.tree, &[], None).next().transpose()?.is_none())
+        self.keyed.is_empty()
     }
 
     /// The active entries that refer to one of `keys`.

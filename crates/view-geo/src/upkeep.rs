@@ -1,4 +1,4 @@
-//! Work in the background: merging and sweeping, of boxes and of references.
+//! Work in the background: merging and sweeping, of boxes, of references and of keys.
 
 use crate::MapIndex;
 use kappadb_store::Overlay;
@@ -8,11 +8,12 @@ type Job = Box<dyn Upkeep<MapIndex>>;
 
 /// What is to be done next, if anything. Each sort of work has its turn: while much arrives there is always some of each.
 pub fn due(index: &mut MapIndex, idle: bool) -> Option<Job> {
-    const SORTS: [fn(&mut MapIndex, bool) -> Option<Job>; 4] = [
+    const SORTS: [fn(&mut MapIndex, bool) -> Option<Job>; 5] = [
         |index, _| Some(Box::new(index.space.sweep(&index.tree)?)),
         |index, idle| Some(Box::new(index.space.merge(&index.tree, idle)?)),
         |index, _| Some(Box::new(SweepRefs(index.refs.sweep(&index.tree)?))),
         |index, idle| Some(Box::new(MergeRefs(index.refs.due(idle)?))),
+        |index, idle| index.keyed.upkeep(idle, |index| &mut index.keyed),
     ];
     for turn in 1..=SORTS.len() {
         let turn = (index.turn + turn) % SORTS.len();

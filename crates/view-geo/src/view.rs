@@ -20,8 +20,11 @@ impl Default for MapView {
     }
 }
 
+/// Boxes in memory for each key there.
+const BOXES_A_KEY: usize = 4;
+
 impl MapView {
-    /// Boxes kept in memory before they are packed; at least 1. Default: 65,536, some 10 MiB.
+    /// Boxes kept in memory before they are packed; at least 1. Default: 65,536, some 10 MiB. Of keys it is a quarter.
     pub fn with_memory(boxes: usize) -> Self {
         MapView { memory: boxes.max(1) }
     }
@@ -35,7 +38,7 @@ impl View for MapView {
     }
 
     fn version(&self) -> u32 {
-        7
+        8
     }
 
     fn space(&self) -> Option<u32> {
@@ -43,7 +46,7 @@ impl View for MapView {
     }
 
     fn open(&self, rows: Arc<dyn Tree>) -> Result<MapIndex, ViewError> {
-        let keyed = Keyed::open(rows::KEYED, space::MAP, &*rows)?;
+        let keyed = Keyed::with_memory(rows::KEYED, space::MAP, &rows, self.memory / BOXES_A_KEY)?;
         let (feeds, space) = (Feeds::load(&*rows)?, Space::load(&*rows, self.memory)?);
         let refs = Refs::load(&rows)?;
         Ok(MapIndex::new(rows, keyed, feeds, space, refs))

@@ -4,7 +4,7 @@ use kappadb_core::{EntryId, FeedKey, Timestamp};
 use kappadb_entry::rules::{self, Version};
 use kappadb_query::Selector;
 use kappadb_store::{Overlay, Tree};
-use kappadb_view::{Change, Index, KeyUpdate, Keyed, Notice, ViewError};
+use kappadb_view::{Change, Index, KeyUpdate, Keyed, Notice, Upkeep, ViewError};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -34,6 +34,10 @@ impl Index for KvIndex {
         }
     }
 
+    fn upkeep(&mut self, idle: bool) -> Option<Box<dyn Upkeep<Self>>> {
+        self.keyed.upkeep(idle, |index| &mut index.keyed)
+    }
+
     fn check(&self) -> Result<Vec<String>, ViewError> {
         let mut wrong = 0_u64;
         for row in self.walk(&crate::KeyRange::ALL, false) {
@@ -43,7 +47,9 @@ impl Index for KvIndex {
             wrong += u64::from(active.is_empty() || !ascends || redundant);
         }
         let text = format!("the versions of {wrong} keys are not those that nothing makes redundant");
-        Ok((wrong > 0).then_some(text).into_iter().collect())
+        let mut found = self.keyed.audit()?;
+        found.extend((wrong > 0).then_some(text));
+        Ok(found)
     }
 }
 

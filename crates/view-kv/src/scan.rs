@@ -7,7 +7,6 @@ use kappadb_entry::rules::{self, Version};
 use kappadb_query::{Bound, Selector};
 use kappadb_view::ViewError;
 use std::collections::BTreeSet;
-use std::ops::Bound as End;
 
 /// Keys looked at in one page, at most: nothing is applied to the index meanwhile.
 const LOOK: usize = 4_096;
@@ -71,10 +70,8 @@ impl KvIndex {
         &'a self,
         range: &KeyRange,
         backwards: bool,
-    ) -> Box<dyn Iterator<Item = Result<Active, ViewError>> + 'a> {
-        let to = range.to.as_deref().map_or(End::Unbounded, End::Excluded);
-        let rows = self.keyed().range(self.tree(), End::Included(&range.from), to);
-        if backwards { Box::new(rows.rev()) } else { Box::new(rows) }
+    ) -> impl Iterator<Item = Result<Active, ViewError>> + use<'a> {
+        self.keyed().range(self.tree(), &range.from, range.to.as_deref(), backwards)
     }
 
     /// The same as if nothing of the feeds `without` were held.

@@ -19,7 +19,7 @@ impl View for KvView {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn space(&self) -> Option<u32> {
@@ -27,7 +27,7 @@ impl View for KvView {
     }
 
     fn open(&self, rows: Arc<dyn Tree>) -> Result<KvIndex, ViewError> {
-        let keyed = Keyed::open(KEYED, space::KV, &*rows)?;
+        let keyed = Keyed::open(KEYED, space::KV, &rows)?;
         Ok(KvIndex::new(rows, keyed))
     }
 }

@@ -3,19 +3,21 @@
 //! Rows, under one leading byte that the view chooses:
 //!
 //! ```text
-//! P 00 key                               bincode [Version], ascending by id: the active ones, none redundant; empty if they are many
-//! P 01 len(key) u16 BE key feed seq BE   bincode Version: one that another made redundant
-//! P 02 len(key) u16 BE key feed seq BE   bincode Version: an active one, of a key that has many
+//! P 00, P 01, P 03                       a packed table: key → bincode [Version], ascending by id: the active ones, none redundant; empty if they are many
+//! P 04 len(key) u16 BE key feed seq BE   bincode Version: one that another made redundant
+//! P 05 len(key) u16 BE key feed seq BE   bincode Version: an active one, of a key that has many
 //! ```
 //!
 //! The active versions are all that answers and peers need. A key mostly has one, so they lie in one row; a key that somebody
 //! floods has a row for each, so that one more writes one more. The redundant ones are kept so that they count again when what
 //! made them redundant is withdrawn.
 
+mod job;
 mod update;
 
 pub use update::KeyUpdate;
 
+use crate::packed::{self, Area, Table};
 use crate::seen::Seen;
 use crate::{Arrived, ViewError};
 use bytes::Bytes;
@@ -23,69 +25,73 @@ use kappadb_core::limits::MAX_HEADER;
 use kappadb_core::{EntryId, FeedKey, codec};
 use kappadb_entry::rules::{self, Version};
 use kappadb_query::Selector;
-use kappadb_store::{Overlay, StoreError, Tree, prefix_bounds, prefix_range};
+use kappadb_store::{Overlay, StoreError, Tree, prefix_range};
 use std::collections::BTreeSet;
-use std::ops::Bound;
+use std::sync::Arc;
 
 /// Active versions of a key that share a row, at most.
 const FEW: usize = 16;
 /// Bytes of a row, at most: so many headers, of which rows hold parts.
 const MAX_ROW: usize = FEW * MAX_HEADER;
-/// The second byte of rows: the active versions of a key.
-const ACTIVE: u8 = 0;
-/// One that another made redundant.
-const REDUNDANT: u8 = 1;
+/// Keys whose active versions are in memory, at most.
+const IN_MEMORY: usize = 16_384;
+/// The second byte of rows: a version that another made redundant.
+const REDUNDANT: u8 = 4;
 /// One of many active ones.
-const ONE_OF_MANY: u8 = 2;
+const ONE_OF_MANY: u8 = 5;
 
 /// Rows to read from: a tree, or one with pending writes.
 pub trait Rows {
-    /// The value of `key`.
-    fn value(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError>;
     /// The rows whose keys start with `prefix`.
     fn with_prefix(&self, prefix: &[u8]) -> Result<Vec<(Bytes, Bytes)>, StoreError>;
 }
 
 impl Rows for dyn Tree + '_ {
-    fn value(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        self.get(key)
-    }
-
     fn with_prefix(&self, prefix: &[u8]) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
         prefix_range(self, prefix).collect()
     }
 }
 
 impl Rows for Overlay<'_> {
-    fn value(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        self.get(key)
-    }
-
     fn with_prefix(&self, prefix: &[u8]) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
         self.range_prefix(prefix)
     }
 }
 
 /// The versions of the keys of one space, in rows that start with one byte.
-#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keyed {
     layout: Layout,
     space: u32,
+    active: Table,
     /// All keys, if they are known.
     seen: Option<Seen>,
 }
 
 impl Keyed {
-    /// Entries whose kind is of `space` (`kappadb_entry::space`), in rows that start with `prefix`, which is not 0.
-    pub const fn new(prefix: u8, space: u32) -> Self {
-        Keyed { layout: Layout(prefix), space, seen: None }
+    /// Entries whose kind is of `space` (`kappadb_entry::space`), over the rows of `tree` that start with `prefix`, which is not 0. All changes must go
+    /// through it, and [`Keyed::upkeep`] must be asked now and then.
+    ///
+    /// If there are no rows yet it remembers which keys come, up to some 10 million: then nothing is read to find that a key is new, which makes filling
+    /// an empty tree much faster.
+    pub fn open(prefix: u8, space: u32, tree: &Arc<dyn Tree>) -> Result<Self, ViewError> {
+        Keyed::with_memory(prefix, space, tree, IN_MEMORY)
     }
 
-    /// The same, over the rows of `tree`. If there are none yet it remembers which keys come, up to some 10 million: then nothing
-    /// is read to find that a key is new, which makes filling an empty tree much faster. All changes must go through it.
-    pub fn open(prefix: u8, space: u32, tree: &dyn Tree) -> Result<Self, StoreError> {
-        let is_empty = prefix_range(tree, &[prefix]).next().transpose()?.is_none();
-        Ok(Keyed { seen: is_empty.then(Seen::default), ..Keyed::new(prefix, space) })
+    /// The same with the active versions of so many keys in memory, before they are packed. Default: 16,384.
+    pub fn with_memory(prefix: u8, space: u32, tree: &Arc<dyn Tree>, keys: usize) -> Result<Self, ViewError> {
+        let active = Table::load(tree.clone(), Area { prefix, sort: 0 }, keys)?;
+        let seen = active.is_empty()?.then(Seen::default);
+        Ok(Keyed { layout: Layout(prefix), space, active, seen })
+    }
+
+    /// True if there is no key.
+    pub fn is_empty(&self) -> Result<bool, ViewError> {
+        self.active.is_empty()
+    }
+
+    /// A sentence for each part of its rows that has another number of them than it should.
+    pub fn audit(&self) -> Result<Vec<String>, ViewError> {
+        self.active.audit()
     }
 
     fn is_new(&self, key: &[u8]) -> bool {
@@ -103,7 +109,7 @@ impl Keyed {
         if self.is_new(key) {
             return Ok(Vec::new());
         }
-        match rows.value(&self.layout.active(key))? {
+        match self.active.get(key)? {
             Some(row) => self.layout.read_active(rows, key, &row),
             None => Ok(Vec::new()),
         }
@@ -159,34 +165,34 @@ impl Keyed {
 
     /// The keys that start with `prefix` and come after `after`, ascending, with their active versions.
     pub fn scan<'a>(
-        &self,
+        &'a self,
         tree: &'a dyn Tree,
         prefix: &[u8],
         after: Option<&[u8]>,
     ) -> impl Iterator<Item = Result<(Vec<u8>, Vec<Version>), ViewError>> + use<'a> {
-        let (from, to) = prefix_bounds(&self.layout.active(prefix));
-        let after = after.map(|key| Bytes::from(self.layout.active(key)));
-        let from = match (from, after) {
-            (Bound::Included(from), Some(after)) if after >= from => Bound::Excluded(after),
-            (from, _) => from,
-        };
-        self.layout.read_range(tree, from, to)
+        let after = after.map(|key| [key, &[0]].concat());
+        let from = after.as_deref().unwrap_or_default().max(prefix);
+        self.range(tree, from, packed::after(prefix).as_deref(), false)
     }
 
-    /// The keys between the bounds, ascending, with their active versions; from either end.
+    /// The keys from `from` on (included) to `to` (excluded) with their active versions, from either end.
     pub fn range<'a>(
-        &self,
+        &'a self,
         tree: &'a dyn Tree,
-        from: Bound<&[u8]>,
-        to: Bound<&[u8]>,
-    ) -> impl DoubleEndedIterator<Item = Result<(Vec<u8>, Vec<Version>), ViewError>> + use<'a> {
-        let (all, end) = prefix_bounds(&self.layout.active(&[]));
-        let row = |bound: Bound<&[u8]>, open: Bound<Bytes>| match bound {
-            Bound::Unbounded => open,
-            bound => bound.map(|key| Bytes::from(self.layout.active(key))),
+        from: &[u8],
+        to: Option<&[u8]>,
+        backwards: bool,
+    ) -> impl Iterator<Item = Result<(Vec<u8>, Vec<Version>), ViewError>> + use<'a> {
+        let (rows, error) = match self.active.range(from, to, backwards) {
+            Ok(rows) => (Some(rows), None),
+            Err(error) => (None, Some(Err(error))),
         };
-        let (from, to) = (row(from, all), row(to, end));
-        self.layout.read_range(tree, from, to)
+        let read = |row: Result<(Bytes, Bytes), ViewError>| {
+            let (key, value) = row?;
+            let active = self.layout.read_active(tree, &key, &value)?;
+            Ok((key.to_vec(), active))
+        };
+        rows.into_iter().flatten().map(read).chain(error)
     }
 
     /// The active versions that must be sent to whoever asks `selector`: all of [`crate::Index::matches`], for a view that
@@ -229,10 +235,6 @@ impl Keyed {
 struct Layout(u8);
 
 impl Layout {
-    fn active(self, key: &[u8]) -> Vec<u8> {
-        [&[self.0, ACTIVE], key].concat()
-    }
-
     /// The beginning of rows of one version each.
     fn each(self, sort: u8, key: &[u8]) -> Vec<u8> {
         // Keys have at most MAX_KEY bytes; with the length before it, no key's rows lie among another's.
@@ -259,21 +261,5 @@ impl Layout {
     ) -> Result<Vec<Version>, ViewError> {
         let few = codec::decode::<Vec<Version>, MAX_ROW>("active versions", row)?;
         if few.is_empty() { self.read_each(rows, ONE_OF_MANY, key) } else { Ok(few) }
-    }
-
-    /// The keys whose active rows lie between the bounds, with what these say.
-    fn read_range<'a>(
-        self,
-        tree: &'a dyn Tree,
-        from: Bound<Bytes>,
-        to: Bound<Bytes>,
-    ) -> impl DoubleEndedIterator<Item = Result<(Vec<u8>, Vec<Version>), ViewError>> + use<'a> {
-        let rows = tree.range(from.as_ref().map(|key| &key[..]), to.as_ref().map(|key| &key[..]));
-        rows.map(move |row| {
-            let (row, value) = row?;
-            let key = row.get(2..).unwrap_or_default().to_vec();
-            let active = self.read_active(tree, &key, &value)?;
-            Ok((key, active))
-        })
     }
 }

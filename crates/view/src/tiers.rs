@@ -14,6 +14,24 @@ pub fn due<N: Copy + Ord>(runs: &[(u64, N)], limit: u64, idle: bool) -> Vec<N> {
     if full.is_empty() && idle { tail(runs.to_vec()) } else { full }
 }
 
+/// How many of the newest runs to merge next, of runs given by their sizes, the newest first: for those whose order of age must be kept, so that only
+/// neighbours are merged. The same rules as those of [`due`]. 0 if nothing is due.
+pub fn newest_due(sizes: &[u64], limit: u64, idle: bool) -> usize {
+    let tier = |items: &u64| (items / limit.max(1)).checked_ilog(TIER).unwrap_or(0);
+    let highest = sizes.iter().map(tier).max().unwrap_or(0);
+    let full = (0..=highest).find_map(|at| {
+        let up_to = sizes.iter().take_while(|items| tier(items) <= at);
+        let of_it = up_to.clone().filter(|items| tier(items) == at).count();
+        (of_it as u64 >= TIER).then(|| up_to.count())
+    });
+    let much_larger = |count: &usize| {
+        let (last, newer) = sizes.get(..*count).and_then(<[u64]>::split_last).unwrap_or((&0, &[]));
+        *last >= TIER * newer.iter().sum::<u64>()
+    };
+    let tail = || (2..=sizes.len()).rev().find(|count| !much_larger(count));
+    full.or_else(|| if idle { tail() } else { None }).unwrap_or(0)
+}
+
 /// The runs of the lowest tier that is full.
 fn full_tier<N: Copy>(sizes: &[(u64, N)], limit: u64) -> Vec<N> {
     let mut tiers: BTreeMap<u32, Vec<N>> = BTreeMap::new();
@@ -70,6 +88,29 @@ mod tests {
             assert!(share < if idle { 20.0 } else { 7.0 }, "each item is copied {share} times");
             settle(&mut sizes, 100, true);
             assert!(sizes.len() <= 6, "{sizes:?}");
+        }
+    }
+
+    #[test]
+    fn of_runs_in_the_order_of_age_neighbours_are_merged_and_few_stay() {
+        for idle in [false, true] {
+            let (mut sizes, mut copied) = (Vec::new(), 0);
+            for n in 1..=4_096u32 {
+                sizes.insert(0, 100);
+                loop {
+                    let count = newest_due(&sizes, 100, idle);
+                    if count == 0 {
+                        break;
+                    }
+                    let items: u64 = sizes.drain(..count).sum();
+                    copied += items;
+                    sizes.insert(0, items);
+                }
+                let tiers = n.ilog(4) as usize + 1;
+                assert!(sizes.len() <= if idle { tiers } else { 3 * tiers }, "{n}: {sizes:?}");
+            }
+            let share = copied as f64 / (4_096.0 * 100.0);
+            assert!(share < if idle { 20.0 } else { 9.0 }, "each item is copied {share} times");
         }
     }
 }

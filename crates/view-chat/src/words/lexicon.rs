@@ -92,14 +92,14 @@ impl Lexicon {
     pub fn built(&mut self, build: &Build, rows: &mut Overlay<'_>) {
         build.rows.iter().for_each(|number| rows.delete(texts_key(*number)));
         self.texts.retain(|(number, _)| !build.rows.contains(number));
-        self.install(Run { number: build.segment, items: build.docs() }, rows);
+        self.install(Run::new(build.segment, build.docs()), rows);
     }
 
     /// Puts a finished segment in the place of those it was made of, whose pages are swept later.
     pub fn merged(&mut self, merge: &MergeWords, rows: &mut Overlay<'_>) {
         merge.origins.iter().for_each(|number| rows.delete(docs_of(*number).descriptor().to_vec()));
         self.segments.retain(|run| !merge.origins.contains(&run.number));
-        self.install(Run { number: merge.segment, items: merge.docs() }, rows);
+        self.install(Run::new(merge.segment, merge.docs()), rows);
     }
 
     fn install(&mut self, run: Run, rows: &mut Overlay<'_>) {

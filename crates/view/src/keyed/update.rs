@@ -1,6 +1,6 @@
 //! How the versions of keys change.
 
-use super::{FEW, Keyed, Layout, ONE_OF_MANY, REDUNDANT};
+use super::{FEW, Keyed, ONE_OF_MANY, REDUNDANT};
 use crate::{Change, Notice, ViewError};
 use kappadb_core::{EntryId, codec};
 use kappadb_entry::rules::{self, Version};
@@ -56,6 +56,7 @@ impl Keyed {
             updates.extend(self.apply_group(rows, key, group)?);
             self.remember(key);
         }
+        self.active.log(rows)?;
         Ok(updates)
     }
 
@@ -67,7 +68,7 @@ impl Keyed {
 
     /// Takes in changes of one key: its versions are read once and written once, however many changes there are.
     fn apply_group(
-        &self,
+        &mut self,
         rows: &mut Overlay<'_>,
         key: &[u8],
         group: &[(&[u8], &Change<'_>)],
@@ -83,7 +84,7 @@ impl Keyed {
                 changes += self.withdraw(rows, key, &mut after, &ids)?;
             }
         }
-        self.layout.write_active(rows, key, &before, &after);
+        self.write_active(rows, key, &before, &after);
         let update = KeyUpdate { key: key.to_vec(), before, after, changes };
         Ok((update.before != update.after).then_some(update))
     }
@@ -124,25 +125,24 @@ impl Keyed {
     }
 }
 
-impl Layout {
+impl Keyed {
     /// Writes what changed of the active versions of a key, and no others, where there are many.
-    fn write_active(self, rows: &mut Overlay<'_>, key: &[u8], before: &[Version], after: &[Version]) {
+    fn write_active(&mut self, rows: &mut Overlay<'_>, key: &[u8], before: &[Version], after: &[Version]) {
         let many = |versions: &[Version]| versions.len() > FEW;
-        let row = self.active(key);
         match after {
             _ if before == after => {}
-            [] => rows.delete(row),
-            _ if !many(after) => rows.put(row, codec::encode(&after)),
-            _ if !many(before) => rows.put(row, codec::encode(&Vec::<Version>::new())),
+            [] => self.active.put(key, None),
+            _ if !many(after) => self.active.put(key, Some(codec::encode(&after))),
+            _ if !many(before) => self.active.put(key, Some(codec::encode(&Vec::<Version>::new()))),
             _ => {}
         }
         let each = |versions| if many(versions) { versions } else { &[] };
         let (before, after) = (each(before), each(after));
         for gone in missing(before, after) {
-            rows.delete(self.one(ONE_OF_MANY, key, &gone.id));
+            rows.delete(self.layout.one(ONE_OF_MANY, key, &gone.id));
         }
         for new in missing(after, before) {
-            rows.put(self.one(ONE_OF_MANY, key, &new.id), codec::encode(new));
+            rows.put(self.layout.one(ONE_OF_MANY, key, &new.id), codec::encode(new));
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use super::run::Reader;
 use crate::ViewError;
+use std::cmp::Ordering;
 
-/// The rows of several runs in order, each key once.
+/// The rows of several runs in order, each key once: as the first of the runs that have it says.
 pub struct Merged<'a> {
     parts: Vec<Reader<'a>>,
     backwards: bool,
@@ -13,7 +14,7 @@ pub struct Merged<'a> {
 }
 
 impl<'a> Merged<'a> {
-    /// Of readers that go the same way.
+    /// Of readers that go the same way, the newest run first.
     pub fn new(parts: Vec<Reader<'a>>, backwards: bool) -> Result<Self, ViewError> {
         let mut merged =
             Merged { parts: Vec::with_capacity(parts.len()), backwards, at: None, key: Vec::new() };
@@ -31,17 +32,15 @@ impl<'a> Merged<'a> {
             let mut n = 0;
             while let Some(part) = self.parts.get_mut(n) {
                 if part.key() == self.key && !part.advance()? {
-                    self.parts.swap_remove(n);
+                    self.parts.remove(n);
                 } else {
                     n += 1;
                 }
             }
         }
-        let parts = self.parts.iter().enumerate();
-        let next = match self.backwards {
-            true => parts.max_by(|a, b| a.1.key().cmp(b.1.key())),
-            false => parts.min_by(|a, b| a.1.key().cmp(b.1.key())),
-        };
+        // Of equal keys the first part's: that is what `min_by` gives.
+        let order = |a: &[u8], b: &[u8]| if self.backwards { b.cmp(a) } else { a.cmp(b) };
+        let next = self.parts.iter().enumerate().min_by(|a, b| order(a.1.key(), b.1.key()));
         let Some((at, part)) = next else { return Ok(false) };
         self.key.clear();
         self.key.extend_from_slice(part.key());
@@ -52,5 +51,15 @@ impl<'a> Merged<'a> {
     /// The key of the present row.
     pub fn key(&self) -> &[u8] {
         &self.key
+    }
+
+    /// Its value.
+    pub fn value(&self) -> Result<&[u8], ViewError> {
+        self.at.and_then(|at| self.parts.get(at)).map_or(Ok(&[]), Reader::value)
+    }
+
+    /// How the present row's key compares with another, in the direction of reading.
+    pub(super) fn cmp_key(&self, key: &[u8]) -> Ordering {
+        if self.backwards { key.cmp(&self.key) } else { self.key[..].cmp(key) }
     }
 }

@@ -4,7 +4,8 @@
 //! count u16 | shared length u16 | shared | (end of key u16 | end of value u16) each | rest of key, value, each    little-endian
 //! ```
 //!
-//! Ends count from the first rest.
+//! Ends count from the first rest. The last value reaches to the end of the page, whatever its end says: a row that is larger than a page, which lies
+//! in one alone, has an end of 65,535.
 
 use crate::ViewError;
 use bytes::Bytes;
@@ -12,8 +13,11 @@ use std::cmp::Ordering;
 
 /// Bytes in a page, about.
 const TARGET: usize = 4 << 10;
-/// Bytes of a key and its value together, at most: a page's ends are 16 bits.
+/// Bytes of a key, at most: a page's ends are 16 bits.
 pub const MAX_ITEM: usize = 16 << 10;
+
+/// The last end of a page that has as much behind it or more.
+const LAST_END: usize = u16::MAX as usize;
 
 /// What is packed cannot be read: the view is made anew.
 pub const BAD: ViewError = ViewError::Inconsistent("a packed page of the view cannot be read");
@@ -46,7 +50,8 @@ impl Page {
         let (count, shared) = (number(&bytes, 0)?, number(&bytes, 2)?);
         let page = Page { bytes, count, shared };
         let last = page.count.checked_sub(1).ok_or(BAD)?;
-        if page.body() + page.ends(last)?.1 == page.bytes.len() { Ok(page) } else { Err(BAD) }
+        let len = page.bytes.len().checked_sub(page.body()).ok_or(BAD)?;
+        if page.ends(last)?.1 == len.min(LAST_END) { Ok(page) } else { Err(BAD) }
     }
 
     pub fn len(&self) -> usize {
@@ -65,10 +70,23 @@ impl Page {
     /// The row at a place below [`Page::len`].
     pub fn item(&self, n: usize) -> Result<Item<'_>, ViewError> {
         let start = n.checked_sub(1).map_or(Ok(0), |before| Ok::<_, ViewError>(self.ends(before)?.1))?;
-        let (key, value) = self.ends(n)?;
+        let (key, mut value) = self.ends(n)?;
+        if n + 1 == self.count {
+            value = self.bytes.len() - self.body();
+        }
         let part = |from: usize, to: usize| self.bytes.get(self.body() + from..self.body() + to).ok_or(BAD);
         let shared = self.bytes.get(4..4 + self.shared).ok_or(BAD)?;
         Ok(Item { shared, rest: part(start, key)?, value: part(key, value)? })
+    }
+
+    /// The value of a key, if it is here.
+    pub fn value(&self, key: &[u8]) -> Result<Option<Bytes>, ViewError> {
+        let n = self.below(key)?;
+        if n == self.count {
+            return Ok(None);
+        }
+        let item = self.item(n)?;
+        Ok(item.cmp_key(key).is_eq().then(|| self.bytes.slice_ref(item.value)))
     }
 
     /// How many rows have a key below this one.
@@ -101,10 +119,10 @@ pub struct Builder {
 pub type Sink<'a> = &'a mut dyn FnMut(&[u8], Vec<u8>);
 
 impl Builder {
-    /// Adds a row; its key is above all that were added. Larger than [`MAX_ITEM`] is refused.
+    /// Adds a row; its key is above all that were added. A key larger than [`MAX_ITEM`] is refused.
     pub fn push(&mut self, key: &[u8], value: &[u8], sink: Sink<'_>) -> Result<(), ViewError> {
         let size = key.len() + value.len();
-        if size > MAX_ITEM {
+        if key.len() > MAX_ITEM {
             return Err(ViewError::Limit("MAX_ITEM"));
         }
         if !self.ends.is_empty() && self.bytes.len() + size > TARGET {

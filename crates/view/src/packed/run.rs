@@ -3,6 +3,7 @@
 
 use super::page::{BAD, Builder, Page};
 use crate::ViewError;
+use bytes::Bytes;
 use kappadb_store::{Rows, Tree};
 use std::ops::Bound;
 
@@ -12,6 +13,8 @@ const PAGES: u8 = 0;
 const RUNS: u8 = 1;
 /// The numbers of a feed's entries that were withdrawn.
 pub(super) const WITHDRAWN: u8 = 2;
+/// What a batch changed that is in no run yet.
+const LOG: u8 = 3;
 
 /// Runs that belong together: rows of one sort.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,6 +29,11 @@ impl Area {
     /// What the rows that say which runs count begin with.
     pub(super) fn descriptors(self) -> [u8; 3] {
         [self.prefix, RUNS, self.sort]
+    }
+
+    /// What the rows of its log begin with.
+    pub(super) fn log(self) -> [u8; 3] {
+        [self.prefix, LOG, self.sort]
     }
 
     /// What its pages begin with, and the first key beyond.
@@ -70,6 +78,13 @@ impl RunId {
 /// The number in the key of a page or of a run.
 pub(super) fn number_of(key: &[u8]) -> Option<u64> {
     key.get(3..).and_then(|rest| rest.first_chunk().copied()).map(u64::from_be_bytes)
+}
+
+/// The value of a key in a run, if it has it.
+pub(super) fn find(tree: &dyn Tree, run: RunId, key: &[u8]) -> Result<Option<Bytes>, ViewError> {
+    let (first, last) = (run.pages(), run.page(key));
+    let page = tree.range(Bound::Included(&first), Bound::Included(&last)).next_back().transpose()?;
+    page.map_or(Ok(None), |(_, page)| Page::read(page)?.value(key))
 }
 
 /// Rows of a run from one key on (included) to another (excluded), in one direction.
@@ -190,7 +205,7 @@ impl Writer {
     /// Adds a row; its key is above all that were added. `put` is given the rows of the store.
     ///
     /// # Errors
-    /// [`ViewError::Limit`] if key and value have more than 16 KiB.
+    /// [`ViewError::Limit`] if the key has more than 16 KiB.
     pub fn push(
         &mut self,
         key: &[u8],

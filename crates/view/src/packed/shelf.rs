@@ -5,6 +5,7 @@ use super::page::BAD;
 use super::run::{Area, Reader, RunId, Writer, number_of};
 use crate::{ViewError, tiers};
 use kappadb_store::{Batch, Overlay, Tree, prefix_range};
+use std::cmp::Reverse;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -18,6 +19,21 @@ pub struct Run {
     pub number: u64,
     /// Rows in it.
     pub items: u64,
+    /// The number of the newest run that it was made of, or its own.
+    pub age: u64,
+}
+
+impl Run {
+    /// One that was made of no others, or whose age is of no matter.
+    pub const fn new(number: u64, items: u64) -> Run {
+        Run { number, items, age: number }
+    }
+
+    /// Says that it counts.
+    pub(super) fn write(&self, area: Area, rows: &mut Overlay<'_>) {
+        let descriptor = RunId { area, number: self.number }.descriptor();
+        rows.put(descriptor.to_vec(), [self.items.to_le_bytes(), self.age.to_le_bytes()].concat());
+    }
 }
 
 /// Runs of one area. Keys have no values.
@@ -38,9 +54,9 @@ pub fn load_runs(tree: &dyn Tree, area: Area) -> Result<(Vec<Run>, u64), ViewErr
     let mut runs = Vec::new();
     for row in prefix_range(tree, &area.descriptors()) {
         let (key, value) = row?;
-        let items = value.first_chunk().copied().map(u64::from_le_bytes);
-        let (Some(number), Some(items)) = (number_of(&key), items) else { return Err(BAD) };
-        runs.push(Run { number, items });
+        let number_at = |at| value.get(at..)?.first_chunk().copied().map(u64::from_le_bytes);
+        let (Some(number), Some(items)) = (number_of(&key), number_at(0)) else { return Err(BAD) };
+        runs.push(Run { number, items, age: number_at(8).unwrap_or(number) });
     }
     let written = last_written(tree, area)?;
     let next = runs.iter().map(|run| run.number).chain(written).max();
@@ -82,23 +98,7 @@ impl Shelf {
 
     /// A sentence for each run that has another number of rows than it should.
     pub fn audit(&self) -> Result<Vec<String>, ViewError> {
-        let mut wrong = Vec::new();
-        for Run { number, items } in &self.runs {
-            let rows = self.count(*number)?;
-            if rows != *items {
-                wrong.push(format!("run {number} has {rows} rows, and should have {items}"));
-            }
-        }
-        Ok(wrong)
-    }
-
-    /// How many rows a run has.
-    fn count(&self, number: u64) -> Result<u64, ViewError> {
-        let (mut reader, mut count) = (Reader::new(&*self.tree, self.id(number), &[], None, false)?, 0);
-        while reader.advance()? {
-            count += 1;
-        }
-        Ok(count)
+        audit(&*self.tree, self.area, &self.runs)
     }
 
     /// Adds keys, in any order. Each is copied at once as often as it takes for its run to become large by doubling.
@@ -114,9 +114,9 @@ impl Shelf {
         let mut writer = Writer::new(id);
         let put = &mut |key, page| rows.put(key, page);
         keys.iter().try_for_each(|key| writer.push(key, &[], put))?;
-        let items = writer.finish(put);
-        rows.put(id.descriptor().to_vec(), items.to_le_bytes().to_vec());
-        self.runs.push(Run { number: id.number, items });
+        let run = Run::new(id.number, writer.finish(put));
+        run.write(self.area, rows);
+        self.runs.push(run);
         Ok(())
     }
 
@@ -160,24 +160,15 @@ impl Shelf {
         if origins.is_empty() {
             return None;
         }
-        let merge = Merge {
-            tree: self.tree.clone(),
-            into: self.id(self.next),
-            origins: origins.clone(),
-            at: Vec::new(),
-            writer: Writer::new(self.id(self.next)),
-            items: 0,
-        };
+        let runs: Vec<Run> = self.runs.iter().filter(|run| origins.contains(&run.number)).copied().collect();
+        let merge = Merge::new(self.tree.clone(), self.id(self.next), &runs, false);
         (self.busy, self.next) = (origins, self.next.saturating_add(1));
         Some(merge)
     }
 
     /// Puts a finished merge in the place of what it was made from, whose pages are swept later.
     pub fn install(&mut self, merge: Merge, rows: &mut Overlay<'_>) {
-        let Merge { into, origins, items, .. } = merge;
-        origins.iter().for_each(|number| self.remove(*number, rows));
-        rows.put(into.descriptor().to_vec(), items.to_le_bytes().to_vec());
-        self.runs.push(Run { number: into.number, items });
+        merge.install(&mut self.runs, rows);
         self.busy.clear();
     }
 }
@@ -189,11 +180,29 @@ pub fn after(prefix: &[u8]) -> Option<Vec<u8>> {
     Some([front, &[last + 1]].concat())
 }
 
+/// A sentence for each run that has another number of rows than it should.
+pub(super) fn audit(tree: &dyn Tree, area: Area, runs: &[Run]) -> Result<Vec<String>, ViewError> {
+    let mut wrong = Vec::new();
+    for Run { number, items, .. } in runs {
+        let (mut reader, mut rows) = (Reader::new(tree, RunId { area, number: *number }, &[], None, false)?, 0);
+        while reader.advance()? {
+            rows += 1;
+        }
+        if rows != *items {
+            wrong.push(format!("run {number} has {rows} rows, and should have {items}"));
+        }
+    }
+    Ok(wrong)
+}
+
 /// A merge under way: it reads what never changes and writes pages that nobody reads yet.
 pub struct Merge {
     tree: Arc<dyn Tree>,
     into: RunId,
-    origins: Vec<u64>,
+    /// The newest first.
+    origins: Vec<Run>,
+    /// Rows without a value say that there is none, and nothing older is left.
+    drops_empty: bool,
     /// The last key copied.
     at: Vec<u8>,
     writer: Writer,
@@ -201,17 +210,23 @@ pub struct Merge {
 }
 
 impl Merge {
+    /// Of runs, into one with a number of its own. Of rows with one key the newest run's is kept; if `drops_empty`, only if it has a value.
+    pub(super) fn new(tree: Arc<dyn Tree>, into: RunId, origins: &[Run], drops_empty: bool) -> Merge {
+        let mut origins = origins.to_vec();
+        origins.sort_unstable_by_key(|run| Reverse(run.age));
+        Merge { tree, into, origins, drops_empty, at: Vec::new(), writer: Writer::new(into), items: 0 }
+    }
+
     /// What it is made from, and is to be swept once it is installed.
     pub fn origins(&self) -> impl Iterator<Item = RunId> + '_ {
-        self.origins.iter().map(|number| RunId { number: *number, ..self.into })
+        self.origins.iter().map(|run| RunId { number: run.number, ..self.into })
     }
 
     /// Copies some rows. True if there are more.
     pub fn work(&mut self) -> Result<bool, ViewError> {
         let tree = self.tree.clone();
-        let reader =
-            |number: &u64| Reader::new(&*tree, RunId { number: *number, ..self.into }, &self.at, None, false);
-        let mut merged = Merged::new(self.origins.iter().map(reader).collect::<Result<_, _>>()?, false)?;
+        let reader = |run: RunId| Reader::new(&*tree, run, &self.at, None, false);
+        let mut merged = Merged::new(self.origins().map(reader).collect::<Result<_, _>>()?, false)?;
         let (mut batch, mut more, begun) = (Batch::new(), true, !self.at.is_empty());
         let put = &mut |key: Vec<u8>, page: Vec<u8>| batch.put(key, page);
         for _ in 0..PIECE {
@@ -223,11 +238,26 @@ impl Merge {
             if begun && merged.key() == self.at {
                 continue;
             }
-            self.writer.push(merged.key(), &[], put)?;
+            let value = merged.value()?;
+            if !self.drops_empty || !value.is_empty() {
+                self.writer.push(merged.key(), value, put)?;
+            }
             self.at.clear();
             self.at.extend_from_slice(merged.key());
         }
         self.tree.apply(&batch)?;
         Ok(more)
+    }
+
+    /// Puts the new run in the place of those that it was made from.
+    pub(super) fn install(self, runs: &mut Vec<Run>, rows: &mut Overlay<'_>) {
+        self.origins().for_each(|run| rows.delete(run.descriptor().to_vec()));
+        runs.retain(|run| self.origins.iter().all(|origin| origin.number != run.number));
+        let newest = self.origins.first().map_or(self.into.number, |run| run.age);
+        let run = Run { number: self.into.number, items: self.items, age: newest };
+        if run.items > 0 {
+            run.write(self.into.area, rows);
+            runs.push(run);
+        }
     }
 }

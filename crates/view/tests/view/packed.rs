@@ -3,9 +3,9 @@
 use kappadb_core::{EntryId, FeedKey};
 use kappadb_store::{MemoryStore, Overlay, Store, Tree};
 use kappadb_view::ViewError;
-use kappadb_view::packed::{Area, Leftovers, Merge, Merged, Shelf, Sweep, Withdrawn, after};
+use kappadb_view::packed::{Area, Leftovers, Merge, Merged, Shelf, Sweep, Table, TableJob, Withdrawn, after};
 use proptest::prelude::*;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 const AREA: Area = Area { prefix: 7, sort: 0 };
@@ -145,6 +145,123 @@ proptest! {
                 prop_assert_eq!(again.contains(id), model.contains(id));
             }
         }
+    }
+}
+
+/// A table and what it should say.
+struct TableRig {
+    tree: Arc<dyn Tree>,
+    table: Table,
+    job: Option<TableJob>,
+    model: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+impl TableRig {
+    fn open(tree: Arc<dyn Tree>, model: BTreeMap<Vec<u8>, Vec<u8>>) -> TableRig {
+        TableRig { table: Table::load(tree.clone(), AREA, 4).unwrap(), tree, job: None, model }
+    }
+
+    fn commit(&mut self, change: impl FnOnce(&mut Table, &mut Overlay<'_>)) {
+        let tree = self.tree.clone();
+        let mut rows = Overlay::new(&*tree);
+        change(&mut self.table, &mut rows);
+        tree.apply(&rows.into_batch()).unwrap();
+    }
+
+    fn put(&mut self, rows: &[(Vec<u8>, Option<Vec<u8>>)]) {
+        for (key, value) in rows {
+            match value {
+                Some(value) => drop(self.model.insert(key.clone(), value.clone())),
+                None => drop(self.model.remove(key)),
+            }
+        }
+        self.commit(|table, out| {
+            rows.iter().for_each(|(key, value)| table.put(key, value.clone()));
+            table.log(out).unwrap();
+        });
+    }
+
+    /// False if there is nothing to do.
+    fn work(&mut self, idle: bool) -> bool {
+        let Some(mut job) = self.job.take().or_else(|| self.table.due(idle)) else { return false };
+        match job.work().unwrap() {
+            true => self.job = Some(job),
+            false => self.commit(|table, rows| table.install(job, rows).unwrap()),
+        }
+        true
+    }
+
+    fn rows(&self, from: &[u8], to: Option<&[u8]>, backwards: bool) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let rows = self.table.range(from, to, backwards).unwrap().map(Result::unwrap);
+        rows.map(|(key, value)| (key.to_vec(), value.to_vec())).collect()
+    }
+}
+
+fn table_steps() -> impl Strategy<Value = Vec<Result<Vec<(Vec<u8>, Option<Vec<u8>>)>, Option<bool>>>> {
+    let key = prop::collection::vec(prop::sample::select(vec![0u8, 1, 0xff]), 0..4);
+    // Some are larger than a page, some than what its ends can say.
+    let value = (1..250u8, prop::sample::select(vec![1usize, 2, 9, 3_000, 70_000]));
+    let value = prop::option::weighted(0.8, value.prop_map(|(byte, len)| vec![byte; len]));
+    let step = prop_oneof![
+        4 => prop::collection::vec((key, value), 0..7).prop_map(Ok),
+        4 => any::<bool>().prop_map(|idle| Err(Some(idle))),
+        1 => Just(Err(None)),
+    ];
+    prop::collection::vec(step, 0..40)
+}
+
+proptest! {
+    /// Steps put rows, go on with work in the background, or lose what is under way as a crash does.
+    #[test]
+    fn a_table_says_what_was_put_last_from_both_ends_whatever_is_merged_meanwhile(
+        steps in table_steps(), bounds: (Vec<bool>, Option<Vec<bool>>),
+    ) {
+        let bytes = |bits: &Vec<bool>| bits.iter().take(3).map(|bit| u8::from(*bit)).collect::<Vec<u8>>();
+        let (from, to) = (bytes(&bounds.0), bounds.1.as_ref().map(bytes));
+        let tree = MemoryStore::new().tree("t").unwrap();
+        let mut rig = TableRig::open(tree, BTreeMap::new());
+        for step in steps {
+            match step {
+                Ok(rows) => rig.put(&rows),
+                Err(Some(idle)) => drop(rig.work(idle)),
+                Err(None) => rig = TableRig::open(rig.tree.clone(), rig.model),
+            }
+            let within = |key: &[u8]| key >= &from[..] && to.as_ref().is_none_or(|to| key < &to[..]);
+            let mut expected: Vec<_> = rig.model.clone().into_iter().filter(|(key, _)| within(key)).collect();
+            prop_assert_eq!(&rig.rows(&from, to.as_deref(), false), &expected);
+            expected.reverse();
+            prop_assert_eq!(&rig.rows(&from, to.as_deref(), true), &expected);
+            for key in [&[][..], &[0], &[1, 0], &[0xff, 1, 0]] {
+                prop_assert_eq!(rig.table.get(key).unwrap().map(|v| v.to_vec()), rig.model.get(key).cloned());
+            }
+            prop_assert_eq!(rig.table.is_empty().unwrap(), rig.model.is_empty());
+            prop_assert_eq!(rig.table.audit().unwrap(), Vec::<String>::new());
+        }
+        rig.put(&rig.model.clone().into_keys().map(|key| (key, None)).collect::<Vec<_>>());
+        while rig.work(true) {}
+        prop_assert!(rig.table.is_empty().unwrap());
+    }
+}
+
+#[test]
+fn a_log_of_a_table_that_lacks_a_row_or_was_cut_is_an_error() {
+    let rows = |count: u8| {
+        let tree = MemoryStore::new().tree("t").unwrap();
+        let mut rig = TableRig::open(tree.clone(), BTreeMap::new());
+        (0..count).for_each(|n| rig.put(&[(vec![n], Some(vec![n + 1]))]));
+        tree
+    };
+    let key = |n: u8| [&[7, 3, 0][..], &u64::from(n).to_be_bytes()].concat();
+    for change in [None, Some(&b"\x01\0\0\0k\x09\0\0\0v"[..])] {
+        let tree = rows(3);
+        let mut batch = kappadb_store::Batch::new();
+        match change {
+            None => batch.delete(key(1)),
+            Some(row) => batch.put(key(1), row),
+        }
+        tree.apply(&batch).unwrap();
+        let error = Table::load(tree, AREA, 4).err().unwrap();
+        assert!(error.wants_rebuild(), "{error}");
     }
 }
 

@@ -182,7 +182,8 @@ impl View for KvView {
     fn open(&self, rows: Arc<dyn Tree>) -> Result<KvIndex, ViewError> {
         Ok(KvIndex {
             version: self.version,
-            keyed: Keyed::open(1, space::KV, &*rows)?,
+            // Next to nothing in memory: all that is tried goes through runs, too.
+            keyed: Keyed::with_memory(1, space::KV, &rows, 1)?,
             rows,
             probe: self.probe.clone(),
         })
@@ -196,6 +197,10 @@ impl Index for KvIndex {
         }
         let updates = self.keyed.apply_all(rows, changes)?;
         Ok(updates.iter().filter_map(KeyUpdate::notice).collect())
+    }
+
+    fn upkeep(&mut self, idle: bool) -> Option<Box<dyn Upkeep<Self>>> {
+        self.keyed.upkeep(idle, |index| &mut index.keyed)
     }
 
     fn matches(&self, selector: &Selector, without: &BTreeSet<FeedKey>) -> Result<Vec<EntryId>, ViewError> {
