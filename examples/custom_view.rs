@@ -4,8 +4,8 @@
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
 use kappadb::view::{
-    Change, Draft, Index, Keyed, KeyedIndex, Kind, Notice, Overlay, Selector, Tree, Upkeep, Version, View, ViewError,
-    prefix_range, rules,
+    Change, Draft, Index, Keyed, KeyedIndex, Kind, Notice, Overlay, Selector, Tree, Upkeep, Version, View,
+    ViewError, prefix_range, rules,
 };
 use kappadb::{Database, EntryId, FeedKey};
 use std::collections::BTreeSet;

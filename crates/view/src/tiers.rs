@@ -26,10 +26,15 @@ pub fn newest_due(sizes: &[u64], limit: u64, idle: bool) -> usize {
     });
     let much_larger = |count: &usize| {
         let (last, newer) = sizes.get(..*count).and_then(<[u64]>::split_last).unwrap_or((&0, &[]));
-        *last >= TIER * newer.iter().sum::<u64>()
+        *last >= TIER.saturating_mul(sum(newer.iter()))
     };
     let tail = || (2..=sizes.len()).rev().find(|count| !much_larger(count));
     full.or_else(|| if idle { tail() } else { None }).unwrap_or(0)
+}
+
+/// What a damaged row says of a size may be anything.
+fn sum<'a>(sizes: impl Iterator<Item = &'a u64>) -> u64 {
+    sizes.fold(0, |sum, items| sum.saturating_add(*items))
 }
 
 /// The runs of the lowest tier that is full.
@@ -45,10 +50,10 @@ fn full_tier<N: Copy>(sizes: &[(u64, N)], limit: u64) -> Vec<N> {
 /// The first run that is not much larger than all smaller ones together, and these.
 fn tail<N: Copy + Ord>(mut sizes: Vec<(u64, N)>) -> Vec<N> {
     sizes.sort_unstable_by_key(|size| Reverse(*size));
-    let mut smaller: u64 = sizes.iter().map(|(items, _)| items).sum();
+    let mut smaller = sum(sizes.iter().map(|(items, _)| items));
     for (at, (items, _)) in sizes.iter().enumerate() {
-        smaller -= items;
-        if smaller > 0 && *items < TIER * smaller {
+        smaller = smaller.saturating_sub(*items);
+        if smaller > 0 && *items < TIER.saturating_mul(smaller) {
             return sizes.iter().skip(at).map(|(_, id)| *id).collect();
         }
     }

@@ -144,7 +144,8 @@ fn installing_a_merged_run_writes_a_handful_of_rows() {
         let mut rows = Overlay::new(&*tree);
         let before = rig.index.stats().runs.len();
         job.install(&mut rig.index, &mut rows).expect("installs");
-        assert!(rows.len() <= before + 2, "{} rows", rows.len());
+        // One for each run that it was made of, of boxes or of keys, whatever is in them.
+        assert!(rows.len() <= before.max(field(40).len() / 50) + 2, "{} rows", rows.len());
         merges += usize::from(rig.index.stats().runs.len() < before);
         tree.apply(&rows.into_batch()).expect("applies");
     }

@@ -15,6 +15,7 @@
 //! is kept in memory and in a log until it is worth a run, and of the rows of a key the newest counts. A view may also write runs of its own ([`Writer`])
 //! and say when they are merged. What is left of runs that count no more is swept ([`Leftovers`]).
 
+mod finder;
 mod merged;
 mod page;
 mod run;

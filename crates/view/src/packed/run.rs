@@ -66,11 +66,13 @@ impl RunId {
         key
     }
 
-    fn page(self, first: &[u8]) -> Vec<u8> {
+    /// The key of the page that begins so.
+    pub(super) fn page(self, first: &[u8]) -> Vec<u8> {
         [&self.pages(), first].concat()
     }
 
-    fn end(self) -> Vec<u8> {
+    /// The first key beyond its pages.
+    pub(super) fn end(self) -> Vec<u8> {
         RunId { number: self.number.saturating_add(1), ..self }.pages().to_vec()
     }
 }
@@ -78,13 +80,6 @@ impl RunId {
 /// The number in the key of a page or of a run.
 pub(super) fn number_of(key: &[u8]) -> Option<u64> {
     key.get(3..).and_then(|rest| rest.first_chunk().copied()).map(u64::from_be_bytes)
-}
-
-/// The value of a key in a run, if it has it.
-pub(super) fn find(tree: &dyn Tree, run: RunId, key: &[u8]) -> Result<Option<Bytes>, ViewError> {
-    let (first, last) = (run.pages(), run.page(key));
-    let page = tree.range(Bound::Included(&first), Bound::Included(&last)).next_back().transpose()?;
-    page.map_or(Ok(None), |(_, page)| Page::read(page)?.value(key))
 }
 
 /// Rows of a run from one key on (included) to another (excluded), in one direction.
@@ -109,30 +104,40 @@ impl<'a> Reader<'a> {
         to: Option<&[u8]>,
         backwards: bool,
     ) -> Result<Self, ViewError> {
-        let (first, end) = (run.pages(), to.map_or_else(|| run.end(), |to| run.page(to)));
-        let mut reader = Reader {
-            pages: Box::new(std::iter::empty()),
+        let (first, start) = (run.pages(), run.page(from));
+        let before = match backwards {
+            true => None,
+            false => tree.range(Bound::Included(&first), Bound::Included(&start)).next_back().transpose()?,
+        };
+        Reader::after(tree, run, before.map(|(_, page)| page), from, to, backwards)
+    }
+
+    /// The same where the page that begins at or before the first key wanted is at hand. Going backwards, it is not needed.
+    pub(super) fn after(
+        tree: &'a dyn Tree,
+        run: RunId,
+        before: Option<Bytes>,
+        from: &[u8],
+        to: Option<&[u8]>,
+        backwards: bool,
+    ) -> Result<Self, ViewError> {
+        let end = to.map_or_else(|| run.end(), |to| run.page(to));
+        let start = match backwards {
+            true => Bound::Included(run.pages().to_vec()),
+            false => Bound::Excluded(run.page(from)),
+        };
+        let page = before.map(Page::read).transpose()?;
+        let at = page.as_ref().map_or(Ok(0), |page| page.below(from))?;
+        Ok(Reader {
+            pages: tree.range(start.as_ref().map(|key| &key[..]), Bound::Excluded(&end)),
             backwards,
-            page: None,
-            at: 0,
+            page,
+            at,
             from: from.to_vec(),
             to: to.map(<[u8]>::to_vec),
             key: Vec::new(),
             value: (0, false),
-        };
-        if backwards {
-            reader.pages = tree.range(Bound::Included(&first), Bound::Excluded(&end));
-            return Ok(reader);
-        }
-        // The page that begins at or before the first key wanted, and those after it.
-        let start = run.page(from);
-        let before = tree.range(Bound::Included(&first), Bound::Included(&start)).next_back().transpose()?;
-        reader.pages = tree.range(Bound::Excluded(&start), Bound::Excluded(&end));
-        if let Some((_, page)) = before {
-            let page = Page::read(page)?;
-            (reader.at, reader.page) = (page.below(from)?, Some(page));
-        }
-        Ok(reader)
+        })
     }
 
     /// Goes on to the next row. False at the end.

@@ -1,5 +1,6 @@
 //! A set of keys in runs: what a batch adds is a run of its own, small ones are merged at once, large ones in the background.
 
+use super::finder::Finder;
 use super::merged::Merged;
 use super::page::BAD;
 use super::run::{Area, Reader, RunId, Writer, number_of};
@@ -47,6 +48,7 @@ pub struct Shelf {
     next: u64,
     /// Runs that are being merged.
     busy: Vec<u64>,
+    finder: Finder,
 }
 
 /// The runs of an area that count, and the next free number.
@@ -73,7 +75,8 @@ impl Shelf {
     /// Opens what lies in `tree`. From `few` rows on a run is merged in the background only.
     pub fn load(tree: Arc<dyn Tree>, area: Area, few: u64) -> Result<Shelf, ViewError> {
         let (runs, next) = load_runs(&*tree, area)?;
-        Ok(Shelf { tree, area, few, runs, next, busy: Vec::new() })
+        let finder = Finder::new(tree.clone());
+        Ok(Shelf { tree, area, few, runs, next, busy: Vec::new(), finder })
     }
 
     fn id(&self, number: u64) -> RunId {
@@ -87,7 +90,7 @@ impl Shelf {
 
     /// Rows from `from` on (included) to `to` (excluded).
     pub fn range(&self, from: &[u8], to: Option<&[u8]>, backwards: bool) -> Result<Merged<'_>, ViewError> {
-        let reader = |run: &Run| Reader::new(&*self.tree, self.id(run.number), from, to, backwards);
+        let reader = |run: &Run| self.finder.read(self.id(run.number), run, from, to, backwards);
         Merged::new(self.runs.iter().map(reader).collect::<Result<_, _>>()?, backwards)
     }
 
@@ -150,6 +153,7 @@ impl Shelf {
 
     fn remove(&mut self, number: u64, rows: &mut Overlay<'_>) {
         self.runs.retain(|run| run.number != number);
+        self.finder.keep(&self.runs);
         rows.delete(self.id(number).descriptor().to_vec());
     }
 
@@ -169,6 +173,7 @@ impl Shelf {
     /// Puts a finished merge in the place of what it was made from, whose pages are swept later.
     pub fn install(&mut self, merge: Merge, rows: &mut Overlay<'_>) {
         merge.install(&mut self.runs, rows);
+        self.finder.keep(&self.runs);
         self.busy.clear();
     }
 }
@@ -184,7 +189,8 @@ pub fn after(prefix: &[u8]) -> Option<Vec<u8>> {
 pub(super) fn audit(tree: &dyn Tree, area: Area, runs: &[Run]) -> Result<Vec<String>, ViewError> {
     let mut wrong = Vec::new();
     for Run { number, items, .. } in runs {
-        let (mut reader, mut rows) = (Reader::new(tree, RunId { area, number: *number }, &[], None, false)?, 0);
+        let (mut reader, mut rows) =
+            (Reader::new(tree, RunId { area, number: *number }, &[], None, false)?, 0);
         while reader.advance()? {
             rows += 1;
         }

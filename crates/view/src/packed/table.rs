@@ -1,8 +1,9 @@
 //! Rows with values, of which the newest of each key counts: the latest in memory and in a log of batches, all others in runs.
 
+use super::finder::Finder;
 use super::merged::Merged;
-use super::page::BAD;
-use super::run::{Area, Reader, RunId, Writer, find};
+use super::page::{BAD, Page};
+use super::run::{Area, RunId, Writer};
 use super::shelf::{Merge, Run, load_runs};
 use super::sweep::{Leftovers, Sweep};
 use crate::{ViewError, tiers};
@@ -33,6 +34,7 @@ pub struct Table {
     runs: Vec<Run>,
     /// The number of the next run: above all that have rows.
     next: u64,
+    finder: Finder,
     leftovers: Leftovers,
 }
 
@@ -68,7 +70,19 @@ impl Table {
         runs.sort_unstable_by_key(|run| std::cmp::Reverse(run.age));
         let leftovers = Leftovers::find(&*tree, &[(area, &runs)])?;
         let (memory, logged) = read_log(&*tree, area)?;
-        Ok(Table { tree, area, few: few.max(1), memory, changed: BTreeSet::new(), logged, runs, next, leftovers })
+        let finder = Finder::new(tree.clone());
+        Ok(Table {
+            finder,
+            tree,
+            area,
+            few: few.max(1),
+            memory,
+            changed: BTreeSet::new(),
+            logged,
+            runs,
+            next,
+            leftovers,
+        })
     }
 
     /// The value of a key.
@@ -77,7 +91,8 @@ impl Table {
             return Ok(filled(value.clone()));
         }
         for run in &self.runs {
-            if let Some(value) = find(&*self.tree, self.id(run.number), key)? {
+            let page = self.finder.page(self.id(run.number), run, key)?;
+            if let Some(value) = page.map_or(Ok(None), |page| Page::read(page)?.value(key))? {
                 return Ok(filled(value));
             }
         }
@@ -145,7 +160,7 @@ impl Table {
             true => Box::new(memory.rev()),
             false => Box::new(memory),
         };
-        let reader = |run: &Run| Reader::new(&*self.tree, self.id(run.number), from, to, backwards);
+        let reader = |run: &Run| self.finder.read(self.id(run.number), run, from, to, backwards);
         let runs = self.runs.iter().map(reader).collect::<Result<_, _>>()?;
         let mut runs = Merged::new(runs, backwards)?;
         let has_run = runs.advance()?;
@@ -181,6 +196,7 @@ impl Table {
                 self.leftovers.add(merge.origins());
                 merge.install(&mut self.runs, rows);
                 self.runs.sort_unstable_by_key(|run| std::cmp::Reverse(run.age));
+                self.finder.keep(&self.runs);
             }
             TableJob::Pack => self.pack(rows)?,
         }
@@ -191,7 +207,10 @@ impl Table {
     pub fn audit(&self) -> Result<Vec<String>, ViewError> {
         let mut wrong = super::shelf::audit(&*self.tree, self.area, &self.runs)?;
         if read_log(&*self.tree, self.area)?.0 != self.memory {
-            wrong.push("the log of rows that are not packed yet says something else than what is in memory".to_owned());
+            wrong.push(
+                "the log of rows that are not packed yet says something else than what is in memory"
+                    .to_owned(),
+            );
         }
         Ok(wrong)
     }
