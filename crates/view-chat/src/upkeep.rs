@@ -6,9 +6,11 @@ use kappadb_store::Overlay;
 use kappadb_view::packed::{Merge, Sweep};
 use kappadb_view::{Upkeep, ViewError};
 
+type Due = Option<Box<dyn Upkeep<ChatIndex>>>;
+
 /// What is to be done next, if anything. Each sort of work has its turn: while much arrives there is always some of each.
-pub fn due(index: &mut ChatIndex, idle: bool) -> Option<Box<dyn Upkeep<ChatIndex>>> {
-    const SORTS: [fn(&mut ChatIndex, bool) -> Option<Box<dyn Upkeep<ChatIndex>>>; 5] = [
+pub fn due(index: &mut ChatIndex, idle: bool) -> Due {
+    const SORTS: [fn(&mut ChatIndex, bool) -> Due; 5] = [
         |index, idle| Job::begin(index.shelf.due(idle).map(Job::Merge)),
         |index, idle| Job::begin(index.lexicon.build(idle).map(Job::Build)),
         |index, idle| Job::begin(index.lexicon.merge(idle).map(Job::MergeWords)),
@@ -33,7 +35,7 @@ enum Job {
 }
 
 impl Job {
-    fn begin(job: Option<Job>) -> Option<Box<dyn Upkeep<ChatIndex>>> {
+    fn begin(job: Option<Job>) -> Due {
         job.map(|job| Box::new(job) as _)
     }
 }

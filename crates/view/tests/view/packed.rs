@@ -168,7 +168,7 @@ impl TableRig {
         tree.apply(&rows.into_batch()).unwrap();
     }
 
-    fn put(&mut self, rows: &[(Vec<u8>, Option<Vec<u8>>)]) {
+    fn put(&mut self, rows: &[Put]) {
         for (key, value) in rows {
             match value {
                 Some(value) => drop(self.model.insert(key.clone(), value.clone())),
@@ -197,21 +197,31 @@ impl TableRig {
     }
 }
 
-fn table_steps() -> impl Strategy<Value = Vec<Result<Vec<(Vec<u8>, Option<Vec<u8>>)>, Option<bool>>>> {
+type Put = (Vec<u8>, Option<Vec<u8>>);
+
+#[derive(Debug, Clone)]
+enum TableStep {
+    Put(Vec<Put>),
+    /// Begins work in the background, or goes on with it.
+    Work(bool),
+    /// What is under way is lost, as by a crash.
+    Reopen,
+}
+
+fn table_steps() -> impl Strategy<Value = Vec<TableStep>> {
     let key = prop::collection::vec(prop::sample::select(vec![0u8, 1, 0xff]), 0..4);
     // Some are larger than a page, some than what its ends can say.
     let value = (1..250u8, prop::sample::select(vec![1usize, 2, 9, 3_000, 70_000]));
     let value = prop::option::weighted(0.8, value.prop_map(|(byte, len)| vec![byte; len]));
     let step = prop_oneof![
-        4 => prop::collection::vec((key, value), 0..7).prop_map(Ok),
-        4 => any::<bool>().prop_map(|idle| Err(Some(idle))),
-        1 => Just(Err(None)),
+        4 => prop::collection::vec((key, value), 0..7).prop_map(TableStep::Put),
+        4 => any::<bool>().prop_map(TableStep::Work),
+        1 => Just(TableStep::Reopen),
     ];
     prop::collection::vec(step, 0..40)
 }
 
 proptest! {
-    /// Steps put rows, go on with work in the background, or lose what is under way as a crash does.
     #[test]
     fn a_table_says_what_was_put_last_from_both_ends_whatever_is_merged_meanwhile(
         steps in table_steps(), bounds: (Vec<bool>, Option<Vec<bool>>),
@@ -222,9 +232,9 @@ proptest! {
         let mut rig = TableRig::open(tree, BTreeMap::new());
         for step in steps {
             match step {
-                Ok(rows) => rig.put(&rows),
-                Err(Some(idle)) => drop(rig.work(idle)),
-                Err(None) => rig = TableRig::open(rig.tree.clone(), rig.model),
+                TableStep::Put(rows) => rig.put(&rows),
+                TableStep::Work(idle) => drop(rig.work(idle)),
+                TableStep::Reopen => rig = TableRig::open(rig.tree.clone(), rig.model),
             }
             let within = |key: &[u8]| key >= &from[..] && to.as_ref().is_none_or(|to| key < &to[..]);
             let mut expected: Vec<_> = rig.model.clone().into_iter().filter(|(key, _)| within(key)).collect();
