@@ -3,7 +3,7 @@
 
 use kappadb::{
     Chat, ChatFlag, Clock, Conversation, Database, EntryId, FeedKey, FlagChange, Marks, ReadOptions,
-    SearchOptions, Server,
+    SearchOptions, Server, Trusted,
 };
 use kappadb_sim::{Random, seeds};
 use kappadb_tests::house::{Hand, House, serve};
@@ -76,6 +76,8 @@ impl World {
             };
             let database = database.unwrap();
             database.chat().set_profile("nick", nick).await.unwrap();
+            // Here each hides for itself alone; by default who founded the database is an admin.
+            database.chat().set_trusted(Trusted::default()).await.unwrap();
             let (server, me) = (serve(&database).await, database.writer().await.unwrap());
             if let Some(first) = sides.first() {
                 first.database.add_peer(&server.ticket(), None).await.unwrap();
