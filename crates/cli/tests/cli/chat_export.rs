@@ -203,6 +203,49 @@ fn what_is_exported_comes_back_and_the_same_file_twice_appends_nothing() {
 }
 
 #[test]
+fn replies_edits_and_attachments_come_back() {
+    let db = Db::init();
+    db.ok(&["chat", "nick", "anna"]);
+    let blob = db.feed(&["blob", "put", "-", "--name", "greeting"], "hello").trim().to_owned();
+    let asked = db.ok(&["chat", "post", "tea", "te"]).trim().to_owned();
+    db.ok(&["chat", "edit", &asked, "tea?"]);
+    db.ok(&["chat", "post", "tea", "yes", "--reply-to", &asked, "--attach", &blob]);
+    let slip = db.ok(&["chat", "post", "tea", "slip"]).trim().to_owned();
+    db.ok(&["chat", "edit", &slip, "slipped again"]);
+    db.ok(&["chat", "delete", &slip]);
+    let exported = db.ok(&["chat", "export"]);
+    assert!(!exported.contains("slip"), "with a message that was deleted, what it said later is");
+    let other = Db::init();
+    let report = import(&other, &exported);
+    assert_eq!(
+        (&report["damaged"], &report["imported"]),
+        (&json!(0), &json!(4)),
+        "nick, two messages, an edit"
+    );
+    // The latest first: the reply, then what it answers.
+    let read = lines(&other.ok(&["--json", "chat", "read", "tea"]));
+    let [reply, question] = &read[..] else { panic!("{read:?}") };
+    assert_eq!((&reply["text"], &question["text"]), (&json!("yes"), &json!("tea?")));
+    assert_eq!(reply["reply_to"], question["id"]);
+    assert_eq!(reply["attachments"], json!([blob]));
+    assert!(question["id"] != json!(asked) && question["edited"].is_i64(), "{question}");
+    let history = lines(&other.ok(&["--json", "chat", "history", question["id"].as_str().unwrap()]));
+    let said: Vec<&Value> = history.iter().map(|line| &line["text"]).collect();
+    assert_eq!(said, [&json!("te"), &json!("tea?")]);
+    let again = import(&other, &exported);
+    assert_eq!((&again["imported"], &again["damaged"]), (&json!(0), &json!(0)));
+    let back = lines(&other.ok(&["chat", "export"]));
+    assert_eq!(all_likened(&back).len(), all_likened(&lines(&exported)).len());
+    // Nobody says something else in what another said.
+    let mut forged = lines(&exported).into_iter().find(|line| line["kind"] == "edit").unwrap();
+    forged["author"] = json!("bob");
+    forged.as_object_mut().unwrap().remove("id");
+    let path = file(&other, &forged.to_string());
+    let told = other.fails(&["chat", "import", path.to_str().unwrap()]);
+    assert!(told.contains("which another wrote"), "{told}");
+}
+
+#[test]
 fn a_delete_that_a_later_export_has_is_done_where_an_earlier_one_came_to() {
     let db = Db::init();
     db.ok(&["chat", "nick", "anna"]);

@@ -4,7 +4,7 @@ use super::state::spelled;
 use super::{Chat, ChatError};
 use crate::database::{self, Parts};
 use crate::error::ReadError;
-use kappadb_chat::{Channel, Content, Flag, Post, StateKey, code, decode};
+use kappadb_chat::{Channel, Content, Flag, Post, StateKey, code, decode, edited};
 use kappadb_core::{EntryId, FeedKey, RangeSet, Timestamp};
 use kappadb_entry::rules::{self, Version};
 use kappadb_entry::{Entry, Header, decode_block};
@@ -19,7 +19,7 @@ const CHUNK: usize = 1_024;
 /// A line of an export. The first one says of which database it is; each other one is an entry.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct ChatLine {
-    /// `export` in the first line; else `text`, `emote`, `topic`, `profile`, `join`, `leave`, `archive`, `unarchive`, `flags`, `private` or `delete`.
+    /// `export` in the first line; else `text`, `emote`, `edit`, `topic`, `profile`, `join`, `leave`, `archive`, `unarchive`, `flags`, `private` or `delete`.
     pub kind: &'static str,
     /// The database's id, in the first line.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,12 +51,18 @@ pub struct ChatLine {
     /// Whom a private message is for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
-    /// On whom flags are set, or which entry is taken back.
+    /// On whom flags are set, which entry is taken back, or which message says something else now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
     /// The flags.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flags: Option<Vec<&'static str>>,
+    /// The message that it answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reply_to: Option<String>,
+    /// The blobs that belong to it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<String>,
     /// The entries in whose place it stands.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub replaces: Vec<String>,
@@ -203,7 +209,7 @@ impl<'a> Exporting<'a> {
             left_out.unknown += 1;
             return Ok(None);
         };
-        let order = post.order.0;
+        let (order, extras) = (post.order.0, post.extras.clone());
         let channel = channel_of(&entry.header, &post);
         let Some(mut line) = self.says(id, &entry, post, left_out) else { return Ok(None) };
         line.id = Some(id.to_string());
@@ -212,6 +218,8 @@ impl<'a> Exporting<'a> {
         line.channel = channel.filter(|_| !matches!(line.kind, "private" | "delete"));
         line.timestamp = Some(order);
         line.written = Some(entry.header.time.0).filter(|written| *written != order);
+        line.reply_to = extras.reply_to.map(|id| id.to_string());
+        line.attachments = extras.blobs.iter().map(EntryId::to_string).collect();
         line.replaces = replaces;
         Ok(Some(line))
     }
@@ -220,7 +228,15 @@ impl<'a> Exporting<'a> {
     fn replaced(&self, id: EntryId, header: &Header) -> Result<Option<Vec<String>>, ChatError> {
         let chat = &self.parts.chat;
         match &header.key {
-            _ if matches!(header.kind.code, code::DELETE | code::EDIT) => Ok(Some(Vec::new())),
+            _ if header.kind.code == code::DELETE => Ok(Some(Vec::new())),
+            _ if header.kind.code == code::EDIT => {
+                // With a message that was taken back, what it said later is, too.
+                let target =
+                    edited(header).map(|id| Ok::<_, ReadError>((id, self.parts.entry(id)?))).transpose()?;
+                let Some((target, Some(entry))) = target else { return Ok(Some(Vec::new())) };
+                let there = chat.read(|index| index.message(&entry.header, target))??;
+                Ok(there.map(|_| Vec::new()))
+            }
             Some(key) => {
                 let versions = chat.read(|index| index.standing_versions(key))??;
                 let own = versions.iter().find(|version| version.id == id);
@@ -266,7 +282,10 @@ impl<'a> Exporting<'a> {
                 left_out.not_held += 1;
                 return None;
             }
-            Content::Edit { .. } | Content::Unknown { .. } => {
+            Content::Edit { target, text } => {
+                ChatLine { target: Some(target.to_string()), ..line("edit", text) }
+            }
+            Content::Unknown { .. } => {
                 left_out.unknown += 1;
                 return None;
             }

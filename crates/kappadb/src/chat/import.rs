@@ -6,7 +6,7 @@ use super::{Chat, ChatError};
 use crate::database::{Database, Parts};
 use crate::error::{ReadError, WriteError};
 use crate::lines::{LineError, Lines, Next, Object};
-use kappadb_chat::{Content, Pair, Prepared, prepare};
+use kappadb_chat::{Content, Extras, Pair, Prepared, prepare_with};
 use kappadb_core::{EntryId, FeedKey, Hash, blake2b256};
 use kappadb_entry::rules::{self, Version};
 use kappadb_entry::{Header, encode_block};
@@ -180,8 +180,25 @@ impl<'a, T: FnMut(u64, &BadLine)> Import<'a, T> {
                 }
                 return Ok(Ok(Some(self.parts.chat_taking_back(target, &by)?)));
             }
+            Says::Edit { target: was, text } => {
+                let Some(target) = self.imported(was)? else { return Ok(Ok(None)) };
+                if target.feed != by {
+                    return Ok(Err(BadLine::NotTheirs(*was)));
+                }
+                Content::Edit { target, text: text.clone() }
+            }
         };
-        Ok(prepare(&by, &content, channel, order).map(Some).map_err(BadLine::from))
+        let extras = self.extras_here(&line.extras)?;
+        Ok(prepare_with(&by, &content, &extras, channel, order).map(Some).map_err(BadLine::from))
+    }
+
+    /// What a message answers is what that became here, if it was imported. Blobs are no part of an export, so theirs stay what they were.
+    fn extras_here(&mut self, were: &Extras) -> Result<Extras, ChatError> {
+        let reply_to = match &were.reply_to {
+            Some(was) => Some(self.imported(was)?.unwrap_or(*was)),
+            None => None,
+        };
+        Ok(Extras { reply_to, blobs: were.blobs.clone() })
     }
 
     fn append(&mut self, line: &SaidLine, prepared: Prepared, origin: &Hash) -> Result<(), ChatError> {
@@ -223,12 +240,20 @@ impl<'a, T: FnMut(u64, &BadLine)> Import<'a, T> {
 impl SaidLine {
     /// Checks what can be checked without knowing its author's feed here.
     fn check(&self) -> Result<(), BadLine> {
-        let nobody = FeedKey([0; 32]);
         match &self.says {
-            Says::Plain(content) => drop(prepare(&nobody, content, self.channel.as_ref(), self.order)?),
+            Says::Plain(content) => self.check_says(content)?,
+            Says::Edit { target, text } => {
+                self.check_says(&Content::Edit { target: *target, text: text.clone() })?;
+            }
             Says::Private { text, to } => Pair::check(to, text)?,
             Says::Flags { .. } | Says::Delete(_) => {}
         }
+        Ok(())
+    }
+
+    fn check_says(&self, content: &Content) -> Result<(), BadLine> {
+        let nobody = FeedKey([0; 32]);
+        prepare_with(&nobody, content, &self.extras, self.channel.as_ref(), self.order)?;
         Ok(())
     }
 }

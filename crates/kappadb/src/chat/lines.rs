@@ -2,13 +2,14 @@
 
 use crate::error::WriterError;
 use crate::lines::{LineError, Object};
-use kappadb_chat::{Channel, Content, Flag, SayError};
+use kappadb_chat::{Channel, Content, Extras, Flag, SayError};
 use kappadb_core::{DatabaseId, EntryId, FeedKey, Timestamp, codec};
 use std::ops::Range;
 use std::str::FromStr;
 
 /// Its fields.
 pub(super) const FIELDS: &[&str] = &[
+    "attachments",
     "author",
     "channel",
     "database",
@@ -17,6 +18,7 @@ pub(super) const FIELDS: &[&str] = &[
     "id",
     "kind",
     "replaces",
+    "reply_to",
     "target",
     "text",
     "timestamp",
@@ -43,6 +45,8 @@ pub(super) struct SaidLine {
     /// When it was written, by its author's clock.
     pub written: Timestamp,
     pub says: Says,
+    /// What a message has beside its text, by what that was.
+    pub extras: Extras,
     /// What it stands for instead of, by what that was.
     pub replaces: Vec<EntryId>,
 }
@@ -64,6 +68,8 @@ pub(super) enum Says {
     Flags { target: FeedKey, flags: Vec<Flag>, reason: String },
     /// That what was this entry is taken back.
     Delete(EntryId),
+    /// That what was this message says something else.
+    Edit { target: EntryId, text: String },
     /// A text for who was this feed alone.
     Private { to: FeedKey, text: String },
 }
@@ -99,11 +105,11 @@ impl TryFrom<Object> for Line {
         if channel.is_none() && says.is_of_a_channel() {
             return Err(LineError::Missing("channel").into());
         }
-        let replaces = object.texts_if_any("replaces")?.unwrap_or_default();
-        let replaces = replaces.iter().map(|id| parsed(id, "replaces", "ids: FEED/SEQ"));
-        let replaces = replaces.collect::<Result<_, _>>()?;
+        let replaces = ids_in(&mut object, "replaces")?;
+        let reply_to = names_in(&mut object, "reply_to", "an id: FEED/SEQ")?;
+        let extras = Extras { reply_to, blobs: ids_in(&mut object, "attachments")? };
         let written = written.map_or(order, Timestamp);
-        Ok(Line::Said(Box::new(SaidLine { id, author, channel, order, written, says, replaces })))
+        Ok(Line::Said(Box::new(SaidLine { id, author, channel, order, written, says, extras, replaces })))
     }
 }
 
@@ -123,6 +129,10 @@ impl Says {
             "archive" => Says::Plain(Content::Archive { reason: reason(object)? }),
             "unarchive" => Says::Plain(Content::Unarchive { reason: reason(object)? }),
             "delete" => Says::Delete(name_in(object, "target", "an id: FEED/SEQ")?),
+            "edit" => Says::Edit {
+                target: name_in(object, "target", "an id: FEED/SEQ")?,
+                text: object.text("text")?,
+            },
             "private" => Says::Private { to: name_in(object, "to", "a feed")?, text: object.text("text")? },
             "flags" => {
                 let flags = object.texts_if_any("flags")?.ok_or(LineError::Missing("flags"))?;
@@ -154,13 +164,18 @@ impl Says {
                 ("flags", flags.chain([target.to_string(), reason.clone()]).collect())
             }
             Says::Delete(id) => ("delete", vec![id.to_string()]),
+            Says::Edit { target, text } => ("edit", vec![target.to_string(), text.clone()]),
             Says::Private { to, text } => ("private", vec![to.to_string(), text.clone()]),
         };
         codec::encode(&(kind, words))
     }
 
     fn is_of_a_channel(&self) -> bool {
-        matches!(self, Says::Plain(content) if !matches!(content, Content::Profile { .. }))
+        match self {
+            Says::Plain(content) => !matches!(content, Content::Profile { .. }),
+            Says::Edit { .. } => true,
+            Says::Flags { .. } | Says::Delete(_) | Says::Private { .. } => false,
+        }
     }
 }
 
@@ -180,6 +195,11 @@ fn names_in<T: FromStr>(
     object.text_if_any(name)?.map(|text| parsed(&text, name, wanted)).transpose()
 }
 
+fn ids_in(object: &mut Object, name: &'static str) -> Result<Vec<EntryId>, BadLine> {
+    let ids = object.texts_if_any(name)?.unwrap_or_default();
+    ids.iter().map(|id| parsed(id, name, "ids: FEED/SEQ")).collect()
+}
+
 /// Why a line was left out.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -190,8 +210,8 @@ pub enum BadLine {
     /// It says something of a kind that cannot be imported.
     #[error("\"kind\" is {0:?}, of which nothing is known here")]
     Kind(String),
-    /// It takes back what another said.
-    #[error("it takes back {0}, which another wrote")]
+    /// It takes back, or changes, what another said.
+    #[error("it takes back or changes {0}, which another wrote")]
     NotTheirs(EntryId),
     /// The author's name cannot be that of a writer here.
     #[error(transparent)]
