@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 #[test]
 fn what_the_engine_prints_reaches_nobody() {
     let db = Db::init();
-    let lines: String = (0..3_000).map(|n| format!("{{\"key\":\"k{n}\",\"value\":\"{n}\"}}\n")).collect();
+    let lines: String = (0..20_000).map(|n| format!("{{\"key\":\"k{n}\",\"value\":\"{n}\"}}\n")).collect();
     db.feed(&["kv", "import", "-"], &lines);
     let mut serve = db.command(&["--json", "serve", "--listen", "127.0.0.1:0", "-v"]);
     let mut serve = serve.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -19,7 +19,7 @@ fn what_the_engine_prints_reaches_nobody() {
         File::options().write(true).open(slab.unwrap().path()).unwrap().set_len(0).unwrap();
     }
     let other = Db::join(ticket["ticket"].as_str().unwrap());
-    // All of it: some rows are in memory already.
+    // All of it: some rows are in memory already, as those of the latest keys are.
     other.run(&["kv", "list"]);
     Command::new("kill").args(["-INT", &serve.id().to_string()]).status().unwrap();
     let (mut rest, mut err) = (String::new(), String::new());
