@@ -5,7 +5,7 @@
 
 use kappadb::view::{Change, Index, Notice, Overlay, Selector, Tree, View, ViewError};
 use kappadb::{Chat, Database, EntryId, ReadOptions, SearchOptions, Timestamp};
-use kappadb_benches::{disk_bytes, peak_memory_mib};
+use kappadb_benches::{disk_bytes, measure, peak_memory_mib};
 use kappadb_sim::Random;
 use kappadb_view::Upkeep;
 use kappadb_view_chat::{ChatIndex, ChatView, PageQuery, Search, Terms};
@@ -137,21 +137,6 @@ async fn index(database: &Database, messages: u64) {
     look("search one word", 1_001, |n| word(format!("word{}", n * 7)));
     look("search two words", 1_001, |n| word(format!("word{} word{}", n % 50, n % 49 + 50)));
     look("search by prefix", 101, |n| word(format!("word{}*", n + 10)));
-}
-
-/// Milliseconds of each of `rounds` runs, as median and greatest.
-async fn measure<F: Future<Output = usize>>(name: &str, rounds: usize, mut job: impl FnMut(usize) -> F) {
-    let mut millis = Vec::new();
-    let mut found = 0;
-    for round in 0..rounds {
-        let start = Instant::now();
-        found = job(round).await;
-        millis.push(start.elapsed().as_secs_f64() * 1e3);
-    }
-    let first = millis.first().copied().unwrap_or_default();
-    millis.sort_by(f64::total_cmp);
-    let median = millis.get(rounds / 2).copied().unwrap_or_default();
-    println!("  {name:34} {first:8.2} ms first, {median:8.2} ms median of {rounds}, {found} found");
 }
 
 async fn latest(chat: &Chat) -> usize {

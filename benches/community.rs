@@ -5,7 +5,7 @@
 //! With a folder the database is kept there, for measuring `kappa` itself.
 
 use kappadb::{Chat, Database, ReadOptions, SearchOptions};
-use kappadb_benches::{disk_bytes, peak_memory_mib};
+use kappadb_benches::{disk_bytes, measure, peak_memory_mib};
 use kappadb_sim::Random;
 use std::io::{BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -34,20 +34,6 @@ fn write_lines(path: &Path, messages: u64, authors: u64, channels: u64) {
         )
         .expect("write");
     }
-}
-
-/// Milliseconds of each of `rounds` runs, the first, and the median.
-async fn measure<F: Future<Output = usize>>(name: &str, rounds: usize, mut job: impl FnMut(usize) -> F) {
-    let (mut millis, mut found) = (Vec::new(), 0);
-    for round in 0..rounds {
-        let start = Instant::now();
-        found = job(round).await;
-        millis.push(start.elapsed().as_secs_f64() * 1e3);
-    }
-    let first = millis.first().copied().unwrap_or_default();
-    millis.sort_by(f64::total_cmp);
-    let median = millis.get(rounds / 2).copied().unwrap_or_default();
-    println!("  {name:44} {first:9.2} ms first, {median:9.2} ms median of {rounds}, {found} found");
 }
 
 async fn import(dir: &Path, file: &Path) -> Database {

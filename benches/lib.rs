@@ -1,5 +1,6 @@
 //! What the benches share: a stopwatch, and the process's memory and disk.
 
+use std::future::Future;
 use std::time::Instant;
 
 /// Runs `job` once and returns what it gave and the seconds that it took.
@@ -7,6 +8,20 @@ pub fn timed<T>(job: impl FnOnce() -> T) -> (T, f64) {
     let start = Instant::now();
     let out = job();
     (out, start.elapsed().as_secs_f64())
+}
+
+/// Prints the milliseconds of `rounds` runs of `job`, of the first and of the median one, and what the last gave.
+pub async fn measure<F: Future<Output = usize>>(name: &str, rounds: usize, mut job: impl FnMut(usize) -> F) {
+    let (mut millis, mut found) = (Vec::new(), 0);
+    for round in 0..rounds {
+        let start = Instant::now();
+        found = job(round).await;
+        millis.push(start.elapsed().as_secs_f64() * 1e3);
+    }
+    let first = millis.first().copied().unwrap_or_default();
+    millis.sort_by(f64::total_cmp);
+    let median = millis.get(rounds / 2).copied().unwrap_or_default();
+    println!("  {name:44} {first:9.2} ms first, {median:9.2} ms median of {rounds}, {found} found");
 }
 
 /// Greatest resident memory of this process so far, in MiB (Linux; 0 elsewhere).

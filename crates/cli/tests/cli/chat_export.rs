@@ -202,6 +202,16 @@ fn what_is_exported_comes_back_and_the_same_file_twice_appends_nothing() {
     assert_eq!(all_likened(&lines(&third.ok(&["chat", "export"]))), all_likened(&exported));
 }
 
+/// Nobody changes or takes back what another said.
+fn is_refused_from_another(db: &Db, exported: &str, kind: &str) {
+    let mut forged = lines(exported).into_iter().find(|line| line["kind"] == kind).unwrap();
+    forged["author"] = json!("bob");
+    forged.as_object_mut().unwrap().remove("id");
+    let path = file(db, &forged.to_string());
+    let told = db.fails(&["chat", "import", path.to_str().unwrap()]);
+    assert!(told.contains("which another wrote"), "{told}");
+}
+
 #[test]
 fn replies_edits_and_attachments_come_back() {
     let db = Db::init();
@@ -236,13 +246,7 @@ fn replies_edits_and_attachments_come_back() {
     assert_eq!((&again["imported"], &again["damaged"]), (&json!(0), &json!(0)));
     let back = lines(&other.ok(&["chat", "export"]));
     assert_eq!(all_likened(&back).len(), all_likened(&lines(&exported)).len());
-    // Nobody says something else in what another said.
-    let mut forged = lines(&exported).into_iter().find(|line| line["kind"] == "edit").unwrap();
-    forged["author"] = json!("bob");
-    forged.as_object_mut().unwrap().remove("id");
-    let path = file(&other, &forged.to_string());
-    let told = other.fails(&["chat", "import", path.to_str().unwrap()]);
-    assert!(told.contains("which another wrote"), "{told}");
+    is_refused_from_another(&other, &exported, "edit");
 }
 
 #[test]
@@ -262,12 +266,7 @@ fn a_delete_that_a_later_export_has_is_done_where_an_earlier_one_came_to() {
     let later = db.ok(&["chat", "export"]);
     import(&other, &later);
     assert_eq!((texts(&other), other.ok(&["chat", "topic", "tea"])), (Vec::new(), String::new()));
-    let mut forged = lines(&later).into_iter().find(|line| line["kind"] == "delete").unwrap();
-    forged["author"] = json!("bob");
-    forged.as_object_mut().unwrap().remove("id");
-    let path = file(&other, &forged.to_string());
-    let told = other.fails(&["chat", "import", path.to_str().unwrap()]);
-    assert!(told.contains("which another wrote"), "{told}");
+    is_refused_from_another(&other, &later, "delete");
 }
 
 #[test]
