@@ -2,7 +2,7 @@
 //! of all pages are kept in memory.
 
 use super::page::BAD;
-use super::run::{Reader, RunId};
+use super::run::{Reader, RunId, page_before};
 use super::shelf::Run;
 use crate::ViewError;
 use bytes::Bytes;
@@ -41,10 +41,7 @@ impl Finder {
             let Some(first) = before.and_then(|n| pages.get(n)) else { return Ok(None) };
             return self.tree.get(&id.page(first))?.ok_or(BAD).map(Some);
         }
-        let (first, last) = (id.pages(), id.page(key));
-        let page =
-            self.tree.range(Bound::Included(&first), Bound::Included(&last)).next_back().transpose()?;
-        Ok(page.map(|(_, page)| page))
+        page_before(&*self.tree, id, key)
     }
 
     /// The rows of a run, as [`Reader::new`].

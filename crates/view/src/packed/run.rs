@@ -82,6 +82,13 @@ pub(super) fn number_of(key: &[u8]) -> Option<u64> {
     key.get(3..).and_then(|rest| rest.first_chunk().copied()).map(u64::from_be_bytes)
 }
 
+/// The page that begins at `key` or before it, if there is one.
+pub(super) fn page_before(tree: &dyn Tree, run: RunId, key: &[u8]) -> Result<Option<Bytes>, ViewError> {
+    let (first, last) = (run.pages(), run.page(key));
+    let page = tree.range(Bound::Included(&first), Bound::Included(&last)).next_back().transpose()?;
+    Ok(page.map(|(_, page)| page))
+}
+
 /// Rows of a run from one key on (included) to another (excluded), in one direction.
 pub struct Reader<'a> {
     pages: Rows<'a>,
@@ -104,12 +111,8 @@ impl<'a> Reader<'a> {
         to: Option<&[u8]>,
         backwards: bool,
     ) -> Result<Self, ViewError> {
-        let (first, start) = (run.pages(), run.page(from));
-        let before = match backwards {
-            true => None,
-            false => tree.range(Bound::Included(&first), Bound::Included(&start)).next_back().transpose()?,
-        };
-        Reader::after(tree, run, before.map(|(_, page)| page), from, to, backwards)
+        let before = if backwards { None } else { page_before(tree, run, from)? };
+        Reader::after(tree, run, before, from, to, backwards)
     }
 
     /// The same where the page that begins at or before the first key wanted is at hand. Going backwards, it is not needed.

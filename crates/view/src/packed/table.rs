@@ -59,6 +59,10 @@ impl TableJob {
     }
 }
 
+fn newest_first(runs: &mut [Run]) {
+    runs.sort_unstable_by_key(|run| std::cmp::Reverse(run.age));
+}
+
 fn filled(value: Bytes) -> Option<Bytes> {
     (!value.is_empty()).then_some(value)
 }
@@ -67,7 +71,7 @@ impl Table {
     /// Opens what lies in `tree`. With `few` rows in memory they are packed.
     pub fn load(tree: Arc<dyn Tree>, area: Area, few: usize) -> Result<Table, ViewError> {
         let (mut runs, next) = load_runs(&*tree, area)?;
-        runs.sort_unstable_by_key(|run| std::cmp::Reverse(run.age));
+        newest_first(&mut runs);
         let leftovers = Leftovers::find(&*tree, &[(area, &runs)])?;
         let (memory, logged) = read_log(&*tree, area)?;
         let finder = Finder::new(tree.clone());
@@ -195,7 +199,7 @@ impl Table {
             TableJob::Merge(merge) => {
                 self.leftovers.add(merge.origins());
                 merge.install(&mut self.runs, rows);
-                self.runs.sort_unstable_by_key(|run| std::cmp::Reverse(run.age));
+                newest_first(&mut self.runs);
                 self.finder.keep(&self.runs);
             }
             TableJob::Pack => self.pack(rows)?,
