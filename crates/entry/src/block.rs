@@ -2,10 +2,11 @@
 
 use crate::error::check_len;
 use crate::header::{VERSION, WithPayload};
-use crate::{EntryError, Header};
+use crate::{Context, EntryError, Header, Kind};
+use bincode::{Decode, Encode};
 use bytes::Bytes;
 use kappadb_core::limits::{MAX_BLOCK, MAX_HEADER};
-use kappadb_core::{Form, Hash, StoredBlock, blake2b256, codec};
+use kappadb_core::{Form, Hash, StoredBlock, Timestamp, blake2b256, codec};
 use kappadb_merkle::{self as merkle, Node};
 use std::borrow::Cow;
 
@@ -108,12 +109,25 @@ pub fn decode_block(block: &StoredBlock) -> Result<Entry, EntryError> {
     Ok(Entry { header, payload })
 }
 
-/// The space of the block's kind, with a look at its first bytes alone; none if they are no entry's that this release understands. Whether
-/// the rest makes sense, [`decode_block`] says.
-pub fn space_of(block: &StoredBlock) -> Option<u32> {
+/// What [`decode_block`] finds first in a header, in its order.
+type Front = (u8, Kind, Timestamp, Option<Vec<u8>>, Context);
+
+/// The front of the block's header, as far as `T` goes; none if it is no entry's that this release understands.
+fn front<T: Decode<()> + Encode>(block: &StoredBlock, version: impl FnOnce(&T) -> u8) -> Option<T> {
     let split = Split::of(block).ok()?;
-    let ((version, space), _) = codec::decode_prefix::<(u8, u32), 16>("header", split.header).ok()?;
-    (version == VERSION).then_some(space)
+    let (front, _) = codec::decode_prefix::<T, MAX_HEADER>("header", split.header).ok()?;
+    (version(&front) == VERSION).then_some(front)
+}
+
+/// The block's kind, with a look at its first bytes alone; none if they are no entry's that this release understands. Whether the rest makes
+/// sense, [`decode_block`] says.
+pub fn kind_of(block: &StoredBlock) -> Option<Kind> {
+    front(block, |(version, _): &(u8, Kind)| *version).map(|(_, kind)| kind)
+}
+
+/// The entries that the block's names, without a look at what comes after them; none as with [`kind_of`].
+pub fn context_of(block: &StoredBlock) -> Option<Context> {
+    front(block, |front: &Front| front.0).map(|(.., context)| context)
 }
 
 /// The bytes that the block's tree leaf is hashed over: `varint header_len | header | H(payload)`, without the last

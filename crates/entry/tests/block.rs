@@ -7,7 +7,7 @@ use kappadb_core::limits::*;
 use kappadb_core::{EntryId, FeedKey, FeedName, Form, GeoBox, StoredBlock, Timestamp, blake2b256, codec};
 use kappadb_entry::{
     CRITICAL, Context, Entry, EntryError, Extension, Header, Kind, Moment, Places, VERSION, clear_block,
-    decode_block, encode_block, leaf_data, leaf_nodes, space, space_of,
+    context_of, decode_block, encode_block, kind_of, leaf_data, leaf_nodes, space,
 };
 use kappadb_merkle::leaf;
 use proptest::prelude::*;
@@ -87,7 +87,10 @@ proptest! {
             leaf_bytes.extend(blake2b256(&[&payload]).0);
             let cleared = cleared(&block);
             prop_assert_eq!(clear_block(&block), Some(cleared.clone()));
-            prop_assert_eq!([space_of(&block), space_of(&cleared)], [Some(sized.kind.space); 2]);
+            for block in [&block, &cleared] {
+                prop_assert_eq!(kind_of(block), Some(sized.kind));
+                prop_assert_eq!(context_of(block), Some(sized.context.clone()));
+            }
             prop_assert_eq!(clear_block(&cleared), None);
             prop_assert_eq!(leaf_data(&cleared).unwrap(), leaf_bytes.clone());
             let entry = decode_block(&cleared).unwrap();
@@ -185,6 +188,22 @@ fn every_limit_is_an_error_that_names_it() {
     let header = Header { extensions, ..header() };
     let len = codec::encode(&header).len();
     refused(header, EntryError::TooLong { what: "header", len, limit: MAX_HEADER });
+}
+
+#[test]
+fn what_is_seen_of_a_block_at_its_front_does_not_depend_on_the_rest() {
+    let mut header = Header { key: Some(b"k".to_vec()), ..header() };
+    header.context.ids = vec![EntryId { feed: key(1), seq: 7 }];
+    header.depth = 300;
+    let whole = codec::encode(&header);
+    let cut = whole.len() - 8;
+    let block = StoredBlock::whole([codec::encode(&(cut as u64)), whole[..cut].to_vec()].concat());
+    assert!(decode_block(&block).is_err());
+    assert_eq!((kind_of(&block), context_of(&block)), (Some(header.kind), Some(header.context.clone())));
+    let newer = unchecked(&Header { version: VERSION + 1, ..header }, b"");
+    assert_eq!((kind_of(&newer), context_of(&newer)), (None, None));
+    let nothing = StoredBlock::whole(&b"\x01"[..]);
+    assert_eq!((kind_of(&nothing), context_of(&nothing)), (None, None));
 }
 
 #[test]

@@ -6,8 +6,8 @@
 
 use crate::database::Parts;
 use kappadb_core::{EntryId, FeedKey, FeedName, Seq, codec};
-use kappadb_entry::Context;
-use kappadb_feed::Feeds;
+use kappadb_entry::{Context, context_of};
+use kappadb_feed::{Arrival, Feeds};
 use kappadb_query::Selector;
 use kappadb_store::{Overlay, Tree, prefix_range};
 use kappadb_view::{Arrived, Change, Index, Notice, View, ViewError};
@@ -51,6 +51,15 @@ impl View for Liars {
 
     fn version(&self) -> u32 {
         1
+    }
+
+    /// Of what was written here, the last of each run: how far the feed is by now. Of others, what names anything but entries of its own feed.
+    fn wants(&self, arrival: &Arrival, next: Option<&Arrival>) -> bool {
+        let Arrival { id, block, .. } = arrival;
+        if (self.is_own)(&id.feed) {
+            return next.is_none_or(|next| next.id.feed != id.feed || next.id.seq < id.seq);
+        }
+        context_of(block).is_none_or(|context| !context.vector.is_empty() || !context.ids.is_empty())
     }
 
     fn open(&self, rows: Arc<dyn Tree>) -> Result<LiarsIndex, ViewError> {
@@ -160,5 +169,74 @@ impl Parts {
         });
         let more = (more > 0).then(|| format!("{more} more feeds do so; `kappa feed list` names them"));
         told.chain(more).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kappadb_core::{StoredBlock, Timestamp};
+    use kappadb_entry::{Header, Kind, decode_block, encode_block, space};
+    use kappadb_store::{MemoryStore, Store};
+
+    const OWN: [FeedKey; 2] = [FeedKey([1; 32]), FeedKey([2; 32])];
+
+    fn arrival(lseq: u64, feed: FeedKey, seq: Seq, context: Context) -> Arrival {
+        let header = Header { context, ..Header::new(Kind { space: space::KV, code: 0 }, Timestamp(1)) };
+        let block = StoredBlock::whole(encode_block(&header, b"x").unwrap());
+        Arrival { lseq, id: EntryId { feed, seq }, block }
+    }
+
+    /// What is written here, in runs of several feeds, and others that name what was written and what was not.
+    fn log() -> Vec<Arrival> {
+        let (mut log, mut written) = (Vec::new(), [0, 0]);
+        for n in 0..60u64 {
+            let (at, run) = (usize::from(n % 3 == 0), n % 4);
+            for _ in 0..run {
+                log.push(arrival(log.len() as u64, OWN[at], written[at], Context::NOTHING));
+                written[at] += 1;
+            }
+            let seq = written[1 - at].saturating_sub(1) + u64::from(n % 7 == 0);
+            let context = match n % 3 {
+                0 => Context::NOTHING,
+                1 => Context { vector: vec![(OWN[1 - at].name(), seq)], ..Context::NOTHING },
+                _ => Context { ids: vec![EntryId { feed: OWN[1 - at], seq }], ..Context::NOTHING },
+            };
+            log.push(arrival(
+                log.len() as u64,
+                FeedKey([10 + u8::try_from(n % 20).unwrap(); 32]),
+                n,
+                context,
+            ));
+        }
+        log
+    }
+
+    /// The lies in the log, given in batches of this size, with all entries or only those that the view wants.
+    fn lies(log: &[Arrival], batch: usize, all: bool) -> Lies {
+        let view = Liars { is_own: Arc::new(|feed| OWN.contains(feed)) };
+        let tree = MemoryStore::new().tree("liars").unwrap();
+        let mut index = view.open(tree.clone()).unwrap();
+        for batch in log.chunks(batch) {
+            let wanted = batch.iter().enumerate().filter(|(at, a)| all || view.wants(a, batch.get(at + 1)));
+            let given: Vec<Arrived> = wanted
+                .map(|(_, a)| Arrived { lseq: a.lseq, id: a.id, entry: decode_block(&a.block).unwrap() })
+                .collect();
+            let mut rows = Overlay::new(&*tree);
+            index.apply(&given.iter().map(Change::Hold).collect::<Vec<_>>(), &mut rows).unwrap();
+            tree.apply(&rows.into_batch()).unwrap();
+        }
+        assert_eq!(view.open(tree).unwrap().lies, index.lies);
+        index.lies
+    }
+
+    #[test]
+    fn a_liar_is_found_whatever_is_passed_over_and_however_the_log_is_cut() {
+        let log = log();
+        let all = lies(&log, 1, true);
+        assert!((2..10).contains(&all.len()), "{all:?}");
+        for batch in [1, 2, 3, 7, 50, log.len()] {
+            assert_eq!(lies(&log, batch, false), all, "{batch}");
+        }
     }
 }

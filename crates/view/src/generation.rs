@@ -6,7 +6,7 @@ use crate::mark::{Mark, excludes_all, is_excluded};
 use crate::source::{Pace, Source};
 use crate::upkeep::Helper;
 use crate::{Arrived, Change, Exclusions, Index, Notice, View, ViewError};
-use kappadb_entry::{decode_block, space_of};
+use kappadb_entry::decode_block;
 use kappadb_feed::Arrival;
 use kappadb_store::{Overlay, Tree};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -129,9 +129,12 @@ impl<V: View> Generation<V> {
         // Nothing at all before the end: these numbers were lost.
         after.next = arrivals.last().map_or(end, |last| last.lseq + 1);
         after.last = arrivals.last().map(|last| (last.lseq, last.id)).or(mark.last);
-        let counting = arrivals.iter().filter(|a| !is_excluded(&mark.excluded, &a.id.feed, a.id.seq));
-        let entries: Vec<Arrived> =
-            counting.filter_map(|arrival| self.decode(arrival, &mut after.skipped)).collect();
+        let counts = |a: &&Arrival| !is_excluded(&mark.excluded, &a.id.feed, a.id.seq);
+        let mut counting = arrivals.iter().filter(counts).peekable();
+        let mut entries: Vec<Arrived> = Vec::with_capacity(arrivals.len());
+        while let Some(arrival) = counting.next() {
+            entries.extend(self.decode(arrival, counting.peek().copied(), &mut after.skipped));
+        }
         let changes: Vec<Change<'_>> = entries.iter().map(Change::Hold).collect();
         let more = after.next < end;
         let notices = self.apply(&changes, &mark, after, pace)?;
@@ -139,19 +142,13 @@ impl<V: View> Generation<V> {
     }
 
     /// The entry of an arrival, if it is of interest; what cannot be decoded is counted and passed over, and never stops the rest.
-    fn decode(&self, arrival: &Arrival, skipped: &mut u64) -> Option<Arrived> {
-        if let (Some(wanted), Some(space)) = (self.view.space(), space_of(&arrival.block))
-            && wanted != space
-        {
+    fn decode(&self, arrival: &Arrival, next: Option<&Arrival>, skipped: &mut u64) -> Option<Arrived> {
+        if !self.view.wants(arrival, next) {
             return None;
         }
-        match decode_block(&arrival.block) {
-            Ok(entry) => Some(Arrived { lseq: arrival.lseq, id: arrival.id, entry }),
-            Err(_) => {
-                *skipped += 1;
-                None
-            }
-        }
+        let entry = decode_block(&arrival.block);
+        *skipped += u64::from(entry.is_err());
+        Some(Arrived { lseq: arrival.lseq, id: arrival.id, entry: entry.ok()? })
     }
 
     /// Takes out what no longer counts, by reading again what was applied. Forks are rare; a second index of feeds, only to
@@ -179,7 +176,9 @@ impl<V: View> Generation<V> {
                     && is_excluded(&excluded, &a.id.feed, a.id.seq)
                     && !is_excluded(&mark.excluded, &a.id.feed, a.id.seq)
             };
-            gone.extend(arrivals.iter().filter(newly).filter_map(|arrival| self.decode(arrival, &mut 0)));
+            gone.extend(
+                arrivals.iter().filter(newly).filter_map(|arrival| self.decode(arrival, None, &mut 0)),
+            );
             if gone.len() > MAX_WITHDRAWN {
                 let changes: Vec<Change<'_>> = gone.iter().map(Change::Withdraw).collect();
                 notices.extend(self.apply(&changes, &mark, mark.clone(), pace)?);

@@ -1,6 +1,7 @@
 use crate::ViewError;
 use kappadb_core::{EntryId, FeedKey, Lseq};
-use kappadb_entry::Entry;
+use kappadb_entry::{Entry, kind_of};
+use kappadb_feed::Arrival;
 use kappadb_query::Selector;
 use kappadb_store::{Overlay, Tree};
 use std::collections::BTreeSet;
@@ -51,10 +52,20 @@ pub trait View: Send + Sync + 'static {
     /// The version of its rows. Raising it makes the view anew from the log.
     fn version(&self) -> u32;
 
-    /// The space of kinds that it is about (`kappadb_entry::space`), if it is one: then it is given no entries of others, and they are not decoded for
-    /// it. Default: all are of interest.
+    /// The space of kinds that it is about (`kappadb_entry::space`), if it is one. Default: all are of interest.
     fn space(&self) -> Option<u32> {
         None
+    }
+
+    /// Whether it is to be given the entry in this block, as far as the block's first bytes show: what it does not want is not decoded for it.
+    /// `next` came after it: a view that looks at how far feeds have come may pass over what the next one of the same feed says as well. None does
+    /// not mean that there is no next.
+    ///
+    /// Default: what is in [the space](View::space) that it is about. What a view does not understand it should want: then it is counted as passed over.
+    fn wants(&self, arrival: &Arrival, next: Option<&Arrival>) -> bool {
+        let _ = next;
+        let about = |space| kind_of(&arrival.block).is_none_or(|kind| kind.space == space);
+        self.space().is_none_or(about)
     }
 
     /// Opens the index over its rows; there are none at first. Rows are only written in [`Index::apply`], except for what

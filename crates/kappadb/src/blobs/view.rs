@@ -6,6 +6,8 @@
 
 use super::BLOB;
 use kappadb_core::{EntryId, FeedKey, Timestamp};
+use kappadb_entry::kind_of;
+use kappadb_feed::Arrival;
 use kappadb_query::Selector;
 use kappadb_store::{Overlay, Tree, prefix_bounds};
 use kappadb_view::{Arrived, Change, Index, Notice, View, ViewError};
@@ -33,6 +35,10 @@ impl View for BlobView {
         1
     }
 
+    fn wants(&self, arrival: &Arrival, _: Option<&Arrival>) -> bool {
+        kind_of(&arrival.block).is_none_or(|kind| kind == BLOB)
+    }
+
     fn open(&self, rows: Arc<dyn Tree>) -> Result<BlobIndex, ViewError> {
         Ok(BlobIndex { tree: rows })
     }
@@ -40,7 +46,7 @@ impl View for BlobView {
 
 impl Index for BlobIndex {
     fn apply(&mut self, changes: &[Change<'_>], rows: &mut Overlay<'_>) -> Result<Vec<Notice>, ViewError> {
-        for change in changes.iter().filter(|change| change.arrived().entry.header.kind == BLOB) {
+        for change in changes {
             let Arrived { id, entry, .. } = change.arrived();
             match change {
                 Change::Hold(_) => rows.put(row(*id, entry.header.time), Vec::new()),

@@ -6,7 +6,7 @@ use crate::write::Draft;
 use bytes::Bytes;
 use kappadb_core::{FeedKey, Lseq};
 use kappadb_entry::rules::{self, Version};
-use kappadb_entry::{space, space_of};
+use kappadb_entry::{Kind, kind_of, space};
 use kappadb_geo::{Feature, Meta, Prepared};
 use std::collections::VecDeque;
 
@@ -142,7 +142,8 @@ impl Parts {
             let arrivals = self.feeds.arrivals(from, LOOKED_AT)?;
             let Some(last) = arrivals.last() else { return Ok(false) };
             from = last.lseq + 1;
-            if arrivals.iter().any(|arrival| space_of(&arrival.block) == Some(space::MAP)) {
+            let is_map = |kind: Kind| kind.space == space::MAP;
+            if arrivals.iter().any(|arrival| kind_of(&arrival.block).is_some_and(is_map)) {
                 return Ok(true);
             }
         }

@@ -8,3 +8,4 @@ mod keyed;
 mod packed;
 mod properties;
 mod upkeep;
+mod wants;
