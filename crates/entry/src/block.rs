@@ -109,6 +109,11 @@ pub fn decode_block(block: &StoredBlock) -> Result<Entry, EntryError> {
     Ok(Entry { header, payload })
 }
 
+/// The payload that is in the block itself, whether or not the header before it is sound; none if it was cleared, or lies elsewhere.
+pub fn payload_of(block: &StoredBlock) -> Option<&[u8]> {
+    Split::of(block).ok()?.payload
+}
+
 /// What [`decode_block`] finds first in a header, in its order.
 type Front = (u8, Kind, Timestamp, Option<Vec<u8>>, Context);
 

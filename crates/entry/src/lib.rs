@@ -20,7 +20,9 @@ mod places;
 mod refs;
 pub mod rules;
 
-pub use block::{Entry, clear_block, context_of, decode_block, encode_block, kind_of, leaf_data, leaf_nodes};
+pub use block::{
+    Entry, clear_block, context_of, decode_block, encode_block, kind_of, leaf_data, leaf_nodes, payload_of,
+};
 pub use bundle::{Bundle, BundleError};
 pub use chunk::{ChunkError, chunk_block, chunk_payload, is_chunk, raw};
 pub use context::Context;

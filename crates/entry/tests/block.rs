@@ -7,7 +7,7 @@ use kappadb_core::limits::*;
 use kappadb_core::{EntryId, FeedKey, FeedName, Form, GeoBox, StoredBlock, Timestamp, blake2b256, codec};
 use kappadb_entry::{
     CRITICAL, Context, Entry, EntryError, Extension, Header, Kind, Moment, Places, VERSION, clear_block,
-    context_of, decode_block, encode_block, kind_of, leaf_data, leaf_nodes, space,
+    context_of, decode_block, encode_block, kind_of, leaf_data, leaf_nodes, payload_of, space,
 };
 use kappadb_merkle::leaf;
 use proptest::prelude::*;
@@ -91,6 +91,7 @@ proptest! {
                 prop_assert_eq!(kind_of(block), Some(sized.kind));
                 prop_assert_eq!(context_of(block), Some(sized.context.clone()));
             }
+            prop_assert_eq!((payload_of(&block), payload_of(&cleared)), (Some(&payload[..]), None));
             prop_assert_eq!(clear_block(&cleared), None);
             prop_assert_eq!(leaf_data(&cleared).unwrap(), leaf_bytes.clone());
             let entry = decode_block(&cleared).unwrap();

@@ -33,7 +33,7 @@ use bincode::{Decode, Encode};
 use kappadb_core::codec::{self, refuse};
 use kappadb_core::limits::{MAX_FEATURE_BODY, MAX_FEATURE_ITEMS};
 use kappadb_core::{Coord, GeoBox, Timestamp};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Bytes in a body. One that does not fit into a block is written into blocks of its own.
@@ -62,6 +62,17 @@ pub fn decode(id: &str, bytes: &[u8]) -> Result<Feature, FeatureError> {
         .map_err(|source| FeatureError::Body { id: id.to_owned(), source })?;
     let feature = Feature { id: id.to_owned(), body };
     check(&feature).map(|()| feature)
+}
+
+/// The kind of an element and its tags, as they stand at the front of its body, whether or not the rest of it is sound. None of other bodies.
+pub(crate) fn front(bytes: &[u8]) -> Option<(ElementKind, Vec<(&str, &str)>)> {
+    let kind = match codec::peek(bytes)? {
+        (VERSION, NODE) => ElementKind::Node,
+        (VERSION, WAY) => ElementKind::Way,
+        (VERSION, RELATION) => ElementKind::Relation,
+        _ => return None,
+    };
+    codec::peek::<(u8, u8, Vec<(&str, &str)>)>(bytes).map(|(_, _, tags)| (kind, tags))
 }
 
 type Encoded = Result<(), EncodeError>;
@@ -148,9 +159,10 @@ fn get_way<D: Decoder>(d: &mut D) -> Result<Vec<WayNode>, DecodeError> {
     let mut missing = get_list(d, |d| get_difference(&mut at, d))?.into_iter().peekable();
     let mut path = get_path(d)?.into_iter();
     for (i, node) in (0..).zip(&mut nodes) {
-        node.at = if missing.next_if_eq(&i).is_some() { None } else { path.next() };
+        if missing.next_if_eq(&i).is_none() {
+            node.at = Some(path.next().map_or_else(|| refuse("nodes without a position"), Ok)?);
+        }
     }
-    // Too short a path shows in the re-encoding, which would list more places without position.
     if missing.next().is_some() || path.next().is_some() {
         return refuse("positions of no node");
     }
@@ -197,14 +209,24 @@ fn get_said<D: Decoder>(nodes: &mut [WayNode], d: &mut D) -> Result<(), DecodeEr
     if !said.is_empty() && said.len() != nodes.len() {
         return refuse("versions of no node");
     }
-    // An edit that none has, or twice the same, shows in the re-encoding.
+    if !said.is_empty() && said.iter().all(|of_node| *of_node == (0, 0)) {
+        return refuse("versions that say nothing");
+    }
+    let mut used = 0;
     for (node, (version, number)) in nodes.iter_mut().zip(said) {
         node.version = version;
-        if let Some(number) = number.checked_sub(1).filter(|number| *number >= 0) {
-            let edit = usize::try_from(number).ok().and_then(|number| edits.get(number));
-            node.edit =
-                Some(edit.map_or_else(|| refuse("a node of an unknown edit"), |edit| Ok(edit.clone()))?);
+        if number != 0 {
+            let place = number.checked_sub(1).and_then(|place| usize::try_from(place).ok());
+            let edit =
+                place.filter(|place| *place <= used).and_then(|place| Some((place, edits.get(place)?)));
+            let Some((place, edit)) = edit else { return refuse("a node of an unknown edit") };
+            used = used.max(place + 1);
+            node.edit = Some(edit.clone());
         }
+    }
+    // Each once, in the order in which they come.
+    if used != edits.len() || edits.iter().collect::<BTreeSet<_>>().len() != used {
+        return refuse("edits of no node, or twice");
     }
     Ok(())
 }
@@ -341,8 +363,10 @@ fn get_free<D: Decoder>(d: &mut D) -> Result<Free, DecodeError> {
     if !json::is_properties(&properties) {
         return refuse(BAD_PROPERTIES);
     }
-    // A text that is empty shows in the re-encoding.
-    let mut text = |of| if form & of == 0 { Ok(String::new()) } else { String::decode(d) };
+    let mut text = |of| match form & of {
+        0 => Ok(String::new()),
+        _ => String::decode(d).and_then(|text| if text.is_empty() { refuse("no text") } else { Ok(text) }),
+    };
     let (written, foreign) = (text(WRITTEN)?, text(FOREIGN)?);
     if !written.is_empty() && !geojson::says(&written, &geometry) {
         return refuse(BAD_WRITTEN);

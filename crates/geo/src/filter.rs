@@ -1,6 +1,7 @@
 //! Which features somebody wants to see: by kind, tags and size. Applied by the asker to its own answer, never by a peer
 //! that answers (`design/model.md`).
 
+use crate::body::front;
 use crate::{Body, ElementKind, Feature, json};
 use kappadb_core::Extent;
 use std::fmt;
@@ -65,6 +66,15 @@ impl Filter {
         (self.kinds.is_empty() || self.kinds.contains(&FeatureKind::of(&feature.body)))
             && (self.min_extent == 0 || longer_side(&feature.extent()) >= u64::from(self.min_extent))
             && (self.tags.is_empty() || self.matches_tags(&feature.body))
+    }
+
+    /// False if a feature with this body (its bytes in a block) does not match, as far as a look at kind and tags shows, which is much less work
+    /// than to decode it. If it is true, nothing is said.
+    pub fn may_match(&self, body: &[u8]) -> bool {
+        let Some((kind, tags)) = front(body) else { return true };
+        let value = |key: &str| tags.iter().find(|(k, _)| *k == key).map(|(_, value)| *value);
+        (self.kinds.is_empty() || self.kinds.contains(&kind.into()))
+            && self.tags.iter().all(|filter| filter.holds(value(filter.key())))
     }
 
     fn matches_tags(&self, body: &Body) -> bool {
@@ -305,6 +315,21 @@ mod tests {
             if let Ok(filter) = text.parse::<TagFilter>() {
                 prop_assert_eq!(filter.to_string(), text);
             }
+        }
+
+        #[test]
+        fn a_look_at_the_front_of_a_body_says_no_if_and_only_if_tags_or_kind_do(
+            tags in prop::collection::vec(("[ab]", "[ab]{0,2}"), 0..4),
+            filters in prop::collection::vec("[ab]|![ab]|[ab]!?=[ab]{0,2}", 0..3),
+            kinds in prop::sample::subsequence(vec![FeatureKind::Way, FeatureKind::Node], 0..=2),
+        ) {
+            let tags: Vec<_> = tags.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+            let filter = Filter { kinds, tags: filters.iter().map(|text| tag(text)).collect(), min_extent: 0 };
+            let feature = way(&tags, &[(0, 0), (1, 1)]);
+            let bytes = crate::encode(&feature.body);
+            prop_assert_eq!(filter.may_match(&bytes), filter.matches(&feature));
+            let cut = &bytes[..bytes.len() / 4];
+            prop_assert!(filter.may_match(cut) || !filter.matches(&feature), "what cannot be read says nothing");
         }
 
         #[test]

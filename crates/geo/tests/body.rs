@@ -1,7 +1,7 @@
 //! Bodies: round trips, limits, noise.
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "tests may fail loudly")]
 
-use kappadb_core::codec::DecodeError;
+use kappadb_core::codec::{self, DecodeError};
 use kappadb_core::{Coord, Extent, Timestamp};
 use kappadb_geo::{
     Body, Edit, Element, ElementKind, Feature, FeatureError, Free, Geometry, GeometryError, IdError,
@@ -193,6 +193,29 @@ proptest! {
         let at = at.index(bytes.len());
         bytes[at] = byte;
         if let Ok(feature) = decode(&feature.id, &bytes) {
+            prop_assert_eq!(encode(&feature.body), bytes);
+        }
+    }
+
+    /// Edits that come twice, or for no node, or in another order than their nodes; versions of all nodes, or of some, or none.
+    #[test]
+    fn what_is_said_of_the_nodes_of_a_way_has_one_form(
+        nodes in 0..4usize,
+        edits in prop::collection::vec(0..3i64, 0..3),
+        said in prop::collection::vec((0..2u32, -1..4i64), 0..4),
+    ) {
+        let way = vec![WayNode { at: Some(Coord { lon: 1, lat: 2 }), ..WayNode::new(7) }; nodes];
+        let mut bytes = encode(&Body::Osm(Element { shape: Shape::Way(way), tags: Vec::new(), meta: None }));
+        bytes.truncate(bytes.len() - 2);
+        let edits: Vec<Edit> =
+            edits.into_iter().map(|changeset| Edit { changeset, ..Edit::default() }).collect();
+        codec::encode_into(&edits, &mut bytes);
+        let differences = (0..).zip(&said).map(|(i, (version, number))| {
+            let before = usize::checked_sub(i, 1).and_then(|i| said.get(i)).map_or(0, |said| said.1);
+            (*version, number - before)
+        });
+        codec::encode_into(&differences.collect::<Vec<_>>(), &mut bytes);
+        if let Ok(feature) = decode("w1", &bytes) {
             prop_assert_eq!(encode(&feature.body), bytes);
         }
     }

@@ -6,7 +6,7 @@ use crate::database::Parts;
 use crate::error::ReadError;
 use crate::held::portions;
 use kappadb_core::{EntryId, Extent, StoredBlock};
-use kappadb_entry::decode_block;
+use kappadb_entry::{decode_block, payload_of};
 use kappadb_geo::Filter;
 use kappadb_query::Selector;
 use kappadb_view::ViewError;
@@ -131,6 +131,10 @@ impl Parts {
         block: &StoredBlock,
         filter: &Filter,
     ) -> Result<Option<Hit>, ReadError> {
+        // Most that is looked at does not pass, and shows it at its front.
+        if payload_of(block).is_some_and(|body| !filter.may_match(body)) {
+            return Ok(None);
+        }
         let Ok(entry) = decode_block(block) else { return Ok(None) };
         let key = entry.header.key.as_deref().and_then(|key| std::str::from_utf8(key).ok());
         let Some(key) = key else { return Ok(None) };
