@@ -75,9 +75,10 @@ pub fn parse_osm(id: &str) -> Option<(ElementKind, i64)> {
         'r' => ElementKind::Relation,
         _ => return None,
     };
-    let number = id.get(1..)?.parse().ok()?;
-    // One element has one id: `n01` and `n+1` name none.
-    (osm(kind, number) == id).then_some((kind, number))
+    let number = id.get(1..)?;
+    // One element has one id: `n01`, `n-0` and `n+1` name none.
+    let is_plain = is_whole_number(number) && number != "-0";
+    Some((kind, number.parse().ok().filter(|_| is_plain)?))
 }
 
 /// The id of a GeoJSON feature whose own is `text`.
@@ -149,7 +150,9 @@ mod tests {
     fn osm_ids_have_one_form() {
         assert_eq!(parse_osm("n1"), Some((ElementKind::Node, 1)));
         assert_eq!(parse_osm("w-7"), Some((ElementKind::Way, -7)));
-        for other in ["", "n", "n01", "n+1", "x1", "n1a", "N1", "n99999999999999999999", "é1"] {
+        for other in
+            ["", "n", "n01", "n-01", "n-0", "n+1", "n--1", "x1", "n1a", "N1", "n99999999999999999999", "é1"]
+        {
             assert_eq!(parse_osm(other), None, "{other}");
         }
     }

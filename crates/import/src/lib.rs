@@ -47,6 +47,7 @@ mod nested;
 mod osm;
 mod packing;
 mod pbf;
+mod portions;
 mod sort;
 mod source;
 mod spool;

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 /// Bytes of records that a sorter keeps in memory.
 const MEMORY: usize = 16 << 20;
+/// Bytes that are read or written at once.
+const AT_ONCE: usize = 64 << 10;
 /// Sorted files that are merged at once, and that may be open.
 const FAN: usize = 64;
 
@@ -43,7 +45,7 @@ impl<const N: usize> Sorter<N> {
     fn spill(&mut self) -> io::Result<()> {
         // Mostly sorted already, which costs next to nothing.
         self.buffer.sort_unstable();
-        let mut out = BufWriter::new(tempfile::tempfile_in(&self.dir)?);
+        let mut out = BufWriter::with_capacity(AT_ONCE, tempfile::tempfile_in(&self.dir)?);
         self.buffer.drain(..).try_for_each(|record| out.write_all(&record))?;
         self.runs.push(out.into_inner().map_err(io::IntoInnerError::into_error)?);
         if self.runs.len() < FAN { Ok(()) } else { self.merge() }
@@ -57,7 +59,7 @@ impl<const N: usize> Sorter<N> {
         for (i, run) in runs.iter_mut().enumerate() {
             next.extend(run.next().transpose()?.map(|record| Reverse((record, i))));
         }
-        let mut out = BufWriter::new(tempfile::tempfile_in(&self.dir)?);
+        let mut out = BufWriter::with_capacity(AT_ONCE, tempfile::tempfile_in(&self.dir)?);
         while let Some(Reverse((record, i))) = next.pop() {
             out.write_all(&record)?;
             let after = runs.get_mut(i).and_then(Iterator::next).transpose()?;
@@ -100,7 +102,7 @@ pub(crate) struct Records<const N: usize, F = File> {
 impl<const N: usize, F: Read + Seek> Records<N, F> {
     fn new(mut file: F, number: u64) -> io::Result<Self> {
         file.seek(SeekFrom::Start(number.saturating_mul(N as u64)))?;
-        Ok(Records { file: BufReader::with_capacity(64 << 10, file) })
+        Ok(Records { file: BufReader::with_capacity(AT_ONCE, file) })
     }
 }
 

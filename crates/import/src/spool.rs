@@ -5,6 +5,7 @@ use crate::import::{Counts, Skipped};
 use crate::item::{Bare, Item};
 use crate::lookup::key;
 use crate::osm::{BareNode, Nodes, RANK, Rank};
+use crate::portions::{Portions, Span};
 use crate::sort::{Sorted, Sorter, part, record};
 use kappadb_core::codec;
 use kappadb_core::{Extent, blake2b256};
@@ -15,6 +16,7 @@ use kappadb_geo::{
 use std::collections::{BTreeSet, HashSet};
 use std::fs::File;
 use std::io::{self, BufWriter, ErrorKind, Write};
+use std::iter;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -200,7 +202,7 @@ impl Spool {
             };
             if !self.change && !is_repeated {
                 let told = skipped.first.len() < Skipped::DETAILED;
-                let id = told.then(|| Reader::new(&features).item(by_place)).transpose()?;
+                let id = told.then(|| item(&by_place, &read_one(&features, &by_place)?)).transpose()?;
                 let id = id.map(|item| item.id().to_owned());
                 skipped.add(|| Skip { location: Location::File, id, reason: Reason::Replaced });
             }
@@ -242,17 +244,20 @@ impl Spooled {
         from: usize,
         wanted: W,
     ) -> io::Result<impl Iterator<Item = io::Result<(usize, Item)>> + use<'a, W>> {
-        let mut reader = Reader::new(&self.features);
         let records = (from..).zip(self.order.iter_from(from as u64)?);
-        Ok(records.filter_map(move |(number, record)| match record {
-            Ok(record) if !wanted(number, Sort::of(part(&record, 21)).kind()) => None,
-            record => Some(record.and_then(|record| Ok((number, reader.item(record)?)))),
-        }))
+        let wanted = records.filter(move |(number, record)| {
+            record.as_ref().map_or(true, |record| wanted(*number, Sort::of(part(record, 21)).kind()))
+        });
+        let spans = wanted.map(|(number, record)| record.and_then(|r| Ok(((number, r), span(&r)?))));
+        let mut portions = Portions::new(&self.features, spans);
+        let read = |(number, record), bytes: &_| Ok((number, item(&record, bytes)?));
+        Ok(iter::from_fn(move || portions.next(read)))
     }
 
     pub fn prepared(&self) -> io::Result<impl Iterator<Item = io::Result<Prepared>> + use<'_>> {
-        let mut reader = Reader::new(&self.features);
-        Ok(self.order.iter_from(0)?.map(move |record| reader.prepared(record?)))
+        let spans = self.order.iter_from(0)?.map(|record| Ok(((), span(&record?)?)));
+        let mut portions = Portions::new(&self.features, spans);
+        Ok(iter::from_fn(move || portions.next(|(), bytes| prepared(bytes))))
     }
 
     /// Nodes without tags, by their ids.
@@ -279,43 +284,34 @@ impl Spooled {
 /// True if two items say the same of one id.
 fn is_same(features: &File, one: [u8; BY_PLACE], other: [u8; BY_PLACE]) -> io::Result<bool> {
     let said = |item: &[u8; BY_PLACE]| part::<5>(item, 17);
-    let (mut a, mut b) = (Reader::new(features), Reader::new(features));
-    Ok(said(&one) == said(&other) && a.bytes(one)? == b.bytes(other)?)
+    Ok(said(&one) == said(&other) && read_one(features, &one)? == read_one(features, &other)?)
 }
 
-/// Reads items where they lie.
-struct Reader<'a> {
-    features: &'a File,
-    bytes: Vec<u8>,
+/// Where the bytes of an item lie, and how many they are.
+fn span(record: &[u8; BY_PLACE]) -> io::Result<Span> {
+    let (offset, len) = (u64::from_be_bytes(part(record, 9)), u32::from_be_bytes(part(record, 17)));
+    Ok((offset, usize::try_from(len).map_err(io::Error::other)?))
 }
 
-impl<'a> Reader<'a> {
-    fn new(features: &'a File) -> Self {
-        Reader { features, bytes: Vec::new() }
-    }
+fn read_one(features: &File, record: &[u8; BY_PLACE]) -> io::Result<Vec<u8>> {
+    let (offset, len) = span(record)?;
+    let mut bytes = vec![0; len];
+    features.read_exact_at(&mut bytes, offset)?;
+    Ok(bytes)
+}
 
-    fn bytes(&mut self, by_place: [u8; BY_PLACE]) -> io::Result<&[u8]> {
-        let (offset, len) = (u64::from_be_bytes(part(&by_place, 9)), u32::from_be_bytes(part(&by_place, 17)));
-        self.bytes.resize(usize::try_from(len).map_err(io::Error::other)?, 0);
-        self.features.read_exact_at(&mut self.bytes, offset)?;
-        Ok(&self.bytes)
-    }
+fn prepared(bytes: &[u8]) -> io::Result<Prepared> {
+    codec::decode_own(WHAT, bytes).map_err(io::Error::other)
+}
 
-    fn prepared(&mut self, by_place: [u8; BY_PLACE]) -> io::Result<Prepared> {
-        codec::decode_own(WHAT, self.bytes(by_place)?).map_err(io::Error::other)
-    }
-
-    fn item(&mut self, by_place: [u8; BY_PLACE]) -> io::Result<Item> {
-        let Prepared { key, payload, .. } = self.prepared(by_place)?;
-        let id = String::from_utf8(key).map_err(io::Error::other)?;
-        match Sort::of(part(&by_place, 21)) {
-            Sort::Put { is_edit, .. } => {
-                Ok(Item::Put { feature: Feature { id, body: decode_body(&payload)? }, is_edit })
-            }
-            Sort::Delete(_) => {
-                Ok(Item::Delete { id, meta: decode_delete(&payload).map_err(io::Error::other)? })
-            }
+fn item(record: &[u8; BY_PLACE], bytes: &[u8]) -> io::Result<Item> {
+    let Prepared { key, payload, .. } = prepared(bytes)?;
+    let id = String::from_utf8(key).map_err(io::Error::other)?;
+    match Sort::of(part(record, 21)) {
+        Sort::Put { is_edit, .. } => {
+            Ok(Item::Put { feature: Feature { id, body: decode_body(&payload)? }, is_edit })
         }
+        Sort::Delete(_) => Ok(Item::Delete { id, meta: decode_delete(&payload).map_err(io::Error::other)? }),
     }
 }
 
