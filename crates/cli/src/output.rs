@@ -54,7 +54,12 @@ pub fn form(text: &str) -> anyhow::Result<()> {
 
 /// Where the bytes of a result go that are no lines of ours. To be flushed.
 pub fn stdout() -> BufWriter<Out> {
-    BufWriter::new(Out)
+    buffered(Out)
+}
+
+/// Writes large pieces, however small those are that it is given. To be flushed.
+pub fn buffered<W: Write>(out: W) -> BufWriter<W> {
+    BufWriter::with_capacity(64 << 10, out)
 }
 
 /// True if a person looks at the results.

@@ -223,6 +223,10 @@ struct Escaped<'a>(&'a str);
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut rest = self.0;
+        // Nearly all texts, at a glance. U+FFFE and U+FFFF begin with 0xef.
+        if rest.bytes().all(|byte| byte >= b' ' && !matches!(byte, b'&' | b'<' | b'>' | b'"' | 0xef)) {
+            return f.write_str(rest);
+        }
         while let Some((at, c)) = rest.char_indices().find(|(_, c)| written_as(*c).is_some()) {
             let (plain, special) = rest.split_at(at);
             f.write_str(plain)?;

@@ -17,18 +17,21 @@ impl Parts {
     ) -> Result<HashMap<EntryId, StoredBlock>, ReadError> {
         let mut seqs: HashMap<FeedKey, Vec<Seq>> = HashMap::new();
         ids.into_iter().for_each(|id| seqs.entry(id.feed).or_default().push(id.seq));
-        let mut blocks = HashMap::new();
+        // Copied side by side: a slice would keep in memory the whole record that its block was read with.
+        let (mut found, mut copies) = (Vec::new(), Vec::new());
         for (feed, mut seqs) in seqs {
             seqs.sort_unstable();
             for seqs in portions(&seqs.into_iter().collect(), AT_ONCE) {
                 for (seq, StoredBlock { form, bytes }) in self.blocks_of(&feed, &seqs)? {
-                    // A slice would keep in memory the whole record that the block was read with.
-                    let bytes = Bytes::copy_from_slice(&bytes);
-                    blocks.insert(EntryId { feed, seq }, StoredBlock { form, bytes });
+                    let start = copies.len();
+                    copies.extend_from_slice(&bytes);
+                    found.push((EntryId { feed, seq }, form, start..copies.len()));
                 }
             }
         }
-        Ok(blocks)
+        let copies = Bytes::from(copies);
+        let block = |form, at| StoredBlock { form, bytes: copies.slice(at) };
+        Ok(found.into_iter().map(|(id, form, at)| (id, block(form, at))).collect())
     }
 
     /// Those of one feed, ascending.

@@ -99,6 +99,9 @@ impl Parts {
         hit: &Hit,
         entry: impl Fn(EntryId) -> Result<Option<Entry>, ReadError>,
     ) -> Result<Found, ReadError> {
+        if let ([id], []) = (hit.heads.as_slice(), hit.elsewhere.as_slice()) {
+            return self.found_alone(hit, *id, entry(*id)?);
+        }
         let mut editions = Vec::with_capacity(hit.heads.len());
         let mut held = Vec::with_capacity(hit.heads.len());
         for &id in hit.heads.iter().chain(&hit.elsewhere) {
@@ -117,6 +120,15 @@ impl Parts {
             editions.into_iter().partition(|edition| hit.heads.contains(&edition.entry));
         versions.sort_by_key(|edition| (!edition.winner, edition.entry));
         Ok(Found { id: hit.id.clone(), versions, elsewhere: others.len(), deleted, ahead })
+    }
+
+    /// Nearly all features have one current version: there is nothing to choose.
+    fn found_alone(&self, hit: &Hit, id: EntryId, entry: Option<Entry>) -> Result<Found, ReadError> {
+        let edition = entry.map(|entry| self.edition(&hit.id, id, &entry)).transpose()?;
+        let edition = edition.map(|edition| Edition { winner: true, ..edition });
+        let ahead = usize::from(edition.as_ref().is_some_and(|edition| edition.time > self.clock.now()));
+        let deleted = edition.as_ref().is_some_and(|edition| edition.deleted);
+        Ok(Found { id: hit.id.clone(), versions: Vec::from_iter(edition), elsewhere: 0, deleted, ahead })
     }
 
     /// One version, as far as it can be read; none if it is lost or no entry.

@@ -10,7 +10,6 @@ use crate::output::{self, count};
 use kappadb::export::{ExportFormat, ExportReport, Selection};
 use kappadb::{Database, MapQuery};
 use serde_json::json;
-use std::io::BufWriter;
 
 pub async fn run(context: &Context, args: &ExportArgs) -> anyhow::Result<Exit> {
     let format = match args.format {
@@ -25,7 +24,7 @@ pub async fn run(context: &Context, args: &ExportArgs) -> anyhow::Result<Exit> {
             let map = database.map();
             let report = match &args.output {
                 Some(path) => {
-                    file::replace(path, async |out| Ok(map.export(what, format, BufWriter::new(out)).await?))
+                    file::replace(path, async |out| Ok(map.export(what, format, output::buffered(out)).await?))
                         .await?
                 }
                 None => map.export(what, format, output::stdout()).await?,
