@@ -531,4 +531,8 @@ async fn a_feature_without_a_place_is_found_by_tag_and_listed() {
         }
     }
     assert_eq!(listed, ["here", "idea", "w10", "w77"], "page by page");
+    let first = map.find_anywhere(&shops, None, Some(1)).await.unwrap();
+    let second = map.find_anywhere(&shops, first.next.as_ref(), Some(1)).await.unwrap();
+    assert!(first.next.is_some() && second.next.is_none(), "the last that passes is told to be the last");
+    assert_eq!([ids(first), ids(second)], [["idea"], ["w77"]]);
 }

@@ -56,26 +56,28 @@ impl Parts {
         limit: usize,
     ) -> Result<Page, ReadError> {
         self.map.ready()?;
-        let (mut page, at_once) = (Page::default(), limit.clamp(FEW, MANY));
-        loop {
+        let (mut page, mut more, mut at_once) = (Page::default(), false, limit.clamp(FEW, MANY));
+        let mut last = after.clone();
+        while !more {
             let listed = self.list_features("", after.as_deref(), at_once)?;
-            let (is_last, mut is_over) = (listed.len() < at_once, false);
-            self.load_features::<ReadError>(&listed, &mut |hit, found| {
-                is_over |= page.hits.len() >= limit;
-                if !is_over {
-                    after = Some(hit.id.clone());
-                    page.hits.extend(is_shown(found, filter).then(|| hit.clone()));
+            let Some(end) = listed.last() else { break };
+            after = Some(end.id.clone());
+            // Few pass: what is still to be looked at is much.
+            at_once = at_once.saturating_mul(4).min(MANY);
+            self.load_matching::<ReadError>(&listed, filter, &mut |hit, found| {
+                if !is_shown(found, filter) {
+                    return Ok(());
+                }
+                more = page.hits.len() >= limit;
+                if !more {
+                    last = Some(hit.id.clone());
+                    page.hits.push(hit.clone());
                 }
                 Ok(())
             })?;
-            if is_over {
-                page.next = after.map(Cursor::after_id);
-                return Ok(page);
-            }
-            if is_last {
-                return Ok(page);
-            }
         }
+        page.next = last.filter(|_| more).map(Cursor::after_id);
+        Ok(page)
     }
 
     pub(crate) fn list_features(

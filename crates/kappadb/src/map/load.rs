@@ -3,10 +3,10 @@
 use super::Hit;
 use crate::database::Parts;
 use crate::error::{NotHeld, ReadError};
-use kappadb_core::{EntryId, Timestamp};
+use kappadb_core::{EntryId, StoredBlock, Timestamp};
 use kappadb_entry::rules::{self, Version};
-use kappadb_entry::{Entry, Header, decode_block};
-use kappadb_geo::{CODE_BARE, CODE_DELETE, CODE_PUT, Feature};
+use kappadb_entry::{Entry, Header, decode_block, payload_of};
+use kappadb_geo::{CODE_BARE, CODE_DELETE, CODE_PUT, Feature, Filter};
 use std::collections::HashSet;
 
 /// A feature with all of its current versions.
@@ -80,13 +80,25 @@ impl Parts {
         hits: &[Hit],
         visit: &mut dyn FnMut(&Hit, Found) -> Result<(), E>,
     ) -> Result<(), E> {
+        self.load_matching(hits, &Filter::default(), visit)
+    }
+
+    /// The same, but for hits of which a look shows that nothing that is held of them passes the filter. Others may not pass either.
+    pub(crate) fn load_matching<E: From<ReadError>>(
+        &self,
+        hits: &[Hit],
+        filter: &Filter,
+        visit: &mut dyn FnMut(&Hit, Found) -> Result<(), E>,
+    ) -> Result<(), E> {
         let (mut left, mut portion) = (hits, FIRST);
         while !left.is_empty() {
             let (hits, rest) = left.split_at(portion.min(left.len()));
             let ids = hits.iter().flat_map(|hit| hit.heads.iter().chain(&hit.elsewhere)).copied();
             let blocks = self.blocks(ids)?;
             let entry = |id| Ok(blocks.get(&id).and_then(|block| decode_block(block).ok()));
-            hits.iter().try_for_each(|hit| visit(hit, self.found(hit, entry)?))?;
+            let may_pass = |id| blocks.get(id).is_none_or(|block| may_pass(block, filter));
+            let wanted = hits.iter().filter(|hit| hit.heads.iter().any(may_pass));
+            wanted.into_iter().try_for_each(|hit| visit(hit, self.found(hit, entry)?))?;
             let bytes: usize = blocks.values().map(|block| block.bytes.len() + 1).sum();
             let fitting = (BYTES / bytes.max(1)).saturating_mul(portion);
             (left, portion) = (rest, fitting.clamp(1, (portion * 16).min(MOST)));
@@ -159,6 +171,11 @@ impl Parts {
             block => Ok(block?.and_then(|block| decode_block(&block).ok())),
         }
     }
+}
+
+/// False if a look at the block shows that what it says of a feature does not pass. Most that is looked at does not, and shows it.
+pub(super) fn may_pass(block: &StoredBlock, filter: &Filter) -> bool {
+    *filter == Filter::default() || payload_of(block).is_none_or(|body| filter.may_match(body))
 }
 
 /// Of those that say the same one: the winner, if it is among them. What cannot be read may say anything.

@@ -1,12 +1,13 @@
 //! A box asked in detail: from which size on, how many, in which order, page by page.
 
+use super::load::may_pass;
 use super::{Found, Hit, Map};
 use crate::ask::{self, Asked, Neighbours};
 use crate::database::Parts;
 use crate::error::ReadError;
 use crate::held::portions;
 use kappadb_core::{EntryId, Extent, StoredBlock};
-use kappadb_entry::{decode_block, payload_of};
+use kappadb_entry::decode_block;
 use kappadb_geo::Filter;
 use kappadb_query::Selector;
 use kappadb_view::ViewError;
@@ -115,7 +116,7 @@ impl Parts {
             }
         }
         let several: Vec<Hit> = inside.several.into_iter().map(Hit::from).collect();
-        self.load_features::<ReadError>(&several, &mut |hit, found| {
+        self.load_matching::<ReadError>(&several, &query.filter, &mut |hit, found| {
             first.extend(passes(&found, &query.filter).then(|| hit.clone()));
             Ok(())
         })?;
@@ -131,8 +132,7 @@ impl Parts {
         block: &StoredBlock,
         filter: &Filter,
     ) -> Result<Option<Hit>, ReadError> {
-        // Most that is looked at does not pass, and shows it at its front.
-        if payload_of(block).is_some_and(|body| !filter.may_match(body)) {
+        if !may_pass(block, filter) {
             return Ok(None);
         }
         let Ok(entry) = decode_block(block) else { return Ok(None) };
