@@ -212,9 +212,7 @@ impl Index {
         self.fresh.clear();
         let mut visible = self.visible.write().unwrap_or_else(PoisonError::into_inner);
         visible.changes += 1;
-        for (feed, state) in std::mem::take(&mut self.feeds) {
-            visible.feeds.insert(feed, Arc::new(state));
-        }
+        std::mem::take(&mut self.feeds).into_values().for_each(|state| visible.show(state));
         for (feed, dropped) in std::mem::take(&mut self.dropped) {
             match dropped {
                 true => visible.dropped.insert(feed),

@@ -211,7 +211,7 @@ fn read(tree: &dyn Tree, end: Lseq) -> Result<Visible, ReadError> {
         visible.settled = rows::decode::<Vec<(u32, u64, u64)>>(&row)?.into_iter().collect();
     }
     feeds.values().try_for_each(check_reach)?;
-    visible.feeds = feeds.into_values().map(|state| (state.definition.feed, Arc::new(state))).collect();
+    feeds.into_values().for_each(|state| visible.show(state));
     Ok(visible)
 }
 

@@ -8,6 +8,7 @@ use kappadb_core::{EntryId, FeedKey, FeedName, Hash, Lseq, RangeSet, Seq, Signed
 use kappadb_entry::Bundle;
 use kappadb_journal::Record;
 use kappadb_merkle::{ForkEvidence, Known, flat, root_hash};
+use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 
 /// True if nothing is against appending to a feed whose key is here.
@@ -183,6 +184,20 @@ impl Feeds {
             };
             visible.feeds.iter().filter_map(from).collect()
         })
+    }
+
+    /// Feeds with those that go on for them, each with the consent of the one before: those are their owners', too. None is dropped.
+    pub fn with_heirs(&self, feeds: impl IntoIterator<Item = FeedKey>) -> BTreeSet<FeedKey> {
+        let (mut all, mut waiting) = (BTreeSet::new(), Vec::from_iter(feeds));
+        self.shared.look(|visible| {
+            while let Some(feed) = waiting.pop() {
+                if all.insert(feed) {
+                    let heirs = visible.heirs.get(&feed).into_iter().flatten();
+                    waiting.extend(heirs.filter(|heir| !visible.dropped.contains(heir)));
+                }
+            }
+        });
+        all
     }
 
     /// From where on a feed is not trusted, because its writer signed two histories.

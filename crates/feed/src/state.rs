@@ -37,6 +37,8 @@ pub(crate) struct FeedState {
 #[derive(Debug, Default)]
 pub(crate) struct Visible {
     pub feeds: BTreeMap<FeedKey, Arc<FeedState>>,
+    /// Of these, those that go on for another with its consent, by that one.
+    pub heirs: BTreeMap<FeedKey, BTreeSet<FeedKey>>,
     /// Feeds that are not wanted here.
     pub dropped: BTreeSet<FeedKey>,
     /// Feeds of which all that was held was compacted away, some time.
@@ -49,6 +51,17 @@ pub(crate) struct Visible {
     pub changes: u64,
     /// Counts how often what was not durable was let go of.
     pub setbacks: u64,
+}
+
+impl Visible {
+    /// Shows a feed as it is now.
+    pub fn show(&mut self, state: FeedState) {
+        let feed = state.definition.feed;
+        if let Some(before) = state.definition.heir_of() {
+            self.heirs.entry(before).or_default().insert(feed);
+        }
+        self.feeds.insert(feed, Arc::new(state));
+    }
 }
 
 impl FeedState {

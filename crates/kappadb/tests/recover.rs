@@ -3,50 +3,20 @@
 #![expect(clippy::unwrap_used, reason = "tests may fail loudly")]
 
 mod common;
+#[path = "common/copies.rs"]
+mod copies;
 
-use common::{builder, copy_with_state, join, open, run, serve, state};
+use common::{copy_with_state, join, open, run, serve, state};
+use copies::{Copies, ask_all, length, list};
 use kappadb::view::{Draft, Kind};
 use kappadb::{
-    Content, Database, EntryId, Extent, FeedKey, KeyRange, Label, LostEntry, Map, NotRecovered, RangeSet,
-    ReadOptions, RecoverError, Recovered, Said, Says, Standing, geojson,
+    Content, Database, EntryId, Extent, FeedKey, Label, Map, NotRecovered, RangeSet, ReadOptions,
+    RecoverError, Recovered, Says, Standing, geojson,
 };
 use std::fs;
 
-/// Two copies of a folder on machines of their own, `a` and `b`, and somebody who asks them.
-struct Copies {
-    dir: tempfile::TempDir,
-    a: Database,
-    b: Database,
-    feed: FeedKey,
-}
-
 impl Copies {
-    /// `before` is in both.
-    async fn new(before: impl AsyncFnOnce(&Database)) -> Copies {
-        let dir = tempfile::tempdir().unwrap();
-        let (one, two) = (dir.path().join("a"), dir.path().join("b"));
-        let first = builder(&one).create().await.unwrap();
-        let feed = first.writer().await.unwrap();
-        before(&first).await;
-        first.close().await.unwrap();
-        copy_with_state(&one, &two);
-        let (a, b) = (open(&one).await, open(&two).await);
-        Copies { dir, a, b, feed }
-    }
-
-    /// Somebody asks one, then the other, then the one again: from then on all know of the fork.
-    async fn meet(&self) -> Database {
-        let path = self.dir.path().join("c");
-        let (a, b) = (serve(&self.a).await, serve(&self.b).await);
-        for server in [&a, &b, &a, &b] {
-            let c = join(&path, server).await;
-            ask_all(&c).await;
-            c.close().await.unwrap();
-        }
-        open(&path).await
-    }
-
-    /// The same, but at first only an end of either is known.
+    /// As [`Copies::meet`], but at first only an end of either is known.
     async fn meet_from_afar(&self) -> Database {
         let path = self.dir.path().join("c");
         let (a, b) = (serve(&self.a).await, serve(&self.b).await);
@@ -73,12 +43,6 @@ impl Copies {
     }
 }
 
-async fn ask_all(database: &Database) {
-    assert!(database.kv().ask_range(&KeyRange::prefix("")).await.unwrap().complete);
-    assert!(database.map().ask(&"-180,-90,180,90".parse().unwrap()).await.unwrap().complete);
-    assert!(database.chat().ask_everything().await.unwrap().complete);
-}
-
 async fn put(database: &Database, key: &str, value: &str) -> EntryId {
     database.kv().put(key, value).await.unwrap()
 }
@@ -89,21 +53,8 @@ async fn get(database: &Database, key: &str) -> Option<String> {
     Some(value.text().unwrap().to_owned())
 }
 
-async fn list(database: &Database, feed: FeedKey) -> Vec<LostEntry> {
-    let mut lost = database.lost_entries(feed).await.unwrap();
-    let mut all = Vec::new();
-    while let Some(entry) = lost.next().await.unwrap() {
-        all.push(entry);
-    }
-    all
-}
-
 async fn standings(database: &Database, feed: FeedKey) -> Vec<Standing> {
     list(database, feed).await.into_iter().map(|entry| entry.standing).collect()
-}
-
-async fn length(database: &Database) -> u64 {
-    database.status().await.unwrap().feeds.iter().map(|feed| feed.held).sum()
 }
 
 fn warned(database: &Database) -> bool {
@@ -330,74 +281,6 @@ fn features_blobs_and_contents_in_blocks_of_their_own_come_back_whole() {
         assert_eq!(d.blobs().info(again).await.unwrap().label, label);
         assert_eq!(a.recover_feed(*feed).await.unwrap(), Recovered::default());
         assert!(a.blobs().abandoned().await.unwrap().is_empty());
-    });
-}
-
-#[test]
-fn what_was_said_in_chat_stands_where_it_stood_also_in_private() {
-    run(async {
-        let copies = Copies::new(async |db| {
-            db.chat().post("tea", "old").await.unwrap();
-            db.chat().set_profile("nick", "ann").await.unwrap();
-        })
-        .await;
-        let Copies { a, b, feed, .. } = &copies;
-        let old = a.chat().read("tea", &ReadOptions::default()).await.unwrap().messages[0].id;
-        a.new_writer("bert").await.unwrap();
-        let bert = a.with_writer("bert").await.unwrap();
-        let to = bert.writer().await.unwrap();
-        a.chat().post("Tea", "lost").await.unwrap();
-        let slip = a.chat().post("tea", "a slip").await.unwrap();
-        a.chat().delete(slip).await.unwrap();
-        a.chat().set_profile("nick", "anna").await.unwrap();
-        a.chat().set_topic("tea", "first").await.unwrap();
-        let topic = a.chat().set_topic("tea", "second").await.unwrap();
-        a.chat().delete(topic).await.unwrap();
-        a.chat().join("tea").await.unwrap();
-        a.chat().send_private(to, "for bert").await.unwrap();
-        a.chat().send_private(*feed, "a note").await.unwrap();
-        let delete = a.chat().delete(old).await.unwrap();
-        let said = a.chat().read("tea", &ReadOptions::default()).await.unwrap().messages[0].time;
-        b.chat().post("tea", "by b").await.unwrap();
-        drop(copies.meet().await);
-        let lost = list(a, *feed).await;
-        let shown: Vec<_> = lost
-            .iter()
-            .map(|entry| match &entry.says {
-                Says::Chat { kind, text, .. } => (kind.as_str(), text.as_deref().unwrap_or_default()),
-                other => panic!("{other:?}"),
-            })
-            .collect();
-        assert_eq!(shown[0], ("text", "lost"));
-        assert_eq!(shown[3], ("nick", "anna"));
-        assert_eq!(shown[8], ("private", "for bert"));
-        let recovered = a.recover_feed(*feed).await.unwrap();
-        assert_eq!(
-            recovered.left_out,
-            [(delete, NotRecovered::Withdrawal)],
-            "only the old feed can take back its own"
-        );
-        assert_eq!(recovered.entries.len(), 6);
-        let page = a.chat().read("tea", &ReadOptions::default()).await.unwrap();
-        // What took the old one back counts no more; its text was erased for that, and is had again from who holds it.
-        let said_now: Vec<_> = page.messages.iter().map(|m| &m.said).collect();
-        assert_eq!(said_now, [&Said::Text("lost".into()), &Said::NotHeld]);
-        assert_eq!((page.messages[0].time, page.messages[0].nick.as_deref()), (said, Some("anna")));
-        assert_eq!(page.messages[0].channel, "Tea");
-        assert_eq!(a.chat().topic("tea").await.unwrap().unwrap().text, "first");
-        let author = page.messages[0].author;
-        assert!(a.chat().members("tea").await.unwrap().iter().any(|member| member.feed == author));
-        for (reader, texts) in [(a, &["a note", "for bert"][..]), (&bert, &["for bert"])] {
-            let page = reader.chat().private(None, &ReadOptions::default()).await.unwrap();
-            let open = page.messages.iter().filter_map(|m| match &m.said {
-                Said::Private { text, .. } if m.author == author => Some(text.as_str()),
-                _ => None,
-            });
-            assert_eq!(open.collect::<Vec<_>>(), texts);
-        }
-        let before = length(a).await;
-        assert_eq!(a.recover_feed(*feed).await.unwrap().entries, []);
-        assert_eq!(length(a).await, before);
     });
 }
 

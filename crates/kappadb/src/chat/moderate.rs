@@ -122,7 +122,13 @@ impl Parts {
 
     /// What is to be thought of messages, as things stand.
     pub(super) fn moderation(&self) -> Result<Moderation, ReadError> {
-        let Trusted { admins, mods, distrusted } = self.trust.get();
-        Ok(Moderation::new(Trust { me: self.me(), admins, mods, distrusted }, self.chat_flags()?))
+        let trusted = self.trust.get();
+        let [admins, mods, distrusted] =
+            [trusted.admins, trusted.mods, trusted.distrusted].map(|feeds| self.feeds.with_heirs(feeds));
+        let flags = self.chat_flags()?.into_iter().flat_map(|set| {
+            let targets = self.feeds.with_heirs([set.target]);
+            targets.into_iter().map(move |target| FlagsEntry { target, ..set.clone() })
+        });
+        Ok(Moderation::new(Trust { me: self.me(), admins, mods, distrusted }, flags.collect()))
     }
 }

@@ -51,8 +51,8 @@ pub enum NotRecovered {
     /// Its content is not here.
     #[error("its content is not held here")]
     NotHeld,
-    /// It takes back what its feed said before the fork.
-    #[error("it takes back what the feed said before its fork, which only that feed could")]
+    /// It takes back or changes what its feed said before the fork.
+    #[error("it takes back or changes what the feed said before its fork, which only that feed could")]
     Withdrawal,
     /// It is a private message that cannot be opened.
     #[error("it is a private message that cannot be opened, and so not be sealed again")]

@@ -94,6 +94,8 @@ struct Surveyor<'a> {
     keys: BTreeMap<Key, Vec<Version>>,
     /// What each version says.
     words: BTreeMap<Seq, Hash>,
+    /// Edits of messages, with what they are of.
+    edits: Vec<(Seq, EntryId)>,
 }
 
 /// What counts of a key.
@@ -127,6 +129,7 @@ impl Surveyor<'_> {
             }
             Some(_) => {}
             None => {
+                self.edits.extend(edited(&header).map(|target| (id.seq, target)));
                 if let Some(key) = &header.key {
                     let versions = self.keys.entry((header.kind.space, key.clone())).or_default();
                     versions.push(Version::from_header(id, &header));
@@ -153,12 +156,18 @@ impl Parts {
         let again = self.said_again(&heirs)?;
         let survey = Survey::new(EntryId { feed, seq });
         let (keys, words) = (BTreeMap::new(), BTreeMap::new());
-        let mut surveyor = Surveyor { parts: self, survey, again, keys, words };
+        let mut surveyor = Surveyor { parts: self, survey, again, keys, words, edits: Vec::new() };
         self.each_block(&feed, &held, &mut |id, block| {
             surveyor.look(id, block);
             Ok(())
         })?;
-        let Surveyor { mut survey, keys, words, .. } = surveyor;
+        let Surveyor { mut survey, keys, words, edits, .. } = surveyor;
+        for (edit, of) in edits.into_iter().filter(|(_, of)| of.feed == feed) {
+            // What it said later is gone with the message.
+            if survey.standing.get(&of.seq) == Some(&Standing::Withdrawn) {
+                survey.standing.entry(edit).or_insert(Standing::Withdrawn);
+            }
+        }
         let own = self.own_keys();
         for (key, mut versions) in keys {
             versions.retain(|version| survey.standing(version.id.seq) != Standing::Withdrawn);
@@ -228,6 +237,11 @@ impl Parts {
             _ => false,
         }
     }
+}
+
+/// The message that this entry changes.
+fn edited(header: &Header) -> Option<EntryId> {
+    (header.kind.space == space::CHAT).then(|| kappadb_chat::edited(header)).flatten()
 }
 
 /// The entry that this one takes back.

@@ -2,7 +2,7 @@
 
 mod copy;
 
-use copy::copy;
+pub use copy::copy;
 use kappadb::{Builder, Database, Server};
 use std::future::Future;
 use std::path::{Path, PathBuf};
