@@ -222,7 +222,7 @@ impl Writer {
         if let Some(seq) = fork {
             return Err(AppendError::Forked { feed: *feed, seq });
         }
-        if !self.keys.contains_key(feed) {
+        if self.keys.get(feed).map_err(|error| AppendError::Secret(Arc::new(error)))?.is_none() {
             return Err(AppendError::NotOurs(*feed));
         }
         if self.witness.as_ref().is_some_and(|witness| !witness.vouches_for(feed)) {

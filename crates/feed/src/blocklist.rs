@@ -16,7 +16,7 @@ impl Writer {
     /// Puts a feed on the list, or takes it off. Durable on return.
     pub fn set_dropped(&mut self, feed: &FeedKey, dropped: bool) -> Result<(), DropError> {
         self.usable()?;
-        if dropped && self.keys.contains_key(feed) {
+        if dropped && self.keys.has(feed) {
             return Err(DropError::Own(*feed));
         }
         if self.index.is_dropped(feed) == dropped {

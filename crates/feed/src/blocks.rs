@@ -172,7 +172,8 @@ impl Run {
     }
 }
 
-fn run_of((key, value): &(Bytes, Bytes)) -> Result<(Range<Seq>, Location), ReadError> {
+/// The blocks that a row of places is about, and where they lie.
+pub(crate) fn run_of((key, value): &(Bytes, Bytes)) -> Result<(Range<Seq>, Location), ReadError> {
     let first = rows::number_at_end(key).unwrap_or_default();
     let location: Location = rows::decode(value)?;
     Ok((first..first.saturating_add(location.count), location))

@@ -30,9 +30,6 @@ pub enum OpenError {
         /// Why.
         source: io::Error,
     },
-    /// A secret key file does not hold the key that its name says.
-    #[error("{} does not hold the secret key of the feed it is named after", .0.display())]
-    WrongKey(PathBuf),
     /// There is nothing of what was written here but the keys that it was written with.
     #[error(
         "the journal in {} is gone, with all that was derived from it, but keys of feeds that were written here are not: put a backup of the \
@@ -88,6 +85,9 @@ pub enum AppendError {
     /// Its secret key is not here.
     #[error("feed {0} is not written by this replica")]
     NotOurs(FeedKey),
+    /// Its secret key cannot be had.
+    #[error("{0}")]
+    Secret(Arc<SecretError>),
     /// Its writer signed two histories.
     #[error("feed {feed} forked at block {seq}; go on with a new feed")]
     Forked {
@@ -146,9 +146,29 @@ pub enum DefineError {
         /// Why.
         source: io::Error,
     },
+    /// The secret key of the feed that it goes on for cannot be had.
+    #[error(transparent)]
+    Before(#[from] SecretError),
     /// It could not be made durable.
     #[error(transparent)]
     Commit(#[from] CommitError),
+}
+
+/// Why the secret key of an own feed cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SecretError {
+    /// Its file cannot be read.
+    #[error("{}: {source}", file.display())]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file does not hold the key that its name says.
+    #[error("{} does not hold the secret key of the feed it is named after: put the file back from a backup", .0.display())]
+    Wrong(PathBuf),
 }
 
 /// Why a bundle was not stored. Nothing of it is kept.

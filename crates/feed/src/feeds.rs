@@ -100,7 +100,7 @@ impl Feeds {
     ) -> Result<(Feeds, OpenReport), OpenError> {
         let (dir, store, random) = (config.dir.clone(), config.store.clone(), config.random.clone());
         let open::Opened { writer, blocks, visible, lock, report } = open::open(config, progress)?;
-        let own = RwLock::new(writer.keys.keys().copied().collect());
+        let own = RwLock::new(writer.keys.feeds().copied().collect());
         let (queue, wakes, writer) = (Queue::default(), Mutex::default(), Mutex::new(writer));
         let (layout, compacting) = (RwLock::default(), Mutex::default());
         let shared = Shared {
@@ -134,14 +134,17 @@ impl Feeds {
         self.shared.write(|writer| {
             {
                 writer.usable()?;
+                let before = match continues {
+                    Some(before) => Some(match writer.keys.get(&before)? {
+                        Some(old) => Predecessor::consenting(&writer.database, old, &feed),
+                        None => Predecessor::named(before),
+                    }),
+                    None => None,
+                };
                 if let Some(witness) = &writer.witness {
                     witness.begin(&feed).map_err(DefineError::Witness)?;
                 }
                 keys::save(&self.shared.dir, &secret)?;
-                let before = continues.map(|before| match writer.keys.get(&before) {
-                    Some(old) => Predecessor::consenting(&writer.database, old, &feed),
-                    None => Predecessor::named(before),
-                });
                 let definition = FeedDefinition::sign(&writer.database, &secret, created, before);
                 writer.keys.insert(feed, secret);
                 writer.define(&definition)?;
@@ -169,10 +172,22 @@ impl Feeds {
         })
     }
 
-    /// Lends the secret key of an own feed, for what is sealed to it; none if it is not here. Nothing is appended meanwhile, so
+    /// Lends the secret key of an own feed, for what is sealed to it; none if it is not here, or cannot be read. Nothing is appended meanwhile, so
     /// be brief.
     pub fn with_secret<R>(&self, feed: &FeedKey, look: impl FnOnce(&SecretKey) -> R) -> Option<R> {
-        self.shared.writer().keys.get(feed).map(look)
+        let writer = self.shared.writer();
+        match writer.keys.get(feed) {
+            Ok(secret) => secret.map(look),
+            Err(error) => {
+                tracing::warn!(%feed, %error, "what is sealed to a feed cannot be opened");
+                None
+            }
+        }
+    }
+
+    /// True if the feed's secret key is here, whether it may be appended to or not.
+    pub fn is_own(&self, feed: &FeedKey) -> bool {
+        self.shared.own.read().unwrap_or_else(PoisonError::into_inner).contains(feed)
     }
 
     /// The feed's definition.

@@ -42,6 +42,8 @@ pub(crate) struct Index {
     /// Damage that was settled.
     pub(crate) settled: BTreeSet<(u32, u64, u64)>,
     pub(crate) fresh: Fresh,
+    /// Blocks that are held take another form.
+    pub(crate) reforms: bool,
     /// How many feeds there are with those not yet visible.
     count: u32,
 }
@@ -60,6 +62,7 @@ impl Index {
             forgotten: BTreeMap::new(),
             settled: BTreeSet::new(),
             fresh: Fresh::new(),
+            reforms: false,
             count,
         }
     }
@@ -192,9 +195,17 @@ impl Index {
     pub fn show_in(&mut self, visible: &Arc<RwLock<Visible>>) {
         let built = std::mem::take(&mut *self.visible.write().unwrap_or_else(PoisonError::into_inner));
         let mut shown = visible.write().unwrap_or_else(PoisonError::into_inner);
-        *shown = Visible { changes: shown.changes + 1, setbacks: shown.setbacks, ..built };
+        let (changes, reforms) = (shown.changes + 1, shown.reforms + 1);
+        *shown = Visible { changes, reforms, setbacks: shown.setbacks, ..built };
         drop(shown);
         self.visible = visible.clone();
+    }
+
+    /// True if there is anything to write.
+    pub fn has_news(&self) -> bool {
+        let rows = !(self.rows.is_empty() && self.gone.is_empty() && self.fresh.is_empty());
+        let lists = !(self.dropped.is_empty() && self.forgotten.is_empty() && self.settled.is_empty());
+        rows || lists || !self.feeds.is_empty()
     }
 
     /// True if it is time to write what has gathered.
@@ -212,6 +223,8 @@ impl Index {
         self.fresh.clear();
         let mut visible = self.visible.write().unwrap_or_else(PoisonError::into_inner);
         visible.changes += 1;
+        let given_up = !(self.dropped.is_empty() && self.forgotten.is_empty() && self.settled.is_empty());
+        visible.reforms += u64::from(std::mem::take(&mut self.reforms) || given_up);
         std::mem::take(&mut self.feeds).into_values().for_each(|state| visible.show(state));
         for (feed, dropped) in std::mem::take(&mut self.dropped) {
             match dropped {

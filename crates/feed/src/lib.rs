@@ -54,7 +54,7 @@ mod writer;
 pub use config::{Config, OpenReport, Random, Rebuilt, lock};
 pub use error::{
     AppendError, ClearError, CommitError, CompactError, DefineError, DropError, OpenError, PutError,
-    ReadError,
+    ReadError, SecretError,
 };
 pub use feeds::Feeds;
 pub use info::{Append, Arrival, Cleared, Compacted, Disk, FeedInfo, PutOutcome};

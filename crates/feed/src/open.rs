@@ -1,13 +1,14 @@
 //! Opening: the journal is made sure of, and derived state brought up to it or made anew.
 
-use crate::blocks::Blocks;
+use crate::blocks::{Blocks, run_of};
 use crate::config::{Config, OpenReport, Rebuilt, lock};
 use crate::index::Index;
+use crate::keys::Keys;
 use crate::replay::{Found, Replay};
-use crate::rows::{self, Cursor, FeedRow, Location, tag};
+use crate::rows::{self, Cursor, FeedRow, tag};
 use crate::state::{FeedState, Visible};
 use crate::writer::Writer;
-use crate::{CommitError, OpenError, ReadError, keys, lost};
+use crate::{CommitError, OpenError, ReadError, lost};
 use kappadb_core::limits::MAX_FEED_BLOCKS;
 use kappadb_core::{FeedKey, Head, Lseq};
 use kappadb_journal::{Damage, DirLock, Journal, Locking, Position, Reader, Record, Recovery};
@@ -37,7 +38,7 @@ pub(crate) fn open(mut config: Config, progress: &mut dyn FnMut(u64, u64)) -> Re
         Some(lock) => lock,
         None => Arc::new(lock(&config.dir, &Locking::default())?),
     };
-    let keys = keys::load(&config.dir)?;
+    let keys = Keys::load(&config.dir)?;
     let derived = find(&config);
     let journal = config.dir.join("journal");
     let kept = config.disk.is_some() || Journal::exists(&journal);
@@ -175,15 +176,13 @@ fn read(tree: &dyn Tree, end: Lseq) -> Result<Visible, ReadError> {
     for row in prefix_range(tree, &[tag::FEED]) {
         let (key, value) = row?;
         let number = rows::feed_number(&key).unwrap_or_default();
-        feeds.insert(number, FeedState::from_row(number, rows::decode::<FeedRow>(&value)?));
-    }
-    for row in prefix_range(tree, &[tag::LOCATION]) {
-        let (key, value) = row?;
-        let first = rows::number_at_end(&key).unwrap_or_default();
-        let run = first..first.saturating_add(rows::decode::<Location>(&value)?.count);
-        if let Some(state) = rows::feed_number(&key).and_then(|number| feeds.get_mut(&number)) {
-            state.held.insert(run);
+        let row = rows::decode::<FeedRow>(&value)?;
+        let beyond = row.held > row.front;
+        let mut state = FeedState::from_row(number, row);
+        if beyond {
+            read_beyond(tree, &mut state)?;
         }
+        feeds.insert(number, state);
     }
     for row in prefix_range(tree, &[tag::FORK]) {
         let (key, value) = row?;
@@ -215,6 +214,16 @@ fn read(tree: &dyn Tree, end: Lseq) -> Result<Visible, ReadError> {
     Ok(visible)
 }
 
+/// The blocks of a feed that are held beyond its first gap.
+fn read_beyond(tree: &dyn Tree, state: &mut FeedState) -> Result<(), ReadError> {
+    let [first, last] = [state.held.end(), u64::MAX].map(|seq| rows::location_key(state.number, seq));
+    for row in tree.range(Bound::Included(&first), Bound::Included(&last)) {
+        let (run, _) = run_of(&row?)?;
+        state.held.insert(run);
+    }
+    Ok(())
+}
+
 /// No feed holds blocks beyond its longest head.
 fn check_reach(state: &FeedState) -> Result<(), ReadError> {
     let heads = state.newest.iter().chain(state.unlinked.iter().map(|unlinked| &unlinked.head));
@@ -237,15 +246,21 @@ fn catch_up(
     let from = cursor.as_ref().map_or(Position::START, |cursor| cursor.at);
     let total = writer.journal()?.next_lseq();
     let layout = writer.journal()?.layout();
-    let replay = Replay::new(&mut writer.index, writer.database, writer.anchor, layout, false);
+    let replay = Replay::new(&mut writer.index, writer.database, writer.anchor, layout.clone(), false);
     let (anchor, Found { problems, damage, dropped, headless }) = replay.run(from, total, progress)?;
+    let told = cursor.as_ref().is_some_and(|cursor| {
+        (cursor.lseq, cursor.anchor, cursor.damaged) == (total, anchor, false) && cursor.layout == layout
+    });
+    let told = told && !writer.index.has_news();
     writer.anchor = anchor;
     let seen = |damage: &Damage| {
         recovery.damage.iter().any(|d| (d.segment, d.from) == (damage.segment, damage.from))
     };
     let more: Vec<Damage> = damage.into_iter().filter(|damage| !seen(damage)).collect();
     writer.damage = [recovery.damage, more].concat();
-    writer.dirty = true;
+    // A cursor that says all there is stays where it is: opening to look writes nothing.
+    writer.dirty = !(told && writer.damage.is_empty());
+    writer.durable_anchor = anchor;
     writer.commit()?;
     // With damage, the missing head may be among what was lost.
     if writer.damage.is_empty() {
@@ -262,7 +277,15 @@ fn catch_up(
 
 /// States the feed's head again: whoever reads the journal later learns that the blocks before it which it does not cover are gone.
 fn restate_head(writer: &mut Writer, feed: &FeedKey) -> Result<(), CommitError> {
-    let Some(secret) = writer.keys.get(feed).cloned() else { return Ok(()) };
+    let secret = match writer.keys.get(feed) {
+        Ok(Some(secret)) => secret.clone(),
+        Ok(None) => return Ok(()),
+        // Whoever appends to it is told.
+        Err(error) => {
+            tracing::warn!(%feed, %error, "the head of a feed could not be stated again");
+            return Ok(());
+        }
+    };
     let empty = Head { length: 0, byte_length: 0, root_hash: root_hash(&[]) };
     let newest = writer.index.with(feed, |state| state.newest).flatten();
     let head = newest.unwrap_or_else(|| empty.sign(&writer.database, &secret));

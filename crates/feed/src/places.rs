@@ -44,6 +44,7 @@ impl Index {
     }
 
     pub(crate) fn write_cleared(&mut self, feed: &FeedKey) {
+        self.reforms = true;
         let row = |state: &crate::state::FeedState| {
             let row = (!state.cleared.is_empty()).then(|| codec::encode(&state.cleared));
             (rows::cleared_key(state.number), row)
@@ -65,6 +66,7 @@ impl Index {
 
     /// No row says any more where these blocks lie.
     pub(crate) fn displace(&mut self, number: u32, ranges: &RangeSet) -> Result<(), ReadError> {
+        self.reforms |= !ranges.is_empty();
         for range in ranges.ranges() {
             for (seqs, location) in self.locations(number, range)? {
                 let row = |first: Seq, end: Seq| {

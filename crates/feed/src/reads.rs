@@ -44,8 +44,7 @@ impl Feeds {
 
     /// True if this replica appends to the feed ([`FeedInfo::writable`]), without a look at any other.
     pub fn is_writable(&self, feed: &FeedKey) -> bool {
-        let own = self.shared.own.read().unwrap_or_else(PoisonError::into_inner).contains(feed);
-        own && self.shared.state(feed).is_some_and(|state| may_grow(&state))
+        self.is_own(feed) && self.shared.state(feed).is_some_and(|state| may_grow(&state))
     }
 
     /// The newest head known of the feed.
@@ -162,6 +161,12 @@ impl Feeds {
     /// The first `lseq` that has not arrived: everything below is durable and visible.
     pub fn end(&self) -> Lseq {
         self.shared.look(|visible| visible.end)
+    }
+
+    /// Counts how often blocks that are held took another form, or were given up. As long as it stays, what was read of a block that was held is
+    /// what is held.
+    pub fn reforms(&self) -> u64 {
+        self.shared.look(|visible| visible.reforms)
     }
 
     /// How many blocks there are of the feed that contexts name so, as its newest head here says; 0 if none is known.

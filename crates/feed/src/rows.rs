@@ -25,7 +25,7 @@ use kappadb_journal::Position;
 /// The name of the tree.
 pub(crate) const TREE: &str = "feeds";
 /// Raised whenever a row's meaning changes: older ones are rebuilt.
-pub(crate) const FORMAT: u8 = 5;
+pub(crate) const FORMAT: u8 = 6;
 
 const MAX_ROW: usize = 64 << 20;
 const WHAT: &str = "feed row";
@@ -57,6 +57,10 @@ pub(crate) struct FeedRow {
     pub newest: Option<SignedHead>,
     /// Blocks proved under heads that are not linked to the newest one.
     pub unlinked: Vec<Unlinked>,
+    /// Blocks held from the first one on without a gap: opening reads no rows of these.
+    pub front: u64,
+    /// Blocks held.
+    pub held: u64,
     /// Bytes of the blocks held.
     pub bytes: u64,
     /// Blocks appended on this replica.

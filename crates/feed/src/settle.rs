@@ -37,7 +37,7 @@ impl Writer {
             let sound = self.index.with(feed, |state| state.is_whole() && !state.is_over());
             sound.is_some_and(|sound| !(sound && certain))
         };
-        let given_up: Vec<FeedKey> = self.keys.keys().filter(doubtful).copied().collect();
+        let given_up: Vec<FeedKey> = self.keys.feeds().filter(doubtful).copied().collect();
         let damage: Vec<Place> = self.damage.iter().map(place).collect();
         self.write(&Record::Settled { damage: damage.clone(), given_up: given_up.clone() })?;
         self.index.settle(&damage, &given_up);

@@ -49,6 +49,8 @@ pub(crate) struct Visible {
     pub end: Lseq,
     /// Counts the commits that changed anything.
     pub changes: u64,
+    /// Counts how often blocks that are held took another form, or were given up: what was read before may not be what is held.
+    pub reforms: u64,
     /// Counts how often what was not durable was let go of.
     pub setbacks: u64,
 }
@@ -82,16 +84,28 @@ impl FeedState {
     }
 
     pub fn from_row(number: u32, row: FeedRow) -> Self {
-        let FeedRow { definition, newest, unlinked, bytes, appended, seen, given_up } = row;
-        FeedState { newest, unlinked, bytes, appended, seen, given_up, ..FeedState::new(number, definition) }
+        let FeedRow { definition, newest, unlinked, front, bytes, appended, seen, given_up, .. } = row;
+        let held = RangeSet::below(front);
+        FeedState {
+            newest,
+            unlinked,
+            held,
+            bytes,
+            appended,
+            seen,
+            given_up,
+            ..FeedState::new(number, definition)
+        }
     }
 
     pub fn to_row(&self) -> FeedRow {
-        let FeedState { definition, newest, unlinked, bytes, appended, seen, given_up, .. } = self;
+        let FeedState { definition, newest, unlinked, held, bytes, appended, seen, given_up, .. } = self;
         FeedRow {
             definition: *definition,
             newest: *newest,
             unlinked: unlinked.clone(),
+            front: front(held),
+            held: held.count(),
             bytes: *bytes,
             appended: *appended,
             seen: *seen,
@@ -132,6 +146,11 @@ impl FeedState {
     pub fn is_whole(&self) -> bool {
         self.unlinked.is_empty() && self.held.covers(&(0..self.length()))
     }
+}
+
+/// How many blocks there are from the first one on without a gap.
+pub(crate) fn front(held: &RangeSet) -> u64 {
+    held.ranges().first().filter(|run| run.start == 0).map_or(0, |run| run.end)
 }
 
 /// The set of one run of numbers.

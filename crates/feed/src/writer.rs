@@ -120,7 +120,9 @@ impl Writer {
         let mut heads = Vec::new();
         for feed in feeds {
             self.flush_blocks(&feed)?;
-            let (Some(appending), Some(secret)) = (self.appending.get(&feed), self.keys.get(&feed)) else {
+            // It was read before anything was appended.
+            let (Some(appending), Ok(Some(secret))) = (self.appending.get(&feed), self.keys.get(&feed))
+            else {
                 continue;
             };
             let head = appending.peaks.head().sign(&self.database, secret);

@@ -1,7 +1,7 @@
 //! The small files of a folder, and who may read them. A folder may come from somebody else: what links in it lead to is not ours to write.
 
 use crate::error::OpenError;
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
@@ -55,11 +55,13 @@ pub(crate) fn read_file(path: &Path) -> Result<Option<String>, OpenError> {
 /// To be called before anything in the folder is opened for writing: refuses links, and takes from others what they may do with it. A folder
 /// that cannot be changed, such as one that is somebody else's to read, stays as it is.
 pub(crate) fn secure(dir: &Path) -> Result<(), OpenError> {
-    tighten(dir);
+    if let Ok(found) = fs::metadata(dir) {
+        tighten(dir, &found);
+    }
     for name in OURS {
         let path = dir.join(name);
         match fs::symlink_metadata(&path) {
-            Ok(_) => secure_all(&path)?,
+            Ok(found) => secure_all(&path, &found)?,
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(source) => return Err(OpenError::File { path, source }),
         }
@@ -67,23 +69,22 @@ pub(crate) fn secure(dir: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-fn secure_all(path: &Path) -> Result<(), OpenError> {
+fn secure_all(path: &Path, found: &Metadata) -> Result<(), OpenError> {
     let failed = |source| OpenError::File { path: path.to_owned(), source };
-    let kind = fs::symlink_metadata(path).map_err(failed)?.file_type();
-    if kind.is_symlink() {
+    if found.is_symlink() {
         return Err(OpenError::Link(path.to_owned()));
     }
-    tighten(path);
-    if kind.is_dir() {
+    tighten(path, found);
+    if found.is_dir() {
         for entry in fs::read_dir(path).map_err(failed)? {
-            secure_all(&entry.map_err(failed)?.path())?;
+            let entry = entry.map_err(failed)?;
+            secure_all(&entry.path(), &entry.metadata().map_err(failed)?)?;
         }
     }
     Ok(())
 }
 
-fn tighten(path: &Path) {
-    let Ok(found) = fs::metadata(path) else { return };
+fn tighten(path: &Path, found: &Metadata) {
     let mode = found.permissions().mode();
     if mode & OTHERS != 0 {
         // Where that is not allowed, it is not ours to decide.

@@ -38,7 +38,7 @@ pub(crate) struct LiarsIndex {
 impl Liars {
     pub fn new(feeds: &Feeds) -> Liars {
         let feeds = feeds.clone();
-        Liars { is_own: Arc::new(move |feed| feeds.with_secret(feed, |_| ()).is_some()) }
+        Liars { is_own: Arc::new(move |feed| feeds.is_own(feed)) }
     }
 }
 

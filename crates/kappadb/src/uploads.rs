@@ -35,7 +35,7 @@ impl Blobs {
 
 /// How long each own feed is.
 pub(crate) fn lengths(feeds: &Feeds) -> BTreeMap<FeedKey, Seq> {
-    let own = feeds.list().into_iter().filter(|info| feeds.with_secret(&info.feed, |_| ()).is_some());
+    let own = feeds.list().into_iter().filter(|info| feeds.is_own(&info.feed));
     own.map(|info| (info.feed, info.length)).collect()
 }
 

@@ -4,7 +4,7 @@ use crate::database::{Database, Parts};
 use crate::error::{OpenError, WriteError, WriterError};
 use crate::files::write_file;
 use kappadb_core::FeedKey;
-use kappadb_feed::FeedInfo;
+use kappadb_feed::{FeedInfo, Feeds};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -61,11 +61,28 @@ impl Writers {
         self.lock().clone()
     }
 
+    /// The newest own feed without a name is the default writer's, if no other is: one that was made just before a crash, or whose name was lost
+    /// with the file.
+    pub fn find_default(&self, feeds: &Feeds) {
+        let mut names = self.lock();
+        if !names.contains_key(DEFAULT) {
+            let named: BTreeSet<FeedKey> = names.values().copied().collect();
+            let nameless = |info: &FeedInfo| info.writable && !named.contains(&info.feed);
+            let newest =
+                feeds.list().into_iter().filter(nameless).max_by_key(|info| (info.created, info.feed));
+            names.extend(newest.map(|info| (DEFAULT.to_owned(), info.feed)));
+        }
+    }
+
     /// Writes a name down durably, in place of what it stood for.
     fn set(&self, name: &str, feed: FeedKey) -> Result<(), WriteError> {
         let mut names = self.lock();
         let mut new = names.clone();
         new.insert(name.to_owned(), feed);
+        if name == DEFAULT {
+            // It would be found without the file: a write that failed must not make another one.
+            names.insert(name.to_owned(), feed);
+        }
         let text: String = new.iter().map(|(name, feed)| format!("{feed} {name}\n")).collect();
         let failed = |source: io::Error| WriteError::Names { path: self.path.clone(), source };
         write_file(&self.path, &text).map_err(failed)?;
@@ -101,8 +118,7 @@ impl Parts {
     /// The feed that a name stands for, whether it may be appended to or not.
     pub(crate) fn feed_of(&self, name: &str) -> Option<FeedKey> {
         // Every write comes by here: a replica with a thousand writers must not look at all of them.
-        let named = self.writers.lock().get(name).copied();
-        named.or_else(|| self.writers().remove(name))
+        self.writers.lock().get(name).copied()
     }
 
     /// The feeds that are "me" for this handle: the one that it writes, and those that this one continues. Other writers of this replica, such as the
@@ -129,23 +145,9 @@ impl Parts {
         Ok(feed)
     }
 
-    /// Feeds that may be appended to, by age.
-    fn own_feeds(&self) -> Vec<FeedInfo> {
-        let mut own: Vec<_> = self.feeds.list().into_iter().filter(|info| info.writable).collect();
-        own.sort_by_key(|info| (info.created, info.feed));
-        own
-    }
-
-    /// All names. The newest own feed without one is the default writer's, if no other is: one that was made just before a
-    /// crash, or whose name was lost with the file.
+    /// All names.
     pub(crate) fn writers(&self) -> BTreeMap<String, FeedKey> {
-        let mut names = self.writers.names();
-        if !names.contains_key(DEFAULT) {
-            let nameless = |info: &&FeedInfo| !names.values().any(|feed| *feed == info.feed);
-            let newest = self.own_feeds().iter().rfind(nameless).map(|info| info.feed);
-            names.extend(newest.map(|feed| (DEFAULT.to_owned(), feed)));
-        }
-        names
+        self.writers.names()
     }
 
     pub(crate) fn new_writer(&self, name: &str) -> Result<FeedKey, WriterError> {

@@ -55,6 +55,8 @@ struct State {
     urged: bool,
     rebuilds_asked: u64,
     rebuilds_done: u64,
+    rests_asked: u64,
+    rests_done: u64,
     failures: u64,
     error: Option<String>,
     progress: Progress,
@@ -127,6 +129,15 @@ impl Control {
             state.rebuilds_asked
         });
         self.wait_until(|state| state.rebuilds_done >= asked)
+    }
+
+    /// Has the upkeep done that is due, and waits until none is.
+    pub fn rest(&self) -> Result<(), ViewError> {
+        let asked = self.change(|state| {
+            (state.woken, state.rests_asked) = (true, state.rests_asked + 1);
+            state.rests_asked
+        });
+        self.wait_until(|state| state.rests_done >= asked)
     }
 
     fn wait_until(&self, reached: impl Fn(&State) -> bool) -> Result<(), ViewError> {
@@ -218,6 +229,17 @@ impl Control {
 
     pub fn rebuilt(&self, number: u64) {
         self.change(|state| state.rebuilds_done = number.max(state.rebuilds_done));
+    }
+
+    /// The number of the last time that somebody asked for rest, if there is none yet.
+    pub fn rest_due(&self) -> Option<u64> {
+        let state = self.lock();
+        (state.rests_asked > state.rests_done).then_some(state.rests_asked)
+    }
+
+    /// No upkeep was due or under way since this was asked for.
+    pub fn rested(&self, asked: u64) {
+        self.change(|state| state.rests_done = asked);
     }
 
     /// What the work goes by that is done now.

@@ -240,6 +240,11 @@ impl<V: View> Generation<V> {
         *self.helper() = None;
     }
 
+    /// True if upkeep is under way.
+    pub fn is_kept_up(&self) -> bool {
+        self.helper().is_some()
+    }
+
     /// Puts upkeep that is finished in place, and starts the next if there is any. `idle` if nothing waits to be indexed.
     pub fn keep_up(&self, control: &Arc<Control>, idle: bool) -> Result<(), ViewError> {
         let Position { mark: Some(mark), pace } = self.position() else { return Ok(()) };

@@ -58,6 +58,11 @@ impl<V: View> ViewHandle<V> {
         PauseGuard::new(self.core.control.clone())
     }
 
+    /// Returns when all upkeep is done that is due when nothing arrives. Whatever arrives meanwhile puts it off.
+    pub fn rest(&self) -> Result<(), ViewError> {
+        self.core.control.rest()
+    }
+
     /// Change notices from now on. Read what you watch after this call, so that no change falls in between.
     pub fn watch(&self) -> Watcher {
         self.watch_keys(|_| true)

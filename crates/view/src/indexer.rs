@@ -84,6 +84,8 @@ pub(crate) struct Indexer<V: View> {
     /// The generation being made, and the number of the rebuild that asked for it.
     coming: Option<(Generation<V>, Option<u64>)>,
     failures: u32,
+    /// It has looked for work before. Who opens a database to ask one question would begin upkeep each time, and end it before it is done.
+    settled: bool,
 }
 
 impl<V: View> Indexer<V> {
@@ -100,7 +102,8 @@ impl<V: View> Indexer<V> {
         let control = Control::new(&name);
         let slot = RwLock::new(None);
         let core = Arc::new(Core { name, view, source, control, watchers: Watchers::default(), slot });
-        let mut indexer = Indexer { core: core.clone(), directory, coming: None, failures: 0 };
+        let mut indexer =
+            Indexer { core: core.clone(), directory, coming: None, failures: 0, settled: false };
         indexer.find(previous.map(Arc::new))?;
         // What is all there already answers from the start, without waiting for the thread.
         if let Err(error) = indexer.settle() {
@@ -191,6 +194,8 @@ impl<V: View> Indexer<V> {
         if let (None, Some(number)) = (&self.coming, self.core.control.rebuild_due()) {
             self.start_over(Some(number))?;
         }
+        let rest = self.core.control.rest_due();
+        self.settled |= rest.is_some();
         self.core.control.turn(Turn::Begun);
         let excluded = self.core.source.exclusions();
         self.core.control.turn(Turn::Excluding(excluded.clone()));
@@ -198,6 +203,13 @@ impl<V: View> Indexer<V> {
         self.report();
         let more = self.step_coming(&excluded)? | more?;
         self.report();
+        self.settled = true;
+        if let Some(rest) = rest
+            && !more
+            && !self.core.current(Generation::is_kept_up).unwrap_or(false)
+        {
+            self.core.control.rested(rest);
+        }
         // A rebuild asked for while another was under way is still to be begun.
         Ok(more || self.core.control.rebuild_due().is_some())
     }
@@ -213,7 +225,9 @@ impl<V: View> Indexer<V> {
         let stop = || self.core.control.interrupted();
         let Step { notices, more } = generation.step(&*self.core.source, excluded, &stop)?;
         tell(&notices);
-        generation.keep_up(&self.core.control, !more)?;
+        if more || self.settled {
+            generation.keep_up(&self.core.control, !more)?;
+        }
         Ok(more)
     }
 
