@@ -157,3 +157,47 @@ async fn what_nobody_deleted_stays_as_it_is() {
     drop(bert);
     database.close().await.expect("close");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delete_takes_along_what_its_message_said_later_wherever_that_is() {
+    let house = House::new();
+    let author = house.create("author").await;
+    let chat = author.chat();
+    let id = chat.post("tea", "harmless").await.expect("post");
+    chat.post("tea", "kept").await.expect("post");
+    let server = serve(&author).await;
+    // One has heard of the message alone, one of all that it said.
+    let early = house.join("early", &server).await;
+    early.chat().ask_latest("tea", 50).await.expect("ask");
+    for text in [SHORT, LONG] {
+        chat.edit(id, text, None).await.expect("edit");
+    }
+    let hub = house.join("hub", &server).await;
+    hub.chat().ask_latest("tea", 50).await.expect("ask");
+    let at_hub = serve(&hub).await;
+    assert!(house.has("author", "zaunkoenig") && house.has("hub", "zaunkoenig"));
+    chat.delete(id).await.expect("delete");
+    author.compact().await.expect("compact");
+    assert!(!house.has("author", "zaunkoenig") && !house.has("author", "harmless"));
+    // Who knows of the delete hears of the edits from who does not.
+    early.chat().ask_latest("tea", 50).await.expect("ask");
+    early.close().await.expect("close");
+    let early = house.join("early", &at_hub).await;
+    early.chat().ask_latest("tea", 50).await.expect("ask");
+    early.compact().await.expect("compact");
+    assert!(!house.has("early", "zaunkoenig") && !house.has("early", "harmless"));
+    hub.chat().ask_latest("tea", 50).await.expect("ask");
+    // Before it has compacted, nobody is handed anything.
+    let newcomer = house.join("newcomer", &at_hub).await;
+    newcomer.chat().ask_everything().await.expect("ask");
+    assert!(!house.has("newcomer", "zaunkoenig") && !house.has("newcomer", "harmless"));
+    hub.compact().await.expect("compact");
+    assert!(!house.has("hub", "zaunkoenig") && !house.has("hub", "harmless"));
+    for database in [&author, &early, &hub, &newcomer] {
+        assert_eq!(texts(&database.chat()).await, ["kept"]);
+        assert_eq!(database.verify().await.expect("verify"), [""; 0]);
+    }
+    for server in [server, at_hub] {
+        server.stop().await;
+    }
+}

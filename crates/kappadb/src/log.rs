@@ -100,7 +100,7 @@ impl Parts {
     }
 
     pub(crate) fn is_own(&self, feed: &FeedKey) -> bool {
-        self.feeds.with_secret(feed, |_| ()).is_some()
+        self.feeds.is_own(feed)
     }
 
     /// Does something that makes room, also where there is none.
@@ -118,10 +118,16 @@ impl Parts {
         }
         // Views read what is to go in order to take it out; one that has not, for it is not open now, is made anew later.
         self.views.ready()?;
-        self.with_reserve(|| {
+        let compacted = self.with_reserve(|| {
             self.honour_deletes()?;
             self.clear_abandoned()?;
-            Ok(self.feeds.compact(&mut |done, total| self.progress("compacting", done, total))?)
-        })
+            Ok::<_, LogError>(
+                self.feeds.compact(&mut |done, total| self.progress("compacting", done, total))?,
+            )
+        })?;
+        if let Err(error) = self.forget_deleted_words() {
+            tracing::warn!(%error, "words of deleted messages stay in the index until the next compaction");
+        }
+        Ok(compacted)
     }
 }

@@ -82,7 +82,7 @@ pub struct Lately {
     pub from: i64,
     /// Messages wanted of the window.
     pub limit: u32,
-    /// Messages wanted, and deletes, that stand before the window and came last.
+    /// Messages wanted, and deletes, and edits, that stand before the window and came last.
     pub late: u32,
 }
 

@@ -28,8 +28,8 @@ impl ChatIndex {
         if !found.advance()? {
             return Ok(());
         }
-        let deleted = self.changed(&rows::deletes_that_came(channel.as_bytes()))?;
-        let calling = self.changed(&rows::calls_that_came(channel.as_bytes()))?;
+        let deleted = self.changed(&rows::deletes_that_came(channel.as_bytes()), |_| true)?;
+        let calling = self.changed(&rows::edits_that_came(channel.as_bytes()), |calls| calls)?;
         loop {
             let (lseq, place, calls) = rows::read_message_came(found.key()).ok_or(BAD)?;
             if self.counting(&place, Mark::Posted).is_some() && !deleted.contains(&place) {
@@ -53,18 +53,18 @@ impl ChatIndex {
         Ok(Some((lseq, place.id)))
     }
 
-    /// The places of messages that some entries of a channel deleted or edited.
-    fn changed(&self, by: &[u8]) -> Result<HashSet<Place>, ViewError> {
+    /// The places of messages that some entries of a channel deleted or edited, of those that call somebody, or not, as is wanted.
+    fn changed(&self, by: &[u8], wanted: impl Fn(bool) -> bool) -> Result<HashSet<Place>, ViewError> {
         let mut found = self.shelf.with_prefix(by)?;
         let mut changed = HashSet::new();
         while found.advance()? {
-            let (place, by) = rows::read_change_came(found.key()).ok_or(BAD)?;
-            changed.extend((!self.withdrawn.contains(&by)).then_some(place));
+            let (place, by, calls) = rows::read_change_came(found.key()).ok_or(BAD)?;
+            changed.extend((wanted(calls) && !self.withdrawn.contains(&by)).then_some(place));
         }
         Ok(changed)
     }
 
-    /// The messages before an order time that came last to a channel, and the last deletes of such, by others than some.
+    /// The messages before an order time that came last to a channel, and the last deletes and edits of such, by others than some.
     pub(crate) fn came_late(
         &self,
         channel: &str,
@@ -77,8 +77,10 @@ impl ChatIndex {
             (rows::messages_that_came(channel, 0), rows::messages_that_came(channel, Lseq::MAX));
         let message = |key: &[u8]| rows::read_message_came(key).map(|(_, place, _)| (place, place.id));
         let mut ids = self.last_of(&all, &last, message, before, limit, except)?;
-        let deletes = rows::deletes_that_came(channel);
-        ids.extend(self.last_of(&deletes, &deletes, rows::read_change_came, before, limit, except)?);
+        let change = |key: &[u8]| rows::read_change_came(key).map(|(place, by, _)| (place, by));
+        for changes in [rows::deletes_that_came(channel), rows::edits_that_came(channel)] {
+            ids.extend(self.last_of(&changes, &changes, change, before, limit, except)?);
+        }
         Ok(ids)
     }
 

@@ -5,49 +5,118 @@ use crate::rows::{self, BAD, Mark, Place};
 use kappadb_chat::edited;
 use kappadb_core::{EntryId, FeedKey};
 use kappadb_entry::Header;
-use kappadb_store::prefix_range;
+use kappadb_store::{Overlay, Tree, prefix_range};
 use kappadb_view::ViewError;
 use kappadb_view::packed::after;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What deletes named that came lately; none if it is not known which.
+/// What deletes name, and edits, which may be of what was deleted: until it was seen to that it is erased, if it must be. It has rows as long, so
+/// it is looked at once, whatever process asks.
 #[derive(Default)]
-pub(crate) struct Fresh(Mutex<Option<Vec<EntryId>>>);
+pub(crate) struct Named(Mutex<State>);
 
-impl Fresh {
-    fn lock(&self) -> MutexGuard<'_, Option<Vec<EntryId>>> {
+#[derive(Default)]
+struct State {
+    /// To be looked at, with how often anything was named by then.
+    due: BTreeMap<EntryId, u64>,
+    /// Not held yet.
+    waiting: HashSet<EntryId>,
+    /// Seen to: their rows can go.
+    done: Vec<EntryId>,
+    count: u64,
+}
+
+/// What is to be looked at: [`ChatIndex::named_by_deletes`].
+#[derive(Debug, Clone, Default)]
+pub struct Due(BTreeMap<EntryId, u64>);
+
+impl Due {
+    /// The entries.
+    pub fn ids(&self) -> impl Iterator<Item = EntryId> + '_ {
+        self.0.keys().copied()
+    }
+}
+
+impl Named {
+    pub fn load(tree: &dyn Tree) -> Result<Named, ViewError> {
+        let mut state = State::default();
+        for row in prefix_range(tree, &[rows::NAMED]) {
+            state.due.insert(rows::read_named(&row?.0).ok_or(BAD)?, 0);
+        }
+        Ok(Named(Mutex::new(state)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn add(&self, targets: impl IntoIterator<Item = EntryId>) {
-        if let Some(fresh) = self.lock().as_mut() {
-            fresh.extend(targets);
+    pub fn add(&self, targets: impl IntoIterator<Item = EntryId>, rows: &mut Overlay<'_>) {
+        let mut state = self.lock();
+        for id in targets {
+            state.count += 1;
+            let count = state.count;
+            state.waiting.remove(&id);
+            state.due.insert(id, count);
+            rows.put(rows::named(&id), Vec::new());
         }
     }
 
-    fn take(&self) -> Option<Vec<EntryId>> {
-        self.lock().replace(Vec::new())
+    /// An entry came that may have been waited for.
+    pub fn came(&self, id: &EntryId) {
+        let mut state = self.lock();
+        if state.waiting.remove(id) {
+            let count = state.count;
+            state.due.insert(*id, count);
+        }
+    }
+
+    /// True if rows can go.
+    pub fn is_done(&self) -> bool {
+        !self.lock().done.is_empty()
+    }
+
+    /// Takes the rows away of what was seen to and was not named again since.
+    pub fn tidy(&self, rows: &mut Overlay<'_>) {
+        let mut state = self.lock();
+        for id in std::mem::take(&mut state.done) {
+            if !state.due.contains_key(&id) && !state.waiting.contains(&id) {
+                rows.delete(rows::named(&id));
+            }
+        }
     }
 }
 
 impl ChatIndex {
-    /// The entries that deletes name which came since this was called last; the first time, those of all deletes. Whether they count is said by
+    /// The entries that deletes name, and edits, of which it was not yet seen to that they are erased if they must be. Whether they must be is said by
     /// [`ChatIndex::is_erased`].
-    pub fn named_by_deletes(&self) -> Result<Vec<EntryId>, ViewError> {
-        match self.fresh.take() {
-            Some(fresh) => Ok(fresh),
-            None => self.named_by_deletes_of(None),
+    pub fn named_by_deletes(&self) -> Due {
+        Due(self.named.lock().due.clone())
+    }
+
+    /// It was seen to that these are erased if they must be, but for those that are not held yet.
+    pub fn seen_to(&self, due: &Due, not_held: impl IntoIterator<Item = EntryId>) {
+        let mut state = self.named.lock();
+        let waiting: HashSet<EntryId> = not_held.into_iter().collect();
+        for (id, count) in &due.0 {
+            if state.due.get(id) == Some(count) {
+                state.due.remove(id);
+                match waiting.contains(id) {
+                    true => drop(state.waiting.insert(*id)),
+                    false => state.done.push(*id),
+                }
+            }
         }
     }
 
-    /// Gives these at the next call of [`ChatIndex::named_by_deletes`] again: nothing of them is held yet.
-    pub fn wait_for(&self, named: Vec<EntryId>) {
-        self.fresh.add(named);
+    /// Has the words of deleted messages go with the next upkeep, wherever they are kept. False if there are none to go.
+    pub fn forget_deleted(&self) -> Result<bool, ViewError> {
+        self.lexicon.forget_all()
     }
 
-    /// The entries that deletes name, of one feed or of all.
-    pub fn named_by_deletes_of(&self, feed: Option<&FeedKey>) -> Result<Vec<EntryId>, ViewError> {
-        let prefix = feed.map_or_else(|| rows::AUTHORS.to_vec(), rows::author);
+    /// The entries of a feed that deletes name.
+    pub fn named_by_deletes_of(&self, feed: &FeedKey) -> Result<Vec<EntryId>, ViewError> {
+        let prefix = rows::author(feed);
         let mut named = Vec::new();
         let mut found = self.shelf.range(&prefix, after(&prefix).as_deref(), false)?;
         while found.advance()? {
@@ -61,7 +130,7 @@ impl ChatIndex {
         }
         for row in prefix_range(&*self.tree, &[rows::TAKEN]) {
             let target = rows::read_taken(&row?.0).map(|(target, _)| target);
-            named.extend(target.filter(|target| feed.is_none_or(|feed| target.feed == *feed)));
+            named.extend(target.filter(|target| target.feed == *feed));
         }
         Ok(named)
     }

@@ -1,6 +1,6 @@
 //! Taking changes in.
 
-use crate::erased::Fresh;
+use crate::erased::Named;
 use crate::rows::{self, DOCS, ENTRIES, KEYED, Mark, PACKED, Place, WORDS};
 use crate::state::State;
 use crate::upkeep;
@@ -29,8 +29,8 @@ pub struct ChatIndex {
     pub(crate) leftovers: Leftovers,
     /// Which sort of upkeep had its turn last.
     pub(crate) turn: usize,
-    /// What deletes named that came since somebody asked for that.
-    pub(crate) fresh: Fresh,
+    /// What deletes name, until it is erased.
+    pub(crate) named: Named,
 }
 
 /// Notices of messages have keys that begin so, the channel's folded name following. No key of a state does.
@@ -159,11 +159,11 @@ impl Gathered<'_> {
     fn edited(&mut self, arrived: &Arrived, channel: &[u8], place: Place) {
         let by = arrived.id.seq;
         self.mark(channel, &place, Mark::Edited(by));
-        if let Some(text) = text(&arrived.entry) {
+        let text = text(&arrived.entry);
+        let calls = text.as_ref().is_some_and(|text| may_mention(text));
+        self.packed.push(rows::edit_came(channel, arrived.lseq, &place, by, calls));
+        if let Some(text) = text {
             push_text(&mut self.texts, channel, &place, &text);
-            if may_mention(&text) {
-                self.packed.push(rows::call_came(channel, arrived.lseq, &place, by));
-            }
         }
     }
 
@@ -181,11 +181,14 @@ impl Index for ChatIndex {
         for change in changes.iter().filter(ours) {
             let arrived = change.arrived();
             let (id, held) = (arrived.id, matches!(change, Change::Hold(_)));
+            if held {
+                self.named.came(&id);
+            }
             match sort(arrived) {
                 Sort::State => gathered.keyed.push(*change),
                 Sort::Taken { key, target } => {
                     self.state.take(rows, key, &target, id.seq, held);
-                    self.fresh.add(held.then_some(target));
+                    self.named.add(held.then_some(target), rows);
                     let notice =
                         Notice { key: key.to_vec(), heads: Vec::new(), gone: vec![target], changes: 1 };
                     gathered.notices.insert(key.to_vec(), notice);
@@ -198,10 +201,11 @@ impl Index for ChatIndex {
                 }
                 Sort::Deleted { channel, place } => {
                     gathered.notify(channel, place.id, !held);
+                    self.lexicon.forget(channel, &place, held, rows);
                     if held {
-                        self.fresh.add(Some(place.id));
+                        self.named.add([place.id], rows);
                         if let Ok(channel) = std::str::from_utf8(channel) {
-                            self.fresh.add(self.edits(channel, &place)?);
+                            self.named.add(self.edits(channel, &place)?, rows);
                         }
                         gathered.deleted(arrived, channel, place);
                     }
@@ -210,7 +214,7 @@ impl Index for ChatIndex {
                     // The message is told of anew.
                     gathered.notify(channel, place.id, true);
                     if held {
-                        self.fresh.add(Some(id));
+                        self.named.add([id], rows);
                         gathered.edited(arrived, channel, place);
                     }
                 }
@@ -255,7 +259,7 @@ impl ChatIndex {
             lexicon,
             leftovers,
             turn: 0,
-            fresh: Fresh::default(),
+            named: Named::load(&*tree)?,
             tree,
         })
     }

@@ -36,6 +36,7 @@ mod words;
 
 pub use ask::{Ask, Lately};
 pub use came::Came;
+pub use erased::Due;
 pub use index::{ChatIndex, channel_of};
 pub use page::PageQuery;
 pub use people::Row;

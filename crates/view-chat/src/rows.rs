@@ -14,6 +14,11 @@ pub const TAKEN: u8 = 3;
 /// number u64: texts whose words are in no segment yet.
 pub const TEXTS: u8 = 4;
 
+/// feed, seq: nothing. An entry that a delete names, or an edit, until it was seen to that it is erased if it must be.
+pub const NAMED: u8 = 5;
+/// A message as segments of words have it: nothing. It was deleted, and its words may still be known.
+pub const FORGET: u8 = 6;
+
 /// What is packed of entries.
 pub const ENTRIES: Area = Area { prefix: PACKED, sort: 0 };
 /// The messages of a segment of words.
@@ -34,12 +39,12 @@ const POSTER: u8 = 3;
 const OTHER: u8 = 4;
 
 /// channel length u16, channel, 2, lseq, place, 1 if it may mention somebody: a message that came. channel length u16, channel, 0, lseq, place
-/// of the target, seq: a delete that came; 1: an edit that may mention somebody.
+/// of the target, seq, 0: a delete that came; 1 in place of the 0 before: an edit, with 1 at the end if it may mention somebody.
 const CAME: u8 = 5;
 
-/// Of what came to a channel: deletes, edits that may mention somebody, messages.
+/// Of what came to a channel: deletes, edits, messages.
 const DELETES: u8 = 0;
-const CALLS: u8 = 1;
+const EDITS: u8 = 1;
 const POSTS: u8 = 2;
 
 const POSTED: u8 = 0;
@@ -299,9 +304,9 @@ pub fn deletes_that_came(channel: &[u8]) -> Vec<u8> {
     came(channel, DELETES)
 }
 
-/// The edits that came to a channel, of those that may mention somebody.
-pub fn calls_that_came(channel: &[u8]) -> Vec<u8> {
-    came(channel, CALLS)
+/// The edits that came to a channel.
+pub fn edits_that_came(channel: &[u8]) -> Vec<u8> {
+    came(channel, EDITS)
 }
 
 /// A message that came; `calls` says that it may call somebody by name.
@@ -314,18 +319,19 @@ pub fn message_came(channel: &[u8], lseq: Lseq, place: &Place, calls: bool) -> V
 
 /// A delete that came, of what is at a place, by the entry of this number.
 pub fn delete_came(channel: &[u8], lseq: Lseq, place: &Place, by: u64) -> Vec<u8> {
-    change_came(deletes_that_came(channel), lseq, place, by)
+    change_came(deletes_that_came(channel), lseq, place, by, false)
 }
 
-/// The same for an edit that may mention somebody.
-pub fn call_came(channel: &[u8], lseq: Lseq, place: &Place, by: u64) -> Vec<u8> {
-    change_came(calls_that_came(channel), lseq, place, by)
+/// The same for an edit; `calls` says that it may call somebody by name.
+pub fn edit_came(channel: &[u8], lseq: Lseq, place: &Place, by: u64, calls: bool) -> Vec<u8> {
+    change_came(edits_that_came(channel), lseq, place, by, calls)
 }
 
-fn change_came(mut key: Vec<u8>, lseq: Lseq, place: &Place, by: u64) -> Vec<u8> {
+fn change_came(mut key: Vec<u8>, lseq: Lseq, place: &Place, by: u64, calls: bool) -> Vec<u8> {
     key.extend_from_slice(&lseq.to_be_bytes());
     key.extend_from_slice(&place.bytes());
     key.extend_from_slice(&by.to_be_bytes());
+    key.push(u8::from(calls));
     key
 }
 
@@ -338,12 +344,28 @@ pub fn read_message_came(key: &[u8]) -> Option<(Lseq, Place, bool)> {
     Some((u64::from_be_bytes(*lseq), Place::read(place)?, calls != 0))
 }
 
-/// The place of what was deleted or edited, and by which entry.
-pub fn read_change_came(key: &[u8]) -> Option<(Place, EntryId)> {
+/// The place of what was deleted or edited, by which entry, and whether that may call somebody.
+pub fn read_change_came(key: &[u8]) -> Option<(Place, EntryId, bool)> {
     let (_, rest) = read_counted(key.get(1..)?)?;
     let (place, by) = rest.get(9..)?.split_first_chunk::<PLACE_LEN>()?;
+    let (by, calls) = by.split_first_chunk::<8>()?;
+    let &[calls] = calls else { return None };
     let place = Place::read(place)?;
-    Some((place, Mark::Deleted(u64::from_be_bytes(by.try_into().ok()?)).by(&place)))
+    Some((place, Mark::Deleted(u64::from_be_bytes(*by)).by(&place), calls != 0))
+}
+
+/// An entry that a delete names.
+pub fn named(id: &EntryId) -> Vec<u8> {
+    [&[NAMED], &id.feed.0[..], &id.seq.to_be_bytes()].concat()
+}
+
+pub fn read_named(key: &[u8]) -> Option<EntryId> {
+    read_id(key.get(1..)?)
+}
+
+/// A message whose words are to be forgotten, as segments have it.
+pub fn forget(doc: &[u8]) -> Vec<u8> {
+    [&[FORGET], doc].concat()
 }
 
 /// The deletes of versions of a key.
@@ -392,7 +414,9 @@ mod tests {
             let by = EntryId { feed: a.id.feed, seq: b.id.seq };
             let arrival = b.id.seq;
             prop_assert_eq!(read_message_came(&message_came(&channel, arrival, &a, true)), Some((arrival, a, true)));
-            prop_assert_eq!(read_change_came(&delete_came(&channel, arrival, &a, by.seq)), Some((a, by)));
+            prop_assert_eq!(read_change_came(&delete_came(&channel, arrival, &a, by.seq)), Some((a, by, false)));
+            prop_assert_eq!(read_change_came(&edit_came(&channel, arrival, &a, by.seq, true)), Some((a, by, true)));
+            prop_assert_eq!(read_named(&named(&a.id)), Some(a.id));
             prop_assert_eq!(read_taken(&taken_by(&channel, &a.id, by.seq)), Some((a.id, by)));
             prop_assert_eq!(message_at(&channel, &a).cmp(&message_at(&channel, &b)), a.cmp(&b));
         }

@@ -12,17 +12,26 @@ use kappadb_store::{Overlay, Tree, prefix_range};
 use kappadb_view::{Change, KeyUpdate, Keyed, Upkeep, ViewError};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 pub struct State {
     keyed: Keyed,
     /// False if nothing was ever taken back, as is mostly the case.
     any_taken: bool,
+    /// Another one after each change, in this process and view or any other.
+    stamp: u64,
+}
+
+/// A number that was not given out before.
+fn next_stamp() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 impl State {
     pub fn open(prefix: u8, tree: &Arc<dyn Tree>, few: usize) -> Result<State, ViewError> {
         let any_taken = prefix_range(&**tree, &[rows::TAKEN]).next().transpose()?.is_some();
-        Ok(State { keyed: Keyed::with_memory(prefix, CHAT, tree, few)?, any_taken })
+        Ok(State { keyed: Keyed::with_memory(prefix, CHAT, tree, few)?, any_taken, stamp: next_stamp() })
     }
 
     pub fn apply(
@@ -30,6 +39,9 @@ impl State {
         rows: &mut Overlay<'_>,
         changes: &[Change<'_>],
     ) -> Result<Vec<KeyUpdate>, ViewError> {
+        if !changes.is_empty() {
+            self.stamp = next_stamp();
+        }
         self.keyed.apply_all(rows, changes)
     }
 
@@ -40,6 +52,7 @@ impl State {
 
     /// The author of `target` took it back with its entry `by`, or that entry counts no more.
     pub fn take(&mut self, rows: &mut Overlay<'_>, key: &[u8], target: &EntryId, by: u64, held: bool) {
+        self.stamp = next_stamp();
         let row = rows::taken_by(key, target, by);
         if held {
             self.any_taken = true;
@@ -169,6 +182,11 @@ impl State {
 }
 
 impl ChatIndex {
+    /// A number that changes whenever anything changes that is said of channels and writers.
+    pub fn said_stamp(&self) -> u64 {
+        self.state.stamp
+    }
+
     /// The versions of a key that no other makes redundant, ascending by id, also those that were taken back: what a new version must
     /// name.
     pub fn active(&self, key: &[u8]) -> Result<Vec<Version>, ViewError> {

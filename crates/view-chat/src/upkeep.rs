@@ -10,12 +10,13 @@ type Due = Option<Box<dyn Upkeep<ChatIndex>>>;
 
 /// What is to be done next, if anything. Each sort of work has its turn: while much arrives there is always some of each.
 pub fn due(index: &mut ChatIndex, idle: bool) -> Due {
-    const SORTS: [fn(&mut ChatIndex, bool) -> Due; 5] = [
+    const SORTS: [fn(&mut ChatIndex, bool) -> Due; 6] = [
         |index, idle| Job::begin(index.shelf.due(idle).map(Job::Merge)),
         |index, idle| Job::begin(index.lexicon.build(idle).map(Job::Build)),
         |index, idle| Job::begin(index.lexicon.merge(idle).map(Job::MergeWords)),
         |index, _| Job::begin(index.leftovers.sweep(&index.tree).map(Job::Sweep)),
         |index, idle| index.state.upkeep(idle),
+        |index, _| Job::begin(index.named.is_done().then_some(Job::Tidy)),
     ];
     for turn in 1..=SORTS.len() {
         let turn = (index.turn + turn) % SORTS.len();
@@ -32,6 +33,8 @@ enum Job {
     Merge(Merge),
     Build(Build),
     MergeWords(MergeWords),
+    /// Rows of what was seen to be erased.
+    Tidy,
 }
 
 impl Job {
@@ -47,6 +50,7 @@ impl Upkeep<ChatIndex> for Job {
             Job::Merge(merge) => merge.work(),
             Job::Build(build) => build.work(),
             Job::MergeWords(merge) => merge.work(),
+            Job::Tidy => Ok(false),
         }
     }
 
@@ -57,6 +61,7 @@ impl Upkeep<ChatIndex> for Job {
                 index.leftovers.add(merge.origins());
                 index.shelf.install(merge, rows);
             }
+            Job::Tidy => index.named.tidy(rows),
             Job::Build(build) => index.lexicon.built(&build, rows),
             Job::MergeWords(merge) => {
                 index

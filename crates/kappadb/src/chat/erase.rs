@@ -5,19 +5,20 @@ use crate::database::Parts;
 use crate::error::{LogError, ReadError};
 use kappadb_core::{EntryId, FeedKey, RangeSet};
 use kappadb_entry::space;
+use kappadb_view::ViewError;
 use std::collections::BTreeMap;
 
 /// Blocks that are looked at one by one.
 const FEW: u64 = 1_024;
 
 impl Parts {
-    /// Erases the payloads of what was deleted or taken back since the last time, or ever. To be called before anything of chat is sent to peers, and by
+    /// Erases the payloads of what was deleted or taken back and is not erased yet. To be called before anything of chat is sent to peers, and by
     /// a compaction. Durable when it returns.
     pub(crate) fn honour_deletes(&self) -> Result<(), LogError> {
         self.chat.ready()?;
-        let named = self.chat.read(|index| index.named_by_deletes())??;
+        let due = self.chat.read(|index| index.named_by_deletes())?;
         let mut of_feeds: BTreeMap<FeedKey, RangeSet> = BTreeMap::new();
-        for id in named {
+        for id in due.ids() {
             of_feeds.entry(id.feed).or_default().insert(id.seq..id.seq.saturating_add(1));
         }
         let mut waiting = Vec::new();
@@ -34,7 +35,15 @@ impl Parts {
                 self.feeds.erase(&feed, &erased)?;
             }
         }
-        Ok(self.chat.read(|index| index.wait_for(waiting))?)
+        Ok(self.chat.read(|index| index.seen_to(&due, waiting))?)
+    }
+
+    /// Has the words of what was deleted go from the index of words. To be called by a compaction, once there is room.
+    pub(crate) fn forget_deleted_words(&self) -> Result<(), ViewError> {
+        match self.chat.read(|index| index.forget_deleted())?? {
+            true => self.chat.rest(),
+            false => Ok(()),
+        }
     }
 
     fn is_erased(&self, id: EntryId) -> Result<bool, ReadError> {
@@ -55,7 +64,7 @@ impl Parts {
         if view == CHAT {
             let mut cleared = held.minus(&wanted);
             if cleared.count() > FEW {
-                let named = self.chat.read(|index| index.named_by_deletes_of(Some(feed)))??;
+                let named = self.chat.read(|index| index.named_by_deletes_of(feed))??;
                 cleared = cleared.intersection(&named.into_iter().map(|id| id.seq).collect());
             }
             for seq in cleared.iter() {

@@ -1,6 +1,6 @@
 //! Making a segment of texts, in the background.
 
-use super::lexicon::texts_key;
+use super::lexicon::{Gone, load_gone, texts_key};
 use super::segment::{doc, docs_of, words_of, write_list};
 use super::texts::Texts;
 use super::tokens::Folded;
@@ -20,6 +20,8 @@ pub struct Build {
     pub segment: u64,
     /// The texts it is made of.
     pub rows: Vec<u64>,
+    /// The words of what was deleted are left out.
+    forgets: bool,
     step: Step,
     docs: u64,
 }
@@ -31,8 +33,8 @@ enum Step {
 }
 
 impl Build {
-    pub fn new(tree: Arc<dyn Tree>, segment: u64, rows: Vec<u64>) -> Build {
-        Build { tree, segment, rows, step: Step::Read, docs: 0 }
+    pub fn new(tree: Arc<dyn Tree>, segment: u64, rows: Vec<u64>, forgets: bool) -> Build {
+        Build { tree, segment, rows, forgets, step: Step::Read, docs: 0 }
     }
 
     /// Messages in it.
@@ -80,12 +82,14 @@ impl Build {
 
     /// Reads the texts, the latest first, and writes down which messages they are.
     fn read(&mut self, put: &mut dyn FnMut(Vec<u8>, Vec<u8>)) -> Result<Vec<String>, ViewError> {
+        let gone = if self.forgets { load_gone(&*self.tree)? } else { Gone::new() };
         let mut all: Vec<(Vec<u8>, String)> = Vec::new();
         for number in &self.rows {
             let row = self.tree.get(&texts_key(*number))?.ok_or(BAD)?;
             for text in Texts(&row) {
                 let text = text?;
-                all.push((doc(text.channel, &text.place), text.text.to_owned()));
+                let doc = doc(text.channel, &text.place);
+                all.extend((!gone.contains(&doc)).then(|| (doc, text.text.to_owned())));
             }
         }
         all.sort_unstable_by(|a, b| a.0.cmp(&b.0));

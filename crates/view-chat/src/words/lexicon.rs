@@ -2,14 +2,17 @@
 
 use super::build::Build;
 use super::merge::MergeWords;
-use super::segment::docs_of;
+use super::segment::{doc, docs_of};
 use crate::rows::BAD;
-use crate::rows::{DOCS, TEXTS, WORDS};
+use crate::rows::{self, DOCS, FORGET, Place, TEXTS, WORDS};
 use crate::view::Sizes;
-use kappadb_store::{Overlay, Tree, prefix_range};
+use bytes::Bytes;
+use kappadb_store::{Overlay, StoreError, Tree, prefix_range};
 use kappadb_view::packed::{Run, load_runs};
 use kappadb_view::{ViewError, tiers};
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How many times less is enough when nothing arrives, and how many times more is made into one segment at once.
 const FACTOR: usize = 8;
@@ -23,6 +26,17 @@ pub struct Lexicon {
     /// Rows of texts, ascending, with their bytes.
     pub(super) texts: Vec<(u64, usize)>,
     next_text: u64,
+    /// The words of what was deleted are to go.
+    forgetting: AtomicBool,
+}
+
+/// Messages whose words are to go, as segments have them.
+pub type Gone = BTreeSet<Vec<u8>>;
+
+/// Those that there are now.
+pub fn load_gone(tree: &dyn Tree) -> Result<Gone, ViewError> {
+    let doc = |row: Result<(Bytes, Bytes), StoreError>| Ok(row?.0.get(1..).unwrap_or_default().to_vec());
+    prefix_range(tree, &[FORGET]).map(doc).collect()
 }
 
 pub fn texts_key(number: u64) -> Vec<u8> {
@@ -41,7 +55,8 @@ impl Lexicon {
             texts.push((number, value.len()));
         }
         let next_text = texts.last().map_or(0, |(number, _)| number + 1);
-        Ok(Lexicon { tree, sizes, segments, next: next.max(next_words), texts, next_text })
+        let (next, forgetting) = (next.max(next_words), AtomicBool::new(false));
+        Ok(Lexicon { tree, sizes, segments, next, texts, next_text, forgetting })
     }
 
     pub fn segments(&self) -> &[Run] {
@@ -58,11 +73,32 @@ impl Lexicon {
         self.next_text += 1;
     }
 
+    /// Notes that a message was deleted, or counts again: its words are to go, or to stay.
+    pub fn forget(&mut self, channel: &[u8], place: &Place, deleted: bool, rows: &mut Overlay<'_>) {
+        let row = rows::forget(&doc(channel, place));
+        if deleted { rows.put(row, Vec::new()) } else { rows.delete(row) }
+    }
+
+    /// Has the words of all that was deleted go with the next upkeep. False if there is nothing of the sort.
+    pub fn forget_all(&self) -> Result<bool, ViewError> {
+        let any = prefix_range(&*self.tree, &[FORGET]).next().transpose()?.is_some();
+        self.forgetting.store(any, Ordering::Release);
+        Ok(any)
+    }
+
+    fn is_forgetting(&self) -> bool {
+        self.forgetting.load(Ordering::Acquire)
+    }
+
     /// The segment to be made of texts, if there are enough.
     pub fn build(&mut self, idle: bool) -> Option<Build> {
         let waiting: usize = self.texts.iter().map(|(_, bytes)| bytes).sum();
-        if self.texts.is_empty() || waiting < if idle { self.sizes.texts / FACTOR } else { self.sizes.texts }
-        {
+        let enough = match idle {
+            _ if self.is_forgetting() => 0,
+            true => self.sizes.texts / FACTOR,
+            false => self.sizes.texts,
+        };
+        if self.texts.is_empty() || waiting < enough {
             return None;
         }
         let mut bytes = 0;
@@ -72,11 +108,15 @@ impl Lexicon {
             room.then_some(*number)
         };
         let rows = self.texts.iter().map_while(fits).collect();
-        Some(Build::new(self.tree.clone(), self.number(), rows))
+        Some(Build::new(self.tree.clone(), self.number(), rows, self.is_forgetting()))
     }
 
     /// The segments to be merged, if any.
     pub fn merge(&mut self, idle: bool) -> Option<MergeWords> {
+        if self.is_forgetting() && self.texts.is_empty() {
+            let all = self.segments.iter().map(|run| run.number).collect();
+            return Some(MergeWords::new(self.tree.clone(), self.number(), all).forgetting());
+        }
         let sizes: Vec<(u64, u64)> = self.segments.iter().map(|run| (run.items, run.number)).collect();
         let origins = tiers::due(&sizes, self.sizes.few, idle);
         (!origins.is_empty()).then(|| MergeWords::new(self.tree.clone(), self.number(), origins))
@@ -99,10 +139,20 @@ impl Lexicon {
     pub fn merged(&mut self, merge: &MergeWords, rows: &mut Overlay<'_>) {
         merge.origins.iter().for_each(|number| rows.delete(docs_of(*number).descriptor().to_vec()));
         self.segments.retain(|run| !merge.origins.contains(&run.number));
+        if merge.forgets {
+            // A text that came meanwhile may be of what was deleted before: it is looked at the next time.
+            if self.texts.is_empty() {
+                merge.gone.iter().flatten().for_each(|doc| rows.delete(rows::forget(doc)));
+            }
+            self.forgetting.store(false, Ordering::Release);
+        }
         self.install(Run::new(merge.segment, merge.docs()), rows);
     }
 
     fn install(&mut self, run: Run, rows: &mut Overlay<'_>) {
+        if run.items == 0 {
+            return;
+        }
         rows.put(docs_of(run.number).descriptor().to_vec(), run.items.to_le_bytes().to_vec());
         self.segments.push(run);
     }

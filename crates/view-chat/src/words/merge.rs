@@ -1,5 +1,6 @@
 //! Merging segments, in the background: their messages get new numbers, and the lists of each word are joined.
 
+use super::lexicon::{Gone, load_gone};
 use super::segment::{docs_of, read_numbers, read_part, words_of, write_list};
 use crate::rows::BAD;
 use kappadb_store::{Batch, Tree};
@@ -10,13 +11,19 @@ use std::sync::Arc;
 /// Messages, and parts of lists, that are read in one piece of the work.
 const MESSAGES: usize = 16_384;
 const PARTS: usize = 16_384;
+/// No number of a message.
+const LEFT_OUT: u32 = u32::MAX;
 
 pub struct MergeWords {
     tree: Arc<dyn Tree>,
     pub segment: u64,
     /// The segments it is made of.
     pub origins: Vec<u64>,
-    /// For each of them, the new numbers of its messages.
+    /// It is made of all that there is, and without the words of what was deleted: so these are nowhere any more.
+    pub forgets: bool,
+    /// What is left out then, once it is looked up.
+    pub gone: Option<Gone>,
+    /// For each of them, the new numbers of its messages, or [`LEFT_OUT`].
     renumbered: Vec<Vec<u32>>,
     /// The last message written.
     last: Vec<u8>,
@@ -32,6 +39,8 @@ impl MergeWords {
         MergeWords {
             tree,
             segment,
+            forgets: false,
+            gone: None,
             renumbered: vec![Vec::new(); origins.len()],
             origins,
             last: Vec::new(),
@@ -40,6 +49,11 @@ impl MergeWords {
             at: None,
             words: Writer::new(words_of(segment)),
         }
+    }
+
+    /// The same without the words of what was deleted. The origins are all that there is.
+    pub fn forgetting(self) -> MergeWords {
+        MergeWords { forgets: true, ..self }
     }
 
     /// Messages in it.
@@ -52,6 +66,9 @@ impl MergeWords {
         let mut batch = Batch::new();
         let tree = self.tree.clone();
         let put = &mut |key: Vec<u8>, page: Vec<u8>| batch.put(key, page);
+        if self.forgets && self.gone.is_none() {
+            self.gone = Some(load_gone(&*tree)?);
+        }
         let more = if self.at.is_none() {
             if !self.messages(&*tree, put)? {
                 self.at = Some(Vec::new());
@@ -86,12 +103,16 @@ impl MergeWords {
                 return Ok(false);
             };
             let Some((doc, n, reader)) = heads.get_mut(at) else { return Err(BAD) };
-            if *doc != self.last {
-                self.docs.push(&self.count.to_be_bytes(), doc, put)?;
-                self.last.clone_from(doc);
-                self.count = self.count.checked_add(1).ok_or(BAD)?;
-            }
-            let number = self.count.checked_sub(1).ok_or(BAD)?;
+            let number = if self.gone.as_ref().is_some_and(|gone| gone.contains(doc)) {
+                LEFT_OUT
+            } else {
+                if *doc != self.last {
+                    self.docs.push(&self.count.to_be_bytes(), doc, put)?;
+                    self.last.clone_from(doc);
+                    self.count = self.count.checked_add(1).filter(|count| *count < LEFT_OUT).ok_or(BAD)?;
+                }
+                self.count.checked_sub(1).ok_or(BAD)?
+            };
             self.renumbered.get_mut(*n).ok_or(BAD)?.push(number);
             if reader.advance()? {
                 doc.clear();
@@ -138,7 +159,7 @@ impl MergeWords {
                     read_numbers(first, reader.value()?, &mut old)?;
                     for number in old {
                         let number = usize::try_from(number).ok().and_then(|n| renumbered.get(n));
-                        numbers.push(*number.ok_or(BAD)?);
+                        numbers.extend(Some(*number.ok_or(BAD)?).filter(|number| *number != LEFT_OUT));
                     }
                     read += 1;
                     if !reader.advance()? {

@@ -2,7 +2,7 @@
 
 use kappadb_core::{EntryId, FeedKey};
 use kappadb_query::Selector;
-use kappadb_store::{MemoryStore, Overlay, Store, Tree};
+use kappadb_store::{MemoryStore, Overlay, Store, Tree, prefix_range};
 use kappadb_view::{Arrived, Change, Index, Upkeep, View};
 use kappadb_view_chat::{ChatIndex, ChatView};
 use std::collections::BTreeSet;
@@ -62,6 +62,13 @@ impl Fixture {
             while job.work().unwrap() {}
             self.install(job);
         }
+    }
+
+    /// True if any row has these bytes.
+    pub fn has(&self, wanted: &str) -> bool {
+        let mut rows = prefix_range(&*self.tree, &[]).map(Result::unwrap);
+        let within = |bytes: &[u8]| bytes.windows(wanted.len()).any(|window| window == wanted.as_bytes());
+        rows.any(|(key, value)| within(&key) || within(&value))
     }
 
     pub fn matches(&self, selector: &Selector) -> Vec<EntryId> {
