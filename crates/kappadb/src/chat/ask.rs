@@ -4,11 +4,13 @@ use super::read::{wanted_ahead, window};
 use super::{Chat, ChatError, ReadOptions, SearchOptions};
 use crate::ask::{self, Asked, CHAT, Neighbours};
 use crate::database::Parts;
+use crate::error::ReadError;
 use kappadb_chat::{Channel, PROFILES, StateKey};
-use kappadb_core::{FeedKey, Timestamp};
+use kappadb_core::{FeedKey, Lseq, Timestamp};
+use kappadb_entry::{Moment, decode_block, space};
 use kappadb_query::Selector;
-use kappadb_view_chat::{Ask, PageQuery, Place};
-use std::collections::BTreeSet;
+use kappadb_view_chat::{Ask, Lately, PageQuery, Place};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Names, topic and flags come with whatever is asked: what a page of messages cannot be shown without.
 impl Chat {
@@ -102,11 +104,15 @@ impl Chat {
     /// private messages to it. For the channels it is one question, whatever their number up to a hundred and however long they are.
     pub async fn ask_unread(&self) -> Result<Asked, ChatError> {
         let mut neighbours = Neighbours::dial(&self.parts).await;
-        let lately = self.look(|parts| parts.chat_lately()).await?;
-        for channels in lately.chunks(Ask::MAX_CHANNELS) {
-            let ask = Ask::Lately { channels: channels.to_vec(), others: None, to: self.parts.clock.now().0 };
-            neighbours.ask(CHAT, ask.selector()).await?;
-        }
+        let (lately, to) = (self.look(|parts| parts.chat_lately()).await?, self.parts.clock.now().0);
+        let questions = move |late| {
+            let some = lately.chunks(Ask::MAX_CHANNELS).map(|channels| {
+                let channels = channels.iter().map(|wanted| Lately { late, ..wanted.clone() }).collect();
+                Ask::Lately { channels, others: None, to }
+            });
+            Ok(some.collect())
+        };
+        self.ask_lately(&mut neighbours, questions).await?;
         self.ask_lanes(&mut neighbours, None, &ReadOptions::default()).await?;
         Ok(neighbours.finish().await?)
     }
@@ -121,6 +127,31 @@ impl Chat {
 
     async fn ask_for(&self, ask: Ask) -> Result<Asked, ChatError> {
         Ok(ask::ask(&self.parts, CHAT, ask.selector()).await?)
+    }
+
+    /// Asks what came lately, by questions in which so many are wanted that came late; and for four times as many as long as half of these are
+    /// new here: there may be others before them. On a replica that holds a part the old history is new, too, so less must not do.
+    pub(super) async fn ask_lately(
+        &self,
+        neighbours: &mut Neighbours,
+        questions: impl Fn(u32) -> Result<Vec<Ask>, ChatError>,
+    ) -> Result<(), ChatError> {
+        let before = self.look(|parts| Ok(parts.feeds.end())).await?;
+        let mut late = LATE;
+        loop {
+            let asked = questions(late)?;
+            for question in &asked {
+                neighbours.ask(CHAT, question.selector()).await?;
+            }
+            if !neighbours.is_open() {
+                return Ok(());
+            }
+            let new = self.look(move |parts| parts.came_late(before, &asked)).await?;
+            if new < late / 2 || late == u32::MAX {
+                return Ok(());
+            }
+            late = late.saturating_mul(4);
+        }
     }
 
     /// Asks for a page. Peers count by their own lights; so when what they sent leaves fewer messages to be shown here than
@@ -238,6 +269,43 @@ impl Chat {
             }
             limit = limit.saturating_mul(2);
         }
+    }
+}
+
+/// Messages that are asked for of those that came late, and arrivals that are looked at at a time.
+const LATE: u32 = 32;
+const LOOK: usize = 1_024;
+
+impl Parts {
+    /// How many have arrived since of the channel that most came to, of what stands before what is asked for by time.
+    fn came_late(&self, since: Lseq, asked: &[Ask]) -> Result<u32, ChatError> {
+        let mut wanted: BTreeMap<&str, &Lately> = BTreeMap::new();
+        let mut others = None;
+        for ask in asked {
+            if let Ask::Lately { channels, others: rest, .. } = ask {
+                wanted.extend(channels.iter().map(|lately| (&lately.channel[..], lately)));
+                others = others.or(rest.as_ref());
+            }
+        }
+        let is_late = |moment: &Moment| {
+            let channel = std::str::from_utf8(&moment.channel).unwrap_or_default();
+            let lately = wanted.get(channel).copied().or(others);
+            lately.is_some_and(|lately| lately.late > 0 && moment.from < lately.from)
+        };
+        let (mut from, end) = (since, self.feeds.end());
+        let mut counts: BTreeMap<Vec<u8>, u32> = BTreeMap::new();
+        while from < end {
+            let arrivals = self.feeds.arrivals(from, LOOK).map_err(ReadError::from)?;
+            let Some(last) = arrivals.last() else { break };
+            from = last.lseq + 1;
+            let headers =
+                arrivals.iter().filter_map(|arrival| Some(decode_block(&arrival.block).ok()?.header));
+            let chat = headers.filter(|header| header.kind.space == space::CHAT);
+            for moment in chat.filter_map(|header| header.places.moments.into_iter().next()).filter(is_late) {
+                *counts.entry(moment.channel).or_default() += 1;
+            }
+        }
+        Ok(counts.into_values().max().unwrap_or(0))
     }
 }
 

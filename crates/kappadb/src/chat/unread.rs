@@ -11,10 +11,9 @@ use kappadb_core::{EntryId, FeedKey, RangeSet, Timestamp};
 use kappadb_view_chat::{Came, Lately, Place};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-/// Messages that are asked for of a channel that was marked as read, of one that never was, and of those that came late.
+/// Messages that are asked for of a channel that was marked as read, and of one that never was.
 const SINCE: u32 = 1_000;
 const FIRST: u32 = 100;
-const LATE: u32 = 32;
 
 /// Where messages are: in a channel, or between this writer and another feed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -258,13 +257,13 @@ impl Parts {
         Ok(all)
     }
 
-    /// What is to be asked of peers, so that [`Parts::chat_unread`] knows of what came to them.
+    /// What is to be asked of peers, beside what came late, so that [`Parts::chat_unread`] knows of what came to them.
     pub(super) fn chat_lately(&self) -> Result<Vec<Lately>, ChatError> {
         let mut all = Vec::new();
         for channel in self.chat_joined(&self.me())? {
             let since = self.markers.get(&channel).map(|marker| marker.time.0);
             let limit = since.map_or(FIRST, |_| SINCE);
-            all.push(Lately { channel, from: since.unwrap_or(i64::MIN), limit, late: LATE });
+            all.push(Lately { channel, from: since.unwrap_or(i64::MIN), limit, late: 0 });
         }
         Ok(all)
     }

@@ -1,7 +1,7 @@
 //! Asking the peers for what a watcher tells, again and again.
 
 use super::WatchOptions;
-use crate::ask::{Asked, CHAT, Neighbours};
+use crate::ask::{Asked, Neighbours};
 use crate::chat::{Chat, ChatError, ReadOptions};
 use kappadb_core::Timestamp;
 use kappadb_view_chat::{Ask, Lately};
@@ -9,9 +9,8 @@ use std::sync::{Mutex, PoisonError};
 
 /// What is asked for again lies so far back, in milliseconds, for clocks that differ.
 const OVERLAP: i64 = 60_000;
-/// Messages that are asked for of a channel, and of those that came late.
+/// Messages that are asked for of a channel.
 const NEWS: u32 = 1_000;
-const LATE: u32 = 32;
 
 /// Asks for what a watcher with the same words tells: first for what it begins with, later for what came to the peers since all of them
 /// answered last. It is one question for all channels, or one for each hundred of those that are named, and some for private messages.
@@ -38,9 +37,8 @@ impl ChatAsker {
         let now = self.chat.parts.clock.now();
         let since = *self.since.lock().unwrap_or_else(PoisonError::into_inner);
         let mut neighbours = Neighbours::dial(&self.chat.parts).await;
-        for question in self.questions(since, now)? {
-            neighbours.ask(CHAT, question.selector()).await?;
-        }
+        let options = self.options.clone();
+        self.chat.ask_lately(&mut neighbours, move |late| questions(&options, since, now, late)).await?;
         if self.options.private {
             self.chat.ask_lanes(&mut neighbours, None, &ReadOptions::default()).await?;
         }
@@ -50,22 +48,28 @@ impl ChatAsker {
         }
         Ok(asked)
     }
+}
 
-    fn questions(&self, since: Option<Timestamp>, now: Timestamp) -> Result<Vec<Ask>, ChatError> {
-        let past = u32::try_from(self.options.past).unwrap_or(u32::MAX);
-        let wanted = |channel: String| match since {
-            // Of what is dated before, what came late is among the last that came.
-            Some(since) => Lately { channel, from: since.0.saturating_sub(OVERLAP), limit: NEWS, late: LATE },
-            None => Lately { channel, from: i64::MIN, limit: past.max(1), late: 0 },
-        };
-        let Some(named) = self.options.named()? else {
-            let others = Some(wanted(String::new()));
-            return Ok(vec![Ask::Lately { channels: Vec::new(), others, to: now.0 }]);
-        };
-        let some = named.chunks(Ask::MAX_CHANNELS).map(|channels| {
-            let channels = channels.iter().map(|channel| wanted(channel.folded.clone())).collect();
-            Ask::Lately { channels, others: None, to: now.0 }
-        });
-        Ok(some.collect())
-    }
+/// What a watcher with these words asks; `late` is how many that came late are wanted of each channel.
+fn questions(
+    options: &WatchOptions,
+    since: Option<Timestamp>,
+    now: Timestamp,
+    late: u32,
+) -> Result<Vec<Ask>, ChatError> {
+    let past = u32::try_from(options.past).unwrap_or(u32::MAX);
+    let wanted = |channel: String| match since {
+        // Of what is dated before, what came late is among the last that came.
+        Some(since) => Lately { channel, from: since.0.saturating_sub(OVERLAP), limit: NEWS, late },
+        None => Lately { channel, from: i64::MIN, limit: past.max(1), late: 0 },
+    };
+    let Some(named) = options.named()? else {
+        let others = Some(wanted(String::new()));
+        return Ok(vec![Ask::Lately { channels: Vec::new(), others, to: now.0 }]);
+    };
+    let some = named.chunks(Ask::MAX_CHANNELS).map(|channels| {
+        let channels = channels.iter().map(|channel| wanted(channel.folded.clone())).collect();
+        Ask::Lately { channels, others: None, to: now.0 }
+    });
+    Ok(some.collect())
 }
