@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests may fail loudly")]
 
-use kappadb::{ChatError, Database, ReadOptions};
+use kappadb::{ChatError, ChatImportReport, ChatLeftOut, Database, FeedKey, ReadOptions};
 use std::collections::BTreeSet;
 use std::io::{self, BufReader, Cursor, Read};
 
@@ -79,4 +79,57 @@ async fn an_import_of_messages_that_breaks_off_says_how_far_it_came_and_goes_on_
     // And once more there is nothing to do.
     let report = database.chat().import(Cursor::new(text), |_, _| ()).await.unwrap();
     assert_eq!((report.known, report.imported), (3999, 0));
+}
+
+async fn export(database: &Database) -> String {
+    let mut export = database.chat().export().await.unwrap();
+    let mut lines = String::new();
+    while let Some(some) = export.next().await.unwrap() {
+        lines.extend(some.iter().map(|line| serde_json::to_string(line).unwrap() + "\n"));
+    }
+    assert_eq!(export.left_out(), ChatLeftOut::default());
+    lines
+}
+
+async fn import(database: &Database, lines: &str) -> ChatImportReport {
+    let failed = |line: u64, bad: &kappadb::BadLine| panic!("line {line}: {bad}");
+    database.chat().import(Cursor::new(lines.to_owned()), failed).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_export_that_is_imported_after_a_newer_one_brings_back_nothing_that_was_deleted_between() {
+    let dir = tempfile::tempdir().unwrap();
+    let from = Database::builder(dir.path().join("from")).create().await.unwrap();
+    let chat = from.chat();
+    let gone = chat.post("tea", "a slip").await.unwrap();
+    chat.edit(gone, "a bad slip", None).await.unwrap();
+    chat.post("tea", "kept").await.unwrap();
+    chat.set_topic("tea", "first").await.unwrap();
+    let topic = chat.set_topic("tea", "second").await.unwrap();
+    let older = export(&from).await;
+    chat.delete(gone).await.unwrap();
+    chat.delete(topic).await.unwrap();
+    let newer = export(&from).await;
+    assert!(older.contains("slip") && !newer.contains("slip"));
+    let to = Database::builder(dir.path().join("to")).create().await.unwrap();
+    import(&to, &newer).await;
+    let (before, all) = (texts(&to).await, export(&to).await);
+    for again in [&older, &newer, &older] {
+        assert_eq!(import(&to, again).await.imported, 0);
+        assert_eq!((texts(&to).await, export(&to).await), (before.clone(), all.clone()));
+    }
+    assert_eq!(before, ["kept"]);
+    assert_eq!(to.chat().topic("tea").await.unwrap().unwrap().text, "first");
+    assert_eq!(to.verify().await.unwrap(), [""; 0]);
+    // Who deletes what somebody else wrote changes nothing.
+    let other = Database::builder(dir.path().join("other")).create().await.unwrap();
+    let thief = FeedKey([7; 32]);
+    let forged = format!(
+        r#"{{"kind":"delete","id":"{thief}/9","author":"{thief}","timestamp":1795399821000,"target":"{gone}"}}"#
+    );
+    let report = other.chat().import(Cursor::new(format!("{forged}\n")), |_, _| ()).await.unwrap();
+    assert_eq!((report.damaged, report.imported), (1, 0));
+    let report = import(&other, &older).await;
+    assert!(report.imported > 4);
+    assert_eq!(texts(&other).await, ["kept", "a bad slip"]);
 }

@@ -4,7 +4,7 @@ use super::state::spelled;
 use super::{Chat, ChatError};
 use crate::database::{self, Parts};
 use crate::error::ReadError;
-use kappadb_chat::{Channel, Content, Flag, Post, StateKey, code, decode, edited};
+use kappadb_chat::{Channel, Content, Flag, Post, StateKey, code, decode, deleted, edited};
 use kappadb_core::{EntryId, FeedKey, RangeSet, Timestamp};
 use kappadb_entry::rules::{self, Version};
 use kappadb_entry::{Entry, Header, decode_block};
@@ -228,7 +228,8 @@ impl<'a> Exporting<'a> {
     fn replaced(&self, id: EntryId, header: &Header) -> Result<Option<Vec<String>>, ChatError> {
         let chat = &self.parts.chat;
         match &header.key {
-            _ if header.kind.code == code::DELETE => Ok(Some(Vec::new())),
+            // One that names nothing came with an import, and is about what never was here.
+            _ if header.kind.code == code::DELETE => Ok(deleted(header).map(|_| Vec::new())),
             _ if header.kind.code == code::EDIT => {
                 // With a message that was taken back, what it said later is, too.
                 let target =

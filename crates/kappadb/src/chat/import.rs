@@ -1,15 +1,15 @@
 //! Importing what was said elsewhere: each author gets a feed of its own here, which is nobody's who imports. `design/chat.md`, "Export and import".
 
 use super::authors::{Author, Authors};
-use super::lines::{BadLine, FIELDS, Line, SaidLine, Says};
+use super::lines::{BadLine, FIELDS, Line, LineAuthor, SaidLine, Says};
 use super::{Chat, ChatError};
 use crate::database::{Database, Parts};
 use crate::error::{ReadError, WriteError};
 use crate::lines::{LineError, Lines, Next, Object};
-use kappadb_chat::{Content, Extras, Pair, Prepared, prepare_with};
+use kappadb_chat::{Content, Extras, Pair, Prepared, code, prepare_with};
 use kappadb_core::{EntryId, FeedKey, Hash, blake2b256};
 use kappadb_entry::rules::{self, Version};
-use kappadb_entry::{Header, encode_block};
+use kappadb_entry::{Header, Kind, encode_block, space};
 use std::io::{self, BufRead};
 use std::time::{Duration, Instant};
 
@@ -85,6 +85,8 @@ impl<'a, T: FnMut(u64, &BadLine)> Import<'a, T> {
         self.parts.chat.ready()?;
         let read = self.take_all(lines)?;
         self.flush()?;
+        // A process that asks one question would not come to it, and would have to make do without.
+        self.parts.chat.rest().map_err(ReadError::from)?;
         read.map_err(ChatError::Import)
     }
 
@@ -142,6 +144,11 @@ impl<'a, T: FnMut(u64, &BadLine)> Import<'a, T> {
             self.report.known += 1;
             return Ok(Ok(()));
         }
+        if let Says::Delete(was) = &line.says
+            && self.imported(was)?.is_none()
+        {
+            return self.note_deleted(&line, was);
+        }
         let prepared = match self.prepare(&line)? {
             Ok(Some(prepared)) => prepared,
             Ok(None) => {
@@ -151,6 +158,17 @@ impl<'a, T: FnMut(u64, &BadLine)> Import<'a, T> {
             Err(bad) => return Ok(Err(bad)),
         };
         self.append(&line, prepared, &origin)?;
+        self.report.imported += 1;
+        Ok(Ok(()))
+    }
+
+    /// What was taken back and is not here is not to come from an older export: an entry that says nothing stands where it would.
+    fn note_deleted(&mut self, line: &SaidLine, was: &EntryId) -> Result<Result<(), BadLine>, ChatError> {
+        if line.author != LineAuthor::Feed(was.feed) {
+            return Ok(Err(BadLine::NotTheirs(*was)));
+        }
+        let kind = Kind { space: space::CHAT, code: code::DELETE };
+        self.push(&line.author, Header::new(kind, line.written), &[], &origin_of(was))?;
         self.report.imported += 1;
         Ok(Ok(()))
     }
@@ -174,14 +192,14 @@ impl<'a, T: FnMut(u64, &BadLine)> Import<'a, T> {
                 return Ok(sealed.map(Some).map_err(BadLine::from));
             }
             Says::Delete(was) => {
-                let Some(target) = self.imported(was)? else { return Ok(Ok(None)) };
+                let Some(target) = self.was_here(was)? else { return Ok(Ok(None)) };
                 if target.feed != by {
                     return Ok(Err(BadLine::NotTheirs(*was)));
                 }
                 return Ok(Ok(Some(self.parts.chat_taking_back(target, &by)?)));
             }
             Says::Edit { target: was, text } => {
-                let Some(target) = self.imported(was)? else { return Ok(Ok(None)) };
+                let Some(target) = self.was_here(was)? else { return Ok(Ok(None)) };
                 if target.feed != by {
                     return Ok(Err(BadLine::NotTheirs(*was)));
                 }
@@ -215,9 +233,20 @@ impl<'a, T: FnMut(u64, &BadLine)> Import<'a, T> {
         if !ids.is_empty() {
             rules::succeed_explicit(&replaced, &ids).apply_to(&mut header);
         }
+        self.push(&line.author, header, &payload, origin)
+    }
+
+    /// Gathers an entry that is known by this origin.
+    fn push(
+        &mut self,
+        author: &LineAuthor,
+        mut header: Header,
+        payload: &[u8],
+        origin: &Hash,
+    ) -> Result<(), ChatError> {
         header.set_origin(origin);
-        let block = encode_block(&header, &payload).map_err(WriteError::from)?;
-        if self.authors.push(&line.author, block, *origin) >= BATCH { self.flush() } else { Ok(()) }
+        let block = encode_block(&header, payload).map_err(WriteError::from)?;
+        if self.authors.push(author, block, *origin) >= BATCH { self.flush() } else { Ok(()) }
     }
 
     /// What an entry of an export became here. It is durable then.
@@ -226,6 +255,13 @@ impl<'a, T: FnMut(u64, &BadLine)> Import<'a, T> {
             self.flush()?;
         }
         self.authors.imported(was)
+    }
+
+    /// The same; none also if all that is known of it is that it was taken back.
+    fn was_here(&mut self, was: &EntryId) -> Result<Option<EntryId>, ChatError> {
+        let Some(id) = self.imported(was)? else { return Ok(None) };
+        let entry = self.parts.entry(id)?;
+        Ok(Some(id).filter(|_| entry.is_none_or(|entry| entry.header.kind.code != code::DELETE)))
     }
 
     /// Makes durable what was gathered, of all authors at once.
