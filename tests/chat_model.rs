@@ -2,10 +2,11 @@
 //! that fetches what it asks for, at random.
 
 use kappadb::{
-    Chat, ChatFlag, Clock, Conversation, Database, EntryId, FeedKey, FlagChange, Marks, ReadOptions,
-    SearchOptions, Server, Trusted,
+    Chat, ChatFlag, Clock, Conversation, Database, EntryId, FeedKey, FlagChange, Marks, Message, ReadOptions,
+    Said, SearchOptions, Server, Trusted,
 };
 use kappadb_sim::{Random, seeds};
+use kappadb_tests::chat::{Event, Model, PRIVATE, Seen, Shown, What};
 use kappadb_tests::house::{Hand, House, serve};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,50 +17,19 @@ const NICKS: [&str; 3] = ["anna", "bert", "carl"];
 /// This one fetches what it asks for. The first knows all others, and they know it alone.
 const SPARSE: usize = 2;
 
-/// What somebody wrote.
-#[derive(Debug, Clone)]
-enum What {
-    Post { order: i64, text: String },
-    Delete { target: EntryId },
-    Edit { target: EntryId, text: String },
-    Join,
-    Leave,
-}
-
-#[derive(Debug, Clone)]
-struct Event {
-    id: EntryId,
-    channel: usize,
-    what: What,
-}
-
 /// A replica, and what the model knows of it.
 struct Side {
     database: Database,
     server: Server,
     clock: Hand,
-    me: FeedKey,
-    /// Which of all events are held.
-    held: BTreeSet<usize>,
-    /// Messages marked as read.
-    read: BTreeSet<EntryId>,
-    /// Whom it hides, where.
-    hides: BTreeSet<(FeedKey, usize)>,
+    seen: Seen,
 }
 
 struct World {
     sides: Vec<Side>,
-    events: Vec<Event>,
+    model: Model,
     random: Random,
     _house: House,
-}
-
-/// A message as the model shows it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Shown {
-    order: i64,
-    id: EntryId,
-    text: String,
 }
 
 impl World {
@@ -82,10 +52,9 @@ impl World {
             if let Some(first) = sides.first() {
                 first.database.add_peer(&server.ticket(), None).await.unwrap();
             }
-            let (held, read, hides) = Default::default();
-            sides.push(Side { database, server, clock, me, held, read, hides });
+            sides.push(Side { database, server, clock, seen: Seen::new(me) });
         }
-        World { sides, events: Vec::new(), random: Random::new(seed), _house: house }
+        World { sides, model: Model::default(), random: Random::new(seed), _house: house }
     }
 
     fn chat(&self, who: usize) -> Chat {
@@ -96,88 +65,28 @@ impl World {
         self.sides[who].clock.now().0
     }
 
+    fn seen(&self, who: usize) -> &Seen {
+        &self.sides[who].seen
+    }
+
     /// What a replica knows once it has asked: the sparse one all that the first holds, and its own.
     fn known(&self, who: usize) -> BTreeSet<usize> {
-        let own = &self.sides[who].held;
-        if who == SPARSE { own.union(&self.sides[0].held).copied().collect() } else { own.clone() }
-    }
-
-    fn events(&self, known: &BTreeSet<usize>, channel: usize) -> Vec<&Event> {
-        known.iter().map(|n| &self.events[*n]).filter(|event| event.channel == channel).collect()
-    }
-
-    /// All messages of a channel that are not deleted, whatever the time, as they say now.
-    fn messages(&self, known: &BTreeSet<usize>, channel: usize) -> Vec<Shown> {
-        let events = self.events(known, channel);
-        let mut messages = Vec::new();
-        for event in &events {
-            let What::Post { order, text } = &event.what else { continue };
-            let id = event.id;
-            if events.iter().any(|other| matches!(&other.what, What::Delete { target } if *target == id)) {
-                continue;
-            }
-            let edits = events.iter().filter_map(|other| match &other.what {
-                What::Edit { target, text } if *target == id => Some((other.id.seq, text)),
-                _ => None,
-            });
-            let text = edits.max().map_or(text, |(_, text)| text).clone();
-            messages.push(Shown { order: *order, id, text });
-        }
-        messages.sort();
-        messages
+        let own = &self.seen(who).held;
+        if who == SPARSE { own.union(&self.seen(0).held).copied().collect() } else { own.clone() }
     }
 
     /// What is shown of a channel, the latest first.
     fn page(&self, who: usize, channel: usize) -> Vec<Shown> {
-        let (now, hides) = (self.now(who), &self.sides[who].hides);
-        let mut shown = self.messages(&self.known(who), channel);
-        shown.retain(|message| message.order <= now && !hides.contains(&(message.id.feed, channel)));
-        shown.reverse();
-        shown
+        self.model.page(self.seen(who), &self.known(who), channel, self.now(who))
     }
 
-    fn members(&self, known: &BTreeSet<usize>, channel: usize) -> BTreeSet<FeedKey> {
-        // What each said last of being there, in the order of its feed.
-        let mut last: BTreeMap<FeedKey, (u64, bool)> = BTreeMap::new();
-        for event in self.events(known, channel) {
-            let there = match event.what {
-                What::Post { .. } | What::Join => true,
-                What::Leave => false,
-                What::Delete { .. } | What::Edit { .. } => continue,
-            };
-            let said = last.entry(event.id.feed).or_insert((event.id.seq, there));
-            *said = (*said).max((event.id.seq, there));
-        }
-        last.into_iter().filter(|(_, (_, there))| *there).map(|(feed, _)| feed).collect()
-    }
-
-    /// A channel is there while it has a message, or somebody who joined.
-    fn is_live(&self, known: &BTreeSet<usize>, channel: usize) -> bool {
-        let mut joined: BTreeMap<FeedKey, (u64, bool)> = BTreeMap::new();
-        for event in self.events(known, channel) {
-            if let What::Join | What::Leave = event.what {
-                let said = (event.id.seq, matches!(event.what, What::Join));
-                let last = joined.entry(event.id.feed).or_insert(said);
-                *last = said.max(*last);
-            }
-        }
-        !self.messages(known, channel).is_empty() || joined.values().any(|(_, joined)| *joined)
-    }
-
-    /// Messages and mentions that are unread.
-    fn unread(&self, who: usize, channel: usize) -> (u64, u64) {
-        let Side { me, read, .. } = &self.sides[who];
-        let mut messages = self.page(who, channel);
-        messages.retain(|message| message.id.feed != *me && !read.contains(&message.id));
-        let name = format!("@{}", NICKS[who]);
-        let mentions =
-            messages.iter().filter(|message| message.text.split(' ').any(|word| word == name)).count();
-        (messages.len() as u64, mentions as u64)
+    fn unread(&self, who: usize, channel: usize) -> Vec<Shown> {
+        self.model.unread(self.seen(who), &self.known(who), channel, self.now(who))
     }
 
     fn note(&mut self, who: usize, id: EntryId, channel: usize, what: What) {
-        self.events.push(Event { id, channel, what });
-        self.sides[who].held.insert(self.events.len() - 1);
+        self.model.0.push(Event { id, channel, what });
+        self.sides[who].seen.held.insert(self.model.0.len() - 1);
     }
 
     fn text(&mut self) -> String {
@@ -187,22 +96,22 @@ impl World {
 
     /// A message of its own that is there, if there is one.
     fn own(&mut self, who: usize, channel: usize) -> Option<EntryId> {
-        let (me, held) = (self.sides[who].me, self.sides[who].held.clone());
-        let own: Vec<EntryId> = self
-            .messages(&held, channel)
-            .iter()
-            .map(|message| message.id)
-            .filter(|id| id.feed == me)
-            .collect();
+        let Seen { me, held, .. } = self.seen(who);
+        let all = self.model.messages(held, channel);
+        let own: Vec<EntryId> = all.iter().map(|message| message.id).filter(|id| id.feed == *me).collect();
         (!own.is_empty()).then(|| *self.random.pick(&own))
     }
 
     async fn advance(&mut self) {
         let (who, channel) = (self.random.index(3), self.random.index(3));
         let (chat, name) = (self.chat(who), CHANNELS[channel]);
-        match self.random.below(100) {
+        match self.random.below(112) {
             0..30 => self.post(who, channel).await,
+            100..108 => self.send(who).await,
+            108..112 => self.mark_private(who).await,
             30..38 => {
+                // Of private ones, too.
+                let channel = if self.random.chance(25) { PRIVATE } else { channel };
                 if let Some(target) = self.own(who, channel) {
                     let id = chat.delete(target).await.unwrap();
                     self.note(who, id, channel, What::Delete { target });
@@ -242,33 +151,57 @@ impl World {
         if who == SPARSE {
             // So that what it can see is known.
             chat.ask(CHANNELS[channel], &ReadOptions::latest(1)).await.unwrap();
-            self.sides[who].held = self.known(who);
+            self.sides[who].seen.held = self.known(who);
         }
-        let before = self.messages(&self.sides[who].held, channel);
-        let latest = before.iter().map(|message| message.order).filter(|order| *order <= now).max();
-        let order = latest.map_or(now, |latest| now.max(latest + 1));
+        let order = order(&self.model.messages(&self.seen(who).held, channel), now);
         let id = chat.post(CHANNELS[channel], &text).await.unwrap();
-        self.note(who, id, channel, What::Post { order, text });
+        self.note(who, id, channel, What::Post { order, text, to: None });
+    }
+
+    /// In private: after all that either of the two wrote to the other.
+    async fn send(&mut self, who: usize) {
+        let (text, to) = (self.text(), self.sides[(who + 1 + self.random.index(2)) % 3].seen.me);
+        let (chat, now, me) = (self.chat(who), self.now(who), self.seen(who).me);
+        if who == SPARSE {
+            chat.ask_private(None, &ReadOptions::default()).await.unwrap();
+            self.sides[who].seen.held = self.known(who);
+        }
+        let mut between = self.model.messages(&self.seen(who).held, PRIVATE);
+        between.retain(|m| [(me, Some(to)), (to, Some(me))].contains(&(m.id.feed, m.to)));
+        let order = order(&between, now);
+        let id = chat.send_private(to, &text).await.unwrap();
+        self.note(who, id, PRIVATE, What::Post { order, text, to: Some(to) });
+    }
+
+    async fn mark_private(&mut self, who: usize) {
+        let (chat, limit) = (self.chat(who), 1 + self.random.index(4));
+        if who == SPARSE {
+            chat.ask_private(None, &ReadOptions::default()).await.unwrap();
+        }
+        let page = chat.private(None, &ReadOptions::latest(limit)).await.unwrap();
+        let mut marks = Marks::default();
+        page.messages.iter().for_each(|message| marks.add(message));
+        chat.mark_shown(marks).await.unwrap();
+        self.sides[who].seen.read.extend(page.messages.iter().map(|message| message.id));
     }
 
     async fn leave(&mut self, who: usize, channel: usize) {
         let left = self.chat(who).leave(CHANNELS[channel]).await;
-        let held = &self.sides[who].held;
         // The sparse one may have fetched more than is noted of it.
-        assert!(left.is_ok() || !self.is_live(held, channel), "{left:?}");
+        assert!(left.is_ok() || !self.model.is_live(&self.seen(who).held, channel), "{left:?}");
         if let Ok(id) = left {
             self.note(who, id, channel, What::Leave);
         }
     }
 
     async fn hide(&mut self, who: usize, channel: usize) {
-        let target = self.sides[(who + 1 + self.random.index(2)) % 3].me;
+        let target = self.sides[(who + 1 + self.random.index(2)) % 3].seen.me;
         let hide = self.random.chance(60);
         let flags = if hide { vec![ChatFlag::Hide] } else { Vec::new() };
         self.chat(who).flag(Some(CHANNELS[channel]), target, FlagChange::Set(flags), "").await.unwrap();
         match hide {
-            true => self.sides[who].hides.insert((target, channel)),
-            false => self.sides[who].hides.remove(&(target, channel)),
+            true => self.sides[who].seen.hides.insert((target, channel)),
+            false => self.sides[who].seen.hides.remove(&(target, channel)),
         };
     }
 
@@ -278,8 +211,8 @@ impl World {
         assert!(asked.failures.is_empty(), "{asked:?}");
         let peers = if who == 0 { vec![1, SPARSE] } else { vec![0] };
         for peer in peers {
-            let theirs = self.sides[peer].held.clone();
-            self.sides[who].held.extend(theirs);
+            let theirs = self.seen(peer).held.clone();
+            self.sides[who].seen.held.extend(theirs);
         }
     }
 
@@ -297,16 +230,17 @@ impl World {
             page.messages.iter().map(|message| message.id).collect::<Vec<_>>()
         } else {
             chat.mark_read(CHANNELS[channel], None).await.unwrap();
-            let all = self.messages(&self.known(who), channel);
+            let all = self.model.messages(&self.known(who), channel);
             let now = self.now(who);
             all.iter().filter(|message| message.order <= now).map(|message| message.id).collect()
         };
-        self.sides[who].read.extend(shown);
+        self.sides[who].seen.read.extend(shown);
     }
 
     async fn check(&mut self) {
         let (who, channel) = (self.random.index(3), self.random.index(3));
         self.check_pages(who, channel).await;
+        self.check_private(who).await;
         self.check_search(who, channel).await;
         self.check_channels(who, channel).await;
         self.check_unread(who).await;
@@ -321,16 +255,30 @@ impl World {
             }
             let page = chat.read(CHANNELS[channel], &options).await.unwrap();
             assert!(page.messages.len() == limit || page.next.is_none());
-            for message in &page.messages {
-                let text = message.said.text().unwrap().to_owned();
-                pages.push(Shown { order: message.time.0, id: message.id, text });
-            }
+            pages.extend(page.messages.iter().map(shown));
             options.after = page.next;
             if page.next.is_none() {
                 break;
             }
         }
         assert_eq!(pages, self.page(who, channel), "{channel} of {who} by pages of {limit}");
+    }
+
+    async fn check_private(&mut self, who: usize) {
+        let (chat, limit) = (self.chat(who), 1 + self.random.index(5));
+        let (mut pages, mut options) = (Vec::new(), ReadOptions::latest(limit));
+        if who == SPARSE {
+            assert!(chat.ask_private(None, &options).await.unwrap().complete);
+        }
+        loop {
+            let page = chat.private(None, &options).await.unwrap();
+            pages.extend(page.messages.iter().map(shown));
+            options.after = page.next;
+            if page.next.is_none() {
+                break;
+            }
+        }
+        assert_eq!(pages, self.page(who, PRIVATE), "private to {who} by pages of {limit}");
     }
 
     async fn check_search(&mut self, who: usize, channel: usize) {
@@ -359,11 +307,12 @@ impl World {
         }
         let listed: BTreeSet<String> =
             chat.channels().await.unwrap().into_iter().map(|info| info.name).collect();
-        let live = (0..3).filter(|channel| self.is_live(&known, *channel)).map(|n| CHANNELS[n].to_owned());
+        let live =
+            (0..3).filter(|channel| self.model.is_live(&known, *channel)).map(|n| CHANNELS[n].to_owned());
         assert_eq!(listed, live.collect(), "channels of {who}");
         let members = chat.members(CHANNELS[channel]).await.unwrap();
         let members: BTreeSet<FeedKey> = members.into_iter().map(|member| member.feed).collect();
-        assert_eq!(members, self.members(&known, channel), "members of {channel} by {who}");
+        assert_eq!(members, self.model.members(&known, channel), "members of {channel} by {who}");
     }
 
     async fn check_unread(&mut self, who: usize) {
@@ -371,20 +320,29 @@ impl World {
         if who == SPARSE {
             assert!(chat.ask_unread().await.unwrap().complete);
         }
-        let mut counted = BTreeMap::new();
+        let (mut counted, mut private) = (BTreeMap::new(), BTreeMap::new());
         for unread in chat.unread().await.unwrap() {
-            let Conversation::Channel(name) = unread.of else { panic!("nobody wrote privately") };
-            counted.insert(name, (unread.messages, unread.mentions));
+            match unread.of {
+                Conversation::Channel(name) => drop(counted.insert(name, (unread.messages, unread.mentions))),
+                Conversation::Private { with, .. } => drop(private.insert(with, unread.messages)),
+            }
         }
         let mut expected = BTreeMap::new();
-        for (channel, name) in CHANNELS.into_iter().enumerate() {
+        let Seen { me, held, .. } = self.seen(who);
+        let name = format!("@{}", NICKS[who]);
+        for (channel, spelled) in CHANNELS.into_iter().enumerate() {
             let unread = self.unread(who, channel);
-            let is_in = self.members(&self.sides[who].held, channel).contains(&self.sides[who].me);
-            if is_in && unread.0 > 0 {
-                expected.insert(name.to_owned(), unread);
+            let calls = unread.iter().filter(|m| m.text.split(' ').any(|word| word == name)).count();
+            if self.model.members(held, channel).contains(me) && !unread.is_empty() {
+                expected.insert(spelled.to_owned(), (unread.len() as u64, calls as u64));
             }
         }
         assert_eq!(counted, expected, "unread of {who}");
+        let mut expected: BTreeMap<FeedKey, u64> = BTreeMap::new();
+        for message in self.unread(who, PRIVATE) {
+            *expected.entry(message.id.feed).or_default() += 1;
+        }
+        assert_eq!(private, expected, "unread in private of {who}");
     }
 
     async fn end(self) {
@@ -393,6 +351,21 @@ impl World {
             side.database.close().await.unwrap();
         }
     }
+}
+
+/// After the latest of these that is due.
+fn order(before: &[Shown], now: i64) -> i64 {
+    let latest = before.iter().map(|message| message.order).filter(|order| *order <= now).max();
+    latest.map_or(now, |latest| now.max(latest + 1))
+}
+
+fn shown(message: &Message) -> Shown {
+    let to = match &message.said {
+        Said::Private { to, .. } => Some(*to),
+        _ => None,
+    };
+    let text = message.said.text().unwrap().to_owned();
+    Shown { order: message.time.0, id: message.id, text, to }
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Whole replicas under random histories, and the plain model that they are compared with.
 
+pub mod chat;
 pub mod house;
 pub mod keys;
 pub mod kv;

@@ -1,7 +1,7 @@
 use crate::blobs::BlobView;
 use crate::builder::{Builder, OnProgress, Progress, Random};
 use crate::callers::Callers;
-use crate::chat::{Chat, Markers, Pins, TrustFile};
+use crate::chat::{Chat, Markers, Pins, Recent, TrustFile};
 use crate::claims::{self, Book};
 use crate::clocks::Clocks;
 use crate::error::{OpenError, ReadError, WriteError};
@@ -86,6 +86,8 @@ pub(crate) struct Parts {
     pub markers: Arc<Markers>,
     /// Whom names stand for here.
     pub pins: Arc<Pins>,
+    /// What was read of chat lately.
+    pub recent: Arc<Recent>,
     /// What the clocks of peers showed.
     pub clocks: Arc<Clocks>,
     /// Who called.
@@ -144,6 +146,7 @@ impl Parts {
         let blobs = views.register(BlobView)?;
         let liars = views.register(Liars::new(&feeds))?;
         let writers = Arc::new(Writers::load(&dir)?);
+        writers.find_default(&feeds);
         let trust = Arc::new(TrustFile::new(&dir, trusted));
         let markers = Arc::new(Markers::load(&dir)?);
         let pins = Arc::new(Pins::load(&dir)?);
@@ -178,6 +181,7 @@ impl Parts {
             trust,
             markers,
             pins,
+            recent: Arc::default(),
             clocks: Arc::default(),
             callers,
             random,

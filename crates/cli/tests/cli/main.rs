@@ -10,6 +10,7 @@
 mod blobs;
 mod chat;
 mod chat_export;
+mod clocks;
 mod common;
 mod compact;
 mod contract;

@@ -161,6 +161,14 @@ fn the_founder_moderates_for_who_joins_who_can_overrule_him() {
     assert_eq!(house.read(&["chat", "read", "tea"]).len(), 2, "what others say of him does not count");
     house.reader.ok(&["chat", "moderate", "set", &house.troll]);
     assert_eq!(house.read(&["chat", "read", "tea"]).len(), 1);
+    // Whom I hide or mute moderates for me all the same.
+    for flag in ["hide", "mute"] {
+        house.reader.ok(&["chat", "moderate", "set", &house.founder, flag]);
+        assert!(
+            house.read(&["chat", "read", "tea", "--hidden"]).iter().all(|line| line["text"] != "buy this")
+        );
+        assert!(house.read(&["chat", "read", "tea"]).is_empty(), "{flag}");
+    }
     // Whom I block does not moderate for me.
     house.reader.ok(&["chat", "moderate", "add", &house.founder, "block"]);
     let read = house.read(&["chat", "read", "tea"]);

@@ -17,6 +17,7 @@ mod pins;
 mod post;
 mod private;
 mod read;
+mod recent;
 mod search;
 mod state;
 pub(crate) mod trust;
@@ -37,6 +38,7 @@ pub use message::{
 pub use moderate::{ChatFlag, FlagChange, FlagsSet};
 pub(crate) use pins::Pins;
 pub use pins::{KnownAs, Pin};
+pub(crate) use recent::Recent;
 pub use search::SearchOptions;
 pub(crate) use trust::TrustFile;
 pub use trust::Trusted;

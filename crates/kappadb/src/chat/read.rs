@@ -168,8 +168,10 @@ impl<'a> Shower<'a> {
 impl Parts {
     /// What an entry says, if its payload is held and is what it should be.
     pub(super) fn chat_post(&self, id: EntryId) -> Result<Option<Post>, ReadError> {
-        let Some(entry) = self.entry(id)? else { return Ok(None) };
-        Ok(decode(&entry.header, entry.payload.as_deref()).ok())
+        self.recent_post(id, || {
+            let Some(entry) = self.entry(id)? else { return Ok(None) };
+            Ok(decode(&entry.header, entry.payload.as_deref()).ok())
+        })
     }
 
     /// What a message says now.

@@ -3,13 +3,10 @@
 use super::{ChannelInfo, Chat, ChatError, Member, Topic};
 use crate::database::Parts;
 use crate::error::ReadError;
-use kappadb_chat::{Channel, Content, Moderation, PROFILES, StateKey, code, members_of, profile_of};
+use kappadb_chat::{Channel, Content, Moderation, StateKey, code, members_of, profile_of};
 use kappadb_core::{EntryId, FeedKey, Timestamp};
-use kappadb_entry::rules::Version;
+use kappadb_entry::rules::{self, Version};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// From so many feeds on their names are read along instead of looked up.
-const MANY: usize = 64;
 
 impl Chat {
     /// The channels that have a message, or somebody in them who joined, by name; not those in which all of them are blocked.
@@ -46,8 +43,8 @@ impl Chat {
             let moderation = parts.moderation()?;
             let mut members = parts.chat_members(&channel.folded)?;
             members.retain(|feed| !moderation.is_muted(Some(&channel.folded), feed));
-            let mut nicks = parts.chat_nicks(&members)?;
-            Ok(members.into_iter().map(|feed| Member { feed, nick: nicks.remove(&feed) }).collect())
+            let member = |feed| Ok(Member { feed, nick: parts.chat_nick(&feed)? });
+            members.into_iter().map(member).collect()
         })
         .await?
     }
@@ -177,29 +174,14 @@ impl Parts {
         }
     }
 
-    /// What some feeds call themselves; those that do not are left out.
-    fn chat_nicks(&self, feeds: &BTreeSet<FeedKey>) -> Result<BTreeMap<FeedKey, String>, ReadError> {
-        let mut nicks = BTreeMap::new();
-        if feeds.len() < MANY {
-            for feed in feeds {
-                nicks.extend(self.chat_nick(feed)?.map(|nick| (*feed, nick)));
-            }
-            return Ok(nicks);
-        }
-        for (key, version) in self.chat.read(|index| index.winners(PROFILES, self.clock.now()))?? {
-            let Some(StateKey::Profile { feed, field: "nick" }) = StateKey::decode(&key) else { continue };
-            if feeds.contains(&feed) {
-                nicks.extend(self.chat_said_nick(version.id)?.map(|nick| (feed, nick)));
-            }
-        }
-        Ok(nicks)
-    }
-
     pub(crate) fn chat_nick(&self, feed: &FeedKey) -> Result<Option<String>, ReadError> {
-        let now = self.clock.now();
-        let key = StateKey::Profile { feed: *feed, field: "nick" }.encode();
-        let winner = self.chat.read(|index| index.winner(&key, now))??;
-        Ok(winner.map(|version| self.chat_said_nick(version.id)).transpose()?.flatten())
+        self.recent_nick(feed, || {
+            let (now, key) = (self.clock.now(), StateKey::Profile { feed: *feed, field: "nick" }.encode());
+            let versions = self.chat.read(|index| index.counting_versions(&key))??;
+            let winner = rules::winner(&rules::heads(&versions), now).map(|version| version.id);
+            let said = winner.map(|id| self.chat_said_nick(id)).transpose()?.flatten();
+            Ok((said, versions.iter().all(|version| version.time <= now)))
+        })
     }
 
     fn chat_said_nick(&self, id: EntryId) -> Result<Option<String>, ReadError> {
