@@ -1,6 +1,6 @@
 //! An import of messages that breaks off says how far it came, and goes on there.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests may fail loudly")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests may fail loudly")]
 
 use kappadb::{ChatError, ChatImportReport, ChatLeftOut, Database, FeedKey, ReadOptions};
 use std::collections::BTreeSet;

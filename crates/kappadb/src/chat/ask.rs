@@ -129,8 +129,8 @@ impl Chat {
         Ok(ask::ask(&self.parts, CHAT, ask.selector()).await?)
     }
 
-    /// Asks what came lately, by questions in which so many are wanted that came late; and for four times as many as long as half of these are
-    /// new here: there may be others before them. On a replica that holds a part the old history is new, too, so less must not do.
+    /// Asks what came lately, by questions in which so many are wanted that came late; and for four times as many as long as all of these are
+    /// new here: there may be others before them. On a replica that holds a part some of the old history is new, too, so less must not do.
     pub(super) async fn ask_lately(
         &self,
         neighbours: &mut Neighbours,
@@ -147,7 +147,7 @@ impl Chat {
                 return Ok(());
             }
             let new = self.look(move |parts| parts.came_late(before, &asked)).await?;
-            if new < late / 2 || late == u32::MAX {
+            if new < late || late == u32::MAX {
                 return Ok(());
             }
             late = late.saturating_mul(4);
