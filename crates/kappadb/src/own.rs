@@ -101,7 +101,8 @@ pub(crate) async fn settle_doubts(parts: &Arc<Parts>) -> Result<(), WriteError> 
 /// Whether the feeds may be gone on with; if not, they are given up. `only`: somebody knows that there is no other copy of the folder.
 async fn settle(parts: &Arc<Parts>, only: bool) -> Result<(), WriteError> {
     let before = database::run(parts, Parts::own_lengths).await?;
-    let unshown = if before.is_empty() { Doubts::new() } else { compare(parts).await? };
+    // Also where nothing was written yet: what time it is is learned from who is called.
+    let unshown = compare(parts).await?;
     database::run(parts, move |parts| {
         // What a peer has shown is said as it will be at every opening.
         let after = parts.own_lengths();

@@ -229,8 +229,8 @@ fn replies_edits_and_attachments_come_back() {
     let report = import(&other, &exported);
     assert_eq!(
         (&report["damaged"], &report["imported"]),
-        (&json!(0), &json!(4)),
-        "nick, two messages, an edit"
+        (&json!(0), &json!(5)),
+        "nick, two messages, an edit, and that there was one more"
     );
     // The latest first: the reply, then what it answers.
     let read = lines(&other.ok(&["--json", "chat", "read", "tea"]));
