@@ -4,8 +4,7 @@ use crate::edits::{EditWriter, Edits, NO_EDIT};
 use crate::error::Reason;
 use crate::lookup::{Lookup, id_of, key};
 use crate::sort::{Sorter, part, record};
-use crate::spool::{EXTENT, extent_bytes, extent_parts};
-use kappadb_core::{Coord, Extent};
+use kappadb_core::{Coord, Extent, GeoBox};
 use kappadb_geo::{Edit, ElementKind, WayNode};
 use std::io;
 use std::path::Path;
@@ -241,6 +240,30 @@ impl Ways {
         let found = self.0.last(key(id))?;
         Ok(found.map_or_else(Vec::new, |way| extent_parts(way.get(8 + RANK..).unwrap_or_default())))
     }
+}
+
+/// The boxes of an extent in a fixed width: how many, then two boxes of four numbers.
+const EXTENT: usize = 33;
+
+/// Writes an extent of at most two boxes.
+fn extent_bytes(extent: &Extent) -> [u8; EXTENT] {
+    let count = u8::try_from(extent.boxes().len()).unwrap_or_default();
+    let numbers = extent.boxes().iter().flat_map(|b| [b.west, b.south, b.east, b.north]);
+    let bytes: Vec<u8> = numbers.flat_map(i32::to_le_bytes).collect();
+    record(&[&[count], &bytes])
+}
+
+/// Reads what [`extent_bytes`] wrote, one extent a box.
+fn extent_parts(bytes: &[u8]) -> Vec<Extent> {
+    let [count] = part::<1>(bytes, 0);
+    let number = |i: usize| i32::from_le_bytes(part(bytes, 1 + 4 * i));
+    let one = |i: usize| GeoBox {
+        west: number(4 * i),
+        south: number(4 * i + 1),
+        east: number(4 * i + 2),
+        north: number(4 * i + 3),
+    };
+    (0..usize::from(count)).map(|i| Extent::from(one(i))).collect()
 }
 
 #[cfg(test)]

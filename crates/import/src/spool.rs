@@ -7,8 +7,7 @@ use crate::lookup::key;
 use crate::osm::{BareNode, Nodes, RANK, Rank};
 use crate::portions::{Portions, Span};
 use crate::sort::{Sorted, Sorter, part, record};
-use kappadb_core::codec;
-use kappadb_core::{Extent, blake2b256};
+use kappadb_core::{blake2b256, codec};
 use kappadb_geo::{
     Body, Element, ElementKind, Feature, Meta, Prepared, Shape, WayNode, decode_delete, delete, hilbert, id,
     put,
@@ -376,28 +375,4 @@ fn count(counts: &mut Counts, deletes: &mut u64, sort: Sort) {
         Sort::Delete(_) => deletes,
     };
     *of += 1;
-}
-
-/// The boxes of an extent in a fixed width: how many, then two boxes of four numbers.
-pub(crate) const EXTENT: usize = 33;
-
-/// Writes an extent of at most two boxes.
-pub(crate) fn extent_bytes(extent: &Extent) -> [u8; EXTENT] {
-    let count = u8::try_from(extent.boxes().len()).unwrap_or_default();
-    let numbers = extent.boxes().iter().flat_map(|b| [b.west, b.south, b.east, b.north]);
-    let bytes: Vec<u8> = numbers.flat_map(i32::to_le_bytes).collect();
-    record(&[&[count], &bytes])
-}
-
-/// Reads what [`extent_bytes`] wrote, one extent a box.
-pub(crate) fn extent_parts(bytes: &[u8]) -> Vec<Extent> {
-    let [count] = part::<1>(bytes, 0);
-    let number = |i: usize| i32::from_le_bytes(part(bytes, 1 + 4 * i));
-    let one = |i: usize| kappadb_core::GeoBox {
-        west: number(4 * i),
-        south: number(4 * i + 1),
-        east: number(4 * i + 2),
-        north: number(4 * i + 3),
-    };
-    (0..usize::from(count)).map(|i| Extent::from(one(i))).collect()
 }

@@ -2,15 +2,17 @@
 
 use super::append::Appender;
 use super::changes::Changes;
-use super::judge::Verdict;
+use super::judge::{Verdict, nodes};
 use super::{ImportReport, Steps};
 use crate::error::ImportError;
-use kappadb_geo::ElementKind;
 use kappadb_geo::id::osm;
-use kappadb_import::{Bare, Import};
+use kappadb_geo::{Body, ElementKind};
+use kappadb_import::{Bare, Import, Item};
 
-/// Items in memory at once.
-const CHUNK: usize = 1_000;
+/// Items in memory at once, with the corners of ways. What is held of them is looked up in one go: each go reads all over the log, so there must be few.
+const CHUNK: usize = 16_384;
+/// Of these, how many are compared or written before others have their turn. If they write, what was looked up is so no more.
+const PIECE: usize = 1_000;
 
 /// A file in the course of being applied.
 pub(super) struct Apply<'a, 'b> {
@@ -56,34 +58,44 @@ impl<'a, 'b> Apply<'a, 'b> {
             if some.is_empty() {
                 return Ok(());
             }
-            self.changes.let_in()?;
-            self.changes.prepare(some.iter().map(|item| item.id().to_owned()))?;
-            for item in &some {
-                let verdict = self.changes.judge(item)?;
-                let was_written = self.begun.is_some_and(|begun| self.verdicts.len() < begun);
-                let is_ours = verdict == Verdict::Unchanged && was_written;
-                self.report.count(if is_ours { Verdict::Taken } else { verdict });
-                self.steps.compared(verdict);
-                self.verdicts.push(verdict);
+            let ids = |items: &[Item]| items.iter().map(|item| item.id().to_owned()).collect::<Vec<_>>();
+            self.changes.prepare(ids(&some))?;
+            for piece in some.chunks(PIECE) {
+                self.changes.let_in()?;
+                self.changes.prepare(ids(piece))?;
+                for item in piece {
+                    let verdict = self.changes.judge(item)?;
+                    let was_written = self.begun.is_some_and(|begun| self.verdicts.len() < begun);
+                    let is_ours = verdict == Verdict::Unchanged && was_written;
+                    self.report.count(if is_ours { Verdict::Taken } else { verdict });
+                    self.steps.compared(verdict);
+                    self.verdicts.push(verdict);
+                }
             }
         }
     }
 
     fn write_bare(&mut self) -> Result<(), ImportError> {
         let Apply { changes, file, report, begun, .. } = self;
-        let mut some = Vec::with_capacity(CHUNK);
+        let ids =
+            |bare: &[Bare]| bare.iter().map(|said| osm(ElementKind::Node, said.node.id)).collect::<Vec<_>>();
         let mut write = |some: &mut Vec<Bare>| {
-            changes.let_in()?;
-            changes.prepare(some.iter().map(|said| osm(ElementKind::Node, said.node.id)))?;
-            for said in some.drain(..) {
-                let verdict = changes.write_bare(&said)?;
-                let is_ours = verdict == Verdict::Unchanged && begun.is_some();
-                report.bare += 1;
-                report.count(if is_ours { Verdict::Taken } else { verdict });
-                changes.keep_up(false, &mut || ())?;
+            changes.prepare(ids(some))?;
+            for piece in some.chunks(PIECE) {
+                changes.let_in()?;
+                changes.prepare(ids(piece))?;
+                for said in piece {
+                    let verdict = changes.write_bare(said)?;
+                    let is_ours = verdict == Verdict::Unchanged && begun.is_some();
+                    report.bare += 1;
+                    report.count(if is_ours { Verdict::Taken } else { verdict });
+                    changes.keep_up(false, &mut || ())?;
+                }
             }
+            some.clear();
             Ok(())
         };
+        let mut some = Vec::new();
         file.each_bare(&mut |said| {
             some.push(said);
             if some.len() < CHUNK { Ok(()) } else { write(&mut some) }
@@ -95,20 +107,47 @@ impl<'a, 'b> Apply<'a, 'b> {
     fn write_items(&mut self, wanted: fn(Option<ElementKind>) -> bool) -> Result<(), ImportError> {
         let mut next = 0;
         loop {
-            let verdicts = &self.verdicts;
-            let is_wanted =
-                |number: usize, kind| wanted(kind) && verdicts.get(number) == Some(&Verdict::Taken);
-            let some = self.file.items_from(next, is_wanted)?.take(CHUNK).collect::<Result<Vec<_>, _>>()?;
+            let mut some = self.taken(next, wanted)?;
             let Some((last, _)) = some.last() else { return Ok(()) };
             next = last + 1;
             self.changes.prepare_items(some.iter().map(|(_, item)| item))?;
-            for (_, item) in some {
-                let verdict = self.changes.write(item, self.file)?;
-                self.report.uncount(Verdict::Taken);
-                self.report.count(verdict);
-                let is_last = self.steps.written();
-                self.changes.keep_up(is_last, &mut || self.steps.tell_durable())?;
+            while !some.is_empty() {
+                let piece: Vec<_> = some.drain(..PIECE.min(some.len())).collect();
+                self.changes.prepare_items(piece.iter().map(|(_, item)| item))?;
+                piece.into_iter().try_for_each(|(_, item)| self.write_item(item))?;
             }
         }
     }
+
+    /// The next items that were taken, with their numbers.
+    fn taken(
+        &self,
+        from: usize,
+        wanted: fn(Option<ElementKind>) -> bool,
+    ) -> Result<Vec<(usize, Item)>, ImportError> {
+        let is_wanted =
+            |number: usize, kind| wanted(kind) && self.verdicts.get(number) == Some(&Verdict::Taken);
+        let (mut some, mut weight) = (Vec::new(), 0);
+        for item in self.file.items_from(from, is_wanted)? {
+            let (number, item) = item?;
+            weight += 1 + if let Item::Put { feature, .. } = &item { corners(&feature.body) } else { 0 };
+            some.push((number, item));
+            if weight >= CHUNK {
+                break;
+            }
+        }
+        Ok(some)
+    }
+
+    fn write_item(&mut self, item: Item) -> Result<(), ImportError> {
+        let verdict = self.changes.write(item, self.file)?;
+        self.report.uncount(Verdict::Taken);
+        self.report.count(verdict);
+        let is_last = self.steps.written();
+        Ok(self.changes.keep_up(is_last, &mut || self.steps.tell_durable())?)
+    }
+}
+
+fn corners(body: &Body) -> usize {
+    nodes(body).map_or(0, <[_]>::len)
 }

@@ -12,8 +12,8 @@ use kappadb_import::{Bare, Import, Item};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-/// Ids that are looked up at once.
-const LOOKED_UP: usize = 1_000;
+/// Ids that are looked up at once: few goes, for each reads all over the log.
+const LOOKED_UP: usize = 4_096;
 
 /// Changes in the course of being written.
 pub(super) struct Changes<'a, 'b> {

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 /// Ids that are looked up while the index stands still.
 const AT_ONCE: usize = 256;
-/// Features that are remembered. All are forgotten when there are more.
+/// Features that are remembered, about. All are forgotten before there are more.
 const REMEMBERED: usize = 40_000;
 /// Relations within a relation that are looked at, at most, as in a file.
 const MAX_NESTED: usize = 4_096;
@@ -92,11 +92,17 @@ impl<'a> Lookup<'a> {
 
     /// Looks up what is not remembered of these, all in one go: nodes with all that ways say of them.
     pub fn prepare(&mut self, ids: impl IntoIterator<Item = String>) -> Result<(), ReadError> {
-        if self.known.len() > REMEMBERED {
+        let mut ids: Vec<String> = ids.into_iter().collect();
+        if ids.iter().all(|id| self.is_prepared(id)) {
+            return Ok(());
+        }
+        // One that nobody foresaw must not cost all that was looked up with it in mind.
+        if ids.len() > 1 && self.known.len() + ids.len() > REMEMBERED {
             self.refresh();
         }
-        let ids: BTreeSet<String> = ids.into_iter().filter(|id| !self.is_prepared(id)).collect();
-        let ids: Vec<String> = ids.into_iter().collect();
+        ids.retain(|id| !self.is_prepared(id));
+        ids.sort_unstable();
+        ids.dedup();
         let mut indexed = Vec::with_capacity(ids.len());
         for some in ids.chunks(AT_ONCE) {
             indexed.extend(self.look(|index| some.iter().map(|id| Indexed::read(index, id)).collect())?);
