@@ -66,13 +66,13 @@ pub fn decode(id: &str, bytes: &[u8]) -> Result<Feature, FeatureError> {
 
 /// The kind of an element and its tags, as they stand at the front of its body, whether or not the rest of it is sound. None of other bodies.
 pub(crate) fn front(bytes: &[u8]) -> Option<(ElementKind, Vec<(&str, &str)>)> {
-    let kind = match codec::peek(bytes)? {
-        (VERSION, NODE) => ElementKind::Node,
-        (VERSION, WAY) => ElementKind::Way,
-        (VERSION, RELATION) => ElementKind::Relation,
+    let (kind, tagged) = match bytes {
+        [VERSION, NODE, rest @ ..] => (ElementKind::Node, rest),
+        [VERSION, WAY, rest @ ..] => (ElementKind::Way, rest),
+        [VERSION, RELATION, rest @ ..] => (ElementKind::Relation, rest),
         _ => return None,
     };
-    codec::peek::<(u8, u8, Vec<(&str, &str)>)>(bytes).map(|(_, _, tags)| (kind, tags))
+    codec::peek(tagged).map(|tags| (kind, tags))
 }
 
 type Encoded = Result<(), EncodeError>;
