@@ -1,3 +1,4 @@
+use crate::FileId;
 use bytes::Bytes;
 
 /// One write.
@@ -13,6 +14,7 @@ pub enum Op {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Batch {
     ops: Vec<Op>,
+    gone: Vec<FileId>,
 }
 
 impl Batch {
@@ -31,6 +33,16 @@ impl Batch {
         self.ops.push(Op::Delete(key.into()));
     }
 
+    /// Removes a file that no row speaks of any more once the batch is applied.
+    pub fn remove_file(&mut self, file: FileId) {
+        self.gone.push(file);
+    }
+
+    /// The files that go.
+    pub fn removed_files(&self) -> &[FileId] {
+        &self.gone
+    }
+
     /// Number of writes.
     pub fn len(&self) -> usize {
         self.ops.len()
@@ -38,7 +50,7 @@ impl Batch {
 
     /// True if there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        self.ops.is_empty()
+        self.ops.is_empty() && self.gone.is_empty()
     }
 
     /// The writes, first to last.
@@ -49,6 +61,6 @@ impl Batch {
 
 impl FromIterator<Op> for Batch {
     fn from_iter<I: IntoIterator<Item = Op>>(ops: I) -> Self {
-        Batch { ops: ops.into_iter().collect() }
+        Batch { ops: ops.into_iter().collect(), gone: Vec::new() }
     }
 }

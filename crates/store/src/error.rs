@@ -46,6 +46,9 @@ pub enum StoreError {
     /// opened again, which will find it [`StoreError::Altered`].
     #[error("the store failed earlier ({0}) and must be opened again")]
     Poisoned(String),
+    /// A file of a tree ends before what was to be read of it.
+    #[error("a file of the store is shorter than it should be")]
+    Short,
     /// The tree was dropped while this handle to it lived.
     #[error("the tree {0:?} was dropped")]
     Dropped(String),

@@ -1,7 +1,8 @@
-use crate::{Batch, Rows, Store, StoreError, Tree};
+use crate::{Batch, FileId, NewFile, Rows, Store, StoreError, StoredFile, Tree};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A kind of call to a store.
@@ -15,6 +16,8 @@ pub enum Call {
     Apply,
     /// [`Store::flush`]
     Flush,
+    /// [`Tree::new_file`]
+    NewFile,
 }
 
 /// How a call fails.
@@ -26,6 +29,8 @@ pub enum Fault {
     Unheard,
     /// With the first half of the batch applied: a store that breaks its promise of atomicity.
     Tear,
+    /// Because the disk is full, where that is an error of its own: [`Tree::new_file`].
+    Full,
 }
 
 #[derive(Default)]
@@ -136,10 +141,25 @@ impl Tree for FaultTree {
     fn apply(&self, batch: &Batch) -> Result<(), StoreError> {
         let fault = self.plan.strike(Call::Apply);
         match fault {
-            None | Some(Fault::Unheard) => self.inner.apply(batch)?,
+            None | Some(Fault::Unheard | Fault::Full) => self.inner.apply(batch)?,
             Some(Fault::Tear) => self.inner.apply(&batch.iter().take(batch.len() / 2).cloned().collect())?,
             Some(Fault::Refuse) => {}
         }
         fault.map_or(Ok(()), |_| Err(StoreError::Injected(Call::Apply)))
+    }
+    fn new_file(&self, id: FileId) -> Result<Box<dyn NewFile>, StoreError> {
+        match self.plan.strike(Call::NewFile) {
+            Some(Fault::Full) => Err(StoreError::DiskFull { path: PathBuf::new() }),
+            Some(_) => Err(StoreError::Injected(Call::NewFile)),
+            None => self.inner.new_file(id),
+        }
+    }
+
+    fn open_file(&self, id: FileId) -> Result<Option<Arc<dyn StoredFile>>, StoreError> {
+        self.inner.open_file(id)
+    }
+
+    fn files(&self, group: u16) -> Result<Vec<u64>, StoreError> {
+        self.inner.files(group)
     }
 }

@@ -6,6 +6,7 @@
 //!
 //! - [`Store`], [`Tree`]: the contract
 //! - [`Batch`], [`Overlay`]: writes to be, applied at once
+//! - [`NewFile`], [`StoredFile`]: files of a tree, for what is written once in large pieces
 //! - [`MemoryStore`]: for tests and for checking a view against a fresh rebuild
 //! - [`SledStore`]: on disk
 //! - [`FaultStore`]: wraps another and fails where a test wants it to
@@ -14,6 +15,7 @@ mod batch;
 mod bounds;
 mod error;
 mod fault;
+mod file;
 mod lock;
 mod memory;
 mod options;
@@ -26,6 +28,7 @@ pub use batch::{Batch, Op};
 pub use bounds::prefix_bounds;
 pub use error::StoreError;
 pub use fault::{Call, Fault, FaultPlan, FaultStore};
+pub use file::{FileId, NewFile, StoredFile};
 pub use memory::MemoryStore;
 pub use options::SledOptions;
 pub use overlay::Overlay;

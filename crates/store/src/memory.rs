@@ -1,4 +1,4 @@
-use crate::{Batch, Op, Rows, Store, StoreError, Tree, bounds};
+use crate::{Batch, FileId, NewFile, Op, Rows, Store, StoreError, StoredFile, Tree, bounds};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -17,7 +17,10 @@ struct MemoryTree {
     name: String,
     dropped: AtomicBool,
     rows: RwLock<Map>,
+    files: Arc<RwLock<Files>>,
 }
+
+type Files = BTreeMap<FileId, Bytes>;
 
 impl MemoryStore {
     /// An empty store.
@@ -29,8 +32,10 @@ impl MemoryStore {
 impl Store for MemoryStore {
     fn tree(&self, name: &str) -> Result<Arc<dyn Tree>, StoreError> {
         let mut trees = self.trees.write().unwrap_or_else(PoisonError::into_inner);
-        let fresh =
-            || Arc::new(MemoryTree { name: name.to_owned(), dropped: false.into(), rows: RwLock::default() });
+        let fresh = || {
+            let (rows, files) = (RwLock::default(), Arc::default());
+            Arc::new(MemoryTree { name: name.to_owned(), dropped: false.into(), rows, files })
+        };
         Ok(trees.entry(name.to_owned()).or_insert_with(fresh).clone())
     }
 
@@ -85,7 +90,57 @@ impl Tree for MemoryTree {
                 Op::Delete(key) => drop(rows.remove(key)),
             }
         }
+        let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
+        batch.removed_files().iter().for_each(|file| drop(files.remove(file)));
         Ok(())
+    }
+
+    fn new_file(&self, id: FileId) -> Result<Box<dyn NewFile>, StoreError> {
+        self.alive()?;
+        Ok(Box::new(Writing { id, bytes: Vec::new(), files: self.files.clone() }))
+    }
+
+    fn open_file(&self, id: FileId) -> Result<Option<Arc<dyn StoredFile>>, StoreError> {
+        self.alive()?;
+        let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
+        Ok(files.get(&id).map(|bytes| Arc::new(bytes.clone()) as _))
+    }
+
+    fn files(&self, group: u16) -> Result<Vec<u64>, StoreError> {
+        self.alive()?;
+        let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
+        Ok(files.keys().filter(|id| id.group == group).map(|id| id.number).collect())
+    }
+}
+
+struct Writing {
+    id: FileId,
+    bytes: Vec<u8>,
+    files: Arc<RwLock<Files>>,
+}
+
+impl NewFile for Writing {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        self.bytes.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<Arc<dyn StoredFile>, StoreError> {
+        let bytes = Bytes::from(self.bytes);
+        self.files.write().unwrap_or_else(PoisonError::into_inner).insert(self.id, bytes.clone());
+        Ok(Arc::new(bytes))
+    }
+}
+
+impl StoredFile for Bytes {
+    fn len(&self) -> u64 {
+        Bytes::len(self) as u64
+    }
+
+    fn read(&self, at: u64, len: usize) -> Result<Bytes, StoreError> {
+        let end = usize::try_from(at).ok().and_then(|at| Some(at..at.checked_add(len)?));
+        let range = end.filter(|range| range.end <= Bytes::len(self));
+        range.map(|range| self.slice(range)).ok_or(StoreError::Short)
     }
 }
 

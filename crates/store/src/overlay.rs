@@ -1,4 +1,4 @@
-use crate::{Batch, Op, StoreError, Tree, prefix_bounds, prefix_range};
+use crate::{Batch, FileId, Op, StoreError, Tree, prefix_bounds, prefix_range};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
@@ -6,12 +6,13 @@ use std::collections::BTreeMap;
 pub struct Overlay<'a> {
     tree: &'a dyn Tree,
     pending: BTreeMap<Bytes, Option<Bytes>>,
+    gone: Vec<FileId>,
 }
 
 impl<'a> Overlay<'a> {
     /// `tree` without any pending write.
     pub fn new(tree: &'a dyn Tree) -> Self {
-        Overlay { tree, pending: BTreeMap::new() }
+        Overlay { tree, pending: BTreeMap::new(), gone: Vec::new() }
     }
 
     /// The value of `key`.
@@ -48,14 +49,19 @@ impl<'a> Overlay<'a> {
         self.pending.insert(key.into(), None);
     }
 
+    /// Removes a file that no row speaks of any more once this is applied.
+    pub fn remove_file(&mut self, file: FileId) {
+        self.gone.push(file);
+    }
+
     /// The number of keys written.
     pub fn len(&self) -> usize {
         self.pending.len()
     }
 
-    /// True if nothing was written.
+    /// True if nothing was written or removed.
     pub fn is_empty(&self) -> bool {
-        self.pending.is_empty()
+        self.pending.is_empty() && self.gone.is_empty()
     }
 
     /// The writes, one a key, in the order of the keys.
@@ -64,6 +70,8 @@ impl<'a> Overlay<'a> {
             Some(value) => Op::Put(key, value),
             None => Op::Delete(key),
         };
-        self.pending.into_iter().map(op).collect()
+        let mut batch: Batch = self.pending.into_iter().map(op).collect();
+        self.gone.into_iter().for_each(|file| batch.remove_file(file));
+        batch
     }
 }

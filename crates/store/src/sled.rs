@@ -13,19 +13,21 @@
 //!   is lost at the opening after. A crash while it opens leaves just that. So a log is put behind such a snapshot.
 //! - Removing rows may deadlock with a batch that is applied at the same time. So each tree has one writer at a time.
 
+mod files;
 mod opening;
 mod quiet;
 mod room;
 mod shared;
 mod walk;
 
+use self::files::{Folder, Waiting, files_dir};
 use self::opening::{engine_dir, open_engine, seal_path};
 use self::room::Unflushed;
 use self::shared::{Shared, open_slot, there};
 use self::walk::Walk;
 use crate::lock::FolderLock;
 use crate::seal::{self, Files};
-use crate::{Batch, Op, Rows, SledOptions, Store, StoreError, Tree};
+use crate::{Batch, FileId, NewFile, Op, Rows, SledOptions, Store, StoreError, StoredFile, Tree};
 use bytes::Bytes;
 use sled::InlineArray;
 use std::fs;
@@ -65,6 +67,7 @@ struct Core {
     /// Every call into the engine is made under it; who closes the engine waits for them.
     gate: RwLock<()>,
     poison: OnceLock<String>,
+    files: Arc<Waiting>,
     lock: FolderLock,
 }
 
@@ -75,6 +78,7 @@ struct SledTree {
     root: Mutex<Option<Handle>>,
     spare: Mutex<Vec<Handle>>,
     writer: Mutex<()>,
+    folder: Folder,
     dropped: AtomicBool,
     core: Arc<Core>,
 }
@@ -142,7 +146,8 @@ impl SledStore {
         }
         let _held = FolderLock::take(path)?;
         // The seal goes first: a store half removed must not look whole.
-        remove(&seal_path(path)).and_then(|()| remove(&engine_dir(path))).map_err(failed("remove the store"))
+        let parts = [seal_path(path), engine_dir(path), files_dir(path)];
+        parts.iter().try_for_each(|part| remove(part)).map_err(failed("remove the store"))
     }
 }
 
@@ -257,6 +262,7 @@ impl Store for SledStore {
             engine.insert(name, slot.to_le_bytes())?;
             Ok(tree)
         })?;
+        made.remove_files()?;
         self.shared.core.unflushed.add(1, 0);
         trees.insert(name.to_owned(), made.clone());
         Ok(made)
@@ -276,6 +282,7 @@ impl Store for SledStore {
             there(&engine)?.remove(name)?;
             there(&lock(&tree.root))?.clear()
         })?;
+        tree.remove_files()?;
         self.shared.core.unflushed.add(1, 0);
         trees.remove(name);
         Ok(true)
@@ -286,20 +293,33 @@ impl Store for SledStore {
     }
 
     fn disk_bytes(&self) -> Result<u64, StoreError> {
-        Ok(room::bytes_in(&engine_dir(&self.shared.core.path)))
+        let path = &self.shared.core.path;
+        Ok(room::bytes_in(&engine_dir(path)) + room::bytes_in(&files_dir(path)))
     }
 }
 
 impl SledTree {
+    fn alive(&self) -> Result<(), StoreError> {
+        match self.dropped.load(Ordering::Acquire) {
+            true => Err(StoreError::Dropped(self.name.clone())),
+            false => Ok(()),
+        }
+    }
+
+    /// All files that there are go.
+    fn remove_files(&self) -> Result<(), StoreError> {
+        let all = self.folder.all()?;
+        self.core.files.remove(all.into_iter().map(|id| self.folder.path(id)));
+        Ok(())
+    }
+
     /// Runs a call with a handle of its own, from the pool.
     fn call<R>(
         &self,
         what: &'static str,
         call: impl FnOnce(&Handle) -> io::Result<R>,
     ) -> Result<R, StoreError> {
-        if self.dropped.load(Ordering::Acquire) {
-            return Err(StoreError::Dropped(self.name.clone()));
-        }
+        self.alive()?;
         self.core.call(what, || {
             let spare = lock(&self.spare).pop();
             let handle = spare.map_or_else(|| there(&lock(&self.root)).cloned(), Ok)?;
@@ -339,7 +359,23 @@ impl Tree for SledTree {
         self.call("apply", |handle| handle.apply_batch(writes))?;
         self.core.unflushed.add(rows, bytes);
         self.core.written.fetch_add(bytes, Ordering::AcqRel);
+        self.core.files.remove(batch.removed_files().iter().map(|id| self.folder.path(*id)));
         Ok(())
+    }
+
+    fn new_file(&self, id: FileId) -> Result<Box<dyn NewFile>, StoreError> {
+        self.alive()?;
+        self.folder.create(id, self.core.files.clone())
+    }
+
+    fn open_file(&self, id: FileId) -> Result<Option<Arc<dyn StoredFile>>, StoreError> {
+        self.alive()?;
+        self.folder.open(id)
+    }
+
+    fn files(&self, group: u16) -> Result<Vec<u64>, StoreError> {
+        self.alive()?;
+        Ok(self.folder.all()?.into_iter().filter(|id| id.group == group).map(|id| id.number).collect())
     }
 }
 

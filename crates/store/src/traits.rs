@@ -1,4 +1,4 @@
-use crate::{Batch, StoreError, bounds};
+use crate::{Batch, FileId, NewFile, StoreError, StoredFile, bounds};
 use bytes::Bytes;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -21,6 +21,18 @@ pub trait Tree: Send + Sync {
     /// Applies all writes of `batch` or none, also across a crash. Lasting after the next [`Store::flush`] at the
     /// latest; batches last in the order in which they were applied.
     fn apply(&self, batch: &Batch) -> Result<(), StoreError>;
+
+    /// Begins a file of this tree. Nobody else may be writing one of this name.
+    ///
+    /// # Errors
+    /// [`StoreError::DiskFull`], here and while it is written: nothing else is the worse for it.
+    fn new_file(&self, id: FileId) -> Result<Box<dyn NewFile>, StoreError>;
+
+    /// A file that was finished. None if there is none.
+    fn open_file(&self, id: FileId) -> Result<Option<Arc<dyn StoredFile>>, StoreError>;
+
+    /// The numbers of the files of a group, ascending; also of such as were never finished, or are to go.
+    fn files(&self, group: u16) -> Result<Vec<u64>, StoreError>;
 }
 
 /// Named trees under one roof.

@@ -1,7 +1,7 @@
 //! Taking changes in.
 
 use crate::erased::Named;
-use crate::rows::{self, DOCS, ENTRIES, KEYED, Mark, PACKED, Place, WORDS};
+use crate::rows::{self, ENTRIES, KEYED, Mark, PACKED, Place};
 use crate::state::State;
 use crate::upkeep;
 use crate::view::Sizes;
@@ -11,7 +11,7 @@ use kappadb_core::{EntryId, FeedKey, Timestamp};
 use kappadb_entry::{Entry, Header, space};
 use kappadb_query::Selector;
 use kappadb_store::{Overlay, Tree};
-use kappadb_view::packed::{Leftovers, Shelf, Withdrawn};
+use kappadb_view::packed::{Table, Withdrawn};
 use kappadb_view::{Arrived, Change, Index, KeyUpdate, Notice, Upkeep, ViewError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -22,11 +22,10 @@ pub struct ChatIndex {
     /// What is said of channels and writers.
     pub(crate) state: State,
     /// Messages, by channel and by author.
-    pub(crate) shelf: Shelf,
+    pub(crate) shelf: Table,
     pub(crate) withdrawn: Withdrawn,
     /// Words of messages.
     pub(crate) lexicon: Lexicon,
-    pub(crate) leftovers: Leftovers,
     /// Which sort of upkeep had its turn last.
     pub(crate) turn: usize,
     /// What deletes name, until it is erased.
@@ -225,7 +224,8 @@ impl Index for ChatIndex {
         let fates = changes.iter().filter(ours).map(|c| (c.arrived().id, matches!(c, Change::Hold(_))));
         self.withdrawn.change(fates, rows);
         let Gathered { packed, texts, keyed, mut notices, .. } = gathered;
-        self.shelf.add(packed, rows)?;
+        packed.iter().for_each(|key| self.shelf.add(key));
+        self.shelf.log(rows)?;
         self.lexicon.add(texts, rows);
         let updates = self.state.apply(rows, &keyed)?;
         notices.extend(updates.iter().filter_map(KeyUpdate::notice).map(|n| (n.key.clone(), n)));
@@ -247,17 +247,12 @@ impl Index for ChatIndex {
 
 impl ChatIndex {
     pub(crate) fn open(tree: Arc<dyn Tree>, sizes: Sizes) -> Result<ChatIndex, ViewError> {
-        let shelf = Shelf::load(tree.clone(), ENTRIES, sizes.few)?;
-        let lexicon = Lexicon::load(tree.clone(), sizes)?;
-        let segments = lexicon.segments();
-        let areas = [(ENTRIES, shelf.runs()), (DOCS, segments), (WORDS, segments)];
-        let leftovers = Leftovers::find(&*tree, &areas)?;
+        let few = usize::try_from(sizes.few).unwrap_or(usize::MAX);
         Ok(ChatIndex {
-            state: State::open(KEYED, &tree, usize::try_from(sizes.few).unwrap_or(usize::MAX))?,
+            state: State::open(KEYED, &tree, few)?,
+            shelf: Table::load(tree.clone(), ENTRIES, few)?,
+            lexicon: Lexicon::load(tree.clone(), sizes)?,
             withdrawn: Withdrawn::load(&*tree, PACKED)?,
-            shelf,
-            lexicon,
-            leftovers,
             turn: 0,
             named: Named::load(&*tree)?,
             tree,

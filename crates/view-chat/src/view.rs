@@ -21,13 +21,13 @@ pub(crate) struct Sizes {
 
 impl Default for ChatView {
     fn default() -> Self {
-        ChatView { sizes: Sizes { few: 4_096, texts: 512 << 10 } }
+        ChatView { sizes: Sizes { few: 16_384, texts: 512 << 10 } }
     }
 }
 
 impl ChatView {
     /// With other sizes, which change no answer: rows of a run that is merged in the background, and bytes of texts whose words wait for
-    /// that while more arrive (an eighth of it when nothing does). Default: 4,096 and 512 KiB.
+    /// that while more arrive (an eighth of it when nothing does). Default: 16,384 and 512 KiB.
     pub fn with_sizes(self, few: u64, texts: usize) -> Self {
         ChatView { sizes: Sizes { few: few.max(1), texts: texts.max(1) } }
     }

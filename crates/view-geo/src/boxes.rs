@@ -92,7 +92,7 @@ impl MapIndex {
     fn largest_first(&self, asked: &Asked, query: &Query) -> Result<Answer, ViewError> {
         let after = query.after_rank()?;
         let window = asked.window(after.map(|(rank, _)| rank));
-        let mut sources = self.space.ordered(&*self.tree, &window)?;
+        let mut sources = self.space.ordered(&window)?;
         let (mut answer, mut last, mut scanned) = (Answer::default(), None, 0);
         while let Some(source) = first(&sources).and_then(|at| sources.get_mut(at)) {
             scanned += 1;

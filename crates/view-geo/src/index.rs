@@ -68,7 +68,7 @@ impl Index for MapIndex {
         let updates = self.keyed.apply_all(rows, &features)?;
         updates.iter().for_each(|update| several::note(update, rows));
         updates.iter().try_for_each(|update| self.place(update, rows))?;
-        self.space.settle(rows)?;
+        self.space.settle(&*self.tree, rows)?;
         Ok(updates.iter().filter_map(KeyUpdate::notice).collect())
     }
 
@@ -97,7 +97,7 @@ impl Index for MapIndex {
             items(&key, &active, |feed| feeds.find(feed), |item| expected.add(&item))?;
         }
         let world = Window { boxes: Some(&[GeoBox::WORLD]), level: 0, from: None };
-        self.space.search(&*self.tree, &world, true, &mut |item| {
+        self.space.search(&world, true, &mut |item| {
             asked.add(&item);
             Ok(())
         })?;
@@ -194,7 +194,7 @@ impl MapIndex {
 
     /// Moves the boxes of a feature from what they were to what they are.
     fn place(&mut self, update: &KeyUpdate, rows: &mut Overlay<'_>) -> Result<(), ViewError> {
-        let MapIndex { tree, feeds, space, .. } = self;
+        let MapIndex { feeds, space, .. } = self;
         let (key, mut number) = (&update.key, |feed: &FeedKey| Ok(feeds.number(feed, rows)));
         if update.before.is_empty() {
             return items(key, &update.after, number, |item| space.insert(item));
@@ -204,7 +204,7 @@ impl MapIndex {
         items(key, &update.before, &mut number, |item| before.entry(item.slot).or_default().push(item))?;
         items(key, &update.after, number, |item| after.entry(item.slot).or_default().push(item))?;
         for (slot, items) in before.iter().filter(|(slot, items)| after.get(*slot) != Some(*items)) {
-            space.remove(*slot, items, &**tree)?;
+            space.remove(*slot, items)?;
         }
         let new = after.into_iter().filter(|(slot, items)| before.get(slot) != Some(items));
         new.flat_map(|(_, items)| items).for_each(|item| space.insert(item));
@@ -249,7 +249,7 @@ impl MapIndex {
         visit: &mut dyn FnMut(ItemRef<'_>) -> Result<(), ViewError>,
     ) -> Result<(), ViewError> {
         let mut scanned = 0;
-        self.space.search(&*self.tree, window, past, &mut |item| {
+        self.space.search(window, past, &mut |item| {
             scanned += 1;
             if scanned > MAX_ROWS_SCANNED { Err(ViewError::Limit("MAX_ROWS_SCANNED")) } else { visit(item) }
         })

@@ -22,7 +22,6 @@
 
 mod answer;
 mod boxes;
-mod cache;
 mod check;
 mod feeds;
 mod index;
@@ -41,7 +40,6 @@ mod run;
 mod several;
 mod sorted;
 mod space;
-mod sweep;
 mod upkeep;
 mod view;
 

@@ -1,4 +1,4 @@
-//! Merging runs in the background: the items of several, in order, packed into one. It reads what never changes and writes pages
+//! Merging runs in the background: the items of several, in order, packed into one. It reads what never changes and writes a file
 //! that nobody reads until the run is installed, so it needs neither the index nor more memory than a few pages and the marks.
 
 use crate::MapIndex;
@@ -6,9 +6,9 @@ use crate::item::{ItemRef, Slot};
 use crate::packed::{Packed, Source, Stream, Window, first};
 use crate::page::{Builder, Shape};
 use crate::rank::Rank;
-use crate::run::{self, Descriptor, Stored, Which};
-use kappadb_store::{Batch, Overlay, Tree};
-use kappadb_view::{Upkeep, ViewError};
+use crate::run::{self, Descriptor, Run, RunWriter, Stored, Which};
+use kappadb_store::{Overlay, StoreError, Tree};
+use kappadb_view::{Upkeep, ViewError, packed};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -17,28 +17,40 @@ const LACKING: ViewError = ViewError::Inconsistent("a run of the map index lacks
 /// A run to be merged, as it was when the merge began.
 #[derive(Debug)]
 pub struct Origin {
-    pub run: u32,
+    pub packed: packed::Run,
     pub descriptor: Descriptor,
     /// Rows of marks that it had.
     pub marks: u32,
 }
 
-/// A run whose pages are written, and what it is to take the place of.
+/// What became of a merge, and what it is to take the place of.
 #[derive(Debug)]
 pub struct Merged {
-    pub id: u32,
-    pub descriptor: Descriptor,
+    pub outcome: Outcome,
     pub origins: Vec<Origin>,
+}
+
+#[derive(Debug)]
+pub enum Outcome {
+    Run(Run),
+    /// All of it was dead.
+    Nothing,
+    /// The disk is full: the runs stay as they are.
+    Full,
 }
 
 pub struct Merge {
     tree: Arc<dyn Tree>,
+    number: u64,
     merged: Merged,
+    descriptor: Descriptor,
     /// Items copied in one piece of the work.
     piece: usize,
-    /// What is dead in each origin; none before the first piece.
+    /// None before the first piece, and at the end.
+    writer: Option<RunWriter>,
+    /// What is dead in each origin.
     dead: Vec<Arc<HashSet<Slot>>>,
-    /// Trees that are not begun.
+    /// Trees that are not begun, the next one last.
     left: Vec<Which>,
     packing: Option<Packing>,
 }
@@ -54,7 +66,7 @@ struct Packing {
 struct Input {
     stream: Stream,
     shape: Shape,
-    pages: Stored<Arc<dyn Tree>>,
+    pages: Stored,
     dead: Arc<HashSet<Slot>>,
 }
 
@@ -73,24 +85,27 @@ impl Source for Input {
 }
 
 impl Merge {
-    pub fn new(tree: Arc<dyn Tree>, id: u32, origins: Vec<Origin>, piece: usize) -> Merge {
-        let merged = Merged { id, descriptor: Descriptor::default(), origins };
-        Merge { tree, merged, piece, dead: Vec::new(), left: Which::BOTH.to_vec(), packing: None }
+    pub fn new(tree: Arc<dyn Tree>, number: u64, origins: Vec<Origin>, piece: usize) -> Merge {
+        let merged = Merged { outcome: Outcome::Full, origins };
+        let (descriptor, left) = (Descriptor::default(), vec![Which::Past, Which::Places]);
+        Merge { tree, number, merged, descriptor, piece, writer: None, dead: Vec::new(), left, packing: None }
+    }
+
+    fn begin(&mut self) -> Result<RunWriter, ViewError> {
+        let dead = self.merged.origins.iter().map(|origin| {
+            let marks = run::marks(&*self.tree, origin.packed.number, 0..origin.marks)?;
+            Ok(Arc::new(marks.into_iter().map(|(slot, _)| slot).collect()))
+        });
+        self.dead = dead.collect::<Result<_, ViewError>>()?;
+        RunWriter::new(&*self.tree, self.number)
     }
 
     /// Opens the next tree; none if there is no more.
     fn open(&mut self) -> Result<Option<Packing>, ViewError> {
-        if self.dead.is_empty() {
-            let dead = self.merged.origins.iter().map(|origin| {
-                let marks = run::marks(&*self.tree, origin.run, 0..origin.marks)?;
-                Ok(Arc::new(marks.into_iter().map(|(slot, _)| slot).collect()))
-            });
-            self.dead = dead.collect::<Result<_, ViewError>>()?;
-        }
         let Some(which) = self.left.pop() else { return Ok(None) };
         let input = |(origin, dead): (&Origin, &Arc<HashSet<Slot>>)| {
             let shape = origin.descriptor.shape(which).clone();
-            let pages = Stored { tree: self.tree.clone(), run: origin.run, which };
+            let pages = Stored { pack: origin.packed.pack.clone(), which };
             let mut input = Input { stream: Stream::new(&shape), shape, pages, dead: dead.clone() };
             input.advance().map(|()| input)
         };
@@ -99,39 +114,45 @@ impl Merge {
     }
 
     /// Copies some items. True if there are more.
-    fn copy(&mut self, pages: &mut Batch) -> Result<bool, ViewError> {
+    fn copy(&mut self) -> Result<bool, ViewError> {
+        let mut writer = self.writer.take().map_or_else(|| self.begin(), Ok)?;
         let packing = self.packing.take().map_or_else(|| self.open(), |packing| Ok(Some(packing)))?;
-        let Some(mut packing) = packing else { return Ok(false) };
-        let (id, which) = (self.merged.id, packing.which);
-        let sink = &mut |level, number, page: Vec<u8>| {
-            pages.put(run::page_key(id, which, level, number), page);
-            Ok(())
+        let Some(mut packing) = packing else {
+            let run = writer.finish(std::mem::take(&mut self.descriptor))?;
+            self.merged.outcome = run.map_or(Outcome::Nothing, Outcome::Run);
+            return Ok(false);
         };
-        for _ in 0..self.piece {
-            let Some(input) = first(&packing.inputs).and_then(|at| packing.inputs.get_mut(at)) else {
-                let shape = packing.builder.finish(sink)?;
-                match which {
-                    Which::Places => self.merged.descriptor.places = shape,
-                    Which::Past => self.merged.descriptor.past = shape,
-                }
-                return Ok(!self.left.is_empty());
-            };
+        let which = packing.which;
+        let sink = &mut |level, number, page: Vec<u8>| writer.put(which, level, number, page);
+        let mut left = self.piece;
+        while let Some(input) = first(&packing.inputs).and_then(|at| packing.inputs.get_mut(at)) {
+            if left == 0 {
+                (self.packing, self.writer) = (Some(packing), Some(writer));
+                return Ok(true);
+            }
+            left -= 1;
             if let Some((rank, item)) = input.head() {
                 packing.builder.push(&item, rank, sink)?;
             }
             input.advance()?;
         }
-        self.packing = Some(packing);
+        let shape = packing.builder.finish(sink)?;
+        match which {
+            Which::Places => self.descriptor.places = shape,
+            Which::Past => self.descriptor.past = shape,
+        }
+        writer.end_tree()?;
+        self.writer = Some(writer);
         Ok(true)
     }
 }
 
 impl Upkeep<MapIndex> for Merge {
     fn work(&mut self) -> Result<bool, ViewError> {
-        let mut pages = Batch::new();
-        let more = self.copy(&mut pages)?;
-        self.tree.apply(&pages)?;
-        Ok(more)
+        match self.copy() {
+            Err(ViewError::Store(StoreError::DiskFull { .. })) => Ok(false),
+            copied => copied,
+        }
     }
 
     fn install(self: Box<Self>, index: &mut MapIndex, rows: &mut Overlay<'_>) -> Result<(), ViewError> {

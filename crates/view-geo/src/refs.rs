@@ -12,7 +12,7 @@ use crate::rows;
 use kappadb_core::EntryId;
 use kappadb_core::limits::{MAX_FEATURE_ID, MAX_ROWS_SCANNED};
 use kappadb_store::{Overlay, Tree};
-use kappadb_view::packed::{Area, Leftovers, Merge, Shelf, Sweep, Withdrawn};
+use kappadb_view::packed::{Area, Table, Withdrawn};
 use kappadb_view::{Change, ViewError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,24 +21,22 @@ use std::sync::Arc;
 pub type Referring = BTreeMap<Vec<u8>, BTreeSet<EntryId>>;
 
 const AREA: Area = Area { prefix: rows::REFS, sort: 0 };
-/// Rows of a run that is merged in the background only.
-const FEW: u64 = 16_384;
+/// Rows in memory before they are packed.
+const FEW: usize = 65_536;
 
 const TOO_MANY: ViewError = ViewError::Limit("MAX_ROWS_SCANNED");
 const BAD: ViewError = ViewError::Inconsistent("a reference of the map index cannot be read");
 
 /// Who refers to what.
 pub struct Refs {
-    shelf: Shelf,
+    pub(crate) table: Table,
     withdrawn: Withdrawn,
-    leftovers: Leftovers,
 }
 
 impl Refs {
     pub fn load(tree: &Arc<dyn Tree>) -> Result<Refs, ViewError> {
-        let shelf = Shelf::load(tree.clone(), AREA, FEW)?;
-        let leftovers = Leftovers::find(&**tree, &[(AREA, shelf.runs())])?;
-        Ok(Refs { shelf, withdrawn: Withdrawn::load(&**tree, rows::REFS)?, leftovers })
+        let table = Table::load(tree.clone(), AREA, FEW)?;
+        Ok(Refs { table, withdrawn: Withdrawn::load(&**tree, rows::REFS)? })
     }
 
     /// Takes in what a batch of entries refers to.
@@ -48,17 +46,18 @@ impl Refs {
         feeds: &Feeds,
         rows: &mut Overlay<'_>,
     ) -> Result<(), ViewError> {
-        let mut keys = Vec::new();
         for change in changes.iter().filter(|change| matches!(change, Change::Hold(_))) {
             let arrived = change.arrived();
             let header = &arrived.entry.header;
             let feed = feeds.find(&arrived.id.feed)?;
             let source = header.key.as_deref().unwrap_or_default();
-            keys.extend(header.refs().iter().filter_map(|target| row(target, source, feed, arrived.id.seq)));
+            let targets = header.refs();
+            let keys = targets.iter().filter_map(|target| row(target, source, feed, arrived.id.seq));
+            keys.for_each(|key| self.table.add(&key));
         }
         let fates = changes.iter().map(|change| (change.arrived().id, matches!(change, Change::Hold(_))));
         self.withdrawn.change(fates, rows);
-        self.shelf.add(keys, rows)
+        self.table.log(rows)
     }
 
     /// All held entries that refer to one of `targets`, also redundant ones, by their feature's key.
@@ -66,7 +65,7 @@ impl Refs {
         let mut found = Referring::new();
         let mut scanned = 0;
         for prefix in targets.iter().filter_map(|target| counted(target)) {
-            let mut rows = self.shelf.with_prefix(&prefix)?;
+            let mut rows = self.table.with_prefix(&prefix)?;
             while rows.advance()? {
                 scanned += 1;
                 if scanned > MAX_ROWS_SCANNED {
@@ -82,31 +81,10 @@ impl Refs {
         Ok(found)
     }
 
-    /// The merge that is due, if any.
-    pub fn due(&mut self, idle: bool) -> Option<Merge> {
-        self.shelf.due(idle)
-    }
-
-    /// Puts a finished merge in its place.
-    pub fn install(&mut self, merge: Merge, rows: &mut Overlay<'_>) {
-        self.leftovers.add(merge.origins());
-        self.shelf.install(merge, rows);
-    }
-
-    /// What is to be swept, if anything.
-    pub fn sweep(&self, tree: &Arc<dyn Tree>) -> Option<Sweep> {
-        self.leftovers.sweep(tree)
-    }
-
-    /// It was.
-    pub fn swept(&mut self, sweep: &Sweep) {
-        self.leftovers.swept(sweep);
-    }
-
     /// What is wrong with the runs, and all references in them that can be read.
     pub fn audit(&self) -> Result<Vec<String>, ViewError> {
-        let mut wrong = self.shelf.audit()?;
-        let mut rows = self.shelf.with_prefix(&[])?;
+        let mut wrong = self.table.audit()?;
+        let mut rows = self.table.with_prefix(&[])?;
         let mut unreadable = 0;
         while rows.advance()? {
             let read = read_counted(rows.key()).and_then(|(_, rest)| read(rest));

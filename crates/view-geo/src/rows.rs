@@ -6,11 +6,9 @@ pub const KEYED: u8 = 1;
 pub const FEEDS: u8 = 2;
 /// `number u64` → what one batch took out of memory and put there: [`crate::memory`].
 pub const MEMORY: u8 = 3;
-/// `run u32` → [`crate::run::Descriptor`].
+/// Which runs of boxes count ([`kappadb_view::packed`]): [`crate::run`].
 pub const RUNS: u8 = 4;
-/// `run u32 | tree u8 | level u8 | page u32` → a page. Tree 0 has places, tree 1 past places.
-pub const PAGES: u8 = 5;
-/// `run u32 | number u32` → `(feed number u32 | seq u64 | items u8)...`, little-endian: versions whose items in that run count no
+/// `run u64 | number u32` → `(feed number u32 | seq u64 | items u8)...`, little-endian: versions whose items in that run count no
 /// more.
 pub const DEAD: u8 = 6;
 

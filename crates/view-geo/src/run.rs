@@ -1,7 +1,12 @@
-//! A packed run: two immutable trees of pages, one of places and one of past places, and which of their items count no
-//! more.
+//! A packed run: two immutable trees of pages, one of places and one of past places, in one file, and which of their items count no more.
+//!
+//! Rows of the file:
+//!
+//! ```text
+//! tree u8 | level u8 | page u32 BE   a page. Tree 0 has places, tree 1 past places
+//! ff                                 [`Descriptor`]
+//! ```
 
-use crate::cache::{Cache, PageId};
 use crate::item::{Item, ItemRef, Slot};
 use crate::leaf::Leaf;
 use crate::packed::{Packed, Pages, Window};
@@ -12,10 +17,16 @@ use bytes::Bytes;
 use kappadb_core::codec;
 use kappadb_store::{Overlay, Tree, prefix_range};
 use kappadb_view::ViewError;
-use std::collections::HashSet;
+use kappadb_view::packed::{self, Area, Pack, Writer};
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+/// The files of all runs.
+pub const AREA: Area = Area { prefix: rows::RUNS, sort: 0 };
+/// The row of a file that says what is in it.
+const DESCRIPTOR: &[u8] = &[0xff];
 
 const MISSING: ViewError = ViewError::Inconsistent("a page of the map index is missing");
-const BAD_KEY: ViewError = ViewError::Inconsistent("a run of the map index has a bad key");
 const BAD_MARK: ViewError =
     ViewError::Inconsistent("marks of dead boxes in the map index do not fit together");
 const IMPOSSIBLE: ViewError = ViewError::Inconsistent("a run of the map index has an impossible form");
@@ -66,8 +77,7 @@ pub type Mark = (Slot, u8);
 /// A run that can be searched.
 #[derive(Debug)]
 pub struct Run {
-    /// Never used twice while the index is open: cached pages are known by it.
-    pub id: u32,
+    pub packed: packed::Run,
     pub descriptor: Descriptor,
     dead: HashSet<Slot>,
     dead_items: u64,
@@ -77,15 +87,62 @@ pub struct Run {
     buried: Vec<Mark>,
 }
 
-pub fn page_key(run: u32, which: Which, level: u8, page: u32) -> Vec<u8> {
-    rows::key(rows::PAGES, &[&run.to_be_bytes(), &[which.number(), level], &page.to_be_bytes()])
+/// A page of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PageId {
+    /// Never used twice while the index is open.
+    run: u64,
+    which: u8,
+    level: u8,
+    number: u32,
 }
 
-pub fn descriptor_key(run: u32) -> Vec<u8> {
-    rows::key(rows::RUNS, &[&run.to_be_bytes()])
+/// Pages read lately.
+pub type Cache = packed::Cache<PageId, Bytes>;
+
+fn page_key(which: Which, level: u8, page: u32) -> [u8; 6] {
+    let [a, b, c, d] = page.to_be_bytes();
+    [which.number(), level, a, b, c, d]
 }
 
-fn marks_key(run: u32, number: u32) -> Vec<u8> {
+/// Writes the file of a run: the pages of its places, then those of its past places.
+pub struct RunWriter {
+    writer: Writer,
+    /// Pages that lead to others come before all of these, and belong behind them. There are few.
+    above: BTreeMap<[u8; 6], Vec<u8>>,
+}
+
+impl RunWriter {
+    pub fn new(tree: &dyn Tree, number: u64) -> Result<RunWriter, ViewError> {
+        Ok(RunWriter { writer: Writer::new(tree, AREA, number)?, above: BTreeMap::new() })
+    }
+
+    pub fn put(&mut self, which: Which, level: u8, number: u32, page: Vec<u8>) -> Result<(), ViewError> {
+        let key = page_key(which, level, number);
+        if level == 0 {
+            return self.writer.push(&key, &page);
+        }
+        self.above.insert(key, page);
+        Ok(())
+    }
+
+    /// The pages of a tree are all there.
+    pub fn end_tree(&mut self) -> Result<(), ViewError> {
+        let above = std::mem::take(&mut self.above);
+        above.iter().try_for_each(|(key, page)| self.writer.push(key, page))
+    }
+
+    /// None if there are no items.
+    pub fn finish(mut self, descriptor: Descriptor) -> Result<Option<Run>, ViewError> {
+        if descriptor.items() == 0 {
+            return Ok(None);
+        }
+        self.writer.push(DESCRIPTOR, &codec::encode(&descriptor))?;
+        Ok(self.writer.finish()?.map(|packed| Run::new(packed, descriptor)))
+    }
+}
+
+fn marks_key(run: u64, number: u32) -> Vec<u8> {
     rows::key(rows::DEAD, &[&run.to_be_bytes(), &number.to_be_bytes()])
 }
 
@@ -102,60 +159,58 @@ fn read_marks(mut row: &[u8]) -> Result<Vec<Mark>, ViewError> {
 }
 
 /// The marks of a run, from one row of them up to another.
-pub fn marks(tree: &dyn Tree, run: u32, numbers: std::ops::Range<u32>) -> Result<Vec<Mark>, ViewError> {
+pub fn marks(tree: &dyn Tree, run: u64, numbers: std::ops::Range<u32>) -> Result<Vec<Mark>, ViewError> {
     let row = |number| read_marks(&tree.get(&marks_key(run, number))?.ok_or(BAD_MARK)?);
     Ok(numbers.map(row).collect::<Result<Vec<_>, _>>()?.concat())
 }
 
-/// Pages of a run as they lie in their rows.
-pub struct Stored<T> {
-    pub tree: T,
-    pub run: u32,
+/// Pages of a run as they lie in its file.
+pub struct Stored {
+    pub pack: Arc<Pack>,
     pub which: Which,
 }
 
-impl<T: AsRef<dyn Tree>> Pages for Stored<T> {
+impl Pages for Stored {
     fn page(&self, level: u8, number: u32) -> Result<Bytes, ViewError> {
-        let key = page_key(self.run, self.which, level, number);
-        self.tree.as_ref().get(&key)?.ok_or(MISSING)
+        self.pack.get(&page_key(self.which, level, number))?.ok_or(MISSING)
     }
 }
 
 /// Pages of a run by way of the cache.
 pub struct Cached<'a> {
-    tree: &'a dyn Tree,
+    run: &'a packed::Run,
     cache: &'a Cache,
-    run: u32,
     which: Which,
 }
 
 impl Pages for Cached<'_> {
     fn page(&self, level: u8, number: u32) -> Result<Bytes, ViewError> {
-        let id = PageId { run: self.run, tree: self.which.number(), level, page: number };
-        let read = || self.tree.get(&page_key(self.run, self.which, level, number))?.ok_or(MISSING);
+        let id = PageId { run: self.run.number, which: self.which.number(), level, number };
+        let read = || self.run.pack.get(&page_key(self.which, level, number))?.ok_or(MISSING);
         self.cache.get(id, read)
     }
 }
 
 impl Run {
     /// A run whose pages are written.
-    pub fn new(id: u32, descriptor: Descriptor) -> Run {
+    fn new(packed: packed::Run, descriptor: Descriptor) -> Run {
         let (dead, buried) = (HashSet::new(), Vec::new());
-        Run { id, descriptor, dead, dead_items: 0, marks: 0, buried }
+        Run { packed, descriptor, dead, dead_items: 0, marks: 0, buried }
     }
 
-    /// The run of a descriptor row. Reads no page.
-    pub fn load(tree: &dyn Tree, key: &[u8], row: &[u8]) -> Result<Run, ViewError> {
-        let id = key.get(1..).and_then(|id| id.try_into().ok()).map(u32::from_be_bytes).ok_or(BAD_KEY)?;
-        let descriptor = codec::decode::<Descriptor, 4096>("map run", row)?;
+    /// Reads of its file what is in it, and from rows what is dead.
+    pub fn load(tree: &dyn Tree, packed: packed::Run) -> Result<Run, ViewError> {
+        let row = packed.pack.get(DESCRIPTOR)?.ok_or(IMPOSSIBLE)?;
+        let descriptor = codec::decode::<Descriptor, 4096>("map run", &row)?;
         let possible = Which::BOTH.iter().all(|which| descriptor.shape(*which).is_possible());
-        if !possible || descriptor.items() == 0 {
+        if !possible || descriptor.items() == 0 || packed.age != packed.number {
             return Err(IMPOSSIBLE);
         }
-        let mut run = Run::new(id, descriptor);
-        for row in prefix_range(tree, &rows::key(rows::DEAD, &[&id.to_be_bytes()])) {
+        let mut run = Run::new(packed, descriptor);
+        let number = run.number();
+        for row in prefix_range(tree, &rows::key(rows::DEAD, &[&number.to_be_bytes()])) {
             let (key, row) = row?;
-            if *key != marks_key(id, run.marks) {
+            if *key != marks_key(number, run.marks) {
                 return Err(BAD_MARK);
             }
             run.marks += 1;
@@ -165,6 +220,17 @@ impl Run {
             return Err(BAD_MARK);
         }
         Ok(run)
+    }
+
+    /// Its number among the runs.
+    pub fn number(&self) -> u64 {
+        self.packed.number
+    }
+
+    /// Says that it counts no more.
+    pub fn remove(&self, rows: &mut Overlay<'_>) {
+        self.packed.remove(AREA, rows);
+        (0..self.marks).for_each(|number| rows.delete(marks_key(self.number(), number)));
     }
 
     /// Items in it, dead ones included.
@@ -209,16 +275,16 @@ impl Run {
             rows::push_slot(slot, &mut row);
             row.push(items);
         }
-        rows.put(marks_key(self.id, self.marks), row);
+        rows.put(marks_key(self.number(), self.marks), row);
         self.marks += 1;
     }
 
-    pub fn cached<'a>(&self, which: Which, tree: &'a dyn Tree, cache: &'a Cache) -> Cached<'a> {
-        Cached { tree, cache, run: self.id, which }
+    pub fn cached<'a>(&'a self, which: Which, cache: &'a Cache) -> Cached<'a> {
+        Cached { run: &self.packed, cache, which }
     }
 
     /// One of its trees.
-    pub fn packed<'a, P: Pages>(&'a self, which: Which, pages: &'a P) -> Packed<'a, P> {
+    pub fn tree<'a, P: Pages>(&'a self, which: Which, pages: &'a P) -> Packed<'a, P> {
         Packed { shape: self.descriptor.shape(which), pages, dead: &self.dead }
     }
 
@@ -226,32 +292,32 @@ impl Run {
     pub fn search(
         &self,
         which: Which,
-        (tree, cache): (&dyn Tree, &Cache),
+        cache: &Cache,
         window: &Window<'_>,
         visit: &mut dyn FnMut(ItemRef<'_>) -> Result<(), ViewError>,
     ) -> Result<(), ViewError> {
-        self.packed(which, &self.cached(which, tree, cache)).search(window, visit)
+        self.tree(which, &self.cached(which, cache)).search(window, visit)
     }
 
     /// True if `item` lies here and counts.
-    pub fn holds(&self, tree: &dyn Tree, cache: &Cache, item: &Item) -> Result<bool, ViewError> {
+    pub fn holds(&self, cache: &Cache, item: &Item) -> Result<bool, ViewError> {
         let which = Which::of(item);
-        self.packed(which, &self.cached(which, tree, cache)).holds(&item.borrowed())
+        self.tree(which, &self.cached(which, cache)).holds(&item.borrowed())
     }
 
-    /// Reads every leaf from its row, calls `visit` with every item that counts, and packs it all once more. False if what comes
-    /// of that is not what lies there.
+    /// Reads every leaf, calls `visit` with every item that counts, and packs it all once more. False if what comes of that is not what lies there.
     pub fn audit(&self, tree: &dyn Tree, visit: &mut dyn FnMut(ItemRef<'_>)) -> Result<bool, ViewError> {
+        let pack = &self.packed.pack;
         let (mut fits, mut dead, mut pages) = (true, 0, 0);
         for which in Which::BOTH {
             let shape = self.descriptor.shape(which);
             let sink = &mut |level, number, page: Vec<u8>| {
-                fits &= tree.get(&page_key(self.id, which, level, number))?.is_some_and(|row| row == page);
+                fits &= pack.get(&page_key(which, level, number))?.is_some_and(|row| row == page);
                 Ok(())
             };
             let mut builder = Builder::default();
             for number in 0..shape.leaves() {
-                let page = tree.get(&page_key(self.id, which, 0, number))?.ok_or(MISSING)?;
+                let page = pack.get(&page_key(which, 0, number))?.ok_or(MISSING)?;
                 for item in Leaf::read(&page)?.items() {
                     let item = item?;
                     builder.push(&item, item.standing().rank, sink)?;
@@ -261,15 +327,10 @@ impl Run {
             fits &= builder.finish(sink)? == *shape;
             pages += shape.pages();
         }
-        let rows = |prefix| count(tree, &rows::key(prefix, &[&self.id.to_be_bytes()]));
-        let counts = rows(rows::PAGES)? == pages && rows(rows::DEAD)? == u64::from(self.marks);
-        Ok(fits && counts && dead == self.dead_items)
+        let mut marks = prefix_range(tree, &rows::key(rows::DEAD, &[&self.number().to_be_bytes()]));
+        let marks = marks.try_fold(0, |count, row| row.map(|_| count + 1))?;
+        Ok(fits && pack.rows() == pages + 1 && marks == self.marks && dead == self.dead_items)
     }
-}
-
-/// How many rows start with this.
-fn count(tree: &dyn Tree, prefix: &[u8]) -> Result<u64, ViewError> {
-    Ok(prefix_range(tree, prefix).try_fold(0, |count, row| row.map(|_| count + 1))?)
 }
 
 #[cfg(test)]
@@ -281,7 +342,10 @@ mod tests {
         #[test]
         fn marks_are_read_as_written(marks in prop::collection::vec(any::<Mark>(), 0..9)) {
             let tree = kappadb_store::Store::tree(&kappadb_store::MemoryStore::new(), "map").unwrap();
-            let (mut run, mut rows) = (Run::new(7, Descriptor::default()), Overlay::new(&*tree));
+            let mut writer = Writer::new(&*tree, AREA, 7).unwrap();
+            writer.push(b"a row", b"").unwrap();
+            let packed = writer.finish().unwrap().unwrap();
+            let (mut run, mut rows) = (Run::new(packed, Descriptor::default()), Overlay::new(&*tree));
             marks.iter().for_each(|mark| run.bury(*mark));
             run.mark(&mut rows);
             let row = rows.get(&marks_key(7, 0)).unwrap();

@@ -38,7 +38,7 @@ impl View for MapView {
     }
 
     fn version(&self) -> u32 {
-        8
+        9
     }
 
     fn space(&self) -> Option<u32> {
@@ -47,7 +47,7 @@ impl View for MapView {
 
     fn open(&self, rows: Arc<dyn Tree>) -> Result<MapIndex, ViewError> {
         let keyed = Keyed::with_memory(rows::KEYED, space::MAP, &rows, self.memory / BOXES_A_KEY)?;
-        let (feeds, space) = (Feeds::load(&*rows)?, Space::load(&*rows, self.memory)?);
+        let (feeds, space) = (Feeds::load(&*rows)?, Space::open(&*rows, self.memory)?);
         let refs = Refs::load(&rows)?;
         Ok(MapIndex::new(rows, keyed, feeds, space, refs))
     }

@@ -19,7 +19,7 @@ impl View for KvView {
     }
 
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn space(&self) -> Option<u32> {

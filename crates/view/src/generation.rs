@@ -11,9 +11,13 @@ use kappadb_feed::Arrival;
 use kappadb_store::{Overlay, Tree};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 /// Entries that are taken out at once, at most.
 const MAX_WITHDRAWN: usize = 4_096;
+
+/// There is time to tidy once nothing has come for so long. Between two batches of an import nothing waits either.
+const QUIET: Duration = Duration::from_millis(500);
 
 const CLOSED: ViewError = ViewError::Inconsistent("the index is not open");
 
@@ -34,6 +38,8 @@ struct Position {
     /// None after a failure: whether the last batch was committed is not known.
     mark: Option<Mark>,
     pace: Pace,
+    /// When something was taken in last since the index was opened.
+    changed: Option<Instant>,
 }
 
 /// What one step did.
@@ -46,7 +52,7 @@ pub(crate) struct Step {
 
 impl<V: View> Generation<V> {
     pub fn new(view: Arc<V>, stamp: Stamp, tree: Arc<dyn Tree>) -> Self {
-        let position = Position { mark: None, pace: Pace::new() };
+        let position = Position { mark: None, pace: Pace::new(), changed: None };
         Generation {
             view,
             stamp,
@@ -200,9 +206,13 @@ impl<V: View> Generation<V> {
         after: Mark,
         pace: Pace,
     ) -> Result<Vec<Notice>, ViewError> {
-        self.commit(before, after, pace, |index, rows| {
+        let taken = self.commit(before, after, pace, |index, rows| {
             if changes.is_empty() { Ok(Vec::new()) } else { index.apply(changes, rows) }
-        })
+        });
+        if !changes.is_empty() {
+            self.set_position(Position { changed: Some(Instant::now()), ..self.position() });
+        }
+        taken
     }
 
     /// Changes the index and writes rows and mark in one batch. After an error the index is gone: in memory it may be
@@ -227,7 +237,7 @@ impl<V: View> Generation<V> {
         if mark.is_none() {
             *open = None;
         }
-        self.set_position(Position { mark, pace });
+        self.set_position(Position { mark, pace, ..self.position() });
         result
     }
 
@@ -245,9 +255,15 @@ impl<V: View> Generation<V> {
         self.helper().is_some()
     }
 
-    /// Puts upkeep that is finished in place, and starts the next if there is any. `idle` if nothing waits to be indexed.
+    /// How long until there is time to tidy, if there will be soon.
+    pub fn until_quiet(&self) -> Option<Duration> {
+        let changed = self.position().changed?;
+        Some(QUIET.saturating_sub(changed.elapsed())).filter(|left| !left.is_zero())
+    }
+
+    /// Puts upkeep that is finished in place, and starts the next if there is any. `idle` if there is time to tidy.
     pub fn keep_up(&self, control: &Arc<Control>, idle: bool) -> Result<(), ViewError> {
-        let Position { mark: Some(mark), pace } = self.position() else { return Ok(()) };
+        let Position { mark: Some(mark), pace, .. } = self.position() else { return Ok(()) };
         let mut helper = self.helper();
         if let Some(busy) = &*helper {
             let Some(outcome) = busy.outcome() else { return Ok(()) };

@@ -164,7 +164,7 @@ impl<V: View> Indexer<V> {
         }
         let control = self.core.control.clone();
         let _end = End(control.clone());
-        while control.next(IDLE) == Job::Work {
+        while control.next(self.pause()) == Job::Work {
             match self.work() {
                 Ok(more) => {
                     self.failures = 0;
@@ -178,6 +178,11 @@ impl<V: View> Indexer<V> {
         }
         self.core.current(Generation::rest);
         self.core.watchers.close();
+    }
+
+    /// How long to wait for something to do.
+    fn pause(&self) -> Duration {
+        self.core.current(Generation::until_quiet).flatten().map_or(IDLE, |left| left.min(IDLE))
     }
 
     fn fail(&mut self, error: &ViewError) {
@@ -226,7 +231,9 @@ impl<V: View> Indexer<V> {
         let Step { notices, more } = generation.step(&*self.core.source, excluded, &stop)?;
         tell(&notices);
         if more || self.settled {
-            generation.keep_up(&self.core.control, !more)?;
+            let control = &self.core.control;
+            let is_quiet = generation.until_quiet().is_none() || control.rest_due().is_some();
+            generation.keep_up(control, !more && is_quiet)?;
         }
         Ok(more)
     }

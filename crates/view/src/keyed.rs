@@ -3,7 +3,7 @@
 //! Rows, under one leading byte that the view chooses:
 //!
 //! ```text
-//! P 00, P 01, P 03                       a packed table: key → bincode [Version], ascending by id: the active ones, none redundant; empty if they are many
+//! P 01, P 03                             a packed table: key → bincode [Version], ascending by id: the active ones, none redundant; empty if they are many
 //! P 04 len(key) u16 BE key feed seq BE   bincode Version: one that another made redundant
 //! P 05 len(key) u16 BE key feed seq BE   bincode Version: an active one, of a key that has many
 //! ```
@@ -12,14 +12,13 @@
 //! floods has a row for each, so that one more writes one more. The redundant ones are kept so that they count again when what
 //! made them redundant is withdrawn.
 
-mod job;
 mod update;
 
 pub use update::KeyUpdate;
 
 use crate::packed::{self, Area, Table};
 use crate::seen::Seen;
-use crate::{Arrived, ViewError};
+use crate::{Arrived, Upkeep, ViewError};
 use bytes::Bytes;
 use kappadb_core::limits::MAX_HEADER;
 use kappadb_core::{EntryId, FeedKey, codec};
@@ -92,6 +91,15 @@ impl Keyed {
     /// A sentence for each part of its rows that has another number of them than it should.
     pub fn audit(&self) -> Result<Vec<String>, ViewError> {
         self.active.audit()
+    }
+
+    /// What an index whose part this is, found by `keyed`, has [to do in the background](crate::Index::upkeep) for it, if anything.
+    pub fn upkeep<I: 'static>(
+        &mut self,
+        idle: bool,
+        keyed: fn(&mut I) -> &mut Keyed,
+    ) -> Option<Box<dyn Upkeep<I>>> {
+        self.active.upkeep(idle, move |index| &mut keyed(index).active)
     }
 
     fn is_new(&self, key: &[u8]) -> bool {
@@ -183,16 +191,19 @@ impl Keyed {
         to: Option<&[u8]>,
         backwards: bool,
     ) -> impl Iterator<Item = Result<(Vec<u8>, Vec<Version>), ViewError>> + use<'a> {
-        let (rows, error) = match self.active.range(from, to, backwards) {
+        let (mut rows, error) = match self.active.range(from, to, backwards) {
             Ok(rows) => (Some(rows), None),
             Err(error) => (None, Some(Err(error))),
         };
-        let read = |row: Result<(Bytes, Bytes), ViewError>| {
-            let (key, value) = row?;
-            let active = self.layout.read_active(tree, &key, &value)?;
-            Ok((key.to_vec(), active))
+        let mut next = move || {
+            let Some(rows) = &mut rows else { return Ok(None) };
+            if !rows.advance()? {
+                return Ok(None);
+            }
+            let active = self.layout.read_active(tree, rows.key(), rows.value()?)?;
+            Ok(Some((rows.key().to_vec(), active)))
         };
-        rows.into_iter().flatten().map(read).chain(error)
+        std::iter::from_fn(move || next().transpose()).chain(error)
     }
 
     /// The active versions that must be sent to whoever asks `selector`: all of [`crate::Index::matches`], for a view that

@@ -1,5 +1,6 @@
 //! The engine, opened: flushed, and opened anew when it keeps too much.
 
+use super::files::{Folder, Waiting};
 use super::opening::{engine_dir, open_engine, seal_path};
 use super::room::Unflushed;
 use super::{Core, Engine, SledTree, failed, guarded, lock};
@@ -37,6 +38,7 @@ impl Shared {
             written: AtomicU64::new(0),
             gate: RwLock::new(()),
             poison: OnceLock::new(),
+            files: Arc::new(Waiting::default()),
             lock: held,
         });
         let trees = directory.into_iter().map(|(name, slot)| {
@@ -49,15 +51,17 @@ impl Shared {
 
     pub fn flush(&self) -> Result<(), StoreError> {
         let engine = lock(&self.engine);
-        let Core { path, unflushed, .. } = &*self.core;
-        if self.core.is_flushed() {
+        let Core { path, unflushed, files, .. } = &*self.core;
+        if self.core.is_flushed() && files.is_idle() {
             return Ok(());
         }
         if !unflushed.fits(path) {
             return Err(StoreError::DiskFull { path: path.clone() });
         }
         let flushed = unflushed.now();
-        self.core.call("flush", || there(&engine)?.flush().map(drop))?;
+        files.around(failed("flush files"), || {
+            self.core.call("flush", || there(&engine)?.flush().map(drop))
+        })?;
         unflushed.forget(flushed);
         // Of use to the next opening alone: a store that cannot be sealed is made anew then, and goes on until then.
         seal::write(&engine_dir(path), &seal_path(path), Files::InUse).map_err(failed("seal the store"))
@@ -80,7 +84,7 @@ impl Shared {
             return Ok(());
         }
         let trees: Vec<&Arc<SledTree>> = trees.values().collect();
-        let closed = guarded(|| {
+        let close = || {
             there(&engine)?.flush()?;
             for tree in &trees {
                 lock(&tree.spare).clear();
@@ -88,7 +92,8 @@ impl Shared {
             }
             *engine = None;
             Ok(())
-        });
+        };
+        let closed = core.files.around(|error| error, || guarded(close));
         let opened = closed.map_err(failed("close the engine")).and_then(|()| {
             core.unflushed.forget(core.unflushed.now());
             core.written.store(0, Ordering::Release);
@@ -124,7 +129,8 @@ pub(super) fn open_slot(
 ) -> io::Result<Arc<SledTree>> {
     let root = Mutex::new(Some(engine.open_tree(slot_name(slot))?));
     let (spare, writer, dropped) = (Mutex::default(), Mutex::default(), false.into());
-    Ok(Arc::new(SledTree { name: name.to_owned(), slot, root, spare, writer, dropped, core: core.clone() }))
+    let (name, folder, core) = (name.to_owned(), Folder::new(&core.path, slot), core.clone());
+    Ok(Arc::new(SledTree { name, slot, root, spare, writer, folder, dropped, core }))
 }
 
 fn directory_row((name, slot): &(InlineArray, InlineArray)) -> io::Result<(String, u32)> {

@@ -1,13 +1,13 @@
 //! Making a segment of texts, in the background.
 
 use super::lexicon::{Gone, load_gone, texts_key};
-use super::segment::{doc, docs_of, words_of, write_list};
+use super::segment::{Segment, doc, write_list};
 use super::texts::Texts;
 use super::tokens::Folded;
-use crate::rows::BAD;
-use kappadb_store::{Batch, Tree};
+use crate::rows::{BAD, DOCS, WORDS};
+use kappadb_store::Tree;
 use kappadb_view::ViewError;
-use kappadb_view::packed::Writer;
+use kappadb_view::packed::{Run, Writer};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -17,40 +17,37 @@ const LISTS: usize = 16_384;
 
 pub struct Build {
     tree: Arc<dyn Tree>,
-    pub segment: u64,
+    number: u64,
     /// The texts it is made of.
     pub rows: Vec<u64>,
     /// The words of what was deleted are left out.
     forgets: bool,
     step: Step,
-    docs: u64,
+    docs: Option<Run>,
+    /// It is done; else there was no room on the disk.
+    pub done: bool,
+    /// What came of it; none if no message is left.
+    pub segment: Option<Segment>,
 }
 
 enum Step {
     Read,
     Words { texts: Vec<String>, at: usize, lists: HashMap<Box<str>, Vec<u32>> },
-    Write { lists: std::vec::IntoIter<(Box<str>, Vec<u32>)>, writer: Writer },
+    Write { lists: std::vec::IntoIter<(Box<str>, Vec<u32>)>, writer: Option<Writer> },
 }
 
 impl Build {
-    pub fn new(tree: Arc<dyn Tree>, segment: u64, rows: Vec<u64>, forgets: bool) -> Build {
-        Build { tree, segment, rows, forgets, step: Step::Read, docs: 0 }
-    }
-
-    /// Messages in it.
-    pub fn docs(&self) -> u64 {
-        self.docs
+    pub fn new(tree: Arc<dyn Tree>, number: u64, rows: Vec<u64>, forgets: bool) -> Build {
+        Build { tree, number, rows, forgets, step: Step::Read, docs: None, done: false, segment: None }
     }
 
     /// Does a piece of the work. True if there is more.
     pub fn work(&mut self) -> Result<bool, ViewError> {
-        let mut batch = Batch::new();
-        let (segment, put) = (self.segment, &mut |key: Vec<u8>, page: Vec<u8>| batch.put(key, page));
-        let more = match &mut self.step {
+        match &mut self.step {
             Step::Read => {
-                let texts = self.read(put)?;
+                let texts = self.read()?;
                 self.step = Step::Words { texts, at: 0, lists: HashMap::new() };
-                true
+                Ok(true)
             }
             Step::Words { texts, at, lists } => {
                 for text in texts.iter().skip(*at).take(MESSAGES) {
@@ -60,28 +57,30 @@ impl Build {
                 if *at >= texts.len() {
                     let mut lists: Vec<_> = std::mem::take(lists).into_iter().collect();
                     lists.sort_unstable();
-                    self.step =
-                        Step::Write { lists: lists.into_iter(), writer: Writer::new(words_of(segment)) };
+                    let writer = Some(Writer::new(&*self.tree, WORDS, self.number)?);
+                    self.step = Step::Write { lists: lists.into_iter(), writer };
                 }
-                true
+                Ok(true)
             }
             Step::Write { lists, writer } => {
+                let Some(mut words) = writer.take() else { return Ok(false) };
                 for (word, numbers) in lists.by_ref().take(LISTS) {
-                    write_list(writer, word.as_bytes(), &numbers, put)?;
+                    write_list(&mut words, word.as_bytes(), &numbers)?;
                 }
-                let more = lists.len() > 0;
-                if !more {
-                    writer.finish(put);
+                if lists.len() > 0 {
+                    *writer = Some(words);
+                    return Ok(true);
                 }
-                more
+                let words = words.finish()?;
+                self.segment = self.docs.take().map(|docs| Segment { docs, words });
+                self.done = true;
+                Ok(false)
             }
-        };
-        self.tree.apply(&batch)?;
-        Ok(more)
+        }
     }
 
     /// Reads the texts, the latest first, and writes down which messages they are.
-    fn read(&mut self, put: &mut dyn FnMut(Vec<u8>, Vec<u8>)) -> Result<Vec<String>, ViewError> {
+    fn read(&mut self) -> Result<Vec<String>, ViewError> {
         let gone = if self.forgets { load_gone(&*self.tree)? } else { Gone::new() };
         let mut all: Vec<(Vec<u8>, String)> = Vec::new();
         for number in &self.rows {
@@ -102,11 +101,11 @@ impl Build {
             }
             same
         });
-        let mut writer = Writer::new(docs_of(self.segment));
+        let mut writer = Writer::new(&*self.tree, DOCS, self.number)?;
         for (number, (doc, _)) in (0u32..).zip(&all) {
-            writer.push(&number.to_be_bytes(), doc, put)?;
+            writer.push(&number.to_be_bytes(), doc)?;
         }
-        self.docs = writer.finish(put);
+        self.docs = writer.finish()?;
         Ok(all.into_iter().map(|(_, text)| text).collect())
     }
 }

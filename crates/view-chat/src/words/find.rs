@@ -1,14 +1,13 @@
 //! Finding messages by their words, the latest first.
 
 use super::lexicon::{Lexicon, texts_key};
-use super::segment::{Common, List, Numbers, docs_of, read_doc, with_prefix};
+use super::segment::{Common, List, Numbers, Segment, read_doc, with_prefix};
 use super::texts::Texts;
 use super::tokens::{Term, Terms};
 use crate::people::Row;
 use crate::rows::BAD;
-use kappadb_store::Tree;
 use kappadb_view::ViewError;
-use kappadb_view::packed::Reader;
+use kappadb_view::packed::Cursor;
 use std::cmp::Reverse;
 
 /// Messages that have all words, the latest first, each once; whether they count is not looked at.
@@ -29,11 +28,10 @@ enum Rest<'a> {
 }
 
 struct Found<'a> {
-    tree: &'a dyn Tree,
-    segment: u64,
-    numbers: Common<'a>,
+    segment: &'a Segment,
+    numbers: Common,
     /// Reads along, for as long as what is wanted is near.
-    docs: Option<Reader<'a>>,
+    docs: Option<Cursor>,
 }
 
 impl Lexicon {
@@ -43,9 +41,9 @@ impl Lexicon {
             return Ok(finder);
         }
         for segment in &self.segments {
-            let list = |term: &Term| numbers(&*self.tree, segment.number, segment.items, term);
+            let list = |term: &Term| numbers(segment, term);
             let numbers = Common(terms.iter().map(list).collect::<Result<_, _>>()?);
-            let found = Found { tree: &*self.tree, segment: segment.number, numbers, docs: None };
+            let found = Found { segment, numbers, docs: None };
             finder.add(Rest::Segment(found))?;
         }
         finder.add(Rest::Texts(self.in_texts(terms)?.into_iter()))?;
@@ -70,10 +68,10 @@ impl Lexicon {
     }
 }
 
-fn numbers<'a>(tree: &'a dyn Tree, segment: u64, docs: u64, term: &Term) -> Result<Numbers<'a>, ViewError> {
+fn numbers(segment: &Segment, term: &Term) -> Result<Numbers, ViewError> {
     Ok(match term.prefix {
-        true => Numbers::Known(with_prefix(tree, segment, docs, &term.word)?.into_iter()),
-        false => Numbers::List(List::of_word(tree, segment, &term.word)?),
+        true => Numbers::Known(with_prefix(segment, &term.word)?.into_iter()),
+        false => Numbers::List(List::of_word(segment, &term.word)?),
     })
 }
 
@@ -127,13 +125,13 @@ impl Found<'_> {
 
     fn doc(&mut self, number: u32) -> Result<Option<Row>, ViewError> {
         let key = number.to_be_bytes();
-        let near = |reader: &Reader<'_>| {
+        let near = |reader: &Cursor| {
             let at = reader.key().first_chunk().copied().map(u32::from_be_bytes);
             at.is_some_and(|at| number.saturating_sub(at) < NEAR)
         };
         let mut docs = match self.docs.take().filter(near) {
             Some(docs) => docs,
-            None => Reader::new(self.tree, docs_of(self.segment), &key, None, false)?,
+            None => self.segment.docs.range(&key, None, false)?,
         };
         while docs.key() < &key[..] {
             if !docs.advance()? {

@@ -2,13 +2,13 @@
 
 use super::build::Build;
 use super::merge::MergeWords;
-use super::segment::{doc, docs_of};
+use super::segment::{Segment, doc};
 use crate::rows::BAD;
 use crate::rows::{self, DOCS, FORGET, Place, TEXTS, WORDS};
 use crate::view::Sizes;
 use bytes::Bytes;
 use kappadb_store::{Overlay, StoreError, Tree, prefix_range};
-use kappadb_view::packed::{Run, load_runs};
+use kappadb_view::packed::{Run, load_runs, remove_others};
 use kappadb_view::{ViewError, tiers};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,14 +20,15 @@ const FACTOR: usize = 8;
 pub struct Lexicon {
     pub(super) tree: Arc<dyn Tree>,
     sizes: Sizes,
-    /// Segments, by number, with their messages.
-    pub(super) segments: Vec<Run>,
+    pub(super) segments: Vec<Segment>,
     next: u64,
     /// Rows of texts, ascending, with their bytes.
     pub(super) texts: Vec<(u64, usize)>,
     next_text: u64,
     /// The words of what was deleted are to go.
     forgetting: AtomicBool,
+    /// There was no room on the disk for a segment: not again before something comes.
+    is_full: bool,
 }
 
 /// Messages whose words are to go, as segments have them.
@@ -45,9 +46,12 @@ pub fn texts_key(number: u64) -> Vec<u8> {
 
 impl Lexicon {
     pub fn load(tree: Arc<dyn Tree>, sizes: Sizes) -> Result<Lexicon, ViewError> {
-        let (segments, next) = load_runs(&*tree, DOCS)?;
-        // Its words are written with its messages, but may be all that a crash left.
-        let (_, next_words) = load_runs(&*tree, WORDS)?;
+        let (docs, next) = load_runs(&*tree, DOCS)?;
+        let (words, next_words) = load_runs(&*tree, WORDS)?;
+        remove_others(&*tree, DOCS, docs.iter().map(|run| run.number))?;
+        remove_others(&*tree, WORDS, words.iter().map(|run| run.number))?;
+        let words_of = |docs: &Run| words.iter().find(|words| words.number == docs.number).cloned();
+        let segments = docs.into_iter().map(|docs| Segment { words: words_of(&docs), docs }).collect();
         let mut texts = Vec::new();
         for row in prefix_range(&*tree, &[TEXTS]) {
             let (key, value) = row?;
@@ -56,11 +60,7 @@ impl Lexicon {
         }
         let next_text = texts.last().map_or(0, |(number, _)| number + 1);
         let (next, forgetting) = (next.max(next_words), AtomicBool::new(false));
-        Ok(Lexicon { tree, sizes, segments, next, texts, next_text, forgetting })
-    }
-
-    pub fn segments(&self) -> &[Run] {
-        &self.segments
+        Ok(Lexicon { tree, sizes, segments, next, texts, next_text, forgetting, is_full: false })
     }
 
     /// Takes in the texts of a batch, written down.
@@ -71,6 +71,7 @@ impl Lexicon {
         self.texts.push((self.next_text, row.len()));
         rows.put(texts_key(self.next_text), row);
         self.next_text += 1;
+        self.is_full = false;
     }
 
     /// Notes that a message was deleted, or counts again: its words are to go, or to stay.
@@ -98,7 +99,7 @@ impl Lexicon {
             true => self.sizes.texts / FACTOR,
             false => self.sizes.texts,
         };
-        if self.texts.is_empty() || waiting < enough {
+        if self.is_full || self.texts.is_empty() || waiting < enough {
             return None;
         }
         let mut bytes = 0;
@@ -113,12 +114,17 @@ impl Lexicon {
 
     /// The segments to be merged, if any.
     pub fn merge(&mut self, idle: bool) -> Option<MergeWords> {
+        if self.is_full {
+            return None;
+        }
         if self.is_forgetting() && self.texts.is_empty() {
-            let all = self.segments.iter().map(|run| run.number).collect();
+            let all = self.segments.clone();
             return Some(MergeWords::new(self.tree.clone(), self.number(), all).forgetting());
         }
-        let sizes: Vec<(u64, u64)> = self.segments.iter().map(|run| (run.items, run.number)).collect();
-        let origins = tiers::due(&sizes, self.sizes.few, idle);
+        let sizes = self.segments.iter().map(|segment| (segment.items(), segment.number()));
+        let due = tiers::due(&sizes.collect::<Vec<(u64, u64)>>(), self.sizes.few, idle);
+        let origins = self.segments.iter().filter(|segment| due.contains(&segment.number()));
+        let origins: Vec<Segment> = origins.cloned().collect();
         (!origins.is_empty()).then(|| MergeWords::new(self.tree.clone(), self.number(), origins))
     }
 
@@ -129,31 +135,37 @@ impl Lexicon {
     }
 
     /// Puts a finished segment in the place of the texts it was made of.
-    pub fn built(&mut self, build: &Build, rows: &mut Overlay<'_>) {
-        build.rows.iter().for_each(|number| rows.delete(texts_key(*number)));
-        self.texts.retain(|(number, _)| !build.rows.contains(number));
-        self.install(Run::new(build.segment, build.docs()), rows);
+    pub fn built(&mut self, build: Build, rows: &mut Overlay<'_>) {
+        self.is_full = !build.done;
+        if build.done {
+            build.rows.iter().for_each(|number| rows.delete(texts_key(*number)));
+            self.texts.retain(|(number, _)| !build.rows.contains(number));
+            self.install(build.segment, rows);
+        }
     }
 
-    /// Puts a finished segment in the place of those it was made of, whose pages are swept later.
-    pub fn merged(&mut self, merge: &MergeWords, rows: &mut Overlay<'_>) {
-        merge.origins.iter().for_each(|number| rows.delete(docs_of(*number).descriptor().to_vec()));
-        self.segments.retain(|run| !merge.origins.contains(&run.number));
+    /// Puts a finished segment in the place of those it was made of.
+    pub fn merged(&mut self, merge: MergeWords, rows: &mut Overlay<'_>) {
+        self.is_full = !merge.done;
+        if !merge.done {
+            return;
+        }
+        merge.origins.iter().for_each(|origin| origin.remove(rows));
+        self.segments.retain(|old| merge.origins.iter().all(|origin| origin.number() != old.number()));
         if merge.forgets {
             // A text that came meanwhile may be of what was deleted before: it is looked at the next time.
             if self.texts.is_empty() {
-                merge.gone.iter().flatten().for_each(|doc| rows.delete(rows::forget(doc)));
+                merge.gone.iter().for_each(|doc| rows.delete(rows::forget(doc)));
             }
             self.forgetting.store(false, Ordering::Release);
         }
-        self.install(Run::new(merge.segment, merge.docs()), rows);
+        self.install(merge.segment, rows);
     }
 
-    fn install(&mut self, run: Run, rows: &mut Overlay<'_>) {
-        if run.items == 0 {
-            return;
+    fn install(&mut self, segment: Option<Segment>, rows: &mut Overlay<'_>) {
+        if let Some(segment) = segment {
+            segment.write(rows);
+            self.segments.push(segment);
         }
-        rows.put(docs_of(run.number).descriptor().to_vec(), run.items.to_le_bytes().to_vec());
-        self.segments.push(run);
     }
 }

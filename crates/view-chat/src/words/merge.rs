@@ -1,11 +1,11 @@
 //! Merging segments, in the background: their messages get new numbers, and the lists of each word are joined.
 
 use super::lexicon::{Gone, load_gone};
-use super::segment::{docs_of, read_numbers, read_part, words_of, write_list};
-use crate::rows::BAD;
-use kappadb_store::{Batch, Tree};
+use super::segment::{Segment, read_numbers, read_part, write_list};
+use crate::rows::{BAD, DOCS, WORDS};
+use kappadb_store::Tree;
 use kappadb_view::ViewError;
-use kappadb_view::packed::{Reader, Writer};
+use kappadb_view::packed::{Cursor, Run, Writer};
 use std::sync::Arc;
 
 /// Messages, and parts of lists, that are read in one piece of the work.
@@ -16,38 +16,50 @@ const LEFT_OUT: u32 = u32::MAX;
 
 pub struct MergeWords {
     tree: Arc<dyn Tree>,
-    pub segment: u64,
+    number: u64,
     /// The segments it is made of.
-    pub origins: Vec<u64>,
+    pub origins: Vec<Segment>,
     /// It is made of all that there is, and without the words of what was deleted: so these are nowhere any more.
     pub forgets: bool,
-    /// What is left out then, once it is looked up.
-    pub gone: Option<Gone>,
+    /// What is left out then.
+    pub gone: Gone,
     /// For each of them, the new numbers of its messages, or [`LEFT_OUT`].
     renumbered: Vec<Vec<u32>>,
+    step: Step,
+    /// It is done; else there was no room on the disk.
+    pub done: bool,
+    /// What came of it; none if no message is left.
+    pub segment: Option<Segment>,
+}
+
+enum Step {
+    Begin,
+    Messages(Messages),
+    Lists { docs: Option<Run>, heads: Vec<(usize, Cursor)>, writer: Writer },
+    End,
+}
+
+struct Messages {
+    /// The next message of each segment that has one.
+    heads: Vec<(Vec<u8>, usize, Cursor)>,
     /// The last message written.
     last: Vec<u8>,
-    docs: Writer,
+    writer: Writer,
     count: u32,
-    /// The last word written, once the messages are.
-    at: Option<Vec<u8>>,
-    words: Writer,
 }
 
 impl MergeWords {
-    pub fn new(tree: Arc<dyn Tree>, segment: u64, origins: Vec<u64>) -> MergeWords {
+    pub fn new(tree: Arc<dyn Tree>, number: u64, origins: Vec<Segment>) -> MergeWords {
         MergeWords {
             tree,
-            segment,
-            forgets: false,
-            gone: None,
+            number,
             renumbered: vec![Vec::new(); origins.len()],
             origins,
-            last: Vec::new(),
-            docs: Writer::new(docs_of(segment)),
-            count: 0,
-            at: None,
-            words: Writer::new(words_of(segment)),
+            forgets: false,
+            gone: Gone::new(),
+            step: Step::Begin,
+            done: false,
+            segment: None,
         }
     }
 
@@ -56,113 +68,112 @@ impl MergeWords {
         MergeWords { forgets: true, ..self }
     }
 
-    /// Messages in it.
-    pub fn docs(&self) -> u64 {
-        u64::from(self.count)
-    }
-
     /// Does a piece of the work. True if there is more.
     pub fn work(&mut self) -> Result<bool, ViewError> {
-        let mut batch = Batch::new();
-        let tree = self.tree.clone();
-        let put = &mut |key: Vec<u8>, page: Vec<u8>| batch.put(key, page);
-        if self.forgets && self.gone.is_none() {
-            self.gone = Some(load_gone(&*tree)?);
-        }
-        let more = if self.at.is_none() {
-            if !self.messages(&*tree, put)? {
-                self.at = Some(Vec::new());
-            }
-            true
-        } else {
-            self.lists(&*tree, put)?
+        self.step = match std::mem::replace(&mut self.step, Step::End) {
+            Step::Begin => Step::Messages(self.begin()?),
+            Step::Messages(messages) => self.messages(messages)?,
+            Step::Lists { docs, heads, writer } => self.lists(docs, heads, writer)?,
+            Step::End => return Ok(false),
         };
-        self.tree.apply(&batch)?;
-        Ok(more)
+        Ok(!matches!(self.step, Step::End))
     }
 
-    /// Goes on with the messages. True if there are more.
-    fn messages(
-        &mut self,
-        tree: &dyn Tree,
-        put: &mut dyn FnMut(Vec<u8>, Vec<u8>),
-    ) -> Result<bool, ViewError> {
+    fn begin(&mut self) -> Result<Messages, ViewError> {
+        if self.forgets {
+            self.gone = load_gone(&*self.tree)?;
+        }
         let mut heads = Vec::new();
         for (n, origin) in self.origins.iter().enumerate() {
-            let next = self.renumbered.get(n).map_or(0, Vec::len);
-            let next = u32::try_from(next).map_err(|_| BAD)?.to_be_bytes();
-            let mut reader = Reader::new(tree, docs_of(*origin), &next, None, false)?;
-            if reader.advance()? {
-                heads.push((reader.value()?.to_vec(), n, reader));
+            let mut docs = origin.docs.range(&[], None, false)?;
+            if docs.advance()? {
+                heads.push((docs.value()?.to_vec(), n, docs));
             }
         }
+        let writer = Writer::new(&*self.tree, DOCS, self.number)?;
+        Ok(Messages { heads, last: Vec::new(), writer, count: 0 })
+    }
+
+    /// Goes on with the messages.
+    fn messages(&mut self, mut messages: Messages) -> Result<Step, ViewError> {
+        let Messages { heads, last, writer, count } = &mut messages;
         for _ in 0..MESSAGES {
             let first = heads.iter().enumerate().min_by(|(_, a), (_, b)| a.0.cmp(&b.0)).map(|(at, _)| at);
             let Some(at) = first else {
-                self.docs.finish(put);
-                return Ok(false);
+                let docs = messages.writer.finish()?;
+                return self.begin_lists(docs);
             };
-            let Some((doc, n, reader)) = heads.get_mut(at) else { return Err(BAD) };
-            let number = if self.gone.as_ref().is_some_and(|gone| gone.contains(doc)) {
+            let Some((doc, n, docs)) = heads.get_mut(at) else { return Err(BAD) };
+            let number = if self.gone.contains(doc) {
                 LEFT_OUT
             } else {
-                if *doc != self.last {
-                    self.docs.push(&self.count.to_be_bytes(), doc, put)?;
-                    self.last.clone_from(doc);
-                    self.count = self.count.checked_add(1).filter(|count| *count < LEFT_OUT).ok_or(BAD)?;
+                if doc != last {
+                    writer.push(&count.to_be_bytes(), doc)?;
+                    last.clone_from(doc);
+                    *count = count.checked_add(1).filter(|count| *count < LEFT_OUT).ok_or(BAD)?;
                 }
-                self.count.checked_sub(1).ok_or(BAD)?
+                count.checked_sub(1).ok_or(BAD)?
             };
             self.renumbered.get_mut(*n).ok_or(BAD)?.push(number);
-            if reader.advance()? {
+            if docs.advance()? {
                 doc.clear();
-                doc.extend_from_slice(reader.value()?);
+                doc.extend_from_slice(docs.value()?);
             } else {
                 heads.swap_remove(at);
             }
         }
-        Ok(true)
+        Ok(Step::Messages(messages))
     }
 
-    /// Goes on with the lists. True if there are more.
-    fn lists(&mut self, tree: &dyn Tree, put: &mut dyn FnMut(Vec<u8>, Vec<u8>)) -> Result<bool, ViewError> {
-        let from = self.at.as_ref().filter(|at| !at.is_empty()).map(|at| [at, &[1][..]].concat());
-        let from = from.unwrap_or_default();
+    fn begin_lists(&self, docs: Option<Run>) -> Result<Step, ViewError> {
         let mut heads = Vec::new();
         for (n, origin) in self.origins.iter().enumerate() {
-            let mut reader = Reader::new(tree, words_of(*origin), &from, None, false)?;
-            if reader.advance()? {
-                heads.push((n, reader));
+            let Some(words) = &origin.words else { continue };
+            let mut parts = words.range(&[], None, false)?;
+            if parts.advance()? {
+                heads.push((n, parts));
             }
         }
+        Ok(Step::Lists { docs, heads, writer: Writer::new(&*self.tree, WORDS, self.number)? })
+    }
+
+    /// Goes on with the lists.
+    fn lists(
+        &mut self,
+        docs: Option<Run>,
+        mut heads: Vec<(usize, Cursor)>,
+        mut writer: Writer,
+    ) -> Result<Step, ViewError> {
         let mut read = 0;
         while read < PARTS {
             let mut word: Option<&[u8]> = None;
-            for (_, reader) in &heads {
-                let (other, _) = read_part(reader.key())?;
+            for (_, parts) in &heads {
+                let (other, _) = read_part(parts.key())?;
                 word = Some(word.map_or(other, |word| word.min(other)));
             }
             let Some(word) = word.map(<[u8]>::to_vec) else {
-                self.words.finish(put);
-                return Ok(false);
+                let words = writer.finish()?;
+                self.segment = docs.map(|docs| Segment { docs, words });
+                self.done = true;
+                return Ok(Step::End);
             };
             let mut numbers = Vec::new();
             let mut at = 0;
-            while let Some((n, reader)) = heads.get_mut(at) {
+            while let Some((n, parts)) = heads.get_mut(at) {
                 let renumbered = self.renumbered.get(*n).ok_or(BAD)?;
                 let ended = loop {
-                    let (other, first) = read_part(reader.key())?;
+                    let (other, first) = read_part(parts.key())?;
                     if other != word {
                         break false;
                     }
                     let mut old = Vec::new();
-                    read_numbers(first, reader.value()?, &mut old)?;
+                    read_numbers(first, parts.value()?, &mut old)?;
                     for number in old {
                         let number = usize::try_from(number).ok().and_then(|n| renumbered.get(n));
                         numbers.extend(Some(*number.ok_or(BAD)?).filter(|number| *number != LEFT_OUT));
                     }
                     read += 1;
-                    if !reader.advance()? {
+                    if !parts.advance()? {
                         break true;
                     }
                 };
@@ -174,9 +185,8 @@ impl MergeWords {
             }
             numbers.sort_unstable();
             numbers.dedup();
-            write_list(&mut self.words, &word, &numbers, put)?;
-            self.at = Some(word);
+            write_list(&mut writer, &word, &numbers)?;
         }
-        Ok(true)
+        Ok(Step::Lists { docs, heads, writer })
     }
 }

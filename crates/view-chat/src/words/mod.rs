@@ -15,6 +15,5 @@ mod tokens;
 pub use build::Build;
 pub use lexicon::Lexicon;
 pub use merge::MergeWords;
-pub use segment::{docs_of, words_of};
 pub use texts::push as push_text;
 pub use tokens::Terms;

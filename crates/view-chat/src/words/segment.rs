@@ -8,19 +8,48 @@
 use crate::people::Row;
 use crate::rows::BAD;
 use crate::rows::{DOCS, PLACE_LEN, Place, WORDS};
-use kappadb_store::Tree;
+use kappadb_store::Overlay;
 use kappadb_view::ViewError;
-use kappadb_view::packed::{Reader, RunId, Writer, after};
+use kappadb_view::packed::{Cursor, Run, Writer, after};
 
 /// Numbers in one part of a word's list.
 const PART: usize = 512;
 
-pub fn docs_of(segment: u64) -> RunId {
-    RunId { area: DOCS, number: segment }
+/// The two runs of a segment, which have the same number.
+#[derive(Debug, Clone)]
+pub struct Segment {
+    pub docs: Run,
+    /// None if no message has a word.
+    pub words: Option<Run>,
 }
 
-pub fn words_of(segment: u64) -> RunId {
-    RunId { area: WORDS, number: segment }
+impl Segment {
+    pub fn number(&self) -> u64 {
+        self.docs.number
+    }
+
+    /// Messages in it.
+    pub fn items(&self) -> u64 {
+        self.docs.items()
+    }
+
+    /// Says that it counts.
+    pub fn write(&self, rows: &mut Overlay<'_>) {
+        self.docs.write(DOCS, rows);
+        self.words.iter().for_each(|words| words.write(WORDS, rows));
+    }
+
+    /// Says that it counts no more.
+    pub fn remove(&self, rows: &mut Overlay<'_>) {
+        self.docs.remove(DOCS, rows);
+        self.words.iter().for_each(|words| words.remove(WORDS, rows));
+    }
+
+    /// The parts of lists of words from `from` on that begin so.
+    fn parts(&self, prefix: &[u8]) -> Result<Option<Cursor>, ViewError> {
+        let words = self.words.as_ref();
+        words.map(|words| words.range(prefix, after(prefix).as_deref(), false)).transpose()
+    }
 }
 
 /// A message of a segment. In the order of these bytes the latest comes first.
@@ -66,12 +95,7 @@ pub fn read_numbers(first: u32, mut value: &[u8], out: &mut Vec<u32>) -> Result<
 }
 
 /// Writes the list of a word, in parts. `numbers` ascend.
-pub fn write_list(
-    writer: &mut Writer,
-    word: &[u8],
-    numbers: &[u32],
-    put: &mut dyn FnMut(Vec<u8>, Vec<u8>),
-) -> Result<(), ViewError> {
+pub fn write_list(writer: &mut Writer, word: &[u8], numbers: &[u32]) -> Result<(), ViewError> {
     for part in numbers.chunks(PART) {
         let Some((first, rest)) = part.split_first() else { continue };
         let key = [word, &[0], &first.to_be_bytes()].concat();
@@ -85,21 +109,20 @@ pub fn write_list(
             value.push(step.to_le_bytes().first().copied().unwrap_or(0));
             before = *number;
         }
-        writer.push(&key, &value, put)?;
+        writer.push(&key, &value)?;
     }
     Ok(())
 }
 
 /// The numbers of the messages that have a word, ascending, read as they are wanted.
-pub struct List<'a> {
-    parts: Reader<'a>,
+pub struct List {
+    parts: Option<Cursor>,
     numbers: std::vec::IntoIter<u32>,
 }
 
-impl<'a> List<'a> {
-    pub fn of_word(tree: &'a dyn Tree, segment: u64, word: &str) -> Result<List<'a>, ViewError> {
-        let from = [word.as_bytes(), &[0]].concat();
-        let parts = Reader::new(tree, words_of(segment), &from, after(&from).as_deref(), false)?;
+impl List {
+    pub fn of_word(segment: &Segment, word: &str) -> Result<List, ViewError> {
+        let parts = segment.parts(&[word.as_bytes(), &[0]].concat())?;
         Ok(List { parts, numbers: Vec::new().into_iter() })
     }
 
@@ -108,23 +131,23 @@ impl<'a> List<'a> {
             if let Some(number) = self.numbers.next() {
                 return Ok(Some(number));
             }
-            if !self.parts.advance()? {
+            let Some(parts) = &mut self.parts else { return Ok(None) };
+            if !parts.advance()? {
                 return Ok(None);
             }
-            let (_, first) = read_part(self.parts.key())?;
+            let (_, first) = read_part(parts.key())?;
             let mut numbers = Vec::new();
-            read_numbers(first, self.parts.value()?, &mut numbers)?;
+            read_numbers(first, parts.value()?, &mut numbers)?;
             self.numbers = numbers.into_iter();
         }
     }
 }
 
 /// The numbers of the messages that have a word that begins so, ascending.
-pub fn with_prefix(tree: &dyn Tree, segment: u64, docs: u64, prefix: &str) -> Result<Vec<u32>, ViewError> {
-    let mut parts =
-        Reader::new(tree, words_of(segment), prefix.as_bytes(), after(prefix.as_bytes()).as_deref(), false)?;
+pub fn with_prefix(segment: &Segment, prefix: &str) -> Result<Vec<u32>, ViewError> {
+    let Some(mut parts) = segment.parts(prefix.as_bytes())? else { return Ok(Vec::new()) };
     // A mark for each message: a beginning may be that of very many words.
-    let mut marks = vec![false; usize::try_from(docs).map_err(|_| BAD)?];
+    let mut marks = vec![false; usize::try_from(segment.items()).map_err(|_| BAD)?];
     let mut numbers = Vec::new();
     while parts.advance()? {
         let (_, first) = read_part(parts.key())?;
@@ -139,12 +162,12 @@ pub fn with_prefix(tree: &dyn Tree, segment: u64, docs: u64, prefix: &str) -> Re
 }
 
 /// Numbers that come ascending from one of two sources.
-pub enum Numbers<'a> {
-    List(List<'a>),
+pub enum Numbers {
+    List(List),
     Known(std::vec::IntoIter<u32>),
 }
 
-impl Numbers<'_> {
+impl Numbers {
     pub fn next(&mut self) -> Result<Option<u32>, ViewError> {
         match self {
             Numbers::List(list) => list.next(),
@@ -154,9 +177,9 @@ impl Numbers<'_> {
 }
 
 /// The numbers that all of some lists have.
-pub struct Common<'a>(pub Vec<Numbers<'a>>);
+pub struct Common(pub Vec<Numbers>);
 
-impl Common<'_> {
+impl Common {
     pub fn next(&mut self) -> Result<Option<u32>, ViewError> {
         let Some((first, others)) = self.0.split_first_mut() else { return Ok(None) };
         let Some(mut wanted) = first.next()? else { return Ok(None) };

@@ -3,6 +3,7 @@
 use kappadb_core::{EntryId, FeedKey};
 use kappadb_query::Selector;
 use kappadb_store::{MemoryStore, Overlay, Store, Tree, prefix_range};
+use kappadb_view::packed::{Area, Run, load_runs};
 use kappadb_view::{Arrived, Change, Index, Upkeep, View};
 use kappadb_view_chat::{ChatIndex, ChatView};
 use std::collections::BTreeSet;
@@ -64,11 +65,24 @@ impl Fixture {
         }
     }
 
-    /// True if any row has these bytes.
+    /// True if any row has these bytes, of the tree or of a run.
     pub fn has(&self, wanted: &str) -> bool {
         let mut rows = prefix_range(&*self.tree, &[]).map(Result::unwrap);
         let within = |bytes: &[u8]| bytes.windows(wanted.len()).any(|window| window == wanted.as_bytes());
-        rows.any(|(key, value)| within(&key) || within(&value))
+        rows.any(|(key, value)| within(&key) || within(&value)) || self.runs_have(within)
+    }
+
+    fn runs_have(&self, within: impl Fn(&[u8]) -> bool) -> bool {
+        let areas = (0..3).map(|sort| Area { prefix: 2, sort });
+        let runs: Vec<Run> = areas.flat_map(|area| load_runs(&*self.tree, area).unwrap().0).collect();
+        let mut found = false;
+        for run in runs {
+            let mut rows = run.range(&[], None, false).unwrap();
+            while rows.advance().unwrap() {
+                found |= within(rows.key()) || within(rows.value().unwrap());
+            }
+        }
+        found
     }
 
     pub fn matches(&self, selector: &Selector) -> Vec<EntryId> {

@@ -1,6 +1,6 @@
-//! The power fails at every write in turn: of a batch, of a merge's pages, of its installation, of the sweeping.
+//! The power fails at every write in turn: of a batch, of a file, of an installation.
 
-use crate::common::{DEAD, Model, PAGES, RUNS, Rig, at, field, heads_of, rows_of};
+use crate::common::{DEAD, FILES, Model, RUNS, Rig, at, field, files_of, heads_of, rows_of};
 use kappadb_core::{Extent, GeoBox};
 use kappadb_query::Selector;
 use kappadb_store::{Call, Fault, FaultPlan, FaultStore, MemoryStore, Overlay, Store, Tree};
@@ -68,28 +68,32 @@ fn run(tree: &Arc<dyn Tree>, inspect: impl Fn(&Rig)) -> bool {
         assert_eq!(rig.answer(&extent), model.answer(&extent));
         assert_eq!(rig.serve(&Selector::from(&extent)), model.serve_box(&extent));
     }
-    let living: Vec<_> = rows_of(&**tree, Some(RUNS)).iter().map(|(key, _)| key.slice(1..5)).collect();
-    for prefix in [PAGES, DEAD] {
-        let rows = rows_of(&**tree, Some(prefix));
-        assert!(rows.iter().all(|(key, _)| living.iter().any(|run| key[1..5] == run[..])), "all is swept");
-    }
+    let living: Vec<_> = rows_of(&**tree, Some(RUNS)).iter().map(|(key, _)| key.slice(3..11)).collect();
+    let dead = rows_of(&**tree, Some(DEAD));
+    assert!(dead.iter().all(|(key, _)| living.iter().any(|run| key[1..9] == run[..])), "nothing is left");
+    assert_eq!(files_of(&**tree, FILES[1]).len(), living.len(), "nor files");
     failed
 }
 
 #[test]
 fn nothing_is_lost_and_nothing_is_left_wherever_the_power_fails() {
-    for fault in [Fault::Refuse, Fault::Unheard] {
+    let faults = [
+        (Call::Apply, Fault::Refuse, 40),
+        (Call::Apply, Fault::Unheard, 40),
+        (Call::NewFile, Fault::Refuse, 10),
+    ];
+    for (call, fault, least) in faults {
         let mut failures = 0;
         for n in 0.. {
             let plan = FaultPlan::none();
             let tree = FaultStore::new(Arc::new(MemoryStore::new()), plan.clone()).tree("map").expect("tree");
-            plan.fail(Call::Apply, n, fault);
+            plan.fail(call, n, fault);
             if !run(&tree, Rig::check) {
                 break;
             }
             failures += 1;
         }
-        assert!(failures > 80, "{failures} writes");
+        assert!(failures > least, "{failures} writes");
     }
 }
 

@@ -1,26 +1,44 @@
 //! What the index costs at rest, what an opening reads, and that it answers the same on disk.
 
-use crate::common::{DEAD, PAGES, RUNS, Rig, at, feed, field, id, put, rows_of};
+use crate::common::{DEAD, FILES, RUNS, Rig, at, feed, field, files_of, id, put, rows_of};
 use bytes::Bytes;
 use kappadb_core::{Extent, GeoBox};
 use kappadb_entry::{Places, rules};
 use kappadb_sim::Random;
-use kappadb_store::{Batch, MemoryStore, Rows, SledOptions, SledStore, Store, StoreError, Tree};
+use kappadb_store::{
+    Batch, FileId, MemoryStore, NewFile, Rows, SledOptions, SledStore, Store, StoreError, StoredFile, Tree,
+};
 use kappadb_view::{Arrived, Change};
 use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Counts the rows that are read.
+/// Counts the rows, and the pieces of files, that are read.
 struct Counting {
     tree: Arc<dyn Tree>,
-    read: AtomicUsize,
+    read: Arc<AtomicUsize>,
+}
+
+struct CountingFile {
+    file: Arc<dyn StoredFile>,
+    read: Arc<AtomicUsize>,
+}
+
+impl StoredFile for CountingFile {
+    fn len(&self) -> u64 {
+        self.file.len()
+    }
+
+    fn read(&self, at: u64, len: usize) -> Result<Bytes, StoreError> {
+        self.read.fetch_add(1, Ordering::Relaxed);
+        self.file.read(at, len)
+    }
 }
 
 impl Counting {
     fn over(tree: Arc<dyn Tree>) -> Arc<Counting> {
-        Arc::new(Counting { tree, read: AtomicUsize::new(0) })
+        Arc::new(Counting { tree, read: Arc::default() })
     }
 
     fn take(&self) -> usize {
@@ -44,6 +62,19 @@ impl Tree for Counting {
     fn apply(&self, batch: &Batch) -> Result<(), StoreError> {
         self.tree.apply(batch)
     }
+
+    fn new_file(&self, id: FileId) -> Result<Box<dyn NewFile>, StoreError> {
+        self.tree.new_file(id)
+    }
+
+    fn open_file(&self, id: FileId) -> Result<Option<Arc<dyn StoredFile>>, StoreError> {
+        let file = self.tree.open_file(id)?;
+        Ok(file.map(|file| Arc::new(CountingFile { file, read: self.read.clone() }) as _))
+    }
+
+    fn files(&self, group: u16) -> Result<Vec<u64>, StoreError> {
+        self.tree.files(group)
+    }
 }
 
 #[test]
@@ -58,7 +89,7 @@ fn opening_does_not_read_what_is_packed() {
     tree.take();
     rig.reopen();
     let opened = tree.take();
-    assert!(opened <= 5 + 4 * stats.runs.len(), "opening read {opened} rows");
+    assert!(opened <= 8 + 6 * stats.runs.len(), "opening read {opened} rows");
 
     assert_eq!(rig.answer(&at(300, 300, 340, 340)).len(), 25);
     let asked = tree.take();
@@ -138,13 +169,13 @@ fn moving_about_leaves_no_heap_of_dead_boxes() {
     assert!(stats.runs.iter().all(|run| run.dead * 4 <= run.items), "{stats:?}");
     assert!(items <= 3 * 9 * features, "{items} boxes in {} runs", stats.runs.len());
     let living: BTreeSet<_> =
-        rows_of(&*rig.tree, Some(RUNS)).iter().map(|(key, _)| key.slice(1..5)).collect();
-    for prefix in [PAGES, DEAD] {
-        let rows = rows_of(&*rig.tree, Some(prefix));
-        assert!(rows.iter().all(|(key, _)| living.contains(&key[1..5])), "nothing outlives its run");
-    }
-    let pages: usize = rows_of(&*rig.tree, Some(PAGES)).iter().map(|(_, page)| page.len()).sum();
-    assert!(pages as u64 <= 60 * items, "{pages} bytes of pages for {items} boxes");
+        rows_of(&*rig.tree, Some(RUNS)).iter().map(|(key, _)| key.slice(3..11)).collect();
+    let dead = rows_of(&*rig.tree, Some(DEAD));
+    assert!(dead.iter().all(|(key, _)| living.contains(&key[1..9])), "nothing outlives its run");
+    let files = files_of(&*rig.tree, FILES[1]);
+    assert_eq!(files.len(), living.len(), "nor does its file");
+    let bytes: usize = files.iter().map(|(_, bytes)| bytes.len()).sum();
+    assert!(bytes as u64 <= 60 * items, "{bytes} bytes of files for {items} boxes");
 }
 
 /// Entries of several boxes each, all packed into one run, are taken out bit by bit.
@@ -161,8 +192,8 @@ fn a_run_that_dies_is_written_anew_and_ends_as_nothing() {
         assert!(rig.index.stats().runs.iter().all(|run| run.dead * 4 <= run.items && run.items % 9 == 0));
         rig.check();
     }
-    let left = [RUNS, PAGES, DEAD].map(|prefix| rows_of(&*rig.tree, Some(prefix)).len());
-    assert_eq!(left, [0, 0, 0]);
+    let left = [RUNS, DEAD].map(|prefix| rows_of(&*rig.tree, Some(prefix)).len());
+    assert_eq!((left, files_of(&*rig.tree, FILES[1]).len()), ([0, 0], 0));
 }
 
 /// Every batch fills the memory, so that there is always something to pack.

@@ -132,8 +132,8 @@ impl Keyed {
         match after {
             _ if before == after => {}
             [] => self.active.put(key, None),
-            _ if !many(after) => self.active.put(key, Some(codec::encode(&after))),
-            _ if !many(before) => self.active.put(key, Some(codec::encode(&Vec::<Version>::new()))),
+            _ if !many(after) => self.active.put(key, Some(&codec::encode(&after))),
+            _ if !many(before) => self.active.put(key, Some(&codec::encode(&Vec::<Version>::new()))),
             _ => {}
         }
         let each = |versions| if many(versions) { versions } else { &[] };

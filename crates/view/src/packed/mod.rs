@@ -1,32 +1,37 @@
-//! What views of very many small rows share: rows packed in pages, in runs that never change and are merged in the background. They cost
-//! the store little more than their bytes.
+//! What views of very many small rows share: rows packed in runs that never change and are merged in the background. They cost little more than
+//! their bytes.
 //!
-//! Rows of the store, under one leading byte that the view chooses:
+//! A run is a file of the view's tree ([`pack`]). Rows of the store, under one leading byte P that the view chooses, say which count:
 //!
 //! ```text
-//! P 00 sort u8 run u64 BE first key   a page: rows in order
-//! P 01 sort u8 run u64 BE             items u64, age u64 LE: the run counts, has so many rows, and is newer than those with a lower age
+//! P 01 sort u8 run u64 BE             rows u64, age u64, check u64, LE: the run counts, and is newer than those with a lower age
 //! P 02 feed 32                        RangeSet: numbers of its entries that were withdrawn
 //! P 03 sort u8 number u64 BE          what a batch changed of a table: (length u32 LE, key, length u32 LE, value) each
 //! ```
 //!
-//! A [`Shelf`] is a set of keys: a batch becomes a run, small runs are merged at once, large ones as upkeep ([`Merge`]). Nothing is ever
-//! taken out of a run: rows of entries that were withdrawn stay, and who reads passes them over ([`Withdrawn`]). A [`Table`] is a map: what a batch changes
-//! is kept in memory and in a log until it is worth a run, and of the rows of a key the newest counts. A view may also write runs of its own ([`Writer`])
-//! and say when they are merged. What is left of runs that count no more is swept ([`Leftovers`]).
+//! A [`Table`] is a map: what a batch changes is kept in memory and in a log until it is worth a run, and of the rows of a key the newest counts.
+//! As a set of keys it is never taken anything out of: rows of entries that were withdrawn stay, and who reads passes them over ([`Withdrawn`]). A view may also
+//! write runs of its own ([`Writer`]) and say when they are merged.
 
-mod finder;
+mod cache;
+mod job;
 mod merged;
+mod pack;
 mod page;
 mod run;
-mod shelf;
-mod sweep;
 mod table;
 mod withdrawn;
 
+pub use cache::Cache;
 pub use merged::Merged;
-pub use run::{Area, Reader, RunId, Writer};
-pub use shelf::{Merge, Run, Shelf, after, load_runs};
-pub use sweep::{Leftovers, Sweep};
-pub use table::{Table, TableJob, TableRows};
+pub use pack::{Cursor, Pack, PackWriter};
+pub use run::{Area, Run, Writer, load_runs, remove_others};
+pub use table::{Table, TableJob};
 pub use withdrawn::Withdrawn;
+
+/// One more than every key that begins so; none if there is no such key.
+pub fn after(prefix: &[u8]) -> Option<Vec<u8>> {
+    let kept = prefix.iter().rposition(|byte| *byte != u8::MAX)?;
+    let (last, front) = prefix.get(..=kept)?.split_last()?;
+    Some([front, &[last + 1]].concat())
+}

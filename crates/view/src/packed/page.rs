@@ -12,7 +12,7 @@ use bytes::Bytes;
 use std::cmp::Ordering;
 
 /// Bytes in a page, about.
-const TARGET: usize = 4 << 10;
+const TARGET: usize = 8 << 10;
 /// Bytes of a key, at most: a page's ends are 16 bits.
 pub const MAX_ITEM: usize = 16 << 10;
 
@@ -27,7 +27,9 @@ pub const BAD: ViewError = ViewError::Inconsistent("a packed page of the view ca
 pub struct Page {
     bytes: Bytes,
     count: usize,
-    shared: usize,
+    /// Where ends begin, and where the rests do.
+    ends: usize,
+    body: usize,
 }
 
 /// A row of a page: its key is `shared` and then `rest`.
@@ -47,36 +49,46 @@ impl Item<'_> {
 
 impl Page {
     pub fn read(bytes: Bytes) -> Result<Page, ViewError> {
-        let (count, shared) = (number(&bytes, 0)?, number(&bytes, 2)?);
-        let page = Page { bytes, count, shared };
-        let last = page.count.checked_sub(1).ok_or(BAD)?;
-        let len = page.bytes.len().checked_sub(page.body()).ok_or(BAD)?;
-        if page.ends(last)?.1 == len.min(LAST_END) { Ok(page) } else { Err(BAD) }
+        let (Some(count), Some(shared)) = (number(&bytes, 0), number(&bytes, 2)) else { return Err(BAD) };
+        let ends = 4 + shared;
+        let page = Page { count, ends, body: ends + 4 * count, bytes };
+        let len = page.bytes.len().checked_sub(page.body);
+        let last = count.checked_sub(1).and_then(|last| page.ends(last));
+        match (last, len) {
+            (Some((_, end)), Some(len)) if end == len.min(LAST_END) => Ok(page),
+            _ => Err(BAD),
+        }
     }
 
     pub fn len(&self) -> usize {
         self.count
     }
 
-    fn body(&self) -> usize {
-        4 + self.shared + 4 * self.count
-    }
-
-    fn ends(&self, n: usize) -> Result<(usize, usize), ViewError> {
-        let at = 4 + self.shared + 4 * n;
-        Ok((number(&self.bytes, at)?, number(&self.bytes, at + 2)?))
+    fn ends(&self, n: usize) -> Option<(usize, usize)> {
+        let at = self.ends + 4 * n;
+        Some((number(&self.bytes, at)?, number(&self.bytes, at + 2)?))
     }
 
     /// The row at a place below [`Page::len`].
     pub fn item(&self, n: usize) -> Result<Item<'_>, ViewError> {
-        let start = n.checked_sub(1).map_or(Ok(0), |before| Ok::<_, ViewError>(self.ends(before)?.1))?;
+        match self.find(n) {
+            Some(item) => Ok(item),
+            None => Err(BAD),
+        }
+    }
+
+    fn find(&self, n: usize) -> Option<Item<'_>> {
+        let start = match n.checked_sub(1) {
+            Some(before) => self.ends(before)?.1,
+            None => 0,
+        };
         let (key, mut value) = self.ends(n)?;
         if n + 1 == self.count {
-            value = self.bytes.len() - self.body();
+            value = self.bytes.len() - self.body;
         }
-        let part = |from: usize, to: usize| self.bytes.get(self.body() + from..self.body() + to).ok_or(BAD);
-        let shared = self.bytes.get(4..4 + self.shared).ok_or(BAD)?;
-        Ok(Item { shared, rest: part(start, key)?, value: part(key, value)? })
+        let rests = self.bytes.get(self.body..)?;
+        let shared = self.bytes.get(4..self.ends)?;
+        Some(Item { shared, rest: rests.get(start..key)?, value: rests.get(key..value)? })
     }
 
     /// The value of a key, if it is here.
@@ -91,58 +103,72 @@ impl Page {
 
     /// How many rows have a key below this one.
     pub fn below(&self, key: &[u8]) -> Result<usize, ViewError> {
+        self.partition(|order| order.is_lt(), key)
+    }
+
+    /// How many rows have this key or one below it.
+    pub fn up_to(&self, key: &[u8]) -> Result<usize, ViewError> {
+        self.partition(|order| order.is_le(), key)
+    }
+
+    fn partition(&self, is_front: impl Fn(Ordering) -> bool, key: &[u8]) -> Result<usize, ViewError> {
         let (mut low, mut high) = (0, self.count);
         while low < high {
             let middle = low.midpoint(high);
-            if self.item(middle)?.cmp_key(key).is_lt() { low = middle + 1 } else { high = middle }
+            if is_front(self.item(middle)?.cmp_key(key)) { low = middle + 1 } else { high = middle }
         }
         Ok(low)
     }
 }
 
-fn number(bytes: &[u8], at: usize) -> Result<usize, ViewError> {
-    let number = bytes.get(at..).and_then(|rest| rest.first_chunk().copied()).ok_or(BAD)?;
-    Ok(usize::from(u16::from_le_bytes(number)))
+fn number(bytes: &[u8], at: usize) -> Option<usize> {
+    bytes.get(at..)?.first_chunk().map(|number| usize::from(u16::from_le_bytes(*number)))
 }
 
 /// Gathers rows in order, and makes pages of them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Builder {
     bytes: Vec<u8>,
     /// Ends of keys and values in it.
     ends: Vec<(usize, usize)>,
-    /// Rows in all pages so far.
-    pub items: u64,
+    /// Rows in a page, at least.
+    least: usize,
 }
 
-/// Where pages go: each with its first key.
-pub type Sink<'a> = &'a mut dyn FnMut(&[u8], Vec<u8>);
+/// A page that is full, and its first key.
+#[derive(Debug)]
+pub struct Full {
+    pub first: Vec<u8>,
+    pub page: Vec<u8>,
+}
 
 impl Builder {
-    /// Adds a row; its key is above all that were added. A key larger than [`MAX_ITEM`] is refused.
-    pub fn push(&mut self, key: &[u8], value: &[u8], sink: Sink<'_>) -> Result<(), ViewError> {
+    pub fn new(least: usize) -> Builder {
+        Builder { bytes: Vec::new(), ends: Vec::new(), least }
+    }
+
+    /// Adds a row; its key is above all that were added. A key larger than [`MAX_ITEM`] is refused. The page before it, if that is full.
+    pub fn push(&mut self, key: &[u8], value: &[u8]) -> Result<Option<Full>, ViewError> {
         let size = key.len() + value.len();
         if key.len() > MAX_ITEM {
             return Err(ViewError::Limit("MAX_ITEM"));
         }
-        if !self.ends.is_empty() && self.bytes.len() + size > TARGET {
-            self.flush(sink);
-        }
+        let is_full = self.ends.len() >= self.least && self.bytes.len() + size > TARGET;
+        let full = if is_full { self.flush() } else { None };
         self.bytes.extend_from_slice(key);
         let key_end = self.bytes.len();
         self.bytes.extend_from_slice(value);
         self.ends.push((key_end, self.bytes.len()));
-        self.items += 1;
-        Ok(())
+        Ok(full)
     }
 
-    /// Ends the last page.
-    pub fn flush(&mut self, sink: Sink<'_>) {
+    /// The last page, if there are rows in it.
+    pub fn flush(&mut self) -> Option<Full> {
         let key_at = |n: usize| {
             let start = n.checked_sub(1).and_then(|n| self.ends.get(n)).map_or(0, |(_, end)| *end);
             self.ends.get(n).and_then(|(end, _)| self.bytes.get(start..*end)).unwrap_or_default()
         };
-        let Some(last) = self.ends.len().checked_sub(1) else { return };
+        let last = self.ends.len().checked_sub(1)?;
         let (first, last) = (key_at(0), key_at(last));
         let shared = first.iter().zip(last).take_while(|(a, b)| a == b).count();
         let mut page = Vec::with_capacity(4 + 4 * self.ends.len() + self.bytes.len());
@@ -161,9 +187,10 @@ impl Builder {
             page.extend_from_slice(self.bytes.get(start + shared..*end).unwrap_or_default());
             start = *end;
         }
-        sink(first, page);
+        let full = Full { first: first.to_vec(), page };
         self.bytes.clear();
         self.ends.clear();
+        Some(full)
     }
 }
 
@@ -180,26 +207,27 @@ mod tests {
             prefix in prop::collection::vec(any::<u8>(), 0..30),
             wanted: Vec<u8>,
         ) {
-            let (mut builder, mut pages) = (Builder::default(), Vec::new());
+            let mut builder = Builder::new(1);
             let rows: Vec<(Vec<u8>, Vec<u8>)> =
                 rows.into_iter().map(|(key, value)| ([&prefix[..], &key].concat(), value)).collect();
-            let sink: Sink<'_> = &mut |first, page| pages.push((first.to_vec(), Page::read(page.into()).unwrap()));
-            for (key, value) in &rows {
-                builder.push(key, value, sink).unwrap();
-            }
-            builder.flush(sink);
+            let mut full: Vec<Full> = rows.iter().filter_map(|(key, value)| builder.push(key, value).unwrap()).collect();
+            full.extend(builder.flush());
+            let pages = full.into_iter().map(|full| (full.first, Page::read(full.page.into()).unwrap()));
+            let pages: Vec<(Vec<u8>, Page)> = pages.collect();
             let mut read = Vec::new();
             for (first, page) in &pages {
                 let wanted = [&prefix[..], &wanted].concat();
-                let mut below = 0;
+                let (mut below, mut up_to) = (0, 0);
                 for n in 0..page.len() {
                     let item = page.item(n).unwrap();
                     let key = [item.shared, item.rest].concat();
                     prop_assert!(n > 0 || key == *first);
                     below += usize::from(key < wanted);
+                    up_to += usize::from(key <= wanted);
                     read.push((key, item.value.to_vec()));
                 }
                 prop_assert_eq!(page.below(&wanted).unwrap(), below);
+                prop_assert_eq!(page.up_to(&wanted).unwrap(), up_to);
             }
             prop_assert_eq!(read, rows);
         }

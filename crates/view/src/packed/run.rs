@@ -1,15 +1,13 @@
-//! A run: rows in order, in pages, that never change. Each page is a row of the store under its first key, so the store is the
-//! directory of pages and opening a run reads nothing.
+//! Runs: files of rows that belong together, and which of them count.
 
-use super::page::{BAD, Builder, Page};
+use super::pack::{Cursor, Pack, PackWriter};
+use super::page::BAD;
 use crate::ViewError;
-use bytes::Bytes;
-use kappadb_store::{Rows, Tree};
-use std::ops::Bound;
+use kappadb_store::{Batch, FileId, Overlay, Tree, prefix_range};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
-/// The second byte of rows: a page.
-const PAGES: u8 = 0;
-/// That a run counts.
+/// The second byte of rows: that a run counts.
 const RUNS: u8 = 1;
 /// The numbers of a feed's entries that were withdrawn.
 pub(super) const WITHDRAWN: u8 = 2;
@@ -21,14 +19,14 @@ const LOG: u8 = 3;
 pub struct Area {
     /// What all of its keys begin with: a byte of the view.
     pub prefix: u8,
-    /// What sort of rows it has, among those under this byte. Below 255.
+    /// What sort of rows it has, among those under this byte.
     pub sort: u8,
 }
 
 impl Area {
-    /// What the rows that say which runs count begin with.
-    pub(super) fn descriptors(self) -> [u8; 3] {
-        [self.prefix, RUNS, self.sort]
+    /// The row that says that a run counts.
+    fn descriptor(self, number: u64) -> Vec<u8> {
+        [&[self.prefix, RUNS, self.sort], &number.to_be_bytes()[..]].concat()
     }
 
     /// What the rows of its log begin with.
@@ -36,198 +34,143 @@ impl Area {
         [self.prefix, LOG, self.sort]
     }
 
-    /// What its pages begin with, and the first key beyond.
-    pub(super) fn pages(self) -> ([u8; 3], [u8; 3]) {
-        let first = [self.prefix, PAGES, self.sort];
-        (first, [self.prefix, PAGES, self.sort.saturating_add(1)])
+    /// The file of a run.
+    pub fn file(self, number: u64) -> FileId {
+        FileId { group: u16::from_be_bytes([self.prefix, self.sort]), number }
     }
 }
 
-/// A run: of which rows, and its number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct RunId {
-    /// Those that it belongs to.
-    pub area: Area,
-    /// Given out in turn.
+/// A run that counts.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// Its number among those of its area.
     pub number: u64,
+    /// The number of the newest run that it was made of, or its own.
+    pub age: u64,
+    /// What is in it.
+    pub pack: Arc<Pack>,
+    check: u64,
 }
 
-impl RunId {
-    /// What the keys of its pages begin with.
-    pub fn pages(self) -> [u8; 11] {
-        let [a, b, c, d, e, f, g, h] = self.number.to_be_bytes();
-        [self.area.prefix, PAGES, self.area.sort, a, b, c, d, e, f, g, h]
+impl Run {
+    /// Rows in it.
+    pub fn items(&self) -> u64 {
+        self.pack.rows()
     }
 
-    /// The row that says that it counts.
-    pub fn descriptor(self) -> [u8; 11] {
-        let mut key = self.pages();
-        key.iter_mut().skip(1).take(1).for_each(|sort| *sort = RUNS);
-        key
+    /// Rows from `from` on (included) to `to` (excluded).
+    pub fn range(&self, from: &[u8], to: Option<&[u8]>, backwards: bool) -> Result<Cursor, ViewError> {
+        Cursor::new(&self.pack, from, to, backwards)
     }
 
-    /// The key of the page that begins so.
-    pub(super) fn page(self, first: &[u8]) -> Vec<u8> {
-        [&self.pages(), first].concat()
-    }
-
-    /// The first key beyond its pages.
-    pub(super) fn end(self) -> Vec<u8> {
-        RunId { number: self.number.saturating_add(1), ..self }.pages().to_vec()
-    }
-}
-
-/// The number in the key of a page or of a run.
-pub(super) fn number_of(key: &[u8]) -> Option<u64> {
-    key.get(3..).and_then(|rest| rest.first_chunk().copied()).map(u64::from_be_bytes)
-}
-
-/// The page that begins at `key` or before it, if there is one.
-pub(super) fn page_before(tree: &dyn Tree, run: RunId, key: &[u8]) -> Result<Option<Bytes>, ViewError> {
-    let (first, last) = (run.pages(), run.page(key));
-    let page = tree.range(Bound::Included(&first), Bound::Included(&last)).next_back().transpose()?;
-    Ok(page.map(|(_, page)| page))
-}
-
-/// Rows of a run from one key on (included) to another (excluded), in one direction.
-pub struct Reader<'a> {
-    pages: Rows<'a>,
-    backwards: bool,
-    page: Option<Page>,
-    /// The next row of the page; one more when going backwards.
-    at: usize,
-    from: Vec<u8>,
-    to: Option<Vec<u8>>,
-    key: Vec<u8>,
-    value: (usize, bool),
-}
-
-impl<'a> Reader<'a> {
-    /// Stands before the first row.
-    pub fn new(
-        tree: &'a dyn Tree,
-        run: RunId,
-        from: &[u8],
-        to: Option<&[u8]>,
-        backwards: bool,
-    ) -> Result<Self, ViewError> {
-        let before = if backwards { None } else { page_before(tree, run, from)? };
-        Reader::after(tree, run, before, from, to, backwards)
-    }
-
-    /// The same where the page that begins at or before the first key wanted is at hand. Going backwards, it is not needed.
-    pub(super) fn after(
-        tree: &'a dyn Tree,
-        run: RunId,
-        before: Option<Bytes>,
-        from: &[u8],
-        to: Option<&[u8]>,
-        backwards: bool,
-    ) -> Result<Self, ViewError> {
-        let end = to.map_or_else(|| run.end(), |to| run.page(to));
-        let start = match backwards {
-            true => Bound::Included(run.pages().to_vec()),
-            false => Bound::Excluded(run.page(from)),
-        };
-        let page = before.map(Page::read).transpose()?;
-        let at = page.as_ref().map_or(Ok(0), |page| page.below(from))?;
-        Ok(Reader {
-            pages: tree.range(start.as_ref().map(|key| &key[..]), Bound::Excluded(&end)),
-            backwards,
-            page,
-            at,
-            from: from.to_vec(),
-            to: to.map(<[u8]>::to_vec),
-            key: Vec::new(),
-            value: (0, false),
-        })
-    }
-
-    /// Goes on to the next row. False at the end.
-    pub fn advance(&mut self) -> Result<bool, ViewError> {
-        loop {
-            let Some(page) = &self.page else { if self.turn()? { continue } else { return Ok(false) } };
-            let n = match self.backwards {
-                true => self.at.checked_sub(1),
-                false => Some(self.at).filter(|at| *at < page.len()),
-            };
-            let Some(n) = n else {
-                self.page = None;
-                continue;
-            };
-            let item = page.item(n)?;
-            self.key.clear();
-            self.key.extend_from_slice(item.shared);
-            self.key.extend_from_slice(item.rest);
-            self.value = (n, true);
-            self.at = if self.backwards { n } else { n + 1 };
-            let within = match self.backwards {
-                true => self.key >= self.from,
-                false => self.to.as_ref().is_none_or(|to| self.key < *to),
-            };
-            if !within {
-                (self.pages, self.page, self.value.1) = (Box::new(std::iter::empty()), None, false);
+    /// A sentence if it is not on the disk as it was written.
+    pub fn audit(&self, tree: &dyn Tree, area: Area) -> Result<Option<String>, ViewError> {
+        let read = || {
+            let again = Arc::new(open(tree, area, self.number, self.check)?);
+            let (mut rows, mut count) = (Cursor::new(&again, &[], None, false)?, 0_u64);
+            while rows.advance()? {
+                count += 1;
             }
-            return Ok(within);
+            Ok(count)
+        };
+        let (number, items) = (self.number, self.items());
+        match read() {
+            Ok(count) if count == items => Ok(None),
+            Ok(count) => Ok(Some(format!("run {number} has {count} rows, and should have {items}"))),
+            Err(ViewError::Inconsistent(_)) => Ok(Some(format!("run {number} is missing or cannot be read"))),
+            Err(error) => Err(error),
         }
     }
 
-    /// Takes up the next page. False if there is none.
-    fn turn(&mut self) -> Result<bool, ViewError> {
-        let next = if self.backwards { self.pages.next_back() } else { self.pages.next() };
-        let Some(row) = next.transpose()? else { return Ok(false) };
-        let page = Page::read(row.1)?;
-        self.at = match (self.backwards, &self.to) {
-            (true, Some(to)) => page.below(to)?,
-            (true, None) => page.len(),
-            (false, _) => 0,
+    /// Says that it counts.
+    pub fn write(&self, area: Area, rows: &mut Overlay<'_>) {
+        let numbers = [self.items(), self.age, self.check].map(u64::to_le_bytes);
+        rows.put(area.descriptor(self.number), numbers.concat());
+    }
+
+    /// Says that it counts no more.
+    pub fn remove(&self, area: Area, rows: &mut Overlay<'_>) {
+        rows.delete(area.descriptor(self.number));
+        rows.remove_file(area.file(self.number));
+    }
+
+    fn load(tree: &dyn Tree, area: Area, key: &[u8], row: &[u8]) -> Result<Run, ViewError> {
+        let number_at = |at| row.get(at..)?.first_chunk().copied().map(u64::from_le_bytes);
+        let number = key.get(3..).and_then(|number| number.try_into().ok()).map(u64::from_be_bytes);
+        let (Some(number), Some(items), Some(age), Some(check)) =
+            (number, number_at(0), number_at(8), number_at(16))
+        else {
+            return Err(BAD);
         };
-        self.page = Some(page);
-        Ok(true)
-    }
-
-    /// The key of the row that it stands at.
-    pub fn key(&self) -> &[u8] {
-        &self.key
-    }
-
-    /// Its value.
-    pub fn value(&self) -> Result<&[u8], ViewError> {
-        let page = self.page.as_ref().filter(|_| self.value.1).ok_or(BAD)?;
-        Ok(page.item(self.value.0)?.value)
+        let run = Run { number, age, pack: Arc::new(open(tree, area, number, check)?), check };
+        if run.items() == items { Ok(run) } else { Err(BAD) }
     }
 }
 
-/// Writes the pages of a run, in order.
+fn open(tree: &dyn Tree, area: Area, number: u64, check: u64) -> Result<Pack, ViewError> {
+    match tree.open_file(area.file(number))? {
+        Some(file) => Pack::open(file, check),
+        None => Err(BAD),
+    }
+}
+
+/// The runs of an area that count, and the next free number.
+pub fn load_runs(tree: &dyn Tree, area: Area) -> Result<(Vec<Run>, u64), ViewError> {
+    let mut runs = Vec::new();
+    for row in prefix_range(tree, &[area.prefix, RUNS, area.sort]) {
+        let (key, row) = row?;
+        runs.push(Run::load(tree, area, &key, &row)?);
+    }
+    let written = tree.files(area.file(0).group)?.last().copied();
+    let last = runs.iter().map(|run: &Run| run.number).chain(written).max();
+    Ok((runs, last.map_or(0, |last| last.saturating_add(1))))
+}
+
+/// Removes the files of an area that are of none of the runs with these numbers: what was merged into others before a crash, and what was never
+/// finished. Nobody may be writing one.
+pub fn remove_others(
+    tree: &dyn Tree,
+    area: Area,
+    runs: impl IntoIterator<Item = u64>,
+) -> Result<(), ViewError> {
+    let runs: BTreeSet<u64> = runs.into_iter().collect();
+    let mut batch = Batch::new();
+    for number in tree.files(area.file(0).group)? {
+        if !runs.contains(&number) {
+            batch.remove_file(area.file(number));
+        }
+    }
+    if batch.is_empty() { Ok(()) } else { Ok(tree.apply(&batch)?) }
+}
+
+/// Writes a run, in order.
 pub struct Writer {
-    run: RunId,
-    builder: Builder,
+    number: u64,
+    pack: PackWriter,
 }
 
 impl Writer {
-    /// Of an empty run.
-    pub fn new(run: RunId) -> Writer {
-        Writer { run, builder: Builder::default() }
+    /// Begins its file.
+    pub fn new(tree: &dyn Tree, area: Area, number: u64) -> Result<Writer, ViewError> {
+        Ok(Writer { number, pack: PackWriter::new(tree.new_file(area.file(number))?) })
     }
 
-    /// Adds a row; its key is above all that were added. `put` is given the rows of the store.
+    /// Adds a row; its key is above all that were added.
     ///
     /// # Errors
-    /// [`ViewError::Limit`] if the key has more than 16 KiB.
-    pub fn push(
-        &mut self,
-        key: &[u8],
-        value: &[u8],
-        put: &mut dyn FnMut(Vec<u8>, Vec<u8>),
-    ) -> Result<(), ViewError> {
-        let run = self.run;
-        self.builder.push(key, value, &mut |first, page| put(run.page(first), page))
+    /// As [`PackWriter::push`].
+    pub fn push(&mut self, key: &[u8], value: &[u8]) -> Result<(), ViewError> {
+        self.pack.push(key, value)
     }
 
-    /// Ends it; how many rows it has.
-    pub fn finish(&mut self, put: &mut dyn FnMut(Vec<u8>, Vec<u8>)) -> u64 {
-        let run = self.run;
-        self.builder.flush(&mut |first, page| put(run.page(first), page));
-        self.builder.items
+    /// Ends it. It counts once [`Run::write`] says so. None if it has no rows.
+    pub fn finish(self) -> Result<Option<Run>, ViewError> {
+        let finished = self.pack.finish()?;
+        Ok(finished.map(|(pack, check)| Run {
+            number: self.number,
+            age: self.number,
+            pack: Arc::new(pack),
+            check,
+        }))
     }
 }

@@ -1,16 +1,15 @@
-//! Rows with values, of which the newest of each key counts: the latest in memory and in a log of batches, all others in runs.
+//! Rows of which the newest of each key counts: the latest in memory and in a log of batches, all others in runs.
 
-use super::finder::Finder;
-use super::merged::Merged;
-use super::page::{BAD, Page};
-use super::run::{Area, RunId, Writer};
-use super::shelf::{Merge, Run, load_runs};
-use super::sweep::{Leftovers, Sweep};
+use super::after;
+use super::merged::{MemoryRows, Merged, Part};
+use super::page::BAD;
+use super::run::{Area, Run, Writer, load_runs, remove_others};
 use crate::{ViewError, tiers};
 use bytes::Bytes;
-use kappadb_store::{Overlay, Tree, prefix_range};
-use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet};
+use kappadb_store::{Overlay, StoreError, Tree, prefix_range};
+use std::borrow::Borrow;
+use std::cmp::{Ordering, Reverse};
+use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -18,32 +17,86 @@ use std::sync::Arc;
 const LOGGED: u64 = 4_096;
 /// Rows in memory are packed when nothing else is to be done if there are more than one of so many parts of what memory may have.
 const IDLE_PART: usize = 8;
+/// Rows copied in one piece of a merge.
+const PIECE: usize = 32_768;
+/// The value of a key that has none to say.
+const PRESENT: &[u8] = &[1];
+
+/// A row in memory: one allocation. Rows are ordered by their keys, and equal if these are.
+#[derive(Debug, Clone)]
+pub(super) struct Row {
+    bytes: Box<[u8]>,
+    key: usize,
+}
+
+impl Row {
+    fn new(key: &[u8], value: &[u8]) -> Row {
+        Row { bytes: [key, value].concat().into(), key: key.len() }
+    }
+
+    pub fn key(&self) -> &[u8] {
+        self.bytes.split_at(self.key).0
+    }
+
+    pub fn value(&self) -> &[u8] {
+        self.bytes.split_at(self.key).1
+    }
+}
+
+impl PartialEq for Row {
+    fn eq(&self, other: &Row) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Row {}
+
+impl PartialOrd for Row {
+    fn partial_cmp(&self, other: &Row) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Row {
+    fn cmp(&self, other: &Row) -> Ordering {
+        self.key().cmp(other.key())
+    }
+}
+
+impl Borrow<[u8]> for Row {
+    fn borrow(&self) -> &[u8] {
+        self.key()
+    }
+}
+
+type Memory = BTreeSet<Row>;
 
 /// Rows with values. An empty value says that there is no row.
 pub struct Table {
     tree: Arc<dyn Tree>,
     area: Area,
-    /// Rows in memory before they are packed, and of a small run.
+    /// Rows of a small run.
     few: usize,
-    memory: BTreeMap<Bytes, Bytes>,
-    /// What of it is in no row of the log yet.
-    changed: BTreeSet<Bytes>,
+    /// Rows in memory, or in the log, before they are packed: more than else after the disk was full.
+    most: usize,
+    most_logged: u64,
+    memory: Memory,
+    /// The next row of the log: what the present batch changed.
+    changed: Vec<u8>,
     /// Rows of the log: their numbers are those below.
     logged: u64,
     /// The newest first.
     runs: Vec<Run>,
-    /// The number of the next run: above all that have rows.
+    /// The number of the next run: above all that have files.
     next: u64,
-    finder: Finder,
-    leftovers: Leftovers,
+    /// The disk was full when runs were to be merged: not again before something could be packed.
+    is_full: bool,
 }
 
 /// Work in the background.
 pub enum TableJob {
     /// The newest runs are made one.
-    Merge(Merge),
-    /// What is left of runs that were merged goes.
-    Sweep(Sweep),
+    Merge(Box<Merge>),
     /// What is in memory becomes a run.
     Pack,
 }
@@ -53,61 +106,68 @@ impl TableJob {
     pub fn work(&mut self) -> Result<bool, ViewError> {
         match self {
             TableJob::Merge(merge) => merge.work(),
-            TableJob::Sweep(sweep) => sweep.work(),
             TableJob::Pack => Ok(false),
         }
     }
 }
 
 fn newest_first(runs: &mut [Run]) {
-    runs.sort_unstable_by_key(|run| std::cmp::Reverse(run.age));
-}
-
-fn filled(value: Bytes) -> Option<Bytes> {
-    (!value.is_empty()).then_some(value)
+    runs.sort_unstable_by_key(|run| Reverse(run.age));
 }
 
 impl Table {
-    /// Opens what lies in `tree`. With `few` rows in memory they are packed.
+    /// Opens what lies in `tree`. With `few` rows in memory they are packed. Nobody else may have it open.
     pub fn load(tree: Arc<dyn Tree>, area: Area, few: usize) -> Result<Table, ViewError> {
         let (mut runs, next) = load_runs(&*tree, area)?;
+        remove_others(&*tree, area, runs.iter().map(|run| run.number))?;
         newest_first(&mut runs);
-        let leftovers = Leftovers::find(&*tree, &[(area, &runs)])?;
         let (memory, logged) = read_log(&*tree, area)?;
-        let finder = Finder::new(tree.clone());
+        let few = few.max(1);
         Ok(Table {
-            finder,
             tree,
             area,
-            few: few.max(1),
+            few,
+            most: few,
+            most_logged: LOGGED,
             memory,
-            changed: BTreeSet::new(),
+            changed: Vec::new(),
             logged,
             runs,
             next,
-            leftovers,
+            is_full: false,
         })
+    }
+
+    /// The runs that count, the newest first.
+    pub fn runs(&self) -> &[Run] {
+        &self.runs
     }
 
     /// The value of a key.
     pub fn get(&self, key: &[u8]) -> Result<Option<Bytes>, ViewError> {
-        if let Some(value) = self.memory.get(key) {
-            return Ok(filled(value.clone()));
+        if let Some(row) = self.memory.get(key) {
+            let value = row.value();
+            return Ok((!value.is_empty()).then(|| Bytes::copy_from_slice(value)));
         }
         for run in &self.runs {
-            let page = self.finder.page(self.id(run.number), run, key)?;
-            if let Some(value) = page.map_or(Ok(None), |page| Page::read(page)?.value(key))? {
-                return Ok(filled(value));
+            if let Some(value) = run.pack.get(key)? {
+                return Ok((!value.is_empty()).then_some(value));
             }
         }
         Ok(None)
     }
 
     /// Sets the value of a key, or removes it. It counts at once; [`Table::log`] writes it down.
-    pub fn put(&mut self, key: &[u8], value: Option<Vec<u8>>) {
-        let key = Bytes::copy_from_slice(key);
-        self.changed.insert(key.clone());
-        self.memory.insert(key, value.map(Bytes::from).unwrap_or_default());
+    pub fn put(&mut self, key: &[u8], value: Option<&[u8]>) {
+        let value = value.unwrap_or_default();
+        push(key, &mut self.changed);
+        push(value, &mut self.changed);
+        self.memory.replace(Row::new(key, value));
+    }
+
+    /// Adds a key that has no value.
+    pub fn add(&mut self, key: &[u8]) {
+        self.put(key, Some(PRESENT));
     }
 
     /// Writes down what the present batch changed.
@@ -115,48 +175,48 @@ impl Table {
         if self.changed.is_empty() {
             return Ok(());
         }
-        if self.memory.len() >= self.few || self.logged >= LOGGED {
-            return self.pack(rows);
+        if (self.memory.len() >= self.most || self.logged >= self.most_logged) && self.pack(rows)? {
+            return Ok(());
         }
-        let mut row = Vec::new();
-        for key in std::mem::take(&mut self.changed) {
-            push(&key, &mut row);
-            push(self.memory.get(&key).map_or(&[], |value| value), &mut row);
-        }
-        rows.put(self.log_key(self.logged), row);
+        rows.put(self.log_key(self.logged), std::mem::take(&mut self.changed));
         self.logged += 1;
         Ok(())
     }
 
-    /// Makes a run of what is in memory.
-    fn pack(&mut self, rows: &mut Overlay<'_>) -> Result<(), ViewError> {
-        let run = self.id(self.next);
-        self.next = self.next.saturating_add(1);
-        let is_first = self.runs.is_empty();
-        let mut writer = Writer::new(run);
-        let put = &mut |key, page| rows.put(key, page);
-        for (key, value) in &self.memory {
-            if !is_first || !value.is_empty() {
-                writer.push(key, value, put)?;
-            }
-        }
-        let items = writer.finish(put);
-        if items > 0 {
-            let run = Run::new(run.number, items);
+    /// Makes a run of what is in memory. False if the disk is full: it stays there.
+    fn pack(&mut self, rows: &mut Overlay<'_>) -> Result<bool, ViewError> {
+        let number = self.number();
+        let Some(run) = unless_full(self.write(number))? else {
+            self.most = self.memory.len().saturating_add(self.few);
+            self.most_logged = self.logged.saturating_add(LOGGED);
+            return Ok(false);
+        };
+        if let Some(run) = run {
             run.write(self.area, rows);
             self.runs.insert(0, run);
         }
         for number in 0..self.logged {
             rows.delete(self.log_key(number));
         }
-        self.logged = 0;
         self.memory.clear();
         self.changed.clear();
-        Ok(())
+        (self.logged, self.most, self.most_logged, self.is_full) = (0, self.few, LOGGED, false);
+        Ok(true)
+    }
+
+    fn write(&self, number: u64) -> Result<Option<Run>, ViewError> {
+        let is_first = self.runs.is_empty();
+        let mut writer = Writer::new(&*self.tree, self.area, number)?;
+        for row in &self.memory {
+            if !is_first || !row.value().is_empty() {
+                writer.push(row.key(), row.value())?;
+            }
+        }
+        writer.finish()
     }
 
     /// The rows from `from` on (included) to `to` (excluded), from either end.
-    pub fn range(&self, from: &[u8], to: Option<&[u8]>, backwards: bool) -> Result<TableRows<'_>, ViewError> {
+    pub fn range(&self, from: &[u8], to: Option<&[u8]>, backwards: bool) -> Result<Merged<'_>, ViewError> {
         let to = to.map(|to| to.max(from));
         let bounds = (Bound::Included(from), to.map_or(Bound::Unbounded, Bound::Excluded));
         let memory = self.memory.range::<[u8], _>(bounds);
@@ -164,53 +224,81 @@ impl Table {
             true => Box::new(memory.rev()),
             false => Box::new(memory),
         };
-        let reader = |run: &Run| self.finder.read(self.id(run.number), run, from, to, backwards);
-        let runs = self.runs.iter().map(reader).collect::<Result<_, _>>()?;
-        let mut runs = Merged::new(runs, backwards)?;
-        let has_run = runs.advance()?;
-        Ok(TableRows { memory: memory.peekable(), runs, has_run })
+        let mut parts = Vec::with_capacity(1 + self.runs.len());
+        parts.push(Part::memory(memory));
+        for run in &self.runs {
+            parts.push(Part::Run(Box::new(run.range(from, to, backwards)?)));
+        }
+        Merged::new(parts, backwards, true)
+    }
+
+    /// Rows that begin so, ascending.
+    pub fn with_prefix(&self, prefix: &[u8]) -> Result<Merged<'_>, ViewError> {
+        self.range(prefix, after(prefix).as_deref(), false)
     }
 
     /// True if there is no row.
     pub fn is_empty(&self) -> Result<bool, ViewError> {
-        Ok(self.range(&[], None, false)?.next().transpose()?.is_none())
+        Ok(!self.range(&[], None, false)?.advance()?)
     }
 
     /// The job that is due, if any, unless one is under way.
     pub fn due(&mut self, idle: bool) -> Option<TableJob> {
-        if let Some(sweep) = self.leftovers.sweep(&self.tree) {
-            return Some(TableJob::Sweep(sweep));
-        }
-        let sizes: Vec<u64> = self.runs.iter().map(|run| run.items).collect();
-        let count = tiers::newest_due(&sizes, self.few as u64, idle);
+        let sizes: Vec<u64> = self.runs.iter().map(Run::items).collect();
+        let count = if self.is_full { 0 } else { tiers::newest_due(&sizes, self.few as u64, idle) };
         if let Some(newest) = self.runs.get(..count).filter(|newest| !newest.is_empty()) {
-            let into = self.id(self.next);
-            self.next = self.next.saturating_add(1);
-            let is_last = count == self.runs.len();
-            return Some(TableJob::Merge(Merge::new(self.tree.clone(), into, newest, is_last)));
+            let (origins, is_last) = (newest.to_vec(), count == self.runs.len());
+            return Some(TableJob::Merge(Box::new(Merge {
+                tree: self.tree.clone(),
+                area: self.area,
+                into: self.number(),
+                origins,
+                drops_empty: is_last,
+                copy: None,
+                outcome: Outcome::None,
+            })));
         }
-        (idle && self.memory.len() > self.few / IDLE_PART).then_some(TableJob::Pack)
+        let is_worth_it = self.most == self.few && self.memory.len() > self.few / IDLE_PART;
+        (idle && is_worth_it).then_some(TableJob::Pack)
     }
 
     /// Puts a finished job in place.
     pub fn install(&mut self, job: TableJob, rows: &mut Overlay<'_>) -> Result<(), ViewError> {
         match job {
-            TableJob::Sweep(sweep) => self.leftovers.swept(&sweep),
-            TableJob::Merge(merge) => {
-                self.leftovers.add(merge.origins());
-                merge.install(&mut self.runs, rows);
-                newest_first(&mut self.runs);
-                self.finder.keep(&self.runs);
-            }
-            TableJob::Pack => self.pack(rows)?,
+            TableJob::Merge(merge) => self.replace(*merge, rows),
+            TableJob::Pack => drop(self.pack(rows)?),
         }
         Ok(())
     }
 
-    /// A sentence for each run that has another number of rows than it should, and if the log does not say what is in memory.
+    fn replace(&mut self, Merge { origins, outcome, .. }: Merge, rows: &mut Overlay<'_>) {
+        let merged = match outcome {
+            Outcome::Run(run) => Some(run),
+            Outcome::Nothing => None,
+            Outcome::Full | Outcome::None => {
+                self.is_full = true;
+                return;
+            }
+        };
+        origins.iter().for_each(|run| run.remove(self.area, rows));
+        self.runs.retain(|run| origins.iter().all(|origin| origin.number != run.number));
+        if let Some(mut run) = merged {
+            run.age = origins.iter().map(|run| run.age).max().unwrap_or(run.number);
+            run.write(self.area, rows);
+            self.runs.push(run);
+        }
+        newest_first(&mut self.runs);
+    }
+
+    /// A sentence for each run that is not as it was written, and if the log does not say what is in memory.
     pub fn audit(&self) -> Result<Vec<String>, ViewError> {
-        let mut wrong = super::shelf::audit(&*self.tree, self.area, &self.runs)?;
-        if read_log(&*self.tree, self.area)?.0 != self.memory {
+        let mut wrong = Vec::new();
+        for run in &self.runs {
+            wrong.extend(run.audit(&*self.tree, self.area)?);
+        }
+        let logged = read_log(&*self.tree, self.area)?.0;
+        let same = |(a, b): (&Row, &Row)| a.bytes == b.bytes && a.key == b.key;
+        if logged.len() != self.memory.len() || !logged.iter().zip(&self.memory).all(same) {
             wrong.push(
                 "the log of rows that are not packed yet says something else than what is in memory"
                     .to_owned(),
@@ -219,8 +307,10 @@ impl Table {
         Ok(wrong)
     }
 
-    fn id(&self, number: u64) -> RunId {
-        RunId { area: self.area, number }
+    fn number(&mut self) -> u64 {
+        let number = self.next;
+        self.next = number.saturating_add(1);
+        number
     }
 
     fn log_key(&self, number: u64) -> Vec<u8> {
@@ -228,67 +318,87 @@ impl Table {
     }
 }
 
-type MemoryRows<'a> = Box<dyn Iterator<Item = (&'a Bytes, &'a Bytes)> + 'a>;
-
-/// Rows of a table in order. After an error it ends.
-pub struct TableRows<'a> {
-    memory: std::iter::Peekable<MemoryRows<'a>>,
-    runs: Merged<'a>,
-    /// The runs stand at a row.
-    has_run: bool,
-}
-
-impl TableRows<'_> {
-    fn step(&mut self) -> Result<Option<(Bytes, Bytes)>, ViewError> {
-        loop {
-            // Where the runs stand, seen from memory.
-            let order = match self.memory.peek() {
-                None if !self.has_run => return Ok(None),
-                None => Ordering::Less,
-                Some(_) if !self.has_run => Ordering::Greater,
-                Some((key, _)) => self.runs.cmp_key(key),
-            };
-            let of_runs = || {
-                let value = Bytes::copy_from_slice(self.runs.value()?);
-                Ok::<_, ViewError>((Bytes::copy_from_slice(self.runs.key()), value))
-            };
-            let row = if order.is_lt() { Some(of_runs()?) } else { None };
-            if order.is_le() {
-                self.has_run = self.runs.advance()?;
-            }
-            let row = row.or_else(|| self.memory.next().map(|(key, value)| (key.clone(), value.clone())));
-            if let Some((key, value)) = row.filter(|(_, value)| !value.is_empty()) {
-                return Ok(Some((key, value)));
-            }
-        }
+/// None if it failed because the disk is full.
+fn unless_full<T>(result: Result<T, ViewError>) -> Result<Option<T>, ViewError> {
+    match result {
+        Err(ViewError::Store(StoreError::DiskFull { .. })) => Ok(None),
+        result => result.map(Some),
     }
 }
 
-impl Iterator for TableRows<'_> {
-    type Item = Result<(Bytes, Bytes), ViewError>;
+/// A merge under way: it reads what never changes and writes a file that nobody reads yet.
+pub struct Merge {
+    tree: Arc<dyn Tree>,
+    area: Area,
+    into: u64,
+    /// The newest first.
+    origins: Vec<Run>,
+    /// Rows without a value say that there is none, and nothing older is left.
+    drops_empty: bool,
+    /// None before it has begun.
+    copy: Option<(Merged<'static>, Writer)>,
+    outcome: Outcome,
+}
 
-    fn next(&mut self) -> Option<Self::Item> {
-        let row = self.step();
-        if row.is_err() {
-            let none: MemoryRows<'_> = Box::new(std::iter::empty());
-            (self.memory, self.has_run) = (none.peekable(), false);
+/// What became of a merge.
+enum Outcome {
+    None,
+    Run(Run),
+    /// No row is left.
+    Nothing,
+    /// The disk is: the runs stay as they are.
+    Full,
+}
+
+impl Merge {
+    fn work(&mut self) -> Result<bool, ViewError> {
+        match unless_full(self.copy())? {
+            Some(more) => Ok(more),
+            None => {
+                (self.copy, self.outcome) = (None, Outcome::Full);
+                Ok(false)
+            }
         }
-        row.transpose()
+    }
+
+    /// Copies some rows. True if there are more.
+    fn copy(&mut self) -> Result<bool, ViewError> {
+        let (mut rows, mut writer) = match self.copy.take() {
+            Some(copy) => copy,
+            None => self.begin()?,
+        };
+        for _ in 0..PIECE {
+            if !rows.advance()? {
+                self.outcome = writer.finish()?.map_or(Outcome::Nothing, Outcome::Run);
+                return Ok(false);
+            }
+            writer.push(rows.key(), rows.value()?)?;
+        }
+        self.copy = Some((rows, writer));
+        Ok(true)
+    }
+
+    fn begin(&self) -> Result<(Merged<'static>, Writer), ViewError> {
+        let part = |run: &Run| Ok(Part::Run(Box::new(run.range(&[], None, false)?)));
+        let parts = self.origins.iter().map(part).collect::<Result<_, ViewError>>()?;
+        let rows = Merged::new(parts, false, self.drops_empty)?;
+        Ok((rows, Writer::new(&*self.tree, self.area, self.into)?))
     }
 }
 
 /// What the log says, and how many rows it has.
-fn read_log(tree: &dyn Tree, area: Area) -> Result<(BTreeMap<Bytes, Bytes>, u64), ViewError> {
-    let (mut memory, mut logged) = (BTreeMap::new(), 0_u64);
+fn read_log(tree: &dyn Tree, area: Area) -> Result<(Memory, u64), ViewError> {
+    let (mut memory, mut logged) = (Memory::new(), 0_u64);
     for row in prefix_range(tree, &area.log()) {
-        let (key, mut row) = row?;
+        let (key, row) = row?;
         if key.get(3..) != Some(&logged.to_be_bytes()) {
             return Err(BAD);
         }
         logged += 1;
+        let mut row = &row[..];
         while !row.is_empty() {
-            let (key, value) = (take(&mut row).ok_or(BAD)?, take(&mut row).ok_or(BAD)?);
-            memory.insert(key, value);
+            let (Some(key), Some(value)) = (take(&mut row), take(&mut row)) else { return Err(BAD) };
+            memory.replace(Row::new(key, value));
         }
     }
     Ok((memory, logged))
@@ -302,8 +412,9 @@ fn push(bytes: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Takes what [`push`] wrote.
-fn take(from: &mut Bytes) -> Option<Bytes> {
-    let len = usize::try_from(u32::from_le_bytes(*from.first_chunk()?)).ok()?;
-    let end = len.checked_add(4).filter(|end| *end <= from.len())?;
-    Some(from.split_to(end).slice(4..))
+fn take<'a>(from: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (len, rest) = from.split_first_chunk()?;
+    let (bytes, rest) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*len)).ok()?)?;
+    *from = rest;
+    Some(bytes)
 }

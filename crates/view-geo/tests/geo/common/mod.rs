@@ -9,7 +9,7 @@ use kappadb_core::{Coord, EntryId, Extent, FeedKey, Timestamp};
 use kappadb_entry::rules;
 use kappadb_entry::{Context, Entry, Header, Kind, Places, space};
 use kappadb_query::Selector;
-use kappadb_store::{MemoryStore, Overlay, Store, Tree};
+use kappadb_store::{FileId, MemoryStore, Op, Overlay, Store, Tree};
 use kappadb_view::{Arrived, Change, Index, Notice, Upkeep, View, ViewError};
 use kappadb_view_geo::{MapIndex, MapView, Query};
 use proptest::prelude::*;
@@ -20,11 +20,12 @@ use std::sync::Arc;
 pub const LONS: [i32; 8] =
     [-1_800_000_000, -1_799_999_999, -900_000_000, 0, 1, 900_000_000, 1_799_999_999, 1_800_000_000];
 pub const LATS: [i32; 6] = [-900_000_000, -1, 0, 1, 450_000_000, 900_000_000];
-/// First bytes of rows: items in memory, runs, their pages, their dead.
+/// First bytes of rows: items in memory, runs, their dead.
 pub const MEMORY: u8 = 3;
 pub const RUNS: u8 = 4;
-pub const PAGES: u8 = 5;
 pub const DEAD: u8 = 6;
+/// The groups of files: runs of keys, of boxes, of references.
+pub const FILES: [u16; 3] = [0x0100, 0x0400, 0x0700];
 
 /// Few, so that writers meet.
 pub const KEYS: [&str; 4] = ["n1", "w1", "r1", "\u{e4}"];
@@ -249,4 +250,32 @@ pub fn field(side: i32) -> Vec<Arrived> {
 /// The rows whose keys start with this byte; all of them without.
 pub fn rows_of(tree: &dyn Tree, prefix: Option<u8>) -> Vec<(Bytes, Bytes)> {
     kappadb_store::prefix_range(tree, prefix.as_slice()).collect::<Result<_, _>>().expect("reads")
+}
+
+/// The files of runs of boxes, with their bytes.
+pub fn files_of(tree: &dyn Tree, group: u16) -> Vec<(FileId, Bytes)> {
+    let numbers = tree.files(group).expect("lists").into_iter();
+    let file = numbers.map(|number| {
+        let id = FileId { group, number };
+        let file = tree.open_file(id).expect("opens").expect("a file");
+        (id, file.read(0, usize::try_from(file.len()).expect("small")).expect("reads"))
+    });
+    file.collect()
+}
+
+/// Puts a file in the place of another.
+pub fn write_file(tree: &dyn Tree, id: FileId, bytes: &[u8]) {
+    let mut file = tree.new_file(id).expect("a file");
+    file.write(bytes).expect("writes");
+    file.finish().expect("ends");
+}
+
+/// Another tree with the same in it.
+pub fn copy_of(tree: &dyn Tree) -> Arc<dyn Tree> {
+    let copy = MemoryStore::new().tree("map").expect("tree");
+    let rows = rows_of(tree, None).into_iter().map(|(key, value)| Op::Put(key, value));
+    copy.apply(&rows.collect()).expect("applies");
+    let files = FILES.into_iter().flat_map(|group| files_of(tree, group));
+    files.for_each(|(id, bytes)| write_file(&*copy, id, &bytes));
+    copy
 }

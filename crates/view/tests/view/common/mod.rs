@@ -206,6 +206,10 @@ impl Index for KvIndex {
     fn matches(&self, selector: &Selector, without: &BTreeSet<FeedKey>) -> Result<Vec<EntryId>, ViewError> {
         self.keyed.matches(&*self.rows, selector, without)
     }
+
+    fn check(&self) -> Result<Vec<String>, ViewError> {
+        self.keyed.audit()
+    }
 }
 
 impl KvIndex {

@@ -1,0 +1,418 @@
+//! A run as a file: rows in order, in pages, and pages that lead to these, written once.
+//!
+//! ```text
+//! pages | footer
+//! page      as `page.rs` has it, packed by LZ4 if that makes it smaller
+//! footer    root: pointer 20 | levels above the rows u8 | rows u64 LE | "kpack1"
+//! pointer   where it lies u64 | its bytes there u32 | unpacked u32 | XXH3-64 of its bytes there, the lower half u32, little-endian
+//! ```
+//!
+//! Rows of the pages above are the first key of a page below, and its pointer. The hash of the footer, its check, is kept by whoever owns the file; with
+//! it, all of the file is what was written, or is noticed when it is read.
+
+use super::cache::Cache;
+use super::page::{BAD, Builder, Full, Page};
+use crate::ViewError;
+use bytes::Bytes;
+use kappadb_store::{NewFile, StoreError, StoredFile};
+use std::fmt;
+use std::sync::Arc;
+use xxhash_rust::xxh3::xxh3_64;
+
+const MAGIC: &[u8; 6] = b"kpack1";
+const POINTER: usize = 20;
+const FOOTER: usize = POINTER + 1 + 8 + MAGIC.len();
+/// Pages of a file that are kept, at most.
+const CACHED: usize = 48;
+/// Bytes of a page, at most: one row that is as large as an entry may be.
+const MAX_PAGE: usize = 64 << 20;
+/// Levels above the rows, at most: each has at most half the pages of the one below.
+const MAX_DEPTH: u8 = 40;
+
+/// Where a page lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Pointer {
+    at: u64,
+    stored: u32,
+    unpacked: u32,
+    sum: u32,
+}
+
+/// The lower half.
+fn sum(bytes: &[u8]) -> u32 {
+    let [a, b, c, d, ..] = xxh3_64(bytes).to_le_bytes();
+    u32::from_le_bytes([a, b, c, d])
+}
+
+impl Pointer {
+    fn encode(self) -> [u8; POINTER] {
+        let mut out = [0; POINTER];
+        let parts = self.at.to_le_bytes().into_iter().chain(self.stored.to_le_bytes());
+        let parts = parts.chain(self.unpacked.to_le_bytes()).chain(self.sum.to_le_bytes());
+        out.iter_mut().zip(parts).for_each(|(out, byte)| *out = byte);
+        out
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Pointer> {
+        let (at, rest) = bytes.split_first_chunk()?;
+        let (stored, rest) = rest.split_first_chunk()?;
+        let (unpacked, rest) = rest.split_first_chunk()?;
+        let sum = rest.try_into().ok()?;
+        let [stored, unpacked, sum] = [stored, unpacked, &sum].map(|n| u32::from_le_bytes(*n));
+        Some(Pointer { at: u64::from_le_bytes(*at), stored, unpacked, sum })
+    }
+}
+
+/// Writes a file, row by row.
+pub struct PackWriter {
+    file: Box<dyn NewFile>,
+    at: u64,
+    /// The pages being filled: of rows, and of each level above.
+    levels: Vec<Builder>,
+    packed: Vec<u8>,
+    rows: u64,
+}
+
+impl PackWriter {
+    /// Into a file that is empty.
+    pub fn new(file: Box<dyn NewFile>) -> PackWriter {
+        PackWriter { file, at: 0, levels: vec![Builder::new(1)], packed: Vec::new(), rows: 0 }
+    }
+
+    /// Adds a row; its key is above all that were added.
+    ///
+    /// # Errors
+    /// [`ViewError::Limit`] if the key has more than 16 KiB; [`StoreError::DiskFull`].
+    pub fn push(&mut self, key: &[u8], value: &[u8]) -> Result<(), ViewError> {
+        self.rows += 1;
+        self.add(0, key, value)
+    }
+
+    fn add(&mut self, level: usize, key: &[u8], value: &[u8]) -> Result<(), ViewError> {
+        if self.levels.len() == level {
+            self.levels.push(Builder::new(2));
+        }
+        let Some(builder) = self.levels.get_mut(level) else { return Err(BAD) };
+        match builder.push(key, value)? {
+            Some(full) => self.put(level, &full),
+            None => Ok(()),
+        }
+    }
+
+    fn put(&mut self, level: usize, Full { first, page }: &Full) -> Result<(), ViewError> {
+        let pointer = self.write(page)?;
+        self.add(level + 1, first, &pointer.encode())
+    }
+
+    fn write(&mut self, page: &[u8]) -> Result<Pointer, ViewError> {
+        const TOO_LARGE: ViewError = ViewError::Limit("MAX_PAGE");
+        if page.len() > MAX_PAGE {
+            return Err(TOO_LARGE);
+        }
+        self.packed.resize(lz4_flex::block::get_maximum_output_size(page.len()), 0);
+        let packed = lz4_flex::block::compress_into(page, &mut self.packed).unwrap_or(usize::MAX);
+        let stored = self.packed.get(..packed).filter(|packed| packed.len() < page.len()).unwrap_or(page);
+        self.file.write(stored)?;
+        let len = |bytes: &[u8]| u32::try_from(bytes.len()).map_err(|_| TOO_LARGE);
+        let pointer = Pointer { at: self.at, stored: len(stored)?, unpacked: len(page)?, sum: sum(stored) };
+        self.at += stored.len() as u64;
+        Ok(pointer)
+    }
+
+    /// Ends it, and opens it with its check. None if there are no rows: then there is no file.
+    pub fn finish(mut self) -> Result<Option<(Pack, u64)>, ViewError> {
+        let mut level = 0;
+        loop {
+            let Some(full) = self.levels.get_mut(level).and_then(Builder::flush) else { return Ok(None) };
+            if self.levels.len() == level + 1 {
+                let root = self.write(&full.page)?;
+                let depth = u8::try_from(level).map_err(|_| BAD)?;
+                let footer = [&root.encode()[..], &[depth], &self.rows.to_le_bytes(), MAGIC].concat();
+                self.file.write(&footer)?;
+                let check = xxh3_64(&footer);
+                return Ok(Some((Pack::open(self.file.finish()?, check)?, check)));
+            }
+            self.put(level, &full)?;
+            level += 1;
+        }
+    }
+}
+
+/// A file that can be read.
+pub struct Pack {
+    file: Arc<dyn StoredFile>,
+    root: Page,
+    depth: u8,
+    rows: u64,
+    pages: Cache<u64, Page>,
+}
+
+impl fmt::Debug for Pack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pack").field("rows", &self.rows).field("depth", &self.depth).finish_non_exhaustive()
+    }
+}
+
+fn read(file: &dyn StoredFile, pointer: Pointer) -> Result<Page, ViewError> {
+    let (Ok(stored), Ok(unpacked)) = (usize::try_from(pointer.stored), usize::try_from(pointer.unpacked))
+    else {
+        return Err(BAD);
+    };
+    let bytes = file.read(pointer.at, stored).map_err(short_is_bad)?;
+    if sum(&bytes) != pointer.sum || unpacked > MAX_PAGE {
+        return Err(BAD);
+    }
+    if stored == unpacked {
+        return Page::read(bytes);
+    }
+    let mut page = vec![0; unpacked];
+    match lz4_flex::block::decompress_into(&bytes, &mut page) {
+        Ok(len) if len == unpacked => Page::read(page.into()),
+        _ => Err(BAD),
+    }
+}
+
+fn short_is_bad(error: StoreError) -> ViewError {
+    if matches!(error, StoreError::Short) { BAD } else { error.into() }
+}
+
+impl Pack {
+    /// Reads the footer and the topmost page of a file, and sees that it is the one with this check.
+    pub fn open(file: Arc<dyn StoredFile>, check: u64) -> Result<Pack, ViewError> {
+        let Some(at) = file.len().checked_sub(FOOTER as u64) else { return Err(BAD) };
+        let footer = file.read(at, FOOTER).map_err(short_is_bad)?;
+        let parts = || {
+            let (root, rest) = footer.split_at_checked(POINTER)?;
+            let (depth, rest) = rest.split_first()?;
+            let (rows, magic) = rest.split_first_chunk()?;
+            (magic == MAGIC).then_some((Pointer::decode(root)?, *depth, u64::from_le_bytes(*rows)))
+        };
+        match parts() {
+            Some((root, depth, rows)) if xxh3_64(&footer) == check && depth <= MAX_DEPTH => {
+                let root = read(&*file, root)?;
+                Ok(Pack { file, root, depth, rows, pages: Cache::new(CACHED) })
+            }
+            _ => Err(BAD),
+        }
+    }
+
+    /// Rows in it.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// The page that a row of a page above leads to.
+    fn below(&self, page: &Page, n: usize) -> Result<Page, ViewError> {
+        let Some(pointer) = Pointer::decode(page.item(n)?.value) else { return Err(BAD) };
+        self.pages.get(pointer.at, || read(&*self.file, pointer))
+    }
+
+    /// The value of a key, if it is there. Reads a page of each level, the topmost ones and those read lately from memory.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Bytes>, ViewError> {
+        let mut page = self.root.clone();
+        for _ in 0..self.depth {
+            let Some(n) = page.up_to(key)?.checked_sub(1) else { return Ok(None) };
+            page = self.below(&page, n)?;
+        }
+        page.value(key)
+    }
+}
+
+/// Rows of a file from one key on (included) to another (excluded), in one direction.
+pub struct Cursor {
+    pack: Arc<Pack>,
+    backwards: bool,
+    /// The pages above, the topmost first, and which row of each leads on.
+    path: Vec<(Page, usize)>,
+    page: Option<Page>,
+    /// The next row of the page; one more when going backwards.
+    at: usize,
+    from: Vec<u8>,
+    to: Option<Vec<u8>>,
+    key: Vec<u8>,
+    /// The present row of the page.
+    present: Option<usize>,
+}
+
+impl Cursor {
+    /// Stands before the first row.
+    pub fn new(
+        pack: &Arc<Pack>,
+        from: &[u8],
+        to: Option<&[u8]>,
+        backwards: bool,
+    ) -> Result<Cursor, ViewError> {
+        let mut cursor = Cursor {
+            pack: pack.clone(),
+            backwards,
+            path: Vec::with_capacity(usize::from(pack.depth)),
+            page: None,
+            at: 0,
+            from: from.to_vec(),
+            to: to.map(<[u8]>::to_vec),
+            key: Vec::new(),
+            present: None,
+        };
+        let mut page = pack.root.clone();
+        for _ in 0..pack.depth {
+            let n = match (backwards, to) {
+                (false, _) => page.up_to(from)?,
+                (true, Some(to)) => page.below(to)?,
+                (true, None) => page.len(),
+            };
+            let n = n.saturating_sub(1);
+            let below = pack.below(&page, n)?;
+            cursor.path.push((page, n));
+            page = below;
+        }
+        cursor.at = match (backwards, to) {
+            (false, _) => page.below(from)?,
+            (true, Some(to)) => page.below(to)?,
+            (true, None) => page.len(),
+        };
+        cursor.page = Some(page);
+        Ok(cursor)
+    }
+
+    /// Goes on to the next row. False at the end.
+    pub fn advance(&mut self) -> Result<bool, ViewError> {
+        loop {
+            let Some(page) = &self.page else {
+                self.present = None;
+                return Ok(false);
+            };
+            let n = match self.backwards {
+                true => self.at.checked_sub(1),
+                false => Some(self.at).filter(|at| *at < page.len()),
+            };
+            let Some(n) = n else {
+                self.turn()?;
+                continue;
+            };
+            let item = page.item(n)?;
+            self.key.clear();
+            self.key.extend_from_slice(item.shared);
+            self.key.extend_from_slice(item.rest);
+            self.present = Some(n);
+            self.at = if self.backwards { n } else { n + 1 };
+            let is_within = match self.backwards {
+                true => self.key >= self.from,
+                false => self.to.as_ref().is_none_or(|to| self.key < *to),
+            };
+            if !is_within {
+                (self.page, self.present) = (None, None);
+            }
+            return Ok(is_within);
+        }
+    }
+
+    /// Takes up the next page, if there is one.
+    fn turn(&mut self) -> Result<(), ViewError> {
+        self.page = None;
+        while let Some((above, n)) = self.path.pop() {
+            let next = match self.backwards {
+                true => n.checked_sub(1),
+                false => Some(n + 1).filter(|n| *n < above.len()),
+            };
+            let Some(next) = next else { continue };
+            let mut page = self.pack.below(&above, next)?;
+            self.path.push((above, next));
+            while self.path.len() < usize::from(self.pack.depth) {
+                let edge = if self.backwards { page.len().saturating_sub(1) } else { 0 };
+                let below = self.pack.below(&page, edge)?;
+                self.path.push((page, edge));
+                page = below;
+            }
+            self.at = if self.backwards { page.len() } else { 0 };
+            self.page = Some(page);
+            break;
+        }
+        Ok(())
+    }
+
+    /// The key of the row that it stands at.
+    pub fn key(&self) -> &[u8] {
+        &self.key
+    }
+
+    /// Its value.
+    pub fn value(&self) -> Result<&[u8], ViewError> {
+        match (&self.page, self.present) {
+            (Some(page), Some(n)) => Ok(page.item(n)?.value),
+            _ => Err(BAD),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kappadb_store::{FileId, MemoryStore, Store};
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    type Row = (Vec<u8>, Vec<u8>);
+    type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
+
+    const ID: FileId = FileId { group: 1, number: 7 };
+
+    fn packed(rows: &Rows) -> (Bytes, Option<u64>) {
+        let tree = MemoryStore::new().tree("t").unwrap();
+        let mut writer = PackWriter::new(tree.new_file(ID).unwrap());
+        rows.iter().for_each(|(key, value)| writer.push(key, value).unwrap());
+        let check = writer.finish().unwrap().map(|(_, check)| check);
+        let file = tree.open_file(ID).unwrap();
+        (file.map_or(Bytes::new(), |file| file.read(0, usize::try_from(file.len()).unwrap()).unwrap()), check)
+    }
+
+    fn read_all(pack: &Arc<Pack>, from: &[u8], to: Option<&[u8]>, back: bool) -> Result<Vec<Row>, ViewError> {
+        let mut cursor = Cursor::new(pack, from, to, back)?;
+        let mut rows = Vec::new();
+        while cursor.advance()? {
+            rows.push((cursor.key().to_vec(), cursor.value()?.to_vec()));
+        }
+        Ok(rows)
+    }
+
+    proptest! {
+        #[test]
+        fn a_file_gives_what_was_put_in_from_both_ends(
+            // Keys of up to 16 KiB: few lead on in a page above.
+            rows in prop::collection::btree_map(
+                (prop::collection::vec(0..4u8, 0..5), prop::sample::select(vec![0usize, 0, 0, 900, 12_000])),
+                (any::<u8>(), prop::sample::select(vec![0usize, 3, 100, 3_000, 70_000])), 0..60),
+            (from, to) in (prop::collection::vec(0..4u8, 0..4), prop::option::of(prop::collection::vec(0..4u8, 0..4))),
+        ) {
+            let rows: Rows = rows.into_iter().map(|((key, more), (byte, len))| {
+                ([&key[..], &vec![2; more]].concat(), (0..len).map(|n| byte.wrapping_add(n.to_le_bytes()[0])).collect())
+            }).collect();
+            let (bytes, check) = packed(&rows);
+            prop_assert_eq!(check.is_none(), rows.is_empty());
+            let Some(check) = check else { return Ok(()) };
+            let pack = Arc::new(Pack::open(Arc::new(bytes), check).unwrap());
+            prop_assert_eq!(pack.rows(), rows.len() as u64);
+            let is_within = |key: &[u8]| key >= &from[..] && to.as_ref().is_none_or(|to| key < &to[..]);
+            let mut expected: Vec<_> = rows.clone().into_iter().filter(|(key, _)| is_within(key)).collect();
+            prop_assert_eq!(&read_all(&pack, &from, to.as_deref(), false).unwrap(), &expected);
+            expected.reverse();
+            prop_assert_eq!(&read_all(&pack, &from, to.as_deref(), true).unwrap(), &expected);
+            for key in rows.keys().chain([&from]) {
+                prop_assert_eq!(pack.get(key).unwrap().map(|value| value.to_vec()), rows.get(key).cloned());
+            }
+        }
+
+        #[test]
+        fn a_file_that_was_cut_or_has_another_byte_is_noticed(cut in any::<prop::sample::Index>(), at in any::<prop::sample::Index>(), flip in 1..=255u8) {
+            let rows: Rows = (0..2_000u32).map(|n| (n.to_be_bytes().to_vec(), vec![n.to_le_bytes()[0]; 9])).collect();
+            let (bytes, check) = packed(&rows);
+            let check = check.unwrap();
+            let cut = bytes.slice(..cut.index(bytes.len()));
+            prop_assert!(Pack::open(Arc::new(cut), check).is_err_and(|error| error.wants_rebuild()));
+            let mut other = bytes.to_vec();
+            other[at.index(bytes.len())] ^= flip;
+            let read = Pack::open(Arc::new(Bytes::from(other)), check).and_then(|pack| read_all(&Arc::new(pack), &[], None, false));
+            prop_assert!(read.is_err_and(|error| error.wants_rebuild()));
+            prop_assert!(Pack::open(Arc::new(bytes), check ^ 1).is_err());
+        }
+    }
+}
