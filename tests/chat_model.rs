@@ -118,6 +118,7 @@ impl World {
                 }
             }
             38..46 => {
+                let channel = if self.random.chance(25) { PRIVATE } else { channel };
                 if let Some(target) = self.own(who, channel) {
                     let text = self.text();
                     let id = chat.edit(target, &text, None).await.unwrap();

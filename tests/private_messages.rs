@@ -1,7 +1,9 @@
 //! Private messages between whole replicas: the two read them, whoever else holds them does not, nothing of them is in the clear on
 //! any disk but in the journals that have them sealed.
 
-use kappadb::{Chat, Clock, Database, FeedKey, KnownAs, Message, ReadOptions, Said, Server, Timestamp};
+use kappadb::{
+    Chat, ChatError, Clock, Database, FeedKey, KnownAs, Message, ReadOptions, Said, Server, Timestamp,
+};
 use kappadb_sim::{Random, seeds};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -272,4 +274,42 @@ async fn what_a_hub_passes_on_does_not_depend_on_what_it_read() {
     assert_eq!(house.texts(1).await.len(), 5);
     let asked = house.ask(2, 1, false).await;
     assert!(asked.complete && house.texts(2).await.len() == 5, "{asked:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn private_messages_are_answered_and_edited_and_nobody_else_reads_what_they_were_or_are() {
+    let mut house = House::new(3).await;
+    let [author, _, reader] = house.feeds[..] else { unreachable!("three") };
+    let question = house.chat(0).send_private(reader, "cofee?").await.expect("send");
+    house.chat(0).edit(question, "coffee?", None).await.expect("edit");
+    house.ask(1, 0, true).await;
+    assert!(house.ask(2, 1, false).await.complete, "through a hub");
+    let answer = house.chat(2).reply_private(author, "yes", question).await.expect("reply");
+    house.ask(1, 2, true).await;
+    house.ask(0, 1, false).await;
+    for who in [0, 2] {
+        let chat = house.chat(who);
+        let page = chat.private(None, &ReadOptions::default()).await.expect("read");
+        let said =
+            page.messages.iter().map(|m| (m.said.text().expect("text"), m.reply_to, m.edited.is_some()));
+        assert_eq!(said.collect::<Vec<_>>(), [("yes", Some(question), false), ("coffee?", None, true)]);
+        let history = chat.history(question).await.expect("history");
+        let texts: Vec<_> = history.iter().filter_map(|edition| edition.said.text()).collect();
+        assert_eq!(texts, ["cofee?", "coffee?"]);
+    }
+    let at_hub = house.chat(1).history(question).await.expect("history");
+    assert!(at_hub.iter().all(|edition| edition.said == Said::Sealed), "{at_hub:?}");
+    assert!(!on_disk(&house.path(1), "cofee?") && !on_disk(&house.path(1), "coffee?"));
+    // Nobody edits what another wrote, answers what is not between the two, or attaches what all can read.
+    let not_yours = house.chat(2).edit(question, "tea?", None).await;
+    assert!(matches!(not_yours, Err(ChatError::NotYours(_))), "{not_yours:?}");
+    let elsewhere = house.chat(0).reply_private(house.feeds[1], "what?", question).await;
+    assert!(matches!(elsewhere, Err(ChatError::NotThere(_))), "{elsewhere:?}");
+    let attached = house.chat(0).edit(question, "see", Some(vec![answer])).await;
+    assert!(matches!(attached, Err(ChatError::PrivateBlobs)), "{attached:?}");
+    // Who deletes it takes all of it back.
+    house.chat(0).delete(question).await.expect("delete");
+    house.ask(1, 0, true).await;
+    house.ask(2, 1, false).await;
+    assert_eq!(house.texts(2).await, ["yes"]);
 }

@@ -1,7 +1,7 @@
 //! Contents, and what entries they become.
 
 use crate::name::{Channel, SayError, bytes, points, within};
-use crate::private::check_sealed;
+use crate::private::{check_sealed, is_private};
 use crate::seen::check_nick;
 use crate::{Flag, StateKey};
 use bincode::{Decode, Encode};
@@ -93,7 +93,7 @@ pub enum Content {
         /// Why; may be empty.
         reason: String,
     },
-    /// A private message, as it was sealed: [`crate::Pair::open`].
+    /// A private message, or what one says now, as it was sealed: [`crate::Pair::open`].
     Private(Vec<u8>),
     /// Something that this release does not know.
     Unknown {
@@ -289,7 +289,7 @@ pub fn decode(header: &Header, payload: Option<&[u8]>) -> Result<Post, SayError>
     let Some(payload) = payload else {
         return Ok(bare(Content::Cleared { code }));
     };
-    if code == code::PRIVATE {
+    if code == code::PRIVATE || (code == code::EDIT && is_private(header)) {
         check_sealed(payload)?;
         return Ok(bare(Content::Private(payload.to_vec())));
     }

@@ -13,5 +13,5 @@ pub use content::{
 pub use key::{ARCHIVES, FLAGS, MEMBERS, PROFILES, StateKey, TOPICS, flags_in, members_of, profile_of};
 pub use moderation::{Flag, FlagsEntry, Moderation, NoFlag, Ruling, Trust};
 pub use name::{Channel, SayError, fold, may_mention, mentions};
-pub use private::{Lane, Pair, PrivateError, recipient};
+pub use private::{Lane, Pair, PrivateError, PrivateText, is_private, recipient};
 pub use seen::{alike, check_nick, likeness, visible, visible_json, visible_name};

@@ -9,7 +9,8 @@
 //! two. `design/chat.md` says what else can be learnt, and by whom.
 //!
 //! ```text
-//! payload    salt 16 | recipient 32 | box of: length u16 big-endian | text | zeros up to a power of two of at least 64
+//! payload    salt 16 | recipient 32 | box of: length u16 big-endian | text | answered | zeros up to a power of two of at least 64
+//! answered   01 | feed 32 | seq u64 big-endian: the message that it answers; or nothing
 //! recipient  its key, exclusive-or blake2b256("kappadb chat recipient" | the author's X25519 secret | order | salt): for the author alone
 //! nonce      the first 24 bytes of blake2b256("kappadb chat private" | author | recipient | order i64 little-endian | salt)
 //! lane       the 16 bytes that an empty box is under the nonce of blake2b256("kappadb chat lane" | author | recipient)
@@ -22,8 +23,8 @@ use bincode::{Decode, Encode};
 use crypto_box::aead::Aead;
 use crypto_box::{ChaChaBox, PublicKey};
 use data_encoding::HEXLOWER;
-use kappadb_core::{FeedKey, KeyError, SecretKey, Timestamp, blake2b256};
-use kappadb_entry::Context;
+use kappadb_core::{EntryId, FeedKey, KeyError, SecretKey, Timestamp, blake2b256};
+use kappadb_entry::{Context, Header};
 
 const NONCE: usize = 24;
 const SALT: usize = 16;
@@ -32,6 +33,8 @@ const KEY: usize = 32;
 const TAG: usize = 16;
 /// Bytes of the length.
 const LENGTH: usize = 2;
+/// That an id follows.
+const ANSWERED: u8 = 1;
 const SHORTEST: usize = 64;
 const LONGEST: usize = 8192;
 
@@ -48,6 +51,21 @@ pub enum PrivateError {
     /// It was not sealed between these two, or for another place, or was changed.
     #[error("the message was not sealed for this place between these two feeds")]
     Sealed,
+}
+
+/// What a private message says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PrivateText {
+    /// Its words, of 1 byte to 4 KiB.
+    pub text: String,
+    /// The message that it answers.
+    pub reply_to: Option<EntryId>,
+}
+
+impl From<&str> for PrivateText {
+    fn from(text: &str) -> PrivateText {
+        PrivateText { text: text.to_owned(), reply_to: None }
+    }
 }
 
 /// What lies between two feeds in one direction: see [`Pair::outbox`].
@@ -114,17 +132,45 @@ impl Pair {
     ///
     /// # Errors
     /// [`PrivateError::Text`].
-    pub fn prepare(&self, text: &str, order: Timestamp, salt: [u8; SALT]) -> Result<Prepared, PrivateError> {
-        let payload = self.seal(text, order, salt)?;
+    pub fn prepare(
+        &self,
+        says: &PrivateText,
+        order: Timestamp,
+        salt: [u8; SALT],
+    ) -> Result<Prepared, PrivateError> {
+        let payload = self.seal(says, order, salt)?;
         let places = at(&self.outbox().channel(), order);
         Ok(Prepared { key: None, context: Context::NOTHING, kind: kind(code::PRIVATE), places, payload })
     }
 
-    fn seal(&self, text: &str, order: Timestamp, salt: [u8; SALT]) -> Result<Vec<u8>, PrivateError> {
+    /// The entry that says that a message to the other, which stands at `order`, says this now. `salt` is random.
+    ///
+    /// # Errors
+    /// [`PrivateError::Text`].
+    pub fn prepare_edit(
+        &self,
+        target: EntryId,
+        says: &PrivateText,
+        order: Timestamp,
+        salt: [u8; SALT],
+    ) -> Result<Prepared, PrivateError> {
+        let mut edit = self.prepare(says, order, salt)?;
+        edit.kind = kind(code::EDIT);
+        edit.context.ids.push(target);
+        Ok(edit)
+    }
+
+    fn seal(&self, says: &PrivateText, order: Timestamp, salt: [u8; SALT]) -> Result<Vec<u8>, PrivateError> {
+        let PrivateText { text, reply_to } = says;
         check_text(text)?;
-        let mut plain = Vec::with_capacity((LENGTH + text.len()).next_power_of_two().max(SHORTEST));
+        let mut plain = Vec::with_capacity(LONGEST);
         plain.extend_from_slice(&u16::try_from(text.len()).map_err(|_| PrivateError::Sealed)?.to_be_bytes());
         plain.extend_from_slice(text.as_bytes());
+        if let Some(EntryId { feed, seq }) = reply_to {
+            plain.push(ANSWERED);
+            plain.extend_from_slice(&feed.0);
+            plain.extend_from_slice(&seq.to_be_bytes());
+        }
         plain.resize(plain.len().next_power_of_two().max(SHORTEST), 0);
         let nonce = message_nonce(&self.own, &self.other, order, &salt);
         let sealed = self.shared.encrypt(&nonce.into(), &plain[..]).map_err(|_| PrivateError::Sealed)?;
@@ -132,25 +178,45 @@ impl Pair {
         Ok([&salt[..], &recipient.0, &sealed].concat())
     }
 
-    /// The text of a message that `author`, one of the two, posted at `order`.
+    /// What a message says that `author`, one of the two, posted at `order`.
     ///
     /// # Errors
     /// [`PrivateError::Sealed`].
-    pub fn open(&self, author: &FeedKey, order: Timestamp, payload: &[u8]) -> Result<String, PrivateError> {
+    pub fn open(
+        &self,
+        author: &FeedKey,
+        order: Timestamp,
+        payload: &[u8],
+    ) -> Result<PrivateText, PrivateError> {
         let recipient = if *author == self.own { &self.other } else { &self.own };
-        let text = || {
+        let says = || {
             check_sealed(payload).ok()?;
             let (salt, rest) = payload.split_first_chunk::<SALT>()?;
             let (_, sealed) = rest.split_first_chunk::<KEY>()?;
             let nonce = message_nonce(author, recipient, order, salt);
             let plain = self.shared.decrypt(&nonce.into(), sealed).ok()?;
             let (length, rest) = plain.split_first_chunk::<LENGTH>()?;
-            let (text, padding) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+            let (text, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
             let text = String::from_utf8(text.to_vec()).ok()?;
-            (padding.iter().all(|byte| *byte == 0) && check_text(&text).is_ok()).then_some(text)
+            let (reply_to, padding) = answered(rest)?;
+            let sound = padding.iter().all(|byte| *byte == 0) && check_text(&text).is_ok();
+            sound.then_some(PrivateText { text, reply_to })
         };
-        text().ok_or(PrivateError::Sealed)
+        says().ok_or(PrivateError::Sealed)
     }
+}
+
+/// What a message answers, and what is left.
+fn answered(rest: &[u8]) -> Option<(Option<EntryId>, &[u8])> {
+    let Some((&ANSWERED, rest)) = rest.split_first() else { return Some((None, rest)) };
+    let (feed, rest) = rest.split_first_chunk::<KEY>()?;
+    let (seq, rest) = rest.split_first_chunk::<8>()?;
+    Some((Some(EntryId { feed: FeedKey(*feed), seq: u64::from_be_bytes(*seq) }), rest))
+}
+
+/// True if an entry lies in a lane: what it says is sealed.
+pub fn is_private(header: &Header) -> bool {
+    header.places.moments.first().is_some_and(|moment| moment.channel.starts_with(Lane::MARK.as_bytes()))
 }
 
 /// Refuses what is not as long as something sealed is.
@@ -190,7 +256,6 @@ fn nonce(parts: &[&[u8]]) -> [u8; NONCE] {
 mod tests {
     use super::*;
     use crate::{Content, decode};
-    use kappadb_entry::Header;
     use proptest::prelude::*;
 
     fn secret(seed: u8) -> SecretKey {
@@ -203,12 +268,16 @@ mod tests {
 
     const AT: Timestamp = Timestamp(1_000);
 
+    fn seal(text: &str) -> Vec<u8> {
+        pair(1, 2).seal(&text.into(), AT, [7; 16]).unwrap()
+    }
+
     #[test]
     fn the_two_read_it_and_nobody_else() {
-        let sealed = pair(1, 2).seal("hello", AT, [7; 16]).unwrap();
+        let sealed = seal("hello");
         let anna = secret(1).public();
-        assert_eq!(pair(1, 2).open(&anna, AT, &sealed), Ok("hello".to_owned()));
-        assert_eq!(pair(2, 1).open(&anna, AT, &sealed), Ok("hello".to_owned()));
+        assert_eq!(pair(1, 2).open(&anna, AT, &sealed), Ok("hello".into()));
+        assert_eq!(pair(2, 1).open(&anna, AT, &sealed), Ok("hello".into()));
         for (own, other) in [(3, 1), (3, 2), (2, 3), (1, 3)] {
             assert_eq!(pair(own, other).open(&anna, AT, &sealed), Err(PrivateError::Sealed));
         }
@@ -216,7 +285,7 @@ mod tests {
 
     #[test]
     fn it_does_not_open_in_another_place() {
-        let sealed = pair(1, 2).seal("hello", AT, [7; 16]).unwrap();
+        let sealed = seal("hello");
         // The recipient posts it as its own, or somebody posts it later.
         assert!(pair(1, 2).open(&secret(2).public(), AT, &sealed).is_err());
         assert!(pair(2, 1).open(&secret(1).public(), Timestamp(1_001), &sealed).is_err());
@@ -233,7 +302,7 @@ mod tests {
 
     #[test]
     fn what_no_seal_can_be_is_malformed() {
-        let prepared = pair(1, 2).prepare(&"x".repeat(4_096), AT, [0; 16]).unwrap();
+        let prepared = pair(1, 2).prepare(&"x".repeat(4_096)[..].into(), AT, [0; 16]).unwrap();
         let header = Header { places: prepared.places, ..Header::new(prepared.kind, AT) };
         let longest = prepared.payload;
         let read = decode(&header, Some(&longest)).unwrap();
@@ -246,19 +315,19 @@ mod tests {
 
     #[test]
     fn lengths_show_within_a_factor_of_two() {
-        let len =
-            |text: usize| pair(1, 2).seal(&"x".repeat(text), AT, [0; 16]).unwrap().len() - SALT - KEY - TAG;
+        let len = |text: usize| seal(&"x".repeat(text)).len() - SALT - KEY - TAG;
         assert_eq!(
             [1, 62, 63, 126, 127, 4_094, 4_095, 4_096].map(len),
             [64, 64, 128, 128, 256, 4_096, 8_192, 8_192]
         );
-        assert!(matches!(pair(1, 2).seal("", AT, [0; 16]), Err(PrivateError::Text(_))));
-        assert!(matches!(pair(1, 2).seal(&"x".repeat(4_097), AT, [0; 16]), Err(PrivateError::Text(_))));
+        for text in ["", &"x".repeat(4_097)] {
+            assert!(matches!(pair(1, 2).seal(&text.into(), AT, [0; 16]), Err(PrivateError::Text(_))));
+        }
     }
 
     #[test]
     fn the_author_alone_knows_whom_it_is_for() {
-        let sealed = pair(1, 2).seal("hello", AT, [7; 16]).unwrap();
+        let sealed = seal("hello");
         assert_eq!(recipient(&secret(1), AT, &sealed), Some(secret(2).public()));
         for (own, at) in [(2, AT), (3, AT), (1, Timestamp(1_001))] {
             assert_ne!(recipient(&secret(own), at, &sealed), Some(secret(2).public()));
@@ -278,11 +347,30 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_it_answers_is_sealed_with_it_and_an_edit_is_sealed_as_it_is() {
+        let anna = secret(1).public();
+        let id = EntryId { feed: secret(9).public(), seq: u64::MAX - 1 };
+        for text in ["x", &"x".repeat(4_096)] {
+            let says = PrivateText { text: text.to_owned(), reply_to: Some(id) };
+            let sealed = pair(1, 2).seal(&says, AT, [7; 16]).unwrap();
+            assert_eq!(pair(2, 1).open(&anna, AT, &sealed), Ok(says.clone()));
+            assert!(!sealed.windows(KEY).any(|window| window == id.feed.0));
+            let edit = pair(1, 2).prepare_edit(id, &says, AT, [8; 16]).unwrap();
+            let header = Header { places: edit.places, context: edit.context, ..Header::new(edit.kind, AT) };
+            assert!(is_private(&header) && crate::edited(&header) == Some(id));
+            let Content::Private(sealed) = decode(&header, Some(&edit.payload)).unwrap().content else {
+                panic!("an edit in a lane is sealed");
+            };
+            assert_eq!(pair(2, 1).open(&anna, AT, &sealed), Ok(says));
+        }
+    }
+
     proptest! {
         #[test]
         fn what_was_changed_anywhere_does_not_open(text in "\\PC{1,100}", at: prop::sample::Index, bit in 0u8..8) {
-            let mut sealed = pair(1, 2).seal(&text, AT, [1; 16]).unwrap();
-            prop_assert_eq!(pair(2, 1).open(&secret(1).public(), AT, &sealed), Ok(text));
+            let mut sealed = seal(&text);
+            prop_assert_eq!(pair(2, 1).open(&secret(1).public(), AT, &sealed), Ok(text[..].into()));
             let at = at.index(sealed.len());
             sealed[at] ^= 1 << bit;
             let opened = pair(2, 1).open(&secret(1).public(), AT, &sealed);

@@ -133,3 +133,30 @@ async fn an_older_export_that_is_imported_after_a_newer_one_brings_back_nothing_
     assert!(report.imported > 4);
     assert_eq!(texts(&other).await, ["kept", "a bad slip"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_and_edits_in_private_come_back_with_an_export() {
+    let dir = tempfile::tempdir().unwrap();
+    let from = Database::builder(dir.path().join("from")).create().await.unwrap();
+    let bert = from.new_writer("bert").await.unwrap();
+    let anna = from.writer().await.unwrap();
+    let question = from.chat().send_private(bert, "cofee?").await.unwrap();
+    from.chat().edit(question, "coffee?", None).await.unwrap();
+    // Imported authors' feeds are written here: whoever imports them reads what they wrote.
+    let by_bert = from.with_writer("bert").await.unwrap();
+    by_bert.chat().reply_private(anna, "yes", question).await.unwrap();
+    let lines = export(&from).await;
+    let to = Database::builder(dir.path().join("to")).create().await.unwrap();
+    assert_eq!(import(&to, &lines).await.imported, 3);
+    assert_eq!(import(&to, &lines).await.imported, 0);
+    let page = to.chat().private(None, &ReadOptions::default()).await.unwrap();
+    let [answer, asked] = &page.messages[..] else { panic!("{page:?}") };
+    assert_eq!((answer.said.text(), asked.said.text()), (Some("yes"), Some("coffee?")));
+    assert_eq!((answer.reply_to, asked.edited.is_some()), (Some(asked.id), true));
+    let history = to.chat().history(asked.id).await.unwrap();
+    assert_eq!(
+        history.iter().filter_map(|edition| edition.said.text()).collect::<Vec<_>>(),
+        ["cofee?", "coffee?"]
+    );
+    assert_eq!(to.verify().await.unwrap(), [""; 0]);
+}

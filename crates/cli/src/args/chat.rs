@@ -207,6 +207,9 @@ pub struct DmArgs {
     /// What to write: up to 4 KiB, or `-` for stdin. Only the two can read it. Without it, messages are printed.
     #[arg(conflicts_with_all = ["to", "since", "until", "limit", "oldest_first", "after", "hidden", "mark"])]
     pub text: Option<String>,
+    /// Answer this private message between the two: its id, or the beginning of it.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["since", "until", "limit", "oldest_first", "after", "hidden", "mark"])]
+    pub reply_to: Option<EntryText>,
     /// With whom, for scripts: a feed. `chat dm --to FEED TEXT`.
     #[arg(long, value_name = "FEED")]
     pub to: Option<FeedText>,

@@ -4,7 +4,7 @@ use super::read::said;
 use super::{Chat, ChatError, Said};
 use crate::database::Parts;
 use crate::error::ReadError;
-use kappadb_chat::{Channel, Content, Extras, Post, decode};
+use kappadb_chat::{Channel, Content, Extras, Lane, Post, decode};
 use kappadb_core::{EntryId, Timestamp};
 use kappadb_entry::space;
 use kappadb_view_chat::Place;
@@ -108,6 +108,12 @@ impl Parts {
         let _guard = self.writing();
         self.chat.ready()?;
         let (folded, place) = self.chat_found(id)?;
+        if folded.starts_with(Lane::MARK) {
+            return match attachments {
+                Some(blobs) if !blobs.is_empty() => Err(ChatError::PrivateBlobs),
+                _ => self.edit_private(id, place, &text),
+            };
+        }
         let before = self.chat_spoken(&folded, &place)?;
         // Of a text or an action, held or not; nothing else has words that could be others.
         if !matches!(before.said, Said::Text(_) | Said::Emote(_) | Said::NotHeld) {
@@ -141,6 +147,10 @@ impl Parts {
             Ok(Post { content, extras, .. }) => {
                 let said = match content {
                     Content::Edit { text, .. } => Said::Text(text),
+                    Content::Private(_) => match self.readable_private(id, &entry) {
+                        Some((to, says)) => Said::Private { to, text: says.text },
+                        None => Said::Sealed,
+                    },
                     content => said(content),
                 };
                 ChatEdition { id, time, said, attachments: extras.blobs }

@@ -26,6 +26,9 @@ pub enum ChatError {
     /// Nothing that can be deleted is held under this name.
     #[error("there is no message {0} here to delete")]
     NotThere(EntryId),
+    /// A private message has none: whoever holds a blob can read it.
+    #[error("a private message has no attachments: whoever holds a blob can read it")]
+    PrivateBlobs,
     /// What a message is to have attached is something else.
     #[error("{0} is no blob")]
     NoBlob(EntryId),

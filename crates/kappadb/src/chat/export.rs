@@ -4,7 +4,7 @@ use super::state::spelled;
 use super::{Chat, ChatError};
 use crate::database::{self, Parts};
 use crate::error::ReadError;
-use kappadb_chat::{Channel, Content, Flag, Post, StateKey, code, decode, deleted, edited};
+use kappadb_chat::{Channel, Content, Flag, Post, PrivateText, StateKey, code, decode, deleted, edited};
 use kappadb_core::{EntryId, FeedKey, RangeSet, Timestamp};
 use kappadb_entry::rules::{self, Version};
 use kappadb_entry::{Entry, Header, decode_block};
@@ -48,7 +48,7 @@ pub struct ChatLine {
     /// Which field of a profile.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
-    /// Whom a private message is for.
+    /// Whom a private message, or an edit of one, is for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
     /// On whom flags are set, which entry is taken back, or which message says something else now.
@@ -218,7 +218,7 @@ impl<'a> Exporting<'a> {
         line.channel = channel.filter(|_| !matches!(line.kind, "private" | "delete"));
         line.timestamp = Some(order);
         line.written = Some(entry.header.time.0).filter(|written| *written != order);
-        line.reply_to = extras.reply_to.map(|id| id.to_string());
+        line.reply_to = line.reply_to.or_else(|| extras.reply_to.map(|id| id.to_string()));
         line.attachments = extras.blobs.iter().map(EntryId::to_string).collect();
         line.replaces = replaces;
         Ok(Some(line))
@@ -273,7 +273,12 @@ impl<'a> Exporting<'a> {
                 ChatLine { target: Some(target.to_string()), flags: Some(flags), ..line("flags", reason) }
             }
             Content::Private(_) => match self.parts.readable_private(id, entry) {
-                Some((to, text)) => ChatLine { to: Some(to.to_string()), ..line("private", text) },
+                Some((to, PrivateText { text, reply_to })) => {
+                    let target = edited(&entry.header).map(|target| target.to_string());
+                    let kind = if target.is_some() { "edit" } else { "private" };
+                    let reply_to = reply_to.map(|id| id.to_string());
+                    ChatLine { to: Some(to.to_string()), target, reply_to, ..line(kind, text) }
+                }
                 None => {
                     left_out.sealed += 1;
                     return None;

@@ -6,7 +6,7 @@ use super::{Chat, ChatError};
 use crate::database::{Database, Parts};
 use crate::error::{ReadError, WriteError};
 use crate::lines::{LineError, Lines, Next, Object};
-use kappadb_chat::{Content, Extras, Pair, Prepared, code, prepare_with};
+use kappadb_chat::{Content, Extras, Pair, Prepared, PrivateText, code, prepare_with};
 use kappadb_core::{EntryId, FeedKey, Hash, blake2b256};
 use kappadb_entry::rules::{self, Version};
 use kappadb_entry::{Header, Kind, encode_block, space};
@@ -184,12 +184,10 @@ impl<'a, T: FnMut(u64, &BadLine)> Import<'a, T> {
                 Content::Flags { scope, target, flags: flags.clone(), reason: reason.clone() }
             }
             Says::Private { to, text } => {
-                let mut salt = [0; 16];
-                (self.parts.random)(&mut salt);
-                let to = self.authors.as_here(to)?;
-                let pair = self.parts.feeds.with_secret(&by, |secret| Pair::new(secret, &to));
-                let sealed = pair.ok_or(ReadError::Closed)?.and_then(|pair| pair.prepare(text, order, salt));
-                return Ok(sealed.map(Some).map_err(BadLine::from));
+                let (pair, salt) = self.pair(&by, to)?;
+                let Extras { reply_to, .. } = self.extras_here(&line.extras)?;
+                let says = PrivateText { text: text.clone(), reply_to };
+                return Ok(pair.prepare(&says, order, salt).map(Some).map_err(BadLine::from));
             }
             Says::Delete(was) => {
                 let Some(target) = self.was_here(was)? else { return Ok(Ok(None)) };
@@ -198,16 +196,27 @@ impl<'a, T: FnMut(u64, &BadLine)> Import<'a, T> {
                 }
                 return Ok(Ok(Some(self.parts.chat_taking_back(target, &by)?)));
             }
-            Says::Edit { target: was, text } => {
+            Says::Edit { target: was, text, to } => {
                 let Some(target) = self.was_here(was)? else { return Ok(Ok(None)) };
                 if target.feed != by {
                     return Ok(Err(BadLine::NotTheirs(*was)));
+                }
+                if let Some(to) = to {
+                    let (pair, salt) = self.pair(&by, to)?;
+                    let edit = pair.prepare_edit(target, &text[..].into(), order, salt);
+                    return Ok(edit.map(Some).map_err(BadLine::from));
                 }
                 Content::Edit { target, text: text.clone() }
             }
         };
         let extras = self.extras_here(&line.extras)?;
         Ok(prepare_with(&by, &content, &extras, channel, order).map(Some).map_err(BadLine::from))
+    }
+
+    /// What an author shares with who was this feed, and a salt to seal with.
+    fn pair(&mut self, by: &FeedKey, to: &FeedKey) -> Result<(Pair, [u8; 16]), ChatError> {
+        let to = self.authors.as_here(to)?;
+        Ok((self.parts.pair(by, &to)?, self.parts.salt()))
     }
 
     /// What a message answers is what that became here, if it was imported. Blobs are no part of an export, so theirs stay what they were.
@@ -278,7 +287,7 @@ impl SaidLine {
     fn check(&self) -> Result<(), BadLine> {
         match &self.says {
             Says::Plain(content) => self.check_says(content)?,
-            Says::Edit { target, text } => {
+            Says::Edit { target, text, .. } => {
                 self.check_says(&Content::Edit { target: *target, text: text.clone() })?;
             }
             Says::Private { text, to } => Pair::check(to, text)?,

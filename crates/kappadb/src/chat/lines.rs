@@ -68,8 +68,8 @@ pub(super) enum Says {
     Flags { target: FeedKey, flags: Vec<Flag>, reason: String },
     /// That what was this entry is taken back.
     Delete(EntryId),
-    /// That what was this message says something else.
-    Edit { target: EntryId, text: String },
+    /// That what was this message says something else; `to` is for whom it is private.
+    Edit { target: EntryId, text: String, to: Option<FeedKey> },
     /// A text for who was this feed alone.
     Private { to: FeedKey, text: String },
 }
@@ -132,6 +132,7 @@ impl Says {
             "edit" => Says::Edit {
                 target: name_in(object, "target", "an id: FEED/SEQ")?,
                 text: object.text("text")?,
+                to: names_in(object, "to", "a feed")?,
             },
             "private" => Says::Private { to: name_in(object, "to", "a feed")?, text: object.text("text")? },
             "flags" => {
@@ -164,7 +165,7 @@ impl Says {
                 ("flags", flags.chain([target.to_string(), reason.clone()]).collect())
             }
             Says::Delete(id) => ("delete", vec![id.to_string()]),
-            Says::Edit { target, text } => ("edit", vec![target.to_string(), text.clone()]),
+            Says::Edit { target, text, .. } => ("edit", vec![target.to_string(), text.clone()]),
             Says::Private { to, text } => ("private", vec![to.to_string(), text.clone()]),
         };
         codec::encode(&(kind, words))
@@ -173,7 +174,7 @@ impl Says {
     fn is_of_a_channel(&self) -> bool {
         match self {
             Says::Plain(content) => !matches!(content, Content::Profile { .. }),
-            Says::Edit { .. } => true,
+            Says::Edit { to, .. } => to.is_none(),
             Says::Flags { .. } | Says::Delete(_) | Says::Private { .. } => false,
         }
     }

@@ -127,9 +127,12 @@ impl Parts {
         order: Timestamp,
     ) -> Result<EntryId, ChatError> {
         let feed = self.writer()?;
-        let Prepared { kind, key, context, places, payload } =
-            prepare_with(&feed, &content, extras, Some(channel), order)?;
-        // It replaces nothing: it names what it is about.
+        self.chat_append_naming(feed, prepare_with(&feed, &content, extras, Some(channel), order)?)
+    }
+
+    /// Appends an entry that replaces nothing: it names what it is about. The caller holds the writing lock.
+    pub(super) fn chat_append_naming(&self, feed: FeedKey, prepared: Prepared) -> Result<EntryId, ChatError> {
+        let Prepared { kind, key, context, places, payload } = prepared;
         let draft = Draft { key, places, payload, ..Draft::new(kind) };
         let block = self.linked_block(draft, Links { context, ..Links::default() }, &feed)?;
         let ids = self.append(feed, vec![block])?;
@@ -176,15 +179,12 @@ impl Parts {
         if !there {
             return Err(ChatError::NotThere(target));
         }
-        let Prepared { kind, key, context, places, payload } = taking_back(&feed, target, &header)?;
-        // It replaces nothing: it takes out what it names, and what was before shows again.
-        let draft = Draft { key, places, payload, ..Draft::new(kind) };
-        let block = self.linked_block(draft, Links { context, ..Links::default() }, &feed)?;
-        let ids = self.append(feed, vec![block])?;
+        // What was before shows again.
+        let delete = self.chat_append_naming(feed, taking_back(&feed, target, &header)?)?;
         // What it said later is gone with it.
         let edits = edits.into_iter().map(|edit| edit.seq);
         self.feeds.erase(&feed, &edits.chain([target.seq]).collect())?;
-        Ok(ids.first().copied().ok_or(ReadError::Closed)?)
+        Ok(delete)
     }
 
     /// What takes back an entry of a feed, whatever it says.

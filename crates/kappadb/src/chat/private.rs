@@ -2,12 +2,12 @@
 
 use super::correspondence::{Correspondence, Known};
 use super::lanes::{Lanes, Span};
-use super::read::{self, Shower};
-use super::{Chat, ChatError, ChatPage, MAX_AHEAD, Message, ReadOptions, Said};
+use super::read::{self, Shower, Spoken};
+use super::{Chat, ChatError, ChatPage, Edited, MAX_AHEAD, Message, ReadOptions, Said};
 use crate::ask::{Asked, CHAT, Neighbours};
 use crate::database::Parts;
 use crate::error::ReadError;
-use kappadb_chat::{Content, Lane, Pair, Prepared, decode, order_time};
+use kappadb_chat::{Content, Extras, Lane, Pair, Prepared, PrivateText, decode, order_time};
 use kappadb_core::{EntryId, FeedKey, Timestamp};
 use kappadb_entry::Entry;
 use kappadb_view_chat::{Ask, Place};
@@ -20,8 +20,22 @@ impl Chat {
     /// # Errors
     /// [`ChatError::Private`] if the recipient's key is none, or the text is empty or too long: nothing was written then.
     pub async fn send_private(&self, to: FeedKey, text: &str) -> Result<EntryId, ChatError> {
-        let text = text.to_owned();
-        self.run_writing(move |parts| parts.send_private(&to, &text)).await?
+        let says = PrivateText::from(text);
+        self.run_writing(move |parts| parts.send_private(&to, &says)).await?
+    }
+
+    /// The same as an answer to a private message between the two.
+    ///
+    /// # Errors
+    /// [`ChatError::NotThere`] if that is none that is held here; those of [`Chat::send_private`].
+    pub async fn reply_private(
+        &self,
+        to: FeedKey,
+        text: &str,
+        reply_to: EntryId,
+    ) -> Result<EntryId, ChatError> {
+        let says = PrivateText { reply_to: Some(reply_to), ..PrivateText::from(text) };
+        self.run_writing(move |parts| parts.send_private(&to, &says)).await?
     }
 
     /// Private messages to and from this writer, with one other feed or with all, as [`Chat::read`] gives those of a channel.
@@ -76,17 +90,52 @@ impl Chat {
 }
 
 impl Parts {
-    fn send_private(&self, to: &FeedKey, text: &str) -> Result<EntryId, ChatError> {
+    fn send_private(&self, to: &FeedKey, says: &PrivateText) -> Result<EntryId, ChatError> {
         let _guard = self.writing();
         self.chat.ready()?;
         // Checked before the first write makes a feed.
-        Pair::check(to, text)?;
+        Pair::check(to, &says.text)?;
+        says.reply_to.map(|id| self.check_between(to, id)).transpose()?;
         let own = self.writer()?;
         let pair = self.pair(&own, to)?;
         let order = self.private_order(&pair)?;
+        self.chat_append(own, pair.prepare(says, order, self.salt())?)
+    }
+
+    /// Bytes at random to seal with.
+    pub(super) fn salt(&self) -> [u8; 16] {
         let mut salt = [0; 16];
         (self.random)(&mut salt);
-        self.chat_append(own, pair.prepare(text, order, salt)?)
+        salt
+    }
+
+    /// Refuses what is no message between this writer and another that is held here.
+    fn check_between(&self, other: &FeedKey, id: EntryId) -> Result<(), ChatError> {
+        let entry = self.entry(id)?.ok_or(ChatError::NotThere(id))?;
+        let found = self.chat.read(|index| index.message(&entry.header, id))??;
+        let (channel, _) = found.ok_or(ChatError::NotThere(id))?;
+        let lies_in = |own| {
+            let pair = self.pair(&own, other)?;
+            Ok::<_, ChatError>([pair.outbox(), pair.inbox()].iter().any(|lane| lane.channel() == channel))
+        };
+        for own in self.me() {
+            if lies_in(own)? {
+                return Ok(());
+            }
+        }
+        Err(ChatError::NotThere(id))
+    }
+
+    /// Says something else in a private message of this writer. The caller holds the writing lock.
+    pub(super) fn edit_private(&self, id: EntryId, place: Place, text: &str) -> Result<EntryId, ChatError> {
+        let feed = self.writer()?;
+        if feed != id.feed {
+            return Err(ChatError::NotYours(id));
+        }
+        let entry = self.entry(id)?.ok_or(ChatError::NotThere(id))?;
+        let (to, _) = self.own_private(id, &entry).ok_or(ChatError::NotThere(id))?;
+        let edit = self.pair(&feed, &to)?.prepare_edit(id, &text.into(), place.order, self.salt())?;
+        self.chat_append_naming(feed, edit)
     }
 
     /// After all that either of the two has written to the other, as far as that can be read here: an answer stands after what it
@@ -103,38 +152,36 @@ impl Parts {
         Ok(pair.ok_or(ReadError::Closed)??)
     }
 
-    /// Whom a private message of an own feed is for, and its text; none if it is none, or cannot be opened.
-    pub(crate) fn own_private(&self, id: EntryId, entry: &Entry) -> Option<(FeedKey, String)> {
+    /// Whom a private message of an own feed is for, and what it says; none if it is none, or cannot be opened. The same of what one says now.
+    pub(crate) fn own_private(&self, id: EntryId, entry: &Entry) -> Option<(FeedKey, PrivateText)> {
         let post = decode(&entry.header, entry.payload.as_deref()).ok()?;
         let Content::Private(sealed) = post.content else { return None };
         let look = |secret: &_| kappadb_chat::recipient(secret, post.order, &sealed);
         let to = self.feeds.with_secret(&id.feed, look).flatten()?;
-        let text = self.pair(&id.feed, &to).ok()?.open(&id.feed, post.order, &sealed).ok()?;
-        Some((to, text))
+        let says = self.pair(&id.feed, &to).ok()?.open(&id.feed, post.order, &sealed).ok()?;
+        Some((to, says))
     }
 
-    /// Whom a private message is for, and its text, if the two can be had by a secret that is here: by one of its author, or of this handle's writer, or of
+    /// Whom a private message is for, and what it says, if the two can be had by a secret that is here: by one of its author, or of this handle's writer, or of
     /// an author that an import made.
-    pub(super) fn readable_private(&self, id: EntryId, entry: &Entry) -> Option<(FeedKey, String)> {
+    pub(super) fn readable_private(&self, id: EntryId, entry: &Entry) -> Option<(FeedKey, PrivateText)> {
         let own = || self.own_private(id, entry);
         let post = decode(&entry.header, entry.payload.as_deref()).ok()?;
         let Content::Private(sealed) = post.content else { return None };
         let mine = |me: FeedKey| {
-            let text = self.pair(&me, &id.feed).ok()?.open(&id.feed, post.order, &sealed).ok()?;
-            Some((me, text))
+            let says = self.pair(&me, &id.feed).ok()?.open(&id.feed, post.order, &sealed).ok()?;
+            Some((me, says))
         };
         own().or_else(|| self.me().into_iter().find_map(mine))
     }
 
     /// The same message by another own feed, at the same place in time.
     pub(crate) fn private_again(&self, id: EntryId, entry: &Entry, by: &FeedKey) -> Option<Prepared> {
-        let (to, text) = self.own_private(id, entry)?;
+        let (to, says) = self.own_private(id, entry)?;
         // Notes to oneself are for whoever goes on.
         let to = if to == id.feed { *by } else { to };
         let order = Timestamp(entry.header.places.moments.first()?.from);
-        let mut salt = [0; 16];
-        (self.random)(&mut salt);
-        self.pair(by, &to).ok()?.prepare(&text, order, salt).ok()
+        self.pair(by, &to).ok()?.prepare(&says, order, self.salt()).ok()
     }
 
     /// The lanes of some correspondences, read along.
@@ -171,10 +218,10 @@ impl Parts {
         let mut reading = reading(Span { from, to, backwards: !options.oldest_first, after });
         let (mut shower, most) = (Shower::new(self)?, options.limit.unwrap_or(usize::MAX));
         while let Some((lane, place)) = reading.next()? {
-            let Some((correspondence, _, author, to)) = lanes.get(lane) else { continue };
-            let said = self.opened(&correspondence.pair, author, *to, place)?;
+            let Some((correspondence, lane, author, to)) = lanes.get(lane) else { continue };
+            let spoken = self.opened(&correspondence.pair, &lane.channel(), *to, place)?;
             let hidden = shower.hidden("", author);
-            let message = shower.dressed("", place, String::new(), said, hidden)?;
+            let message = shower.spoken("", place, spoken, hidden)?;
             if !message.is_for(options.hidden) {
                 continue;
             }
@@ -187,23 +234,46 @@ impl Parts {
         Ok(page)
     }
 
-    /// What a message in a lane says. What anybody can read there is no private message, whatever it says.
+    /// What a message in a lane says now. What anybody can read there is no private message, whatever it says.
     pub(super) fn opened(
         &self,
         pair: &Pair,
-        author: &FeedKey,
+        channel: &str,
         to: FeedKey,
         place: Place,
-    ) -> Result<Said, ReadError> {
-        Ok(match self.chat_post(place.id)?.map(|post| post.content) {
-            Some(Content::Private(sealed)) => {
-                let text = pair.open(author, place.order, &sealed);
-                text.map_or(Said::Unreadable, |text| Said::Private { to, text })
-            }
+    ) -> Result<Spoken, ReadError> {
+        let (said, reply_to) = self.sealed(pair, to, place, place.id)?;
+        let extras = Extras { reply_to, ..Extras::default() };
+        let spoken = Spoken { said, extras, ..Spoken::default() };
+        let edit = self.chat.read(|index| index.edits(channel, &place))??.last().copied();
+        let edit = edit.filter(|_| matches!(spoken.said, Said::Private { .. } | Said::NotHeld));
+        let Some((edit, entry)) = edit.map(|id| Ok::<_, ReadError>((id, self.entry(id)?))).transpose()?
+        else {
+            return Ok(spoken);
+        };
+        let Some(entry) = entry else { return Ok(spoken) };
+        let (said, _) = self.sealed(pair, to, place, edit)?;
+        Ok(Spoken { said, edited: Some(Edited { id: edit, time: entry.header.time }), ..spoken })
+    }
+
+    /// What an entry says that was sealed for this place, and what it answers.
+    fn sealed(
+        &self,
+        pair: &Pair,
+        to: FeedKey,
+        place: Place,
+        id: EntryId,
+    ) -> Result<(Said, Option<EntryId>), ReadError> {
+        let said = match self.chat_post(id)?.map(|post| post.content) {
+            Some(Content::Private(sealed)) => match pair.open(&id.feed, place.order, &sealed) {
+                Ok(PrivateText { text, reply_to }) => return Ok((Said::Private { to, text }, reply_to)),
+                Err(_) => Said::Unreadable,
+            },
             Some(Content::Cleared { .. }) => Said::NotHeld,
             Some(Content::Unknown { code }) => Said::Unknown { code },
             _ => Said::Unreadable,
-        })
+        };
+        Ok((said, None))
     }
 }
 

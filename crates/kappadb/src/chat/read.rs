@@ -123,7 +123,8 @@ impl<'a> Shower<'a> {
         self.spoken(channel, place, self.parts.chat_spoken(channel, &place)?, hidden)
     }
 
-    fn spoken(
+    /// A message that says this.
+    pub fn spoken(
         &mut self,
         channel: &str,
         place: Place,
@@ -135,8 +136,8 @@ impl<'a> Shower<'a> {
         Ok(Message { reply_to: extras.reply_to, attachments: extras.blobs, edited, ..message })
     }
 
-    /// A message that says this, with what its author calls itself.
-    pub fn dressed(
+    /// The same with what its author calls itself.
+    fn dressed(
         &mut self,
         channel: &str,
         place: Place,
@@ -214,10 +215,10 @@ impl Parts {
 /// What a message says, with the channel as it spells it.
 #[derive(Default)]
 pub(super) struct Spoken {
-    shown: String,
+    pub shown: String,
     pub said: Said,
     pub extras: Extras,
-    edited: Option<Edited>,
+    pub edited: Option<Edited>,
 }
 
 pub(super) fn said(content: Content) -> Said {

@@ -7,7 +7,7 @@ use crate::error::{BlobError, RecoverError, WriteError};
 use crate::map::{Attachment, Map, attach_others};
 use crate::payload::{APPENDED, CHUNK, Content, chunks_in_batch};
 use bytes::Bytes;
-use kappadb_chat::{StateKey, code, deleted, edited};
+use kappadb_chat::{StateKey, code, deleted, edited, is_private};
 use kappadb_core::{EntryId, FeedKey, RangeSet, Seq, StoredBlock};
 use kappadb_entry::{Detached, Entry, EntryError, Header, decode_block, encode_block, origin_of, space};
 use kappadb_geo::CODE_PUT;
@@ -119,10 +119,7 @@ impl<'a> Carrier<'a> {
     fn say_again(&mut self, id: EntryId, entry: &Entry, header: &mut Header) -> Result<Bytes, Refused> {
         match (header.kind.space, header.kind.code) {
             (space::CHAT, code::PRIVATE) => {
-                let again = self.parts.private_again(id, entry, &self.to);
-                let again = again.ok_or(Refused::Entry(NotRecovered::Sealed))?;
-                header.places = again.places;
-                return Ok(again.payload.into());
+                return self.seal_again(id, entry, header);
             }
             (space::CHAT, code::DELETE) if deleted(header).is_none_or(|target| target.feed == id.feed) => {
                 return Err(Refused::Entry(NotRecovered::Withdrawal));
@@ -133,6 +130,9 @@ impl<'a> Carrier<'a> {
                     target.filter(|target| target.feed == id.feed).map(|target| self.again(target.seq));
                 let again = target.transpose()?.flatten();
                 header.context.ids = vec![again.ok_or(Refused::Entry(NotRecovered::Withdrawal))?];
+                if is_private(header) {
+                    return self.seal_again(id, entry, header);
+                }
             }
             (space::CHAT, _) => self.speak_for_itself(header),
             (space::MAP, CODE_PUT) => {
@@ -149,6 +149,14 @@ impl<'a> Carrier<'a> {
                 Ok(Bytes::new())
             }
         }
+    }
+
+    /// What is private, for the same reader.
+    fn seal_again(&self, id: EntryId, entry: &Entry, header: &mut Header) -> Result<Bytes, Refused> {
+        let again = self.parts.private_again(id, entry, &self.to);
+        let again = again.ok_or(Refused::Entry(NotRecovered::Sealed))?;
+        header.places = again.places;
+        Ok(again.payload.into())
     }
 
     /// What only a feed itself may say of itself is said of the feed that says it now.

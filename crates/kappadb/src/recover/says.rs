@@ -88,9 +88,9 @@ impl Parts {
 
     fn says_in_chat(&self, id: EntryId, entry: &Entry) -> Says {
         let header = &entry.header;
-        if let Some((to, text)) = self.own_private(id, entry) {
+        if let Some((to, says)) = self.own_private(id, entry) {
             let (channel, kind) = (String::new(), "private".to_owned());
-            return Says::Chat { channel, kind, text: Some(text), to: Some(to) };
+            return Says::Chat { channel, kind, text: Some(says.text), to: Some(to) };
         }
         let moment = header.places.moments.first();
         let of_key = header.key.as_deref().and_then(kappadb_view_chat::channel_of);

@@ -13,7 +13,13 @@ pub async fn run(context: &Context, args: &DmArgs) -> anyhow::Result<Exit> {
     let text = if args.to.is_some() { &args.with } else { &args.text };
     match text {
         Some(text) => send(context, args, &text_or_stdin(text)?).await,
-        None => show(context, args).await,
+        None => {
+            ensure!(
+                args.reply_to.is_none(),
+                "`--reply-to` needs a text: `kappa chat dm NICK TEXT --reply-to ID`"
+            );
+            show(context, args).await
+        }
     }
 }
 
@@ -33,11 +39,14 @@ async fn send(context: &Context, args: &DmArgs, text: &str) -> anyhow::Result<Ex
     if let (Some(name), Some(known)) = (pin, &unpinned) {
         confirm(name, known)?;
     }
-    write(context, async |chat, _| {
+    write(context, async |chat, database| {
         if let Some(name) = pin {
             chat.pin(name, feed).await?;
         }
-        Ok(chat.send_private(feed, text).await?)
+        Ok(match &args.reply_to {
+            Some(id) => chat.reply_private(feed, text, id.find(database).await?).await?,
+            None => chat.send_private(feed, text).await?,
+        })
     })
     .await?;
     Ok(Exit::Done)

@@ -3,7 +3,7 @@
 use super::super::correspondence::Known;
 use super::super::lanes::Span;
 use super::super::read::Shower;
-use super::super::{ChatError, Message, ReadOptions, Said};
+use super::super::{ChatError, Message, ReadOptions};
 use super::{ChatChange, WINDOW, What};
 use crate::database::Parts;
 use crate::error::ReadError;
@@ -235,17 +235,19 @@ impl Parts {
         };
         let author = place.id.feed;
         let me = self.me();
-        let said = if me.contains(&author) {
-            self.own_private(place.id, &entry).map(|(to, text)| Said::Private { to, text })
-        } else {
-            let to = me.into_iter().find_map(|own| {
+        // Of its own words the author knows whom they are for; of others' only those that lie in a lane to this writer.
+        let lane = match me.contains(&author) {
+            true => self
+                .own_private(place.id, &entry)
+                .and_then(|(to, _)| Some((to, self.pair(&author, &to).ok()?))),
+            false => me.into_iter().find_map(|own| {
                 let pair = self.pair(&own, &author).ok()?;
                 (pair.inbox().channel() == channel).then_some((own, pair))
-            });
-            to.map(|(to, pair)| self.opened(&pair, &author, to, place)).transpose()?
+            }),
         };
-        let Some(said) = said else { return Ok(None) };
+        let Some((to, pair)) = lane else { return Ok(None) };
+        let spoken = self.opened(&pair, &channel, to, place)?;
         let hidden = shower.hidden("", &author);
-        Ok(Some(shower.dressed("", place, String::new(), said, hidden)?))
+        Ok(Some(shower.spoken("", place, spoken, hidden)?))
     }
 }
