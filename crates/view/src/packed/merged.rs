@@ -1,7 +1,7 @@
 //! Several runs, and what is not packed yet, read as one.
 
-use super::pack::Cursor;
-use super::table::Row;
+use super::cursor::Cursor;
+use super::row::Row;
 use crate::ViewError;
 
 /// What is not packed yet.

@@ -14,17 +14,21 @@
 //! write runs of its own ([`Writer`]) and say when they are merged.
 
 mod cache;
+mod cursor;
 mod job;
+mod merge;
 mod merged;
 mod pack;
 mod page;
+mod row;
 mod run;
 mod table;
 mod withdrawn;
 
 pub use cache::Cache;
+pub use cursor::Cursor;
 pub use merged::Merged;
-pub use pack::{Cursor, Pack, PackWriter};
+pub use pack::{Pack, PackWriter};
 pub use run::{Area, Run, Writer, load_runs, remove_others};
 pub use table::{Table, TableJob};
 pub use withdrawn::Withdrawn;

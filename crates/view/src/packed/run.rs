@@ -1,6 +1,7 @@
 //! Runs: files of rows that belong together, and which of them count.
 
-use super::pack::{Cursor, Pack, PackWriter};
+use super::cursor::Cursor;
+use super::pack::{Pack, PackWriter};
 use super::page::BAD;
 use crate::ViewError;
 use kappadb_store::{Batch, FileId, Overlay, Tree, prefix_range};

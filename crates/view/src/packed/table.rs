@@ -1,14 +1,15 @@
 //! Rows of which the newest of each key counts: the latest in memory and in a log of batches, all others in runs.
 
 use super::after;
+use super::merge::{Merge, Outcome, unless_full};
 use super::merged::{MemoryRows, Merged, Part};
 use super::page::BAD;
+use super::row::Row;
 use super::run::{Area, Run, Writer, load_runs, remove_others};
 use crate::{ViewError, tiers};
 use bytes::Bytes;
-use kappadb_store::{Overlay, StoreError, Tree, prefix_range};
-use std::borrow::Borrow;
-use std::cmp::{Ordering, Reverse};
+use kappadb_store::{Overlay, Tree, prefix_range};
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -17,57 +18,8 @@ use std::sync::Arc;
 const LOGGED: u64 = 4_096;
 /// Rows in memory are packed when nothing else is to be done if there are more than one of so many parts of what memory may have.
 const IDLE_PART: usize = 8;
-/// Rows copied in one piece of a merge.
-const PIECE: usize = 32_768;
 /// The value of a key that has none to say.
 const PRESENT: &[u8] = &[1];
-
-/// A row in memory: one allocation. Rows are ordered by their keys, and equal if these are.
-#[derive(Debug, Clone)]
-pub(super) struct Row {
-    bytes: Box<[u8]>,
-    key: usize,
-}
-
-impl Row {
-    fn new(key: &[u8], value: &[u8]) -> Row {
-        Row { bytes: [key, value].concat().into(), key: key.len() }
-    }
-
-    pub fn key(&self) -> &[u8] {
-        self.bytes.split_at(self.key).0
-    }
-
-    pub fn value(&self) -> &[u8] {
-        self.bytes.split_at(self.key).1
-    }
-}
-
-impl PartialEq for Row {
-    fn eq(&self, other: &Row) -> bool {
-        self.key() == other.key()
-    }
-}
-
-impl Eq for Row {}
-
-impl PartialOrd for Row {
-    fn partial_cmp(&self, other: &Row) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Row {
-    fn cmp(&self, other: &Row) -> Ordering {
-        self.key().cmp(other.key())
-    }
-}
-
-impl Borrow<[u8]> for Row {
-    fn borrow(&self) -> &[u8] {
-        self.key()
-    }
-}
 
 type Memory = BTreeSet<Row>;
 
@@ -248,15 +200,8 @@ impl Table {
         let count = if self.is_full { 0 } else { tiers::newest_due(&sizes, self.few as u64, idle) };
         if let Some(newest) = self.runs.get(..count).filter(|newest| !newest.is_empty()) {
             let (origins, is_last) = (newest.to_vec(), count == self.runs.len());
-            return Some(TableJob::Merge(Box::new(Merge {
-                tree: self.tree.clone(),
-                area: self.area,
-                into: self.number(),
-                origins,
-                drops_empty: is_last,
-                copy: None,
-                outcome: Outcome::None,
-            })));
+            let merge = Merge::new(self.tree.clone(), self.area, self.number(), origins, is_last);
+            return Some(TableJob::Merge(Box::new(merge)));
         }
         let is_worth_it = self.most == self.few && self.memory.len() > self.few / IDLE_PART;
         (idle && is_worth_it).then_some(TableJob::Pack)
@@ -297,8 +242,8 @@ impl Table {
             wrong.extend(run.audit(&*self.tree, self.area)?);
         }
         let logged = read_log(&*self.tree, self.area)?.0;
-        let same = |(a, b): (&Row, &Row)| a.bytes == b.bytes && a.key == b.key;
-        if logged.len() != self.memory.len() || !logged.iter().zip(&self.memory).all(same) {
+        let mut both = logged.iter().zip(&self.memory);
+        if logged.len() != self.memory.len() || !both.all(|(a, b)| a.is_same(b)) {
             wrong.push(
                 "the log of rows that are not packed yet says something else than what is in memory"
                     .to_owned(),
@@ -315,74 +260,6 @@ impl Table {
 
     fn log_key(&self, number: u64) -> Vec<u8> {
         [&self.area.log()[..], &number.to_be_bytes()].concat()
-    }
-}
-
-/// None if it failed because the disk is full.
-fn unless_full<T>(result: Result<T, ViewError>) -> Result<Option<T>, ViewError> {
-    match result {
-        Err(ViewError::Store(StoreError::DiskFull { .. })) => Ok(None),
-        result => result.map(Some),
-    }
-}
-
-/// A merge under way: it reads what never changes and writes a file that nobody reads yet.
-pub struct Merge {
-    tree: Arc<dyn Tree>,
-    area: Area,
-    into: u64,
-    /// The newest first.
-    origins: Vec<Run>,
-    /// Rows without a value say that there is none, and nothing older is left.
-    drops_empty: bool,
-    /// None before it has begun.
-    copy: Option<(Merged<'static>, Writer)>,
-    outcome: Outcome,
-}
-
-/// What became of a merge.
-enum Outcome {
-    None,
-    Run(Run),
-    /// No row is left.
-    Nothing,
-    /// The disk is: the runs stay as they are.
-    Full,
-}
-
-impl Merge {
-    fn work(&mut self) -> Result<bool, ViewError> {
-        match unless_full(self.copy())? {
-            Some(more) => Ok(more),
-            None => {
-                (self.copy, self.outcome) = (None, Outcome::Full);
-                Ok(false)
-            }
-        }
-    }
-
-    /// Copies some rows. True if there are more.
-    fn copy(&mut self) -> Result<bool, ViewError> {
-        let (mut rows, mut writer) = match self.copy.take() {
-            Some(copy) => copy,
-            None => self.begin()?,
-        };
-        for _ in 0..PIECE {
-            if !rows.advance()? {
-                self.outcome = writer.finish()?.map_or(Outcome::Nothing, Outcome::Run);
-                return Ok(false);
-            }
-            writer.push(rows.key(), rows.value()?)?;
-        }
-        self.copy = Some((rows, writer));
-        Ok(true)
-    }
-
-    fn begin(&self) -> Result<(Merged<'static>, Writer), ViewError> {
-        let part = |run: &Run| Ok(Part::Run(Box::new(run.range(&[], None, false)?)));
-        let parts = self.origins.iter().map(part).collect::<Result<_, ViewError>>()?;
-        let rows = Merged::new(parts, false, self.drops_empty)?;
-        Ok((rows, Writer::new(&*self.tree, self.area, self.into)?))
     }
 }
 
