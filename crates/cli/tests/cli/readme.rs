@@ -186,6 +186,8 @@ fn shape_of(word: &str, before: &str) -> String {
         _ if word.starts_with("kappa1") => "TICKET".to_owned(),
         _ if word.len() >= 8 && is_name(word) => "KEY".to_owned(),
         _ if word.starts_with("20") && word.ends_with('Z') => "TIME".to_owned(),
+        // What lies in derived data depends on what was tidied by then.
+        "KiB" | "MiB" if before.contains('.') && before.parse::<f64>().is_ok() => "UNIT".to_owned(),
         _ if number && (word.contains('.') || before.starts_with("bytes_")) => "NUMBER".to_owned(),
         _ => match word.split_once(':') {
             Some((host @ "127.0.0.1", _)) => format!("{host}:PORT"),

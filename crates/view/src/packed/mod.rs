@@ -1,7 +1,7 @@
 //! What views of very many small rows share: rows packed in runs that never change and are merged in the background. They cost little more than
 //! their bytes.
 //!
-//! A run is a file of the view's tree ([`pack`]). Rows of the store, under one leading byte P that the view chooses, say which count:
+//! A run is a file of the view's tree ([`Pack`]). Rows of the store, under one leading byte P that the view chooses, say which count:
 //!
 //! ```text
 //! P 01 sort u8 run u64 BE             rows u64, age u64, check u64, LE: the run counts, and is newer than those with a lower age
