@@ -23,6 +23,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const GRACE: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
+    save_memory();
     if streams::keep().is_err() {
         // There is nowhere to say so.
         return Exit::Failed.into();
@@ -34,6 +35,12 @@ fn main() -> ExitCode {
     output::tame_panics();
     // What a panic is told as has been printed by then.
     catch_unwind(AssertUnwindSafe(run)).unwrap_or(Exit::Failed).into()
+}
+
+/// Pieces of memory of 2 MiB each would be twice what most commands need. Where that cannot be turned off they are taken.
+fn save_memory() {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
 }
 
 fn run() -> Exit {
