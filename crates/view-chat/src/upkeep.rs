@@ -2,7 +2,8 @@
 
 use crate::index::ChatIndex;
 use crate::words::{Build, MergeWords};
-use kappadb_store::{Overlay, StoreError};
+use kappadb_store::Overlay;
+use kappadb_view::packed::unless_full;
 use kappadb_view::{Upkeep, ViewError};
 
 type Due = Option<Box<dyn Upkeep<ChatIndex>>>;
@@ -46,11 +47,8 @@ impl Upkeep<ChatIndex> for Job {
             Job::Merge(merge) => merge.work(),
             Job::Tidy => Ok(false),
         };
-        match done {
-            // It is left as it is, and tried again when something comes.
-            Err(ViewError::Store(StoreError::DiskFull { .. })) => Ok(false),
-            done => done,
-        }
+        // On a full disk it is left as it is, and tried again when something comes.
+        Ok(unless_full(done)?.unwrap_or(false))
     }
 
     fn install(self: Box<Self>, index: &mut ChatIndex, rows: &mut Overlay<'_>) -> Result<(), ViewError> {

@@ -7,7 +7,7 @@ use crate::packed::{Packed, Source, Stream, Window, first};
 use crate::page::{Builder, Shape};
 use crate::rank::Rank;
 use crate::run::{self, Descriptor, Run, RunWriter, Stored, Which};
-use kappadb_store::{Overlay, StoreError, Tree};
+use kappadb_store::{Overlay, Tree};
 use kappadb_view::{Upkeep, ViewError, packed};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -149,10 +149,7 @@ impl Merge {
 
 impl Upkeep<MapIndex> for Merge {
     fn work(&mut self) -> Result<bool, ViewError> {
-        match self.copy() {
-            Err(ViewError::Store(StoreError::DiskFull { .. })) => Ok(false),
-            copied => copied,
-        }
+        Ok(packed::unless_full(self.copy())?.unwrap_or(false))
     }
 
     fn install(self: Box<Self>, index: &mut MapIndex, rows: &mut Overlay<'_>) -> Result<(), ViewError> {

@@ -8,8 +8,8 @@ use crate::packed::{Source, Stream, Window};
 use crate::page::Builder;
 use crate::run::{self, AREA, Cache, Cached, Descriptor, Run, RunWriter, Which};
 use crate::sorted::Sorted;
-use kappadb_store::{Overlay, StoreError, Tree};
-use kappadb_view::packed::{load_runs, remove_others};
+use kappadb_store::{Overlay, Tree};
+use kappadb_view::packed::{load_runs, remove_others, unless_full};
 use kappadb_view::{ViewError, tiers};
 use std::sync::Arc;
 
@@ -97,19 +97,14 @@ impl Space {
 
     fn pack(&mut self, tree: &dyn Tree, rows: &mut Overlay<'_>) -> Result<(), ViewError> {
         let number = self.number();
-        match self.write(tree, number) {
-            Ok(run) => {
-                self.memory.clear(rows);
-                (self.most, self.is_full) = (self.limit, false);
-                run.into_iter().for_each(|run| self.add(run, rows));
-                Ok(())
-            }
-            Err(ViewError::Store(StoreError::DiskFull { .. })) => {
-                self.most = self.memory.len().saturating_add(self.limit);
-                Ok(())
-            }
-            Err(error) => Err(error),
-        }
+        let Some(run) = unless_full(self.write(tree, number))? else {
+            self.most = self.memory.len().saturating_add(self.limit);
+            return Ok(());
+        };
+        self.memory.clear(rows);
+        (self.most, self.is_full) = (self.limit, false);
+        run.into_iter().for_each(|run| self.add(run, rows));
+        Ok(())
     }
 
     fn write(&self, tree: &dyn Tree, number: u64) -> Result<Option<Run>, ViewError> {

@@ -9,8 +9,11 @@ use std::sync::Arc;
 /// Rows copied in one piece of the work.
 const PIECE: usize = 32_768;
 
-/// None if it failed because the disk is full.
-pub(super) fn unless_full<T>(result: Result<T, ViewError>) -> Result<Option<T>, ViewError> {
+/// None if it failed because the disk is full: then what was to be packed or merged stays as it is.
+///
+/// # Errors
+/// All others.
+pub fn unless_full<T>(result: Result<T, ViewError>) -> Result<Option<T>, ViewError> {
     match result {
         Err(ViewError::Store(StoreError::DiskFull { .. })) => Ok(None),
         result => result.map(Some),

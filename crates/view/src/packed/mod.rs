@@ -27,6 +27,7 @@ mod withdrawn;
 
 pub use cache::Cache;
 pub use cursor::Cursor;
+pub use merge::unless_full;
 pub use merged::Merged;
 pub use pack::{Pack, PackWriter};
 pub use run::{Area, Run, Writer, load_runs, remove_others};
