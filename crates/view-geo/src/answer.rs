@@ -13,6 +13,8 @@ pub struct Answer {
     pub hits: Vec<Hit>,
     /// Where to go on, if there is more.
     pub next: Option<Cursor>,
+    /// Boxes of features that were looked at for it: what it cost.
+    pub looked_at: u64,
 }
 
 /// A feature of which at least one head touches the box.

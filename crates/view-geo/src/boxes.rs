@@ -74,9 +74,13 @@ impl MapIndex {
     fn by_id(&self, asked: &Asked, query: &Query) -> Result<Answer, ViewError> {
         let after = query.after_id()?;
         let mut gathered = Gathered::new(query.limit.map_or(usize::MAX, |limit| limit.saturating_add(1)));
-        self.shown(asked, &mut |item| match after.is_some_and(|after| item.key <= after.as_bytes()) {
-            true => Ok(()),
-            false => gathered.add(&item),
+        let mut looked_at = 0;
+        self.shown(asked, &mut |item| {
+            looked_at += 1;
+            match after.is_some_and(|after| item.key <= after.as_bytes()) {
+                true => Ok(()),
+                false => gathered.add(&item),
+            }
         })?;
         let mut found = gathered.into_features();
         let more = query.limit.filter(|limit| found.len() > *limit);
@@ -86,17 +90,17 @@ impl MapIndex {
         for found in found {
             hits.push(self.hit(asked, found)?);
         }
-        Ok(Answer { hits, next: more.and(last.or_else(|| query.after.clone())) })
+        Ok(Answer { hits, next: more.and(last.or_else(|| query.after.clone())), looked_at })
     }
 
     fn largest_first(&self, asked: &Asked, query: &Query) -> Result<Answer, ViewError> {
         let after = query.after_rank()?;
         let window = asked.window(after.map(|(rank, _)| rank));
         let mut sources = self.space.ordered(&window)?;
-        let (mut answer, mut last, mut scanned) = (Answer::default(), None, 0);
+        let (mut answer, mut last) = (Answer::default(), None);
         while let Some(source) = first(&sources).and_then(|at| sources.get_mut(at)) {
-            scanned += 1;
-            if scanned > MAX_ROWS_SCANNED {
+            answer.looked_at += 1;
+            if answer.looked_at > MAX_ROWS_SCANNED {
                 return Err(ViewError::Limit("MAX_ROWS_SCANNED"));
             }
             if let Some((rank, item)) = source.head()

@@ -167,3 +167,25 @@ fn a_limit_of_nothing_gives_nothing_and_goes_on_from_there() {
         assert_eq!((answer.hits.len(), answer.next), (0, first.next));
     }
 }
+
+/// Pages that each began at the largest would look at 40 times as much.
+#[test]
+fn all_pages_of_the_largest_look_at_each_box_about_once() {
+    const SIDE: i32 = 64;
+    let mut rig = Rig::new(512);
+    let features = field(SIDE);
+    features.chunks(500).for_each(|batch| drop(rig.hold(batch)));
+    rig.keep_up(true);
+    let (mut hits, mut looked_at, mut after) = (0_u64, 0, None);
+    loop {
+        let query = Query { limit: Some(50), order: Order::LargestFirst, after, ..Query::default() };
+        let answer = rig.index.query(&GeoBox::WORLD.into(), &query).expect("answers");
+        (hits, looked_at) = (hits + answer.hits.len() as u64, looked_at + answer.looked_at);
+        after = answer.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(hits, features.len() as u64);
+    assert!(looked_at <= 2 * hits, "{looked_at} boxes were looked at for {hits} features");
+}
