@@ -1,7 +1,7 @@
 //! Asking neighbours: which feed ranges answer a selector, fetched and proved.
 
 use crate::claims::Verdict;
-use crate::database::{self, Parts};
+use crate::database::{self, Database, Parts};
 use crate::error::{AskError, ReadError};
 use crate::forks::{Answers, Ground, claim_nothing};
 pub(crate) use crate::neighbours::Neighbours;
@@ -90,10 +90,23 @@ impl Asked {
     }
 }
 
+impl Database {
+    /// Asks every known peer what it has of a view, this library's or one of your own, and takes that in: then the view here answers from it.
+    /// A selector of your own is [`Selector::Custom`], which the view's [`Index::matches`](kappadb_view::Index::matches) takes apart.
+    ///
+    /// Dropped before it ends, it leaves what came until then.
+    ///
+    /// # Errors
+    /// If this replica fails; what peers did wrong is in the answer.
+    pub async fn ask(&self, view: &str, selector: Selector) -> Result<Asked, ReadError> {
+        ask(&self.parts, view, selector).await
+    }
+}
+
 /// Asks every known peer for `selector` of `view`.
 pub(crate) async fn ask(
     parts: &Arc<Parts>,
-    view: &'static str,
+    view: &str,
     selector: Selector,
 ) -> Result<Asked, ReadError> {
     let mut neighbours = Neighbours::dial(parts).await;
@@ -110,10 +123,11 @@ const KEY_OVERHEAD: usize = 9;
 
 impl Neighbours {
     /// Fetches, proves and indexes what the peers have of the answer. True if the own answer is complete now.
-    pub(crate) async fn ask(&mut self, view: &'static str, selector: Selector) -> Result<bool, ReadError> {
+    pub(crate) async fn ask(&mut self, view: &str, selector: Selector) -> Result<bool, ReadError> {
         let answers = self.question(view, &selector).await?;
         let (dialled, remembers) = (self.dialled, self.remembers);
-        let conclude = move |parts: &Parts| parts.conclude(view, &selector, answers, dialled, remembers);
+        let view = view.to_owned();
+        let conclude = move |parts: &Parts| parts.conclude(&view, &selector, answers, dialled, remembers);
         let verdict = database::run(&self.parts, conclude).await??;
         self.asked.take(verdict);
         self.incomplete += u64::from(verdict == Verdict::Incomplete);
@@ -121,7 +135,7 @@ impl Neighbours {
     }
 
     /// The same without concluding anything from it: a first look, before it is known what the answer is to rest on.
-    pub(crate) async fn look(&mut self, view: &'static str, selector: Selector) -> Result<(), ReadError> {
+    pub(crate) async fn look(&mut self, view: &str, selector: Selector) -> Result<(), ReadError> {
         self.question(view, &selector).await?;
         Ok(database::run(&self.parts, |parts| parts.feeds.sync()).await??)
     }
@@ -130,7 +144,7 @@ impl Neighbours {
     /// been told: what they left out may count then. And once more if what one lacks may be what another did not speak of.
     pub(crate) async fn question(
         &mut self,
-        view: &'static str,
+        view: &str,
         selector: &Selector,
     ) -> Result<Answers, ReadError> {
         let mut answers = Answers::new(self.ground(view).await?);
@@ -146,8 +160,8 @@ impl Neighbours {
             if !answers.is_brief() || !named.is_empty() {
                 break;
             }
-            let wanted = selector.clone();
-            let own = move |parts: &Parts| parts.coverage(view, &wanted, &BTreeMap::new(), &BTreeSet::new());
+            let (asked, wanted) = (view.to_owned(), selector.clone());
+            let own = move |parts: &Parts| parts.coverage(&asked, &wanted, &BTreeMap::new(), &BTreeSet::new());
             named = answers.unspoken(&database::run(&self.parts, own).await??);
             if named.is_empty() {
                 break;
@@ -157,14 +171,15 @@ impl Neighbours {
         Ok(answers)
     }
 
-    async fn ground(&self, view: &'static str) -> Result<Ground, ReadError> {
-        database::run(&self.parts, move |parts| parts.ground_of(view)).await?
+    async fn ground(&self, view: &str) -> Result<Ground, ReadError> {
+        let view = view.to_owned();
+        database::run(&self.parts, move |parts| parts.ground_of(&view)).await?
     }
 
     /// True if a peer did not know of a fork that is known here, and it mattered.
     async fn round(
         &mut self,
-        view: &'static str,
+        view: &str,
         selector: &Selector,
         named: &[FeedKey],
         answers: &mut Answers,
@@ -185,7 +200,7 @@ impl Neighbours {
     /// As [`Neighbours::ask`] for any number of keys, in selectors that each keep to their limits.
     pub(crate) async fn ask_in_parts(
         &mut self,
-        view: &'static str,
+        view: &str,
         keys: BTreeSet<Vec<u8>>,
         selector: fn(Vec<Vec<u8>>) -> Selector,
     ) -> Result<(), ReadError> {
@@ -229,16 +244,16 @@ struct Said {
 /// before it.
 async fn put(
     turn: Turn,
-    view: &'static str,
+    view: &str,
     selector: Selector,
     without: BTreeSet<FeedKey>,
     mut named: Vec<FeedKey>,
 ) -> Result<Said, Trouble> {
-    let (wanted, unwanted) = (selector.clone(), without.clone());
+    let (asked, wanted, unwanted) = (view.to_owned(), selector.clone(), without.clone());
     let look = move |parts: &Parts| {
         named.extend(parts.to_name());
         named.retain(|feed| !unwanted.contains(feed));
-        let mut have = parts.have(view, &wanted)?;
+        let mut have = parts.have(&asked, &wanted)?;
         have.retain(|have| !unwanted.contains(&have.feed));
         Ok::<_, ReadError>((have, named, parts.forks_to_tell()))
     };

@@ -58,10 +58,11 @@ impl Parts {
         declared: &BTreeMap<FeedKey, u64>,
         named: &BTreeSet<FeedKey>,
     ) -> Result<Answer, AnswerError> {
+        // A peer that hears nothing leaves, and would not learn why: half of the patience that peers usually have.
         // Lengths first, then the view is brought up to them: what is claimed must be in it when it is asked.
         let unavailable = |error: ReadError| AnswerError::Unavailable(error.to_string());
         let mut coverage = self.coverage(view, selector, declared, without).map_err(unavailable)?;
-        self.views.ready().map_err(refusal)?;
+        self.views.ready_within(view, self.allowance.patience / 2).map_err(refusal)?;
         if view == CHAT {
             self.honour_deletes().map_err(|error| AnswerError::Unavailable(error.to_string()))?;
         }

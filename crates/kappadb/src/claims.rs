@@ -78,7 +78,7 @@ impl Parts {
 
     /// What this replica holds of the answer: what a peer need not send, and what it may take as known in proofs.
     pub(crate) fn have(&self, view: &str, selector: &Selector) -> Result<Vec<Have>, ReadError> {
-        self.views.ready()?;
+        self.views.ready(view)?;
         let held = group(self.views.matches(view, selector, &BTreeSet::new())?);
         // What was cleared here is not told, so that it comes again whole where a peer has it.
         let have = held.into_iter().map(|(feed, ranges)| {

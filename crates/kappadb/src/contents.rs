@@ -1,7 +1,7 @@
 //! The content of map features and values that is too large for a block, fetched with the answer that it belongs to: one round trip
 //! more, on the same sessions, and only where there is such.
 
-use crate::ask::{KV, MAP, Neighbours};
+use crate::ask::{Neighbours, view_of};
 use crate::database::{self, Parts};
 use crate::error::ReadError;
 use kappadb_core::limits::{MAX_FEATURE_BODY, MAX_RANGES};
@@ -91,7 +91,9 @@ impl Parts {
         let arrived = self.arrived_detached(since)?;
         if !arrived.is_empty() {
             // What just came may not be indexed yet, and which of it is current is asked below.
-            self.views.ready()?;
+            for view in selectors.iter().filter_map(|(space, _)| view_of(*space)) {
+                self.views.ready(view)?;
+            }
         }
         let (mut wanted, mut heads) = (Vec::new(), Heads::new());
         for id in arrived.into_iter().filter(|id| !tried.contains(id)) {
@@ -117,8 +119,8 @@ impl Parts {
             return Ok(Vec::new());
         }
         let mut ids = Vec::new();
-        for (space, selector) in selectors {
-            let view = if *space == space::KV { KV } else { MAP };
+        let asked = selectors.iter().filter_map(|(space, selector)| Some((view_of(*space)?, selector)));
+        for (view, selector) in asked {
             let matches = self.views.matches(view, selector, &BTreeSet::new())?;
             if matches.len() <= MANY {
                 ids.extend(matches.into_iter().filter(|id| cleared.contains(&id.feed)));

@@ -351,9 +351,23 @@ impl Database {
         Ok(self.run(move |parts| parts.views.register(view)).await??)
     }
 
-    /// Waits until every view has indexed all that is held now.
+    /// Waits until every view has indexed all that is held now. No question needs it: each waits for its own view.
+    ///
+    /// # Errors
+    /// The first view's that fails or does not go forward, once the others are ready.
     pub async fn ready(&self) -> Result<(), ReadError> {
-        Ok(self.run(|parts| parts.views.ready()).await??)
+        Ok(self.run(|parts| parts.views.all_ready()).await??)
+    }
+
+    /// Makes a view anew from the log, or all, and waits for it. What is there answers until the new rows have caught up.
+    ///
+    /// Dropped before it ends, the work goes on all the same.
+    ///
+    /// # Errors
+    /// [`ReadError::View`] for a view that is not there, or that fails.
+    pub async fn rebuild(&self, view: Option<&str>) -> Result<(), ReadError> {
+        let view = view.map(str::to_owned);
+        Ok(self.run(move |parts| parts.views.rebuild(view.as_deref())).await??)
     }
 
     /// What this replica holds.
@@ -366,7 +380,6 @@ impl Database {
         self.run(|parts| {
             let problems = parts.feeds.verify(&mut |done, total| parts.progress("verifying", done, total))?;
             let mut problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
-            parts.views.ready()?;
             problems.extend(parts.views.verify()?);
             problems.extend(parts.lie_warnings());
             Ok(problems)

@@ -36,7 +36,7 @@ impl Database {
     pub async fn drop_feed(&self, feed: FeedKey) -> Result<(), LogError> {
         self.run(move |parts| {
             parts.with_reserve(|| parts.feeds.drop_feed(&feed))?;
-            Ok(parts.views.ready()?)
+            Ok(parts.views.settle()?)
         })
         .await?
     }
@@ -46,7 +46,7 @@ impl Database {
     pub async fn allow_feed(&self, feed: FeedKey) -> Result<(), LogError> {
         self.run(move |parts| {
             parts.feeds.allow_feed(&feed)?;
-            Ok(parts.views.ready()?)
+            Ok(parts.views.settle()?)
         })
         .await?
     }
@@ -117,7 +117,7 @@ impl Parts {
             SledStore::wipe(idle).map_err(CompactError::from)?;
         }
         // Views read what is to go in order to take it out; one that has not, for it is not open now, is made anew later.
-        self.views.ready()?;
+        self.views.settle()?;
         let compacted = self.with_reserve(|| {
             self.honour_deletes()?;
             self.clear_abandoned()?;

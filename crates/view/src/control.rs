@@ -57,9 +57,28 @@ struct State {
     rebuilds_done: u64,
     rests_asked: u64,
     rests_done: u64,
-    failures: u64,
+    /// How often the indexer has set to work.
+    tries: u64,
+    /// The last of these that failed.
+    failed: u64,
     error: Option<String>,
     progress: Progress,
+    /// Counts steps forward of any generation.
+    moves: u64,
+}
+
+/// How long somebody waits for a view.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Patience {
+    /// As long as it goes forward at least this often: what is near may be far, but not stuck.
+    WhileMoving(Duration),
+    /// No longer than this.
+    AtMost(Duration),
+}
+
+impl Patience {
+    /// That of the replica's owner. A batch of the slowest view that is of use takes a small part of it.
+    pub const OWN: Patience = Patience::WhileMoving(Duration::from_secs(30));
 }
 
 pub(crate) struct Control {
@@ -118,8 +137,8 @@ impl Control {
     }
 
     /// Waits until the generation that answers has come as far as is `wanted`. An error if indexing was tried and failed meanwhile.
-    pub fn wait(&self, wanted: impl Fn(&Progress) -> bool) -> Result<(), ViewError> {
-        self.wait_until(|state| state.progress.answering && wanted(&state.progress))
+    pub fn wait(&self, patience: Patience, wanted: impl Fn(&Progress) -> bool) -> Result<(), ViewError> {
+        self.wait_until(Some(patience), |state| state.progress.answering && wanted(&state.progress))
     }
 
     /// Has the view made anew, and waits for it.
@@ -128,7 +147,7 @@ impl Control {
             state.rebuilds_asked += 1;
             state.rebuilds_asked
         });
-        self.wait_until(|state| state.rebuilds_done >= asked)
+        self.wait_until(None, |state| state.rebuilds_done >= asked)
     }
 
     /// Has the upkeep done that is due, and waits until none is.
@@ -137,17 +156,22 @@ impl Control {
             (state.woken, state.rests_asked) = (true, state.rests_asked + 1);
             state.rests_asked
         });
-        self.wait_until(|state| state.rests_done >= asked)
+        self.wait_until(None, |state| state.rests_done >= asked)
     }
 
-    fn wait_until(&self, reached: impl Fn(&State) -> bool) -> Result<(), ViewError> {
+    fn wait_until(
+        &self,
+        patience: Option<Patience>,
+        reached: impl Fn(&State) -> bool,
+    ) -> Result<(), ViewError> {
         let mut state = self.lock();
+        let (mut since, mut moves) = (Instant::now(), state.moves);
         // Mostly it is there: then nobody need be woken for it.
         if !reached(&state) {
             state.urged = true;
             self.changed.notify_all();
         }
-        let failures = state.failures;
+        let tries = state.tries;
         loop {
             if reached(&state) {
                 return Ok(());
@@ -155,12 +179,25 @@ impl Control {
             if state.closing || state.ended {
                 return Err(ViewError::Closed);
             }
-            // The first failure may be of a try that began before this call.
-            if state.failures >= failures + 2 {
+            // A try that began before this call may have failed for want of what is there by now.
+            if state.failed > tries {
                 let reason = state.error.clone().unwrap_or_default();
                 return Err(ViewError::Stalled { view: self.name.clone(), reason });
             }
-            state = self.sleep(state);
+            let moving = matches!(patience, Some(Patience::WhileMoving(_)));
+            if moving && (state.moves != moves || state.pauses > 0) {
+                (since, moves) = (Instant::now(), state.moves);
+            }
+            state = match patience {
+                None => self.sleep(state),
+                Some(Patience::WhileMoving(most) | Patience::AtMost(most)) => {
+                    let left = most.saturating_sub(since.elapsed());
+                    if left.is_zero() {
+                        return Err(ViewError::Late(self.name.clone()));
+                    }
+                    self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
         }
     }
 
@@ -192,6 +229,7 @@ impl Control {
             let left = until.saturating_duration_since(Instant::now());
             if state.woken || state.urged || left.is_zero() {
                 (state.woken, state.urged) = (false, false);
+                state.tries += 1;
                 return Job::Work;
             }
             state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
@@ -242,6 +280,11 @@ impl Control {
         self.change(|state| state.rests_done = asked);
     }
 
+    /// A generation has gone a step forward.
+    pub fn moved(&self) {
+        self.change(|state| state.moves += 1);
+    }
+
     /// What the work goes by that is done now.
     pub fn turn(&self, turn: Turn) {
         self.change(|state| state.progress.turn = turn);
@@ -259,7 +302,7 @@ impl Control {
     /// A try failed. Returns after `pause`, or when somebody is in a hurry.
     pub fn failed(&self, error: &ViewError, pause: Duration) {
         self.change(|state| {
-            state.failures += 1;
+            state.failed = state.tries;
             state.error = Some(error.to_string());
             state.progress.turn = Turn::None;
         });

@@ -38,6 +38,9 @@ pub enum ViewError {
         /// The last error.
         reason: String,
     },
+    /// It did not take in what had arrived before the question in the time that there was.
+    #[error("the view {0:?} is not ready: it is still taking in what arrived before; ask again later")]
+    Late(String),
     /// The view's own code panicked.
     #[error("the view panicked: {0}")]
     Panicked(String),
@@ -62,6 +65,12 @@ pub enum ViewError {
 }
 
 impl ViewError {
+    /// True if this view alone is to blame: others may be well.
+    pub(crate) fn is_its_own(&self) -> bool {
+        use ViewError::{Custom, Late, Panicked, Rebuilding, Stalled};
+        matches!(self, Stalled { .. } | Late(_) | Panicked(_) | Rebuilding(_) | Custom(_))
+    }
+
     /// True if the rows are of no use any more: only making them anew from the journal helps.
     pub fn wants_rebuild(&self) -> bool {
         matches!(self, ViewError::Row(_) | ViewError::Inconsistent(_) | ViewError::Foreign)

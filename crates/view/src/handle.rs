@@ -1,4 +1,4 @@
-use crate::control::Control;
+use crate::control::{Control, Patience};
 use crate::indexer::Core;
 use crate::watch::Watcher;
 use crate::{Index, View, ViewError};
@@ -44,8 +44,12 @@ impl<V: View> ViewHandle<V> {
 
     /// Returns when everything that had arrived before the call is indexed, and every fork proven before it is
     /// taken into account. Waits for the end of pauses, too.
+    ///
+    /// # Errors
+    /// [`ViewError::Late`] if it has not gone forward for half a minute, [`ViewError::Stalled`] if indexing fails,
+    /// [`ViewError::Closed`].
     pub fn ready(&self) -> Result<(), ViewError> {
-        self.core.ready()
+        self.core.ready(Patience::OWN)
     }
 
     /// Returns when all arrivals before `lseq` are indexed.

@@ -1,6 +1,6 @@
 //! A view at work: the generation that answers, the one being made beside it, and the thread that moves both.
 
-use crate::control::{Control, Job, Progress, Turn};
+use crate::control::{Control, Job, Patience, Progress, Turn};
 use crate::directory::{Directory, Stamp};
 use crate::generation::{Generation, Step};
 use crate::mark::{Exclusions, Mark, excludes_all};
@@ -47,13 +47,13 @@ impl<V: View> Core<V> {
         *self.slot.write().unwrap_or_else(PoisonError::into_inner) = generation;
     }
 
-    pub fn ready(&self) -> Result<(), ViewError> {
+    pub fn ready(&self, patience: Patience) -> Result<(), ViewError> {
         // Exclusions first: what arrives later is not part of the question.
         let excluded = self.source.exclusions();
         let end = self.source.end();
         let applied =
             |progress: &Progress| progress.next >= end && excludes_all(&progress.excluded, &excluded);
-        self.control.wait(applied)?;
+        self.control.wait(patience, applied)?;
         // A feed may count again: then nothing may leave it out, not even work that was begun before. If the view left it out because of
         // something newer than the question, that is no reason to wait.
         loop {
@@ -68,12 +68,12 @@ impl<V: View> Core<V> {
                 return Ok(());
             }
             let changed = |now: &Progress| now.excluded != left_out || now.turn != turn;
-            self.control.wait(|progress| applied(progress) && changed(progress))?;
+            self.control.wait(patience, |progress| applied(progress) && changed(progress))?;
         }
     }
 
     pub fn ready_at(&self, lseq: Lseq) -> Result<(), ViewError> {
-        self.control.wait(|progress| progress.next >= lseq)
+        self.control.wait(Patience::OWN, |progress| progress.next >= lseq)
     }
 }
 
@@ -229,6 +229,7 @@ impl<V: View> Indexer<V> {
     ) -> Result<bool, ViewError> {
         let stop = || self.core.control.interrupted();
         let Step { notices, more } = generation.step(&*self.core.source, excluded, &stop)?;
+        self.core.control.moved();
         tell(&notices);
         if more || self.settled {
             let control = &self.core.control;

@@ -4,7 +4,7 @@ use crate::directory::Stamp;
 use crate::generation::Generation;
 use crate::handle::PauseGuard;
 use crate::indexer::Core;
-use crate::mark::Mark;
+use crate::mark::{Mark, excludes_all};
 use crate::source::Source;
 use crate::{Exclusions, Index, View, ViewError};
 use kappadb_core::{EntryId, Lseq};
@@ -38,13 +38,24 @@ impl Source for Frozen<'_> {
     fn subscribe(&self, _: Arc<dyn Fn() + Send + Sync>) {}
 }
 
-fn fresh<V: View>(core: &Core<V>, mark: &Mark) -> Result<Generation<V>, ViewError> {
+/// A generation with nothing in it.
+fn empty<V: View>(core: &Core<V>) -> Result<Generation<V>, ViewError> {
     let tree = MemoryStore::new().tree("fresh")?;
     let stamp = Stamp { version: core.view.version(), generation: 0 };
-    let generation = Generation::new(core.view.clone(), stamp, tree);
+    Ok(Generation::new(core.view.clone(), stamp, tree))
+}
+
+/// Brings a generation to a mark.
+fn bring<V: View>(generation: &Generation<V>, core: &Core<V>, mark: &Mark) -> Result<(), ViewError> {
     let source = Frozen { source: &*core.source, mark };
     while generation.step(&source, &mark.excluded, &|| false)?.more {}
-    Ok(generation)
+    Ok(())
+}
+
+/// How far the generation that answers has come.
+fn mark<V: View>(core: &Core<V>) -> Result<Mark, ViewError> {
+    let mark = core.current(|current| current.mark()).flatten();
+    mark.ok_or_else(|| ViewError::Rebuilding(core.name.clone()))
 }
 
 fn all<V: View>(generation: &Generation<V>) -> Result<Option<BTreeSet<EntryId>>, ViewError> {
@@ -58,12 +69,24 @@ fn all<V: View>(generation: &Generation<V>) -> Result<Option<BTreeSet<EntryId>>,
 
 /// Returns a sentence for each thing that is wrong: what the index itself finds, and entries that it would or would not
 /// send although a fresh one would not or would.
+///
+/// The view goes on meanwhile, but for the end, when the two are compared as they are at one moment.
 pub(crate) fn verify<V: View>(core: &Core<V>) -> Result<Vec<String>, ViewError> {
+    let (mut fresh, forgotten) = (empty(core)?, core.source.forgotten());
+    let before = mark(core)?;
+    let made = bring(&fresh, core, &before);
     let _still = PauseGuard::new(core.control.clone());
-    let mark = core.current(|current| current.mark()).flatten();
-    let mark = mark.ok_or_else(|| ViewError::Rebuilding(core.name.clone()))?;
+    let now = mark(core)?;
+    // What was taken out of the log meanwhile cannot be taken out of what was made from it, nor put back.
+    let is_of_use = made.is_ok()
+        && core.source.forgotten() == forgotten
+        && excludes_all(&now.excluded, &before.excluded);
+    if !is_of_use {
+        fresh = empty(core)?;
+    }
+    bring(&fresh, core, &now)?;
     let mut wrong = core.read(|index| index.check())??;
-    let fresh = all(&fresh(core, &mark)?)?;
+    let fresh = all(&fresh)?;
     let kept = core.current(all).transpose()?.flatten();
     if let (Some(fresh), Some(kept)) = (fresh, kept) {
         wrong.extend(kept.difference(&fresh).map(|id| format!("{id} is in it and should not be")));

@@ -1,4 +1,4 @@
-use crate::control::Control;
+use crate::control::{Control, Patience};
 use crate::indexer::{Core, Indexer};
 use crate::source::Source;
 use crate::{Index, PauseGuard, View, ViewError, ViewHandle, verify};
@@ -8,6 +8,7 @@ use kappadb_store::Store;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// How a view is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +33,7 @@ pub struct ViewStatus {
 trait AnyView: Send + Sync {
     fn control(&self) -> &Arc<Control>;
     fn matches(&self, selector: &Selector, without: &BTreeSet<FeedKey>) -> Result<Vec<EntryId>, ViewError>;
-    fn ready(&self) -> Result<(), ViewError>;
+    fn ready(&self, patience: Patience) -> Result<(), ViewError>;
     fn verify(&self) -> Result<Vec<String>, ViewError>;
     fn status(&self) -> ViewStatus;
 }
@@ -46,8 +47,8 @@ impl<V: View> AnyView for Core<V> {
         self.read(|index| index.matches(selector, without))?
     }
 
-    fn ready(&self) -> Result<(), ViewError> {
-        Core::ready(self)
+    fn ready(&self, patience: Patience) -> Result<(), ViewError> {
+        Core::ready(self, patience)
     }
 
     fn verify(&self) -> Result<Vec<String>, ViewError> {
@@ -151,9 +152,37 @@ impl Views {
         self.find(name)?.matches(selector, without)
     }
 
-    /// [`ViewHandle::ready`] of every view.
-    pub fn ready(&self) -> Result<(), ViewError> {
-        self.all().iter().try_for_each(|view| view.ready())
+    /// [`ViewHandle::ready`] of the view `name`.
+    pub fn ready(&self, name: &str) -> Result<(), ViewError> {
+        self.find(name)?.ready(Patience::OWN)
+    }
+
+    /// The same, for `most` so long.
+    ///
+    /// # Errors
+    /// [`ViewError::Late`] if it takes longer.
+    pub fn ready_within(&self, name: &str, most: Duration) -> Result<(), ViewError> {
+        self.find(name)?.ready(Patience::AtMost(most))
+    }
+
+    /// [`ViewHandle::ready`] of every view. The first error, after all were waited for.
+    pub fn all_ready(&self) -> Result<(), ViewError> {
+        self.all().iter().map(|view| view.ready(Patience::OWN)).fold(Ok(()), Result::and)
+    }
+
+    /// Waits until every view that goes forward is ready. One that stands still answers nothing, so nobody waits for it.
+    ///
+    /// # Errors
+    /// [`ViewError::Closed`].
+    pub fn settle(&self) -> Result<(), ViewError> {
+        self.all().iter().try_for_each(|view| match view.ready(Patience::OWN) {
+            Err(error @ ViewError::Closed) => Err(error),
+            Err(error) => {
+                tracing::warn!(%error, "a view is not waited for");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        })
     }
 
     /// How each view is doing, by name.
@@ -169,11 +198,18 @@ impl Views {
         }
     }
 
-    /// Compares each view with one made anew in memory from the same arrivals, and has it look for contradictions in its
-    /// rows. Returns a sentence for each thing that is wrong.
+    /// Compares each view, once it is ready, with one made anew in memory from the same arrivals, and has it look for contradictions in its
+    /// rows. Returns a sentence for each thing that is wrong; also for a view that stands still.
     pub fn verify(&self) -> Result<Vec<String>, ViewError> {
-        let found = self.all().iter().map(|view| view.verify()).collect::<Result<Vec<_>, _>>()?;
-        Ok(found.concat())
+        let mut found = Vec::new();
+        for view in self.all() {
+            match view.ready(Patience::OWN).and_then(|()| view.verify()) {
+                Ok(problems) => found.extend(problems),
+                Err(error) if error.is_its_own() => found.push(error.to_string()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(found)
     }
 
     /// Stops all indexers and waits for them. What is indexed stays readable.

@@ -2,6 +2,7 @@
 
 use super::Standing;
 use super::heirs::Again;
+use crate::ask;
 use crate::database::Parts;
 use crate::error::{ReadError, RecoverError};
 use kappadb_chat::{StateKey, code};
@@ -148,7 +149,9 @@ impl Parts {
                 None => RecoverError::Unknown(feed),
             });
         }
-        self.views.ready().map_err(ReadError::from)?;
+        for view in [ask::KV, ask::MAP, ask::CHAT] {
+            self.views.ready(view).map_err(ReadError::from)?;
+        }
         let forks = self.feeds.exclusions();
         let seq = forks.into_iter().find(|(of, _)| *of == feed).map_or(Seq::MAX, |(_, seq)| seq);
         let held = self.feeds.held(&feed).minus(&RangeSet::below(seq));
