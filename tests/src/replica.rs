@@ -163,7 +163,7 @@ impl Replica {
 
     /// Gives back what clears and drops left, once the views have seen all of it.
     pub fn compact(&self) {
-        self.views().ready().expect("ready");
+        self.views().all_ready().expect("ready");
         self.feeds().compact(&mut |_, _| ()).expect("compact");
     }
 
@@ -279,7 +279,7 @@ impl Replica {
         selector: &Selector,
         without: &BTreeSet<FeedKey>,
     ) -> BTreeMap<FeedKey, RangeSet> {
-        self.views().ready().expect("ready");
+        self.views().all_ready().expect("ready");
         let ids = self.open().views.matches(view, selector, without).expect("matches");
         let mut out: BTreeMap<FeedKey, Vec<u64>> = BTreeMap::new();
         ids.into_iter().for_each(|id| out.entry(id.feed).or_default().push(id.seq));

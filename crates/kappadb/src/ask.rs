@@ -104,11 +104,7 @@ impl Database {
 }
 
 /// Asks every known peer for `selector` of `view`.
-pub(crate) async fn ask(
-    parts: &Arc<Parts>,
-    view: &str,
-    selector: Selector,
-) -> Result<Asked, ReadError> {
+pub(crate) async fn ask(parts: &Arc<Parts>, view: &str, selector: Selector) -> Result<Asked, ReadError> {
     let mut neighbours = Neighbours::dial(parts).await;
     neighbours.ask(view, selector).await?;
     neighbours.finish().await
@@ -142,11 +138,7 @@ impl Neighbours {
 
     /// Puts a question to the peers, and again to all if it turns out meanwhile that a feed forked, or that one did of which they had not
     /// been told: what they left out may count then. And once more if what one lacks may be what another did not speak of.
-    pub(crate) async fn question(
-        &mut self,
-        view: &str,
-        selector: &Selector,
-    ) -> Result<Answers, ReadError> {
+    pub(crate) async fn question(&mut self, view: &str, selector: &Selector) -> Result<Answers, ReadError> {
         let mut answers = Answers::new(self.ground(view).await?);
         let mut named = Vec::new();
         for _ in 0..ROUNDS {
@@ -161,7 +153,8 @@ impl Neighbours {
                 break;
             }
             let (asked, wanted) = (view.to_owned(), selector.clone());
-            let own = move |parts: &Parts| parts.coverage(&asked, &wanted, &BTreeMap::new(), &BTreeSet::new());
+            let own =
+                move |parts: &Parts| parts.coverage(&asked, &wanted, &BTreeMap::new(), &BTreeSet::new());
             named = answers.unspoken(&database::run(&self.parts, own).await??);
             if named.is_empty() {
                 break;

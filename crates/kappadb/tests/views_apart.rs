@@ -108,7 +108,9 @@ fn a_view_that_panics_is_not_noticed_by_keys_and_map() {
         let database = builder(&dir.path().join("a")).create().await.unwrap();
         let view = database.view(Odd("panics", Fate::Panics)).await.unwrap();
         works_as_ever(&database, &dir.path().join("b")).await;
-        assert!(matches!(view.ready(), Err(ViewError::Stalled { reason, .. }) if reason.contains("panicked")));
+        assert!(
+            matches!(view.ready(), Err(ViewError::Stalled { reason, .. }) if reason.contains("panicked"))
+        );
         database.close().await.unwrap();
     });
 }

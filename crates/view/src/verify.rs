@@ -78,9 +78,8 @@ pub(crate) fn verify<V: View>(core: &Core<V>) -> Result<Vec<String>, ViewError> 
     let _still = PauseGuard::new(core.control.clone());
     let now = mark(core)?;
     // What was taken out of the log meanwhile cannot be taken out of what was made from it, nor put back.
-    let is_of_use = made.is_ok()
-        && core.source.forgotten() == forgotten
-        && excludes_all(&now.excluded, &before.excluded);
+    let is_of_use =
+        made.is_ok() && core.source.forgotten() == forgotten && excludes_all(&now.excluded, &before.excluded);
     if !is_of_use {
         fresh = empty(core)?;
     }
