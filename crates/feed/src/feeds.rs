@@ -1,6 +1,6 @@
 //! The handle.
 
-use crate::append::Request;
+use crate::append::{Outcome, Request};
 use crate::blocks::Blocks;
 use crate::config::{Config, OpenReport, Random};
 use crate::queue::Queue;
@@ -203,9 +203,38 @@ impl Feeds {
     /// appended; they may be there only if the process ends before they could be cut off again.
     pub fn append(&self, appends: Vec<Append>) -> Result<Vec<Range<Seq>>, AppendError> {
         let request = Request::new(appends)?;
+        self.pass(vec![request]).pop().unwrap_or(Err(CommitError::Poisoned.into()))
+    }
+
+    /// As [`Feeds::append`] of each by itself: what one feed does not take says nothing of the others. All share one sync.
+    pub fn append_each(&self, appends: Vec<Append>) -> Vec<Result<Range<Seq>, AppendError>> {
+        let (mut requests, mut refused) = (Vec::new(), Vec::new());
+        for append in appends {
+            match Request::new(vec![append]) {
+                Ok(request) => {
+                    requests.push(request);
+                    refused.push(None);
+                }
+                Err(error) => refused.push(Some(error)),
+            }
+        }
+        let mut outcomes = if requests.is_empty() { Vec::new() } else { self.pass(requests) }.into_iter();
+        let unknown = || Err(AppendError::from(CommitError::Poisoned));
+        let outcome = |refused| match refused {
+            Some(error) => Err(error),
+            None => {
+                let ranges = outcomes.next().unwrap_or_else(|| Err(CommitError::Poisoned.into()))?;
+                ranges.into_iter().next().map_or_else(unknown, Ok)
+            }
+        };
+        refused.into_iter().map(outcome).collect()
+    }
+
+    fn pass(&self, requests: Vec<Request>) -> Vec<Outcome> {
         let Shared { queue, .. } = &*self.shared;
         let lead = || self.shared.write(|writer| writer.take_in_queue(queue.take()));
-        queue.pass(request, lead).unwrap_or(Err(CommitError::Poisoned.into()))
+        let outcomes = queue.pass(requests, lead).into_iter();
+        outcomes.map(|outcome| outcome.unwrap_or(Err(CommitError::Poisoned.into()))).collect()
     }
 
     /// Verifies a peer's blocks and stores what is new of them. They become durable and visible with the next [`Feeds::sync`].

@@ -34,25 +34,27 @@ impl Queue {
         std::mem::take(&mut self.lock().requests)
     }
 
-    /// Queues the request and waits for its outcome. `lead`, which takes in the queue, is called if no other thread is at
-    /// that. None if the one that led did not come to an end.
-    pub fn pass(&self, request: Request, lead: impl FnOnce()) -> Option<Outcome> {
-        let slot = request.slot();
+    /// Queues requests, of which at least one, and waits for their outcomes, which they have in one commit. `lead`, which takes in the
+    /// queue, is called if no other thread is at that. None for those of which whoever led did not come to an end.
+    pub fn pass(&self, requests: Vec<Request>, lead: impl FnOnce()) -> Vec<Option<Outcome>> {
+        let slots: Vec<_> = requests.iter().map(Request::slot).collect();
         let mut state = self.lock();
-        state.requests.push(request);
+        state.requests.extend(requests);
         while state.led {
             state.waiting += 1;
             state = self.turn.wait(state).unwrap_or_else(PoisonError::into_inner);
             state.waiting -= 1;
-            if let Some(outcome) = slot.take() {
-                return Some(outcome);
+            // Who leads takes all that is queued.
+            let outcomes: Vec<_> = slots.iter().map(|slot| slot.take()).collect();
+            if outcomes.iter().any(Option::is_some) {
+                return outcomes;
             }
         }
         state.led = true;
         drop(state);
         let _lead = Lead(self);
         lead();
-        slot.take()
+        slots.iter().map(|slot| slot.take()).collect()
     }
 }
 

@@ -14,12 +14,14 @@ use crate::map::Map;
 use crate::own::{self, Own};
 use crate::payload::Wanting;
 use crate::peers::{Peer, Peers};
+use crate::pool::Pool;
 use crate::replica::{self, Replica};
 use crate::reserve::Reserve;
 use crate::status::Status;
 use crate::turns::{Turn, Turns};
 use crate::uploads;
 use crate::witness::Witness;
+use crate::write::Write;
 use crate::writers::{self, Writers};
 use kappadb_core::{Clock, DatabaseId, FeedKey, Seq};
 use kappadb_feed::{self as feed, DirLock, Feeds, OpenReport};
@@ -33,9 +35,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// Threads that the owner's work may have at once. Most of it is short; what takes long is an import, a check, a compaction.
+const THREADS: usize = 64;
+
 /// A replica of a database, open. Clones are handles to the same one.
 ///
-/// All methods may be called from any task; blocking work runs on the runtime's blocking threads. When the last
+/// All methods may be called from any task; blocking work runs on threads of the database's own. When the last
 /// handle goes, what was promised durable is durable; [`Database::close`] also leaves a clean end, so that the next
 /// opening is quick.
 #[derive(Clone)]
@@ -98,9 +103,11 @@ pub(crate) struct Parts {
     pub reserve: Option<Arc<Reserve>>,
     /// Derived data on the disk that is not in use, for it lacked room there.
     pub idle: Option<PathBuf>,
-    /// Held while an entry's place among the others is looked up and the entry is appended: two writes of one key by
-    /// this replica must see each other.
-    writing: Arc<Turns>,
+    /// Whose turn it is to look up an entry's place among the others and to append it: two writes of one key by this replica must
+    /// see each other.
+    pub turns: Arc<Turns>,
+    /// The threads for the owner's work.
+    pub pool: Arc<Pool>,
     /// The parts that these were made from, kept so that a server lives as long as any handle.
     root: Option<Arc<Parts>>,
     /// The last to go: who finds the folder free finds all in it free, the derived data too.
@@ -163,7 +170,6 @@ impl Parts {
             allowance,
             clock,
             progress,
-            feeds,
             views,
             map,
             kv,
@@ -188,7 +194,9 @@ impl Parts {
             name: writers::DEFAULT.into(),
             reserve,
             idle,
-            writing: Arc::default(),
+            turns: Arc::new(Turns::new(feeds.clone())),
+            pool: Arc::new(Pool::new("kappadb-work", THREADS)),
+            feeds,
             root: None,
             _lock: lock,
         })
@@ -214,20 +222,15 @@ impl Parts {
         if self.local { Vec::new() } else { self.peers.list() }
     }
 
-    /// As [`Parts::writer`], for who does not hold the writing lock.
-    pub(crate) fn any_writer(&self) -> Result<FeedKey, WriteError> {
-        let _guard = self.writing();
-        self.writer()
-    }
-
     /// What is shown to whoever is met.
     pub(crate) fn credentials(&self) -> Credentials {
         let clock = Some(self.clock.clone());
         Credentials { clock, ..Credentials::new(self.access.clone(), self.identity.clone()) }
     }
 
-    pub(crate) fn writing(&self) -> Turn<'_> {
-        self.writing.take()
+    /// The turn at writing, for a job that takes long; whoever can wait without blocking does ([`run_in_turn`]).
+    pub(crate) fn take_turn(&self) -> Result<Turn, ReadError> {
+        self.turns.take()
     }
 
     pub(crate) fn progress(&self, task: &'static str, done: u64, total: u64) {
@@ -342,8 +345,8 @@ impl Database {
     }
 
     /// The feed that this handle writes; made if there is none yet.
-    pub async fn writer(&self) -> Result<FeedKey, WriteError> {
-        self.run_writing(Parts::any_writer).await?
+    pub fn writer(&self) -> Write<FeedKey, WriteError> {
+        Write::shared(&self.parts, |parts, _| parts.writer())
     }
 
     /// Adds a view of your own. It is brought up to date in the background; `ready` of its handle waits for that.
@@ -398,14 +401,6 @@ impl Database {
         Ok(())
     }
 
-    /// As [`run_writing`].
-    pub(crate) async fn run_writing<T: Send + 'static>(
-        &self,
-        job: impl FnOnce(&Parts) -> T + Send + 'static,
-    ) -> Result<T, WriteError> {
-        run_writing(&self.parts, job).await
-    }
-
     /// Runs blocking work where it may block.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
@@ -424,13 +419,23 @@ pub(crate) async fn run_writing<T: Send + 'static>(
     Ok(run(parts, job).await?)
 }
 
+/// Runs blocking work that has the turn at writing for itself, once it is known that this replica may append.
+pub(crate) async fn run_in_turn<T: Send + 'static>(
+    parts: &Arc<Parts>,
+    job: impl FnOnce(&Parts, Turn) -> T + Send + 'static,
+) -> Result<T, WriteError> {
+    own::make_sure(parts).await?;
+    let turn = parts.turns.wait().await?;
+    Ok(run(parts, move |parts| job(parts, turn)).await?)
+}
+
 /// Runs blocking work on `parts` where it may block.
 pub(crate) async fn run<T: Send + 'static>(
     parts: &Arc<Parts>,
     job: impl FnOnce(&Parts) -> T + Send + 'static,
 ) -> Result<T, ReadError> {
-    let parts = parts.clone();
-    Ok(tokio::task::spawn_blocking(move || job(&parts)).await?)
+    let (pool, parts) = (parts.pool.clone(), parts.clone());
+    pool.run(move || job(&parts)).await
 }
 
 #[cfg(test)]

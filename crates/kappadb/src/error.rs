@@ -140,6 +140,22 @@ pub enum WriteError {
         /// The ways.
         ways: Vec<String>,
     },
+    /// The feature's heads are others than those that were expected. Nothing was written.
+    #[error("{id:?} was changed meanwhile: its heads are {}", ids(found))]
+    Changed {
+        /// The feature.
+        id: String,
+        /// The heads that are held, ascending. None: nothing is known of it.
+        found: Vec<EntryId>,
+    },
+    /// What was to be made of a feature is another one. Nothing was written.
+    #[error("{wanted:?} was to be changed, and what was given is {given:?}")]
+    OtherFeature {
+        /// The feature that was to be changed.
+        wanted: String,
+        /// What was given.
+        given: String,
+    },
     /// It has one version, or none.
     #[error("{0:?} is not in conflict: there is nothing to merge")]
     NoConflict(String),
@@ -241,7 +257,13 @@ pub enum ReadError {
 /// What became of blocking work that did not come to its end.
 impl From<tokio::task::JoinError> for ReadError {
     fn from(error: tokio::task::JoinError) -> Self {
-        let Ok(panic) = error.try_into_panic() else { return ReadError::Closed };
+        error.try_into_panic().map_or(ReadError::Closed, ReadError::of_panic)
+    }
+}
+
+impl ReadError {
+    /// What a panic in this library's work is told as.
+    pub(crate) fn of_panic(panic: Box<dyn std::any::Any + Send>) -> Self {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
         ReadError::Panicked(text.unwrap_or("no reason given").to_owned())
@@ -536,6 +558,12 @@ impl From<kappadb_feed::OpenError> for OpenError {
 
 fn named(holder: Option<&LockHolder>) -> String {
     holder.map_or_else(|| "another process".to_owned(), ToString::to_string)
+}
+
+/// Entries for people.
+pub(crate) fn ids(ids: &[EntryId]) -> String {
+    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    if ids.is_empty() { "none".to_owned() } else { ids.join(", ") }
 }
 
 /// The first few of these, for people.

@@ -44,6 +44,7 @@
 
 mod ask;
 mod backend;
+mod batch;
 mod blobs;
 mod builder;
 mod callers;
@@ -69,6 +70,7 @@ mod neighbours;
 mod own;
 mod payload;
 mod peers;
+mod pool;
 mod recover;
 mod replica;
 mod reserve;
@@ -125,4 +127,5 @@ pub use recover::{LostEntries, LostEntry, NotRecovered, Recovered, Says, Standin
 pub use serve::Server;
 pub use status::{Disk, FeedStatus, Status, ViewStatus};
 pub use uploads::Abandoned;
+pub use write::Write;
 pub use writers::WriterInfo;

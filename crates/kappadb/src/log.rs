@@ -3,6 +3,7 @@
 use crate::database::{Database, Parts};
 use crate::error::{LogError, WriteError};
 use crate::own;
+use crate::write::Write;
 use kappadb_core::{FeedKey, RangeSet};
 use kappadb_feed::{Cleared, CompactError, Compacted};
 use kappadb_store::SledStore;
@@ -84,18 +85,14 @@ impl Database {
 
     /// Begins a new feed for this handle's writer, which names the one before as what it goes on for. The way back for who
     /// wrote on after restoring an old copy, or whose feed was forked by another copy of this replica.
-    pub async fn new_feed(&self) -> Result<FeedKey, WriteError> {
-        self.run_writing(|parts| {
-            let _guard = parts.writing();
-            parts.next_feed()
-        })
-        .await?
+    pub fn new_feed(&self) -> Write<FeedKey, WriteError> {
+        Write::apart(&self.parts, |parts, _| parts.next_feed())
     }
 }
 
 impl Parts {
     fn settle_damage(&self) -> Result<Vec<FeedKey>, LogError> {
-        let _guard = self.writing();
+        let _turn = self.take_turn()?;
         Ok(self.feeds.settle_damage()?)
     }
 

@@ -77,7 +77,7 @@ impl Own {
     }
 }
 
-/// To be awaited before anything is appended, and before the writing lock is taken. At once but for the first time.
+/// To be awaited before anything is appended, and before a turn at writing is taken. At once but for the first time.
 ///
 /// # Errors
 /// If what this machine remembers cannot be read or written; the next write tries again.
@@ -230,7 +230,7 @@ impl Parts {
 
     /// Makes this replica the one that writes its feeds, but for those that are in doubt, which are given up.
     fn take_feeds(&self, unshown: Doubts, only: bool) -> Result<(), WriteError> {
-        let _guard = self.writing();
+        let _turn = self.take_turn()?;
         let witness = &self.own.witness;
         let doubts = self.doubts(&witness.take()?)?;
         // Whoever knows that there is no other copy knows nothing of what was lost, or of what peers have.

@@ -4,7 +4,7 @@ use crate::database::Parts;
 use crate::error::{BlobError, ReadError, WriteError};
 use bytes::Bytes;
 use kappadb_core::limits::{MAX_BLOCK, MAX_FEATURE_BODY, MAX_HEADER};
-use kappadb_core::{EntryId, FeedKey, RangeSet, Seq};
+use kappadb_core::{EntryId, FeedKey, RangeSet, Seq, Timestamp};
 use kappadb_entry::{Detached, Entry, EntryError, Header, chunk_block, chunk_payload};
 use kappadb_feed::{Append, CommitError};
 use std::collections::BTreeSet;
@@ -19,7 +19,7 @@ const BATCH: usize = 1 << 20;
 /// Bytes of chunks that are appended at a time, as consecutive blocks: durable on return, so that no entry ever names what is not.
 pub(crate) const APPENDED: usize = 4 << 20;
 /// Bytes of a payload that fits into a block with any header.
-const MAX_INLINE: usize = MAX_BLOCK - MAX_HEADER - 16;
+pub(crate) const MAX_INLINE: usize = MAX_BLOCK - MAX_HEADER - 16;
 
 /// Where a payload is.
 pub(crate) enum Content {
@@ -83,6 +83,12 @@ pub(crate) fn chunks_in_batch(detached: &Detached) -> usize {
     (BATCH / size.max(1)).max(1)
 }
 
+/// Bytes as the blocks of consecutive chunks.
+pub(crate) fn chunk_blocks(now: Timestamp, bytes: &[u8]) -> Result<Vec<Bytes>, WriteError> {
+    let blocks = bytes.chunks(CHUNK as usize).map(|chunk| chunk_block(now, chunk));
+    Ok(blocks.collect::<Result<Vec<_>, _>>()?)
+}
+
 /// Which bytes lie in the chunks with these numbers.
 fn spans(detached: &Detached, numbers: &RangeSet) -> impl Iterator<Item = Range<u64>> {
     let bytes = |numbers: &Range<u64>| {
@@ -118,9 +124,7 @@ impl Parts {
 
     /// Appends bytes as consecutive chunks. All but the last call for a payload give a whole number of chunks.
     pub(crate) fn append_chunks(&self, feed: FeedKey, bytes: &[u8]) -> Result<Range<Seq>, WriteError> {
-        let now = self.clock.now();
-        let blocks = bytes.chunks(CHUNK as usize).map(|chunk| chunk_block(now, chunk));
-        let blocks = blocks.collect::<Result<Vec<_>, _>>()?;
+        let blocks = chunk_blocks(self.clock.now(), bytes)?;
         let ranges = self.feeds.append(vec![Append { feed, blocks }])?;
         let range = ranges.into_iter().next();
         range.ok_or_else(|| WriteError::Append(CommitError::Poisoned.into()))

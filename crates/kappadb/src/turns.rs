@@ -1,132 +1,255 @@
-//! Taking turns at writing, in the order in which they were asked for: a long job that gives way between its steps lets in all who have waited.
+//! Turns at writing: one at a time, in the order in which they were asked for. Nobody blocks a thread while he waits.
+//!
+//! Writes that wait side by side share a turn ([`Batch`]). Who wants it for longer is given a [`Turn`] of his own, and lets in all who
+//! have waited whenever he gives way.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use crate::batch::{Batch, Job};
+use crate::error::ReadError;
+use crate::pool::Pool;
+use kappadb_feed::Feeds;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::oneshot;
 
-/// One at a time.
-#[derive(Default)]
+/// Writes that share a turn, at most: whoever comes after them is not to wait long.
+const SHARED: usize = 1_000;
+
 pub(crate) struct Turns {
-    tickets: Mutex<Tickets>,
-    changed: Condvar,
+    feeds: Feeds,
+    line: Mutex<Line>,
+    /// The thread that does what is short.
+    thread: Pool,
 }
 
 #[derive(Default)]
-struct Tickets {
-    /// The next to be given out.
-    next: u64,
-    /// Whose turn it is.
-    current: u64,
+struct Line {
+    waiting: VecDeque<Waiting>,
+    /// Somebody has the turn.
+    taken: bool,
+}
+
+enum Waiting {
+    /// A write that may share its turn.
+    Write(Job),
+    /// One that may not: it looks at what others may be about to change.
+    Apart(Job),
+    /// Somebody who wants the turn as such.
+    Turn(oneshot::Sender<Turn>),
+}
+
+enum Next {
+    Writes(Vec<Job>),
+    Turn(oneshot::Sender<Turn>),
 }
 
 /// Somebody's turn, until it is dropped.
 #[must_use = "the turn ends as soon as this is dropped"]
-pub(crate) struct Turn<'a>(&'a Turns);
+pub(crate) struct Turn(Arc<Turns>);
 
 impl Turns {
-    /// Waits for its turn.
-    pub fn take(&self) -> Turn<'_> {
-        self.wait();
-        Turn(self)
+    pub fn new(feeds: Feeds) -> Turns {
+        Turns { feeds, line: Mutex::default(), thread: Pool::new("kappadb-write", 1) }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Tickets> {
-        // Two numbers that are each changed at once, so a panic elsewhere cannot have left them half changed.
-        self.tickets.lock().unwrap_or_else(PoisonError::into_inner)
+    fn line(&self) -> MutexGuard<'_, Line> {
+        // Each change of it is whole before the lock goes, so a panic elsewhere cannot have left it half changed.
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait(&self) {
-        let mut tickets = self.lock();
-        let ticket = tickets.next;
-        tickets.next += 1;
-        while tickets.current != ticket {
-            tickets = self.changed.wait(tickets).unwrap_or_else(PoisonError::into_inner);
+    /// Has a write done when its turn has come, with those beside it.
+    pub fn write(self: &Arc<Self>, job: Job) {
+        self.join(Waiting::Write(job));
+    }
+
+    /// Has a write done in a turn of its own.
+    pub fn write_apart(self: &Arc<Self>, job: Job) {
+        self.join(Waiting::Apart(job));
+    }
+
+    fn join(self: &Arc<Self>, waiting: Waiting) {
+        let mut line = self.line();
+        line.waiting.push_back(waiting);
+        if !std::mem::replace(&mut line.taken, true) {
+            drop(line);
+            self.serve();
         }
     }
 
-    fn end(&self) {
-        self.lock().current += 1;
-        self.changed.notify_all();
-    }
-}
-
-impl Turn<'_> {
-    /// True if somebody waits.
-    pub fn is_awaited(&self) -> bool {
-        let tickets = self.0.lock();
-        tickets.next > tickets.current + 1
+    /// The turn, as soon as those before have had theirs.
+    ///
+    /// # Errors
+    /// [`ReadError::Closed`] if the system gives no thread to those before.
+    pub async fn wait(self: &Arc<Self>) -> Result<Turn, ReadError> {
+        self.ask().await.map_err(|_| ReadError::Closed)
     }
 
-    /// Lets all who wait have their turn, and whoever comes while `work` is done.
-    pub fn give_way(&mut self, work: &mut dyn FnMut()) {
-        /// Whatever becomes of the work: the turn is taken again, for it is ended when it is dropped.
-        struct Back<'a>(&'a Turns);
-        impl Drop for Back<'_> {
+    /// The same for who may block.
+    pub fn take(self: &Arc<Self>) -> Result<Turn, ReadError> {
+        self.ask().blocking_recv().map_err(|_| ReadError::Closed)
+    }
+
+    fn ask(self: &Arc<Self>) -> oneshot::Receiver<Turn> {
+        let (tell, told) = oneshot::channel();
+        let mut line = self.line();
+        if line.taken {
+            line.waiting.push_back(Waiting::Turn(tell));
+        } else {
+            line.taken = true;
+            drop(line);
+            // Whoever asked is there.
+            let _ = tell.send(Turn(self.clone()));
+        }
+        told
+    }
+
+    /// Has those served who wait. The turn is taken.
+    fn serve(self: &Arc<Self>) {
+        /// Where there is no thread nobody must wait for one.
+        struct Undone(Option<Arc<Turns>>);
+        impl Drop for Undone {
             fn drop(&mut self) {
-                self.0.wait();
+                let Some(turns) = self.0.take() else { return };
+                let mut line = turns.line();
+                let waiting = std::mem::take(&mut line.waiting);
+                line.taken = false;
+                drop(line);
+                drop(waiting);
             }
         }
-        self.0.end();
-        let _back = Back(self.0);
-        work();
+        let mut undone = Undone(Some(self.clone()));
+        self.thread.start(move || undone.0.take().into_iter().for_each(|turns| Turn(turns).serve()));
+    }
+
+    fn next(&self) -> Option<Next> {
+        let mut line = self.line();
+        Some(match line.waiting.pop_front()? {
+            Waiting::Turn(tell) => Next::Turn(tell),
+            Waiting::Apart(job) => Next::Writes(vec![job]),
+            Waiting::Write(job) => {
+                let mut jobs = vec![job];
+                while jobs.len() < SHARED
+                    && let Some(Waiting::Write(_)) = line.waiting.front()
+                    && let Some(Waiting::Write(job)) = line.waiting.pop_front()
+                {
+                    jobs.push(job);
+                }
+                Next::Writes(jobs)
+            }
+        })
     }
 }
 
-impl Drop for Turn<'_> {
+impl Turn {
+    /// Serves those who wait, in their order.
+    fn serve(mut self) {
+        while let Some(next) = self.0.next() {
+            match next {
+                Next::Writes(jobs) => Batch::write(&self.0.feeds, jobs),
+                Next::Turn(tell) => match tell.send(self) {
+                    Ok(()) => return,
+                    // He waits no more.
+                    Err(back) => self = back,
+                },
+            }
+        }
+    }
+
+    /// True if somebody waits.
+    pub fn is_awaited(&self) -> bool {
+        !self.0.line().waiting.is_empty()
+    }
+
+    /// Lets all who wait have their turn, and whoever comes while `work` is done. Blocks.
+    ///
+    /// # Errors
+    /// As [`Turns::take`].
+    pub fn give_way(self, work: impl FnOnce()) -> Result<Turn, ReadError> {
+        let turns = self.0.clone();
+        drop(self);
+        work();
+        turns.take()
+    }
+}
+
+impl Drop for Turn {
     fn drop(&mut self) {
-        self.0.end();
+        let mut line = self.0.line();
+        line.taken = !line.waiting.is_empty();
+        if line.taken {
+            drop(line);
+            self.0.serve();
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kappadb_core::DatabaseId;
+    use kappadb_store::MemoryStore;
     use std::sync::mpsc;
+    use tempfile::TempDir;
+
+    fn turns() -> (TempDir, Arc<Turns>) {
+        let dir = tempfile::tempdir().unwrap();
+        let random = Arc::new(|bytes: &mut [u8]| bytes.fill(7));
+        let config =
+            kappadb_feed::Config::new(dir.path(), Arc::new(MemoryStore::new()), DatabaseId([1; 32]), random);
+        let (feeds, _) = Feeds::open(config, &mut |_, _| ()).unwrap();
+        (dir, Arc::new(Turns::new(feeds)))
+    }
+
+    /// A write that says when it is done, and that it was told.
+    fn say(what: &'static str, to: &mpsc::Sender<&'static str>) -> Job {
+        let to = to.clone();
+        Box::new(move |_| {
+            to.send(what).unwrap();
+            Box::new(move |_| to.send("told").unwrap())
+        })
+    }
 
     #[test]
-    fn one_at_a_time_in_the_order_in_which_they_came() {
-        let (turns, order) = (Turns::default(), Mutex::new(Vec::new()));
-        std::thread::scope(|scope| {
-            let first = turns.take();
-            for n in 0..5 {
-                let (turns, order) = (&turns, &order);
-                scope.spawn(move || {
-                    let _turn = turns.take();
-                    order.lock().unwrap().push(n);
-                });
-                // It has its ticket before the next one comes.
-                while turns.lock().next < n + 2 {
-                    std::thread::yield_now();
-                }
-            }
-            drop(first);
-        });
-        assert_eq!(order.into_inner().unwrap(), [0, 1, 2, 3, 4]);
+    fn one_at_a_time_in_the_order_in_which_they_came_and_writes_side_by_side_share_a_turn() {
+        let (_dir, turns) = turns();
+        let (tell, told) = mpsc::channel();
+        let first = turns.take().unwrap();
+        turns.write(say("one", &tell));
+        turns.write(say("two", &tell));
+        turns.write_apart(say("apart", &tell));
+        let wait = turns.ask();
+        turns.write(say("last", &tell));
+        assert!(first.is_awaited());
+        drop(first);
+        let turn = wait.blocking_recv().unwrap();
+        let so_far: Vec<_> = told.try_iter().collect();
+        assert_eq!(so_far, ["one", "two", "told", "told", "apart", "told"]);
+        drop(turn);
+        assert_eq!([told.recv().unwrap(), told.recv().unwrap()], ["last", "told"]);
     }
 
     #[test]
     fn who_gives_way_lets_in_who_waits_and_who_comes_meanwhile() {
-        let turns = Turns::default();
-        let (done, told) = mpsc::channel();
-        std::thread::scope(|scope| {
-            let mut turn = turns.take();
-            assert!(!turn.is_awaited());
-            let take = || {
-                let done = done.clone();
-                let turns = &turns;
-                scope.spawn(move || {
-                    let _turn = turns.take();
-                    done.send(()).unwrap();
-                });
-            };
-            take();
-            while !turn.is_awaited() {
-                std::thread::yield_now();
-            }
-            turn.give_way(&mut || {
-                told.recv().unwrap();
-                take();
-                told.recv().unwrap();
-            });
+        let (_dir, turns) = turns();
+        let (tell, told) = mpsc::channel();
+        let turn = turns.take().unwrap();
+        assert!(!turn.is_awaited());
+        turns.write(say("waited", &tell));
+        let turn = turn.give_way(|| {
+            assert_eq!([told.recv().unwrap(), told.recv().unwrap()], ["waited", "told"]);
+            turns.write(say("came", &tell));
+            assert_eq!([told.recv().unwrap(), told.recv().unwrap()], ["came", "told"]);
         });
-        drop(turns.take());
+        drop(turn.unwrap());
+        drop(turns.take().unwrap());
+    }
+
+    #[test]
+    fn who_waits_no_more_is_passed_over() {
+        let (_dir, turns) = turns();
+        let first = turns.take().unwrap();
+        drop(turns.ask());
+        let next = turns.ask();
+        drop(first);
+        drop(next.blocking_recv().unwrap());
     }
 }

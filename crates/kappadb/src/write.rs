@@ -1,8 +1,11 @@
 //! Writing entries: alone, or in the place of what this replica knows of their key.
 
 use crate::ask;
+use crate::batch::{self, Batch, Job};
 use crate::database::{Database, Parts};
 use crate::error::{ReadError, WriteError};
+use crate::own;
+use crate::turns::Turns;
 use bytes::Bytes;
 use kappadb_core::{EntryId, FeedKey, FeedName, Timestamp};
 use kappadb_entry::rules::{self, Links, Version};
@@ -11,6 +14,10 @@ use kappadb_feed::Append;
 use kappadb_query::Selector;
 use kappadb_view::{Index, View, ViewError, ViewHandle};
 use std::collections::BTreeMap;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
 /// An entry to be. What it replaces is worked out where it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,36 +67,87 @@ impl KeyedIndex for kappadb_view_kv::KvIndex {
     }
 }
 
+type Running<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
+
+/// A write on its way. Nothing is done before it is first polled.
+///
+/// Writes wait for their turn, and those that wait side by side share one sync of the disk. A write that is dropped before its turn has
+/// come leaves nothing; after that it is done whole, whether somebody waits for it or not. It borrows nothing, so it can be spawned.
+#[must_use = "nothing is written before this is awaited"]
+pub struct Write<T, E>(Running<T, E>);
+
+impl<T, E> Future for Write<T, E> {
+    type Output = Result<T, E>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T, E>> {
+        self.0.as_mut().poll(context)
+    }
+}
+
+impl<T, E> fmt::Debug for Write<T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Write").finish_non_exhaustive()
+    }
+}
+
+impl<T, E> Write<T, E>
+where
+    T: Send + 'static,
+    E: From<WriteError> + Send + 'static,
+{
+    /// One that looks at nothing but the versions of its keys ([`Batch::active`]), and so may share its turn.
+    pub(crate) fn shared(
+        parts: &Arc<Parts>,
+        plan: impl FnOnce(&Parts, &mut Batch) -> Result<T, E> + Send + 'static,
+    ) -> Self {
+        Write::new(parts, plan, Turns::write)
+    }
+
+    /// One that looks at what others may be about to change. It has a turn of its own.
+    pub(crate) fn apart(
+        parts: &Arc<Parts>,
+        plan: impl FnOnce(&Parts, &mut Batch) -> Result<T, E> + Send + 'static,
+    ) -> Self {
+        Write::new(parts, plan, Turns::write_apart)
+    }
+
+    fn new(
+        parts: &Arc<Parts>,
+        plan: impl FnOnce(&Parts, &mut Batch) -> Result<T, E> + Send + 'static,
+        join: fn(&Arc<Turns>, Job),
+    ) -> Self {
+        let parts = parts.clone();
+        Write(Box::pin(async move {
+            own::make_sure(&parts).await?;
+            let turns = parts.turns.clone();
+            let (job, told) = batch::job(parts, plan);
+            join(&turns, job);
+            told.await.unwrap_or_else(|_| Err(WriteError::from(ReadError::Closed).into()))
+        }))
+    }
+}
+
 impl Database {
-    /// Appends entries that replace nothing, in one durable batch.
-    pub async fn write(&self, drafts: Vec<Draft>) -> Result<Vec<EntryId>, WriteError> {
-        self.run_writing(move |parts| {
-            let _guard = parts.writing();
-            let feed = parts.writer()?;
-            let blocks =
-                drafts.into_iter().map(|draft| parts.block(draft, &[], &feed)).collect::<Result<_, _>>()?;
-            parts.append(feed, blocks)
+    /// Appends entries that replace nothing, all or none. Durable when it returns.
+    pub fn write(&self, drafts: Vec<Draft>) -> Write<Vec<EntryId>, WriteError> {
+        Write::shared(&self.parts, move |parts, batch| {
+            drafts.into_iter().map(|draft| batch.put(parts, draft, &[])).collect()
         })
-        .await?
     }
 
     /// Appends an entry that replaces all heads of its key that `view` knows here. Durable when it returns.
-    pub async fn replace<V: View<Index: KeyedIndex>>(
+    pub fn replace<V: View<Index: KeyedIndex>>(
         &self,
         view: &ViewHandle<V>,
         draft: Draft,
-    ) -> Result<EntryId, WriteError> {
+    ) -> Write<EntryId, WriteError> {
         let view = view.clone();
-        self.run_writing(move |parts| {
-            let _guard = parts.writing();
-            parts.replace(&view, draft)
-        })
-        .await?
+        Write::shared(&self.parts, move |parts, batch| batch.replace(parts, &view, draft))
     }
 }
 
 impl Parts {
-    /// As [`Database::replace`]. The caller holds the writing lock.
+    /// Appends an entry that replaces all heads of its key that `view` knows here. The caller has the turn.
     pub(crate) fn replace<V: View<Index: KeyedIndex>>(
         &self,
         view: &ViewHandle<V>,
@@ -109,19 +167,30 @@ impl Parts {
         active: &[Version],
         feed: &FeedKey,
     ) -> Result<Bytes, WriteError> {
-        let heads: Vec<EntryId> = rules::heads(active).iter().map(|version| version.id).collect();
-        let links = self.within_known(&draft, rules::succeed(active, &heads, feed), feed);
-        self.linked_block(draft, links, feed)
+        let own = (feed.name(), self.feeds.length_of(&feed.name()));
+        let links = self.links(&draft, active, feed, own);
+        let (mut header, payload) = self.header(draft, links);
+        let payload = self.fit(*feed, &mut header, payload)?;
+        Ok(encode_block(&header, &payload)?)
     }
 
-    /// The same links without what they name beyond what is known to exist: of a feed, what its newest head here says, or else what a peer
-    /// claimed of it that answered for this key. (A head comes only with blocks of its feed, and these need not come if they are redundant.)
-    fn within_known(&self, draft: &Draft, links: Links, writer: &FeedKey) -> Links {
-        let held = |name: &FeedName| self.feeds.length_of(name);
+    /// The links of a draft by `feed` that replaces all heads among `active`, without what they name beyond what is known to exist: of a feed, what
+    /// its newest head here says, or else what a peer claimed of it that answered for this key. (A head comes only with blocks of its feed, and these
+    /// need not come if they are redundant.) `own` is how long the feed is, with what is about to be appended.
+    pub(crate) fn links(
+        &self,
+        draft: &Draft,
+        active: &[Version],
+        feed: &FeedKey,
+        own: (FeedName, u64),
+    ) -> Links {
+        let heads: Vec<EntryId> = rules::heads(active).iter().map(|version| version.id).collect();
+        let links = rules::succeed(active, &heads, feed);
+        let held = |name: &FeedName| if *name == own.0 { own.1 } else { self.feeds.length_of(name) };
         let is_known = links.context.vector.iter().all(|(name, seq)| *seq < held(name));
         let answered = if is_known { BTreeMap::new() } else { self.answered(draft) };
-        links.within(writer, |name| match answered.get(name) {
-            Some(length) if *name != writer.name() => held(name).max(*length),
+        links.within(feed, |name| match answered.get(name) {
+            Some(length) if *name != own.0 => held(name).max(*length),
             _ => held(name),
         })
     }
@@ -134,23 +203,17 @@ impl Parts {
         lengths.into_iter().flatten().map(|(feed, length)| (feed.name(), length)).collect()
     }
 
-    /// The same with the links that it is to have.
-    pub(crate) fn linked_block(
-        &self,
-        draft: Draft,
-        links: Links,
-        feed: &FeedKey,
-    ) -> Result<Bytes, WriteError> {
+    /// The header of a draft with the links that it is to have, and its payload.
+    pub(crate) fn header(&self, draft: Draft, links: Links) -> (Header, Vec<u8>) {
         let Draft { kind, key, places, refs, payload, time } = draft;
         let mut header =
             Header { key, places, ..Header::new(kind, time.unwrap_or_else(|| self.clock.now())) };
         header.set_refs(refs);
         links.apply_to(&mut header);
-        let payload = self.fit(*feed, &mut header, payload)?;
-        Ok(encode_block(&header, &payload)?)
+        (header, payload)
     }
 
-    /// Appends blocks to an own feed, durably.
+    /// Appends blocks to an own feed, durably. The caller has the turn.
     pub(crate) fn append(&self, feed: FeedKey, blocks: Vec<Bytes>) -> Result<Vec<EntryId>, WriteError> {
         let ranges = self.feeds.append(vec![Append { feed, blocks }])?;
         Ok(ranges.into_iter().flatten().map(|seq| EntryId { feed, seq }).collect())

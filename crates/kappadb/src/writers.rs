@@ -3,6 +3,7 @@
 use crate::database::{Database, Parts};
 use crate::error::{OpenError, WriteError, WriterError};
 use crate::files::write_file;
+use crate::write::Write;
 use kappadb_core::FeedKey;
 use kappadb_feed::{FeedInfo, Feeds};
 use std::collections::{BTreeMap, BTreeSet};
@@ -98,7 +99,7 @@ fn is_name(name: &str) -> bool {
 
 impl Parts {
     /// The feed that this handle writes: that of its name, or a new one that continues it if it is not fit to be written. The
-    /// caller holds the writing lock, or two first writes would make a feed each.
+    /// caller has the turn, or two first writes would make a feed each.
     pub(crate) fn writer(&self) -> Result<FeedKey, WriteError> {
         self.writer_named(&self.name)
     }
@@ -137,7 +138,7 @@ impl Parts {
             .collect()
     }
 
-    /// A new feed for this handle's writer, which continues the one it had. The caller holds the writing lock.
+    /// A new feed for this handle's writer, which continues the one it had. The caller has the turn.
     pub(crate) fn next_feed(&self) -> Result<FeedKey, WriteError> {
         let before = self.feed_of(&self.name);
         let feed = self.feeds.create(self.clock.now(), before)?;
@@ -150,11 +151,11 @@ impl Parts {
         self.writers.names()
     }
 
+    /// The caller has the turn.
     pub(crate) fn new_writer(&self, name: &str) -> Result<FeedKey, WriterError> {
         if !is_name(name) || name.starts_with(IMPORTED) {
             return Err(WriterError::Name(name.to_owned()));
         }
-        let _guard = self.writing();
         match self.writers().contains_key(name) {
             true => Err(WriterError::Exists(name.to_owned())),
             false => Ok(self.writer_named(name)?),
@@ -173,9 +174,9 @@ impl Database {
     ///
     /// # Errors
     /// [`WriterError::Exists`], [`WriterError::Name`].
-    pub async fn new_writer(&self, name: &str) -> Result<FeedKey, WriterError> {
+    pub fn new_writer(&self, name: &str) -> Write<FeedKey, WriterError> {
         let name = name.to_owned();
-        self.run_writing(move |parts| parts.new_writer(&name)).await?
+        Write::apart(&self.parts, move |parts, _| parts.new_writer(&name))
     }
 
     /// A handle to the same database that writes as this writer, whatever it writes.

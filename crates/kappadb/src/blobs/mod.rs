@@ -9,6 +9,7 @@ use crate::ask::{Asked, Neighbours};
 use crate::database::{self, Database, Parts};
 use crate::error::{BlobError, PutBlobError, ReadError, WriteError};
 use crate::payload::{self, APPENDED, CHUNK, Content};
+use crate::write::Write;
 use bytes::Bytes;
 use kappadb_core::limits::{MAX_CHUNK_RUNS, MAX_DETACHED};
 use kappadb_core::{EntryId, FeedKey, RangeSet, Timestamp};
@@ -100,7 +101,7 @@ impl Blobs {
         // What is wrong with the label is said before the reader is read.
         encode_block(&header, &[]).map_err(WriteError::from)?;
         let first = fill(&mut reader).await?;
-        let feed = database::run_writing(&self.parts, Parts::any_writer).await??;
+        let feed = Write::shared(&self.parts, |parts, _| parts.writer()).await?;
         let payload = if first.len() > INLINE {
             header.set_detached(&self.put_chunks(feed, first, reader).await?);
             Vec::new()
@@ -109,8 +110,15 @@ impl Blobs {
         };
         header.time = self.parts.clock.now();
         let block = encode_block(&header, &payload).map_err(WriteError::from)?;
-        let ids = self.run(move |parts| parts.append(feed, vec![block])).await??;
-        Ok(ids.first().copied().ok_or(ReadError::Closed)?)
+        Ok(self.push(feed, vec![block]).await?.ok_or(ReadError::Closed)?)
+    }
+
+    /// Appends blocks that look at nothing. Returns the first.
+    fn push(&self, feed: FeedKey, blocks: Vec<Bytes>) -> Write<Option<EntryId>, WriteError> {
+        Write::shared(&self.parts, move |parts, batch| {
+            let ids = blocks.into_iter().map(|block| batch.push(parts, feed, block));
+            Ok(ids.collect::<Vec<_>>().first().copied())
+        })
     }
 
     /// Writes `batch` and all that `reader` gives after it.
@@ -123,7 +131,10 @@ impl Blobs {
         let (mut bytes, mut chunks) = (0, RangeSet::new());
         while !batch.is_empty() {
             bytes += batch.len() as u64;
-            chunks.insert(self.run(move |parts| parts.append_chunks(feed, &batch)).await??);
+            let blocks = payload::chunk_blocks(self.parts.clock.now(), &batch)?;
+            let count = blocks.len() as u64;
+            let first = self.push(feed, blocks).await?.ok_or(ReadError::Closed)?.seq;
+            chunks.insert(first..first + count);
             if bytes > MAX_DETACHED {
                 return Err(PutBlobError::TooLarge);
             }

@@ -134,6 +134,7 @@ impl<'a> Authors<'a> {
         if batch.is_empty() {
             return Ok(());
         }
+        let _turn = self.parts.take_turn()?;
         let ranges = self.parts.feeds.append(batch).map_err(WriteError::from)?;
         for (author, seqs) in full.into_iter().zip(ranges) {
             author.held.extend(author.pending.drain(..).zip(seqs));
@@ -145,7 +146,7 @@ impl<'a> Authors<'a> {
         let (parts, name) = (self.parts, writer_of(who));
         let known = parts.feed_of(&name).is_some();
         let feed = {
-            let _guard = parts.writing();
+            let _turn = parts.take_turn()?;
             parts.writer_named(&name)?
         };
         let mut author = Author {

@@ -2,8 +2,10 @@
 
 use super::read::said;
 use super::{Chat, ChatError, Said};
+use crate::batch::Batch;
 use crate::database::Parts;
 use crate::error::ReadError;
+use crate::write::Write;
 use kappadb_chat::{Channel, Content, Extras, Lane, Post, decode};
 use kappadb_core::{EntryId, Timestamp};
 use kappadb_entry::space;
@@ -39,25 +41,19 @@ impl Chat {
     /// # Errors
     /// [`ChatError::NotThere`] if what it is to answer is no message of this channel that is held here; [`ChatError::NoBlob`] if what it is to
     /// have attached is held here and is no blob.
-    pub async fn post_with(
-        &self,
-        channel: &str,
-        text: &str,
-        options: &PostOptions,
-    ) -> Result<EntryId, ChatError> {
-        let channel = Channel::new(channel)?;
+    pub fn post_with(&self, channel: &str, text: &str, options: &PostOptions) -> Write<EntryId, ChatError> {
+        let channel = channel.to_owned();
         let content = if options.emote { Content::Emote } else { Content::Text }(text.to_owned());
         let extras = Extras { reply_to: options.reply_to, blobs: options.attachments.clone() };
-        self.run_writing(move |parts| {
-            parts.chat.ready()?;
-            let _guard = parts.writing();
+        Write::shared(&self.parts, move |parts, batch| {
+            let channel = Channel::new(&channel)?;
+            batch.bring_up(&parts.chat)?;
             if let Some(id) = extras.reply_to {
                 parts.chat_place(&channel.folded, id)?;
             }
             parts.check_blobs(&extras.blobs)?;
-            parts.chat_write_locked(&content, &extras, Some(&channel))
+            parts.chat_write(batch, &content, &extras, Some(&channel))
         })
-        .await?
     }
 
     /// Says something else in a message of this writer, where it stands. What it said before stays in the log and is shown by
@@ -65,14 +61,14 @@ impl Chat {
     ///
     /// # Errors
     /// [`ChatError::NotThere`] if it is no message that is held here, or was deleted; [`ChatError::NotYours`]; what posting can fail with.
-    pub async fn edit(
+    pub fn edit(
         &self,
         id: EntryId,
         text: &str,
         attachments: Option<Vec<EntryId>>,
-    ) -> Result<EntryId, ChatError> {
+    ) -> Write<EntryId, ChatError> {
         let text = text.to_owned();
-        self.run_writing(move |parts| parts.chat_edit(id, text, attachments)).await?
+        Write::apart(&self.parts, move |parts, batch| parts.chat_edit(batch, id, text, attachments))
     }
 
     /// All that a message said, from the first on, as far as it is held here.
@@ -99,19 +95,20 @@ impl Parts {
         self.chat.read(|index| index.message(&entry.header, id))??.ok_or(ChatError::NotThere(id))
     }
 
+    /// The caller has the turn.
     fn chat_edit(
         &self,
+        batch: &mut Batch,
         id: EntryId,
         text: String,
         attachments: Option<Vec<EntryId>>,
     ) -> Result<EntryId, ChatError> {
-        let _guard = self.writing();
         self.chat.ready()?;
         let (folded, place) = self.chat_found(id)?;
         if folded.starts_with(Lane::MARK) {
             return match attachments {
                 Some(blobs) if !blobs.is_empty() => Err(ChatError::PrivateBlobs),
-                _ => self.edit_private(id, place, &text),
+                _ => self.edit_private(batch, id, place, &text),
             };
         }
         let before = self.chat_spoken(&folded, &place)?;
@@ -126,7 +123,7 @@ impl Parts {
         self.check_blobs(&blobs)?;
         let extras = Extras { reply_to: None, blobs };
         let channel = Channel { shown: folded.clone(), folded };
-        self.chat_edit_at(Content::Edit { target: id, text }, &extras, &channel, place.order)
+        self.chat_edit_at(batch, &Content::Edit { target: id, text }, &extras, &channel, place.order)
     }
 
     /// Refuses what is held and is no blob. What is not held may be one.

@@ -4,6 +4,7 @@
 use super::{Chat, ChatError, Trusted};
 use crate::database::Parts;
 use crate::error::ReadError;
+use crate::write::Write;
 use kappadb_chat::{Channel, Content, Extras, FLAGS, FlagsEntry, Moderation, Trust};
 use kappadb_core::{EntryId, FeedKey};
 use std::collections::BTreeSet;
@@ -62,16 +63,16 @@ impl Chat {
 
     /// Changes the flags that this writer has set on another, in a channel or everywhere. They count for whoever trusts this
     /// writer.
-    pub async fn flag(
+    pub fn flag(
         &self,
         channel: Option<&str>,
         target: FeedKey,
         change: FlagChange,
         reason: &str,
-    ) -> Result<EntryId, ChatError> {
-        let (scope, reason) = (channel.map(Channel::new).transpose()?, reason.to_owned());
-        self.run_writing(move |parts| {
-            let _guard = parts.writing();
+    ) -> Write<EntryId, ChatError> {
+        let (channel, reason) = (channel.map(str::to_owned), reason.to_owned());
+        Write::apart(&self.parts, move |parts, batch| {
+            let scope = channel.as_deref().map(Channel::new).transpose()?;
             let me = parts.writer()?;
             parts.chat.ready()?;
             let folded = scope.as_ref().map(|scope| scope.folded.clone());
@@ -80,9 +81,8 @@ impl Chat {
             let mut flags = now.into_iter().flat_map(|set| set.flags).collect();
             change.apply(&mut flags);
             let content = Content::Flags { scope, target, flags: flags.into_iter().collect(), reason };
-            parts.chat_write_locked(&content, &Extras::default(), None)
+            parts.chat_write(batch, &content, &Extras::default(), None)
         })
-        .await?
     }
 
     /// All flags that are set, as far as is known here.

@@ -5,8 +5,10 @@ use super::lanes::{Lanes, Span};
 use super::read::{self, Shower, Spoken};
 use super::{Chat, ChatError, ChatPage, Edited, MAX_AHEAD, Message, ReadOptions, Said};
 use crate::ask::{Asked, CHAT, Neighbours};
+use crate::batch::Batch;
 use crate::database::Parts;
 use crate::error::ReadError;
+use crate::write::Write;
 use kappadb_chat::{Content, Extras, Lane, Pair, Prepared, PrivateText, decode, order_time};
 use kappadb_core::{EntryId, FeedKey, Timestamp};
 use kappadb_entry::Entry;
@@ -19,23 +21,18 @@ impl Chat {
     ///
     /// # Errors
     /// [`ChatError::Private`] if the recipient's key is none, or the text is empty or too long: nothing was written then.
-    pub async fn send_private(&self, to: FeedKey, text: &str) -> Result<EntryId, ChatError> {
+    pub fn send_private(&self, to: FeedKey, text: &str) -> Write<EntryId, ChatError> {
         let says = PrivateText::from(text);
-        self.run_writing(move |parts| parts.send_private(&to, &says)).await?
+        Write::apart(&self.parts, move |parts, batch| parts.send_private(batch, &to, &says))
     }
 
     /// The same as an answer to a private message between the two.
     ///
     /// # Errors
     /// [`ChatError::NotThere`] if that is none that is held here; those of [`Chat::send_private`].
-    pub async fn reply_private(
-        &self,
-        to: FeedKey,
-        text: &str,
-        reply_to: EntryId,
-    ) -> Result<EntryId, ChatError> {
+    pub fn reply_private(&self, to: FeedKey, text: &str, reply_to: EntryId) -> Write<EntryId, ChatError> {
         let says = PrivateText { reply_to: Some(reply_to), ..PrivateText::from(text) };
-        self.run_writing(move |parts| parts.send_private(&to, &says)).await?
+        Write::apart(&self.parts, move |parts, batch| parts.send_private(batch, &to, &says))
     }
 
     /// Private messages to and from this writer, with one other feed or with all, as [`Chat::read`] gives those of a channel.
@@ -90,8 +87,13 @@ impl Chat {
 }
 
 impl Parts {
-    fn send_private(&self, to: &FeedKey, says: &PrivateText) -> Result<EntryId, ChatError> {
-        let _guard = self.writing();
+    /// The caller has the turn.
+    fn send_private(
+        &self,
+        batch: &mut Batch,
+        to: &FeedKey,
+        says: &PrivateText,
+    ) -> Result<EntryId, ChatError> {
         self.chat.ready()?;
         // Checked before the first write makes a feed.
         Pair::check(to, &says.text)?;
@@ -99,7 +101,7 @@ impl Parts {
         let own = self.writer()?;
         let pair = self.pair(&own, to)?;
         let order = self.private_order(&pair)?;
-        self.chat_append(own, pair.prepare(says, order, self.salt())?)
+        self.chat_put(batch, pair.prepare(says, order, self.salt())?)
     }
 
     /// Bytes at random to seal with.
@@ -126,8 +128,14 @@ impl Parts {
         Err(ChatError::NotThere(id))
     }
 
-    /// Says something else in a private message of this writer. The caller holds the writing lock.
-    pub(super) fn edit_private(&self, id: EntryId, place: Place, text: &str) -> Result<EntryId, ChatError> {
+    /// Says something else in a private message of this writer. The caller has the turn.
+    pub(super) fn edit_private(
+        &self,
+        batch: &mut Batch,
+        id: EntryId,
+        place: Place,
+        text: &str,
+    ) -> Result<EntryId, ChatError> {
         let feed = self.writer()?;
         if feed != id.feed {
             return Err(ChatError::NotYours(id));
@@ -135,7 +143,7 @@ impl Parts {
         let entry = self.entry(id)?.ok_or(ChatError::NotThere(id))?;
         let (to, _) = self.own_private(id, &entry).ok_or(ChatError::NotThere(id))?;
         let edit = self.pair(&feed, &to)?.prepare_edit(id, &text.into(), place.order, self.salt())?;
-        self.chat_append_naming(feed, edit)
+        self.chat_put_naming(batch, edit)
     }
 
     /// After all that either of the two has written to the other, as far as that can be read here: an answer stands after what it

@@ -23,7 +23,7 @@ const LOOKED_AT: usize = 1_000;
 pub(super) struct Appender<'a> {
     parts: &'a Parts,
     /// The caller's turn at writing, if others may have theirs between two appends.
-    turn: Option<Turn<'a>>,
+    turn: Option<Turn>,
     /// Looked up, or made, when there is something to write.
     feed: Option<FeedKey>,
     blocks: Vec<Bytes>,
@@ -41,7 +41,7 @@ impl<'a> Appender<'a> {
     }
 
     /// Others have their turn between two appends.
-    pub fn in_turns(parts: &'a Parts, turn: Turn<'a>) -> Self {
+    pub fn in_turns(parts: &'a Parts, turn: Turn) -> Self {
         Appender { turn: Some(turn), ..Appender::new(parts) }
     }
 
@@ -111,12 +111,12 @@ impl<'a> Appender<'a> {
 
     /// True if somebody else has written to the map meanwhile.
     fn give_way(&mut self, durable: &mut dyn FnMut()) -> Result<bool, WriteError> {
-        let Some(turn) = &mut self.turn else {
+        let Some(turn) = self.turn.take() else {
             durable();
             return Ok(false);
         };
         let before = self.parts.feeds.end();
-        turn.give_way(durable);
+        self.turn = Some(turn.give_way(durable)?);
         // They may have begun another.
         self.feed = None;
         Ok(self.parts.has_map_after(before)?)

@@ -74,7 +74,7 @@ impl Parts {
         }
     }
 
-    /// The caller holds the writing lock.
+    /// The caller has the turn.
     fn by_hand(
         &self,
         mut changes: Changes<'_, '_>,

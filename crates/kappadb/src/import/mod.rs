@@ -13,9 +13,10 @@ mod touched;
 pub use carried::CarriedNode;
 pub use touched::AskedTouched;
 
-use crate::database::Parts;
+use crate::database::{self, Parts};
 use crate::error::{ImportError, ReadError, WriteError};
 use crate::map::Map;
+use crate::turns::Turn;
 use append::Appender;
 use apply::Apply;
 use judge::Verdict;
@@ -151,7 +152,8 @@ impl Map {
         force: bool,
         durable: impl Fn(u64) + Send + 'static,
     ) -> Result<ImportReport, ImportError> {
-        self.run_writing(move |parts| parts.import(file, force, &durable)).await?
+        let job = move |parts: &Parts, turn| parts.import(file, force, &durable, turn);
+        database::run_in_turn(&self.parts, job).await?
     }
 }
 
@@ -232,10 +234,10 @@ impl Parts {
         ImportFile { mut import, started }: ImportFile,
         force: bool,
         durable: &dyn Fn(u64),
+        turn: Turn,
     ) -> Result<ImportReport, ImportError> {
         let mut report = ImportReport::of(&import);
         let mut steps = Steps { parts: self, durable, total: import.len(), compared: 0, written: 0 };
-        let turn = self.writing();
         let ready = || self.map.ready().map_err(|e| WriteError::from(ReadError::from(e)));
         ready()?;
         let mut appender = Appender::in_turns(self, turn);

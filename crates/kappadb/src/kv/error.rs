@@ -1,5 +1,5 @@
 use super::MAX_VALUE;
-use crate::error::{ReadError, WriteError};
+use crate::error::{ReadError, WriteError, ids};
 use kappadb_core::EntryId;
 use kappadb_view::ViewError;
 use kappadb_view_kv::KeyError;
@@ -15,7 +15,7 @@ pub enum KvError {
     #[error("a value of {0} bytes; it may have at most {MAX_VALUE}, and what is larger can be a blob")]
     TooLong(usize),
     /// The key's heads are others than those that were expected. Nothing was written.
-    #[error("the key was changed meanwhile: its heads are {}", list(found))]
+    #[error("the key was changed meanwhile: its heads are {}", ids(found))]
     Changed {
         /// The heads that are held, ascending. None: nothing is known of the key.
         found: Vec<EntryId>,
@@ -35,11 +35,6 @@ impl From<ReadError> for KvError {
     fn from(error: ReadError) -> Self {
         KvError::Write(error.into())
     }
-}
-
-fn list(ids: &[EntryId]) -> String {
-    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
-    if ids.is_empty() { "none".to_owned() } else { ids.join(", ") }
 }
 
 impl From<ViewError> for KvError {

@@ -17,7 +17,7 @@ pub use write::KvOp;
 
 use crate::blobs::BlobReader;
 use crate::database::{self, Parts};
-use crate::error::{BlobError, ReadError, WriteError};
+use crate::error::{BlobError, ReadError};
 use kappadb_core::EntryId;
 use kappadb_core::limits::MAX_FEATURE_BODY;
 use std::sync::Arc;
@@ -110,13 +110,6 @@ impl Kv {
             BlobReader::open(parts, id, &entry, 0..u64::MAX)
         })
         .await?
-    }
-
-    async fn run_writing<T: Send + 'static>(
-        &self,
-        job: impl FnOnce(&Parts) -> T + Send + 'static,
-    ) -> Result<T, WriteError> {
-        database::run_writing(&self.parts, job).await
     }
 
     async fn run<T: Send + 'static>(

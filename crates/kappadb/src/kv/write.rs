@@ -1,11 +1,13 @@
 //! Writing under keys.
 
-use super::{Kv, KvError, MAX_VALUE};
+use super::load::State;
+use super::{Content, Kv, KvError, MAX_VALUE, Value};
+use crate::batch::Batch;
 use crate::database::Parts;
-use crate::error::ReadError;
-use crate::write::Draft;
+use crate::write::{Draft, Write};
 use kappadb_core::EntryId;
-use kappadb_entry::rules::{self, Links, Version};
+use kappadb_entry::rules::{self, Version};
+use kappadb_entry::space;
 use kappadb_view_kv::{CODE_DELETE, CODE_PUT, check_key, kind};
 use std::collections::BTreeMap;
 
@@ -67,23 +69,21 @@ impl Kv {
     ///
     /// # Errors
     /// [`KvError::Key`], [`KvError::TooLong`].
-    pub async fn put(&self, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> Result<EntryId, KvError> {
-        self.write(KvOp::put(key, value), |_| Ok(())).await
+    pub fn put(&self, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> Write<EntryId, KvError> {
+        self.change(KvOp::put(key, value), |_| Ok(()))
     }
 
     /// Takes a key's value away, replacing every version of it that is held here. Durable when it returns; none if no head
     /// gives it a value: then nothing is written. A replica that does not hold everything asks first ([`Kv::ask_keys`]), or it
     /// finds nothing to delete.
-    pub async fn delete(&self, key: impl Into<Vec<u8>>) -> Result<Option<EntryId>, KvError> {
+    pub fn delete(&self, key: impl Into<Vec<u8>>) -> Write<Option<EntryId>, KvError> {
         let op = KvOp::delete(key);
-        self.run_writing(move |parts| {
-            op.check()?;
-            let _guard = parts.writing();
-            let active = crate::write::active(&parts.kv, op.key())?;
+        Write::shared(&self.parts, move |parts, batch| {
+            let active = parts.kv_active(batch, &op)?;
             let gone = rules::heads(&active).iter().all(|head| head.kind.code == CODE_DELETE);
-            if gone { Ok(None) } else { parts.kv_write(op, &active).map(Some) }
+            let write = || Ok::<_, KvError>(batch.put(parts, op.draft(), &active)?);
+            if gone { Ok(None) } else { write().map(Some) }
         })
-        .await?
     }
 
     /// Ends a conflict: gives the key a value in place of all of its heads that are held here: a replica that does not hold
@@ -91,25 +91,21 @@ impl Kv {
     ///
     /// # Errors
     /// [`KvError::NoConflict`] if it has one head, or none.
-    pub async fn merge(
-        &self,
-        key: impl Into<Vec<u8>>,
-        value: impl Into<Vec<u8>>,
-    ) -> Result<EntryId, KvError> {
+    pub fn merge(&self, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> Write<EntryId, KvError> {
         let conflict = |heads: &[EntryId]| if heads.len() < 2 { Err(KvError::NoConflict) } else { Ok(()) };
-        self.write(KvOp::put(key, value), conflict).await
+        self.change(KvOp::put(key, value), conflict)
     }
 
     /// Gives a key a value if its heads are just these, in any order; none for a key of which nothing must be known.
     ///
     /// # Errors
     /// [`KvError::Changed`] with the heads that are held, if they are others.
-    pub async fn put_if(
+    pub fn put_if(
         &self,
         key: impl Into<Vec<u8>>,
         value: impl Into<Vec<u8>>,
         expected: &[EntryId],
-    ) -> Result<EntryId, KvError> {
+    ) -> Write<EntryId, KvError> {
         let mut expected = expected.to_vec();
         expected.sort_unstable();
         expected.dedup();
@@ -117,7 +113,50 @@ impl Kv {
             true => Ok(()),
             false => Err(KvError::Changed { found: found.to_vec() }),
         };
-        self.write(KvOp::put(key, value), unchanged).await
+        self.change(KvOp::put(key, value), unchanged)
+    }
+
+    /// Gives a key what `change` makes of its value: that of its winner, none if it has none. If it makes none of it the key is deleted, if
+    /// there is anything to delete. Nobody else writes here in between, so of forty that count up at once all count. Returns what was
+    /// written, if anything; durable then.
+    ///
+    /// `change` is called on the thread that does all writes: it must not wait for another write.
+    ///
+    /// # Errors
+    /// As [`Kv::put`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// # let database = kappadb::Database::builder(dir.path()).create().await?;
+    /// let kv = database.kv();
+    /// let count = |value: Option<kappadb::Value>| {
+    ///     let count = value.and_then(|value| value.text()?.parse().ok()).unwrap_or(0);
+    ///     Some((count + 1).to_string().into_bytes())
+    /// };
+    /// kv.update("visits", count).await?;
+    /// kv.update("visits", count).await?;
+    /// assert_eq!(kv.get("visits").await?.and_then(|value| value.text().map(str::to_owned)).as_deref(), Some("2"));
+    /// # Ok(()) }
+    /// ```
+    pub fn update(
+        &self,
+        key: impl Into<Vec<u8>>,
+        change: impl FnOnce(Option<Value>) -> Option<Vec<u8>> + Send + 'static,
+    ) -> Write<Option<EntryId>, KvError> {
+        let key = KvOp::delete(key);
+        Write::shared(&self.parts, move |parts, batch| {
+            let active = parts.kv_active(batch, &key)?;
+            let before = parts.kv_value(batch, &active)?;
+            let had = before.is_some();
+            let op = match change(before) {
+                Some(value) => KvOp::put(key.key(), value),
+                None if had => key,
+                None => return Ok(None),
+            };
+            op.check()?;
+            Ok(Some(batch.put(parts, op.draft(), &active)?))
+        })
     }
 
     /// Makes all changes in one append to this writer's feed. After a crash all of them are there or none; of several changes
@@ -125,8 +164,18 @@ impl Kv {
     ///
     /// It is atomic where it is written, and where the feed is held whole. A replica that asks for some keys gets the
     /// changes of those keys: it can tell that its answer is complete, not that other keys were changed with them.
-    pub async fn batch(&self, ops: Vec<KvOp>) -> Result<Vec<EntryId>, KvError> {
-        self.run_writing(move |parts| parts.kv_batch(ops)).await?
+    pub fn batch(&self, ops: Vec<KvOp>) -> Write<Vec<EntryId>, KvError> {
+        Write::shared(&self.parts, move |parts, batch| {
+            ops.iter().try_for_each(KvOp::check)?;
+            let keys: Vec<Vec<u8>> = ops.iter().map(|op| op.key().to_vec()).collect();
+            let last: BTreeMap<Vec<u8>, KvOp> = keys.iter().cloned().zip(ops).collect();
+            let mut ids = BTreeMap::new();
+            for (key, op) in last {
+                let active = parts.kv_active(batch, &op)?;
+                ids.insert(key, batch.put(parts, op.draft(), &active)?);
+            }
+            Ok(keys.iter().filter_map(|key| ids.get(key).copied()).collect())
+        })
     }
 
     /// Gives a key a value that replaces exactly the versions `replaced` and nothing that these replaced: for importing
@@ -134,75 +183,55 @@ impl Kv {
     ///
     /// # Errors
     /// [`KvError::NotHeld`] if one of `replaced` is no version of the key that is held here.
-    pub async fn put_with_context(
+    pub fn put_with_context(
         &self,
         key: impl Into<Vec<u8>>,
         value: impl Into<Vec<u8>>,
         replaced: &[EntryId],
-    ) -> Result<EntryId, KvError> {
+    ) -> Write<EntryId, KvError> {
         let (op, replaced) = (KvOp::put(key, value), replaced.to_vec());
-        self.run_writing(move |parts| {
+        Write::apart(&self.parts, move |parts, batch| {
             op.check()?;
-            let _guard = parts.writing();
             parts.kv.ready()?;
             let held = parts.kv.read(|index| index.history(op.key()))??;
             if let Some(missing) = replaced.iter().find(|id| !held.iter().any(|v| v.id == **id)) {
                 return Err(KvError::NotHeld(*missing));
             }
-            parts.kv_write_linked(op, rules::succeed_explicit(&held, &replaced))
+            Ok(batch.put_linked(parts, op.draft(), rules::succeed_explicit(&held, &replaced))?)
         })
-        .await?
     }
 
     /// One change, if the heads, ascending, pass.
-    async fn write(
+    fn change(
         &self,
         op: KvOp,
         passes: impl FnOnce(&[EntryId]) -> Result<(), KvError> + Send + 'static,
-    ) -> Result<EntryId, KvError> {
-        self.run_writing(move |parts| {
-            op.check()?;
-            let _guard = parts.writing();
-            let active = crate::write::active(&parts.kv, op.key())?;
+    ) -> Write<EntryId, KvError> {
+        Write::shared(&self.parts, move |parts, batch| {
+            let active = parts.kv_active(batch, &op)?;
             let heads: Vec<EntryId> = rules::heads(&active).iter().map(|head| head.id).collect();
             passes(&heads)?;
-            parts.kv_write(op, &active)
+            Ok(batch.put(parts, op.draft(), &active)?)
         })
-        .await?
     }
 }
 
 impl Parts {
-    fn kv_write(&self, op: KvOp, active: &[Version]) -> Result<EntryId, KvError> {
-        let feed = self.writer()?;
-        let block = self.block(op.draft(), active, &feed)?;
-        let ids = self.append(feed, vec![block])?;
-        Ok(ids.first().copied().ok_or(ReadError::Closed)?)
+    /// The active versions of the key of a change that can be made.
+    fn kv_active(&self, batch: &mut Batch, op: &KvOp) -> Result<Vec<Version>, KvError> {
+        op.check()?;
+        Ok(batch.active(&self.kv, space::KV, op.key())?)
     }
 
-    fn kv_write_linked(&self, op: KvOp, links: Links) -> Result<EntryId, KvError> {
-        let feed = self.writer()?;
-        let block = self.linked_block(op.draft(), links, &feed)?;
-        let ids = self.append(feed, vec![block])?;
-        Ok(ids.first().copied().ok_or(ReadError::Closed)?)
-    }
-
-    pub(super) fn kv_batch(&self, ops: Vec<KvOp>) -> Result<Vec<EntryId>, KvError> {
-        ops.iter().try_for_each(KvOp::check)?;
-        let keys: Vec<Vec<u8>> = ops.iter().map(|op| op.key().to_vec()).collect();
-        let last: BTreeMap<Vec<u8>, KvOp> = keys.iter().cloned().zip(ops).collect();
-        if last.is_empty() {
-            return Ok(Vec::new());
-        }
-        let _guard = self.writing();
-        let feed = self.writer()?;
-        self.kv.ready()?;
-        let mut blocks = Vec::with_capacity(last.len());
-        for (key, op) in &last {
-            let active = self.kv.read(|index| index.active(key))??;
-            blocks.push(self.block(op.clone().draft(), &active, &feed)?);
-        }
-        let ids: BTreeMap<&Vec<u8>, EntryId> = last.keys().zip(self.append(feed, blocks)?).collect();
-        Ok(keys.iter().filter_map(|key| ids.get(key).copied()).collect())
+    /// The value that these versions of a key give it.
+    fn kv_value(&self, batch: &Batch, active: &[Version]) -> Result<Option<Value>, KvError> {
+        let heads = rules::heads(active).into_iter().cloned().collect();
+        let state = State::new(heads, self.clock.now());
+        let Some(winner) = state.shown() else { return Ok(None) };
+        let content = match batch.payload(&winner.id) {
+            Some(payload) => Content::Value(payload),
+            None => self.kv_content(winner, None)?,
+        };
+        Ok(Some(state.value(winner, content)))
     }
 }

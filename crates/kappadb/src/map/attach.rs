@@ -1,9 +1,11 @@
 //! Photos and other files attached to features: a blob, and a tag or property that names it.
 
 use super::{Map, draft};
+use crate::batch::Batch;
 use crate::blobs::Blobs;
 use crate::database::Parts;
 use crate::error::{AttachError, ReadError, WriteError};
+use crate::write::Write;
 use kappadb_core::EntryId;
 use kappadb_entry::Label;
 use kappadb_geo::{Body, Feature};
@@ -53,15 +55,14 @@ impl Map {
         let before = id.clone();
         self.run_writing(move |parts| parts.attachable(&before)).await??;
         let blob = Blobs::new(self.parts.clone()).put(reader, label).await?;
-        let edit = move |parts: &Parts| -> Result<(), AttachError> {
-            let _guard = parts.writing();
+        let edit = move |parts: &Parts, batch: &mut Batch| {
             let mut feature = parts.attachable(&id)?;
             set(&mut feature.body, &key, &blob.to_string());
             let prepared = kappadb_geo::put(&feature).map_err(WriteError::from)?;
-            parts.replace(&parts.map, draft(prepared))?;
-            Ok(())
+            batch.replace(parts, &parts.map, draft(prepared))?;
+            Ok::<_, AttachError>(())
         };
-        self.run_writing(edit).await??;
+        Write::apart(&self.parts, edit).await?;
         Ok(blob)
     }
 

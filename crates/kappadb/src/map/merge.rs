@@ -3,7 +3,7 @@
 use super::Map;
 use crate::database::Parts;
 use crate::error::{ReadError, WriteError};
-use crate::write;
+use crate::write::{self, Write};
 use kappadb_core::EntryId;
 use kappadb_entry::rules::{self, Version};
 use kappadb_geo::Feature;
@@ -16,15 +16,15 @@ impl Map {
     ///
     /// # Errors
     /// [`WriteError::NoConflict`] if there is at most one head, or all say the same; [`WriteError::NoContent`] if none of them can be read here.
-    pub async fn merge(&self, id: &str) -> Result<EntryId, WriteError> {
+    pub fn merge(&self, id: &str) -> Write<EntryId, WriteError> {
         let id = id.to_owned();
-        self.run_writing(move |parts| parts.merge(&id)).await?
+        Write::apart(&self.parts, move |parts, _| parts.merge(&id))
     }
 }
 
 impl Parts {
+    /// The caller has the turn.
     fn merge(&self, id: &str) -> Result<EntryId, WriteError> {
-        let _guard = self.writing();
         let active = write::active(&self.map, id.as_bytes())?;
         let found = self.feature(id)?.map(|hit| self.load_feature(&hit)).transpose()?;
         if rules::heads(&active).len() < 2 || found.is_some_and(|found| !found.is_conflict()) {

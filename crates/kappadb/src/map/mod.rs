@@ -22,10 +22,11 @@ pub use refs::Expanded;
 use crate::ask::{self, Asked};
 use crate::database::{self, Parts};
 use crate::error::{ReadError, WriteError};
-use crate::write::{self, Draft};
+use crate::write::{self, Draft, Write};
 use kappadb_core::{EntryId, Extent};
 use kappadb_entry::rules;
 use kappadb_entry::{Kind, space};
+use kappadb_geo::id::parse_osm;
 use kappadb_geo::{CODE_DELETE, Feature, Prepared};
 use kappadb_query::Selector;
 use kappadb_view_geo::Query;
@@ -57,19 +58,79 @@ impl Map {
     /// Creates a feature, or replaces every version of it that is held here; of an element of OpenStreetMap, what it means for others too: the ways of
     /// a node that moves, the relations above, the nodes that a way leaves behind (`design/map.md`). Durable when it returns. A replica that does not
     /// hold everything asks first ([`Map::ask_put`]).
-    pub async fn put(&self, feature: Feature) -> Result<EntryId, WriteError> {
-        self.run_writing(move |parts| {
-            let _guard = parts.writing();
-            parts.put_by_hand(feature)
-        })
-        .await?
+    pub fn put(&self, feature: Feature) -> Write<EntryId, WriteError> {
+        match parse_osm(&feature.id) {
+            Some(_) => Write::apart(&self.parts, move |parts, _| parts.put_by_hand(feature)),
+            None => Write::shared(&self.parts, move |parts, batch| {
+                batch.replace(parts, &parts.map, draft(kappadb_geo::put(&feature)?))
+            }),
+        }
     }
 
     /// Deletes every version of a feature that is held here; not a node that a way has ([`WriteError::StillUsed`]). Durable when it returns. A replica that does not hold everything
     /// asks first ([`Map::ask_delete`]), or it finds nothing to delete.
-    pub async fn delete(&self, id: &str) -> Result<EntryId, WriteError> {
+    pub fn delete(&self, id: &str) -> Write<EntryId, WriteError> {
         let id = id.to_owned();
-        self.run_writing(move |parts| parts.delete_feature(&id)).await?
+        Write::apart(&self.parts, move |parts, _| parts.delete_feature(&id))
+    }
+
+    /// As [`Map::put`], if the feature's heads are just these, in any order; none for one of which nothing must be known.
+    ///
+    /// # Errors
+    /// [`WriteError::Changed`] with the heads that are held, if they are others.
+    pub fn put_if(&self, feature: Feature, expected: &[EntryId]) -> Write<EntryId, WriteError> {
+        let mut expected = expected.to_vec();
+        expected.sort_unstable();
+        expected.dedup();
+        Write::apart(&self.parts, move |parts, _| {
+            let active = write::active(&parts.map, feature.id.as_bytes())?;
+            let found: Vec<EntryId> = rules::heads(&active).iter().map(|head| head.id).collect();
+            match found == expected {
+                true => parts.put_by_hand(feature),
+                false => Err(WriteError::Changed { id: feature.id, found }),
+            }
+        })
+    }
+
+    /// Gives a feature what `change` makes of it: of all that [`Map::get`] finds, or of nothing. If it makes none of it the feature is deleted, if it
+    /// is there. Nobody else writes here in between. Returns what was written, if anything; durable then.
+    ///
+    /// `change` is called on the thread that does all writes: it must not wait for another write.
+    ///
+    /// # Errors
+    /// [`WriteError::OtherFeature`] if it makes one with another id; as [`Map::put`] and [`Map::delete`].
+    pub fn update(
+        &self,
+        id: &str,
+        change: impl FnOnce(Option<Found>) -> Option<Feature> + Send + 'static,
+    ) -> Write<Option<EntryId>, WriteError> {
+        let id = id.to_owned();
+        Write::apart(&self.parts, move |parts, _| {
+            let found = parts.feature(&id)?.map(|hit| parts.load_feature(&hit)).transpose()?;
+            let is_there = found.is_some();
+            match change(found) {
+                Some(feature) if feature.id != id => {
+                    Err(WriteError::OtherFeature { wanted: id, given: feature.id })
+                }
+                Some(feature) => parts.put_by_hand(feature).map(Some),
+                None if is_there => parts.delete_feature(&id).map(Some),
+                None => Ok(None),
+            }
+        })
+    }
+
+    /// As [`Map::put`] of each, in their order. Features that are no elements of OpenStreetMap are written in one append: all are there, or none. With
+    /// elements among them each is written by itself, for those that follow may rest on it; if one is refused, those before it stay.
+    pub fn put_all(&self, features: Vec<Feature>) -> Write<Vec<EntryId>, WriteError> {
+        if features.iter().any(|feature| parse_osm(&feature.id).is_some()) {
+            return Write::apart(&self.parts, move |parts, _| {
+                features.into_iter().map(|feature| parts.put_by_hand(feature)).collect()
+            });
+        }
+        Write::shared(&self.parts, move |parts, batch| {
+            let put = |feature: &Feature| batch.replace(parts, &parts.map, draft(kappadb_geo::put(feature)?));
+            features.iter().map(put).collect()
+        })
     }
 
     /// The feature of this id, from what is held here; none if there is none or it was deleted.
@@ -158,8 +219,8 @@ impl Parts {
         Ok((!gone).then(|| Hit { id: id.to_owned(), heads, elsewhere: Vec::new() }))
     }
 
+    /// The caller has the turn.
     fn delete_feature(&self, id: &str) -> Result<EntryId, WriteError> {
-        let _guard = self.writing();
         let active = write::active(&self.map, id.as_bytes())?;
         if rules::heads(&active).iter().all(|version| version.kind.code == CODE_DELETE) {
             self.check_unused(id)?;

@@ -31,7 +31,7 @@ impl Home {
 
     /// Appends these payloads as chunks, with an entry of no meaning after each run of `every`.
     fn chunks(&self, payloads: &[&[u8]], every: usize) -> RangeSet {
-        let feed = self.parts().any_writer().unwrap();
+        let feed = self.parts().writer().unwrap();
         let mut seqs = RangeSet::new();
         for run in payloads.chunks(every) {
             let blocks = run.iter().map(|payload| chunk_block(Timestamp(1), payload).unwrap());
@@ -47,7 +47,7 @@ impl Home {
     fn name(&self, detached: &Detached) -> EntryId {
         let mut header = Header::new(Kind { space: space::RAW, code: raw::BLOB }, Timestamp(1));
         header.set_detached(detached);
-        let feed = self.parts().any_writer().unwrap();
+        let feed = self.parts().writer().unwrap();
         self.parts().append(feed, vec![encode_block(&header, b"").unwrap()]).unwrap()[0]
     }
 
@@ -151,7 +151,7 @@ fn a_feature_that_lies_about_its_content_spoils_itself_alone() {
     let chunk = vec![0u8; 1 << 10];
     let seqs = home.chunks(&[&chunk, &chunk], 9);
     let first = seqs.ranges()[0].start;
-    let feed = home.parts().any_writer().unwrap();
+    let feed = home.parts().writer().unwrap();
     let lie = |id: &str, bytes: u64, seqs: Range<u64>| {
         let places = kappadb_geo::put(&good).unwrap().places;
         let kind = Kind { space: space::MAP, code: kappadb_geo::CODE_PUT };

@@ -97,7 +97,7 @@ impl Database {
     /// [`RecoverError::NotOurs`], [`RecoverError::Unknown`].
     pub async fn recover_feed(&self, feed: FeedKey) -> Result<Recovered, RecoverError> {
         heirs::hear_heirs(&self.parts, feed).await?;
-        self.run_writing(move |parts| parts.recover(feed)).await?
+        database::run_in_turn(&self.parts, move |parts, _turn| parts.recover(feed)).await?
     }
 }
 
@@ -122,8 +122,8 @@ impl Parts {
         Ok(LostEntry { id, time, says, standing })
     }
 
+    /// The caller has the turn.
     fn recover(&self, feed: FeedKey) -> Result<Recovered, RecoverError> {
-        let _guard = self.writing();
         let survey = self.survey(feed)?;
         let mut recovered = Recovered::default();
         if !survey.lost().is_empty() {
