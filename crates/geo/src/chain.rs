@@ -6,37 +6,40 @@ use kappadb_core::Coord;
 use std::collections::{BTreeMap, VecDeque};
 
 /// Nodes and where they are.
-pub(crate) type Located = Vec<(i64, Coord)>;
+pub type Located = Vec<(i64, Coord)>;
 
 /// Those members that are ways and bound the relation's area.
-pub(crate) fn bounds(members: &[Member]) -> impl Iterator<Item = &Member> {
+pub fn bounds(members: &[Member]) -> impl Iterator<Item = &Member> {
     members.iter().filter(|m| m.kind == ElementKind::Way && matches!(m.role.as_str(), "" | "outer" | "inner"))
 }
 
 /// The stretches of a way of which it is known where they are: one, unless the map ends there.
-pub(crate) fn runs(nodes: &[WayNode]) -> Vec<Located> {
+pub fn runs(nodes: &[WayNode]) -> Vec<Located> {
     let known = nodes.split(|node| node.at.is_none()).filter(|run| run.len() > 1);
     known.filter_map(located).collect()
 }
 
 /// The nodes of a way, if it is known where they all are.
-pub(crate) fn located(nodes: &[WayNode]) -> Option<Located> {
+pub fn located(nodes: &[WayNode]) -> Option<Located> {
     nodes.iter().map(|node| Some((node.id, node.at?))).collect()
 }
 
-pub(crate) fn is_ring(path: &[(i64, Coord)]) -> bool {
+/// True if it ends where it begins, and has an inside.
+pub fn is_ring(path: &[(i64, Coord)]) -> bool {
     path.len() >= 4 && path.first().map(|(id, _)| id) == path.last().map(|(id, _)| id)
 }
 
 /// Whether ways may be turned around to be joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Turn {
+pub enum Turn {
+    /// They have no direction.
     Either,
+    /// Their direction means something.
     Never,
 }
 
 /// Joins ways at their ends into paths as long as may be. Each way is in one path.
-pub(crate) fn join(ways: Vec<Located>, turn: Turn) -> Vec<Located> {
+pub fn join(ways: Vec<Located>, turn: Turn) -> Vec<Located> {
     let mut ends = Ends::of(ways);
     let mut out = Vec::new();
     while let Some(way) = ends.next() {

@@ -1,5 +1,5 @@
 //! Map features: the model, their bodies in blocks, their ids, what they are made of, merging of versions, filters, GeoJSON in
-//! and out, OSM XML out, their order on a Hilbert curve, and a picture of them.
+//! and out, OSM XML out and their order on a Hilbert curve.
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -16,7 +16,7 @@
 
 mod assemble;
 mod body;
-mod chain;
+pub mod chain;
 mod check;
 mod entry;
 mod error;
@@ -32,7 +32,6 @@ mod json;
 mod merge;
 pub mod osm_xml;
 mod ring;
-pub mod svg;
 
 pub use assemble::{assemble, outline};
 pub use body::{MAX_BODY, decode, encode};

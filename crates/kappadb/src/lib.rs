@@ -105,11 +105,13 @@ pub use import::{AskedTouched, CarriedNode, ImportFile, ImportOptions, ImportRep
 pub use kappadb_core::{
     Clock, Coord, DatabaseId, EntryId, Extent, FeedKey, GeoBox, GeoError, Lseq, RangeSet, Seq, Timestamp,
 };
+#[cfg(feature = "svg")]
+pub use kappadb_draw as svg;
 pub use kappadb_entry::{ChunkError, Label};
 pub use kappadb_feed::{Cleared, Compacted, LockHolder};
 pub use kappadb_geo::{
     Body, Element, Feature, FeatureError, FeatureKind, Filter, FilterError, Free, Geometry, Shape, TagFilter,
-    geojson, svg,
+    geojson,
 };
 pub use kappadb_import::{Ids, Location, Skip};
 pub use kappadb_net::{Ticket, TicketError};

@@ -1,12 +1,12 @@
 //! Where in an area a text may stand: where the area is widest, near its middle.
 
-use super::project::{Point, Rect};
+use crate::project::{Point, Rect};
 
 /// Heights at which an area is measured.
 const ROWS: u8 = 15;
 
 /// Places where a text of this size lies in the area (even and odd rings, as it is painted), the best first.
-pub(super) fn spots(rings: &[Vec<Point>], around: &Rect, width: f64, height: f64) -> Vec<Point> {
+pub(crate) fn spots(rings: &[Vec<Point>], around: &Rect, width: f64, height: f64) -> Vec<Point> {
     if around.width() < width || around.height() < height {
         return Vec::new();
     }

@@ -1,10 +1,10 @@
 //! Names and symbols, put where there is room, the more important ones first. None covers another.
 
-use super::occupied::Occupied;
-use super::project::{Point, Rect};
-use super::style::Rgb;
-use super::text;
-use super::{along, inside};
+use crate::occupied::Occupied;
+use crate::project::{Point, Rect};
+use crate::style::Rgb;
+use crate::text;
+use crate::{along, inside};
 use std::collections::BTreeMap;
 
 /// Kept free around a text.
@@ -16,49 +16,49 @@ const BESIDE: f64 = 92.0;
 
 /// How a text looks.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Face {
+pub(crate) struct Face {
     /// Of the font, in units.
-    pub(super) size: f64,
-    pub(super) colour: Rgb,
-    pub(super) bold: bool,
-    pub(super) italic: bool,
+    pub(crate) size: f64,
+    pub(crate) colour: Rgb,
+    pub(crate) bold: bool,
+    pub(crate) italic: bool,
 }
 
 impl Face {
-    pub(super) const fn new(size: f64, colour: Rgb) -> Face {
+    pub(crate) const fn new(size: f64, colour: Rgb) -> Face {
         Face { size, colour, bold: false, italic: false }
     }
 
-    pub(super) const fn bold(self) -> Face {
+    pub(crate) const fn bold(self) -> Face {
         Face { bold: true, ..self }
     }
 
-    pub(super) const fn italic(self) -> Face {
+    pub(crate) const fn italic(self) -> Face {
         Face { italic: true, ..self }
     }
 
     /// About how wide a text will be.
-    pub(super) fn width(&self, text: &str) -> f64 {
+    pub(crate) fn width(&self, text: &str) -> f64 {
         text::width(text, self.size) * if self.bold { 1.08 } else { 1.0 }
     }
 
-    pub(super) fn line_height(&self) -> f64 {
+    pub(crate) fn line_height(&self) -> f64 {
         self.size * 1.15
     }
 }
 
 /// A disc, perhaps with a picture on it.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Symbol {
-    pub(super) radius: f64,
-    pub(super) colour: Rgb,
+pub(crate) struct Symbol {
+    pub(crate) radius: f64,
+    pub(crate) colour: Rgb,
     /// Path data in a box of 6 units around the middle, for a disc of radius 5; may be empty.
-    pub(super) glyph: &'static str,
+    pub(crate) glyph: &'static str,
 }
 
 /// Where a label may be.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Place {
+pub(crate) enum Place {
     /// Around a point.
     At(Point),
     /// The symbol there, the text beside it if there is room.
@@ -71,20 +71,20 @@ pub(super) enum Place {
 
 /// A label that somebody would like to see.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Wish {
+pub(crate) struct Wish {
     /// The lesser comes first.
-    pub(super) priority: u8,
+    pub(crate) priority: u8,
     /// Of those of one priority, the greater comes first.
-    pub(super) weight: f64,
+    pub(crate) weight: f64,
     /// Empty for a symbol alone.
-    pub(super) text: String,
-    pub(super) face: Face,
-    pub(super) place: Place,
+    pub(crate) text: String,
+    pub(crate) face: Face,
+    pub(crate) place: Place,
 }
 
 /// What is drawn in the end.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Placed {
+pub(crate) enum Placed {
     /// Lines of text around a point, turned by an angle in degrees.
     Text { at: Point, angle: f64, lines: Vec<String>, face: Face },
     /// A disc.
@@ -92,7 +92,7 @@ pub(super) enum Placed {
 }
 
 /// Grants the wishes that can be granted. The order in which they come does not matter, unless they are equal.
-pub(super) fn place(mut wishes: Vec<Wish>, taken: &mut Occupied) -> Vec<Placed> {
+pub(crate) fn place(mut wishes: Vec<Wish>, taken: &mut Occupied) -> Vec<Placed> {
     wishes.sort_by(|a, b| {
         let importance = a.priority.cmp(&b.priority).then(b.weight.total_cmp(&a.weight));
         importance.then_with(|| a.text.cmp(&b.text))

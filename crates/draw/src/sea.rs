@@ -1,7 +1,7 @@
 //! The sea, which OpenStreetMap does not map as an area: its coastlines have land on the left and water on the right.
 
-use super::clip;
-use super::project::{Point, Rect};
+use crate::clip;
+use crate::project::{Point, Rect};
 use std::collections::BTreeSet;
 
 /// From the edge, in units.
@@ -10,7 +10,7 @@ const NEAR: f64 = 110.0;
 /// The water inside a box, as rings to be filled by the even-odd rule, from coastlines joined as far as they go. None
 /// if there is no coast in the box, or one that ends in the middle of it, so that nobody knows which side is wet. One that ends near the edge, as where a map was cut out, is
 /// taken to go on to the edge.
-pub(super) fn rings(coasts: &[Vec<Point>], to: &Rect) -> Option<Vec<Vec<Point>>> {
+pub(crate) fn rings(coasts: &[Vec<Point>], to: &Rect) -> Option<Vec<Vec<Point>>> {
     let mut whole = Vec::new();
     let mut pieces = Vec::new();
     for coast in coasts {
@@ -69,7 +69,7 @@ fn largest_is_island(rings: &[Vec<Point>]) -> bool {
 }
 
 /// Twice the area, positive if the ring goes around with the clock.
-pub(super) fn area(ring: &[Point]) -> f64 {
+pub(crate) fn area(ring: &[Point]) -> f64 {
     let Some(last) = ring.last() else { return 0.0 };
     let pairs = std::iter::once(last).chain(ring).zip(ring);
     pairs.map(|(a, b)| a.x * b.y - b.x * a.y).sum()

@@ -11,39 +11,39 @@ const METRES_PER_DEGREE: f64 = 111_320.0;
 
 /// A place on the paper.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Point {
-    pub(super) x: f64,
-    pub(super) y: f64,
+pub(crate) struct Point {
+    pub(crate) x: f64,
+    pub(crate) y: f64,
 }
 
 impl Point {
-    pub(super) fn distance(self, other: Point) -> f64 {
+    pub(crate) fn distance(self, other: Point) -> f64 {
         (self.x - other.x).hypot(self.y - other.y)
     }
 
     /// The point at `share` of the way to `other`; 0 is here, 1 is there.
-    pub(super) fn toward(self, other: Point, share: f64) -> Point {
+    pub(crate) fn toward(self, other: Point, share: f64) -> Point {
         Point { x: self.x + (other.x - self.x) * share, y: self.y + (other.y - self.y) * share }
     }
 }
 
 /// A box on the paper, `left <= right` and `top <= bottom`.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Rect {
-    pub(super) left: f64,
-    pub(super) top: f64,
-    pub(super) right: f64,
-    pub(super) bottom: f64,
+pub(crate) struct Rect {
+    pub(crate) left: f64,
+    pub(crate) top: f64,
+    pub(crate) right: f64,
+    pub(crate) bottom: f64,
 }
 
 impl Rect {
-    pub(super) fn around(at: Point, width: f64, height: f64) -> Rect {
+    pub(crate) fn around(at: Point, width: f64, height: f64) -> Rect {
         let (w, h) = (width / 2.0, height / 2.0);
         Rect { left: at.x - w, top: at.y - h, right: at.x + w, bottom: at.y + h }
     }
 
     /// The smallest box around all of these; none if there are none.
-    pub(super) fn of<'a>(points: impl IntoIterator<Item = &'a Point>) -> Option<Rect> {
+    pub(crate) fn of<'a>(points: impl IntoIterator<Item = &'a Point>) -> Option<Rect> {
         let boxes = points.into_iter().map(|at| Rect::around(*at, 0.0, 0.0));
         boxes.reduce(|a, b| Rect {
             left: a.left.min(b.left),
@@ -53,41 +53,41 @@ impl Rect {
         })
     }
 
-    pub(super) fn grown(&self, by: f64) -> Rect {
+    pub(crate) fn grown(&self, by: f64) -> Rect {
         Rect { left: self.left - by, top: self.top - by, right: self.right + by, bottom: self.bottom + by }
     }
 
-    pub(super) fn width(&self) -> f64 {
+    pub(crate) fn width(&self) -> f64 {
         self.right - self.left
     }
 
-    pub(super) fn height(&self) -> f64 {
+    pub(crate) fn height(&self) -> f64 {
         self.bottom - self.top
     }
 
     /// True if they share more than an edge.
-    pub(super) fn overlaps(&self, other: &Rect) -> bool {
+    pub(crate) fn overlaps(&self, other: &Rect) -> bool {
         self.left < other.right
             && other.left < self.right
             && self.top < other.bottom
             && other.top < self.bottom
     }
 
-    pub(super) fn contains(&self, other: &Rect) -> bool {
+    pub(crate) fn contains(&self, other: &Rect) -> bool {
         self.left <= other.left
             && self.top <= other.top
             && other.right <= self.right
             && other.bottom <= self.bottom
     }
 
-    pub(super) fn holds(&self, at: Point) -> bool {
+    pub(crate) fn holds(&self, at: Point) -> bool {
         self.contains(&Rect::around(at, 0.0, 0.0))
     }
 }
 
 /// The projection onto one piece of paper.
 #[derive(Debug)]
-pub(super) struct Frame {
+pub(crate) struct Frame {
     /// Degrees in the middle.
     lon: f64,
     /// Degrees at the top.
@@ -96,12 +96,12 @@ pub(super) struct Frame {
     scale: f64,
     /// Degrees of latitude that a degree of longitude is as long as.
     narrow: f64,
-    pub(super) width: f64,
-    pub(super) height: f64,
+    pub(crate) width: f64,
+    pub(crate) height: f64,
 }
 
 impl Frame {
-    pub(super) fn new(view: &Extent) -> Frame {
+    pub(crate) fn new(view: &Extent) -> Frame {
         let first = view.boxes().first().copied().unwrap_or(GeoBox::WORLD);
         let last = view.boxes().last().copied().unwrap_or(GeoBox::WORLD);
         let both = first.hull(&last);
@@ -120,26 +120,26 @@ impl Frame {
     }
 
     /// Units a metre in the middle of the paper.
-    pub(super) fn per_metre(&self) -> f64 {
+    pub(crate) fn per_metre(&self) -> f64 {
         self.scale / METRES_PER_DEGREE
     }
 
     /// Degrees of latitude from the bottom to the top.
-    pub(super) fn degrees_up(&self) -> f64 {
+    pub(crate) fn degrees_up(&self) -> f64 {
         self.height / self.scale
     }
 
-    pub(super) fn paper(&self) -> Rect {
+    pub(crate) fn paper(&self) -> Rect {
         Rect { left: 0.0, top: 0.0, right: self.width, bottom: self.height }
     }
 
     /// What paths are cut to.
-    pub(super) fn bleed(&self) -> Rect {
+    pub(crate) fn bleed(&self) -> Rect {
         self.paper().grown(MARGIN)
     }
 
     /// Where a position is, if that is on the paper.
-    pub(super) fn point(&self, at: Coord) -> Option<Point> {
+    pub(crate) fn point(&self, at: Coord) -> Option<Point> {
         let (lon, lat) = at.degrees();
         Some(self.project(self.lon + wrapped(lon - self.lon), lat)).filter(|p| self.paper().holds(*p))
     }
@@ -152,7 +152,7 @@ impl Frame {
     /// A path, as often as it comes by when going around the globe: where the view is as wide as the world, what crosses its
     /// edge appears on both sides. Each step is the short way; with `names`, as in GeoJSON, one from -180 to 180 degrees
     /// goes around the world. Not cut.
-    pub(super) fn copies(&self, path: impl IntoIterator<Item = Coord>, names: bool) -> Vec<Vec<Point>> {
+    pub(crate) fn copies(&self, path: impl IntoIterator<Item = Coord>, names: bool) -> Vec<Vec<Point>> {
         let unrolled = self.unroll(path, names);
         let bleed = self.bleed();
         let Some(around) = Rect::of(&unrolled) else { return Vec::new() };

@@ -1,20 +1,20 @@
 //! What areas of OpenStreetMap look like.
 
-use super::label::Face;
-use super::style::{Rgb, Stage, Style};
-use crate::feature::{Element, Shape};
-use crate::geojson::is_area;
+use crate::label::Face;
+use crate::style::{Rgb, Stage, Style};
+use kappadb_geo::geojson::is_area;
+use kappadb_geo::{Element, Shape};
 
 /// How an area is drawn and what its name looks like.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct AreaLook {
-    pub(super) stage: Stage,
-    pub(super) style: Style,
-    pub(super) face: Option<Face>,
+pub(crate) struct AreaLook {
+    pub(crate) stage: Stage,
+    pub(crate) style: Style,
+    pub(crate) face: Option<Face>,
     /// Of the name: the lesser comes first.
-    pub(super) priority: u8,
+    pub(crate) priority: u8,
     /// How much wider than the area its name may be.
-    pub(super) slack: f64,
+    pub(crate) slack: f64,
 }
 
 impl AreaLook {
@@ -32,9 +32,9 @@ impl AreaLook {
 }
 
 /// The colour of what is not built on and nothing else either.
-pub(super) const GROUND: Rgb = Rgb(0xf4_f0e8);
-pub(super) const WATER: Rgb = Rgb(0xa9_cfe3);
-pub(super) const SHORE: Rgb = Rgb(0x86_b4cf);
+pub(crate) const GROUND: Rgb = Rgb(0xf4_f0e8);
+pub(crate) const WATER: Rgb = Rgb(0xa9_cfe3);
+pub(crate) const SHORE: Rgb = Rgb(0x86_b4cf);
 const WATER_NAME: Face = Face::new(12.0, Rgb(0x35_6f93)).italic();
 const GREEN_NAME: Face = Face::new(11.0, Rgb(0x46_6b36)).italic();
 const SQUARE_NAME: Face = Face::new(10.0, Rgb(0x6b_6257)).italic();
@@ -42,7 +42,7 @@ const LAND_NAME: Face = Face::new(10.0, Rgb(0x86_7d72));
 const BUILDING_NAME: Face = Face::new(9.0, Rgb(0x7a_6653));
 
 /// True for a way that is drawn as an area; multipolygons are areas in any case.
-pub(super) fn is_drawn_area(element: &Element) -> bool {
+pub(crate) fn is_drawn_area(element: &Element) -> bool {
     let Shape::Way(nodes) = &element.shape else { return false };
     let ring = nodes.len() >= 4
         && nodes.iter().all(|n| n.at.is_some())
@@ -55,7 +55,7 @@ pub(super) fn is_drawn_area(element: &Element) -> bool {
 }
 
 /// How an area with these tags looks; none if it is not drawn.
-pub(super) fn look(element: &Element) -> Option<AreaLook> {
+pub(crate) fn look(element: &Element) -> Option<AreaLook> {
     if underground(element) {
         return None;
     }
@@ -69,7 +69,7 @@ pub(super) fn look(element: &Element) -> Option<AreaLook> {
 }
 
 /// True for what lies below ground, or inside a building.
-pub(super) fn underground(element: &Element) -> bool {
+pub(crate) fn underground(element: &Element) -> bool {
     element.tag("location") == Some("underground")
         || matches!(element.tag("tunnel"), Some("yes" | "building_passage"))
         || element.tag("indoor").is_some_and(|v| v != "no")
@@ -77,7 +77,7 @@ pub(super) fn underground(element: &Element) -> bool {
 }
 
 /// Above (positive) or below the ground, -5 to 5.
-pub(super) fn layer(element: &Element) -> i8 {
+pub(crate) fn layer(element: &Element) -> i8 {
     element.tag("layer").and_then(|v| v.parse::<i8>().ok()).unwrap_or(0).clamp(-5, 5)
 }
 

@@ -1,12 +1,12 @@
 //! Which boxes of the paper are taken: a grid, so that asking costs the same however much there is.
 
-use super::project::Rect;
+use crate::project::Rect;
 
 /// Side of a cell, about that of a label.
 const CELL: f64 = 48.0;
 
 /// Boxes that may not be covered.
-pub(super) struct Occupied {
+pub(crate) struct Occupied {
     paper: Rect,
     columns: usize,
     cells: Vec<Vec<Rect>>,
@@ -14,14 +14,14 @@ pub(super) struct Occupied {
 
 impl Occupied {
     /// Nothing on this paper is taken yet.
-    pub(super) fn new(paper: Rect) -> Occupied {
+    pub(crate) fn new(paper: Rect) -> Occupied {
         let columns = cell(paper.width()) + 1;
         let rows = cell(paper.height()) + 1;
         Occupied { paper, columns, cells: vec![Vec::new(); columns * rows] }
     }
 
     /// Takes all of these boxes, or none if one of them is not free or not on the paper.
-    pub(super) fn take(&mut self, boxes: &[Rect]) -> bool {
+    pub(crate) fn take(&mut self, boxes: &[Rect]) -> bool {
         let free = boxes.iter().all(|b| self.is_free(b));
         if free {
             boxes.iter().for_each(|b| self.put(b));

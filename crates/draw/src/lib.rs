@@ -10,6 +10,8 @@
 //!
 //! Coordinates go from the projection (`project`) through the cut (`clip`) to paths of a `scene`, which looks up
 //! what things look like (`area`, `line`, `point`, `free`); its wishes for labels are granted by `label`.
+//!
+//! Floor 1: pure. No clock, no thread, no async, no IO.
 
 mod along;
 mod area;
@@ -29,9 +31,9 @@ mod text;
 mod ways;
 mod write;
 
-use crate::chain;
-use crate::feature::{Body, Element, Feature, Shape as ElementShape};
 use kappadb_core::Extent;
+use kappadb_geo::chain;
+use kappadb_geo::{Body, Element, Feature, Shape as ElementShape};
 use occupied::Occupied;
 use project::Frame;
 use scene::Scene;
@@ -51,7 +53,7 @@ pub struct Shape {
 /// The extent of all of these; none if there are none.
 pub fn around(shapes: &[Shape]) -> Option<Extent> {
     let extents: Vec<Extent> = shapes.iter().map(|shape| shape.feature.extent()).collect();
-    Some(crate::extent::join(&extents)).filter(|extent| !extent.boxes().is_empty())
+    Some(kappadb_geo::join_extents(&extents)).filter(|extent| !extent.boxes().is_empty())
 }
 
 /// The ids of the ways that give a feature its shape: those of a multipolygon, which has none unless they are among the

@@ -1,13 +1,13 @@
 //! Text: how wide it will be, where it breaks, and how it may stand in XML.
 
 /// Texts longer than this have no place on a map.
-pub(super) const MAX_CHARS: usize = 60;
+pub(crate) const MAX_CHARS: usize = 60;
 /// A label's lines at most.
 const MAX_LINES: usize = 3;
 
 /// About how wide a text is, in units, at a font size. No font is known here, so this is for a wide one: in most, the
 /// text will be narrower.
-pub(super) fn width(text: &str, size: f64) -> f64 {
+pub(crate) fn width(text: &str, size: f64) -> f64 {
     text.chars().map(em).sum::<f64>() * size
 }
 
@@ -28,7 +28,7 @@ fn em(c: char) -> f64 {
 
 /// A text in at most three lines, each as wide as `room` at most if words allow that; as few lines as may be, and those about
 /// equally wide.
-pub(super) fn wrap(text: &str, size: f64, room: f64) -> Vec<String> {
+pub(crate) fn wrap(text: &str, size: f64, room: f64) -> Vec<String> {
     let whole = width(text, size);
     for lines in [1.0_f64, 2.0, 3.0] {
         let broken = fill(text, size, (whole / lines * 1.15).min(room.max(whole / 3.0)));
@@ -56,7 +56,7 @@ fn fill(text: &str, size: f64, room: f64) -> Vec<String> {
 
 /// A name as it can be shown: on one line, without what XML does not allow and without marks that turn the direction of
 /// the text around it. None if nothing is left, or too much.
-pub(super) fn shown(name: &str) -> Option<String> {
+pub(crate) fn shown(name: &str) -> Option<String> {
     let legible = |c: &char| {
         !(c.is_control()
             || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
@@ -67,7 +67,7 @@ pub(super) fn shown(name: &str) -> Option<String> {
 }
 
 /// Text as it may stand between tags and in attributes.
-pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

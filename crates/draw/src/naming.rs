@@ -1,27 +1,27 @@
 //! What of a scene gets a name or a symbol.
 
-use super::area::AreaLook;
+use crate::area::AreaLook;
 
-use super::label::{Face, Place, Wish};
-use super::line::LineLook;
-use super::project::{Point, Rect};
-use super::scene::Scene;
-use super::style::{Rgb, Stage};
-use super::{inside, point, text};
-use crate::chain::{self, Located, Turn};
-use crate::feature::Element;
+use crate::label::{Face, Place, Wish};
+use crate::line::LineLook;
+use crate::project::{Point, Rect};
+use crate::scene::Scene;
+use crate::style::{Rgb, Stage};
+use crate::{inside, point, text};
+use kappadb_geo::Element;
+use kappadb_geo::chain::{self, Located, Turn};
 
 const NUMBER: Face = Face::new(7.5, Rgb(0x8d_7c6a));
 
 /// Ways of one name.
-pub(super) struct Named {
+pub(crate) struct Named {
     face: Face,
     priority: u8,
     ways: Vec<Located>,
 }
 
 impl Scene<'_> {
-    pub(super) fn name_node(&mut self, element: &Element, at: Point) {
+    pub(crate) fn name_node(&mut self, element: &Element, at: Point) {
         let name = element.tag("name").and_then(text::shown);
         if let (Some((face, priority)), Some(name)) = (point::place(element, self.per_metre()), &name) {
             self.wish(priority, population(element), name.clone(), face, Place::At(at));
@@ -53,7 +53,7 @@ impl Scene<'_> {
         false
     }
 
-    pub(super) fn name_area(
+    pub(crate) fn name_area(
         &mut self,
         element: &Element,
         look: Option<AreaLook>,
@@ -88,7 +88,7 @@ impl Scene<'_> {
         middle.is_some_and(|at| self.poi(element, at, name))
     }
 
-    pub(super) fn name_way(&mut self, element: &Element, look: &LineLook, runs: Vec<Located>) {
+    pub(crate) fn name_way(&mut self, element: &Element, look: &LineLook, runs: Vec<Located>) {
         let Some((face, name)) = look.face.zip(element.tag("name").and_then(text::shown)) else { return };
         let new = || Named { face, priority: look.priority, ways: Vec::new() };
         let named = self.named.entry(name).or_insert_with(new);
@@ -100,7 +100,7 @@ impl Scene<'_> {
     }
 
     /// Names ways, each name where its ways, joined, have room for it.
-    pub(super) fn name_lines(&mut self) {
+    pub(crate) fn name_lines(&mut self) {
         for (name, named) in std::mem::take(&mut self.named) {
             for way in chain::join(named.ways, Turn::Either) {
                 for path in self.lines(way.into_iter().map(|(_, at)| at), false) {
@@ -111,7 +111,7 @@ impl Scene<'_> {
         }
     }
 
-    pub(super) fn wish(&mut self, priority: u8, weight: f64, text: String, face: Face, place: Place) {
+    pub(crate) fn wish(&mut self, priority: u8, weight: f64, text: String, face: Face, place: Place) {
         self.wishes.push(Wish { priority, weight, text, face, place });
     }
 }

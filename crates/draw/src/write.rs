@@ -1,12 +1,12 @@
 //! The picture as text.
 
-use super::area::GROUND;
-use super::label::{Face, Placed, Symbol};
-use super::occupied::Occupied;
-use super::project::{Frame, Point, Rect};
-use super::scene::Item;
-use super::style::{Rgb, Style};
-use super::text::{self, escape};
+use crate::area::GROUND;
+use crate::label::{Face, Placed, Symbol};
+use crate::occupied::Occupied;
+use crate::project::{Frame, Point, Rect};
+use crate::scene::Item;
+use crate::style::{Rgb, Style};
+use crate::text::{self, escape};
 use std::fmt::Write as _;
 
 const FONTS: &str = "Noto Sans,DejaVu Sans,Helvetica Neue,Arial,sans-serif";
@@ -15,7 +15,7 @@ const INK: Rgb = Rgb(0x55_504a);
 const INSET: f64 = 8.0;
 
 /// Opens the picture.
-pub(super) fn open(out: &mut String, frame: &Frame, faded: bool) {
+pub(crate) fn open(out: &mut String, frame: &Frame, faded: bool) {
     let (width, height) = (frame.width, frame.height);
     let ground = Style::area(GROUND);
     let ground = if faded { ground.faded() } else { ground }.fill.unwrap_or(GROUND);
@@ -26,12 +26,12 @@ pub(super) fn open(out: &mut String, frame: &Frame, faded: bool) {
     );
 }
 
-pub(super) fn close(out: &mut String) {
+pub(crate) fn close(out: &mut String) {
     out.push_str("</svg>\n");
 }
 
 /// Writes paths from the bottom to the top; those that follow each other and look alike are a group.
-pub(super) fn items(out: &mut String, items: &[Item]) {
+pub(crate) fn items(out: &mut String, items: &[Item]) {
     let alike =
         |a: &Item, b: &Item| a.order.stage == b.order.stage && a.style == b.style && a.faded == b.faded;
     for group in items.chunk_by(alike) {
@@ -99,7 +99,7 @@ fn trace(out: &mut String, path: &[Point], closed: bool) {
 }
 
 /// Writes symbols and names.
-pub(super) fn labels(out: &mut String, labels: &[Placed]) {
+pub(crate) fn labels(out: &mut String, labels: &[Placed]) {
     out.push_str("<g class=\"labels\" text-anchor=\"middle\" stroke-linejoin=\"round\">\n");
     for label in labels {
         match label {
@@ -170,7 +170,7 @@ fn disc(out: &mut String, at: Point, symbol: &Symbol) {
 }
 
 /// Writes whose data this is and how long things are, in the lower corners, and takes their places.
-pub(super) fn margins(out: &mut String, frame: &Frame, attribution: &str, taken: &mut Occupied) {
+pub(crate) fn margins(out: &mut String, frame: &Frame, attribution: &str, taken: &mut Occupied) {
     let room = frame.width - 2.0 * INSET;
     if !attribution.is_empty() {
         let size = 11.0_f64.min(room / text::width(attribution, 1.0));

@@ -1,6 +1,6 @@
 //! Where along a line a text may stand: where the line is straight for as long as the text is wide.
 
-use super::project::{Point, Rect};
+use crate::project::{Point, Rect};
 
 /// How far the line may be from the text's middle line, in font sizes.
 const BEND: f64 = 0.3;
@@ -9,16 +9,16 @@ const TRIES: f64 = 200.0;
 
 /// A place for a text.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Spot {
+pub(crate) struct Spot {
     /// The text's middle.
-    pub(super) at: Point,
+    pub(crate) at: Point,
     /// Degrees, clockwise, -90 to 90: never upside down.
-    pub(super) angle: f64,
+    pub(crate) angle: f64,
 }
 
 impl Spot {
     /// Boxes that cover a turned text.
-    pub(super) fn boxes(&self, width: f64, height: f64) -> Vec<Rect> {
+    pub(crate) fn boxes(&self, width: f64, height: f64) -> Vec<Rect> {
         let (sin, cos) = self.angle.to_radians().sin_cos();
         // A turned square is at most this much larger.
         let side = height * (sin.abs() + cos.abs());
@@ -35,7 +35,7 @@ impl Spot {
 }
 
 /// The places for a text of this width, those nearest to the line's middle first.
-pub(super) fn spots(path: &[Point], width: f64, size: f64) -> Vec<Spot> {
+pub(crate) fn spots(path: &[Point], width: f64, size: f64) -> Vec<Spot> {
     let line = Measured::new(path);
     let room = line.length() - width - size;
     if room < 0.0 {

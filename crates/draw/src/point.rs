@@ -1,16 +1,16 @@
 //! What points of OpenStreetMap look like: places by their names, points of interest by small symbols, trees.
 
-use super::label::{Face, Symbol};
-use super::style::Rgb;
-use crate::feature::Element;
+use crate::label::{Face, Symbol};
+use crate::style::Rgb;
+use kappadb_geo::Element;
 
 /// A point with a symbol.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct PoiLook {
-    pub(super) symbol: Symbol,
-    pub(super) face: Face,
+pub(crate) struct PoiLook {
+    pub(crate) symbol: Symbol,
+    pub(crate) face: Face,
     /// The lesser comes first.
-    pub(super) priority: u8,
+    pub(crate) priority: u8,
 }
 
 const CUP: &str =
@@ -39,7 +39,7 @@ const NATURE: Rgb = Rgb(0x5c_8a4a);
 type Sort = (Rgb, &'static str, u8, f64);
 
 /// How a point of interest looks; none for what a map does not show.
-pub(super) fn poi(element: &Element, per_metre: f64) -> Option<PoiLook> {
+pub(crate) fn poi(element: &Element, per_metre: f64) -> Option<PoiLook> {
     let of = |key: &str, sort: fn(&str) -> Option<Sort>| element.tag(key).and_then(sort);
     let (colour, glyph, priority, from) = of("railway", railway)
         .or_else(|| of("tourism", tourism))
@@ -127,7 +127,7 @@ fn shop(value: &str) -> Option<Sort> {
 }
 
 /// How the name of a place looks, and how early it comes; none if it is too small to be named here.
-pub(super) fn place(element: &Element, per_metre: f64) -> Option<(Face, u8)> {
+pub(crate) fn place(element: &Element, per_metre: f64) -> Option<(Face, u8)> {
     let ink = Rgb(0x57_4f48);
     let (size, priority, from, until) = match element.tag("place")? {
         "continent" | "ocean" => (24.0, 0, 0.0, 0.000_2),
@@ -147,7 +147,7 @@ pub(super) fn place(element: &Element, per_metre: f64) -> Option<(Face, u8)> {
 }
 
 /// The name of a water without an outline, such as a bay.
-pub(super) fn water(element: &Element) -> Option<Face> {
+pub(crate) fn water(element: &Element) -> Option<Face> {
     let face = Face::new(12.0, Rgb(0x35_6f93)).italic();
     matches!(element.tag("natural"), Some("bay" | "strait" | "water" | "cape")).then_some(face)
 }

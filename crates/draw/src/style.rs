@@ -5,11 +5,11 @@ use std::fmt;
 
 /// A colour, 0xRRGGBB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Rgb(pub(super) u32);
+pub(crate) struct Rgb(pub(crate) u32);
 
 impl Rgb {
     /// `#rgb` or `#rrggbb`; nothing else, for what is read here is written into the picture.
-    pub(super) fn parse(text: &str) -> Option<Rgb> {
+    pub(crate) fn parse(text: &str) -> Option<Rgb> {
         let hex = text.strip_prefix('#')?;
         let digits: Option<Vec<u32>> = hex.chars().map(|c| c.to_digit(16)).collect();
         let joined = |digits: &[u32]| digits.iter().fold(0, |sum, digit| sum << 4 | digit);
@@ -37,50 +37,50 @@ impl fmt::Display for Rgb {
 
 /// How a path is painted. Lengths in units.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Style {
-    pub(super) fill: Option<Rgb>,
-    pub(super) stroke: Option<Rgb>,
-    pub(super) width: f64,
+pub(crate) struct Style {
+    pub(crate) fill: Option<Rgb>,
+    pub(crate) stroke: Option<Rgb>,
+    pub(crate) width: f64,
     /// Drawn and left out, by turns.
-    pub(super) dash: Option<(f64, f64)>,
-    pub(super) opacity: f64,
+    pub(crate) dash: Option<(f64, f64)>,
+    pub(crate) opacity: f64,
     /// Lines end where they end, without a round cap.
-    pub(super) butt: bool,
+    pub(crate) butt: bool,
 }
 
 impl Style {
-    pub(super) const fn area(fill: Rgb) -> Style {
+    pub(crate) const fn area(fill: Rgb) -> Style {
         Style { fill: Some(fill), stroke: None, width: 0.0, dash: None, opacity: 1.0, butt: false }
     }
 
-    pub(super) const fn line(stroke: Rgb, width: f64) -> Style {
+    pub(crate) const fn line(stroke: Rgb, width: f64) -> Style {
         Style { fill: None, stroke: Some(stroke), width, dash: None, opacity: 1.0, butt: false }
     }
 
-    pub(super) const fn edged(self, stroke: Rgb, width: f64) -> Style {
+    pub(crate) const fn edged(self, stroke: Rgb, width: f64) -> Style {
         Style { stroke: Some(stroke), width, ..self }
     }
 
-    pub(super) const fn dashed(self, drawn: f64, left_out: f64) -> Style {
+    pub(crate) const fn dashed(self, drawn: f64, left_out: f64) -> Style {
         Style { dash: Some((drawn, left_out)), butt: true, ..self }
     }
 
-    pub(super) const fn opacity(self, opacity: f64) -> Style {
+    pub(crate) const fn opacity(self, opacity: f64) -> Style {
         Style { opacity, ..self }
     }
 
-    pub(super) const fn butt(self) -> Style {
+    pub(crate) const fn butt(self) -> Style {
         Style { butt: true, ..self }
     }
 
-    pub(super) fn faded(self) -> Style {
+    pub(crate) fn faded(self) -> Style {
         Style { fill: self.fill.map(Rgb::faded), stroke: self.stroke.map(Rgb::faded), ..self }
     }
 }
 
 /// From the bottom to the top.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Stage {
+pub(crate) enum Stage {
     Sea,
     Land,
     Green,
@@ -98,7 +98,7 @@ pub(super) enum Stage {
 
 impl Stage {
     /// The class of its groups, for whoever restyles a picture.
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Stage::Sea => "sea",
             Stage::Land => "land",
@@ -119,10 +119,10 @@ impl Stage {
 
 /// What is drawn before what: the lesser is below.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Order {
-    pub(super) stage: Stage,
+pub(crate) struct Order {
+    pub(crate) stage: Stage,
     /// Bridges cross above what is on the ground.
-    pub(super) level: i8,
+    pub(crate) level: i8,
     /// All casings of a level lie below all fillings.
     pass: u8,
     /// The more important road is above.
@@ -132,24 +132,24 @@ pub(super) struct Order {
 }
 
 impl Order {
-    pub(super) fn new(stage: Stage) -> Order {
+    pub(crate) fn new(stage: Stage) -> Order {
         Order { stage, level: 0, pass: 0, rank: 0, size: Reverse(0) }
     }
 
-    pub(super) fn level(self, level: i8) -> Order {
+    pub(crate) fn level(self, level: i8) -> Order {
         Order { level, ..self }
     }
 
-    pub(super) fn pass(self, pass: u8) -> Order {
+    pub(crate) fn pass(self, pass: u8) -> Order {
         Order { pass, ..self }
     }
 
-    pub(super) fn rank(self, rank: u8) -> Order {
+    pub(crate) fn rank(self, rank: u8) -> Order {
         Order { rank, ..self }
     }
 
     /// `size` is not negative.
-    pub(super) fn sized(self, size: f64) -> Order {
+    pub(crate) fn sized(self, size: f64) -> Order {
         Order { size: Reverse(size.abs().to_bits()), ..self }
     }
 }

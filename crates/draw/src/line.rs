@@ -1,18 +1,18 @@
 //! What lines of OpenStreetMap look like: roads as wide as they are, but never too thin to be seen or too wide to
 //! read; the lesser ones left out from far away.
 
-use super::area::{GROUND, SHORE, WATER, layer};
-use super::label::Face;
-use super::style::{Order, Rgb, Stage, Style};
-use crate::feature::Element;
+use crate::area::{GROUND, SHORE, WATER, layer};
+use crate::label::Face;
+use crate::style::{Order, Rgb, Stage, Style};
+use kappadb_geo::Element;
 
 /// Strokes of a line, from below, and what its name looks like.
 #[derive(Debug, Default)]
-pub(super) struct LineLook {
-    pub(super) strokes: Vec<(Order, Style)>,
-    pub(super) face: Option<Face>,
+pub(crate) struct LineLook {
+    pub(crate) strokes: Vec<(Order, Style)>,
+    pub(crate) face: Option<Face>,
     /// Of the name: the lesser comes first.
-    pub(super) priority: u8,
+    pub(crate) priority: u8,
 }
 
 impl LineLook {
@@ -51,7 +51,7 @@ const MALL: Road = road(7.0, (0.6, 22.0), (0xee_e7dd, 0xd0_c5b5), 3, 0.06);
 const SERVICE: Road = road(4.5, (0.5, 12.0), (0xff_ffff, 0xd8_d0c4), 2, 0.15);
 
 /// How an open way with these tags looks, where a metre is this many units; none if it is not drawn.
-pub(super) fn look(element: &Element, per_metre: f64) -> Option<LineLook> {
+pub(crate) fn look(element: &Element, per_metre: f64) -> Option<LineLook> {
     if let Some(kind) = element.tag("highway") {
         return highway(element, kind, per_metre);
     }
@@ -239,7 +239,7 @@ fn aerial(element: &Element, per_metre: f64) -> Option<LineLook> {
 }
 
 /// How the border of an administrative area looks; none for small ones and other boundaries.
-pub(super) fn boundary(element: &Element) -> Option<LineLook> {
+pub(crate) fn boundary(element: &Element) -> Option<LineLook> {
     let level: u8 = element
         .tag("admin_level")
         .filter(|_| element.tag("boundary") == Some("administrative"))?

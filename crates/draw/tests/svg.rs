@@ -2,8 +2,8 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests may fail loudly")]
 
 use kappadb_core::{Coord, Extent};
+use kappadb_draw::{OSM_ATTRIBUTION, Shape, around, outline, render, render_with};
 use kappadb_geo::geojson::from_text;
-use kappadb_geo::svg::{OSM_ATTRIBUTION, Shape, around, outline, render, render_with};
 use kappadb_geo::{Body, Element, ElementKind, Feature, Member, Shape as ElementShape, WayNode};
 use proptest::prelude::*;
 use quick_xml::Reader;

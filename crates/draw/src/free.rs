@@ -1,13 +1,13 @@
 //! What free features look like: as they say themselves by the properties of the simplestyle convention, or else by default.
 
-use super::label::{Face, Place, Symbol};
-use super::project::{Point, Rect};
-use super::scene::{Scene, TINY};
-use super::style::{Order, Rgb, Stage, Style};
-use super::text;
-use crate::feature::Free;
-use crate::geometry::Part;
+use crate::label::{Face, Place, Symbol};
+use crate::project::{Point, Rect};
+use crate::scene::{Scene, TINY};
+use crate::style::{Order, Rgb, Stage, Style};
+use crate::text;
 use kappadb_core::Coord;
+use kappadb_geo::Free;
+use kappadb_geo::Part;
 use serde_json::{Map, Value};
 
 /// How a free feature is drawn.
@@ -51,7 +51,7 @@ fn look(free: &Free) -> FreeLook {
 }
 
 impl Scene<'_> {
-    pub(super) fn free(&mut self, free: &Free, fetched: bool) {
+    pub(crate) fn free(&mut self, free: &Free, fetched: bool) {
         let look = look(free);
         let mut title = look.title.as_deref().and_then(text::shown).filter(|_| fetched);
         for part in free.geometry.parts() {
@@ -124,14 +124,14 @@ impl Scene<'_> {
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "`as` saturates, and points are on the paper")]
-pub(super) fn cell(at: f64) -> i64 {
+pub(crate) fn cell(at: f64) -> i64 {
     (at / 1.5) as i64
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::geometry::Geometry;
+    use kappadb_geo::Geometry;
 
     fn of(properties: &str) -> FreeLook {
         let geometry = Geometry::Single(Part::Point(Coord { lon: 0, lat: 0 }));

@@ -1,50 +1,50 @@
 //! What there is to draw and to name: features turned into paths and wishes for labels.
 
-use super::area;
-use super::label::Wish;
-use super::line::{self, LineLook};
-use super::naming::Named;
-use super::project::{Frame, Point, Rect};
-use super::style::{Order, Rgb, Stage, Style};
-use super::ways::Ways;
-use super::{Shape, clip, free::cell, sea};
-use crate::chain::{self, Located, Turn};
-use crate::feature::{Body, Element, Member, Shape as ElementShape, WayNode};
+use crate::area;
+use crate::label::Wish;
+use crate::line::{self, LineLook};
+use crate::naming::Named;
+use crate::project::{Frame, Point, Rect};
+use crate::style::{Order, Rgb, Stage, Style};
+use crate::ways::Ways;
+use crate::{Shape, clip, free::cell, sea};
 use kappadb_core::Coord;
+use kappadb_geo::chain::{self, Located, Turn};
+use kappadb_geo::{Body, Element, Member, Shape as ElementShape, WayNode};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is smaller than this both ways is not drawn.
-pub(super) const TINY: f64 = 0.6;
+pub(crate) const TINY: f64 = 0.6;
 
 /// Paths painted one way.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Item {
-    pub(super) order: Order,
-    pub(super) style: Style,
+pub(crate) struct Item {
+    pub(crate) order: Order,
+    pub(crate) style: Style,
     /// In grey.
-    pub(super) faded: bool,
-    pub(super) paths: Vec<Vec<Point>>,
-    pub(super) closed: bool,
+    pub(crate) faded: bool,
+    pub(crate) paths: Vec<Vec<Point>>,
+    pub(crate) closed: bool,
 }
 
 /// Everything that is to be drawn.
-pub(super) struct Scene<'a> {
-    pub(super) frame: &'a Frame,
+pub(crate) struct Scene<'a> {
+    pub(crate) frame: &'a Frame,
     ways: Ways<'a>,
-    pub(super) items: Vec<Item>,
-    pub(super) wishes: Vec<Wish>,
+    pub(crate) items: Vec<Item>,
+    pub(crate) wishes: Vec<Wish>,
     /// Ways by their names, which are not written on each of them.
-    pub(super) named: BTreeMap<String, Named>,
+    pub(crate) named: BTreeMap<String, Named>,
     coasts: Vec<Located>,
     coast_fetched: bool,
     /// Ways drawn as borders already: neighbours share them.
     borders: BTreeSet<i64>,
     /// Where dots are already.
-    pub(super) dots: BTreeSet<(i64, i64, u32)>,
+    pub(crate) dots: BTreeSet<(i64, i64, u32)>,
 }
 
 impl<'a> Scene<'a> {
-    pub(super) fn of(shapes: &'a [Shape], frame: &'a Frame) -> Scene<'a> {
+    pub(crate) fn of(shapes: &'a [Shape], frame: &'a Frame) -> Scene<'a> {
         let mut scene = Scene {
             frame,
             ways: Ways::of(shapes),
@@ -79,7 +79,7 @@ impl<'a> Scene<'a> {
         }
     }
 
-    pub(super) fn per_metre(&self) -> f64 {
+    pub(crate) fn per_metre(&self) -> f64 {
         self.frame.per_metre()
     }
 
@@ -168,14 +168,14 @@ impl<'a> Scene<'a> {
     }
 
     /// A line as drawn: cut, and without what cannot be seen.
-    pub(super) fn lines(&self, path: impl Iterator<Item = Coord>, names: bool) -> Vec<Vec<Point>> {
+    pub(crate) fn lines(&self, path: impl Iterator<Item = Coord>, names: bool) -> Vec<Vec<Point>> {
         let copies = self.frame.copies(path, names);
         let parts = copies.iter().flat_map(|copy| clip::line(copy, &self.frame.bleed()));
         parts.map(|part| clip::simplify(&part)).collect()
     }
 
     /// Rings as drawn, and the size of the largest before it was cut.
-    pub(super) fn rings(&self, rings: &[Vec<Coord>]) -> (Vec<Vec<Point>>, f64) {
+    pub(crate) fn rings(&self, rings: &[Vec<Coord>]) -> (Vec<Vec<Point>>, f64) {
         let copies: Vec<_> = rings.iter().flat_map(|r| self.frame.copies(r.iter().copied(), true)).collect();
         let size = copies.iter().map(|ring| sea::area(ring).abs()).fold(0.0, f64::max);
         let cut = copies.iter().map(|ring| clip::simplify(&clip::ring(ring, &self.frame.bleed())));
@@ -189,7 +189,7 @@ impl<'a> Scene<'a> {
         }
     }
 
-    pub(super) fn push(
+    pub(crate) fn push(
         &mut self,
         order: Order,
         style: Style,

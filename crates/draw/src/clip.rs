@@ -1,12 +1,12 @@
 //! Cutting paths to a box, and leaving out what the eye would not see. All in linear time: paths may come from anybody.
 
-use super::project::{Point, Rect};
+use crate::project::{Point, Rect};
 
 /// How far a line may stray where points are left out, in units.
 const TOLERANCE: f64 = 0.3;
 
 /// The parts of a line inside a box.
-pub(super) fn line(path: &[Point], to: &Rect) -> Vec<Vec<Point>> {
+pub(crate) fn line(path: &[Point], to: &Rect) -> Vec<Vec<Point>> {
     let mut out: Vec<Vec<Point>> = Vec::new();
     for pair in path.windows(2) {
         let &[a, b] = pair else { continue };
@@ -41,7 +41,7 @@ fn segment(a: Point, b: Point, to: &Rect) -> Option<(Point, Point)> {
 
 /// The part of a ring inside a box (Sutherland and Hodgman), without the repeated last point. Parts of it that the box
 /// separates stay joined along its edge.
-pub(super) fn ring(path: &[Point], to: &Rect) -> Vec<Point> {
+pub(crate) fn ring(path: &[Point], to: &Rect) -> Vec<Point> {
     let inside: [fn(&Rect, Point) -> f64; 4] =
         [|r, p| p.x - r.left, |r, p| r.right - p.x, |r, p| p.y - r.top, |r, p| r.bottom - p.y];
     let mut ring = path.to_vec();
@@ -70,7 +70,7 @@ pub(super) fn ring(path: &[Point], to: &Rect) -> Vec<Point> {
 
 /// A path with the points left out that are within the tolerance of the line between their neighbours: from each kept point,
 /// as far as there is a direction that passes all points between closely enough. The first and the last point stay.
-pub(super) fn simplify(path: &[Point]) -> Vec<Point> {
+pub(crate) fn simplify(path: &[Point]) -> Vec<Point> {
     let Some((&first, rest)) = path.split_first() else { return Vec::new() };
     let mut out = vec![first];
     let mut cone = Cone::new(first);
