@@ -106,7 +106,7 @@ async fn puts_and_gets(dir: &Path, value: &[u8]) {
     let wanted: Vec<Vec<u8>> = (0..KEYS).map(|_| key(random.below(KEYS))).collect();
     let ((), seconds) = timed(|| {
         for key in &wanted {
-            assert!(again.read(|index| index.0.contains(key, NOW)).expect("view").expect("winner"));
+            assert!(again.read(|index| index.0.read().contains(key, NOW)).expect("view").expect("winner"));
         }
     });
     println!("  which entry wins: {:.0} keys/s", wanted.len() as f64 / seconds);

@@ -64,13 +64,13 @@ impl Index for TaskIndex {
     }
 
     fn matches(&self, selector: &Selector, without: &BTreeSet<FeedKey>) -> Result<Vec<EntryId>, ViewError> {
-        self.keyed.matches(&*self.rows, selector, without)
+        self.keyed.read().matches(selector, without)
     }
 }
 
 impl KeyedIndex for TaskIndex {
     fn active(&self, key: &[u8]) -> Result<Vec<Version>, ViewError> {
-        self.keyed.active(&*self.rows, key)
+        self.keyed.read().active(key)
     }
 }
 

@@ -35,7 +35,13 @@ impl Graph {
     }
 
     fn heads(&self, key: &str) -> Vec<Seq> {
-        self.index.heads(key.as_bytes()).expect("heads").iter().map(|head: &Version| head.id.seq).collect()
+        self.index
+            .read()
+            .heads(key.as_bytes())
+            .expect("heads")
+            .iter()
+            .map(|head: &Version| head.id.seq)
+            .collect()
     }
 }
 

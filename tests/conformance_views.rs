@@ -75,7 +75,7 @@ fn conformance_29_views_of_any_name_stand_side_by_side_and_the_old_version_answe
     tally.ready().expect("ready");
     assert_eq!(heads(&replica, "a"), [last]);
     let look = |index: &NamedIndex| {
-        index.0.heads(b"a").expect("heads").iter().map(|head| head.id).collect::<Vec<_>>()
+        index.0.read().heads(b"a").expect("heads").iter().map(|head| head.id).collect::<Vec<_>>()
     };
     assert_eq!(tally.read(look).expect("view"), [last]);
     drop(tally);

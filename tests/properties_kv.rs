@@ -177,7 +177,7 @@ fn a_history_is_that_of_both() {
             world.replicas[who].ask_kv(&world.replicas[peer], &Selector::versions([key]));
             let asker = &world.replicas[who];
             asker.kv().ready().expect("ready");
-            let found = asker.kv().read(|index| index.history(key)).expect("view").expect("history");
+            let found = asker.kv().read(|index| index.read().history(key)).expect("view").expect("history");
             let expected = union.iter().filter(|(_, header)| header.key.as_deref() == Some(key));
             assert!(found.iter().map(|v| v.id).eq(expected.map(|(id, _)| *id)), "seed {seed}, {key:?}");
         }

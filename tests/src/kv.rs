@@ -110,7 +110,7 @@ impl KvWorld {
         let feed = self.feeds[who];
         let replica = &self.replicas[who];
         replica.kv().ready().expect("ready");
-        let versions = replica.kv().read(|index| index.history(&key)).expect("view").expect("history");
+        let versions = replica.kv().read(|index| index.read().history(&key)).expect("view").expect("history");
         // Now and then a code that nobody knows: it takes part in what replaces what.
         let code = if self.random.chance(mix.deletes) { 1 } else { u8::from(self.random.chance(3)) * 7 };
         let time = Timestamp(self.random.below(50) as i64);

@@ -244,7 +244,7 @@ impl Replica {
         self.kv().ready().expect("ready");
         let wanted = keys.iter().filter(|key| range.contains(key));
         let heads = |key: &&[u8]| {
-            let heads = self.kv().read(|index| index.heads(key)).expect("view").expect("heads");
+            let heads = self.kv().read(|index| index.read().heads(key)).expect("view").expect("heads");
             (key.to_vec(), heads.iter().map(|head| head.id).collect::<Vec<_>>())
         };
         wanted.map(heads).filter(|(_, heads)| !heads.is_empty()).collect()
@@ -257,8 +257,11 @@ impl Replica {
         let limit = options.limit.unwrap_or(usize::MAX);
         while found.len() < limit {
             let part = ScanOptions { limit: Some(page.min(limit - found.len())), after, ..options.clone() };
-            let part = self.kv().read(|index| index.scan(range, &part, NOW)).expect("view").expect("scan");
-            found.extend(part.rows.into_iter().map(|row| (row.key, row.winner)));
+            let part =
+                self.kv().read(|index| index.read().scan(range, &part, NOW)).expect("view").expect("scan");
+            found.extend(
+                part.rows.into_iter().map(|row| (row.key, row.state.winner.expect("it is shown").id)),
+            );
             after = part.next;
             if after.is_none() {
                 break;

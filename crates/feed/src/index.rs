@@ -195,8 +195,8 @@ impl Index {
     pub fn show_in(&mut self, visible: &Arc<RwLock<Visible>>) {
         let built = std::mem::take(&mut *self.visible.write().unwrap_or_else(PoisonError::into_inner));
         let mut shown = visible.write().unwrap_or_else(PoisonError::into_inner);
-        let (changes, reforms) = (shown.changes + 1, shown.reforms + 1);
-        *shown = Visible { changes, reforms, setbacks: shown.setbacks, ..built };
+        let (changes, reforms, exclusions) = (shown.changes + 1, shown.reforms + 1, shown.exclusions + 1);
+        *shown = Visible { changes, reforms, exclusions, setbacks: shown.setbacks, ..built };
         drop(shown);
         self.visible = visible.clone();
     }
@@ -227,10 +227,7 @@ impl Index {
         visible.reforms += u64::from(std::mem::take(&mut self.reforms) || given_up);
         std::mem::take(&mut self.feeds).into_values().for_each(|state| visible.show(state));
         for (feed, dropped) in std::mem::take(&mut self.dropped) {
-            match dropped {
-                true => visible.dropped.insert(feed),
-                false => visible.dropped.remove(&feed),
-            };
+            visible.set_dropped(feed, dropped);
         }
         visible.forgotten.append(&mut self.forgotten);
         visible.settled.append(&mut self.settled);

@@ -81,6 +81,26 @@ impl Feeds {
         self.shared.state(feed).map(|state| state.held.minus(&state.cleared)).unwrap_or_default()
     }
 
+    /// For each of these blocks whether it is here with its payload, if it has one.
+    pub fn are_whole(&self, ids: impl IntoIterator<Item = EntryId>) -> Vec<bool> {
+        self.shared.look(|visible| ids.into_iter().map(|id| visible.is_whole(&id)).collect())
+    }
+
+    /// True if the block is here with its payload, if it has one.
+    pub fn is_whole(&self, id: &EntryId) -> bool {
+        self.shared.look(|visible| visible.is_whole(id))
+    }
+
+    /// True if any block is held without its payload, or not at all any more.
+    pub fn has_cleared(&self) -> bool {
+        self.shared.look(|visible| {
+            let is_cleared = |state: &Arc<FeedState>| !state.cleared.is_empty();
+            visible.feeds.values().any(is_cleared)
+                || !visible.forgotten.is_empty()
+                || !visible.dropped.is_empty()
+        })
+    }
+
     /// What may be told to a peer so that its proofs can be shorter: of `candidates`, the blocks that are held and linked to the
     /// newest head.
     pub fn known(&self, feed: &FeedKey, candidates: &RangeSet) -> Known {
@@ -183,12 +203,14 @@ impl Feeds {
     /// these entries out.
     pub fn exclusions(&self) -> Vec<(FeedKey, Seq)> {
         self.shared.look(|visible| {
-            let from = |(feed, state): (&FeedKey, &Arc<FeedState>)| match visible.dropped.contains(feed) {
-                true => Some((*feed, 0)),
-                false => Some((*feed, state.fork.as_ref()?.0)),
-            };
-            visible.feeds.iter().filter_map(from).collect()
+            let from = |feed: &FeedKey| Some((*feed, visible.excluded_from(feed)?));
+            visible.feeds.keys().filter_map(from).collect()
         })
+    }
+
+    /// Counts how often [`Feeds::exclusions`] changed since this was opened. As long as it stays, so do they.
+    pub fn exclusions_count(&self) -> u64 {
+        self.shared.look(|visible| visible.exclusions)
     }
 
     /// Feeds with those that go on for them, each with the consent of the one before: those are their owners', too. None is dropped.

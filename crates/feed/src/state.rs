@@ -1,7 +1,7 @@
 //! What is known of the feeds, in memory: one picture for readers, replaced feed by feed when more is durable.
 
 use crate::rows::{FeedRow, Forgotten, Unlinked};
-use kappadb_core::{FeedDefinition, FeedKey, Lseq, RangeSet, Seq, SignedHead, StoredBlock};
+use kappadb_core::{EntryId, FeedDefinition, FeedKey, Lseq, RangeSet, Seq, SignedHead, StoredBlock};
 use kappadb_merkle::ForkEvidence;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -51,6 +51,8 @@ pub(crate) struct Visible {
     pub changes: u64,
     /// Counts how often blocks that are held took another form, or were given up: what was read before may not be what is held.
     pub reforms: u64,
+    /// Counts how often it changed what [is excluded](Visible::excluded_from).
+    pub exclusions: u64,
     /// Counts how often what was not durable was let go of.
     pub setbacks: u64,
 }
@@ -62,7 +64,30 @@ impl Visible {
         if let Some(before) = state.definition.heir_of() {
             self.heirs.entry(before).or_default().insert(feed);
         }
+        let before = self.excluded_from(&feed);
         self.feeds.insert(feed, Arc::new(state));
+        self.exclusions += u64::from(self.excluded_from(&feed) != before);
+    }
+
+    /// Puts a feed on the block list, or takes it off.
+    pub fn set_dropped(&mut self, feed: FeedKey, dropped: bool) {
+        match dropped {
+            true => self.dropped.insert(feed),
+            false => self.dropped.remove(&feed),
+        };
+        self.exclusions += 1;
+    }
+
+    /// From where on nothing of the feed counts: because it forked, or was dropped.
+    pub fn excluded_from(&self, feed: &FeedKey) -> Option<Seq> {
+        let state = self.feeds.get(feed)?;
+        if self.dropped.contains(feed) { Some(0) } else { Some(state.fork.as_ref()?.0) }
+    }
+
+    /// True if the block is here with its payload, if it has one.
+    pub fn is_whole(&self, id: &EntryId) -> bool {
+        let state = self.feeds.get(&id.feed).filter(|_| !self.dropped.contains(&id.feed));
+        state.is_some_and(|state| state.held.contains(id.seq) && !state.cleared.contains(id.seq))
     }
 }
 

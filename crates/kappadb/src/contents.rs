@@ -178,7 +178,7 @@ impl Parts {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(unknown) => {
                 let heads = match header.kind.space {
-                    space::KV => self.kv.read(|index| index.heads(key))??,
+                    space::KV => self.kv.read(|index| index.read().heads(key))??,
                     _ => self.map.read(|index| index.heads(key))??,
                 };
                 unknown.insert(heads.into_iter().map(|head| head.id).collect())

@@ -118,7 +118,8 @@ pub use kappadb_net::{Ticket, TicketError};
 pub use kappadb_view_geo::{Cursor, CursorError, Order};
 pub use kappadb_view_kv::{KeyError, KeyRange, ScanOptions, check_key};
 pub use kv::{
-    Content, Head, Kv, KvChange, KvError, KvItem, KvOp, KvPage, KvRevision, KvWatcher, MAX_VALUE, Value,
+    BlockingKv, Content, Head, Kv, KvChange, KvError, KvItem, KvItems, KvOp, KvPage, KvRevision, KvSnapshot,
+    KvWatcher, MAX_VALUE, Value,
 };
 pub use listen::Listen;
 pub use map::{

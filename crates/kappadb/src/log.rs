@@ -125,6 +125,9 @@ impl Parts {
         if let Err(error) = self.forget_deleted_words() {
             tracing::warn!(%error, "words of deleted messages stay in the index until the next compaction");
         }
+        if let Err(error) = self.forget_cleared_values() {
+            tracing::warn!(%error, "values that were cleared stay in the view, unseen, until the next compaction");
+        }
         Ok(compacted)
     }
 }

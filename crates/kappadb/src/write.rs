@@ -63,7 +63,7 @@ impl KeyedIndex for kappadb_view_chat::ChatIndex {
 
 impl KeyedIndex for kappadb_view_kv::KvIndex {
     fn active(&self, key: &[u8]) -> Result<Vec<Version>, ViewError> {
-        kappadb_view_kv::KvIndex::active(self, key)
+        self.read().active(key)
     }
 }
 

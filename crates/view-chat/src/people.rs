@@ -181,7 +181,7 @@ impl ChatIndex {
     /// The channels that somebody joined or left.
     fn joined_or_left(&self) -> Result<Vec<String>, ViewError> {
         let (mut names, mut after) = (Vec::new(), None);
-        while let Some(key) = self.state.next_key(&*self.tree, MEMBERS, after.as_deref())? {
+        while let Some(key) = self.state.next_key(MEMBERS, after.as_deref())? {
             let Some(StateKey::Member { channel, .. }) = StateKey::decode(&key) else { break };
             names.push(channel.to_owned());
             // On to the next channel.
@@ -253,7 +253,7 @@ impl ChatIndex {
         let of = members_of(channel);
         let mut after: Option<Vec<u8>> = None;
         loop {
-            after = self.state.next_key(&*self.tree, &of, after.as_deref())?;
+            after = self.state.next_key(&of, after.as_deref())?;
             match after.as_deref().and_then(StateKey::decode) {
                 Some(StateKey::Member { feed, .. }) if except.contains(&feed) => {}
                 _ => return Ok(after),

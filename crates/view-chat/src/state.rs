@@ -81,8 +81,8 @@ impl State {
     }
 
     /// The versions that no other makes redundant, also those that were taken back: what a new version must name.
-    pub fn known(&self, tree: &dyn Tree, key: &[u8]) -> Result<Vec<Version>, ViewError> {
-        self.keyed.active(tree, key)
+    pub fn known(&self, key: &[u8]) -> Result<Vec<Version>, ViewError> {
+        self.keyed.read().active(key)
     }
 
     /// True if this version was taken back.
@@ -91,13 +91,13 @@ impl State {
     }
 
     /// All versions that are held.
-    pub fn versions(&self, tree: &dyn Tree, key: &[u8]) -> Result<Vec<Version>, ViewError> {
-        self.keyed.versions(tree, key)
+    pub fn versions(&self, key: &[u8]) -> Result<Vec<Version>, ViewError> {
+        self.keyed.read().versions(key)
     }
 
     /// The versions that count, of which no other makes one redundant.
     pub fn counting(&self, tree: &dyn Tree, key: &[u8]) -> Result<Vec<Version>, ViewError> {
-        let active = self.keyed.active(tree, key)?;
+        let active = self.keyed.read().active(key)?;
         self.without_taken(tree, key, active)
     }
 
@@ -108,7 +108,7 @@ impl State {
         active: Vec<Version>,
     ) -> Result<Vec<Version>, ViewError> {
         let taken = self.taken_of(tree, key)?;
-        self.keyed.leave_out(tree, key, active, |id| taken.contains(id))
+        self.keyed.read().leave_out(key, active, |id| taken.contains(id))
     }
 
     /// What a key says at a time, but for what some wrote.
@@ -120,9 +120,9 @@ impl State {
         without: impl Fn(&FeedKey) -> bool,
     ) -> Result<Option<Version>, ViewError> {
         let taken = self.taken_of(tree, key)?;
-        let active = self.keyed.active(tree, key)?;
+        let active = self.keyed.read().active(key)?;
         let out = |id: &EntryId| taken.contains(id) || without(&id.feed);
-        let counting = self.keyed.leave_out(tree, key, active, out)?;
+        let counting = self.keyed.read().leave_out(key, active, out)?;
         Ok(rules::winner(&rules::heads(&counting), now).cloned())
     }
 
@@ -134,7 +134,7 @@ impl State {
         now: Timestamp,
     ) -> Result<Vec<(Vec<u8>, Version)>, ViewError> {
         let mut found = Vec::new();
-        for row in self.keyed.scan(tree, prefix, None) {
+        for row in self.keyed.read().scan(prefix, None) {
             let (key, active) = row?;
             let counting = self.without_taken(tree, &key, active)?;
             let winner = rules::winner(&rules::heads(&counting), now).cloned();
@@ -144,19 +144,14 @@ impl State {
     }
 
     /// The first key after `after` that begins with `prefix`.
-    pub fn next_key(
-        &self,
-        tree: &dyn Tree,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-    ) -> Result<Option<Vec<u8>>, ViewError> {
-        Ok(self.keyed.scan(tree, prefix, after).next().transpose()?.map(|(key, _)| key))
+    pub fn next_key(&self, prefix: &[u8], after: Option<&[u8]>) -> Result<Option<Vec<u8>>, ViewError> {
+        Ok(self.keyed.read().scan(prefix, after).next().transpose()?.map(|(key, _)| key))
     }
 
     /// What must be sent to whoever asks for a key: every version, since the asker may know that one was taken back which nobody
     /// here knows of, and what took others back.
     pub fn entries(&self, tree: &dyn Tree, key: &[u8]) -> Result<Vec<EntryId>, ViewError> {
-        let mut ids: Vec<EntryId> = self.keyed.versions(tree, key)?.into_iter().map(|v| v.id).collect();
+        let mut ids: Vec<EntryId> = self.keyed.read().versions(key)?.into_iter().map(|v| v.id).collect();
         ids.extend(self.taken(tree, key)?.into_iter().map(|(_, by)| by));
         Ok(ids)
     }
@@ -164,9 +159,9 @@ impl State {
     /// The same for all keys that begin so, also those of which nothing but what took it back is held.
     pub fn entries_of(&self, tree: &dyn Tree, prefix: &[u8]) -> Result<Vec<EntryId>, ViewError> {
         let mut ids = Vec::new();
-        for row in self.keyed.scan(tree, prefix, None) {
+        for row in self.keyed.read().scan(prefix, None) {
             let (key, _) = row?;
-            ids.extend(self.keyed.versions(tree, &key)?.into_iter().map(|v| v.id));
+            ids.extend(self.keyed.read().versions(&key)?.into_iter().map(|v| v.id));
         }
         if self.any_taken {
             for row in prefix_range(tree, &[rows::TAKEN]) {
@@ -190,12 +185,12 @@ impl ChatIndex {
     /// The versions of a key that no other makes redundant, ascending by id, also those that were taken back: what a new version must
     /// name.
     pub fn active(&self, key: &[u8]) -> Result<Vec<Version>, ViewError> {
-        self.state.known(&*self.tree, key)
+        self.state.known(key)
     }
 
     /// All versions of a key that are held, also those that were taken back or replaced.
     pub fn versions(&self, key: &[u8]) -> Result<Vec<Version>, ViewError> {
-        self.state.versions(&*self.tree, key)
+        self.state.versions(key)
     }
 
     /// All versions of a key that are held and were not taken back.

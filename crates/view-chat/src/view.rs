@@ -41,7 +41,7 @@ impl View for ChatView {
     }
 
     fn version(&self) -> u32 {
-        4
+        5
     }
 
     fn space(&self) -> Option<u32> {

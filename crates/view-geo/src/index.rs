@@ -79,7 +79,7 @@ impl Index for MapIndex {
             | Selector::Keys(_)
             | Selector::Prefix(_)
             | Selector::Range { .. }
-            | Selector::Versions(_) => self.keyed.matches(&*self.tree, selector, without),
+            | Selector::Versions(_) => self.keyed.read().matches(selector, without),
             Selector::Referrers(keys) => self.active_referrers(keys, without),
             _ => Err(ViewError::Unsupported),
         }
@@ -92,7 +92,7 @@ impl Index for MapIndex {
     fn check(&self) -> Result<Vec<String>, ViewError> {
         let (feeds, stored) = (Feeds::load(&*self.tree)?, Space::load(&*self.tree, usize::MAX)?);
         let (mut expected, mut asked, mut in_rows) = (Tally::default(), Tally::default(), Tally::default());
-        for row in self.keyed.scan(&*self.tree, &[], None) {
+        for row in self.keyed.read().scan(&[], None) {
             let (key, active) = row?;
             items(&key, &active, |feed| feeds.find(feed), |item| expected.add(&item))?;
         }
@@ -120,12 +120,12 @@ impl MapIndex {
 
     /// The versions of a feature that no other makes redundant, ascending by id: what a new version must know of.
     pub fn active(&self, key: &[u8]) -> Result<Vec<Version>, ViewError> {
-        self.keyed.active(&*self.tree, key)
+        self.keyed.read().active(key)
     }
 
     /// The versions of a feature that no other replaces, ascending by id. Several are a conflict; one may be a delete.
     pub fn heads(&self, key: &[u8]) -> Result<Vec<Version>, ViewError> {
-        self.keyed.heads(&*self.tree, key)
+        self.keyed.read().heads(key)
     }
 
     /// The head to show by default at the time `now` ([`rules::winner`]). It may be a delete. None if there are no heads.
@@ -136,7 +136,7 @@ impl MapIndex {
 
     /// All versions of a feature that are held, ascending by id.
     pub fn history(&self, key: &[u8]) -> Result<Vec<Version>, ViewError> {
-        self.keyed.versions(&*self.tree, key)
+        self.keyed.read().versions(key)
     }
 
     /// The features of which a head refers to one of `keys`, in the order of their ids. A hit's heads are those that do.
@@ -168,7 +168,7 @@ impl MapIndex {
 
     /// True if no entry of the map is held, not even one that deletes.
     pub fn is_empty(&self) -> Result<bool, ViewError> {
-        self.keyed.is_empty()
+        self.keyed.read().is_empty()
     }
 
     /// The active entries that refer to one of `keys`.
@@ -179,7 +179,7 @@ impl MapIndex {
     ) -> Result<Vec<EntryId>, ViewError> {
         let mut found = Vec::new();
         for (key, ids) in self.refs.referring(&self.feeds, keys)? {
-            let active = self.keyed.active_without(&*self.tree, &key, without)?;
+            let active = self.keyed.read().active_without(&key, without)?;
             let active = active.into_iter().map(|version| version.id);
             found.extend(active.filter(|id| ids.contains(id)));
         }
@@ -233,7 +233,7 @@ impl MapIndex {
         })?;
         let mut ids = self.ids(slots)?;
         for key in keys {
-            let active = self.keyed.active_without(&*self.tree, &key, without)?;
+            let active = self.keyed.read().active_without(&key, without)?;
             ids.extend(active.iter().filter(|v| selector.needs_version(Some(&key), v)).map(|v| v.id));
         }
         ids.sort_unstable();

@@ -10,7 +10,7 @@ impl MapIndex {
     /// `after` on. A hit's heads are those that do not delete it.
     pub fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Hit>, ViewError> {
         let mut hits = Vec::new();
-        for row in self.keyed.scan(&*self.tree, prefix.as_bytes(), after.map(str::as_bytes)) {
+        for row in self.keyed.read().scan(prefix.as_bytes(), after.map(str::as_bytes)) {
             if hits.len() == limit {
                 break;
             }

@@ -38,7 +38,7 @@ impl View for MapView {
     }
 
     fn version(&self) -> u32 {
-        9
+        10
     }
 
     fn space(&self) -> Option<u32> {

@@ -1,9 +1,10 @@
 //! What an entry of this view is.
 
+use bytes::Bytes;
 use kappadb_core::limits::MAX_KEY;
-use kappadb_entry::Kind;
 use kappadb_entry::rules::Version;
 use kappadb_entry::space::KV;
+use kappadb_entry::{Entry, Kind};
 use kappadb_view::Change;
 
 /// The code of an entry that gives its key a value: its payload.
@@ -47,4 +48,13 @@ pub(crate) fn is_kv(change: &Change<'_>) -> bool {
 /// True if the version gives its key a value.
 pub(crate) fn is_put(version: &Version) -> bool {
     version.kind == kind(CODE_PUT)
+}
+
+/// Bytes of a value that lies in the view, at most; larger ones are read from the log.
+pub const MAX_BESIDE: usize = 512;
+
+/// The value that lies beside its version: a small one, if the entry has it with it.
+pub(crate) fn beside(entry: &Entry) -> Option<&Bytes> {
+    let is_here = entry.header.kind == kind(CODE_PUT) && entry.header.detached().is_none();
+    entry.payload.as_ref().filter(|payload| is_here && payload.len() <= MAX_BESIDE)
 }

@@ -1,16 +1,15 @@
-use crate::entry::{is_kv, is_put};
-use crate::scan::range_of;
-use kappadb_core::{EntryId, FeedKey, Timestamp};
-use kappadb_entry::rules::{self, Version};
+use crate::entry::is_kv;
+use crate::reader::{KvReader, KvSnapshot};
+use kappadb_core::{EntryId, FeedKey};
+use kappadb_entry::rules;
 use kappadb_query::Selector;
-use kappadb_store::{Overlay, Tree};
+use kappadb_store::Overlay;
+use kappadb_view::keyed::{Active, ActiveRows};
 use kappadb_view::{Change, Index, KeyUpdate, Keyed, Notice, Upkeep, ViewError};
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 /// The key-value view's index.
 pub struct KvIndex {
-    tree: Arc<dyn Tree>,
     keyed: Keyed,
 }
 
@@ -22,16 +21,7 @@ impl Index for KvIndex {
     }
 
     fn matches(&self, selector: &Selector, without: &BTreeSet<FeedKey>) -> Result<Vec<EntryId>, ViewError> {
-        match (selector, range_of(selector)) {
-            (Selector::Keys(_) | Selector::Versions(_), _) => {
-                self.keyed.matches(&*self.tree, selector, without)
-            }
-            (Selector::Scan { limit, backwards, .. }, Some(range)) => {
-                Ok(self.first_matches(&range, *limit, *backwards, without)?.0)
-            }
-            (_, Some(range)) => self.range_matches(&range, without),
-            (_, None) => Err(ViewError::Unsupported),
-        }
+        self.read().matches(selector, without)
     }
 
     fn upkeep(&mut self, idle: bool) -> Option<Box<dyn Upkeep<Self>>> {
@@ -40,8 +30,9 @@ impl Index for KvIndex {
 
     fn check(&self) -> Result<Vec<String>, ViewError> {
         let mut wrong = 0_u64;
-        for row in self.walk(&crate::KeyRange::ALL, false) {
-            let (_, active) = row?;
+        let mut rows = self.read().walk(&crate::KeyRange::ALL, false)?;
+        while rows.advance()? {
+            let active = rows.active()?.versions;
             let ascends = active.is_sorted_by(|a, b| a.id < b.id);
             let redundant = active.iter().any(|e| active.iter().any(|f| rules::makes_redundant(f, e)));
             wrong += u64::from(active.is_empty() || !ascends || redundant);
@@ -51,44 +42,96 @@ impl Index for KvIndex {
         found.extend((wrong > 0).then_some(text));
         Ok(found)
     }
+
+    /// Key by key, in order, so that nothing is held whole. What is kept of payloads must be what they are; what is not kept is in the log.
+    fn compare(&self, fresh: &Self) -> Result<Vec<String>, ViewError> {
+        let (mut kept, mut fresh) = (Rows::of(self)?, Rows::of(fresh)?);
+        let mut wrong = Vec::new();
+        while let Some(key) = kept.key().into_iter().chain(fresh.key()).min().map(<[u8]>::to_vec) {
+            let (kept, fresh) = (kept.take(&key)?, fresh.take(&key)?);
+            differences(&key, &kept, &fresh, &mut wrong);
+        }
+        Ok(wrong)
+    }
+}
+
+/// Keys in order, of which the next can be looked at.
+struct Rows<'a>(Option<ActiveRows<'a>>);
+
+impl<'a> Rows<'a> {
+    fn of(index: &'a KvIndex) -> Result<Rows<'a>, ViewError> {
+        let mut rows = Rows(Some(index.read().walk(&crate::KeyRange::ALL, false)?));
+        rows.advance()?;
+        Ok(rows)
+    }
+
+    fn advance(&mut self) -> Result<(), ViewError> {
+        let more = self.0.as_mut().map_or(Ok(false), ActiveRows::advance)?;
+        if !more {
+            self.0 = None;
+        }
+        Ok(())
+    }
+
+    fn key(&self) -> Option<&[u8]> {
+        self.0.as_ref().map(ActiveRows::key)
+    }
+
+    /// What it says of a key, if that is the next.
+    fn take(&mut self, key: &[u8]) -> Result<Active, ViewError> {
+        let Some(rows) = self.0.as_ref().filter(|rows| rows.key() == key) else {
+            return Ok(Active::default());
+        };
+        let active = rows.active()?;
+        self.advance()?;
+        Ok(active)
+    }
+}
+
+/// Says how what is kept of a key differs from what it should be.
+fn differences(key: &[u8], kept: &Active, fresh: &Active, wrong: &mut Vec<String>) {
+    let is_in = |id: &EntryId, active: &Active| active.versions.binary_search_by_key(id, |v| v.id).is_ok();
+    let ids = |active: &Active| active.versions.iter().map(|version| version.id).collect::<Vec<_>>();
+    for id in ids(kept) {
+        if !is_in(&id, fresh) {
+            wrong.push(format!("{id} is in it and should not be"));
+        }
+    }
+    for id in ids(fresh) {
+        if !is_in(&id, kept) {
+            wrong.push(format!("{id} is missing"));
+        }
+    }
+    let is_other = |id: &EntryId| match (kept.payload(id), fresh.payload(id)) {
+        (Some(kept), Some(fresh)) => kept != fresh,
+        _ => false,
+    };
+    let other = ids(kept).into_iter().filter(is_other);
+    let key = String::from_utf8_lossy(key);
+    wrong.extend(other.map(|id| format!("of key {key} it has another value than entry {id}")));
+    if kept.versions != fresh.versions && ids(kept) == ids(fresh) {
+        wrong.push(format!("of key {key} it has other headers than the log"));
+    }
 }
 
 impl KvIndex {
-    pub(crate) fn new(tree: Arc<dyn Tree>, keyed: Keyed) -> Self {
-        KvIndex { tree, keyed }
+    pub(crate) fn new(keyed: Keyed) -> Self {
+        KvIndex { keyed }
     }
 
-    pub(crate) fn keyed(&self) -> &Keyed {
-        &self.keyed
+    /// Looks at it.
+    pub fn read(&self) -> KvReader<'_> {
+        KvReader(self.keyed.read())
     }
 
-    pub(crate) fn tree(&self) -> &dyn Tree {
-        &*self.tree
+    /// As it is now: for several questions against one moment, and for long ones. Costs next to nothing; while it lives, a batch that is indexed
+    /// may cost the copy of what is in memory.
+    pub fn snapshot(&self) -> KvSnapshot {
+        KvSnapshot(self.keyed.snapshot())
     }
 
-    /// The versions of a key that no other makes redundant, ascending by id: what a new version must know of.
-    pub fn active(&self, key: &[u8]) -> Result<Vec<Version>, ViewError> {
-        self.keyed.active(&*self.tree, key)
-    }
-
-    /// The versions of a key that no other replaces, ascending by id. Several are a conflict; one may be a delete.
-    pub fn heads(&self, key: &[u8]) -> Result<Vec<Version>, ViewError> {
-        self.keyed.heads(&*self.tree, key)
-    }
-
-    /// The head to show by default at the time `now` ([`rules::winner`]). It may be a delete. None if there are no heads.
-    pub fn winner(&self, key: &[u8], now: Timestamp) -> Result<Option<Version>, ViewError> {
-        let heads = self.heads(key)?;
-        Ok(rules::winner(&heads.iter().collect::<Vec<_>>(), now).cloned())
-    }
-
-    /// True if the key has a value at the time `now`.
-    pub fn contains(&self, key: &[u8], now: Timestamp) -> Result<bool, ViewError> {
-        Ok(self.winner(key, now)?.is_some_and(|winner| is_put(&winner)))
-    }
-
-    /// All versions of a key that are held, ascending by id.
-    pub fn history(&self, key: &[u8]) -> Result<Vec<Version>, ViewError> {
-        self.keyed.versions(&*self.tree, key)
+    /// Has the payloads go that may not be kept any more, by the upkeep that comes next.
+    pub fn strip(&self, may_keep: impl Fn(&EntryId) -> bool + Send + Sync + 'static) {
+        self.keyed.strip(may_keep);
     }
 }

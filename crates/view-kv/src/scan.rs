@@ -1,18 +1,16 @@
 //! A range of keys, page by page, from either end.
 
 use crate::entry::is_put;
-use crate::{KeyRange, KvIndex};
+use crate::{KeyRange, KeyState, KvReader};
 use kappadb_core::{EntryId, FeedKey, Timestamp};
 use kappadb_entry::rules::{self, Version};
 use kappadb_query::{Bound, Selector};
 use kappadb_view::ViewError;
+use kappadb_view::keyed::ActiveRows;
 use std::collections::BTreeSet;
 
-/// Keys looked at in one page, at most: nothing is applied to the index meanwhile.
+/// Keys looked at in one page, at most.
 const LOOK: usize = 4_096;
-
-/// A key with its active versions.
-type Active = (Vec<u8>, Vec<Version>);
 
 /// How to read a range.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,10 +28,8 @@ pub struct ScanOptions {
 pub struct Row {
     /// The key.
     pub key: Vec<u8>,
-    /// Its heads, ascending by id; several are a conflict.
-    pub heads: Vec<Version>,
-    /// The head that is shown by default.
-    pub winner: EntryId,
+    /// What it says.
+    pub state: KeyState,
 }
 
 /// A part of a range.
@@ -45,7 +41,7 @@ pub struct Page {
     pub next: Option<Vec<u8>>,
 }
 
-impl KvIndex {
+impl<'a> KvReader<'a> {
     /// The keys of a range that have a value at the time `now`: whose winner is one. Some thousand keys at a time.
     pub fn scan(&self, range: &KeyRange, options: &ScanOptions, now: Timestamp) -> Result<Page, ViewError> {
         let limit = options.limit.unwrap_or(usize::MAX);
@@ -54,11 +50,16 @@ impl KvIndex {
             return Ok(page);
         }
         let rest = options.after.as_ref().map(|after| range.beyond(after, options.backwards));
-        for (row, looked) in self.walk(rest.as_ref().unwrap_or(range), options.backwards).zip(1..) {
-            let (key, active) = row?;
-            page.rows.extend(shown(&key, &active, now));
+        let mut rows = self.walk(rest.as_ref().unwrap_or(range), options.backwards)?;
+        let mut looked = 0;
+        while rows.advance()? {
+            let state = KeyState::of(&rows.active()?, now);
+            if state.shown().is_some() {
+                page.rows.push(Row { key: rows.key().to_vec(), state });
+            }
+            looked += 1;
             if page.rows.len() >= limit || looked >= LOOK {
-                page.next = Some(key);
+                page.next = Some(rows.key().to_vec());
                 break;
             }
         }
@@ -66,27 +67,43 @@ impl KvIndex {
     }
 
     /// The keys of a range with their active versions, in one of its two orders.
-    pub(crate) fn walk<'a>(
-        &'a self,
-        range: &KeyRange,
-        backwards: bool,
-    ) -> impl Iterator<Item = Result<Active, ViewError>> + use<'a> {
-        self.keyed().range(self.tree(), &range.from, range.to.as_deref(), backwards)
+    pub(crate) fn walk(&self, range: &KeyRange, backwards: bool) -> Result<ActiveRows<'a>, ViewError> {
+        self.0.range(&range.from, range.to.as_deref(), backwards)
     }
 
-    /// The same as if nothing of the feeds `without` were held.
-    fn walk_without<'a>(
-        &'a self,
+    /// The entries that a peer who asks this must be sent ([`kappadb_view::Index::matches`]).
+    pub fn matches(
+        &self,
+        selector: &Selector,
+        without: &BTreeSet<FeedKey>,
+    ) -> Result<Vec<EntryId>, ViewError> {
+        match (selector, range_of(selector)) {
+            (Selector::Keys(_) | Selector::Versions(_), _) => self.0.matches(selector, without),
+            (Selector::Scan { limit, backwards, .. }, Some(range)) => {
+                Ok(self.first_matches(&range, *limit, *backwards, without)?.0)
+            }
+            (_, Some(range)) => self.range_matches(&range, without),
+            (_, None) => Err(ViewError::Unsupported),
+        }
+    }
+
+    /// Calls `each` with the keys of a range and their active versions, as if nothing of the feeds `without` were held, until it says so.
+    fn walk_without(
+        &self,
         range: &KeyRange,
         backwards: bool,
-        without: &'a BTreeSet<FeedKey>,
-    ) -> impl Iterator<Item = Result<Active, ViewError>> + 'a {
-        self.walk(range, backwards).map(|row| {
-            let (key, active) = row?;
-            let out = |id: &EntryId| without.contains(&id.feed);
-            let active = self.keyed().leave_out(self.tree(), &key, active, out)?;
-            Ok((key, active))
-        })
+        without: &BTreeSet<FeedKey>,
+        mut each: impl FnMut(&[u8], &[Version]) -> bool,
+    ) -> Result<(), ViewError> {
+        let mut rows = self.walk(range, backwards)?;
+        while rows.advance()? {
+            let active = rows.active()?.versions;
+            let active = self.0.leave_out(rows.key(), active, |id| without.contains(&id.feed))?;
+            if each(rows.key(), &active) {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// The active versions of as many keys that are there as are asked for, and of those between them that are not; and the
@@ -99,16 +116,16 @@ impl KvIndex {
         backwards: bool,
         without: &BTreeSet<FeedKey>,
     ) -> Result<(Vec<EntryId>, Option<Bound>), ViewError> {
-        let (mut ids, mut there) = (Vec::new(), 0);
-        for row in self.walk_without(range, backwards, without) {
-            let (key, active) = row?;
+        let (mut ids, mut there, mut last) = (Vec::new(), 0, None);
+        self.walk_without(range, backwards, without, |key, active| {
             ids.extend(active.iter().map(|version| version.id));
-            there += u32::from(rules::heads(&active).into_iter().any(is_put));
+            there += u32::from(rules::heads(active).into_iter().any(is_put));
             if there >= limit {
-                return Ok((ids, Some(Bound::Key(key))));
+                last = Some(Bound::Key(key.to_vec()));
             }
-        }
-        Ok((ids, None))
+            last.is_some()
+        })?;
+        Ok((ids, last))
     }
 
     /// The active versions of all keys of a range.
@@ -118,18 +135,12 @@ impl KvIndex {
         without: &BTreeSet<FeedKey>,
     ) -> Result<Vec<EntryId>, ViewError> {
         let mut ids = Vec::new();
-        for row in self.walk_without(range, false, without) {
-            ids.extend(row?.1.into_iter().map(|version| version.id));
-        }
+        self.walk_without(range, false, without, |_, active| {
+            ids.extend(active.iter().map(|version| version.id));
+            false
+        })?;
         Ok(ids)
     }
-}
-
-/// A key as a scan shows it; none if it has no value then.
-fn shown(key: &[u8], active: &[Version], now: Timestamp) -> Option<Row> {
-    let heads = rules::heads(active);
-    let winner = rules::winner(&heads, now).filter(|winner| is_put(winner))?.id;
-    Some(Row { key: key.to_vec(), heads: heads.into_iter().cloned().collect(), winner })
 }
 
 /// The range and direction of a selector that speaks of keys in order.

@@ -1,4 +1,5 @@
 use crate::KvIndex;
+use crate::entry::beside;
 use kappadb_entry::space;
 use kappadb_store::Tree;
 use kappadb_view::{Keyed, View, ViewError};
@@ -19,7 +20,7 @@ impl View for KvView {
     }
 
     fn version(&self) -> u32 {
-        3
+        4
     }
 
     fn space(&self) -> Option<u32> {
@@ -27,7 +28,6 @@ impl View for KvView {
     }
 
     fn open(&self, rows: Arc<dyn Tree>) -> Result<KvIndex, ViewError> {
-        let keyed = Keyed::open(KEYED, space::KV, &rows)?;
-        Ok(KvIndex::new(rows, keyed))
+        Ok(KvIndex::new(Keyed::open(KEYED, space::KV, &rows)?.keeping(beside)))
     }
 }

@@ -98,9 +98,9 @@ fn pages(index: &KvIndex, range: &KeyRange, backwards: bool, size: usize) -> Vec
     let (mut found, mut after) = (Vec::new(), None);
     loop {
         let options = ScanOptions { limit: Some(size), backwards, after };
-        let page = index.scan(range, &options, NOW).unwrap();
+        let page = index.read().scan(range, &options, NOW).unwrap();
         assert!(page.rows.len() <= size);
-        found.extend(page.rows.into_iter().map(|row| (row.key, row.winner)));
+        found.extend(page.rows.into_iter().map(|row| (row.key, row.state.winner.unwrap().id)));
         after = page.next;
         if after.is_none() {
             return found;
@@ -150,9 +150,18 @@ proptest! {
             for key in arrived.iter().filter_map(|entry| entry.entry.header.key.as_ref()) {
                 let versions = model.get(key).cloned().unwrap_or_default();
                 let heads: Vec<Version> = rules::heads(&versions).into_iter().cloned().collect();
-                prop_assert_eq!(index.heads(key).unwrap(), heads);
-                prop_assert_eq!(index.contains(key, NOW).unwrap(), value(&versions).is_some());
-                prop_assert_eq!(index.history(key).unwrap(), versions);
+                prop_assert_eq!(index.read().heads(key).unwrap(), heads);
+                prop_assert_eq!(index.read().contains(key, NOW).unwrap(), value(&versions).is_some());
+                prop_assert_eq!(index.read().history(key).unwrap(), versions.clone());
+                let state = index.read().state(key, NOW).unwrap();
+                prop_assert_eq!(state.shown().map(|winner| winner.id), value(&versions));
+                // Beside a version that came back, or was one of many, there may be nothing; deletes have no value.
+                prop_assert!(state.payload.is_none_or(|payload| payload == "v" && state.winner.unwrap().kind.code == CODE_PUT));
+                if gone == 0 {
+                    prop_assert_eq!(index.read().state(key, NOW).unwrap().payload.is_some(), value(&versions).is_some());
+                }
+                let at_hand = index.read().state_at_hand(key, NOW).unwrap();
+                prop_assert!(at_hand.is_none_or(|at_hand| at_hand == index.read().state(key, NOW).unwrap()));
             }
             let mut expected = values(&model, &range);
             prop_assert_eq!(pages(index, &range, false, size), expected.clone());
@@ -224,11 +233,83 @@ fn a_scan_of_many_deleted_keys_goes_on_in_pieces() {
     all.push(arrived(10_000, CODE_PUT));
     fixture.apply(&all.iter().map(Change::Hold).collect::<Vec<_>>());
     let options = ScanOptions { limit: Some(5), ..ScanOptions::default() };
-    let page = fixture.index.scan(&KeyRange::ALL, &options, NOW).unwrap();
+    let page = fixture.index.read().scan(&KeyRange::ALL, &options, NOW).unwrap();
     assert!(page.rows.is_empty() && page.next.is_some(), "others get at the index in between");
     let found: Vec<_> =
         pages(&fixture.index, &KeyRange::ALL, false, 5).into_iter().map(|(key, _)| key).collect();
     assert_eq!(found, [b"10000"]);
+}
+
+fn put(key: &str, seq: u64, value: &str) -> Arrived {
+    let header = Header { key: Some(key.into()), ..Header::new(kind(CODE_PUT), Timestamp(1)) };
+    let id = EntryId { feed: FeedKey([1; 32]), seq };
+    Arrived { lseq: 0, id, entry: Entry { header, payload: Some(value.as_bytes().to_vec().into()) } }
+}
+
+/// Does what there is to do in the background.
+fn rest(fixture: &mut Fixture) {
+    while let Some(mut job) = fixture.index.upkeep(true) {
+        while job.work().unwrap() {}
+        let mut rows = Overlay::new(&*fixture.tree);
+        job.install(&mut fixture.index, &mut rows).unwrap();
+        fixture.tree.apply(&rows.into_batch()).unwrap();
+    }
+}
+
+#[test]
+fn values_that_may_not_be_kept_go_from_what_is_packed_and_from_what_was_replaced() {
+    let mut fixture = Fixture::new();
+    let first = [put("a", 0, "first of a"), put("b", 1, "first of b"), put("c", 2, &"large".repeat(1_000))];
+    fixture.apply(&first.iter().map(Change::Hold).collect::<Vec<_>>());
+    let read =
+        |fixture: &Fixture, key: &str| fixture.index.read().state(key.as_bytes(), NOW).unwrap().payload;
+    assert_eq!(read(&fixture, "a").unwrap(), "first of a");
+    assert_eq!(read(&fixture, "c"), None, "what is large lies in the log alone");
+    // What b said is replaced, and lies in an older run.
+    fixture.index.strip(|_| true);
+    rest(&mut fixture);
+    let mut second = put("b", 3, "second of b");
+    second.entry.header.context.own = Some(1);
+    second.entry.header.depth = 1;
+    fixture.apply(&[Change::Hold(&second)]);
+    assert_eq!(fixture.index.read().active(b"b").unwrap().len(), 1);
+    let may_keep = |id: &EntryId| id.seq > 1;
+    assert!(fixture.index.snapshot().keeps_any(may_keep).unwrap());
+    fixture.index.strip(may_keep);
+    rest(&mut fixture);
+    assert!(!fixture.index.snapshot().keeps_any(may_keep).unwrap());
+    for index in [&fixture.index, &KvView.open(fixture.tree.clone()).unwrap()] {
+        let read = |key: &str| index.read().state(key.as_bytes(), NOW).unwrap();
+        assert!(read("a").shown().is_some() && read("a").payload.is_none());
+        assert_eq!(read("b").payload.unwrap(), "second of b");
+        assert!(index.check().unwrap().is_empty());
+    }
+}
+
+#[test]
+fn what_differs_from_an_index_that_was_made_anew_is_named() {
+    let (mut kept, mut fresh) = (Fixture::new(), Fixture::new());
+    let entries = [put("a", 0, "a"), put("b", 1, "b"), put("c", 2, "c")];
+    kept.apply(&entries.iter().map(Change::Hold).collect::<Vec<_>>());
+    fresh.apply(&entries.iter().map(Change::Hold).collect::<Vec<_>>());
+    assert!(kept.index.compare(&fresh.index).unwrap().is_empty());
+    // Cleared since: the view may still have it, or the log may have it again.
+    let cleared = Arrived { entry: Entry { payload: None, ..put("d", 3, "").entry }, ..put("d", 3, "") };
+    kept.apply(&[Change::Hold(&cleared)]);
+    fresh.apply(&[Change::Hold(&put("d", 3, "d"))]);
+    assert!(kept.index.compare(&fresh.index).unwrap().is_empty());
+    kept.apply(&[
+        Change::Withdraw(&entries[0]),
+        Change::Hold(&put("e", 4, "one")),
+        Change::Hold(&put("f", 5, "")),
+    ]);
+    fresh.apply(&[Change::Hold(&put("e", 4, "other"))]);
+    let found = kept.index.compare(&fresh.index).unwrap();
+    let named = |n: usize, words: &str| found[n].contains(words);
+    assert!(
+        found.len() == 3 && named(0, "is missing") && named(1, "another value") && named(2, "should not be"),
+        "{found:?}"
+    );
 }
 
 #[test]

@@ -65,6 +65,8 @@ struct State {
     progress: Progress,
     /// Counts steps forward of any generation.
     moves: u64,
+    /// The view leaves out just what the source did at this count of its exclusions, and no work is under way that goes by another.
+    agreed: Option<u64>,
 }
 
 /// How long somebody waits for a view.
@@ -201,6 +203,14 @@ impl Control {
         }
     }
 
+    /// True if the generation that answers has come so far, and leaves out just what it should: without a look at what that is, so it may be false
+    /// although it is so.
+    pub fn is_at(&self, lseq: Lseq, exclusions: u64) -> bool {
+        let state = self.lock();
+        let is_there = state.progress.answering && state.progress.next >= lseq;
+        is_there && state.agreed == Some(exclusions) && !state.closing && !state.ended
+    }
+
     pub fn progress(&self) -> Progress {
         self.lock().progress.clone()
     }
@@ -287,7 +297,19 @@ impl Control {
 
     /// What the work goes by that is done now.
     pub fn turn(&self, turn: Turn) {
-        self.change(|state| state.progress.turn = turn);
+        self.change(|state| {
+            if turn != Turn::None {
+                state.agreed = None;
+            }
+            state.progress.turn = turn;
+        });
+    }
+
+    /// At this count of the source's exclusions they were these, and nothing is under way that goes by others.
+    pub fn agree(&self, count: u64, excluded: &Exclusions) {
+        self.change(|state| {
+            state.agreed = Some(count).filter(|_| state.progress.excluded == *excluded);
+        });
     }
 
     pub fn report(&self, progress: Progress) {
@@ -303,6 +325,7 @@ impl Control {
     pub fn failed(&self, error: &ViewError, pause: Duration) {
         self.change(|state| {
             state.failed = state.tries;
+            state.agreed = None;
             state.error = Some(error.to_string());
             state.progress.turn = Turn::None;
         });

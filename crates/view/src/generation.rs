@@ -81,6 +81,11 @@ impl<V: View> Generation<V> {
         self.index.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(look)
     }
 
+    /// The same, unless somebody changes it just now.
+    pub fn try_read<R>(&self, look: impl FnOnce(&V::Index) -> R) -> Option<R> {
+        self.index.try_read().ok()?.as_ref().map(look)
+    }
+
     /// Opens the index if it is not open. Errors that [want a rebuild](ViewError::wants_rebuild) mean that these rows will
     /// never be of use.
     pub fn open(&self, source: &dyn Source) -> Result<Mark, ViewError> {
@@ -259,6 +264,19 @@ impl<V: View> Generation<V> {
     pub fn until_quiet(&self) -> Option<Duration> {
         let changed = self.position().changed?;
         Some(QUIET.saturating_sub(changed.elapsed())).filter(|left| !left.is_zero())
+    }
+
+    /// Does the upkeep that is due, here and now: for a generation that nobody else steps.
+    pub fn keep_up_now(&self) -> Result<(), ViewError> {
+        loop {
+            let mut open = self.index.write().unwrap_or_else(PoisonError::into_inner);
+            let job = guarded(|| Ok(open.as_mut().and_then(|index| index.upkeep(false))))?;
+            drop(open);
+            let Some(mut job) = job else { return Ok(()) };
+            while guarded(|| job.work())? {}
+            let Position { mark: Some(mark), pace, .. } = self.position() else { return Ok(()) };
+            self.commit(&mark, mark.clone(), pace, |index, rows| job.install(index, rows))?;
+        }
     }
 
     /// Puts upkeep that is finished in place, and starts the next if there is any. `idle` if there is time to tidy.

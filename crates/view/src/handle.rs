@@ -37,6 +37,12 @@ impl<V: View> ViewHandle<V> {
         self.core.read(look)
     }
 
+    /// Looks at the index if that needs no waiting: everything that had arrived before the call is indexed, as [`ViewHandle::ready`] says, and nothing
+    /// is applied just now. None otherwise, and now and then without need. May be called on an async executor's thread, if `look` may be.
+    pub fn try_read<R>(&self, look: impl FnOnce(&V::Index) -> R) -> Option<R> {
+        if self.core.is_ready() { self.core.try_read(look) } else { None }
+    }
+
     /// [`Index::matches`] of the index, for somebody who has dropped no feed.
     pub fn matches(&self, selector: &Selector) -> Result<Vec<EntryId>, ViewError> {
         self.read(|index| index.matches(selector, &BTreeSet::new()))?

@@ -35,6 +35,11 @@ impl<V: View> Core<V> {
         self.slot.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(look)
     }
 
+    /// The same, unless somebody changes it just now.
+    pub fn try_read<R>(&self, look: impl FnOnce(&V::Index) -> R) -> Option<R> {
+        self.slot.try_read().ok()?.as_ref()?.try_read(look)
+    }
+
     /// Looks at the index that answers.
     pub fn read<R>(&self, look: impl FnOnce(&V::Index) -> R) -> Result<R, ViewError> {
         self.current(|generation| generation.read(look)).flatten().ok_or_else(|| match self.control.error() {
@@ -47,7 +52,16 @@ impl<V: View> Core<V> {
         *self.slot.write().unwrap_or_else(PoisonError::into_inner) = generation;
     }
 
+    /// True if [`Core::ready`] would not wait. It may say no although that is so.
+    pub fn is_ready(&self) -> bool {
+        let count = self.source.exclusions_count();
+        count.is_some_and(|count| self.control.is_at(self.source.end(), count))
+    }
+
     pub fn ready(&self, patience: Patience) -> Result<(), ViewError> {
+        if self.is_ready() {
+            return Ok(());
+        }
         // Exclusions first: what arrives later is not part of the question.
         let excluded = self.source.exclusions();
         let end = self.source.end();
@@ -169,6 +183,7 @@ impl<V: View> Indexer<V> {
                 Ok(more) => {
                     self.failures = 0;
                     control.succeeded();
+                    self.agree();
                     if more {
                         control.wake();
                     }
@@ -178,6 +193,15 @@ impl<V: View> Indexer<V> {
         }
         self.core.current(Generation::rest);
         self.core.watchers.close();
+    }
+
+    /// Notes that the view leaves out what it should, so that who reads need not compare.
+    fn agree(&self) {
+        let count = self.core.source.exclusions_count();
+        let excluded = self.core.source.exclusions();
+        if let Some(count) = count.filter(|count| self.core.source.exclusions_count() == Some(*count)) {
+            self.core.control.agree(count, &excluded);
+        }
     }
 
     /// How long to wait for something to do.

@@ -33,7 +33,7 @@ mod watch;
 
 pub use error::ViewError;
 pub use handle::{PauseGuard, ViewHandle};
-pub use keyed::{KeyUpdate, Keyed};
+pub use keyed::{Active, KeyUpdate, Keyed, KeyedReader, KeyedSnapshot};
 pub use mark::Exclusions;
 pub use source::{Arrival, ReadError, Source};
 pub use traits::{Arrived, Change, Index, Notice, Upkeep, View};

@@ -19,6 +19,11 @@ pub trait Source: Send + Sync {
     /// For each feed that forked, the first block that counts no more.
     fn exclusions(&self) -> Exclusions;
 
+    /// Counts how often [`Source::exclusions`] changed. As long as it stays, so do they. None if that is not known.
+    fn exclusions_count(&self) -> Option<u64> {
+        None
+    }
+
     /// Feeds whose entries were taken out of the log for good, at the time when such event counted from 1. Before they went, they
     /// were excluded from their beginning.
     fn forgotten(&self) -> BTreeMap<FeedKey, u64> {
@@ -40,6 +45,10 @@ impl Source for Feeds {
 
     fn exclusions(&self) -> Exclusions {
         Feeds::exclusions(self).into_iter().collect()
+    }
+
+    fn exclusions_count(&self) -> Option<u64> {
+        Some(Feeds::exclusions_count(self))
     }
 
     fn forgotten(&self) -> BTreeMap<FeedKey, u64> {

@@ -102,6 +102,31 @@ pub trait Index: Send + Sync + 'static {
     /// ([`Keyed::active_without`](crate::Keyed::active_without)), and they count for no limit.
     fn matches(&self, selector: &Selector, without: &BTreeSet<FeedKey>) -> Result<Vec<EntryId>, ViewError>;
 
+    /// Compares it with one that was made anew from the same entries; returns a sentence for each difference. `fresh` may lie in as little memory as it
+    /// takes to read along both.
+    ///
+    /// Default: what both would send to whoever asks for everything.
+    fn compare(&self, fresh: &Self) -> Result<Vec<String>, ViewError>
+    where
+        Self: Sized,
+    {
+        let all = |index: &Self| match index.matches(&Selector::Everything, &BTreeSet::new()) {
+            Ok(mut ids) => {
+                ids.sort_unstable();
+                ids.dedup();
+                Ok(ids)
+            }
+            Err(ViewError::Unsupported) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        };
+        let (kept, fresh) = (all(self)?, all(fresh)?);
+        let not_in = |ids: &[EntryId], id: &&EntryId| ids.binary_search(id).is_err();
+        let extra =
+            kept.iter().filter(|id| not_in(&fresh, id)).map(|id| format!("{id} is in it and should not be"));
+        let missing = fresh.iter().filter(|id| not_in(&kept, id)).map(|id| format!("{id} is missing"));
+        Ok(extra.chain(missing).collect())
+    }
+
     /// Looks for contradictions in its own rows; returns a sentence for each.
     fn check(&self) -> Result<Vec<String>, ViewError> {
         Ok(Vec::new())

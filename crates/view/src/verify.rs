@@ -1,4 +1,4 @@
-//! Checks a view against one made anew, in memory, from what it was made of.
+//! Checks a view against one made anew from what it was made of.
 
 use crate::directory::Stamp;
 use crate::generation::Generation;
@@ -7,11 +7,9 @@ use crate::indexer::Core;
 use crate::mark::{Mark, excludes_all};
 use crate::source::Source;
 use crate::{Exclusions, Index, View, ViewError};
-use kappadb_core::{EntryId, Lseq};
+use kappadb_core::Lseq;
 use kappadb_feed::{Arrival, ReadError};
-use kappadb_query::Selector;
-use kappadb_store::{MemoryStore, Store};
-use std::collections::BTreeSet;
+use kappadb_store::{MemoryStore, Store, StoreError, Tree};
 use std::sync::Arc;
 
 /// A log as it was at a mark.
@@ -38,17 +36,49 @@ impl Source for Frozen<'_> {
     fn subscribe(&self, _: Arc<dyn Fn() + Send + Sync>) {}
 }
 
-/// A generation with nothing in it.
-fn empty<V: View>(core: &Core<V>) -> Result<Generation<V>, ViewError> {
-    let tree = MemoryStore::new().tree("fresh")?;
-    let stamp = Stamp { version: core.view.version(), generation: 0 };
-    Ok(Generation::new(core.view.clone(), stamp, tree))
+/// What the names of trees begin with that are made to be compared with.
+const FOLDER: &str = "verify/";
+
+/// Removes such trees: whoever made them was killed. If it cannot be done now it is done some other time.
+pub(crate) fn sweep(store: &dyn Store) {
+    let left = store.trees().unwrap_or_default().into_iter().filter(|name| name.starts_with(FOLDER));
+    left.for_each(|name| drop(store.drop_tree(&name)));
 }
 
-/// Brings a generation to a mark.
+/// A tree for the rows of a generation that is made to be compared with. It goes when this does.
+struct Scratch<'a> {
+    store: &'a dyn Store,
+    name: String,
+}
+
+impl Scratch<'_> {
+    /// The tree, with nothing in it. None made before may be in use.
+    fn empty(&self) -> Result<Arc<dyn Tree>, StoreError> {
+        self.store.drop_tree(&self.name)?;
+        self.store.tree(&self.name)
+    }
+}
+
+impl Drop for Scratch<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = self.store.drop_tree(&self.name) {
+            tracing::warn!(%error, "rows that were made to verify a view could not be removed, and will be when it is opened again");
+        }
+    }
+}
+
+/// A generation with nothing in it.
+fn empty<V: View>(core: &Core<V>, scratch: &Scratch<'_>) -> Result<Generation<V>, ViewError> {
+    let stamp = Stamp { version: core.view.version(), generation: 0 };
+    Ok(Generation::new(core.view.clone(), stamp, scratch.empty()?))
+}
+
+/// Brings a generation to a mark, and does its upkeep meanwhile.
 fn bring<V: View>(generation: &Generation<V>, core: &Core<V>, mark: &Mark) -> Result<(), ViewError> {
     let source = Frozen { source: &*core.source, mark };
-    while generation.step(&source, &mark.excluded, &|| false)?.more {}
+    while generation.step(&source, &mark.excluded, &|| false)?.more {
+        generation.keep_up_now()?;
+    }
     Ok(())
 }
 
@@ -58,21 +88,21 @@ fn mark<V: View>(core: &Core<V>) -> Result<Mark, ViewError> {
     mark.ok_or_else(|| ViewError::Rebuilding(core.name.clone()))
 }
 
-fn all<V: View>(generation: &Generation<V>) -> Result<Option<BTreeSet<EntryId>>, ViewError> {
-    match generation.read(|index| index.matches(&Selector::Everything, &BTreeSet::new())) {
-        Some(Ok(ids)) => Ok(Some(ids.into_iter().collect())),
-        Some(Err(ViewError::Unsupported)) => Ok(None),
-        Some(Err(error)) => Err(error),
-        None => Err(ViewError::Inconsistent("the index is not open")),
+/// Returns a sentence for each thing that is wrong: what the index itself finds, and what is otherwise than in a fresh one. That one is made in
+/// `store`, or in memory where that has no room.
+///
+/// The view goes on meanwhile, but for the end, when the two are compared as they are at one moment.
+pub(crate) fn verify<V: View>(core: &Core<V>, store: &dyn Store) -> Result<Vec<String>, ViewError> {
+    let verify_in = |store| verify_in(core, &Scratch { store, name: format!("{FOLDER}{}", core.name) });
+    match verify_in(store) {
+        Err(ViewError::Store(StoreError::DiskFull { .. })) => verify_in(&MemoryStore::new()),
+        verified => verified,
     }
 }
 
-/// Returns a sentence for each thing that is wrong: what the index itself finds, and entries that it would or would not
-/// send although a fresh one would not or would.
-///
-/// The view goes on meanwhile, but for the end, when the two are compared as they are at one moment.
-pub(crate) fn verify<V: View>(core: &Core<V>) -> Result<Vec<String>, ViewError> {
-    let (mut fresh, forgotten) = (empty(core)?, core.source.forgotten());
+fn verify_in<V: View>(core: &Core<V>, scratch: &Scratch<'_>) -> Result<Vec<String>, ViewError> {
+    const NOT_OPEN: ViewError = ViewError::Inconsistent("the index is not open");
+    let (mut fresh, forgotten) = (empty(core, scratch)?, core.source.forgotten());
     let before = mark(core)?;
     let made = bring(&fresh, core, &before);
     let _still = PauseGuard::new(core.control.clone());
@@ -81,15 +111,12 @@ pub(crate) fn verify<V: View>(core: &Core<V>) -> Result<Vec<String>, ViewError> 
     let is_of_use =
         made.is_ok() && core.source.forgotten() == forgotten && excludes_all(&now.excluded, &before.excluded);
     if !is_of_use {
-        fresh = empty(core)?;
+        drop(fresh);
+        fresh = empty(core, scratch)?;
     }
     bring(&fresh, core, &now)?;
     let mut wrong = core.read(|index| index.check())??;
-    let fresh = all(&fresh)?;
-    let kept = core.current(all).transpose()?.flatten();
-    if let (Some(fresh), Some(kept)) = (fresh, kept) {
-        wrong.extend(kept.difference(&fresh).map(|id| format!("{id} is in it and should not be")));
-        wrong.extend(fresh.difference(&kept).map(|id| format!("{id} is missing")));
-    }
+    let compare = |kept: &V::Index| fresh.read(|fresh| kept.compare(fresh)).ok_or(NOT_OPEN)?;
+    wrong.extend(core.read(compare)??);
     Ok(wrong.into_iter().map(|what| format!("view {}: {what}", core.name)).collect())
 }

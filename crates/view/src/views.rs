@@ -34,7 +34,7 @@ trait AnyView: Send + Sync {
     fn control(&self) -> &Arc<Control>;
     fn matches(&self, selector: &Selector, without: &BTreeSet<FeedKey>) -> Result<Vec<EntryId>, ViewError>;
     fn ready(&self, patience: Patience) -> Result<(), ViewError>;
-    fn verify(&self) -> Result<Vec<String>, ViewError>;
+    fn verify(&self, store: &dyn Store) -> Result<Vec<String>, ViewError>;
     fn status(&self) -> ViewStatus;
 }
 
@@ -51,8 +51,8 @@ impl<V: View> AnyView for Core<V> {
         Core::ready(self, patience)
     }
 
-    fn verify(&self) -> Result<Vec<String>, ViewError> {
-        verify::verify(self)
+    fn verify(&self, store: &dyn Store) -> Result<Vec<String>, ViewError> {
+        verify::verify(self, store)
     }
 
     fn status(&self) -> ViewStatus {
@@ -89,6 +89,7 @@ struct Inner {
 impl Views {
     /// No views yet, over the arrivals of `source`; their rows will lie in `store`.
     pub fn new(source: impl Source + 'static, store: Arc<dyn Store>) -> Self {
+        verify::sweep(&*store);
         Views { inner: Arc::new(Inner { source: Arc::new(source), store, views: Mutex::default() }) }
     }
 
@@ -198,12 +199,12 @@ impl Views {
         }
     }
 
-    /// Compares each view, once it is ready, with one made anew in memory from the same arrivals, and has it look for contradictions in its
+    /// Compares each view, once it is ready, with one made anew beside it from the same arrivals, and has it look for contradictions in its
     /// rows. Returns a sentence for each thing that is wrong; also for a view that stands still.
     pub fn verify(&self) -> Result<Vec<String>, ViewError> {
         let mut found = Vec::new();
         for view in self.all() {
-            match view.ready(Patience::OWN).and_then(|()| view.verify()) {
+            match view.ready(Patience::OWN).and_then(|()| view.verify(&*self.inner.store)) {
                 Ok(problems) => found.extend(problems),
                 Err(error) if error.is_its_own() => found.push(error.to_string()),
                 Err(error) => return Err(error),

@@ -85,12 +85,7 @@ impl Kv {
     async fn first(&self, range: &KeyRange, limit: u32, backwards: bool) -> Result<KeyRange, ReadError> {
         let (wanted, limit) = (range.clone(), usize::try_from(limit).unwrap_or(usize::MAX));
         let options = ScanOptions { limit: Some(limit), backwards, after: None };
-        let (rows, _) = self
-            .run(move |parts| {
-                parts.kv.ready()?;
-                parts.kv_rows(&wanted, &options)
-            })
-            .await??;
+        let (rows, _) = self.ask(move |kv| kv.freeze()?.rows(&wanted, &options)).await?;
         let KeyRange { from, to } = range.clone();
         Ok(match rows.last() {
             Some(row) if rows.len() == limit && backwards => KeyRange { from: row.key.clone(), to },

@@ -28,7 +28,7 @@ impl Kv {
         let key = key.as_ref().to_vec();
         self.run(move |parts| {
             parts.kv.ready()?;
-            let mut versions = parts.kv.read(|index| index.history(&key))??;
+            let mut versions = parts.kv.read(|index| index.read().history(&key))??;
             let heads = rules::heads(&versions);
             let winner = rules::winner(&heads, parts.clock.now()).map(|winner| winner.id);
             let heads: Vec<_> = heads.iter().map(|head| head.id).collect();

@@ -1,12 +1,12 @@
-//! What versions of keys say, read from the feeds.
+//! What versions of keys say.
 
 use crate::database::Parts;
 use crate::error::{NotHeld, ReadError};
 use bytes::Bytes;
 use kappadb_core::{EntryId, FeedKey, StoredBlock, Timestamp};
-use kappadb_entry::rules::{self, Version};
+use kappadb_entry::rules::Version;
 use kappadb_entry::{Entry, decode_block};
-use kappadb_view_kv::{CODE_DELETE, CODE_PUT, kind};
+use kappadb_view_kv::{CODE_DELETE, CODE_PUT, KeyState, kind};
 
 /// The value of a key that is shown by default.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +27,12 @@ pub struct Value {
 }
 
 impl Value {
+    pub(super) fn new(state: &KeyState, winner: &Version, content: Content) -> Value {
+        let Version { id, time, .. } = *winner;
+        let heads = state.heads.iter().map(|head| head.id).collect();
+        Value { bytes: content.value(), id, author: id.feed, time, heads, ahead: state.ahead }
+    }
+
     /// Its bytes.
     ///
     /// # Errors
@@ -80,78 +86,11 @@ impl Content {
     }
 }
 
-/// The heads of a key at one time.
-#[derive(Debug, Clone, Default)]
-pub(super) struct State {
-    /// Ascending by id.
-    pub heads: Vec<Version>,
-    /// The one that is shown by default.
-    pub winner: Option<Version>,
-    /// How many are not due.
-    pub ahead: usize,
-}
-
-impl State {
-    pub fn new(heads: Vec<Version>, now: Timestamp) -> State {
-        let winner = rules::winner(&heads.iter().collect::<Vec<_>>(), now).cloned();
-        let ahead = heads.iter().filter(|head| head.time > now).count();
-        State { heads, winner, ahead }
-    }
-
-    pub fn ids(&self) -> Vec<EntryId> {
-        self.heads.iter().map(|head| head.id).collect()
-    }
-
-    /// The winner, if it is a value.
-    pub fn shown(&self) -> Option<&Version> {
-        self.winner.as_ref().filter(|winner| winner.kind == kind(CODE_PUT))
-    }
-
-    pub fn load_value(&self, parts: &Parts) -> Result<Option<Value>, ReadError> {
-        let load = |winner| Ok(self.value(winner, parts.kv_content(winner, None)?));
-        self.shown().map(load).transpose()
-    }
-
-    /// The value that the winner gives.
-    pub fn value(&self, winner: &Version, content: Content) -> Value {
-        let Version { id, time, .. } = *winner;
-        Value { bytes: content.value(), id, author: id.feed, time, heads: self.ids(), ahead: self.ahead }
-    }
-
-    pub fn load_heads(&self, parts: &Parts) -> Result<Vec<Head>, ReadError> {
-        let winner = self.winner.as_ref().map(|winner| winner.id);
-        let head = |version: &Version| {
-            let Version { id, time, .. } = *version;
-            let content = parts.kv_content(version, None)?;
-            Ok(Head { id, author: id.feed, time, content, winner: winner == Some(id) })
-        };
-        let mut heads = self.heads.iter().map(head).collect::<Result<Vec<_>, ReadError>>()?;
-        heads.sort_by_key(|head| (!head.winner, head.id));
-        Ok(heads)
-    }
-}
-
 impl Parts {
-    /// The heads of a key, among all that is held now.
-    pub(super) fn kv_state(&self, key: &[u8]) -> Result<State, ReadError> {
-        self.kv.ready()?;
-        self.kv_state_indexed(key)
-    }
-
-    /// The same among what is indexed already.
-    pub(super) fn kv_state_indexed(&self, key: &[u8]) -> Result<State, ReadError> {
-        Ok(State::new(self.kv.read(|index| index.heads(key))??, self.clock.now()))
-    }
-
-    /// The values of some keys, in their order.
-    pub(super) fn kv_values(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Value>>, ReadError> {
-        self.kv.ready()?;
-        let state = |key: &Vec<u8>| self.kv_state_indexed(key);
-        let states = keys.iter().map(state).collect::<Result<Vec<_>, ReadError>>()?;
-        let shown: Vec<&Version> = states.iter().filter_map(State::shown).collect();
-        let mut contents = self.kv_contents(&shown)?.into_iter();
-        let value = |state: &State| Some(state.value(state.shown()?, contents.next()?));
-        Ok(states.iter().map(value).collect())
+    /// What a key says, among what is indexed already.
+    pub(super) fn kv_state_indexed(&self, key: &[u8]) -> Result<KeyState, ReadError> {
+        let now = self.clock.now();
+        Ok(self.kv.read(|index| index.read().state(key, now))??)
     }
 
     /// What a version says, from its block if that was read already.

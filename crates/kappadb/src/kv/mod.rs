@@ -2,22 +2,28 @@
 
 mod ask;
 mod error;
+mod ground;
 mod history;
+mod items;
 mod load;
 mod scan;
+mod snapshot;
 mod watch;
 mod write;
 
 pub use error::KvError;
 pub use history::KvRevision;
+pub use items::KvItems;
 pub use load::{Content, Head, Value};
 pub use scan::{KvItem, KvPage};
+pub use snapshot::{BlockingKv, KvSnapshot};
 pub use watch::{KvChange, KvWatcher};
 pub use write::KvOp;
 
 use crate::blobs::BlobReader;
 use crate::database::{self, Parts};
 use crate::error::{BlobError, ReadError};
+use ground::Ground;
 use kappadb_core::EntryId;
 use kappadb_core::limits::MAX_FEATURE_BODY;
 use std::sync::Arc;
@@ -67,9 +73,14 @@ impl Kv {
     }
 
     /// The value of a key: that of its winner. None if the key is not known, or its winner is a delete.
+    ///
+    /// What is in memory is answered at once, without a way to another thread.
     pub async fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>, ReadError> {
+        if let Some(answer) = self.parts.kv_at_hand(key.as_ref()) {
+            return answer;
+        }
         let key = key.as_ref().to_vec();
-        self.run(move |parts| parts.kv_state(&key)?.load_value(parts)).await?
+        self.ask(move |kv| kv.get(&key)).await
     }
 
     /// The values of many keys, in their order: much quicker than [`Kv::get`] of one after the other.
@@ -78,25 +89,25 @@ impl Kv {
         keys: impl IntoIterator<Item = K>,
     ) -> Result<Vec<Option<Value>>, ReadError> {
         let keys: Vec<Vec<u8>> = keys.into_iter().map(|key| key.as_ref().to_vec()).collect();
-        self.run(move |parts| parts.kv_values(&keys)).await?
+        self.ask(move |kv| kv.get_all(&keys)).await
     }
 
     /// The entry that gives a key its value: [`Kv::get`] without reading anything of it.
     pub async fn winner(&self, key: impl AsRef<[u8]>) -> Result<Option<EntryId>, ReadError> {
         let key = key.as_ref().to_vec();
-        self.run(move |parts| Ok(parts.kv_state(&key)?.shown().map(|winner| winner.id))).await?
+        self.ask(move |kv| Ok(kv.state(&key)?.shown().map(|winner| winner.id))).await
     }
 
     /// How many heads of a key are dated after this machine's clock ([`Value::ahead`]).
     pub async fn ahead(&self, key: impl AsRef<[u8]>) -> Result<usize, ReadError> {
         let key = key.as_ref().to_vec();
-        self.run(move |parts| Ok(parts.kv_state(&key)?.ahead)).await?
+        self.ask(move |kv| Ok(kv.state(&key)?.ahead)).await
     }
 
     /// The heads of a key with all that they say, the winner first. Several are a conflict. Empty if nothing is known of the key.
     pub async fn heads(&self, key: impl AsRef<[u8]>) -> Result<Vec<Head>, ReadError> {
         let key = key.as_ref().to_vec();
-        self.run(move |parts| parts.kv_state(&key)?.load_heads(parts)).await?
+        self.ask(move |kv| kv.heads(&key)).await
     }
 
     /// Reads the value that the entry `id` gives its key, piece by piece, so that nothing holds it whole.
@@ -110,6 +121,15 @@ impl Kv {
             BlobReader::open(parts, id, &entry, 0..u64::MAX)
         })
         .await?
+    }
+
+    /// Asks what is there now.
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Ground) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let ground = Ground::now(self.parts.clone());
+        self.run(move |_| question(&ground)).await?
     }
 
     async fn run<T: Send + 'static>(

@@ -1,13 +1,13 @@
 //! Watching keys: first what is there, then each change.
 
-use super::{Kv, Value, load::State};
+use super::{Kv, Value, ground::Ground};
 use crate::database::{self, Parts};
 use crate::error::ReadError;
 use futures::future::{Either, select};
 use futures::{Stream, StreamExt, stream};
 use kappadb_core::{EntryId, Timestamp};
 use kappadb_view::{Changes, Watcher};
-use kappadb_view_kv::{KeyRange, ScanOptions};
+use kappadb_view_kv::{KeyRange, KeyState, ScanOptions};
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::pin::{Pin, pin};
@@ -117,10 +117,14 @@ impl Look {
     }
 }
 
+fn ids(state: &KeyState) -> Vec<EntryId> {
+    state.heads.iter().map(|head| head.id).collect()
+}
+
 /// A key that was looked at.
 struct Looked {
     key: Vec<u8>,
-    state: State,
+    state: KeyState,
     value: Option<Value>,
     /// When it has to be looked at again, whatever comes.
     next_due: Option<Timestamp>,
@@ -156,9 +160,8 @@ impl Watching {
                 looked.into_iter().for_each(|looked| self.tell(looked));
             } else if let (Some((after, lagged)), Some(range)) = (self.through.take(), &self.range) {
                 let options = ScanOptions { limit: Some(CHUNK), backwards: false, after };
-                let range = range.clone();
-                let (rows, next) =
-                    database::run(parts, move |parts| parts.kv_rows(&range, &options)).await??;
+                let (range, ground) = (range.clone(), Ground::now(parts.clone()));
+                let (rows, next) = database::run(parts, move |_| ground.rows(&range, &options)).await??;
                 self.through = next.map(|next| (Some(next), lagged));
                 self.look.extend(rows.into_iter().map(|row| Look::at(row.key, lagged)));
             } else if !self.wait(parts).await {
@@ -207,7 +210,7 @@ impl Watching {
 
     /// Makes a change ready to be told, if it is one.
     fn tell(&mut self, Looked { key, state, value, next_due, lagged }: Looked) {
-        let heads = state.ids();
+        let heads = ids(&state);
         let mut hasher = DefaultHasher::new();
         (&heads, state.shown().map(|winner| winner.id)).hash(&mut hasher);
         let fingerprint = hasher.finish();
@@ -223,9 +226,9 @@ impl Parts {
         let now = self.clock.now();
         let look = |Look { key, lagged, heads }: Look| {
             let state = self.kv_state_indexed(&key)?;
-            let value = state.load_value(self)?;
+            let value = self.kv_value(&state)?;
             let next_due = state.heads.iter().map(|head| head.time).filter(|time| *time > now).min();
-            let lagged = lagged || heads.is_some_and(|heads| heads != state.ids());
+            let lagged = lagged || heads.is_some_and(|heads| heads != ids(&state));
             Ok(Looked { key, state, value, next_due, lagged })
         };
         keys.into_iter().map(look).collect()

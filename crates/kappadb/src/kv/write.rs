@@ -1,6 +1,5 @@
 //! Writing under keys.
 
-use super::load::State;
 use super::{Content, Kv, KvError, MAX_VALUE, Value};
 use crate::batch::Batch;
 use crate::database::Parts;
@@ -8,7 +7,7 @@ use crate::write::{Draft, Write};
 use kappadb_core::EntryId;
 use kappadb_entry::rules::{self, Version};
 use kappadb_entry::space;
-use kappadb_view_kv::{CODE_DELETE, CODE_PUT, check_key, kind};
+use kappadb_view_kv::{CODE_DELETE, CODE_PUT, KeyState, check_key, kind};
 use std::collections::BTreeMap;
 
 /// A change of one key.
@@ -147,7 +146,7 @@ impl Kv {
         let key = KvOp::delete(key);
         Write::shared(&self.parts, move |parts, batch| {
             let active = parts.kv_active(batch, &key)?;
-            let before = parts.kv_value(batch, &active)?;
+            let before = parts.kv_value_of(batch, &active)?;
             let had = before.is_some();
             let op = match change(before) {
                 Some(value) => KvOp::put(key.key(), value),
@@ -193,7 +192,7 @@ impl Kv {
         Write::apart(&self.parts, move |parts, batch| {
             op.check()?;
             parts.kv.ready()?;
-            let held = parts.kv.read(|index| index.history(op.key()))??;
+            let held = parts.kv.read(|index| index.read().history(op.key()))??;
             if let Some(missing) = replaced.iter().find(|id| !held.iter().any(|v| v.id == **id)) {
                 return Err(KvError::NotHeld(*missing));
             }
@@ -224,14 +223,13 @@ impl Parts {
     }
 
     /// The value that these versions of a key give it.
-    fn kv_value(&self, batch: &Batch, active: &[Version]) -> Result<Option<Value>, KvError> {
-        let heads = rules::heads(active).into_iter().cloned().collect();
-        let state = State::new(heads, self.clock.now());
+    fn kv_value_of(&self, batch: &Batch, active: &[Version]) -> Result<Option<Value>, KvError> {
+        let state = KeyState::of(&active.to_vec().into(), self.clock.now());
         let Some(winner) = state.shown() else { return Ok(None) };
         let content = match batch.payload(&winner.id) {
             Some(payload) => Content::Value(payload),
             None => self.kv_content(winner, None)?,
         };
-        Ok(Some(state.value(winner, content)))
+        Ok(Some(Value::new(&state, winner, content)))
     }
 }

@@ -209,7 +209,7 @@ impl Parts {
         heirs: &[FeedKey],
     ) -> Result<Stands, ReadError> {
         let versions = match *space {
-            space::KV => self.kv.read(|index| index.history(key))??,
+            space::KV => self.kv.read(|index| index.read().history(key))??,
             space::MAP => self.map.read(|index| index.history(key))??,
             space::CHAT => self.chat.read(|index| index.counting_versions(key))??,
             _ => Vec::new(),

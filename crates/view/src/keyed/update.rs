@@ -1,6 +1,8 @@
 //! How the versions of keys change.
 
-use super::{FEW, Keyed, ONE_OF_MANY, REDUNDANT};
+use super::Keyed;
+use super::active::{Active, FEW};
+use super::reader::{ONE_OF_MANY, REDUNDANT, one};
 use crate::{Change, Notice, ViewError};
 use kappadb_core::{EntryId, codec};
 use kappadb_entry::rules::{self, Version};
@@ -53,10 +55,11 @@ impl Keyed {
         let mut updates = Vec::with_capacity(by_key.len());
         for group in by_key.chunk_by(|a, b| a.0 == b.0) {
             let Some((key, _)) = group.first() else { continue };
-            updates.extend(self.apply_group(rows, key, group)?);
+            updates.extend(self.apply_group(key, group)?);
             self.remember(key);
         }
         self.active.log(rows)?;
+        self.each.log(rows)?;
         Ok(updates)
     }
 
@@ -69,80 +72,91 @@ impl Keyed {
     /// Takes in changes of one key: its versions are read once and written once, however many changes there are.
     fn apply_group(
         &mut self,
-        rows: &mut Overlay<'_>,
         key: &[u8],
         group: &[(&[u8], &Change<'_>)],
     ) -> Result<Option<KeyUpdate>, ViewError> {
-        let before = self.active(rows, key)?;
-        let (mut after, mut changes) = (before.clone(), 0);
+        let before = self.read().find(key)?;
+        let (mut after, mut changes) = (before.versions.clone(), 0);
         for run in group.chunk_by(|(_, a), (_, b)| is_hold(a) == is_hold(b)) {
             if run.first().is_some_and(|(_, change)| is_hold(change)) {
-                changes +=
-                    run.iter().map(|(_, change)| self.hold(rows, key, &mut after, change)).sum::<u32>();
+                changes += run.iter().map(|(_, change)| self.hold(key, &mut after, change)).sum::<u32>();
             } else {
                 let ids = run.iter().map(|(_, change)| change.arrived().id).collect();
-                changes += self.withdraw(rows, key, &mut after, &ids)?;
+                changes += self.withdraw(key, &mut after, &ids)?;
             }
         }
-        self.write_active(rows, key, &before, &after);
-        let update = KeyUpdate { key: key.to_vec(), before, after, changes };
-        Ok((update.before != update.after).then_some(update))
+        if before.versions == after {
+            return Ok(None);
+        }
+        let after = self.with_payloads(after, &before, group);
+        self.write_active(key, &before.versions, &after);
+        let (before, after) = (before.versions, after.versions);
+        Ok(Some(KeyUpdate { key: key.to_vec(), before, after, changes }))
     }
 
     /// How often the active versions changed: once, unless the version is redundant or known.
-    fn hold(
-        &self,
-        rows: &mut Overlay<'_>,
-        key: &[u8],
-        active: &mut Vec<Version>,
-        change: &Change<'_>,
-    ) -> u32 {
+    fn hold(&mut self, key: &[u8], active: &mut Vec<Version>, change: &Change<'_>) -> u32 {
         let (id, entry) = (change.arrived().id, &change.arrived().entry);
         let is_in = |active: &[Version]| active.binary_search_by_key(&id, |v| v.id).is_ok();
         let was_in = is_in(active);
         for gone in rules::insert(active, Version::from_header(id, &entry.header)) {
-            rows.put(self.layout.one(REDUNDANT, key, &gone.id), codec::encode(&gone));
+            self.each.put(&one(REDUNDANT, key, &gone.id), Some(&codec::encode(&gone)));
         }
         u32::from(is_in(active) != was_in)
     }
 
     /// Makes it as if the versions had never come, and says how many of them were active.
     fn withdraw(
-        &self,
-        rows: &mut Overlay<'_>,
+        &mut self,
         key: &[u8],
         active: &mut Vec<Version>,
         ids: &BTreeSet<EntryId>,
     ) -> Result<u32, ViewError> {
-        ids.iter().for_each(|id| rows.delete(self.layout.one(REDUNDANT, key, id)));
-        let left = self.leave_out(rows, key, active.clone(), |id| ids.contains(id))?;
+        ids.iter().for_each(|id| self.each.put(&one(REDUNDANT, key, id), None));
+        let left = self.read().leave_out(key, active.clone(), |id| ids.contains(id))?;
         for back in missing(&left, active) {
-            rows.delete(self.layout.one(REDUNDANT, key, &back.id));
+            self.each.put(&one(REDUNDANT, key, &back.id), None);
         }
         let gone = missing(active, &left).count();
         *active = left;
         Ok(u32::try_from(gone).unwrap_or(u32::MAX))
     }
-}
 
-impl Keyed {
+    /// Versions with what is kept of them: as the entries that came say, or as it was. Of many nothing is kept.
+    fn with_payloads(
+        &self,
+        versions: Vec<Version>,
+        before: &Active,
+        group: &[(&[u8], &Change<'_>)],
+    ) -> Active {
+        if versions.len() > FEW {
+            return Active::from(versions);
+        }
+        let payload = |version: &Version| {
+            let came = group.iter().map(|(_, change)| change.arrived()).find(|came| came.id == version.id);
+            let kept = came.and_then(|came| (self.keeps)(&came.entry));
+            kept.or_else(|| before.payload(&version.id)).cloned()
+        };
+        let payloads = versions.iter().map(payload).collect();
+        Active { versions, payloads }
+    }
+
     /// Writes what changed of the active versions of a key, and no others, where there are many.
-    fn write_active(&mut self, rows: &mut Overlay<'_>, key: &[u8], before: &[Version], after: &[Version]) {
+    fn write_active(&mut self, key: &[u8], before: &[Version], after: &Active) {
         let many = |versions: &[Version]| versions.len() > FEW;
-        match after {
-            _ if before == after => {}
+        match &after.versions[..] {
             [] => self.active.put(key, None),
-            _ if !many(after) => self.active.put(key, Some(&codec::encode(&after))),
-            _ if !many(before) => self.active.put(key, Some(&codec::encode(&Vec::<Version>::new()))),
+            few if !many(few) => self.active.put(key, Some(&after.encode())),
+            _ if !many(before) => self.active.put(key, Some(&Active::default().encode())),
             _ => {}
         }
         let each = |versions| if many(versions) { versions } else { &[] };
-        let (before, after) = (each(before), each(after));
+        let (before, after) = (each(before), each(&after.versions));
         for gone in missing(before, after) {
-            rows.delete(self.layout.one(ONE_OF_MANY, key, &gone.id));
+            self.each.put(&one(ONE_OF_MANY, key, &gone.id), None);
         }
         for new in missing(after, before) {
-            rows.put(self.layout.one(ONE_OF_MANY, key, &new.id), codec::encode(new));
+            self.each.put(&one(ONE_OF_MANY, key, &new.id), Some(&codec::encode(new)));
         }
     }
 }

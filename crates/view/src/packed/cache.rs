@@ -40,7 +40,8 @@ impl<K: Copy + Eq + Hash, V: Clone> Cache<K, V> {
         Ok(value)
     }
 
-    fn find(&self, key: &K) -> Option<V> {
+    /// The value of a key, if it is here.
+    pub fn find(&self, key: &K) -> Option<V> {
         let mut values = self.values.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(value) = values.young.get(key) {
             return Some(value.clone());

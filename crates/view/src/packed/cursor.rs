@@ -3,6 +3,7 @@
 use super::pack::Pack;
 use super::page::{BAD, Page};
 use crate::ViewError;
+use bytes::Bytes;
 use std::sync::Arc;
 
 /// Rows of a file from one key on (included) to another (excluded), in one direction.
@@ -102,11 +103,11 @@ impl Cursor {
                 false => Some(n + 1).filter(|n| *n < above.len()),
             };
             let Some(next) = next else { continue };
-            let mut page = self.pack.below(&above, next)?;
+            let mut page = self.pack.pass(&above, next)?;
             self.path.push((above, next));
             while self.path.len() < usize::from(self.pack.depth) {
                 let edge = if self.backwards { page.len().saturating_sub(1) } else { 0 };
-                let below = self.pack.below(&page, edge)?;
+                let below = self.pack.pass(&page, edge)?;
                 self.path.push((page, edge));
                 page = below;
             }
@@ -126,6 +127,14 @@ impl Cursor {
     pub fn value(&self) -> Result<&[u8], ViewError> {
         match (&self.page, self.present) {
             (Some(page), Some(n)) => Ok(page.item(n)?.value),
+            _ => Err(BAD),
+        }
+    }
+
+    /// The same, to be kept: with it the whole page stays in memory.
+    pub fn value_bytes(&self) -> Result<Bytes, ViewError> {
+        match (&self.page, self.present) {
+            (Some(page), Some(n)) => page.value_at(n),
             _ => Err(BAD),
         }
     }

@@ -3,6 +3,7 @@
 use super::merged::{Merged, Part};
 use super::run::{Area, Run, Writer};
 use crate::ViewError;
+use bytes::Bytes;
 use kappadb_store::{StoreError, Tree};
 use std::sync::Arc;
 
@@ -20,6 +21,9 @@ pub fn unless_full<T>(result: Result<T, ViewError>) -> Result<Option<T>, ViewErr
     }
 }
 
+/// What becomes of the value of a row, where it is written anew.
+pub type Rewrite = Arc<dyn Fn(Bytes) -> Result<Bytes, ViewError> + Send + Sync>;
+
 /// A merge under way: it reads what never changes and writes a file that nobody reads yet.
 pub struct Merge {
     tree: Arc<dyn Tree>,
@@ -29,6 +33,7 @@ pub struct Merge {
     pub(super) origins: Vec<Run>,
     /// Rows without a value say that there is none, and nothing older is left.
     drops_empty: bool,
+    rewrite: Option<Rewrite>,
     /// None before it has begun.
     copy: Option<(Merged<'static>, Writer)>,
     pub(super) outcome: Outcome,
@@ -53,7 +58,12 @@ impl Merge {
         origins: Vec<Run>,
         drops_empty: bool,
     ) -> Merge {
-        Merge { tree, area, into, origins, drops_empty, copy: None, outcome: Outcome::None }
+        Merge { tree, area, into, origins, drops_empty, rewrite: None, copy: None, outcome: Outcome::None }
+    }
+
+    /// The same with each value as `rewrite` makes it.
+    pub(super) fn rewriting(self, rewrite: Rewrite) -> Merge {
+        Merge { rewrite: Some(rewrite), ..self }
     }
 
     /// Does a piece of it. True if there is more.
@@ -78,7 +88,10 @@ impl Merge {
                 self.outcome = writer.finish()?.map_or(Outcome::Nothing, Outcome::Run);
                 return Ok(false);
             }
-            writer.push(rows.key(), rows.value()?)?;
+            match &self.rewrite {
+                None => writer.push(rows.key(), rows.value()?)?,
+                Some(rewrite) => writer.push(rows.key(), &rewrite(rows.value_bytes()?)?)?,
+            }
         }
         self.copy = Some((rows, writer));
         Ok(true)

@@ -3,6 +3,7 @@
 use super::cursor::Cursor;
 use super::row::Row;
 use crate::ViewError;
+use bytes::Bytes;
 
 /// What is not packed yet.
 pub(super) type MemoryRows<'a> = Box<dyn Iterator<Item = &'a Row> + Send + 'a>;
@@ -39,6 +40,13 @@ impl<'a> Part<'a> {
         match self {
             Part::Run(cursor) => cursor.value(),
             Part::Memory { present, .. } => Ok(present.map_or(&[], Row::value)),
+        }
+    }
+
+    fn value_bytes(&self) -> Result<Bytes, ViewError> {
+        match self {
+            Part::Run(cursor) => cursor.value_bytes(),
+            Part::Memory { present, .. } => Ok(present.map(Row::value_bytes).unwrap_or_default()),
         }
     }
 }
@@ -114,5 +122,10 @@ impl<'a> Merged<'a> {
     /// Its value.
     pub fn value(&self) -> Result<&[u8], ViewError> {
         self.at.and_then(|at| self.parts.get(at)).map_or(Ok(&[]), Part::value)
+    }
+
+    /// The same, to be kept: with it the whole page stays in memory.
+    pub fn value_bytes(&self) -> Result<Bytes, ViewError> {
+        self.at.and_then(|at| self.parts.get(at)).map_or(Ok(Bytes::new()), Part::value_bytes)
     }
 }

@@ -16,6 +16,7 @@
 mod cache;
 mod cursor;
 mod job;
+mod layers;
 mod merge;
 mod merged;
 mod pack;
@@ -27,7 +28,8 @@ mod withdrawn;
 
 pub use cache::Cache;
 pub use cursor::Cursor;
-pub use merge::unless_full;
+pub use layers::Layers;
+pub use merge::{Rewrite, unless_full};
 pub use merged::Merged;
 pub use pack::{Pack, PackWriter};
 pub use run::{Area, Run, Writer, load_runs, remove_others};

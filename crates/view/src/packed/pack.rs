@@ -22,8 +22,11 @@ use xxhash_rust::xxh3::xxh3_64;
 const MAGIC: &[u8; 6] = b"kpack1";
 const POINTER: usize = 20;
 const FOOTER: usize = POINTER + 1 + 8 + MAGIC.len();
-/// Pages of a file that are kept, at most.
+/// Pages of a file that are kept, at most, unless it shares them with others.
 const CACHED: usize = 48;
+
+/// Pages that were read lately, of several files, by the file's name and where they lie.
+pub(super) type PageCache = Cache<(u64, u64), Page>;
 /// Bytes of a page, at most: one row that is as large as an entry may be.
 const MAX_PAGE: usize = 64 << 20;
 /// Levels above the rows, at most: each has at most half the pages of the one below.
@@ -144,7 +147,9 @@ pub struct Pack {
     pub(super) root: Page,
     pub(super) depth: u8,
     rows: u64,
-    pages: Cache<u64, Page>,
+    /// What it is called among the files that share its cache.
+    name: u64,
+    pages: Arc<PageCache>,
 }
 
 impl fmt::Debug for Pack {
@@ -190,7 +195,7 @@ impl Pack {
         match parts() {
             Some((root, depth, rows)) if xxh3_64(&footer) == check && depth <= MAX_DEPTH => {
                 let root = read(&*file, root)?;
-                Ok(Pack { file, root, depth, rows, pages: Cache::new(CACHED) })
+                Ok(Pack { file, root, depth, rows, name: 0, pages: Arc::new(Cache::new(CACHED)) })
             }
             _ => Err(BAD),
         }
@@ -201,10 +206,21 @@ impl Pack {
         self.rows
     }
 
-    /// The page that a row of a page above leads to.
+    /// Keeps its pages beside those of other files, under a name of its own.
+    pub(super) fn share(&mut self, name: u64, pages: &Arc<PageCache>) {
+        (self.name, self.pages) = (name, pages.clone());
+    }
+
+    /// The page that a row of a page above leads to. It is kept.
     pub(super) fn below(&self, page: &Page, n: usize) -> Result<Page, ViewError> {
-        let Some(pointer) = Pointer::decode(page.item(n)?.value) else { return Err(BAD) };
-        self.pages.get(pointer.at, || read(&*self.file, pointer))
+        let pointer = pointer_at(page, n)?;
+        self.pages.get((self.name, pointer.at), || read(&*self.file, pointer))
+    }
+
+    /// The same for who reads along: what it reads it does not come back to.
+    pub(super) fn pass(&self, page: &Page, n: usize) -> Result<Page, ViewError> {
+        let pointer = pointer_at(page, n)?;
+        self.pages.find(&(self.name, pointer.at)).map_or_else(|| read(&*self.file, pointer), Ok)
     }
 
     /// The value of a key, if it is there. Reads a page of each level, the topmost ones and those read lately from memory.
@@ -216,6 +232,23 @@ impl Pack {
         }
         page.value(key)
     }
+
+    /// The same if all pages that it takes are in memory; none if not.
+    pub fn get_at_hand(&self, key: &[u8]) -> Result<Option<Option<Bytes>>, ViewError> {
+        let mut page = self.root.clone();
+        for _ in 0..self.depth {
+            let Some(n) = page.up_to(key)?.checked_sub(1) else { return Ok(Some(None)) };
+            let Some(below) = self.pages.find(&(self.name, pointer_at(&page, n)?.at)) else {
+                return Ok(None);
+            };
+            page = below;
+        }
+        page.value(key).map(Some)
+    }
+}
+
+fn pointer_at(page: &Page, n: usize) -> Result<Pointer, ViewError> {
+    Pointer::decode(page.item(n)?.value).ok_or(BAD)
 }
 
 #[cfg(test)]

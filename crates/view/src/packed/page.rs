@@ -91,6 +91,11 @@ impl Page {
         Some(Item { shared, rest: rests.get(start..key)?, value: rests.get(key..value)? })
     }
 
+    /// The value of the row at a place below [`Page::len`].
+    pub fn value_at(&self, n: usize) -> Result<Bytes, ViewError> {
+        Ok(self.bytes.slice_ref(self.item(n)?.value))
+    }
+
     /// The value of a key, if it is here.
     pub fn value(&self, key: &[u8]) -> Result<Option<Bytes>, ViewError> {
         let n = self.below(key)?;

@@ -1,12 +1,13 @@
 //! Rows that are not packed yet.
 
+use bytes::Bytes;
 use std::borrow::Borrow;
 use std::cmp::Ordering;
 
 /// A row in memory: one allocation. Rows are ordered by their keys, and equal if these are.
 #[derive(Debug, Clone)]
 pub(super) struct Row {
-    bytes: Box<[u8]>,
+    bytes: Bytes,
     key: usize,
 }
 
@@ -17,6 +18,11 @@ impl Row {
 
     pub fn key(&self) -> &[u8] {
         self.bytes.split_at(self.key).0
+    }
+
+    /// Its value, which goes on when the row does not.
+    pub fn value_bytes(&self) -> Bytes {
+        self.bytes.slice(self.key..)
     }
 
     /// True if their values are equal, too.

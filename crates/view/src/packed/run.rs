@@ -1,7 +1,7 @@
 //! Runs: files of rows that belong together, and which of them count.
 
 use super::cursor::Cursor;
-use super::pack::{Pack, PackWriter};
+use super::pack::{Pack, PackWriter, PageCache};
 use super::page::BAD;
 use crate::ViewError;
 use kappadb_store::{Batch, FileId, Overlay, Tree, prefix_range};
@@ -57,6 +57,14 @@ impl Run {
     /// Rows in it.
     pub fn items(&self) -> u64 {
         self.pack.rows()
+    }
+
+    /// Keeps its pages beside those of the other runs of a table.
+    pub(super) fn share(&mut self, pages: &Arc<PageCache>) {
+        // Nobody else has it yet.
+        if let Some(pack) = Arc::get_mut(&mut self.pack) {
+            pack.share(self.number, pages);
+        }
     }
 
     /// Rows from `from` on (included) to `to` (excluded).

@@ -1,18 +1,17 @@
 //! Rows of which the newest of each key counts: the latest in memory and in a log of batches, all others in runs.
 
-use super::after;
-use super::merge::{Merge, Outcome, unless_full};
-use super::merged::{MemoryRows, Merged, Part};
+use super::cache::Cache;
+use super::layers::{Layers, Memory};
+use super::merge::{Merge, Outcome, Rewrite, unless_full};
+use super::merged::Merged;
+use super::pack::PageCache;
 use super::page::BAD;
 use super::row::Row;
 use super::run::{Area, Run, Writer, load_runs, remove_others};
 use crate::{ViewError, tiers};
-use bytes::Bytes;
 use kappadb_store::{Overlay, Tree, prefix_range};
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
-use std::ops::Bound;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Rows of the log, at most: opening reads them, and packing removes them.
 const LOGGED: u64 = 4_096;
@@ -21,28 +20,30 @@ const IDLE_PART: usize = 8;
 /// The value of a key that has none to say.
 const PRESENT: &[u8] = &[1];
 
-type Memory = BTreeSet<Row>;
+/// Pages of all runs that are kept, at most: of 8 KiB each.
+const CACHED: usize = 2_048;
 
 /// Rows with values. An empty value says that there is no row.
 pub struct Table {
     tree: Arc<dyn Tree>,
     area: Area,
+    layers: Layers,
+    pages: Arc<PageCache>,
     /// Rows of a small run.
     few: usize,
     /// Rows in memory, or in the log, before they are packed: more than else after the disk was full.
     most: usize,
     most_logged: u64,
-    memory: Memory,
     /// The next row of the log: what the present batch changed.
     changed: Vec<u8>,
     /// Rows of the log: their numbers are those below.
     logged: u64,
-    /// The newest first.
-    runs: Vec<Run>,
     /// The number of the next run: above all that have files.
     next: u64,
     /// The disk was full when runs were to be merged: not again before something could be packed.
     is_full: bool,
+    /// Every row is to be written anew.
+    rewrite: Mutex<Option<Rewrite>>,
 }
 
 /// Work in the background.
@@ -73,40 +74,44 @@ impl Table {
         let (mut runs, next) = load_runs(&*tree, area)?;
         remove_others(&*tree, area, runs.iter().map(|run| run.number))?;
         newest_first(&mut runs);
+        let pages = Arc::new(Cache::new(CACHED));
+        runs.iter_mut().for_each(|run| run.share(&pages));
         let (memory, logged) = read_log(&*tree, area)?;
         let few = few.max(1);
         Ok(Table {
             tree,
             area,
+            layers: Layers { memory: Arc::new(memory), runs },
+            pages,
             few,
             most: few,
             most_logged: LOGGED,
-            memory,
             changed: Vec::new(),
             logged,
-            runs,
             next,
             is_full: false,
+            rewrite: Mutex::default(),
         })
     }
 
     /// The runs that count, the newest first.
     pub fn runs(&self) -> &[Run] {
-        &self.runs
+        &self.layers.runs
     }
 
-    /// The value of a key.
-    pub fn get(&self, key: &[u8]) -> Result<Option<Bytes>, ViewError> {
-        if let Some(row) = self.memory.get(key) {
-            let value = row.value();
-            return Ok((!value.is_empty()).then(|| Bytes::copy_from_slice(value)));
-        }
-        for run in &self.runs {
-            if let Some(value) = run.pack.get(key)? {
-                return Ok((!value.is_empty()).then_some(value));
-            }
-        }
-        Ok(None)
+    /// What it says now. A clone of that goes on saying so.
+    pub fn read(&self) -> &Layers {
+        &self.layers
+    }
+
+    /// [`Layers::range`] of what it says now.
+    pub fn range(&self, from: &[u8], to: Option<&[u8]>, backwards: bool) -> Result<Merged<'_>, ViewError> {
+        self.layers.range(from, to, backwards)
+    }
+
+    /// [`Layers::with_prefix`] of what it says now.
+    pub fn with_prefix(&self, prefix: &[u8]) -> Result<Merged<'_>, ViewError> {
+        self.layers.with_prefix(prefix)
     }
 
     /// Sets the value of a key, or removes it. It counts at once; [`Table::log`] writes it down.
@@ -114,7 +119,7 @@ impl Table {
         let value = value.unwrap_or_default();
         push(key, &mut self.changed);
         push(value, &mut self.changed);
-        self.memory.replace(Row::new(key, value));
+        Arc::make_mut(&mut self.layers.memory).replace(Row::new(key, value));
     }
 
     /// Adds a key that has no value.
@@ -127,7 +132,7 @@ impl Table {
         if self.changed.is_empty() {
             return Ok(());
         }
-        if (self.memory.len() >= self.most || self.logged >= self.most_logged) && self.pack(rows)? {
+        if (self.layers.memory.len() >= self.most || self.logged >= self.most_logged) && self.pack(rows)? {
             return Ok(());
         }
         rows.put(self.log_key(self.logged), std::mem::take(&mut self.changed));
@@ -139,27 +144,29 @@ impl Table {
     fn pack(&mut self, rows: &mut Overlay<'_>) -> Result<bool, ViewError> {
         let number = self.number();
         let Some(run) = unless_full(self.write(number))? else {
-            self.most = self.memory.len().saturating_add(self.few);
+            self.most = self.layers.memory.len().saturating_add(self.few);
             self.most_logged = self.logged.saturating_add(LOGGED);
+            *self.rewriting() = None;
             return Ok(false);
         };
-        if let Some(run) = run {
+        if let Some(mut run) = run {
+            run.share(&self.pages);
             run.write(self.area, rows);
-            self.runs.insert(0, run);
+            self.layers.runs.insert(0, run);
         }
         for number in 0..self.logged {
             rows.delete(self.log_key(number));
         }
-        self.memory.clear();
+        self.layers.memory = Arc::default();
         self.changed.clear();
         (self.logged, self.most, self.most_logged, self.is_full) = (0, self.few, LOGGED, false);
         Ok(true)
     }
 
     fn write(&self, number: u64) -> Result<Option<Run>, ViewError> {
-        let is_first = self.runs.is_empty();
+        let is_first = self.layers.runs.is_empty();
         let mut writer = Writer::new(&*self.tree, self.area, number)?;
-        for row in &self.memory {
+        for row in &*self.layers.memory {
             if !is_first || !row.value().is_empty() {
                 writer.push(row.key(), row.value())?;
             }
@@ -167,43 +174,45 @@ impl Table {
         writer.finish()
     }
 
-    /// The rows from `from` on (included) to `to` (excluded), from either end.
-    pub fn range(&self, from: &[u8], to: Option<&[u8]>, backwards: bool) -> Result<Merged<'_>, ViewError> {
-        let to = to.map(|to| to.max(from));
-        let bounds = (Bound::Included(from), to.map_or(Bound::Unbounded, Bound::Excluded));
-        let memory = self.memory.range::<[u8], _>(bounds);
-        let memory: MemoryRows<'_> = match backwards {
-            true => Box::new(memory.rev()),
-            false => Box::new(memory),
-        };
-        let mut parts = Vec::with_capacity(1 + self.runs.len());
-        parts.push(Part::memory(memory));
-        for run in &self.runs {
-            parts.push(Part::Run(Box::new(run.range(from, to, backwards)?)));
+    /// Has every value that is written down now written anew, as `rewrite` makes it, and what it replaced go: by the jobs that come next. It must
+    /// not change what the table says. On a full disk, or if it is closed before, nothing comes of it.
+    pub fn rewrite(&self, rewrite: Rewrite) {
+        *self.rewriting() = Some(rewrite);
+    }
+
+    fn rewriting(&self) -> MutexGuard<'_, Option<Rewrite>> {
+        self.rewrite.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is in memory is packed first, and then all is merged.
+    fn due_rewriting(&mut self) -> Option<TableJob> {
+        let mut rewriting = self.rewriting();
+        if rewriting.is_some() && !self.layers.memory.is_empty() {
+            return Some(TableJob::Pack);
         }
-        Merged::new(parts, backwards, true)
-    }
-
-    /// Rows that begin so, ascending.
-    pub fn with_prefix(&self, prefix: &[u8]) -> Result<Merged<'_>, ViewError> {
-        self.range(prefix, after(prefix).as_deref(), false)
-    }
-
-    /// True if there is no row.
-    pub fn is_empty(&self) -> Result<bool, ViewError> {
-        Ok(!self.range(&[], None, false)?.advance()?)
+        let rewrite = rewriting.take()?;
+        drop(rewriting);
+        let origins = self.layers.runs.clone();
+        if origins.is_empty() {
+            return None;
+        }
+        let merge = Merge::new(self.tree.clone(), self.area, self.number(), origins, true);
+        Some(TableJob::Merge(Box::new(merge.rewriting(rewrite))))
     }
 
     /// The job that is due, if any, unless one is under way.
     pub fn due(&mut self, idle: bool) -> Option<TableJob> {
-        let sizes: Vec<u64> = self.runs.iter().map(Run::items).collect();
+        if let Some(job) = self.due_rewriting() {
+            return Some(job);
+        }
+        let sizes: Vec<u64> = self.layers.runs.iter().map(Run::items).collect();
         let count = if self.is_full { 0 } else { tiers::newest_due(&sizes, self.few as u64, idle) };
-        if let Some(newest) = self.runs.get(..count).filter(|newest| !newest.is_empty()) {
-            let (origins, is_last) = (newest.to_vec(), count == self.runs.len());
+        if let Some(newest) = self.layers.runs.get(..count).filter(|newest| !newest.is_empty()) {
+            let (origins, is_last) = (newest.to_vec(), count == self.layers.runs.len());
             let merge = Merge::new(self.tree.clone(), self.area, self.number(), origins, is_last);
             return Some(TableJob::Merge(Box::new(merge)));
         }
-        let is_worth_it = self.most == self.few && self.memory.len() > self.few / IDLE_PART;
+        let is_worth_it = self.most == self.few && self.layers.memory.len() > self.few / IDLE_PART;
         (idle && is_worth_it).then_some(TableJob::Pack)
     }
 
@@ -226,24 +235,25 @@ impl Table {
             }
         };
         origins.iter().for_each(|run| run.remove(self.area, rows));
-        self.runs.retain(|run| origins.iter().all(|origin| origin.number != run.number));
+        self.layers.runs.retain(|run| origins.iter().all(|origin| origin.number != run.number));
         if let Some(mut run) = merged {
             run.age = origins.iter().map(|run| run.age).max().unwrap_or(run.number);
+            run.share(&self.pages);
             run.write(self.area, rows);
-            self.runs.push(run);
+            self.layers.runs.push(run);
         }
-        newest_first(&mut self.runs);
+        newest_first(&mut self.layers.runs);
     }
 
     /// A sentence for each run that is not as it was written, and if the log does not say what is in memory.
     pub fn audit(&self) -> Result<Vec<String>, ViewError> {
         let mut wrong = Vec::new();
-        for run in &self.runs {
+        for run in &self.layers.runs {
             wrong.extend(run.audit(&*self.tree, self.area)?);
         }
         let logged = read_log(&*self.tree, self.area)?.0;
-        let mut both = logged.iter().zip(&self.memory);
-        if logged.len() != self.memory.len() || !both.all(|(a, b)| a.is_same(b)) {
+        let mut both = logged.iter().zip(&*self.layers.memory);
+        if logged.len() != self.layers.memory.len() || !both.all(|(a, b)| a.is_same(b)) {
             wrong.push(
                 "the log of rows that are not packed yet says something else than what is in memory"
                     .to_owned(),

@@ -1,8 +1,8 @@
 //! The engine around a view: waiting, pausing, watching, versions, failures.
 use crate::common::*;
-use kappadb_core::StoredBlock;
+use kappadb_core::{EntryId, FeedKey, StoredBlock};
 use kappadb_query::Selector;
-use kappadb_store::{Batch, Call, Fault, FaultPlan, FaultStore, FileId, MemoryStore, Store, prefix_range};
+use kappadb_store::{Batch, Call, Fault, FaultPlan, FaultStore, FileId, MemoryStore, Overlay, Store, Tree};
 use kappadb_view::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -328,15 +328,17 @@ fn a_rebuild_answers_all_the_time_and_leaves_one_tree() {
     assert_eq!(store.trees().unwrap(), ["view/kv/1/20", "views"]);
 }
 
+/// Changes a row of the only view behind its back.
+fn overwrite(store: &dyn Store, key: &'static [u8], value: &'static [u8]) {
+    let name = store.trees().unwrap().into_iter().find(|name| name.starts_with("view/")).unwrap();
+    let mut batch = Batch::new();
+    batch.put(key, value);
+    store.tree(&name).unwrap().apply(&batch).unwrap();
+}
+
 #[test]
 fn rows_that_cannot_be_trusted_are_made_anew() {
     type Harm = fn(&Log, &dyn Store);
-    fn overwrite(store: &dyn Store, key: &'static [u8], value: &'static [u8]) {
-        let name = store.trees().unwrap().into_iter().find(|name| name.starts_with("view/")).unwrap();
-        let mut batch = Batch::new();
-        batch.put(key, value);
-        store.tree(&name).unwrap().apply(&batch).unwrap();
-    }
     let harms: [(&str, Harm); 5] = [
         ("cursor", |_, store| overwrite(store, &[0, 1], b"\xff\xff")),
         ("exclusions", |_, store| overwrite(store, &[0, 2], b"\xff\xff")),
@@ -365,24 +367,62 @@ fn rows_that_cannot_be_trusted_are_made_anew() {
     }
 }
 
+/// A view that reads a row of the store whenever it is asked or changed.
+struct Reading;
+
+struct ReadingIndex(Arc<dyn Tree>);
+
+impl ReadingIndex {
+    const ROW: &'static [u8] = &[2];
+
+    fn check_row(&self) -> Result<(), ViewError> {
+        match self.0.get(Self::ROW)? {
+            Some(row) if row != "whole" => Err(ViewError::Inconsistent("a row of the test")),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl View for Reading {
+    type Index = ReadingIndex;
+
+    fn name(&self) -> &str {
+        "reading"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn open(&self, rows: Arc<dyn Tree>) -> Result<ReadingIndex, ViewError> {
+        Ok(ReadingIndex(rows))
+    }
+}
+
+impl Index for ReadingIndex {
+    fn apply(&mut self, _: &[Change<'_>], rows: &mut Overlay<'_>) -> Result<Vec<Notice>, ViewError> {
+        self.check_row()?;
+        rows.put(Self::ROW, &b"whole"[..]);
+        Ok(Vec::new())
+    }
+
+    fn matches(&self, _: &Selector, _: &BTreeSet<FeedKey>) -> Result<Vec<EntryId>, ViewError> {
+        self.check_row().map(|()| Vec::new())
+    }
+}
+
 #[test]
 fn a_row_damaged_while_open_is_found_and_made_anew() {
     let (log, store) = (Log::new(), memory());
-    let (views, handle) = open(&log, &store);
+    let views = Views::new(log.clone(), store.clone());
+    let handle = views.register(Reading).unwrap();
     log.arrive(id(0, 0), entry("x", 0, &[]));
-    log.arrive(id(0, 1), entry("x", 1, &[id(0, 0)]));
     handle.ready().unwrap();
-    let tree = store.tree("view/kv/1/0").unwrap();
-    let mut batch = Batch::new();
-    let redundant = prefix_range(&*tree, &[1, 4]).map(|row| row.unwrap().0);
-    redundant.for_each(|row| batch.put(row, &b"\xff"[..]));
-    assert_eq!(batch.len(), 1);
-    tree.apply(&batch).unwrap();
-    let versions = Selector::Versions(vec![b"x".to_vec()]);
-    assert!(handle.matches(&versions).is_err_and(|error| error.wants_rebuild()));
-    log.fork(feed(0), 1);
+    overwrite(&*store, ReadingIndex::ROW, b"other");
+    assert!(handle.matches(&Selector::Everything).is_err_and(|error| error.wants_rebuild()));
+    log.arrive(id(0, 1), entry("y", 0, &[]));
     eventually("it heals", || handle.ready().is_ok() && handle.matches(&Selector::Everything).is_ok());
-    assert_as_expected(&views, &handle, &log);
+    assert!(store.tree("view/reading/1/1").unwrap().get(ReadingIndex::ROW).unwrap().is_some());
 }
 
 #[test]

@@ -143,9 +143,9 @@ proptest! {
             expected.reverse();
             prop_assert_eq!(&rig.rows(&from, to.as_deref(), true), &expected);
             for key in [&[][..], &[0], &[1, 0], &[0xff, 1, 0]] {
-                prop_assert_eq!(rig.table.get(key).unwrap().map(|v| v.to_vec()), rig.model.get(key).cloned());
+                prop_assert_eq!(rig.table.read().get(key).unwrap().map(|v| v.to_vec()), rig.model.get(key).cloned());
             }
-            prop_assert_eq!(rig.table.is_empty().unwrap(), rig.model.is_empty());
+            prop_assert_eq!(rig.table.read().is_empty().unwrap(), rig.model.is_empty());
             prop_assert_eq!(rig.table.audit().unwrap(), Vec::<String>::new());
         }
         while rig.work(true) {}
@@ -155,9 +155,9 @@ proptest! {
         prop_assert_eq!(tree.files(AREA.file(0).group).unwrap().len(), count);
         rig.put(&rig.model.clone().into_keys().map(|key| (key, None)).collect::<Vec<_>>());
         while rig.work(true) {}
-        prop_assert!(rig.table.is_empty().unwrap());
+        prop_assert!(rig.table.read().is_empty().unwrap());
         prop_assert!(beside.with_prefix(b"be").unwrap().advance().unwrap());
-        prop_assert_eq!(beside.get(b"beside").unwrap().is_some(), after(b"be").is_some());
+        prop_assert_eq!(beside.read().get(b"beside").unwrap().is_some(), after(b"be").is_some());
     }
 }
 

@@ -154,7 +154,6 @@ pub struct KvView {
 pub struct KvIndex {
     pub version: u32,
     keyed: Keyed,
-    rows: Arc<dyn Tree>,
     probe: Option<Probe>,
 }
 
@@ -184,7 +183,6 @@ impl View for KvView {
             version: self.version,
             // Next to nothing in memory: all that is tried goes through runs, too.
             keyed: Keyed::with_memory(1, space::KV, &rows, 1)?,
-            rows,
             probe: self.probe.clone(),
         })
     }
@@ -204,7 +202,7 @@ impl Index for KvIndex {
     }
 
     fn matches(&self, selector: &Selector, without: &BTreeSet<FeedKey>) -> Result<Vec<EntryId>, ViewError> {
-        self.keyed.matches(&*self.rows, selector, without)
+        self.keyed.read().matches(selector, without)
     }
 
     fn check(&self) -> Result<Vec<String>, ViewError> {
@@ -214,7 +212,7 @@ impl Index for KvIndex {
 
 impl KvIndex {
     pub fn heads(&self, key: &[u8]) -> Vec<EntryId> {
-        self.keyed.heads(&*self.rows, key).unwrap().iter().map(|v| v.id).collect()
+        self.keyed.read().heads(key).unwrap().iter().map(|v| v.id).collect()
     }
 
     /// For each key: all versions, and the active ones.
@@ -222,10 +220,10 @@ impl KvIndex {
         let ids = |versions: Vec<Version>| versions.into_iter().map(|v| v.id).collect::<Vec<_>>();
         let row = |row: Result<(Vec<u8>, Vec<Version>), ViewError>| {
             let (key, active) = row.unwrap();
-            let versions = self.keyed.versions(&*self.rows, &key).unwrap();
+            let versions = self.keyed.read().versions(&key).unwrap();
             (key, (ids(versions), ids(active)))
         };
-        self.keyed.scan(&*self.rows, b"", None).map(row).collect()
+        self.keyed.read().scan(b"", None).map(row).collect()
     }
 }
 
