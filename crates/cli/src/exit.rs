@@ -1,8 +1,7 @@
 //! Exit codes, and which error has which.
 
 use kappadb::{
-    AttachError, ChatError, CreateError, FindError, KvError, OpenError, PutBlobError, RecoverError,
-    WriteError, WriterError, is_not_held,
+    AttachError, Cause, ChatError, FindError, KvError, PutBlobError, RecoverError, WriteError, WriterError,
 };
 use std::error::Error;
 use std::process::ExitCode;
@@ -20,8 +19,8 @@ pub enum Exit {
     Incomplete = 3,
     /// What was asked for is not known here, or what it says is not held.
     NotFound = 4,
-    /// Another process has the folder.
-    Locked = 5,
+    /// The folder is open already.
+    InUse = 5,
 }
 
 impl From<Exit> for ExitCode {
@@ -38,7 +37,12 @@ pub struct NotFound(pub String);
 impl Exit {
     /// The code for an error.
     pub fn of(error: &anyhow::Error) -> Exit {
-        error.chain().find_map(of_cause).unwrap_or(Exit::Failed)
+        let found = || error.chain().find_map(of_cause).unwrap_or(Exit::Failed);
+        match Cause::of(error.as_ref()) {
+            Some(Cause::InUse) => Exit::InUse,
+            Some(Cause::NotHeld) => Exit::NotFound,
+            _ => found(),
+        }
     }
 
     /// Done if `all` is well, else failed.
@@ -49,13 +53,11 @@ impl Exit {
 
 /// None for errors that say nothing of it themselves; their causes may.
 fn of_cause(cause: &(dyn Error + 'static)) -> Option<Exit> {
-    if cause.is::<NotFound>() || is_not_held(cause) {
+    if cause.is::<NotFound>() {
         return Some(Exit::NotFound);
     }
     // Transparent errors are not in the chain beside what they stand for, so each is looked into.
     let found = None
-        .or_else(|| cause.downcast_ref().map(of_open))
-        .or_else(|| cause.downcast_ref().map(of_create))
         .or_else(|| cause.downcast_ref().map(of_write))
         .or_else(|| cause.downcast_ref().map(of_writer))
         .or_else(|| cause.downcast_ref().map(of_find))
@@ -64,20 +66,6 @@ fn of_cause(cause: &(dyn Error + 'static)) -> Option<Exit> {
         .or_else(|| cause.downcast_ref().map(of_recover))
         .or_else(|| cause.downcast_ref().map(of_attach));
     found.filter(|exit| *exit != Exit::Failed)
-}
-
-fn of_open(error: &OpenError) -> Exit {
-    match error {
-        OpenError::InUse { .. } => Exit::Locked,
-        _ => Exit::Failed,
-    }
-}
-
-fn of_create(error: &CreateError) -> Exit {
-    match error {
-        CreateError::Open(error) => of_open(error),
-        _ => Exit::Failed,
-    }
 }
 
 fn of_write(error: &WriteError) -> Exit {
@@ -104,7 +92,6 @@ fn of_find(error: &FindError) -> Exit {
 
 fn of_kv(error: &KvError) -> Exit {
     match error {
-        KvError::NotHeld(_) => Exit::NotFound,
         KvError::Write(error) => of_write(error),
         _ => Exit::Failed,
     }

@@ -23,13 +23,18 @@ impl DirLock {
     pub fn is_read_only(&self) -> bool {
         self.read_only
     }
+
+    /// Lets go of the folder, whoever still holds this.
+    pub fn release(&self) {
+        // Closing the file is not enough: a child process that some other thread is just starting has a copy of it until it runs
+        // its program, and would keep the folder locked for as long. If this fails, closing is all that is left.
+        let _ = flock(&self.file, FlockOperation::Unlock);
+    }
 }
 
 impl Drop for DirLock {
     fn drop(&mut self) {
-        // Closing the file is not enough: a child process that some other thread is just starting has a copy of it until it runs
-        // its program, and would keep the folder locked for as long. If this fails, closing is all that is left.
-        let _ = flock(&self.file, FlockOperation::Unlock);
+        self.release();
     }
 }
 

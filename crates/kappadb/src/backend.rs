@@ -26,7 +26,10 @@ impl Backend {
 impl kappadb_net::Backend for Backend {
     fn run(&self, command: Command) -> Reply {
         match self.0.upgrade() {
-            Some(parts) => parts.carry_out(command),
+            Some(parts) => match parts.gate.enter() {
+                Ok(_inside) => parts.carry_out(command),
+                Err(_) => gone(&command),
+            },
             None => gone(&command),
         }
     }

@@ -167,6 +167,21 @@ impl Builder {
         Ok(database)
     }
 
+    /// Opens the database in the directory, or makes one if there is none.
+    ///
+    /// # Errors
+    /// As those of [`Builder::create`] and [`Builder::open`]. A directory that holds something else is left as it is.
+    pub async fn open_or_create(self) -> Result<Database, CreateError> {
+        if replica::exists(&self.dir) {
+            return Ok(self.open().await?);
+        }
+        match self.clone().create().await {
+            // Somebody was quicker.
+            Err(CreateError::Exists(_)) => Ok(self.open().await?),
+            created => created,
+        }
+    }
+
     /// Makes a sparse replica of the database that `ticket` names. Needs no network, and makes no writer feed until
     /// the first write. Where there is a replica of that database already, it learns of the ticket's peer: that is how
     /// to follow a peer to a new address.

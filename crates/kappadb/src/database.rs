@@ -7,6 +7,7 @@ use crate::clocks::Clocks;
 use crate::error::{OpenError, ReadError, WriteError};
 use crate::files;
 use crate::forks::LateForks;
+use crate::gate::Gate;
 use crate::kv::Kv;
 use crate::liars::Liars;
 use crate::listen::ListenFile;
@@ -108,10 +109,13 @@ pub(crate) struct Parts {
     pub turns: Arc<Turns>,
     /// The threads for the owner's work.
     pub pool: Arc<Pool>,
+    /// All work is done inside, whoever it is for.
+    pub gate: Arc<Gate>,
+    store: Arc<dyn Store>,
     /// The parts that these were made from, kept so that a server lives as long as any handle.
     root: Option<Arc<Parts>>,
     /// The last to go: who finds the folder free finds all in it free, the derived data too.
-    _lock: Arc<DirLock>,
+    lock: Arc<DirLock>,
 }
 
 impl Parts {
@@ -146,7 +150,7 @@ impl Parts {
         }
         let begun_at = uploads::lengths(&feeds);
         let claims = Arc::new(Book::new(store.clone()));
-        let views = Views::new(feeds.clone(), store);
+        let views = Views::new(feeds.clone(), store.clone());
         let map = views.register(MapView::default())?;
         let kv = views.register(KvView)?;
         let chat = views.register(ChatView::default())?;
@@ -196,10 +200,29 @@ impl Parts {
             idle,
             turns: Arc::new(Turns::new(feeds.clone())),
             pool: Arc::new(Pool::new("kappadb-work", THREADS)),
+            gate: Arc::default(),
+            store,
             feeds,
             root: None,
-            _lock: lock,
+            lock,
         })
+    }
+
+    /// Ends everything, whoever holds handles. Does nothing the second time.
+    fn close(&self) -> Result<(), ReadError> {
+        // An import has the turn and is inside: it ends as it finds that there are no more turns.
+        self.turns.close();
+        if !self.gate.close() {
+            return Ok(());
+        }
+        self.views.close();
+        let closed = self.feeds.close();
+        if let Err(error) = self.store.close() {
+            // Nothing in it is lost for good.
+            tracing::warn!(%error, "derived data could not be closed in order, and will be made anew");
+        }
+        self.lock.release();
+        Ok(closed?)
     }
 
     /// The parts that all handles have in common.
@@ -390,15 +413,18 @@ impl Database {
         .await?
     }
 
-    /// Ends everything in order: indexers stop, all is durable, the journal gets its clean end.
-    /// Other handles of this database get errors from then on.
+    /// Ends everything in order, whoever holds handles: what is under way ends, indexers stop, all is durable, the journal gets its clean end,
+    /// and the folder is free. From then on every handle, and every peer of a server that still runs, is told that it is closed
+    /// ([`ReadError::Closed`]); closing again does nothing.
+    ///
+    /// An import or another long write ends between two batches; a long reading (a check, an export) is waited for. If this is dropped, the database closes all the same.
+    ///
+    /// # Errors
+    /// If the journal could not be given its clean end. It is closed all the same, and the next opening looks through it.
     pub async fn close(self) -> Result<(), ReadError> {
-        self.run(|parts| {
-            parts.views.close();
-            parts.feeds.close()
-        })
-        .await??;
-        Ok(())
+        // Not on the database's own threads: what is done there is waited for.
+        let parts = self.parts;
+        tokio::task::spawn_blocking(move || parts.close()).await?
     }
 
     /// Runs blocking work where it may block.
@@ -435,7 +461,11 @@ pub(crate) async fn run<T: Send + 'static>(
     job: impl FnOnce(&Parts) -> T + Send + 'static,
 ) -> Result<T, ReadError> {
     let (pool, parts) = (parts.pool.clone(), parts.clone());
-    pool.run(move || job(&parts)).await
+    let inside = move || {
+        let _inside = parts.gate.enter()?;
+        Ok(job(&parts))
+    };
+    pool.run(inside).await?
 }
 
 #[cfg(test)]

@@ -44,7 +44,8 @@ pub enum CreateError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// Another process (or another handle in this one) has it open.
+    /// It is open already: in another process, or in this one, as [`LockHolder::pid`] says. [`Database::close`](crate::Database::close) ends that,
+    /// whoever holds handles.
     #[error("{dir} is in use by {}", named(holder.as_ref()))]
     InUse {
         /// The directory.
@@ -557,7 +558,13 @@ impl From<kappadb_feed::OpenError> for OpenError {
 }
 
 fn named(holder: Option<&LockHolder>) -> String {
-    holder.map_or_else(|| "another process".to_owned(), ToString::to_string)
+    match holder {
+        Some(LockHolder { pid, .. }) if *pid == std::process::id() => {
+            "this process, which has it open already".to_owned()
+        }
+        Some(holder) => holder.to_string(),
+        None => "another process".to_owned(),
+    }
 }
 
 /// Entries for people.

@@ -48,6 +48,7 @@ mod batch;
 mod blobs;
 mod builder;
 mod callers;
+mod cause;
 mod chat;
 mod claims;
 mod clocks;
@@ -58,6 +59,7 @@ pub mod export;
 mod files;
 mod find;
 mod forks;
+mod gate;
 mod held;
 mod import;
 mod kv;
@@ -87,6 +89,7 @@ pub use ask::{Asked, Failure};
 pub use blobs::{BlobInfo, BlobReader, Blobs};
 pub use builder::{Builder, Progress};
 pub use callers::Caller;
+pub use cause::Cause;
 pub use chat::{
     BadLine, ChannelInfo, Chat, ChatAsker, ChatChange, ChatCursor, ChatCursorError, ChatEdition, ChatError,
     ChatExport, ChatFlag, ChatImportReport, ChatLeftOut, ChatLine, ChatPage, ChatWatcher, Conversation,

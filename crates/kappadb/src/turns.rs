@@ -8,7 +8,7 @@ use crate::error::ReadError;
 use crate::pool::Pool;
 use kappadb_feed::Feeds;
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
 /// Writes that share a turn, at most: whoever comes after them is not to wait long.
@@ -19,6 +19,8 @@ pub(crate) struct Turns {
     line: Mutex<Line>,
     /// The thread that does what is short.
     thread: Pool,
+    /// The turn was let go of.
+    free: Condvar,
 }
 
 #[derive(Default)]
@@ -26,6 +28,8 @@ struct Line {
     waiting: VecDeque<Waiting>,
     /// Somebody has the turn.
     taken: bool,
+    /// There are no more turns.
+    closed: bool,
 }
 
 enum Waiting {
@@ -48,7 +52,7 @@ pub(crate) struct Turn(Arc<Turns>);
 
 impl Turns {
     pub fn new(feeds: Feeds) -> Turns {
-        Turns { feeds, line: Mutex::default(), thread: Pool::new("kappadb-write", 1) }
+        Turns { feeds, line: Mutex::default(), thread: Pool::new("kappadb-write", 1), free: Condvar::new() }
     }
 
     fn line(&self) -> MutexGuard<'_, Line> {
@@ -68,6 +72,10 @@ impl Turns {
 
     fn join(self: &Arc<Self>, waiting: Waiting) {
         let mut line = self.line();
+        if line.closed {
+            drop(line);
+            return drop(waiting);
+        }
         line.waiting.push_back(waiting);
         if !std::mem::replace(&mut line.taken, true) {
             drop(line);
@@ -75,10 +83,21 @@ impl Turns {
         }
     }
 
+    /// Gives no more turns, and returns when whoever has one has let go of it. Those who wait are told that it is closed.
+    pub fn close(&self) {
+        let mut line = self.line();
+        line.closed = true;
+        let waiting = std::mem::take(&mut line.waiting);
+        drop(line);
+        drop(waiting);
+        let line = self.line();
+        drop(self.free.wait_while(line, |line| line.taken).unwrap_or_else(PoisonError::into_inner));
+    }
+
     /// The turn, as soon as those before have had theirs.
     ///
     /// # Errors
-    /// [`ReadError::Closed`] if the system gives no thread to those before.
+    /// [`ReadError::Closed`] after [`Turns::close`], or if the system gives no thread to those before.
     pub async fn wait(self: &Arc<Self>) -> Result<Turn, ReadError> {
         self.ask().await.map_err(|_| ReadError::Closed)
     }
@@ -91,9 +110,9 @@ impl Turns {
     fn ask(self: &Arc<Self>) -> oneshot::Receiver<Turn> {
         let (tell, told) = oneshot::channel();
         let mut line = self.line();
-        if line.taken {
+        if line.taken && !line.closed {
             line.waiting.push_back(Waiting::Turn(tell));
-        } else {
+        } else if !line.closed {
             line.taken = true;
             drop(line);
             // Whoever asked is there.
@@ -113,6 +132,7 @@ impl Turns {
                 let waiting = std::mem::take(&mut line.waiting);
                 line.taken = false;
                 drop(line);
+                turns.free.notify_all();
                 drop(waiting);
             }
         }
@@ -178,6 +198,8 @@ impl Drop for Turn {
         if line.taken {
             drop(line);
             self.0.serve();
+        } else {
+            self.0.free.notify_all();
         }
     }
 }
@@ -241,6 +263,20 @@ mod tests {
         });
         drop(turn.unwrap());
         drop(turns.take().unwrap());
+    }
+
+    #[test]
+    fn who_closes_waits_for_the_turn_that_is_under_way_and_all_others_are_told() {
+        let (_dir, turns) = turns();
+        let turn = turns.take().unwrap();
+        let waits = turns.ask();
+        std::thread::scope(|scope| {
+            let closing = scope.spawn(|| turns.close());
+            assert!(waits.blocking_recv().is_err());
+            assert!(!closing.is_finished());
+            assert!(turn.give_way(|| ()).is_err());
+        });
+        assert!(turns.take().is_err());
     }
 
     #[test]

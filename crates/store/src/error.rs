@@ -49,6 +49,9 @@ pub enum StoreError {
     /// A file of a tree ends before what was to be read of it.
     #[error("a file of the store is shorter than it should be")]
     Short,
+    /// [`crate::Store::close`] was called.
+    #[error("the store is closed")]
+    Closed,
     /// The tree was dropped while this handle to it lived.
     #[error("the tree {0:?} was dropped")]
     Dropped(String),

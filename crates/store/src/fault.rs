@@ -93,6 +93,10 @@ impl FaultStore {
 }
 
 impl Store for FaultStore {
+    fn close(&self) -> Result<(), StoreError> {
+        self.inner.close()
+    }
+
     fn tree(&self, name: &str) -> Result<Arc<dyn Tree>, StoreError> {
         Ok(Arc::new(FaultTree { inner: self.inner.tree(name)?, plan: self.plan.clone() }))
     }

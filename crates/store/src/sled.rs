@@ -53,8 +53,13 @@ type Handle = sled::Tree<FANOUT>;
 /// them goes.
 pub struct SledStore {
     shared: Arc<Shared>,
-    stop: Option<SyncSender<()>>,
-    flusher: Option<JoinHandle<()>>,
+    flusher: Mutex<Option<Flusher>>,
+}
+
+/// The thread that flushes, and what ends it by going.
+struct Flusher {
+    stop: SyncSender<()>,
+    thread: JoinHandle<()>,
 }
 
 /// What the store and its trees share: the last field of each, so that it goes after every handle of the engine.
@@ -67,6 +72,7 @@ struct Core {
     /// Every call into the engine is made under it; who closes the engine waits for them.
     gate: RwLock<()>,
     poison: OnceLock<String>,
+    closed: AtomicBool,
     files: Arc<Waiting>,
     lock: FolderLock,
 }
@@ -132,8 +138,19 @@ impl SledStore {
         let flushed = shared.clone();
         let spawned = std::thread::Builder::new().name("kappadb-flush".to_owned());
         let flusher = spawned.spawn(move || flush_until(&flushed, &stopped, flush_every));
-        let flusher = flusher.map_err(failed("start the flusher"))?;
-        Ok(SledStore { shared, stop: Some(stop), flusher: Some(flusher) })
+        let thread = flusher.map_err(failed("start the flusher"))?;
+        Ok(SledStore { shared, flusher: Mutex::new(Some(Flusher { stop, thread })) })
+    }
+
+    /// Ends the flusher, which flushes once more.
+    fn end_flushing(&self) {
+        let flusher = lock(&self.flusher).take();
+        if let Some(Flusher { stop, thread }) = flusher {
+            drop(stop);
+            if thread.join().is_err() {
+                self.shared.core.poisoned("flush", &io::Error::other("the flusher panicked"));
+            }
+        }
     }
 
     /// Removes the store in `path` with all that is in it. Not while it is open.
@@ -190,17 +207,10 @@ fn flush_until(shared: &Shared, stopped: &Receiver<()>, every: Duration) {
 
 impl Drop for SledStore {
     fn drop(&mut self) {
-        drop(self.stop.take());
-        if self.flusher.take().is_some_and(|flusher| flusher.join().is_err()) {
-            self.shared.core.poisoned("flush", &io::Error::other("the flusher panicked"));
-        }
-        // The engine aborts the process if its last flush fails, as it must now: better to leak its handles. What is on the disk is then
-        // as it was flushed last. Whoever opens it in this process finds it unreadable; whoever wipes the folder gets new files.
+        self.end_flushing();
         let core = &self.shared.core;
-        let may_write = core.unflushed.fits(&core.path) && engine_dir(&core.path).exists();
-        if core.poison.get().is_some() || !core.is_flushed() || !may_write {
-            std::mem::forget(self.shared.clone());
-            core.lock.release();
+        if !core.is_closed() && (!core.is_flushed() || !core.may_flush()) {
+            self.shared.abandon();
         }
     }
 }
@@ -208,7 +218,8 @@ impl Drop for SledStore {
 impl Drop for Core {
     /// The engine has closed, and has tidied its files once more.
     fn drop(&mut self) {
-        if self.poison.get().is_none()
+        if !self.is_closed()
+            && self.poison.get().is_none()
             && let Err(error) = seal::write(&engine_dir(&self.path), &seal_path(&self.path), Files::Closed)
         {
             tracing::warn!(%error, "the store could not be sealed, and will be rebuilt");
@@ -219,6 +230,15 @@ impl Drop for Core {
 impl Core {
     fn is_flushed(&self) -> bool {
         self.unflushed.now() == (0, 0)
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// True if the engine can be flushed, and so be closed: it ends the process if it cannot flush then.
+    fn may_flush(&self) -> bool {
+        self.poison.get().is_none() && self.unflushed.fits(&self.path) && engine_dir(&self.path).exists()
     }
 
     fn is_much_unflushed(&self) -> bool {
@@ -237,6 +257,9 @@ impl Core {
             return Err(StoreError::Poisoned(reason.clone()));
         }
         let _open = self.gate.read().unwrap_or_else(PoisonError::into_inner);
+        if self.is_closed() {
+            return Err(StoreError::Closed);
+        }
         guarded(call).map_err(|source| {
             self.poisoned(what, &source);
             StoreError::Io { what, source }
@@ -292,6 +315,11 @@ impl Store for SledStore {
         self.shared.flush()
     }
 
+    fn close(&self) -> Result<(), StoreError> {
+        self.end_flushing();
+        self.shared.close()
+    }
+
     fn disk_bytes(&self) -> Result<u64, StoreError> {
         let path = &self.shared.core.path;
         Ok(room::bytes_in(&engine_dir(path)) + room::bytes_in(&files_dir(path)))
@@ -300,6 +328,9 @@ impl Store for SledStore {
 
 impl SledTree {
     fn alive(&self) -> Result<(), StoreError> {
+        if self.core.is_closed() {
+            return Err(StoreError::Closed);
+        }
         match self.dropped.load(Ordering::Acquire) {
             true => Err(StoreError::Dropped(self.name.clone())),
             false => Ok(()),

@@ -49,6 +49,13 @@ pub trait Store: Send + Sync {
     /// Makes everything applied so far last.
     fn flush(&self) -> Result<(), StoreError>;
 
+    /// Makes everything applied last, and lets go of all that the store has open, whoever still holds it or a tree of it: reading
+    /// and writing fail from then on with [`StoreError::Closed`]. The caller sees to it that none is under way.
+    ///
+    /// # Errors
+    /// If something could not be made to last. It is closed all the same.
+    fn close(&self) -> Result<(), StoreError>;
+
     /// Bytes on disk.
     fn disk_bytes(&self) -> Result<u64, StoreError>;
 }

@@ -11,7 +11,7 @@ use sled::InlineArray;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 /// What the store and its flusher share. Locks are taken in this order: trees, engine, the core's gate.
@@ -38,6 +38,7 @@ impl Shared {
             written: AtomicU64::new(0),
             gate: RwLock::new(()),
             poison: OnceLock::new(),
+            closed: AtomicBool::new(false),
             files: Arc::new(Waiting::default()),
             lock: held,
         });
@@ -47,6 +48,35 @@ impl Shared {
         });
         let trees = Mutex::new(trees.collect::<io::Result<BTreeMap<_, _>>>()?);
         Ok(Arc::new(Shared { trees, engine: Mutex::new(Some(engine)), core }))
+    }
+
+    /// Lets go of the engine, the folder and all threads, whoever holds a tree. Without a flush if there cannot be one.
+    pub fn close(self: &Arc<Self>) -> Result<(), StoreError> {
+        let trees = lock(&self.trees);
+        let mut engine = lock(&self.engine);
+        let core = &*self.core;
+        let _closed = core.gate.write().unwrap_or_else(PoisonError::into_inner);
+        if core.closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        if !core.may_flush() {
+            self.abandon();
+            let reason = core.poison.get().cloned();
+            return Err(reason.map_or(StoreError::DiskFull { path: core.path.clone() }, StoreError::Poisoned));
+        }
+        let closed = close_engine(core, &trees.values().collect::<Vec<_>>(), &mut engine).and_then(|()| {
+            seal::write(&engine_dir(&core.path), &seal_path(&core.path), Files::Closed)
+                .map_err(failed("seal the store"))
+        });
+        core.lock.release();
+        closed
+    }
+
+    /// The engine ends the process if its last flush fails: if it must fail now, its handles are better leaked. What is on the disk is then as it was
+    /// flushed last. Whoever opens it in this process finds it unreadable; whoever wipes the folder gets new files.
+    pub fn abandon(self: &Arc<Self>) {
+        std::mem::forget(self.clone());
+        self.core.lock.release();
     }
 
     pub fn flush(&self) -> Result<(), StoreError> {
@@ -78,24 +108,11 @@ impl Shared {
         let mut engine = lock(&self.engine);
         let core = &*self.core;
         let _closed = core.gate.write().unwrap_or_else(PoisonError::into_inner);
-        // It flushes as it closes, and ends the process if it cannot.
-        if core.poison.get().is_some() || !core.unflushed.fits(&core.path) || !engine_dir(&core.path).exists()
-        {
+        if core.is_closed() || !core.may_flush() {
             return Ok(());
         }
         let trees: Vec<&Arc<SledTree>> = trees.values().collect();
-        let close = || {
-            there(&engine)?.flush()?;
-            for tree in &trees {
-                lock(&tree.spare).clear();
-                *lock(&tree.root) = None;
-            }
-            *engine = None;
-            Ok(())
-        };
-        let closed = core.files.around(|error| error, || guarded(close));
-        let opened = closed.map_err(failed("close the engine")).and_then(|()| {
-            core.unflushed.forget(core.unflushed.now());
+        let opened = close_engine(core, &trees, &mut engine).and_then(|()| {
             core.written.store(0, Ordering::Release);
             let opened = open_engine(&core.path, &core.options)?;
             let handles = || {
@@ -110,6 +127,26 @@ impl Shared {
         });
         opened.inspect_err(|error| core.poisoned("renew", &io::Error::other(error.to_string())))
     }
+}
+
+/// Flushes the engine and closes it, with all handles to it. The caller has its gate.
+fn close_engine(
+    core: &Core,
+    trees: &[&Arc<SledTree>],
+    engine: &mut Option<Engine>,
+) -> Result<(), StoreError> {
+    let close = || {
+        there(engine)?.flush()?;
+        for tree in trees {
+            lock(&tree.spare).clear();
+            *lock(&tree.root) = None;
+        }
+        *engine = None;
+        Ok(())
+    };
+    core.files.around(|error| error, || guarded(close)).map_err(failed("close the engine"))?;
+    core.unflushed.forget(core.unflushed.now());
+    Ok(())
 }
 
 /// What is there unless the engine could not be opened again.

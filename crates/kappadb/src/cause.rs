@@ -1,0 +1,151 @@
+//! What a program may want to do something about, of all that can go wrong.
+
+use crate::chat::ChatError;
+use crate::error::{
+    AskError, AttachError, BlobError, CreateError, ExportError, ImportError, LogError, OpenError, PeerError,
+    PutBlobError, ReadError, RecoverError, ServeError, WriteError, WriterError, is_not_held,
+};
+use crate::find::FindError;
+use crate::kv::KvError;
+use kappadb_net::{DialError, HandshakeError};
+use kappadb_store::StoreError;
+use kappadb_view::ViewError;
+use std::error::Error;
+use std::io;
+
+/// Why something failed, as far as a program can do something about it. The error itself says more, to people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Cause {
+    /// [`Database::close`](crate::Database::close) was called, or the runtime is shutting down.
+    Closed,
+    /// The folder is open already, in another process or in this one: wait, or end that.
+    InUse,
+    /// There is no room on the disk: make some, and try again. Nothing that was promised is lost.
+    DiskFull,
+    /// A view is still taking in what came before, is made anew, or stands still: ask again later.
+    NotReady,
+    /// It is known here but not held: ask a peer that has it.
+    NotHeld,
+    /// A peer does not answer: try later, or elsewhere.
+    Unreachable,
+    /// A peer does not take this database's key: it has another one, or serves another database.
+    WrongKey,
+}
+
+impl Cause {
+    /// The cause of any error of this library, also where it is the source of another one. None if there is nothing to be done
+    /// but to tell people.
+    ///
+    /// ```
+    /// use kappadb::{Cause, Database};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// let database = Database::builder(dir.path()).create().await?;
+    /// let second = Database::builder(dir.path()).open().await.err().expect("it is open");
+    /// assert_eq!(Cause::of(&second), Some(Cause::InUse));
+    /// # Ok(()) }
+    /// ```
+    pub fn of(error: &(dyn Error + 'static)) -> Option<Cause> {
+        let mut at = Some(error);
+        while let Some(error) = at {
+            if let Some(cause) = said_by(error) {
+                return Some(cause);
+            }
+            at = stands_for(error).or_else(|| error.source());
+        }
+        None
+    }
+}
+
+/// The cause that an error names itself.
+fn said_by(error: &(dyn Error + 'static)) -> Option<Cause> {
+    if is_not_held(error) {
+        return Some(Cause::NotHeld);
+    }
+    let of_open = |error: &OpenError| matches!(error, OpenError::InUse { .. }).then_some(Cause::InUse);
+    let of_read = |error: &ReadError| matches!(error, ReadError::Closed).then_some(Cause::Closed);
+    let of_kv = |error: &KvError| matches!(error, KvError::NotHeld(_)).then_some(Cause::NotHeld);
+    let of_io = |error: &io::Error| {
+        use io::ErrorKind::{QuotaExceeded, StorageFull};
+        matches!(error.kind(), StorageFull | QuotaExceeded).then_some(Cause::DiskFull)
+    };
+    None.or_else(|| error.downcast_ref().and_then(of_open))
+        .or_else(|| error.downcast_ref().and_then(of_read))
+        .or_else(|| error.downcast_ref().and_then(of_kv))
+        .or_else(|| error.downcast_ref().and_then(of_io))
+        .or_else(|| error.downcast_ref().and_then(of_store))
+        .or_else(|| error.downcast_ref().and_then(of_view))
+        .or_else(|| error.downcast_ref().and_then(of_ask))
+        .or_else(|| error.downcast_ref().and_then(of_dial))
+}
+
+fn of_store(error: &StoreError) -> Option<Cause> {
+    match error {
+        StoreError::DiskFull { .. } => Some(Cause::DiskFull),
+        StoreError::Locked { .. } => Some(Cause::InUse),
+        StoreError::Closed => Some(Cause::Closed),
+        _ => None,
+    }
+}
+
+fn of_view(error: &ViewError) -> Option<Cause> {
+    match error {
+        ViewError::Late(_) | ViewError::Rebuilding(_) | ViewError::Stalled { .. } => Some(Cause::NotReady),
+        ViewError::Closed => Some(Cause::Closed),
+        _ => None,
+    }
+}
+
+fn of_ask(error: &AskError) -> Option<Cause> {
+    match error {
+        AskError::Late(_) => Some(Cause::Unreachable),
+        _ => None,
+    }
+}
+
+fn of_dial(error: &DialError) -> Option<Cause> {
+    match error {
+        DialError::Unreachable { .. } | DialError::Timeout { .. } | DialError::NoAddress => {
+            Some(Cause::Unreachable)
+        }
+        DialError::Handshake { source: HandshakeError::WrongKey, .. } => Some(Cause::WrongKey),
+        _ => None,
+    }
+}
+
+/// Looks into transparent errors: what they stand for is not among their sources.
+macro_rules! stands_for {
+    ($error:ident: $($type:ident { $($variant:ident)* })*) => {$(
+        match $error.downcast_ref() {
+            $(Some($type::$variant(inner)) => return Some(inner),)*
+            _ => {}
+        }
+    )*};
+}
+
+fn stands_for<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    stands_for! { error:
+        CreateError { Peer Open Write }
+        OpenError { Store Feeds View }
+        WriteError { Append Define Read }
+        WriterError { Write }
+        ReadError { View Block Commit Check }
+        BlobError { Read }
+        PutBlobError { Write }
+        AttachError { Blob Write }
+        ImportError { File Write }
+        ServeError { Read }
+        PeerError { Read }
+        AskError { Dial Session }
+        ExportError { Read }
+        LogError { Clear Drop Write Compact Commit View Store Read }
+        RecoverError { Write Read }
+        FindError { Read }
+        KvError { Write }
+        ChatError { Writer Erase Write Read }
+        ViewError { Store Read }
+    }
+    None
+}
