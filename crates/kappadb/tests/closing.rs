@@ -23,11 +23,14 @@ async fn close_ends_everything_whoever_holds_handles_and_the_folder_is_free_at_o
         unreachable!()
     });
     kv.put("before", "x").await.unwrap();
+    let moment = kv.snapshot().await.unwrap();
     database.close().await.unwrap();
 
     let (written, error) = writes.await.unwrap();
     assert!(is_closed(&error), "{error:?}");
     assert!(is_closed(&kv.get("before").await.unwrap_err()));
+    assert!(is_closed(&kv.blocking().get("before").unwrap_err()));
+    assert!(is_closed(&moment.get("before").await.unwrap_err()));
     assert!(is_closed(&kv.put("x", "y").await.unwrap_err()));
     assert!(is_closed(&map.get("n1").await.unwrap_err()));
     assert!(is_closed(&chat.channels().await.unwrap_err()));

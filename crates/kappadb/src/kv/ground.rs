@@ -116,6 +116,7 @@ impl Ground {
 impl Parts {
     /// The value of a key, as it is now, if that needs no waiting and no disk.
     pub(super) fn kv_at_hand(&self, key: &[u8]) -> Option<Result<Option<Value>, ReadError>> {
+        let _inside = self.gate.enter_at_once()?;
         let now = self.clock.now();
         let state = self.kv.try_read(|index| index.read().state_at_hand(key, now))?;
         let state = match state {

@@ -35,6 +35,7 @@ pub struct BlockingKv {
 impl BlockingKv {
     /// [`Kv::get`].
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>, ReadError> {
+        let _inside = self.ground.parts.gate.enter()?;
         self.ground.get(key.as_ref())
     }
 
@@ -44,21 +45,25 @@ impl BlockingKv {
         keys: impl IntoIterator<Item = K>,
     ) -> Result<Vec<Option<Value>>, ReadError> {
         let keys: Vec<Vec<u8>> = keys.into_iter().map(|key| key.as_ref().to_vec()).collect();
+        let _inside = self.ground.parts.gate.enter()?;
         self.ground.get_all(&keys)
     }
 
     /// True if the key has a value.
     pub fn contains(&self, key: impl AsRef<[u8]>) -> Result<bool, ReadError> {
+        let _inside = self.ground.parts.gate.enter()?;
         self.ground.contains(key.as_ref())
     }
 
     /// [`Kv::heads`].
     pub fn heads(&self, key: impl AsRef<[u8]>) -> Result<Vec<Head>, ReadError> {
+        let _inside = self.ground.parts.gate.enter()?;
         self.ground.heads(key.as_ref())
     }
 
     /// [`Kv::scan`].
     pub fn scan(&self, range: &KeyRange, options: &ScanOptions) -> Result<KvPage, ReadError> {
+        let _inside = self.ground.parts.gate.enter()?;
         self.ground.scan(range, options)
     }
 
@@ -72,8 +77,12 @@ impl BlockingKv {
         range: &KeyRange,
         options: &ScanOptions,
     ) -> Result<impl Iterator<Item = Result<KvItem, ReadError>> + Send + use<>, ReadError> {
-        let mut pieces = Pieces::new(self.ground.freeze()?, range.clone(), options.clone());
-        let pieces = std::iter::from_fn(move || pieces.next().transpose());
+        let (parts, ground) = (self.ground.parts.clone(), self.snapshot()?.ground);
+        let mut pieces = Pieces::new(ground, range.clone(), options.clone());
+        let pieces = std::iter::from_fn(move || match parts.gate.enter() {
+            Ok(_inside) => pieces.next().transpose(),
+            Err(closed) => pieces.end().then_some(Err(closed)),
+        });
         Ok(pieces.flat_map(|piece| match piece {
             Ok(items) => items.into_iter().map(Ok).collect::<Vec<_>>(),
             Err(error) => vec![Err(error)],
@@ -82,6 +91,12 @@ impl BlockingKv {
 
     /// [`Kv::snapshot`].
     pub fn snapshot(&self) -> Result<KvSnapshot, ReadError> {
+        let _inside = self.ground.parts.gate.enter()?;
+        self.frozen()
+    }
+
+    /// As [`BlockingKv::snapshot`], for who is inside.
+    fn frozen(&self) -> Result<KvSnapshot, ReadError> {
         Ok(KvSnapshot { ground: self.ground.freeze()? })
     }
 }
@@ -98,6 +113,11 @@ impl Pieces {
     /// Of a ground that does not change.
     pub fn new(ground: Ground, range: KeyRange, options: ScanOptions) -> Pieces {
         Pieces { ground, range, left: Some(options) }
+    }
+
+    /// Ends it; true if it was not at its end.
+    pub fn end(&mut self) -> bool {
+        self.left.take().is_some()
     }
 
     /// The next items, of which there is one at least; none at the end, and after an error.
@@ -181,6 +201,6 @@ impl Kv {
     /// Keys and values as they are at this moment, for several questions. Made in microseconds, once what was written before is indexed.
     pub async fn snapshot(&self) -> Result<KvSnapshot, ReadError> {
         let kv = self.blocking();
-        self.run(move |_| kv.snapshot()).await?
+        self.run(move |_| kv.frozen()).await?
     }
 }
