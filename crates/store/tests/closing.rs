@@ -1,5 +1,4 @@
 //! A store that is closed while others hold it.
-#![expect(clippy::unwrap_used, reason = "tests may fail loudly")]
 
 use kappadb_store::*;
 
