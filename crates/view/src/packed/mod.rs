@@ -15,6 +15,7 @@
 
 mod cache;
 mod cursor;
+mod filter;
 mod job;
 mod layers;
 mod merge;

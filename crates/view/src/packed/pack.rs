@@ -1,9 +1,10 @@
 //! A run as a file: rows in order, in pages, and pages that lead to these, written once.
 //!
 //! ```text
-//! pages | footer
+//! pages | filter | footer
 //! page      as `page.rs` has it, packed by LZ4 if that makes it smaller
-//! footer    root: pointer 20 | levels above the rows u8 | rows u64 LE | "kpack1"
+//! filter    as `filter.rs` has it
+//! footer    root: pointer 20 | filter: pointer 20 | levels above the rows u8 | rows u64 LE | "kpack2"
 //! pointer   where it lies u64 | its bytes there u32 | unpacked u32 | XXH3-64 of its bytes there, the lower half u32, little-endian
 //! ```
 //!
@@ -11,17 +12,21 @@
 //! it, all of the file is what was written, or is noticed when it is read.
 
 use super::cache::Cache;
+use super::filter::{self, Mark};
 use super::page::{BAD, Builder, Full, Page};
 use crate::ViewError;
 use bytes::Bytes;
 use kappadb_store::{NewFile, StoreError, StoredFile};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use xxhash_rust::xxh3::xxh3_64;
 
-const MAGIC: &[u8; 6] = b"kpack1";
+const MAGIC: &[u8; 6] = b"kpack2";
 const POINTER: usize = 20;
-const FOOTER: usize = POINTER + 1 + 8 + MAGIC.len();
+const FOOTER: usize = 2 * POINTER + 1 + 8 + MAGIC.len();
+/// Keys that are looked for in a file before its filter is read: who asks for one does not need it.
+const UNFILTERED: u32 = 32;
 /// Pages of a file that are kept, at most, unless it shares them with others.
 const CACHED: usize = 48;
 
@@ -73,13 +78,14 @@ pub struct PackWriter {
     /// The pages being filled: of rows, and of each level above.
     levels: Vec<Builder>,
     packed: Vec<u8>,
-    rows: u64,
+    /// One of each row.
+    marks: Vec<Mark>,
 }
 
 impl PackWriter {
     /// Into a file that is empty.
     pub fn new(file: Box<dyn NewFile>) -> PackWriter {
-        PackWriter { file, at: 0, levels: vec![Builder::new(1)], packed: Vec::new(), rows: 0 }
+        PackWriter { file, at: 0, levels: vec![Builder::new(1)], packed: Vec::new(), marks: Vec::new() }
     }
 
     /// Adds a row; its key is above all that were added.
@@ -87,7 +93,7 @@ impl PackWriter {
     /// # Errors
     /// [`ViewError::Limit`] if the key has more than 16 KiB; [`StoreError::DiskFull`].
     pub fn push(&mut self, key: &[u8], value: &[u8]) -> Result<(), ViewError> {
-        self.rows += 1;
+        self.marks.push(filter::mark(key));
         self.add(0, key, value)
     }
 
@@ -115,10 +121,21 @@ impl PackWriter {
         self.packed.resize(lz4_flex::block::get_maximum_output_size(page.len()), 0);
         let packed = lz4_flex::block::compress_into(page, &mut self.packed).unwrap_or(usize::MAX);
         let stored = self.packed.get(..packed).filter(|packed| packed.len() < page.len()).unwrap_or(page);
-        self.file.write(stored)?;
         let len = |bytes: &[u8]| u32::try_from(bytes.len()).map_err(|_| TOO_LARGE);
         let pointer = Pointer { at: self.at, stored: len(stored)?, unpacked: len(page)?, sum: sum(stored) };
-        self.at += stored.len() as u64;
+        self.file.write(stored)?;
+        self.at += u64::from(pointer.stored);
+        Ok(pointer)
+    }
+
+    /// A filter that would be too large is left out: then every key may be there.
+    fn write_filter(&mut self) -> Result<Pointer, ViewError> {
+        let filter = filter::build(&std::mem::take(&mut self.marks));
+        let filter = if filter.len() > MAX_PAGE { Vec::new() } else { filter };
+        let stored = u32::try_from(filter.len()).map_err(|_| BAD)?;
+        let pointer = Pointer { at: self.at, stored, unpacked: stored, sum: sum(&filter) };
+        self.file.write(&filter)?;
+        self.at += u64::from(stored);
         Ok(pointer)
     }
 
@@ -130,7 +147,10 @@ impl PackWriter {
             if self.levels.len() == level + 1 {
                 let root = self.write(&full.page)?;
                 let depth = u8::try_from(level).map_err(|_| BAD)?;
-                let footer = [&root.encode()[..], &[depth], &self.rows.to_le_bytes(), MAGIC].concat();
+                let rows = self.marks.len() as u64;
+                let filter = self.write_filter()?;
+                let footer =
+                    [&root.encode()[..], &filter.encode(), &[depth], &rows.to_le_bytes(), MAGIC].concat();
                 self.file.write(&footer)?;
                 let check = xxh3_64(&footer);
                 return Ok(Some((Pack::open(self.file.finish()?, check)?, check)));
@@ -147,6 +167,10 @@ pub struct Pack {
     pub(super) root: Page,
     pub(super) depth: u8,
     rows: u64,
+    filter: Pointer,
+    /// Its bytes, once enough was asked for.
+    filtered: OnceLock<Bytes>,
+    asked: AtomicU32,
     /// What it is called among the files that share its cache.
     name: u64,
     pages: Arc<PageCache>,
@@ -188,14 +212,18 @@ impl Pack {
         let footer = file.read(at, FOOTER).map_err(short_is_bad)?;
         let parts = || {
             let (root, rest) = footer.split_at_checked(POINTER)?;
+            let (filter, rest) = rest.split_at_checked(POINTER)?;
             let (depth, rest) = rest.split_first()?;
             let (rows, magic) = rest.split_first_chunk()?;
-            (magic == MAGIC).then_some((Pointer::decode(root)?, *depth, u64::from_le_bytes(*rows)))
+            let (root, filter) = (Pointer::decode(root)?, Pointer::decode(filter)?);
+            (magic == MAGIC).then_some((root, filter, *depth, u64::from_le_bytes(*rows)))
         };
         match parts() {
-            Some((root, depth, rows)) if xxh3_64(&footer) == check && depth <= MAX_DEPTH => {
+            Some((root, filter, depth, rows)) if xxh3_64(&footer) == check && depth <= MAX_DEPTH => {
                 let root = read(&*file, root)?;
-                Ok(Pack { file, root, depth, rows, name: 0, pages: Arc::new(Cache::new(CACHED)) })
+                let (filtered, asked, pages) =
+                    (OnceLock::new(), AtomicU32::new(0), Arc::new(Cache::new(CACHED)));
+                Ok(Pack { file, root, depth, rows, filter, filtered, asked, name: 0, pages })
             }
             _ => Err(BAD),
         }
@@ -223,8 +251,35 @@ impl Pack {
         self.pages.find(&(self.name, pointer.at)).map_or_else(|| read(&*self.file, pointer), Ok)
     }
 
+    /// The filter as it lies in the file.
+    ///
+    /// # Errors
+    /// If it is not as it was written.
+    pub(super) fn read_filter(&self) -> Result<Bytes, ViewError> {
+        let len = usize::try_from(self.filter.stored).map_err(|_| BAD)?;
+        let filter = self.file.read(self.filter.at, len).map_err(short_is_bad)?;
+        if sum(&filter) == self.filter.sum { Ok(filter) } else { Err(BAD) }
+    }
+
+    /// False if the key is not there. The filter is read once much was asked for, and stays in memory: a byte or two a key.
+    fn may_have(&self, key: &[u8]) -> Result<bool, ViewError> {
+        if self.filtered.get().is_none() && self.asked.fetch_add(1, Ordering::Relaxed) >= UNFILTERED {
+            let filter = self.read_filter()?;
+            self.filtered.get_or_init(|| filter);
+        }
+        Ok(self.seems_to_have(key))
+    }
+
+    fn seems_to_have(&self, key: &[u8]) -> bool {
+        let filter = self.filtered.get().filter(|filter| !filter.is_empty());
+        filter.is_none_or(|filter| filter::may_have(filter, key))
+    }
+
     /// The value of a key, if it is there. Reads a page of each level, the topmost ones and those read lately from memory.
     pub fn get(&self, key: &[u8]) -> Result<Option<Bytes>, ViewError> {
+        if !self.may_have(key)? {
+            return Ok(None);
+        }
         let mut page = self.root.clone();
         for _ in 0..self.depth {
             let Some(n) = page.up_to(key)?.checked_sub(1) else { return Ok(None) };
@@ -235,6 +290,9 @@ impl Pack {
 
     /// The same if all pages that it takes are in memory; none if not.
     pub fn get_at_hand(&self, key: &[u8]) -> Result<Option<Option<Bytes>>, ViewError> {
+        if !self.seems_to_have(key) {
+            return Ok(Some(None));
+        }
         let mut page = self.root.clone();
         for _ in 0..self.depth {
             let Some(n) = page.up_to(key)?.checked_sub(1) else { return Ok(Some(None)) };
@@ -304,7 +362,8 @@ mod tests {
             prop_assert_eq!(&read_all(&pack, &from, to.as_deref(), false).unwrap(), &expected);
             expected.reverse();
             prop_assert_eq!(&read_all(&pack, &from, to.as_deref(), true).unwrap(), &expected);
-            for key in rows.keys().chain([&from]) {
+            // Enough that the filter is asked, too.
+            for key in rows.keys().chain([&from]).cycle().take(rows.len() + 1 + 2 * UNFILTERED as usize) {
                 prop_assert_eq!(pack.get(key).unwrap().map(|value| value.to_vec()), rows.get(key).cloned());
             }
         }
@@ -318,7 +377,10 @@ mod tests {
             prop_assert!(Pack::open(Arc::new(cut), check).is_err_and(|error| error.wants_rebuild()));
             let mut other = bytes.to_vec();
             other[at.index(bytes.len())] ^= flip;
-            let read = Pack::open(Arc::new(Bytes::from(other)), check).and_then(|pack| read_all(&Arc::new(pack), &[], None, false));
+            let read = Pack::open(Arc::new(Bytes::from(other)), check).and_then(|pack| {
+                pack.read_filter()?;
+                read_all(&Arc::new(pack), &[], None, false)
+            });
             prop_assert!(read.is_err_and(|error| error.wants_rebuild()));
             prop_assert!(Pack::open(Arc::new(bytes), check ^ 1).is_err());
         }

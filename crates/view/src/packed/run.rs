@@ -76,6 +76,7 @@ impl Run {
     pub fn audit(&self, tree: &dyn Tree, area: Area) -> Result<Option<String>, ViewError> {
         let read = || {
             let again = Arc::new(open(tree, area, self.number, self.check)?);
+            again.read_filter()?;
             let (mut rows, mut count) = (Cursor::new(&again, &[], None, false)?, 0_u64);
             while rows.advance()? {
                 count += 1;
