@@ -89,17 +89,30 @@ fn task(name: &str, code: u8) -> Draft {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let scratch = tempfile::tempdir()?;
-    let database = Database::builder(scratch.path()).create().await?;
+    let database = Database::builder(scratch.path().join("mine")).create().await?;
     let tasks = database.view(Tasks).await?;
 
     database.replace(&tasks, task("water the plants", OPEN)).await?;
     database.replace(&tasks, task("feed the cat", OPEN)).await?;
     database.replace(&tasks, task("water the plants", DONE)).await?;
 
-    database.ready().await?;
+    tasks.ready()?;
     let open = tasks.read(TaskIndex::open_tasks)??;
     println!("still to do: {open:?}");
     assert_eq!(open, ["feed the cat"]);
+
+    // Somebody else asks for the tasks alone: what else is in the database stays where it is.
+    database.kv().put("of no interest", "here").await?;
+    let server = database.serve(([127, 0, 0, 1], 0).into()).await?;
+    let other = Database::builder(scratch.path().join("other")).join(&server.ticket()).await?;
+    let theirs = other.view(Tasks).await?;
+    let asked = other.ask("tasks", Selector::Everything).await?;
+    theirs.ready()?;
+    let open = theirs.read(TaskIndex::open_tasks)??;
+    println!("fetched {} blocks; still to do there: {open:?}", asked.blocks_fetched);
+    assert!(asked.complete && asked.blocks_fetched == 2 && open == ["feed the cat"]);
+    other.close().await?;
+    server.stop().await;
     database.close().await?;
     Ok(())
 }

@@ -2,7 +2,8 @@
 //! outcome is what a plain model says: of every element the highest version.
 
 use kappadb::export::{ExportFormat, Selection};
-use kappadb::{Body, Coord, Database, Element, Extent, GeoBox, ImportOptions, Shape};
+use kappadb::osm::{Element, Shape};
+use kappadb::{Body, Coord, Database, Extent, GeoBox, ImportOptions};
 use kappadb_geo::ElementKind;
 use kappadb_import::Item;
 use kappadb_sim::{Random, seeds};

@@ -1,7 +1,8 @@
 //! Small files that went wrong, each by what a user saw. The right values are what osmium makes of them, or an editor meant.
 
 use kappadb::export::{ExportFormat, Selection};
-use kappadb::{Body, Database, Element, Extent, Feature, Ids, ImportOptions, ImportReport, Shape};
+use kappadb::osm::{Element, Shape};
+use kappadb::{Body, Database, Extent, Feature, Ids, ImportOptions, ImportReport};
 use std::fmt::Write as _;
 use std::fs::File;
 use tempfile::TempDir;

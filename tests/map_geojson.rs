@@ -1,7 +1,8 @@
 //! GeoJSON that the program writes is a backup, and what somebody edits in it are edits of these elements.
 
 use kappadb::export::{ExportFormat, Selection};
-use kappadb::{Body, Database, Element, Feature, ImportOptions, ImportReport, Shape, geojson};
+use kappadb::osm::{Element, Shape};
+use kappadb::{Body, Database, Feature, ImportOptions, ImportReport, geojson};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs::File;

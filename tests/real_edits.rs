@@ -1,7 +1,8 @@
 //! A real map with three editors: the bundled piece of Helsinki, 1,000 random edits by three writers on three replicas
 //! that know each other only through questions for boxes; then all three answer 200 boxes alike.
 
-use kappadb::{Body, Coord, Database, Extent, Feature, GeoBox, Hit, ImportOptions, Server, Shape};
+use kappadb::osm::Shape;
+use kappadb::{Body, Coord, Database, Extent, Feature, GeoBox, Hit, ImportOptions, Server};
 use kappadb_sim::Random;
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};

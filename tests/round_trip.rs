@@ -1,7 +1,8 @@
 //! The bundled piece of Helsinki out and in again: the same elements, with ids, tags, members, geometry and edits.
 
 use kappadb::export::{ExportFormat, Selection};
-use kappadb::{Database, Extent, Feature, ImportOptions, MapQuery, Shape};
+use kappadb::osm::Shape;
+use kappadb::{Database, Extent, Feature, ImportOptions, MapQuery};
 use kappadb_geo::Body;
 use std::collections::BTreeMap;
 use std::fs::File;

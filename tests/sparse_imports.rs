@@ -1,6 +1,7 @@
 //! Replicas that hold a part of the map, or nothing of it yet, and import what touches the rest of it.
 
-use kappadb::{Body, Database, Element, Extent, Feature, Ids, ImportOptions, Server, Shape};
+use kappadb::osm::{Element, Shape};
+use kappadb::{Body, Database, Extent, Feature, Ids, ImportOptions, Server};
 use kappadb_geo::WayNode;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;

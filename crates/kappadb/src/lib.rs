@@ -54,6 +54,7 @@ mod claims;
 mod clocks;
 mod contents;
 mod database;
+mod entries;
 mod error;
 pub mod export;
 mod files;
@@ -99,6 +100,7 @@ pub use chat::{
 };
 pub use clocks::ClockDoubt;
 pub use database::Database;
+pub use entries::EntryPage;
 pub use error::{
     AskError, AttachError, BlobError, CreateError, ExportError, ImportError, LogError, NotHeld, OpenError,
     PeerError, PutBlobError, ReadError, RecoverError, ServeError, WriteError, WriterError, is_not_held,
@@ -113,8 +115,8 @@ pub use kappadb_draw as svg;
 pub use kappadb_entry::{ChunkError, Label};
 pub use kappadb_feed::{Cleared, Compacted, LockHolder};
 pub use kappadb_geo::{
-    Body, Element, Feature, FeatureError, FeatureKind, Filter, FilterError, Free, Geometry, Shape, TagFilter,
-    geojson,
+    Body, Feature, FeatureError, FeatureKind, Filter, FilterError, Free, GeoJsonError, Geometry,
+    GeometryError, IdError, Part, TagFilter, geojson,
 };
 pub use kappadb_import::{Ids, Location, Skip};
 pub use kappadb_net::{Ticket, TicketError};
@@ -135,3 +137,8 @@ pub use status::{Disk, FeedStatus, Status, ViewStatus};
 pub use uploads::Abandoned;
 pub use write::Write;
 pub use writers::WriterInfo;
+
+/// What elements of OpenStreetMap are made of: a [`Feature`] with a [`Body::Osm`] can be built of it.
+pub mod osm {
+    pub use kappadb_geo::{Edit, Element, ElementKind, Member, Meta, Shape, WayNode};
+}

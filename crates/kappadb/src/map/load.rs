@@ -162,15 +162,6 @@ impl Parts {
         let feature = payload.and_then(|payload| kappadb_geo::decode(key, &payload).ok());
         Ok(Edition { entry: id, time: entry.header.time, deleted, feature, winner: false })
     }
-
-    /// An entry; none if it is not held, lost, or a block that is none. Other parts of an answer do not depend on it, and
-    /// `verify` says what is lost.
-    pub(crate) fn entry(&self, id: EntryId) -> Result<Option<Entry>, ReadError> {
-        match self.feeds.block(&id) {
-            Err(error) if error.is_damage() => Ok(None),
-            block => Ok(block?.and_then(|block| decode_block(&block).ok())),
-        }
-    }
 }
 
 /// False if a look at the block shows that what it says of a feature does not pass. Most that is looked at does not, and shows it.
