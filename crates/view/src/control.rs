@@ -321,10 +321,12 @@ impl Control {
         self.change(|state| state.error = None);
     }
 
-    /// A try failed. Returns after `pause`, or when somebody is in a hurry.
-    pub fn failed(&self, error: &ViewError, pause: Duration) {
+    /// A try failed; those who wait are told if it `is_hopeless` to wait for the next. Returns after `pause`, or when somebody is in a hurry.
+    pub fn failed(&self, error: &ViewError, pause: Duration, is_hopeless: bool) {
         self.change(|state| {
-            state.failed = state.tries;
+            if is_hopeless {
+                state.failed = state.tries;
+            }
             state.agreed = None;
             state.error = Some(error.to_string());
             state.progress.turn = Turn::None;

@@ -215,7 +215,9 @@ impl<V: View> Indexer<V> {
         self.failures += 1;
         // The batch may have been written all the same, and its notices are lost then.
         self.core.watchers.tell_all_changed();
-        self.core.control.failed(error, pause);
+        // The first time rows are of no use they are made anew, and whoever waits need not know.
+        let is_hopeless = !error.wants_rebuild() || self.failures > 1;
+        self.core.control.failed(error, pause, is_hopeless);
     }
 
     /// One step of each generation. True if there is more to do at once.

@@ -517,3 +517,27 @@ fn names_are_checked_and_taken_once() {
     let names: BTreeMap<String, u64> = views.status().into_iter().map(|s| (s.name, s.lag)).collect();
     assert_eq!(names.into_keys().collect::<Vec<_>>(), ["good-1", "good-2"]);
 }
+
+/// Rows that left out a feed are of no use once it counts again. They are made anew, and who waits meanwhile is not told of it.
+#[test]
+fn who_waits_while_rows_are_found_to_be_of_no_use_waits_for_the_new_ones() {
+    let (log, store) = (Log::new(), memory());
+    let (views, handle) = open(&log, &store);
+    // Many batches: the new rows are not there as soon as the old ones are found out.
+    log.cap(1);
+    (0..20).for_each(|seq| log.arrive(id(0, seq), entry("x", 0, &[])));
+    log.fork(feed(0), 0);
+    handle.ready().unwrap();
+    let still = handle.pause();
+    log.take_back(&feed(0));
+    log.arrive(id(1, 0), entry("y", 0, &[]));
+    let waiting = std::thread::spawn({
+        let handle = handle.clone();
+        move || handle.ready()
+    });
+    // So that it mostly waits before the rows are found to be of no use; if it does not, there is less to be seen.
+    std::thread::sleep(Duration::from_millis(100));
+    drop(still);
+    waiting.join().unwrap().unwrap();
+    assert_as_expected(&views, &handle, &log);
+}
