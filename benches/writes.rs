@@ -2,12 +2,13 @@
 //!
 //! `cargo bench -p kappadb-benches --bench writes [-- SECONDS]`
 
-use kappadb::{Database, geojson};
+use kappadb::{Database, Durability, Write, geojson};
 use std::fs::File;
 use std::future::Future;
-use std::io::Write;
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Tasks that write at once.
@@ -25,6 +26,10 @@ impl Times {
         Times { each, seconds }
     }
 
+    fn rate(&self) -> f64 {
+        self.each.len() as f64 / self.seconds
+    }
+
     fn at(&self, share: f64) -> f64 {
         let at = (self.each.len() as f64 * share) as usize;
         self.each.get(at).copied().unwrap_or_default()
@@ -33,34 +38,30 @@ impl Times {
 
 impl std::fmt::Display for Times {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let rate = self.each.len() as f64 / self.seconds;
-        write!(f, "{rate:8.0}/s, median {:7.3} ms, p99 {:7.3} ms", self.at(0.5), self.at(0.99))
+        let (rate, median, p99) = (self.rate(), self.at(0.5), self.at(0.99));
+        write!(f, "{rate:8.0}/s, median {median:7.3} ms, p99 {p99:7.3} ms")
     }
 }
 
-/// Has tasks write for a while, each with numbers of its own.
-async fn writes<F>(tasks: u64, time: Duration, write: impl Fn(u64) -> F + Send + Sync + 'static) -> Times
+/// Has so many tasks write for a while.
+async fn writes<F>(tasks: u64, time: Duration, write: impl Fn() -> F + Clone + Send + 'static) -> Times
 where
     F: Future<Output = ()> + Send,
 {
-    let (write, begun) = (Arc::new(write), Instant::now());
-    let tasks: Vec<_> = (0..tasks)
-        .map(|task| {
-            let write = write.clone();
-            tokio::spawn(async move {
-                let mut times = Vec::new();
-                for n in (task..).step_by(tasks as usize) {
-                    let start = Instant::now();
-                    write(n).await;
-                    times.push(start.elapsed().as_secs_f64() * 1e3);
-                    if begun.elapsed() > time {
-                        break;
-                    }
-                }
-                times
-            })
+    let begun = Instant::now();
+    let one = || {
+        let write = write.clone();
+        tokio::spawn(async move {
+            let mut times = Vec::new();
+            while begun.elapsed() < time {
+                let start = Instant::now();
+                write().await;
+                times.push(start.elapsed().as_secs_f64() * 1e3);
+            }
+            times
         })
-        .collect();
+    };
+    let tasks: Vec<_> = (0..tasks).map(|_| one()).collect();
     let mut all = Vec::new();
     for task in tasks {
         all.extend(task.await.expect("a task"));
@@ -91,34 +92,45 @@ fn cafe(n: u64) -> kappadb::Feature {
     geojson::from_text(&text).expect("a feature")
 }
 
+/// One kind of write in each durability, by one task and by many.
+async fn each<T, E>(
+    what: &str,
+    time: Duration,
+    write: impl Fn() -> Write<T, E> + Clone + Send + Sync + 'static,
+) where
+    T: Send + 'static,
+    E: std::fmt::Debug + Send + 'static,
+{
+    for (name, durability) in [
+        ("now", Durability::Now),
+        ("100 ms", Durability::Interval(Duration::from_millis(100))),
+        ("buffered", Durability::Buffered),
+    ] {
+        let mut rates = Vec::new();
+        for tasks in TASKS {
+            let write = write.clone();
+            let write = move || {
+                let write = write().durability(durability);
+                async move { drop(write.await.expect("a write")) }
+            };
+            let times = writes(tasks, time, write).await;
+            println!("  {what:9} {name:8} {tasks:2} tasks {times}");
+            rates.push(times.rate());
+        }
+        println!("  {what:9} {name:8} 64 tasks write {:.1} x as much as one", rates[1] / rates[0]);
+    }
+}
+
 async fn all(dir: &Path, time: Duration) {
     let database = Database::builder(dir.join("db")).create().await.expect("create");
-    for tasks in TASKS {
-        let kv = database.kv();
-        let put = move |n| {
-            let kv = kv.clone();
-            async move {
-                kv.put(format!("{tasks}/{n}"), [b'v'; 100]).await.expect("put");
-            }
-        };
-        println!("  kv put, {tasks:2} tasks    {}", writes(tasks, time, put).await);
-        let map = database.map();
-        let put = move |n| {
-            let map = map.clone();
-            async move {
-                map.put(cafe(n)).await.expect("put");
-            }
-        };
-        println!("  map put, {tasks:2} tasks   {}", writes(tasks, time, put).await);
-        let chat = database.chat();
-        let post = move |n| {
-            let chat = chat.clone();
-            async move {
-                chat.post("bench", &format!("the message {n} of {tasks}")).await.expect("post");
-            }
-        };
-        println!("  chat post, {tasks:2} tasks {}", writes(tasks, time, post).await);
-    }
+    let (kv, map, chat) = (database.kv(), database.map(), database.chat());
+    let count = Arc::new(AtomicU64::new(0));
+    let next = move || count.fetch_add(1, Ordering::Relaxed);
+    let n = next.clone();
+    each("kv put", time, move || kv.put(format!("key {}", n()), [b'v'; 100])).await;
+    let n = next.clone();
+    each("map put", time, move || map.put(cafe(n()))).await;
+    each("chat post", time, move || chat.post("bench", &format!("the message {}", next()))).await;
     database.close().await.expect("close");
 }
 

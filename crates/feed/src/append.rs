@@ -30,6 +30,8 @@ pub(crate) struct Prepared {
 /// One caller's append.
 pub(crate) struct Request {
     appends: Vec<Prepared>,
+    /// It is to be on the disk when its outcome is known.
+    durable: bool,
     slot: Arc<Slot>,
 }
 
@@ -62,9 +64,9 @@ impl Slot {
 
 impl Request {
     /// Checks and hashes the blocks, on the caller's thread.
-    pub fn new(appends: Vec<Append>) -> Result<Self, AppendError> {
+    pub fn new(appends: Vec<Append>, durable: bool) -> Result<Self, AppendError> {
         let appends = appends.into_iter().map(prepare).collect::<Result<_, _>>()?;
-        Ok(Request { appends, slot: Arc::default() })
+        Ok(Request { appends, durable, slot: Arc::default() })
     }
 
     pub fn slot(&self) -> Arc<Slot> {
@@ -141,7 +143,8 @@ impl Writer {
     /// after the one at which that showed.
     pub fn take_in_queue(&mut self, queue: Vec<Request>) {
         let (mut done, mut failed) = (Vec::with_capacity(queue.len()), None);
-        for Request { appends, slot } in queue {
+        let durable = queue.iter().any(|request| request.durable);
+        for Request { appends, slot, .. } in queue {
             let outcome = match &failed {
                 None => self.append(appends, &mut failed),
                 Some(error) => Err(AppendError::clone(error)),
@@ -149,7 +152,7 @@ impl Writer {
             done.push((slot, outcome));
         }
         if failed.is_none() && done.iter().any(|(_, outcome)| outcome.is_ok()) {
-            failed = self.commit().err().map(AppendError::from);
+            failed = self.commit_as(durable).err().map(AppendError::from);
         }
         for (slot, outcome) in done {
             slot.fill(failed.iter().fold(outcome, |outcome, error| outcome.and(Err(error.clone()))));

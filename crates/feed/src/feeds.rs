@@ -202,15 +202,17 @@ impl Feeds {
     /// [`AppendError::Commit`] if the disk does not take them. Then none of them counts, and their places are given to the next that are
     /// appended; they may be there only if the process ends before they could be cut off again.
     pub fn append(&self, appends: Vec<Append>) -> Result<Vec<Range<Seq>>, AppendError> {
-        let request = Request::new(appends)?;
+        let request = Request::new(appends, true)?;
         self.pass(vec![request]).pop().unwrap_or(Err(CommitError::Poisoned.into()))
     }
 
-    /// As [`Feeds::append`] of each by itself: what one feed does not take says nothing of the others. All share one sync.
-    pub fn append_each(&self, appends: Vec<Append>) -> Vec<Result<Range<Seq>, AppendError>> {
+    /// As [`Feeds::append`] of each by itself: what one feed does not take says nothing of the others. All share one sync; none if they need not be
+    /// `durable` on return. Then they are with the system and visible: they outlive this process, and a power cut once [`Feeds::settle`]
+    /// or any later append that is durable has returned.
+    pub fn append_each(&self, appends: Vec<Append>, durable: bool) -> Vec<Result<Range<Seq>, AppendError>> {
         let (mut requests, mut refused) = (Vec::new(), Vec::new());
         for append in appends {
-            match Request::new(vec![append]) {
+            match Request::new(vec![append], durable) {
                 Ok(request) => {
                     requests.push(request);
                     refused.push(None);
@@ -245,6 +247,16 @@ impl Feeds {
     /// Makes durable and visible whatever was put or recorded, but for what a setback took meanwhile ([`Feeds::setbacks`]).
     pub fn sync(&self) -> Result<(), CommitError> {
         self.shared.write(Writer::commit)
+    }
+
+    /// Makes durable what was appended without that. At once if there is nothing of the kind.
+    pub fn settle(&self) -> Result<(), CommitError> {
+        if self.is_settled() { Ok(()) } else { self.sync() }
+    }
+
+    /// True if all that is visible is durable.
+    pub fn is_settled(&self) -> bool {
+        self.shared.look(|visible| !visible.unsynced)
     }
 
     /// How often all that was put or recorded and not synced yet had to be let go of, because the disk did not take a write, of whomever.

@@ -196,7 +196,8 @@ impl Index {
         let built = std::mem::take(&mut *self.visible.write().unwrap_or_else(PoisonError::into_inner));
         let mut shown = visible.write().unwrap_or_else(PoisonError::into_inner);
         let (changes, reforms, exclusions) = (shown.changes + 1, shown.reforms + 1, shown.exclusions + 1);
-        *shown = Visible { changes, reforms, exclusions, setbacks: shown.setbacks, ..built };
+        let Visible { setbacks, unsynced, .. } = *shown;
+        *shown = Visible { changes, reforms, exclusions, setbacks, unsynced, ..built };
         drop(shown);
         self.visible = visible.clone();
     }
@@ -214,7 +215,7 @@ impl Index {
     }
 
     /// Writes everything in one batch with the cursor, then lets readers see it. What it tells of is durable in the
-    /// journal. After an error nothing of it is visible.
+    /// journal, or kept there. After an error nothing of it is visible.
     pub fn publish(&mut self, cursor: &Cursor) -> Result<(), ReadError> {
         let batch = self.batch(cursor);
         self.blocks.tree.apply(&batch)?;
@@ -232,6 +233,7 @@ impl Index {
         visible.forgotten.append(&mut self.forgotten);
         visible.settled.append(&mut self.settled);
         visible.end = cursor.lseq;
+        visible.unsynced = cursor.durable < cursor.at;
         Ok(())
     }
 }

@@ -29,7 +29,7 @@ pub(crate) struct Opened {
 
 /// Derived state as it was found.
 enum Derived {
-    Usable(Arc<dyn Tree>, Cursor),
+    Usable(Arc<dyn Tree>, Box<Cursor>),
     Useless(Rebuilt),
 }
 
@@ -59,7 +59,8 @@ pub(crate) fn open(mut config: Config, progress: &mut dyn FnMut(u64, u64)) -> Re
         appending: BTreeMap::new(),
         damage: Vec::new(),
         anchor: cursor.as_ref().and_then(|cursor| cursor.anchor),
-        durable_anchor: None,
+        kept_anchor: None,
+        unnoted: BTreeMap::new(),
         dirty: false,
         broken: false,
     };
@@ -75,7 +76,7 @@ fn find(config: &Config) -> Derived {
         Ok(None) => Derived::Useless(Rebuilt::Missing),
         Ok(Some(value)) => match rows::read_cursor(&value) {
             Some(cursor) if cursor.format == rows::FORMAT && cursor.database == config.database => {
-                Derived::Usable(tree, cursor)
+                Derived::Usable(tree, Box::new(cursor))
             }
             _ => Derived::Useless(Rebuilt::Unreadable),
         },
@@ -88,7 +89,7 @@ fn open_journal(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<(Journal, Recovery), OpenError> {
     let start = match derived {
-        Derived::Usable(_, cursor) if !cursor.damaged => Some(cursor.at),
+        Derived::Usable(_, cursor) if !cursor.damaged => Some(cursor.durable),
         _ => None,
     };
     let mut random16 = || {
@@ -120,7 +121,7 @@ fn load(
             Ok((visible, hurt)) => {
                 let blocks = Arc::new(Blocks::new(tree, reader.clone()));
                 let index = Index::new(blocks, Arc::new(RwLock::new(visible)));
-                return Ok((index, Some(cursor), hurt.then_some(Rebuilt::Hurt)));
+                return Ok((index, Some(*cursor), hurt.then_some(Rebuilt::Hurt)));
             }
             Err(_) => Rebuilt::Unreadable,
         },
@@ -249,7 +250,9 @@ fn catch_up(
     let replay = Replay::new(&mut writer.index, writer.database, writer.anchor, layout.clone(), false);
     let (anchor, Found { problems, damage, dropped, headless }) = replay.run(from, total, progress)?;
     let told = cursor.as_ref().is_some_and(|cursor| {
-        (cursor.lseq, cursor.anchor, cursor.damaged) == (total, anchor, false) && cursor.layout == layout
+        (cursor.lseq, cursor.anchor, cursor.damaged) == (total, anchor, false)
+            && cursor.layout == layout
+            && cursor.durable == cursor.at
     });
     let told = told && !writer.index.has_news();
     writer.anchor = anchor;
@@ -260,7 +263,7 @@ fn catch_up(
     writer.damage = [recovery.damage, more].concat();
     // A cursor that says all there is stays where it is: opening to look writes nothing.
     writer.dirty = !(told && writer.damage.is_empty());
-    writer.durable_anchor = anchor;
+    writer.kept_anchor = anchor;
     writer.commit()?;
     // With damage, the missing head may be among what was lost.
     if writer.damage.is_empty() {
@@ -306,7 +309,7 @@ pub(crate) fn rebuild(writer: &mut Writer, progress: &mut dyn FnMut(u64, u64)) -
     let layout = writer.journal()?.layout();
     let replay = Replay::new(&mut index, writer.database, None, layout, false);
     let (anchor, _) = replay.run(Position::START, total, progress)?;
-    (writer.anchor, writer.durable_anchor) = (anchor, anchor);
+    (writer.anchor, writer.kept_anchor) = (anchor, anchor);
     index.publish(&writer.cursor()?)?;
     index.show_in(&writer.index.visible.clone());
     writer.appending.clear();

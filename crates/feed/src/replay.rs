@@ -94,7 +94,7 @@ impl<'a> Replay<'a> {
         }
         let (format, database, anchor) = (rows::FORMAT, self.database, self.anchor);
         let (damaged, layout) = (!self.found.damage.is_empty(), self.layout.clone());
-        self.index.publish(&Cursor { format, database, at, lseq, anchor, damaged, layout })
+        self.index.publish(&Cursor { format, database, at, durable: at, lseq, anchor, damaged, layout })
     }
 
     fn take_in(&mut self, located: Located) -> Result<(), ReadError> {

@@ -25,7 +25,7 @@ use kappadb_journal::Position;
 /// The name of the tree.
 pub(crate) const TREE: &str = "feeds";
 /// Raised whenever a row's meaning changes: older ones are rebuilt.
-pub(crate) const FORMAT: u8 = 6;
+pub(crate) const FORMAT: u8 = 7;
 
 const MAX_ROW: usize = 64 << 20;
 const WHAT: &str = "feed row";
@@ -39,6 +39,8 @@ pub(crate) struct Cursor {
     pub database: DatabaseId,
     /// The record after the last one derived from.
     pub at: Position,
+    /// Up to where the journal was known to be durable then: what lies behind may be gone after a power cut.
+    pub durable: Position,
     /// The first `lseq` not derived from.
     pub lseq: Lseq,
     /// The last record with a signed head and that signature: shows that the rows belong to this journal.

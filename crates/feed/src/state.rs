@@ -33,7 +33,7 @@ pub(crate) struct FeedState {
     pub fork: Option<(Seq, Arc<ForkEvidence>)>,
 }
 
-/// What readers see: all of it durable.
+/// What readers see: all of it durable, or with the system.
 #[derive(Debug, Default)]
 pub(crate) struct Visible {
     pub feeds: BTreeMap<FeedKey, Arc<FeedState>>,
@@ -55,6 +55,8 @@ pub(crate) struct Visible {
     pub exclusions: u64,
     /// Counts how often what was not durable was let go of.
     pub setbacks: u64,
+    /// Some of it is not durable yet.
+    pub unsynced: bool,
 }
 
 impl Visible {

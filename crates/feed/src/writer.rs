@@ -5,7 +5,7 @@ use crate::index::Index;
 use crate::keys::Keys;
 use crate::rows::{self, Cursor};
 use crate::{CommitError, ReadError, Witness};
-use kappadb_core::{DatabaseId, FeedKey, RangeSet, Signature, SignedHead};
+use kappadb_core::{DatabaseId, FeedKey, Head, RangeSet, Signature, SignedHead};
 use kappadb_journal::{Damage, Journal, Placed, Position, Record};
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
@@ -22,9 +22,11 @@ pub(crate) struct Writer {
     pub appending: BTreeMap<FeedKey, Appending>,
     /// What the journal lost; own feeds take no appends while there is any.
     pub damage: Vec<Damage>,
-    /// The last record with a signed head, and the last durable one.
+    /// The last record with a signed head, and the last that stays when the journal retreats.
     pub anchor: Option<(Position, Signature)>,
-    pub durable_anchor: Option<(Position, Signature)>,
+    pub kept_anchor: Option<(Position, Signature)>,
+    /// Heads that the witness is not told of before they are durable.
+    pub unnoted: BTreeMap<FeedKey, Head>,
     /// Something was written or taken in since the last commit.
     pub dirty: bool,
     /// What the journal says could not be derived from it, or the work was not done to its end.
@@ -62,18 +64,20 @@ impl Writer {
         CommitError::Journal(Arc::new(error))
     }
 
-    /// Lets go of everything that is not durable, in the journal and in memory, so that writing goes on from there. Nobody was told
-    /// that it is; who put something and has not synced it yet finds that out by [`crate::Feeds::setbacks`].
+    /// Lets go of everything that was not committed, in the journal and in memory, so that writing goes on from there. Nobody was told
+    /// that it is there; who put something and has not synced it yet finds that out by [`crate::Feeds::setbacks`]. If a sync failed when somebody had
+    /// been told of what was not durable, nothing more is written: opening anew finds out what is there.
     pub fn retreat(&mut self) {
         if let Some(journal) = &mut self.journal {
             journal.retreat();
+            self.broken |= journal.is_lost();
         }
         let (blocks, visible) = (self.index.blocks.clone(), self.index.visible.clone());
         visible.write().unwrap_or_else(PoisonError::into_inner).setbacks += 1;
         blocks.forget();
         self.index = Index::new(blocks, visible);
         self.appending.clear();
-        self.anchor = self.durable_anchor;
+        self.anchor = self.kept_anchor;
         self.dirty = false;
     }
 
@@ -85,26 +89,37 @@ impl Writer {
 
     /// Signs, syncs and shows everything since the last commit. If the journal does not take it, it is all let go of.
     pub fn commit(&mut self) -> Result<(), CommitError> {
+        self.commit_as(true)
+    }
+
+    /// The same, and leaves the sync to a later commit if it need not be `durable` now.
+    pub fn commit_as(&mut self, durable: bool) -> Result<(), CommitError> {
         self.usable()?;
-        if !self.dirty {
+        let is_behind = self.journal.as_ref().is_some_and(|journal| journal.durable() < journal.end());
+        if !(self.dirty || durable && is_behind) {
             return Ok(());
         }
-        let done = self.try_commit();
+        let done = self.try_commit(durable);
         match &done {
-            Ok(()) => (self.dirty, self.durable_anchor) = (false, self.anchor),
+            Ok(()) => (self.dirty, self.kept_anchor) = (false, self.anchor),
             Err(CommitError::Journal(_)) => self.retreat(),
             Err(_) => self.broken = true,
         }
         done
     }
 
-    fn try_commit(&mut self) -> Result<(), CommitError> {
+    fn try_commit(&mut self, durable: bool) -> Result<(), CommitError> {
         let heads = self.write_heads()?;
-        self.journal()?.sync().map_err(|error| CommitError::Journal(Arc::new(error)))?;
-        // After the journal's sync and before anybody is told: what the witness knows is always in the journal. It needs no sync of its own,
-        // for one that a power cut sets back knows less and is still right.
-        if let Some(witness) = &self.witness {
-            heads.iter().for_each(|(feed, head)| witness.note(feed, &head.head));
+        let journal = self.journal()?;
+        match durable {
+            true => journal.sync().map_err(|error| CommitError::Journal(Arc::new(error)))?,
+            false => journal.keep(),
+        }
+        self.unnoted.extend(heads.iter().map(|(feed, head)| (*feed, head.head)));
+        if durable && let Some(witness) = &self.witness {
+            // After the journal's sync and before anybody is told: what the witness knows is always in the journal. It needs no sync of its own,
+            // for one that a power cut sets back knows less and is still right.
+            std::mem::take(&mut self.unnoted).iter().for_each(|(feed, head)| witness.note(feed, head));
         }
         for (feed, head) in heads {
             self.take_in(&feed, head).map_err(|error| CommitError::Derived(Arc::new(error)))?;
@@ -150,6 +165,7 @@ impl Writer {
             format: rows::FORMAT,
             database: self.database,
             at: journal.end(),
+            durable: journal.durable(),
             lseq: journal.next_lseq(),
             anchor: self.anchor,
             damaged: !self.damage.is_empty(),

@@ -44,8 +44,10 @@ pub struct Journal {
     pub(crate) end: Position,
     pub(crate) durable: Position,
     pub(crate) next_lseq: Lseq,
-    /// What the next block after the durable ones is numbered.
-    pub(crate) durable_lseq: Lseq,
+    /// What stays when the journal retreats: all that is durable, and what somebody was told of before it was.
+    pub(crate) kept: Position,
+    /// What the next block after these is numbered.
+    pub(crate) kept_lseq: Lseq,
     /// Bytes in the segments before this one.
     pub(crate) full_bytes: u64,
     /// What is to be done before anything is appended.
@@ -55,6 +57,8 @@ pub struct Journal {
     /// Nothing was appended since a clean close.
     pub(crate) closed: bool,
     pub(crate) poisoned: bool,
+    /// A sync failed, and what is kept was not durable: nobody knows what of it is on the disk.
+    pub(crate) lost: bool,
     pub(crate) buffer: Vec<u8>,
 }
 
@@ -167,12 +171,14 @@ impl Journal {
             end,
             durable: end,
             next_lseq: recovered.next_lseq,
-            durable_lseq: recovered.next_lseq,
+            kept: end,
+            kept_lseq: recovered.next_lseq,
             full_bytes: recovered.survey.bytes(0..end.segment),
             owed: None,
             layout,
             closed: recovered.closed,
             poisoned: false,
+            lost: false,
             buffer: Vec::new(),
         }
     }
@@ -243,10 +249,23 @@ impl Journal {
         }
         self.file.sync().map_err(|source| {
             self.poisoned = true;
+            self.lost = self.kept > self.durable;
             sync_error(&self.files, self.end.segment, source)
         })?;
         self.set_durable(self.end);
         Ok(())
+    }
+
+    /// Keeps everything appended so far, though it is not durable yet: it is with the system, so this process may end in any way. From now on
+    /// [`Journal::retreat`] leaves it as it is.
+    pub fn keep(&mut self) {
+        (self.kept, self.kept_lseq) = (self.end, self.next_lseq);
+    }
+
+    /// True if a sync failed after something was kept that was not durable: nothing more is accepted until the journal is opened again, which finds
+    /// out what is there.
+    pub fn is_lost(&self) -> bool {
+        self.lost
     }
 
     /// Makes everything durable and says so in the journal, so that damage to any of it can be told from a torn tail. Where

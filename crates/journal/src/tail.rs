@@ -47,19 +47,20 @@ impl Journal {
     }
 
     pub(crate) fn set_durable(&mut self, end: Position) {
-        (self.end, self.durable, self.durable_lseq) = (end, end, self.next_lseq);
+        (self.end, self.durable) = (end, end);
+        self.keep();
         self.files.set_durable(end);
     }
 
-    /// Gives up what was appended since the last sync, so that the journal goes on after a write or a sync that failed. It is cut off at once if the disk
+    /// Gives up what was appended since the last sync and not kept, so that the journal goes on after a write or a sync that failed. It is cut off at once if the disk
     /// lets that be done, else before anything is appended: it does not come to count later, unless the process ends before that.
     pub fn retreat(&mut self) {
-        if self.end == self.durable && !self.poisoned {
+        if self.lost || (self.end == self.kept && !self.poisoned) {
             return;
         }
-        let Position { segment, offset: from } = self.durable;
+        let Position { segment, offset: from } = self.kept;
         let cut = Cut { segment, from, to: self.end.offset };
-        (self.end, self.next_lseq) = (self.durable, self.durable_lseq);
+        (self.end, self.next_lseq) = (self.kept, self.kept_lseq);
         (self.closed, self.poisoned) = (false, false);
         self.owed.get_or_insert_default().cut = Some(cut);
         if let Err(error) = self.pay() {

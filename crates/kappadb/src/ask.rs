@@ -166,7 +166,12 @@ impl Neighbours {
 
     async fn ground(&self, view: &str) -> Result<Ground, ReadError> {
         let view = view.to_owned();
-        database::run(&self.parts, move |parts| parts.ground_of(&view)).await?
+        let ground = move |parts: &Parts| {
+            // A question tells peers how far one's own feeds go.
+            parts.feeds.settle()?;
+            parts.ground_of(&view)
+        };
+        database::run(&self.parts, ground).await?
     }
 
     /// True if a peer did not know of a fork that is known here, and it mattered.

@@ -4,6 +4,7 @@ use crate::ask::CHAT;
 use crate::claims::group;
 use crate::database::Parts;
 use crate::error::ReadError;
+use crate::pool::Pool;
 use kappadb_core::{FeedDefinition, FeedKey, RangeSet};
 use kappadb_entry::Bundle;
 use kappadb_feed::{PutError, PutOutcome};
@@ -15,28 +16,40 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 
 /// A session's way to storage. Does not keep the database open.
-pub(crate) struct Backend(Weak<Parts>);
+pub(crate) struct Backend {
+    parts: Weak<Parts>,
+    pool: Arc<Pool>,
+}
 
 impl Backend {
     pub(crate) fn new(parts: &Arc<Parts>) -> Arc<Self> {
-        Arc::new(Backend(Arc::downgrade(&parts.root())))
+        Arc::new(Backend { parts: Arc::downgrade(&parts.root()), pool: parts.peers_pool.clone() })
     }
 }
 
 impl kappadb_net::Backend for Backend {
     fn run(&self, command: Command) -> Reply {
-        match self.0.upgrade() {
+        match self.parts.upgrade() {
             Some(parts) => match parts.gate.enter() {
                 Ok(_inside) => parts.carry_out(command),
-                Err(_) => gone(&command),
+                Err(closed) => refused(&command, &closed.to_string()),
             },
-            None => gone(&command),
+            None => refused(&command, &ReadError::Closed.to_string()),
         }
+    }
+
+    fn start(&self, work: Box<dyn FnOnce() + Send>) {
+        self.pool.start(work);
     }
 }
 
 impl Parts {
     fn carry_out(&self, command: Command) -> Reply {
+        // A peer is told of nothing that a power cut could take back.
+        let tells = matches!(command, Command::Answer { .. } | Command::Locate { .. } | Command::Read { .. });
+        if tells && let Err(error) = self.feeds.settle() {
+            return refused(&command, &error.to_string());
+        }
         match command {
             Command::Answer { view, selector, without, declared, named } => {
                 Reply::Answer(self.answer(&view, &selector, &without, &declared, &named))
@@ -157,17 +170,17 @@ fn refusal(error: ViewError) -> AnswerError {
     }
 }
 
-/// The answer to a command after the database was closed.
-fn gone(command: &Command) -> Reply {
-    let closed = || "the database is closed".to_owned();
+/// The answer to a command that cannot be carried out at all.
+fn refused(command: &Command, why: &str) -> Reply {
+    let why = || why.to_owned();
     match command {
         Command::Answer { .. } | Command::Locate { .. } => {
-            Reply::Answer(Err(AnswerError::Unavailable(closed())))
+            Reply::Answer(Err(AnswerError::Unavailable(why())))
         }
-        Command::Read { .. } => Reply::Read(Err(closed())),
-        Command::Define(_) => Reply::Defined(Err(PutRefusal::Local(closed()))),
-        Command::Put(_) => Reply::Put(Err(PutRefusal::Local(closed()))),
-        Command::Fork(_) => Reply::Forked(Err(PutRefusal::Local(closed()))),
-        _ => Reply::Synced(Err(closed())),
+        Command::Read { .. } => Reply::Read(Err(why())),
+        Command::Define(_) => Reply::Defined(Err(PutRefusal::Local(why()))),
+        Command::Put(_) => Reply::Put(Err(PutRefusal::Local(why()))),
+        Command::Fork(_) => Reply::Forked(Err(PutRefusal::Local(why()))),
+        _ => Reply::Synced(Err(why())),
     }
 }

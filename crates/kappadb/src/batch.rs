@@ -1,6 +1,7 @@
 //! Writes that share a turn: each looks up what it replaces, sees those before it, and all are appended together.
 
 use crate::database::Parts;
+use crate::durability::Durability;
 use crate::error::{ReadError, WriteError};
 use crate::payload::{self, CHUNK, MAX_INLINE};
 use crate::pool::guarded;
@@ -13,6 +14,8 @@ use kappadb_feed::{Append, AppendError, Feeds};
 use kappadb_view::{View, ViewHandle};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 /// Bytes of blocks that are appended at once, about.
@@ -27,9 +30,25 @@ pub(crate) type Tell = Box<dyn FnOnce(&Refused) + Send>;
 /// The feeds that took nothing, and why.
 pub(crate) type Refused = BTreeMap<FeedKey, AppendError>;
 
+/// When a write is to be on the disk, and the runtime that keeps the time.
+pub(crate) struct Due {
+    pub durability: Durability,
+    pub runtime: Option<Handle>,
+}
+
+/// That something is to be on the disk within a time.
+pub(crate) struct Promise {
+    pub within: Duration,
+    pub runtime: Handle,
+}
+
 /// What is taken in a turn and not yet appended.
 #[derive(Default)]
 pub(crate) struct Batch {
+    /// Some of it is to be on the disk at once.
+    now: bool,
+    /// Some of it is to be on the disk within a time.
+    promise: Option<Promise>,
     feeds: BTreeMap<FeedKey, Taken>,
     bytes: usize,
     /// The entries among it that have keys, by space and key.
@@ -66,6 +85,7 @@ impl Taken {
 /// The write that `plan` makes, and what it will have given. A write that nobody waits for any more is not begun.
 pub(crate) fn job<T, E>(
     parts: Arc<Parts>,
+    due: Due,
     plan: impl FnOnce(&Parts, &mut Batch) -> Result<T, E> + Send + 'static,
 ) -> (Job, oneshot::Receiver<Result<T, E>>)
 where
@@ -78,6 +98,9 @@ where
             return Box::new(|_| ());
         }
         let (planned, feeds) = batch.attempt(|batch| plan(&parts, batch));
+        if !feeds.is_empty() {
+            batch.owe(due);
+        }
         Box::new(move |refused| {
             let refusal = feeds.iter().find_map(|feed| refused.get(feed)).cloned();
             let refusal = refusal.map(|error| Err(WriteError::from(error).into()));
@@ -88,19 +111,36 @@ where
 }
 
 impl Batch {
-    /// Does writes, and tells what became of them.
-    pub fn write(feeds: &Feeds, jobs: Vec<Job>) {
+    /// Does writes, and tells what became of them. Returns what was promised to be on the disk later, if anything.
+    pub fn write(feeds: &Feeds, jobs: Vec<Job>) -> Vec<Promise> {
         let (mut batch, mut tells) = (Batch::default(), Vec::with_capacity(jobs.len()));
+        let mut promises = Vec::new();
         for job in jobs {
             tells.push(job(&mut batch));
             if batch.bytes >= BYTES {
-                std::mem::take(&mut batch).append(feeds, tells.drain(..));
+                promises.extend(std::mem::take(&mut batch).append(feeds, tells.drain(..)));
             }
         }
-        batch.append(feeds, tells.drain(..));
+        promises.extend(batch.append(feeds, tells.drain(..)));
+        promises
     }
 
-    fn append(self, feeds: &Feeds, tells: impl Iterator<Item = Tell>) {
+    /// Something is taken that is due then.
+    fn owe(&mut self, due: Due) {
+        match (due.durability, due.runtime) {
+            (Durability::Buffered, _) => {}
+            (Durability::Interval(within), Some(runtime)) => {
+                if self.promise.as_ref().is_none_or(|promise| within < promise.within) {
+                    self.promise = Some(Promise { within, runtime });
+                }
+            }
+            // Without a runtime nobody keeps the time.
+            (Durability::Now | Durability::Interval(_), _) => self.now = true,
+        }
+    }
+
+    fn append(self, feeds: &Feeds, tells: impl Iterator<Item = Tell>) -> Option<Promise> {
+        let (now, promise) = (self.now, self.promise);
         let appends: Vec<Append> = self
             .feeds
             .into_iter()
@@ -108,11 +148,12 @@ impl Batch {
             .map(|(feed, Taken { blocks, .. })| Append { feed, blocks })
             .collect();
         let names: Vec<FeedKey> = appends.iter().map(|append| append.feed).collect();
-        let outcomes = if appends.is_empty() { Vec::new() } else { feeds.append_each(appends) };
+        let outcomes = if appends.is_empty() { Vec::new() } else { feeds.append_each(appends, now) };
         let refused =
             names.into_iter().zip(outcomes).filter_map(|(feed, outcome)| Some((feed, outcome.err()?)));
         let refused = refused.collect();
         tells.for_each(|tell| tell(&refused));
+        promise.filter(|_| !now)
     }
 
     /// Has `plan` take what it writes, whole or not at all. Returns the feeds that it is in.

@@ -1,5 +1,6 @@
 use crate::chat::Trusted;
 use crate::database::{Database, Parts};
+use crate::durability::Durability;
 use crate::error::{CreateError, OpenError, WriteError};
 use crate::listen::Listen;
 use crate::replica::{self, Replica};
@@ -37,6 +38,7 @@ pub struct Builder {
     pub(crate) warned: OnWarning,
     pub(crate) rebuild: bool,
     pub(crate) state: Option<PathBuf>,
+    pub(crate) durability: Durability,
     pub(crate) allowance: Allowance,
     pub(crate) locking: Locking,
     /// Held already, by whoever made the folder.
@@ -78,6 +80,7 @@ impl Builder {
             rebuild: false,
             state: witness::default_state(),
             allowance: Allowance::patient(usual_patience()),
+            durability: Durability::default(),
             locking: Locking::default(),
             lock: None,
         }
@@ -113,6 +116,13 @@ impl Builder {
     /// part of what backups of the database put back. Default: `$KAPPA_STATE`, else `kappadb` in `$XDG_STATE_HOME` or `~/.local/state`.
     pub fn state(mut self, folder: impl AsRef<Path>) -> Self {
         self.state = Some(folder.as_ref().to_owned());
+        self
+    }
+
+    /// When writes are on the disk that do not say so themselves ([`Write::durability`](crate::Write::durability)). Default: when they
+    /// return. Imports, and what rests on more than its own key, may be there sooner than that.
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
         self
     }
 

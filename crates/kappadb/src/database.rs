@@ -4,6 +4,7 @@ use crate::callers::Callers;
 use crate::chat::{Chat, Markers, Pins, Recent, TrustFile};
 use crate::claims::{self, Book};
 use crate::clocks::Clocks;
+use crate::durability::Durability;
 use crate::error::{OpenError, ReadError, WriteError};
 use crate::files;
 use crate::forks::LateForks;
@@ -38,6 +39,9 @@ use std::sync::Arc;
 
 /// Threads that the owner's work may have at once. Most of it is short; what takes long is an import, a check, a compaction.
 const THREADS: usize = 64;
+
+/// Threads that work for peers may have at once.
+const PEERS_THREADS: usize = 16;
 
 /// A replica of a database, open. Clones are handles to the same one.
 ///
@@ -112,6 +116,10 @@ pub(crate) struct Parts {
     /// All work is done inside, whoever it is for.
     pub gate: Arc<Gate>,
     store: Arc<dyn Store>,
+    /// The threads for what peers want: however much that is, the owner does not wait behind it.
+    pub peers_pool: Arc<Pool>,
+    /// When a write is on the disk that does not say so itself.
+    pub durability: Durability,
     /// The parts that these were made from, kept so that a server lives as long as any handle.
     root: Option<Arc<Parts>>,
     /// The last to go: who finds the folder free finds all in it free, the derived data too.
@@ -128,8 +136,19 @@ impl Parts {
     }
 
     fn try_open(builder: Builder) -> Result<Parts, OpenError> {
-        let Builder { dir, clock, random, progress, warned, rebuild, state, allowance, locking, lock } =
-            builder;
+        let Builder {
+            dir,
+            clock,
+            random,
+            progress,
+            warned,
+            rebuild,
+            state,
+            allowance,
+            durability,
+            locking,
+            lock,
+        } = builder;
         let replica = replica::load(&dir)?;
         let peers = Arc::new(replica.peers(&dir)?);
         let Replica { database, access, identity, trusted } = replica;
@@ -164,6 +183,7 @@ impl Parts {
         let listen = Arc::new(ListenFile::load(&dir)?);
         let callers = Arc::new(Callers::load(&dir, clock.clone()));
         let identity = Identity::new(identity);
+        let pool = Arc::new(Pool::new("kappadb-work", THREADS));
         Ok(Parts {
             dir,
             id: database,
@@ -198,10 +218,12 @@ impl Parts {
             name: writers::DEFAULT.into(),
             reserve,
             idle,
-            turns: Arc::new(Turns::new(feeds.clone())),
-            pool: Arc::new(Pool::new("kappadb-work", THREADS)),
+            turns: Arc::new(Turns::new(feeds.clone(), pool.clone())),
+            pool,
             gate: Arc::default(),
             store,
+            peers_pool: Arc::new(Pool::new("kappadb-peers", PEERS_THREADS)),
+            durability,
             feeds,
             root: None,
             lock,
@@ -377,6 +399,14 @@ impl Database {
         Ok(self.run(move |parts| parts.views.register(view)).await??)
     }
 
+    /// Puts on the disk all that was written before and is not there yet ([`Durability`]).
+    ///
+    /// # Errors
+    /// If the disk does not take it: then nothing more is written until the database is opened again.
+    pub async fn sync(&self) -> Result<(), WriteError> {
+        Ok(self.run(|parts| parts.feeds.settle()).await?.map_err(ReadError::from)?)
+    }
+
     /// Waits until every view has indexed all that is held now. No question needs it: each waits for its own view.
     ///
     /// # Errors
@@ -471,6 +501,51 @@ pub(crate) async fn run<T: Send + 'static>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn a_write_is_on_the_disk_when_it_is_said_to_be() {
+        let dir = tempfile::tempdir().unwrap();
+        let builder = || Database::builder(dir.path().join("db")).state(dir.path().join("state"));
+        let database = builder().durability(Durability::Buffered).create().await.unwrap();
+        let (kv, feeds) = (database.kv(), database.parts.feeds.clone());
+        kv.put("buffered", "value").await.unwrap();
+        assert!(!feeds.is_settled());
+        assert!(kv.get("buffered").await.unwrap().is_some(), "it is read at once");
+        kv.put("now", "value").durability(Durability::Now).await.unwrap();
+        assert!(feeds.is_settled());
+        kv.put("buffered", "other").await.unwrap();
+        assert!(!feeds.is_settled());
+        database.sync().await.unwrap();
+        assert!(feeds.is_settled());
+        kv.put("interval", "value").durability(Durability::Interval(Duration::from_secs(1))).await.unwrap();
+        kv.put("sooner", "value").durability(Durability::Interval(Duration::from_millis(50))).await.unwrap();
+        for _ in 0..6_000 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            if feeds.is_settled() {
+                break;
+            }
+        }
+        assert!(feeds.is_settled(), "the interval has passed long ago");
+        // Whoever is told of it must not see it go.
+        kv.put("asked for", "value").await.unwrap();
+        assert!(!feeds.is_settled());
+        let server = database.serve(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let part = Database::builder(dir.path().join("part")).state(dir.path().join("part state"));
+        let part = part.durability(Durability::Buffered).join(&server.ticket()).await.unwrap();
+        part.kv().put("theirs", "value").await.unwrap();
+        assert!(!part.parts.feeds.is_settled());
+        part.kv().ask_prefix("").await.unwrap();
+        assert!(feeds.is_settled() && part.parts.feeds.is_settled());
+        assert!(part.kv().get("asked for").await.unwrap().is_some());
+        kv.put("last", "value").await.unwrap();
+        server.stop().await;
+        drop((feeds, kv));
+        database.close().await.unwrap();
+        let database = builder().wait(Duration::from_secs(60)).open().await.unwrap();
+        assert!(database.kv().get("last").await.unwrap().is_some());
+        assert_eq!(database.verify().await.unwrap(), [""; 0]);
+    }
 
     #[tokio::test]
     async fn a_panic_in_the_work_is_told_and_is_not_that_the_database_was_closed() {

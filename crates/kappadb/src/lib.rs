@@ -54,6 +54,7 @@ mod claims;
 mod clocks;
 mod contents;
 mod database;
+mod durability;
 mod entries;
 mod error;
 pub mod export;
@@ -100,6 +101,7 @@ pub use chat::{
 };
 pub use clocks::ClockDoubt;
 pub use database::Database;
+pub use durability::Durability;
 pub use entries::EntryPage;
 pub use error::{
     AskError, AttachError, BlobError, CreateError, ExportError, ImportError, LogError, NotHeld, OpenError,

@@ -3,24 +3,35 @@
 //! Writes that wait side by side share a turn ([`Batch`]). Who wants it for longer is given a [`Turn`] of his own, and lets in all who
 //! have waited whenever he gives way.
 
-use crate::batch::{Batch, Job};
+use crate::batch::{Batch, Job, Promise};
 use crate::error::ReadError;
 use crate::pool::Pool;
 use kappadb_feed::Feeds;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// Writes that share a turn, at most: whoever comes after them is not to wait long.
 const SHARED: usize = 1_000;
 
+/// What part of the time that a turn took is waited for those who shared it to come again. Without that the first of them would have a sync
+/// for itself, while the others wait for the next.
+const GATHERING: u32 = 8;
+
 pub(crate) struct Turns {
     feeds: Feeds,
     line: Mutex<Line>,
+    /// There are as many as are wanted.
+    gathered: Condvar,
     /// The thread that does what is short.
     thread: Pool,
     /// The turn was let go of.
     free: Condvar,
+    /// For syncs that nobody waits for.
+    pool: Arc<Pool>,
+    /// When what was promised is to be on the disk next.
+    due: Mutex<Option<Instant>>,
 }
 
 #[derive(Default)]
@@ -30,6 +41,8 @@ struct Line {
     taken: bool,
     /// There are no more turns.
     closed: bool,
+    /// How many whoever has it waits for.
+    wanted: usize,
 }
 
 enum Waiting {
@@ -51,8 +64,40 @@ enum Next {
 pub(crate) struct Turn(Arc<Turns>);
 
 impl Turns {
-    pub fn new(feeds: Feeds) -> Turns {
-        Turns { feeds, line: Mutex::default(), thread: Pool::new("kappadb-write", 1), free: Condvar::new() }
+    pub fn new(feeds: Feeds, pool: Arc<Pool>) -> Turns {
+        let thread = Pool::new("kappadb-write", 1);
+        let (line, due) = (Mutex::default(), Mutex::default());
+        Turns { feeds, line, gathered: Condvar::new(), thread, free: Condvar::new(), pool, due }
+    }
+
+    /// Sees to it that what was written is on the disk when it was promised to be.
+    fn keep(self: &Arc<Self>, Promise { within, runtime }: Promise) {
+        let at = Instant::now() + within;
+        let mut due = self.due();
+        if due.is_some_and(|due| due <= at) {
+            return;
+        }
+        *due = Some(at);
+        // Who lets go of the database closes it, and that makes everything durable.
+        let turns = Arc::downgrade(self);
+        runtime.spawn(async move {
+            tokio::time::sleep_until(at.into()).await;
+            if let Some(turns) = turns.upgrade() {
+                let sync = turns.clone();
+                turns.pool.start(move || sync.sync_what_is_due(at));
+            }
+        });
+    }
+
+    fn sync_what_is_due(&self, at: Instant) {
+        self.due().take_if(|due| *due == at);
+        if let Err(error) = self.feeds.settle() {
+            tracing::error!(%error, "what was written lately may not be on the disk");
+        }
+    }
+
+    fn due(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.due.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn line(&self) -> MutexGuard<'_, Line> {
@@ -77,6 +122,9 @@ impl Turns {
             return drop(waiting);
         }
         line.waiting.push_back(waiting);
+        if line.waiting.len() == line.wanted {
+            self.gathered.notify_all();
+        }
         if !std::mem::replace(&mut line.taken, true) {
             drop(line);
             self.serve();
@@ -140,6 +188,15 @@ impl Turns {
         self.thread.start(move || undone.0.take().into_iter().for_each(|turns| Turn(turns).serve()));
     }
 
+    /// Waits until so many wait, but no longer than that.
+    fn gather(&self, count: usize, time: Duration) {
+        let mut line = self.line();
+        line.wanted = count;
+        let is_few = |line: &mut Line| line.waiting.len() < count;
+        let waited = self.gathered.wait_timeout_while(line, time, is_few);
+        waited.unwrap_or_else(PoisonError::into_inner).0.wanted = 0;
+    }
+
     fn next(&self) -> Option<Next> {
         let mut line = self.line();
         Some(match line.waiting.pop_front()? {
@@ -164,7 +221,13 @@ impl Turn {
     fn serve(mut self) {
         while let Some(next) = self.0.next() {
             match next {
-                Next::Writes(jobs) => Batch::write(&self.0.feeds, jobs),
+                Next::Writes(jobs) => {
+                    let (count, begun) = (jobs.len(), Instant::now());
+                    Batch::write(&self.0.feeds, jobs).into_iter().for_each(|promise| self.0.keep(promise));
+                    if count > 1 {
+                        self.0.gather(count, begun.elapsed() / GATHERING);
+                    }
+                }
                 Next::Turn(tell) => match tell.send(self) {
                     Ok(()) => return,
                     // He waits no more.
@@ -218,7 +281,7 @@ mod tests {
         let config =
             kappadb_feed::Config::new(dir.path(), Arc::new(MemoryStore::new()), DatabaseId([1; 32]), random);
         let (feeds, _) = Feeds::open(config, &mut |_, _| ()).unwrap();
-        (dir, Arc::new(Turns::new(feeds)))
+        (dir, Arc::new(Turns::new(feeds, Arc::new(Pool::new("test", 2)))))
     }
 
     /// A write that says when it is done, and that it was told.

@@ -1,8 +1,9 @@
 //! Writing entries: alone, or in the place of what this replica knows of their key.
 
 use crate::ask;
-use crate::batch::{self, Batch, Job};
+use crate::batch::{self, Batch, Due, Job};
 use crate::database::{Database, Parts};
+use crate::durability::Durability;
 use crate::error::{ReadError, WriteError};
 use crate::own;
 use crate::turns::Turns;
@@ -18,6 +19,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use tokio::runtime::Handle;
 
 /// An entry to be. What it replaces is worked out where it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,25 +70,58 @@ impl KeyedIndex for kappadb_view_kv::KvIndex {
 }
 
 type Running<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
+type Start<T, E> = Box<dyn FnOnce(Option<Durability>) -> Running<T, E> + Send>;
 
 /// A write on its way. Nothing is done before it is first polled.
 ///
 /// Writes wait for their turn, and those that wait side by side share one sync of the disk. A write that is dropped before its turn has
 /// come leaves nothing; after that it is done whole, whether somebody waits for it or not. It borrows nothing, so it can be spawned.
+///
+/// ```
+/// use kappadb::{Database, Durability};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let database = Database::builder(dir.path()).create().await?;
+/// let kv = database.kv();
+/// let other = tokio::spawn(kv.put("other", "value"));
+/// kv.put("seen at", "12:30").durability(Durability::Buffered).await?;
+/// other.await??;
+/// # Ok(()) }
+/// ```
 #[must_use = "nothing is written before this is awaited"]
-pub struct Write<T, E>(Running<T, E>);
+pub struct Write<T, E> {
+    /// None once it is polled.
+    start: Option<Start<T, E>>,
+    durability: Option<Durability>,
+    running: Option<Running<T, E>>,
+}
+
+impl<T, E> Write<T, E> {
+    /// When it is to be on the disk. Default: what the database was opened with. What rests on more than its own key may be there
+    /// sooner. Said after it was first polled it changes nothing.
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = Some(durability);
+        self
+    }
+}
 
 impl<T, E> Future for Write<T, E> {
     type Output = Result<T, E>;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T, E>> {
-        self.0.as_mut().poll(context)
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T, E>> {
+        let this = self.get_mut();
+        if let Some(start) = this.start.take() {
+            this.running = Some(start(this.durability));
+        }
+        // After its end it says nothing more, as other futures do.
+        this.running.as_mut().map_or(Poll::Pending, |running| running.as_mut().poll(context))
     }
 }
 
 impl<T, E> fmt::Debug for Write<T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Write").finish_non_exhaustive()
+        f.debug_struct("Write").field("durability", &self.durability).finish_non_exhaustive()
     }
 }
 
@@ -117,13 +152,18 @@ where
         join: fn(&Arc<Turns>, Job),
     ) -> Self {
         let parts = parts.clone();
-        Write(Box::pin(async move {
-            own::make_sure(&parts).await?;
-            let turns = parts.turns.clone();
-            let (job, told) = batch::job(parts, plan);
-            join(&turns, job);
-            told.await.unwrap_or_else(|_| Err(WriteError::from(ReadError::Closed).into()))
-        }))
+        let start = move |durability: Option<Durability>| -> Running<T, E> {
+            Box::pin(async move {
+                own::make_sure(&parts).await?;
+                let turns = parts.turns.clone();
+                let durability = durability.unwrap_or(parts.durability);
+                let (job, told) =
+                    batch::job(parts, Due { durability, runtime: Handle::try_current().ok() }, plan);
+                join(&turns, job);
+                told.await.unwrap_or_else(|_| Err(WriteError::from(ReadError::Closed).into()))
+            })
+        };
+        Write { start: Some(Box::new(start)), durability: None, running: None }
     }
 }
 

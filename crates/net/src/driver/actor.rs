@@ -9,7 +9,8 @@ use kappadb_sync::{Command, CommandId, Event, QueryError, QueryId, Reply, Sessio
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::oneshot::error::RecvError;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -29,7 +30,7 @@ pub(super) struct Driver {
     batch: Vec<Vec<u8>>,
     batch_bytes: usize,
     backend: Arc<dyn Backend>,
-    commands: JoinSet<(CommandId, Reply)>,
+    commands: JoinSet<Done>,
     questions: HashMap<QueryId, Asker>,
     shared: Arc<Shared>,
     shutdown: watch::Receiver<bool>,
@@ -47,12 +48,18 @@ struct Asker {
     updates: Updates,
 }
 
+/// A command that was carried out; an error if that did not come to its end.
+type Done = Result<(CommandId, Reply), RecvError>;
+
 /// What happened next.
 enum Step {
     Request(Option<Request>),
     Incoming(Option<Incoming>),
-    /// None if nothing was under way.
-    Replied(Option<Result<(CommandId, Reply), JoinError>>),
+    Replied(CommandId, Reply),
+    /// A command did not come to its end.
+    Unanswered,
+    /// No command is under way.
+    AllReplied,
     Sent,
     WriterEnded(Option<ChannelError>),
     Time,
@@ -105,7 +112,7 @@ impl Driver {
             }
             let step = match self.session.closed() {
                 // What came before its end is stored before anybody is told that no more comes.
-                Some(_) => Step::Replied(self.commands.join_next().await),
+                Some(_) => replied(self.commands.join_next().await),
                 None => self.wait(&mut requests).await,
             };
             self.take(step);
@@ -168,10 +175,13 @@ impl Driver {
         self.batch.len() > before
     }
 
-    /// On a blocking thread: never on the executor.
+    /// Where it may block: never on the executor.
     fn start(&mut self, id: CommandId, command: Command) {
         let backend = self.backend.clone();
-        self.commands.spawn_blocking(move || (id, backend.run(command)));
+        let (tell, told) = oneshot::channel();
+        let work = move || drop(tell.send(backend.run(command)));
+        self.backend.start(Box::new(work));
+        self.commands.spawn(async move { Ok((id, told.await?)) });
     }
 
     async fn wait(&mut self, requests: &mut Option<Requests>) -> Step {
@@ -182,7 +192,7 @@ impl Driver {
         tokio::select! {
             request = next_request(requests) => Step::Request(request),
             found = incoming.recv(), if self.session.wants_read() => Step::Incoming(found),
-            Some(replied) = self.commands.join_next() => Step::Replied(Some(replied)),
+            Some(done) = self.commands.join_next() => replied(Some(done)),
             Some(permit) = reserve(outgoing), if can_write && !self.batch.is_empty() => {
                 // Questions that leave together wait together.
                 if self.batch.iter().any(|frame| frame.first() == Some(&QUERY)) {
@@ -211,12 +221,12 @@ impl Driver {
                 self.lose(SessionEnd::Channel(Arc::new(error)))
             }
             Step::Incoming(Some(Incoming::End(Ok(()))) | None) => self.session.lost(),
-            Step::Replied(Some(Ok((id, reply)))) => self.session.reply(now, id, reply),
-            Step::Replied(Some(Err(_panic))) => {
+            Step::Replied(id, reply) => self.session.reply(now, id, reply),
+            Step::Unanswered => {
                 self.lose(SessionEnd::Panicked);
                 self.session.stop_storing();
             }
-            Step::Replied(None) => self.session.stop_storing(),
+            Step::AllReplied => self.session.stop_storing(),
             Step::Sent => {}
             Step::WriterEnded(error) => self.writer_ended(error),
             Step::Time if self.deaf_at.is_some_and(|at| at <= Instant::now()) => self.session.lost(),
@@ -329,6 +339,15 @@ impl Driver {
         self.wire.outgoing = None;
         let _ = (&mut self.wire.writer).await;
         Some(())
+    }
+}
+
+/// What became of a command, if one was under way.
+fn replied(done: Option<Result<Done, JoinError>>) -> Step {
+    match done {
+        Some(Ok(Ok((id, reply)))) => Step::Replied(id, reply),
+        Some(_) => Step::Unanswered,
+        None => Step::AllReplied,
     }
 }
 

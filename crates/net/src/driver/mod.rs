@@ -1,7 +1,7 @@
 //! Runs a session over a connection: the only place where the state machine of `kappadb_sync` meets tokio.
 //!
-//! One task owns the session, so there is no lock. A second task reads frames, a third writes them. Commands run on
-//! tokio's blocking threads, never on the executor. Nothing is buffered without a bound: when the session has
+//! One task owns the session, so there is no lock. A second task reads frames, a third writes them. Commands run where
+//! the backend says, never on the executor. Nothing is buffered without a bound: when the session has
 //! enough it is not read for, and it makes no more answers while what it made waits to be written.
 //!
 //! Dropping every [`PeerHandle`] and [`Question`] of a dialed session ends it; so does the shutdown signal.
@@ -26,6 +26,11 @@ pub trait Backend: Send + Sync + 'static {
     /// Carries a command out. May block; runs beside other commands of the same and of other sessions. Gives the
     /// kind of reply that the command's documentation names.
     fn run(&self, command: Command) -> Reply;
+
+    /// Does work that may block where that is allowed. Default: on the runtime's blocking threads.
+    fn start(&self, work: Box<dyn FnOnce() + Send>) {
+        tokio::task::spawn_blocking(work);
+    }
 }
 
 /// Runs the asking side of a session with `peer` over `connection` in tasks of its own.
