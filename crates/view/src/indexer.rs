@@ -215,8 +215,12 @@ impl<V: View> Indexer<V> {
         self.failures += 1;
         // The batch may have been written all the same, and its notices are lost then.
         self.core.watchers.tell_all_changed();
-        // The first time rows are of no use they are made anew, and whoever waits need not know.
-        let is_hopeless = !error.wants_rebuild() || self.failures > 1;
+        // Rows that are of no use are made anew, and whoever waits need not know: as often as the log changes under them, and once if they are damaged.
+        let is_hopeless = match error {
+            ViewError::Foreign => false,
+            damage if damage.wants_rebuild() => self.failures > 1,
+            _ => true,
+        };
         self.core.control.failed(error, pause, is_hopeless);
     }
 

@@ -528,16 +528,24 @@ fn who_waits_while_rows_are_found_to_be_of_no_use_waits_for_the_new_ones() {
     (0..20).for_each(|seq| log.arrive(id(0, seq), entry("x", 0, &[])));
     log.fork(feed(0), 0);
     handle.ready().unwrap();
-    let still = handle.pause();
+    for round in 0..5 {
+        let still = handle.pause();
+        log.take_back(&feed(0));
+        log.arrive(id(1, round), entry("y", 0, &[]));
+        let waiting = std::thread::spawn({
+            let handle = handle.clone();
+            move || handle.ready()
+        });
+        // So that it mostly waits before the rows are found to be of no use; if it does not, there is less to be seen.
+        std::thread::sleep(Duration::from_millis(50));
+        drop(still);
+        // The rows that are being made anew may be found to be of no use as well.
+        log.fork(feed(0), 0);
+        log.take_back(&feed(0));
+        waiting.join().unwrap().unwrap();
+        log.fork(feed(0), 0);
+        handle.ready().unwrap();
+    }
     log.take_back(&feed(0));
-    log.arrive(id(1, 0), entry("y", 0, &[]));
-    let waiting = std::thread::spawn({
-        let handle = handle.clone();
-        move || handle.ready()
-    });
-    // So that it mostly waits before the rows are found to be of no use; if it does not, there is less to be seen.
-    std::thread::sleep(Duration::from_millis(100));
-    drop(still);
-    waiting.join().unwrap().unwrap();
     assert_as_expected(&views, &handle, &log);
 }
