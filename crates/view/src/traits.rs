@@ -99,7 +99,7 @@ pub trait Index: Send + Sync + 'static {
     /// not redundant (`design/model.md`). In no particular order.
     ///
     /// All as if no entry of the feeds `without` were held: the asker has dropped them. What only they made redundant is sent then
-    /// ([`Keyed::active_without`](crate::Keyed::active_without)), and they count for no limit.
+    /// ([`KeyedReader::active_without`](crate::KeyedReader::active_without)), and they count for no limit.
     fn matches(&self, selector: &Selector, without: &BTreeSet<FeedKey>) -> Result<Vec<EntryId>, ViewError>;
 
     /// Compares it with one that was made anew from the same entries; returns a sentence for each difference. `fresh` may lie in as little memory as it
