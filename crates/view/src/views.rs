@@ -200,13 +200,19 @@ impl Views {
     }
 
     /// Compares each view, once it is ready, with one made anew beside it from the same arrivals, and has it look for contradictions in its
-    /// rows. Returns a sentence for each thing that is wrong; also for a view that stands still.
+    /// rows. Returns a sentence for each thing that is wrong; also for a view that stands still. A view
+    /// whose rows cannot be read is made anew.
     pub fn verify(&self) -> Result<Vec<String>, ViewError> {
         let mut found = Vec::new();
         for view in self.all() {
             match view.ready(Patience::OWN).and_then(|()| view.verify(&*self.inner.store)) {
                 Ok(problems) => found.extend(problems),
                 Err(error) if error.is_its_own() => found.push(error.to_string()),
+                // What is damaged between two openings is met by who reads it: here it is made anew.
+                Err(error) if error.wants_rebuild() => {
+                    found.push(format!("view {}: {error}; it is made anew", view.status().name));
+                    view.control().rebuild()?;
+                }
                 Err(error) => return Err(error),
             }
         }

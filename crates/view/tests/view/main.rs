@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests may fail loudly")]
 
 mod common;
+mod damage;
 mod engine;
 mod feeds;
 mod keyed;
