@@ -27,6 +27,8 @@ pub enum Cause {
     NotReady,
     /// It is known here but not held: ask a peer that has it.
     NotHeld,
+    /// What was asked for is not known here: it is misspelt, or a peer may know it.
+    Unknown,
     /// A peer does not answer: try later, or elsewhere.
     Unreachable,
     /// A peer does not take this database's key: it has another one, or serves another database.
@@ -64,9 +66,15 @@ fn said_by(error: &(dyn Error + 'static)) -> Option<Cause> {
     if is_not_held(error) {
         return Some(Cause::NotHeld);
     }
+    if is_unknown(error) {
+        return Some(Cause::Unknown);
+    }
     let of_open = |error: &OpenError| matches!(error, OpenError::InUse { .. }).then_some(Cause::InUse);
     let of_read = |error: &ReadError| matches!(error, ReadError::Closed).then_some(Cause::Closed);
     let of_kv = |error: &KvError| matches!(error, KvError::NotHeld(_)).then_some(Cause::NotHeld);
+    let of_write = |error: &WriteError| matches!(error, WriteError::NoContent(_)).then_some(Cause::NotHeld);
+    let of_attach =
+        |error: &AttachError| matches!(error, AttachError::NoContent(_)).then_some(Cause::NotHeld);
     let of_io = |error: &io::Error| {
         use io::ErrorKind::{QuotaExceeded, StorageFull};
         matches!(error.kind(), StorageFull | QuotaExceeded).then_some(Cause::DiskFull)
@@ -74,11 +82,24 @@ fn said_by(error: &(dyn Error + 'static)) -> Option<Cause> {
     None.or_else(|| error.downcast_ref().and_then(of_open))
         .or_else(|| error.downcast_ref().and_then(of_read))
         .or_else(|| error.downcast_ref().and_then(of_kv))
+        .or_else(|| error.downcast_ref().and_then(of_write))
+        .or_else(|| error.downcast_ref().and_then(of_attach))
         .or_else(|| error.downcast_ref().and_then(of_io))
         .or_else(|| error.downcast_ref().and_then(of_store))
         .or_else(|| error.downcast_ref().and_then(of_view))
         .or_else(|| error.downcast_ref().and_then(of_ask))
         .or_else(|| error.downcast_ref().and_then(of_dial))
+}
+
+fn is_unknown(error: &(dyn Error + 'static)) -> bool {
+    use ChatError::{NoChannel, NotPinned, NotThere};
+    let of_chat = |error: &ChatError| matches!(error, NotThere(_) | NoChannel(_) | NotPinned(_));
+    error.downcast_ref().is_some_and(|error| matches!(error, WriteError::NoFeature(_)))
+        || error.downcast_ref().is_some_and(|error| matches!(error, WriterError::Unknown(_)))
+        || error.downcast_ref().is_some_and(|error| matches!(error, FindError::Unknown(_)))
+        || error.downcast_ref().is_some_and(|error| matches!(error, RecoverError::Unknown(_)))
+        || error.downcast_ref().is_some_and(|error| matches!(error, AttachError::NoFeature(_)))
+        || error.downcast_ref().is_some_and(of_chat)
 }
 
 fn of_store(error: &StoreError) -> Option<Cause> {
