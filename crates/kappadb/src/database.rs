@@ -2,8 +2,9 @@ use crate::blobs::BlobView;
 use crate::builder::{Builder, OnProgress, Progress, Random};
 use crate::callers::Callers;
 use crate::chat::{Chat, Markers, Pins, Recent, TrustFile};
-use crate::claims::{self, Book};
+use crate::claims::Book;
 use crate::clocks::Clocks;
+use crate::derived::{self, Derived};
 use crate::durability::Durability;
 use crate::error::{OpenError, ReadError, WriteError};
 use crate::files;
@@ -28,7 +29,7 @@ use crate::writers::{self, Writers};
 use kappadb_core::{Clock, DatabaseId, FeedKey, Seq};
 use kappadb_feed::{self as feed, DirLock, Feeds, OpenReport};
 use kappadb_net::{Access, Allowance, Credentials, Identity};
-use kappadb_store::{MemoryStore, SledOptions, SledStore, Store, StoreError};
+use kappadb_store::Store;
 use kappadb_view::{View, ViewHandle, Views};
 use kappadb_view_chat::ChatView;
 use kappadb_view_geo::MapView;
@@ -106,6 +107,8 @@ pub(crate) struct Parts {
     pub name: Arc<str>,
     /// Room held back; none where nothing is written.
     pub reserve: Option<Arc<Reserve>>,
+    /// Where derived data is kept.
+    store: Arc<dyn Store>,
     /// Derived data on the disk that is not in use, for it lacked room there.
     pub idle: Option<PathBuf>,
     /// Whose turn it is to look up an entry's place among the others and to append it: two writes of one key by this replica must
@@ -115,7 +118,6 @@ pub(crate) struct Parts {
     pub pool: Arc<Pool>,
     /// All work is done inside, whoever it is for.
     pub gate: Arc<Gate>,
-    store: Arc<dyn Store>,
     /// The threads for what peers want: however much that is, the owner does not wait behind it.
     pub peers_pool: Arc<Pool>,
     /// When a write is on the disk that does not say so itself.
@@ -155,7 +157,7 @@ impl Parts {
         // Before anything is wiped or written: a second process must leave everything as it is.
         let lock = lock.map_or_else(|| feed::lock(&dir, &locking).map(Arc::new), Ok)?;
         files::secure(&dir)?;
-        let Derived { store, in_memory, idle } = open_store(&dir.join("derived"), rebuild, &lock)?;
+        let Derived { store, in_memory, idle } = derived::open(&dir.join("derived"), rebuild, &lock)?;
         let reserve = (!lock.is_read_only()).then(|| Arc::new(Reserve::of(&dir)));
         let witness = Arc::new(Witness::new(&dir, state, random.clone()));
         let config = feed::Config::new(&dir, store.clone(), database, random.clone())
@@ -165,7 +167,7 @@ impl Parts {
         let (feeds, report) =
             Feeds::open(config, &mut |done, total| tell(Progress { task: "reading journal", done, total }))?;
         if report.rebuilt.is_some() {
-            forget_derived(&*store)?;
+            derived::forget(&*store)?;
         }
         let begun_at = uploads::lengths(&feeds);
         let claims = Arc::new(Book::new(store.clone()));
@@ -217,11 +219,11 @@ impl Parts {
             random,
             name: writers::DEFAULT.into(),
             reserve,
+            store,
             idle,
             turns: Arc::new(Turns::new(feeds.clone(), pool.clone())),
             pool,
             gate: Arc::default(),
-            store,
             peers_pool: Arc::new(Pool::new("kappadb-peers", PEERS_THREADS)),
             durability,
             feeds,
@@ -283,13 +285,6 @@ impl Parts {
     }
 }
 
-/// Feeds that were derived anew may lack what the views have seen and claims rest on, where the journal was damaged.
-fn forget_derived(store: &dyn Store) -> Result<(), StoreError> {
-    let trees = store.trees()?;
-    let mut derived = trees.iter().filter(|name| name.starts_with("view") || *name == claims::TREE);
-    derived.try_for_each(|name| store.drop_tree(name).map(drop))
-}
-
 /// What people should know of how opening went.
 fn warnings(report: &OpenReport) -> impl Iterator<Item = String> {
     // A file that was just made and nothing was written to is nobody's write.
@@ -302,50 +297,6 @@ fn warnings(report: &OpenReport) -> impl Iterator<Item = String> {
         .filter(|_| !report.settled)
         .map(|damage| format!("the journal is damaged: {damage}; `kappa verify` says what was lost"));
     cut.chain(damage).chain(report.problems.iter().map(ToString::to_string))
-}
-
-/// Where derived data is kept.
-struct Derived {
-    store: Arc<dyn Store>,
-    /// That it is in memory, and why, in a sentence.
-    in_memory: Option<String>,
-    idle: Option<PathBuf>,
-}
-
-/// Opens the derived data; if it cannot be read, or must not be, starts from nothing. Where nothing can be written it is made in memory,
-/// for this process alone.
-fn open_store(path: &Path, wipe: bool, lock: &DirLock) -> Result<Derived, StoreError> {
-    let memory = |why: &str, idle| {
-        let told =
-            format!("{why}; what is derived from the journal is made in memory, for this process alone");
-        Ok(Derived { store: Arc::new(MemoryStore::new()), in_memory: Some(told), idle })
-    };
-    let dir = path.parent().unwrap_or(path).display();
-    if lock.is_read_only() {
-        return memory(&format!("{dir} cannot be written, and is read as it is"), None);
-    }
-    match open_on_disk(path, wipe) {
-        Ok(store) => Ok(Derived { store: Arc::new(store), in_memory: None, idle: None }),
-        Err(error @ StoreError::Locked { .. }) => Err(error),
-        Err(StoreError::DiskFull { .. }) => {
-            memory(&format!("the disk of {dir} is full"), Some(path.to_owned()))
-        }
-        Err(error) => memory(&error.to_string(), None),
-    }
-}
-
-fn open_on_disk(path: &Path, wipe: bool) -> Result<SledStore, StoreError> {
-    let open = || SledStore::open(path, SledOptions::default());
-    if wipe {
-        SledStore::wipe(path)?;
-        return open();
-    }
-    match open() {
-        Err(error @ (StoreError::Locked { .. } | StoreError::DiskFull { .. })) => Err(error),
-        // Whatever is wrong with it: nothing in it is lost for good.
-        Err(_) => SledStore::wipe(path).and_then(|()| open()),
-        opened => opened,
-    }
 }
 
 impl Database {

@@ -54,6 +54,7 @@ mod claims;
 mod clocks;
 mod contents;
 mod database;
+mod derived;
 mod durability;
 mod entries;
 mod error;

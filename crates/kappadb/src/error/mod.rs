@@ -1,124 +1,14 @@
 //! One error enum per phase; sources kept.
 
-use kappadb_core::{EntryId, FeedKey, Seq};
-use kappadb_feed::{LockError, LockHolder};
+mod blobs;
+mod open;
+
+pub use blobs::{AttachError, BlobError, NotHeld, PutBlobError, is_not_held};
+pub use open::{CreateError, OpenError};
+
+use kappadb_core::{EntryId, FeedKey};
 use std::io;
-use std::ops::Range;
 use std::path::PathBuf;
-
-/// Why a database could not be made.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CreateError {
-    /// There is one already.
-    #[error("{0} already holds a database; choose another directory")]
-    Exists(PathBuf),
-    /// There is a replica of another database.
-    #[error("{dir} holds another database, {database}; join in another directory")]
-    OtherDatabase {
-        /// The directory.
-        dir: PathBuf,
-        /// What it holds.
-        database: kappadb_core::DatabaseId,
-    },
-    /// Its files could not be written.
-    #[error("cannot write the database's files in {dir}")]
-    Io {
-        /// The directory.
-        dir: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The ticket names no peer that it can have.
-    #[error(transparent)]
-    Peer(#[from] PeerError),
-    /// It was made but does not open.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// The first feed could not be made.
-    #[error(transparent)]
-    Write(#[from] WriteError),
-}
-
-/// Why a database could not be opened.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// It is open already: in another process, or in this one, as [`LockHolder::pid`] says. [`Database::close`](crate::Database::close) ends that,
-    /// whoever holds handles.
-    #[error("{dir} is in use by {}", named(holder.as_ref()))]
-    InUse {
-        /// The directory.
-        dir: PathBuf,
-        /// Who it is, if it says so.
-        holder: Option<LockHolder>,
-    },
-    /// A link where only files and folders of the database belong.
-    #[error(
-        "{0} is a symbolic link; what it leads to may be somebody else's, so put the file or folder itself there"
-    )]
-    Link(PathBuf),
-    /// No ticket can hold what is to be in it.
-    #[error(transparent)]
-    Ticket(#[from] kappadb_net::TicketError),
-    /// Nothing there.
-    #[error("{0} holds no kappa database; make one with `kappa init` or `kappa join`")]
-    NotADatabase(PathBuf),
-    /// Made by another version.
-    #[error("{dir} has format {found}, which this version cannot read")]
-    Version {
-        /// The directory.
-        dir: PathBuf,
-        /// The format's version.
-        found: String,
-    },
-    /// A file could not be read.
-    #[error("cannot read {path}")]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A file does not hold what it should.
-    #[error(
-        "{path} is damaged: expected {wanted}; restore it from a backup, or join again in a new directory"
-    )]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What should be there.
-        wanted: &'static str,
-    },
-    /// Derived data could be neither read nor made anew.
-    #[error("the derived data cannot be opened")]
-    Store(#[from] kappadb_store::StoreError),
-    /// Journal, feeds or keys.
-    #[error(transparent)]
-    Feeds(kappadb_feed::OpenError),
-    /// A view.
-    #[error(transparent)]
-    View(#[from] kappadb_view::ViewError),
-    /// The runtime is shutting down, or opening met a fault.
-    #[error("the database could not be opened: {0}")]
-    Stopped(#[source] ReadError),
-}
-
-impl OpenError {
-    /// True if it is the derived data that cannot be used as it is.
-    pub(crate) fn wants_rebuild(&self) -> bool {
-        use kappadb_feed::{CommitError, OpenError as Feeds, ReadError as Block};
-        let of_block = |error: &Block| matches!(error, Block::Store(error) if error.wants_rebuild());
-        match self {
-            OpenError::Store(error)
-            | OpenError::Feeds(Feeds::Store(error))
-            | OpenError::View(kappadb_view::ViewError::Store(error)) => error.wants_rebuild(),
-            OpenError::Feeds(Feeds::Read(error)) => of_block(error),
-            OpenError::Feeds(Feeds::Commit(CommitError::Derived(error))) => of_block(error),
-            _ => false,
-        }
-    }
-}
 
 /// Why something could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -268,118 +158,6 @@ impl ReadError {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
         ReadError::Panicked(text.unwrap_or("no reason given").to_owned())
-    }
-}
-
-/// Why bytes of a blob cannot be read here.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BlobError {
-    /// The entry that names it is not here; [`Blobs::fetch`](crate::Blobs::fetch) asks for it.
-    #[error("the entry {0} is not held here")]
-    NotHeld(EntryId),
-    /// The entry is something else.
-    #[error("the entry {0} is no blob")]
-    NotABlob(EntryId),
-    /// The entry claims blocks that came after it.
-    #[error("the entry {0} claims later blocks as its content")]
-    Order(EntryId),
-    /// Blocks that these bytes lie in are not here; [`Blobs::fetch`](crate::Blobs::fetch) asks for them.
-    #[error("{} of the content of {id} are not held here", spans(bytes))]
-    Missing {
-        /// The entry.
-        id: EntryId,
-        /// Which bytes, ascending.
-        bytes: Vec<Range<u64>>,
-    },
-    /// The content was cleared on this replica.
-    #[error("{} of the content of {id} were cleared", spans(std::slice::from_ref(bytes)))]
-    Cleared {
-        /// The entry.
-        id: EntryId,
-        /// The first bytes met that were; others may be too.
-        bytes: Range<u64>,
-    },
-    /// A block that its writer named as content is none.
-    #[error("block {seq} is no part of the content of {id}: {source}")]
-    Chunk {
-        /// The entry.
-        id: EntryId,
-        /// The block, in the same feed.
-        seq: Seq,
-        /// Why.
-        source: kappadb_entry::ChunkError,
-    },
-    /// It is here but cannot be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-}
-
-/// What an entry says is not held here: it was cleared, or nobody who has it was asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the content of {0} is not held here; it comes back when a peer that has it is asked")]
-pub struct NotHeld(pub EntryId);
-
-/// True for an error that only says that something is not held on this replica: a peer may have it.
-pub fn is_not_held(error: &(dyn std::error::Error + 'static)) -> bool {
-    let of_blob = |error: &BlobError| {
-        matches!(error, BlobError::NotHeld(_) | BlobError::Missing { .. } | BlobError::Cleared { .. })
-    };
-    error.is::<NotHeld>() || error.downcast_ref().is_some_and(of_blob)
-}
-
-/// Byte ranges for people: first and last, both included.
-fn spans(bytes: &[Range<u64>]) -> String {
-    let span = |range: &Range<u64>| format!("{} to {}", range.start, range.end.saturating_sub(1));
-    let first = bytes.first().map(span).unwrap_or_default();
-    match bytes.len() {
-        0 | 1 => format!("bytes {first}"),
-        more => format!("bytes {first} and {} other ranges", more - 1),
-    }
-}
-
-/// Why a blob was not written. There is none then.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PutBlobError {
-    /// What gives the bytes failed.
-    #[error("the input cannot be read")]
-    Input(#[source] io::Error),
-    /// More bytes than [`MAX_DETACHED`](kappadb_core::limits::MAX_DETACHED).
-    #[error("the input has more bytes than a blob may have, {}", kappadb_core::limits::MAX_DETACHED)]
-    TooLarge,
-    /// The log, or a label over its limits.
-    #[error(transparent)]
-    Write(#[from] WriteError),
-}
-
-/// Why nothing was attached to a feature. If only the feature could not be written, the blob is there, and named by nothing.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum AttachError {
-    /// There is no such feature here.
-    #[error("there is no feature {0:?} here to attach to")]
-    NoFeature(String),
-    /// It has several current versions, by people who had not seen each other's change.
-    #[error("{0} has several current versions; merge them, or put the one that is right, first")]
-    Conflict(String),
-    /// It is known, but what it says was cleared here or is not held.
-    #[error("the content of {0} is not held here")]
-    NoContent(String),
-    /// Empty, too long, or with control characters.
-    #[error("{0:?} cannot be the name of an attachment: 1 to 244 bytes, no control characters")]
-    Name(String),
-    /// The blob was not written.
-    #[error(transparent)]
-    Blob(#[from] PutBlobError),
-    /// The feature was not written.
-    #[error(transparent)]
-    Write(#[from] WriteError),
-}
-
-impl From<ReadError> for PutBlobError {
-    fn from(error: ReadError) -> Self {
-        PutBlobError::Write(error.into())
     }
 }
 
@@ -544,27 +322,6 @@ pub enum RecoverError {
     /// It could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-}
-
-impl From<kappadb_feed::OpenError> for OpenError {
-    fn from(error: kappadb_feed::OpenError) -> Self {
-        match error {
-            kappadb_feed::OpenError::Lock(LockError::Held { dir, holder }) => {
-                OpenError::InUse { dir, holder }
-            }
-            error => OpenError::Feeds(error),
-        }
-    }
-}
-
-fn named(holder: Option<&LockHolder>) -> String {
-    match holder {
-        Some(LockHolder { pid, .. }) if *pid == std::process::id() => {
-            "this process, which has it open already".to_owned()
-        }
-        Some(holder) => holder.to_string(),
-        None => "another process".to_owned(),
-    }
 }
 
 /// Entries for people.
