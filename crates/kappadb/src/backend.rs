@@ -29,12 +29,12 @@ impl Backend {
 
 impl kappadb_net::Backend for Backend {
     fn run(&self, command: Command) -> Reply {
-        match self.parts.upgrade() {
-            Some(parts) => match parts.gate.enter() {
-                Ok(_inside) => parts.carry_out(command),
-                Err(closed) => refused(&command, &closed.to_string()),
-            },
-            None => refused(&command, &ReadError::Closed.to_string()),
+        let Some(parts) = self.parts.upgrade() else {
+            return refused(&command, &ReadError::Closed.to_string());
+        };
+        match parts.gate.enter() {
+            Ok(_inside) => parts.carry_out(command),
+            Err(closed) => refused(&command, &closed.to_string()),
         }
     }
 
@@ -74,10 +74,10 @@ impl Parts {
         declared: &BTreeMap<FeedKey, u64>,
         named: &BTreeSet<FeedKey>,
     ) -> Result<Answer, AnswerError> {
-        // A peer that hears nothing leaves, and would not learn why: half of the patience that peers usually have.
         // Lengths first, then the view is brought up to them: what is claimed must be in it when it is asked.
         let unavailable = |error: ReadError| AnswerError::Unavailable(error.to_string());
         let mut coverage = self.coverage(view, selector, declared, without).map_err(unavailable)?;
+        // A peer that hears nothing leaves, and would not learn why: half of the patience that peers usually have.
         self.views.ready_within(view, self.allowance.patience / 2).map_err(refusal)?;
         if view == CHAT {
             self.honour_deletes().map_err(|error| AnswerError::Unavailable(error.to_string()))?;

@@ -242,12 +242,22 @@ impl Batch {
         let feed = parts.writer()?;
         let own = (feed.name(), self.end(parts, &feed));
         let links = parts.links(&draft, active, &feed, own);
-        self.put_linked(parts, draft, links)
+        self.take(parts, feed, draft, links)
     }
 
     /// Takes an entry with the links that it is to have.
     pub fn put_linked(&mut self, parts: &Parts, draft: Draft, links: Links) -> Result<EntryId, WriteError> {
         let feed = parts.writer()?;
+        self.take(parts, feed, draft, links)
+    }
+
+    fn take(
+        &mut self,
+        parts: &Parts,
+        feed: FeedKey,
+        draft: Draft,
+        links: Links,
+    ) -> Result<EntryId, WriteError> {
         let (mut header, payload) = parts.header(draft, links);
         let is_detached = payload.len() > MAX_INLINE;
         if is_detached {

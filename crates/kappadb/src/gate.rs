@@ -3,16 +3,13 @@
 use crate::error::ReadError;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
-/// Open at first.
+/// Open at first; true once it is closed.
 #[derive(Default)]
-pub(crate) struct Gate(RwLock<Closed>);
-
-#[derive(Default)]
-struct Closed(bool);
+pub(crate) struct Gate(RwLock<bool>);
 
 /// Somebody is inside, until this is dropped.
 #[must_use = "it may be closed as soon as this is dropped"]
-pub(crate) struct Inside<'a>(#[expect(dead_code, reason = "it is held")] RwLockReadGuard<'a, Closed>);
+pub(crate) struct Inside<'a>(#[expect(dead_code, reason = "it is held")] RwLockReadGuard<'a, bool>);
 
 impl Gate {
     /// Goes in. Who is inside must not go in again: it would wait for whoever closes, who waits for it.
@@ -22,19 +19,19 @@ impl Gate {
     pub fn enter(&self) -> Result<Inside<'_>, ReadError> {
         // It is changed once, at once: a panic elsewhere cannot have left it half changed.
         let closed = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        if closed.0 { Err(ReadError::Closed) } else { Ok(Inside(closed)) }
+        if *closed { Err(ReadError::Closed) } else { Ok(Inside(closed)) }
     }
 
     /// Goes in if that needs no waiting; none also if it is closed.
     pub fn enter_at_once(&self) -> Option<Inside<'_>> {
         let closed = self.0.try_read().ok()?;
-        (!closed.0).then(|| Inside(closed))
+        (!*closed).then(|| Inside(closed))
     }
 
     /// Closes it, once nobody is inside. True for who did.
     pub fn close(&self) -> bool {
         let mut closed = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        !std::mem::replace(&mut closed.0, true)
+        !std::mem::replace(&mut *closed, true)
     }
 }
 

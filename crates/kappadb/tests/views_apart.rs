@@ -1,6 +1,6 @@
 //! A view that fails, panics or never ends is nobody else's business: keys, map, peers and upkeep go on.
 
-#![expect(clippy::unwrap_used, reason = "tests may fail loudly")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests may fail loudly")]
 
 #[expect(dead_code, reason = "each test program uses a part of it")]
 mod common;
@@ -9,6 +9,7 @@ use common::{builder, join, run, serve};
 use kappadb::view::{Change, Index, Notice, Overlay, Selector, Tree, View, ViewError};
 use kappadb::{Database, EntryId, Extent, FeedKey, MapQuery, RangeSet, geojson};
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 
 /// What becomes of each batch of the view.
@@ -44,7 +45,6 @@ impl Index for OddIndex {
     fn apply(&mut self, _: &[Change<'_>], _: &mut Overlay<'_>) -> Result<Vec<Notice>, ViewError> {
         match &self.0 {
             Fate::Fails => Err(ViewError::Custom("as always".into())),
-            #[expect(clippy::panic, reason = "that is what is tried")]
             Fate::Panics => panic!("as always"),
             Fate::Waits(gate) => {
                 drop(gate.1.wait_while(gate.0.lock().unwrap(), |open| !*open).unwrap());
@@ -59,7 +59,7 @@ impl Index for OddIndex {
 }
 
 /// Writes, reads, is asked by a new peer, drops a feed and compacts: all that a person does.
-async fn works_as_ever(database: &Database, folder: &std::path::Path) {
+async fn works_as_ever(database: &Database, folder: &Path) {
     let server = serve(database).await;
     for n in 0..20 {
         database.kv().put(format!("key {n}"), "value").await.unwrap();
@@ -86,14 +86,23 @@ async fn works_as_ever(database: &Database, folder: &std::path::Path) {
     server.stop().await;
 }
 
+/// All that a person does, beside a view with this name and fate. Returns the database, and why the view says that it stands still.
+async fn beside(name: &'static str, fate: Fate, folder: &Path) -> (Database, String) {
+    let database = builder(&folder.join("a")).create().await.unwrap();
+    let view = database.view(Odd(name, fate)).await.unwrap();
+    works_as_ever(&database, &folder.join("b")).await;
+    match view.ready() {
+        Err(ViewError::Stalled { reason, .. }) => (database, reason),
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn a_view_that_always_fails_is_not_noticed_by_keys_and_map() {
     run(async {
         let dir = tempfile::tempdir().unwrap();
-        let database = builder(&dir.path().join("a")).create().await.unwrap();
-        let view = database.view(Odd("fails", Fate::Fails)).await.unwrap();
-        works_as_ever(&database, &dir.path().join("b")).await;
-        assert!(matches!(view.ready(), Err(ViewError::Stalled { reason, .. }) if reason == "as always"));
+        let (database, reason) = beside("fails", Fate::Fails, dir.path()).await;
+        assert_eq!(reason, "as always");
         assert!(database.ready().await.is_err(), "who asks for all views is told");
         let problems = database.verify().await.unwrap();
         assert!(problems.len() == 1 && problems[0].contains("fails"), "{problems:?}");
@@ -105,12 +114,8 @@ fn a_view_that_always_fails_is_not_noticed_by_keys_and_map() {
 fn a_view_that_panics_is_not_noticed_by_keys_and_map() {
     run(async {
         let dir = tempfile::tempdir().unwrap();
-        let database = builder(&dir.path().join("a")).create().await.unwrap();
-        let view = database.view(Odd("panics", Fate::Panics)).await.unwrap();
-        works_as_ever(&database, &dir.path().join("b")).await;
-        assert!(
-            matches!(view.ready(), Err(ViewError::Stalled { reason, .. }) if reason.contains("panicked"))
-        );
+        let (database, reason) = beside("panics", Fate::Panics, dir.path()).await;
+        assert!(reason.contains("panicked"), "{reason}");
         database.close().await.unwrap();
     });
 }

@@ -93,10 +93,6 @@ impl FaultStore {
 }
 
 impl Store for FaultStore {
-    fn close(&self) -> Result<(), StoreError> {
-        self.inner.close()
-    }
-
     fn tree(&self, name: &str) -> Result<Arc<dyn Tree>, StoreError> {
         Ok(Arc::new(FaultTree { inner: self.inner.tree(name)?, plan: self.plan.clone() }))
     }
@@ -115,6 +111,10 @@ impl Store for FaultStore {
             self.inner.flush()?;
         }
         fault.map_or(Ok(()), |_| Err(StoreError::Injected(Call::Flush)))
+    }
+
+    fn close(&self) -> Result<(), StoreError> {
+        self.inner.close()
     }
 
     fn disk_bytes(&self) -> Result<u64, StoreError> {

@@ -9,7 +9,6 @@ use kappadb_chat::{ARCHIVES, Channel, FLAGS, Lane, StateKey, TOPICS, flags_in, m
 use kappadb_core::{EntryId, FeedKey, Timestamp};
 use kappadb_query::Selector;
 use kappadb_view::ViewError;
-use kappadb_view::packed::after;
 use std::collections::BTreeSet;
 
 impl ChatIndex {
@@ -51,7 +50,7 @@ impl ChatIndex {
 
     /// Messages and deletes by author, of the rows that begin so.
     fn authored(&self, prefix: &[u8]) -> Result<Vec<EntryId>, ViewError> {
-        let mut found = self.shelf.range(prefix, after(prefix).as_deref(), false)?;
+        let mut found = self.shelf.with_prefix(prefix)?;
         let mut ids = Vec::new();
         while found.advance()? {
             let (_, place, mark) = rows::read_authored(found.key()).ok_or(BAD)?;
@@ -61,7 +60,7 @@ impl ChatIndex {
     }
 
     fn others(&self, prefix: &[u8]) -> Result<Vec<EntryId>, ViewError> {
-        let mut found = self.shelf.range(prefix, after(prefix).as_deref(), false)?;
+        let mut found = self.shelf.with_prefix(prefix)?;
         let mut ids = Vec::new();
         while found.advance()? {
             let id = rows::read_other(found.key()).ok_or(BAD)?;

@@ -4,7 +4,6 @@ use crate::index::ChatIndex;
 use crate::rows;
 use crate::rows::BAD;
 use kappadb_view::ViewError;
-use kappadb_view::packed::after;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// How many there are, and a sum of hashes: the same for the same things in any order.
@@ -24,11 +23,11 @@ impl ChatIndex {
     pub(crate) fn audit(&self) -> Result<Vec<String>, ViewError> {
         let mut wrong = self.shelf.audit()?;
         let (mut by_author, mut by_channel) = (Tally::default(), Tally::default());
-        let mut found = self.shelf.range(&rows::AUTHORS, after(&rows::AUTHORS).as_deref(), false)?;
+        let mut found = self.shelf.with_prefix(&rows::AUTHORS)?;
         while found.advance()? {
             by_author.add(rows::read_authored(found.key()).ok_or(BAD)?);
         }
-        let mut found = self.shelf.range(&rows::MESSAGES, after(&rows::MESSAGES).as_deref(), false)?;
+        let mut found = self.shelf.with_prefix(&rows::MESSAGES)?;
         while found.advance()? {
             by_channel.add(rows::read_in_channel(found.key()).ok_or(BAD)?);
         }

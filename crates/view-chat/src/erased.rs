@@ -7,7 +7,6 @@ use kappadb_core::{EntryId, FeedKey};
 use kappadb_entry::Header;
 use kappadb_store::{Overlay, Tree, prefix_range};
 use kappadb_view::ViewError;
-use kappadb_view::packed::after;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -118,7 +117,7 @@ impl ChatIndex {
     pub fn named_by_deletes_of(&self, feed: &FeedKey) -> Result<Vec<EntryId>, ViewError> {
         let prefix = rows::author(feed);
         let mut named = Vec::new();
-        let mut found = self.shelf.range(&prefix, after(&prefix).as_deref(), false)?;
+        let mut found = self.shelf.with_prefix(&prefix)?;
         while found.advance()? {
             let (_, place, mark) = rows::read_authored(found.key()).ok_or(BAD)?;
             match mark {
@@ -144,8 +143,7 @@ impl ChatIndex {
         // An edit is gone with what it is of.
         let id = edited(header).filter(|target| target.feed == id.feed).unwrap_or(id);
         let key = rows::message_at(channel, &Place { order, id });
-        let (mut found, head) =
-            (self.shelf.range(&key, after(&key).as_deref(), false)?, rows::messages(channel).len());
+        let (mut found, head) = (self.shelf.with_prefix(&key)?, rows::messages(channel).len());
         while found.advance()? {
             let (place, mark) = rows::read_message(found.key(), head).ok_or(BAD)?;
             if matches!(mark, Mark::Deleted(_)) && self.counting(&place, mark).is_some() {

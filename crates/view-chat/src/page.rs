@@ -181,7 +181,7 @@ impl ChatIndex {
     /// The entries that say something of a message: itself, and what deletes it.
     pub(crate) fn said_of(&self, channel: &str, place: &Place) -> Result<Vec<EntryId>, ViewError> {
         let key = rows::message_at(channel.as_bytes(), place);
-        let mut rows = self.shelf.range(&key, after(&key).as_deref(), false)?;
+        let mut rows = self.shelf.with_prefix(&key)?;
         let (head, mut ids) = (rows::messages(channel.as_bytes()).len(), Vec::new());
         while rows.advance()? {
             let (place, mark) = rows::read_message(rows.key(), head).ok_or(BAD)?;
@@ -193,7 +193,7 @@ impl ChatIndex {
     /// True if a message is held there and not deleted.
     pub fn is_there(&self, channel: &str, place: &Place) -> Result<bool, ViewError> {
         let key = rows::message_at(channel.as_bytes(), place);
-        let mut rows = self.shelf.range(&key, after(&key).as_deref(), false)?;
+        let mut rows = self.shelf.with_prefix(&key)?;
         let (head, mut posted) = (rows::messages(channel.as_bytes()).len(), false);
         while rows.advance()? {
             let (place, mark) = rows::read_message(rows.key(), head).ok_or(BAD)?;
@@ -210,7 +210,7 @@ impl ChatIndex {
     /// The edits of a message that count, in the order in which its author made them: the last one says what it says now.
     pub fn edits(&self, channel: &str, place: &Place) -> Result<Vec<EntryId>, ViewError> {
         let key = rows::message_at(channel.as_bytes(), place);
-        let mut rows = self.shelf.range(&key, after(&key).as_deref(), false)?;
+        let mut rows = self.shelf.with_prefix(&key)?;
         let (head, mut edits) = (rows::messages(channel.as_bytes()).len(), Vec::new());
         while rows.advance()? {
             let (place, mark) = rows::read_message(rows.key(), head).ok_or(BAD)?;

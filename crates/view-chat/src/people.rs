@@ -64,7 +64,7 @@ impl ChatIndex {
     /// Who posted to a channel or deleted something there, whenever: by feed.
     pub fn posters(&self, channel: &str) -> Result<Vec<FeedKey>, ViewError> {
         let prefix = rows::posters(channel.as_bytes());
-        let mut found = self.shelf.range(&prefix, after(&prefix).as_deref(), false)?;
+        let mut found = self.shelf.with_prefix(&prefix)?;
         let mut feeds = Vec::new();
         while found.advance()? {
             feeds.push(rows::read_poster(found.key()).ok_or(BAD)?.1);
@@ -86,7 +86,7 @@ impl ChatIndex {
     /// A piece of evidence for each feed that wrote a private message in a window: what it calls itself, or else one of those messages.
     pub(crate) fn correspondents(&self, from: i64, to: i64) -> Result<Vec<EntryId>, ViewError> {
         let prefix = rows::lane_posters();
-        let mut found = self.shelf.range(&prefix, after(&prefix).as_deref(), false)?;
+        let mut found = self.shelf.with_prefix(&prefix)?;
         let mut last: BTreeMap<FeedKey, Place> = BTreeMap::new();
         while found.advance()? {
             let (channel, feed, _) = rows::read_poster(found.key()).ok_or(BAD)?;
@@ -113,7 +113,7 @@ impl ChatIndex {
     /// Who wrote to lanes, be it their own or not.
     pub fn lane_writers(&self) -> Result<BTreeSet<FeedKey>, ViewError> {
         let prefix = rows::lane_posters();
-        let mut found = self.shelf.range(&prefix, after(&prefix).as_deref(), false)?;
+        let mut found = self.shelf.with_prefix(&prefix)?;
         let mut feeds = BTreeSet::new();
         while found.advance()? {
             feeds.insert(rows::read_poster(found.key()).ok_or(BAD)?.1);

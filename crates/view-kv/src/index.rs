@@ -49,7 +49,7 @@ impl Index for KvIndex {
         let mut wrong = Vec::new();
         while let Some(key) = kept.key().into_iter().chain(fresh.key()).min().map(<[u8]>::to_vec) {
             let (kept, fresh) = (kept.take(&key)?, fresh.take(&key)?);
-            differences(&key, &kept, &fresh, &mut wrong);
+            wrong.extend(differences(&key, &kept, &fresh));
         }
         Ok(wrong)
     }
@@ -89,29 +89,21 @@ impl<'a> Rows<'a> {
 }
 
 /// Says how what is kept of a key differs from what it should be.
-fn differences(key: &[u8], kept: &Active, fresh: &Active, wrong: &mut Vec<String>) {
-    let is_in = |id: &EntryId, active: &Active| active.versions.binary_search_by_key(id, |v| v.id).is_ok();
+fn differences(key: &[u8], kept: &Active, fresh: &Active) -> Vec<String> {
     let ids = |active: &Active| active.versions.iter().map(|version| version.id).collect::<Vec<_>>();
-    for id in ids(kept) {
-        if !is_in(&id, fresh) {
-            wrong.push(format!("{id} is in it and should not be"));
-        }
-    }
-    for id in ids(fresh) {
-        if !is_in(&id, kept) {
-            wrong.push(format!("{id} is missing"));
-        }
-    }
+    let (had, should_have) = (ids(kept), ids(fresh));
+    let mut wrong = kappadb_view::differences(&had, &should_have);
     let is_other = |id: &EntryId| match (kept.payload(id), fresh.payload(id)) {
         (Some(kept), Some(fresh)) => kept != fresh,
         _ => false,
     };
-    let other = ids(kept).into_iter().filter(is_other);
+    let other = had.iter().filter(|id| is_other(id));
     let key = String::from_utf8_lossy(key);
     wrong.extend(other.map(|id| format!("of key {key} it has another value than entry {id}")));
-    if kept.versions != fresh.versions && ids(kept) == ids(fresh) {
+    if kept.versions != fresh.versions && had == should_have {
         wrong.push(format!("of key {key} it has other headers than the log"));
     }
+    wrong
 }
 
 impl KvIndex {

@@ -1,8 +1,7 @@
 //! Keys and values at one moment.
 
 use crate::KeyState;
-use kappadb_core::EntryId;
-use kappadb_core::Timestamp;
+use kappadb_core::{EntryId, Timestamp};
 use kappadb_entry::rules::Version;
 use kappadb_view::ViewError;
 use kappadb_view::keyed::{KeyedReader, KeyedSnapshot};

@@ -2,7 +2,7 @@
 
 use crate::entry::is_put;
 use bytes::Bytes;
-use kappadb_core::Timestamp;
+use kappadb_core::{EntryId, Timestamp};
 use kappadb_entry::rules::{self, Version};
 use kappadb_view::keyed::Active;
 
@@ -27,6 +27,11 @@ impl KeyState {
         let payload = winner.as_ref().and_then(|winner| active.payload(&winner.id)).cloned();
         let ahead = heads.iter().filter(|head| head.time > now).count();
         KeyState { heads: heads.into_iter().cloned().collect(), winner, ahead, payload }
+    }
+
+    /// The entries of its heads, ascending.
+    pub fn ids(&self) -> Vec<EntryId> {
+        self.heads.iter().map(|head| head.id).collect()
     }
 
     /// The winner, if it is a value.

@@ -36,6 +36,6 @@ pub use handle::{PauseGuard, ViewHandle};
 pub use keyed::{Active, KeyUpdate, Keyed, KeyedReader, KeyedSnapshot};
 pub use mark::Exclusions;
 pub use source::{Arrival, ReadError, Source};
-pub use traits::{Arrived, Change, Index, Notice, Upkeep, View};
+pub use traits::{Arrived, Change, Index, Notice, Upkeep, View, differences};
 pub use views::{ViewStatus, Views};
 pub use watch::{Changes, Watcher};

@@ -1,12 +1,15 @@
 //! Keys that may have rows, in four or five bytes each: a Bloom filter that grows. To find out from the store that a
 //! row is not there takes a microsecond.
 
+use crate::packed::bits;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Keys that the first layer is made for; each further one has twice as many.
 const FIRST: usize = 1 << 15;
 /// Keys after which there is no use in it any more: it would take too much memory.
 const MOST: usize = 1 << 24;
+/// Bits of a word that a key sets.
+const BITS: u32 = 5;
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Seen {
@@ -31,15 +34,11 @@ impl Layer {
     }
 }
 
-fn bits(hash: u64) -> u64 {
-    (0..5).fold(0, |bits, n| bits | 1 << (hash >> (6 * n) & 63))
-}
-
 impl Seen {
     /// False if the key was never added.
     pub fn may_have(&self, key: &[u8]) -> bool {
         let hash = xxh3_64(key);
-        let bits = bits(hash);
+        let bits = bits(hash, BITS);
         self.layers
             .iter()
             .any(|layer| layer.words.get(layer.at(hash)).is_some_and(|word| word & bits == bits))
@@ -59,7 +58,7 @@ impl Seen {
         if let Some(layer) = self.layers.last_mut() {
             let at = layer.at(hash);
             layer.left -= 1;
-            layer.words.get_mut(at).into_iter().for_each(|word| *word |= bits(hash));
+            layer.words.get_mut(at).into_iter().for_each(|word| *word |= bits(hash, BITS));
         }
         true
     }

@@ -119,12 +119,7 @@ pub trait Index: Send + Sync + 'static {
             Err(ViewError::Unsupported) => Ok(Vec::new()),
             Err(error) => Err(error),
         };
-        let (kept, fresh) = (all(self)?, all(fresh)?);
-        let not_in = |ids: &[EntryId], id: &&EntryId| ids.binary_search(id).is_err();
-        let extra =
-            kept.iter().filter(|id| not_in(&fresh, id)).map(|id| format!("{id} is in it and should not be"));
-        let missing = fresh.iter().filter(|id| not_in(&kept, id)).map(|id| format!("{id} is missing"));
-        Ok(extra.chain(missing).collect())
+        Ok(differences(&all(self)?, &all(fresh)?))
     }
 
     /// Looks for contradictions in its own rows; returns a sentence for each.
@@ -159,4 +154,13 @@ pub struct Notice {
     pub gone: Vec<EntryId>,
     /// How often the heads changed in the batch that this tells of: above 1 there were others between.
     pub changes: u32,
+}
+
+/// What an index has and should not have, and what it lacks, a sentence each. Both are ascending.
+pub fn differences(kept: &[EntryId], fresh: &[EntryId]) -> Vec<String> {
+    let not_in = |ids: &[EntryId], id: &&EntryId| ids.binary_search(id).is_err();
+    let extra =
+        kept.iter().filter(|id| not_in(fresh, id)).map(|id| format!("{id} is in it and should not be"));
+    let missing = fresh.iter().filter(|id| not_in(kept, id)).map(|id| format!("{id} is missing"));
+    extra.chain(missing).collect()
 }

@@ -2,7 +2,7 @@
 
 use super::load::{Content, Head, Value};
 use super::scan::{KvItem, KvPage};
-use crate::database::Parts;
+use crate::database::{self, Parts};
 use crate::error::ReadError;
 use bytes::Bytes;
 use kappadb_core::{EntryId, Timestamp};
@@ -39,6 +39,15 @@ impl Ground {
             }
         };
         Ok(Ground { at: Some(at), ..self.clone() })
+    }
+
+    /// Has a question answered where it may block.
+    pub async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Ground) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let ground = self.clone();
+        database::run(&self.parts, move |_| question(&ground)).await?
     }
 
     fn time(&self) -> Timestamp {
@@ -151,9 +160,8 @@ impl Parts {
         let there = |state: &&KeyState| state.payload.is_some();
         let ids = states.iter().filter(there).filter_map(|state| Some(state.winner.as_ref()?.id));
         let mut whole = self.feeds.are_whole(ids).into_iter();
-        let mut whole = |state: &KeyState| state.payload.is_some() && whole.next().unwrap_or(false);
         let payload = |state: &KeyState| {
-            let payload = state.payload.as_ref().filter(|_| whole(state));
+            let payload = state.payload.as_ref().filter(|_| whole.next().unwrap_or(false));
             payload.map(|payload| Bytes::copy_from_slice(payload))
         };
         let payloads: Vec<Option<Bytes>> = states.iter().map(payload).collect();

@@ -29,8 +29,7 @@ pub struct Value {
 impl Value {
     pub(super) fn new(state: &KeyState, winner: &Version, content: Content) -> Value {
         let Version { id, time, .. } = *winner;
-        let heads = state.heads.iter().map(|head| head.id).collect();
-        Value { bytes: content.value(), id, author: id.feed, time, heads, ahead: state.ahead }
+        Value { bytes: content.value(), id, author: id.feed, time, heads: state.ids(), ahead: state.ahead }
     }
 
     /// Its bytes.

@@ -128,8 +128,7 @@ impl Kv {
         &self,
         question: impl FnOnce(&Ground) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, ReadError> {
-        let ground = Ground::now(self.parts.clone());
-        self.run(move |_| question(&ground)).await?
+        Ground::now(self.parts.clone()).ask(question).await
     }
 
     async fn run<T: Send + 'static>(

@@ -1,6 +1,5 @@
 //! Ranges of keys, page by page.
 
-use super::ground::Ground;
 use super::{Kv, Value};
 use crate::error::ReadError;
 use kappadb_view_kv::{KeyRange, ScanOptions};
@@ -30,7 +29,6 @@ impl Kv {
     /// Without a limit everything is read into memory: ask for pages of what may be large, or for [`Kv::items`].
     pub async fn scan(&self, range: &KeyRange, options: &ScanOptions) -> Result<KvPage, ReadError> {
         let (range, options) = (range.clone(), options.clone());
-        let ground = Ground::now(self.parts.clone());
-        self.run(move |_| ground.scan(&range, &options)).await?
+        self.ask(move |kv| kv.scan(&range, &options)).await
     }
 }

@@ -4,7 +4,6 @@ use super::ground::Ground;
 use super::items::KvItems;
 use super::scan::{KvItem, KvPage};
 use super::{Head, Kv, Value};
-use crate::database;
 use crate::error::ReadError;
 use kappadb_view_kv::{KeyRange, ScanOptions};
 
@@ -92,11 +91,6 @@ impl BlockingKv {
     /// [`Kv::snapshot`].
     pub fn snapshot(&self) -> Result<KvSnapshot, ReadError> {
         let _inside = self.ground.parts.gate.enter()?;
-        self.frozen()
-    }
-
-    /// As [`BlockingKv::snapshot`], for who is inside.
-    fn frozen(&self) -> Result<KvSnapshot, ReadError> {
         Ok(KvSnapshot { ground: self.ground.freeze()? })
     }
 }
@@ -149,7 +143,7 @@ impl KvSnapshot {
     /// [`Kv::get`].
     pub async fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>, ReadError> {
         let key = key.as_ref().to_vec();
-        self.run(move |kv| kv.get(&key)).await
+        self.ground.ask(move |kv| kv.get(&key)).await
     }
 
     /// [`Kv::get_all`].
@@ -158,19 +152,19 @@ impl KvSnapshot {
         keys: impl IntoIterator<Item = K>,
     ) -> Result<Vec<Option<Value>>, ReadError> {
         let keys: Vec<Vec<u8>> = keys.into_iter().map(|key| key.as_ref().to_vec()).collect();
-        self.run(move |kv| kv.get_all(&keys)).await
+        self.ground.ask(move |kv| kv.get_all(&keys)).await
     }
 
     /// [`Kv::heads`].
     pub async fn heads(&self, key: impl AsRef<[u8]>) -> Result<Vec<Head>, ReadError> {
         let key = key.as_ref().to_vec();
-        self.run(move |kv| kv.heads(&key)).await
+        self.ground.ask(move |kv| kv.heads(&key)).await
     }
 
     /// [`Kv::scan`].
     pub async fn scan(&self, range: &KeyRange, options: &ScanOptions) -> Result<KvPage, ReadError> {
         let (range, options) = (range.clone(), options.clone());
-        self.run(move |kv| kv.scan(&range, &options)).await
+        self.ground.ask(move |kv| kv.scan(&range, &options)).await
     }
 
     /// [`Kv::items`].
@@ -182,14 +176,6 @@ impl KvSnapshot {
     pub fn blocking(&self) -> BlockingKv {
         BlockingKv { ground: self.ground.clone() }
     }
-
-    async fn run<T: Send + 'static>(
-        &self,
-        job: impl FnOnce(&Ground) -> Result<T, ReadError> + Send + 'static,
-    ) -> Result<T, ReadError> {
-        let ground = self.ground.clone();
-        database::run(&self.ground.parts, move |_| job(&ground)).await?
-    }
 }
 
 impl Kv {
@@ -200,7 +186,6 @@ impl Kv {
 
     /// Keys and values as they are at this moment, for several questions. Made in microseconds, once what was written before is indexed.
     pub async fn snapshot(&self) -> Result<KvSnapshot, ReadError> {
-        let kv = self.blocking();
-        self.run(move |_| kv.frozen()).await?
+        self.ask(|kv| Ok(KvSnapshot { ground: kv.freeze()? })).await
     }
 }

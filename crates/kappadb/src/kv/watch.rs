@@ -117,10 +117,6 @@ impl Look {
     }
 }
 
-fn ids(state: &KeyState) -> Vec<EntryId> {
-    state.heads.iter().map(|head| head.id).collect()
-}
-
 /// A key that was looked at.
 struct Looked {
     key: Vec<u8>,
@@ -210,7 +206,7 @@ impl Watching {
 
     /// Makes a change ready to be told, if it is one.
     fn tell(&mut self, Looked { key, state, value, next_due, lagged }: Looked) {
-        let heads = ids(&state);
+        let heads = state.ids();
         let mut hasher = DefaultHasher::new();
         (&heads, state.shown().map(|winner| winner.id)).hash(&mut hasher);
         let fingerprint = hasher.finish();
@@ -228,7 +224,7 @@ impl Parts {
             let state = self.kv_state_indexed(&key)?;
             let value = self.kv_value(&state)?;
             let next_due = state.heads.iter().map(|head| head.time).filter(|time| *time > now).min();
-            let lagged = lagged || heads.is_some_and(|heads| heads != ids(&state));
+            let lagged = lagged || heads.is_some_and(|heads| heads != state.ids());
             Ok(Looked { key, state, value, next_due, lagged })
         };
         keys.into_iter().map(look).collect()

@@ -6,6 +6,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 /// Keys of a word, about.
 const KEYS: usize = 6;
+/// Bits of a word that a key sets.
+const BITS: u32 = 4;
 const WORD: usize = size_of::<u64>();
 
 /// What is remembered of a key until the filter is made.
@@ -15,8 +17,9 @@ pub fn mark(key: &[u8]) -> Mark {
     xxh3_64(key)
 }
 
-fn bits(mark: Mark) -> u64 {
-    (0..4).fold(0, |bits, n| bits | 1 << (mark >> (6 * n) & 63))
+/// So many bits of a word, as the lower half of a hash says; two may be the same.
+pub fn bits(hash: u64, count: u32) -> u64 {
+    (0..count).fold(0, |bits, n| bits | 1 << (hash >> (6 * n) & 63))
 }
 
 /// Where the word of a key lies among so many.
@@ -30,7 +33,7 @@ pub fn build(marks: &[Mark]) -> Vec<u8> {
     let mut words = vec![0_u64; marks.len().div_ceil(KEYS)];
     let count = words.len();
     for mark in marks {
-        words.get_mut(place(*mark, count)).into_iter().for_each(|word| *word |= bits(*mark));
+        words.get_mut(place(*mark, count)).into_iter().for_each(|word| *word |= bits(*mark, BITS));
     }
     words.iter().flat_map(|word| word.to_le_bytes()).collect()
 }
@@ -40,7 +43,8 @@ pub fn may_have(filter: &[u8], key: &[u8]) -> bool {
     let mark = mark(key);
     let at = place(mark, filter.len() / WORD) * WORD;
     let word = filter.get(at..).and_then(|rest| rest.first_chunk()).map(|word| u64::from_le_bytes(*word));
-    word.is_some_and(|word| word & bits(mark) == bits(mark))
+    let bits = bits(mark, BITS);
+    word.is_some_and(|word| word & bits == bits)
 }
 
 #[cfg(test)]

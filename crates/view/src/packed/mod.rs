@@ -29,6 +29,7 @@ mod withdrawn;
 
 pub use cache::Cache;
 pub use cursor::Cursor;
+pub(crate) use filter::bits;
 pub use layers::Layers;
 pub use merge::{Rewrite, unless_full};
 pub use merged::Merged;

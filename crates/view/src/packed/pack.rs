@@ -34,6 +34,7 @@ const CACHED: usize = 48;
 pub(super) type PageCache = Cache<(u64, u64), Page>;
 /// Bytes of a page, at most: one row that is as large as an entry may be.
 const MAX_PAGE: usize = 64 << 20;
+const TOO_LARGE: ViewError = ViewError::Limit("MAX_PAGE");
 /// Levels above the rows, at most: each has at most half the pages of the one below.
 const MAX_DEPTH: u8 = 40;
 
@@ -114,29 +115,20 @@ impl PackWriter {
     }
 
     fn write(&mut self, page: &[u8]) -> Result<Pointer, ViewError> {
-        const TOO_LARGE: ViewError = ViewError::Limit("MAX_PAGE");
         if page.len() > MAX_PAGE {
             return Err(TOO_LARGE);
         }
         self.packed.resize(lz4_flex::block::get_maximum_output_size(page.len()), 0);
         let packed = lz4_flex::block::compress_into(page, &mut self.packed).unwrap_or(usize::MAX);
         let stored = self.packed.get(..packed).filter(|packed| packed.len() < page.len()).unwrap_or(page);
-        let len = |bytes: &[u8]| u32::try_from(bytes.len()).map_err(|_| TOO_LARGE);
-        let pointer = Pointer { at: self.at, stored: len(stored)?, unpacked: len(page)?, sum: sum(stored) };
-        self.file.write(stored)?;
-        self.at += u64::from(pointer.stored);
-        Ok(pointer)
+        store(&mut *self.file, &mut self.at, stored, page.len())
     }
 
     /// A filter that would be too large is left out: then every key may be there.
     fn write_filter(&mut self) -> Result<Pointer, ViewError> {
         let filter = filter::build(&std::mem::take(&mut self.marks));
         let filter = if filter.len() > MAX_PAGE { Vec::new() } else { filter };
-        let stored = u32::try_from(filter.len()).map_err(|_| BAD)?;
-        let pointer = Pointer { at: self.at, stored, unpacked: stored, sum: sum(&filter) };
-        self.file.write(&filter)?;
-        self.at += u64::from(stored);
-        Ok(pointer)
+        store(&mut *self.file, &mut self.at, &filter, filter.len())
     }
 
     /// Ends it, and opens it with its check. None if there are no rows: then there is no file.
@@ -159,6 +151,21 @@ impl PackWriter {
             level += 1;
         }
     }
+}
+
+/// Writes bytes that are so many when they are unpacked, at the end of a file.
+fn store(
+    file: &mut dyn NewFile,
+    end: &mut u64,
+    stored: &[u8],
+    unpacked: usize,
+) -> Result<Pointer, ViewError> {
+    let len = |len: usize| u32::try_from(len).map_err(|_| TOO_LARGE);
+    let pointer =
+        Pointer { at: *end, stored: len(stored.len())?, unpacked: len(unpacked)?, sum: sum(stored) };
+    file.write(stored)?;
+    *end += u64::from(pointer.stored);
+    Ok(pointer)
 }
 
 /// A file that can be read.
