@@ -203,8 +203,9 @@ impl Feeds {
     /// these entries out.
     pub fn exclusions(&self) -> Vec<(FeedKey, Seq)> {
         self.shared.look(|visible| {
-            let from = |feed: &FeedKey| Some((*feed, visible.excluded_from(feed)?));
-            visible.feeds.keys().filter_map(from).collect()
+            let from =
+                |(feed, state): (&FeedKey, &Arc<FeedState>)| Some((*feed, visible.counts_to(feed, state)?));
+            visible.feeds.iter().filter_map(from).collect()
         })
     }
 

@@ -82,7 +82,11 @@ impl Visible {
 
     /// From where on nothing of the feed counts: because it forked, or was dropped.
     pub fn excluded_from(&self, feed: &FeedKey) -> Option<Seq> {
-        let state = self.feeds.get(feed)?;
+        self.counts_to(feed, self.feeds.get(feed)?)
+    }
+
+    /// The same of a feed whose state is at hand.
+    pub fn counts_to(&self, feed: &FeedKey, state: &FeedState) -> Option<Seq> {
         if self.dropped.contains(feed) { Some(0) } else { Some(state.fork.as_ref()?.0) }
     }
 

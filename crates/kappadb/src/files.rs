@@ -1,7 +1,7 @@
 //! The small files of a folder, and who may read them. A folder may come from somebody else: what links in it lead to is not ours to write.
 
 use crate::error::OpenError;
-use std::fs::{self, File, Metadata, OpenOptions, Permissions};
+use std::fs::{self, File, FileType, Metadata, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
@@ -61,7 +61,7 @@ pub(crate) fn secure(dir: &Path) -> Result<(), OpenError> {
     for name in OURS {
         let path = dir.join(name);
         match fs::symlink_metadata(&path) {
-            Ok(found) => secure_all(&path, &found)?,
+            Ok(found) => secure_all(&path, found.file_type(), || Ok(found))?,
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(source) => return Err(OpenError::File { path, source }),
         }
@@ -69,27 +69,44 @@ pub(crate) fn secure(dir: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-fn secure_all(path: &Path, found: &Metadata) -> Result<(), OpenError> {
+fn secure_all(
+    path: &Path,
+    kind: FileType,
+    found: impl FnOnce() -> io::Result<Metadata>,
+) -> Result<(), OpenError> {
     let failed = |source| OpenError::File { path: path.to_owned(), source };
-    if found.is_symlink() {
+    if kind.is_symlink() {
         return Err(OpenError::Link(path.to_owned()));
     }
-    tighten(path, found);
-    if found.is_dir() {
-        for entry in fs::read_dir(path).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            secure_all(&entry.path(), &entry.metadata().map_err(failed)?)?;
+    let was_open = tighten(path, &found().map_err(failed)?);
+    if kind.is_dir() {
+        secure_within(path, was_open)?;
+    }
+    Ok(())
+}
+
+/// What lies in a folder that was its owner's alone could be reached by nobody else, so only links are looked for there: a folder may have
+/// thousands of keys.
+fn secure_within(dir: &Path, was_open: bool) -> Result<(), OpenError> {
+    let failed = |source| OpenError::File { path: dir.to_owned(), source };
+    for entry in fs::read_dir(dir).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let (path, kind) = (entry.path(), entry.file_type().map_err(failed)?);
+        if was_open || kind.is_dir() || kind.is_symlink() {
+            secure_all(&path, kind, || entry.metadata())?;
         }
     }
     Ok(())
 }
 
-fn tighten(path: &Path, found: &Metadata) {
+/// True if others could do something with it before.
+fn tighten(path: &Path, found: &Metadata) -> bool {
     let mode = found.permissions().mode();
     if mode & OTHERS != 0 {
         // Where that is not allowed, it is not ours to decide.
         let _ = fs::set_permissions(path, Permissions::from_mode(mode & !OTHERS));
     }
+    mode & OTHERS != 0
 }
 
 #[cfg(test)]
@@ -146,5 +163,17 @@ mod tests {
         fs::set_permissions(&journal, Permissions::from_mode(0o755)).unwrap();
         secure(dir.path()).unwrap();
         assert_eq!((mode(&journal), mode(&segment), mode(&notes)), (0o700, 0o600, 0o644));
+    }
+
+    #[test]
+    fn in_a_folder_that_nobody_else_can_enter_links_are_refused_all_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let keys = dir.path().join("keys");
+        fs::create_dir(&keys).unwrap();
+        fs::set_permissions(&keys, Permissions::from_mode(0o700)).unwrap();
+        fs::write(keys.join("key"), "").unwrap();
+        secure(dir.path()).unwrap();
+        symlink("/etc/hostname", keys.join("other")).unwrap();
+        assert!(matches!(secure(dir.path()), Err(OpenError::Link(_))));
     }
 }
