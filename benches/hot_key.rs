@@ -3,8 +3,8 @@
 //!
 //! `cargo bench -p kappadb-benches --bench hot_key [-- WRITERS ROUNDS [MOST_PUTS]]`
 
-use kappadb::Database;
 use kappadb::view::{Draft, Kind, space};
+use kappadb::{Database, Source};
 use kappadb_benches::{disk_bytes, peak_memory_mib};
 use std::path::Path;
 use std::time::Instant;
@@ -47,14 +47,14 @@ async fn newcomer(dir: &Path, ticket: &str, key: &str) {
     for round in 0..3 {
         let peer = Database::builder(dir.join(format!("{key}-{round}"))).join(&ticket).await.expect("join");
         let start = Instant::now();
-        let asked = peer.kv().ask_keys([key]).await.expect("ask");
-        let value = peer.kv().get(key).await.expect("get").expect("a value");
+        let answer = peer.kv().get_all([key]).from(Source::Peers).await.expect("ask");
+        let value = peer.kv().get(key).await.expect("get").one().expect("a value");
         let millis = start.elapsed().as_secs_f64() * 1e3;
-        assert!(asked.complete, "{asked:?}");
+        assert!(answer.is_complete(), "{answer:?}");
         println!(
             "    {millis:.1} ms, {} blocks, {} B received, {} heads",
-            asked.blocks_fetched,
-            asked.bytes_received,
+            answer.asked.blocks_fetched,
+            answer.asked.bytes_received,
             value.heads.len()
         );
         peer.close().await.expect("close");
@@ -72,7 +72,7 @@ async fn flood(database: &Database) {
     for _ in 0..10 {
         database.write(vec![version.clone(); BLIND / 10]).await.expect("write");
     }
-    let heads = database.kv().get(FLOODED).await.expect("get").expect("a value").heads.len();
+    let heads = database.kv().get(FLOODED).await.expect("get").one().expect("a value").heads.len();
     println!("  written and indexed in {:.2} s, {heads} heads", start.elapsed().as_secs_f64());
 }
 

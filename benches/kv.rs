@@ -4,7 +4,7 @@
 //! `cargo bench -p kappadb-benches --bench kv`
 
 use kappadb::view::{Change, Index, Notice, Overlay, Selector, Tree, View, ViewError};
-use kappadb::{Database, EntryId, KeyRange, Kv, KvOp, ScanOptions, Timestamp};
+use kappadb::{Database, EntryId, KeyRange, Kv, KvOp, ScanOptions, Source, Timestamp};
 use kappadb_benches::{disk_bytes, peak_memory_mib, timed};
 use kappadb_sim::Random;
 use kappadb_store::{Batch, Op, SledOptions, SledStore, Store};
@@ -129,12 +129,12 @@ async fn puts_and_gets(dir: &Path, value: &[u8]) {
 async fn gets(how: &str, kv: &Kv, wanted: &[Vec<u8>]) {
     let start = Instant::now();
     for key in wanted {
-        assert!(kv.get(key).await.expect("get").is_some());
+        assert!(kv.get(key).await.expect("get").one().is_some());
     }
     println!("  get, {how}: {:.0}/s", wanted.len() as f64 / start.elapsed().as_secs_f64());
     let start = Instant::now();
     for keys in wanted.chunks(1_000) {
-        assert!(kv.get_all(keys).await.expect("get").iter().all(Option::is_some));
+        assert!(kv.get_all(keys).await.expect("get").items.iter().all(Option::is_some));
     }
     println!("  get_all of 1,000, {how}: {:.0}/s", wanted.len() as f64 / start.elapsed().as_secs_f64());
 }
@@ -168,18 +168,18 @@ async fn sparse(dir: &Path) {
         let peer =
             Database::builder(dir.join(format!("peer{round}"))).join(&server.ticket()).await.expect("join");
         let start = Instant::now();
-        let asked = peer.kv().ask_keys(&wanted).await.expect("ask");
+        let answer = peer.kv().get_all(&wanted).from(Source::Peers).await.expect("ask");
         for key in &wanted {
-            assert!(peer.kv().get(key).await.expect("get").is_some());
+            assert!(peer.kv().get(key).await.expect("get").one().is_some());
         }
         let millis = start.elapsed().as_secs_f64() * 1e3;
         let held: u64 = peer.status().await.expect("status").feeds.iter().map(|feed| feed.held).sum();
-        assert!(asked.complete && held == 100, "{asked:?}, {held} held");
+        assert!(answer.is_complete() && held == 100, "{answer:?}, {held} held");
         println!(
             "  {millis:.1} ms, {} round trips, {} blocks, {} B a key received, 100 of them the value",
-            asked.round_trips,
-            asked.blocks_fetched,
-            asked.bytes_received / 100
+            answer.asked.round_trips,
+            answer.asked.blocks_fetched,
+            answer.asked.bytes_received / 100
         );
         peer.close().await.expect("close");
     }

@@ -7,7 +7,7 @@ use kappadb::view::{
     Change, Draft, Index, Keyed, KeyedIndex, Kind, Notice, Overlay, Selector, Tree, Upkeep, Version, View,
     ViewError, prefix_range, rules,
 };
-use kappadb::{Database, EntryId, FeedKey};
+use kappadb::{Database, EntryId, FeedKey, Source};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -106,11 +106,11 @@ async fn main() -> anyhow::Result<()> {
     let server = database.serve(([127, 0, 0, 1], 0).into()).await?;
     let other = Database::builder(scratch.path().join("other")).join(&server.ticket()).await?;
     let theirs = other.view(Tasks).await?;
-    let asked = other.ask("tasks", Selector::Everything).await?;
+    let answer = other.ask("tasks", Selector::Everything).from(Source::Peers).await?;
     theirs.ready()?;
     let open = theirs.read(TaskIndex::open_tasks)??;
-    println!("fetched {} blocks; still to do there: {open:?}", asked.blocks_fetched);
-    assert!(asked.complete && asked.blocks_fetched == 2 && open == ["feed the cat"]);
+    println!("fetched {} blocks; still to do there: {open:?}", answer.asked.blocks_fetched);
+    assert!(answer.is_complete() && answer.asked.blocks_fetched == 2 && open == ["feed the cat"]);
     other.close().await?;
     server.stop().await;
     database.close().await?;

@@ -4,10 +4,10 @@
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
 use anyhow::Context;
-use kappadb::{Content, Database, Kv};
+use kappadb::{Content, Database, Kv, Source};
 
 async fn print_heads(who: &str, kv: &Kv) -> anyhow::Result<()> {
-    for head in kv.heads("door").await? {
+    for head in kv.heads("door").await?.items {
         let Content::Value(value) = head.content else { continue };
         let winner = if head.winner { "*" } else { " " };
         println!("{who} {winner} {:?} by {:.8}", String::from_utf8_lossy(&value), head.author.to_string());
@@ -25,24 +25,24 @@ async fn main() -> anyhow::Result<()> {
     anna.kv().put("window", "open").await?;
     let server = anna.serve(([127, 0, 0, 1], 0).into()).await?;
     let ben = Database::builder(scratch.path().join("ben")).join(&server.ticket()).await?;
-    let asked = ben.kv().ask_keys(["door"]).await?;
-    println!("ben fetched {} block, complete: {}", asked.blocks_fetched, asked.complete);
+    let answer = ben.kv().get("door").from(Source::Peers).await?;
+    println!("ben fetched {} block, complete: {}", answer.asked.blocks_fetched, answer.is_complete());
 
     // Each changes it without having seen the other's change.
-    let seen = ben.kv().get("door").await?.context("it was just fetched")?;
+    let seen = ben.kv().get("door").await?.one().context("it was just fetched")?;
     ben.kv().put("door", "locked").await?;
     anna.kv().put("door", "shut").await?;
 
     // Ben asks again. Neither write replaced the other, so both are heads, one of them the winner everywhere.
-    ben.kv().ask_keys(["door"]).await?;
+    let _ = ben.kv().get_all(["door"]).from(Source::Peers).await?;
     print_heads("ben ", &ben.kv()).await?;
-    assert_eq!(ben.kv().heads("door").await?.len(), 2);
+    assert_eq!(ben.kv().heads("door").await?.items.len(), 2);
 
     // What was seen before is out of date, and compare-and-set says so; a merge replaces both.
     assert!(ben.kv().put_if("door", "ajar", &seen.heads).await.is_err());
     ben.kv().merge("door", "shut and locked").await?;
     print_heads("ben ", &ben.kv()).await?;
-    assert_eq!(ben.kv().heads("door").await?.len(), 1);
+    assert_eq!(ben.kv().heads("door").await?.items.len(), 1);
 
     ben.close().await?;
     server.stop().await;

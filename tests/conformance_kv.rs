@@ -2,7 +2,7 @@
 //! heads of keys, watching, sparse questions.
 
 use kappadb::view::{Kind, Overlay, Tree, Version, space};
-use kappadb::{Database, EntryId, FeedKey, Kv, KvChange, KvOp, KvWatcher, Seq, Timestamp};
+use kappadb::{Database, EntryId, FeedKey, Kv, KvChange, KvOp, KvWatcher, Seq, Source, Timestamp};
 use kappadb_entry::{Context, Entry, Header};
 use kappadb_sim::Random;
 use kappadb_store::{MemoryStore, Store};
@@ -314,12 +314,12 @@ async fn conformance_15_who_asks_for_100_of_20_000_keys_holds_these_and_no_other
     let server = full.serve(([127, 0, 0, 1], 0).into()).await.expect("serve");
     let sparse = Database::builder(dir.path().join("sparse")).join(&server.ticket()).await.expect("join");
     let wanted: Vec<String> = (0..100).map(|n| format!("key/{:05}", n * 199 + 7)).collect();
-    let asked = sparse.kv().ask_keys(&wanted).await.expect("ask");
-    assert!(asked.complete && asked.failures.is_empty(), "{asked:?}");
-    assert_eq!((asked.blocks_fetched, held(&sparse).await), (100, 100));
+    let answer = sparse.kv().get_all(&wanted).from(Source::Peers).await.expect("ask");
+    assert!(answer.is_complete() && answer.asked.failures.is_empty(), "{answer:?}");
+    assert_eq!((answer.asked.blocks_fetched, held(&sparse).await), (100, 100));
     for key in &wanted {
         let number = key[4..].trim_start_matches('0');
-        let value = sparse.kv().get(key).await.expect("get").expect("there");
+        let value = sparse.kv().get(key).await.expect("get").one().expect("there");
         assert_eq!(value.text(), Some(&*format!("value {number}")));
         assert_eq!(value.id.seq, number.parse::<Seq>().expect("a number"));
     }
@@ -328,10 +328,11 @@ async fn conformance_15_who_asks_for_100_of_20_000_keys_holds_these_and_no_other
     let list = sparse.kv().scan(&kappadb::KeyRange::ALL, &Default::default()).await.expect("scan");
     assert!(list.items.iter().map(|item| &item.key[..]).eq(wanted.iter().map(|key| key.as_bytes())));
     // To ask again fetches nothing; a limited scan fetches as many as it shows, and one that tells that there are more.
-    assert_eq!(sparse.kv().ask_keys(&wanted).await.expect("ask").blocks_fetched, 0);
+    assert_eq!(sparse.kv().get_all(&wanted).from(Source::Peers).await.expect("ask").asked.blocks_fetched, 0);
     let last = kappadb::ScanOptions { limit: Some(50), backwards: true, after: None };
-    let asked = sparse.kv().ask_scan(&kappadb::KeyRange::prefix("key/"), &last).await.expect("ask");
-    assert!(asked.complete && asked.blocks_fetched <= 51, "{asked:?}");
+    let answer =
+        sparse.kv().scan(&kappadb::KeyRange::prefix("key/"), &last).from(Source::Peers).await.expect("ask");
+    assert!(answer.is_complete() && answer.asked.blocks_fetched <= 51, "{answer:?}");
     let page = sparse.kv().scan(&kappadb::KeyRange::prefix("key/"), &last).await.expect("scan");
     assert_eq!((page.items.len(), &page.items[0].key[..]), (50, &b"key/19999"[..]));
     sparse.close().await.expect("close");

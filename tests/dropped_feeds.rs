@@ -1,7 +1,7 @@
 //! Dropping a feed leaves no hole: after it answers are complete again, leaving out what was dropped, whatever that had replaced and
 //! whatever others dropped. Real databases, real connections.
 
-use kappadb::{Database, EntryId, FeedKey, ReadOptions, Server, Timestamp};
+use kappadb::{Database, EntryId, FeedKey, ReadOptions, Server, Source, Timestamp, view::Selector};
 use kappadb_entry::{Context, Header, Kind, space};
 use kappadb_sim::{Random, enough, seeds};
 use kappadb_tests::house::{House, serve};
@@ -149,13 +149,14 @@ async fn truthful_completion_without_dropped_feeds() {
                 3 => ring.drop_or_allow(who, &mut random).await,
                 _ => {
                     let (known, dropped) = ring.known(who).await;
-                    let asked = match random.chance(30) {
-                        true => database.kv().ask_prefix("k").await,
-                        false => database.kv().ask_keys([&key]).await,
+                    let selector = match random.chance(30) {
+                        true => Selector::Prefix(b"k".to_vec()),
+                        false => Selector::keys([key.as_str()]),
                     };
-                    let asked = asked.expect("ask");
-                    assert!(asked.failures.is_empty(), "seed {seed}, step {step}: {:?}", asked.failures);
-                    if !asked.complete {
+                    let answer = database.ask("kv", selector).from(Source::Peers).await.expect("ask");
+                    let failures = &answer.asked.failures;
+                    assert!(failures.is_empty(), "seed {seed}, step {step}: {failures:?}");
+                    if !answer.is_complete() {
                         partial += 1;
                         continue;
                     }
@@ -166,6 +167,7 @@ async fn truthful_completion_without_dropped_feeds() {
                         .heads(&key)
                         .await
                         .expect("heads")
+                        .items
                         .into_iter()
                         .map(|head| head.id)
                         .collect();

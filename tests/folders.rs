@@ -1,7 +1,7 @@
 //! Random histories of folders: written, copied, put back, moved, cloned with all that their machine remembers, served and asked, with and without
 //! peers. Nothing that anybody was promised stops counting without a word: it counts, or the folder that wrote it warns and brings it back.
 
-use kappadb::{Builder, Database, EntryId, KeyRange, ReadOptions, Server};
+use kappadb::{Builder, Database, EntryId, ReadOptions, Server, Source, view::Selector};
 use kappadb_sim::{Random, enough, seeds};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -66,7 +66,7 @@ impl Promise {
     async fn counts(self, database: &Database) -> bool {
         match self {
             Promise::Key(_) => {
-                let value = database.kv().get(self.text()).await.unwrap();
+                let value = database.kv().get(self.text()).await.unwrap().one();
                 value.is_some_and(|value| value.text() == Some("kept"))
             }
             Promise::Message(_) => {
@@ -420,9 +420,9 @@ impl World {
 
 /// Asks for everything; true if it is complete.
 async fn ask(database: &Database) -> bool {
-    let keys = database.kv().ask_range(&KeyRange::prefix("")).await.unwrap();
+    let keys = database.ask("kv", Selector::Everything).from(Source::Peers).await.unwrap();
     let chat = database.chat().ask_everything().await.unwrap();
-    keys.complete && chat.complete
+    keys.is_complete() && chat.complete
 }
 
 async fn history(seed: u64) -> usize {

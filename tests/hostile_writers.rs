@@ -1,7 +1,7 @@
 //! What a member can do to others' entries, each tried by a writer that lies, over real connections, and each ended by one `drop_feed`:
 //! everything is back, and answers are complete.
 
-use kappadb::{Asked, Database, EntryId, Extent, FeedKey, GeoBox, Server, geojson};
+use kappadb::{Answer, Database, EntryId, Extent, FeedKey, GeoBox, Server, Source, Value, geojson};
 use kappadb_core::FeedName;
 use kappadb_entry::{Context, Header, Kind, Places, space};
 use kappadb_tests::house::{House, serve};
@@ -65,14 +65,14 @@ impl Town {
     }
 }
 
-async fn ask(database: &Database, key: &str) -> Asked {
-    let asked = database.kv().ask_keys([key]).await.expect("ask");
-    assert!(asked.failures.is_empty(), "{:?}", asked.failures);
-    asked
+async fn ask(database: &Database, key: &str) -> Answer<Option<Value>> {
+    let answer = database.kv().get_all([key]).from(Source::Peers).await.expect("ask");
+    assert!(answer.asked.failures.is_empty(), "{:?}", answer.asked.failures);
+    answer
 }
 
 async fn get(database: &Database, key: &str) -> Option<String> {
-    let value = database.kv().get(key).await.expect("get");
+    let value = database.kv().get(key).await.expect("get").one();
     value.and_then(|value| value.text().map(str::to_owned))
 }
 
@@ -101,22 +101,22 @@ async fn depth_at_its_greatest_hides_a_key_until_the_feed_is_dropped() {
     town.anna.kv().put("k", "one").await.expect("put");
     let deepest = version("k", &[(town.victim, NEVER)], u32::MAX, town.now() + 500);
     town.lie(&[deepest]).await;
-    ask(&town.anna, "k").await;
+    let _ = ask(&town.anna, "k").await;
     town.house.clock.pass();
     town.anna.kv().put("k", "two").await.expect("put");
     assert_eq!(get(&town.anna, "k").await.as_deref(), Some("a lie"), "what it names is hidden");
     // Bob writes on, in a row: nothing that is honest gets as deep as the lie.
-    ask(&town.bob, "k").await;
+    let _ = ask(&town.bob, "k").await;
     let first = town.bob.kv().put("k", "three").await.expect("put");
     town.drop_liar().await;
-    assert!(ask(&town.bob, "k").await.complete && ask(&town.anna, "k").await.complete);
+    assert!(ask(&town.bob, "k").await.is_complete() && ask(&town.anna, "k").await.is_complete());
     for honest in [&town.anna, &town.bob] {
         assert_eq!(heads(honest, "k").await, [first], "it replaced what was known, hidden or not");
         assert_eq!(get(honest, "k").await.as_deref(), Some("three"));
     }
     town.house.clock.pass();
     let last = town.anna.kv().put("k", "four").await.expect("put");
-    assert!(ask(&town.bob, "k").await.complete);
+    assert!(ask(&town.bob, "k").await.is_complete());
     assert_eq!(
         (heads(&town.bob, "k").await, get(&town.bob, "k").await.as_deref()),
         (vec![last], Some("four"))
@@ -128,18 +128,18 @@ async fn a_feeds_future_that_was_named_is_not_hidden_by_honest_writers_and_who_d
     let mut town = Town::new().await;
     let (victim, liar) = (town.victim, town.liar);
     town.anna.kv().put("k", "one").await.expect("put");
-    ask(&town.bob, "k").await;
+    let _ = ask(&town.bob, "k").await;
     let future = version("k", &[(victim, NEVER)], 7, town.now());
     town.lie(&[future]).await;
     let (_, server) = town.mallory.as_ref().expect("open");
     town.bob.add_peer(&server.ticket(), None).await.expect("peer");
-    ask(&town.bob, "k").await;
+    let _ = ask(&town.bob, "k").await;
     // Bob's replaces the lie, and does not take it over.
     let of_bob = town.bob.kv().put("k", "of bob").await.expect("put");
     town.house.clock.pass();
     // Anna has seen neither. What she writes is hidden as long as the lie counts.
     let of_anna = town.anna.kv().put("k", "of anna").await.expect("put");
-    assert!(ask(&town.anna, "k").await.complete);
+    assert!(ask(&town.anna, "k").await.is_complete());
     assert_eq!(heads(&town.anna, "k").await, [of_bob]);
 
     let names_liar = |texts: Vec<String>| {
@@ -158,7 +158,7 @@ async fn a_feeds_future_that_was_named_is_not_hidden_by_honest_writers_and_who_d
     let mut both = vec![of_anna, of_bob];
     both.sort_unstable();
     for honest in [&town.bob, &town.anna] {
-        assert!(ask(honest, "k").await.complete);
+        assert!(ask(honest, "k").await.is_complete());
         assert_eq!(heads(honest, "k").await, both, "side by side");
         assert_eq!(get(honest, "k").await.as_deref(), Some("of anna"));
     }
@@ -173,11 +173,11 @@ async fn who_lies_is_still_named_after_a_restart_and_with_derived_data_made_anew
     // Up to what there is, anybody may have seen.
     town.anna.kv().put("k", "one").await.expect("put");
     town.lie(&[version("k", &[(victim, 0)], 1, town.now())]).await;
-    ask(&town.anna, "k").await;
+    let _ = ask(&town.anna, "k").await;
     town.anna.ready().await.expect("ready");
     assert_eq!(town.anna.warnings(), Vec::<String>::new());
     town.lie(&[version("other", &[(victim, 1)], 1, town.now())]).await;
-    ask(&town.anna, "other").await;
+    let _ = ask(&town.anna, "other").await;
     // By now there is an entry of that seq, but there was not when it was named.
     town.anna.kv().put("k", "two").await.expect("put");
     let Town { house, anna, bob, mallory, _servers, .. } = town;
@@ -202,7 +202,7 @@ async fn times_a_second_apart_for_long_win_for_ever_until_the_feed_is_dropped() 
     let now = town.now();
     let lies: Vec<Header> = (0..2_000).map(|n| version("k", &[], u32::MAX, now + n * 1_000)).collect();
     town.lie(&lies).await;
-    ask(&town.anna, "k").await;
+    let _ = ask(&town.anna, "k").await;
     for second in [0, 700, 1_900] {
         town.house.clock.at(now + second * 1_000 + 10);
         town.anna.kv().put("k", format!("honest {second}")).await.expect("put");
@@ -210,7 +210,7 @@ async fn times_a_second_apart_for_long_win_for_ever_until_the_feed_is_dropped() 
         assert_eq!(get(&town.anna, "k").await.as_deref(), Some("a lie"), "there is always a later one");
     }
     town.drop_liar().await;
-    assert!(ask(&town.bob, "k").await.complete);
+    assert!(ask(&town.bob, "k").await.is_complete());
     for honest in [&town.anna, &town.bob] {
         assert_eq!(get(honest, "k").await.as_deref(), Some("honest 1900"));
         assert_eq!(heads(honest, "k").await.len(), 1);
@@ -262,8 +262,8 @@ async fn sixteen_thousand_blind_versions_of_a_key_cost_that_key_and_go_with_thei
     let lies: Vec<Header> = (0..16_000).map(|n| version("k", &[], 0, n)).collect();
     town.lie(&lies).await;
     let begun = Instant::now();
-    let asked = ask(&town.anna, "k").await;
-    assert_eq!((asked.complete, asked.blocks_fetched), (true, 16_000));
+    let answer = ask(&town.anna, "k").await;
+    assert_eq!((answer.is_complete(), answer.asked.blocks_fetched), (true, 16_000));
     town.anna.ready().await.expect("ready");
     assert_eq!(get(&town.anna, "k").await.as_deref(), Some("mine"));
     assert_eq!(heads(&town.anna, "k").await.len(), 16_001);
@@ -272,7 +272,7 @@ async fn sixteen_thousand_blind_versions_of_a_key_cost_that_key_and_go_with_thei
     let put = town.anna.kv().put("k", "again").await.expect("put");
     assert_eq!(heads(&town.anna, "k").await, [put]);
     town.drop_liar().await;
-    assert!(ask(&town.bob, "k").await.complete);
+    assert!(ask(&town.bob, "k").await.is_complete());
     assert_eq!(
         (get(&town.bob, "k").await.as_deref(), heads(&town.bob, "k").await),
         (Some("again"), vec![put])
@@ -294,8 +294,8 @@ async fn thousands_of_versions_that_name_each_other_cost_that_key_and_go_with_th
     };
     let lies: Vec<Header> = (0..4_000).map(lie).collect();
     town.lie(&lies).await;
-    let asked = ask(&town.anna, "k").await;
-    assert_eq!((asked.complete, asked.blocks_fetched), (true, 4_000));
+    let answer = ask(&town.anna, "k").await;
+    assert_eq!((answer.is_complete(), answer.asked.blocks_fetched), (true, 4_000));
     assert_eq!(heads(&town.anna, "k").await.len(), 2, "the deepest, and what it does not name");
     assert_eq!(get(&town.anna, "k").await.as_deref(), Some("mine"));
     assert_eq!(get(&town.anna, "other").await.as_deref(), Some("untouched"));
@@ -303,7 +303,7 @@ async fn thousands_of_versions_that_name_each_other_cost_that_key_and_go_with_th
     let put = town.anna.kv().put("k", "again").await.expect("put");
     assert_eq!(heads(&town.anna, "k").await, [put]);
     town.drop_liar().await;
-    assert!(ask(&town.bob, "k").await.complete);
+    assert!(ask(&town.bob, "k").await.is_complete());
     assert_eq!(get(&town.bob, "k").await.as_deref(), Some("again"));
     assert_eq!(heads(&town.bob, "k").await, [put]);
 }

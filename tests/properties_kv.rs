@@ -1,7 +1,7 @@
 //! The five properties for keys and values, over whole replicas with random histories: careless and hostile writers,
 //! conflicts, deletes, arrivals out of order, restarts.
 
-use kappadb::{Asked, Database};
+use kappadb::{Database, Source};
 use kappadb_core::{EntryId, StoredBlock};
 use kappadb_query::Selector;
 use kappadb_sim::{Random, enough, seeds};
@@ -231,34 +231,39 @@ fn the_log_is_the_truth() {
 }
 
 /// Asks for some keys, for those with a prefix, for the first of a range or for all; which keys the answer speaks of.
-async fn ask(database: &Database, random: &mut Random) -> (Asked, Vec<String>) {
+async fn ask(database: &Database, random: &mut Random) -> (bool, Vec<String>) {
     let kv = database.kv();
     let key = |n: u64| format!("k{n:02}");
     let all: Vec<String> = (0..30).map(key).collect();
+    let everything = ScanOptions::default();
     match random.below(6) {
-        0 => (kv.ask_range(&KeyRange::ALL).await.expect("ask"), all),
+        0 => {
+            let answer = kv.scan(&KeyRange::ALL, &everything).from(Source::Peers).await.expect("ask");
+            (answer.is_complete(), all)
+        }
         1 => {
             let keys: Vec<String> = (0..4).map(|_| key(random.below(30))).collect();
-            (kv.ask_keys(&keys).await.expect("ask"), keys)
+            (kv.get_all(&keys).from(Source::Peers).await.expect("ask").is_complete(), keys)
         }
         2 | 3 => {
             let prefix = format!("k{}", random.below(3));
-            let asked = kv.ask_prefix(prefix.as_str()).await.expect("ask");
-            (asked, all.into_iter().filter(|key| key.starts_with(&prefix)).collect())
+            let range = KeyRange::prefix(prefix.as_str());
+            let answer = kv.scan(&range, &everything).from(Source::Peers).await.expect("ask");
+            (answer.is_complete(), all.into_iter().filter(|key| key.starts_with(&prefix)).collect())
         }
         _ => {
             let options = ScanOptions { limit: Some(3), backwards: random.chance(50), after: None };
-            let asked = kv.ask_scan(&KeyRange::ALL, &options).await.expect("ask");
-            let page = kv.scan(&KeyRange::ALL, &options).await.expect("scan");
+            let answer = kv.scan(&KeyRange::ALL, &options).from(Source::Peers).await.expect("ask");
+            let is_complete = answer.is_complete();
             let text = |key: Vec<u8>| String::from_utf8(key).expect("text");
-            let found: Vec<String> = page.items.into_iter().map(|item| text(item.key)).collect();
+            let found: Vec<String> = answer.into_iter().map(|item| text(item.key)).collect();
             let last = found.last().filter(|_| found.len() == 3).cloned();
             let within = |key: &String| match (&last, options.backwards) {
                 (None, _) => true,
                 (Some(last), true) => key >= last,
                 (Some(last), false) => key <= last,
             };
-            (asked, all.into_iter().filter(within).collect())
+            (is_complete, all.into_iter().filter(within).collect())
         }
     }
 }
@@ -292,14 +297,14 @@ async fn truthful_completion() {
                 _ => {
                     let heard =
                         relay.status().await.expect("status").feeds.first().map_or(0, |feed| feed.length);
-                    let (asked, keys) = ask(&asker, &mut random).await;
-                    if !asked.complete {
+                    let (is_complete, keys) = ask(&asker, &mut random).await;
+                    if !is_complete {
                         partial += 1;
                         continue;
                     }
                     complete += 1;
                     for key in keys {
-                        let found = asker.kv().get(&key).await.expect("get");
+                        let found = asker.kv().get(&key).await.expect("get").one();
                         let known = log[..heard as usize].iter().rev().find(|(of, _)| *of == key);
                         let known = known.and_then(|(_, value)| value.as_deref());
                         assert_eq!(

@@ -33,7 +33,8 @@ impl Engine for Kappa {
 
     fn get_all(&mut self, keys: &[Vec<u8>]) -> usize {
         let kv = self.database.kv().blocking();
-        let held = |key: &&Vec<u8>| kv.get(key).expect("get").is_some_and(|value| value.bytes.is_some());
+        let held =
+            |key: &&Vec<u8>| kv.get(key).expect("get").one().is_some_and(|value| value.bytes.is_some());
         keys.iter().filter(held).count()
     }
 
@@ -64,8 +65,9 @@ impl Engine for Kappa {
 
     fn more(&mut self, keys: &[Vec<u8>], few: &[Vec<u8>]) {
         let kv = self.database.kv();
-        let get =
-            async |key: &Vec<u8>| kv.get(key).await.expect("get").is_some_and(|value| value.bytes.is_some());
+        let get = async |key: &Vec<u8>| {
+            kv.get(key).await.expect("get").one().is_some_and(|value| value.bytes.is_some())
+        };
         for (how, keys) in [("", keys), (" of 1,000 keys", few)] {
             let (found, seconds) = timed(|| {
                 self.runtime.block_on(async {

@@ -101,6 +101,22 @@ impl Feeds {
         })
     }
 
+    /// True if all that is known to exist of every feed is here, as far as it counts, under one head; of those dropped nothing need be.
+    pub fn has_all(&self) -> bool {
+        self.shared.look(|visible| {
+            let mut wanted = visible.feeds.iter().filter(|(feed, _)| !visible.dropped.contains(feed));
+            wanted.all(|(_, state)| {
+                let end = state.fork.as_ref().map_or(Seq::MAX, |(fork, _)| *fork).min(state.length());
+                state.unlinked.is_empty() && state.held.covers(&(0..end))
+            })
+        })
+    }
+
+    /// Goes up whenever what is held changes, or what counts of it.
+    pub fn changes(&self) -> u64 {
+        self.shared.look(|visible| visible.changes + visible.setbacks)
+    }
+
     /// What may be told to a peer so that its proofs can be shorter: of `candidates`, the blocks that are held and linked to the
     /// newest head.
     pub fn known(&self, feed: &FeedKey, candidates: &RangeSet) -> Known {

@@ -1,13 +1,16 @@
 //! Asking neighbours: which feed ranges answer a selector, fetched and proved.
 
-use crate::claims::Verdict;
+pub(crate) use crate::answer::Asked;
+use crate::answer::{Answer, Completeness};
 use crate::database::{self, Database, Parts};
-use crate::error::{AskError, ReadError};
+use crate::error::ReadError;
 use crate::forks::{Answers, Ground, claim_nothing};
 pub(crate) use crate::neighbours::Neighbours;
 use crate::neighbours::{Trouble, Turn};
+use crate::read::Read;
+use futures::future::BoxFuture;
 use kappadb_core::limits::{MAX_SELECTOR, MAX_SELECTOR_KEYS};
-use kappadb_core::{FeedKey, RangeSet, Timestamp};
+use kappadb_core::{EntryId, FeedKey, RangeSet};
 use kappadb_entry::space;
 use kappadb_query::Selector;
 use kappadb_sync::{Ask, Coverage, Fetch, Rest};
@@ -42,65 +45,30 @@ fn space_of(view: &str) -> Option<u32> {
     }
 }
 
-/// What came of asking the known peers.
-#[derive(Debug, Default)]
-pub struct Asked {
-    /// True if the claims of all that took part, this replica among them, cover the selector up to the greatest
-    /// length of each feed that any of them knows. True by itself for a replica that knows no peer; never true if there are peers
-    /// and none answered.
-    pub complete: bool,
-    /// Of an answer that is not complete: it has all that was known at this time, by this replica's clock, to those who answered
-    /// then. Earlier questions that cover this one were answered completely, and nothing of that was lost since. So an answer read
-    /// offline is as good as it was. None if nothing says so: then it may lack anything.
-    pub as_of: Option<Timestamp>,
-    /// Peers that answered, at least one question.
-    pub peers: u64,
-    /// Blocks newly stored here.
-    pub blocks_fetched: u64,
-    /// Bytes received, handshake included.
-    pub bytes_received: u64,
-    /// Bytes sent, handshake included.
-    pub bytes_sent: u64,
-    /// Current versions of features and values in the answer whose content is too large for a block and could not be had whole.
-    pub missing: u64,
-    /// Times that this replica waited for a peer, from dial to statement, the greatest over the peers.
-    pub round_trips: u64,
-    /// Peers that did not answer, or not to the end or in time, and why.
-    pub failures: Vec<Failure>,
-}
-
-/// A peer that did not answer.
-#[derive(Debug)]
-pub struct Failure {
-    /// Its identity.
-    pub peer: FeedKey,
-    /// Why.
-    pub error: AskError,
-}
-
-impl Asked {
-    /// One question of several: the answer to all of them is no better than the worst.
-    fn take(&mut self, verdict: Verdict) {
-        (self.complete, self.as_of) = match (self.complete, self.as_of, verdict) {
-            (complete, as_of, Verdict::Complete) => (complete, as_of),
-            (true, _, Verdict::AsOf(time)) => (false, Some(time)),
-            (false, Some(before), Verdict::AsOf(time)) => (false, Some(before.min(time))),
-            (false, None, _) | (_, _, Verdict::Incomplete) => (false, None),
-        };
-    }
-}
-
 impl Database {
-    /// Asks every known peer what it has of a view, this library's or one of your own, and takes that in: then the view here answers from it.
-    /// A selector of your own is [`Selector::Custom`], which the view's [`Index::matches`](kappadb_view::Index::matches) takes apart.
-    ///
-    /// Dropped before it ends, it leaves what came until then.
+    /// The entries that a view, this library's or one of your own, has to know of to answer a selector. Asked of peers, the view here answers as
+    /// over all that they and this replica hold. A selector of your own is [`Selector::Custom`], which the view's
+    /// [`Index::matches`](kappadb_view::Index::matches) takes apart.
     ///
     /// # Errors
     /// If this replica fails; what peers did wrong is in the answer.
-    pub async fn ask(&self, view: &str, selector: Selector) -> Result<Asked, ReadError> {
-        ask(&self.parts, view, selector).await
+    pub fn ask(&self, view: &str, selector: Selector) -> Read<Answer<EntryId>> {
+        let (ask, view) = (one(view, selector.clone()), view.to_owned());
+        let look = move |parts: &Arc<Parts>| {
+            parts.views.ready(&view)?;
+            Ok(Answer::of(parts.views.matches(&view, &selector, &BTreeSet::new())?))
+        };
+        Read::new(&self.parts, ask, look)
     }
+}
+
+/// Asks for what a selector needs.
+pub(crate) fn one(
+    view: impl Into<String>,
+    selector: Selector,
+) -> impl for<'a> FnOnce(&'a mut Neighbours) -> BoxFuture<'a, Result<(), ReadError>> + Send + 'static {
+    let view = view.into();
+    move |neighbours| Box::pin(async move { neighbours.ask(&view, selector).await.map(drop) })
 }
 
 /// Asks every known peer for `selector` of `view`.
@@ -120,18 +88,25 @@ const KEY_OVERHEAD: usize = 9;
 impl Neighbours {
     /// Fetches, proves and indexes what the peers have of the answer. True if the own answer is complete now.
     pub(crate) async fn ask(&mut self, view: &str, selector: Selector) -> Result<bool, ReadError> {
-        let answers = self.question(view, &selector).await?;
-        let (dialled, remembers) = (self.dialled, self.remembers);
-        let view = view.to_owned();
-        let conclude = move |parts: &Parts| parts.conclude(&view, &selector, answers, dialled, remembers);
-        let verdict = database::run(&self.parts, conclude).await??;
-        self.asked.take(verdict);
-        self.incomplete += u64::from(verdict == Verdict::Incomplete);
-        Ok(verdict == Verdict::Complete)
+        let (dialled, remembers, asked) = (self.dialled, self.remembers, view.to_owned());
+        let completeness = if self.is_local {
+            database::run(&self.parts, move |parts| parts.here(&asked, &selector, dialled)).await??
+        } else {
+            let answers = self.question(view, &selector).await?;
+            let conclude =
+                move |parts: &Parts| parts.conclude(&asked, &selector, answers, dialled, remembers);
+            database::run(&self.parts, conclude).await??
+        };
+        self.asked.limit(completeness);
+        self.incomplete += u64::from(completeness == Completeness::Partial);
+        Ok(completeness.is_complete())
     }
 
     /// The same without concluding anything from it: a first look, before it is known what the answer is to rest on.
     pub(crate) async fn look(&mut self, view: &str, selector: Selector) -> Result<(), ReadError> {
+        if self.is_local {
+            return Ok(());
+        }
         self.question(view, &selector).await?;
         Ok(database::run(&self.parts, |parts| parts.feeds.sync()).await??)
     }

@@ -2,7 +2,8 @@
 
 mod book;
 
-use crate::ask::CHAT;
+use crate::answer::Completeness;
+use crate::ask::{CHAT, KV};
 use crate::database::Parts;
 use crate::error::ReadError;
 use crate::forks::{Answers, Ground};
@@ -15,16 +16,22 @@ use kappadb_sync::{Coverage, Have, statement};
 use kappadb_view_chat::Ask;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// How much of what there is an answer has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// All that anybody knows who took part.
-    Complete,
-    /// All that those knew who took part in an earlier question, which was put at that time and covers this one.
-    AsOf(Timestamp),
-    /// Nothing says that it has all.
-    Incomplete,
+/// What answers from here alone rest on, kept at hand.
+#[derive(Default)]
+pub(crate) struct Here {
+    /// What is held once it has changed so often, less one, is all of every feed. 0: not looked at.
+    all: AtomicU64,
+    /// What claims about keys have to rest on, and when it was looked up.
+    footing: Mutex<Option<(u64, Footing)>>,
+}
+
+impl Here {
+    fn lock(&self) -> MutexGuard<'_, Option<(u64, Footing)>> {
+        self.footing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Parts {
@@ -38,7 +45,7 @@ impl Parts {
         mut answers: Answers,
         asked: Timestamp,
         remembers: bool,
-    ) -> Result<Verdict, ReadError> {
+    ) -> Result<Completeness, ReadError> {
         if !answers.ground.is_shared() || answers.ground != self.ground_of(view)? {
             answers.claim_nothing();
         }
@@ -60,10 +67,68 @@ impl Parts {
             self.claims.record(question.clone(), footing, &claimed, complete.then_some(asked));
         }
         let earlier = || self.claims.complete_as_of(&question, &footing).filter(|_| self.is_sound());
-        Ok(match (complete, earlier) {
-            (true, _) => Verdict::Complete,
-            (false, earlier) => earlier().map_or(Verdict::Incomplete, Verdict::AsOf),
+        Ok(match complete {
+            true => Completeness::Complete,
+            false => earlier().map_or(Completeness::Partial, Completeness::AsOf),
         })
+    }
+
+    /// True if this replica knows no peer and holds all of every feed that it knows of: then what it says is complete.
+    pub(crate) fn has_all(&self) -> bool {
+        let Here { all, .. } = &*self.here;
+        if !self.peers.is_empty() || !self.is_sound() {
+            return false;
+        }
+        // Counted before it is looked at: what changes meanwhile is looked at again.
+        let changes = self.feeds.changes() + 1;
+        let is_known = all.load(Ordering::Relaxed) == changes;
+        is_known || {
+            let has_all = self.feeds.has_all();
+            if has_all {
+                all.store(changes, Ordering::Relaxed);
+            }
+            has_all
+        }
+    }
+
+    /// How much of what there is the answer from here alone has. `now` is when it is asked.
+    pub(crate) fn here(
+        &self,
+        view: &str,
+        selector: &Selector,
+        now: Timestamp,
+    ) -> Result<Completeness, ReadError> {
+        if self.has_all() {
+            return Ok(Completeness::Complete);
+        }
+        let changes = self.feeds.changes();
+        let ground = self.ground_of(view)?;
+        if self.peers.is_empty() && self.is_sound() && ground.is_shared() {
+            let own = self.coverage(view, selector, &BTreeMap::new(), &BTreeSet::new())?;
+            if statement::is_complete(&[&own], ground.excluded()) {
+                return Ok(Completeness::Complete);
+            }
+        }
+        let footing = self.footing(&ground);
+        if view == KV {
+            *self.here.lock() = Some((changes, footing));
+        }
+        let earlier = self.claims.complete_as_of(&timeless(view, selector, now), &footing);
+        let earlier = earlier.filter(|_| self.is_sound());
+        Ok(earlier.map_or(Completeness::Partial, Completeness::AsOf))
+    }
+
+    /// The same for keys, if that needs no waiting and no disk.
+    pub(crate) fn here_at_once(&self, selector: impl FnOnce() -> Selector) -> Option<Completeness> {
+        if self.has_all() {
+            return Some(Completeness::Complete);
+        }
+        let known =
+            self.here.footing.try_lock().ok()?.filter(|(changes, _)| *changes == self.feeds.changes());
+        let question = Question { view: KV.to_owned(), selector: selector() };
+        let earlier = self.claims.complete_as_of_at_once(&question, &known?.1)?;
+        let earlier = earlier.filter(|_| self.is_sound());
+        Some(earlier.map_or(Completeness::Partial, Completeness::AsOf))
     }
 
     fn footing(&self, ground: &Ground) -> Footing {
@@ -73,7 +138,7 @@ impl Parts {
 
     /// Earlier claims rest on what was held then, and damage takes some of it away.
     fn is_sound(&self) -> bool {
-        self.feeds.damage().is_empty()
+        self.sound
     }
 
     /// What this replica holds of the answer: what a peer need not send, and what it may take as known in proofs.

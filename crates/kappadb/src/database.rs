@@ -2,7 +2,7 @@ use crate::blobs::BlobView;
 use crate::builder::{Builder, OnProgress, Progress, Random};
 use crate::callers::Callers;
 use crate::chat::{Chat, Markers, Pins, Recent, TrustFile};
-use crate::claims::Book;
+use crate::claims::{Book, Here};
 use crate::clocks::Clocks;
 use crate::derived::{self, Derived};
 use crate::durability::Durability;
@@ -84,6 +84,10 @@ pub(crate) struct Parts {
     pub begun_at: BTreeMap<FeedKey, Seq>,
     /// What earlier answers have shown.
     pub claims: Arc<Book>,
+    /// What answers from here alone rest on.
+    pub here: Arc<Here>,
+    /// No part of the journal was lost to damage, as far as was seen when it was opened.
+    pub sound: bool,
     /// The forks that mattered last.
     pub late_forks: Arc<LateForks>,
     /// This handle asks nobody.
@@ -207,6 +211,8 @@ impl Parts {
             wanting: Arc::default(),
             begun_at,
             claims,
+            here: Arc::default(),
+            sound: report.damage.is_empty(),
             late_forks: Arc::default(),
             local: false,
             writers,
@@ -462,7 +468,7 @@ mod tests {
         let (kv, feeds) = (database.kv(), database.parts.feeds.clone());
         kv.put("buffered", "value").await.unwrap();
         assert!(!feeds.is_settled());
-        assert!(kv.get("buffered").await.unwrap().is_some(), "it is read at once");
+        assert!(kv.get("buffered").await.unwrap().one().is_some(), "it is read at once");
         kv.put("now", "value").durability(Durability::Now).await.unwrap();
         assert!(feeds.is_settled());
         kv.put("buffered", "other").await.unwrap();
@@ -486,15 +492,15 @@ mod tests {
         let part = part.durability(Durability::Buffered).join(&server.ticket()).await.unwrap();
         part.kv().put("theirs", "value").await.unwrap();
         assert!(!part.parts.feeds.is_settled());
-        part.kv().ask_prefix("").await.unwrap();
+        let _ = part.ask("kv", crate::view::Selector::Everything).from(crate::Source::Peers).await.unwrap();
         assert!(feeds.is_settled() && part.parts.feeds.is_settled());
-        assert!(part.kv().get("asked for").await.unwrap().is_some());
+        assert!(part.kv().get("asked for").await.unwrap().one().is_some());
         kv.put("last", "value").await.unwrap();
         server.stop().await;
         drop((feeds, kv));
         database.close().await.unwrap();
         let database = builder().wait(Duration::from_secs(60)).open().await.unwrap();
-        assert!(database.kv().get("last").await.unwrap().is_some());
+        assert!(database.kv().get("last").await.unwrap().one().is_some());
         assert_eq!(database.verify().await.unwrap(), [""; 0]);
     }
 
@@ -504,6 +510,6 @@ mod tests {
         let database = Database::builder(dir.path()).create().await.unwrap();
         let error = database.run(|_| assert_eq!(1, 2, "one and one")).await.unwrap_err();
         assert!(matches!(&error, ReadError::Panicked(text) if text.contains("one and one")), "{error}");
-        assert!(database.kv().get("x").await.unwrap().is_none(), "and others go on");
+        assert!(database.kv().get("x").await.unwrap().one().is_none(), "and others go on");
     }
 }

@@ -37,11 +37,13 @@
 //! ```
 //!
 //! - [`Database`] and [`Builder`]: make, open, join, serve, check, close
+//! - [`Read`], [`Answer`]: questions, where they are answered from, and how complete the answer is
 //! - [`Kv`]: the key-value view: keys and values, conflicts, ranges, watchers
 //! - [`Map`]: the map view: features by id and by box
 //! - [`Blobs`]: bytes of any number, streamed and fetched by range
 //! - [`view`]: write a view of your own
 
+mod answer;
 mod ask;
 mod backend;
 mod batch;
@@ -76,6 +78,7 @@ mod own;
 mod payload;
 mod peers;
 mod pool;
+mod read;
 mod recover;
 mod replica;
 mod reserve;
@@ -88,7 +91,7 @@ mod witness;
 mod write;
 mod writers;
 
-pub use ask::{Asked, Failure};
+pub use answer::{Answer, Asked, Completeness, Failure, Source};
 pub use blobs::{BlobInfo, BlobReader, Blobs};
 pub use builder::{Builder, Progress};
 pub use callers::Caller;
@@ -126,14 +129,15 @@ pub use kappadb_net::{Ticket, TicketError};
 pub use kappadb_view_geo::{Cursor, CursorError, Order};
 pub use kappadb_view_kv::{KeyError, KeyRange, ScanOptions, check_key};
 pub use kv::{
-    BlockingKv, Content, Head, Kv, KvChange, KvError, KvItem, KvItems, KvOp, KvPage, KvRevision, KvSnapshot,
-    KvWatcher, MAX_VALUE, Value,
+    BlockingKv, BlockingKvItems, Content, Head, Kv, KvChange, KvError, KvItem, KvItems, KvOp, KvRevision,
+    KvSnapshot, KvState, KvWatcher, MAX_VALUE, Value,
 };
 pub use listen::Listen;
 pub use map::{
     Attachment, Conflicts, Edition, Expanded, Found, Hit, Map, MapQuery, OsmAnswer, Page, Revision,
 };
 pub use peers::Peer;
+pub use read::Read;
 pub use recover::{LostEntries, LostEntry, NotRecovered, Recovered, Says, Standing};
 pub use serve::Server;
 pub use status::{Disk, FeedStatus, Status, ViewStatus};

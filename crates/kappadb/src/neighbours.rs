@@ -5,7 +5,7 @@
 //! sends nothing useful for as long as is waited ([`Builder::patience`](crate::Builder::patience)) is left behind, named in
 //! [`Asked::failures`], and not asked again.
 
-use crate::ask::{Asked, Failure};
+use crate::answer::{Asked, Failure};
 use crate::backend::Backend;
 use crate::database::{self, Parts};
 use crate::error::{AskError, ReadError};
@@ -17,11 +17,11 @@ use kappadb_core::{FeedKey, Lseq, RangeSet, Timestamp};
 use kappadb_merkle::Known;
 use kappadb_net::PeerHandle;
 use kappadb_query::Selector;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 /// Into so many parts the time is cut for which a peer is waited for: after one with next to nothing the next peer has its turn, too.
 const HAND_OVER: u32 = 8;
@@ -30,6 +30,8 @@ const HAND_OVER: u32 = 8;
 pub(crate) struct Neighbours {
     pub(crate) parts: Arc<Parts>,
     dialling: JoinSet<Dialled>,
+    /// Those who are being dialled.
+    waited_for: BTreeSet<FeedKey>,
     open: Vec<Neighbour>,
     pub(crate) asked: Asked,
     /// Questions of which nothing says that their answers have all.
@@ -41,10 +43,15 @@ pub(crate) struct Neighbours {
     pub(crate) since: Lseq,
     /// When they were dialled.
     pub(crate) dialled: Timestamp,
+    /// Nobody is to be asked: what is asked is answered from here alone.
+    pub(crate) is_local: bool,
+    /// When to go on with what has come, and how long that was from the beginning.
+    until: Option<(Instant, Duration)>,
 }
 
 type Dialled = (FeedKey, Result<PeerHandle, AskError>);
 
+#[derive(Clone)]
 struct Neighbour {
     session: PeerHandle,
     answered: bool,
@@ -77,32 +84,80 @@ impl From<ReadError> for Trouble {
 }
 
 impl Neighbours {
-    /// Calls all known peers. Returns as soon as there is one to ask, or nobody left to wait for.
-    pub(crate) async fn dial(parts: &Arc<Parts>) -> Neighbours {
-        let (since, dialled) = (parts.feeds.end(), parts.clock.now());
-        let mut dialling = JoinSet::new();
-        for peer in parts.to_ask() {
-            let parts = parts.clone();
-            dialling.spawn(async move { (peer.key, dial(&parts, &peer).await) });
-        }
-        let asked = Asked { complete: true, ..Asked::default() };
-        let mut neighbours = Neighbours {
+    /// Nobody.
+    pub(crate) fn nobody(parts: &Arc<Parts>) -> Neighbours {
+        Neighbours {
             parts: parts.clone(),
-            dialling,
+            dialling: JoinSet::new(),
+            waited_for: BTreeSet::new(),
             open: Vec::new(),
-            asked,
+            asked: Asked { complete: true, ..Asked::default() },
             incomplete: 0,
             remembers: true,
             selectors: Vec::new(),
-            since,
-            dialled,
-        };
-        while neighbours.open.is_empty()
-            && let Some(Ok(dialled)) = neighbours.dialling.join_next().await
-        {
-            neighbours.open.extend(neighbours.asked.reached(dialled));
+            since: parts.feeds.end(),
+            dialled: parts.clock.now(),
+            is_local: true,
+            until: None,
+        }
+    }
+
+    /// [`Neighbours::dial_within`] however long it takes.
+    pub(crate) async fn dial(parts: &Arc<Parts>) -> Neighbours {
+        Neighbours::dial_within(parts, None).await
+    }
+
+    /// Calls all known peers. Returns as soon as there is one to ask, or nobody left to wait for. Once so much time has passed, those who are
+    /// not done with what they were asked are left behind, whatever they are at, and nobody is asked any more.
+    pub(crate) async fn dial_within(parts: &Arc<Parts>, within: Option<Duration>) -> Neighbours {
+        // A time that never comes is none.
+        let until = within.and_then(|within| Some((Instant::now().checked_add(within)?, within)));
+        let mut neighbours = Neighbours { is_local: false, until, ..Neighbours::nobody(parts) };
+        for peer in parts.to_ask() {
+            let parts = parts.clone();
+            neighbours.waited_for.insert(peer.key);
+            neighbours.dialling.spawn(async move { (peer.key, dial(&parts, &peer).await) });
+        }
+        while neighbours.open.is_empty() && !neighbours.dialling.is_empty() {
+            tokio::select! {
+                Some(Ok(dialled)) = neighbours.dialling.join_next() => {
+                    let reached = neighbours.reached(dialled);
+                    neighbours.open.extend(reached);
+                }
+                () = passed(until) => neighbours.give_up_dialling(),
+            }
         }
         neighbours
+    }
+
+    /// Takes note of who could not be reached.
+    fn reached(&mut self, (peer, dialled): Dialled) -> Option<Neighbour> {
+        self.waited_for.remove(&peer);
+        match dialled {
+            Ok(session) => Some(Neighbour { session, answered: false }),
+            Err(error) => {
+                self.asked.failures.push(Failure { peer, error });
+                None
+            }
+        }
+    }
+
+    /// Those who did not answer the call so far are late.
+    fn give_up_dialling(&mut self) {
+        self.dialling = JoinSet::new();
+        for peer in std::mem::take(&mut self.waited_for) {
+            self.asked.failures.push(Failure { peer, error: self.late() });
+        }
+    }
+
+    /// The time is over: a peer is left behind.
+    fn leave(&mut self, neighbour: &Neighbour) {
+        self.asked.failures.push(Failure { peer: neighbour.session.peer(), error: self.late() });
+        self.asked.count(neighbour);
+    }
+
+    fn late(&self) -> AskError {
+        AskError::Late(self.until.map_or(self.parts.allowance.patience, |(_, within)| within))
     }
 
     /// Lets the peers do a job in turn, also those that are still being dialled. What came of it, by peer; those that failed are left.
@@ -115,12 +170,14 @@ impl Neighbours {
     {
         let mut waiting: VecDeque<Neighbour> = std::mem::take(&mut self.open).into();
         let (mut at_it, mut front, mut done) = (FuturesUnordered::new(), None, Vec::new());
+        let (mut busy, until) = (BTreeMap::new(), self.until);
         let lull = self.parts.allowance.patience / HAND_OVER;
         loop {
             if front.is_none()
                 && let Some(next) = waiting.pop_front()
             {
                 front = Some(next.session.clone());
+                busy.insert(next.session.peer(), next.clone());
                 let turn = Turn { parts: self.parts.clone(), session: next.session.clone() };
                 let job = job(turn);
                 at_it.push(async move { (next, job.await) });
@@ -131,10 +188,16 @@ impl Neighbours {
             tokio::select! {
                 Some((neighbour, outcome)) = at_it.next(), if !at_it.is_empty() => {
                     front = front.take_if(|front| front.peer() != neighbour.session.peer());
+                    busy.remove(&neighbour.session.peer());
                     done.extend(self.take_note(neighbour, outcome)?);
                 }
                 Some(Ok(dialled)) = self.dialling.join_next(), if !self.dialling.is_empty() => {
-                    waiting.extend(self.asked.reached(dialled));
+                    waiting.extend(self.reached(dialled));
+                }
+                () = passed(until) => {
+                    self.give_up_dialling();
+                    busy.into_values().chain(waiting).for_each(|neighbour| self.leave(&neighbour));
+                    return Ok(done);
                 }
                 () = lulled(front.as_ref(), lull), if !waiting.is_empty() => front = None,
             }
@@ -197,10 +260,25 @@ impl Neighbours {
     /// Fetches the contents that belong to the answers, ends the sessions and says what came of it all. `complete` if every
     /// question's answer was.
     pub(crate) async fn finish(mut self) -> Result<Asked, ReadError> {
+        if self.is_local {
+            return Ok(self.asked);
+        }
         self.settle().await?;
         self.open.iter().for_each(|neighbour| self.asked.count(neighbour));
-        join_all(self.open.iter().map(|neighbour| neighbour.session.close())).await;
+        let farewells = join_all(self.open.iter().map(|neighbour| neighbour.session.close()));
+        tokio::select! {
+            _ = farewells => {}
+            () = passed(self.until) => {}
+        }
         Ok(self.asked)
+    }
+}
+
+/// Waits for a time, if there is one.
+async fn passed(until: Option<(Instant, Duration)>) {
+    match until {
+        Some((until, _)) => sleep_until(until).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -218,17 +296,6 @@ async fn lulled(front: Option<&PeerHandle>, lull: Duration) {
 }
 
 impl Asked {
-    /// Takes note of who could not be reached.
-    fn reached(&mut self, (peer, dialled): Dialled) -> Option<Neighbour> {
-        match dialled {
-            Ok(session) => Some(Neighbour { session, answered: false }),
-            Err(error) => {
-                self.failures.push(Failure { peer, error });
-                None
-            }
-        }
-    }
-
     /// Adds up what a session has cost.
     fn count(&mut self, Neighbour { session, answered }: &Neighbour) {
         let traffic = session.stats();

@@ -545,7 +545,7 @@ fn unfinished_uploads_are_listed_and_cleared_by_a_compaction() {
         assert!(compacted.before - compacted.after > 7_900_000, "{compacted:?}");
         assert!(database.blobs().abandoned().await.unwrap().is_empty());
         assert!(read(&database, kept, 0..300_000).await.unwrap() == bytes(0..300_000));
-        assert_eq!(database.kv().get("k").await.unwrap().unwrap().held().unwrap().len(), 2_000_000);
+        assert_eq!(database.kv().get("k").await.unwrap().one().unwrap().held().unwrap().len(), 2_000_000);
         assert_eq!(database.verify().await.unwrap(), Vec::<String>::new());
     });
 }

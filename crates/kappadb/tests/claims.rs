@@ -3,7 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "tests may fail loudly")]
 
-use kappadb::{Asked, ChatError, Database, RangeSet, ReadOptions, Server};
+use kappadb::{
+    Answer, ChatError, Completeness, Database, KeyRange, KvState, RangeSet, ReadOptions, ScanOptions, Server,
+    Source,
+};
 use std::future::Future;
 use std::path::Path;
 
@@ -31,8 +34,9 @@ async fn put(database: &Database, key: &str, value: &str) {
     database.kv().put(key, value.as_bytes().to_vec()).await.unwrap();
 }
 
-async fn ask(database: &Database, key: &str) -> Asked {
-    database.kv().ask_keys([key]).await.unwrap()
+/// What is known of a key, by peers or here.
+async fn ask(database: &Database, key: &str, source: Source) -> Answer<KvState> {
+    database.kv().state(key).from(source).await.unwrap()
 }
 
 fn journal(dir: &Path) -> u64 {
@@ -50,33 +54,40 @@ fn reading_offline_is_complete_as_of_when_it_was_asked() {
         put(&full, "b/1", "y").await;
         let server = serve(&full).await;
         let sparse = join(&two, &server).await;
-        let before = ask(&sparse.local(), "a/1").await;
-        assert!(!before.complete && before.as_of.is_none(), "never asked: {before:?}");
-        let asked = sparse.kv().ask_prefix("a/").await.unwrap();
-        assert!(asked.complete && asked.as_of.is_none() && asked.blocks_fetched == 1, "{asked:?}");
+        let before = ask(&sparse, "a/1", Source::Local).await;
+        assert!(!before.is_complete() && before.as_of().is_none(), "never asked: {before:?}");
+        let asked = sparse
+            .kv()
+            .scan(&KeyRange::prefix("a/"), &ScanOptions::default())
+            .from(Source::Peers)
+            .await
+            .unwrap();
+        assert!(
+            asked.is_complete() && asked.as_of().is_none() && asked.asked.blocks_fetched == 1,
+            "{asked:?}"
+        );
 
         server.stop().await;
-        for local in [false, true] {
-            let sparse = if local { sparse.local() } else { sparse.clone() };
-            let covered = ask(&sparse, "a/1").await;
-            assert!(!covered.complete && covered.as_of.is_some(), "a narrower question: {covered:?}");
-            assert_eq!(covered.failures.is_empty(), local);
-            let other = ask(&sparse, "b/1").await;
-            assert!(!other.complete && other.as_of.is_none(), "{other:?}");
+        for source in [Source::Local, Source::Peers] {
+            let covered = ask(&sparse, "a/1", source).await;
+            assert!(!covered.is_complete() && covered.as_of().is_some(), "a narrower question: {covered:?}");
+            assert_eq!(covered.asked.failures.is_empty(), source == Source::Local);
+            let other = ask(&sparse, "b/1", source).await;
+            assert!(!other.is_complete() && other.as_of().is_none(), "{other:?}");
             // Several questions are as good as the worst of them.
-            let both = sparse.kv().ask_keys(["a/1", "b/1"]).await.unwrap();
-            assert!(!both.complete && both.as_of.is_none());
+            let both = sparse.kv().get_all(["a/1", "b/1"]).from(source).await.unwrap();
+            assert!(!both.is_complete() && both.as_of().is_none());
         }
-        let as_of = ask(&sparse, "a/1").await.as_of;
+        let as_of = ask(&sparse, "a/1", Source::Peers).await.as_of();
         sparse.close().await.unwrap();
         let sparse = open(&two).await;
-        assert_eq!(ask(&sparse.local(), "a/1").await.as_of, as_of);
+        assert_eq!(ask(&sparse, "a/1", Source::Local).await.as_of(), as_of);
         sparse.close().await.unwrap();
 
         // Lost with derived data, which is safe.
         let sparse = Database::builder(&two).rebuild().open().await.unwrap();
-        assert_eq!(ask(&sparse.local(), "a/1").await.as_of, None);
-        let value = sparse.kv().get("a/1").await.unwrap().unwrap();
+        assert_eq!(ask(&sparse, "a/1", Source::Local).await.as_of(), None);
+        let value = sparse.kv().get("a/1").await.unwrap().one().unwrap();
         assert_eq!(value.text(), Some("x"));
     });
 }
@@ -93,15 +104,15 @@ fn six_hundred_different_questions_leave_the_journal_as_long_as_it_was() {
         }
         let server = serve(&full).await;
         let sparse = join(&two, &server).await;
-        assert!(ask(&sparse, "key").await.complete);
+        assert!(ask(&sparse, "key", Source::Peers).await.is_complete());
         let before = journal(&two);
         for n in 0..660 {
-            assert!(ask(&sparse, &format!("nothing {n}")).await.complete);
+            assert!(ask(&sparse, &format!("nothing {n}"), Source::Peers).await.is_complete());
         }
         assert_eq!(journal(&two), before);
         server.stop().await;
-        assert!(ask(&sparse.local(), "nothing 0").await.as_of.is_some());
-        assert!(ask(&sparse.local(), "nothing 659").await.as_of.is_some());
+        assert!(ask(&sparse, "nothing 0", Source::Local).await.as_of().is_some());
+        assert!(ask(&sparse, "nothing 659", Source::Local).await.as_of().is_some());
     });
 }
 
@@ -113,17 +124,17 @@ fn nothing_is_complete_as_of_a_time_before_a_feed_was_dropped_and_forgotten() {
         put(&full, "a", "x").await;
         let server = serve(&full).await;
         let sparse = join(&dir.path().join("two"), &server).await;
-        assert!(ask(&sparse, "a").await.complete);
+        assert!(ask(&sparse, "a", Source::Peers).await.is_complete());
         let feed = full.writer().await.unwrap();
         server.stop().await;
         sparse.drop_feed(feed).await.unwrap();
         sparse.allow_feed(feed).await.unwrap();
-        assert!(ask(&sparse.local(), "a").await.as_of.is_some(), "all of it is still here");
+        assert!(ask(&sparse, "a", Source::Local).await.as_of().is_some(), "all of it is still here");
         sparse.drop_feed(feed).await.unwrap();
         sparse.compact().await.unwrap();
         sparse.allow_feed(feed).await.unwrap();
-        assert!(sparse.kv().get("a").await.unwrap().is_none());
-        assert_eq!(ask(&sparse.local(), "a").await.as_of, None);
+        assert!(sparse.kv().get("a").await.unwrap().one().is_none());
+        assert_eq!(ask(&sparse, "a", Source::Local).await.as_of(), None);
     });
 }
 
@@ -161,19 +172,25 @@ fn one_down_beside_one_that_is_sparse_is_not_complete() {
         put(&full, "b", "y").await;
         let at_full = serve(&full).await;
         let relay = join(&dir.path().join("relay"), &at_full).await;
-        assert!(ask(&relay, "a").await.complete);
+        assert!(ask(&relay, "a", Source::Peers).await.is_complete());
         let at_relay = serve(&relay).await;
         let reader = join(&dir.path().join("reader"), &at_full).await;
         reader.close().await.unwrap();
         let reader = join(&dir.path().join("reader"), &at_relay).await;
         at_full.stop().await;
-        let covered = ask(&reader, "a").await;
-        assert!(covered.complete && covered.failures.len() == 1, "what it was asked before: {covered:?}");
-        let other = ask(&reader, "b").await;
-        assert!(!other.complete && other.as_of.is_none() && other.peers == 1, "{other:?}");
+        let covered = ask(&reader, "a", Source::Peers).await;
+        assert!(
+            covered.is_complete() && covered.asked.failures.len() == 1,
+            "what it was asked before: {covered:?}"
+        );
+        let other = ask(&reader, "b", Source::Peers).await;
+        assert!(!other.is_complete() && other.as_of().is_none() && other.asked.peers == 1, "{other:?}");
         at_relay.stop().await;
-        let nobody = ask(&reader, "a").await;
-        assert!(!nobody.complete && nobody.as_of.is_some() && nobody.failures.len() == 2, "{nobody:?}");
+        let nobody = ask(&reader, "a", Source::Peers).await;
+        assert!(
+            !nobody.is_complete() && nobody.as_of().is_some() && nobody.asked.failures.len() == 2,
+            "{nobody:?}"
+        );
     });
 }
 
@@ -182,11 +199,14 @@ fn what_was_cleared_here_is_still_part_of_the_answer() {
     run(async {
         let dir = tempfile::tempdir().unwrap();
         let full = create(&dir.path().join("one")).await;
-        put(&full, "a", "x").await;
+        put(&full, "a", "longer than a digest of it, so that clearing it gains something").await;
         let server = serve(&full).await;
         let sparse = join(&dir.path().join("two"), &server).await;
-        assert!(ask(&sparse, "a").await.complete);
+        assert!(ask(&sparse, "a", Source::Peers).await.is_complete());
         sparse.clear(full.writer().await.unwrap(), RangeSet::below(9)).await.unwrap();
-        assert!(ask(&sparse.local(), "a").await.as_of.is_some());
+        assert!(ask(&sparse, "a", Source::Local).await.as_of().is_some());
+        // But what it says is not here.
+        let value = sparse.kv().get("a").await.unwrap();
+        assert_eq!((value.completeness, value.asked.missing), (Completeness::Partial, 1));
     });
 }

@@ -1,6 +1,6 @@
 //! Closing a database that others still hold, and opening it again.
 
-use kappadb::{Cause, Database, OpenError};
+use kappadb::{Cause, Database, OpenError, Source};
 
 fn is_closed(error: &(dyn std::error::Error + 'static)) -> bool {
     Cause::of(error) == Some(Cause::Closed)
@@ -43,15 +43,15 @@ async fn close_ends_everything_whoever_holds_handles_and_the_folder_is_free_at_o
     let again = builder().open().await.unwrap();
     let kv = again.kv();
     for n in 0..written {
-        assert!(kv.get(format!("key {n}")).await.unwrap().is_some(), "key {n} was promised");
+        assert!(kv.get(format!("key {n}")).await.unwrap().one().is_some(), "key {n} was promised");
     }
-    assert!(kv.get("before").await.unwrap().is_some());
+    assert!(kv.get("before").await.unwrap().one().is_some());
     assert_eq!(again.verify().await.unwrap(), Vec::<String>::new());
     // A peer of the server that is still there is told so, and takes nothing for an answer.
     let peer = Database::builder(dir.path().join("peer")).state(dir.path().join("of-peer"));
     let peer = peer.join(&server.ticket()).await.unwrap();
-    let asked = peer.ask("kv", kappadb::view::Selector::Everything).await.unwrap();
-    assert!(!asked.complete && asked.blocks_fetched == 0, "{asked:?}");
+    let answer = peer.ask("kv", kappadb::view::Selector::Everything).from(Source::Peers).await.unwrap();
+    assert!(!answer.is_complete() && answer.asked.blocks_fetched == 0, "{answer:?}");
     server.stop().await;
     again.close().await.unwrap();
 }

@@ -6,7 +6,7 @@ use kappadb::view::{Draft, Kind, Selector};
 use kappadb::{
     Body, CreateError, Database, EntryId, Extent, Feature, FeedKey, Filter, FlagChange, Ids, ImportOptions,
     KeyRange, KvOp, Label, MapQuery, OpenError, PostOptions, ReadOptions, ScanOptions, SearchOptions, Server,
-    Trusted, WatchOptions, export, geojson,
+    Source, Trusted, WatchOptions, export, geojson,
 };
 use std::future::{Future, poll_fn};
 use std::path::PathBuf;
@@ -73,7 +73,7 @@ impl World {
             let said = format!("{}", self.checks);
             let check = async {
                 database.kv().put("check", said.as_str()).await.unwrap();
-                database.kv().get("check").await.unwrap().unwrap()
+                database.kv().get("check").await.unwrap().one().unwrap()
             };
             let value = tokio::time::timeout(Duration::from_secs(120), check).await;
             assert!(value.is_ok(), "{what}, dropped after {times} polls: nothing goes on");
@@ -126,20 +126,29 @@ async fn keys_and_values() {
         kv.get("key"),
         kv.get_all(["key", "a"]),
         kv.heads("key"),
-        kv.winner("key"),
-        kv.ahead("key"),
+        kv.state("key"),
         kv.history("key"),
         kv.scan(&KeyRange::ALL, &ScanOptions::default()),
+        async { kv.items(&KeyRange::ALL, &ScanOptions::default()).await.unwrap().next().await },
+        async { kv.snapshot().await.unwrap().get("key").await },
         kv.read(id),
     );
     let part = world.part.kv();
     dropped!(
         world,
-        part.ask_keys(["key"]),
-        part.ask_history(["key"]),
-        part.ask_prefix("k"),
-        part.ask_range(&KeyRange::ALL),
-        part.ask_scan(&KeyRange::ALL, &ScanOptions::default()),
+        part.get("key").from(Source::Peers),
+        part.get("key").from(Source::Peers).within(Duration::from_millis(2)),
+        part.get_all(["key"]).from(Source::Peers),
+        part.state("key").from(Source::Peers),
+        part.heads("key").from(Source::Peers),
+        part.history("key").from(Source::Peers),
+        part.scan(&KeyRange::ALL, &ScanOptions::default()).from(Source::Peers),
+        part.scan(&KeyRange::ALL, &ScanOptions { limit: Some(1), ..Default::default() }).from(Source::Peers),
+        async {
+            let items = part.items(&KeyRange::ALL, &ScanOptions::default()).from(Source::Peers);
+            items.await.unwrap().next().await
+        },
+        async { part.snapshot().from(Source::Peers).await.unwrap().get("key").await },
     );
     world.is_sound().await;
 }
@@ -289,7 +298,12 @@ async fn blobs_and_views_of_ones_own() {
         home.write(vec![draft.clone(), draft.clone()]),
     );
     let (part, sparse) = (world.part.clone(), world.part.blobs());
-    dropped!(world, sparse.ask_all(), sparse.fetch(blob, ..10), part.ask("kv", Selector::Everything));
+    dropped!(
+        world,
+        sparse.ask_all(),
+        sparse.fetch(blob, ..10),
+        part.ask("kv", Selector::Everything).from(Source::Peers)
+    );
     world.is_sound().await;
 }
 
@@ -303,7 +317,7 @@ async fn databases() {
     let ticket = world.server.ticket();
     let key = part.peers()[0].key;
     let all: kappadb::RangeSet = std::iter::once(0..3).collect();
-    part.kv().ask_prefix("").await.unwrap();
+    let _ = part.ask("kv", Selector::Everything).from(Source::Peers).await.unwrap();
     dropped!(
         world,
         home.writer(),
@@ -359,7 +373,7 @@ async fn opening_and_closing() {
         let closed = polled(database.close(), times).await.is_some();
         let opened = polled(builder(&name).open(), times).await.is_some();
         let database = builder(&name).open().await.unwrap();
-        assert!(database.kv().get("key").await.unwrap().is_some());
+        assert!(database.kv().get("key").await.unwrap().one().is_some());
         assert_eq!(database.verify().await.unwrap(), [""; 0]);
         if is_whole && closed && opened {
             return;

@@ -6,7 +6,7 @@
 mod copying;
 
 use copying::copy;
-use kappadb::{Builder, Database, FeedStatus, Server, WriteError};
+use kappadb::{Builder, Database, FeedStatus, Server, Source, WriteError};
 use std::fs;
 use std::future::Future;
 use std::os::unix::fs::PermissionsExt;
@@ -56,7 +56,7 @@ async fn put(database: &Database, key: &str) {
 }
 
 async fn has(database: &Database, key: &str) -> bool {
-    database.kv().get(key).await.unwrap().is_some()
+    database.kv().get(key).await.unwrap().one().is_some()
 }
 
 async fn own(database: &Database) -> Vec<FeedStatus> {
@@ -105,7 +105,7 @@ impl World {
         put(&home, "first").await;
         let mut server = serve(&home).await;
         let peer = world.join("peer", "elsewhere", &server).await;
-        assert!(peer.kv().ask_keys(["first"]).await.unwrap().complete);
+        assert!(peer.kv().get_all(["first"]).from(Source::Peers).await.unwrap().is_complete());
         server.stop().await;
         home.close().await.unwrap();
         copy(&world.path("home"), &world.path("backup"));
@@ -116,7 +116,7 @@ impl World {
             server = serve(&home).await;
             peer.close().await.unwrap();
             let peer = world.join("peer", "elsewhere", &server).await;
-            assert!(peer.kv().ask_keys(["second"]).await.unwrap().complete);
+            assert!(peer.kv().get_all(["second"]).from(Source::Peers).await.unwrap().is_complete());
             server.stop().await;
             peer.close().await.unwrap();
         } else {
@@ -481,7 +481,7 @@ fn without_a_place_to_remember_nothing_is_written_and_everything_is_read() {
         let server = serve(&home).await;
         server.stop().await;
         home.close().await.unwrap();
-        assert!(open().open().await.unwrap().kv().get("third").await.unwrap().is_none());
+        assert!(open().open().await.unwrap().kv().get("third").await.unwrap().one().is_none());
         let new = Database::builder(world.path("new")).state(world.path("no-folder")).create().await;
         assert!(new.is_err_and(|error| error.to_string().contains("KAPPA_STATE")));
         // One that is missing is made, for this user alone.

@@ -94,17 +94,17 @@ async fn a_process_reads_on_a_full_disk_and_writes_again_once_there_is_room() {
         assert!(refused.contains("full"), "{refused}");
         // Long enough for the derived data to have been flushed, had there been room.
         tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
-        assert_eq!(kv.get("tea").await.unwrap().unwrap().text(), Some(&*tea), "{left}");
+        assert_eq!(kv.get("tea").await.unwrap().one().unwrap().text(), Some(&*tea), "{left}");
         for n in 0..taken {
             let key = format!("{left}/{n:04}");
-            assert!(kv.get(&key).await.unwrap().is_some(), "{key}");
+            assert!(kv.get(&key).await.unwrap().one().is_some(), "{key}");
         }
-        assert!(kv.get(format!("{left}/{taken:04}")).await.unwrap().is_none(), "it was refused");
+        assert!(kv.get(format!("{left}/{taken:04}")).await.unwrap().one().is_none(), "it was refused");
         assert_eq!(database.verify().await.unwrap(), [""; 0]);
         disk.make_room();
         tea = format!("after {left}");
         kv.put("tea", &*tea).await.unwrap();
-        assert_eq!(kv.get("tea").await.unwrap().unwrap().text(), Some(&*tea));
+        assert_eq!(kv.get("tea").await.unwrap().one().unwrap().text(), Some(&*tea));
     }
     let before = count(&database).await;
     drop(kv);

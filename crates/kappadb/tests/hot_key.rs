@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests may fail loudly")]
 
 use kappadb::view::{Draft, Kind, space};
-use kappadb::{Asked, Database, Server};
+use kappadb::{Answer, Database, Server, Source, Value};
 use tempfile::TempDir;
 
 const WRITERS: usize = 200;
@@ -48,11 +48,11 @@ impl Full {
 }
 
 /// Asks for a key; what it says then, of how many heads.
-async fn get(peer: &Database, key: &str) -> (Asked, String, usize) {
-    let asked = peer.kv().ask_keys([key]).await.unwrap();
-    let value = peer.kv().get(key).await.unwrap().unwrap();
+async fn get(peer: &Database, key: &str) -> (Answer<Option<Value>>, String, usize) {
+    let answer = peer.kv().get_all([key]).from(Source::Peers).await.unwrap();
+    let value = peer.kv().get(key).await.unwrap().one().unwrap();
     let text = value.text().unwrap().to_owned();
-    (asked, text, value.heads.len())
+    (answer, text, value.heads.len())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,17 +62,23 @@ async fn a_key_that_two_hundred_write_is_one_block_for_a_newcomer() {
     full.round("hot", 0).await;
     let last = WRITERS - 1;
     // Somebody who read it in the middle, and somebody who was never there.
-    let (asked, text, heads) = get(&reader, "hot").await;
-    assert_eq!((asked.complete, asked.blocks_fetched, text, heads), (true, 1, format!("0 of {last}"), 1));
+    let (answer, text, heads) = get(&reader, "hot").await;
+    assert_eq!(
+        (answer.is_complete(), answer.asked.blocks_fetched, text, heads),
+        (true, 1, format!("0 of {last}"), 1)
+    );
     for n in 1..5 {
         full.round("hot", n).await;
     }
     for peer in [&reader, &full.newcomer("newcomer").await] {
-        let (asked, text, heads) = get(peer, "hot").await;
-        assert_eq!((asked.complete, asked.blocks_fetched, text, heads), (true, 1, format!("4 of {last}"), 1));
+        let (answer, text, heads) = get(peer, "hot").await;
+        assert_eq!(
+            (answer.is_complete(), answer.asked.blocks_fetched, text, heads),
+            (true, 1, format!("4 of {last}"), 1)
+        );
     }
     // Nothing is lost of what was: the history is all there.
-    assert_eq!(full.database.kv().history("hot").await.unwrap().len(), 5 * WRITERS);
+    assert_eq!(full.database.kv().history("hot").await.unwrap().items.len(), 5 * WRITERS);
     full.server.stop().await;
 }
 
@@ -83,13 +89,13 @@ async fn writers_that_hold_next_to_nothing_of_a_hot_key_leave_it_one_block() {
     full.round("hot", 0).await;
     for n in 0..3 {
         let sparse = full.newcomer(&format!("sparse {n}")).await;
-        let (asked, _, heads) = get(&sparse, "hot").await;
-        assert_eq!((asked.complete, asked.blocks_fetched, heads), (true, 1, 1));
+        let (answer, _, heads) = get(&sparse, "hot").await;
+        assert_eq!((answer.is_complete(), answer.asked.blocks_fetched, heads), (true, 1, 1));
         sparse.kv().put("hot", format!("sparse {n}")).await.unwrap();
         let server = sparse.serve(([127, 0, 0, 1], 0).into()).await.unwrap();
         let peer = full.database.add_peer(&server.ticket(), None).await.unwrap();
-        let (asked, text, heads) = get(&full.database, "hot").await;
-        assert_eq!((asked.complete, text, heads), (true, format!("sparse {n}"), 1));
+        let (answer, text, heads) = get(&full.database, "hot").await;
+        assert_eq!((answer.is_complete(), text, heads), (true, format!("sparse {n}"), 1));
         full.database.remove_peer(peer.key).await.unwrap();
         server.stop().await;
     }
@@ -100,8 +106,8 @@ async fn writers_that_hold_next_to_nothing_of_a_hot_key_leave_it_one_block() {
     full.database.add_peer(&server.ticket(), None).await.unwrap();
     assert_eq!(get(&full.database, "hot").await.2, 2);
     full.database.kv().merge("hot", "both").await.unwrap();
-    let (asked, text, heads) = get(&full.newcomer("newcomer").await, "hot").await;
-    assert_eq!((asked.complete, asked.blocks_fetched, &*text, heads), (true, 1, "both", 1));
+    let (answer, text, heads) = get(&full.newcomer("newcomer").await, "hot").await;
+    assert_eq!((answer.is_complete(), answer.asked.blocks_fetched, &*text, heads), (true, 1, "both", 1));
     server.stop().await;
     full.server.stop().await;
 }
@@ -114,15 +120,15 @@ async fn a_flooded_key_costs_that_key_and_one_put_ends_it() {
     full.flood("hot", 3_000).await;
     // Other keys are what they were.
     let newcomer = full.newcomer("newcomer").await;
-    let (asked, text, heads) = get(&newcomer, "other").await;
-    assert_eq!((asked.complete, asked.blocks_fetched, &*text, heads), (true, 1, "0 of 1", 1));
+    let (answer, text, heads) = get(&newcomer, "other").await;
+    assert_eq!((answer.is_complete(), answer.asked.blocks_fetched, &*text, heads), (true, 1, "0 of 1", 1));
     // The flood is a conflict that can be seen, and nothing of it hides what others wrote.
-    let (asked, _, heads) = get(&newcomer, "hot").await;
-    assert_eq!((asked.complete, asked.blocks_fetched, heads), (true, 3_001, 3_001));
+    let (answer, _, heads) = get(&newcomer, "hot").await;
+    assert_eq!((answer.is_complete(), answer.asked.blocks_fetched, heads), (true, 3_001, 3_001));
     full.database.kv().merge("hot", "over").await.unwrap();
     for peer in [&newcomer, &full.newcomer("later").await] {
-        let (asked, text, heads) = get(peer, "hot").await;
-        assert_eq!((asked.complete, asked.blocks_fetched, &*text, heads), (true, 1, "over", 1));
+        let (answer, text, heads) = get(peer, "hot").await;
+        assert_eq!((answer.is_complete(), answer.asked.blocks_fetched, &*text, heads), (true, 1, "over", 1));
     }
     full.server.stop().await;
 }

@@ -4,7 +4,7 @@
 
 use kappadb::{
     BlobError, Clock, Content, Database, EntryId, KeyRange, Kv, KvError, KvOp, LogError, MAX_VALUE, NotHeld,
-    RangeSet, ScanOptions, Timestamp, WriterError,
+    RangeSet, ScanOptions, Source, Timestamp, WriterError,
 };
 use std::fs;
 use std::path::Path;
@@ -30,11 +30,11 @@ async fn database() -> (TempDir, Database) {
 }
 
 async fn text(kv: &Kv, key: &str) -> Option<String> {
-    kv.get(key).await.unwrap().map(|value| value.text().unwrap().to_owned())
+    kv.get(key).await.unwrap().one().map(|value| value.text().unwrap().to_owned())
 }
 
 async fn ids(kv: &Kv, key: &str) -> Vec<EntryId> {
-    let mut ids: Vec<_> = kv.heads(key).await.unwrap().iter().map(|head| head.id).collect();
+    let mut ids: Vec<_> = kv.heads(key).await.unwrap().items.iter().map(|head| head.id).collect();
     ids.sort_unstable();
     ids
 }
@@ -43,19 +43,19 @@ async fn ids(kv: &Kv, key: &str) -> Vec<EntryId> {
 async fn a_value_is_put_replaced_and_deleted() {
     let (_dir, database) = database().await;
     let kv = database.kv();
-    assert_eq!(kv.get("a").await.unwrap(), None);
+    assert_eq!(kv.get("a").await.unwrap().one(), None);
     let first = kv.put("a", "1").await.unwrap();
     let second = kv.put("a", vec![0xff, 0]).await.unwrap();
-    let value = kv.get("a").await.unwrap().unwrap();
+    let value = kv.get("a").await.unwrap().one().unwrap();
     assert_eq!((value.id, value.author, &value.heads), (second, second.feed, &vec![second]));
     assert_eq!((value.bytes.as_deref(), value.text()), (Some(&[0xff, 0][..]), None));
     let third = kv.delete("a").await.unwrap().unwrap();
-    assert_eq!(kv.get("a").await.unwrap(), None);
+    assert_eq!(kv.get("a").await.unwrap().one(), None);
     assert_eq!(kv.delete("a").await.unwrap(), None, "it is deleted already");
     assert_eq!(kv.delete("b").await.unwrap(), None, "it never was");
-    let heads = kv.heads("a").await.unwrap();
+    let heads = kv.heads("a").await.unwrap().items;
     assert_eq!((heads.len(), &heads[0].content, heads[0].winner), (1, &Content::Deleted, true));
-    let history = kv.history("a").await.unwrap();
+    let history = kv.history("a").await.unwrap().items;
     assert_eq!(history.iter().map(|r| r.version.id).collect::<Vec<_>>(), [third, second, first]);
     assert_eq!(
         history.iter().map(|r| (r.current, r.is_delete())).collect::<Vec<_>>(),
@@ -88,13 +88,13 @@ async fn writes_that_do_not_see_each_other_are_a_conflict_until_merged() {
     let mut both = [mine, theirs];
     both.sort_unstable();
     assert_eq!(ids(&kv, "a").await, both);
-    let heads = kv.heads("a").await.unwrap();
+    let heads = kv.heads("a").await.unwrap().items;
     assert_eq!(heads.iter().filter(|head| head.winner).count(), 1);
     assert!(heads[0].winner, "the winner first");
-    assert_eq!(Some(heads[0].id), kv.get("a").await.unwrap().map(|value| value.id));
+    assert_eq!(Some(heads[0].id), kv.get("a").await.unwrap().one().map(|value| value.id));
     let merged = bob.merge("a", "ours").await.unwrap();
     assert_eq!(ids(&kv, "a").await, [merged]);
-    assert_eq!(kv.history("a").await.unwrap().len(), 4);
+    assert_eq!(kv.history("a").await.unwrap().items.len(), 4);
     let other = EntryId { seq: 99, ..base };
     assert!(
         matches!(kv.put_with_context("a", "x", &[other]).await, Err(KvError::NotHeld(id)) if id == other)
@@ -119,7 +119,7 @@ async fn compare_and_set_is_against_the_heads() {
     let tries = (0..8).map(|n| kv.put_if("a", n.to_string(), std::slice::from_ref(&second)));
     let won = futures::future::join_all(tries).await.into_iter().filter(Result::is_ok).count();
     assert_eq!(won, 1);
-    assert_eq!(kv.history("a").await.unwrap().len(), 3);
+    assert_eq!(kv.history("a").await.unwrap().items.len(), 3);
 }
 
 #[tokio::test]
@@ -183,7 +183,9 @@ async fn whoever_asks_for_a_page_learns_that_there_are_more() {
     for backwards in [false, true] {
         let (mut options, mut seen) = (ScanOptions { limit: Some(3), backwards, after: None }, Vec::new());
         loop {
-            assert!(sparse.kv().ask_scan(&KeyRange::ALL, &options).await.unwrap().complete);
+            assert!(
+                sparse.kv().scan(&KeyRange::ALL, &options).from(Source::Peers).await.unwrap().is_complete()
+            );
             let page = sparse.kv().scan(&KeyRange::ALL, &options).await.unwrap();
             seen.extend(page.items.into_iter().map(|item| item.key));
             options.after = page.next;
@@ -202,14 +204,14 @@ async fn a_value_larger_than_a_block_is_put_read_and_fetched() {
     let large: Vec<u8> = (0..5 << 20).map(|n: u32| (n ^ (n >> 8)) as u8).collect();
     database.kv().put("large", large.clone()).await.unwrap();
     database.kv().put("small", "s").await.unwrap();
-    assert!(database.kv().get("large").await.unwrap().unwrap().bytes.unwrap() == large);
+    assert!(database.kv().get("large").await.unwrap().one().unwrap().bytes.unwrap() == large);
     let server = database.serve(([127, 0, 0, 1], 0).into()).await.unwrap();
     let sparse = Database::builder(dir.path().join("sparse")).join(&server.ticket()).await.unwrap();
-    let asked = sparse.kv().ask_keys(["small"]).await.unwrap();
-    assert_eq!((asked.blocks_fetched, asked.complete), (1, true));
-    let asked = sparse.kv().ask_keys(["large"]).await.unwrap();
-    assert_eq!((asked.missing, asked.complete), (0, true));
-    let value = sparse.kv().get("large").await.unwrap().unwrap();
+    let answer = sparse.kv().get_all(["small"]).from(Source::Peers).await.unwrap();
+    assert_eq!((answer.asked.blocks_fetched, answer.is_complete()), (1, true));
+    let answer = sparse.kv().get_all(["large"]).from(Source::Peers).await.unwrap();
+    assert_eq!((answer.asked.missing, answer.is_complete()), (0, true));
+    let value = sparse.kv().get("large").await.unwrap().one().unwrap();
     let mut reader = sparse.kv().read(value.id).await.unwrap();
     let mut read = Vec::new();
     while let Some(bytes) = reader.next().await.unwrap() {
@@ -241,7 +243,7 @@ async fn writers_have_names_and_feeds() {
     let again = Database::builder(dir.path().join("db")).open().await.unwrap();
     assert_eq!(named(again.writers().await.unwrap()), expected);
     assert_eq!(again.with_writer("bob").await.unwrap().kv().put("a", "4").await.unwrap().feed, bob);
-    assert_eq!(again.kv().history("a").await.unwrap().iter().filter(|r| r.current).count(), 1);
+    assert_eq!(again.kv().history("a").await.unwrap().items.iter().filter(|r| r.current).count(), 1);
 }
 
 #[tokio::test]
@@ -251,8 +253,8 @@ async fn a_server_lives_as_long_as_any_handle() {
         database.with_writer("default").await.unwrap().serve(([127, 0, 0, 1], 0).into()).await.unwrap();
     database.kv().put("a", "1").await.unwrap();
     let sparse = Database::builder(dir.path().join("sparse")).join(&server.ticket()).await.unwrap();
-    let asked = sparse.kv().ask_keys(["a"]).await.unwrap();
-    assert!(asked.failures.is_empty() && asked.complete, "{asked:?}");
+    let answer = sparse.kv().get_all(["a"]).from(Source::Peers).await.unwrap();
+    assert!(answer.asked.failures.is_empty() && answer.is_complete(), "{answer:?}");
 }
 
 #[tokio::test]
@@ -268,7 +270,7 @@ async fn what_is_not_due_loses_against_what_is_until_its_time_and_watchers_are_t
     now.kv().put("a", "now").await.unwrap();
     let mut watcher = now.kv().watch(["a"]);
     assert_eq!(watcher.next().await.unwrap().unwrap().heads.len(), 1);
-    now.kv().ask_keys(["a"]).await.unwrap();
+    let _ = now.kv().get_all(["a"]).from(Source::Peers).await.unwrap();
     let change = watcher.next().await.unwrap().unwrap();
     let value = change.value.unwrap();
     assert_eq!((value.text(), value.heads.len(), value.ahead), (Some("now"), 2, 1));
@@ -291,16 +293,17 @@ async fn a_value_does_not_vanish_because_its_writers_clock_is_a_year_ahead() {
     let server = first.serve(([127, 0, 0, 1], 0).into()).await.unwrap();
     let ahead =
         Database::builder(dir.path().join("ahead")).clock(early).join(&server.ticket()).await.unwrap();
-    ahead.kv().ask_keys(["a"]).await.unwrap();
+    let _ = ahead.kv().get_all(["a"]).from(Source::Peers).await.unwrap();
     ahead.kv().put("a", "new").await.unwrap();
     let other = ahead.serve(([127, 0, 0, 1], 0).into()).await.unwrap();
     let reader =
         Database::builder(dir.path().join("reader")).clock(hands).join(&other.ticket()).await.unwrap();
-    assert!(reader.kv().ask_keys(["a"]).await.unwrap().complete);
-    let value = reader.kv().get("a").await.unwrap().unwrap();
+    assert!(reader.kv().get_all(["a"]).from(Source::Peers).await.unwrap().is_complete());
+    let value = reader.kv().get("a").await.unwrap().one().unwrap();
     assert_eq!((value.text(), value.heads.len(), value.ahead), (Some("new"), 1, 1));
-    assert_eq!(reader.kv().ahead("a").await.unwrap(), 1);
-    reader.kv().ask_prefix("").await.unwrap();
+    assert_eq!(reader.kv().state("a").await.unwrap().one().unwrap().ahead, 1);
+    let _ =
+        reader.kv().scan(&KeyRange::prefix(""), &ScanOptions::default()).from(Source::Peers).await.unwrap();
     let page = reader.kv().scan(&KeyRange::ALL, &ScanOptions::default()).await.unwrap();
     assert_eq!((page.items.len(), page.items[0].value.ahead), (1, 1));
 }
@@ -318,7 +321,7 @@ async fn after_a_step_back_of_the_clock_a_process_reads_its_own_put() {
     kv.put("a", "3").await.unwrap();
     assert_eq!(text(&kv, "a").await.as_deref(), Some("3"), "it replaced what is dated later");
     assert!(kv.delete("a").await.unwrap().is_some());
-    assert_eq!(kv.get("a").await.unwrap(), None);
+    assert_eq!(kv.get("a").await.unwrap().one(), None);
 }
 
 #[tokio::test]
@@ -348,7 +351,7 @@ async fn changes_that_came_in_one_batch_are_not_passed_over_in_silence() {
     let other = Database::builder(dir.path().join("other")).join(&server.ticket()).await.unwrap();
     let mut watcher = other.kv().watch(["a"]);
     assert_eq!(watcher.next().await.unwrap().unwrap().value, None);
-    other.kv().ask_history(["a"]).await.unwrap();
+    let _ = other.kv().history("a").from(Source::Peers).await.unwrap();
     let (mut last, mut lagged, mut told) = (None, false, 0);
     while last.as_deref() != Some("19") {
         let change = watcher.next().await.unwrap().unwrap();
@@ -420,16 +423,17 @@ async fn what_was_cleared_is_a_head_without_a_value_and_what_was_dropped_is_none
     kv.put("b", "kept").await.unwrap();
     let server = database.serve(([127, 0, 0, 1], 0).into()).await.unwrap();
     let other = Database::builder(dir.path().join("other")).join(&server.ticket()).await.unwrap();
-    other.kv().ask_history(["a"]).await.unwrap();
-    other.kv().ask_prefix("").await.unwrap();
+    let _ = other.kv().history("a").from(Source::Peers).await.unwrap();
+    let _ =
+        other.kv().scan(&KeyRange::prefix(""), &ScanOptions::default()).from(Source::Peers).await.unwrap();
     let mut watcher = other.kv().watch(["a"]);
     assert_eq!(watcher.next().await.unwrap().unwrap().value.unwrap().text(), Some(new));
 
     let two = std::iter::once(old.seq..id.seq + 1).collect();
     other.clear(id.feed, two).await.unwrap();
-    let value = other.kv().get("a").await.unwrap().unwrap();
+    let value = other.kv().get("a").await.unwrap().one().unwrap();
     assert_eq!((value.id, value.bytes, value.heads), (id, None, vec![id]));
-    assert_eq!(other.kv().heads("a").await.unwrap()[0].content, Content::NotHeld);
+    assert_eq!(other.kv().heads("a").await.unwrap().items[0].content, Content::NotHeld);
     assert!(matches!(other.kv().read(id).await, Err(BlobError::Cleared { .. })));
     let page = other.kv().scan(&KeyRange::ALL, &ScanOptions::default()).await.unwrap();
     let texts: Vec<_> = page.items.iter().map(|item| item.value.text().map(str::to_owned)).collect();
@@ -438,11 +442,11 @@ async fn what_was_cleared_is_a_head_without_a_value_and_what_was_dropped_is_none
     assert!(contents.eq([Content::NotHeld, Content::NotHeld]));
 
     other.drop_feed(id.feed).await.unwrap();
-    assert_eq!(other.kv().get("a").await.unwrap(), None);
+    assert_eq!(other.kv().get("a").await.unwrap().one(), None);
     let change = tokio::time::timeout(Duration::from_secs(20), watcher.next()).await.unwrap();
     let change = change.unwrap().unwrap();
     assert_eq!((change.value, change.heads), (None, Vec::new()));
-    assert_eq!(kv.get("a").await.unwrap().unwrap().text(), Some(new), "elsewhere it is there");
+    assert_eq!(kv.get("a").await.unwrap().one().unwrap().text(), Some(new), "elsewhere it is there");
 }
 
 /// Copies a database's folder without what can be made anew.
@@ -493,9 +497,17 @@ async fn a_value_that_was_cleared_comes_back_when_it_is_asked_for() {
     let server = database.serve(([127, 0, 0, 1], 0).into()).await.unwrap();
     let path = dir.path().join("other");
     let other = Database::builder(&path).join(&server.ticket()).await.unwrap();
-    assert!(other.kv().ask_prefix("").await.unwrap().complete);
+    assert!(
+        other
+            .kv()
+            .scan(&KeyRange::prefix(""), &ScanOptions::default())
+            .from(Source::Peers)
+            .await
+            .unwrap()
+            .is_complete()
+    );
     let size = |database: Database, key: &'static str| async move {
-        let value = database.kv().get(key).await.unwrap().unwrap();
+        let value = database.kv().get(key).await.unwrap().one().unwrap();
         value.held().map(|bytes| bytes.len())
     };
     assert_eq!(size(other.clone(), "long").await, Ok(2_000_000));
@@ -516,8 +528,11 @@ async fn a_value_that_was_cleared_comes_back_when_it_is_asked_for() {
     other.compact().await.unwrap();
     other.close().await.unwrap();
     let other = Database::builder(&path).open().await.unwrap();
-    let asked = other.kv().ask_keys(["short", "long"]).await.unwrap();
-    assert!(asked.complete && asked.missing == 0 && asked.blocks_fetched > 30, "{asked:?}");
+    let answer = other.kv().get_all(["short", "long"]).from(Source::Peers).await.unwrap();
+    assert!(
+        answer.is_complete() && answer.asked.missing == 0 && answer.asked.blocks_fetched > 30,
+        "{answer:?}"
+    );
     assert_eq!(size(other.clone(), "long").await, Ok(2_000_000));
     assert!(size(other.clone(), "short").await.is_ok());
     assert_eq!(other.verify().await.unwrap(), Vec::<String>::new());
@@ -530,7 +545,7 @@ async fn a_value_that_was_cleared_comes_back_when_it_is_asked_for() {
     server.stop().await;
     database.close().await.unwrap();
     let database = Database::builder(dir.path()).join(&at_other.ticket()).await.unwrap();
-    assert!(database.kv().ask_keys(["long"]).await.unwrap().complete);
+    assert!(database.kv().get_all(["long"]).from(Source::Peers).await.unwrap().is_complete());
     assert_eq!(size(database.clone(), "long").await, Ok(2_000_000));
     database.kv().put("long", "goes on").await.unwrap();
     assert_eq!(database.verify().await.unwrap(), Vec::<String>::new());

@@ -51,11 +51,15 @@ async fn a_thread_without_an_executor_reads_what_a_task_reads() {
     let wanted = ["large", "key/00007", "gone", "never", "empty"];
     let (found, there, heads, page, items) = on_a_thread(database.kv().blocking(), move |kv| {
         let options = ScanOptions { limit: Some(7), backwards: true, after: None };
-        let each: Vec<_> = wanted.iter().map(|key| kv.get(key).unwrap()).collect();
-        assert_eq!(kv.get_all(wanted).unwrap(), each);
+        let each: Vec<_> = wanted.iter().map(|key| kv.get(key).unwrap().one()).collect();
+        assert_eq!(kv.get_all(wanted).unwrap().items, each);
         let items = kv.items(&KeyRange::ALL, &options).unwrap().collect::<Result<Vec<_>, _>>().unwrap();
-        let there: Vec<_> = wanted.iter().map(|key| kv.contains(key).unwrap()).collect();
-        (each, there, kv.heads("gone").unwrap(), kv.scan(&KeyRange::ALL, &options).unwrap(), items)
+        let there: Vec<_> = wanted
+            .iter()
+            .map(|key| kv.state(key).unwrap().one().is_some_and(|state| state.winner.is_some()))
+            .collect();
+        let page = kv.scan(&KeyRange::ALL, &options).unwrap();
+        (each, there, kv.heads("gone").unwrap().items, page, items)
     })
     .await;
     let lens: Vec<_> =
@@ -64,9 +68,9 @@ async fn a_thread_without_an_executor_reads_what_a_task_reads() {
     assert_eq!(there, [true, true, false, false, true]);
     let kv = database.kv();
     for (key, value) in wanted.iter().zip(found) {
-        assert_eq!(kv.get(key).await.unwrap(), value);
+        assert_eq!(kv.get(key).await.unwrap().one(), value);
     }
-    assert_eq!(kv.heads("gone").await.unwrap(), heads);
+    assert_eq!(kv.heads("gone").await.unwrap().items, heads);
     assert!(page.items == items && page.next.is_some());
     database.close().await.unwrap();
 }
@@ -77,9 +81,9 @@ async fn who_puts_a_key_reads_it_at_once_whichever_way_it_is_read() {
     let kv = database.kv();
     for n in 0..200 {
         kv.put("counter", n.to_string()).await.unwrap();
-        assert_eq!(kv.get("counter").await.unwrap().unwrap().text(), Some(&n.to_string()[..]));
+        assert_eq!(kv.get("counter").await.unwrap().one().unwrap().text(), Some(&n.to_string()[..]));
         assert_eq!(
-            kv.get_all(["counter"]).await.unwrap()[0].as_ref().unwrap().text(),
+            kv.get_all(["counter"]).await.unwrap().items[0].as_ref().unwrap().text(),
             Some(&n.to_string()[..])
         );
     }
@@ -106,30 +110,32 @@ async fn several_questions_against_one_moment_agree_whatever_is_written_meanwhil
     fill(&database, (0..40_000).step_by(2), "after").await;
     kv.batch((1..400).step_by(2).map(|n| KvOp::delete(key(n))).collect()).await.unwrap();
     kv.put("many", "one").await.unwrap();
-    assert_eq!(kv.get(key(2)).await.unwrap().unwrap().text(), Some("after 2"));
-    assert_eq!(kv.heads("many").await.unwrap().len(), 1);
+    assert_eq!(kv.get(key(2)).await.unwrap().one().unwrap().text(), Some("after 2"));
+    assert_eq!(kv.heads("many").await.unwrap().items.len(), 1);
 
     let again = snapshot.scan(&KeyRange::prefix("key/"), &ScanOptions::default()).await.unwrap();
-    assert_eq!(again, first);
-    assert_eq!(snapshot.get(key(2)).await.unwrap().unwrap().text(), Some("before 2"));
-    let [some, none] = snapshot.get_all([key(1), key(31_000)]).await.unwrap().try_into().unwrap();
+    assert_eq!((again.items, again.next), (first.items.clone(), first.next.clone()));
+    assert_eq!(snapshot.get(key(2)).await.unwrap().one().unwrap().text(), Some("before 2"));
+    let [some, none] = snapshot.get_all([key(1), key(31_000)]).await.unwrap().items.try_into().unwrap();
     assert!(some.unwrap().text() == Some("before 1") && none.is_none());
-    let heads = snapshot.heads("many").await.unwrap();
+    let heads = snapshot.heads("many").await.unwrap().items;
     assert_eq!(
         heads.iter().map(|head| head.id).collect::<std::collections::BTreeSet<_>>(),
         many.into_iter().collect()
     );
     let streamed: Vec<KvItem> = snapshot
         .items(&KeyRange::prefix("key/"), &ScanOptions::default())
+        .await
+        .unwrap()
         .map(Result::unwrap)
         .collect()
         .await;
     assert_eq!(streamed, first.items);
-    let blocking = on_a_thread(snapshot.blocking(), |kv| kv.get(key(3)).unwrap()).await;
+    let blocking = on_a_thread(snapshot.blocking(), |kv| kv.get(key(3)).unwrap().one()).await;
     assert_eq!(blocking.unwrap().text(), Some("before 3"));
     // It is no door to what comes later, not even through another.
     let copy = on_a_thread(snapshot.blocking(), |kv| kv.snapshot().unwrap()).await;
-    assert!(copy.get(key(31_000)).await.unwrap().is_none());
+    assert!(copy.get(key(31_000)).await.unwrap().one().is_none());
     drop((snapshot, copy));
     assert_eq!(database.verify().await.unwrap(), Vec::<String>::new());
     database.close().await.unwrap();
@@ -146,12 +152,12 @@ async fn a_stream_of_a_range_is_what_a_scan_of_it_is() {
                 let options = ScanOptions { limit, backwards, after };
                 let page = kv.scan(&KeyRange::ALL, &options).await.unwrap();
                 let items: Vec<KvItem> =
-                    kv.items(&KeyRange::ALL, &options).map(Result::unwrap).collect().await;
+                    kv.items(&KeyRange::ALL, &options).await.unwrap().map(Result::unwrap).collect().await;
                 assert_eq!(texts(&items), texts(&page.items), "{options:?}");
             }
         }
     }
-    let mut items = kv.items(&KeyRange::ALL, &ScanOptions::default());
+    let mut items = kv.items(&KeyRange::ALL, &ScanOptions::default()).await.unwrap();
     assert_eq!(items.next().await.unwrap().unwrap().key, key(0).into_bytes());
     // What is written while it goes on is of a later moment.
     kv.put(key(2_999), "later").await.unwrap();
@@ -193,17 +199,17 @@ async fn a_value_that_was_cleared_is_not_shown_and_a_compaction_takes_it_out_of_
     database.clear_for_good(id.feed, one(id)).await.unwrap();
     database.clear_for_good(other.feed, one(other)).await.unwrap();
     let gone = |value: Option<kappadb::Value>| value.unwrap().bytes.is_none();
-    assert!(gone(kv.get("other").await.unwrap()));
-    assert!(gone(kv.get_all(["other"]).await.unwrap().remove(0)));
-    assert!(gone(on_a_thread(kv.blocking(), |kv| kv.get("other").unwrap()).await));
-    assert!(gone(snapshot.get("other").await.unwrap()), "not even at a moment before");
+    assert!(gone(kv.get("other").await.unwrap().one()));
+    assert!(gone(kv.get_all(["other"]).await.unwrap().items.remove(0)));
+    assert!(gone(on_a_thread(kv.blocking(), |kv| kv.get("other").unwrap().one()).await));
+    assert!(gone(snapshot.get("other").await.unwrap().one()), "not even at a moment before");
     let page = kv.scan(&KeyRange::prefix("other"), &ScanOptions::default()).await.unwrap();
     assert!(page.items[0].value.bytes.is_none());
     drop(snapshot);
     database.compact().await.unwrap();
     assert_eq!(database.verify().await.unwrap(), Vec::<String>::new());
-    assert_eq!(kv.get(key(10_500)).await.unwrap().unwrap().text(), Some("replaced"));
-    assert_eq!(kv.get(key(39_000)).await.unwrap().unwrap().text(), Some("v 39000"));
+    assert_eq!(kv.get(key(10_500)).await.unwrap().one().unwrap().text(), Some("replaced"));
+    assert_eq!(kv.get(key(39_000)).await.unwrap().one().unwrap().text(), Some("v 39000"));
     database.close().await.unwrap();
     assert!(!runs_have(&path, secret.as_bytes()), "neither in the log nor in the view");
 }
@@ -228,7 +234,7 @@ async fn a_value_lies_in_the_view_or_in_the_log_by_its_size_and_nobody_can_tell(
             database.kv().batch(ops).await.unwrap();
         }
         for size in sizes {
-            let found = database.kv().get(format!("{size}")).await.unwrap().unwrap();
+            let found = database.kv().get(format!("{size}")).await.unwrap().one().unwrap();
             assert_eq!(found.held().unwrap(), &value(size));
         }
         let page = database.kv().scan(&KeyRange::ALL, &ScanOptions::default()).await.unwrap();

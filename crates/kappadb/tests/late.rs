@@ -3,13 +3,16 @@
 
 #![expect(clippy::unwrap_used, reason = "tests may fail loudly")]
 
-use kappadb::{AskError, Asked, Builder, Database, FeedKey, KeyRange, ScanOptions, Server, Ticket};
+use kappadb::{
+    Answer, AskError, Builder, Completeness, Database, FeedKey, KeyRange, KvItem, ScanOptions, Server,
+    Source, Ticket,
+};
 use kappadb_core::SecretKey;
 use kappadb_net::{Allowance, Connection, DialError, FrameReader, FrameWriter, Identity, noise};
 use kappadb_sync::Hello;
 use kappadb_sync::frame::Frame;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -84,20 +87,20 @@ where
     (task, of_peer(ticket, identity(2).public(), address))
 }
 
-async fn all(database: &Database) -> Asked {
-    database.kv().ask_range(&KeyRange::ALL).await.unwrap()
+async fn all(database: &Database) -> Answer<KvItem, Vec<u8>> {
+    database.kv().scan(&KeyRange::ALL, &ScanOptions::default()).from(Source::Peers).await.unwrap()
 }
 
 async fn held(database: &Database) -> usize {
     database.kv().scan(&KeyRange::ALL, &ScanOptions::default()).await.unwrap().items.len()
 }
 
-fn is_late(asked: &Asked) -> bool {
+fn is_late(answer: &Answer<KvItem, Vec<u8>>) -> bool {
     let late = |error: &AskError| match error {
         AskError::Late(after) | AskError::Dial(DialError::Timeout { after, .. }) => *after == SHORT,
         _ => false,
     };
-    matches!(asked.failures.as_slice(), [failure] if late(&failure.error))
+    matches!(answer.asked.failures.as_slice(), [failure] if late(&failure.error))
 }
 
 #[tokio::test]
@@ -109,10 +112,72 @@ async fn one_peer_asleep_beside_one_awake_is_named_and_the_answer_is_whole() {
         ("asleep last", [sleeper.clone(), server.ticket()]),
     ] {
         let sparse = joined(&dir.path().join(name), &tickets, SHORT).await;
-        let asked = all(&sparse).await;
-        assert!(is_late(&asked), "{name}: {asked:?}");
-        assert_eq!((asked.peers, asked.complete, held(&sparse).await), (1, true, 20), "{name}: {asked:?}");
+        let answer = all(&sparse).await;
+        assert!(is_late(&answer), "{name}: {answer:?}");
+        assert_eq!(
+            (answer.asked.peers, answer.is_complete(), held(&sparse).await),
+            (1, true, 20),
+            "{name}: {answer:?}"
+        );
     }
+}
+
+#[tokio::test]
+async fn who_gives_a_question_less_time_than_peers_have_gets_what_has_come_by_then() {
+    let (dir, _database, server) = full(20).await;
+    let (_listener, sleeper) = asleep(&server.ticket()).await;
+    for (name, tickets) in [
+        ("asleep first", vec![server.ticket(), sleeper.clone()]),
+        ("asleep last", vec![sleeper.clone(), server.ticket()]),
+        ("asleep alone", vec![sleeper.clone()]),
+    ] {
+        let sparse = joined(&dir.path().join(name), &tickets, LONG).await;
+        let begun = Instant::now();
+        let scan = sparse.kv().scan(&KeyRange::ALL, &ScanOptions::default());
+        let answer = scan.from(Source::Peers).within(SHORT).await.unwrap();
+        assert!(begun.elapsed() < LONG / 2, "{name}");
+        assert!(is_late(&answer), "{name}: {answer:?}");
+        let awake = u64::from(tickets.len() > 1);
+        assert_eq!((answer.asked.peers, answer.is_complete()), (awake, awake > 0), "{name}: {answer:?}");
+        assert_eq!(answer.items.len(), if awake > 0 { 20 } else { 0 }, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_question_whose_time_is_over_in_the_middle_of_an_answer_keeps_what_came_and_is_not_complete() {
+    let (dir, _database, server) = full(20).await;
+    // Passes on the beginning of what the server says, and then nothing more.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap().to_string();
+    let to = server.address();
+    let task = tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            let mut far = TcpStream::connect(to).await.unwrap();
+            let (mut from_near, mut to_near) = near.split();
+            let (from_far, mut to_far) = far.split();
+            let mut limited = from_far.take(20_000);
+            let begin = async {
+                let _ = tokio::io::copy(&mut limited, &mut to_near).await;
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                _ = tokio::io::copy(&mut from_near, &mut to_far) => {}
+                () = begin => {}
+            }
+        }
+    });
+    let ticket = server.ticket();
+    let stuck = of_peer(&ticket, ticket.peer, at);
+    let sparse = joined(&dir.path().join("sparse"), &[stuck], LONG).await;
+    let all = KeyRange::ALL;
+    let answer =
+        sparse.kv().scan(&all, &ScanOptions::default()).from(Source::Peers).within(SHORT).await.unwrap();
+    assert!(is_late(&answer) && answer.completeness == Completeness::Partial, "{answer:?}");
+    assert_eq!(answer.asked.peers, 0, "{answer:?}");
+    // Nor does it look better later.
+    let again = sparse.kv().scan(&all, &ScanOptions::default()).await.unwrap();
+    assert!(again.items.len() < 20 && again.completeness == Completeness::Partial, "{again:?}");
+    task.abort();
 }
 
 #[tokio::test]
@@ -120,8 +185,8 @@ async fn one_peer_asleep_and_nobody_else_is_no_complete_answer() {
     let (dir, _database, server) = full(1).await;
     let (_listener, sleeper) = asleep(&server.ticket()).await;
     let sparse = joined(&dir.path().join("sparse"), &[sleeper], SHORT).await;
-    let asked = all(&sparse).await;
-    assert!(is_late(&asked) && !asked.complete && asked.peers == 0, "{asked:?}");
+    let answer = all(&sparse).await;
+    assert!(is_late(&answer) && !answer.is_complete() && answer.asked.peers == 0, "{answer:?}");
 }
 
 #[tokio::test]
@@ -134,11 +199,11 @@ async fn a_member_that_accepts_and_says_nothing_more_holds_neither_question_nor_
     })
     .await;
     let sparse = joined(&dir.path().join("sparse"), &[server.ticket(), ticket], SHORT).await;
-    let asked = all(&sparse).await;
-    assert_eq!((asked.peers, asked.complete, held(&sparse).await), (1, true, 20), "{asked:?}");
+    let answer = all(&sparse).await;
+    assert_eq!((answer.asked.peers, answer.is_complete(), held(&sparse).await), (1, true, 20), "{answer:?}");
     assert!(
-        matches!(asked.failures.as_slice(), [failure] if failure.peer == identity(2).public()),
-        "{asked:?}"
+        matches!(answer.asked.failures.as_slice(), [failure] if failure.peer == identity(2).public()),
+        "{answer:?}"
     );
     silent.abort();
 }
@@ -157,9 +222,9 @@ async fn a_member_that_drips_holds_no_question() {
     })
     .await;
     let sparse = joined(&dir.path().join("sparse"), &[server.ticket(), ticket], SHORT).await;
-    let asked = all(&sparse).await;
-    assert_eq!((asked.peers, asked.complete, held(&sparse).await), (1, true, 20), "{asked:?}");
-    assert_eq!(asked.failures.len(), 1, "{asked:?}");
+    let answer = all(&sparse).await;
+    assert_eq!((answer.asked.peers, answer.is_complete(), held(&sparse).await), (1, true, 20), "{answer:?}");
+    assert_eq!(answer.asked.failures.len(), 1, "{answer:?}");
     dripping.abort();
 }
 
@@ -193,12 +258,12 @@ async fn a_peer_killed_in_mid_query_leaves_no_answer_that_looks_whole() {
         let (task, ticket) = dying(&server, after).await;
         let path = dir.path().join(format!("sparse {after}"));
         let sparse = joined(&path, &[ticket], LONG).await;
-        let asked = all(&sparse).await;
+        let answer = all(&sparse).await;
         // What came before the end is kept, though nothing says so at once.
         sparse.close().await.unwrap();
         let held = held(&builder(&path, LONG).open().await.unwrap()).await;
-        assert!(held == 60 || !asked.complete, "{after}: {held} held: {asked:?}");
-        assert!(asked.complete || asked.failures.len() == 1, "{after}: {asked:?}");
+        assert!(held == 60 || !answer.is_complete(), "{after}: {held} held: {answer:?}");
+        assert!(answer.is_complete() || answer.asked.failures.len() == 1, "{after}: {answer:?}");
         cut_short += u32::from(held > 0 && held < 60);
         task.abort();
     }
@@ -210,11 +275,15 @@ async fn a_peer_killed_in_mid_query_beside_one_alive_costs_nothing_but_its_name(
     let (dir, database, server) = full(60).await;
     let (task, dying) = dying(&server, 300).await;
     let other = joined(&dir.path().join("other"), &[server.ticket()], LONG).await;
-    assert!(all(&other).await.complete);
+    assert!(all(&other).await.is_complete());
     let alive = other.serve(([127, 0, 0, 1], 0).into()).await.unwrap();
     let sparse = joined(&dir.path().join("sparse"), &[alive.ticket(), dying], LONG).await;
-    let asked = all(&sparse).await;
-    assert_eq!((asked.complete, held(&sparse).await, asked.failures.len()), (true, 60, 1), "{asked:?}");
+    let answer = all(&sparse).await;
+    assert_eq!(
+        (answer.is_complete(), held(&sparse).await, answer.asked.failures.len()),
+        (true, 60, 1),
+        "{answer:?}"
+    );
     task.abort();
     drop(database);
 }
@@ -223,18 +292,22 @@ async fn a_peer_killed_in_mid_query_beside_one_alive_costs_nothing_but_its_name(
 async fn a_peer_that_is_sparse_itself_does_not_make_an_answer_complete() {
     let (dir, _database, server) = full(20).await;
     let sparse = joined(&dir.path().join("sparse"), &[server.ticket()], LONG).await;
-    assert!(sparse.kv().ask_keys(["key 0003"]).await.unwrap().complete);
+    assert!(sparse.kv().get_all(["key 0003"]).from(Source::Peers).await.unwrap().is_complete());
     let relay = sparse.serve(([127, 0, 0, 1], 0).into()).await.unwrap();
     let asker = joined(&dir.path().join("asker"), &[relay.ticket()], LONG).await;
     // What it had asked for itself it can vouch for, and nothing else.
-    assert!(asker.kv().ask_keys(["key 0003"]).await.unwrap().complete);
-    let asked = all(&asker).await;
-    assert_eq!((asked.complete, held(&asker).await, asked.failures.len()), (false, 1, 0), "{asked:?}");
-    assert!(!asker.kv().ask_keys(["key 0004"]).await.unwrap().complete);
+    assert!(asker.kv().get_all(["key 0003"]).from(Source::Peers).await.unwrap().is_complete());
+    let answer = all(&asker).await;
+    assert_eq!(
+        (answer.is_complete(), held(&asker).await, answer.asked.failures.len()),
+        (false, 1, 0),
+        "{answer:?}"
+    );
+    assert!(!asker.kv().get_all(["key 0004"]).from(Source::Peers).await.unwrap().is_complete());
     // Beside one that holds all, it does no harm.
     let asker = joined(&dir.path().join("both"), &[server.ticket(), relay.ticket()], LONG).await;
-    let asked = all(&asker).await;
-    assert_eq!((asked.complete, held(&asker).await), (true, 20), "{asked:?}");
+    let answer = all(&asker).await;
+    assert_eq!((answer.is_complete(), held(&asker).await), (true, 20), "{answer:?}");
 }
 
 #[tokio::test]
@@ -243,17 +316,20 @@ async fn a_peer_that_is_down_beside_one_alive_is_named_and_what_only_it_knows_is
     let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
     let down = of_peer(&server.ticket(), identity(3).public(), gone);
     let sparse = joined(&dir.path().join("sparse"), &[server.ticket(), down.clone()], LONG).await;
-    let asked = all(&sparse).await;
-    assert_eq!((asked.complete, held(&sparse).await), (true, 20), "{asked:?}");
-    let [failure] = asked.failures.as_slice() else { panic!("{asked:?}") };
-    assert!(failure.peer == down.peer && matches!(failure.error, AskError::Dial(_)), "{asked:?}");
+    let answer = all(&sparse).await;
+    assert_eq!((answer.is_complete(), held(&sparse).await), (true, 20), "{answer:?}");
+    let [failure] = answer.asked.failures.as_slice() else { panic!("{answer:?}") };
+    assert!(failure.peer == down.peer && matches!(failure.error, AskError::Dial(_)), "{answer:?}");
     // Beside one alive that is sparse, the answer lacks something and says so.
     let relay = joined(&dir.path().join("relay"), &[server.ticket()], LONG).await;
-    assert!(relay.kv().ask_keys(["key 0003"]).await.unwrap().complete);
+    assert!(relay.kv().get_all(["key 0003"]).from(Source::Peers).await.unwrap().is_complete());
     let relay = relay.serve(([127, 0, 0, 1], 0).into()).await.unwrap();
     let asker = joined(&dir.path().join("asker"), &[relay.ticket(), down], LONG).await;
-    let asked = all(&asker).await;
-    assert!(!asked.complete && asked.failures.len() == 1 && held(&asker).await == 1, "{asked:?}");
+    let answer = all(&asker).await;
+    assert!(
+        !answer.is_complete() && answer.asked.failures.len() == 1 && held(&asker).await == 1,
+        "{answer:?}"
+    );
 }
 
 #[tokio::test]
@@ -264,13 +340,13 @@ async fn an_answer_beyond_the_bytes_of_a_question_is_kept_and_gone_on_with() {
     let sparse = builder(&path, LONG).question_bytes(150_000).open().await.unwrap();
     let (mut before, mut rounds) = (0, 0);
     loop {
-        let asked = all(&sparse).await;
+        let answer = all(&sparse).await;
         let now = held(&sparse).await;
-        if asked.complete {
-            assert_eq!((now, asked.failures.len()), (200, 0));
+        if answer.is_complete() {
+            assert_eq!((now, answer.asked.failures.len()), (200, 0));
             break;
         }
-        assert!(asked.failures.len() == 1 && now > before, "{asked:?}: {before} then {now}");
+        assert!(answer.asked.failures.len() == 1 && now > before, "{answer:?}: {before} then {now}");
         (before, rounds) = (now, rounds + 1);
     }
     assert!((2..=4).contains(&rounds), "{rounds}");

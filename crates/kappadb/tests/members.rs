@@ -6,7 +6,7 @@
 mod common;
 
 use common::{builder, copy_with_state, join, open, run, serve};
-use kappadb::{Asked, Database, KvOp};
+use kappadb::{Answer, Database, KeyRange, KvItem, KvOp, ScanOptions, Source};
 use kappadb_core::limits::{FEEDS_TOLD, FORKS_TOLD_FIRST};
 use std::path::Path;
 
@@ -17,7 +17,7 @@ async fn put(database: &Database, writer: &str, pairs: &[(String, &str)]) {
 }
 
 async fn value(database: &Database, key: &str) -> Option<String> {
-    let value = database.kv().get(key).await.unwrap();
+    let value = database.kv().get(key).await.unwrap().one();
     value.map(|value| value.text().unwrap().to_owned())
 }
 
@@ -42,7 +42,7 @@ async fn forked(dir: &Path) -> ([Database; 2], Database) {
     }
     let server = serve(&first).await;
     let before = join(&dir.join("before"), &server).await;
-    assert!(ask_keys(&before).await.complete);
+    assert!(ask_keys(&before).await.is_complete());
     server.stop().await;
     first.close().await.unwrap();
     copy_with_state(&one, &two);
@@ -55,8 +55,8 @@ async fn forked(dir: &Path) -> ([Database; 2], Database) {
     (copies, before)
 }
 
-async fn ask_keys(database: &Database) -> Asked {
-    database.kv().ask_prefix("key/").await.unwrap()
+async fn ask_keys(database: &Database) -> Answer<KvItem, Vec<u8>> {
+    database.kv().scan(&KeyRange::prefix("key/"), &ScanOptions::default()).from(Source::Peers).await.unwrap()
 }
 
 #[test]
@@ -70,29 +70,29 @@ fn a_hundred_forks_of_one_member_leave_what_others_wrote_complete() {
         // One knows a single history, and that the honest entries were replaced.
         before.close().await.unwrap();
         let deceived = join(&path("before"), &servers[0]).await;
-        assert!(ask_keys(&deceived).await.complete);
+        assert!(ask_keys(&deceived).await.is_complete());
         assert_eq!(value(&deceived, &key(0)).await.as_deref(), Some("this"));
 
         // One sees both histories of all.
         let witness = join(&path("witness"), &servers[0]).await;
-        assert!(ask_keys(&witness).await.complete);
+        assert!(ask_keys(&witness).await.is_complete());
         // To others both copies are one peer.
         witness.close().await.unwrap();
         let witness = join(&path("witness"), &servers[1]).await;
-        let asked = ask_keys(&witness).await;
-        assert!(asked.complete, "{asked:?}");
+        let answer = ask_keys(&witness).await;
+        assert!(answer.is_complete(), "{answer:?}");
         for n in 0..FORKS {
             assert_eq!(value(&witness, &key(n)).await.as_deref(), Some("honest"), "{n}");
         }
 
-        assert!(witness.kv().ask_keys(["other"]).await.unwrap().complete);
+        assert!(witness.kv().get_all(["other"]).from(Source::Peers).await.unwrap().is_complete());
 
         // Somebody with whom these feeds have nothing to do is shown nothing of them, and is told the truth.
         let server = serve(&witness).await;
         let other = join(&path("other"), &server).await;
-        let asked = other.kv().ask_keys(["other"]).await.unwrap();
-        assert!(asked.complete && asked.blocks_fetched == 1, "{asked:?}");
-        assert!(asked.bytes_received < 300 * FORKS as u64, "{asked:?}");
+        let answer = other.kv().get_all(["other"]).from(Source::Peers).await.unwrap();
+        assert!(answer.is_complete() && answer.asked.blocks_fetched == 1, "{answer:?}");
+        assert!(answer.asked.bytes_received < 300 * FORKS as u64, "{answer:?}");
         assert_eq!(other.status().await.unwrap().feeds.len(), 1, "a feed is stored with a block of it");
         for server in servers.into_iter().chain([server]) {
             server.stop().await;
@@ -102,8 +102,8 @@ fn a_hundred_forks_of_one_member_leave_what_others_wrote_complete() {
         // A process that has met none of these forks yet asks the deceived: those of which it does not tell at first show themselves.
         let server = serve(&deceived).await;
         let knowing = join(&path("witness"), &server).await;
-        let asked = ask_keys(&knowing).await;
-        assert!(asked.complete, "{asked:?}");
+        let answer = ask_keys(&knowing).await;
+        assert!(answer.is_complete(), "{answer:?}");
         for n in 0..FORKS {
             assert_eq!(value(&deceived, &key(n)).await.as_deref(), Some("honest"), "{n}: it was told");
         }
@@ -127,16 +127,16 @@ fn of_a_thousand_feeds_few_are_spoken_of_and_what_one_peer_lacks_another_is_aske
         let whole = serve(&full).await;
         let sparse = join(&path("sparse"), &whole).await;
         let keys: Vec<String> = (0..few).map(|n| format!("w{n}/0")).collect();
-        assert!(sparse.kv().ask_keys(&keys).await.unwrap().complete);
+        assert!(sparse.kv().get_all(&keys).from(Source::Peers).await.unwrap().is_complete());
         assert_eq!(sparse.status().await.unwrap().feeds.len(), few);
 
         // It has gaps, which the other could fill but does not speak of.
         let part = serve(&sparse).await;
         let asker = join(&path("asker"), &part).await;
-        assert!(!asker.kv().ask_keys(["nothing"]).await.unwrap().complete);
+        assert!(!asker.kv().get_all(["nothing"]).from(Source::Peers).await.unwrap().is_complete());
         asker.close().await.unwrap();
         let asker = join(&path("asker"), &whole).await;
-        let asked = asker.kv().ask_keys(["nothing at all"]).await.unwrap();
-        assert_eq!((asked.peers, asked.complete), (2, true), "{asked:?}");
+        let answer = asker.kv().get_all(["nothing at all"]).from(Source::Peers).await.unwrap();
+        assert_eq!((answer.asked.peers, answer.is_complete()), (2, true), "{answer:?}");
     });
 }

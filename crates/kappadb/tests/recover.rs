@@ -11,7 +11,7 @@ use copies::{Copies, ask_all, length, list};
 use kappadb::view::{Draft, Kind};
 use kappadb::{
     Content, Database, EntryId, Extent, FeedKey, Label, Map, NotRecovered, RangeSet, ReadOptions,
-    RecoverError, Recovered, Says, Standing, geojson,
+    RecoverError, Recovered, Says, Source, Standing, geojson,
 };
 use std::fs;
 
@@ -22,7 +22,7 @@ impl Copies {
         let (a, b) = (serve(&self.a).await, serve(&self.b).await);
         for (server, key) in [(&a, "a 5"), (&b, "b 5")] {
             let c = join(&path, server).await;
-            c.kv().ask_keys(&[key]).await.unwrap();
+            let _ = c.kv().get_all([key]).from(Source::Peers).await.unwrap();
             c.close().await.unwrap();
         }
         for server in [&a, &b, &a] {
@@ -48,7 +48,7 @@ async fn put(database: &Database, key: &str, value: &str) -> EntryId {
 }
 
 async fn get(database: &Database, key: &str) -> Option<String> {
-    let value = database.kv().get(key).await.unwrap()?;
+    let value = database.kv().get(key).await.unwrap().one()?;
     assert_eq!(value.heads.len(), 1, "{key}: no conflict");
     Some(value.text().unwrap().to_owned())
 }
@@ -100,7 +100,7 @@ fn both_copies_get_back_what_they_wrote_and_everybody_sees_all_of_it_once() {
             assert_eq!(again[0], Standing::Recovered(recovered.entries[0].1));
             assert_eq!(again[2], Standing::Recovered(recovered.entries[1].1));
             // As it was written then, in the feed that goes on.
-            let value = copy.kv().get("old").await.unwrap().unwrap();
+            let value = copy.kv().get("old").await.unwrap().one().unwrap();
             assert_eq!((value.time, value.id), (lost[2].time, recovered.entries[1].1));
             assert_ne!(value.author, *feed);
             c = copies.ask(c, copy).await;
@@ -108,7 +108,7 @@ fn both_copies_get_back_what_they_wrote_and_everybody_sees_all_of_it_once() {
         for key in ["a only", "b only"] {
             assert!(get(&c, key).await.is_some(), "{key}");
         }
-        let heads = c.kv().heads("old").await.unwrap();
+        let heads = c.kv().heads("old").await.unwrap().items;
         assert_eq!(heads.len(), 2, "two wrote without each other: a conflict of just these {heads:?}");
         assert!(c.verify().await.unwrap().is_empty());
     });
@@ -149,7 +149,7 @@ async fn common_to_both_stands_once(common: usize) -> bool {
     assert_eq!(b.recover_feed(feed).await.unwrap(), Recovered::default());
     ask_all(&b).await;
     for n in 0..common {
-        let heads = b.kv().heads(&format!("common {n}")).await.unwrap();
+        let heads = b.kv().heads(format!("common {n}")).await.unwrap().items;
         assert_eq!(heads.len(), 1, "common {n} of {common}: {heads:?}");
     }
     assert_eq!(get(&b, "common 0").await.as_deref(), Some("2"));
@@ -220,14 +220,14 @@ fn what_was_written_here_since_is_not_overwritten_and_what_others_wrote_since_is
         // After it is known nothing of it is seen.
         put(a, "y", "since").await;
         c.close().await.unwrap();
-        let since = a.kv().get("x").await.unwrap().unwrap().id;
+        let since = a.kv().get("x").await.unwrap().one().unwrap().id;
         let lost = standings(a, *feed).await;
         // It may be proved for an earlier block, which both have; that was replaced before.
         assert!(lost.ends_with(&[Standing::Replaced(since), Standing::Lost, Standing::Lost]), "{lost:?}");
         assert_eq!(a.recover_feed(*feed).await.unwrap().entries.len(), 2);
         assert_eq!(get(a, "x").await.as_deref(), Some("since"));
         assert_eq!(get(a, "z").await.as_deref(), Some("lost"));
-        let heads = a.kv().heads("y").await.unwrap();
+        let heads = a.kv().heads("y").await.unwrap().items;
         assert_eq!(heads.len(), 2);
         assert_eq!(heads[0].content, Content::Value("since".into()), "the later shows");
     });

@@ -7,7 +7,7 @@ mod common;
 
 use common::{builder, join, run, serve};
 use kappadb::view::{Change, Index, Notice, Overlay, Selector, Tree, View, ViewError};
-use kappadb::{Database, EntryId, Extent, FeedKey, MapQuery, RangeSet, geojson};
+use kappadb::{Database, EntryId, Extent, FeedKey, MapQuery, RangeSet, Source, geojson};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
@@ -67,14 +67,14 @@ async fn works_as_ever(database: &Database, folder: &Path) {
     let feature =
         r#"{"type":"Feature","id":"here","geometry":{"type":"Point","coordinates":[1,2]},"properties":{}}"#;
     database.map().put(geojson::from_text(feature).unwrap()).await.unwrap();
-    assert_eq!(database.kv().get("key 7").await.unwrap().unwrap().text(), Some("value"));
+    assert_eq!(database.kv().get("key 7").await.unwrap().one().unwrap().text(), Some("value"));
     let world: Extent = "-180,-90,180,90".parse().unwrap();
     assert_eq!(database.map().find(&MapQuery::new(world)).await.unwrap().hits.len(), 1);
 
     let other = join(folder, &server).await;
-    let asked = other.ask("kv", Selector::Keys(vec![b"key 3".to_vec()])).await.unwrap();
-    assert!(asked.complete && asked.failures.is_empty(), "{asked:?}");
-    assert!(other.kv().get("key 3").await.unwrap().is_some());
+    let answer = other.ask("kv", Selector::Keys(vec![b"key 3".to_vec()])).from(Source::Peers).await.unwrap();
+    assert!(answer.is_complete() && answer.asked.failures.is_empty(), "{answer:?}");
+    assert!(other.kv().get("key 3").await.unwrap().one().is_some());
     other.kv().put("of the other", "x").await.unwrap();
     other.close().await.unwrap();
 
@@ -82,7 +82,7 @@ async fn works_as_ever(database: &Database, folder: &Path) {
     database.clear_for_good(feed, RangeSet::below(2)).await.unwrap();
     database.compact().await.unwrap();
     database.rebuild(Some("kv")).await.unwrap();
-    assert!(database.kv().get("key 19").await.unwrap().is_some());
+    assert!(database.kv().get("key 19").await.unwrap().one().is_some());
     server.stop().await;
 }
 
@@ -130,11 +130,12 @@ fn a_view_that_takes_long_for_a_batch_is_waited_for_by_nobody_else() {
         for n in 0..20 {
             database.kv().put(format!("key {n}"), "value").await.unwrap();
         }
-        assert!(database.kv().get("key 7").await.unwrap().is_some());
+        assert!(database.kv().get("key 7").await.unwrap().one().is_some());
         let server = serve(&database).await;
         let other = join(&dir.path().join("b"), &server).await;
-        let asked = other.ask("kv", Selector::Keys(vec![b"key 3".to_vec()])).await.unwrap();
-        assert!(asked.complete && asked.failures.is_empty(), "{asked:?}");
+        let answer =
+            other.ask("kv", Selector::Keys(vec![b"key 3".to_vec()])).from(Source::Peers).await.unwrap();
+        assert!(answer.is_complete() && answer.asked.failures.is_empty(), "{answer:?}");
         other.close().await.unwrap();
         server.stop().await;
         let status = database.status().await.unwrap();

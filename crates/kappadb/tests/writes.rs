@@ -34,7 +34,7 @@ fn count(value: Option<Value>) -> Option<Vec<u8>> {
 }
 
 async fn text(database: &Database, key: &str) -> Option<String> {
-    database.kv().get(key).await.unwrap().map(|value| value.text().unwrap().to_owned())
+    database.kv().get(key).await.unwrap().one().map(|value| value.text().unwrap().to_owned())
 }
 
 /// Keeps the turn at writing until it is dropped.
@@ -77,7 +77,7 @@ async fn forty_who_count_up_at_once_leave_forty() {
         assert!(one.await.unwrap().unwrap().is_some());
     }
     assert_eq!(text(&database, "count").await.as_deref(), Some("40"));
-    assert_eq!(database.kv().heads("count").await.unwrap().len(), 1);
+    assert_eq!(database.kv().heads("count").await.unwrap().items.len(), 1);
     let up = |found: Option<kappadb::Found>| {
         let text = found.map(|found| geojson::to_text(found.versions[0].feature.as_ref().unwrap()));
         let count = text.map_or(0, |text| {
@@ -125,8 +125,8 @@ async fn writes_that_share_a_turn_see_one_another() {
     }
     assert!(ids.iter().all(|id| id.feed == feed) && ids.is_sorted());
     assert_eq!(text(&database, "key").await.as_deref(), Some("19"));
-    assert_eq!(kv.heads("key").await.unwrap().len(), 1);
-    assert_eq!(kv.history("key").await.unwrap().len(), 21);
+    assert_eq!(kv.heads("key").await.unwrap().items.len(), 1);
+    assert_eq!(kv.history("key").await.unwrap().items.len(), 21);
     updated.await.unwrap().unwrap();
     assert_eq!(text(&database, "large").await.as_deref(), Some("small"));
     for post in chat {

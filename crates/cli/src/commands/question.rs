@@ -6,7 +6,7 @@ use crate::args::AskArgs;
 use crate::exit::Exit;
 use crate::output;
 use crate::times;
-use kappadb::{Asked, Database, Failure, FeedKey, MAX_AHEAD, Peer, Timestamp};
+use kappadb::{Answer, Asked, Completeness, Database, Failure, FeedKey, MAX_AHEAD, Peer, Read, Source};
 use serde_json::{Value, json};
 use std::time::Instant;
 
@@ -50,11 +50,34 @@ impl Question {
         if self.args.local {
             return Ok(());
         }
-        let mut asked = asking.await?;
-        if let Some(before) = self.asked.take() {
-            add(&mut asked, before);
+        self.note(asking.await?)
+    }
+
+    /// Puts a question, to peers too if they are to be asked. To be called before anything is printed.
+    pub async fn read<T, C, E>(&mut self, read: Read<Answer<T, C>, E>) -> anyhow::Result<Answer<T, C>>
+    where
+        anyhow::Error: From<E>,
+    {
+        let mut answer = read.from(self.source()).await?;
+        self.note(std::mem::take(&mut answer.asked))?;
+        Ok(answer)
+    }
+
+    /// Where questions are answered from.
+    pub fn source(&self) -> Source {
+        if self.args.local { Source::Local } else { Source::Peers }
+    }
+
+    /// Takes note of what came of asking. Of an answer from here alone nothing is said.
+    pub fn note(&mut self, asked: Asked) -> anyhow::Result<()> {
+        if self.args.local {
+            return Ok(());
         }
-        let withheld = self.args.require_complete && Standing::of(&asked) != Standing::Complete;
+        let asked = match self.asked.take() {
+            Some(before) => before.and(asked),
+            None => asked,
+        };
+        let withheld = self.args.require_complete && asked.completeness() != Completeness::Complete;
         self.asked = Some(asked);
         if withheld { Err(Withheld.into()) } else { Ok(()) }
     }
@@ -90,7 +113,7 @@ impl Question {
 
     fn end(self, done: anyhow::Result<usize>, peers: &[Peer]) -> anyhow::Result<Exit> {
         tell_ahead(self.ahead);
-        let lacks = self.asked.as_ref().is_some_and(|asked| Standing::of(asked) == Standing::Incomplete);
+        let lacks = self.asked.as_ref().is_some_and(|asked| asked.completeness() == Completeness::Partial);
         let results = match done {
             Ok(results) => results,
             Err(failure) if failure.is::<Withheld>() => {
@@ -126,7 +149,7 @@ impl Question {
         let asked = self.asked.as_ref().unwrap_or(&none);
         let mut stats = json!({
             "results": results,
-            "complete": self.asked.as_ref().map(|asked| Standing::of(asked) == Standing::Complete),
+            "complete": self.asked.as_ref().map(|asked| asked.completeness() == Completeness::Complete),
             "peers": asked.peers,
             "blocks_fetched": asked.blocks_fetched,
             "bytes_received": asked.bytes_received,
@@ -134,8 +157,8 @@ impl Question {
             "round_trips": asked.round_trips,
             "seconds": self.started.elapsed().as_secs_f64(),
         });
-        if let (Some(Standing::AsOf(time)), Some(stats)) =
-            (self.asked.as_ref().map(Standing::of), stats.as_object_mut())
+        if let (Some(Completeness::AsOf(time)), Some(stats)) =
+            (self.asked.as_ref().map(Asked::completeness), stats.as_object_mut())
         {
             stats.insert("as_of".to_owned(), json!(time.0));
         }
@@ -161,6 +184,21 @@ where
     Ok(())
 }
 
+/// Looks at what is about to be changed, at peers too unless `local`, and says who did not answer.
+pub async fn look_first<T, C, E>(
+    database: &Database,
+    local: bool,
+    read: Read<Answer<T, C>, E>,
+) -> anyhow::Result<()>
+where
+    anyhow::Error: From<E>,
+{
+    if !local {
+        tell(&read.from(Source::Peers).await?.asked, &database.peers());
+    }
+    Ok(())
+}
+
 /// Says how many entries of an answer are dated after this machine's clock.
 pub fn tell_ahead(ahead: usize) {
     if ahead > 0 {
@@ -172,75 +210,23 @@ pub fn tell_ahead(ahead: usize) {
     }
 }
 
-/// How good an answer is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
-    /// Nothing of it can be elsewhere.
-    Complete,
-    /// Nothing of it could be elsewhere then: earlier questions cover this one.
-    AsOf(Timestamp),
-    /// It may lack something.
-    Incomplete,
-}
-
-impl Standing {
-    fn of(asked: &Asked) -> Standing {
-        match asked.as_of {
-            _ if asked.missing > 0 => Standing::Incomplete,
-            _ if asked.complete => Standing::Complete,
-            Some(time) => Standing::AsOf(time),
-            None => Standing::Incomplete,
-        }
-    }
-
-    /// That of two questions is the worse one.
-    fn worse(self, other: Standing) -> Standing {
-        match (self, other) {
-            (Standing::Incomplete, _) | (_, Standing::Incomplete) => Standing::Incomplete,
-            (Standing::AsOf(a), Standing::AsOf(b)) => Standing::AsOf(a.min(b)),
-            (Standing::Complete, other) | (other, Standing::Complete) => other,
-        }
-    }
-}
-
-/// Two questions as one.
-fn add(asked: &mut Asked, before: Asked) {
-    let standing = Standing::of(asked).worse(Standing::of(&before));
-    asked.complete = standing == Standing::Complete;
-    asked.as_of = if let Standing::AsOf(time) = standing { Some(time) } else { None };
-    let Asked { peers, blocks_fetched, bytes_received, bytes_sent, missing, round_trips, failures, .. } =
-        before;
-    asked.peers = asked.peers.max(peers);
-    asked.blocks_fetched += blocks_fetched;
-    asked.bytes_received += bytes_received;
-    asked.bytes_sent += bytes_sent;
-    asked.missing += missing;
-    asked.round_trips += round_trips;
-    let known = std::mem::replace(&mut asked.failures, failures);
-    for failure in known {
-        if !asked.failures.iter().any(|told| told.peer == failure.peer) {
-            asked.failures.push(failure);
-        }
-    }
-}
-
 /// Says what an answer may lack, and who did not answer and why. Nothing if all is well.
 pub fn tell(asked: &Asked, peers: &[Peer]) {
-    let standing = Standing::of(asked);
+    let standing = asked.completeness();
     let mut reasons: Vec<String> = asked.failures.iter().map(|failure| silence(failure, peers)).collect();
     if asked.missing > 0 {
         reasons.push(format!("the contents of {} could not be had", output::count(asked.missing, "result")));
     }
-    if standing == Standing::Complete && reasons.is_empty() {
+    if standing == Completeness::Complete && reasons.is_empty() {
         return;
     }
     if reasons.is_empty() {
         reasons.push("the peers that answered do not hold all that there may be".to_owned());
     }
     let words = match standing {
-        Standing::Complete => "complete by those who answered".to_owned(),
-        Standing::AsOf(time) => format!("complete as of {}", times::shown(time)),
-        Standing::Incomplete => "not complete".to_owned(),
+        Completeness::Complete => "complete by those who answered".to_owned(),
+        Completeness::AsOf(time) => format!("complete as of {}", times::shown(time)),
+        Completeness::Partial => "not complete".to_owned(),
     };
     output::remark(&lack(asked, standing), &format!("{words}: {}", reasons.join("; ")));
 }
@@ -255,12 +241,12 @@ fn name(key: &FeedKey, peers: &[Peer]) -> String {
     known.map_or_else(|| key.fingerprint(), |name| name.to_string())
 }
 
-fn lack(asked: &Asked, standing: Standing) -> Value {
+fn lack(asked: &Asked, standing: Completeness) -> Value {
     let silent =
         |failure: &Failure| json!({ "peer": failure.peer.to_string(), "error": failure.error.to_string() });
     let missing: Vec<Value> = asked.failures.iter().map(silent).collect();
-    let mut value = json!({ "complete": standing == Standing::Complete, "missing": missing });
-    if let (Standing::AsOf(time), Some(value)) = (standing, value.as_object_mut()) {
+    let mut value = json!({ "complete": standing == Completeness::Complete, "missing": missing });
+    if let (Completeness::AsOf(time), Some(value)) = (standing, value.as_object_mut()) {
         value.insert("as_of".to_owned(), json!(time.0));
     }
     if let (true, Some(value)) = (asked.missing > 0, value.as_object_mut()) {

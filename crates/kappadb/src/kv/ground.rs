@@ -1,12 +1,15 @@
 //! Where questions about keys are answered from: what is there now, or what was at one moment. All of it blocks.
 
-use super::load::{Content, Head, Value};
-use super::scan::{KvItem, KvPage};
-use crate::database::{self, Parts};
+use super::load::{Content, Head, KvState, Value};
+use super::scan::KvItem;
+use crate::answer::{Answer, Completeness};
+use crate::ask::KV;
+use crate::database::Parts;
 use crate::error::ReadError;
 use bytes::Bytes;
 use kappadb_core::{EntryId, Timestamp};
 use kappadb_entry::rules::Version;
+use kappadb_query::Selector;
 use kappadb_view_kv::{KeyRange, KeyState, KvReader, KvSnapshot, Row, ScanOptions};
 use std::sync::Arc;
 
@@ -20,6 +23,8 @@ pub(super) struct Ground {
 struct Moment {
     keys: KvSnapshot,
     now: Timestamp,
+    /// How often what is held had changed before.
+    changes: u64,
 }
 
 impl Ground {
@@ -33,21 +38,26 @@ impl Ground {
         let at = match &self.at {
             Some(at) => at.clone(),
             None => {
+                // Counted first: all that had come by then is indexed, and in the snapshot.
+                let changes = self.parts.feeds.changes();
                 self.parts.kv.ready()?;
                 let keys = self.parts.kv.read(|index| index.snapshot())?;
-                Arc::new(Moment { keys, now: self.parts.clock.now() })
+                Arc::new(Moment { keys, now: self.parts.clock.now(), changes })
             }
         };
         Ok(Ground { at: Some(at), ..self.clone() })
     }
 
-    /// Has a question answered where it may block.
-    pub async fn ask<T: Send + 'static>(
-        &self,
-        question: impl FnOnce(&Ground) -> Result<T, ReadError> + Send + 'static,
-    ) -> Result<T, ReadError> {
-        let ground = self.clone();
-        database::run(&self.parts, move |_| question(&ground)).await?
+    /// How much of what there is the answer to a question about keys has. To be asked before it is looked at.
+    pub fn here(&self, selector: impl FnOnce() -> Selector) -> Result<Option<Completeness>, ReadError> {
+        let parts = &self.parts;
+        let here = match parts.has_all() {
+            true => Completeness::Complete,
+            false => parts.here(KV, &selector(), parts.clock.now())?,
+        };
+        // What came after the moment is not in what is looked at.
+        let is_now = self.at.as_ref().is_none_or(|at| at.changes == parts.feeds.changes());
+        Ok(is_now.then_some(here))
     }
 
     fn time(&self) -> Timestamp {
@@ -70,36 +80,48 @@ impl Ground {
         Ok(self.look(|keys| keys.state(key, now))??)
     }
 
-    pub fn get(&self, key: &[u8]) -> Result<Option<Value>, ReadError> {
-        self.parts.kv_value(&self.state(key)?)
+    pub fn get(&self, key: &[u8]) -> Result<Answer<Value>, ReadError> {
+        let value = self.parts.kv_value(&self.state(key)?)?;
+        Ok(valued(value))
     }
 
-    pub fn contains(&self, key: &[u8]) -> Result<bool, ReadError> {
-        Ok(self.state(key)?.shown().is_some())
+    /// What is known of a key.
+    pub fn key(&self, key: &[u8]) -> Result<Answer<KvState>, ReadError> {
+        Ok(Answer::of(KvState::of(&self.state(key)?)))
     }
 
-    pub fn heads(&self, key: &[u8]) -> Result<Vec<Head>, ReadError> {
-        self.parts.kv_heads(&self.state(key)?)
+    pub fn heads(&self, key: &[u8]) -> Result<Answer<Head>, ReadError> {
+        let heads = self.parts.kv_heads(&self.state(key)?, self.time())?;
+        let lacking = heads.iter().filter(|head| head.content == Content::NotHeld).count();
+        Ok(Answer::of(heads).lacking(lacking))
     }
 
     /// The values of some keys, in their order.
-    pub fn get_all(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Value>>, ReadError> {
+    pub fn get_all(&self, keys: &[Vec<u8>]) -> Result<Answer<Option<Value>>, ReadError> {
         let now = self.time();
         let states = self.look(|keys_held| {
             keys.iter().map(|key| keys_held.state(key, now)).collect::<Result<Vec<_>, _>>()
         })??;
-        self.parts.kv_values(&states)
+        let values = self.parts.kv_values(&states)?;
+        let lacking = values.iter().flatten().filter(|value| value.bytes.is_none()).count();
+        Ok(Answer::of(values).lacking(lacking))
     }
 
     /// Some keys of a range, and where to go on.
-    pub fn scan(&self, range: &KeyRange, options: &ScanOptions) -> Result<KvPage, ReadError> {
+    pub fn scan(
+        &self,
+        range: &KeyRange,
+        options: &ScanOptions,
+    ) -> Result<Answer<KvItem, Vec<u8>>, ReadError> {
         let frozen = self.freeze()?;
         let (rows, next) = frozen.rows(range, options)?;
         let (keys, states): (Vec<Vec<u8>>, Vec<KeyState>) =
             rows.into_iter().map(|row| (row.key, row.state)).unzip();
         let values = frozen.parts.kv_values(&states)?;
         let item = |(key, value): (Vec<u8>, Option<Value>)| Some(KvItem { key, value: value? });
-        Ok(KvPage { items: keys.into_iter().zip(values).filter_map(item).collect(), next })
+        let items: Vec<KvItem> = keys.into_iter().zip(values).filter_map(item).collect();
+        let lacking = items.iter().filter(|item| item.value.bytes.is_none()).count();
+        Ok(Answer::page(items, next).lacking(lacking))
     }
 
     /// The keys of a page without their values.
@@ -122,19 +144,28 @@ impl Ground {
     }
 }
 
+/// The answer to what the value of a key is.
+fn valued(value: Option<Value>) -> Answer<Value> {
+    let lacking = value.as_ref().is_some_and(|value| value.bytes.is_none());
+    Answer::of(value).lacking(lacking.into())
+}
+
 impl Parts {
     /// The value of a key, as it is now, if that needs no waiting and no disk.
-    pub(super) fn kv_at_hand(&self, key: &[u8]) -> Option<Result<Option<Value>, ReadError>> {
+    pub(super) fn kv_at_hand(&self, key: &[u8]) -> Option<Result<Answer<Value>, ReadError>> {
         let _inside = self.gate.enter_at_once()?;
+        let completeness = self.here_at_once(|| Selector::keys([key]))?;
         let now = self.clock.now();
         let state = self.kv.try_read(|index| index.read().state_at_hand(key, now))?;
         let state = match state {
             Ok(state) => state?,
             Err(error) => return Some(Err(error.into())),
         };
-        let Some(winner) = state.shown() else { return Some(Ok(None)) };
-        let bytes = self.kv_payload(&state)?;
-        Some(Ok(Some(Value::new(&state, winner, Content::Value(bytes)))))
+        let value = match state.shown() {
+            Some(winner) => Some(Value::new(&state, winner, Content::Value(self.kv_payload(&state)?))),
+            None => None,
+        };
+        Some(Ok(Answer { completeness, ..Answer::of(value) }))
     }
 
     /// What the winner says, if that lies in the view and was not cleared.
@@ -179,12 +210,12 @@ impl Parts {
         Ok(states.iter().zip(payloads).map(value).collect())
     }
 
-    fn kv_heads(&self, state: &KeyState) -> Result<Vec<Head>, ReadError> {
+    fn kv_heads(&self, state: &KeyState, now: Timestamp) -> Result<Vec<Head>, ReadError> {
         let winner = state.winner.as_ref().map(|winner| winner.id);
         let head = |version: &Version| {
             let Version { id, time, .. } = *version;
             let content = self.kv_content(version, None)?;
-            Ok(Head { id, author: id.feed, time, content, winner: winner == Some(id) })
+            Ok(Head { id, author: id.feed, time, content, winner: winner == Some(id), ahead: time > now })
         };
         let mut heads = state.heads.iter().map(head).collect::<Result<Vec<_>, ReadError>>()?;
         heads.sort_by_key(|head| (!head.winner, head.id));

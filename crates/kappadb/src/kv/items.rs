@@ -1,44 +1,45 @@
 //! A range of keys as a stream.
 
 use super::Kv;
+use super::ask::ask_scan;
 use super::ground::Ground;
 use super::scan::KvItem;
 use super::snapshot::Pieces;
+use crate::answer::{Asked, Completeness, Told};
 use crate::database;
 use crate::error::ReadError;
+use crate::read::Read;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use kappadb_view_kv::{KeyRange, ScanOptions};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// Keys with their values, one after the other, all of one moment: that at which the first is asked for. Some thousand are in memory at a time. It ends
-/// with the first error; dropping it ends it and nothing else.
+/// Keys with their values, one after the other, all of one moment. Some thousand are in memory at a time. It ends with the first error; dropping it
+/// ends it and nothing else.
+#[must_use = "it says how complete it is"]
 pub struct KvItems {
+    /// How much of what there is it has. Of contents that could not be had those say so that lack them ([`Value::bytes`](crate::Value::bytes)).
+    pub completeness: Completeness,
+    /// What asking took, and who did not answer. Nothing if nobody was asked.
+    pub asked: Asked,
     items: Pin<Box<dyn Stream<Item = Result<KvItem, ReadError>> + Send>>,
 }
 
 impl KvItems {
-    pub(super) fn new(ground: Ground, range: KeyRange, options: ScanOptions) -> KvItems {
+    pub(super) fn new(ground: Ground, range: KeyRange, options: ScanOptions) -> Result<KvItems, ReadError> {
         let parts = ground.parts.clone();
-        let begin = async move {
-            let pieces = database::run(&parts, move |_| {
-                Ok::<_, ReadError>(Pieces::new(ground.freeze()?, range, options))
+        let pieces = Pieces::new(ground.freeze()?, range, options);
+        let pieces = stream::try_unfold((parts, pieces), |(parts, mut pieces)| async move {
+            let step = database::run(&parts, move |_| {
+                let items = pieces.next()?;
+                Ok::<_, ReadError>((items, pieces))
             });
-            Ok::<_, ReadError>((parts.clone(), pieces.await??))
-        };
-        let pieces = stream::once(begin).map_ok(|(parts, pieces)| {
-            stream::try_unfold((parts, pieces), |(parts, mut pieces)| async move {
-                let step = database::run(&parts, move |_| {
-                    let items = pieces.next()?;
-                    Ok::<_, ReadError>((items, pieces))
-                });
-                let (items, pieces) = step.await??;
-                Ok::<_, ReadError>(items.map(|items| (items, (parts, pieces))))
-            })
+            let (items, pieces) = step.await??;
+            Ok::<_, ReadError>(items.map(|items| (items, (parts, pieces))))
         });
-        let items =
-            pieces.try_flatten().map_ok(|items| stream::iter(items.into_iter().map(Ok))).try_flatten();
-        KvItems { items: Box::pin(items) }
+        let items = pieces.map_ok(|items| stream::iter(items.into_iter().map(Ok))).try_flatten();
+        let (completeness, asked) = (Completeness::Complete, Asked::default());
+        Ok(KvItems { completeness, asked, items: Box::pin(items) })
     }
 
     /// The next item; none at the end. Dropping the wait loses nothing.
@@ -57,7 +58,16 @@ impl Stream for KvItems {
 
 impl Kv {
     /// The keys of a range that have a value, with their values, as [`Kv::scan`] gives them, one after the other: for what may be too large for memory.
-    pub fn items(&self, range: &KeyRange, options: &ScanOptions) -> KvItems {
-        KvItems::new(Ground::now(self.parts.clone()), range.clone(), options.clone())
+    pub fn items(&self, range: &KeyRange, options: &ScanOptions) -> Read<KvItems> {
+        let (range, options) = (range.clone(), options.clone());
+        let ask = ask_scan(range.clone(), options.clone());
+        Read::new(&self.parts, ask, move |parts| KvItems::new(Ground::now(parts.clone()), range, options))
+    }
+}
+
+impl Told for KvItems {
+    fn tell(&mut self, asked: Asked) {
+        self.completeness = asked.completeness();
+        self.asked = asked;
     }
 }

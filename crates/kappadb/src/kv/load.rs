@@ -46,6 +46,25 @@ impl Value {
     }
 }
 
+/// What is known of a key, without a look at what its versions say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KvState {
+    /// The entry that gives it its value; none if it has none: its winner is a delete, or something that this release does not know.
+    pub winner: Option<EntryId>,
+    /// As [`Value::heads`].
+    pub heads: Vec<EntryId>,
+    /// As [`Value::ahead`].
+    pub ahead: usize,
+}
+
+impl KvState {
+    /// None if nothing is known of the key.
+    pub(super) fn of(state: &KeyState) -> Option<KvState> {
+        let winner = state.shown().map(|winner| winner.id);
+        (!state.heads.is_empty()).then(|| KvState { winner, heads: state.ids(), ahead: state.ahead })
+    }
+}
+
 /// A version of a key that no other replaces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
@@ -59,6 +78,8 @@ pub struct Head {
     pub content: Content,
     /// True for the one that is shown by default.
     pub winner: bool,
+    /// True if it is dated after this machine's clock: as in [`Value::ahead`].
+    pub ahead: bool,
 }
 
 /// What a version says of its key.

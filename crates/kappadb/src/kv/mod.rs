@@ -14,18 +14,22 @@ mod write;
 pub use error::KvError;
 pub use history::KvRevision;
 pub use items::KvItems;
-pub use load::{Content, Head, Value};
-pub use scan::{KvItem, KvPage};
-pub use snapshot::{BlockingKv, KvSnapshot};
+pub use load::{Content, Head, KvState, Value};
+pub use scan::KvItem;
+pub use snapshot::{BlockingKv, BlockingKvItems, KvSnapshot};
 pub use watch::{KvChange, KvWatcher};
 pub use write::KvOp;
 
+use crate::answer::{Answer, Source, Told};
 use crate::blobs::BlobReader;
 use crate::database::{self, Parts};
 use crate::error::{BlobError, ReadError};
+use crate::read::{self, Begun, Read};
+use ask::ask_keys;
 use ground::Ground;
 use kappadb_core::EntryId;
 use kappadb_core::limits::MAX_FEATURE_BODY;
+use kappadb_query::Selector;
 use std::sync::Arc;
 
 /// Bytes of a value, at most. What does not fit into a block lies in blocks of its own.
@@ -37,7 +41,7 @@ pub const MAX_VALUE: usize = MAX_FEATURE_BODY;
 /// **heads**, a conflict: [`Kv::get`] shows the winner, the same on every replica that holds the same (the greatest time
 /// that is due, or if none is, the greatest of all, then feed, then seq), [`Kv::heads`] shows all, and the next write here, such as [`Kv::merge`], replaces them.
 ///
-/// All methods but `ask_*` answer from what is held here.
+/// A question is answered from what is held here, or once the peers were asked for what it needs ([`Read::from`]).
 ///
 /// ```
 /// use kappadb::{Database, KeyRange, ScanOptions};
@@ -50,7 +54,7 @@ pub const MAX_VALUE: usize = MAX_FEATURE_BODY;
 /// let red = kv.put("fruit/apple", "red").await?;
 /// kv.put("fruit/pear", "yellow").await?;
 ///
-/// let apple = kv.get("fruit/apple").await?.expect("just put");
+/// let apple = kv.get("fruit/apple").await?.one().expect("just put");
 /// assert_eq!((apple.id, apple.text()), (red, Some("red")));
 ///
 /// // Compare and set: only if the heads are still those that were seen.
@@ -75,39 +79,37 @@ impl Kv {
     /// The value of a key: that of its winner. None if the key is not known, or its winner is a delete.
     ///
     /// What is in memory is answered at once, without a way to another thread.
-    pub async fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>, ReadError> {
-        if let Some(answer) = self.parts.kv_at_hand(key.as_ref()) {
-            return answer;
-        }
-        let key = key.as_ref().to_vec();
-        self.ask(move |kv| kv.get(&key)).await
+    pub fn get(&self, key: impl AsRef<[u8]>) -> Read<Answer<Value>> {
+        let (parts, key) = (self.parts.clone(), key.as_ref().to_vec());
+        Read::begin(move |ways| {
+            if ways.source == Source::Local
+                && let Some(answer) = parts.kv_at_hand(&key)
+            {
+                return Begun::Done(answer);
+            }
+            let ask = ask_keys([key.clone()], Selector::Keys);
+            let look = move |parts: &Arc<Parts>| Ground::now(parts.clone()).get(&key);
+            Begun::Running(Box::pin(read::answer(parts, ways, ask, look)))
+        })
     }
 
     /// The values of many keys, in their order: much quicker than [`Kv::get`] of one after the other.
-    pub async fn get_all<K: AsRef<[u8]>>(
-        &self,
-        keys: impl IntoIterator<Item = K>,
-    ) -> Result<Vec<Option<Value>>, ReadError> {
+    pub fn get_all<K: AsRef<[u8]>>(&self, keys: impl IntoIterator<Item = K>) -> Read<Answer<Option<Value>>> {
         let keys: Vec<Vec<u8>> = keys.into_iter().map(|key| key.as_ref().to_vec()).collect();
-        self.ask(move |kv| kv.get_all(&keys)).await
+        self.about(keys.clone(), move |kv| kv.get_all(&keys))
     }
 
-    /// The entry that gives a key its value: [`Kv::get`] without reading anything of it.
-    pub async fn winner(&self, key: impl AsRef<[u8]>) -> Result<Option<EntryId>, ReadError> {
+    /// What is known of a key: which entry gives it its value, and which are its heads, without a look at what these say. Nothing if nothing is
+    /// known of the key.
+    pub fn state(&self, key: impl AsRef<[u8]>) -> Read<Answer<KvState>> {
         let key = key.as_ref().to_vec();
-        self.ask(move |kv| Ok(kv.state(&key)?.shown().map(|winner| winner.id))).await
+        self.about([key.clone()], move |kv| kv.key(&key))
     }
 
-    /// How many heads of a key are dated after this machine's clock ([`Value::ahead`]).
-    pub async fn ahead(&self, key: impl AsRef<[u8]>) -> Result<usize, ReadError> {
+    /// The heads of a key with all that they say, the winner first. Several are a conflict. Nothing if nothing is known of the key.
+    pub fn heads(&self, key: impl AsRef<[u8]>) -> Read<Answer<Head>> {
         let key = key.as_ref().to_vec();
-        self.ask(move |kv| Ok(kv.state(&key)?.ahead)).await
-    }
-
-    /// The heads of a key with all that they say, the winner first. Several are a conflict. Empty if nothing is known of the key.
-    pub async fn heads(&self, key: impl AsRef<[u8]>) -> Result<Vec<Head>, ReadError> {
-        let key = key.as_ref().to_vec();
-        self.ask(move |kv| kv.heads(&key)).await
+        self.about([key.clone()], move |kv| kv.heads(&key))
     }
 
     /// Reads the value that the entry `id` gives its key, piece by piece, so that nothing holds it whole.
@@ -123,12 +125,14 @@ impl Kv {
         .await?
     }
 
-    /// Asks what is there now.
-    async fn ask<T: Send + 'static>(
+    /// A question about some keys, as they are now.
+    fn about<T: Told + Send + 'static>(
         &self,
-        question: impl FnOnce(&Ground) -> Result<T, ReadError> + Send + 'static,
-    ) -> Result<T, ReadError> {
-        Ground::now(self.parts.clone()).ask(question).await
+        keys: impl IntoIterator<Item = Vec<u8>>,
+        look: impl FnOnce(&Ground) -> Result<T, ReadError> + Send + 'static,
+    ) -> Read<T> {
+        let look = move |parts: &Arc<Parts>| look(&Ground::now(parts.clone()));
+        Read::new(&self.parts, ask_keys(keys, Selector::Keys), look)
     }
 
     async fn run<T: Send + 'static>(

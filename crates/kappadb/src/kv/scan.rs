@@ -1,7 +1,10 @@
 //! Ranges of keys, page by page.
 
+use super::ask::ask_scan;
+use super::ground::Ground;
 use super::{Kv, Value};
-use crate::error::ReadError;
+use crate::answer::Answer;
+use crate::read::Read;
 use kappadb_view_kv::{KeyRange, ScanOptions};
 
 /// A key and its value.
@@ -13,22 +16,15 @@ pub struct KvItem {
     pub value: Value,
 }
 
-/// A part of a range.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct KvPage {
-    /// The keys in the order asked for.
-    pub items: Vec<KvItem>,
-    /// What to set [`ScanOptions::after`] to for the next page; none if there is no more.
-    pub next: Option<Vec<u8>>,
-}
-
 impl Kv {
-    /// The keys of a range that have a value, with their values, from what is held here. Deleted keys are left out, outside the
-    /// limit. What one call returns is of one moment; paging with `after` neither skips nor repeats a key that stays, whatever is written meanwhile.
+    /// The keys of a range that have a value, with their values. Deleted keys are left out, outside the limit. What one call returns is of one
+    /// moment; paging with `after` neither skips nor repeats a key that stays, whatever is written meanwhile.
     ///
-    /// Without a limit everything is read into memory: ask for pages of what may be large, or for [`Kv::items`].
-    pub async fn scan(&self, range: &KeyRange, options: &ScanOptions) -> Result<KvPage, ReadError> {
+    /// Without a limit everything is read into memory: ask for pages of what may be large, or for [`Kv::items`]. Peers are asked for no more
+    /// than they take to be within the limit, and what it takes to be sure of that.
+    pub fn scan(&self, range: &KeyRange, options: &ScanOptions) -> Read<Answer<KvItem, Vec<u8>>> {
         let (range, options) = (range.clone(), options.clone());
-        self.ask(move |kv| kv.scan(&range, &options)).await
+        let ask = ask_scan(range.clone(), options.clone());
+        Read::new(&self.parts, ask, move |parts| Ground::now(parts.clone()).scan(&range, &options))
     }
 }

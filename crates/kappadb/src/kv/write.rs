@@ -73,8 +73,8 @@ impl Kv {
     }
 
     /// Takes a key's value away, replacing every version of it that is held here. Durable when it returns; none if no head
-    /// gives it a value: then nothing is written. A replica that does not hold everything asks first ([`Kv::ask_keys`]), or it
-    /// finds nothing to delete.
+    /// gives it a value: then nothing is written. A replica that does not hold everything asks first ([`Kv::state`] from
+    /// [`Source::Peers`](crate::Source::Peers)), or it finds nothing to delete.
     pub fn delete(&self, key: impl Into<Vec<u8>>) -> Write<Option<EntryId>, KvError> {
         let op = KvOp::delete(key);
         Write::shared(&self.parts, move |parts, batch| {
@@ -86,7 +86,7 @@ impl Kv {
     }
 
     /// Ends a conflict: gives the key a value in place of all of its heads that are held here: a replica that does not hold
-    /// everything asks first ([`Kv::ask_keys`]).
+    /// everything asks first, as for [`Kv::delete`].
     ///
     /// # Errors
     /// [`KvError::NoConflict`] if it has one head, or none.
@@ -135,7 +135,7 @@ impl Kv {
     /// };
     /// kv.update("visits", count).await?;
     /// kv.update("visits", count).await?;
-    /// assert_eq!(kv.get("visits").await?.and_then(|value| value.text().map(str::to_owned)).as_deref(), Some("2"));
+    /// assert_eq!(kv.get("visits").await?.one().and_then(|value| value.text().map(str::to_owned)).as_deref(), Some("2"));
     /// # Ok(()) }
     /// ```
     pub fn update(

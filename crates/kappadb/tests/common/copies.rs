@@ -1,7 +1,7 @@
 //! Two copies of a folder that both write: their feed forks.
 
 use crate::common::{builder, copy_with_state, join, open, serve};
-use kappadb::{Database, FeedKey, KeyRange, LostEntry};
+use kappadb::{Database, FeedKey, LostEntry, Source, view::Selector};
 
 /// Two copies of a folder on machines of their own, `a` and `b`, and somebody who asks them.
 pub struct Copies {
@@ -39,7 +39,7 @@ impl Copies {
 }
 
 pub async fn ask_all(database: &Database) {
-    assert!(database.kv().ask_range(&KeyRange::prefix("")).await.unwrap().complete);
+    assert!(database.ask("kv", Selector::Everything).from(Source::Peers).await.unwrap().is_complete());
     assert!(database.map().ask(&"-180,-90,180,90".parse().unwrap()).await.unwrap().complete);
     assert!(database.chat().ask_everything().await.unwrap().complete);
 }

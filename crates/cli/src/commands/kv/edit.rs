@@ -2,7 +2,7 @@
 
 use super::{Context, lines};
 use crate::args::Heads;
-use crate::commands::question::ask_first;
+use crate::commands::question::look_first;
 use crate::exit::NotFound;
 use crate::output;
 use anyhow::{Context as _, bail};
@@ -36,14 +36,14 @@ pub async fn put(
 pub async fn merge(context: &Context, key: &[u8], value: &OsStr, local: bool) -> anyhow::Result<()> {
     let value = bytes(value)?;
     let database = context.open().await?;
-    ask_first(&database, local, database.kv().ask_keys([key])).await?;
+    look_first(&database, local, database.kv().state(key)).await?;
     tell(key, database.kv().merge(key, value).await?)?;
     Ok(database.close().await?)
 }
 
 pub async fn delete(context: &Context, key: &[u8], local: bool) -> anyhow::Result<()> {
     let database = context.open().await?;
-    ask_first(&database, local, database.kv().ask_keys([key])).await?;
+    look_first(&database, local, database.kv().state(key)).await?;
     let Some(id) = database.kv().delete(key).await? else {
         bail!(NotFound(format!("{} has no value here to delete", lines::quoted(key))));
     };

@@ -2,31 +2,27 @@
 
 use super::{Context, lines};
 use crate::args::{AskArgs, KvListArgs};
+use crate::commands::question::Question;
 use crate::exit::{Exit, NotFound};
 use crate::output;
 use anyhow::{bail, ensure};
 use kappadb::{Database, EntryId, KeyRange, KvItem, ScanOptions, visible};
 use std::io::Write;
 
-/// Keys read at a time.
-const PAGE: usize = 256;
-
 pub async fn get(context: &Context, key: &[u8], ask: AskArgs) -> anyhow::Result<Exit> {
     context
         .read(ask, async |database, question| {
             let kv = database.kv();
-            question.ask(kv.ask_keys([key])).await?;
-            question.note_ahead(kv.ahead(key).await?);
-            let Some(id) = kv.winner(key).await? else {
-                match kv.heads(key).await?.len() {
-                    0 => bail!(unknown(key)),
-                    _ => bail!(NotFound(format!(
-                        "{} was deleted; `kappa kv get --all` shows what there is",
-                        lines::quoted(key)
-                    ))),
-                }
+            let Some(state) = question.read(kv.state(key)).await?.one() else { bail!(unknown(key)) };
+            question.note_ahead(state.ahead);
+            let Some(id) = state.winner else {
+                bail!(NotFound(format!(
+                    "{} was deleted; `kappa kv get --all` shows what there is",
+                    lines::quoted(key)
+                )));
             };
-            match kv.get(key).await?.filter(|_| output::is_json()) {
+            let value = if output::is_json() { kv.get(key).await?.one() } else { None };
+            match value {
                 Some(value) => {
                     value.held()?;
                     output::json_line(&lines::item(key, &value))?;
@@ -59,9 +55,8 @@ async fn copy(database: &Database, id: EntryId) -> anyhow::Result<()> {
 pub async fn heads(context: &Context, key: &[u8], ask: AskArgs) -> anyhow::Result<Exit> {
     context
         .read(ask, async |database, question| {
-            question.ask(database.kv().ask_keys([key])).await?;
-            let heads = database.kv().heads(key).await?;
-            question.note_ahead(database.kv().ahead(key).await?);
+            let heads = question.read(database.kv().heads(key)).await?.items;
+            question.note_ahead(heads.iter().filter(|head| head.ahead).count());
             ensure!(!heads.is_empty(), unknown(key));
             for head in &heads {
                 let standing = if head.winner { "current" } else { "in conflict" };
@@ -77,8 +72,7 @@ pub async fn heads(context: &Context, key: &[u8], ask: AskArgs) -> anyhow::Resul
 pub async fn history(context: &Context, key: &[u8], ask: AskArgs) -> anyhow::Result<Exit> {
     context
         .read(ask, async |database, question| {
-            question.ask(database.kv().ask_history([key])).await?;
-            let history = database.kv().history(key).await?;
+            let history = question.read(database.kv().history(key)).await?.items;
             ensure!(!history.is_empty(), unknown(key));
             let heads: Vec<_> = history.iter().filter(|r| r.current).map(|r| r.version.clone()).collect();
             for revision in &history {
@@ -101,12 +95,11 @@ pub async fn list(context: &Context, args: &KvListArgs) -> anyhow::Result<Exit> 
     let options = ScanOptions { limit: args.limit.number(), backwards: args.backwards, after };
     context
         .read(args.ask, async |database, question| {
-            question.ask(database.kv().ask_scan(&range, &options)).await?;
             let print =
                 |item: &KvItem| output::result(&lines::item(&item.key, &item.value), &visible(&item.key));
-            let Told { count, ahead, next } = each(database, &range, options, print).await?;
-            question.note_ahead(ahead);
+            let (count, last) = each(database, question, &range, &options, print).await?;
             // A key that is no text cannot be named with `--after`.
+            let next = last.filter(|_| options.limit == Some(count));
             next.and_then(|key| String::from_utf8(key).ok()).iter().for_each(|key| question.go_on_with(key));
             Ok(count)
         })
@@ -116,7 +109,6 @@ pub async fn list(context: &Context, args: &KvListArgs) -> anyhow::Result<Exit> 
 pub async fn export(context: &Context, prefix: &str, ask: AskArgs) -> anyhow::Result<Exit> {
     context
         .read(ask, async |database, question| {
-            question.ask(database.kv().ask_prefix(prefix)).await?;
             let mut left_out = 0;
             let print = |item: &KvItem| match item.value.held() {
                 Ok(_) => output::json_line(&lines::item(&item.key, &item.value)),
@@ -126,8 +118,7 @@ pub async fn export(context: &Context, prefix: &str, ask: AskArgs) -> anyhow::Re
                 }
             };
             let all = ScanOptions::default();
-            let Told { count, ahead, .. } = each(database, &KeyRange::prefix(prefix), all, print).await?;
-            question.note_ahead(ahead);
+            let (count, _) = each(database, question, &KeyRange::prefix(prefix), &all, print).await?;
             ensure!(
                 left_out == 0,
                 "left out {}, for what they say is not held here",
@@ -138,33 +129,23 @@ pub async fn export(context: &Context, prefix: &str, ask: AskArgs) -> anyhow::Re
         .await
 }
 
-/// What a scan told: how many keys, how many of their heads are dated after this machine's clock, and the last key if there are more.
-#[derive(Default)]
-struct Told {
-    count: usize,
-    ahead: usize,
-    next: Option<Vec<u8>>,
-}
-
-/// Does something with each key of a scan, some of them in memory at a time.
+/// Does something with each key of a scan, some of them in memory at a time. How many there were, and the last.
 async fn each(
     database: &Database,
+    question: &mut Question,
     range: &KeyRange,
-    mut options: ScanOptions,
+    options: &ScanOptions,
     mut print: impl FnMut(&KvItem) -> anyhow::Result<()>,
-) -> anyhow::Result<Told> {
-    let (kv, limit, mut told) = (database.kv(), options.limit.unwrap_or(usize::MAX), Told::default());
-    while told.count < limit {
-        options.limit = Some(PAGE.min(limit - told.count));
-        let page = kv.scan(range, &options).await?;
-        page.items.iter().try_for_each(&mut print)?;
-        told.count += page.items.len();
-        told.ahead += page.items.iter().map(|item| item.value.ahead).sum::<usize>();
-        told.next.clone_from(&page.next);
-        if page.next.is_none() {
-            break;
-        }
-        options.after = page.next;
+) -> anyhow::Result<(usize, Option<Vec<u8>>)> {
+    let mut items = database.kv().items(range, options).from(question.source()).await?;
+    question.note(std::mem::take(&mut items.asked))?;
+    let (mut count, mut last) = (0, None);
+    while let Some(item) = items.next().await {
+        let item = item?;
+        print(&item)?;
+        count += 1;
+        question.note_ahead(item.value.ahead);
+        last = Some(item.key);
     }
-    Ok(told)
+    Ok((count, last))
 }

@@ -5,6 +5,8 @@ use crate::args::KvWatchArgs;
 use crate::commands::watching;
 use crate::interrupt::Interrupt;
 use crate::output;
+use kappadb::Source;
+use kappadb::view::Selector;
 
 pub async fn watch(context: &Context, args: &KvWatchArgs) -> anyhow::Result<()> {
     let interrupt = Interrupt::new()?;
@@ -15,8 +17,11 @@ pub async fn watch(context: &Context, args: &KvWatchArgs) -> anyhow::Result<()> 
         None => kv.watch(&args.keys),
     };
     let ask = async || match &args.prefix {
-        Some(prefix) => kv.ask_prefix(prefix.as_bytes()).await,
-        None => kv.ask_keys(&args.keys).await,
+        Some(prefix) => {
+            let prefix = Selector::Prefix(prefix.as_bytes().to_vec());
+            database.ask("kv", prefix).from(Source::Peers).await.map(|answer| answer.asked)
+        }
+        None => kv.get_all(&args.keys).from(Source::Peers).await.map(|answer| answer.asked),
     };
     watching::until_end(&database, args.local, args.every, interrupt, ask, async || {
         let Some(change) = watcher.next().await else { return Ok(false) };

@@ -1,0 +1,238 @@
+//! What a question is answered with: what was found, and how much of what there is that may be.
+
+use kappadb_core::{FeedKey, Timestamp};
+use std::convert::Infallible;
+use std::time::Duration;
+
+/// Where a question is answered from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// From what is held here. Nobody is asked.
+    #[default]
+    Local,
+    /// All known peers are asked first for what the question needs. What comes stays, and the answer is that over all of it.
+    Peers,
+}
+
+/// How much of what there is an answer has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Completeness {
+    /// All that anybody knows who took part, this replica among them. Of an answer from here alone: this replica knows no peer, and holds
+    /// all feeds that it knows of whole, or all of them that the question needs.
+    Complete,
+    /// All that was known at this time, by this replica's clock, to those who answered then. Earlier questions that cover this one were
+    /// answered completely, and nothing of that was lost since. So an answer read offline is as good as it was.
+    AsOf(Timestamp),
+    /// It may lack anything: nothing says how much of it is here, or contents of what was found could not be had.
+    Partial,
+}
+
+impl Completeness {
+    /// That of several answers together: they are no better than the worst of them, and as old as the oldest.
+    pub fn and(self, other: Completeness) -> Completeness {
+        use Completeness::{AsOf, Complete, Partial};
+        match (self, other) {
+            (Partial, _) | (_, Partial) => Partial,
+            (AsOf(one), AsOf(two)) => AsOf(one.min(two)),
+            (Complete, other) | (other, Complete) => other,
+        }
+    }
+
+    /// True if nothing is lacking.
+    pub fn is_complete(self) -> bool {
+        self == Completeness::Complete
+    }
+
+    /// Up to when nothing is lacking, if it is not complete now.
+    pub fn as_of(self) -> Option<Timestamp> {
+        match self {
+            Completeness::AsOf(time) => Some(time),
+            _ => None,
+        }
+    }
+}
+
+/// The answer to a question.
+///
+/// `C` is where a page goes on: every view has a type of its own for that. Questions that are answered whole have none.
+#[derive(Debug)]
+#[must_use = "it says how complete it is"]
+pub struct Answer<T, C = Infallible> {
+    /// What was found, in the order that the question says.
+    pub items: Vec<T>,
+    /// Where to go on, if there may be more: what the question takes as `after`.
+    pub next: Option<C>,
+    /// How much of what there is it has.
+    pub completeness: Completeness,
+    /// What asking took, and who did not answer. Nothing if nobody was asked.
+    pub asked: Asked,
+}
+
+impl<T, C> Answer<T, C> {
+    /// What was found of a question that is answered whole, as far as it is known here.
+    pub(crate) fn of(items: impl IntoIterator<Item = T>) -> Answer<T, C> {
+        Answer::page(items.into_iter().collect(), None)
+    }
+
+    /// A part of what was found.
+    pub(crate) fn page(items: Vec<T>, next: Option<C>) -> Answer<T, C> {
+        Answer { items, next, completeness: Completeness::Complete, asked: Asked::default() }
+    }
+
+    /// The same, if the contents of so many of the items could not be read.
+    pub(crate) fn lacking(mut self, contents: usize) -> Answer<T, C> {
+        if contents > 0 {
+            self.asked.missing = contents as u64;
+            self.completeness = Completeness::Partial;
+        }
+        self
+    }
+
+    /// What was found, of a question that has one answer, or none.
+    pub fn one(self) -> Option<T> {
+        self.items.into_iter().next()
+    }
+
+    /// True if nothing is lacking. Else [`Answer::completeness`] says more.
+    pub fn is_complete(&self) -> bool {
+        self.completeness.is_complete()
+    }
+
+    /// Up to when nothing is lacking, if it is not complete now.
+    pub fn as_of(&self) -> Option<Timestamp> {
+        self.completeness.as_of()
+    }
+}
+
+impl<T, C> IntoIterator for Answer<T, C> {
+    type Item = T;
+    type IntoIter = std::vec::IntoIter<T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.items.into_iter()
+    }
+}
+
+/// What came of asking the known peers.
+#[derive(Debug, Default)]
+pub struct Asked {
+    /// As [`Answer::is_complete`], but for contents that are missing.
+    pub complete: bool,
+    /// As [`Answer::as_of`], but for contents that are missing.
+    pub as_of: Option<Timestamp>,
+    /// Peers that answered, at least one question.
+    pub peers: u64,
+    /// Blocks newly stored here.
+    pub blocks_fetched: u64,
+    /// Bytes received, handshake included.
+    pub bytes_received: u64,
+    /// Bytes sent, handshake included.
+    pub bytes_sent: u64,
+    /// Current versions of features and values in the answer whose content could not be had whole: it is too large for a block and nobody
+    /// had all of it, or it was cleared.
+    pub missing: u64,
+    /// Times that this replica waited for a peer, from dial to statement, the greatest over the peers.
+    pub round_trips: u64,
+    /// Peers that did not answer, or not to the end or in time, and why.
+    pub failures: Vec<Failure>,
+}
+
+/// A peer that did not answer.
+#[derive(Debug)]
+pub struct Failure {
+    /// Its identity.
+    pub peer: FeedKey,
+    /// Why.
+    pub error: crate::error::AskError,
+}
+
+impl Asked {
+    /// How much of what there is the answer has.
+    pub fn completeness(&self) -> Completeness {
+        match self.as_of {
+            _ if self.missing > 0 => Completeness::Partial,
+            _ if self.complete => Completeness::Complete,
+            Some(time) => Completeness::AsOf(time),
+            None => Completeness::Partial,
+        }
+    }
+
+    /// The answer has no more than this.
+    pub(crate) fn limit(&mut self, completeness: Completeness) {
+        let both = match self.as_of {
+            _ if self.complete => completeness,
+            Some(time) => Completeness::AsOf(time).and(completeness),
+            None => Completeness::Partial,
+        };
+        (self.complete, self.as_of) = (both.is_complete(), both.as_of());
+    }
+
+    /// What asking took for several questions, one after the other. A peer that failed time and again is named once.
+    pub fn and(mut self, later: Asked) -> Asked {
+        let completeness = self.completeness().and(later.completeness());
+        (self.complete, self.as_of) = (completeness.is_complete(), completeness.as_of());
+        let Asked {
+            peers, blocks_fetched, bytes_received, bytes_sent, missing, round_trips, failures, ..
+        } = later;
+        self.peers = self.peers.max(peers);
+        self.blocks_fetched += blocks_fetched;
+        self.bytes_received += bytes_received;
+        self.bytes_sent += bytes_sent;
+        self.missing += missing;
+        self.round_trips += round_trips;
+        for failure in failures {
+            if !self.failures.iter().any(|known| known.peer == failure.peer) {
+                self.failures.push(failure);
+            }
+        }
+        self
+    }
+}
+
+/// Where a question is answered from, and for how long peers are waited for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Ways {
+    pub source: Source,
+    pub within: Option<Duration>,
+}
+
+/// What is told with how much it has, and what asking took.
+pub trait Told {
+    /// Takes in what came of asking.
+    fn tell(&mut self, asked: Asked);
+}
+
+impl<T, C> Told for Answer<T, C> {
+    fn tell(&mut self, mut asked: Asked) {
+        self.completeness = self.completeness.and(asked.completeness());
+        asked.missing = asked.missing.max(self.asked.missing);
+        self.asked = asked;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Completeness::{AsOf, Complete, Partial};
+    use super::*;
+
+    #[test]
+    fn several_answers_are_as_good_as_the_worst() {
+        let (early, late) = (AsOf(Timestamp(1)), AsOf(Timestamp(2)));
+        let worse_first = [Partial, early, late, Complete];
+        for (rank, one) in worse_first.into_iter().enumerate() {
+            for (other_rank, other) in worse_first.into_iter().enumerate() {
+                assert_eq!(one.and(other), worse_first[rank.min(other_rank)], "{one:?} and {other:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn contents_that_are_not_here_make_an_answer_partial_whoever_was_asked() {
+        let mut answer = Answer::<u8>::of([7, 8]).lacking(1);
+        answer.tell(Asked { complete: true, ..Asked::default() });
+        assert_eq!((answer.completeness, answer.asked.missing), (Partial, 1));
+        let mut answer = Answer::<u8>::of([7, 8]).lacking(0);
+        answer.tell(Asked { as_of: Some(Timestamp(3)), ..Asked::default() });
+        assert_eq!((answer.as_of(), answer.one()), (Some(Timestamp(3)), Some(7)));
+    }
+}

@@ -1,0 +1,162 @@
+//! One method a question: where it is answered from is said to it, and how complete the answer is, is in it. Whoever reads here alone is
+//! never told that it is complete if it may not be.
+
+#![expect(clippy::unwrap_used, reason = "tests may fail loudly")]
+
+use kappadb::view::Selector;
+use kappadb::{Answer, Completeness, Database, KeyRange, ScanOptions, Server, Source};
+use std::path::Path;
+
+async fn create(dir: &Path) -> Database {
+    Database::builder(dir).create().await.unwrap()
+}
+
+async fn serve(database: &Database) -> Server {
+    database.serve(([127, 0, 0, 1], 0).into()).await.unwrap()
+}
+
+async fn join(dir: &Path, server: &Server) -> Database {
+    Database::builder(dir).join(&server.ticket()).await.unwrap()
+}
+
+fn is_as_of<T, C>(answer: &Answer<T, C>) -> bool {
+    matches!(answer.completeness, Completeness::AsOf(_))
+}
+
+#[tokio::test]
+async fn a_database_without_peers_is_complete_by_itself_whichever_way_it_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = create(&dir.path().join("db")).await;
+    let kv = database.kv();
+    for n in 0..3 {
+        // Also right after a write.
+        kv.put(format!("k{n}"), "value").await.unwrap();
+        assert!(kv.get(format!("k{n}")).await.unwrap().is_complete());
+    }
+    let options = ScanOptions { limit: Some(2), ..ScanOptions::default() };
+    assert!(kv.get("never").await.unwrap().is_complete());
+    assert!(kv.get_all(["k0", "never"]).await.unwrap().is_complete());
+    assert!(kv.state("k0").await.unwrap().is_complete());
+    assert!(kv.heads("k0").await.unwrap().is_complete());
+    assert!(kv.history("k0").await.unwrap().is_complete());
+    let page = kv.scan(&KeyRange::ALL, &options).await.unwrap();
+    assert!(page.is_complete() && page.next.is_some());
+    assert!(kv.items(&KeyRange::ALL, &options).await.unwrap().completeness.is_complete());
+    assert!(database.ask("kv", Selector::Everything).await.unwrap().is_complete());
+    let snapshot = kv.snapshot().await.unwrap();
+    kv.put("k4", "later").await.unwrap();
+    assert!(snapshot.completeness().is_complete());
+    assert!(snapshot.get("k0").await.unwrap().is_complete());
+    let asked = kv.get("k0").from(Source::Peers).await.unwrap();
+    assert!(asked.is_complete() && asked.asked.peers == 0, "there is nobody to ask");
+    let blocking = kv.blocking();
+    std::thread::spawn(move || {
+        assert!(blocking.get("k0").unwrap().is_complete());
+        assert!(blocking.scan(&KeyRange::ALL, &options).unwrap().is_complete());
+        assert!(blocking.items(&KeyRange::ALL, &options).unwrap().completeness.is_complete());
+    })
+    .join()
+    .unwrap();
+}
+
+#[tokio::test]
+async fn a_part_that_is_read_here_says_what_earlier_questions_have_shown_and_nothing_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let full = create(&dir.path().join("full")).await;
+    full.kv().put("a", "x").await.unwrap();
+    full.kv().put("b", "y").await.unwrap();
+    let server = serve(&full).await;
+    let sparse = join(&dir.path().join("sparse"), &server).await;
+    let kv = sparse.kv();
+    let never = kv.get("a").await.unwrap();
+    assert_eq!((never.completeness, never.items.len()), (Completeness::Partial, 0));
+    let asked = kv.get("a").from(Source::Peers).await.unwrap();
+    assert!(asked.is_complete() && asked.asked.blocks_fetched == 1, "{asked:?}");
+    // Time and again: the second is answered from memory.
+    for _ in 0..3 {
+        let here = kv.get("a").await.unwrap();
+        assert!(is_as_of(&here) && here.items.len() == 1 && here.asked.peers == 0, "{here:?}");
+        assert_eq!(kv.get("b").await.unwrap().completeness, Completeness::Partial);
+    }
+    let both = kv.get_all(["a", "b"]).await.unwrap();
+    assert_eq!(both.completeness, Completeness::Partial, "as good as the worst");
+    let all = kv.scan(&KeyRange::ALL, &ScanOptions::default()).await.unwrap();
+    assert_eq!((all.completeness, all.items.len()), (Completeness::Partial, 1));
+    let (here, there) = (kv.blocking(), kv.blocking());
+    let read = move || (here.get("a").unwrap(), there.get("b").unwrap());
+    let (here, there) = tokio::task::spawn_blocking(read).await.unwrap();
+    assert!(is_as_of(&here) && there.completeness == Completeness::Partial);
+    // What was written here since does not take that away.
+    kv.put("c", "z").await.unwrap();
+    assert!(is_as_of(&kv.get("a").await.unwrap()));
+    assert!(is_as_of(&sparse.ask("kv", Selector::keys(["a"])).await.unwrap()));
+}
+
+#[tokio::test]
+async fn a_replica_that_lost_sight_of_its_peers_is_complete_only_if_it_holds_all_that_it_heard_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let full = create(&dir.path().join("full")).await;
+    full.kv().put("a", "x").await.unwrap();
+    full.kv().put("b", "y").await.unwrap();
+    let server = serve(&full).await;
+    let sparse = join(&dir.path().join("sparse"), &server).await;
+    let kv = sparse.kv();
+    assert!(kv.get("a").from(Source::Peers).await.unwrap().is_complete());
+    let peer = sparse.peers()[0].key;
+    sparse.remove_peer(peer).await.unwrap();
+    assert!(kv.get("a").await.unwrap().is_complete(), "all that was heard of is shown to be here");
+    assert_eq!(kv.get("b").await.unwrap().completeness, Completeness::Partial);
+    sparse.add_peer(&server.ticket(), None).await.unwrap();
+    let answer = sparse.ask("kv", Selector::Everything).from(Source::Peers).await.unwrap();
+    assert!(answer.is_complete() && answer.items.len() == 2, "{answer:?}");
+    assert!(is_as_of(&kv.get("b").await.unwrap()), "who knows peers may lack what they know");
+    sparse.remove_peer(peer).await.unwrap();
+    assert!(kv.get("b").await.unwrap().is_complete());
+}
+
+#[tokio::test]
+async fn a_snapshot_is_as_complete_as_it_was_whatever_is_learned_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let full = create(&dir.path().join("full")).await;
+    full.kv().put("a", "x").await.unwrap();
+    full.kv().put("b", "y").await.unwrap();
+    let server = serve(&full).await;
+    let sparse = join(&dir.path().join("sparse"), &server).await;
+    let kv = sparse.kv();
+    assert!(kv.get("a").from(Source::Peers).await.unwrap().is_complete());
+    let early = kv.snapshot().await.unwrap();
+    assert_eq!(early.completeness(), Completeness::Partial);
+    assert!(is_as_of(&early.get("a").await.unwrap()), "nothing came since");
+    let late = kv.snapshot().from(Source::Peers).await.unwrap();
+    assert!(late.completeness().is_complete());
+    let found = early.get("b").await.unwrap();
+    assert_eq!(
+        (found.completeness, found.items.len()),
+        (Completeness::Partial, 0),
+        "it is here, but came later"
+    );
+    assert_eq!(early.get("a").await.unwrap().completeness, Completeness::Partial);
+    assert_eq!(late.get("b").await.unwrap().one().unwrap().text(), Some("y"));
+    kv.put("c", "z").await.unwrap();
+    assert!(late.get("b").await.unwrap().is_complete(), "as it was when it was made");
+}
+
+#[tokio::test]
+async fn questions_are_spawned_and_ask_nobody_before_they_are_polled() {
+    let dir = tempfile::tempdir().unwrap();
+    let full = create(&dir.path().join("full")).await;
+    full.kv().put("a", "x").await.unwrap();
+    let server = serve(&full).await;
+    let sparse = join(&dir.path().join("sparse"), &server).await;
+    drop(sparse.kv().get("a").from(Source::Peers));
+    assert!(sparse.status().await.unwrap().feeds.is_empty());
+    let tasks = [Source::Local, Source::Peers].map(|source| tokio::spawn(sparse.kv().get("a").from(source)));
+    for task in tasks {
+        assert!(task.await.unwrap().unwrap().items.len() < 2);
+    }
+    let all = sparse.kv().items(&KeyRange::ALL, &ScanOptions::default()).from(Source::Peers);
+    let mut items = tokio::spawn(all).await.unwrap().unwrap();
+    assert!(items.completeness.is_complete());
+    assert_eq!(items.next().await.unwrap().unwrap().value.text(), Some("x"));
+    assert!(items.next().await.is_none());
+}
