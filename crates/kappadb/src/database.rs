@@ -37,6 +37,7 @@ use kappadb_view_kv::KvView;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tokio::task::JoinSet;
 
 /// Threads that the owner's work may have at once. Most of it is short; what takes long is an import, a check, a compaction.
 const THREADS: usize = 64;
@@ -432,14 +433,19 @@ pub(crate) async fn run_writing<T: Send + 'static>(
     Ok(run(parts, job).await?)
 }
 
-/// Runs blocking work that has the turn at writing for itself, once it is known that this replica may append.
+/// Runs blocking work that has the turn at writing for itself, once it is known that this replica may append. The turn is waited for in a task of
+/// its own: if it were given to whoever is not polled any more, all other writes would wait for him.
 pub(crate) async fn run_in_turn<T: Send + 'static>(
     parts: &Arc<Parts>,
     job: impl FnOnce(&Parts, Turn) -> T + Send + 'static,
 ) -> Result<T, WriteError> {
     own::make_sure(parts).await?;
-    let turn = parts.turns.wait().await?;
-    Ok(run(parts, move |parts| job(parts, turn)).await?)
+    let (parts, mut work) = (parts.clone(), JoinSet::new());
+    work.spawn(async move {
+        let turn = parts.turns.wait().await?;
+        run(&parts, move |parts| job(parts, turn)).await
+    });
+    Ok(work.join_next().await.unwrap_or(Ok(Err(ReadError::Closed))).map_err(ReadError::from)??)
 }
 
 /// Runs blocking work on `parts` where it may block.

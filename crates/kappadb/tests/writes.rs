@@ -4,7 +4,7 @@
 
 use kappadb::view::{Draft, Kind};
 use kappadb::{
-    Database, EntryId, Feature, FlagChange, ImportOptions, KvError, KvOp, Label, PostOptions, ReadError,
+    Database, EntryId, Feature, FlagChange, Ids, ImportOptions, KvError, KvOp, Label, PostOptions, ReadError,
     Value, WriteError, geojson,
 };
 use std::fmt::Write as _;
@@ -208,6 +208,24 @@ fn nodes(count: usize) -> String {
         all
     });
     format!(r#"<osm version="0.6">{nodes}</osm>"#)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_that_nobody_polls_any_more_keeps_no_write_waiting() {
+    let (dir, database) = database().await;
+    let (file, map) = (dir.path().join("cafe.geojsonl"), database.map());
+    std::fs::write(&file, geojson::to_text(&cafe("cafe", 1))).unwrap();
+    let read = map.read_import(&file, &Ids::default()).await.unwrap();
+    let held = Held::by(&database).await;
+    let mut import = Box::pin(map.apply_import(read, false, |_| ()));
+    for _ in 0..20 {
+        join(&mut import);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    held.end().await;
+    let put = tokio::time::timeout(Duration::from_secs(60), database.kv().put("key", "value"));
+    put.await.expect("a put waits for an import that nobody polls").unwrap();
+    assert_eq!(import.await.unwrap().taken, 1);
 }
 
 /// The application's runtime has one thread for files, and the import stands still while it has the turn.
