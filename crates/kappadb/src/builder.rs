@@ -8,6 +8,7 @@ use crate::witness;
 use kappadb_core::{Clock, DatabaseId, SecretKey, Timestamp, limits};
 use kappadb_feed::{DirLock, Locking};
 use kappadb_net::{Access, AccessKey, Allowance, Ticket};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -43,6 +44,12 @@ pub struct Builder {
     pub(crate) locking: Locking,
     /// Held already, by whoever made the folder.
     pub(crate) lock: Option<Arc<DirLock>>,
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").field("dir", &self.dir).finish_non_exhaustive()
+    }
 }
 
 struct SystemClock;

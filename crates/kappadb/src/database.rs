@@ -35,6 +35,7 @@ use kappadb_view_chat::ChatView;
 use kappadb_view_geo::MapView;
 use kappadb_view_kv::KvView;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::task::JoinSet;
@@ -50,7 +51,7 @@ const PEERS_THREADS: usize = 16;
 /// All methods may be called from any task; blocking work runs on threads of the database's own. When the last
 /// handle goes, what was promised durable is durable; [`Database::close`] also leaves a clean end, so that the next
 /// opening is quick.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Database {
     pub(crate) parts: Arc<Parts>,
 }
@@ -131,6 +132,12 @@ pub(crate) struct Parts {
     root: Option<Arc<Parts>>,
     /// The last to go: who finds the folder free finds all in it free, the derived data too.
     lock: Arc<DirLock>,
+}
+
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts").field("id", &self.id).field("dir", &self.dir).finish_non_exhaustive()
+    }
 }
 
 impl Parts {

@@ -48,6 +48,7 @@ mod ask;
 mod backend;
 mod batch;
 mod blobs;
+mod boxed;
 mod builder;
 mod callers;
 mod cause;

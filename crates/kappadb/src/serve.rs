@@ -7,6 +7,7 @@ use crate::own;
 use kappadb_core::FeedKey;
 use kappadb_net::{Listener, ServeOptions, Ticket};
 use std::collections::BTreeSet;
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,12 @@ pub struct Server {
     callers: Arc<Callers>,
     /// Writes down who called, until the server goes.
     _writing: JoinSet<()>,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("address", &self.address).finish_non_exhaustive()
+    }
 }
 
 impl Database {

@@ -569,3 +569,45 @@ fn breaking_off(bytes: Vec<u8>) -> impl AsyncRead + Unpin {
     }
     Broken(std::io::Cursor::new(bytes))
 }
+
+#[test]
+fn a_blob_is_read_as_any_reader_and_as_any_stream() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let (full, blobs) = {
+            let full = create(dir.path()).await;
+            let blobs = full.blobs();
+            (full, blobs)
+        };
+        let length = 1_300_001;
+        let all = bytes(0..length);
+        let label = Label { media_type: String::new(), name: String::new() };
+        let id = blobs.put(all.as_slice(), label).await.unwrap();
+        let mut copied = Vec::new();
+        let mut reader = blobs.read(id, 7..).await.unwrap();
+        assert_eq!(tokio::io::copy(&mut reader, &mut copied).await.unwrap(), length - 7);
+        assert!(copied == all[7..]);
+        let parts: Vec<bytes::Bytes> =
+            futures::TryStreamExt::try_collect(blobs.read(id, ..).await.unwrap()).await.unwrap();
+        assert!(parts.concat() == all);
+        // Who stops waiting, or asks in another way, goes on where he was.
+        let mut reader = blobs.read(id, ..).await.unwrap();
+        let mut begun = Vec::new();
+        for n in 0.. {
+            let waited = tokio::time::timeout(Duration::from_micros(n % 50), reader.next()).await;
+            match waited {
+                Ok(bytes) => match bytes.unwrap() {
+                    Some(bytes) => begun.extend_from_slice(&bytes),
+                    None => break,
+                },
+                Err(_) => {
+                    let mut few = [0; 100];
+                    let count = tokio::io::AsyncReadExt::read(&mut reader, &mut few).await.unwrap();
+                    begun.extend_from_slice(&few[..count]);
+                }
+            }
+        }
+        assert!(begun == all);
+        full.close().await.unwrap();
+    });
+}

@@ -49,3 +49,23 @@ async fn a_database_that_was_opened_and_closed_fifty_times_leaves_no_files_open_
         assert!(comes_back_to(before).await, "opening {n}: {before:?}, then {:?}", taken());
     }
 }
+
+/// Whoever embeds this keeps handles in structs of his own, which he prints, sends, and shares.
+#[test]
+fn every_handle_can_be_printed_and_shared_between_threads() {
+    fn fits<T: std::fmt::Debug + Send + Sync + 'static>() {}
+    fits::<kappadb::Builder>();
+    fits::<Database>();
+    fits::<kappadb::Kv>();
+    fits::<kappadb::BlockingKv>();
+    fits::<kappadb::KvSnapshot>();
+    fits::<kappadb::KvItems>();
+    fits::<kappadb::KvWatcher>();
+    fits::<kappadb::Map>();
+    fits::<kappadb::Chat>();
+    fits::<kappadb::ChatWatcher>();
+    fits::<kappadb::ChatAsker>();
+    fits::<kappadb::Blobs>();
+    fits::<kappadb::BlobReader>();
+    fits::<kappadb::Server>();
+}

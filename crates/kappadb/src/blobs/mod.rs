@@ -1,8 +1,10 @@
 //! Blobs: bytes of any number under a name, streamed in and out, fetched by byte range.
 
 mod list;
+mod reader;
 mod view;
 
+pub use reader::BlobReader;
 pub(crate) use view::BlobView;
 
 use crate::ask::{Asked, Neighbours};
@@ -16,7 +18,6 @@ use kappadb_core::{EntryId, FeedKey, RangeSet, Timestamp};
 use kappadb_entry::{
     Detached, Entry, EntryError, Header, Kind, Label, decode_block, encode_block, raw, space,
 };
-use std::collections::VecDeque;
 use std::ops::{Bound, Range, RangeBounds};
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -44,7 +45,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 /// }
 /// # Ok(()) }
 /// ```
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Blobs {
     parts: Arc<Parts>,
 }
@@ -208,69 +209,6 @@ impl Blobs {
     }
 }
 
-/// Bytes of a blob, read as they are asked for.
-pub struct BlobReader {
-    parts: Arc<Parts>,
-    id: EntryId,
-    /// What is still to be read. Only what was read goes from it, so a read that failed or was dropped is done again.
-    rest: Option<(Arc<Detached>, Range<u64>)>,
-    ready: VecDeque<Bytes>,
-}
-
-impl BlobReader {
-    /// Reads bytes of an entry's payload, wherever it lies.
-    pub(crate) fn open(
-        parts: Arc<Parts>,
-        id: EntryId,
-        entry: &Entry,
-        range: Range<u64>,
-    ) -> Result<BlobReader, BlobError> {
-        let content = Content::of(id, entry)?;
-        let range = range.start.min(content.bytes())..range.end.min(content.bytes());
-        let (mut ready, mut rest) = (VecDeque::new(), None);
-        match content {
-            Content::Inline(payload) => ready.push_back(part(&payload, 0, &range)),
-            Content::Detached(detached) => {
-                let missing = parts.missing_chunks(id, &detached, &range);
-                if !missing.is_empty() {
-                    return Err(parts.lacking(id, &detached, &missing));
-                }
-                rest = Some((Arc::new(detached), range)).filter(|(_, range)| !range.is_empty());
-            }
-        }
-        ready.retain(|bytes| !bytes.is_empty());
-        Ok(BlobReader { parts, id, rest, ready })
-    }
-
-    /// The next bytes, at most 512 KiB; none at the end, and only there. If it is dropped before it is done, the next call gives
-    /// what this one would have given.
-    ///
-    /// # Errors
-    /// If a block was cleared, is not the part of the blob that it should be, or cannot be read; so does the next call, unless that
-    /// has changed. What was given before is right.
-    pub async fn next(&mut self) -> Result<Option<Bytes>, BlobError> {
-        if let Some(bytes) = self.ready.pop_front() {
-            return Ok(Some(bytes));
-        }
-        let Some((detached, range)) = self.rest.clone() else { return Ok(None) };
-        let id = self.id;
-        let (read, rest) = database::run(&self.parts, move |parts| {
-            let covering = detached.covering(&range);
-            let most = covering.start.saturating_add(payload::chunks_in_batch(&detached) as u64);
-            let numbers = covering.start..covering.end.min(most);
-            let end = detached.bytes_of(numbers.end.saturating_sub(1)).end;
-            let chunks = parts.read_chunks(id, &detached, numbers.clone())?;
-            let placed = numbers.map(|number| detached.bytes_of(number).start).zip(chunks);
-            let read = placed.map(|(start, chunk)| part(&chunk, start, &range)).collect::<VecDeque<Bytes>>();
-            Ok::<_, BlobError>((read, (detached, end..range.end)))
-        })
-        .await??;
-        self.ready = read;
-        self.rest = Some(rest).filter(|(_, range)| range.start < range.end);
-        Ok(self.ready.pop_front())
-    }
-}
-
 /// The next lot of bytes; less than a full one only at the end.
 async fn fill(reader: &mut (impl AsyncRead + Unpin)) -> Result<Vec<u8>, PutBlobError> {
     let mut batch = Vec::new();
@@ -290,13 +228,6 @@ fn bytes_of(range: &impl RangeBounds<u64>) -> Range<u64> {
         Bound::Unbounded => u64::MAX,
     };
     start..end
-}
-
-/// What of `range` the bytes have that begin at `start`.
-fn part(bytes: &Bytes, start: u64, range: &Range<u64>) -> Bytes {
-    let within = |at: u64| usize::try_from(at.saturating_sub(start)).unwrap_or(usize::MAX).min(bytes.len());
-    let (from, to) = (within(range.start), within(range.end));
-    bytes.slice(from..to.max(from))
 }
 
 impl Parts {

@@ -70,7 +70,7 @@ use std::sync::Arc;
 /// assert_eq!(page.messages[0].said.text(), Some("First flush is in."));
 /// # Ok(()) }
 /// ```
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Chat {
     parts: Arc<Parts>,
 }

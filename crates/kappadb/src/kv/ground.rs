@@ -11,6 +11,7 @@ use kappadb_core::{EntryId, Timestamp};
 use kappadb_entry::rules::Version;
 use kappadb_query::Selector;
 use kappadb_view_kv::{KeyRange, KeyState, KvReader, KvSnapshot, Row, ScanOptions};
+use std::fmt;
 use std::sync::Arc;
 
 /// What is asked.
@@ -25,6 +26,13 @@ struct Moment {
     now: Timestamp,
     /// How often what is held had changed before.
     changes: u64,
+}
+
+impl fmt::Debug for Ground {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let now = self.at.as_ref().map(|at| at.now);
+        f.debug_struct("Ground").field("parts", &self.parts).field("at", &now).finish()
+    }
 }
 
 impl Ground {

@@ -6,10 +6,11 @@ use super::ground::Ground;
 use super::scan::KvItem;
 use super::snapshot::Pieces;
 use crate::answer::{Asked, Completeness, Told};
+use crate::boxed::Boxed;
 use crate::database;
 use crate::error::ReadError;
 use crate::read::Read;
-use futures::{Stream, StreamExt, TryStreamExt, stream};
+use futures::{Stream, TryStreamExt, stream};
 use kappadb_view_kv::{KeyRange, ScanOptions};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -17,12 +18,13 @@ use std::task::{Context, Poll};
 /// Keys with their values, one after the other, all of one moment. Some thousand are in memory at a time. It ends with the first error; dropping it
 /// ends it and nothing else.
 #[must_use = "it says how complete it is"]
+#[derive(Debug)]
 pub struct KvItems {
     /// How much of what there is it has. Of contents that could not be had those say so that lack them ([`Value::bytes`](crate::Value::bytes)).
     pub completeness: Completeness,
     /// What asking took, and who did not answer. Nothing if nobody was asked.
     pub asked: Asked,
-    items: Pin<Box<dyn Stream<Item = Result<KvItem, ReadError>> + Send>>,
+    items: Boxed<Result<KvItem, ReadError>>,
 }
 
 impl KvItems {
@@ -39,7 +41,7 @@ impl KvItems {
         });
         let items = pieces.map_ok(|items| stream::iter(items.into_iter().map(Ok))).try_flatten();
         let (completeness, asked) = (Completeness::Complete, Asked::default());
-        Ok(KvItems { completeness, asked, items: Box::pin(items) })
+        Ok(KvItems { completeness, asked, items: Boxed::new(items) })
     }
 
     /// The next item; none at the end. Dropping the wait loses nothing.
@@ -52,7 +54,7 @@ impl Stream for KvItems {
     type Item = Result<KvItem, ReadError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.items.as_mut().poll_next(context)
+        self.items.poll(context)
     }
 }
 

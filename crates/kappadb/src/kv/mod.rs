@@ -66,7 +66,7 @@ pub const MAX_VALUE: usize = MAX_FEATURE_BODY;
 /// assert_eq!(page.items[0].key, b"fruit/pear");
 /// # Ok(()) }
 /// ```
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Kv {
     parts: Arc<Parts>,
 }

@@ -31,7 +31,7 @@ pub(super) const PIECE: usize = 1_024;
 /// assert_eq!(apple.text(), Some("red"));
 /// # Ok(()) }
 /// ```
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct BlockingKv {
     ground: Ground,
     /// Of what it was made of, if that is of a moment.
@@ -185,7 +185,7 @@ impl Pieces {
 /// ([`KvSnapshot::completeness`]), and its answers are as complete as it is.
 ///
 /// It holds nobody up. As long as it lives, what it rests on stays in memory and on the disk: keep it for seconds or minutes.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct KvSnapshot {
     ground: Ground,
     base: Completeness,

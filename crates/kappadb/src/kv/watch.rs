@@ -1,10 +1,11 @@
 //! Watching keys: first what is there, then each change.
 
 use super::{Kv, Value, ground::Ground};
+use crate::boxed::Boxed;
 use crate::database::{self, Parts};
 use crate::error::ReadError;
 use futures::future::{Either, select};
-use futures::{Stream, StreamExt, stream};
+use futures::{Stream, stream};
 use kappadb_core::{EntryId, Timestamp};
 use kappadb_view::{Changes, Watcher};
 use kappadb_view_kv::{KeyRange, KeyState, ScanOptions};
@@ -33,8 +34,9 @@ pub struct KvChange {
 
 /// Tells of keys: a stream of [`KvChange`]. It keeps the database open, and ends when that is closed, or with the first error;
 /// dropping it ends it and nothing else.
+#[derive(Debug)]
 pub struct KvWatcher {
-    changes: Pin<Box<dyn Stream<Item = Result<KvChange, ReadError>> + Send>>,
+    changes: Boxed<Result<KvChange, ReadError>>,
 }
 
 impl KvWatcher {
@@ -48,7 +50,7 @@ impl Stream for KvWatcher {
     type Item = Result<KvChange, ReadError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.changes.as_mut().poll_next(context)
+        self.changes.poll(context)
     }
 }
 
@@ -81,7 +83,7 @@ impl Kv {
                 Err(error) => Some((Err(error), None)),
             }
         });
-        KvWatcher { changes: Box::pin(changes) }
+        KvWatcher { changes: Boxed::new(changes) }
     }
 }
 

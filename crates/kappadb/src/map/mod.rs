@@ -33,7 +33,7 @@ use kappadb_view_geo::Query;
 use std::sync::Arc;
 
 /// Map features: nodes, ways, relations and free GeoJSON features, by id and by box.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Map {
     pub(crate) parts: Arc<Parts>,
 }

@@ -14,6 +14,7 @@ const NEWS: u32 = 1_000;
 
 /// Asks for what a watcher with the same words tells: first for what it begins with, later for what came to the peers since all of them
 /// answered last. It is one question for all channels, or one for each hundred of those that are named, and some for private messages.
+#[derive(Debug)]
 pub struct ChatAsker {
     chat: Chat,
     options: WatchOptions,

@@ -6,9 +6,10 @@ mod told;
 pub use asker::ChatAsker;
 
 use super::{Chat, ChatError, Message};
+use crate::boxed::Boxed;
 use crate::database::{self, Parts};
 use futures::future::{Either, select};
-use futures::{Stream, StreamExt, stream};
+use futures::{Stream, stream};
 use kappadb_chat::{Channel, FLAGS, Lane, PROFILES};
 use kappadb_core::EntryId;
 use kappadb_view::{Changes, Notice, Watcher};
@@ -79,8 +80,9 @@ impl WatchOptions {
 
 /// Tells of channels: a stream of [`ChatChange`]. It keeps the database open, and ends when that is closed, or with the first
 /// error; dropping it ends it and nothing else.
+#[derive(Debug)]
 pub struct ChatWatcher {
-    changes: Pin<Box<dyn Stream<Item = Result<ChatChange, ChatError>> + Send>>,
+    changes: Boxed<Result<ChatChange, ChatError>>,
 }
 
 impl ChatWatcher {
@@ -94,7 +96,7 @@ impl Stream for ChatWatcher {
     type Item = Result<ChatChange, ChatError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.changes.as_mut().poll_next(context)
+        self.changes.poll(context)
     }
 }
 
@@ -129,7 +131,7 @@ impl Chat {
                 Err(error) => Some((Err(error), None)),
             }
         });
-        Ok(ChatWatcher { changes: Box::pin(changes) })
+        Ok(ChatWatcher { changes: Boxed::new(changes) })
     }
 }
 
