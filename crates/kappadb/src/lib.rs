@@ -40,8 +40,10 @@
 //! - [`Read`], [`Answer`]: questions, where they are answered from, and how complete the answer is
 //! - [`Kv`]: the key-value view: keys and values, conflicts, ranges, watchers
 //! - [`Map`]: the map view: features by id and by box
+//! - [`Chat`]: messages in channels, private ones, moderation
 //! - [`Blobs`]: bytes of any number, streamed and fetched by range
 //! - [`view`]: write a view of your own
+//! - [`glossary`]: what the words mean
 
 mod answer;
 mod ask;
@@ -66,6 +68,7 @@ mod files;
 mod find;
 mod forks;
 mod gate;
+pub mod glossary;
 mod held;
 mod import;
 mod kv;
