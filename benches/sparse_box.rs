@@ -3,7 +3,7 @@
 //!
 //! `cargo bench -p kappadb-benches --bench sparse_box`
 
-use kappadb::{Database, Extent, ImportOptions};
+use kappadb::{Database, Extent, ImportOptions, Source};
 use kappadb_sim::Random;
 use std::io::Write;
 use std::path::Path;
@@ -51,17 +51,17 @@ async fn ask(dir: &Path, full: &Database, ticket: &kappadb::Ticket, count: u64, 
     let extent = Extent::from_degrees(west, south, west + 1e-3, south + 1e-3).expect("box");
     let peer = Database::builder(dir).join(ticket).await.expect("join");
     let start = std::time::Instant::now();
-    let asked = peer.map().ask(&extent).await.expect("ask");
-    let hits = peer.map().query(&extent, None).await.expect("query");
+    let answer = peer.map().query(&extent, None).from(Source::Peers).await.expect("ask");
+    let hits = peer.map().query(&extent, None).await.expect("query").items;
     let seconds = start.elapsed().as_secs_f64();
-    let expected = full.map().query(&extent, None).await.expect("query");
-    assert!(asked.complete && hits.iter().map(|h| &h.id).eq(expected.iter().map(|h| &h.id)));
+    let expected = full.map().query(&extent, None).await.expect("query").items;
+    assert!(answer.is_complete() && hits.iter().map(|h| &h.id).eq(expected.iter().map(|h| &h.id)));
     println!(
         "  box {round}: {:4} features, {:4} blocks, {:6} B received, {} round trips, {:6.1} ms until answered",
         hits.len(),
-        asked.blocks_fetched,
-        asked.bytes_received,
-        asked.round_trips,
+        answer.asked.blocks_fetched,
+        answer.asked.bytes_received,
+        answer.asked.round_trips,
         seconds * 1e3
     );
     peer.close().await.expect("close");

@@ -3,7 +3,7 @@
 //! `cargo run -p kappadb-examples --example map_by_box`
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
-use kappadb::{Database, Extent, geojson};
+use kappadb::{Database, Extent, Source, geojson};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -23,11 +23,11 @@ async fn main() -> anyhow::Result<()> {
     // ... and somebody else, in Helsinki, joins with a ticket and asks for a box.
     let mine = Database::builder(scratch.path().join("mine")).join(&server.ticket()).await?;
     let helsinki: Extent = "24.9,60.1,25.0,60.2".parse()?;
-    let asked = mine.map().ask(&helsinki).await?;
-    println!("fetched {} block, complete: {}", asked.blocks_fetched, asked.complete);
+    let answer = mine.map().query(&helsinki, None).from(Source::Peers).await?;
+    println!("fetched {} block, complete: {}", answer.asked.blocks_fetched, answer.is_complete());
 
-    let hits = mine.map().query(&helsinki, None).await?;
-    for found in mine.map().load(&hits).await? {
+    let hits = mine.map().query(&helsinki, None).await?.items;
+    for found in mine.map().load(&hits).await?.items {
         println!("{}", found.id);
     }
     assert_eq!(hits.len(), 1);

@@ -47,7 +47,7 @@ impl World {
     }
 
     async fn element(&self, id: &str) -> Option<Element> {
-        let found = self.map().get(id).await.expect("get")?;
+        let found = self.map().get(id).await.expect("get").one()?;
         let feature: Feature = found.versions.into_iter().find_map(|version| version.feature)?;
         match feature.body {
             Body::Osm(element) => Some(element),
@@ -58,7 +58,7 @@ impl World {
     /// The ids of what touches a box.
     async fn at(&self, bbox: &str) -> Vec<String> {
         let extent: Extent = bbox.parse().expect("a box");
-        let hits = self.map().query(&extent, None).await.expect("query");
+        let hits = self.map().query(&extent, None).await.expect("query").items;
         hits.into_iter().map(|hit| hit.id).collect()
     }
 
@@ -139,6 +139,6 @@ async fn what_a_file_does_not_know_of_a_way_is_filled_in() {
     assert_eq!(world.path("w7").await, [(3.0, 1.0), (2.0, 1.0), (2.0, 2.0)]);
     assert_eq!(world.path("w1").await, [(1.0, 1.0), (2.0, 1.0), (3.0, 1.0)]);
     assert_eq!(world.element("n50").await, None, "a node without tags is no feature by itself");
-    let referrers = world.map().referrers(&["n3".to_owned()]).await.expect("referrers");
+    let referrers = world.map().referrers(&["n3".to_owned()]).await.expect("referrers").items;
     assert_eq!(referrers.iter().map(|hit| hit.id.as_str()).collect::<Vec<_>>(), ["w1", "w2", "w7"]);
 }

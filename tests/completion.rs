@@ -1,7 +1,7 @@
 //! Property 3, truthful completion: "complete" is never said of an answer that might lack something that a peer that
 //! took part knows to exist. Real databases, real connections, random histories.
 
-use kappadb::{Coord, Database, Extent, GeoBox, Server, geojson};
+use kappadb::{Coord, Database, Extent, GeoBox, Server, Source, geojson};
 use kappadb_sim::{Random, enough, seeds};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -111,11 +111,12 @@ async fn truthful_completion() {
                 let best = known.entry(feed).or_default();
                 *best = length.max(*best);
             }
-            let asked = nodes[who].database.map().ask(&extent).await.expect("ask");
-            assert!(asked.failures.is_empty(), "seed {seed}: {:?}", asked.failures);
-            let hits = nodes[who].database.map().query(&extent, None).await.expect("query");
+            let answer =
+                nodes[who].database.map().query(&extent, None).from(Source::Peers).await.expect("ask");
+            assert!(answer.asked.failures.is_empty(), "seed {seed}: {:?}", answer.asked.failures);
+            let hits = nodes[who].database.map().query(&extent, None).await.expect("query").items;
             let ids: Vec<String> = hits.into_iter().map(|hit| hit.id).collect();
-            if asked.complete {
+            if answer.is_complete() {
                 assert_eq!(ids, truth(&log, &known, &extent), "seed {seed}: said to be complete, {extent}");
                 complete += 1;
             } else {

@@ -1,7 +1,7 @@
 //! What users of map databases rely on, over real databases and connections, each behaviour by its number in the
 //! list of the predecessors' (23 to 27; 28 is in `crates/view-geo/tests/geo/storage.rs`).
 
-use kappadb::{Coord, Database, Extent, Feature, Hit, Map, Server, Ticket};
+use kappadb::{Coord, Database, Extent, Feature, Hit, Map, Server, Source, Ticket};
 use kappadb_geo::{Body, Element, ElementKind, Member, Shape, WayNode};
 use std::collections::BTreeSet;
 use tempfile::TempDir;
@@ -40,8 +40,8 @@ impl World {
         let theirs = other.serve(([127, 0, 0, 1], 0).into()).await.expect("serve");
         let full =
             Database::builder(dir.path().join("full")).join(&theirs.ticket()).await.expect("join again");
-        let asked = full.map().ask_all().await.expect("ask");
-        assert!(asked.failures.is_empty(), "{:?}", asked.failures);
+        let answer = full.map().list("", None, usize::MAX).from(Source::Peers).await.expect("ask");
+        assert!(answer.asked.failures.is_empty(), "{:?}", answer.asked.failures);
         theirs.stop().await;
         let server = full.serve(([127, 0, 0, 1], 0).into()).await.expect("serve");
         let ticket = server.ticket();
@@ -103,12 +103,12 @@ async fn conformance_23_history_by_id_has_versions_authors_and_times() {
     world.map().put(node(1, 1.0, 1.0)).await.expect("put");
     let second = world.map().put(node(1, 2.0, 2.0)).await.expect("put");
     let other = world.join("other").await;
-    other.map().ask_id("n1").await.expect("ask");
+    let _ = other.map().get("n1").from(Source::Peers).await.expect("ask");
     let third = other.map().put(node(1, 3.0, 3.0)).await.expect("put");
     let world = world.learn_from(&other).await;
     let last = world.map().delete("n1").await.expect("delete");
 
-    let history = world.map().history("n1").await.expect("history");
+    let history = world.map().history("n1").await.expect("history").items;
     let entries: Vec<_> = history.iter().map(|revision| revision.edition.entry).collect();
     assert_eq!((entries[0], entries[1], entries[2]), (last, third, second));
     assert_eq!(history.iter().map(|r| r.current).collect::<Vec<_>>(), [true, false, false, false]);
@@ -119,11 +119,11 @@ async fn conformance_23_history_by_id_has_versions_authors_and_times() {
 
     // A newcomer gets only what counts until it asks for the history.
     let newcomer = world.join("newcomer").await;
-    newcomer.map().ask_id("n1").await.expect("ask");
-    assert_eq!(newcomer.map().history("n1").await.expect("history").len(), 1);
-    assert!(newcomer.map().ask_history("n1").await.expect("ask").complete);
-    assert_eq!(newcomer.map().history("n1").await.expect("history"), history);
-    assert_eq!(newcomer.map().history("n2").await.expect("history"), []);
+    let _ = newcomer.map().get("n1").from(Source::Peers).await.expect("ask");
+    assert_eq!(newcomer.map().history("n1").await.expect("history").items.len(), 1);
+    assert!(newcomer.map().history("n1").from(Source::Peers).await.expect("ask").is_complete());
+    assert_eq!(newcomer.map().history("n1").await.expect("history").items, history);
+    assert_eq!(newcomer.map().history("n2").await.expect("history").items, []);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -133,16 +133,16 @@ async fn conformance_23_who_refers_to_an_element_is_told_also_when_that_changed_
     put_all(&world.map(), [way(1, &[(1, 1.0, 1.0), (2, 2.0, 2.0)]), way(2, &[(2, 2.0, 2.0)])]).await;
     put_all(&world.map(), [relation(1, &[(ElementKind::Node, 1)], "1,1,1,1")]).await;
     let sparse = world.join("sparse").await;
-    let asked = sparse.map().ask_referrers(&strings(&["n1"])).await.expect("ask");
-    assert!(asked.complete);
-    assert_eq!(ids(&sparse.map().referrers(&strings(&["n1"])).await.expect("answers")), ["r1", "w1"]);
-    assert_eq!(asked.blocks_fetched, 2, "w2 refers to something else");
+    let answer = sparse.map().referrers(&strings(&["n1"])).from(Source::Peers).await.expect("ask");
+    assert!(answer.is_complete());
+    assert_eq!(ids(&sparse.map().referrers(&strings(&["n1"])).await.expect("answers").items), ["r1", "w1"]);
+    assert_eq!(answer.asked.blocks_fetched, 2, "w2 refers to something else");
 
     // The way leads elsewhere now, and lies elsewhere: what the sparse replica holds is out of date.
     world.map().put(way(1, &[(7, 70.0, 7.0)])).await.expect("put");
-    sparse.map().ask_referrers(&strings(&["n1"])).await.expect("ask");
-    let referrers = sparse.map().referrers(&strings(&["n1"])).await.expect("answers");
-    assert_eq!(referrers, world.map().referrers(&strings(&["n1"])).await.expect("answers"));
+    let _ = sparse.map().referrers(&strings(&["n1"])).from(Source::Peers).await.expect("ask");
+    let referrers = sparse.map().referrers(&strings(&["n1"])).await.expect("answers").items;
+    assert_eq!(referrers, world.map().referrers(&strings(&["n1"])).await.expect("answers").items);
     assert_eq!(ids(&referrers), ["r1"]);
 }
 
@@ -156,8 +156,8 @@ async fn conformance_24_a_way_that_crosses_the_box_without_a_node_inside_counts(
     .await;
     let extent: Extent = "4,4,6,6".parse().expect("an extent");
     let sparse = world.join("sparse").await;
-    assert!(sparse.map().ask(&extent).await.expect("ask").complete);
-    assert_eq!(ids(&sparse.map().query(&extent, None).await.expect("query")), ["w1"]);
+    assert!(sparse.map().query(&extent, None).from(Source::Peers).await.expect("ask").is_complete());
+    assert_eq!(ids(&sparse.map().query(&extent, None).await.expect("query").items), ["w1"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -184,7 +184,7 @@ async fn conformance_24_the_rule_of_osms_api_is_a_mode_of_its_own() {
     // Two levels up: not by this rule.
     put_all(&world.map(), [relation(5, &[(ElementKind::Relation, 3)], far)]).await;
 
-    let answer = world.map().osm_query(&inside).await.expect("query");
+    let answer = world.map().osm_query(&inside).await.expect("query").one().unwrap();
     assert_eq!(ids(&answer.nodes), ["n1", "n2", "n3", "n6"]);
     assert_eq!(ids(&answer.ways), ["w1", "w3"]);
     assert_eq!(ids(&answer.relations), ["r1", "r2", "r3"]);
@@ -192,15 +192,15 @@ async fn conformance_24_the_rule_of_osms_api_is_a_mode_of_its_own() {
     assert_eq!(answer.missing, ["n9"]);
 
     let sparse = world.join("sparse").await;
-    assert!(sparse.map().osm_ask(&inside).await.expect("ask").complete);
-    assert_eq!(sparse.map().osm_query(&inside).await.expect("query"), answer);
+    assert!(sparse.map().osm_query(&inside).from(Source::Peers).await.expect("ask").is_complete());
+    assert_eq!(sparse.map().osm_query(&inside).await.expect("query").one().unwrap(), answer);
 
     // Property 2 holds for what lies outside the box too: its heads belong to the answer.
     put_all(&world.map(), [node(2, 25.0, 25.0), way(3, &[(3, 30.0, 30.0)]), node(9, 21.0, 21.0)]).await;
     world.map().delete("r2").await.expect("delete");
-    assert!(sparse.map().osm_ask(&inside).await.expect("ask").complete);
-    let answer = sparse.map().osm_query(&inside).await.expect("query");
-    assert_eq!(answer, world.map().osm_query(&inside).await.expect("query"));
+    assert!(sparse.map().osm_query(&inside).from(Source::Peers).await.expect("ask").is_complete());
+    let answer = sparse.map().osm_query(&inside).await.expect("query").one().unwrap();
+    assert_eq!(answer, world.map().osm_query(&inside).await.expect("query").one().unwrap());
     assert_eq!(ids(&answer.nodes), ["n1", "n2", "n6", "n9"]);
     assert_eq!((ids(&answer.ways), ids(&answer.relations)), (vec!["w1"], vec!["r1", "r3"]));
     assert_eq!(answer.missing, Vec::<String>::new());
@@ -211,21 +211,21 @@ async fn conformance_26_a_delete_that_races_an_edit_is_a_conflict_and_can_be_mer
     let world = World::new().await;
     world.map().put(node(1, 1.0, 1.0)).await.expect("put");
     let other = world.join("other").await;
-    other.map().ask_id("n1").await.expect("ask");
+    let _ = other.map().get("n1").from(Source::Peers).await.expect("ask");
     let edit = other.map().put(node(1, 1.5, 1.5)).await.expect("put");
     let delete = world.map().delete("n1").await.expect("delete");
     let world = world.learn_from(&other).await;
 
-    let found = world.map().get("n1").await.expect("get").expect("there");
+    let found = world.map().get("n1").await.expect("get").one().expect("there");
     assert!(found.is_conflict());
     let heads: BTreeSet<_> = found.versions.iter().map(|version| version.entry).collect();
     assert_eq!(heads, BTreeSet::from([edit, delete]));
     let around: Extent = "1,1,2,2".parse().expect("an extent");
-    let hits = world.map().query(&around, None).await.expect("query");
+    let hits = world.map().query(&around, None).await.expect("query").items;
     assert_eq!((hits[0].heads.as_slice(), hits[0].elsewhere.as_slice()), (&[edit][..], &[delete][..]));
 
     let merged = world.map().merge("n1").await.expect("merge");
-    let found = world.map().get("n1").await.expect("get").expect("there");
+    let found = world.map().get("n1").await.expect("get").one().expect("there");
     assert!(!found.is_conflict());
     assert_eq!(found.versions[0].entry, merged);
     assert_eq!(found.versions[0].feature, Some(node(1, 1.5, 1.5)), "an edit is not lost");
@@ -237,15 +237,15 @@ async fn conformance_26_concurrent_versions_are_all_shown_and_merge_their_tags()
     let tagged = |tags: &[(&str, &str)]| element(ElementKind::Node, 1, Shape::Node(coord(1.0, 1.0)), tags);
     world.map().put(tagged(&[("amenity", "cafe"), ("fixme", "name")])).await.expect("put");
     let other = world.join("other").await;
-    other.map().ask_id("n1").await.expect("ask");
+    let _ = other.map().get("n1").from(Source::Peers).await.expect("ask");
     let ours = tagged(&[("amenity", "cafe"), ("fixme", "name"), ("wheelchair", "yes")]);
     other.map().put(ours).await.expect("put");
     world.map().put(tagged(&[("amenity", "bar")])).await.expect("put");
     let world = world.learn_from(&other).await;
-    assert_eq!(world.map().get("n1").await.expect("get").expect("there").versions.len(), 2);
+    assert_eq!(world.map().get("n1").await.expect("get").one().expect("there").versions.len(), 2);
 
     world.map().merge("n1").await.expect("merge");
-    let found = world.map().get("n1").await.expect("get").expect("there");
+    let found = world.map().get("n1").await.expect("get").one().expect("there");
     let [only] = found.versions.as_slice() else { panic!("{found:?}") };
     let Some(Feature { body: Body::Osm(merged), .. }) = &only.feature else { panic!("{only:?}") };
     assert_eq!((merged.tag("amenity"), merged.tag("wheelchair")), (Some("bar"), Some("yes")));
@@ -263,10 +263,10 @@ async fn conformance_27_what_is_missing_is_told_and_cycles_end() {
     put_all(&world.map(), [of(&[(ElementKind::Relation, 1), (ElementKind::Way, 9)], 3)]).await;
 
     let sparse = world.join("sparse").await;
-    assert!(sparse.map().expand("r1").await.expect("expand").found.is_empty());
-    assert!(sparse.map().ask_expand("r1").await.expect("ask").complete);
+    assert!(sparse.map().expand("r1").await.expect("expand").one().is_none());
+    assert!(sparse.map().expand("r1").from(Source::Peers).await.expect("ask").is_complete());
     for map in [world.map(), sparse.map()] {
-        let expanded = map.expand("r1").await.expect("expand");
+        let expanded = map.expand("r1").await.expect("expand").one().unwrap();
         assert_eq!(ids(&expanded.found), ["r1", "r2", "w1", "r3", "n1"]);
         assert_eq!(expanded.missing, ["w9"], "the way says where n8 is");
     }

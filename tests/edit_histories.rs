@@ -3,7 +3,7 @@
 
 use kappadb::export::{ExportFormat, Selection};
 use kappadb::osm::{Element, Shape};
-use kappadb::{Body, Coord, Database, Extent, GeoBox, ImportOptions};
+use kappadb::{Body, Coord, Database, Extent, GeoBox, ImportOptions, Source};
 use kappadb_geo::ElementKind;
 use kappadb_import::Item;
 use kappadb_sim::{Random, seeds};
@@ -411,7 +411,7 @@ async fn check(replica: &Replica, expected: &State, dir: &Path, random: &mut Ran
         let (east, north) =
             (west + random.below(300) as i32 * 1_000, south + random.below(300) as i32 * 1_000);
         let extent = Extent::from(GeoBox { west, south, east, north });
-        let hits = replica.database.map().query(&extent, None).await.unwrap();
+        let hits = replica.database.map().query(&extent, None).await.unwrap().items;
         let hits: BTreeSet<String> = hits.into_iter().map(|hit| hit.id).collect();
         assert_eq!(hits, touching(expected, &extent), "{extent} {context}");
     }
@@ -472,7 +472,7 @@ async fn import_apart(seed: u64) {
             false => other.import(&other_dir, file).await,
         }
     }
-    assert!(other.database.map().ask_all().await.unwrap().complete);
+    assert!(other.database.map().list("", None, usize::MAX).from(Source::Peers).await.unwrap().is_complete());
     // What was applied here without what was there is applied again, with it.
     for file in &files {
         other.import(&other_dir, file).await;

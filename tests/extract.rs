@@ -1,7 +1,7 @@
 //! The bundled piece of Helsinki over a real connection: 200 boxes against a scan of the file's features that shares no
 //! code with the index, and what a fresh replica then holds.
 
-use kappadb::{Coord, Database, Extent, GeoBox, ImportOptions};
+use kappadb::{Coord, Database, Extent, GeoBox, ImportOptions, Source};
 use kappadb_geo::Feature;
 use kappadb_sim::Random;
 use std::collections::BTreeSet;
@@ -76,17 +76,17 @@ async fn two_hundred_boxes_are_exact_and_fetch_just_what_is_in_them() {
         let (expected, extent) = (scan(&features, &b), Extent::from(b));
         sizes.insert(expected.len());
         let ids = |hits: Vec<kappadb::Hit>| hits.into_iter().map(|hit| hit.id).collect::<Vec<_>>();
-        assert_eq!(ids(full.map().query(&extent, None).await.expect("query")), expected, "full, {b}");
+        assert_eq!(ids(full.map().query(&extent, None).await.expect("query").items), expected, "full, {b}");
 
         let fresh = Database::builder(scratch.path().join(format!("fresh{round}")));
         let fresh = fresh.join(&server.ticket()).await.expect("join");
-        let asked = fresh.map().ask(&extent).await.expect("ask");
-        assert!(asked.complete && asked.failures.is_empty(), "{b}");
-        assert_eq!(ids(fresh.map().query(&extent, None).await.expect("query")), expected, "fresh, {b}");
+        let answer = fresh.map().query(&extent, None).from(Source::Peers).await.expect("ask");
+        assert!(answer.is_complete() && answer.asked.failures.is_empty(), "{b}");
+        assert_eq!(ids(fresh.map().query(&extent, None).await.expect("query").items), expected, "fresh, {b}");
         let held: u64 = fresh.status().await.expect("status").feeds.iter().map(|feed| feed.held).sum();
         let is_here = |at: &&Coord| extent.intersects(&GeoBox::point(**at).into());
         let blocks = (expected.len() + bare.iter().filter(is_here).count()) as u64;
-        assert_eq!((held, asked.blocks_fetched), (blocks, blocks), "{b}");
+        assert_eq!((held, answer.asked.blocks_fetched), (blocks, blocks), "{b}");
         fresh.close().await.expect("close");
     }
     assert!(sizes.len() > 50 && sizes.last() > Some(&1_000), "the boxes are too much alike: {sizes:?}");

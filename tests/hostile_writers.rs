@@ -237,11 +237,11 @@ async fn a_past_all_over_the_world_empties_the_map_until_the_feed_is_dropped() {
     let lies: Vec<Header> = ids.iter().map(erase).collect();
     town.lie(&lies).await;
     let found = |database: Database, area: Extent| async move {
-        let asked = database.map().ask(&area).await.expect("ask");
-        let hits = database.map().query(&area, None).await.expect("query");
+        let answer = database.map().query(&area, None).from(Source::Peers).await.expect("ask");
+        let hits = database.map().query(&area, None).await.expect("query").items;
         let mut ids: Vec<String> = hits.into_iter().map(|hit| hit.id).collect();
         ids.sort_unstable();
-        (asked.complete, ids)
+        (answer.is_complete(), ids)
     };
     let here: Extent = "3.5,3.5,5.5,5.5".parse().expect("a box");
     for honest in [&town.anna, &town.bob] {

@@ -72,7 +72,7 @@ impl World {
     }
 
     async fn text(&self, id: &str) -> String {
-        let found = self.database.map().get(id).await.unwrap();
+        let found = self.database.map().get(id).await.unwrap().one();
         let found = found.unwrap_or_else(|| panic!("{id} is not there"));
         assert!(!found.is_conflict(), "{id} is in conflict");
         kappadb_geo::geojson::to_text(found.versions[0].feature.as_ref().unwrap())

@@ -36,7 +36,7 @@ impl World {
     }
 
     async fn feature(&self, id: &str) -> Option<Feature> {
-        let found = self.database.map().get(id).await.unwrap()?;
+        let found = self.database.map().get(id).await.unwrap().one()?;
         found.versions.into_iter().find_map(|version| version.feature)
     }
 
@@ -56,7 +56,7 @@ impl World {
 
     async fn at(&self, bbox: &str) -> Vec<String> {
         let extent: Extent = bbox.parse().unwrap();
-        let hits = self.database.map().query(&extent, None).await.unwrap();
+        let hits = self.database.map().query(&extent, None).await.unwrap().items;
         hits.into_iter().map(|hit| hit.id).collect()
     }
 
@@ -454,11 +454,11 @@ async fn a_node_that_is_deleted_while_a_way_has_it_is_nowhere_as_osmium_leaves_i
         assert_eq!(report.missing, Vec::<String>::new());
         assert_eq!(report.gone, if format == ExportFormat::OsmXml { vec!["n2"] } else { vec![] });
     }
-    let expanded = map.expand("w10").await.unwrap();
+    let expanded = map.expand("w10").await.unwrap().one().unwrap();
     assert_eq!((expanded.missing, expanded.gone), (vec![], vec!["n2".to_owned()]));
-    let answer = map.osm_query(&"24.8,60,25,60.2".parse().unwrap()).await.unwrap();
+    let answer = map.osm_query(&"24.8,60,25,60.2".parse().unwrap()).await.unwrap().one().unwrap();
     assert_eq!((answer.missing, answer.gone), (vec![], vec!["n2".to_owned()]));
-    assert_eq!(map.carried("n2").await.unwrap(), None);
+    assert_eq!(map.carried("n2").await.unwrap().one(), None);
     // The base map again does not bring it back, and neither does another way that was drawn before.
     world.import(PATH).await;
     world.import(&change(&format!("<create>{}</create>", way(20, 1, &[2, 1])))).await;
@@ -493,7 +493,7 @@ async fn a_node_of_a_way_is_not_deleted_by_hand() {
 async fn a_node_that_only_ways_have_is_shown_and_edited() {
     let world = World::new(PATH).await;
     let map = world.database.map();
-    let kappadb::CarriedNode { mut node, ways } = map.carried("n2").await.unwrap().unwrap();
+    let kappadb::CarriedNode { mut node, ways } = map.carried("n2").await.unwrap().one().unwrap();
     assert_eq!((node.id.as_str(), ways.as_slice()), ("n2", ["w10".to_owned()].as_slice()));
     let Body::Osm(element) = &mut node.body else { panic!() };
     assert_eq!(element.version(), 1);
@@ -502,8 +502,12 @@ async fn a_node_that_only_ways_have_is_shown_and_edited() {
     map.put(node).await.unwrap();
     assert_eq!(world.path("w10").await[1], Some((60.5, 24.92)));
     assert_eq!(world.element("n2").await.unwrap().tag("barrier"), Some("gate"));
-    assert_eq!(map.carried("n9").await.unwrap(), None);
-    assert_eq!(map.expand("w10").await.unwrap().missing, Vec::<String>::new(), "the way says where they are");
+    assert_eq!(map.carried("n9").await.unwrap().one(), None);
+    assert_eq!(
+        map.expand("w10").await.unwrap().one().unwrap().missing,
+        Vec::<String>::new(),
+        "the way says where they are"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -517,7 +521,9 @@ async fn a_feature_without_a_place_is_found_by_tag_and_listed() {
         .await;
     world.import(r#"<osm><way id="77"><tag k="shop" v="gone"/></way></osm>"#).await;
     let map = world.database.map();
-    let ids = |page: kappadb::Page| page.hits.into_iter().map(|hit| hit.id).collect::<Vec<_>>();
+    let ids = |page: kappadb::Answer<kappadb::Hit, kappadb::Cursor>| {
+        page.into_iter().map(|hit| hit.id).collect::<Vec<_>>()
+    };
     let shops = kappadb::Filter { tags: vec!["shop".parse().unwrap()], ..kappadb::Filter::default() };
     assert_eq!(ids(map.find_anywhere(&shops, None, None).await.unwrap()), ["idea", "w77"]);
     let all = kappadb::Filter::default();

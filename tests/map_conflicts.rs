@@ -1,7 +1,7 @@
 //! What is a conflict on the map and what is not: two who import the same map agree.
 
 use kappadb::export::{ExportFormat, Selection};
-use kappadb::{Body, Database, Feature, ImportOptions, Server};
+use kappadb::{Body, Database, Feature, ImportOptions, Server, Source};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -57,8 +57,8 @@ impl Pair {
     async fn learn(database: Database, server: &Server, dir: PathBuf) -> Database {
         database.close().await.expect("close");
         let database = Database::builder(dir).join(&server.ticket()).await.expect("join again");
-        let asked = database.map().ask_all().await.expect("ask");
-        assert!(asked.complete, "{:?}", asked.failures);
+        let answer = database.map().list("", None, usize::MAX).from(Source::Peers).await.expect("ask");
+        assert!(answer.is_complete(), "{:?}", answer.asked.failures);
         database
     }
 }
@@ -79,10 +79,10 @@ async fn two_who_import_the_same_map_are_not_in_conflict() {
     for database in [&pair.one, &pair.other] {
         let map = database.map();
         for id in ["n1", "w10", "r20", "n50"] {
-            let found = map.get(id).await.expect("get").expect(id);
+            let found = map.get(id).await.expect("get").one().expect(id);
             assert_eq!((found.versions.len(), found.is_conflict()), (1, false), "{id}");
             assert!(found.versions[0].winner, "{id}");
-            assert_eq!(map.history(id).await.expect("history").len(), 2, "both said it");
+            assert_eq!(map.history(id).await.expect("history").items.len(), 2, "both said it");
             assert!(
                 map.merge(id).await.is_err_and(|error| error.to_string().contains(id)),
                 "nothing to merge"
@@ -109,7 +109,7 @@ fn renamed(feature: Feature, name: &str) -> Feature {
 async fn status_counts_what_people_say_differently_and_not_what_they_say_twice() {
     let pair = Pair::new().await.meet().await;
     for (database, name) in [(&pair.one, "Café Ada"), (&pair.other, "Café Bo")] {
-        let found = database.map().get("n1").await.expect("get").expect("n1");
+        let found = database.map().get("n1").await.expect("get").one().expect("n1");
         let feature = found.versions.into_iter().find_map(|version| version.feature).expect("held");
         database.map().put(renamed(feature, name)).await.expect("put");
     }
@@ -120,8 +120,8 @@ async fn status_counts_what_people_say_differently_and_not_what_they_say_twice()
     let pair = pair.meet().await;
     for database in [&pair.one, &pair.other] {
         assert_eq!(database.status().await.expect("status").conflicts.count, 1);
-        assert!(database.map().get("n1").await.expect("get").expect("n1").is_conflict());
-        assert_eq!(database.map().get("r20").await.expect("get"), None);
+        assert!(database.map().get("n1").await.expect("get").one().expect("n1").is_conflict());
+        assert_eq!(database.map().get("r20").await.expect("get").one(), None);
     }
     pair.one.map().merge("n1").await.expect("merge");
     assert_eq!(pair.one.status().await.expect("status").conflicts.count, 0);
@@ -131,7 +131,7 @@ async fn status_counts_what_people_say_differently_and_not_what_they_say_twice()
 async fn what_somebody_deleted_is_not_exported_as_alive_where_that_wins() {
     for delete_wins in [true, false] {
         let pair = Pair::new().await;
-        let found = pair.one.map().get("w10").await.expect("get").expect("w10");
+        let found = pair.one.map().get("w10").await.expect("get").one().expect("w10");
         let feature = found.versions.into_iter().find_map(|version| version.feature).expect("held");
         // Who writes last wins, and the clock counts milliseconds.
         if delete_wins {
@@ -145,7 +145,7 @@ async fn what_somebody_deleted_is_not_exported_as_alive_where_that_wins() {
         }
         let pair = pair.meet().await;
         for database in [&pair.one, &pair.other] {
-            let found = database.map().get("w10").await.expect("get").expect("w10");
+            let found = database.map().get("w10").await.expect("get").one().expect("w10");
             assert_eq!((found.is_conflict(), found.deleted), (true, delete_wins));
             let file = pair.dir.path().join("out");
             for format in

@@ -43,7 +43,7 @@ impl World {
     }
 
     async fn feature(&self, id: &str) -> Feature {
-        let found = self.database.map().get(id).await.unwrap().unwrap_or_else(|| panic!("no {id}"));
+        let found = self.database.map().get(id).await.unwrap().one().unwrap_or_else(|| panic!("no {id}"));
         assert!(!found.is_conflict());
         found.versions.into_iter().find_map(|version| version.feature).unwrap()
     }
@@ -72,8 +72,8 @@ impl World {
 
     async fn all(&self) -> BTreeMap<String, Feature> {
         let (map, mut all) = (self.database.map(), BTreeMap::new());
-        let hits = map.list("", None, usize::MAX).await.unwrap();
-        for found in map.load(&hits).await.unwrap() {
+        let hits = map.list("", None, usize::MAX).await.unwrap().items;
+        for found in map.load(&hits).await.unwrap().items {
             let feature = found.versions.into_iter().find_map(|version| version.feature).unwrap();
             all.insert(found.id, feature);
         }
@@ -271,14 +271,14 @@ async fn multipolygons_have_their_area_in_geojson() {
     assert_eq!(rings[0], outer, "counterclockwise");
     assert_eq!((geometry("r21"), geometry("r22")), (Value::Null, Value::Null));
     // By its id, too; and it reads back as the relation that it is.
-    let found = map.get("r20").await.unwrap().unwrap();
+    let found = map.get("r20").await.unwrap().one().unwrap();
     let texts = map.texts(&found).await.unwrap();
     let text: Value = serde_json::from_str(&texts.list[0]).unwrap();
     assert_eq!((&text["geometry"], texts.without_area), (&lake, false));
     assert_eq!(geojson::from_text(&texts.list[0]).as_ref(), Ok(&world.feature("r20").await));
     // Its ways move, and so does it.
     world.put(&world.edited("w11", |w11| w11["geometry"]["coordinates"][1] = json!([12, 0])).await).await;
-    let texts = map.texts(&map.get("r20").await.unwrap().unwrap()).await.unwrap();
+    let texts = map.texts(&map.get("r20").await.unwrap().one().unwrap()).await.unwrap();
     assert!(texts.list[0].contains("[12.0,0.0]"), "{}", texts.list[0]);
 }
 

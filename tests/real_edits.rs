@@ -2,7 +2,7 @@
 //! that know each other only through questions for boxes; then all three answer 200 boxes alike.
 
 use kappadb::osm::Shape;
-use kappadb::{Body, Coord, Database, Extent, Feature, GeoBox, Hit, ImportOptions, Server};
+use kappadb::{Body, Coord, Database, Extent, Feature, GeoBox, Hit, ImportOptions, Server, Source};
 use kappadb_sim::Random;
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -62,9 +62,9 @@ fn around(at: Coord, half: i32) -> Extent {
 /// Moves, retags, deletes or makes a feature among those that the editor sees in a box.
 async fn edit(editor: &Editor, extent: &Extent, random: &mut Random, number: usize) {
     let map = editor.database.map();
-    let hits = map.query(extent, None).await.expect("query");
+    let hits = map.query(extent, None).await.expect("query").items;
     let Some(hit) = (!hits.is_empty()).then(|| random.pick(&hits).clone()) else { return };
-    let found = map.load(std::slice::from_ref(&hit)).await.expect("load").remove(0);
+    let found = map.load(std::slice::from_ref(&hit)).await.expect("load").items.remove(0);
     let Some(mut feature) = found.versions.into_iter().find_map(|version| version.feature) else { return };
     match random.below(10) {
         0 => drop(map.delete(&feature.id).await),
@@ -105,9 +105,9 @@ fn shift(feature: &mut Feature, by: i32) {
 }
 
 async fn answer(editor: &Editor, extent: &Extent) -> Vec<(String, Vec<kappadb::EntryId>)> {
-    let asked = editor.database.map().ask(extent).await.expect("ask");
-    assert!(asked.complete && asked.failures.is_empty(), "{asked:?}");
-    let hits = editor.database.map().query(extent, None).await.expect("query");
+    let answer = editor.database.map().query(extent, None).from(Source::Peers).await.expect("ask");
+    assert!(answer.is_complete() && answer.asked.failures.is_empty(), "{answer:?}");
+    let hits = editor.database.map().query(extent, None).await.expect("query").items;
     hits.into_iter().map(|Hit { id, heads, .. }| (id, heads)).collect()
 }
 
@@ -117,10 +117,10 @@ async fn three_editors_who_sync_by_boxes_alone_answer_alike() {
     let editors = editors(dir.path()).await;
     let mut random = Random::new(23);
     let everything =
-        editors[0].database.map().query(&Extent::from(GeoBox::WORLD), None).await.expect("query");
+        editors[0].database.map().query(&Extent::from(GeoBox::WORLD), None).await.expect("query").items;
     let mut center = async || {
         let hit = random.pick(&everything).clone();
-        let found = editors[0].database.map().load(&[hit]).await.expect("load").remove(0);
+        let found = editors[0].database.map().load(&[hit]).await.expect("load").items.remove(0);
         let feature = found.versions.into_iter().find_map(|version| version.feature).expect("a feature");
         feature.extent().boxes()[0].center()
     };
@@ -135,7 +135,7 @@ async fn three_editors_who_sync_by_boxes_alone_answer_alike() {
         let extent = around(*random.pick(&places), 3_000 + random.below(20_000) as i32);
         // Now and then somebody looks before editing; without, the edits are made on what was seen earlier.
         if number < 120 || random.below(4) == 0 {
-            editor.database.map().ask(&extent).await.expect("ask");
+            let _ = editor.database.map().query(&extent, None).from(Source::Peers).await.expect("ask");
         }
         edit(editor, &extent, &mut random, number).await;
     }

@@ -23,10 +23,10 @@ async fn imported(dir: &Path, file: &Path) -> Database {
 async fn features(database: &Database) -> BTreeMap<String, Feature> {
     let (map, mut all, mut after) = (database.map(), BTreeMap::new(), None);
     loop {
-        let hits = map.list("", after.as_deref(), 777).await.expect("list");
+        let hits = map.list("", after.as_deref(), 777).await.expect("list").items;
         let Some(last) = hits.last() else { return all };
         after = Some(last.id.clone());
-        for found in map.load(&hits).await.expect("load") {
+        for found in map.load(&hits).await.expect("load").items {
             let feature = found.versions.into_iter().find_map(|version| version.feature).expect("a feature");
             assert!(all.insert(found.id, feature).is_none(), "listed once");
         }
@@ -64,12 +64,12 @@ async fn a_box_of_it_is_the_same_after_osm_xml() {
     let at = |name: &str| dir.path().join(name);
     let original = imported(&at("original"), Path::new(EXTRACT)).await;
     let extent: Extent = STATION.parse().expect("a box");
-    let hits = original.map().find(&MapQuery::new(extent)).await.expect("find").hits;
+    let hits = original.map().find(&MapQuery::new(extent)).await.expect("find").items;
     let file = at("box.osm");
     export(&original, Selection::Hits(hits.clone()), ExportFormat::OsmXml, &file).await;
 
     let found = features(&imported(&at("copy"), &file).await).await;
-    for found_here in original.map().load(&hits).await.expect("load") {
+    for found_here in original.map().load(&hits).await.expect("load").items {
         let mut expected = found_here.versions.into_iter().find_map(|v| v.feature).expect("a feature");
         let mut copied = found.get(&expected.id).cloned();
         // A relation is as large as those of its members that are in the file.
@@ -97,8 +97,8 @@ async fn the_extract_comes_back_from_every_form_of_geojson() {
     let original = imported(&at("original"), Path::new(EXTRACT)).await;
     let all = features(&original).await;
     let mut expected = Vec::new();
-    for hit in original.map().list("", None, usize::MAX).await.expect("list") {
-        let found = original.map().load(&[hit]).await.expect("load").remove(0);
+    for hit in original.map().list("", None, usize::MAX).await.expect("list").items {
+        let found = original.map().load(&[hit]).await.expect("load").items.remove(0);
         expected.extend(original.map().texts(&found).await.expect("texts").list);
     }
     for (name, format) in [

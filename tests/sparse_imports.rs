@@ -1,7 +1,7 @@
 //! Replicas that hold a part of the map, or nothing of it yet, and import what touches the rest of it.
 
 use kappadb::osm::{Element, Shape};
-use kappadb::{Body, Database, Extent, Feature, Ids, ImportOptions, Server};
+use kappadb::{Body, Database, Extent, Feature, Ids, ImportOptions, Server, Source};
 use kappadb_geo::WayNode;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -38,7 +38,8 @@ impl World {
         let file = self.dir.path().join("file");
         std::fs::write(&file, text).unwrap();
         let map = self.sparse.map();
-        let (read, asked) = map.ask_import(map.read_import(&file, &Ids::New).await.unwrap()).await.unwrap();
+        let (read, asked) =
+            map.touched_by_import(map.read_import(&file, &Ids::New).await.unwrap()).await.unwrap();
         assert_eq!(asked.asked.complete, asked.unknown == 0, "{:?}", asked.asked);
         map.apply_import(read, false, |_| ()).await.unwrap();
         (asked.touched, asked.unknown)
@@ -55,7 +56,7 @@ impl World {
 
     async fn at(&self, bbox: &str) -> Vec<String> {
         let extent: Extent = bbox.parse().unwrap();
-        let hits = self.sparse.map().query(&extent, None).await.unwrap();
+        let hits = self.sparse.map().query(&extent, None).await.unwrap().items;
         hits.into_iter().map(|hit| hit.id).collect()
     }
 
@@ -73,7 +74,7 @@ async fn import(dir: &TempDir, database: &Database, text: &str) {
 }
 
 async fn feature(database: &Database, id: &str) -> Option<Feature> {
-    let found = database.map().get(id).await.unwrap()?;
+    let found = database.map().get(id).await.unwrap().one()?;
     assert!(!found.is_conflict(), "{id}");
     found.versions.into_iter().find_map(|version| version.feature)
 }
@@ -162,10 +163,10 @@ async fn an_edit_by_hand_asks_for_what_it_touches() {
     let mut node = feature(&world.full, "n7").await.unwrap();
     let Body::Osm(element) = &mut node.body else { panic!() };
     element.tags.push(("name".to_owned(), "x".to_owned()));
-    assert!(map.ask_put(&node).await.unwrap().complete);
+    assert!(map.touched_by_put(&node).from(Source::Peers).await.unwrap().is_complete());
     map.put(node).await.unwrap();
-    assert_eq!(map.history("n7").await.unwrap().len(), 2, "it replaces what the peer has");
-    assert!(map.ask_delete("w10").await.unwrap().complete);
+    assert_eq!(map.history("n7").await.unwrap().items.len(), 2, "it replaces what the peer has");
+    assert!(map.touched_by_delete("w10").from(Source::Peers).await.unwrap().is_complete());
     map.delete("w10").await.unwrap();
     assert_eq!(world.at("24.8,60,25,60.2").await, Vec::<String>::new(), "the relations are nowhere now");
     assert!(feature(&world.sparse, "r6").await.is_some());

@@ -71,6 +71,16 @@ pub(crate) fn one(
     move |neighbours| Box::pin(async move { neighbours.ask(&view, selector).await.map(drop) })
 }
 
+/// Asks for some keys, however many: several are one question.
+pub(crate) fn keys(
+    view: &'static str,
+    keys: impl IntoIterator<Item = Vec<u8>>,
+    selector: fn(Vec<Vec<u8>>) -> Selector,
+) -> impl for<'a> FnOnce(&'a mut Neighbours) -> BoxFuture<'a, Result<(), ReadError>> + Send + 'static {
+    let keys: BTreeSet<Vec<u8>> = keys.into_iter().collect();
+    move |neighbours| Box::pin(neighbours.ask_in_parts(view, keys, selector))
+}
+
 /// Asks every known peer for `selector` of `view`.
 pub(crate) async fn ask(parts: &Arc<Parts>, view: &str, selector: Selector) -> Result<Asked, ReadError> {
     let mut neighbours = Neighbours::dial(parts).await;

@@ -5,9 +5,12 @@ mod texts;
 
 pub use texts::Texts;
 
+use crate::answer::Completeness;
+use crate::ask::MAP;
 use crate::database::Parts;
 use crate::error::{ExportError, ReadError};
 use crate::map::{Hit, Map};
+use kappadb_query::Selector;
 use std::io::Write;
 
 /// What features are written as.
@@ -56,6 +59,8 @@ pub struct ExportReport {
     pub gone: Vec<String>,
     /// Versions that are dated after this machine's clock ([`Found::ahead`](crate::Found::ahead)).
     pub ahead: u64,
+    /// Of an export of everything, how much of what there is was held here. Of hits the answer says it that they are of.
+    pub completeness: Option<Completeness>,
 }
 
 /// Features read at a time: what bounds memory. Many, since each portion may lie all over the log.
@@ -71,9 +76,17 @@ impl Map {
         format: ExportFormat,
         out: impl Write + Send + 'static,
     ) -> Result<ExportReport, ExportError> {
-        self.run(move |parts| match format {
-            ExportFormat::OsmXml => osm::export(parts, what, out),
-            _ => parts.export_geojson(what, format, out),
+        self.run(move |parts| {
+            let completeness = match &what {
+                // Before anything is read: what comes meanwhile may be written or not.
+                Selection::Everything => Some(parts.here(MAP, &Selector::Everything, parts.clock.now())?),
+                Selection::Hits(_) => None,
+            };
+            let report = match format {
+                ExportFormat::OsmXml => osm::export(parts, what, out)?,
+                _ => parts.export_geojson(what, format, out)?,
+            };
+            Ok(ExportReport { completeness, ..report })
         })
         .await?
     }

@@ -6,7 +6,7 @@
 //! copy would.
 //!
 //! ```
-//! use kappadb::{Database, Extent, geojson};
+//! use kappadb::{Database, Extent, Source, geojson};
 //!
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let dir = tempfile::tempdir()?;
@@ -24,11 +24,13 @@
 //! // Join, ask for a box, and answer from what came: only what lies in the box was fetched.
 //! let sparse = Database::builder(dir.path().join("sparse")).join(&ticket).await?;
 //! let helsinki: Extent = "24.9,60.1,25.0,60.2".parse()?;
-//! let asked = sparse.map().ask(&helsinki).await?;
-//! assert!(asked.complete && asked.blocks_fetched == 1);
+//! let answer = sparse.map().query(&helsinki, None).from(Source::Peers).await?;
+//! assert!(answer.is_complete() && answer.asked.blocks_fetched == 1);
+//! assert_eq!(answer.items[0].id, "cafe");
 //!
-//! let hits = sparse.map().query(&helsinki, None).await?;
-//! assert_eq!(hits[0].id, "cafe");
+//! // From now on it is answered here, with or without a network.
+//! let here = sparse.map().query(&helsinki, None).await?;
+//! assert!(here.items.len() == 1 && here.as_of().is_some());
 //!
 //! sparse.close().await?;
 //! server.stop().await;
@@ -116,7 +118,7 @@ pub use error::{
     PeerError, PutBlobError, ReadError, RecoverError, ServeError, WriteError, WriterError, is_not_held,
 };
 pub use find::FindError;
-pub use import::{AskedTouched, CarriedNode, ImportFile, ImportOptions, ImportReport};
+pub use import::{CarriedNode, ImportFile, ImportOptions, ImportReport, TouchedByImport};
 pub use kappadb_core::{
     Clock, Coord, DatabaseId, EntryId, Extent, FeedKey, GeoBox, GeoError, Lseq, RangeSet, Seq, Timestamp,
 };
@@ -137,9 +139,7 @@ pub use kv::{
     KvSnapshot, KvState, KvWatcher, MAX_VALUE, Value,
 };
 pub use listen::Listen;
-pub use map::{
-    Attachment, Conflicts, Edition, Expanded, Found, Hit, Map, MapQuery, OsmAnswer, Page, Revision,
-};
+pub use map::{Attachment, Conflicts, Edition, Expanded, Found, Hit, Map, MapQuery, OsmAnswer, Revision};
 pub use peers::Peer;
 pub use read::Read;
 pub use recover::{LostEntries, LostEntry, NotRecovered, Recovered, Says, Standing};

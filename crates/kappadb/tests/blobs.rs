@@ -6,7 +6,7 @@
 use kappadb::view::{Draft, Kind, space};
 use kappadb::{
     AttachError, Attachment, BlobError, Database, EntryId, Extent, ImportOptions, Label, Map, PutBlobError,
-    RangeSet, Server, geojson, is_not_held,
+    RangeSet, Server, Source, geojson, is_not_held,
 };
 use std::future::Future;
 use std::io;
@@ -105,10 +105,10 @@ fn only_the_chunks_of_the_bytes_asked_for_travel() {
         let id = full.blobs().put(all.as_slice(), Label::default()).await.unwrap();
         assert!(matches!(sparse.blobs().info(id).await, Err(BlobError::NotHeld(_))));
 
-        let asked = sparse.blobs().fetch(id, 1_000_000..1_000_100).await.unwrap();
-        assert!(asked.complete && asked.failures.is_empty());
-        assert_eq!((asked.blocks_fetched, held(&sparse).await), (2, 2), "the entry and one chunk");
-        assert!(asked.bytes_received < 80_000, "{}", asked.bytes_received);
+        let answer = sparse.blobs().fetch(id, 1_000_000..1_000_100).await.unwrap();
+        assert!(answer.is_complete() && answer.asked.failures.is_empty());
+        assert_eq!((answer.asked.blocks_fetched, held(&sparse).await), (2, 2), "the entry and one chunk");
+        assert!(answer.asked.bytes_received < 80_000, "{}", answer.asked.bytes_received);
         assert_eq!(read(&sparse, id, 1_000_000..1_000_100).await.unwrap(), bytes(1_000_000..1_000_100));
         assert_eq!(sparse.blobs().info(id).await.unwrap().held, CHUNK);
         let chunk = 15 * CHUNK..16 * CHUNK;
@@ -116,12 +116,15 @@ fn only_the_chunks_of_the_bytes_asked_for_travel() {
         assert_eq!(missing(read(&sparse, id, 0..u64::MAX).await), rest);
         // What is held is not asked for: not even a connection is made.
         let again = sparse.blobs().fetch(id, chunk).await.unwrap();
-        assert_eq!((again.complete, again.bytes_sent), (true, 0));
+        assert_eq!((again.is_complete(), again.asked.bytes_sent), (true, 0));
         // Across a boundary it is two chunks, of which one is new.
-        assert_eq!(sparse.blobs().fetch(id, 1_000_000..16 * CHUNK + 1).await.unwrap().blocks_fetched, 1);
+        assert_eq!(
+            sparse.blobs().fetch(id, 1_000_000..16 * CHUNK + 1).await.unwrap().asked.blocks_fetched,
+            1
+        );
 
-        let asked = sparse.blobs().fetch(id, ..).await.unwrap();
-        assert_eq!((asked.complete, asked.blocks_fetched), (true, 78));
+        let answer = sparse.blobs().fetch(id, ..).await.unwrap();
+        assert_eq!((answer.is_complete(), answer.asked.blocks_fetched), (true, 78));
         assert!(read(&sparse, id, 0..u64::MAX).await.unwrap() == all);
         server.stop().await;
         drop(full);
@@ -142,18 +145,18 @@ fn a_newcomer_learns_which_blobs_there_are_without_their_bytes() {
         full.kv().put("no", "blob").await.unwrap();
         ids.reverse();
         let list = async |of: &Database, after, limit| {
-            let page = of.blobs().list(after, limit).await.unwrap();
+            let page = of.blobs().list(after, limit).await.unwrap().items;
             page.into_iter().map(|info| info.id).collect::<Vec<_>>()
         };
         assert_eq!(list(&full, None, 9).await, ids, "the latest first");
         assert_eq!(list(&sparse, None, 9).await, []);
 
-        let asked = sparse.blobs().ask_all().await.unwrap();
-        assert_eq!((asked.complete, asked.blocks_fetched), (true, 4));
-        assert!(asked.bytes_received < 4_000, "{}", asked.bytes_received);
+        let answer = sparse.blobs().list(None, 1_000).from(Source::Peers).await.unwrap();
+        assert_eq!((answer.is_complete(), answer.asked.blocks_fetched), (true, 4));
+        assert!(answer.asked.bytes_received < 4_000, "{}", answer.asked.bytes_received);
         assert_eq!(list(&sparse, None, 3).await, ids[..3]);
         assert_eq!(list(&sparse, Some(ids[1]), 9).await, ids[2..]);
-        let infos = sparse.blobs().list(None, 9).await.unwrap();
+        let infos = sparse.blobs().list(None, 9).await.unwrap().items;
         let known: Vec<_> = infos.iter().map(|info| (info.bytes, info.held, &info.label.name[..])).collect();
         let expected = [
             (5 << 20, 0, "5242880.jpg"),
@@ -177,15 +180,15 @@ fn what_no_peer_holds_is_said_to_be_missing() {
         let dir = tempfile::tempdir().unwrap();
         let (full, server, relay) = served(dir.path()).await;
         let id = full.blobs().put(bytes(0..40 * CHUNK).as_slice(), Label::default()).await.unwrap();
-        relay.blobs().fetch(id, CHUNK..2 * CHUNK).await.unwrap();
+        let _ = relay.blobs().fetch(id, CHUNK..2 * CHUNK).await.unwrap();
         let relayed = relay.serve(([127, 0, 0, 1], 0).into()).await.unwrap();
         let last = Database::builder(dir.path().join("last")).join(&relayed.ticket()).await.unwrap();
-        let asked = last.blobs().fetch(id, ..).await.unwrap();
-        assert_eq!((asked.complete, asked.blocks_fetched, asked.peers), (false, 2, 1));
+        let answer = last.blobs().fetch(id, ..).await.unwrap();
+        assert_eq!((answer.is_complete(), answer.asked.blocks_fetched, answer.asked.peers), (false, 2, 1));
         assert_eq!(missing(read(&last, id, 0..u64::MAX).await), [0..CHUNK, 2 * CHUNK..40 * CHUNK]);
         assert_eq!(read(&last, id, CHUNK..CHUNK + 5).await.unwrap(), bytes(CHUNK..CHUNK + 5));
         let unknown = EntryId { seq: 999, ..id };
-        assert!(!last.blobs().fetch(unknown, ..).await.unwrap().complete);
+        assert!(!last.blobs().fetch(unknown, ..).await.unwrap().is_complete());
         assert!(matches!(last.blobs().info(unknown).await, Err(BlobError::NotHeld(_))));
         relayed.stop().await;
         server.stop().await;
@@ -193,7 +196,7 @@ fn what_no_peer_holds_is_said_to_be_missing() {
 }
 
 /// A made-up file that tells how much of it was read, and may fail or stall at its end.
-struct Source {
+struct Given {
     read: Arc<AtomicU64>,
     end: u64,
     then: Then,
@@ -206,7 +209,7 @@ enum Then {
     Stall,
 }
 
-impl AsyncRead for Source {
+impl AsyncRead for Given {
     fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let at = self.read.load(Ordering::Relaxed);
         let end = self.end.min(at + (buf.remaining() as u64).min(10_007));
@@ -229,7 +232,7 @@ fn forty_megabytes_stream_through_a_few() {
         let dir = tempfile::tempdir().unwrap();
         let (full, server, sparse) = served(dir.path()).await;
         let read = Arc::new(AtomicU64::new(0));
-        let source = Source { read: read.clone(), end: SIZE, then: Then::End };
+        let source = Given { read: read.clone(), end: SIZE, then: Then::End };
         let blobs = full.blobs();
         let put = tokio::spawn(async move { blobs.put(source, Label::default()).await });
         let mut most = 0;
@@ -239,7 +242,7 @@ fn forty_megabytes_stream_through_a_few() {
         }
         let id = put.await.unwrap().unwrap();
         assert!(most > 0 && most <= 8 << 20, "{most} bytes ahead");
-        assert!(sparse.blobs().fetch(id, ..).await.unwrap().complete);
+        assert!(sparse.blobs().fetch(id, ..).await.unwrap().is_complete());
         let mut reader = sparse.blobs().read(id, ..).await.unwrap();
         let mut at = 0;
         while let Some(part) = reader.next().await.unwrap() {
@@ -257,7 +260,7 @@ fn a_stalled_or_failed_reader_holds_up_nobody_and_makes_no_blob() {
     run(async {
         let dir = tempfile::tempdir().unwrap();
         let database = create(dir.path()).await;
-        let source = |then| Source { read: Arc::default(), end: (2 << 20) + 5, then };
+        let source = |then| Given { read: Arc::default(), end: (2 << 20) + 5, then };
         let stalled = source(Then::Stall);
         let (read, blobs) = (stalled.read.clone(), database.blobs());
         let put = tokio::spawn(async move { blobs.put(stalled, Label::default()).await });
@@ -291,7 +294,7 @@ fn blobs_written_side_by_side_do_not_mix() {
             let blobs = database.blobs();
             tokio::spawn(async move {
                 let read = Arc::new(AtomicU64::new(n << 30));
-                let source = Source { read, end: (n << 30) + n * (2 << 20) + 7, then: Then::End };
+                let source = Given { read, end: (n << 30) + n * (2 << 20) + 7, then: Then::End };
                 blobs.put(source, Label::default()).await
             })
         });
@@ -344,25 +347,32 @@ fn a_large_polygon_comes_with_the_box_that_asks_for_it() {
         let blocks = held(&full).await;
         assert!(blocks > 3, "{blocks}");
         assert_eq!(
-            full.map().get("island").await.unwrap().unwrap().versions[0].feature,
+            full.map().get("island").await.unwrap().one().unwrap().versions[0].feature,
             Some(feature.clone())
         );
 
         let extent: Extent = "24,60,24.1,60.1".parse().unwrap();
-        let asked = sparse.map().ask(&extent).await.unwrap();
-        assert!(asked.complete && asked.missing == 0 && asked.failures.is_empty());
-        assert_eq!((asked.blocks_fetched, asked.round_trips), (blocks, 4), "one round trip more");
-        let hits = sparse.map().query(&extent, None).await.unwrap();
-        let found = sparse.map().load(&hits).await.unwrap();
+        let answer = sparse.map().query(&extent, None).from(Source::Peers).await.unwrap();
+        assert!(answer.is_complete() && answer.asked.missing == 0 && answer.asked.failures.is_empty());
+        assert_eq!(
+            (answer.asked.blocks_fetched, answer.asked.round_trips),
+            (blocks, 4),
+            "one round trip more"
+        );
+        let hits = sparse.map().query(&extent, None).await.unwrap().items;
+        let found = sparse.map().load(&hits).await.unwrap().items;
         assert_eq!(found.len(), 2);
         assert_eq!(found[0].versions[0].feature, Some(feature.clone()));
-        assert_eq!(sparse.map().ask(&extent).await.unwrap().blocks_fetched, 0);
+        assert_eq!(
+            sparse.map().query(&extent, None).from(Source::Peers).await.unwrap().asked.blocks_fetched,
+            0
+        );
 
         // Of versions that are no longer current nothing travels.
         full.map().put(geojson::from_text(&island(190_000)).unwrap()).await.unwrap();
         full.map().put(feature).await.unwrap();
-        let asked = sparse.map().ask(&extent).await.unwrap();
-        assert_eq!((asked.blocks_fetched, asked.missing), (blocks - 1, 0), "all but the point");
+        let answer = sparse.map().query(&extent, None).from(Source::Peers).await.unwrap();
+        assert_eq!((answer.asked.blocks_fetched, answer.asked.missing), (blocks - 1, 0), "all but the point");
         server.stop().await;
         drop(full);
         assert!(sparse.verify().await.unwrap().is_empty());
@@ -381,20 +391,20 @@ fn content_that_cannot_be_had_is_counted_and_fetched_when_it_can() {
         let relayed = relay.serve(([127, 0, 0, 1], 0).into()).await.unwrap();
         let last = Database::builder(dir.path().join("last")).join(&relayed.ticket()).await.unwrap();
         let extent: Extent = "23,59,25,61".parse().unwrap();
-        let asked = last.map().ask(&extent).await.unwrap();
-        assert_eq!((asked.missing, asked.blocks_fetched), (1, 1));
-        let hits = last.map().query(&extent, None).await.unwrap();
-        let found = last.map().load(&hits).await.unwrap();
+        let answer = last.map().query(&extent, None).from(Source::Peers).await.unwrap();
+        assert_eq!((answer.asked.missing, answer.asked.blocks_fetched), (1, 1));
+        let hits = last.map().query(&extent, None).await.unwrap().items;
+        let found = last.map().load(&hits).await.unwrap().items;
         assert_eq!((found[0].versions.len(), &found[0].versions[0].feature), (1, &None));
         last.close().await.unwrap();
 
         // Opened anew it has forgotten what it lacks, and notices when that is read.
         let last = Database::builder(dir.path().join("last")).join(&server.ticket()).await.unwrap();
-        assert_eq!(last.map().load(&hits).await.unwrap()[0].versions[0].feature, None);
-        let asked = last.map().ask(&extent).await.unwrap();
-        assert_eq!(asked.missing, 0);
-        assert!(asked.blocks_fetched > 1);
-        assert_eq!(last.map().load(&hits).await.unwrap()[0].versions[0].feature, Some(feature));
+        assert_eq!(last.map().load(&hits).await.unwrap().items[0].versions[0].feature, None);
+        let answer = last.map().query(&extent, None).from(Source::Peers).await.unwrap();
+        assert_eq!(answer.asked.missing, 0);
+        assert!(answer.asked.blocks_fetched > 1);
+        assert_eq!(last.map().load(&hits).await.unwrap().items[0].versions[0].feature, Some(feature));
         relayed.stop().await;
         server.stop().await;
     });
@@ -413,13 +423,13 @@ fn a_photo_attached_to_a_feature_is_named_by_it_and_fetched_when_wanted() {
         let blob = full.map().attach("p", "front", photo.as_slice(), label.clone()).await.unwrap();
         assert_eq!(read_all(&full, first).await, b"blurred", "what was replaced is a blob of its own still");
 
-        sparse.map().ask(&"24,60,24,60".parse().unwrap()).await.unwrap();
+        let _ = sparse.map().query(&"24,60,24,60".parse().unwrap(), None).from(Source::Peers).await.unwrap();
         assert_eq!(held(&sparse).await, 1, "the feature's current version, no photo");
-        let found = sparse.map().get("p").await.unwrap().unwrap();
+        let found = sparse.map().get("p").await.unwrap().one().unwrap();
         let feature = found.versions[0].feature.as_ref().unwrap();
         assert_eq!(Map::attachments(feature), [Attachment { name: "front".to_owned(), blob }]);
         assert!(geojson::to_text(feature).contains("\"a\":1.50"));
-        assert!(sparse.blobs().fetch(blob, ..).await.unwrap().complete);
+        assert!(sparse.blobs().fetch(blob, ..).await.unwrap().is_complete());
         assert_eq!(sparse.blobs().info(blob).await.unwrap().label, label);
         assert!(read_all(&sparse, blob).await == photo);
 
@@ -446,7 +456,7 @@ fn a_feature_too_large_for_a_block_is_imported_once() {
         let blocks = held(&database).await;
         assert_eq!(database.map().import(&file, ImportOptions::default(), |_| ()).await.unwrap().blocks, 0);
         assert_eq!(held(&database).await, blocks);
-        let found = database.map().get("island").await.unwrap().unwrap();
+        let found = database.map().get("island").await.unwrap().one().unwrap();
         assert_eq!(found.versions[0].feature, Some(geojson::from_text(&island(190_000)).unwrap()));
     });
 }
@@ -477,7 +487,7 @@ fn a_read_that_was_dropped_or_failed_never_looks_like_the_end() {
         let id = full.blobs().put(bytes(0..size).as_slice(), Label::default()).await.unwrap();
         assert!(read_in_fits(&full, id).await == bytes(0..size));
 
-        assert!(sparse.blobs().fetch(id, ..).await.unwrap().complete);
+        assert!(sparse.blobs().fetch(id, ..).await.unwrap().is_complete());
         let mut reader = sparse.blobs().read(id, ..).await.unwrap();
         let first = reader.next().await.unwrap().unwrap();
         let mut read = first.to_vec();
@@ -493,7 +503,7 @@ fn a_read_that_was_dropped_or_failed_never_looks_like_the_end() {
         for failed in [failed, reader.next().await, reader.next().await] {
             assert!(matches!(failed, Err(BlobError::Cleared { .. })), "{failed:?}");
         }
-        assert!(sparse.blobs().fetch(id, ..).await.unwrap().complete);
+        assert!(sparse.blobs().fetch(id, ..).await.unwrap().is_complete());
         while let Some(piece) = reader.next().await.unwrap() {
             read.extend_from_slice(&piece);
         }
@@ -508,14 +518,14 @@ fn what_was_cleared_comes_back_when_it_is_asked_for() {
         let (full, _server, sparse) = served(dir.path()).await;
         for size in [500, 300_000] {
             let id = full.blobs().put(bytes(0..size).as_slice(), Label::default()).await.unwrap();
-            assert!(sparse.blobs().fetch(id, ..).await.unwrap().complete);
+            assert!(sparse.blobs().fetch(id, ..).await.unwrap().is_complete());
             assert!(sparse.clear(id.feed, RangeSet::below(id.seq + 1)).await.unwrap().bytes > size - 400);
             let info = sparse.blobs().info(id).await.unwrap();
             assert_eq!((info.bytes, info.held), (size, 0));
             let error = read(&sparse, id, 0..size).await.unwrap_err();
             assert!(matches!(error, BlobError::Cleared { .. }) && is_not_held(&error), "{error}");
-            let asked = sparse.blobs().fetch(id, ..).await.unwrap();
-            assert!(asked.complete && asked.blocks_fetched > 0, "{asked:?}");
+            let answer = sparse.blobs().fetch(id, ..).await.unwrap();
+            assert!(answer.is_complete() && answer.asked.blocks_fetched > 0, "{answer:?}");
             assert!(read(&sparse, id, 0..size).await.unwrap() == bytes(0..size));
             assert_eq!(sparse.blobs().info(id).await.unwrap().held, size);
         }

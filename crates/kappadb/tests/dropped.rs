@@ -194,17 +194,20 @@ async fn maps() {
     let feature = cafe("cafe");
     dropped!(
         world,
-        part.ask(&everywhere),
-        part.ask_id("cafe"),
-        part.ask_find(&query),
-        part.ask_all(),
-        part.ask_history("cafe"),
-        part.ask_referrers(&ids),
-        part.ask_expand("cafe"),
-        part.osm_ask(&everywhere),
-        part.ask_put(&feature),
-        part.ask_delete("cafe"),
-        async { part.ask_import(part.read_import(&file, &Ids::default()).await.unwrap()).await },
+        part.query(&everywhere, None).from(Source::Peers),
+        part.get("cafe").from(Source::Peers),
+        part.find(&query).from(Source::Peers),
+        part.find_anywhere(&filter, None, None).from(Source::Peers),
+        part.list("", None, 10).from(Source::Peers),
+        part.several(None, 10).from(Source::Peers),
+        part.history("cafe").from(Source::Peers),
+        part.referrers(&ids).from(Source::Peers),
+        part.expand("cafe").from(Source::Peers),
+        part.osm_query(&everywhere).from(Source::Peers),
+        part.carried("n1").from(Source::Peers),
+        part.touched_by_put(&feature).from(Source::Peers),
+        part.touched_by_delete("cafe").from(Source::Peers),
+        async { part.touched_by_import(part.read_import(&file, &Ids::default()).await.unwrap()).await },
     );
     world.is_sound().await;
 }
@@ -300,7 +303,7 @@ async fn blobs_and_views_of_ones_own() {
     let (part, sparse) = (world.part.clone(), world.part.blobs());
     dropped!(
         world,
-        sparse.ask_all(),
+        sparse.list(None, 10).from(Source::Peers),
         sparse.fetch(blob, ..10),
         part.ask("kv", Selector::Everything).from(Source::Peers)
     );

@@ -6,7 +6,7 @@
 mod common;
 
 use common::{builder, copy_with_state, join, open, run, serve};
-use kappadb::{Database, Extent, FeedStatus, Server, geojson};
+use kappadb::{Database, Extent, FeedStatus, Server, Source, geojson};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -91,19 +91,19 @@ fn whoever_asks_both_copies_finds_the_fork_and_everyone_leaves_out_the_same() {
             let (a, b) = (serve(&copies.a).await, serve(&copies.b).await);
             let path = copies.path("c");
             let c = join(&path, &a).await;
-            assert!(c.map().ask(&world()).await.unwrap().complete);
+            assert!(c.map().query(&world(), None).from(Source::Peers).await.unwrap().is_complete());
             assert_eq!((forks(&c).await, all(&c).await.len()), (vec![], 5 + more[0] as usize));
             let c = meet(c, &path, &b).await;
-            let asked = c.map().ask(&world()).await.unwrap();
-            assert_eq!(asked.peers, 1, "copies are one peer by their key {:?}", asked.failures);
+            let answer = c.map().query(&world(), None).from(Source::Peers).await.unwrap();
+            assert_eq!(answer.asked.peers, 1, "copies are one peer by their key {:?}", answer.asked.failures);
             assert_eq!(
                 (forks(&c).await, all(&c).await),
                 (vec![5], COMMON.map(str::to_owned).to_vec()),
                 "{more:?}"
             );
-            assert!(asked.complete, "{more:?}: the peer and this one leave out the same");
+            assert!(answer.is_complete(), "{more:?}: the peer and this one leave out the same");
             let c = meet(c, &path, &a).await;
-            assert!(c.map().ask(&around(1)).await.unwrap().complete);
+            assert!(c.map().query(&around(1), None).from(Source::Peers).await.unwrap().is_complete());
             // Each was told before it was asked.
             for copy in [&copies.a, &copies.b] {
                 assert_eq!(
@@ -122,7 +122,7 @@ fn whoever_asks_both_copies_finds_the_fork_and_everyone_leaves_out_the_same() {
             let new = feeds(&copies.a).await.into_iter().find(|feed| feed.writable).unwrap();
             let old = feeds(&copies.a).await.into_iter().find(|feed| feed.fork.is_some()).unwrap();
             assert_eq!(new.predecessor.as_deref(), Some(old.feed.as_str()));
-            assert!(c.map().ask(&world()).await.unwrap().complete);
+            assert!(c.map().query(&world(), None).from(Source::Peers).await.unwrap().is_complete());
             assert_eq!(all(&c).await.len(), 6);
             // It is there after a restart, and when all that is derived was lost.
             c.close().await.unwrap();
@@ -147,16 +147,16 @@ fn a_sparse_replica_finds_it_wherever_it_looks() {
             let (a, b) = (serve(&copies.a).await, serve(&copies.b).await);
             let path = copies.path("c");
             let c = join(&path, &a).await;
-            c.map().ask(&around(first)).await.unwrap();
+            let _ = c.map().query(&around(first), None).from(Source::Peers).await.unwrap();
             let c = meet(c, &path, &b).await;
-            let asked = c.map().ask(&around(second)).await.unwrap();
-            let case = format!("{first} {second} {more:?} {:?}", asked.failures);
+            let answer = c.map().query(&around(second), None).from(Source::Peers).await.unwrap();
+            let case = format!("{first} {second} {more:?} {:?}", answer.asked.failures);
             assert_eq!(forks(&c).await.len(), 1, "{case}");
             assert!(forks(&c).await[0] <= 5, "{case}");
-            assert!(asked.complete, "{case}");
-            assert!(c.map().ask(&world()).await.unwrap().complete, "{case}");
+            assert!(answer.is_complete(), "{case}");
+            assert!(c.map().query(&world(), None).from(Source::Peers).await.unwrap().is_complete(), "{case}");
             let c = meet(c, &path, &a).await;
-            assert!(c.map().ask(&world()).await.unwrap().complete, "{case}");
+            assert!(c.map().query(&world(), None).from(Source::Peers).await.unwrap().is_complete(), "{case}");
             let answers = [all(&c).await, all(&copies.a).await, all(&copies.b).await];
             assert_eq!(answers[0], answers[1], "{case}");
             assert_eq!(answers[1], answers[2], "{case}");
@@ -175,15 +175,15 @@ fn a_replica_between_passes_it_on_in_either_direction() {
         let (path_c, path_d) = (copies.path("c"), copies.path("d"));
         // D has only what B wrote, C only what A wrote.
         let d = join(&path_d, &b).await;
-        d.map().ask(&world()).await.unwrap();
+        let _ = d.map().query(&world(), None).from(Source::Peers).await.unwrap();
         let c = join(&path_c, &a).await;
-        c.map().ask(&world()).await.unwrap();
+        let _ = c.map().query(&world(), None).from(Source::Peers).await.unwrap();
         a.stop().await;
         b.stop().await;
         // Both copies are gone when C meets D.
         let served = serve(&d).await;
         let c = meet(c, &path_c, &served).await;
-        c.map().ask(&world()).await.unwrap();
+        let _ = c.map().query(&world(), None).from(Source::Peers).await.unwrap();
         for database in [&c, &d] {
             assert_eq!(
                 (forks(database).await, all(database).await),
@@ -194,14 +194,14 @@ fn a_replica_between_passes_it_on_in_either_direction() {
         let Copies { dir, a, b } = copies;
         let c_server = serve(&c).await;
         let a = meet(a, &dir.path().join("a"), &c_server).await;
-        a.map().ask(&around(1)).await.unwrap();
+        let _ = a.map().query(&around(1), None).from(Source::Peers).await.unwrap();
         assert_eq!(forks(&a).await, [5]);
         assert_eq!(all(&a).await, COMMON);
         c_server.stop().await;
         let b_server = serve(&b).await;
         let c = meet(c, &path_c, &b_server).await;
         assert_eq!(forks(&b).await, [0; 0]);
-        c.map().ask(&around(1)).await.unwrap();
+        let _ = c.map().query(&around(1), None).from(Source::Peers).await.unwrap();
         assert_eq!((forks(&b).await, all(&b).await), (vec![5], COMMON.map(str::to_owned).to_vec()));
     });
 }
@@ -225,7 +225,7 @@ fn a_writer_that_is_behind_notices_when_it_asks_and_gets_back_what_it_lost() {
             server.stop().await;
             meet(full, &peer, &own).await
         };
-        assert!(full.map().ask(&world()).await.unwrap().complete);
+        assert!(full.map().query(&world(), None).from(Source::Peers).await.unwrap().is_complete());
         own.stop().await;
         writer.close().await.unwrap();
         // Everything is put back as it was, which does not show.
@@ -237,7 +237,7 @@ fn a_writer_that_is_behind_notices_when_it_asks_and_gets_back_what_it_lost() {
         let writer = join(&home, &server).await;
         assert_eq!(all(&writer).await, ["kept"]);
         // A question about something else.
-        writer.map().ask(&around(40)).await.unwrap();
+        let _ = writer.map().query(&around(40), None).from(Source::Peers).await.unwrap();
         assert_eq!(all(&writer).await, ["kept", "lost"]);
         assert!(writer.warnings().iter().any(|warning| warning.contains("peers know more")));
         put(&writer, "new", 3).await;
@@ -257,9 +257,13 @@ fn forks_are_told_apart_from_feeds_that_just_grew() {
         let sparse = join(&dir.path().join("sparse"), &server).await;
         for n in 0..30 {
             put(&full, &format!("n{n}"), n).await;
-            let asked = sparse.map().ask(&around(n % 7)).await.unwrap();
-            assert!(asked.complete && asked.failures.is_empty());
-            assert!(asked.round_trips <= 4, "{}: no questions beside the one", asked.round_trips);
+            let answer = sparse.map().query(&around(n % 7), None).from(Source::Peers).await.unwrap();
+            assert!(answer.is_complete() && answer.asked.failures.is_empty());
+            assert!(
+                answer.asked.round_trips <= 4,
+                "{}: no questions beside the one",
+                answer.asked.round_trips
+            );
         }
         assert_eq!((forks(&sparse).await, forks(&full).await), (vec![], vec![]));
     });

@@ -4,7 +4,10 @@
 #![expect(clippy::unwrap_used, reason = "tests may fail loudly")]
 
 use kappadb::view::Selector;
-use kappadb::{Answer, Completeness, Database, KeyRange, ScanOptions, Server, Source};
+use kappadb::{
+    Answer, Completeness, Database, Extent, Filter, KeyRange, Label, MapQuery, ScanOptions, Server, Source,
+    export, geojson,
+};
 use std::path::Path;
 
 async fn create(dir: &Path) -> Database {
@@ -159,4 +162,75 @@ async fn questions_are_spawned_and_ask_nobody_before_they_are_polled() {
     assert!(items.completeness.is_complete());
     assert_eq!(items.next().await.unwrap().unwrap().value.text(), Some("x"));
     assert!(items.next().await.is_none());
+}
+
+fn cafe(id: &str, at: f64) -> kappadb::Feature {
+    geojson::from_text(&format!(
+        r#"{{"type":"Feature","id":"{id}","properties":{{"amenity":"cafe"}},"geometry":{{"type":"Point","coordinates":[{at},60]}}}}"#
+    ))
+    .unwrap()
+}
+
+fn around(at: f64) -> Extent {
+    format!("{},59,{},61", at - 0.5, at + 0.5).parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_box_that_was_asked_for_is_answered_here_as_of_then_and_nothing_beside_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let full = create(&dir.path().join("full")).await;
+    full.map().put_all(vec![cafe("a", 10.0), cafe("b", 20.0)]).await.unwrap();
+    let map = full.map();
+    assert!(map.find(&MapQuery::new(around(10.0))).await.unwrap().is_complete(), "it knows no peer");
+    assert!(map.get("a").await.unwrap().is_complete() && map.history("a").await.unwrap().is_complete());
+    let report = map.export(export::Selection::Everything, export::ExportFormat::GeoJson, std::io::sink());
+    assert_eq!(report.await.unwrap().completeness, Some(Completeness::Complete));
+    let server = serve(&full).await;
+    let sparse = join(&dir.path().join("sparse"), &server).await;
+    let map = sparse.map();
+    let never = map.query(&around(10.0), None).await.unwrap();
+    assert_eq!((never.completeness, never.items.len()), (Completeness::Partial, 0));
+    let asked = map.query(&around(10.0), None).from(Source::Peers).await.unwrap();
+    assert!(asked.is_complete() && asked.items.len() == 1 && asked.asked.blocks_fetched == 1, "{asked:?}");
+    let here = map.find(&MapQuery::new(around(10.0))).await.unwrap();
+    assert!(is_as_of(&here) && here.items == asked.items, "{here:?}");
+    assert_eq!(map.query(&around(20.0), None).await.unwrap().completeness, Completeness::Partial);
+    assert_eq!(
+        map.find_anywhere(&Filter::default(), None, None).await.unwrap().completeness,
+        Completeness::Partial
+    );
+    assert_eq!(map.list("", None, 9).await.unwrap().completeness, Completeness::Partial);
+    let report = map.export(export::Selection::Everything, export::ExportFormat::GeoJson, std::io::sink());
+    assert_eq!(report.await.unwrap().completeness, Some(Completeness::Partial));
+    // What a change would touch is asked for as other things are.
+    let touched = map.touched_by_put(&cafe("b", 21.0)).from(Source::Peers).await.unwrap();
+    assert!(touched.is_complete() && touched.items.len() == 1, "{touched:?}");
+    let found = tokio::spawn(map.get("b")).await.unwrap().unwrap();
+    assert_eq!(found.items.len(), 1);
+}
+
+#[tokio::test]
+async fn pages_of_features_and_blobs_say_where_to_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = create(&dir.path().join("db")).await;
+    let (map, blobs) = (database.map(), database.blobs());
+    for n in 0..5 {
+        map.put(cafe(&format!("cafe {n}"), f64::from(n))).await.unwrap();
+        blobs.put(&b"bytes"[..], Label::default()).await.unwrap();
+    }
+    let (mut ids, mut after) = (Vec::new(), None);
+    loop {
+        let page = map.list("cafe", after.as_deref(), 2).await.unwrap();
+        assert!(page.is_complete() && page.items.len() <= 2);
+        ids.extend(page.items.into_iter().map(|hit| hit.id));
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(ids, ["cafe 0", "cafe 1", "cafe 2", "cafe 3", "cafe 4"]);
+    let first = blobs.list(None, 3).await.unwrap();
+    assert!(first.is_complete() && first.next == first.items.last().map(|blob| blob.id));
+    let rest = blobs.list(first.next, 3).await.unwrap();
+    assert_eq!((rest.items.len(), rest.next), (2, None));
 }

@@ -252,26 +252,26 @@ fn features_blobs_and_contents_in_blocks_of_their_own_come_back_whole() {
         put(b, "other", "b").await;
         drop(copies.meet().await);
         let everywhere: Extent = "-180,-90,180,90".parse().unwrap();
-        assert!(a.map().query(&everywhere, None).await.unwrap().is_empty());
+        assert!(a.map().query(&everywhere, None).await.unwrap().items.is_empty());
         let kinds: Vec<String> = list(a, *feed).await.iter().map(|entry| entry.says.kind()).collect();
         assert_eq!(kinds, ["map put", "map put", "blob", "map put"]);
         let recovered = a.recover_feed(*feed).await.unwrap();
         assert!(recovered.left_out.is_empty(), "{recovered:?}");
         assert_eq!(recovered.entries.len(), 3, "the version without the photo was replaced");
-        let found = a.map().get("f").await.unwrap().unwrap();
+        let found = a.map().get("f").await.unwrap().one().unwrap();
         assert!(geojson::to_text(found.versions[0].feature.as_ref().unwrap()).contains(&long));
-        let hits = a.map().query(&everywhere, None).await.unwrap();
+        let hits = a.map().query(&everywhere, None).await.unwrap().items;
         assert_eq!(hits.len(), 2);
         // The feature names the photo that everybody can have.
-        let found = a.map().get("g").await.unwrap().unwrap();
+        let found = a.map().get("g").await.unwrap().one().unwrap();
         let attached = Map::attachments(found.versions[0].feature.as_ref().unwrap());
         let again = recovered.entries.iter().find(|(was, _)| *was == blob).unwrap().1;
         assert_eq!(attached[0].blob, again);
         let server = serve(a).await;
         let d = join(&copies.dir.path().join("d"), &server).await;
-        assert!(d.map().ask(&everywhere).await.unwrap().complete);
-        assert_eq!(d.map().get("f").await.unwrap(), a.map().get("f").await.unwrap());
-        d.blobs().fetch(again, ..).await.unwrap();
+        assert!(d.map().query(&everywhere, None).from(Source::Peers).await.unwrap().is_complete());
+        assert_eq!(d.map().get("f").await.unwrap().one(), a.map().get("f").await.unwrap().one());
+        let _ = d.blobs().fetch(again, ..).await.unwrap();
         let mut reader = d.blobs().read(again, ..).await.unwrap();
         let mut bytes = Vec::new();
         while let Some(part) = reader.next().await.unwrap() {

@@ -69,7 +69,7 @@ async fn works_as_ever(database: &Database, folder: &Path) {
     database.map().put(geojson::from_text(feature).unwrap()).await.unwrap();
     assert_eq!(database.kv().get("key 7").await.unwrap().one().unwrap().text(), Some("value"));
     let world: Extent = "-180,-90,180,90".parse().unwrap();
-    assert_eq!(database.map().find(&MapQuery::new(world)).await.unwrap().hits.len(), 1);
+    assert_eq!(database.map().find(&MapQuery::new(world)).await.unwrap().items.len(), 1);
 
     let other = join(folder, &server).await;
     let answer = other.ask("kv", Selector::Keys(vec![b"key 3".to_vec()])).from(Source::Peers).await.unwrap();

@@ -90,7 +90,7 @@ async fn forty_who_count_up_at_once_leave_forty() {
     for one in all {
         assert!(one.await.unwrap().unwrap().is_some());
     }
-    let found = database.map().get("cafe").await.unwrap().unwrap();
+    let found = database.map().get("cafe").await.unwrap().one().unwrap();
     assert!(!found.is_conflict());
     assert_eq!(found.versions[0].feature, Some(cafe("cafe", 40)));
     let other = database.map().update("cafe", |_| Some(cafe("bar", 1))).await;
@@ -263,7 +263,7 @@ fn a_flood_of_puts_during_an_import_keeps_neither_reads_nor_the_applications_fil
         tokio::task::yield_now().await;
         let others = async {
             assert_eq!(text(&database, "key").await.as_deref(), Some("value"));
-            assert!(database.map().get("cafe").await.unwrap().is_some());
+            assert!(database.map().get("cafe").await.unwrap().one().is_some());
             // What an async runtime does with files.
             let read = tokio::task::spawn_blocking(move || std::fs::read(&file));
             assert!(!read.await.unwrap().unwrap().is_empty());

@@ -2,7 +2,7 @@
 
 use super::{Context, file};
 use crate::args::{AskArgs, BlobGetArgs, ByteRange, EntryText, Limit};
-use crate::commands::question::ask_first;
+use crate::commands::question::look_first;
 use crate::exit::Exit;
 use crate::output::{self, size};
 use crate::progress::Metered;
@@ -41,7 +41,7 @@ pub async fn attach(
     let name = name.unwrap_or_else(|| label.name.clone());
     let input = open(file).await?;
     let database = context.open().await?;
-    ask_first(&database, local, database.map().ask_id(feature)).await?;
+    look_first(&database, local, database.map().get(feature)).await?;
     let id = database.map().attach(feature, &name, input, label).await?;
     tell(&database, id).await?;
     Ok(database.close().await?)
@@ -58,30 +58,25 @@ pub async fn list(
 ) -> anyhow::Result<Exit> {
     context
         .read(ask, async |database, question| {
-            let mut after = match after {
+            let after = match after {
                 Some(after) => Some(after.find(database).await?),
                 None => None,
             };
-            question.ask(database.blobs().ask_all()).await?;
             let (mut left, mut printed) = (limit.number().unwrap_or(usize::MAX), 0);
+            let mut page = question.read(database.blobs().list(after, left.min(PAGE))).await?;
             loop {
-                // One more than is printed tells whether there are more.
-                let wanted = left.min(PAGE);
-                let mut page = database.blobs().list(after, wanted + 1).await?;
-                let more = page.len() > wanted;
-                page.truncate(wanted);
-                for info in &page {
+                for info in &page.items {
                     output::result(&described(info), &in_a_line(info))?;
                 }
-                (left, printed) = (left - page.len(), printed + page.len());
-                after = page.last().map(|info| info.id).or(after);
-                match after.filter(|_| more) {
+                (left, printed) = (left - page.items.len(), printed + page.items.len());
+                match page.next {
                     None => return Ok(printed),
                     Some(last) if left == 0 => {
                         question.go_on_with(last);
                         return Ok(printed);
                     }
-                    Some(_) => {}
+                    // Peers were asked for all of them.
+                    Some(last) => page = database.blobs().list(Some(last), left.min(PAGE)).await?,
                 }
             }
         })

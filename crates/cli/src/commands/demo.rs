@@ -6,7 +6,7 @@ use super::{file, question};
 use crate::args::DemoArgs;
 use crate::output::{self, count, size};
 use anyhow::{Context as _, ensure};
-use kappadb::{Asked, Database, Extent, Hit, ImportOptions, Status, svg};
+use kappadb::{Answer, Asked, Database, Extent, Hit, ImportOptions, Source, Status, svg};
 use serde_json::json;
 use std::collections::HashSet;
 use std::io::Write;
@@ -31,11 +31,11 @@ pub async fn demo(args: &DemoArgs) -> anyhow::Result<()> {
     let fresh = Database::builder(scratch.path().join("fresh")).join(&server.ticket()).await?;
     say(&format!("An empty one joins it at {} and asks for {bbox}.", server.address()))?;
 
-    let asked = fresh.map().ask(&bbox).await?;
-    question::tell(&asked, &fresh.peers());
-    let hits = fresh.map().query(&bbox, None).await?;
-    let expected = full.map().query(&bbox, None).await?;
-    ensure!(asked.complete, "the answer is not complete");
+    let answer = fresh.map().query(&bbox, None).from(Source::Peers).await?;
+    question::tell(&answer.asked, &fresh.peers());
+    let expected = full.map().query(&bbox, None).await?.items;
+    ensure!(answer.is_complete(), "the answer is not complete");
+    let Answer { items: hits, asked, .. } = answer;
     ensure!(ids(&hits) == ids(&expected), "the answer differs from the full copy's");
     draw(&full, &fresh, &bbox, &args.svg).await?;
     tell(&asked, &hits, &full.status().await?, &args.svg)?;
@@ -59,7 +59,7 @@ fn tell(asked: &Asked, hits: &[Hit], full: &Status, svg: &Path) -> anyhow::Resul
     let bytes: u64 = full.feeds.iter().map(|feed| feed.bytes).sum();
     if output::is_json() {
         return output::json_line(&json!({
-            "results": hits.len(), "complete": asked.complete, "equal": true,
+            "results": hits.len(), "complete": true, "equal": true,
             "blocks_fetched": asked.blocks_fetched, "blocks": blocks,
             "bytes_received": asked.bytes_received, "bytes": bytes,
             "round_trips": asked.round_trips, "svg": svg,
@@ -89,9 +89,9 @@ fn tell(asked: &Asked, hits: &[Hit], full: &Status, svg: &Path) -> anyhow::Resul
 /// Draws all of the full copy in grey and what the fresh replica holds in colour.
 async fn draw(full: &Database, fresh: &Database, bbox: &Extent, path: &Path) -> anyhow::Result<()> {
     let world = Extent::from(kappadb::GeoBox::WORLD);
-    let fetched = fresh.map().query(&world, None).await?;
+    let fetched = fresh.map().query(&world, None).await?.items;
     let fetched: HashSet<&str> = ids(&fetched).into_iter().collect();
-    let all = full.map().query(&world, None).await?;
+    let all = full.map().query(&world, None).await?.items;
     let mut shapes = Vec::new();
     for found in full.map().load(&all).await? {
         if let Some(feature) = query::shown(found) {

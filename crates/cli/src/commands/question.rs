@@ -87,18 +87,20 @@ impl Question {
         !self.args.local
     }
 
-    /// The same as [`Question::ask`] for what has a name of its own, of which it is known by itself whether it is whole: if all peers have answered, nothing more
-    /// is to be had.
-    pub async fn fetch<E>(&mut self, asking: impl Future<Output = Result<Asked, E>>) -> anyhow::Result<()>
+    /// Fetches what has a name of its own, of which it is known by itself whether it is whole: if all peers have answered, nothing more is to be had.
+    pub async fn fetch<T, E>(
+        &mut self,
+        fetching: impl Future<Output = Result<Answer<T>, E>>,
+    ) -> anyhow::Result<()>
     where
         anyhow::Error: From<E>,
     {
-        self.ask(async {
-            let mut asked = asking.await?;
-            asked.complete |= asked.failures.is_empty();
-            Ok::<_, E>(asked)
-        })
-        .await
+        if self.args.local {
+            return Ok(());
+        }
+        let mut asked = fetching.await?.asked;
+        asked.complete |= asked.failures.is_empty();
+        self.note(asked)
     }
 
     /// So many entries of the answer are dated after this machine's clock.
@@ -167,21 +169,6 @@ impl Question {
         }
         stats
     }
-}
-
-/// Asks the peers what they know of what is about to be changed, unless `local`, and says who did not answer.
-pub async fn ask_first<E>(
-    database: &Database,
-    local: bool,
-    asking: impl Future<Output = Result<Asked, E>>,
-) -> anyhow::Result<()>
-where
-    anyhow::Error: From<E>,
-{
-    if !local {
-        tell(&asking.await?, &database.peers());
-    }
-    Ok(())
 }
 
 /// Looks at what is about to be changed, at peers too unless `local`, and says who did not answer.

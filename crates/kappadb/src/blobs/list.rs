@@ -1,29 +1,30 @@
 //! Which blobs there are.
 
 use super::{BlobInfo, Blobs};
-use crate::ask::{self, Asked, BLOBS};
+use crate::answer::Answer;
+use crate::ask::{self, BLOBS};
 use crate::database::Parts;
 use crate::error::{BlobError, ReadError};
+use crate::read::Read;
 use kappadb_core::EntryId;
 use kappadb_query::Selector;
 
 impl Blobs {
-    /// The blobs whose entries are held here, whether or not their bytes are: `limit` at most, the latest first by their authors'
-    /// clocks, from the one after `after` on.
+    /// Which blobs there are, whether or not their bytes are held here: `limit` at most, the latest first by their authors' clocks, from the one after
+    /// `after` on. Peers are asked for the entries that name them, not for their bytes.
     ///
     /// # Errors
     /// If the entry of `after` is not held, or is no blob.
-    pub async fn list(&self, after: Option<EntryId>, limit: usize) -> Result<Vec<BlobInfo>, BlobError> {
-        self.run(move |parts| {
+    pub fn list(&self, after: Option<EntryId>, limit: usize) -> Read<Answer<BlobInfo, EntryId>, BlobError> {
+        Read::new(&self.parts, ask::one(BLOBS, Selector::Everything), move |parts| {
             parts.blobs.ready().map_err(ReadError::from)?;
-            parts.list_blobs(after, limit)
+            // One more tells whether there are more.
+            let mut infos = parts.list_blobs(after, limit.saturating_add(1))?;
+            let more = infos.len() > limit;
+            infos.truncate(limit);
+            let next = infos.last().map(|last| last.id).or(after).filter(|_| more);
+            Ok(Answer::page(infos, next))
         })
-        .await?
-    }
-
-    /// Asks the known peers which blobs there are: for the entries that name them, not for their bytes.
-    pub async fn ask_all(&self) -> Result<Asked, ReadError> {
-        ask::ask(&self.parts, BLOBS, Selector::Everything).await
     }
 }
 

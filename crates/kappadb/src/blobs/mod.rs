@@ -7,12 +7,14 @@ mod view;
 pub use reader::BlobReader;
 pub(crate) use view::BlobView;
 
-use crate::ask::{Asked, Neighbours};
+use crate::answer::{Answer, Asked, Told};
+use crate::ask::Neighbours;
 use crate::database::{self, Database, Parts};
 use crate::error::{BlobError, PutBlobError, ReadError, WriteError};
 use crate::payload::{self, APPENDED, CHUNK, Content};
 use crate::write::Write;
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use kappadb_core::limits::{MAX_CHUNK_RUNS, MAX_DETACHED};
 use kappadb_core::{EntryId, FeedKey, RangeSet, Timestamp};
 use kappadb_entry::{
@@ -38,7 +40,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 /// let id = database.blobs().put(track.as_slice(), label).await?;
 ///
 /// // What is not held here is asked for first; only the blocks that these bytes lie in travel.
-/// database.blobs().fetch(id, 100_000..100_010).await?;
+/// assert!(database.blobs().fetch(id, 100_000..100_010).await?.is_complete());
 /// let mut reader = database.blobs().read(id, 100_000..100_010).await?;
 /// while let Some(bytes) = reader.next().await? {
 ///     assert_eq!(&bytes[..], &track[100_000..100_010]);
@@ -152,34 +154,63 @@ impl Blobs {
     ///
     /// # Errors
     /// If the entry that names it is not held, or is no blob.
-    pub async fn info(&self, id: EntryId) -> Result<BlobInfo, BlobError> {
-        self.run(move |parts| parts.blob_info(id)).await?
+    pub fn info(&self, id: EntryId) -> BoxFuture<'static, Result<BlobInfo, BlobError>> {
+        let parts = self.parts.clone();
+        Box::pin(async move { database::run(&parts, move |parts| parts.blob_info(id)).await? })
     }
 
     /// Reads bytes of a blob from what is held here. What lies beyond its end is left out.
     ///
     /// # Errors
     /// If something of the range is missing, before any of it is given; see [`Blobs::fetch`].
-    pub async fn read(&self, id: EntryId, range: impl RangeBounds<u64>) -> Result<BlobReader, BlobError> {
+    pub fn read(
+        &self,
+        id: EntryId,
+        range: impl RangeBounds<u64>,
+    ) -> BoxFuture<'static, Result<BlobReader, BlobError>> {
         let (range, parts) = (bytes_of(&range), self.parts.clone());
-        self.run(move |held| BlobReader::open(parts, id, &held.blob(id)?, range)).await?
+        Box::pin(async move {
+            let held = parts.clone();
+            let open = move |_: &Parts| {
+                let entry = held.blob(id)?;
+                BlobReader::open(held, id, &entry, range)
+            };
+            database::run(&parts, open).await?
+        })
     }
 
-    /// Asks the known peers for what is missing here of these bytes: the blocks that they lie in and, if need be, the entry
-    /// that names the blob. Proved and durable when it returns; [`Asked::complete`] if nothing is missing any more.
-    pub async fn fetch(&self, id: EntryId, range: impl RangeBounds<u64>) -> Result<Asked, BlobError> {
-        let range = bytes_of(&range);
-        if self.missing_of(id, &range).await?.is_some_and(|missing| missing.is_empty()) {
+    /// Asks the known peers for what is missing here of these bytes: the blocks that they lie in and, if need be, the entry that names the blob.
+    /// Proved and durable when it returns, with what is known of the blob then; complete if nothing of the range is missing any more.
+    pub fn fetch(
+        &self,
+        id: EntryId,
+        range: impl RangeBounds<u64>,
+    ) -> BoxFuture<'static, Result<Answer<BlobInfo>, BlobError>> {
+        let (blobs, range) = (self.clone(), bytes_of(&range));
+        Box::pin(async move {
+            let asked = blobs.fetch_missing(id, &range).await?;
+            let info = match blobs.info(id).await {
+                Err(BlobError::NotHeld(_)) => None,
+                info => Some(info?),
+            };
+            let mut answer = Answer::of(info);
+            answer.tell(asked);
+            Ok(answer)
+        })
+    }
+
+    async fn fetch_missing(&self, id: EntryId, range: &Range<u64>) -> Result<Asked, BlobError> {
+        if self.missing_of(id, range).await?.is_some_and(|missing| missing.is_empty()) {
             return Ok(Asked { complete: true, ..Asked::default() });
         }
         let mut neighbours = Neighbours::dial(&self.parts).await;
         neighbours.fetch_all(id.feed, [id.seq].into_iter().collect(), &mut |_, _| ()).await?;
-        if let Some(missing) = self.missing_of(id, &range).await? {
+        if let Some(missing) = self.missing_of(id, range).await? {
             let parts = self.parts.clone();
             let progress = &mut |done, total| parts.progress("fetching", done, total);
             neighbours.fetch_all(id.feed, missing, progress).await?;
         }
-        let complete = self.missing_of(id, &range).await?.is_some_and(|missing| missing.is_empty());
+        let complete = self.missing_of(id, range).await?.is_some_and(|missing| missing.is_empty());
         Ok(Asked { complete, ..neighbours.finish().await? })
     }
 

@@ -1,9 +1,11 @@
 //! A node that ways have, as far as these say what it is.
 
 use super::held::{Lookup, bare};
+use crate::answer::Answer;
 use crate::database::Parts;
 use crate::error::ReadError;
-use crate::map::Map;
+use crate::map::{Map, ask_referrers};
+use crate::read::Read;
 use kappadb_geo::id::parse_osm;
 use kappadb_geo::{ElementKind, Feature};
 
@@ -17,11 +19,13 @@ pub struct CarriedNode {
 }
 
 impl Map {
-    /// What ways that are held here say of a node: it need be no feature of its own. None if no standing way has it, or none says where it
-    /// is. Peers are asked by [`Map::ask_referrers`].
-    pub async fn carried(&self, id: &str) -> Result<Option<CarriedNode>, ReadError> {
+    /// What ways say of a node: it need be no feature of its own. None if no standing way has it, or none says where it is. Peers are asked what
+    /// refers to it.
+    pub fn carried(&self, id: &str) -> Read<Answer<CarriedNode>> {
         let id = id.to_owned();
-        self.run(move |parts| parts.carried(&id)).await?
+        Read::new(&self.parts, ask_referrers(vec![id.clone()]), move |parts| {
+            Ok(Answer::of(parts.carried(&id)?))
+        })
     }
 }
 

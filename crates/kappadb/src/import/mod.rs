@@ -11,7 +11,7 @@ mod said;
 mod touched;
 
 pub use carried::CarriedNode;
-pub use touched::AskedTouched;
+pub use touched::TouchedByImport;
 
 use crate::database::{self, Parts};
 use crate::error::{ImportError, ReadError, WriteError};
@@ -101,7 +101,7 @@ impl Map {
     /// What is held counts: of two versions of an element the greater OSM version, of what has none what was said last. So a file that is
     /// imported again appends nothing, and completes an import that was cut off; the rule is in `design/map.md`, "Which version counts".
     /// [`ImportOptions::force`] is for a file that is right all the same. A replica that does not hold everything asks first: [`Map::read_import`],
-    /// [`Map::ask_import`], [`Map::apply_import`].
+    /// [`Map::touched_by_import`], [`Map::apply_import`].
     pub async fn import(
         &self,
         file: impl AsRef<Path>,

@@ -1,15 +1,19 @@
 //! Asking peers for what a change touches, before it is applied (`design/map.md`, "A replica that holds a part").
 
 use super::ImportFile;
-use crate::ask::{self, Asked, Neighbours};
-use crate::database::Parts;
+use crate::answer::{Answer, Asked};
+use crate::ask::{MAP, Neighbours};
+use crate::database::{self, Parts};
 use crate::error::{ImportError, ReadError};
-use crate::map::Map;
+use crate::map::{Hit, Map, join_referrers};
+use crate::read::Read;
+use futures::future::BoxFuture;
 use kappadb_geo::id::{osm, parse_osm};
 use kappadb_geo::{Body, Element, ElementKind, Feature, Shape};
 use kappadb_import::{Import, Item};
 use kappadb_query::Selector;
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use tokio::sync::mpsc;
 
 /// Ids that are asked for at once, about: what bounds memory.
@@ -20,7 +24,7 @@ const MAX_NESTED: usize = 4_096;
 /// What came of asking for what a file touches.
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct AskedTouched {
+pub struct TouchedByImport {
     /// What came of it in all.
     pub asked: Asked,
     /// Elements and features that the file speaks of.
@@ -46,10 +50,14 @@ impl Map {
     /// Asks the known peers for what a file touches, some at a time, so that [`Map::apply_import`] can compare it with all that is known: every version of
     /// what it speaks of; where the nodes of its ways are; the ways that have these nodes, the relations above, and what its relations are made
     /// of. A replica without peers asks nothing.
-    pub async fn ask_import(&self, mut file: ImportFile) -> Result<(ImportFile, AskedTouched), ImportError> {
-        let mut asking = Asking::dial(self).await;
+    pub async fn touched_by_import(
+        &self,
+        mut file: ImportFile,
+    ) -> Result<(ImportFile, TouchedByImport), ImportError> {
+        let mut neighbours = Neighbours::dial(&self.parts).await;
         if self.parts.to_ask().is_empty() {
-            return Ok((file, asking.finish().await?));
+            let asked = neighbours.finish().await?;
+            return Ok((file, TouchedByImport { asked, touched: 0, unknown: 0 }));
         }
         let (send, mut chunks) = mpsc::channel(1);
         let reading = self.run(move |parts| {
@@ -63,34 +71,45 @@ impl Map {
             read.map(|()| file)
         });
         let asked = async move {
+            let mut asking = Asking::of(&mut neighbours);
             while let Some(chunk) = chunks.recv().await {
                 asking.ask(chunk).await?;
             }
-            asking.finish().await
+            let Asking { touched, unknown, .. } = asking;
+            Ok::<_, ReadError>(TouchedByImport { asked: neighbours.finish().await?, touched, unknown })
         };
         let (read, asked) = tokio::join!(reading, asked);
         Ok((read??, asked?))
     }
 
-    /// Asks the known peers for what [`Map::put`] of this feature touches.
-    pub async fn ask_put(&self, feature: &Feature) -> Result<Asked, ReadError> {
+    /// What a [`Map::put`] of this feature touches, as far as it is there: the feature, and what it is made of. Peers are asked for all that it has to
+    /// be compared with, so it is the question to put before it where not everything is held.
+    pub fn touched_by_put(&self, feature: &Feature) -> Read<Answer<Hit>> {
         let mut touched =
             Touched { count: 1, own: BTreeSet::from([feature.id.clone()]), ..Touched::default() };
-        touched.take_parts(&feature.body, &mut |_| Ok::<_, ReadError>(true))?;
-        self.ask_touched(touched).await
+        let Ok(()) = touched.take_parts(&feature.body, &mut |_| Ok::<_, Infallible>(true));
+        self.touched(touched)
     }
 
-    /// Asks the known peers for what [`Map::delete`] of this feature touches, or [`Map::merge`].
-    pub async fn ask_delete(&self, id: &str) -> Result<Asked, ReadError> {
-        self.ask_touched(Touched { count: 1, own: BTreeSet::from([id.to_owned()]), ..Touched::default() })
-            .await
+    /// The same for a [`Map::delete`], or a [`Map::attach`].
+    pub fn touched_by_delete(&self, id: &str) -> Read<Answer<Hit>> {
+        self.touched(Touched { count: 1, own: BTreeSet::from([id.to_owned()]), ..Touched::default() })
     }
 
-    async fn ask_touched(&self, touched: Touched) -> Result<Asked, ReadError> {
-        let mut asking = Asking::dial(self).await;
-        asking.ask(touched).await?;
-        Ok(asking.finish().await?.asked)
+    fn touched(&self, touched: Touched) -> Read<Answer<Hit>> {
+        let Touched { own, path, members, .. } = &touched;
+        let ids: BTreeSet<String> = own.iter().chain(path).chain(members).cloned().collect();
+        Read::new(&self.parts, ask_touched(touched), move |parts| {
+            let hits = ids.iter().map(|id| parts.feature(id)).collect::<Result<Vec<_>, _>>()?;
+            Ok(Answer::of(hits.into_iter().flatten()))
+        })
     }
+}
+
+fn ask_touched(
+    touched: Touched,
+) -> impl for<'a> FnOnce(&'a mut Neighbours) -> BoxFuture<'a, Result<(), ReadError>> + Send + 'static {
+    move |neighbours| Box::pin(async move { Asking::of(neighbours).ask(touched).await })
 }
 
 /// Gives what a file touches, some at a time, with how many items are done.
@@ -160,23 +179,16 @@ impl Touched {
 
 /// Questions for what a change touches.
 struct Asking<'a> {
-    map: &'a Map,
-    neighbours: Neighbours,
+    neighbours: &'a mut Neighbours,
     touched: u64,
     unknown: u64,
 }
 
 impl<'a> Asking<'a> {
-    async fn dial(map: &'a Map) -> Self {
+    fn of(neighbours: &'a mut Neighbours) -> Self {
         // What holds for a few ids says little of later questions.
-        let mut neighbours = Neighbours::dial(&map.parts).await;
         neighbours.remembers = false;
-        Asking { map, neighbours, touched: 0, unknown: 0 }
-    }
-
-    async fn finish(self) -> Result<AskedTouched, ReadError> {
-        let Asking { neighbours, touched, unknown, .. } = self;
-        Ok(AskedTouched { asked: neighbours.finish().await?, touched, unknown })
+        Asking { neighbours, touched: 0, unknown: 0 }
     }
 
     async fn ask(&mut self, touched: Touched) -> Result<(), ReadError> {
@@ -187,7 +199,7 @@ impl<'a> Asking<'a> {
             self.neighbours.settle().await?;
         } else {
             // Nobody is left to ask: what was known of everything before is all that there is.
-            self.neighbours.ask(ask::MAP, Selector::Everything).await?;
+            self.neighbours.ask(MAP, Selector::Everything).await?;
             self.neighbours.selectors.clear();
         }
         self.unknown += if self.neighbours.incomplete > before { count } else { 0 };
@@ -199,7 +211,7 @@ impl<'a> Asking<'a> {
         Touched { own, mut path, mut members, .. }: Touched,
     ) -> Result<(), ReadError> {
         // Also what was replaced: who says that again has no news.
-        self.neighbours.ask_in_parts(ask::MAP, keys(&own), Selector::Versions).await?;
+        self.neighbours.ask_in_parts(MAP, keys(&own), Selector::Versions).await?;
         for id in self.parts_of(own.clone()).await? {
             let is_node = parse_osm(&id).is_some_and(|(kind, _)| kind == ElementKind::Node);
             if is_node {
@@ -211,7 +223,7 @@ impl<'a> Asking<'a> {
         let others = path.union(&members).filter(|id| !own.contains(*id)).cloned().collect();
         self.ask_with_members(others).await?;
         let path = path.difference(&own).cloned().collect();
-        self.map.join_referrers(&mut self.neighbours, path).await?;
+        join_referrers(self.neighbours, path).await?;
         self.ask_above(own).await
     }
 
@@ -220,7 +232,7 @@ impl<'a> Asking<'a> {
         let most = ids.len().saturating_add(MAX_NESTED);
         let (mut seen, mut wanted) = (BTreeSet::new(), ids);
         while !wanted.is_empty() && seen.len() < most {
-            self.neighbours.ask_in_parts(ask::MAP, keys(&wanted), Selector::Keys).await?;
+            self.neighbours.ask_in_parts(MAP, keys(&wanted), Selector::Keys).await?;
             let relations = wanted.iter().filter(|id| is_relation(id)).cloned().collect();
             seen.append(&mut wanted);
             wanted = self.parts_of(relations).await?;
@@ -233,7 +245,7 @@ impl<'a> Asking<'a> {
     async fn ask_above(&mut self, ids: BTreeSet<String>) -> Result<(), ReadError> {
         let (mut seen, mut wanted) = (ids.clone(), ids);
         while !wanted.is_empty() {
-            let found = self.map.join_referrers(&mut self.neighbours, wanted.into_iter().collect()).await?;
+            let found = join_referrers(self.neighbours, wanted.into_iter().collect()).await?;
             wanted = found.into_iter().map(|hit| hit.id).filter(|id| seen.insert(id.clone())).collect();
         }
         Ok(())
@@ -241,7 +253,7 @@ impl<'a> Asking<'a> {
 
     /// What these refer to, as they are held here.
     async fn parts_of(&self, ids: BTreeSet<String>) -> Result<BTreeSet<String>, ReadError> {
-        self.map.run(move |parts| parts.parts_of(&ids)).await?
+        database::run(&self.neighbours.parts, move |parts| parts.parts_of(&ids)).await?
     }
 }
 

@@ -1,8 +1,8 @@
 //! A key through time.
 
-use super::ask::ask_keys;
 use super::{Content, Head, Kv};
 use crate::answer::Answer;
+use crate::ask::{self, KV};
 use crate::database::Parts;
 use crate::error::ReadError;
 use crate::read::Read;
@@ -32,7 +32,7 @@ impl Kv {
     /// fetched.
     pub fn history(&self, key: impl AsRef<[u8]>) -> Read<Answer<KvRevision>> {
         let key = key.as_ref().to_vec();
-        Read::new(&self.parts, ask_keys([key.clone()], Selector::Versions), move |parts| {
+        Read::new(&self.parts, ask::keys(KV, [key.clone()], Selector::Versions), move |parts| {
             parts.kv_history(&key)
         })
     }

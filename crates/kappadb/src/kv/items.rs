@@ -1,7 +1,7 @@
 //! A range of keys as a stream.
 
 use super::Kv;
-use super::ask::ask_scan;
+use super::asking::ask_scan;
 use super::ground::Ground;
 use super::scan::KvItem;
 use super::snapshot::Pieces;

@@ -1,6 +1,6 @@
 //! Keys and values.
 
-mod ask;
+mod asking;
 mod error;
 mod ground;
 mod history;
@@ -21,11 +21,12 @@ pub use watch::{KvChange, KvWatcher};
 pub use write::KvOp;
 
 use crate::answer::{Answer, Source, Told};
+use crate::ask::{self, KV};
 use crate::blobs::BlobReader;
 use crate::database::{self, Parts};
 use crate::error::{BlobError, ReadError};
 use crate::read::{self, Begun, Read};
-use ask::ask_keys;
+use futures::future::BoxFuture;
 use ground::Ground;
 use kappadb_core::EntryId;
 use kappadb_core::limits::MAX_FEATURE_BODY;
@@ -87,7 +88,7 @@ impl Kv {
             {
                 return Begun::Done(answer);
             }
-            let ask = ask_keys([key.clone()], Selector::Keys);
+            let ask = ask::keys(KV, [key.clone()], Selector::Keys);
             let look = move |parts: &Arc<Parts>| Ground::now(parts.clone()).get(&key);
             Begun::Running(Box::pin(read::answer(parts, ways, ask, look)))
         })
@@ -116,13 +117,16 @@ impl Kv {
     ///
     /// # Errors
     /// [`BlobError::NotHeld`] if the entry is not held here or is no value, and as [`crate::Blobs::read`].
-    pub async fn read(&self, id: EntryId) -> Result<BlobReader, BlobError> {
+    pub fn read(&self, id: EntryId) -> BoxFuture<'static, Result<BlobReader, BlobError>> {
         let parts = self.parts.clone();
-        self.run(move |held| {
-            let entry = held.kv_put(id)?.ok_or(BlobError::NotHeld(id))?;
-            BlobReader::open(parts, id, &entry, 0..u64::MAX)
+        Box::pin(async move {
+            let held = parts.clone();
+            let open = move |_: &Parts| {
+                let entry = held.kv_put(id)?.ok_or(BlobError::NotHeld(id))?;
+                BlobReader::open(held, id, &entry, 0..u64::MAX)
+            };
+            database::run(&parts, open).await?
         })
-        .await?
     }
 
     /// A question about some keys, as they are now.
@@ -132,13 +136,6 @@ impl Kv {
         look: impl FnOnce(&Ground) -> Result<T, ReadError> + Send + 'static,
     ) -> Read<T> {
         let look = move |parts: &Arc<Parts>| look(&Ground::now(parts.clone()));
-        Read::new(&self.parts, ask_keys(keys, Selector::Keys), look)
-    }
-
-    async fn run<T: Send + 'static>(
-        &self,
-        job: impl FnOnce(&Parts) -> T + Send + 'static,
-    ) -> Result<T, ReadError> {
-        database::run(&self.parts, job).await
+        Read::new(&self.parts, ask::keys(KV, keys, Selector::Keys), look)
     }
 }

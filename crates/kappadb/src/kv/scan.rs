@@ -1,6 +1,6 @@
 //! Ranges of keys, page by page.
 
-use super::ask::ask_scan;
+use super::asking::ask_scan;
 use super::ground::Ground;
 use super::{Kv, Value};
 use crate::answer::Answer;

@@ -1,8 +1,13 @@
 //! How many features are in conflict.
 
+use super::list::by_id;
 use super::{Hit, Map};
+use crate::answer::Answer;
+use crate::ask::{self, MAP};
 use crate::database::Parts;
 use crate::error::ReadError;
+use crate::read::Read;
+use kappadb_query::Selector;
 use serde::Serialize;
 
 /// Features with several heads that are looked at to count conflicts.
@@ -18,11 +23,13 @@ pub struct Conflicts {
 }
 
 impl Map {
-    /// The features of which several current versions are held, from the one after `after` on, in the order of their ids, `limit` at most. In
-    /// conflict are those of which these say different things: [`Map::load`] tells.
-    pub async fn several(&self, after: Option<&str>, limit: usize) -> Result<Vec<Hit>, ReadError> {
+    /// The features of which several current versions are known, from the one after `after` on, in the order of their ids, `limit` at most. In
+    /// conflict are those of which these say different things: [`Map::load`] tells. Peers are asked for every feature.
+    pub fn several(&self, after: Option<&str>, limit: usize) -> Read<Answer<Hit, String>> {
         let after = after.map(str::to_owned);
-        self.run(move |parts| parts.several(after.as_deref(), limit)).await?
+        Read::new(&self.parts, ask::one(MAP, Selector::Everything), move |parts| {
+            Ok(by_id(parts.several(after.as_deref(), limit)?, limit))
+        })
     }
 }
 

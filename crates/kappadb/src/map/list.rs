@@ -1,9 +1,11 @@
 //! All features, page by page.
 
-use super::{Found, Hit, Map, Page};
-use crate::ask::{self, Asked};
+use super::{Found, Hit, Map};
+use crate::answer::Answer;
+use crate::ask::{self, MAP};
 use crate::database::Parts;
 use crate::error::ReadError;
+use crate::read::Read;
 use kappadb_geo::Filter;
 use kappadb_query::Selector;
 use kappadb_view::ViewError;
@@ -14,38 +16,39 @@ const FEW: usize = 1_000;
 const MANY: usize = 128 << 10;
 
 impl Map {
-    /// The features whose ids start with `prefix`, without deleted ones, in the order of their ids, `limit` at most,
-    /// from the one after `after` on. From what is held here.
-    pub async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Hit>, ReadError> {
+    /// The features whose ids start with `prefix`, without deleted ones, in the order of their ids, `limit` at most, from the one after `after` on.
+    pub fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Read<Answer<Hit, String>> {
         let (prefix, after) = (prefix.to_owned(), after.map(str::to_owned));
-        self.run(move |parts| {
+        Read::new(&self.parts, ask::one(MAP, Selector::Prefix(prefix.clone().into_bytes())), move |parts| {
             parts.map.ready()?;
-            parts.list_features(&prefix, after.as_deref(), limit)
+            Ok(by_id(parts.list_features(&prefix, after.as_deref(), limit)?, limit))
         })
-        .await?
     }
 
     /// A page of the features that pass, wherever they are, also those without a place, in the order of their ids: those after an earlier page, `limit`
-    /// at most. Nodes without tags are left out, as in a box. From what is held here.
+    /// at most. Nodes without tags are left out, as in a box. Peers are asked for every feature.
     ///
     /// # Errors
     /// [`ReadError::View`] if the cursor is none of an answer by id.
-    pub async fn find_anywhere(
+    pub fn find_anywhere(
         &self,
         filter: &Filter,
         after: Option<&Cursor>,
         limit: Option<usize>,
-    ) -> Result<Page, ReadError> {
+    ) -> Read<Answer<Hit, Cursor>> {
         let query = Query { after: after.cloned(), ..Query::default() };
-        let after = query.after_id().map_err(ViewError::from)?.map(str::to_owned);
         let filter = filter.clone();
-        self.run(move |parts| parts.find_anywhere(&filter, after, limit.unwrap_or(usize::MAX))).await?
+        Read::new(&self.parts, ask::one(MAP, Selector::Everything), move |parts| {
+            let after = query.after_id().map_err(ViewError::from)?.map(str::to_owned);
+            parts.find_anywhere(&filter, after, limit.unwrap_or(usize::MAX))
+        })
     }
+}
 
-    /// Asks the known peers for every feature.
-    pub async fn ask_all(&self) -> Result<Asked, ReadError> {
-        ask::ask(&self.parts, ask::MAP, Selector::Everything).await
-    }
+/// A page of features, in the order of their ids, of which so many were wanted.
+pub(super) fn by_id(hits: Vec<Hit>, limit: usize) -> Answer<Hit, String> {
+    let next = hits.last().filter(|_| hits.len() >= limit).map(|last| last.id.clone());
+    Answer::page(hits, next)
 }
 
 impl Parts {
@@ -54,9 +57,9 @@ impl Parts {
         filter: &Filter,
         mut after: Option<String>,
         limit: usize,
-    ) -> Result<Page, ReadError> {
+    ) -> Result<Answer<Hit, Cursor>, ReadError> {
         self.map.ready()?;
-        let (mut page, mut more, mut at_once) = (Page::default(), false, limit.clamp(FEW, MANY));
+        let (mut hits, mut more, mut at_once) = (Vec::new(), false, limit.clamp(FEW, MANY));
         let mut last = after.clone();
         while !more {
             let listed = self.list_features("", after.as_deref(), at_once)?;
@@ -68,16 +71,15 @@ impl Parts {
                 if !is_shown(found, filter) {
                     return Ok(());
                 }
-                more = page.hits.len() >= limit;
+                more = hits.len() >= limit;
                 if !more {
                     last = Some(hit.id.clone());
-                    page.hits.push(hit.clone());
+                    hits.push(hit.clone());
                 }
                 Ok(())
             })?;
         }
-        page.next = last.filter(|_| more).map(Cursor::after_id);
-        Ok(page)
+        Ok(Answer::page(hits, last.filter(|_| more).map(Cursor::after_id)))
     }
 
     pub(crate) fn list_features(

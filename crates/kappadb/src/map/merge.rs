@@ -12,7 +12,7 @@ impl Map {
     /// Ends a conflict: writes a version that replaces all heads held here and says what they say together, the winner's
     /// word first: by [`kappadb_geo::merge3`] if a version that all of them replaced can be read here, else by
     /// [`kappadb_geo::merge`]. An edit that races with a delete is kept. Durable when it returns.
-    /// A replica that does not hold everything asks first ([`Map::ask_history`]).
+    /// A replica that does not hold everything asks first ([`Map::history`] from [`Source::Peers`](crate::Source::Peers)).
     ///
     /// # Errors
     /// [`WriteError::NoConflict`] if there is at most one head, or all say the same; [`WriteError::NoContent`] if none of them can be read here.

@@ -16,12 +16,15 @@ pub use conflicts::Conflicts;
 pub use history::Revision;
 pub use load::{Edition, Found};
 pub use osm::OsmAnswer;
-pub use query::{MapQuery, Page};
+pub use query::MapQuery;
 pub use refs::Expanded;
+pub(crate) use refs::{ask_referrers, join_referrers};
 
-use crate::ask::{self, Asked};
+use crate::answer::Answer;
+use crate::ask::{self, MAP};
 use crate::database::{self, Parts};
 use crate::error::{ReadError, WriteError};
+use crate::read::Read;
 use crate::write::{self, Draft, Write};
 use kappadb_core::{EntryId, Extent};
 use kappadb_entry::rules;
@@ -33,6 +36,8 @@ use kappadb_view_geo::Query;
 use std::sync::Arc;
 
 /// Map features: nodes, ways, relations and free GeoJSON features, by id and by box.
+///
+/// A question is answered from what is held here, or once the peers were asked for what it needs ([`Read::from`]).
 #[derive(Debug, Clone)]
 pub struct Map {
     pub(crate) parts: Arc<Parts>,
@@ -57,7 +62,7 @@ impl Map {
 
     /// Creates a feature, or replaces every version of it that is held here; of an element of OpenStreetMap, what it means for others too: the ways of
     /// a node that moves, the relations above, the nodes that a way leaves behind (`design/map.md`). Durable when it returns. A replica that does not
-    /// hold everything asks first ([`Map::ask_put`]).
+    /// hold everything asks first ([`Map::touched_by_put`]).
     pub fn put(&self, feature: Feature) -> Write<EntryId, WriteError> {
         match parse_osm(&feature.id) {
             Some(_) => Write::apart(&self.parts, move |parts, _| parts.put_by_hand(feature)),
@@ -68,7 +73,7 @@ impl Map {
     }
 
     /// Deletes every version of a feature that is held here; not a node that a way has ([`WriteError::StillUsed`]). Durable when it returns. A replica that does not hold everything
-    /// asks first ([`Map::ask_delete`]), or it finds nothing to delete.
+    /// asks first ([`Map::touched_by_delete`]), or it finds nothing to delete.
     pub fn delete(&self, id: &str) -> Write<EntryId, WriteError> {
         let id = id.to_owned();
         Write::apart(&self.parts, move |parts, _| parts.delete_feature(&id))
@@ -133,47 +138,37 @@ impl Map {
         })
     }
 
-    /// The feature of this id, from what is held here; none if there is none or it was deleted.
-    pub async fn get(&self, id: &str) -> Result<Option<Found>, ReadError> {
+    /// The feature of this id; none if there is none or it was deleted.
+    pub fn get(&self, id: &str) -> Read<Answer<Found>> {
         let id = id.to_owned();
-        self.run(move |parts| {
+        Read::new(&self.parts, ask::one(MAP, Selector::keys([id.as_bytes()])), move |parts| {
             let hit = parts.feature(&id)?;
-            hit.map(|hit| parts.load_feature(&hit)).transpose()
+            let found = hit.map(|hit| parts.load_feature(&hit)).transpose()?;
+            Ok(loaded(found.into_iter().collect()))
         })
-        .await?
     }
 
-    /// The features whose extent touches `extent` (closed: touching counts), without nodes that have no tags, from what is held here, in the order of
-    /// their ids, `limit` at most.
-    pub async fn query(&self, extent: &Extent, limit: Option<usize>) -> Result<Vec<Hit>, ReadError> {
+    /// The features whose extent touches `extent` (closed: touching counts), without nodes that have no tags, in the order of their ids, `limit` at
+    /// most. Peers are asked for all of them; what of their content is too large for a block is fetched with them.
+    pub fn query(&self, extent: &Extent, limit: Option<usize>) -> Read<Answer<Hit>> {
         let extent = extent.clone();
-        self.run(move |parts| parts.in_box(&extent, Query { limit, ..Query::default() })).await?
+        Read::new(&self.parts, ask::one(MAP, Selector::from(&extent)), move |parts| {
+            Ok(Answer::of(parts.in_box(&extent, Query { limit, ..Query::default() })?))
+        })
     }
 
-    /// Reads the features of `hits`, in their order.
-    pub async fn load(&self, hits: &[Hit]) -> Result<Vec<Found>, ReadError> {
+    /// Reads the features of `hits`, in their order. Peers are asked for all of their versions.
+    pub fn load(&self, hits: &[Hit]) -> Read<Answer<Found>> {
         let hits = hits.to_vec();
-        self.run(move |parts| {
+        let keys = hits.iter().map(|hit| hit.id.clone().into_bytes());
+        Read::new(&self.parts, ask::keys(MAP, keys, Selector::Keys), move |parts| {
             let mut all = Vec::with_capacity(hits.len());
             parts.load_features::<ReadError>(&hits, &mut |_, found| {
                 all.push(found);
                 Ok(())
             })?;
-            Ok(all)
+            Ok(loaded(all))
         })
-        .await?
-    }
-
-    /// Asks the known peers for the features of a box, and fetches, proves and indexes what is missing here. After
-    /// that [`Map::query`] answers as the peers' and this replica's union would.
-    /// Content too large for a block is fetched with it; [`Asked::missing`] counts what of that could not be had.
-    pub async fn ask(&self, extent: &Extent) -> Result<Asked, ReadError> {
-        ask::ask(&self.parts, ask::MAP, Selector::from(extent)).await
-    }
-
-    /// Asks the known peers for the versions of one feature.
-    pub async fn ask_id(&self, id: &str) -> Result<Asked, ReadError> {
-        ask::ask(&self.parts, ask::MAP, Selector::keys([id.as_bytes()])).await
     }
 
     pub(crate) async fn run_writing<T: Send + 'static>(
@@ -189,6 +184,13 @@ impl Map {
     ) -> Result<T, ReadError> {
         database::run(&self.parts, job).await
     }
+}
+
+/// The answer that is these features: it lacks the contents of those of which a version cannot be read.
+fn loaded(found: Vec<Found>) -> Answer<Found> {
+    let lacks = |found: &&Found| found.versions.iter().any(|version| version.held().is_err());
+    let lacking = found.iter().filter(lacks).count();
+    Answer::of(found).lacking(lacking)
 }
 
 /// The entry of a change of a feature.

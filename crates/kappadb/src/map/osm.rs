@@ -1,15 +1,20 @@
 //! A box as OpenStreetMap's API 0.6 answers it (`GET /api/0.6/map`): a join of boxes, keys and referrers.
 
+use super::refs::join_referrers;
 use super::{Hit, Map};
-use crate::ask::{self, Asked, Neighbours};
-use crate::database::Parts;
+use crate::answer::Answer;
+use crate::ask::{MAP, Neighbours};
+use crate::database::{self, Parts};
 use crate::error::ReadError;
+use crate::read::Read;
+use futures::future::BoxFuture;
 use kappadb_core::{Extent, GeoBox};
 use kappadb_geo::id::{osm, parse_osm};
 use kappadb_geo::{Body, Element, ElementKind, Shape, WayNode};
 use kappadb_query::Selector;
 use kappadb_view_geo::Query;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// What belongs to a box by the rule of the API: the nodes inside, the ways that have one of them, all nodes of these
 /// ways, the relations that refer to any of these nodes or ways, and the relations that refer to these relations.
@@ -31,38 +36,44 @@ pub struct OsmAnswer {
 }
 
 impl Map {
-    /// What belongs to a box by the rule of OpenStreetMap's API 0.6, from what is held here.
-    pub async fn osm_query(&self, extent: &Extent) -> Result<OsmAnswer, ReadError> {
+    /// What belongs to a box by the rule of OpenStreetMap's API 0.6. Asked of peers, of each element of the answer that lies outside the box, too,
+    /// all heads are known.
+    pub fn osm_query(&self, extent: &Extent) -> Read<Answer<OsmAnswer>> {
         let extent = extent.clone();
-        self.run(move |parts| Join::new(parts, &extent)?.answer()).await?
+        Read::new(&self.parts, ask_osm(extent.clone()), move |parts| {
+            Ok(Answer::of([Join::new(parts, &extent)?.answer()?]))
+        })
     }
+}
 
-    /// Asks the known peers for what belongs to a box by that rule. After that [`Map::osm_query`] answers as the peers'
-    /// and this replica's union would: of each element of the answer that lies outside the box, too, all heads are known.
-    pub async fn osm_ask(&self, extent: &Extent) -> Result<Asked, ReadError> {
-        let mut neighbours = Neighbours::dial(&self.parts).await;
-        neighbours.ask(ask::MAP, Selector::from(extent)).await?;
-        let inside = self.join(extent, |join| Ok(join.inside.keys().cloned().collect())).await?;
-        self.join_referrers(&mut neighbours, inside).await?;
-        // Also of ways that turn out not to belong to it: a node of theirs may have left the box, or come into it.
-        let of_ways = self.join(extent, |join| join.nodes_of_candidates()).await?;
-        let keys = of_ways.into_iter().map(String::into_bytes).collect();
-        neighbours.ask_in_parts(ask::MAP, keys, Selector::Keys).await?;
-        let members = self.join(extent, |join| Ok(join.answer()?.members())).await?;
-        let found = self.join_referrers(&mut neighbours, members).await?;
-        self.join_referrers(&mut neighbours, relations(found).map(|hit| hit.id).collect()).await?;
-        neighbours.finish().await
+fn ask_osm(
+    extent: Extent,
+) -> impl for<'a> FnOnce(&'a mut Neighbours) -> BoxFuture<'a, Result<(), ReadError>> + Send + 'static {
+    move |neighbours| {
+        Box::pin(async move {
+            let parts = neighbours.parts.clone();
+            neighbours.ask(MAP, Selector::from(&extent)).await?;
+            let inside = join(&parts, &extent, |join| Ok(join.inside.keys().cloned().collect())).await?;
+            join_referrers(neighbours, inside).await?;
+            // Also of ways that turn out not to belong to it: a node of theirs may have left the box, or come into it.
+            let of_ways = join(&parts, &extent, |join| join.nodes_of_candidates()).await?;
+            let keys = of_ways.into_iter().map(String::into_bytes).collect();
+            neighbours.ask_in_parts(MAP, keys, Selector::Keys).await?;
+            let members = join(&parts, &extent, |join| Ok(join.answer()?.members())).await?;
+            let found = join_referrers(neighbours, members).await?;
+            join_referrers(neighbours, relations(found).map(|hit| hit.id).collect()).await.map(drop)
+        })
     }
+}
 
-    /// Looks at the answer as far as it is known.
-    async fn join<T: Send + 'static>(
-        &self,
-        extent: &Extent,
-        look: impl FnOnce(Join<'_>) -> Result<T, ReadError> + Send + 'static,
-    ) -> Result<T, ReadError> {
-        let extent = extent.clone();
-        self.run(move |parts| look(Join::new(parts, &extent)?)).await?
-    }
+/// Looks at the answer as far as it is known.
+async fn join<T: Send + 'static>(
+    parts: &Arc<Parts>,
+    extent: &Extent,
+    look: impl FnOnce(Join<'_>) -> Result<T, ReadError> + Send + 'static,
+) -> Result<T, ReadError> {
+    let extent = extent.clone();
+    database::run(parts, move |parts| look(Join::new(parts, &extent)?)).await?
 }
 
 impl OsmAnswer {

@@ -2,10 +2,13 @@
 
 use super::load::may_pass;
 use super::{Found, Hit, Map};
-use crate::ask::{self, Asked, Neighbours};
-use crate::database::Parts;
+use crate::answer::Answer;
+use crate::ask::{MAP, Neighbours};
+use crate::database::{self, Parts};
 use crate::error::ReadError;
 use crate::held::portions;
+use crate::read::Read;
+use futures::future::BoxFuture;
 use kappadb_core::{EntryId, Extent, StoredBlock};
 use kappadb_entry::decode_block;
 use kappadb_geo::Filter;
@@ -44,15 +47,6 @@ impl MapQuery {
     }
 }
 
-/// A part of an answer.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Page {
-    /// What was found, in the order asked for.
-    pub hits: Vec<Hit>,
-    /// Where to go on, if there may be more.
-    pub next: Option<Cursor>,
-}
-
 /// Levels at which a question for the largest goes on from those above: few questions where much is large, and not far
 /// too much fetched where nearly all is small.
 const STEPS: [u8; 13] = [32, 28, 24, 21, 18, 16, 15, 14, 13, 12, 11, 10, 9];
@@ -61,34 +55,42 @@ const STEPS: [u8; 13] = [32, 28, 24, 21, 18, 16, 15, 14, 13, 12, 11, 10, 9];
 const CHUNK: usize = 1_000;
 
 impl Map {
-    /// A page of what is held here. What stays as it is comes once, whatever arrives between two pages.
+    /// A page of what is in a box. What stays as it is comes once, whatever arrives between two pages.
+    ///
+    /// Peers are asked for the whole box. For the largest with a limit they are asked from the highest level down until there are as many, and
+    /// the rest is left with them; then the answer is complete as far as it goes.
     ///
     /// # Errors
     /// [`ReadError::View`] if the cursor is none of this question.
-    pub async fn find(&self, query: &MapQuery) -> Result<Page, ReadError> {
+    pub fn find(&self, query: &MapQuery) -> Read<Answer<Hit, Cursor>> {
         let query = query.clone();
-        self.run(move |parts| parts.find(&query)).await?
+        Read::new(&self.parts, ask_find(query.clone()), move |parts| parts.find(&query))
     }
+}
 
-    /// Asks the known peers for what [`Map::find`] needs. For the largest with a limit it asks from the highest level
-    /// down until there are as many, and leaves the rest with the peers; then the answer is complete as far as it goes.
-    pub async fn ask_find(&self, query: &MapQuery) -> Result<Asked, ReadError> {
-        let mut neighbours = Neighbours::dial(&self.parts).await;
-        let limit = query.limit.filter(|_| query.order == Order::LargestFirst);
-        let steps = STEPS.into_iter().filter(|level| limit.is_some() && *level > query.level);
-        for level in steps.chain([query.level]) {
-            neighbours.ask(ask::MAP, Selector::from_level(&query.extent, level)).await?;
-            let page = self.find(&MapQuery { level, ..query.clone() }).await?;
-            if limit.is_some_and(|limit| page.hits.len() >= limit) {
-                break;
+fn ask_find(
+    query: MapQuery,
+) -> impl for<'a> FnOnce(&'a mut Neighbours) -> BoxFuture<'a, Result<(), ReadError>> + Send + 'static {
+    move |neighbours| {
+        Box::pin(async move {
+            let limit = query.limit.filter(|_| query.order == Order::LargestFirst);
+            let steps = STEPS.into_iter().filter(|level| limit.is_some() && *level > query.level);
+            for level in steps.chain([query.level]) {
+                neighbours.ask(MAP, Selector::from_level(&query.extent, level)).await?;
+                let Some(limit) = limit else { continue };
+                let above = MapQuery { level, ..query.clone() };
+                let found = database::run(&neighbours.parts, move |parts| parts.find(&above)).await??;
+                if found.items.len() >= limit {
+                    break;
+                }
             }
-        }
-        neighbours.finish().await
+            Ok(())
+        })
     }
 }
 
 impl Parts {
-    fn find(&self, query: &MapQuery) -> Result<Page, ReadError> {
+    fn find(&self, query: &MapQuery) -> Result<Answer<Hit, Cursor>, ReadError> {
         self.map.ready()?;
         match query.order {
             _ if query.filter == Filter::default() => self.find_all(query),
@@ -97,13 +99,13 @@ impl Parts {
         }
     }
 
-    fn find_all(&self, query: &MapQuery) -> Result<Page, ReadError> {
+    fn find_all(&self, query: &MapQuery) -> Result<Answer<Hit, Cursor>, ReadError> {
         let answer = self.map.read(|index| index.query(&query.extent, &query.part(query.limit)))??;
-        Ok(Page { hits: answer.hits.into_iter().map(Hit::from).collect(), next: answer.next })
+        Ok(Answer::page(answer.hits.into_iter().map(Hit::from).collect(), answer.next))
     }
 
     /// Goes through what is in the box once, in the order in which it was written, and keeps the first by their ids of those that pass.
-    fn find_by_id(&self, query: &MapQuery) -> Result<Page, ReadError> {
+    fn find_by_id(&self, query: &MapQuery) -> Result<Answer<Hit, Cursor>, ReadError> {
         let after = query.part(None).after_id().map_err(ViewError::from)?.map(str::to_owned);
         let mut first = First::new(query.limit, after);
         let inside = self.map.read(|index| index.inside(&query.extent, query.level))??;
@@ -122,7 +124,7 @@ impl Parts {
         })?;
         let (hits, more) = first.finish();
         let last = hits.last().map(|last| Cursor::after_id(last.id.clone()));
-        Ok(Page { hits, next: if more { last.or_else(|| query.after.clone()) } else { None } })
+        Ok(Answer::page(hits, if more { last.or_else(|| query.after.clone()) } else { None }))
     }
 
     /// The feature of which this entry is all that there is to show, if it passes.
@@ -143,14 +145,14 @@ impl Parts {
         Ok(passes.then(|| Hit { id: key.to_owned(), heads: vec![id], elsewhere: Vec::new() }))
     }
 
-    fn find_largest(&self, query: &MapQuery) -> Result<Page, ReadError> {
-        let (mut page, mut after) = (Page::default(), query.after.clone());
+    fn find_largest(&self, query: &MapQuery) -> Result<Answer<Hit, Cursor>, ReadError> {
+        let (mut hits, mut after) = (Vec::new(), query.after.clone());
         loop {
-            let left = query.limit.map(|limit| limit - page.hits.len());
+            let left = query.limit.map(|limit| limit - hits.len());
             let part = Query { after: after.clone(), ..query.part(Some(CHUNK)) };
             let answer = self.map.read(|index| index.query(&query.extent, &part))??;
             let passing = self.passing(answer.hits, query, left)?;
-            page.hits.extend(passing.hits);
+            hits.extend(passing.hits);
             after = match passing.looked_at {
                 // Enough of a part: the answer to just so many says where they end.
                 Some(count) => {
@@ -159,10 +161,9 @@ impl Parts {
                 }
                 None => answer.next,
             };
-            let enough = query.limit.is_some_and(|limit| page.hits.len() >= limit);
+            let enough = query.limit.is_some_and(|limit| hits.len() >= limit);
             if enough || after.is_none() {
-                page.next = after;
-                return Ok(page);
+                return Ok(Answer::page(hits, after));
             }
         }
     }

@@ -1,10 +1,13 @@
 //! What refers to a feature, and what a feature is made of.
 
 use super::{Hit, Map};
-use crate::ask::{self, Asked, Neighbours};
-use crate::database::Parts;
+use crate::answer::Answer;
+use crate::ask::{MAP, Neighbours};
+use crate::database::{self, Parts};
 use crate::error::ReadError;
+use crate::read::Read;
 use crate::write;
+use futures::future::BoxFuture;
 use kappadb_core::EntryId;
 use kappadb_geo::id::osm;
 use kappadb_geo::{Body, Element, ElementKind, Expansion, Shape, expand};
@@ -24,56 +27,64 @@ pub struct Expanded {
 }
 
 impl Map {
-    /// The features of which a current version refers to one of `ids`: ways to their nodes, relations to their members.
-    /// From what is held here, in the order of their ids. A hit's heads are those that refer.
-    pub async fn referrers(&self, ids: &[String]) -> Result<Vec<Hit>, ReadError> {
+    /// The features of which a current version refers to one of `ids`: ways to their nodes, relations to their members. In the order of their ids.
+    /// A hit's heads are those that refer.
+    pub fn referrers(&self, ids: &[String]) -> Read<Answer<Hit>> {
         let ids = ids.to_vec();
-        self.run(move |parts| parts.referrers(ids)).await?
+        Read::new(&self.parts, ask_referrers(ids.clone()), move |parts| Ok(Answer::of(parts.referrers(ids)?)))
     }
 
-    /// Asks the known peers what refers to `ids`. After that [`Map::referrers`] answers as the peers' and this replica's
-    /// union would.
-    pub async fn ask_referrers(&self, ids: &[String]) -> Result<Asked, ReadError> {
-        let mut neighbours = Neighbours::dial(&self.parts).await;
-        self.join_referrers(&mut neighbours, ids.to_vec()).await?;
-        neighbours.finish().await
-    }
-
-    /// Who refers to `ids`, as the union of all that take part says: then the referrers' own current versions are known.
-    pub(crate) async fn join_referrers(
-        &self,
-        neighbours: &mut Neighbours,
-        ids: Vec<String>,
-    ) -> Result<Vec<Hit>, ReadError> {
-        neighbours.ask_in_parts(ask::MAP, keys(&ids), Selector::Referrers).await?;
-        // What is taken for a referrer here may have been replaced by a version that refers to something else.
-        let wanted = ids.clone();
-        let candidates = self.run(move |parts| parts.referrers(wanted)).await??;
-        let candidates = candidates.into_iter().map(|hit| hit.id.into_bytes()).collect();
-        neighbours.ask_in_parts(ask::MAP, candidates, Selector::Keys).await?;
-        self.run(move |parts| parts.referrers(ids)).await?
-    }
-
-    /// A feature and all that it is made of, from what is held here. Nothing found if it is not there.
-    pub async fn expand(&self, id: &str) -> Result<Expanded, ReadError> {
+    /// A feature and all that it is made of. Nothing if it is not there.
+    pub fn expand(&self, id: &str) -> Read<Answer<Expanded>> {
         let id = id.to_owned();
-        self.run(move |parts| parts.expand(id)).await?
+        Read::new(&self.parts, ask_expand(id.clone()), move |parts| {
+            let expanded = parts.expand(id)?;
+            Ok(Answer::of((!expanded.found.is_empty()).then_some(expanded)))
+        })
     }
+}
 
-    /// Asks the known peers for a feature and all that it is made of.
-    pub async fn ask_expand(&self, id: &str) -> Result<Asked, ReadError> {
-        let mut neighbours = Neighbours::dial(&self.parts).await;
-        let mut known: BTreeSet<String> = BTreeSet::new();
-        let mut wanted: Vec<String> = vec![id.to_owned()];
-        while !wanted.is_empty() {
-            neighbours.ask_in_parts(ask::MAP, keys(&wanted), Selector::Keys).await?;
-            known.append(&mut wanted.into_iter().collect());
-            let from = id.to_owned();
-            let Expansion { found, missing, .. } = self.run(move |parts| parts.reach(from)).await??;
-            let all = found.into_iter().map(|hit| hit.id).chain(missing);
-            wanted = all.filter(|id| !known.contains(id)).collect();
-        }
-        neighbours.finish().await
+/// Asks what refers to `ids`.
+pub(crate) fn ask_referrers(
+    ids: Vec<String>,
+) -> impl for<'a> FnOnce(&'a mut Neighbours) -> BoxFuture<'a, Result<(), ReadError>> + Send + 'static {
+    move |neighbours| Box::pin(async move { join_referrers(neighbours, ids).await.map(drop) })
+}
+
+/// Who refers to `ids`, as the union of all that take part says: then the referrers' own current versions are known.
+pub(crate) async fn join_referrers(
+    neighbours: &mut Neighbours,
+    ids: Vec<String>,
+) -> Result<Vec<Hit>, ReadError> {
+    let parts = neighbours.parts.clone();
+    neighbours.ask_in_parts(MAP, keys(&ids), Selector::Referrers).await?;
+    // What is taken for a referrer here may have been replaced by a version that refers to something else.
+    let wanted = ids.clone();
+    let candidates = database::run(&parts, move |parts| parts.referrers(wanted)).await??;
+    let candidates = candidates.into_iter().map(|hit| hit.id.into_bytes()).collect();
+    neighbours.ask_in_parts(MAP, candidates, Selector::Keys).await?;
+    database::run(&parts, move |parts| parts.referrers(ids)).await?
+}
+
+fn ask_expand(
+    id: String,
+) -> impl for<'a> FnOnce(&'a mut Neighbours) -> BoxFuture<'a, Result<(), ReadError>> + Send + 'static {
+    move |neighbours| {
+        Box::pin(async move {
+            let parts = neighbours.parts.clone();
+            let mut known: BTreeSet<String> = BTreeSet::new();
+            let mut wanted: Vec<String> = vec![id.clone()];
+            while !wanted.is_empty() {
+                neighbours.ask_in_parts(MAP, keys(&wanted), Selector::Keys).await?;
+                known.append(&mut wanted.into_iter().collect());
+                let from = id.clone();
+                let reach = database::run(&parts, move |parts| parts.reach(from)).await??;
+                let Expansion { found, missing, .. } = reach;
+                let all = found.into_iter().map(|hit| hit.id).chain(missing);
+                wanted = all.filter(|id| !known.contains(id)).collect();
+            }
+            Ok(())
+        })
     }
 }
 

@@ -169,17 +169,17 @@ fn a_feature_that_lies_about_its_content_spoils_itself_alone() {
         let dir = tempfile::tempdir().unwrap();
         let sparse = Database::builder(dir.path().join("sparse")).join(&server.ticket()).await.unwrap();
         let extent = good.extent();
-        let asked = sparse.map().ask(&extent).await.unwrap();
-        assert!(asked.complete && asked.failures.is_empty());
+        let answer = sparse.map().query(&extent, None).from(crate::Source::Peers).await.unwrap();
+        assert!(answer.is_complete() && answer.asked.failures.is_empty());
         assert_eq!(
-            (asked.blocks_fetched, asked.missing),
+            (answer.asked.blocks_fetched, answer.asked.missing),
             (5 + 2, 0),
             "the entries, and chunks that are held"
         );
         let hits = sparse.parts.map.read(|index| index.active(b"too large")).unwrap().unwrap();
         assert_eq!(hits.len(), 1);
         for id in ["no chunk", "no feature", "not yet", "too large", "good"] {
-            let found = sparse.map().get(id).await.unwrap().unwrap();
+            let found = sparse.map().get(id).await.unwrap().one().unwrap();
             assert_eq!(found.versions[0].feature.is_some(), id == "good", "{id}");
         }
         server.stop().await;

@@ -40,7 +40,15 @@ impl Copies {
 
 pub async fn ask_all(database: &Database) {
     assert!(database.ask("kv", Selector::Everything).from(Source::Peers).await.unwrap().is_complete());
-    assert!(database.map().ask(&"-180,-90,180,90".parse().unwrap()).await.unwrap().complete);
+    assert!(
+        database
+            .map()
+            .query(&"-180,-90,180,90".parse().unwrap(), None)
+            .from(Source::Peers)
+            .await
+            .unwrap()
+            .is_complete()
+    );
     assert!(database.chat().ask_everything().await.unwrap().complete);
 }
 

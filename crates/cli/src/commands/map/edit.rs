@@ -1,7 +1,7 @@
 //! `map put|delete|merge`.
 
 use super::Context;
-use crate::commands::question::ask_first;
+use crate::commands::question::look_first;
 use crate::output;
 use anyhow::Context as _;
 use kappadb::{EntryId, geojson};
@@ -18,14 +18,14 @@ pub async fn put(context: &Context, file: &Path, local: bool) -> anyhow::Result<
     }
     let feature = geojson::from_text_by_id(&text)?;
     let database = context.open().await?;
-    ask_first(&database, local, database.map().ask_put(&feature)).await?;
+    look_first(&database, local, database.map().touched_by_put(&feature)).await?;
     tell(&feature.id, database.map().put(feature.clone()).await?)?;
     Ok(database.close().await?)
 }
 
 pub async fn delete(context: &Context, id: &str, local: bool) -> anyhow::Result<()> {
     let database = context.open().await?;
-    ask_first(&database, local, database.map().ask_delete(id)).await?;
+    look_first(&database, local, database.map().touched_by_delete(id)).await?;
     tell(id, database.map().delete(id).await?)?;
     Ok(database.close().await?)
 }
@@ -33,7 +33,7 @@ pub async fn delete(context: &Context, id: &str, local: bool) -> anyhow::Result<
 pub async fn merge(context: &Context, id: &str, local: bool) -> anyhow::Result<()> {
     let database = context.open().await?;
     // With what they replaced: that tells who changed what.
-    ask_first(&database, local, database.map().ask_history(id)).await?;
+    look_first(&database, local, database.map().history(id)).await?;
     tell(id, database.map().merge(id).await?)?;
     Ok(database.close().await?)
 }

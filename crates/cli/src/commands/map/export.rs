@@ -8,7 +8,7 @@ use crate::commands::question::{Question, tell_ahead};
 use crate::exit::Exit;
 use crate::output::{self, count};
 use kappadb::export::{ExportFormat, ExportReport, Selection};
-use kappadb::{Database, MapQuery};
+use kappadb::{Database, Filter, MapQuery};
 use serde_json::json;
 
 pub async fn run(context: &Context, args: &ExportArgs) -> anyhow::Result<Exit> {
@@ -48,15 +48,16 @@ async fn select(
     args: &ExportArgs,
 ) -> anyhow::Result<Selection> {
     let Some(bbox) = &args.bbox else {
-        question.ask(database.map().ask_all()).await?;
+        // All of it is asked for, and none of it read before it is written.
+        let all = database.map().find_anywhere(&Filter::default(), None, Some(0));
+        let _ = question.read(all).await?;
         return Ok(Selection::Everything);
     };
     if args.osm_api {
-        return Ok(Selection::Hits(super::osm_api(database, question, bbox).await?.hits));
+        return Ok(Selection::Hits(super::osm_api(database, question, bbox).await?));
     }
     let query = MapQuery::new(bbox.clone());
-    question.ask(database.map().ask_find(&query)).await?;
-    Ok(Selection::Hits(database.map().find(&query).await?.hits))
+    Ok(Selection::Hits(question.read(database.map().find(&query)).await?.items))
 }
 
 /// Says how many areas have no geometry.

@@ -6,7 +6,7 @@ use crate::commands::input::progress;
 use crate::commands::question::Question;
 use crate::exit::Exit;
 use crate::output::{self, count, size};
-use kappadb::{AskedTouched, Database, Ids, ImportFile, ImportOptions, ImportReport, Location, Map};
+use kappadb::{Database, Ids, ImportFile, ImportOptions, ImportReport, Location, Map, TouchedByImport};
 use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
@@ -50,7 +50,8 @@ async fn ask_first(
     question: &mut Question,
     file: ImportFile,
 ) -> anyhow::Result<ImportFile> {
-    let (file, AskedTouched { asked, touched, unknown, .. }) = database.map().ask_import(file).await?;
+    let (file, TouchedByImport { asked, touched, unknown, .. }) =
+        database.map().touched_by_import(file).await?;
     if unknown > 0 {
         let text = format!(
             "of {} (the file has {touched}) and what they touch, peers may know what is not known here",
@@ -58,7 +59,7 @@ async fn ask_first(
         );
         output::remark(&json!({ "unknown": unknown, "touched": touched }), &text);
     }
-    question.ask(async { Ok::<_, anyhow::Error>(asked) }).await?;
+    question.note(asked)?;
     Ok(file)
 }
 

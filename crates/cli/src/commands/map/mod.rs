@@ -10,7 +10,7 @@ use super::question::Question;
 use super::{Context, blob};
 use crate::args::MapCommand;
 use crate::exit::Exit;
-use kappadb::{Database, Extent, ImportOptions, Page};
+use kappadb::{Database, Extent, Hit, ImportOptions};
 
 pub async fn run(context: &Context, command: &MapCommand) -> anyhow::Result<Exit> {
     match command {
@@ -35,9 +35,8 @@ pub async fn run(context: &Context, command: &MapCommand) -> anyhow::Result<Exit
 }
 
 /// Asks the peers for what belongs to a box by the rule of OpenStreetMap's API, and answers; says what is missing.
-async fn osm_api(database: &Database, question: &mut Question, bbox: &Extent) -> anyhow::Result<Page> {
-    question.ask(database.map().osm_ask(bbox)).await?;
-    let answer = database.map().osm_query(bbox).await?;
+async fn osm_api(database: &Database, question: &mut Question, bbox: &Extent) -> anyhow::Result<Vec<Hit>> {
+    let answer = question.read(database.map().osm_query(bbox)).await?.one().unwrap_or_default();
     show::report_absent(&answer.missing, &answer.gone);
-    Ok(Page { hits: answer.into_hits(), next: None })
+    Ok(answer.into_hits())
 }

@@ -9,7 +9,7 @@ use crate::exit::Exit;
 use crate::output;
 use anyhow::Context as _;
 use kappadb::export::{ExportFormat, Selection};
-use kappadb::{Database, Extent, Filter, Found, Hit, MapQuery, Order, Page, svg};
+use kappadb::{Cursor, Database, Extent, Filter, Found, Hit, MapQuery, Order, svg};
 use serde_json::json;
 use std::collections::{BTreeSet, HashSet};
 
@@ -19,14 +19,14 @@ const CHUNK: usize = 1_000;
 pub async fn query(context: &Context, args: &QueryArgs) -> anyhow::Result<Exit> {
     context
         .read(args.ask, async |database, question| {
-            let page = match &args.bbox {
-                Some(bbox) if args.osm_api => super::osm_api(database, question, bbox).await?,
+            let (hits, next) = match &args.bbox {
+                Some(bbox) if args.osm_api => (super::osm_api(database, question, bbox).await?, None),
                 Some(bbox) => find(database, question, args, bbox).await?,
                 None => find_anywhere(database, question, args).await?,
             };
-            print(database, args, &page.hits).await?;
-            page.next.iter().for_each(|next| question.go_on_with(next));
-            Ok(page.hits.len())
+            print(database, args, &hits).await?;
+            next.iter().for_each(|next| question.go_on_with(next));
+            Ok(hits.len())
         })
         .await
 }
@@ -39,9 +39,10 @@ async fn find_anywhere(
     database: &Database,
     question: &mut Question,
     args: &QueryArgs,
-) -> anyhow::Result<Page> {
-    question.ask(database.map().ask_all()).await?;
-    Ok(database.map().find_anywhere(&filter(args), args.after.as_ref(), args.limit.number()).await?)
+) -> anyhow::Result<(Vec<Hit>, Option<Cursor>)> {
+    let find = database.map().find_anywhere(&filter(args), args.after.as_ref(), args.limit.number());
+    let page = question.read(find).await?;
+    Ok((page.items, page.next))
 }
 
 async fn find(
@@ -49,7 +50,7 @@ async fn find(
     question: &mut Question,
     args: &QueryArgs,
     bbox: &Extent,
-) -> anyhow::Result<Page> {
+) -> anyhow::Result<(Vec<Hit>, Option<Cursor>)> {
     let query = MapQuery {
         filter: filter(args),
         limit: args.limit.number(),
@@ -57,8 +58,8 @@ async fn find(
         after: args.after.clone(),
         ..MapQuery::new(bbox.clone())
     };
-    question.ask(database.map().ask_find(&query)).await?;
-    Ok(database.map().find(&query).await?)
+    let page = question.read(database.map().find(&query)).await?;
+    Ok((page.items, page.next))
 }
 
 async fn print(database: &Database, args: &QueryArgs, hits: &[Hit]) -> anyhow::Result<()> {
@@ -82,7 +83,7 @@ async fn print(database: &Database, args: &QueryArgs, hits: &[Hit]) -> anyhow::R
 async fn picture(database: &Database, bbox: &Extent, hits: &[Hit]) -> anyhow::Result<String> {
     let mut shapes = Vec::new();
     for chunk in hits.chunks(CHUNK) {
-        let found = database.map().load(chunk).await?;
+        let found = database.map().load(chunk).await?.items;
         shapes
             .extend(found.into_iter().filter_map(shown).map(|feature| svg::Shape { feature, fetched: true }));
     }
@@ -110,7 +111,7 @@ async fn outlines(database: &Database, shapes: &[svg::Shape]) -> anyhow::Result<
     wanted.retain(|id| !shown_already.contains(id.as_str()));
     let mut out = Vec::new();
     for id in &wanted {
-        let found = database.map().get(id).await?;
+        let found = database.map().get(id).await?.one();
         out.extend(found.and_then(shown).map(|feature| svg::Shape { feature, fetched: true }));
     }
     Ok(out)

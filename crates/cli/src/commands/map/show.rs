@@ -17,17 +17,14 @@ const NAMED: usize = 10;
 
 pub async fn get(context: &Context, id: &str, ask: AskArgs) -> anyhow::Result<Exit> {
     context
-        .read(ask, async |database, question| {
-            question.ask(database.map().ask_id(id)).await?;
-            match database.map().get(id).await? {
-                Some(found) if !found.versions.is_empty() => {
-                    question.note_ahead(found.ahead);
-                    report_without_area(print(database, &found).await?.into());
-                    found.versions.iter().try_for_each(|version| version.held().map(drop))?;
-                    Ok(1)
-                }
-                _ => get_carried(database, question, id).await,
+        .read(ask, async |database, question| match question.read(database.map().get(id)).await?.one() {
+            Some(found) if !found.versions.is_empty() => {
+                question.note_ahead(found.ahead);
+                report_without_area(print(database, &found).await?.into());
+                found.versions.iter().try_for_each(|version| version.held().map(drop))?;
+                Ok(1)
             }
+            _ => get_carried(database, question, id).await,
         })
         .await
 }
@@ -37,8 +34,8 @@ async fn get_carried(database: &Database, question: &mut Question, id: &str) -> 
     if !id.starts_with('n') {
         bail!(unknown(database, id).await?);
     }
-    question.ask(database.map().ask_referrers(&[id.to_owned()])).await?;
-    let Some(CarriedNode { node, ways }) = database.map().carried(id).await? else {
+    let carried = question.read(database.map().carried(id)).await?.one();
+    let Some(CarriedNode { node, ways }) = carried else {
         bail!(unknown(database, id).await?);
     };
     output::form(&visible_json(&geojson::to_text(&node)))?;
@@ -55,7 +52,7 @@ async fn print(database: &Database, found: &Found) -> anyhow::Result<bool> {
 }
 
 async fn unknown(database: &Database, id: &str) -> anyhow::Result<NotFound> {
-    let was_there = !database.map().history(id).await?.is_empty();
+    let was_there = !database.map().history(id).await?.items.is_empty();
     let any_more = if was_there { " any more: it was deleted" } else { "" };
     Ok(NotFound(format!("there is no feature {id:?} here{any_more}")))
 }
@@ -64,8 +61,7 @@ async fn unknown(database: &Database, id: &str) -> anyhow::Result<NotFound> {
 pub async fn history(context: &Context, id: &str, ask: AskArgs) -> anyhow::Result<Exit> {
     context
         .read(ask, async |database, question| {
-            question.ask(database.map().ask_history(id)).await?;
-            let history = database.map().history(id).await?;
+            let history = question.read(database.map().history(id)).await?.items;
             if history.is_empty() {
                 bail!(unknown(database, id).await?);
             }
@@ -100,8 +96,7 @@ pub async fn referrers(context: &Context, id: &str, ask: AskArgs) -> anyhow::Res
     let ids = [id.to_owned()];
     context
         .read(ask, async |database, question| {
-            question.ask(database.map().ask_referrers(&ids)).await?;
-            let hits = database.map().referrers(&ids).await?;
+            let hits = question.read(database.map().referrers(&ids)).await?.items;
             print_ids(&hits)?;
             Ok(hits.len())
         })
@@ -112,11 +107,9 @@ pub async fn referrers(context: &Context, id: &str, ask: AskArgs) -> anyhow::Res
 pub async fn expand(context: &Context, id: &str, ask: AskArgs) -> anyhow::Result<Exit> {
     context
         .read(ask, async |database, question| {
-            question.ask(database.map().ask_expand(id)).await?;
-            let expanded = database.map().expand(id).await?;
-            if expanded.found.is_empty() {
+            let Some(expanded) = question.read(database.map().expand(id)).await?.one() else {
                 bail!(unknown(database, id).await?);
-            }
+            };
             let mut without_area = 0;
             for found in database.map().load(&expanded.found).await? {
                 without_area += u64::from(print(database, &found).await?);

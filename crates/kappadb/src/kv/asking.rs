@@ -7,17 +7,7 @@ use crate::error::ReadError;
 use futures::future::BoxFuture;
 use kappadb_query::Selector;
 use kappadb_view_kv::{KeyRange, ScanOptions};
-use std::collections::BTreeSet;
 use std::sync::Arc;
-
-/// Asks for some keys, however many: several are one question.
-pub(super) fn ask_keys(
-    keys: impl IntoIterator<Item = Vec<u8>>,
-    selector: fn(Vec<Vec<u8>>) -> Selector,
-) -> impl for<'a> FnOnce(&'a mut Neighbours) -> BoxFuture<'a, Result<(), ReadError>> + Send + 'static {
-    let keys: BTreeSet<Vec<u8>> = keys.into_iter().collect();
-    move |neighbours| Box::pin(neighbours.ask_in_parts(KV, keys, selector))
-}
 
 /// Asks for what a scan needs: with a limit, no more than the peers take to be within it, and what it takes to be sure of that.
 pub(super) fn ask_scan(
