@@ -1,7 +1,7 @@
 """The smallest executable form of the rules in model.md, checked by brute force on random histories with holes.
 
 An entry: feed, seq, key, ctx {feed: seq} (+ ids, explicit), depth, ext (where it is; None = nowhere, a delete), ever (hull of where
-its past was), tag. Places are 1-D intervals here. Run: python3 model_check.py [histories]
+its past was), tag. Places are 1-D intervals here. Run: python3 model_check.py [histories]. It fails if the rule of model.md ever differs.
 """
 import random, sys
 
@@ -47,6 +47,14 @@ def history(rng, evict=0, ids=0, hostile=0):
         seqs[w] += 1; out.append(n); held[w].append(n)
     return out
 
+BROKEN, RULE = [], dict(holds=False)
+def group(title, holds=False):
+    print(title); RULE['holds'] = holds
+
+def report(name, bad, N, sent):
+    print(f'{name:58s} {bad:5d} of {N} differ, {sent / N:.1f} entries sent')
+    if bad and RULE['holds'] and '(wrong)' not in name: BROKEN.append(name)
+
 def check(name, N, rule=replaces, keep=dominates, relay=False, tag=None, filter_erasers=False, **kw):
     bad = sent = 0
     for seed in range(N):
@@ -61,7 +69,7 @@ def check(name, N, rule=replaces, keep=dominates, relay=False, tag=None, filter_
             M = [e for e in H if rng.random() < .3]; got = serve(add(M, serve(P, wide)), q); whole = add(add(R, P), M)
         else: got = serve(P, q); whole = add(R, P)
         sent += len(got); bad += ans(add(R, got)) != ans(whole)
-    print(f'{name:58s} {bad:5d} of {N} differ, {sent / N:.1f} entries sent')
+    report(name, bad, N, sent)
 
 # What a context may be (decisions.md, "Contexts for thousands of writers"). Each scheme is a change of a history, which stands for other
 # writers, or a way to read a set: `seen` gives the entries of a set with the contexts that they have there, `closed` what must travel.
@@ -125,7 +133,7 @@ def check_contexts(name, N, change=lambda H: None, seen=lambda S: S, closed=lamb
         if relay: got = serve(add(M, serve(P, wide)), q); all_ = add(add(R, P), M)
         else: got = serve(P, q); all_ = add(R, P)
         sent += len(got); bad += ans(add(R, got)) != ans(all_)
-    print(f'{name:58s} {bad:5d} of {N} differ, {sent / N:.1f} entries sent')
+    report(name, bad, N, sent)
 
 def immortal(writers, most):
     """How many versions are active after two rounds of writers, one after the other, whose contexts name few feeds."""
@@ -143,14 +151,14 @@ def immortal(writers, most):
 
 def contexts(N):
     everything = dict(evict=.3, ids=.3, hostile=.5, relay=True)
-    print('contexts that name few of the feeds they know, or two feeds by one name: the rule holds, and costs')
+    group('contexts that name few of the feeds they know, or two feeds by one name: the rule holds, and costs', holds=True)
     check_contexts('  cut, everything at once through a sparse relay', N, change=cut, **everything)
     check_contexts('  one name for two feeds, the same', N, change=same_names, **everything)
     for most in (4, 32, 64): print(f'  60 writers twice, contexts of {most} feeds: {immortal(60, most)} versions are active')
-    print('of one feed only the last entry of a key counts (wrong):')
+    group('of one feed only the last entry of a key counts (wrong):')
     check_contexts('  honest', N, seen=last_of_each_feed)
     check_contexts('  one hostile writer', N, seen=last_of_each_feed, hostile=.5)
-    print('contexts that include those of other entries by reference, one of four whole:')
+    group('contexts that include those of other entries by reference, one of four whole:')
     seen, closed = by_reference()
     check_contexts('  what is referred to does not travel', N, seen=seen)
     check_contexts('  it does', N, seen=seen, closed=closed)
@@ -192,24 +200,25 @@ def check_dropped(name, N, serve=serve_without, relay=None, **kw):
             whole = minus(add(M, whole), Dm)
         else: got = serve(whole, q, Da)
         sent += len(got); bad += ans(minus(add(R, got), Da)) != ans(minus(add(R, whole), Da))
-    print(f'{name:58s} {bad:5d} of {N} differ, {sent / N:.1f} entries sent')
+    report(name, bad, N, sent)
 
 if __name__ == '__main__':
     N = int(sys.argv[1]) if len(sys.argv) > 1 else 3000
-    print('links to direct ancestors only:'); check('  honest writers, holes', N, rule=links, keep=links)
-    print('version vectors alone:')
+    group('links to direct ancestors only:'); check('  honest writers, holes', N, rule=links, keep=links)
+    group('version vectors alone:')
     for n, kw in (('honest', {}), ('evicting', dict(evict=.3)), ('explicit ids mixed in', dict(ids=.3)), ('one hostile writer', dict(hostile=.5))):
         check('  ' + n, N, rule=naive, keep=naive, **kw)
-    print('the rule of model.md (vector or ids, depth, places; domination):')
+    group('the rule of model.md (vector or ids, depth, places; domination):', holds=True)
     for n, kw in (('honest', {}), ('evicting', dict(evict=.3)), ('explicit ids mixed in', dict(ids=.3)), ('one hostile writer', dict(hostile=.5)),
                   ('all of these, through a sparse relay', dict(evict=.3, ids=.3, hostile=.5, relay=True)), ('tag filter on answers only', dict(tag=1)),
                   ('tag filter on erasers too (wrong)', dict(tag=1, filter_erasers=True))):
         check('  ' + n, N, **kw)
     contexts(N)
-    print('feeds dropped, others by the asker than by the peer:')
+    group('feeds dropped, others by the asker than by the peer:', holds=True)
     for n, kw in (('honest', {}), ('evicting', dict(evict=.3)), ('explicit ids mixed in', dict(ids=.3)), ('one hostile writer', dict(hostile=.5)),
                   ('all of these', dict(evict=.3, ids=.3, hostile=.5)),
                   ('all, through a relay that had dropped all the same', dict(evict=.3, ids=.3, hostile=.5, relay='covering')),
                   ('all, through a relay that had dropped others (wrong)', dict(evict=.3, ids=.3, hostile=.5, relay='any')),
                   ('all, the dropped only hidden by the peer (wrong)', dict(evict=.3, ids=.3, hostile=.5, serve=serve_hiding))):
         check_dropped('  ' + n, N, **kw)
+    sys.exit(', '.join(name.strip() for name in BROKEN) + ': differs, and must not' if BROKEN else 0)
