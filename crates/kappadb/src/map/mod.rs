@@ -38,6 +38,24 @@ use std::sync::Arc;
 /// Map features: nodes, ways, relations and free GeoJSON features, by id and by box.
 ///
 /// A question is answered from what is held here, or once the peers were asked for what it needs ([`Read::from`]).
+///
+/// ```
+/// use kappadb::{Database, Extent, geojson};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let database = Database::builder(dir.path()).create().await?;
+/// let map = database.map();
+/// let bench = r#"{"type": "Feature", "id": "bench", "properties": {"amenity": "bench"},
+///                 "geometry": {"type": "Point", "coordinates": [24.94, 60.17]}}"#;
+/// map.put(geojson::from_text(bench)?).await?;
+///
+/// let box_of_helsinki: Extent = "24.9,60.1,25.0,60.2".parse()?;
+/// let hits = map.query(&box_of_helsinki, None).await?;
+/// let found = map.load(&hits.items).await?;
+/// assert!(hits.is_complete() && found.items.len() == 1);
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Map {
     pub(crate) parts: Arc<Parts>,
