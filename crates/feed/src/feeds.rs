@@ -100,6 +100,9 @@ impl Feeds {
     ) -> Result<(Feeds, OpenReport), OpenError> {
         let (dir, store, random) = (config.dir.clone(), config.store.clone(), config.random.clone());
         let open::Opened { writer, blocks, visible, lock, report } = open::open(config, progress)?;
+        if let Some(journal) = &writer.journal {
+            store.on_sleep(Arc::new(journal.reader().resting()));
+        }
         let own = RwLock::new(writer.keys.feeds().copied().collect());
         let (queue, wakes, writer) = (Queue::default(), Mutex::default(), Mutex::new(writer));
         let (layout, compacting) = (RwLock::default(), Mutex::default());

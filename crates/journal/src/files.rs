@@ -8,7 +8,7 @@ use crate::survey::Survey;
 use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The segment files, of which a bounded number is open.
 pub(crate) struct Files {
@@ -21,7 +21,17 @@ pub(crate) struct Files {
     most_open: usize,
     /// Most recently used last. So few that a search is as quick as a map.
     open: Mutex<Vec<(u32, Arc<dyn DiskFile>)>>,
+    last: Mutex<Last>,
     durable: Mutex<Position>,
+}
+
+/// The file that is appended to.
+#[derive(Default)]
+struct Last {
+    /// None while it rests.
+    file: Option<Arc<dyn DiskFile>>,
+    /// Something may have been written to it that is not known to be durable: whether it got onto the disk is told to whoever had it open then.
+    busy: bool,
 }
 
 impl Files {
@@ -33,6 +43,7 @@ impl Files {
             joined: Mutex::new(survey.joined.clone()),
             most_open: most_open.max(1),
             open: Mutex::default(),
+            last: Mutex::default(),
             durable: Mutex::new(Position { segment: 0, offset: 0 }),
         }
     }
@@ -44,6 +55,33 @@ impl Files {
 
     pub(crate) fn set_durable(&self, to: Position) {
         *self.durable.lock().unwrap_or_else(PoisonError::into_inner) = to;
+        self.lock_last().busy = false;
+    }
+
+    fn lock_last(&self) -> MutexGuard<'_, Last> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The file of the last segment, which is this one, to be written and synced.
+    pub(crate) fn last(&self, segment: u32) -> io::Result<Arc<dyn DiskFile>> {
+        let mut last = self.lock_last();
+        let file = last.file.take().map_or_else(|| self.file(segment), Ok)?;
+        *last = Last { file: Some(file.clone()), busy: true };
+        Ok(file)
+    }
+
+    /// There is a new last segment, in this file, or it is just opened.
+    pub(crate) fn set_last(&self, file: Arc<dyn DiskFile>) {
+        *self.lock_last() = Last { file: Some(file), busy: false };
+    }
+
+    /// Closes all files that can be opened again without losing anything.
+    pub(crate) fn rest(&self) {
+        let mut last = self.lock_last();
+        if !last.busy {
+            last.file = None;
+        }
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// The run of missing segments that `segment` is in.

@@ -39,7 +39,6 @@ pub struct Placed {
 pub struct Journal {
     pub(crate) files: Arc<Files>,
     pub(crate) options: Options,
-    pub(crate) file: Arc<dyn DiskFile>,
     pub(crate) incarnation: [u8; 16],
     pub(crate) end: Position,
     pub(crate) durable: Position,
@@ -161,12 +160,12 @@ impl Journal {
         incarnation: [u8; 16],
     ) -> Journal {
         recovered.files.set_durable(end);
+        recovered.files.set_last(file);
         let mut layout = recovered.survey.layout();
         layout.entry(end.segment).or_insert(0);
         Journal {
             files: recovered.files.clone(),
             options,
-            file,
             incarnation,
             end,
             durable: end,
@@ -221,7 +220,9 @@ impl Journal {
         let (at, first_lseq) = (self.end, self.next_lseq);
         let next_lseq = first_lseq.checked_add(record.block_count()).ok_or(AppendError::Exhausted)?;
         seal(&self.files.nonce, at, self.durable, first_lseq, buffer);
-        self.file.write_at(at.offset, buffer).map_err(|source| self.undo(source))?;
+        let file =
+            self.files.last(at.segment).map_err(|source| write_error(&self.files, at.segment, source))?;
+        file.write_at(at.offset, buffer).map_err(|source| self.undo(&*file, source))?;
         self.end.offset += len;
         self.next_lseq = next_lseq;
         self.closed = *record == Record::Closed;
@@ -229,9 +230,9 @@ impl Journal {
     }
 
     /// After a failed write: takes away what of it reached the file.
-    fn undo(&mut self, source: io::Error) -> AppendError {
-        let untouched = self.file.len().is_ok_and(|len| len == self.end.offset);
-        self.poisoned = !untouched && self.file.set_len(self.end.offset).is_err();
+    fn undo(&mut self, file: &dyn DiskFile, source: io::Error) -> AppendError {
+        let untouched = file.len().is_ok_and(|len| len == self.end.offset);
+        self.poisoned = !untouched && file.set_len(self.end.offset).is_err();
         write_error(&self.files, self.end.segment, source)
     }
 
@@ -247,7 +248,7 @@ impl Journal {
         if self.durable == self.end {
             return Ok(());
         }
-        self.file.sync().map_err(|source| {
+        self.files.last(self.end.segment).and_then(|file| file.sync()).map_err(|source| {
             self.poisoned = true;
             self.lost = self.kept > self.durable;
             sync_error(&self.files, self.end.segment, source)

@@ -73,6 +73,17 @@ impl Reader {
         Rewrite::measure(self.files.clone(), segment, keep)
     }
 
+    /// Closes the journal's files, when it is called, until they are used again: for one that nobody uses for a while. Knows the journal no more once it
+    /// is gone.
+    pub fn resting(&self) -> impl Fn() + Send + Sync + use<> {
+        let files = Arc::downgrade(&self.files);
+        move || {
+            if let Some(files) = files.upgrade() {
+                files.rest();
+            }
+        }
+    }
+
     /// True if there is no file of this segment, though there are later ones.
     pub fn is_missing(&self, segment: u32) -> bool {
         self.files.missing_run(segment).is_some()

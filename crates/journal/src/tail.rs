@@ -29,7 +29,7 @@ impl Journal {
         if let Some(segment) = owed.segment {
             let (file, end) = create(&self.files, segment, self.next_lseq, self.end, self.incarnation)?;
             self.full_bytes += self.end.offset;
-            self.file = file;
+            self.files.set_last(file);
             self.layout.insert(segment, 0);
             self.set_durable(end);
         }

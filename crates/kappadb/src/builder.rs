@@ -2,6 +2,7 @@ use crate::chat::Trusted;
 use crate::database::{Database, Parts};
 use crate::durability::Durability;
 use crate::error::{CreateError, OpenError, WriteError};
+use crate::files::Before;
 use crate::listen::Listen;
 use crate::replica::{self, Replica};
 use crate::witness;
@@ -44,6 +45,8 @@ pub struct Builder {
     pub(crate) locking: Locking,
     /// Held already, by whoever made the folder.
     pub(crate) lock: Option<Arc<DirLock>>,
+    /// What was there before the folder was made.
+    pub(crate) made: Option<Before>,
 }
 
 impl fmt::Debug for Builder {
@@ -76,6 +79,16 @@ fn usual_patience() -> Duration {
     set.filter(|patience| !patience.is_zero()).unwrap_or(Duration::from_millis(limits::PATIENCE_MS))
 }
 
+/// Writes down who made the database.
+async fn found(database: &Database) -> Result<(), CreateError> {
+    // Who joins by its tickets trusts its founder; that is the reader's to change.
+    let admins = [database.writer().await?].into();
+    let trusted = Trusted { admins, ..Trusted::default() };
+    let file =
+        database.run(move |parts| parts.trust.set(trusted).map_err(|source| (parts.dir.clone(), source)));
+    file.await.map_err(WriteError::from)?.map_err(|(dir, source)| CreateError::Io { dir, source })
+}
+
 impl Builder {
     pub(crate) fn new(dir: impl AsRef<Path>) -> Self {
         Builder {
@@ -90,6 +103,7 @@ impl Builder {
             durability: Durability::default(),
             locking: Locking::default(),
             lock: None,
+            made: None,
         }
     }
 
@@ -168,20 +182,23 @@ impl Builder {
         self
     }
 
-    /// Makes a new database with one writer feed. Its tickets name that as admin of its chat.
+    /// Makes a new database with one writer feed. Its tickets name that as admin of its chat. If that fails, the folder is left as it was.
     pub async fn create(self) -> Result<Database, CreateError> {
         let database = DatabaseId(self.draw());
         let access = Access { database, epoch: 1, key: AccessKey::new(self.draw()) };
         let identity = SecretKey::from_seed(&self.draw());
         let new = Replica { database, access, identity, trusted: Trusted::default() };
-        let database = self.make(new, None).await?.open().await?;
-        // Who joins by its tickets trusts its founder; that is the reader's to change.
-        let admins = [database.writer().await?].into();
-        let trusted = Trusted { admins, ..Trusted::default() };
-        let file =
-            database.run(move |parts| parts.trust.set(trusted).map_err(|source| (parts.dir.clone(), source)));
-        file.await.map_err(WriteError::from)?.map_err(|(dir, source)| CreateError::Io { dir, source })?;
-        Ok(database)
+        let dir = self.dir.clone();
+        let made = self.make(new, None).await?;
+        let before = made.made.clone();
+        let database = made.open().await?;
+        let founded = found(&database).await;
+        if founded.is_err() {
+            let _ = database.clone().close().await;
+            let restore = move || before.iter().for_each(Before::restore);
+            let _ = tokio::task::spawn_blocking(restore).await;
+        }
+        founded.map(|()| database).map_err(|error| error.in_short(&dir))
     }
 
     /// Opens the database in the directory, or makes one if there is none.
@@ -205,7 +222,7 @@ impl Builder {
     pub async fn join(self, ticket: &Ticket) -> Result<Database, CreateError> {
         let ticket = ticket.clone();
         let builder = if replica::exists(&self.dir) {
-            self.with_lock(move |dir, locking| replica::meet(dir, locking, &ticket)).await?
+            self.with_lock(move |dir, locking| Ok((replica::meet(dir, locking, &ticket)?, None))).await?
         } else {
             let identity = SecretKey::from_seed(&self.draw());
             self.make(replica::from_ticket(&ticket, identity), Some(ticket)).await?
@@ -214,16 +231,22 @@ impl Builder {
     }
 
     async fn make(self, new: Replica, met: Option<Ticket>) -> Result<Builder, CreateError> {
-        self.with_lock(move |dir, locking| replica::create(dir, locking, &new, met.as_ref())).await
+        let make = move |dir: &Path, locking: &Locking| {
+            let (lock, before) = replica::create(dir, locking, &new, met.as_ref())?;
+            Ok((lock, Some(before)))
+        };
+        self.with_lock(make).await
     }
 
     /// Does what begins with locking the folder, and keeps it locked.
     async fn with_lock(
         mut self,
-        job: impl FnOnce(&Path, &Locking) -> Result<DirLock, CreateError> + Send + 'static,
+        job: impl FnOnce(&Path, &Locking) -> Result<(DirLock, Option<Before>), CreateError> + Send + 'static,
     ) -> Result<Builder, CreateError> {
         let done = tokio::task::spawn_blocking(move || {
-            self.lock = Some(Arc::new(job(&self.dir, &self.locking)?));
+            let done = job(&self.dir, &self.locking);
+            let (lock, made) = done.map_err(|error| error.in_short(&self.dir))?;
+            (self.lock, self.made) = (Some(Arc::new(lock)), made);
             Ok(self)
         });
         done.await.map_err(|error| OpenError::Stopped(error.into()))?
@@ -237,7 +260,16 @@ impl Builder {
 
     /// Opens an existing database.
     pub async fn open(self) -> Result<Database, OpenError> {
-        let parts = tokio::task::spawn_blocking(move || Parts::open(self)).await;
+        let open = move || {
+            let (dir, made, lock) = (self.dir.clone(), self.made.clone(), self.lock.clone());
+            let opened = Parts::open(self).map_err(|error| error.in_short(&dir));
+            if let (Err(_), Some(made)) = (&opened, made) {
+                made.restore();
+            }
+            drop(lock);
+            opened
+        };
+        let parts = tokio::task::spawn_blocking(open).await;
         let parts = parts.map_err(|error| OpenError::Stopped(error.into()))??;
         Ok(Database { parts: Arc::new(parts) })
     }

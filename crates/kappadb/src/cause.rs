@@ -10,6 +10,7 @@ use crate::kv::KvError;
 use kappadb_net::{DialError, HandshakeError};
 use kappadb_store::StoreError;
 use kappadb_view::ViewError;
+use rustix::io::Errno;
 use std::error::Error;
 use std::io;
 
@@ -23,6 +24,8 @@ pub enum Cause {
     InUse,
     /// There is no room on the disk: make some, and try again. Nothing that was promised is lost.
     DiskFull,
+    /// The process has as many files open as the system allows it: close something, or have more allowed (`ulimit -n`), and try again.
+    TooManyFiles,
     /// A view is still taking in what came before, is made anew, or stands still: ask again later.
     NotReady,
     /// It is known here but not held: ask a peer that has it.
@@ -69,7 +72,11 @@ fn said_by(error: &(dyn Error + 'static)) -> Option<Cause> {
     if is_unknown(error) {
         return Some(Cause::Unknown);
     }
-    let of_open = |error: &OpenError| matches!(error, OpenError::InUse { .. }).then_some(Cause::InUse);
+    let of_open = |error: &OpenError| match error {
+        OpenError::InUse { .. } => Some(Cause::InUse),
+        OpenError::TooManyFiles { .. } => Some(Cause::TooManyFiles),
+        _ => None,
+    };
     let of_read = |error: &ReadError| matches!(error, ReadError::Closed).then_some(Cause::Closed);
     let of_kv = |error: &KvError| matches!(error, KvError::NotHeld(_)).then_some(Cause::NotHeld);
     let of_write = |error: &WriteError| matches!(error, WriteError::NoContent(_)).then_some(Cause::NotHeld);
@@ -77,7 +84,10 @@ fn said_by(error: &(dyn Error + 'static)) -> Option<Cause> {
         |error: &AttachError| matches!(error, AttachError::NoContent(_)).then_some(Cause::NotHeld);
     let of_io = |error: &io::Error| {
         use io::ErrorKind::{QuotaExceeded, StorageFull};
-        matches!(error.kind(), StorageFull | QuotaExceeded).then_some(Cause::DiskFull)
+        match error.kind() {
+            StorageFull | QuotaExceeded => Some(Cause::DiskFull),
+            _ => is_too_many_files(error).then_some(Cause::TooManyFiles),
+        }
     };
     None.or_else(|| error.downcast_ref().and_then(of_open))
         .or_else(|| error.downcast_ref().and_then(of_read))
@@ -102,8 +112,15 @@ fn is_unknown(error: &(dyn Error + 'static)) -> bool {
         || error.downcast_ref().is_some_and(of_chat)
 }
 
+/// True if the process, or the system, has as many files open as it may.
+fn is_too_many_files(error: &io::Error) -> bool {
+    let numbers = [Errno::MFILE.raw_os_error(), Errno::NFILE.raw_os_error()];
+    error.raw_os_error().is_some_and(|number| numbers.contains(&number))
+}
+
 fn of_store(error: &StoreError) -> Option<Cause> {
     match error {
+        StoreError::TooManyFiles { .. } => Some(Cause::TooManyFiles),
         StoreError::DiskFull { .. } => Some(Cause::DiskFull),
         StoreError::Locked { .. } => Some(Cause::InUse),
         StoreError::Closed => Some(Cause::Closed),

@@ -162,6 +162,7 @@ impl Parts {
             durability,
             locking,
             lock,
+            made: _,
         } = builder;
         let replica = replica::load(&dir)?;
         let peers = Arc::new(replica.peers(&dir)?);

@@ -2,7 +2,7 @@
 
 use crate::claims;
 use kappadb_feed::DirLock;
-use kappadb_store::{MemoryStore, SledOptions, SledStore, Store, StoreError};
+use kappadb_store::{MemoryStore, OuterLock, SledOptions, SledStore, Store, StoreError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ pub(crate) struct Derived {
 
 /// Opens the derived data; if it cannot be read, or must not be, starts from nothing. Where nothing can be written it is made in memory,
 /// for this process alone.
-pub(crate) fn open(path: &Path, wipe: bool, lock: &DirLock) -> Result<Derived, StoreError> {
+pub(crate) fn open(path: &Path, wipe: bool, lock: &Arc<DirLock>) -> Result<Derived, StoreError> {
     let memory = |why: &str, idle| {
         let told =
             format!("{why}; what is derived from the journal is made in memory, for this process alone");
@@ -27,9 +27,9 @@ pub(crate) fn open(path: &Path, wipe: bool, lock: &DirLock) -> Result<Derived, S
     if lock.is_read_only() {
         return memory(&format!("{dir} cannot be written, and is read as it is"), None);
     }
-    match open_on_disk(path, wipe) {
+    match open_on_disk(path, wipe, lock) {
         Ok(store) => Ok(Derived { store: Arc::new(store), in_memory: None, idle: None }),
-        Err(error @ StoreError::Locked { .. }) => Err(error),
+        Err(error @ (StoreError::Locked { .. } | StoreError::TooManyFiles { .. })) => Err(error),
         Err(StoreError::DiskFull { .. }) => {
             memory(&format!("the disk of {dir} is full"), Some(path.to_owned()))
         }
@@ -37,14 +37,27 @@ pub(crate) fn open(path: &Path, wipe: bool, lock: &DirLock) -> Result<Derived, S
     }
 }
 
-fn open_on_disk(path: &Path, wipe: bool) -> Result<SledStore, StoreError> {
-    let open = || SledStore::open(path, SledOptions::default());
+/// The lock of the database's folder, for the store in it.
+struct Outer(Arc<DirLock>);
+
+impl OuterLock for Outer {
+    fn release(&self) {
+        self.0.release();
+    }
+}
+
+fn open_on_disk(path: &Path, wipe: bool, lock: &Arc<DirLock>) -> Result<SledStore, StoreError> {
+    let open = || SledStore::open_under(path, SledOptions::default(), Box::new(Outer(lock.clone())));
     if wipe {
         SledStore::wipe(path)?;
         return open();
     }
     match open() {
-        Err(error @ (StoreError::Locked { .. } | StoreError::DiskFull { .. })) => Err(error),
+        Err(
+            error @ (StoreError::Locked { .. }
+            | StoreError::DiskFull { .. }
+            | StoreError::TooManyFiles { .. }),
+        ) => Err(error),
         // Whatever is wrong with it: nothing in it is lost for good.
         Err(_) => SledStore::wipe(path).and_then(|()| open()),
         opened => opened,

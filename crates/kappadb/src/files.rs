@@ -4,7 +4,7 @@ use crate::error::OpenError;
 use std::fs::{self, File, FileType, Metadata, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What belongs to a replica in its folder; all else there is somebody's own business.
 const OURS: [&str; 15] = [
@@ -49,6 +49,49 @@ pub(crate) fn read_file(path: &Path) -> Result<Option<String>, OpenError> {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(source) => Err(OpenError::File { path: path.to_owned(), source }),
+    }
+}
+
+/// What a folder held before a database was made in it: one that cannot be made whole leaves nothing behind.
+#[derive(Debug, Clone)]
+pub(crate) struct Before {
+    dir: PathBuf,
+    was_there: bool,
+    held: Vec<&'static str>,
+}
+
+impl Before {
+    pub fn of(dir: &Path) -> Before {
+        let is_held = |name: &&str| fs::symlink_metadata(dir.join(name)).is_ok();
+        let held = OURS.into_iter().filter(is_held).collect();
+        Before { dir: dir.to_owned(), was_there: dir.exists(), held }
+    }
+
+    /// Takes away what has come since, of what is ours. Nobody else may be at it.
+    pub fn restore(&self) {
+        // What says that it is a database goes first.
+        let first = ["replica"].into_iter().chain(OURS);
+        for path in first.filter(|name| !self.held.contains(name)).map(|name| self.dir.join(name)) {
+            let gone = match path.is_dir() {
+                // An empty one can go also where nothing can be opened any more.
+                true => fs::remove_dir(&path).or_else(|_| fs::remove_dir_all(&path)),
+                false => fs::remove_file(&path),
+            };
+            match gone {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    tracing::warn!(path = %path.display(), %error, "a file of a database that could not be made stays");
+                }
+                _ => {}
+            }
+        }
+        self.leave_no_folder();
+    }
+
+    /// Takes away the folder alone, if it has come since and is empty.
+    pub fn leave_no_folder(&self) {
+        if !self.was_there {
+            let _ = fs::remove_dir(&self.dir);
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::chat::{Trusted, trust};
 use crate::error::{CreateError, OpenError};
-use crate::files::{self, write_file};
+use crate::files::{self, Before, write_file};
 use crate::listen::{self, Listen};
 use crate::peers::Peers;
 use kappadb_core::{DatabaseId, FeedKey, SecretKey};
@@ -33,18 +33,25 @@ pub(crate) fn exists(dir: &Path) -> bool {
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Makes the files, and keeps the folder locked: of two who do so at once, one finds it made. `DIR/replica` is written last: a
-/// directory without it is no replica. `met` is whose ticket it was made with.
+/// directory without it is no replica. `met` is whose ticket it was made with. Also returns what was there before, for who cannot go on with it.
 pub(crate) fn create(
     dir: &Path,
     locking: &Locking,
     replica: &Replica,
     met: Option<&Ticket>,
-) -> Result<DirLock, CreateError> {
+) -> Result<(DirLock, Before), CreateError> {
     let there_already = || if exists(dir) { Err(CreateError::Exists(dir.to_owned())) } else { Ok(()) };
     there_already()?;
+    let before = Before::of(dir);
     let patient = Locking { wait: locking.wait.max(PATIENCE), ..locking.clone() };
-    let lock = kappadb_feed::lock(dir, &patient).map_err(OpenError::from)?;
+    let lock = kappadb_feed::lock(dir, &patient);
+    let lock = lock.inspect_err(|_| before.leave_no_folder()).map_err(OpenError::from)?;
     there_already()?;
+    write(dir, replica, met).inspect_err(|_| before.restore())?;
+    Ok((lock, before))
+}
+
+fn write(dir: &Path, replica: &Replica, met: Option<&Ticket>) -> Result<(), CreateError> {
     files::secure(dir)?;
     let write = || -> io::Result<()> {
         make_folder(&dir.join("keys"))?;
@@ -61,8 +68,7 @@ pub(crate) fn create(
         replica.peers(dir)?.meet(ticket, None)?;
     }
     let text = format!("kappadb {VERSION}\ndatabase {}\n", replica.database);
-    write_file(&dir.join("replica"), &text).map_err(failed)?;
-    Ok(lock)
+    write_file(&dir.join("replica"), &text).map_err(failed)
 }
 
 fn make_folder(path: &Path) -> io::Result<()> {

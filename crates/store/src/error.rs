@@ -28,6 +28,12 @@ pub enum StoreError {
         /// The store's folder.
         path: PathBuf,
     },
+    /// The process has as many files open as the system allows it. Nothing is the worse for it: tried again later, it may go.
+    #[error("too many open files: this process may have no more, and the store at {} needs some; close something, or allow more (`ulimit -n`)", path.display())]
+    TooManyFiles {
+        /// The store's folder.
+        path: PathBuf,
+    },
     /// The folder is open already, in this process or in another.
     #[error("the store at {} is in use", path.display())]
     Locked {
@@ -65,4 +71,14 @@ impl StoreError {
     pub fn wants_rebuild(&self) -> bool {
         matches!(self, StoreError::Unreadable { .. } | StoreError::Altered { .. } | StoreError::Poisoned(_))
     }
+}
+
+/// True if the system says that there are too many open files, in the process or in all. The engine keeps of that no more than the words.
+pub(crate) fn is_too_many_files(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let numbers = [Errno::MFILE.raw_os_error(), Errno::NFILE.raw_os_error()];
+    let is_of = |number: &i32| {
+        error.raw_os_error() == Some(*number) || error.to_string().contains(&format!("(os error {number})"))
+    };
+    numbers.iter().any(is_of)
 }

@@ -117,6 +117,10 @@ impl Store for FaultStore {
         self.inner.close()
     }
 
+    fn on_sleep(&self, call: Arc<dyn Fn() + Send + Sync>) {
+        self.inner.on_sleep(call);
+    }
+
     fn disk_bytes(&self) -> Result<u64, StoreError> {
         self.inner.disk_bytes()
     }

@@ -29,6 +29,7 @@ pub use bounds::prefix_bounds;
 pub use error::StoreError;
 pub use fault::{Call, Fault, FaultPlan, FaultStore};
 pub use file::{FileId, NewFile, StoredFile};
+pub use lock::OuterLock;
 pub use memory::MemoryStore;
 pub use options::SledOptions;
 pub use overlay::Overlay;

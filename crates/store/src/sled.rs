@@ -11,23 +11,28 @@
 //! - It keeps in memory whatever was written until it is closed. So it is closed and opened again when that is much ([`Shared::renew`]).
 //! - Opened on a snapshot that no log follows, it writes that snapshot anew and then removes it as the old one; all that it said
 //!   is lost at the opening after. A crash while it opens leaves just that. So a log is put behind such a snapshot.
+//! - It has 78 files and two threads, whatever is in it. So few are open in a process at once: one that nobody uses sleeps ([`engines`]).
 //! - Removing rows may deadlock with a batch that is applied at the same time. So each tree has one writer at a time.
 
+mod engines;
 mod files;
+mod flusher;
 mod opening;
 mod quiet;
 mod room;
 mod shared;
 mod walk;
 
+use self::engines::Leave;
 use self::files::{Folder, Waiting, files_dir};
-use self::opening::{engine_dir, open_engine, seal_path};
+use self::flusher::Flusher;
+use self::opening::{engine_dir, leave, open_engine, seal_path};
 use self::room::Unflushed;
 use self::shared::{Shared, open_slot, there};
 use self::walk::Walk;
-use crate::lock::FolderLock;
+use crate::lock::{FolderLock, make_folder};
 use crate::seal::{self, Files};
-use crate::{Batch, FileId, NewFile, Op, Rows, SledOptions, Store, StoreError, StoredFile, Tree};
+use crate::{Batch, FileId, NewFile, Op, OuterLock, Rows, SledOptions, Store, StoreError, StoredFile, Tree};
 use bytes::Bytes;
 use sled::InlineArray;
 use std::fs;
@@ -36,10 +41,7 @@ use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, Weak};
 
 /// Rows in a leaf: small enough that a leaf of 4 KiB values is read in one go, large enough to compress.
 const FANOUT: usize = 128;
@@ -53,13 +55,6 @@ type Handle = sled::Tree<FANOUT>;
 /// them goes.
 pub struct SledStore {
     shared: Arc<Shared>,
-    flusher: Mutex<Option<Flusher>>,
-}
-
-/// The thread that flushes, and what ends it by going.
-struct Flusher {
-    stop: SyncSender<()>,
-    thread: JoinHandle<()>,
 }
 
 /// What the store and its trees share: the last field of each, so that it goes after every handle of the engine.
@@ -69,25 +64,32 @@ struct Core {
     unflushed: Unflushed,
     /// Bytes of rows written since the engine was opened.
     written: AtomicU64,
-    /// Every call into the engine is made under it; who closes the engine waits for them.
-    gate: RwLock<()>,
+    /// Every call into the engine is made under it; who closes the engine waits for them. None while the engine is asleep.
+    gate: RwLock<Option<Leave>>,
     poison: OnceLock<String>,
     closed: AtomicBool,
     files: Arc<Waiting>,
+    flusher: Flusher,
+    /// Gone once the store was dropped, and trees alone go on.
+    shared: Weak<Shared>,
     lock: FolderLock,
 }
 
 struct SledTree {
     name: String,
     slot: u32,
-    /// None if the engine could not be opened again.
-    root: Mutex<Option<Handle>>,
-    spare: Mutex<Vec<Handle>>,
+    /// None while the engine is asleep, and if it could not be opened again.
+    root: Mutex<Option<Box<Handle>>>,
+    /// In boxes: a handle is some kilobytes.
+    spare: Mutex<Vec<Box<Handle>>>,
     writer: Mutex<()>,
     folder: Folder,
     dropped: AtomicBool,
     core: Arc<Core>,
 }
+
+/// The engine is open as long as this lives.
+struct Awake<'a>(#[expect(dead_code, reason = "it is held")] RwLockReadGuard<'a, Option<Leave>>);
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -116,10 +118,24 @@ impl SledStore {
     ///
     /// [`StoreError::Unreadable`] and [`StoreError::Altered`] mean: [`SledStore::wipe`] it, open it and rebuild.
     pub fn open(path: &Path, options: SledOptions) -> Result<Self, StoreError> {
-        let held = FolderLock::take(path)?;
+        Self::open_locked(path, options, FolderLock::take(path)?)
+    }
+
+    /// The same for somebody who has a lock that keeps the folder for himself. It is given to the store, which needs none of its own then.
+    pub fn open_under(
+        path: &Path,
+        options: SledOptions,
+        lock: Box<dyn OuterLock>,
+    ) -> Result<Self, StoreError> {
+        make_folder(path)?;
+        Self::open_locked(path, options, FolderLock::Outer(lock))
+    }
+
+    fn open_locked(path: &Path, options: SledOptions, held: FolderLock) -> Result<Self, StoreError> {
         if !room::is_enough_to_open(path) {
             return Err(StoreError::DiskFull { path: path.to_owned() });
         }
+        let leave = leave(path)?;
         let engine = engine_dir(path);
         if engine.exists() {
             let altered = |source| StoreError::Altered { path: path.to_owned(), source };
@@ -128,29 +144,13 @@ impl SledStore {
         let engine = open_engine(path, &options)?;
         let unreadable = |source| StoreError::Unreadable { path: path.to_owned(), source };
         // Until the first flush the engine's files are those that it has made of them by opening.
-        let flush_every = options.flush_every;
         let opened = || {
-            let shared = Shared::open(path, options, engine, held)?;
+            let shared = Shared::open(path, options, engine, leave, held)?;
             seal::write(&engine_dir(path), &seal_path(path), Files::InUse).map(|()| shared)
         };
         let shared = guarded(opened).map_err(unreadable)?;
-        let (stop, stopped) = sync_channel(1);
-        let flushed = shared.clone();
-        let spawned = std::thread::Builder::new().name("kappadb-flush".to_owned());
-        let flusher = spawned.spawn(move || flush_until(&flushed, &stopped, flush_every));
-        let thread = flusher.map_err(failed("start the flusher"))?;
-        Ok(SledStore { shared, flusher: Mutex::new(Some(Flusher { stop, thread })) })
-    }
-
-    /// Ends the flusher, which flushes once more.
-    fn end_flushing(&self) {
-        let flusher = lock(&self.flusher).take();
-        if let Some(Flusher { stop, thread }) = flusher {
-            drop(stop);
-            if thread.join().is_err() {
-                self.shared.core.poisoned("flush", &io::Error::other("the flusher panicked"));
-            }
-        }
+        shared.may_sleep();
+        Ok(SledStore { shared })
     }
 
     /// Removes the store in `path` with all that is in it. Not while it is open.
@@ -178,38 +178,21 @@ fn remove(path: &Path) -> io::Result<()> {
     gone.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
-/// Of ten parts of the time, flushing takes one at most, if little waits for it.
-const SHARE: u32 = 9;
-/// Between two flushes, at most, however long one takes.
-const LONGEST: Duration = Duration::from_secs(15);
-
-/// Flushes until told to stop, then once more.
-fn flush_until(shared: &Shared, stopped: &Receiver<()>, every: Duration) {
-    let (mut running, mut last, mut took) = (true, Instant::now(), Duration::ZERO);
-    while running {
-        running = matches!(stopped.recv_timeout(every), Err(RecvTimeoutError::Timeout));
-        let pause = took.saturating_mul(SHARE).min(LONGEST);
-        if running && last.elapsed() < pause && !shared.core.is_much_unflushed() {
-            continue;
-        }
-        let begun = Instant::now();
-        match shared.flush().and_then(|()| if running { shared.renew_if_large() } else { Ok(()) }) {
-            // The next time there may be.
-            Ok(()) | Err(StoreError::DiskFull { .. }) => {}
-            Err(error) => {
-                tracing::error!(%error, "flushing the store failed");
-                running &= shared.core.poison.get().is_none();
-            }
-        }
-        (last, took) = (Instant::now(), begun.elapsed());
-    }
-}
-
 impl Drop for SledStore {
     fn drop(&mut self) {
-        self.end_flushing();
+        engines::keep(&self.shared);
         let core = &self.shared.core;
-        if !core.is_closed() && (!core.is_flushed() || !core.may_flush()) {
+        core.flusher.end(core);
+        if let Err(error) = self.shared.wake_if_held() {
+            tracing::warn!(%error, "trees of a store that is gone cannot be used any more");
+        }
+        engines::keep(&self.shared);
+        if !core.is_flushed() && !core.is_closed() {
+            // Whatever comes of it shows below.
+            let _ = self.shared.flush();
+        }
+        let is_open = core.gate.read().unwrap_or_else(PoisonError::into_inner).is_some();
+        if is_open && !core.is_closed() && (!core.is_flushed() || !core.may_flush()) {
             self.shared.abandon();
         }
     }
@@ -218,7 +201,9 @@ impl Drop for SledStore {
 impl Drop for Core {
     /// The engine has closed, and has tidied its files once more.
     fn drop(&mut self) {
-        if !self.is_closed()
+        let is_open = self.gate.get_mut().unwrap_or_else(PoisonError::into_inner).is_some();
+        if is_open
+            && !self.is_closed()
             && self.poison.get().is_none()
             && let Err(error) = seal::write(&engine_dir(&self.path), &seal_path(&self.path), Files::Closed)
         {
@@ -251,19 +236,44 @@ impl Core {
         let _ = fs::remove_file(seal_path(&self.path));
     }
 
+    /// Waits until the engine is open, and keeps it open. The caller has none of its locks.
+    fn awake(&self) -> Result<Awake<'_>, StoreError> {
+        loop {
+            let gate = self.gate.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(reason) = self.poison.get() {
+                return Err(StoreError::Poisoned(reason.clone()));
+            }
+            if self.is_closed() {
+                return Err(StoreError::Closed);
+            }
+            if let Some(leave) = &*gate {
+                leave.used();
+                return Ok(Awake(gate));
+            }
+            drop(gate);
+            let shared = self.shared.upgrade().ok_or(StoreError::Closed)?;
+            let trees = lock(&shared.trees);
+            shared.wake(&trees, &mut lock(&shared.engine))?;
+        }
+    }
+
     /// Runs a call into the engine. After an error nothing is known of its state, so no further call is made.
-    fn call<R>(&self, what: &'static str, call: impl FnOnce() -> io::Result<R>) -> Result<R, StoreError> {
-        if let Some(reason) = self.poison.get() {
-            return Err(StoreError::Poisoned(reason.clone()));
-        }
-        let _open = self.gate.read().unwrap_or_else(PoisonError::into_inner);
-        if self.is_closed() {
-            return Err(StoreError::Closed);
-        }
+    fn call<R>(
+        &self,
+        _awake: &Awake<'_>,
+        what: &'static str,
+        call: impl FnOnce() -> io::Result<R>,
+    ) -> Result<R, StoreError> {
         guarded(call).map_err(|source| {
             self.poisoned(what, &source);
             StoreError::Io { what, source }
         })
+    }
+
+    /// So much was written, which is to be flushed.
+    fn wrote(&self, rows: u64, bytes: u64) {
+        self.unflushed.add(rows, bytes);
+        self.flusher.begin(&self.shared);
     }
 }
 
@@ -276,8 +286,9 @@ impl Store for SledStore {
         let used: Vec<u32> = trees.values().map(|tree| tree.slot).collect();
         let slot = (0..u32::MAX).find(|slot| !used.contains(slot)).unwrap_or(u32::MAX);
         // The engine makes a tree in two steps, and cannot be opened again on the first alone: no flush may come between.
-        let engine = lock(&self.shared.engine);
-        let made = self.shared.core.call("make a tree", || {
+        let mut engine = lock(&self.shared.engine);
+        self.shared.wake(&trees, &mut engine)?;
+        let made = self.shared.core.call(&self.shared.core.awake()?, "make a tree", || {
             let engine = there(&engine)?;
             let tree = open_slot(&self.shared.core, engine, name, slot)?;
             // A crash may have come between the removal of a name and that of its rows.
@@ -286,7 +297,7 @@ impl Store for SledStore {
             Ok(tree)
         })?;
         made.remove_files()?;
-        self.shared.core.unflushed.add(1, 0);
+        self.shared.core.wrote(1, 0);
         trees.insert(name.to_owned(), made.clone());
         Ok(made)
     }
@@ -298,15 +309,17 @@ impl Store for SledStore {
     fn drop_tree(&self, name: &str) -> Result<bool, StoreError> {
         let mut trees = lock(&self.shared.trees);
         let Some(tree) = trees.get(name).cloned() else { return Ok(false) };
-        let engine = lock(&self.shared.engine);
+        let mut engine = lock(&self.shared.engine);
+        self.shared.wake(&trees, &mut engine)?;
+        let awake = self.shared.core.awake()?;
         let _writer = lock(&tree.writer);
         tree.dropped.store(true, Ordering::Release);
-        self.shared.core.call("drop a tree", || {
+        self.shared.core.call(&awake, "drop a tree", || {
             there(&engine)?.remove(name)?;
             there(&lock(&tree.root))?.clear()
         })?;
         tree.remove_files()?;
-        self.shared.core.unflushed.add(1, 0);
+        self.shared.core.wrote(1, 0);
         trees.remove(name);
         Ok(true)
     }
@@ -316,8 +329,12 @@ impl Store for SledStore {
     }
 
     fn close(&self) -> Result<(), StoreError> {
-        self.end_flushing();
+        self.shared.core.flusher.end(&self.shared.core);
         self.shared.close()
+    }
+
+    fn on_sleep(&self, call: Arc<dyn Fn() + Send + Sync>) {
+        lock(&self.shared.sleepers).push(call);
     }
 
     fn disk_bytes(&self) -> Result<u64, StoreError> {
@@ -347,11 +364,12 @@ impl SledTree {
     /// Runs a call with a handle of its own, from the pool.
     fn call<R>(
         &self,
+        awake: &Awake<'_>,
         what: &'static str,
         call: impl FnOnce(&Handle) -> io::Result<R>,
     ) -> Result<R, StoreError> {
         self.alive()?;
-        self.core.call(what, || {
+        self.core.call(awake, what, || {
             let spare = lock(&self.spare).pop();
             let handle = spare.map_or_else(|| there(&lock(&self.root)).cloned(), Ok)?;
             let result = call(&handle);
@@ -367,7 +385,7 @@ fn to_bytes(value: &InlineArray) -> Bytes {
 
 impl Tree for SledTree {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        self.call("get", |handle| Ok(handle.get(key)?.as_ref().map(to_bytes)))
+        self.call(&self.core.awake()?, "get", |handle| Ok(handle.get(key)?.as_ref().map(to_bytes)))
     }
 
     fn range<'a>(&'a self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Rows<'a> {
@@ -386,10 +404,11 @@ impl Tree for SledTree {
             }
             rows += 1;
         }
+        let awake = self.core.awake()?;
         let _writer = lock(&self.writer);
-        self.call("apply", |handle| handle.apply_batch(writes))?;
-        self.core.unflushed.add(rows, bytes);
+        self.call(&awake, "apply", |handle| handle.apply_batch(writes))?;
         self.core.written.fetch_add(bytes, Ordering::AcqRel);
+        self.core.wrote(rows, bytes);
         self.core.files.remove(batch.removed_files().iter().map(|id| self.folder.path(*id)));
         Ok(())
     }
@@ -401,7 +420,7 @@ impl Tree for SledTree {
 
     fn open_file(&self, id: FileId) -> Result<Option<Arc<dyn StoredFile>>, StoreError> {
         self.alive()?;
-        self.folder.open(id)
+        self.folder.open(id, &self.core.files)
     }
 
     fn files(&self, group: u16) -> Result<Vec<u64>, StoreError> {

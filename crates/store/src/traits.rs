@@ -56,6 +56,12 @@ pub trait Store: Send + Sync {
     /// If something could not be made to last. It is closed all the same.
     fn close(&self) -> Result<(), StoreError>;
 
+    /// Has `call` called, on any thread, when the store has let go of what it had open because nobody used it: a good time for whoever uses
+    /// it to do the same. It is quick and does not use the store. Default: that never happens.
+    fn on_sleep(&self, call: Arc<dyn Fn() + Send + Sync>) {
+        let _ = call;
+    }
+
     /// Bytes on disk.
     fn disk_bytes(&self) -> Result<u64, StoreError>;
 }

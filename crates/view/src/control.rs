@@ -2,7 +2,7 @@
 
 use crate::{Exclusions, ViewError};
 use kappadb_core::Lseq;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// What the indexer goes by in the piece of work that it is at.
@@ -33,8 +33,12 @@ pub(crate) struct Progress {
 /// What the indexer is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Job {
-    /// Look for work.
+    /// Look for work: there is some, or may be.
     Work,
+    /// Look for work that nobody asked for.
+    Look,
+    /// End until somebody does: the thread is not there any more.
+    Rest,
     /// End.
     Stop,
 }
@@ -44,6 +48,8 @@ struct State {
     closing: bool,
     /// The indexer has ended.
     ended: bool,
+    /// It has a thread.
+    running: bool,
     pauses: usize,
     /// The indexer stands still because of a pause.
     parked: bool,
@@ -87,12 +93,17 @@ pub(crate) struct Control {
     name: String,
     state: Mutex<State>,
     changed: Condvar,
+    /// Gives the indexer a thread.
+    start: OnceLock<Start>,
 }
+
+type Start = Box<dyn Fn() -> std::io::Result<()> + Send + Sync>;
 
 impl Control {
     pub fn new(name: &str) -> Arc<Self> {
         let state = Mutex::new(State { woken: true, ..State::default() });
-        Arc::new(Control { name: name.to_owned(), state, changed: Condvar::new() })
+        let (changed, start) = (Condvar::new(), OnceLock::new());
+        Arc::new(Control { name: name.to_owned(), state, changed, start })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -114,6 +125,32 @@ impl Control {
     /// There may be something to do.
     pub fn wake(&self) {
         self.change(|state| state.woken = true);
+        self.run();
+    }
+
+    /// How the indexer gets a thread when there is something to do and it has none.
+    pub fn start_with(&self, start: impl Fn() -> std::io::Result<()> + Send + Sync + 'static) {
+        let _ = self.start.set(Box::new(start));
+    }
+
+    /// Sees to it that the indexer has a thread.
+    fn run(&self) {
+        let Some(start) = self.start.get() else { return };
+        let mut state = self.lock();
+        if state.running || state.closing || state.ended {
+            return;
+        }
+        state.running = true;
+        drop(state);
+        if let Err(error) = start() {
+            tracing::warn!(view = self.name, %error, "the system gives no thread to index");
+            self.change(|state| {
+                state.running = false;
+                state.tries += 1;
+                state.failed = state.tries;
+                state.error = Some(error.to_string());
+            });
+        }
     }
 
     pub fn close(&self) {
@@ -129,7 +166,7 @@ impl Control {
     pub fn pause(&self) {
         self.change(|state| state.pauses += 1);
         let mut state = self.lock();
-        while !(state.parked || state.ended) || state.pieces > 0 {
+        while (state.running && !(state.parked || state.ended)) || state.pieces > 0 {
             state = self.sleep(state);
         }
     }
@@ -147,8 +184,10 @@ impl Control {
     pub fn rebuild(&self) -> Result<(), ViewError> {
         let asked = self.change(|state| {
             state.rebuilds_asked += 1;
+            state.woken = true;
             state.rebuilds_asked
         });
+        self.run();
         self.wait_until(None, |state| state.rebuilds_done >= asked)
     }
 
@@ -158,6 +197,7 @@ impl Control {
             (state.woken, state.rests_asked) = (true, state.rests_asked + 1);
             state.rests_asked
         });
+        self.run();
         self.wait_until(None, |state| state.rests_done >= asked)
     }
 
@@ -168,12 +208,15 @@ impl Control {
     ) -> Result<(), ViewError> {
         let mut state = self.lock();
         let (mut since, mut moves) = (Instant::now(), state.moves);
+        let tries = state.tries;
         // Mostly it is there: then nobody need be woken for it.
         if !reached(&state) {
             state.urged = true;
+            drop(state);
             self.changed.notify_all();
+            self.run();
+            state = self.lock();
         }
-        let tries = state.tries;
         loop {
             if reached(&state) {
                 return Ok(());
@@ -221,8 +264,8 @@ impl Control {
 
     // What the indexer says.
 
-    /// Waits for something to do; after `idle` it is time to look, unasked.
-    pub fn next(&self, idle: Duration) -> Job {
+    /// Waits for something to do; after `idle` it is time to look, unasked, or to rest if it has `looked`.
+    pub fn next(&self, idle: Duration, looked: bool) -> Job {
         let until = Instant::now() + idle;
         self.turn(Turn::None);
         let mut state = self.lock();
@@ -237,10 +280,18 @@ impl Control {
                 continue;
             }
             let left = until.saturating_duration_since(Instant::now());
-            if state.woken || state.urged || left.is_zero() {
+            if state.woken || state.urged {
                 (state.woken, state.urged) = (false, false);
                 state.tries += 1;
                 return Job::Work;
+            }
+            if left.is_zero() {
+                if looked {
+                    state.running = false;
+                    return Job::Rest;
+                }
+                state.tries += 1;
+                return Job::Look;
             }
             state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }

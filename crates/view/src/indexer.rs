@@ -12,8 +12,8 @@ use kappadb_store::{Store, StoreError};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-/// An indexer looks for work this often even if nobody woke it.
-const IDLE: Duration = Duration::from_secs(5);
+/// After so long without work an indexer looks once more, for what can be put off, and lets go of its thread.
+const IDLE: Duration = Duration::from_secs(2);
 /// Between two tries after errors: the first pause, doubled with each error in a row, up to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LAST_PAUSE: Duration = Duration::from_secs(30);
@@ -167,18 +167,31 @@ impl<V: View> Indexer<V> {
         Ok(())
     }
 
-    /// Runs until closed.
-    pub fn run(mut self) {
+    /// Runs until there is nothing to do, or until closed.
+    pub fn run(&mut self) {
         /// Whatever ends the thread: those who wait for it must not wait for ever.
-        struct End(Arc<Control>);
+        struct End(Arc<Control>, bool);
         impl Drop for End {
             fn drop(&mut self) {
-                self.0.ended();
+                if self.1 {
+                    self.0.ended();
+                }
             }
         }
         let control = self.core.control.clone();
-        let _end = End(control.clone());
-        while control.next(self.pause()) == Job::Work {
+        let mut end = End(control.clone(), true);
+        let mut looked = false;
+        loop {
+            let job = control.next(if looked { Duration::ZERO } else { self.pause() }, looked);
+            match job {
+                Job::Work | Job::Look => {}
+                Job::Rest => {
+                    end.1 = false;
+                    return;
+                }
+                Job::Stop => return,
+            }
+            looked = false;
             match self.work() {
                 Ok(more) => {
                     self.failures = 0;
@@ -187,10 +200,16 @@ impl<V: View> Indexer<V> {
                     if more {
                         control.wake();
                     }
+                    looked =
+                        job == Job::Look && self.core.current(Generation::until_quiet).flatten().is_none();
                 }
                 Err(error) => self.fail(&error),
             }
         }
+    }
+
+    /// Ends what it has begun, once it is closed.
+    pub fn end(&self) {
         self.core.current(Generation::rest);
         self.core.watchers.close();
     }

@@ -5,7 +5,7 @@ use crate::packed::bits;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Keys that the first layer is made for; each further one has twice as many.
-const FIRST: usize = 1 << 15;
+const FIRST: usize = 1 << 12;
 /// Keys after which there is no use in it any more: it would take too much memory.
 const MOST: usize = 1 << 24;
 /// Bits of a word that a key sets.
@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn it_says_when_it_is_full() {
         let full = Layer { words: Vec::new(), left: 0 };
-        let mut seen = Seen { layers: vec![full; 10] };
+        let mut seen = Seen { layers: vec![full; 13] };
         assert!(!seen.add(b"one too many"));
     }
 }

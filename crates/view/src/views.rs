@@ -6,6 +6,8 @@ use kappadb_core::{EntryId, FeedKey, Lseq};
 use kappadb_query::Selector;
 use kappadb_store::Store;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -36,9 +38,66 @@ trait AnyView: Send + Sync {
     fn ready(&self, patience: Patience) -> Result<(), ViewError>;
     fn verify(&self, store: &dyn Store) -> Result<Vec<String>, ViewError>;
     fn status(&self) -> ViewStatus;
+    /// Ends it, once its control is closed.
+    fn end(&self);
 }
 
-impl<V: View> AnyView for Core<V> {
+/// A view and its thread, which is there while there is something to do.
+struct Worker<V: View> {
+    core: Arc<Core<V>>,
+    /// The thread has it as long as it runs.
+    indexer: Mutex<Indexer<V>>,
+    thread: Mutex<Thread>,
+}
+
+#[derive(Default)]
+struct Thread {
+    /// The last one that was begun.
+    begun: Option<JoinHandle<()>>,
+    /// There is to be none any more.
+    over: bool,
+}
+
+impl Thread {
+    /// Waits for the end of the one that was begun last.
+    fn join(&mut self) {
+        if self.begun.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("an indexer panicked");
+        }
+    }
+}
+
+impl<V: View> Worker<V> {
+    fn start(self: &Arc<Self>) -> io::Result<()> {
+        let mut thread = self.thread();
+        if thread.over {
+            return Ok(());
+        }
+        // It is about to end.
+        thread.join();
+        let (worker, begun) =
+            (self.clone(), std::thread::Builder::new().name(format!("view-{}", self.core.name)));
+        thread.begun = Some(begun.spawn(move || worker.indexer().run())?);
+        Ok(())
+    }
+
+    fn thread(&self) -> MutexGuard<'_, Thread> {
+        self.thread.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn indexer(&self) -> MutexGuard<'_, Indexer<V>> {
+        self.indexer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<V: View> Deref for Worker<V> {
+    type Target = Core<V>;
+    fn deref(&self) -> &Core<V> {
+        &self.core
+    }
+}
+
+impl<V: View> AnyView for Worker<V> {
     fn control(&self) -> &Arc<Control> {
         &self.control
     }
@@ -48,11 +107,11 @@ impl<V: View> AnyView for Core<V> {
     }
 
     fn ready(&self, patience: Patience) -> Result<(), ViewError> {
-        Core::ready(self, patience)
+        self.core.ready(patience)
     }
 
     fn verify(&self, store: &dyn Store) -> Result<Vec<String>, ViewError> {
-        verify::verify(self, store)
+        verify::verify(&self.core, store)
     }
 
     fn status(&self) -> ViewStatus {
@@ -67,11 +126,14 @@ impl<V: View> AnyView for Core<V> {
             error: self.control.error(),
         }
     }
-}
 
-struct Registered {
-    view: Arc<dyn AnyView>,
-    thread: Option<JoinHandle<()>>,
+    fn end(&self) {
+        let mut thread = self.thread();
+        thread.over = true;
+        thread.join();
+        drop(thread);
+        self.indexer().end();
+    }
 }
 
 /// All views of a replica. Clones share them; dropping the last one closes them.
@@ -83,7 +145,7 @@ pub struct Views {
 struct Inner {
     source: Arc<dyn Source>,
     store: Arc<dyn Store>,
-    views: Mutex<BTreeMap<String, Registered>>,
+    views: Mutex<BTreeMap<String, Arc<dyn AnyView>>>,
 }
 
 impl Views {
@@ -93,7 +155,7 @@ impl Views {
         Views { inner: Arc::new(Inner { source: Arc::new(source), store, views: Mutex::default() }) }
     }
 
-    /// Adds a view and starts its indexer. If its rows are those of another version they are made anew; until that is
+    /// Adds a view, which is indexed from now on. If its rows are those of another version they are made anew; until that is
     /// done it answers with [`ViewError::Rebuilding`].
     pub fn register<V: View>(&self, view: V) -> Result<ViewHandle<V>, ViewError> {
         self.start(view, None)
@@ -118,19 +180,22 @@ impl Views {
                 control.wake();
             }
         }));
-        let thread = std::thread::Builder::new().name(format!("view-{}", core.name));
-        let thread = thread.spawn(move || indexer.run()).map_err(ViewError::Thread)?;
-        views.insert(core.name.clone(), Registered { view: core.clone(), thread: Some(thread) });
+        let (indexer, thread) = (Mutex::new(indexer), Mutex::default());
+        let worker = Arc::new(Worker { core: core.clone(), indexer, thread });
+        let starting = Arc::downgrade(&worker);
+        core.control.start_with(move || starting.upgrade().map_or(Ok(()), |worker| worker.start()));
+        core.control.wake();
+        views.insert(core.name.clone(), worker);
         Ok(ViewHandle::new(core))
     }
 
     fn find(&self, name: &str) -> Result<Arc<dyn AnyView>, ViewError> {
         let views = self.inner.lock();
-        views.get(name).map(|r| r.view.clone()).ok_or_else(|| ViewError::Unknown(name.to_owned()))
+        views.get(name).cloned().ok_or_else(|| ViewError::Unknown(name.to_owned()))
     }
 
     fn all(&self) -> Vec<Arc<dyn AnyView>> {
-        self.inner.lock().values().map(|registered| registered.view.clone()).collect()
+        self.inner.lock().values().cloned().collect()
     }
 
     /// Pauses every view: [`ViewHandle::pause`] of each. Wise while the source itself is made anew.
@@ -226,18 +291,14 @@ impl Views {
 }
 
 impl Inner {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Registered>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Arc<dyn AnyView>>> {
         self.views.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn close(&self) {
-        let mut views = self.lock();
-        views.values().for_each(|registered| registered.view.control().close());
-        for thread in views.values_mut().filter_map(|registered| registered.thread.take()) {
-            if thread.join().is_err() {
-                tracing::error!("an indexer panicked");
-            }
-        }
+        let views = self.lock();
+        views.values().for_each(|view| view.control().close());
+        views.values().for_each(|view| view.end());
     }
 }
 

@@ -1,9 +1,10 @@
 //! Making and opening a database.
 
 use super::{PeerError, ReadError, WriteError};
+use crate::cause::Cause;
 use kappadb_feed::{LockError, LockHolder};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why a database could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +52,16 @@ pub enum OpenError {
         dir: PathBuf,
         /// Who it is, if it says so.
         holder: Option<LockHolder>,
+    },
+    /// The process, or the system, has as many files open as it may. Nothing of it stays: tried again later, it may go.
+    #[error(
+        "too many open files: this process may have no more, and {dir} needs some; close another database, or allow more (`ulimit -n`)"
+    )]
+    TooManyFiles {
+        /// The directory.
+        dir: PathBuf,
+        /// What could not be opened.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A link where only files and folders of the database belong.
     #[error(
@@ -103,7 +114,31 @@ pub enum OpenError {
     Stopped(#[source] ReadError),
 }
 
+impl CreateError {
+    /// Says so if it is for too many open files.
+    pub(crate) fn in_short(self, dir: &Path) -> CreateError {
+        match self {
+            CreateError::Open(error) => CreateError::Open(error.in_short(dir)),
+            error if Cause::of(&error) == Some(Cause::TooManyFiles) => {
+                CreateError::Open(OpenError::TooManyFiles { dir: dir.to_owned(), source: error.into() })
+            }
+            error => error,
+        }
+    }
+}
+
 impl OpenError {
+    /// Says so if it is for too many open files.
+    pub(crate) fn in_short(self, dir: &Path) -> OpenError {
+        match self {
+            OpenError::TooManyFiles { .. } => self,
+            error if Cause::of(&error) == Some(Cause::TooManyFiles) => {
+                OpenError::TooManyFiles { dir: dir.to_owned(), source: error.into() }
+            }
+            error => error,
+        }
+    }
+
     /// True if it is the derived data that cannot be used as it is.
     pub(crate) fn wants_rebuild(&self) -> bool {
         use kappadb_feed::{CommitError, OpenError as Feeds, ReadError as Block};

@@ -3,24 +3,27 @@
 //! The engine's rows say which of them count. So a file is on the disk before rows can last that speak of it, and goes after those last that do not.
 
 use super::failed;
+use crate::error::is_too_many_files;
 use crate::{FileId, NewFile, StoreError, StoredFile};
 use bytes::Bytes;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 /// The folder of the files of all trees.
 pub(super) fn files_dir(store: &Path) -> PathBuf {
     store.join("files")
 }
 
+/// The system refused something: it may be for want of room, or of descriptors.
 fn full(path: &Path, what: &'static str) -> impl FnOnce(io::Error) -> StoreError {
     move |source| match source.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             StoreError::DiskFull { path: path.to_owned() }
         }
+        _ if is_too_many_files(&source) => StoreError::TooManyFiles { path: path.to_owned() },
         _ => StoreError::Io { what, source },
     }
 }
@@ -37,6 +40,8 @@ struct List {
     gone: Vec<PathBuf>,
     /// A flush is under way: what is finished meanwhile sees to itself.
     flushing: bool,
+    /// Those that somebody reads.
+    read: Vec<Weak<OnDisk>>,
 }
 
 impl Waiting {
@@ -58,6 +63,23 @@ impl Waiting {
     pub fn is_idle(&self) -> bool {
         let list = self.list();
         list.fresh.is_empty() && list.gone.is_empty()
+    }
+
+    /// Somebody is going to read it.
+    fn reads(&self, file: &Arc<OnDisk>) {
+        let mut list = self.list();
+        if list.read.len() == list.read.capacity() {
+            list.read.retain(|file| file.strong_count() > 0);
+        }
+        list.read.push(Arc::downgrade(file));
+    }
+
+    /// Closes those that can be opened again.
+    pub fn sleep(&self) {
+        let list = self.list();
+        let is_fresh = |file: &Arc<OnDisk>| list.fresh.iter().any(|fresh| Arc::ptr_eq(fresh, file));
+        let files = list.read.iter().filter_map(Weak::upgrade).filter(|file| !is_fresh(file));
+        files.for_each(|file| file.sleep());
     }
 
     pub fn remove(&self, files: impl IntoIterator<Item = PathBuf>) {
@@ -85,8 +107,16 @@ impl Waiting {
             list.fresh.extend(if is_synced { Vec::new() } else { fresh });
             return flushed;
         }
+        let read: Vec<Arc<OnDisk>> = list.read.iter().filter_map(Weak::upgrade).collect();
         drop(list);
         for path in gone {
+            // Whoever reads it goes on reading it.
+            if let Some(error) =
+                read.iter().filter(|file| file.path == path).find_map(|file| file.keep().err())
+            {
+                tracing::warn!(path = %path.display(), %error, "a file that is of no use any more stays");
+                continue;
+            }
             match fs::remove_file(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     tracing::warn!(path = %path.display(), %error, "a file that is of no use any more stays");
@@ -101,7 +131,7 @@ impl Waiting {
 fn sync_all(files: &[Arc<OnDisk>]) -> io::Result<()> {
     let mut folders: Vec<&Path> = Vec::new();
     for file in files {
-        file.file.sync_data()?;
+        file.file()?.sync_data()?;
         folders.extend(file.path.parent());
     }
     folders.sort_unstable();
@@ -131,17 +161,20 @@ impl Folder {
         Ok(Box::new(Writing { file: Some(file), buffer: Vec::with_capacity(BUFFER), len: 0, path, waiting }))
     }
 
-    pub fn open(&self, id: FileId) -> Result<Option<Arc<dyn StoredFile>>, StoreError> {
+    pub fn open(&self, id: FileId, waiting: &Waiting) -> Result<Option<Arc<dyn StoredFile>>, StoreError> {
         let path = self.path(id);
         let open = || {
             let file = File::open(&path)?;
             let len = file.metadata()?.len();
-            Ok(OnDisk { file, path, len })
+            Ok(OnDisk::new(file, path, len))
         };
         match open() {
-            Ok(file) => Ok(Some(Arc::new(file))),
+            Ok(file) => {
+                waiting.reads(&file);
+                Ok(Some(file))
+            }
             Err(error) if io::Error::kind(&error) == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(failed("open a file")(error)),
+            Err(error) => Err(full(&self.0, "open a file")(error)),
         }
     }
 
@@ -199,7 +232,8 @@ impl NewFile for Writing {
     fn finish(mut self: Box<Self>) -> Result<Arc<dyn StoredFile>, StoreError> {
         self.spill()?;
         let Some(file) = self.file.take() else { return Err(StoreError::Short) };
-        let file = Arc::new(OnDisk { file, path: self.path.clone(), len: self.len });
+        let file = OnDisk::new(file, self.path.clone(), self.len);
+        self.waiting.reads(&file);
         self.waiting.add(&file).map_err(full(&self.path, "write a file"))?;
         Ok(file)
     }
@@ -215,14 +249,58 @@ impl Drop for Writing {
 }
 
 struct OnDisk {
-    file: File,
+    open: RwLock<Open>,
     path: PathBuf,
     len: u64,
 }
 
+enum Open {
+    Asleep,
+    File(Arc<File>),
+    /// Its name may be gone, or another's.
+    Kept(Arc<File>),
+}
+
 impl OnDisk {
+    fn new(file: File, path: PathBuf, len: u64) -> Arc<OnDisk> {
+        Arc::new(OnDisk { open: RwLock::new(Open::File(Arc::new(file))), path, len })
+    }
+
+    fn file(&self) -> io::Result<Arc<File>> {
+        if let Open::File(file) | Open::Kept(file) =
+            &*self.open.read().unwrap_or_else(PoisonError::into_inner)
+        {
+            return Ok(file.clone());
+        }
+        self.wake(Open::File)
+    }
+
+    /// Opens it if it is not open.
+    fn wake(&self, state: impl FnOnce(Arc<File>) -> Open) -> io::Result<Arc<File>> {
+        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        let file = match &*open {
+            Open::Kept(file) => return Ok(file.clone()),
+            Open::File(file) => file.clone(),
+            Open::Asleep => Arc::new(File::open(&self.path)?),
+        };
+        *open = state(file.clone());
+        Ok(file)
+    }
+
+    /// Opens it for good.
+    fn keep(&self) -> io::Result<()> {
+        self.wake(Open::Kept).map(drop)
+    }
+
+    fn sleep(&self) {
+        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        if let Open::File(_) = *open {
+            *open = Open::Asleep;
+        }
+    }
+
     fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()?;
+        self.file()?.sync_data()?;
         self.path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
     }
 }
@@ -237,7 +315,8 @@ impl StoredFile for OnDisk {
             return Err(StoreError::Short);
         }
         let mut bytes = vec![0; len];
-        self.file.read_exact_at(&mut bytes, at).map_err(|error| match error.kind() {
+        let file = self.file().map_err(full(&self.path, "open a file"))?;
+        file.read_exact_at(&mut bytes, at).map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => StoreError::Short,
             _ => failed("read a file")(error),
         })?;

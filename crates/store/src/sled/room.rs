@@ -1,7 +1,10 @@
 //! Room on the disk. The engine cannot be used any more after a write of its own has failed, and ends the process if that happens
 //! while it closes. So it is only let write where there is room for it; until then what it would write stays in memory.
+//!
+//! And room in the process: how many engines may be open at once.
 
 use super::{FANOUT, engine_dir};
+use rustix::process::{Resource, getrlimit};
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -64,4 +67,15 @@ pub(super) fn bytes_in(folder: &Path) -> u64 {
         found => found.map_or(0, |found| found.len()),
     });
     bytes.sum()
+}
+
+/// Descriptors that an engine has open, and some more while it opens.
+pub(super) const ENGINE_FILES: u64 = 90;
+/// So many engines may be open at once, whatever the system allows.
+const MOST_ENGINES: u64 = 64;
+
+/// How many engines may be open at once: together they have half of the process's descriptors.
+pub(super) fn most_engines() -> usize {
+    let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from((descriptors / 2 / ENGINE_FILES).clamp(1, MOST_ENGINES)).unwrap_or(1)
 }

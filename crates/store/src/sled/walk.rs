@@ -56,7 +56,7 @@ impl Walk<'_> {
     fn read(&mut self, back: bool) -> Result<(), StoreError> {
         let (from, to) = (bounds::borrowed(&self.from), bounds::borrowed(&self.to));
         let (mut rows, mut bytes, many) = (VecDeque::with_capacity(self.many), 0, self.many);
-        let ended = self.tree.call("range", |handle| {
+        let ended = self.tree.call(&self.tree.core.awake()?, "range", |handle| {
             let end = if back { to } else { Bound::Unbounded };
             let mut iter = handle.range::<&[u8], Bounds<'_>>((from, end));
             while rows.len() < many && bytes < BYTES {
