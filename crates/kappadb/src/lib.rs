@@ -93,6 +93,7 @@ mod status;
 mod turns;
 mod uploads;
 pub mod view;
+mod watching;
 mod witness;
 mod write;
 mod writers;
@@ -139,7 +140,10 @@ pub use kv::{
     KvSnapshot, KvState, KvWatcher, MAX_VALUE, Value,
 };
 pub use listen::Listen;
-pub use map::{Attachment, Conflicts, Edition, Expanded, Found, Hit, Map, MapQuery, OsmAnswer, Revision};
+pub use map::{
+    Attachment, Conflicts, Edition, Expanded, Found, Hit, Map, MapChange, MapQuery, MapWatcher, OsmAnswer,
+    Revision,
+};
 pub use peers::Peer;
 pub use read::Read;
 pub use recover::{LostEntries, LostEntry, NotRecovered, Recovered, Says, Standing};

@@ -11,6 +11,7 @@ use kappadb_core::limits::MAX_ROWS_SCANNED;
 use kappadb_core::{EntryId, Extent, FeedKey, GeoBox, Timestamp};
 use kappadb_entry::rules::{self, Version};
 use kappadb_entry::space::MAP;
+use kappadb_geo::CODE_BARE;
 use kappadb_query::Selector;
 use kappadb_store::{Overlay, Tree};
 use kappadb_view::{Change, Index, KeyUpdate, Keyed, Notice, Upkeep, ViewError};
@@ -126,6 +127,22 @@ impl MapIndex {
     /// The versions of a feature that no other replaces, ascending by id. Several are a conflict; one may be a delete.
     pub fn heads(&self, key: &[u8]) -> Result<Vec<Version>, ViewError> {
         self.keyed.read().heads(key)
+    }
+
+    /// What a box shows of a feature: as [`MapIndex::query`] would, without nodes that have no tags. None if it has no head in it.
+    pub fn hit_in(&self, extent: &Extent, key: &[u8]) -> Result<Option<Hit>, ViewError> {
+        let touches = |head: &Version| {
+            let is_in = |bbox: &GeoBox| Extent::from(*bbox).intersects(extent);
+            head.kind.code != CODE_BARE && head.places.extents.iter().any(is_in)
+        };
+        let (inside, elsewhere): (Vec<_>, Vec<_>) = self.heads(key)?.into_iter().partition(touches);
+        if inside.is_empty() {
+            return Ok(None);
+        }
+        let key = String::from_utf8(key.to_vec())
+            .map_err(|_| ViewError::Inconsistent("a feature's id is no text"))?;
+        let ids = |heads: Vec<Version>| heads.into_iter().map(|head| head.id).collect();
+        Ok(Some(Hit { key, heads: ids(inside), elsewhere: ids(elsewhere) }))
     }
 
     /// The head to show by default at the time `now` ([`rules::winner`]). It may be a delete. None if there are no heads.

@@ -9,6 +9,7 @@ mod merge;
 mod osm;
 mod query;
 mod refs;
+mod watch;
 
 pub use attach::Attachment;
 pub(crate) use attach::attach_others;
@@ -19,6 +20,7 @@ pub use osm::OsmAnswer;
 pub use query::MapQuery;
 pub use refs::Expanded;
 pub(crate) use refs::{ask_referrers, join_referrers};
+pub use watch::{MapChange, MapWatcher};
 
 use crate::answer::Answer;
 use crate::ask::{self, MAP};
