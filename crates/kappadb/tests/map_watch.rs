@@ -118,7 +118,7 @@ fn what_is_fetched_from_a_peer_is_told_too() {
         let sparse = join(&dir.path().join("sparse"), &server).await;
         let mut watcher = sparse.map().watch(&inside());
         assert!(is_silent(&mut watcher).await);
-        sparse.map().query(&inside()).from(Source::Peers).await.unwrap();
+        sparse.map().query(&inside(), None).from(Source::Peers).await.unwrap();
         let change = next(&mut watcher).await;
         assert_eq!((change.id.as_str(), is_there(&change)), ("here", true));
         // Nobody listens any more: nothing else ends.
