@@ -87,7 +87,7 @@ fn who_is_slower_than_the_changes_is_told_so_and_sees_how_it_is_now() {
             map.put(point("often", 24.5, &format!("{n}"))).await.unwrap();
         }
         let change = next(&mut watcher).await;
-        assert!(change.lagged && format!("{:?}", change.found).contains("\"3\""), "{change:?}");
+        assert!(change.lagged && format!("{:?}", change.found).contains(r#"\"3\""#), "{change:?}");
         // More than waits for anybody: also of what lies elsewhere.
         let many =
             |lon: f64, name: &str| (0..5_000).map(|n| point(&format!("many {n}"), lon, name)).collect();
@@ -118,7 +118,8 @@ fn what_is_fetched_from_a_peer_is_told_too() {
         let sparse = join(&dir.path().join("sparse"), &server).await;
         let mut watcher = sparse.map().watch(&inside());
         assert!(is_silent(&mut watcher).await);
-        sparse.map().query(&inside(), None).from(Source::Peers).await.unwrap();
+        let answer = sparse.map().query(&inside(), None).from(Source::Peers).await.unwrap();
+        assert!(answer.is_complete() && answer.items.len() == 1);
         let change = next(&mut watcher).await;
         assert_eq!((change.id.as_str(), is_there(&change)), ("here", true));
         // Nobody listens any more: nothing else ends.
