@@ -9,6 +9,7 @@ use crate::witness;
 use kappadb_core::{Clock, DatabaseId, SecretKey, Timestamp, limits};
 use kappadb_feed::{DirLock, Locking};
 use kappadb_net::{Access, AccessKey, Allowance, Ticket};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,6 +30,25 @@ pub(crate) type OnProgress = Arc<dyn Fn(Progress) + Send + Sync>;
 pub(crate) type OnWarning = Arc<dyn Fn(&str) + Send + Sync>;
 pub(crate) type Random = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
 
+/// A view that this library brings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum BuiltIn {
+    /// Map features: [`Map`](crate::Map).
+    Map,
+    /// Keys and values: [`Kv`](crate::Kv).
+    Kv,
+    /// Messages in channels: [`Chat`](crate::Chat).
+    Chat,
+    /// Bytes of any number: [`Blobs`](crate::Blobs).
+    Blobs,
+}
+
+impl BuiltIn {
+    /// All that there are.
+    pub const ALL: [BuiltIn; 4] = [BuiltIn::Map, BuiltIn::Kv, BuiltIn::Chat, BuiltIn::Blobs];
+}
+
 /// Says how a database is made or opened. Every setting has a default.
 #[must_use]
 #[derive(Clone)]
@@ -43,6 +63,7 @@ pub struct Builder {
     pub(crate) durability: Durability,
     pub(crate) allowance: Allowance,
     pub(crate) locking: Locking,
+    pub(crate) views: BTreeSet<BuiltIn>,
     /// Held already, by whoever made the folder.
     pub(crate) lock: Option<Arc<DirLock>>,
     /// What was there before the folder was made.
@@ -102,6 +123,7 @@ impl Builder {
             allowance: Allowance::patient(usual_patience()),
             durability: Durability::default(),
             locking: Locking::default(),
+            views: BuiltIn::ALL.into(),
             lock: None,
             made: None,
         }
@@ -144,6 +166,16 @@ impl Builder {
     /// return. Imports, and what rests on more than its own key, may be there sooner than that.
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
+        self
+    }
+
+    /// Which of the library's own views run, beside those that [`Database::view`] adds. Default: all. One that does not run costs nothing; whoever asks it
+    /// is told so ([`ViewError::Off`](crate::view::ViewError::Off)), peers too. Entries of its space are kept and passed on all the same, as those of any
+    /// space are. Its rows stay as they are, and are brought up to date when it runs again.
+    ///
+    /// What deletes of chat take back is erased by the chat view: where it does not run, their payloads stay.
+    pub fn views(mut self, views: impl IntoIterator<Item = BuiltIn>) -> Self {
+        self.views = views.into_iter().collect();
         self
     }
 

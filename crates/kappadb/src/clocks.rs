@@ -107,6 +107,9 @@ impl Parts {
     fn dated_ahead(&self) -> Result<BTreeMap<FeedKey, i64>, ReadError> {
         let (now, me) = (self.clock.now(), self.me());
         let mut writers = BTreeMap::new();
+        if !self.chat.runs() {
+            return Ok(writers);
+        }
         for channel in self.chat_joined(&me)? {
             let all = PageQuery::latest(&channel, Timestamp(i64::MAX), AHEAD);
             let ahead = PageQuery { from: now.0.saturating_add(FAR), backwards: false, ..all };

@@ -1,5 +1,5 @@
 use crate::blobs::BlobView;
-use crate::builder::{Builder, OnProgress, Progress, Random};
+use crate::builder::{Builder, BuiltIn, OnProgress, Progress, Random};
 use crate::callers::Callers;
 use crate::chat::{Chat, Markers, Pins, Recent, TrustFile};
 use crate::claims::{Book, Here};
@@ -26,11 +26,11 @@ use crate::uploads;
 use crate::witness::Witness;
 use crate::write::Write;
 use crate::writers::{self, Writers};
-use kappadb_core::{Clock, DatabaseId, FeedKey, Seq};
+use kappadb_core::{Clock, DatabaseId, FeedKey, Seq, Timestamp};
 use kappadb_feed::{self as feed, DirLock, Feeds, OpenReport};
 use kappadb_net::{Access, Allowance, Credentials, Identity};
 use kappadb_store::Store;
-use kappadb_view::{View, ViewHandle, Views};
+use kappadb_view::{View, ViewError, ViewHandle, Views};
 use kappadb_view_chat::ChatView;
 use kappadb_view_geo::MapView;
 use kappadb_view_kv::KvView;
@@ -161,6 +161,7 @@ impl Parts {
             allowance,
             durability,
             locking,
+            views: run,
             lock,
             made: _,
         } = builder;
@@ -185,10 +186,10 @@ impl Parts {
         let begun_at = uploads::lengths(&feeds);
         let claims = Arc::new(Book::new(store.clone()));
         let views = Views::new(feeds.clone(), store.clone());
-        let map = views.register(MapView::default())?;
-        let kv = views.register(KvView)?;
-        let chat = views.register(ChatView::default())?;
-        let blobs = views.register(BlobView)?;
+        let map = register(&views, MapView::default(), run.contains(&BuiltIn::Map))?;
+        let kv = register(&views, KvView, run.contains(&BuiltIn::Kv))?;
+        let chat = register(&views, ChatView::default(), run.contains(&BuiltIn::Chat))?;
+        let blobs = register(&views, BlobView, run.contains(&BuiltIn::Blobs))?;
         let liars = views.register(Liars::new(&feeds))?;
         let writers = Arc::new(Writers::load(&dir)?);
         writers.find_default(&feeds);
@@ -300,6 +301,10 @@ impl Parts {
     }
 }
 
+fn register<V: View>(views: &Views, view: V, runs: bool) -> Result<ViewHandle<V>, ViewError> {
+    if runs { views.register(view) } else { Ok(views.absent(view)) }
+}
+
 /// What people should know of how opening went.
 fn warnings(report: &OpenReport) -> impl Iterator<Item = String> {
     // A file that was just made and nothing was written to is nobody's write.
@@ -332,6 +337,11 @@ impl Database {
         let parts = &self.parts;
         let of_feeds = parts.own_warnings().into_iter().chain(parts.fork_warnings());
         parts.warnings.iter().cloned().chain(of_feeds).chain(parts.lie_warnings()).collect()
+    }
+
+    /// The time, by the clock that it was opened with: what a view is asked with for which time matters.
+    pub fn now(&self) -> Timestamp {
+        self.parts.clock.now()
     }
 
     /// A handle to the same database that asks nobody. What its `ask` methods return says how good an answer is that is read here

@@ -1,5 +1,7 @@
 //! Entries by name, and those of a feed in their order, whatever space they are in.
 
+use crate::answer::Asked;
+use crate::ask::Neighbours;
 use crate::blobs::BlobReader;
 use crate::database::{Database, Parts};
 use crate::error::{BlobError, ReadError};
@@ -20,6 +22,17 @@ impl Database {
     /// An entry. None if it is not held here, or is no entry that this release understands.
     pub async fn read(&self, id: EntryId) -> Result<Option<Entry>, ReadError> {
         self.run(move |parts| parts.entry(id)).await?
+    }
+
+    /// Fetches entries of a feed by their numbers, whatever space they are in, from whichever known peers hold them. What nobody holds is not there
+    /// afterwards; what came before it is dropped stays.
+    ///
+    /// # Errors
+    /// If this replica fails; what peers did wrong is in the answer, which says nothing of completeness.
+    pub async fn fetch(&self, feed: FeedKey, seqs: RangeSet) -> Result<Asked, ReadError> {
+        let mut neighbours = Neighbours::dial(&self.parts).await;
+        neighbours.fetch(feed, seqs).await?;
+        neighbours.finish().await
     }
 
     /// The payload of an entry of any space, piece by piece, wherever it lies.

@@ -71,6 +71,9 @@ impl Parts {
 
     /// A feed by its fingerprint, and what it calls itself.
     fn in_words(&self, feed: &FeedKey) -> Result<String, ReadError> {
+        if !self.chat.runs() {
+            return Ok(feed.fingerprint().to_string());
+        }
         self.chat.ready()?;
         let nick = self.chat_nick(feed)?.map(|nick| format!(" ({})", visible_name(&nick)));
         Ok(format!("{}{}", feed.fingerprint(), nick.unwrap_or_default()))

@@ -100,7 +100,7 @@ mod writers;
 
 pub use answer::{Answer, Asked, Completeness, Failure, Source};
 pub use blobs::{BlobInfo, BlobReader, Blobs};
-pub use builder::{Builder, Progress};
+pub use builder::{Builder, BuiltIn, Progress};
 pub use callers::Caller;
 pub use cause::Cause;
 pub use chat::{

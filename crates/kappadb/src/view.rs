@@ -9,8 +9,8 @@ pub use kappadb_entry::{Entry, Header, Kind, Moment, Places, space};
 pub use kappadb_query::Selector;
 pub use kappadb_store::{Overlay, StoreError, Tree, prefix_range};
 pub use kappadb_view::{
-    Active, Arrived, Change, Index, KeyUpdate, Keyed, KeyedReader, KeyedSnapshot, Notice, Upkeep, View,
-    ViewError, ViewHandle, Watcher,
+    Active, Arrived, Change, Changes, Index, KeyUpdate, Keyed, KeyedReader, KeyedSnapshot, Notice, Payload,
+    PayloadError, Payloads, Upkeep, View, ViewError, ViewHandle, Watcher,
 };
 
 pub use crate::write::{Draft, KeyedIndex};

@@ -50,6 +50,8 @@ struct State {
     ended: bool,
     /// It has a thread.
     running: bool,
+    /// There is no indexer, nor will be.
+    off: bool,
     pauses: usize,
     /// The indexer stands still because of a pause.
     parked: bool,
@@ -104,6 +106,17 @@ impl Control {
         let state = Mutex::new(State { woken: true, ..State::default() });
         let (changed, start) = (Condvar::new(), OnceLock::new());
         Arc::new(Control { name: name.to_owned(), state, changed, start })
+    }
+
+    /// That of a view that does not run.
+    pub fn off(name: &str) -> Arc<Self> {
+        let control = Control::new(name);
+        control.lock().off = true;
+        control
+    }
+
+    pub fn is_off(&self) -> bool {
+        self.lock().off
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -220,6 +233,9 @@ impl Control {
         loop {
             if reached(&state) {
                 return Ok(());
+            }
+            if state.off {
+                return Err(ViewError::Off(self.name.clone()));
             }
             if state.closing || state.ended {
                 return Err(ViewError::Closed);

@@ -1,3 +1,4 @@
+use crate::PayloadError;
 use kappadb_core::codec::DecodeError;
 use kappadb_feed::ReadError;
 use kappadb_store::StoreError;
@@ -50,6 +51,9 @@ pub enum ViewError {
     /// No view of this name is registered.
     #[error("there is no view {0:?}")]
     Unknown(String),
+    /// The database was opened without this view.
+    #[error("the view {0:?} does not run here: the database was opened without it")]
+    Off(String),
     /// A view of this name is registered already.
     #[error("there is a view {0:?} already")]
     Taken(String),
@@ -62,6 +66,15 @@ pub enum ViewError {
     /// Anything else that a view wants to say.
     #[error(transparent)]
     Custom(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<PayloadError> for ViewError {
+    fn from(error: PayloadError) -> ViewError {
+        match error {
+            PayloadError::Read(error) => ViewError::Read(error),
+            error => ViewError::Custom(error.into()),
+        }
+    }
 }
 
 impl ViewError {

@@ -5,7 +5,7 @@ use crate::directory::Stamp;
 use crate::mark::{Mark, excludes_all, is_excluded};
 use crate::source::{Pace, Source};
 use crate::upkeep::Helper;
-use crate::{Arrived, Change, Exclusions, Index, Notice, View, ViewError};
+use crate::{Arrived, Change, Exclusions, Index, Notice, Payloads, View, ViewError};
 use kappadb_entry::decode_block;
 use kappadb_feed::Arrival;
 use kappadb_store::{Overlay, Tree};
@@ -25,6 +25,7 @@ pub(crate) struct Generation<V: View> {
     view: Arc<V>,
     pub stamp: Stamp,
     tree: Arc<dyn Tree>,
+    payloads: Payloads,
     /// None after a failure, until it is opened anew.
     index: RwLock<Option<V::Index>>,
     /// Only its indexer changes it, so it is read and written without a gap.
@@ -51,12 +52,13 @@ pub(crate) struct Step {
 }
 
 impl<V: View> Generation<V> {
-    pub fn new(view: Arc<V>, stamp: Stamp, tree: Arc<dyn Tree>) -> Self {
+    pub fn new(view: Arc<V>, stamp: Stamp, tree: Arc<dyn Tree>, payloads: Payloads) -> Self {
         let position = Position { mark: None, pace: Pace::new(), changed: None };
         Generation {
             view,
             stamp,
             tree,
+            payloads,
             index: RwLock::new(None),
             position: Mutex::new(position),
             helper: Mutex::default(),
@@ -98,7 +100,11 @@ impl<V: View> Generation<V> {
         }
         // What it did was for the index that is gone.
         self.rest();
-        let index = guarded(|| self.view.open(self.tree.clone()))?;
+        let index = guarded(|| {
+            let mut index = self.view.open(self.tree.clone())?;
+            index.payloads(self.payloads.clone());
+            Ok(index)
+        })?;
         *self.index.write().unwrap_or_else(PoisonError::into_inner) = Some(index);
         self.set_position(Position { mark: Some(mark.clone()), ..self.position() });
         Ok(mark)

@@ -29,6 +29,11 @@ impl<V: View> ViewHandle<V> {
         &self.core.name
     }
 
+    /// False if the database was opened without it.
+    pub fn runs(&self) -> bool {
+        !self.core.control.is_off()
+    }
+
     /// Looks at the index. Nothing is applied to it meanwhile, so be brief; and do not read again inside, which may wait
     /// for itself.
     ///

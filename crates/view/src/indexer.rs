@@ -6,7 +6,7 @@ use crate::generation::{Generation, Step};
 use crate::mark::{Exclusions, Mark, excludes_all};
 use crate::source::Source;
 use crate::watch::Watchers;
-use crate::{Notice, View, ViewError};
+use crate::{Notice, Payloads, View, ViewError};
 use kappadb_core::Lseq;
 use kappadb_store::{Store, StoreError};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -30,6 +30,13 @@ pub(crate) struct Core<V: View> {
 }
 
 impl<V: View> Core<V> {
+    /// A view that does not run: whoever asks it is told so.
+    pub fn off(view: V, source: Arc<dyn Source>) -> Arc<Self> {
+        let (name, control) = (view.name().to_owned(), Control::off(view.name()));
+        let (view, watchers, slot) = (Arc::new(view), Watchers::default(), RwLock::new(None));
+        Arc::new(Core { name, view, source, control, watchers, slot })
+    }
+
     /// Looks at the generation that answers.
     pub fn current<R>(&self, look: impl FnOnce(&Generation<V>) -> R) -> Option<R> {
         self.slot.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(look)
@@ -43,6 +50,7 @@ impl<V: View> Core<V> {
     /// Looks at the index that answers.
     pub fn read<R>(&self, look: impl FnOnce(&V::Index) -> R) -> Result<R, ViewError> {
         self.current(|generation| generation.read(look)).flatten().ok_or_else(|| match self.control.error() {
+            _ if self.control.is_off() => ViewError::Off(self.name.clone()),
             Some(reason) => ViewError::Stalled { view: self.name.clone(), reason },
             None => ViewError::Rebuilding(self.name.clone()),
         })
@@ -152,7 +160,8 @@ impl<V: View> Indexer<V> {
     }
 
     fn generation(&self, view: Arc<V>, stamp: Stamp) -> Result<Generation<V>, StoreError> {
-        Ok(Generation::new(view, stamp, self.directory.tree(stamp)?))
+        let payloads = Payloads::new(self.core.source.clone());
+        Ok(Generation::new(view, stamp, self.directory.tree(stamp)?, payloads))
     }
 
     /// Opens what there is; switches to the coming generation if it lacks nothing.

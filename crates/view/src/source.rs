@@ -1,7 +1,7 @@
 //! Where entries come from: all that the engine needs to know of feeds.
 
 use crate::{Exclusions, ViewError};
-use kappadb_core::{FeedKey, Lseq};
+use kappadb_core::{FeedKey, Lseq, RangeSet, Seq, StoredBlock};
 use kappadb_feed::Feeds;
 pub use kappadb_feed::{Arrival, ReadError};
 use std::collections::BTreeMap;
@@ -15,6 +15,12 @@ pub trait Source: Send + Sync {
     /// About `max_blocks` blocks from number `from` on, ascending. Numbers may be missing: what was lost to damage is
     /// passed over. Empty only if there are none before [`Source::end`].
     fn arrivals(&self, from: Lseq, max_blocks: usize) -> Result<Vec<Arrival>, ReadError>;
+
+    /// The blocks of `ranges` that are held of a feed, ascending. Default: none.
+    fn blocks(&self, feed: &FeedKey, ranges: &RangeSet) -> Result<Vec<(Seq, StoredBlock)>, ReadError> {
+        let _ = (feed, ranges);
+        Ok(Vec::new())
+    }
 
     /// For each feed that forked, the first block that counts no more.
     fn exclusions(&self) -> Exclusions;
@@ -41,6 +47,10 @@ impl Source for Feeds {
 
     fn arrivals(&self, from: Lseq, max_blocks: usize) -> Result<Vec<Arrival>, ReadError> {
         Feeds::arrivals(self, from, max_blocks)
+    }
+
+    fn blocks(&self, feed: &FeedKey, ranges: &RangeSet) -> Result<Vec<(Seq, StoredBlock)>, ReadError> {
+        Feeds::blocks(self, feed, ranges)
     }
 
     fn exclusions(&self) -> Exclusions {

@@ -1,4 +1,4 @@
-use crate::ViewError;
+use crate::{Payloads, ViewError};
 use kappadb_core::{EntryId, FeedKey, Lseq};
 use kappadb_entry::{Entry, kind_of};
 use kappadb_feed::Arrival;
@@ -15,7 +15,8 @@ pub struct Arrived {
     pub lseq: Lseq,
     /// Its name.
     pub id: EntryId,
-    /// What it says. Its payload is missing if it was cleared: then a view shows what it can from the header.
+    /// What it says. Its payload is missing if it was cleared: then a view shows what it can from the header. It is empty if it lies in blocks of its own:
+    /// [`Payloads::open`] reads it wherever it is.
     pub entry: Entry,
 }
 
@@ -76,6 +77,15 @@ pub trait View: Send + Sync + 'static {
 /// A view over the rows of one tree. What it answers depends on the set of changes applied, never on their order or
 /// batches, nor on the clock. Row keys that start with byte 0x00 belong to the engine.
 pub trait Index: Send + Sync + 'static {
+    /// Is given, once and before anything else, what reads payloads of any size. An index that wants it keeps it. Default: it does not.
+    ///
+    /// While changes are taken in, all of an entry's payload is there on a replica that holds everything. On others a part may come later, or be cleared;
+    /// nothing tells the index of that. So what an index keeps should rest on what the entry itself says, and on its payload only as far as an answer may
+    /// lack something; or the payload is read when the index is asked.
+    fn payloads(&mut self, payloads: Payloads) {
+        let _ = payloads;
+    }
+
     /// Takes in changes, in order. Rows written to `rows` are committed together with the cursor; the index in memory may
     /// be changed at once: if anything fails from here on it is dropped and opened anew from its rows.
     ///

@@ -6,7 +6,7 @@ use crate::handle::PauseGuard;
 use crate::indexer::Core;
 use crate::mark::{Mark, excludes_all};
 use crate::source::Source;
-use crate::{Exclusions, Index, View, ViewError};
+use crate::{Exclusions, Index, Payloads, View, ViewError};
 use kappadb_core::Lseq;
 use kappadb_feed::{Arrival, ReadError};
 use kappadb_store::{MemoryStore, Store, StoreError, Tree};
@@ -70,7 +70,8 @@ impl Drop for Scratch<'_> {
 /// A generation with nothing in it.
 fn empty<V: View>(core: &Core<V>, scratch: &Scratch<'_>) -> Result<Generation<V>, ViewError> {
     let stamp = Stamp { version: core.view.version(), generation: 0 };
-    Ok(Generation::new(core.view.clone(), stamp, scratch.empty()?))
+    let payloads = Payloads::new(core.source.clone());
+    Ok(Generation::new(core.view.clone(), stamp, scratch.empty()?, payloads))
 }
 
 /// Brings a generation to a mark, and does its upkeep meanwhile.

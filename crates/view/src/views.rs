@@ -167,6 +167,12 @@ impl Views {
         self.start(view, Some(previous))
     }
 
+    /// A handle to a view that does not run: nothing is indexed for it, and whoever asks it is told so ([`ViewError::Off`]). Rows that it had stay, and
+    /// are gone on with when it is registered another time.
+    pub fn absent<V: View>(&self, view: V) -> ViewHandle<V> {
+        ViewHandle::new(Core::off(view, self.inner.source.clone()))
+    }
+
     fn start<V: View>(&self, view: V, previous: Option<V>) -> Result<ViewHandle<V>, ViewError> {
         let mut views = self.inner.lock();
         if views.contains_key(view.name()) {

@@ -15,6 +15,9 @@ impl Parts {
     /// Erases the payloads of what was deleted or taken back and is not erased yet. To be called before anything of chat is sent to peers, and by
     /// a compaction. Durable when it returns.
     pub(crate) fn honour_deletes(&self) -> Result<(), LogError> {
+        if !self.chat.runs() {
+            return Ok(());
+        }
         self.chat.ready()?;
         let due = self.chat.read(|index| index.named_by_deletes())?;
         let mut of_feeds: BTreeMap<FeedKey, RangeSet> = BTreeMap::new();
@@ -40,6 +43,9 @@ impl Parts {
 
     /// Has the words of what was deleted go from the index of words. To be called by a compaction, once there is room.
     pub(crate) fn forget_deleted_words(&self) -> Result<(), ViewError> {
+        if !self.chat.runs() {
+            return Ok(());
+        }
         match self.chat.read(|index| index.forget_deleted())?? {
             true => self.chat.rest(),
             false => Ok(()),

@@ -232,7 +232,7 @@ impl Parts {
 
     /// Has values go from the view whose entries were cleared of them, or are not held any more. To be called by a compaction, once there is room.
     pub(crate) fn forget_cleared_values(&self) -> Result<(), ReadError> {
-        if !self.feeds.has_cleared() {
+        if !self.feeds.has_cleared() || !self.kv.runs() {
             return Ok(());
         }
         let feeds = self.feeds.clone();

@@ -18,7 +18,7 @@ const LOOKED_AT: usize = 10_000;
 pub struct Conflicts {
     /// So many at least.
     pub count: u64,
-    /// True if there may be more: not all features with several current versions were looked at.
+    /// True if there may be more: not all features with several current versions were looked at, or none, for the view of the map does not run.
     pub more: bool,
 }
 
@@ -42,6 +42,9 @@ impl Parts {
 
     /// Costs a reading of the current versions of those features that have several, 10,000 features at most.
     pub(crate) fn conflicts(&self) -> Result<Conflicts, ReadError> {
+        if !self.map.runs() {
+            return Ok(Conflicts { count: 0, more: true });
+        }
         let hits = self.several(None, LOOKED_AT + 1)?;
         let mut conflicts = Conflicts { count: 0, more: hits.len() > LOOKED_AT };
         self.load_features::<ReadError>(hits.get(..LOOKED_AT).unwrap_or(&hits), &mut |_, found| {
