@@ -86,6 +86,7 @@ fn who_is_slower_than_the_changes_is_told_so_and_sees_how_it_is_now() {
         for n in 1..4 {
             map.put(point("often", 24.5, &format!("{n}"))).await.unwrap();
         }
+        database.ready().await.unwrap();
         let change = next(&mut watcher).await;
         assert!(change.lagged && format!("{:?}", change.found).contains(r#"\"3\""#), "{change:?}");
         // More than waits for anybody: also of what lies elsewhere.
@@ -93,6 +94,7 @@ fn who_is_slower_than_the_changes_is_told_so_and_sees_how_it_is_now() {
             |lon: f64, name: &str| (0..5_000).map(|n| point(&format!("many {n}"), lon, name)).collect();
         map.put_all(many(40.0, "far")).await.unwrap();
         map.put(point("new", 24.7, "came meanwhile")).await.unwrap();
+        database.ready().await.unwrap();
         let change = next(&mut watcher).await;
         assert_eq!((change.id.as_str(), change.lagged), ("new", true));
         assert!(is_silent(&mut watcher).await, "what is as it was is not told again");
