@@ -4,7 +4,7 @@
 //! `cargo bench -p kappadb-benches --bench chat [-- MESSAGES [AUTHORS]]`
 
 use kappadb::view::{Change, Index, Notice, Overlay, Selector, Tree, View, ViewError};
-use kappadb::{Chat, Database, EntryId, ReadOptions, SearchOptions, Timestamp};
+use kappadb::{Chat, Database, EntryId, ReadOptions, SearchOptions, Source, Timestamp};
 use kappadb_benches::{disk_bytes, measure, peak_memory_mib};
 use kappadb_sim::Random;
 use kappadb_view::Upkeep;
@@ -203,16 +203,17 @@ async fn main() {
         let (path, ticket) = (dir.path().join(format!("new{round}")), server.ticket());
         let new = Database::builder(path).join(&ticket).await.expect("join");
         let start = Instant::now();
-        let asked = new.chat().ask_latest("bench", 50).await.expect("ask");
+        let answer =
+            new.chat().read("bench", &ReadOptions::latest(50)).from(Source::Peers).await.expect("ask");
         let shown = latest(&new.chat()).await;
         let held: u64 = new.status().await.expect("status").feeds.iter().map(|feed| feed.held).sum();
         println!(
             "  {shown} shown after {:.1} ms: {} round trips, {} blocks fetched, {held} held, {} B received, complete: {}",
             start.elapsed().as_secs_f64() * 1e3,
-            asked.round_trips,
-            asked.blocks_fetched,
-            asked.bytes_received,
-            asked.complete
+            answer.asked.round_trips,
+            answer.asked.blocks_fetched,
+            answer.asked.bytes_received,
+            answer.is_complete()
         );
         new.close().await.expect("close");
     }
@@ -228,13 +229,13 @@ async fn replicate(messages: u64, authors: u64) {
     let server = full.serve(([127, 0, 0, 1], 0).into()).await.expect("serve");
     let new = Database::builder(dir.path().join("new")).join(&server.ticket()).await.expect("join");
     let start = Instant::now();
-    let asked = new.chat().ask_everything().await.expect("ask");
+    let answer = new.chat().search("", &SearchOptions::default()).from(Source::Peers).await.expect("ask");
     let shown = latest(&new.chat()).await;
     println!(
         "{messages} messages replicated and readable after {:.2} s: {} blocks, {:.1} MB, {shown} shown; peak memory {} MiB",
         start.elapsed().as_secs_f64(),
-        asked.blocks_fetched,
-        asked.bytes_received as f64 / 1e6,
+        answer.asked.blocks_fetched,
+        answer.asked.bytes_received as f64 / 1e6,
         peak_memory_mib()
     );
     new.close().await.expect("close");

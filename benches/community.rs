@@ -54,7 +54,7 @@ async fn import(dir: &Path, file: &Path) -> Database {
 }
 
 async fn unread(chat: &Chat) -> usize {
-    chat.unread().await.expect("unread").iter().map(|unread| unread.messages as usize).sum()
+    chat.unread().await.expect("unread").items.iter().map(|unread| unread.messages as usize).sum()
 }
 
 async fn look(chat: &Chat) {
@@ -63,8 +63,9 @@ async fn look(chat: &Chat) {
         chat.read(TEA, &latest).await.expect("read").messages.len()
     })
     .await;
-    measure("members of a channel", 21, |_| async { chat.members(TEA).await.expect("members").len() }).await;
-    measure("channels", 21, |_| async { chat.channels().await.expect("channels").len() }).await;
+    measure("members of a channel", 21, |_| async { chat.members(TEA).await.expect("members").items.len() })
+        .await;
+    measure("channels", 21, |_| async { chat.channels().await.expect("channels").items.len() }).await;
     measure("search one word, 50 wanted", 51, |n| async move {
         let options = SearchOptions { limit: Some(50), ..SearchOptions::default() };
         chat.search(&format!("word{}", n * 7), &options).await.expect("search").messages.len()

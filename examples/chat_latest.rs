@@ -3,7 +3,7 @@
 //! `cargo run -p kappadb-examples --example chat_latest`
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
-use kappadb::{Database, ReadOptions};
+use kappadb::{Database, ReadOptions, Source};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -21,16 +21,14 @@ async fn main() -> anyhow::Result<()> {
 
     // ... and somebody joins with a ticket and asks for the latest five messages.
     let new = Database::builder(scratch.path().join("new")).join(&server.ticket()).await?;
-    let asked = new.chat().ask_latest("tea", 5).await?;
-    println!("fetched {} blocks, complete: {}", asked.blocks_fetched, asked.complete);
-
-    let page = new.chat().read("tea", &ReadOptions::latest(5)).await?;
+    let page = new.chat().read("tea", &ReadOptions::latest(5)).from(Source::Peers).await?;
+    println!("fetched {} blocks, complete: {}", page.asked.blocks_fetched, page.is_complete());
     for message in page.messages.iter().rev() {
         let (nick, text) = (message.nick.as_deref().unwrap_or("?"), message.said.text().unwrap_or("..."));
         println!("<{nick}> {text}");
     }
     assert_eq!(page.messages.len(), 5);
-    assert!(asked.blocks_fetched < 20);
+    assert!(page.asked.blocks_fetched < 20);
 
     new.close().await?;
     server.stop().await;

@@ -1,6 +1,6 @@
 //! Replies, edits and attachments.
 
-use kappadb::{Chat, ChatChange, Message};
+use kappadb::{Chat, ChatChange, Message, Source};
 use kappadb::{ChatError, Label, PostOptions, ReadOptions, SearchOptions, WatchOptions};
 use kappadb_tests::house::{House, serve};
 use std::time::Duration;
@@ -35,12 +35,12 @@ async fn an_edited_message_says_its_last_words_where_it_stood_and_its_history_st
     assert_eq!(texts(&chat).await, ["first", "waves twice"]);
     let server = serve(&full).await;
     let reader = house.join("reader", &server.ticket()).await;
-    reader.chat().ask_latest("tea", 2).await.unwrap();
+    let _ = reader.chat().read("tea", &ReadOptions::latest(2)).from(Source::Peers).await.unwrap();
     for chat in [&chat, &reader.chat()] {
         let page = all(chat).await;
         assert_eq!((page[0].id, &page[0].channel[..], page[0].time.0), (first, "Tea", 1_000_000));
         assert_eq!((page[0].edited.unwrap().time.0, page[1].said.kind()), (1_003_000, "emote"));
-        let history = chat.history(first).await.unwrap();
+        let history = chat.history(first).await.unwrap().items;
         let said: Vec<&str> = history.iter().map(|edition| edition.said.text().unwrap()).collect();
         assert_eq!(
             (said, history[0].id, history[2].id),
@@ -57,11 +57,11 @@ async fn an_edited_message_says_its_last_words_where_it_stood_and_its_history_st
     chat.edit(first, "by a slow clock", None).await.unwrap();
     house.clock.at(2_000_000);
     assert_eq!(texts(&chat).await[0], "by a slow clock");
-    reader.chat().ask_latest("tea", 2).await.unwrap();
+    let _ = reader.chat().read("tea", &ReadOptions::latest(2)).from(Source::Peers).await.unwrap();
     assert_eq!(texts(&reader.chat()).await[0], "by a slow clock");
     // A delete takes all of it.
     chat.delete(first).await.unwrap();
-    reader.chat().ask_latest("tea", 2).await.unwrap();
+    let _ = reader.chat().read("tea", &ReadOptions::latest(2)).from(Source::Peers).await.unwrap();
     for chat in [&chat, &reader.chat()] {
         assert_eq!(texts(chat).await, ["waves twice"]);
         assert!(matches!(chat.history(first).await, Err(ChatError::NotThere(_))));
@@ -104,12 +104,12 @@ async fn an_edit_is_nothing_new_but_what_it_mentions_is() {
     let new = anna.post("tea", "new").await.unwrap();
     house.clock.pass();
     anna.edit(read, "hello @bert", None).await.unwrap();
-    let unread = chat.unread().await.unwrap();
+    let unread = chat.unread().await.unwrap().items;
     assert_eq!((unread[0].messages, unread[0].mentions), (1, 0));
     anna.edit(new, "new for @bert", None).await.unwrap();
-    assert_eq!(chat.unread().await.unwrap()[0].mentions, 1);
+    assert_eq!(chat.unread().await.unwrap().items[0].mentions, 1);
     anna.edit(new, "new for all", None).await.unwrap();
-    assert_eq!(chat.unread().await.unwrap()[0].mentions, 0);
+    assert_eq!(chat.unread().await.unwrap().items[0].mentions, 0);
 }
 
 #[tokio::test]
@@ -126,7 +126,7 @@ async fn replies_and_attachments_are_named_by_id() {
     house.clock.pass();
     let server = serve(&database).await;
     let reader = house.join("reader", &server.ticket()).await;
-    reader.chat().ask_latest("tea", 1).await.unwrap();
+    let _ = reader.chat().read("tea", &ReadOptions::latest(1)).from(Source::Peers).await.unwrap();
     let message = all(&reader.chat()).await.pop().unwrap();
     assert_eq!(
         (message.id, message.reply_to, &message.attachments[..]),

@@ -1,6 +1,6 @@
 //! What comes late: dated before what was asked for last, as what somebody wrote offline is.
 
-use kappadb::{Chat, Conversation, ReadOptions, WatchOptions};
+use kappadb::{Chat, Conversation, ReadOptions, Source, WatchOptions};
 use kappadb_tests::house::{House, serve};
 
 async fn texts(chat: &Chat) -> Vec<String> {
@@ -19,7 +19,7 @@ async fn import_late(chat: &Chat, who: &str, count: i64) {
 }
 
 async fn unread(chat: &Chat) -> u64 {
-    let all = chat.unread().await.unwrap();
+    let all = chat.unread().await.unwrap().items;
     all.iter().filter(|one| matches!(one.of, Conversation::Channel(_))).map(|one| one.messages).sum()
 }
 
@@ -36,7 +36,7 @@ async fn a_watcher_and_unread_hear_of_all_that_comes_late_however_much() {
     counting.chat().join("tea").await.unwrap();
     house.clock.at(10_000_000);
     assert!(asker.ask().await.unwrap().complete);
-    counting.chat().ask_unread().await.unwrap();
+    let _ = counting.chat().unread().from(Source::Peers).await.unwrap();
     counting.chat().mark_read("tea", None).await.unwrap();
     assert_eq!(texts(&chat).await.len(), 2);
     for (count, who) in [(1, "anna"), (33, "bert"), (200, "carl")] {
@@ -44,7 +44,7 @@ async fn a_watcher_and_unread_hear_of_all_that_comes_late_however_much() {
         import_late(&full.chat(), who, count).await;
         assert!(asker.ask().await.unwrap().complete);
         assert_eq!(texts(&chat).await.len(), before + count as usize);
-        counting.chat().ask_unread().await.unwrap();
+        let _ = counting.chat().unread().from(Source::Peers).await.unwrap();
         assert_eq!(unread(&counting.chat()).await, count as u64, "by {who}");
         counting.chat().mark_read("tea", None).await.unwrap();
     }

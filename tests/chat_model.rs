@@ -3,7 +3,7 @@
 
 use kappadb::{
     Chat, ChatFlag, Clock, Conversation, Database, EntryId, FeedKey, FlagChange, Marks, Message, ReadOptions,
-    Said, SearchOptions, Server, Trusted,
+    Said, SearchOptions, Server, Source, Trusted,
 };
 use kappadb_sim::{Random, seeds};
 use kappadb_tests::chat::{Event, Model, PRIVATE, Seen, Shown, What};
@@ -151,7 +151,7 @@ impl World {
         let chat = self.chat(who);
         if who == SPARSE {
             // So that what it can see is known.
-            chat.ask(CHANNELS[channel], &ReadOptions::latest(1)).await.unwrap();
+            let _ = chat.read(CHANNELS[channel], &ReadOptions::latest(1)).from(Source::Peers).await.unwrap();
             self.sides[who].seen.held = self.known(who);
         }
         let order = order(&self.model.messages(&self.seen(who).held, channel), now);
@@ -164,7 +164,7 @@ impl World {
         let (text, to) = (self.text(), self.sides[(who + 1 + self.random.index(2)) % 3].seen.me);
         let (chat, now, me) = (self.chat(who), self.now(who), self.seen(who).me);
         if who == SPARSE {
-            chat.ask_private(None, &ReadOptions::default()).await.unwrap();
+            let _ = chat.private(None, &ReadOptions::default()).from(Source::Peers).await.unwrap();
             self.sides[who].seen.held = self.known(who);
         }
         let mut between = self.model.messages(&self.seen(who).held, PRIVATE);
@@ -177,7 +177,7 @@ impl World {
     async fn mark_private(&mut self, who: usize) {
         let (chat, limit) = (self.chat(who), 1 + self.random.index(4));
         if who == SPARSE {
-            chat.ask_private(None, &ReadOptions::default()).await.unwrap();
+            let _ = chat.private(None, &ReadOptions::default()).from(Source::Peers).await.unwrap();
         }
         let page = chat.private(None, &ReadOptions::latest(limit)).await.unwrap();
         let mut marks = Marks::default();
@@ -208,8 +208,8 @@ impl World {
 
     /// Fetches all that the peers hold.
     async fn fetch(&mut self, who: usize) {
-        let asked = self.chat(who).ask_everything().await.unwrap();
-        assert!(asked.failures.is_empty(), "{asked:?}");
+        let answer = self.chat(who).search("", &SearchOptions::default()).from(Source::Peers).await.unwrap();
+        assert!(answer.asked.failures.is_empty(), "{answer:?}");
         let peers = if who == 0 { vec![1, SPARSE] } else { vec![0] };
         for peer in peers {
             let theirs = self.seen(peer).held.clone();
@@ -220,7 +220,7 @@ impl World {
     async fn mark(&mut self, who: usize, channel: usize) {
         let chat = self.chat(who);
         if who == SPARSE {
-            chat.ask(CHANNELS[channel], &ReadOptions::default()).await.unwrap();
+            let _ = chat.read(CHANNELS[channel], &ReadOptions::default()).from(Source::Peers).await.unwrap();
         }
         let shown = if self.random.chance(50) {
             let limit = 1 + self.random.index(4);
@@ -252,7 +252,9 @@ impl World {
         let (mut pages, mut options) = (Vec::new(), ReadOptions::latest(limit));
         loop {
             if who == SPARSE {
-                assert!(chat.ask(CHANNELS[channel], &options).await.unwrap().complete);
+                assert!(
+                    chat.read(CHANNELS[channel], &options).from(Source::Peers).await.unwrap().is_complete()
+                );
             }
             let page = chat.read(CHANNELS[channel], &options).await.unwrap();
             assert!(page.messages.len() == limit || page.next.is_none());
@@ -269,7 +271,7 @@ impl World {
         let (chat, limit) = (self.chat(who), 1 + self.random.index(5));
         let (mut pages, mut options) = (Vec::new(), ReadOptions::latest(limit));
         if who == SPARSE {
-            assert!(chat.ask_private(None, &options).await.unwrap().complete);
+            assert!(chat.private(None, &options).from(Source::Peers).await.unwrap().is_complete());
         }
         loop {
             let page = chat.private(None, &options).await.unwrap();
@@ -287,7 +289,7 @@ impl World {
         let options =
             SearchOptions { channel: Some(CHANNELS[channel].to_owned()), ..SearchOptions::default() };
         if who == SPARSE {
-            assert!(chat.ask_search(&options).await.unwrap().complete);
+            assert!(chat.search("", &options).from(Source::Peers).await.unwrap().is_complete());
         }
         let found = chat.search(&word.to_uppercase(), &options).await.unwrap().messages;
         let found: Vec<EntryId> = found.iter().map(|message| message.id).collect();
@@ -303,15 +305,15 @@ impl World {
     async fn check_channels(&mut self, who: usize, channel: usize) {
         let (chat, known) = (self.chat(who), self.known(who));
         if who == SPARSE {
-            assert!(chat.ask_channels().await.unwrap().complete);
-            assert!(chat.ask_state(CHANNELS[channel]).await.unwrap().complete);
+            assert!(chat.channels().from(Source::Peers).await.unwrap().is_complete());
+            assert!(chat.members(CHANNELS[channel]).from(Source::Peers).await.unwrap().is_complete());
         }
         let listed: BTreeSet<String> =
             chat.channels().await.unwrap().into_iter().map(|info| info.name).collect();
         let live =
             (0..3).filter(|channel| self.model.is_live(&known, *channel)).map(|n| CHANNELS[n].to_owned());
         assert_eq!(listed, live.collect(), "channels of {who}");
-        let members = chat.members(CHANNELS[channel]).await.unwrap();
+        let members = chat.members(CHANNELS[channel]).await.unwrap().items;
         let members: BTreeSet<FeedKey> = members.into_iter().map(|member| member.feed).collect();
         assert_eq!(members, self.model.members(&known, channel), "members of {channel} by {who}");
     }
@@ -319,10 +321,10 @@ impl World {
     async fn check_unread(&mut self, who: usize) {
         let chat = self.chat(who);
         if who == SPARSE {
-            assert!(chat.ask_unread().await.unwrap().complete);
+            assert!(chat.unread().from(Source::Peers).await.unwrap().is_complete());
         }
         let (mut counted, mut private) = (BTreeMap::new(), BTreeMap::new());
-        for unread in chat.unread().await.unwrap() {
+        for unread in chat.unread().await.unwrap().items {
             match unread.of {
                 Conversation::Channel(name) => drop(counted.insert(name, (unread.messages, unread.mentions))),
                 Conversation::Private { with, .. } => drop(private.insert(with, unread.messages)),

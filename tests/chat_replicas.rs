@@ -1,6 +1,6 @@
 //! Chat over whole replicas: pages, what outlives clearing and rebuilding, what several sparse peers know together.
 
-use kappadb::{Chat, ChatPage, Clock, Database, RangeSet, ReadOptions, SearchOptions, Timestamp};
+use kappadb::{Chat, ChatPage, Clock, Database, RangeSet, ReadOptions, SearchOptions, Source, Timestamp};
 use kappadb_tests::house::{House, serve};
 
 fn texts(page: &ChatPage) -> Vec<&str> {
@@ -33,15 +33,15 @@ async fn pages_are_the_channel_latest_first_each_message_once_however_much_one_w
 
     let server = serve(&database).await;
     let newcomer = house.join("b", &server.ticket()).await;
-    let asked = newcomer.chat().ask_latest("room", 20).await.unwrap();
-    assert!(asked.complete && asked.blocks_fetched < 50, "{asked:?}");
+    let answer = newcomer.chat().read("room", &ReadOptions::latest(20)).from(Source::Peers).await.unwrap();
+    assert!(answer.is_complete() && answer.asked.blocks_fetched < 50, "{answer:?}");
     assert_eq!(texts(&read(&newcomer.chat(), &ReadOptions::latest(20)).await), all[..20]);
     for limit in [1, 7, 20, 211, 212, 213] {
         let (mut seen, mut options) = (Vec::new(), ReadOptions::latest(limit));
         loop {
-            newcomer.chat().ask("room", &options).await.unwrap();
-            let page = read(&newcomer.chat(), &options).await;
-            assert_eq!(page, read(&chat, &options).await);
+            let page = newcomer.chat().read("room", &options).from(Source::Peers).await.unwrap();
+            let all = read(&chat, &options).await;
+            assert_eq!((&page.messages, page.next), (&all.messages, all.next));
             seen.extend(texts(&page).into_iter().map(str::to_owned));
             options.after = page.next;
             if page.next.is_none() {
@@ -65,7 +65,7 @@ async fn a_clock_that_runs_ahead_takes_nobody_with_it() {
     house.clock.at(1_000_000);
     chat.post("room", "now").await.unwrap();
     assert_eq!(texts(&read(&chat, &ReadOptions::default()).await), ["now"]);
-    assert_eq!(chat.members("room").await.unwrap().len(), 1);
+    assert_eq!(chat.members("room").await.unwrap().items.len(), 1);
     house.clock.at(600_000_000);
     assert_eq!(texts(&read(&chat, &ReadOptions::default()).await), ["from the future", "now"]);
     database.close().await.unwrap();
@@ -89,19 +89,19 @@ async fn a_reader_whose_clock_is_behind_is_told_so_and_finds_channel_topic_membe
     house.clock.at(1_000_000);
     let (author, chat) = (writer.writer().await.unwrap(), reader.chat());
     let options = ReadOptions::latest(50);
-    chat.ask("room", &options).await.unwrap();
+    let _ = chat.read("room", &options).from(Source::Peers).await.unwrap();
     let page = chat.read("room", &options).await.unwrap();
     assert_eq!((page.messages.len(), page.ahead), (0, 12));
     let past = ReadOptions { until: Some(Timestamp(5)), ..options.clone() };
     assert_eq!(chat.read("room", &past).await.unwrap().ahead, 0, "not asked for");
-    assert!(chat.exists("room").await.unwrap());
-    chat.ask_channels().await.unwrap();
-    assert_eq!(chat.channels().await.unwrap()[0].name, "room");
-    assert_eq!(chat.topic("room").await.unwrap().unwrap().text, "of the future");
-    chat.ask_state("room").await.unwrap();
-    let members = chat.members("room").await.unwrap();
+    assert!(chat.exists("room").await.unwrap().one().unwrap());
+    let _ = chat.channels().from(Source::Peers).await.unwrap();
+    assert_eq!(chat.channels().await.unwrap().items[0].name, "room");
+    assert_eq!(chat.topic("room").await.unwrap().one().unwrap().text, "of the future");
+    let _ = chat.members("room").from(Source::Peers).await.unwrap();
+    let members = chat.members("room").await.unwrap().items;
     assert_eq!((members[0].feed, members[0].nick.as_deref()), (author, Some("Anna")));
-    chat.ask_private(None, &options).await.unwrap();
+    let _ = chat.private(None, &options).from(Source::Peers).await.unwrap();
     let page = chat.private(None, &options).await.unwrap();
     assert_eq!((page.messages.len(), page.ahead), (0, 1));
     server.stop().await;
@@ -133,7 +133,7 @@ async fn what_was_deleted_stays_so_when_payloads_are_cleared_and_all_is_made_ane
         Database::builder(house.path("a")).clock(house.clock.clone()).rebuild().open().await.unwrap();
     let chat = database.chat();
     assert_eq!(texts(&read(&chat, &ReadOptions::default()).await), ["kept"]);
-    assert_eq!(chat.topic("room").await.unwrap().unwrap().text, "first");
+    assert_eq!(chat.topic("room").await.unwrap().one().unwrap().text, "first");
     assert_eq!(database.verify().await.unwrap(), Vec::<String>::new());
     database.close().await.unwrap();
 }
@@ -170,18 +170,18 @@ async fn names_come_from_whoever_knows_them() {
     anna.chat().post("room", "hello").await.unwrap();
     let server = serve(&anna).await;
     let reader = house.join("reader", &server.ticket()).await;
-    reader.chat().ask_latest("room", 10).await.unwrap();
+    let _ = reader.chat().read("room", &ReadOptions::latest(10)).from(Source::Peers).await.unwrap();
     house.clock.at(house.clock.now().0 + 1);
     let nick = async || read(&reader.chat(), &ReadOptions::default()).await.messages[0].nick.clone();
     assert_eq!(nick().await.as_deref(), Some("anna"));
     // The reader has the message already; the new name must come all the same.
     anna.chat().set_profile("nick", "annette").await.unwrap();
     house.clock.at(house.clock.now().0 + 1);
-    let asked = reader.chat().ask_latest("room", 10).await.unwrap();
-    assert!(asked.complete, "{asked:?}");
+    let answer = reader.chat().read("room", &ReadOptions::latest(10)).from(Source::Peers).await.unwrap();
+    assert!(answer.is_complete(), "{answer:?}");
     assert_eq!(nick().await.as_deref(), Some("annette"));
-    reader.chat().ask_state("room").await.unwrap();
-    let members = reader.chat().members("room").await.unwrap();
+    let _ = reader.chat().members("room").from(Source::Peers).await.unwrap();
+    let members = reader.chat().members("room").await.unwrap().items;
     assert_eq!(
         members.iter().map(|m| (m.feed, m.nick.as_deref())).collect::<Vec<_>>(),
         [(feed, Some("annette"))]

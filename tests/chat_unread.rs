@@ -1,6 +1,8 @@
 //! What is unread: what came here and was not marked, whatever the clocks of those who wrote it say.
 
-use kappadb::{Chat, Clock, Conversation, Database, EntryId, Marks, ReadOptions, SearchOptions, Ticket};
+use kappadb::{
+    Chat, Clock, Conversation, Database, EntryId, Marks, ReadOptions, SearchOptions, Source, Ticket,
+};
 use kappadb_tests::house::{Hand, House, serve};
 use std::path::Path;
 
@@ -17,7 +19,7 @@ fn clock_at(time: i64) -> Hand {
 
 /// What is unread here, by name: messages and mentions.
 async fn unread(chat: &Chat) -> Vec<(String, u64, u64)> {
-    let all = chat.unread().await.unwrap();
+    let all = chat.unread().await.unwrap().items;
     let line = |unread: kappadb::Unread| {
         let name = match unread.of {
             Conversation::Channel(name) => name,
@@ -29,8 +31,8 @@ async fn unread(chat: &Chat) -> Vec<(String, u64, u64)> {
 }
 
 async fn ask_and_count(chat: &Chat) -> Vec<(String, u64, u64)> {
-    let asked = chat.ask_unread().await.unwrap();
-    assert!(asked.complete, "{asked:?}");
+    let answer = chat.unread().from(Source::Peers).await.unwrap();
+    assert!(answer.is_complete(), "{answer:?}");
     unread(chat).await
 }
 
@@ -169,9 +171,9 @@ async fn a_sparse_replica_asks_one_question_and_fetches_no_history() {
     let chat = reader.chat();
     chat.join("tea").await.unwrap();
     chat.join("coffee").await.unwrap();
-    let asked = chat.ask_unread().await.unwrap();
-    assert!(asked.complete && asked.blocks_fetched < 250, "{asked:?}");
-    let counted = chat.unread().await.unwrap();
+    let answer = chat.unread().from(Source::Peers).await.unwrap();
+    assert!(answer.is_complete() && answer.asked.blocks_fetched < 250, "{answer:?}");
+    let counted = chat.unread().await.unwrap().items;
     assert!(counted.iter().all(|unread| unread.messages == 100 && unread.more), "{counted:?}");
 
     mark_page(&chat, &ReadOptions::latest(50)).await;
@@ -189,13 +191,15 @@ async fn a_sparse_replica_asks_one_question_and_fetches_no_history() {
     )
     .await;
     house.clock.pass();
-    let asked = chat.ask_unread().await.unwrap();
-    assert!(asked.complete && asked.blocks_fetched < 100, "{asked:?}");
+    let answer = chat.unread().from(Source::Peers).await.unwrap();
+    assert!(answer.is_complete() && answer.asked.blocks_fetched < 100, "{answer:?}");
     assert_eq!(unread(&chat).await, [named("tea", 3, 0)]);
 
     // What is read back, or searched, of those whose later messages were read is nothing new.
     chat.mark_read("tea", None).await.unwrap();
-    chat.ask_search(&SearchOptions { channel: Some("tea".to_owned()), ..SearchOptions::default() })
+    let _ = chat
+        .search("", &SearchOptions { channel: Some("tea".to_owned()), ..SearchOptions::default() })
+        .from(Source::Peers)
         .await
         .unwrap();
     let options = SearchOptions { channel: Some("tea".to_owned()), ..SearchOptions::default() };
@@ -218,7 +222,7 @@ async fn marks_hold_when_derived_data_is_made_anew_and_go_by_date_in_another_jou
     let reader = house.join("reader", &server.ticket()).await;
     let chat = reader.chat();
     chat.join("tea").await.unwrap();
-    chat.ask("tea", &ReadOptions::default()).await.unwrap();
+    let _ = chat.read("tea", &ReadOptions::default()).from(Source::Peers).await.unwrap();
     mark_page(&chat, &ReadOptions::latest(3)).await;
     assert_eq!(unread(&chat).await, [named("tea", 1, 0)]);
     drop(chat);
@@ -236,13 +240,13 @@ async fn marks_hold_when_derived_data_is_made_anew_and_go_by_date_in_another_jou
     let other = Database::builder(house.path("other")).clock(house.clock.clone()).open().await.unwrap();
     full.chat().post("milk", "first").await.unwrap();
     house.clock.pass();
-    other.chat().ask("milk", &ReadOptions::default()).await.unwrap();
+    let _ = other.chat().read("milk", &ReadOptions::default()).from(Source::Peers).await.unwrap();
     other.chat().join("tea").await.unwrap();
-    other.chat().ask_everything().await.unwrap();
+    let _ = other.chat().search("", &SearchOptions::default()).from(Source::Peers).await.unwrap();
     assert!(unread(&other.chat()).await.is_empty(), "dated before the mark");
     full.chat().post("tea", "after").await.unwrap();
     house.clock.pass();
-    other.chat().ask_everything().await.unwrap();
+    let _ = other.chat().search("", &SearchOptions::default()).from(Source::Peers).await.unwrap();
     assert_eq!(unread(&other.chat()).await, [named("tea", 1, 0)]);
     server.stop().await;
 }
@@ -260,7 +264,7 @@ async fn a_marker_of_a_journal_that_was_put_back_loses_nothing_new() {
     copy(&house.path("reader"), &house.path("kept"));
     let open = || Database::builder(house.path("reader")).clock(house.clock.clone()).open();
     let reader = open().await.unwrap();
-    reader.chat().ask("tea", &ReadOptions::default()).await.unwrap();
+    let _ = reader.chat().read("tea", &ReadOptions::default()).from(Source::Peers).await.unwrap();
     reader.chat().mark_read("tea", None).await.unwrap();
     reader.close().await.unwrap();
     let marked = std::fs::read(house.path("reader").join("read-markers")).unwrap();
@@ -281,7 +285,7 @@ async fn who_left_is_gone_although_the_clock_was_set_back() {
     let house = House::new();
     let database = house.create("a").await;
     let (chat, me) = (database.chat(), database.writer().await.unwrap());
-    let is_member = async || chat.members("tea").await.unwrap().iter().any(|member| member.feed == me);
+    let is_member = async || chat.members("tea").await.unwrap().items.iter().any(|member| member.feed == me);
     house.clock.at(5_000_000);
     chat.post("tea", "hello").await.unwrap();
     assert!(is_member().await);
@@ -292,15 +296,15 @@ async fn who_left_is_gone_although_the_clock_was_set_back() {
     assert!(!is_member().await, "nor when the clock is right again");
     let server = serve(&database).await;
     let other = house.join("b", &server.ticket()).await;
-    other.chat().ask_state("tea").await.unwrap();
-    assert!(other.chat().members("tea").await.unwrap().is_empty());
+    let _ = other.chat().members("tea").from(Source::Peers).await.unwrap();
+    assert!(other.chat().members("tea").await.unwrap().items.is_empty());
     // Whoever writes again is there again, whatever the clock.
     house.clock.at(3_000_000);
     chat.post("tea", "back").await.unwrap();
     assert!(is_member().await);
     house.clock.at(9_000_000);
-    other.chat().ask_state("tea").await.unwrap();
-    assert_eq!(other.chat().members("tea").await.unwrap().len(), 1);
+    let _ = other.chat().members("tea").from(Source::Peers).await.unwrap();
+    assert_eq!(other.chat().members("tea").await.unwrap().items.len(), 1);
     server.stop().await;
 }
 
@@ -331,12 +335,12 @@ async fn a_search_finds_words_however_they_are_written_and_nothing_that_was_dele
     let server = serve(&full).await;
     let reader = house.join("reader", &server.ticket()).await;
     let options = SearchOptions { channel: Some("tea".to_owned()), ..SearchOptions::default() };
-    reader.chat().ask_search(&options).await.unwrap();
+    let _ = reader.chat().search("", &options).from(Source::Peers).await.unwrap();
     chat.delete(ids[5]).await.unwrap();
     for (query, found) in
         [("GRÖSSER", 2), ("gro\u{308}ßer", 2), ("CAFÉ", 2), ("cafe\u{301}", 2), ("ПРИВЕТ", 1), ("gone", 0)]
     {
-        reader.chat().ask_search(&options).await.unwrap();
+        let _ = reader.chat().search("", &options).from(Source::Peers).await.unwrap();
         for replica in [&full, &reader] {
             let page = replica.chat().search(query, &options).await.unwrap();
             assert_eq!(page.messages.len(), found, "{query}");

@@ -2,8 +2,8 @@
 
 use kappadb::view::{Draft, Kind, Moment, Places, space};
 use kappadb::{
-    Chat, ChatError, ChatFlag, ChatPage, Clock, EntryId, FlagChange, Message, ReadOptions, Said, Timestamp,
-    Trusted,
+    Chat, ChatError, ChatFlag, ChatPage, Clock, EntryId, FlagChange, Message, ReadOptions, Said,
+    SearchOptions, Source, Timestamp, Trusted,
 };
 use kappadb_tests::house::{House, serve};
 
@@ -41,12 +41,12 @@ async fn conformance_16_every_kind_is_there_and_unknown_ones_are_shown_as_unknow
     assert_eq!(texts(&page), ["hello", "waves"]);
     assert_eq!(page.messages[1].said, Said::Emote("waves".into()));
     assert!(page.messages.iter().all(|message| message.nick.as_deref() == Some("anna")));
-    let profile = chat.profile(me).await.unwrap();
-    assert_eq!(profile.get("status").map(String::as_str), Some("away"));
+    let profile = chat.profile(me).await.unwrap().items;
+    assert!(profile.contains(&("status".to_owned(), "away".to_owned())), "{profile:?}");
     let other = chat.channels().await.unwrap().into_iter().find(|c| c.name == "Other").unwrap();
     assert!(other.archived);
     chat.unarchive("Other", "used again").await.unwrap();
-    assert!(!chat.channels().await.unwrap().iter().any(|channel| channel.archived));
+    assert!(!chat.channels().await.unwrap().items.iter().any(|channel| channel.archived));
 
     // A kind of a later release, with a moment in the channel.
     let now = house.clock.now().0;
@@ -73,7 +73,15 @@ async fn conformance_16_only_sender_and_recipient_read_a_private_message() {
     house.clock.pass();
     let said = Said::Private { to, text: "between us".to_owned() };
     for reader in [&recipient, &other] {
-        assert!(reader.chat().ask_everything().await.unwrap().complete);
+        assert!(
+            reader
+                .chat()
+                .search("", &SearchOptions::default())
+                .from(Source::Peers)
+                .await
+                .unwrap()
+                .is_complete()
+        );
     }
     for reader in [&sender, &recipient] {
         let page = reader.chat().private(None, &ReadOptions::default()).await.unwrap();
@@ -90,15 +98,15 @@ async fn conformance_17_names_compare_without_case_and_what_is_too_long_is_refus
     let house = House::new();
     let database = house.create("a").await;
     let chat = database.chat();
-    assert!(chat.channels().await.unwrap().is_empty());
-    assert!(!chat.exists("größe").await.unwrap());
+    assert!(chat.channels().await.unwrap().items.is_empty());
+    assert!(!chat.exists("größe").await.unwrap().one().unwrap());
     chat.post("Größe", "one").await.unwrap();
     chat.post("Grosse", "elsewhere").await.unwrap();
     chat.post("gRO\u{308}SSE", "two").await.unwrap();
     house.clock.pass();
     assert_eq!(latest(&chat, "GRÖßE").await, ["two", "one"]);
     chat.join("empty").await.unwrap();
-    assert!(chat.exists("Empty").await.unwrap());
+    assert!(chat.exists("Empty").await.unwrap().one().unwrap());
 
     assert!(chat.post(&"x".repeat(64), "fits").await.is_ok());
     assert!(chat.post("room", &"x".repeat(4096)).await.is_ok());
@@ -175,11 +183,11 @@ async fn conformance_18_what_is_not_due_is_hidden_outside_the_limit_and_nobody_o
         fast.chat().post("room", &format!("ahead {n}")).await.unwrap();
     }
     house.clock.at(1_500_000);
-    slow.chat().ask_latest("room", 5).await.unwrap();
+    let _ = slow.chat().read("room", &ReadOptions::latest(5)).from(Source::Peers).await.unwrap();
     let page = slow.chat().read("room", &ReadOptions::latest(5)).await.unwrap();
     assert_eq!((texts(&page), page.ahead), (vec!["from here".to_owned()], 10));
     house.clock.at(3_000_000);
-    slow.chat().ask_latest("room", 5).await.unwrap();
+    let _ = slow.chat().read("room", &ReadOptions::latest(5)).from(Source::Peers).await.unwrap();
     assert_eq!(slow.chat().read("room", &ReadOptions::latest(5)).await.unwrap().messages.len(), 5);
     server.stop().await;
     slow.close().await.unwrap();
@@ -208,7 +216,7 @@ async fn conformance_19_members_and_topics() {
         expected.push(by(name).await.writer().await.unwrap());
     }
     expected.sort_unstable();
-    let members = chat.members("room").await.unwrap();
+    let members = chat.members("room").await.unwrap().items;
     let mut feeds: Vec<_> = members.iter().map(|member| member.feed).collect();
     feeds.sort_unstable();
     assert_eq!(feeds, expected);
@@ -216,9 +224,9 @@ async fn conformance_19_members_and_topics() {
     // Whoever posts again after leaving is back.
     tick();
     by("leaves").await.chat().post("room", "again").await.unwrap();
-    assert_eq!(chat.members("room").await.unwrap().len(), 4);
+    assert_eq!(chat.members("room").await.unwrap().items.len(), 4);
 
-    let topic = async || chat.topic("room").await.unwrap().map(|topic| topic.text);
+    let topic = async || chat.topic("room").await.unwrap().one().map(|topic| topic.text);
     tick();
     let second = by("posts").await.chat().set_topic("room", "second").await.unwrap();
     assert_eq!(topic().await.as_deref(), Some("second"));
@@ -239,7 +247,12 @@ async fn conformance_20_only_the_authors_delete_counts_and_nothing_comes_back() 
     house.clock.at(1_000_010);
     let gone = anna.chat().post("room", "gone").await.unwrap();
     let bob = house.join("bob", &server.ticket()).await;
-    bob.chat().ask_window("room", None, None).await.unwrap();
+    let _ = bob
+        .chat()
+        .read("room", &ReadOptions { since: None, until: None, ..ReadOptions::default() })
+        .from(Source::Peers)
+        .await
+        .unwrap();
     assert!(matches!(bob.chat().delete(kept).await, Err(ChatError::NotYours(_))));
     assert_eq!(latest(&bob.chat(), "room").await, ["gone", "kept"]);
 
@@ -248,11 +261,21 @@ async fn conformance_20_only_the_authors_delete_counts_and_nothing_comes_back() 
     assert_eq!(latest(&anna.chat(), "room").await, ["kept"]);
     // Whatever the delete's own time, who asks for the time of the message gets it.
     let window = (Some(Timestamp(1_000_000)), Some(Timestamp(1_000_100)));
-    bob.chat().ask_window("room", window.0, window.1).await.unwrap();
+    let _ = bob
+        .chat()
+        .read("room", &ReadOptions { since: window.0, until: window.1, ..ReadOptions::default() })
+        .from(Source::Peers)
+        .await
+        .unwrap();
     assert_eq!(latest(&bob.chat(), "room").await, ["kept"]);
     // One who still has the message and not the delete does not bring it back.
     let carol = house.join("carol", &server.ticket()).await;
-    carol.chat().ask_window("room", None, None).await.unwrap();
+    let _ = carol
+        .chat()
+        .read("room", &ReadOptions { since: None, until: None, ..ReadOptions::default() })
+        .from(Source::Peers)
+        .await
+        .unwrap();
     assert_eq!(latest(&carol.chat(), "room").await, ["kept"]);
     assert!(matches!(anna.chat().delete(gone).await, Err(ChatError::NotThere(_))));
     server.stop().await;
@@ -279,12 +302,12 @@ async fn conformance_21_moderation_is_subjective_and_applied_at_reading() {
     let server = serve(&database).await;
     let reader = house.join("reader", &server.ticket()).await;
     let chat = reader.chat();
-    chat.ask_latest("room", 50).await.unwrap();
+    let _ = chat.read("room", &ReadOptions::latest(50)).from(Source::Peers).await.unwrap();
     assert_eq!(latest(&chat, "room").await, ["buy this"]);
     // It trusts an admin, who makes the deputy a mod: what the deputy said before counts now. Nothing is fetched for the trust.
     let make_mod = FlagChange::Add(vec![ChatFlag::Mod]);
     by("moderator").await.chat().flag(None, deputy, make_mod, "").await.unwrap();
-    chat.ask_flags().await.unwrap();
+    let _ = chat.flags().from(Source::Peers).await.unwrap();
     assert_eq!(latest(&chat, "room").await, ["buy this"]);
     let trusted = Trusted { admins: [moderator].into(), ..Trusted::default() };
     chat.set_trusted(trusted).await.unwrap();
@@ -301,11 +324,11 @@ async fn conformance_21_moderation_is_subjective_and_applied_at_reading() {
     assert_eq!(other.ticket().admins, [moderator]);
     let late = house.join("late", &other.ticket()).await;
     assert_eq!(late.chat().trusted(), chat.trusted());
-    late.chat().ask_latest("room", 50).await.unwrap();
+    let _ = late.chat().read("room", &ReadOptions::latest(50)).from(Source::Peers).await.unwrap();
     assert!(latest(&late.chat(), "room").await.is_empty());
     let unhide = FlagChange::Remove(vec![ChatFlag::Hide]);
     by("deputy").await.chat().flag(Some("room"), troll, unhide, "").await.unwrap();
-    chat.ask_flags().await.unwrap();
+    let _ = chat.flags().from(Source::Peers).await.unwrap();
     assert_eq!(latest(&chat, "room").await, ["buy this"]);
     for server in [server, other] {
         server.stop().await;
@@ -331,14 +354,14 @@ async fn conformance_22_a_newcomer_gets_the_state_and_the_latest_without_the_his
     assert_eq!((report.imported, report.authors, report.damaged), (500, 7, 0));
     let server = serve(&database).await;
     let newcomer = house.join("b", &server.ticket()).await;
-    let asked = newcomer.chat().ask_latest("room", 20).await.unwrap();
-    assert!(asked.complete);
+    let answer = newcomer.chat().read("room", &ReadOptions::latest(20)).from(Source::Peers).await.unwrap();
+    assert!(answer.is_complete());
     let page = newcomer.chat().read("room", &ReadOptions::latest(20)).await.unwrap();
     let expected: Vec<String> = (480..500).rev().map(|n| n.to_string()).collect();
     assert_eq!(texts(&page), expected);
-    newcomer.chat().ask_state("room").await.unwrap();
-    assert_eq!(newcomer.chat().topic("room").await.unwrap().unwrap().text, "weather");
-    assert_eq!(newcomer.chat().members("room").await.unwrap().len(), 8);
+    let _ = newcomer.chat().members("room").from(Source::Peers).await.unwrap();
+    assert_eq!(newcomer.chat().topic("room").await.unwrap().one().unwrap().text, "weather");
+    assert_eq!(newcomer.chat().members("room").await.unwrap().items.len(), 8);
     assert!(page.messages.iter().all(|m| m.nick.as_deref().is_some_and(|nick| nick.starts_with('w'))));
     let held: u64 = newcomer.status().await.unwrap().feeds.iter().map(|feed| feed.held).sum();
     assert!(held < 60, "{held} blocks held");

@@ -1,6 +1,6 @@
 //! What was deleted is deleted wherever the delete is known: nothing of the text is in any journal, and nobody is handed it.
 
-use kappadb::{Chat, Database, EntryId, ReadOptions, Server};
+use kappadb::{Chat, Database, EntryId, ReadOptions, SearchOptions, Server, Source};
 use std::path::PathBuf;
 use tempfile::TempDir;
 
@@ -80,7 +80,7 @@ async fn after_a_compaction_nothing_of_a_deleted_text_is_in_the_journal_however_
     assert!(!house.has("a", "zaunkoenig"));
     assert_eq!(texts(&database.chat()).await, ["kept"]);
     assert_eq!(database.verify().await.expect("verify"), [""; 0]);
-    assert_eq!(database.chat().channels().await.expect("channels").len(), 1);
+    assert_eq!(database.chat().channels().await.expect("channels").items.len(), 1);
     database.close().await.expect("close");
 }
 
@@ -93,21 +93,21 @@ async fn whoever_held_a_message_gives_it_up_with_the_delete_and_hands_it_to_nobo
     let hub = house.join("hub", &server).await;
     let late = house.join("late", &server).await;
     for database in [&hub, &late] {
-        database.chat().ask_latest("tea", 50).await.expect("ask");
+        let _ = database.chat().read("tea", &ReadOptions::latest(50)).from(Source::Peers).await.expect("ask");
         assert_eq!(texts(&database.chat()).await.len(), 4);
     }
     delete_three(&author, &ids).await;
     // A newcomer to the author.
     let first = house.join("first", &server).await;
-    first.chat().ask_latest("tea", 50).await.expect("ask");
+    let _ = first.chat().read("tea", &ReadOptions::latest(50)).from(Source::Peers).await.expect("ask");
     assert!(!house.has("first", "zaunkoenig"));
     assert_eq!(texts(&first.chat()).await, ["kept"]);
     // One to the hub that has heard of the delete; it has not compacted yet.
-    let asked = hub.chat().ask_latest("tea", 50).await.expect("ask");
-    assert!(asked.complete && house.has("hub", "zaunkoenig"));
+    let answer = hub.chat().read("tea", &ReadOptions::latest(50)).from(Source::Peers).await.expect("ask");
+    assert!(answer.is_complete() && house.has("hub", "zaunkoenig"));
     let at_hub = serve(&hub).await;
     let second = house.join("second", &at_hub).await;
-    second.chat().ask_everything().await.expect("ask");
+    let _ = second.chat().search("", &SearchOptions::default()).from(Source::Peers).await.expect("ask");
     assert!(!house.has("second", "zaunkoenig"));
     assert_eq!(texts(&second.chat()).await, ["kept"]);
     hub.compact().await.expect("compact");
@@ -116,17 +116,17 @@ async fn whoever_held_a_message_gives_it_up_with_the_delete_and_hands_it_to_nobo
     let at_late = serve(&late).await;
     second.close().await.expect("close");
     let second = house.join("second", &at_late).await;
-    second.chat().ask_everything().await.expect("ask");
-    second.chat().ask_latest("tea", 50).await.expect("ask");
+    let _ = second.chat().search("", &SearchOptions::default()).from(Source::Peers).await.expect("ask");
+    let _ = second.chat().read("tea", &ReadOptions::latest(50)).from(Source::Peers).await.expect("ask");
     assert!(!house.has("second", "zaunkoenig"));
     // And who hears of the delete before the message gives it up as well.
     let server_of_late = at_late;
     let third = house.join("third", &server_of_late).await;
-    third.chat().ask_latest("tea", 50).await.expect("ask");
+    let _ = third.chat().read("tea", &ReadOptions::latest(50)).from(Source::Peers).await.expect("ask");
     assert!(house.has("third", "zaunkoenig"), "nobody there knows that it was deleted");
     third.close().await.expect("close");
     let third = house.join("third", &server).await;
-    third.chat().ask_latest("tea", 50).await.expect("ask");
+    let _ = third.chat().read("tea", &ReadOptions::latest(50)).from(Source::Peers).await.expect("ask");
     third.compact().await.expect("compact");
     assert!(!house.has("third", "zaunkoenig"));
     for server in [server, at_hub, server_of_late] {
@@ -168,28 +168,28 @@ async fn a_delete_takes_along_what_its_message_said_later_wherever_that_is() {
     let server = serve(&author).await;
     // One has heard of the message alone, one of all that it said.
     let early = house.join("early", &server).await;
-    early.chat().ask_latest("tea", 50).await.expect("ask");
+    let _ = early.chat().read("tea", &ReadOptions::latest(50)).from(Source::Peers).await.expect("ask");
     for text in [SHORT, LONG] {
         chat.edit(id, text, None).await.expect("edit");
     }
     let hub = house.join("hub", &server).await;
-    hub.chat().ask_latest("tea", 50).await.expect("ask");
+    let _ = hub.chat().read("tea", &ReadOptions::latest(50)).from(Source::Peers).await.expect("ask");
     let at_hub = serve(&hub).await;
     assert!(house.has("author", "zaunkoenig") && house.has("hub", "zaunkoenig"));
     chat.delete(id).await.expect("delete");
     author.compact().await.expect("compact");
     assert!(!house.has("author", "zaunkoenig") && !house.has("author", "harmless"));
     // Who knows of the delete hears of the edits from who does not.
-    early.chat().ask_latest("tea", 50).await.expect("ask");
+    let _ = early.chat().read("tea", &ReadOptions::latest(50)).from(Source::Peers).await.expect("ask");
     early.close().await.expect("close");
     let early = house.join("early", &at_hub).await;
-    early.chat().ask_latest("tea", 50).await.expect("ask");
+    let _ = early.chat().read("tea", &ReadOptions::latest(50)).from(Source::Peers).await.expect("ask");
     early.compact().await.expect("compact");
     assert!(!house.has("early", "zaunkoenig") && !house.has("early", "harmless"));
-    hub.chat().ask_latest("tea", 50).await.expect("ask");
+    let _ = hub.chat().read("tea", &ReadOptions::latest(50)).from(Source::Peers).await.expect("ask");
     // Before it has compacted, nobody is handed anything.
     let newcomer = house.join("newcomer", &at_hub).await;
-    newcomer.chat().ask_everything().await.expect("ask");
+    let _ = newcomer.chat().search("", &SearchOptions::default()).from(Source::Peers).await.expect("ask");
     assert!(!house.has("newcomer", "zaunkoenig") && !house.has("newcomer", "harmless"));
     hub.compact().await.expect("compact");
     assert!(!house.has("hub", "zaunkoenig") && !house.has("hub", "harmless"));

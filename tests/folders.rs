@@ -1,7 +1,7 @@
 //! Random histories of folders: written, copied, put back, moved, cloned with all that their machine remembers, served and asked, with and without
 //! peers. Nothing that anybody was promised stops counting without a word: it counts, or the folder that wrote it warns and brings it back.
 
-use kappadb::{Builder, Database, EntryId, ReadOptions, Server, Source, view::Selector};
+use kappadb::{Builder, Database, EntryId, ReadOptions, SearchOptions, Server, Source, view::Selector};
 use kappadb_sim::{Random, enough, seeds};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -421,8 +421,8 @@ impl World {
 /// Asks for everything; true if it is complete.
 async fn ask(database: &Database) -> bool {
     let keys = database.ask("kv", Selector::Everything).from(Source::Peers).await.unwrap();
-    let chat = database.chat().ask_everything().await.unwrap();
-    keys.is_complete() && chat.complete
+    let chat = database.chat().search("", &SearchOptions::default()).from(Source::Peers).await.unwrap();
+    keys.is_complete() && chat.is_complete()
 }
 
 async fn history(seed: u64) -> usize {

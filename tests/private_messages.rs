@@ -2,7 +2,8 @@
 //! any disk but in the journals that have them sealed.
 
 use kappadb::{
-    Chat, ChatError, Clock, Database, FeedKey, KnownAs, Message, ReadOptions, Said, Server, Timestamp,
+    Chat, ChatError, Clock, Database, FeedKey, KnownAs, Message, ReadOptions, Said, SearchOptions, Server,
+    Source, Timestamp,
 };
 use kappadb_sim::{Random, seeds};
 use std::collections::BTreeSet;
@@ -76,8 +77,8 @@ impl House {
     /// What one asks of another over a real connection.
     async fn ask(&mut self, who: usize, whom: usize, everything: bool) -> kappadb::Asked {
         self.ask_for(who, whom, async |chat| match everything {
-            true => chat.ask_everything().await.expect("ask"),
-            false => chat.ask_private(None, &ReadOptions::default()).await.expect("ask"),
+            true => chat.search("", &SearchOptions::default()).from(Source::Peers).await.expect("ask"),
+            false => chat.private(None, &ReadOptions::default()).from(Source::Peers).await.expect("ask"),
         })
         .await
     }
@@ -86,12 +87,12 @@ impl House {
         &mut self,
         who: usize,
         whom: usize,
-        ask: impl AsyncFnOnce(Chat) -> kappadb::Asked,
+        ask: impl AsyncFnOnce(Chat) -> kappadb::ChatPage,
     ) -> kappadb::Asked {
         let server = serve(self.at(whom)).await;
         self.close(who).await;
         self.databases[who] = Some(self.builder(who).join(&server.ticket()).await.expect("join"));
-        let asked = ask(self.chat(who)).await;
+        let asked = ask(self.chat(who)).await.asked;
         server.stop().await;
         asked
     }
@@ -215,8 +216,8 @@ async fn who_asks_gets_what_is_private_to_it_and_little_else() {
     assert_eq!((page.messages.len(), page.next), (1, None));
     house.reopen(1).await;
     assert_eq!(house.read(1).await.len(), 4);
-    assert!(house.chat(1).channels().await.expect("channels").is_empty(), "a lane is no channel");
-    let known = house.chat(1).known_as("W3").await.expect("known");
+    assert!(house.chat(1).channels().await.expect("channels").items.is_empty(), "a lane is no channel");
+    let known = house.chat(1).known_as("W3").await.expect("known").items;
     assert_eq!(known, [KnownAs { feed: three, nick: "w3".to_owned(), now: true }]);
 }
 
@@ -247,11 +248,17 @@ async fn a_hub_that_is_sparse_passes_on_what_it_holds_and_nobody_takes_that_for_
     let mut house = post_office().await;
     let author = house.feeds[0];
     // It has read a channel: of the lane it holds nothing, and says so.
-    house.ask_for(1, 0, async |chat| chat.ask_latest("tea", 3).await.expect("ask")).await;
+    house
+        .ask_for(1, 0, async |chat| {
+            chat.read("tea", &ReadOptions::latest(3)).from(Source::Peers).await.expect("ask")
+        })
+        .await;
     let asked = house.ask(2, 1, false).await;
     assert!(!asked.complete && house.texts(2).await.is_empty(), "{asked:?}");
     // It has all that the author wrote, and none of that author's knowledge of what else there may be.
-    house.ask_for(1, 0, async |chat| chat.ask_author(author).await.expect("ask")).await;
+    house
+        .ask_for(1, 0, async |chat| chat.by_author(author, 1_000).from(Source::Peers).await.expect("ask"))
+        .await;
     let asked = house.ask(2, 1, false).await;
     assert_eq!(house.texts(2).await.len(), 5);
     assert!(!asked.complete, "{asked:?}");
@@ -293,11 +300,11 @@ async fn private_messages_are_answered_and_edited_and_nobody_else_reads_what_the
         let said =
             page.messages.iter().map(|m| (m.said.text().expect("text"), m.reply_to, m.edited.is_some()));
         assert_eq!(said.collect::<Vec<_>>(), [("yes", Some(question), false), ("coffee?", None, true)]);
-        let history = chat.history(question).await.expect("history");
+        let history = chat.history(question).await.expect("history").items;
         let texts: Vec<_> = history.iter().filter_map(|edition| edition.said.text()).collect();
         assert_eq!(texts, ["cofee?", "coffee?"]);
     }
-    let at_hub = house.chat(1).history(question).await.expect("history");
+    let at_hub = house.chat(1).history(question).await.expect("history").items;
     assert!(at_hub.iter().all(|edition| edition.said == Said::Sealed), "{at_hub:?}");
     assert!(!on_disk(&house.path(1), "cofee?") && !on_disk(&house.path(1), "coffee?"));
     // Nobody edits what another wrote, answers what is not between the two, or attaches what all can read.

@@ -81,13 +81,6 @@ pub(crate) fn keys(
     move |neighbours| Box::pin(neighbours.ask_in_parts(view, keys, selector))
 }
 
-/// Asks every known peer for `selector` of `view`.
-pub(crate) async fn ask(parts: &Arc<Parts>, view: &str, selector: Selector) -> Result<Asked, ReadError> {
-    let mut neighbours = Neighbours::dial(parts).await;
-    neighbours.ask(view, selector).await?;
-    neighbours.finish().await
-}
-
 /// How often a question is put in all, if forks are found meanwhile: once to find one, once to be told apart from what lies before it,
 /// once more because there may be another.
 const ROUNDS: usize = 3;

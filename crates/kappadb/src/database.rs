@@ -16,7 +16,7 @@ use crate::listen::ListenFile;
 use crate::map::Map;
 use crate::own::{self, Own};
 use crate::payload::Wanting;
-use crate::peers::{Peer, Peers};
+use crate::peers::Peers;
 use crate::pool::Pool;
 use crate::replica::{self, Replica};
 use crate::reserve::Reserve;
@@ -92,8 +92,6 @@ pub(crate) struct Parts {
     pub sound: bool,
     /// The forks that mattered last.
     pub late_forks: Arc<LateForks>,
-    /// This handle asks nobody.
-    pub local: bool,
     pub writers: Arc<Writers>,
     /// Whose moderation is applied.
     pub trust: Arc<TrustFile>,
@@ -224,7 +222,6 @@ impl Parts {
             here: Arc::default(),
             sound: report.damage.is_empty(),
             late_forks: Arc::default(),
-            local: false,
             writers,
             trust,
             markers,
@@ -273,16 +270,6 @@ impl Parts {
     /// The same for a handle that writes under this name.
     pub(crate) fn named(self: &Arc<Self>, name: &str) -> Parts {
         Parts { name: name.into(), root: Some(self.root()), ..Parts::clone(self) }
-    }
-
-    /// The same for a handle that asks nobody.
-    fn alone(self: &Arc<Self>) -> Parts {
-        Parts { local: true, root: Some(self.root()), ..Parts::clone(self) }
-    }
-
-    /// The peers that this handle asks.
-    pub(crate) fn to_ask(&self) -> Vec<Peer> {
-        if self.local { Vec::new() } else { self.peers.list() }
     }
 
     /// What is shown to whoever is met.
@@ -342,12 +329,6 @@ impl Database {
     /// The time, by the clock that it was opened with: what a view is asked with for which time matters.
     pub fn now(&self) -> Timestamp {
         self.parts.clock.now()
-    }
-
-    /// A handle to the same database that asks nobody. What its `ask` methods return says how good an answer is that is read here
-    /// alone: [`Asked::as_of`](crate::Asked::as_of) is when it was last complete.
-    pub fn local(&self) -> Database {
-        Database { parts: Arc::new(self.parts.alone()) }
     }
 
     /// Keys and values.

@@ -105,10 +105,10 @@ pub use callers::Caller;
 pub use cause::Cause;
 pub use chat::{
     BadLine, ChannelInfo, Chat, ChatAsker, ChatChange, ChatCursor, ChatCursorError, ChatEdition, ChatError,
-    ChatExport, ChatFlag, ChatImportReport, ChatLeftOut, ChatLine, ChatPage, ChatWatcher, Conversation,
-    Edited, FlagChange, FlagsSet, Hidden, KnownAs, MAX_AHEAD, Marks, Member, Message, Pin, PostOptions,
-    ReadOptions, Said, SayError, SearchOptions, Topic, Trusted, Unread, WatchOptions, visible, visible_json,
-    visible_name,
+    ChatExport, ChatFlag, ChatImportReport, ChatLeftOut, ChatLine, ChatMessages, ChatPage, ChatWatcher,
+    Conversation, Edited, FlagChange, FlagsSet, Hidden, KnownAs, MAX_AHEAD, Marks, Member, Message, Pin,
+    PostOptions, ReadOptions, Said, SayError, SearchOptions, Topic, Trusted, Unread, WatchOptions, visible,
+    visible_json, visible_name,
 };
 pub use clocks::ClockDoubt;
 pub use database::Database;

@@ -113,7 +113,7 @@ impl Neighbours {
         // A time that never comes is none.
         let until = within.and_then(|within| Some((Instant::now().checked_add(within)?, within)));
         let mut neighbours = Neighbours { is_local: false, until, ..Neighbours::nobody(parts) };
-        for peer in parts.to_ask() {
+        for peer in parts.peers.list() {
             let parts = parts.clone();
             neighbours.waited_for.insert(peer.key);
             neighbours.dialling.spawn(async move { (peer.key, dial(&parts, &peer).await) });

@@ -84,9 +84,9 @@ where
     E: From<ReadError> + Send + 'static,
 {
     /// One that asks with `ask` for what it needs, and is answered by `look`, where that may block.
-    pub(crate) fn new(
+    pub(crate) fn new<A: Into<E> + Send + 'static>(
         parts: &Arc<Parts>,
-        ask: impl for<'a> FnOnce(&'a mut Neighbours) -> BoxFuture<'a, Result<(), ReadError>> + Send + 'static,
+        ask: impl for<'a> FnOnce(&'a mut Neighbours) -> BoxFuture<'a, Result<(), A>> + Send + 'static,
         look: impl FnOnce(&Arc<Parts>) -> Result<T, E> + Send + 'static,
     ) -> Self {
         let parts = parts.clone();
@@ -95,12 +95,17 @@ where
 }
 
 /// Asks, if anybody is to be asked, and looks.
-pub(crate) async fn answer<T: Told + Send + 'static, E: From<ReadError> + Send + 'static>(
+pub(crate) async fn answer<T, E, A>(
     parts: Arc<Parts>,
     ways: Ways,
-    ask: impl for<'a> FnOnce(&'a mut Neighbours) -> BoxFuture<'a, Result<(), ReadError>> + Send + 'static,
+    ask: impl for<'a> FnOnce(&'a mut Neighbours) -> BoxFuture<'a, Result<(), A>> + Send + 'static,
     look: impl FnOnce(&Arc<Parts>) -> Result<T, E> + Send + 'static,
-) -> Result<T, E> {
+) -> Result<T, E>
+where
+    T: Told + Send + 'static,
+    E: From<ReadError> + Send + 'static,
+    A: Into<E> + Send + 'static,
+{
     // What it rests on first: what comes later makes the answer only better.
     let asked = match ways.source {
         Source::Local if parts.has_all() => Asked { complete: true, ..Asked::default() },
@@ -109,7 +114,7 @@ pub(crate) async fn answer<T: Told + Send + 'static, E: From<ReadError> + Send +
                 Source::Local => Neighbours::nobody(&parts),
                 Source::Peers => Neighbours::dial_within(&parts, ways.within).await,
             };
-            ask(&mut neighbours).await?;
+            ask(&mut neighbours).await.map_err(Into::into)?;
             neighbours.finish().await?
         }
     };

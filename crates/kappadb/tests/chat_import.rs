@@ -119,7 +119,7 @@ async fn an_older_export_that_is_imported_after_a_newer_one_brings_back_nothing_
         assert_eq!((texts(&to).await, export(&to).await), (before.clone(), all.clone()));
     }
     assert_eq!(before, ["kept"]);
-    assert_eq!(to.chat().topic("tea").await.unwrap().unwrap().text, "first");
+    assert_eq!(to.chat().topic("tea").await.unwrap().one().unwrap().text, "first");
     assert_eq!(to.verify().await.unwrap(), [""; 0]);
     // Who deletes what somebody else wrote changes nothing.
     let other = Database::builder(dir.path().join("other")).create().await.unwrap();
@@ -153,7 +153,7 @@ async fn answers_and_edits_in_private_come_back_with_an_export() {
     let [answer, asked] = &page.messages[..] else { panic!("{page:?}") };
     assert_eq!((answer.said.text(), asked.said.text()), (Some("yes"), Some("coffee?")));
     assert_eq!((answer.reply_to, asked.edited.is_some()), (Some(asked.id), true));
-    let history = to.chat().history(asked.id).await.unwrap();
+    let history = to.chat().history(asked.id).await.unwrap().items;
     assert_eq!(
         history.iter().filter_map(|edition| edition.said.text()).collect::<Vec<_>>(),
         ["cofee?", "coffee?"]

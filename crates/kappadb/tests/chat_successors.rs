@@ -8,7 +8,9 @@ mod copies;
 
 use common::{builder, copy, copy_with_state, join, open, run, serve};
 use copies::{Copies, length, list};
-use kappadb::{ChatFlag, Database, FeedKey, FlagChange, NotRecovered, ReadOptions, Said, Says};
+use kappadb::{
+    ChatFlag, Database, FeedKey, FlagChange, NotRecovered, ReadOptions, Said, Says, SearchOptions, Source,
+};
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -51,7 +53,7 @@ fn whom_a_reader_trusts_is_trusted_in_the_feed_that_goes_on_for_the_one_before()
         let address: SocketAddr = server.ticket().addresses[0].parse().unwrap();
         let reader = join(&dir.path().join("reader"), &server).await;
         assert!(reader.chat().trusted().admins.contains(&before));
-        reader.chat().ask_everything().await.unwrap();
+        let _ = reader.chat().search("", &SearchOptions::default()).from(Source::Peers).await.unwrap();
         server.stop().await;
         let founder = put_back(founder, &home, async |db| _ = db.chat().post("tea", "lost").await).await;
         // Named by the founder's new feed: what he says counts through two feeds of which the reader never heard.
@@ -60,7 +62,7 @@ fn whom_a_reader_trusts_is_trusted_in_the_feed_that_goes_on_for_the_one_before()
         let helping = founder.with_writer("helper").await.unwrap();
         flag(&helping, troll, &[ChatFlag::Hide]).await;
         let server = founder.serve(address).await.unwrap();
-        reader.chat().ask_latest("tea", 10).await.unwrap();
+        let _ = reader.chat().read("tea", &ReadOptions::latest(10)).from(Source::Peers).await.unwrap();
         assert_eq!(shown(&reader).await, ["welcome"]);
         // Distrust follows too.
         let mut trusted = reader.chat().trusted();
@@ -83,18 +85,18 @@ fn whom_a_reader_blocked_stays_blocked_in_the_feed_that_goes_on_for_the_one_befo
         let server = serve(&troll).await;
         let address: SocketAddr = server.ticket().addresses[0].parse().unwrap();
         let reader = join(&dir.path().join("reader"), &server).await;
-        reader.chat().ask_latest("tea", 10).await.unwrap();
+        let _ = reader.chat().read("tea", &ReadOptions::latest(10)).from(Source::Peers).await.unwrap();
         flag(&reader, before, &[ChatFlag::Block]).await;
         server.stop().await;
         let troll = put_back(troll, &home, async |db| _ = db.chat().post("tea", "lost").await).await;
         let after = troll.chat().post("tea", "buy more").await.unwrap().feed;
         assert_ne!(after, before);
         let server = troll.serve(address).await.unwrap();
-        reader.chat().ask_latest("tea", 10).await.unwrap();
+        let _ = reader.chat().read("tea", &ReadOptions::latest(10)).from(Source::Peers).await.unwrap();
         assert!(shown(&reader).await.is_empty());
         // Of whom one thinks otherwise now, that is said of the new feed.
         flag(&reader, after, &[ChatFlag::Allow]).await;
-        reader.chat().ask_latest("tea", 10).await.unwrap();
+        let _ = reader.chat().read("tea", &ReadOptions::latest(10)).from(Source::Peers).await.unwrap();
         assert_eq!(shown(&reader).await, ["buy more"]);
         server.stop().await;
     });
@@ -151,9 +153,9 @@ fn what_was_said_in_chat_stands_where_it_stood_also_in_private() {
         assert_eq!(said_now, [&Said::Text("lost".into()), &Said::NotHeld]);
         assert_eq!((page.messages[0].time, page.messages[0].nick.as_deref()), (said, Some("anna")));
         assert_eq!(page.messages[0].channel, "Tea");
-        assert_eq!(a.chat().topic("tea").await.unwrap().unwrap().text, "first");
+        assert_eq!(a.chat().topic("tea").await.unwrap().one().unwrap().text, "first");
         let author = page.messages[0].author;
-        assert!(a.chat().members("tea").await.unwrap().iter().any(|member| member.feed == author));
+        assert!(a.chat().members("tea").await.unwrap().items.iter().any(|member| member.feed == author));
         for (reader, texts) in [(a, &["a note", "for bert"][..]), (&bert, &["for bert"])] {
             let page = reader.chat().private(None, &ReadOptions::default()).await.unwrap();
             let open = page.messages.iter().filter_map(|m| match &m.said {
@@ -189,7 +191,7 @@ fn what_a_lost_message_says_now_comes_back_with_it_and_an_edit_of_an_older_one_i
         assert_eq!(recovered.entries.len(), 3, "the message and its edits; nothing of what was deleted");
         assert_eq!(shown(a).await, ["lost", "old"]);
         let page = a.chat().read("tea", &ReadOptions::latest(1)).await.unwrap();
-        let history = a.chat().history(page.messages[0].id).await.unwrap();
+        let history = a.chat().history(page.messages[0].id).await.unwrap().items;
         let said: Vec<_> = history.iter().map(|edition| edition.said.text().unwrap()).collect();
         assert_eq!(said, ["lsot", "lots", "lost"]);
         assert_eq!(a.recover_feed(*feed).await.unwrap().entries, []);
@@ -197,7 +199,7 @@ fn what_a_lost_message_says_now_comes_back_with_it_and_an_edit_of_an_older_one_i
         c.close().await.unwrap();
         let server = serve(a).await;
         let c = join(&copies.dir.path().join("c"), &server).await;
-        c.chat().ask_latest("tea", 10).await.unwrap();
+        let _ = c.chat().read("tea", &ReadOptions::latest(10)).from(Source::Peers).await.unwrap();
         assert_eq!(shown(&c).await, ["lost", "old"]);
         server.stop().await;
     });

@@ -2,7 +2,8 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests may fail loudly")]
 
 use kappadb::{
-    Chat, ChatChange, ChatFlag, ChatWatcher, Clock, Database, FlagChange, Timestamp, WatchOptions,
+    Chat, ChatChange, ChatFlag, ChatWatcher, Clock, Database, FlagChange, ReadOptions, Source, Timestamp,
+    WatchOptions,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -121,7 +122,7 @@ async fn what_is_deleted_hidden_or_shown_again_is_told() {
     let anna = Database::builder(dir.path().join("anna")).join(&server.ticket()).await.unwrap();
     let chat = anna.chat();
     let mut watcher = chat.watch(&WatchOptions::channels(["tea"], 10)).await.unwrap();
-    chat.ask_latest("tea", 10).await.unwrap();
+    let _ = chat.read("tea", &ReadOptions::latest(10)).from(Source::Peers).await.unwrap();
     assert_eq!(text(&mut watcher).await, "first");
     let hide = || vec![ChatFlag::Hide];
     chat.flag(None, first.feed, FlagChange::Add(hide()), "").await.unwrap();
@@ -129,10 +130,10 @@ async fn what_is_deleted_hidden_or_shown_again_is_told() {
     chat.flag(None, first.feed, FlagChange::Remove(hide()), "").await.unwrap();
     assert_eq!(text(&mut watcher).await, "first");
     bert.chat().set_profile("nick", "bertie").await.unwrap();
-    chat.ask_latest("tea", 10).await.unwrap();
+    let _ = chat.read("tea", &ReadOptions::latest(10)).from(Source::Peers).await.unwrap();
     assert!(matches!(next(&mut watcher).await, ChatChange::Shown(m) if m.nick.as_deref() == Some("bertie")));
     bert.chat().delete(first).await.unwrap();
-    chat.ask_latest("tea", 10).await.unwrap();
+    let _ = chat.read("tea", &ReadOptions::latest(10)).from(Source::Peers).await.unwrap();
     assert!(matches!(next(&mut watcher).await, ChatChange::Gone { id, .. } if id == first));
     server.stop().await;
 }

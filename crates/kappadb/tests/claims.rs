@@ -56,15 +56,15 @@ fn reading_offline_is_complete_as_of_when_it_was_asked() {
         let sparse = join(&two, &server).await;
         let before = ask(&sparse, "a/1", Source::Local).await;
         assert!(!before.is_complete() && before.as_of().is_none(), "never asked: {before:?}");
-        let asked = sparse
+        let answer = sparse
             .kv()
             .scan(&KeyRange::prefix("a/"), &ScanOptions::default())
             .from(Source::Peers)
             .await
             .unwrap();
         assert!(
-            asked.is_complete() && asked.as_of().is_none() && asked.asked.blocks_fetched == 1,
-            "{asked:?}"
+            answer.is_complete() && answer.as_of().is_none() && answer.asked.blocks_fetched == 1,
+            "{answer:?}"
         );
 
         server.stop().await;
@@ -147,19 +147,19 @@ fn a_channel_read_offline_is_complete_as_of_when_it_was_read() {
         let server = serve(&full).await;
         let sparse = join(&dir.path().join("two"), &server).await;
         let read = |database: Database| async move {
-            let asked = database.chat().ask("tea", &ReadOptions::latest(20)).await?;
+            let answer = database.chat().read("tea", &ReadOptions::latest(20)).from(Source::Peers).await?;
             let page = database.chat().read("tea", &ReadOptions::latest(20)).await?;
-            Ok::<_, ChatError>((asked, page.messages.len()))
+            Ok::<_, ChatError>((answer, page.messages.len()))
         };
-        let (asked, shown) = read(sparse.clone()).await.unwrap();
-        assert!(asked.complete && shown == 1);
+        let (answer, shown) = read(sparse.clone()).await.unwrap();
+        assert!(answer.is_complete() && shown == 1);
         // Its name comes with the next question, for it is known now who is shown.
-        assert!(read(sparse.clone()).await.unwrap().0.complete);
+        assert!(read(sparse.clone()).await.unwrap().0.is_complete());
         server.stop().await;
-        let (asked, shown) = read(sparse.local()).await.unwrap();
-        assert!(!asked.complete && asked.as_of.is_some() && shown == 1, "{asked:?}");
-        let other = sparse.local().chat().ask("coffee", &ReadOptions::latest(20)).await.unwrap();
-        assert_eq!(other.as_of, None);
+        let answer = sparse.chat().read("tea", &ReadOptions::latest(20)).await.unwrap();
+        assert!(answer.completeness.as_of().is_some() && answer.messages.len() == 1, "{answer:?}");
+        let other = sparse.chat().read("coffee", &ReadOptions::latest(20)).await.unwrap();
+        assert_eq!(other.completeness, Completeness::Partial);
     });
 }
 

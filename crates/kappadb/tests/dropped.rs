@@ -266,19 +266,17 @@ async fn chat() {
     let part = world.part.chat();
     dropped!(
         world,
-        part.ask("tea", &options),
-        part.ask_latest("tea", 10),
-        part.ask_window("tea", None, None),
-        part.ask_state("tea"),
-        part.ask_channels(),
-        part.ask_author(me),
-        part.ask_profile(me),
-        part.ask_profiles(),
-        part.ask_flags(),
-        part.ask_everything(),
-        part.ask_unread(),
-        part.ask_search(&search),
-        part.ask_private(None, &options),
+        part.read("tea", &options).from(Source::Peers),
+        part.members("tea").from(Source::Peers),
+        part.channels().from(Source::Peers),
+        part.by_author(me, 10).from(Source::Peers),
+        part.profile(me).from(Source::Peers),
+        part.known_as("anna").from(Source::Peers),
+        part.flags().from(Source::Peers),
+        part.history(post).from(Source::Peers),
+        part.unread().from(Source::Peers),
+        part.search("text", &search).from(Source::Peers),
+        part.private(None, &options).from(Source::Peers),
     );
     world.is_sound().await;
 }

@@ -42,17 +42,6 @@ impl Context {
 }
 
 impl Question {
-    /// Does what asks the peers, if they are to be asked. To be called before anything is printed.
-    pub async fn ask<E>(&mut self, asking: impl Future<Output = Result<Asked, E>>) -> anyhow::Result<()>
-    where
-        anyhow::Error: From<E>,
-    {
-        if self.args.local {
-            return Ok(());
-        }
-        self.note(asking.await?)
-    }
-
     /// Puts a question, to peers too if they are to be asked. To be called before anything is printed.
     pub async fn read<T, C, E>(&mut self, read: Read<Answer<T, C>, E>) -> anyhow::Result<Answer<T, C>>
     where

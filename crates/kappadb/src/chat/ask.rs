@@ -1,58 +1,106 @@
 //! Asking the known peers. After that the own answer is that over the union of what they and this replica hold.
 
 use super::read::{wanted_ahead, window};
-use super::{Chat, ChatError, ReadOptions, SearchOptions};
-use crate::ask::{self, Asked, CHAT, Neighbours};
+use super::{Asking, Chat, ChatError, ReadOptions};
+use crate::ask::{CHAT, Neighbours};
 use crate::database::Parts;
 use crate::error::ReadError;
-use kappadb_chat::{Channel, PROFILES, StateKey};
-use kappadb_core::{FeedKey, Lseq, Timestamp};
+use kappadb_chat::{Channel, StateKey};
+use kappadb_core::{EntryId, FeedKey, Lseq, Timestamp};
 use kappadb_entry::{Moment, decode_block, space};
 use kappadb_query::Selector;
 use kappadb_view_chat::{Ask, Lately, PageQuery, Place};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Names, topic and flags come with whatever is asked: what a page of messages cannot be shown without.
+/// Asks for what a selector needs.
+pub(super) fn one(
+    selector: Selector,
+) -> impl for<'a> FnOnce(&'a Chat, &'a mut Neighbours) -> Asking<'a> + Send {
+    move |_, neighbours| Box::pin(async move { Ok(neighbours.ask(CHAT, selector).await.map(drop)?) })
+}
+
+/// Asks for a page of a channel.
+pub(super) fn page(
+    channel: String,
+    options: ReadOptions,
+) -> impl for<'a> FnOnce(&'a Chat, &'a mut Neighbours) -> Asking<'a> + Send {
+    move |chat, neighbours| {
+        Box::pin(async move { chat.ask_page(neighbours, &Channel::new(&channel)?, &options).await })
+    }
+}
+
+/// Asks for what is said of a message that is held here.
+pub(super) fn message(id: EntryId) -> impl for<'a> FnOnce(&'a Chat, &'a mut Neighbours) -> Asking<'a> + Send {
+    move |chat, neighbours| {
+        Box::pin(async move {
+            // What is not held here is not known by its name.
+            let Ok((channel, Place { order, .. })) = chat.look(move |parts| parts.chat_found(id)).await
+            else {
+                return Ok(());
+            };
+            let (from, to) = (order.0, order.0);
+            let ask = Ask::Screen { channel, from, to, limit: 0, backwards: true, ahead: 0 };
+            Ok(neighbours.ask(CHAT, ask.selector()).await.map(drop)?)
+        })
+    }
+}
+
+/// Asks for private messages.
+pub(super) fn lanes(
+    with: Option<FeedKey>,
+    options: ReadOptions,
+) -> impl for<'a> FnOnce(&'a Chat, &'a mut Neighbours) -> Asking<'a> + Send {
+    move |chat, neighbours| Box::pin(async move { chat.ask_lanes(neighbours, with, &options).await })
+}
+
+/// Asks for all of a channel, or of all.
+pub(super) fn searched(
+    channel: Option<String>,
+) -> impl for<'a> FnOnce(&'a Chat, &'a mut Neighbours) -> Asking<'a> + Send {
+    move |chat, neighbours| {
+        Box::pin(async move {
+            let Some(channel) = channel else {
+                return Ok(neighbours.ask(CHAT, Selector::Everything).await.map(drop)?);
+            };
+            chat.ask_page(neighbours, &Channel::new(&channel)?, &ReadOptions::default()).await
+        })
+    }
+}
+
+/// Asks for what came and was not read yet.
+pub(super) fn unread() -> impl for<'a> FnOnce(&'a Chat, &'a mut Neighbours) -> Asking<'a> + Send {
+    |chat, neighbours| Box::pin(chat.ask_unread(neighbours))
+}
+
+/// Asks which channels there are, and what they are about.
+pub(super) fn channels() -> impl for<'a> FnOnce(&'a Chat, &'a mut Neighbours) -> Asking<'a> + Send {
+    |chat, neighbours| Box::pin(chat.ask_channels(neighbours))
+}
+
+/// Asks for topic, archive, members and names of a channel.
+pub(super) fn state(
+    channel: String,
+) -> impl for<'a> FnOnce(&'a Chat, &'a mut Neighbours) -> Asking<'a> + Send {
+    move |chat, neighbours| Box::pin(async move { chat.ask_state(neighbours, &channel).await })
+}
+
 impl Chat {
-    /// Asks for what [`Chat::read`] with the same words needs: with a limit, no more than the peers take to be within it, and
-    /// what it takes to be sure of that.
-    pub async fn ask(&self, channel: &str, options: &ReadOptions) -> Result<Asked, ChatError> {
-        let channel = Channel::new(channel)?;
-        let mut neighbours = Neighbours::dial(&self.parts).await;
-        self.ask_page(&mut neighbours, &channel, options).await?;
-        Ok(neighbours.finish().await?)
-    }
-
-    /// Asks for the latest `limit` messages of a channel, as [`Chat::ask`].
-    pub async fn ask_latest(&self, channel: &str, limit: usize) -> Result<Asked, ChatError> {
-        self.ask(channel, &ReadOptions::latest(limit)).await
-    }
-
-    /// Asks for the messages of a channel from `since` on and before `until`.
-    pub async fn ask_window(
-        &self,
-        channel: &str,
-        since: Option<Timestamp>,
-        until: Option<Timestamp>,
-    ) -> Result<Asked, ChatError> {
-        self.ask(channel, &ReadOptions { since, until, ..ReadOptions::default() }).await
-    }
-
     /// Asks for topic, archive, members and names of a channel.
-    pub async fn ask_state(&self, channel: &str) -> Result<Asked, ChatError> {
+    pub(super) async fn ask_state(
+        &self,
+        neighbours: &mut Neighbours,
+        channel: &str,
+    ) -> Result<(), ChatError> {
         let (folded, to) = (Channel::new(channel)?.folded, self.parts.clock.now().0);
-        let mut neighbours = Neighbours::dial(&self.parts).await;
         let channel = folded.clone();
         let members = move |parts: &Parts| Ok(parts.chat_members(&channel)?);
         let before = self.look(members.clone()).await?;
         neighbours.ask(CHAT, Ask::State { channel: folded, to }.selector()).await?;
-        self.ask_names(&mut neighbours, before, members).await?;
-        Ok(neighbours.finish().await?)
+        self.ask_names(neighbours, before, members).await
     }
 
     /// Asks which channels there are, and what they are about.
-    pub async fn ask_channels(&self) -> Result<Asked, ChatError> {
-        let mut neighbours = Neighbours::dial(&self.parts).await;
+    pub(super) async fn ask_channels(&self, neighbours: &mut Neighbours) -> Result<(), ChatError> {
         neighbours.ask(CHAT, Ask::Channels { to: self.parts.clock.now().0 }.selector()).await?;
         // A peer sends the last message of each. If that is deleted, whether there are others is asked.
         let doubtful = self
@@ -70,40 +118,14 @@ impl Chat {
             .await?;
         for channel in doubtful {
             let one = ReadOptions { hidden: true, ..ReadOptions::latest(1) };
-            self.ask_page(&mut neighbours, &channel, &one).await?;
+            self.ask_page(neighbours, &channel, &one).await?;
         }
-        Ok(neighbours.finish().await?)
-    }
-
-    /// Asks for all that a writer posted.
-    pub async fn ask_author(&self, author: FeedKey) -> Result<Asked, ChatError> {
-        self.ask_for(Ask::Author(author)).await
-    }
-
-    /// Asks for what a writer says of itself.
-    pub async fn ask_profile(&self, feed: FeedKey) -> Result<Asked, ChatError> {
-        self.ask_for(Ask::Profile(feed)).await
-    }
-
-    /// Asks for what all writers say of themselves: who is called what.
-    pub async fn ask_profiles(&self) -> Result<Asked, ChatError> {
-        Ok(ask::ask(&self.parts, CHAT, Selector::Prefix(PROFILES.to_vec())).await?)
-    }
-
-    /// Asks for all flags.
-    pub async fn ask_flags(&self) -> Result<Asked, ChatError> {
-        self.ask_for(Ask::Flags).await
-    }
-
-    /// Asks for everything that belongs to chat.
-    pub async fn ask_everything(&self) -> Result<Asked, ChatError> {
-        Ok(ask::ask(&self.parts, CHAT, Selector::Everything).await?)
+        Ok(())
     }
 
     /// Asks for what [`Chat::unread`] counts: what came lately to the channels that this writer is in, some of the latest of each at most, and the
     /// private messages to it. For the channels it is one question, whatever their number up to a hundred and however long they are.
-    pub async fn ask_unread(&self) -> Result<Asked, ChatError> {
-        let mut neighbours = Neighbours::dial(&self.parts).await;
+    pub(super) async fn ask_unread(&self, neighbours: &mut Neighbours) -> Result<(), ChatError> {
         let (lately, to) = (self.look(|parts| parts.chat_lately()).await?, self.parts.clock.now().0);
         let questions = move |late| {
             let some = lately.chunks(Ask::MAX_CHANNELS).map(|channels| {
@@ -112,21 +134,8 @@ impl Chat {
             });
             Ok(some.collect())
         };
-        self.ask_lately(&mut neighbours, questions).await?;
-        self.ask_lanes(&mut neighbours, None, &ReadOptions::default()).await?;
-        Ok(neighbours.finish().await?)
-    }
-
-    /// Asks for what [`Chat::search`] looks through: all of a channel, or of all.
-    pub async fn ask_search(&self, options: &SearchOptions) -> Result<Asked, ChatError> {
-        match &options.channel {
-            Some(channel) => self.ask_window(channel, None, None).await,
-            None => self.ask_everything().await,
-        }
-    }
-
-    async fn ask_for(&self, ask: Ask) -> Result<Asked, ChatError> {
-        Ok(ask::ask(&self.parts, CHAT, ask.selector()).await?)
+        self.ask_lately(neighbours, questions).await?;
+        self.ask_lanes(neighbours, None, &ReadOptions::default()).await
     }
 
     /// Asks what came lately, by questions in which so many are wanted that came late; and for four times as many as long as all of these are
@@ -157,7 +166,7 @@ impl Chat {
     /// Asks for a page. Peers count by their own lights; so when what they sent leaves fewer messages to be shown here than
     /// were wanted, they are asked for more, until there are as many or the channel is at its end. What a peer counted is held here then, so
     /// it spoke of all up to the last of as many that are held here, deleted or not: only what is shown of these counts.
-    async fn ask_page(
+    pub(super) async fn ask_page(
         &self,
         neighbours: &mut Neighbours,
         channel: &Channel,

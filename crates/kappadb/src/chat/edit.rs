@@ -1,10 +1,13 @@
 //! Replies, attachments, and messages that say something else now.
 
+use super::ask;
 use super::read::said;
 use super::{Chat, ChatError, Said};
+use crate::answer::Answer;
 use crate::batch::Batch;
 use crate::database::Parts;
 use crate::error::ReadError;
+use crate::read::Read;
 use crate::write::Write;
 use kappadb_chat::{Channel, Content, Extras, Lane, Post, decode};
 use kappadb_core::{EntryId, Timestamp};
@@ -75,21 +78,19 @@ impl Chat {
     ///
     /// # Errors
     /// [`ChatError::NotThere`] if it is no message that is held here, or was deleted.
-    pub async fn history(&self, id: EntryId) -> Result<Vec<ChatEdition>, ChatError> {
-        self.run(move |parts| {
-            parts.chat.ready()?;
+    pub fn history(&self, id: EntryId) -> Read<Answer<ChatEdition>, ChatError> {
+        self.question(ask::message(id), move |parts| {
             let (channel, place) = parts.chat_found(id)?;
             let edits = parts.chat.read(|index| index.edits(&channel, &place))??;
             let editions = std::iter::once(id).chain(edits).map(|id| parts.chat_edition(id));
-            Ok(editions.collect::<Result<Vec<_>, _>>()?)
+            Ok(Answer::of(editions.collect::<Result<Vec<_>, _>>()?))
         })
-        .await?
     }
 }
 
 impl Parts {
     /// The channel and place of a message.
-    fn chat_found(&self, id: EntryId) -> Result<(String, Place), ChatError> {
+    pub(super) fn chat_found(&self, id: EntryId) -> Result<(String, Place), ChatError> {
         let entry = self.entry(id)?.filter(|entry| entry.header.kind.space == space::CHAT);
         let entry = entry.ok_or(ChatError::NotThere(id))?;
         self.chat.read(|index| index.message(&entry.header, id))??.ok_or(ChatError::NotThere(id))

@@ -1,9 +1,11 @@
 //! All of chat as lines that [`Chat::import`] takes. `design/chat.md`, "Export and import".
 
 use super::state::spelled;
-use super::{Chat, ChatError};
+use super::{Chat, ChatError, ask};
+use crate::answer::{Asked, Completeness, Told};
 use crate::database::{self, Parts};
 use crate::error::ReadError;
+use crate::read::Read;
 use kappadb_chat::{Channel, Content, Flag, Post, PrivateText, StateKey, code, decode, deleted, edited};
 use kappadb_core::{EntryId, FeedKey, RangeSet, Timestamp};
 use kappadb_entry::rules::{self, Version};
@@ -80,7 +82,13 @@ pub struct ChatLeftOut {
 }
 
 /// The lines of [`Chat::export`], in the order in which they are to be imported.
+#[must_use = "it says how complete it is"]
+#[derive(Debug)]
 pub struct ChatExport {
+    /// How much of what there is it has.
+    pub completeness: Completeness,
+    /// What asking took, and who did not answer. Nothing if nobody was asked.
+    pub asked: Asked,
     parts: Arc<Parts>,
     ids: Arc<Vec<EntryId>>,
     at: usize,
@@ -92,19 +100,21 @@ impl Chat {
     /// All that is held here of chat and was not taken back: messages by order time, then what is said of channels and writers, what is replaced before
     /// what replaces it, then the deletes. Also what moderation hides, what is not due, and what is private and can be read by this writer or an
     /// author whose feed an import made here.
-    pub async fn export(&self) -> Result<ChatExport, ChatError> {
-        let ids = self.run(|parts| {
-            parts.chat.ready()?;
-            parts.exported()
-        });
-        let ids = Arc::new(ids.await??);
-        Ok(ChatExport {
-            parts: self.parts.clone(),
-            ids,
-            at: 0,
-            begun: false,
-            left_out: ChatLeftOut::default(),
+    pub fn export(&self) -> Read<ChatExport, ChatError> {
+        let parts = self.parts.clone();
+        self.question(ask::one(Selector::Everything), move |held| {
+            let ids = Arc::new(held.exported()?);
+            let (completeness, asked) = (Completeness::Complete, Asked::default());
+            let left_out = ChatLeftOut::default();
+            Ok(ChatExport { completeness, asked, parts, ids, at: 0, begun: false, left_out })
         })
+    }
+}
+
+impl Told for ChatExport {
+    fn tell(&mut self, asked: Asked) {
+        self.completeness = asked.completeness();
+        self.asked = asked;
     }
 }
 

@@ -1,6 +1,7 @@
 //! What reading gives.
 
 use super::ChatFlag;
+use crate::answer::{Asked, Completeness, Told};
 use kappadb_core::{EntryId, FeedKey, Timestamp};
 use std::fmt;
 use std::str::FromStr;
@@ -132,8 +133,9 @@ impl ReadOptions {
     }
 }
 
-/// A part of a channel.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// A part of a channel: an [`Answer`](crate::Answer) that knows of messages that are not due.
+#[derive(Debug)]
+#[must_use = "it says how complete it is"]
 pub struct ChatPage {
     /// In the order asked for.
     pub messages: Vec<Message>,
@@ -142,6 +144,31 @@ pub struct ChatPage {
     /// Messages of what was asked for that are dated after this machine's clock, so that they are not shown yet; counted up to
     /// [`MAX_AHEAD`]. More than a few mean that a clock is wrong, and it may be this one.
     pub ahead: usize,
+    /// How much of what there is it has.
+    pub completeness: Completeness,
+    /// What asking took, and who did not answer. Nothing if nobody was asked.
+    pub asked: Asked,
+}
+
+impl Default for ChatPage {
+    fn default() -> ChatPage {
+        let (completeness, asked) = (Completeness::Complete, Asked::default());
+        ChatPage { messages: Vec::new(), next: None, ahead: 0, completeness, asked }
+    }
+}
+
+impl ChatPage {
+    /// True if nothing is lacking.
+    pub fn is_complete(&self) -> bool {
+        self.completeness.is_complete()
+    }
+}
+
+impl Told for ChatPage {
+    fn tell(&mut self, asked: Asked) {
+        self.completeness = asked.completeness();
+        self.asked = asked;
+    }
 }
 
 /// How far [`ChatPage::ahead`] counts, and how many of these messages are asked for.

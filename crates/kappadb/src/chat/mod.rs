@@ -12,6 +12,7 @@ mod lanes;
 mod lines;
 mod markers;
 mod message;
+mod messages;
 mod moderate;
 mod pins;
 mod post;
@@ -35,6 +36,7 @@ pub use message::{
     ChannelInfo, ChatCursor, ChatCursorError, ChatPage, Edited, Hidden, MAX_AHEAD, Member, Message,
     ReadOptions, Said, Topic,
 };
+pub use messages::ChatMessages;
 pub use moderate::{ChatFlag, FlagChange, FlagsSet};
 pub(crate) use pins::Pins;
 pub use pins::{KnownAs, Pin};
@@ -45,14 +47,22 @@ pub use trust::Trusted;
 pub use unread::{Conversation, Marks, Unread};
 pub use watch::{ChatAsker, ChatChange, ChatWatcher, WatchOptions};
 
+use crate::answer::Told;
+use crate::ask::Neighbours;
 use crate::database::{self, Parts};
 use crate::error::{ReadError, WriteError};
+use crate::read::Read;
+use futures::future::BoxFuture;
 use std::sync::Arc;
+
+/// Asking peers, on its way.
+type Asking<'a> = BoxFuture<'a, Result<(), ChatError>>;
 
 /// Chat: channels that everybody may post to, by order time. A channel is there once somebody has posted to it or joined it;
 /// names compare without case.
 ///
-/// All methods but `ask_*` answer from what is held here. What moderation hides is decided when something is read, by those
+/// A question is answered from what is held here, or once the peers were asked for what it needs ([`Read::from`]); names, topic and flags come with
+/// whatever is asked: what a page of messages cannot be shown without. What moderation hides is decided when something is read, by those
 /// whom this replica trusts: [`Chat::set_trusted`].
 ///
 /// ```
@@ -87,10 +97,30 @@ impl Chat {
         database::run_writing(&self.parts, job).await
     }
 
+    /// A question that `ask` asks for and `look` answers.
+    fn question<T: Told + Send + 'static>(
+        &self,
+        ask: impl for<'a> FnOnce(&'a Chat, &'a mut Neighbours) -> Asking<'a> + Send + 'static,
+        look: impl FnOnce(&Parts) -> Result<T, ChatError> + Send + 'static,
+    ) -> Read<T, ChatError> {
+        Read::new(&self.parts, with(self.clone(), ask), move |parts| {
+            parts.chat.ready()?;
+            look(parts)
+        })
+    }
+
     async fn run<T: Send + 'static>(
         &self,
         job: impl FnOnce(&Parts) -> T + Send + 'static,
     ) -> Result<T, ReadError> {
         database::run(&self.parts, job).await
     }
+}
+
+/// Asks with a handle of its own.
+fn with(
+    chat: Chat,
+    ask: impl for<'a> FnOnce(&'a Chat, &'a mut Neighbours) -> Asking<'a> + Send + 'static,
+) -> impl for<'a> FnOnce(&'a mut Neighbours) -> Asking<'a> + Send + 'static {
+    move |neighbours| Box::pin(async move { ask(&chat, neighbours).await })
 }

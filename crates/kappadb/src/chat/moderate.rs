@@ -1,12 +1,16 @@
 //! Whose word counts, and what it says. All of it is worked out when something is read: changing whom one trusts changes what is
 //! shown, and nothing else.
 
+use super::ask;
 use super::{Chat, ChatError, Trusted};
+use crate::answer::Answer;
 use crate::database::Parts;
 use crate::error::ReadError;
+use crate::read::Read;
 use crate::write::Write;
 use kappadb_chat::{Channel, Content, Extras, FLAGS, FlagsEntry, Moderation, Trust};
 use kappadb_core::{EntryId, FeedKey};
+use kappadb_view_chat::Ask;
 use std::collections::BTreeSet;
 
 pub use kappadb_chat::Flag as ChatFlag;
@@ -86,18 +90,16 @@ impl Chat {
     }
 
     /// All flags that are set, as far as is known here.
-    pub async fn flags(&self) -> Result<Vec<FlagsSet>, ChatError> {
-        self.run(|parts| {
-            parts.chat.ready()?;
+    pub fn flags(&self) -> Read<Answer<FlagsSet>, ChatError> {
+        self.question(ask::one(Ask::Flags.selector()), |parts| {
             let moderation = parts.moderation()?;
             let set = |FlagsEntry { by, target, scope, flags, reason }| {
                 let counts = moderation.counts(&by, scope.as_deref());
                 FlagsSet { target, by, channel: scope, flags, reason, counts }
             };
             let all = parts.chat_flags()?.into_iter().filter(|entry| !entry.flags.is_empty());
-            Ok(all.map(set).collect())
+            Ok(Answer::of(all.map(set)))
         })
-        .await?
     }
 }
 

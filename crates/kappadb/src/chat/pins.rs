@@ -1,11 +1,16 @@
 //! Whom a name stands for here: `DIR/pins`, this replica's own. Nicknames are anybody's; what people wrote down of whom they mean by one is not.
 
+use super::ask;
 use super::{Chat, ChatError};
+use crate::answer::Answer;
 use crate::database::Parts;
 use crate::error::OpenError;
 use crate::files::{read_file, write_file};
+use crate::read::Read;
+use kappadb_chat::PROFILES;
 use kappadb_chat::{Content, StateKey, alike, check_nick, fold, likeness};
 use kappadb_core::FeedKey;
+use kappadb_query::Selector;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -108,15 +113,13 @@ impl Chat {
     }
 
     /// The feeds known here that call themselves by a name or once did, or by one that people would take for it (its skeleton by UTS 39, without
-    /// case). Peers know of more: [`Chat::ask_profiles`].
-    pub async fn known_as(&self, name: &str) -> Result<Vec<KnownAs>, ChatError> {
+    /// case). Peers are asked for what all writers say of themselves.
+    pub fn known_as(&self, name: &str) -> Read<Answer<KnownAs>, ChatError> {
         let wanted = likeness(name.trim());
-        self.run(move |parts| {
-            parts.chat.ready()?;
+        self.question(ask::one(Selector::Prefix(PROFILES.to_vec())), move |parts| {
             let known = parts.feeds.list().into_iter().map(|info| parts.known_as(&info.feed, &wanted));
-            Ok(known.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+            Ok(Answer::of(known.collect::<Result<Vec<_>, _>>()?.into_iter().flatten()))
         })
-        .await?
     }
 }
 

@@ -1,13 +1,15 @@
 //! Private messages. They are opened when they are read: nothing of what they say is in any index, here or elsewhere.
 
+use super::ask;
 use super::correspondence::{Correspondence, Known};
 use super::lanes::{Lanes, Span};
 use super::read::{self, Shower, Spoken};
 use super::{Chat, ChatError, ChatPage, Edited, MAX_AHEAD, Message, ReadOptions, Said};
-use crate::ask::{Asked, CHAT, Neighbours};
+use crate::ask::{CHAT, Neighbours};
 use crate::batch::Batch;
 use crate::database::Parts;
 use crate::error::ReadError;
+use crate::read::Read;
 use crate::write::Write;
 use kappadb_chat::{Content, Extras, Lane, Pair, Prepared, PrivateText, decode, order_time};
 use kappadb_core::{EntryId, FeedKey, Timestamp};
@@ -36,28 +38,15 @@ impl Chat {
     }
 
     /// Private messages to and from this writer, with one other feed or with all, as [`Chat::read`] gives those of a channel.
-    pub async fn private(&self, with: Option<FeedKey>, options: &ReadOptions) -> Result<ChatPage, ChatError> {
+    ///
+    /// Peers are asked for all of them, whatever the limit. A peer that is asked can tell which private messages among those that it holds are to or
+    /// from this writer, but not what they say.
+    pub fn private(&self, with: Option<FeedKey>, options: &ReadOptions) -> Read<ChatPage, ChatError> {
         let options = options.clone();
-        self.run(move |parts| {
-            parts.chat.ready()?;
-            parts.private(with, &options)
-        })
-        .await?
+        self.question(ask::lanes(with, options.clone()), move |parts| parts.private(with, &options))
     }
 
-    /// Asks for what [`Chat::private`] with the same words needs, whatever its limit. A peer that is asked can tell which private
-    /// messages among those that it holds are to or from this writer, but not what they say.
-    pub async fn ask_private(
-        &self,
-        with: Option<FeedKey>,
-        options: &ReadOptions,
-    ) -> Result<Asked, ChatError> {
-        let mut neighbours = Neighbours::dial(&self.parts).await;
-        self.ask_lanes(&mut neighbours, with, options).await?;
-        Ok(neighbours.finish().await?)
-    }
-
-    /// The same of peers that are being asked.
+    /// Asks for what [`Chat::private`] with the same words needs.
     pub(super) async fn ask_lanes(
         &self,
         neighbours: &mut Neighbours,
@@ -415,7 +404,7 @@ mod tests {
         let carl = Database::builder(dir.path().join("carl")).join(&server.ticket()).await.unwrap();
         let to = carl.writer().await.unwrap();
         let by = anna.chat().send_private(to, "buy this").await.unwrap().feed;
-        carl.chat().ask_private(None, &ReadOptions::default()).await.unwrap();
+        let _ = carl.chat().private(None, &ReadOptions::default()).from(crate::Source::Peers).await.unwrap();
         assert_eq!(read(&carl).await.len(), 1);
         // In a channel one hides what is said there, and nothing private.
         let hide = |channel| (channel, FlagChange::Set(vec![ChatFlag::Hide]));

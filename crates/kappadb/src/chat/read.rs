@@ -1,11 +1,13 @@
 //! Reading messages: a page is taken from the index, read from the feeds, and passed through moderation.
 
+use super::ask;
 use super::state::spelled;
 use super::{
     Chat, ChatCursor, ChatError, ChatFlag, ChatPage, Edited, Hidden, MAX_AHEAD, Message, ReadOptions, Said,
 };
 use crate::database::Parts;
 use crate::error::ReadError;
+use crate::read::Read;
 use kappadb_chat::{Channel, Content, Extras, Moderation, Post, Ruling, code, decode};
 use kappadb_core::{EntryId, FeedKey, Timestamp};
 use kappadb_view_chat::{PageQuery, Place};
@@ -15,20 +17,19 @@ use std::collections::HashMap;
 const CHUNK: usize = 64;
 
 impl Chat {
-    /// A page of a channel, from what is held here: by order time, then feed, then seq. What is deleted, not yet due, or hidden
+    /// A page of a channel: by order time, then feed, then seq. What is deleted, not yet due, or hidden
     /// by moderation is left out, outside the limit; [`ChatPage::ahead`] counts what is not due. Paging with `after` neither skips nor repeats a message that stays,
     /// whatever comes in meanwhile.
     ///
     /// # Errors
     /// [`ChatError::Model`] if it cannot be the name of a channel. One that nobody knows is empty: [`Chat::exists`].
-    pub async fn read(&self, channel: &str, options: &ReadOptions) -> Result<ChatPage, ChatError> {
-        let (channel, options) = (Channel::new(channel)?, options.clone());
-        self.run(move |parts| {
-            parts.chat.ready()?;
-            let page = parts.chat_read(&channel, &options)?;
-            Ok(ChatPage { ahead: parts.chat_ahead(&channel, &options)?, ..page })
-        })
-        .await?
+    ///
+    /// Peers are asked for no more than they take to be within the limit, and what it takes to be sure of that.
+    pub fn read(&self, channel: &str, options: &ReadOptions) -> Read<ChatPage, ChatError> {
+        let (name, asked, wished) = (channel.to_owned(), channel.to_owned(), options.clone());
+        let options = options.clone();
+        let ask = ask::page(asked, wished);
+        self.question(ask, move |parts| parts.chat_page(&Channel::new(&name)?, &options))
     }
 }
 
@@ -66,6 +67,12 @@ impl Parts {
         let all = PageQuery::latest(&channel.folded, Timestamp(to), MAX_AHEAD);
         let query = PageQuery { from, backwards: false, ..all };
         Ok(self.chat.read(|index| index.page(&query))??.len())
+    }
+
+    /// A page, and how many messages are not due.
+    pub(super) fn chat_page(&self, channel: &Channel, options: &ReadOptions) -> Result<ChatPage, ChatError> {
+        let page = self.chat_read(channel, options)?;
+        Ok(ChatPage { ahead: self.chat_ahead(channel, options)?, ..page })
     }
 
     /// A page of what is indexed.

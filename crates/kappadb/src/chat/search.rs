@@ -1,11 +1,13 @@
 //! Finding messages by words, among those held here, and by author.
 
+use super::ask;
 use super::read::Shower;
 use super::{Chat, ChatError, ChatPage};
 use crate::database::Parts;
+use crate::read::Read;
 use kappadb_chat::Channel;
 use kappadb_core::FeedKey;
-use kappadb_view_chat::{Search, Terms};
+use kappadb_view_chat::{Ask, Search, Terms};
 
 /// Messages looked up at a time.
 const CHUNK: usize = 64;
@@ -24,20 +26,18 @@ pub struct SearchOptions {
 impl Chat {
     /// Messages that have all words of `query`, the latest first, among those held here; `word*` stands for all words that
     /// begin so. Words are those of Unicode (UAX 29) of up to 64 bytes; case does not matter.
-    pub async fn search(&self, query: &str, options: &SearchOptions) -> Result<ChatPage, ChatError> {
-        let channel = options.channel.as_deref().map(Channel::new).transpose()?;
+    /// Peers are asked for all that is looked through: all of a channel, or of all.
+    pub fn search(&self, query: &str, options: &SearchOptions) -> Read<ChatPage, ChatError> {
         let (terms, options) = (Terms::parse(query), options.clone());
-        self.run(move |parts| {
-            parts.chat.ready()?;
+        self.question(ask::searched(options.channel.clone()), move |parts| {
+            let channel = options.channel.as_deref().map(Channel::new).transpose()?;
             parts.chat_search(&terms, channel.as_ref(), &options)
         })
-        .await?
     }
 
     /// The latest messages of a writer, in all channels, hidden or not; none of whom is blocked.
-    pub async fn by_author(&self, author: FeedKey, limit: usize) -> Result<ChatPage, ChatError> {
-        self.run(move |parts| {
-            parts.chat.ready()?;
+    pub fn by_author(&self, author: FeedKey, limit: usize) -> Read<ChatPage, ChatError> {
+        self.question(ask::one(Ask::Author(author).selector()), move |parts| {
             let now = parts.clock.now();
             let rows = parts.chat.read(|index| index.by_author(&author, now, limit))??;
             let (mut shower, mut page) = (Shower::new(parts)?, ChatPage::default());
@@ -47,7 +47,6 @@ impl Chat {
             }
             Ok(page)
         })
-        .await?
     }
 }
 

@@ -1,18 +1,22 @@
 //! What is known of channels and writers.
 
+use super::ask;
 use super::{ChannelInfo, Chat, ChatError, Member, Topic};
+use crate::answer::Answer;
 use crate::database::Parts;
 use crate::error::ReadError;
+use crate::read::Read;
 use kappadb_chat::{Channel, Content, Moderation, StateKey, code, members_of, profile_of};
 use kappadb_core::{EntryId, FeedKey, Timestamp};
 use kappadb_entry::rules::{self, Version};
+use kappadb_view_chat::Ask;
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Chat {
     /// The channels that have a message, or somebody in them who joined, by name; not those in which all of them are blocked.
-    pub async fn channels(&self) -> Result<Vec<ChannelInfo>, ChatError> {
-        self.run(|parts| {
-            parts.chat.ready()?;
+    pub fn channels(&self) -> Read<Answer<ChannelInfo>, ChatError> {
+        let ask = ask::channels();
+        self.question(ask, |parts| {
             let moderation = parts.moderation()?;
             let mut channels = Vec::new();
             for name in parts.chat_live()? {
@@ -20,71 +24,68 @@ impl Chat {
                     channels.push(parts.chat_channel(&name, &moderation)?);
                 }
             }
-            Ok(channels)
+            Ok(Answer::of(channels))
         })
-        .await?
     }
 
     /// True if somebody posted to a channel or joined it, as far as is known here, whatever is left of that.
-    pub async fn exists(&self, channel: &str) -> Result<bool, ChatError> {
-        let channel = Channel::new(channel)?;
-        self.run(move |parts| {
-            parts.chat.ready()?;
-            Ok(parts.chat_exists(&channel.folded)?)
+    pub fn exists(&self, channel: &str) -> Read<Answer<bool>, ChatError> {
+        let name = channel.to_owned();
+        self.question(ask::state(channel.to_owned()), move |parts| {
+            Ok(Answer::of([parts.chat_exists(&Channel::new(&name)?.folded)?]))
         })
-        .await?
     }
 
     /// Who joined a channel, posted to it or set its topic, and has not left since; by feed.
-    pub async fn members(&self, channel: &str) -> Result<Vec<Member>, ChatError> {
-        let channel = Channel::new(channel)?;
-        self.run(move |parts| {
-            parts.chat.ready()?;
-            let moderation = parts.moderation()?;
+    pub fn members(&self, channel: &str) -> Read<Answer<Member>, ChatError> {
+        let name = channel.to_owned();
+        self.question(ask::state(channel.to_owned()), move |parts| {
+            let (channel, moderation) = (Channel::new(&name)?, parts.moderation()?);
             let mut members = parts.chat_members(&channel.folded)?;
             members.retain(|feed| !moderation.is_muted(Some(&channel.folded), feed));
-            let member = |feed| Ok(Member { feed, nick: parts.chat_nick(&feed)? });
-            members.into_iter().map(member).collect()
+            let member = |feed| Ok::<_, ChatError>(Member { feed, nick: parts.chat_nick(&feed)? });
+            Ok(Answer::of(members.into_iter().map(member).collect::<Result<Vec<_>, _>>()?))
         })
-        .await?
     }
 
     /// What a channel is about; none if nothing is said of it, or that was cleared.
-    pub async fn topic(&self, channel: &str) -> Result<Option<Topic>, ChatError> {
-        let channel = Channel::new(channel)?;
-        self.run(move |parts| {
-            parts.chat.ready()?;
-            Ok(parts.chat_topic(&channel.folded, &parts.moderation()?)?)
+    pub fn topic(&self, channel: &str) -> Read<Answer<Topic>, ChatError> {
+        let name = channel.to_owned();
+        self.question(ask::state(channel.to_owned()), move |parts| {
+            Ok(Answer::of(parts.chat_topic(&Channel::new(&name)?.folded, &parts.moderation()?)?))
         })
-        .await?
     }
 
     /// What a writer calls itself.
-    pub async fn nick(&self, feed: FeedKey) -> Result<Option<String>, ChatError> {
-        Ok(self.profile(feed).await?.remove("nick"))
+    pub fn nick(&self, feed: FeedKey) -> Read<Answer<String>, ChatError> {
+        self.question(ask::one(Ask::Profile(feed).selector()), move |parts| {
+            Ok(Answer::of(parts.chat_profile(feed)?.remove("nick")))
+        })
     }
 
     /// What a writer says of itself, by field. Of whom is blocked everywhere it is nothing.
-    pub async fn profile(&self, feed: FeedKey) -> Result<BTreeMap<String, String>, ChatError> {
-        self.run(move |parts| {
-            parts.chat.ready()?;
-            if parts.moderation()?.is_blocked(None, &feed) {
-                return Ok(BTreeMap::new());
-            }
-            let prefix = profile_of(&feed);
-            let fields = parts.chat.read(|index| index.winners(&prefix, parts.clock.now()))??;
-            let mut profile = BTreeMap::new();
-            for (_, version) in fields {
-                if let Some(Content::Profile { field, value }) =
-                    parts.chat_post(version.id)?.map(|p| p.content)
-                {
-                    profile.insert(field, value);
-                }
-            }
-            profile.retain(|_, value| !value.is_empty());
-            Ok(profile)
+    pub fn profile(&self, feed: FeedKey) -> Read<Answer<(String, String)>, ChatError> {
+        self.question(ask::one(Ask::Profile(feed).selector()), move |parts| {
+            Ok(Answer::of(parts.chat_profile(feed)?))
         })
-        .await?
+    }
+}
+
+impl Parts {
+    fn chat_profile(&self, feed: FeedKey) -> Result<BTreeMap<String, String>, ChatError> {
+        if self.moderation()?.is_blocked(None, &feed) {
+            return Ok(BTreeMap::new());
+        }
+        let prefix = profile_of(&feed);
+        let fields = self.chat.read(|index| index.winners(&prefix, self.clock.now()))??;
+        let mut profile = BTreeMap::new();
+        for (_, version) in fields {
+            if let Some(Content::Profile { field, value }) = self.chat_post(version.id)?.map(|p| p.content) {
+                profile.insert(field, value);
+            }
+        }
+        profile.retain(|_, value| !value.is_empty());
+        Ok(profile)
     }
 }
 

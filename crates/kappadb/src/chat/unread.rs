@@ -1,11 +1,14 @@
 //! What came and was not read yet. What counts is when something came here, not when its author says that it was written.
 
+use super::ask;
 use super::correspondence::Known;
 use super::markers::Marker;
 use super::read::Shower;
 use super::{Chat, ChatError, Message, Said};
+use crate::answer::Answer;
 use crate::database::Parts;
 use crate::error::ReadError;
+use crate::read::Read;
 use kappadb_chat::{Channel, StateKey, TOPICS, mentions};
 use kappadb_core::{EntryId, FeedKey, RangeSet, Timestamp};
 use kappadb_view_chat::{Came, Lately, Place};
@@ -74,12 +77,8 @@ impl Marks {
 impl Chat {
     /// For each channel that this writer is in, and each feed that wrote to it privately, how many messages by others came that were not marked as
     /// read, and how many of them mention this writer's nickname. Those without any are left out.
-    pub async fn unread(&self) -> Result<Vec<Unread>, ChatError> {
-        self.run(|parts| {
-            parts.chat.ready()?;
-            parts.chat_unread()
-        })
-        .await?
+    pub fn unread(&self) -> Read<Answer<Unread>, ChatError> {
+        self.question(ask::unread(), |parts| Ok(Answer::of(parts.chat_unread()?)))
     }
 
     /// Marks a channel as read up to a message in reading order, by default all that is due. What comes later is unread, wherever it stands.

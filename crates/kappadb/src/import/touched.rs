@@ -55,7 +55,7 @@ impl Map {
         mut file: ImportFile,
     ) -> Result<(ImportFile, TouchedByImport), ImportError> {
         let mut neighbours = Neighbours::dial(&self.parts).await;
-        if self.parts.to_ask().is_empty() {
+        if self.parts.peers.is_empty() {
             let asked = neighbours.finish().await?;
             return Ok((file, TouchedByImport { asked, touched: 0, unknown: 0 }));
         }

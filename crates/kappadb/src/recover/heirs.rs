@@ -115,7 +115,7 @@ impl Parts {
 
 /// Has the peers that answer show what other copies of the folder have said again: it is not said twice then. Who is not there now is not waited for.
 pub(super) async fn hear_heirs(parts: &Arc<Parts>, feed: FeedKey) -> Result<(), ReadError> {
-    let peers = parts.to_ask();
+    let peers = parts.peers.list();
     let asked = peers.iter().map(|peer| timeout(PATIENCE, statement(parts, peer)));
     let answers = join_all(asked).await;
     for (session, said) in answers.into_iter().filter_map(|answer| answer.ok()?.transpose()).flatten() {

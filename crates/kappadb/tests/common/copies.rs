@@ -1,7 +1,7 @@
 //! Two copies of a folder that both write: their feed forks.
 
 use crate::common::{builder, copy_with_state, join, open, serve};
-use kappadb::{Database, FeedKey, LostEntry, Source, view::Selector};
+use kappadb::{Database, FeedKey, LostEntry, SearchOptions, Source, view::Selector};
 
 /// Two copies of a folder on machines of their own, `a` and `b`, and somebody who asks them.
 pub struct Copies {
@@ -49,7 +49,15 @@ pub async fn ask_all(database: &Database) {
             .unwrap()
             .is_complete()
     );
-    assert!(database.chat().ask_everything().await.unwrap().complete);
+    assert!(
+        database
+            .chat()
+            .search("", &SearchOptions::default())
+            .from(Source::Peers)
+            .await
+            .unwrap()
+            .is_complete()
+    );
 }
 
 pub async fn list(database: &Database, feed: FeedKey) -> Vec<LostEntry> {

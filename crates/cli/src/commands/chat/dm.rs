@@ -88,10 +88,9 @@ async fn show(context: &Context, args: &DmArgs) -> anyhow::Result<Exit> {
                 _ => Some(find(database, args, question).await?.0),
             };
             let chat = database.chat();
-            question.ask(chat.ask_private(with, &options)).await?;
             let mut marks = Marks::default();
-            let read = async |options: &_| chat.private(with, options).await;
-            let count = page::print(&chat, question, options, &mut marks, read).await?;
+            let messages = chat.private_messages(with, &options);
+            let count = page::print(&chat, question, &mut marks, messages).await?;
             if args.page.mark {
                 chat.mark_shown(marks).await?;
             }
@@ -110,8 +109,7 @@ async fn find(database: &Database, args: &DmArgs, question: &mut Question) -> an
     if let Some(feed) = name.parse().ok().or_else(|| chat.pinned(name)) {
         return Ok((feed, None));
     }
-    question.ask(chat.ask_profiles()).await?;
-    let mut known = chat.known_as(name).await?;
+    let mut known = question.read(chat.known_as(name)).await?.items;
     ensure!(known.len() < 2, several(name, &known));
     match known.pop() {
         Some(known) => Ok((known.feed, Some(known))),

@@ -11,9 +11,8 @@ pub async fn run(context: &Context, ask: AskArgs) -> anyhow::Result<Exit> {
     let mut left_out = ChatLeftOut::default();
     let exit = context
         .read(ask, async |database, question| {
-            let chat = database.chat();
-            question.ask(chat.ask_everything()).await?;
-            let (mut export, mut printed) = (chat.export().await?, 0);
+            let (mut export, mut printed) = (database.chat().export().from(question.source()).await?, 0);
+            question.note(std::mem::take(&mut export.asked))?;
             while let Some(lines) = export.next().await? {
                 lines.iter().try_for_each(output::json_line)?;
                 printed += lines.len();

@@ -52,9 +52,7 @@ async fn flag(
 async fn list(context: &Context, ask: AskArgs) -> anyhow::Result<Exit> {
     context
         .read(ask, async |database, question| {
-            let chat = database.chat();
-            question.ask(chat.ask_flags()).await?;
-            let flags = chat.flags().await?;
+            let flags = question.read(database.chat().flags()).await?.items;
             flags.iter().try_for_each(print)?;
             Ok(flags.len())
         })

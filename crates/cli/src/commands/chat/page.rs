@@ -5,9 +5,9 @@ use crate::args::PageArgs;
 use crate::commands::question::Question;
 use crate::output;
 use crate::times::When;
-use kappadb::{Chat, ChatError, ChatPage, Marks, ReadOptions};
+use kappadb::{Chat, ChatError, ChatMessages, Marks, Message, Read, ReadOptions};
 
-/// Messages read at a time.
+/// Messages printed at a time: who is called alike is looked up among these.
 const PAGE: usize = 256;
 
 pub fn options(args: &PageArgs) -> anyhow::Result<ReadOptions> {
@@ -21,33 +21,36 @@ pub fn options(args: &PageArgs) -> anyhow::Result<ReadOptions> {
     })
 }
 
-/// Prints what `read` gives, and notes how to go on, and in `marks` what was printed; how many messages there were.
+/// Asks what `read` asks, prints what comes, and notes how to go on, and in `marks` what was printed; how many messages there were.
 pub async fn print(
     chat: &Chat,
     question: &mut Question,
-    mut options: ReadOptions,
     marks: &mut Marks,
-    read: impl AsyncFn(&ReadOptions) -> Result<ChatPage, ChatError>,
+    read: Read<ChatMessages, ChatError>,
 ) -> anyhow::Result<usize> {
-    let (most, mut count) = (options.limit.unwrap_or(usize::MAX), 0);
-    while count < most {
-        options.limit = Some(PAGE.min(most - count));
-        let page = read(&options).await?;
-        if count == 0 {
-            question.note_ahead(page.ahead);
+    let mut messages = read.from(question.source()).await?;
+    question.note(std::mem::take(&mut messages.asked))?;
+    question.note_ahead(messages.ahead);
+    let mut count = 0;
+    loop {
+        let mut page: Vec<Message> = Vec::new();
+        while page.len() < PAGE
+            && let Some(message) = messages.next().await
+        {
+            page.push(message?);
         }
-        let alike = Alike::authors(chat, &page.messages).await?;
-        for message in &page.messages {
+        if page.is_empty() {
+            break;
+        }
+        let alike = Alike::authors(chat, &page).await?;
+        for message in &page {
             output::result(&lines::message(message), &lines::for_people(message, &alike))?;
             marks.add(message);
         }
-        count += page.messages.len();
-        options.after = page.next;
-        match page.next {
-            None => break,
-            Some(next) if count >= most => question.go_on_with(next),
-            Some(_) => {}
-        }
+        count += page.len();
+    }
+    if let Some(next) = messages.rest() {
+        question.go_on_with(next);
     }
     Ok(count)
 }

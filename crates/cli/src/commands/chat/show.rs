@@ -6,7 +6,7 @@ use crate::args::{AskArgs, EntryText, FeedText, ReadArgs, SearchArgs};
 use crate::exit::{Exit, NotFound};
 use crate::output::{self, count};
 use anyhow::ensure;
-use kappadb::{ChannelInfo, Chat, Conversation, Database, FeedKey, Marks, SearchOptions, Topic, Unread};
+use kappadb::{ChannelInfo, Chat, Conversation, FeedKey, Marks, SearchOptions, Topic, Unread};
 use serde_json::json;
 
 pub async fn read(context: &Context, args: &ReadArgs) -> anyhow::Result<Exit> {
@@ -14,10 +14,9 @@ pub async fn read(context: &Context, args: &ReadArgs) -> anyhow::Result<Exit> {
     context
         .read(args.ask, async |database, question| {
             let chat = database.chat();
-            question.ask(chat.ask(&args.channel, &options)).await?;
-            let read = async |options: &_| chat.read(&args.channel, options).await;
             let mut marks = Marks::default();
-            let count = page::print(&chat, question, options, &mut marks, read).await?;
+            let messages = chat.messages(&args.channel, &options);
+            let count = page::print(&chat, question, &mut marks, messages).await?;
             if count == 0 {
                 known(&chat, &args.channel).await?;
             }
@@ -30,7 +29,10 @@ pub async fn read(context: &Context, args: &ReadArgs) -> anyhow::Result<Exit> {
 }
 
 async fn known(chat: &Chat, channel: &str) -> anyhow::Result<()> {
-    ensure!(chat.exists(channel).await?, NotFound(format!("there is no channel {channel:?} here")));
+    ensure!(
+        chat.exists(channel).await?.one() == Some(true),
+        NotFound(format!("there is no channel {channel:?} here"))
+    );
     Ok(())
 }
 
@@ -38,8 +40,7 @@ pub async fn channels(context: &Context, ask: AskArgs) -> anyhow::Result<Exit> {
     context
         .read(ask, async |database, question| {
             let chat = database.chat();
-            question.ask(chat.ask_channels()).await?;
-            let channels = chat.channels().await?;
+            let channels = question.read(chat.channels()).await?.items;
             channels.iter().try_for_each(print_channel)?;
             Ok(channels.len())
         })
@@ -57,8 +58,7 @@ pub async fn members(context: &Context, channel: &str, ask: AskArgs) -> anyhow::
     context
         .read(ask, async |database, question| {
             let chat = database.chat();
-            question.ask(chat.ask_state(channel)).await?;
-            let members = chat.members(channel).await?;
+            let members = question.read(chat.members(channel)).await?.items;
             if members.is_empty() {
                 known(&chat, channel).await?;
             }
@@ -76,8 +76,7 @@ pub async fn topic(context: &Context, channel: &str, ask: AskArgs) -> anyhow::Re
     context
         .read(ask, async |database, question| {
             let chat = database.chat();
-            question.ask(chat.ask_state(channel)).await?;
-            let topic = chat.topic(channel).await?;
+            let topic = question.read(chat.topic(channel)).await?.one();
             if topic.is_none() {
                 known(&chat, channel).await?;
             }
@@ -108,10 +107,7 @@ pub async fn nick(context: &Context, ask: AskArgs) -> anyhow::Result<Exit> {
         .read(ask, async |database, question| {
             let feed = context.own_feed(database).await?;
             let nick = match feed {
-                Some(feed) => {
-                    question.ask(database.chat().ask_profile(feed)).await?;
-                    database.chat().nick(feed).await?
-                }
+                Some(feed) => question.read(database.chat().nick(feed)).await?.one(),
                 None => None,
             };
             match output::is_json() {
@@ -134,15 +130,13 @@ pub async fn profile(context: &Context, of: Option<&FeedText>, ask: AskArgs) -> 
             };
             // Who has written nothing has said nothing of himself.
             let Some(feed) = feed else { return Ok(0) };
-            question.ask(database.chat().ask_profile(feed)).await?;
-            print_profile(database, feed).await
+            print_profile(feed, &question.read(database.chat().profile(feed)).await?.items)
         })
         .await
 }
 
-async fn print_profile(database: &Database, feed: FeedKey) -> anyhow::Result<usize> {
-    let fields = database.chat().profile(feed).await?;
-    for (field, value) in &fields {
+fn print_profile(feed: FeedKey, fields: &[(String, String)]) -> anyhow::Result<usize> {
+    for (field, value) in fields {
         let line = json!({ "feed": feed.to_string(), "field": field, "value": value });
         output::result(&line, &format!("{}: {}", field, value))?;
     }
@@ -158,8 +152,9 @@ pub async fn search(context: &Context, args: &SearchArgs) -> anyhow::Result<Exit
     context
         .read(args.ask, async |database, question| {
             let chat = database.chat();
-            question.ask(chat.ask_search(&options)).await?;
-            let found = chat.search(&args.query, &options).await?.messages;
+            let found = chat.search(&args.query, &options).from(question.source()).await?;
+            question.note(found.asked)?;
+            let found = found.messages;
             let alike = Alike::authors(&chat, &found).await?;
             for message in &found {
                 let channel = &message.channel;
@@ -174,7 +169,7 @@ pub async fn search(context: &Context, args: &SearchArgs) -> anyhow::Result<Exit
 /// Of what is held here: who sees a message holds all that it said.
 pub async fn history(context: &Context, id: &EntryText) -> anyhow::Result<()> {
     let database = context.open().await?;
-    for edition in &database.chat().history(id.find(&database).await?).await? {
+    for edition in &database.chat().history(id.find(&database).await?).await?.items {
         let (line, text) = lines::edition(edition);
         output::result(&line, &text)?;
     }
@@ -185,8 +180,7 @@ pub async fn unread(context: &Context, ask: AskArgs) -> anyhow::Result<Exit> {
     context
         .read(ask, async |database, question| {
             let chat = database.chat();
-            question.ask(chat.ask_unread()).await?;
-            let channels = chat.unread().await?;
+            let channels = question.read(chat.unread()).await?.items;
             channels.iter().try_for_each(print_unread)?;
             Ok(channels.len())
         })
