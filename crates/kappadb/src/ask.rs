@@ -93,7 +93,7 @@ impl Neighbours {
     pub(crate) async fn ask(&mut self, view: &str, selector: Selector) -> Result<bool, ReadError> {
         let (dialled, remembers, asked) = (self.dialled, self.remembers, view.to_owned());
         let completeness = if self.is_local {
-            database::run(&self.parts, move |parts| parts.here(&asked, &selector, dialled)).await??
+            database::run(&self.parts, move |parts| parts.here(&asked, || selector, dialled)).await??
         } else {
             let answers = self.question(view, &selector).await?;
             let conclude =

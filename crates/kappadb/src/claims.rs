@@ -95,13 +95,13 @@ impl Parts {
     pub(crate) fn here(
         &self,
         view: &str,
-        selector: &Selector,
+        selector: impl FnOnce() -> Selector,
         now: Timestamp,
     ) -> Result<Completeness, ReadError> {
         if self.has_all() {
             return Ok(Completeness::Complete);
         }
-        let changes = self.feeds.changes();
+        let (changes, selector) = (self.feeds.changes(), &selector());
         let ground = self.ground_of(view)?;
         if self.peers.is_empty() && self.is_sound() && ground.is_shared() {
             let own = self.coverage(view, selector, &BTreeMap::new(), &BTreeSet::new())?;

@@ -79,7 +79,7 @@ impl Map {
         self.run(move |parts| {
             let completeness = match &what {
                 // Before anything is read: what comes meanwhile may be written or not.
-                Selection::Everything => Some(parts.here(MAP, &Selector::Everything, parts.clock.now())?),
+                Selection::Everything => Some(parts.here(MAP, || Selector::Everything, parts.clock.now())?),
                 Selection::Hits(_) => None,
             };
             let report = match format {

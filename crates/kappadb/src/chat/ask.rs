@@ -94,7 +94,7 @@ impl Chat {
         let (folded, to) = (Channel::new(channel)?.folded, self.parts.clock.now().0);
         let channel = folded.clone();
         let members = move |parts: &Parts| Ok(parts.chat_members(&channel)?);
-        let before = self.look(members.clone()).await?;
+        let before = self.shown_before(neighbours, members.clone()).await?;
         neighbours.ask(CHAT, Ask::State { channel: folded, to }.selector()).await?;
         self.ask_names(neighbours, before, members).await
     }
@@ -189,7 +189,7 @@ impl Chat {
             let page = parts.chat_read(&named, &wished)?;
             Ok(page.messages.into_iter().map(|message| message.author).collect())
         };
-        let before = self.look(authors.clone()).await?;
+        let before = self.shown_before(neighbours, authors.clone()).await?;
         // One more tells that there are more.
         let wanted =
             ReadOptions { limit: options.limit.map(|limit| limit.saturating_add(1)), ..options.clone() };
@@ -218,6 +218,15 @@ impl Chat {
             look(parts)
         })
         .await?
+    }
+
+    /// Who is shown before anything is asked, for [`Chat::ask_names`]. It is looked up only if there is anybody to ask.
+    async fn shown_before(
+        &self,
+        neighbours: &Neighbours,
+        shown: impl FnOnce(&Parts) -> Result<BTreeSet<FeedKey>, ChatError> + Send + 'static,
+    ) -> Result<BTreeSet<FeedKey>, ChatError> {
+        if neighbours.is_open() { self.look(shown).await } else { Ok(BTreeSet::new()) }
     }
 
     /// Asks for the names of those who are shown. A peer has sent the names of those of whom it sent something: so nothing is asked if all are

@@ -162,7 +162,7 @@ impl Parts {
     }
 
     /// Feeds of which not all is held: what comes of them may be older than what came before.
-    pub(super) fn partial_feeds(&self) -> BTreeSet<FeedKey> {
+    fn partial_feeds(&self) -> BTreeSet<FeedKey> {
         let partial = self.feeds.list().into_iter().filter(|info| info.held < info.length);
         partial.map(|info| info.feed).collect()
     }
