@@ -1,11 +1,11 @@
-use crate::chat::Trusted;
 use crate::database::{Database, Parts};
-use crate::durability::Durability;
+use crate::engine::durability::Durability;
 use crate::error::{CreateError, OpenError, WriteError};
-use crate::files::Before;
-use crate::listen::Listen;
-use crate::replica::{self, Replica};
-use crate::witness;
+use crate::folder::files::Before;
+use crate::folder::listen::Listen;
+use crate::folder::replica::{self, Replica};
+use crate::folder::trust::Trusted;
+use crate::folder::witness;
 use kappadb_core::{Clock, DatabaseId, SecretKey, Timestamp, limits};
 use kappadb_feed::{DirLock, Locking};
 use kappadb_net::{Access, AccessKey, Allowance, Ticket};

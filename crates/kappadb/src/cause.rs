@@ -1,12 +1,12 @@
 //! What a program may want to do something about, of all that can go wrong.
 
-use crate::chat::ChatError;
 use crate::error::{
     AskError, AttachError, BlobError, CreateError, ExportError, ImportError, LogError, OpenError, PeerError,
     PutBlobError, ReadError, RecoverError, ServeError, WriteError, WriterError, is_not_held,
 };
-use crate::find::FindError;
-use crate::kv::KvError;
+use crate::jobs::find::FindError;
+use crate::views::chat::ChatError;
+use crate::views::kv::KvError;
 use kappadb_net::{DialError, HandshakeError};
 use kappadb_store::StoreError;
 use kappadb_view::ViewError;

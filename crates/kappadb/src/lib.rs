@@ -47,79 +47,39 @@
 //! - [`view`]: write a view of your own
 //! - [`glossary`]: what the words mean
 
-mod answer;
-mod ask;
-mod backend;
-mod batch;
-mod blobs;
-mod boxed;
 mod builder;
-mod callers;
 mod cause;
-mod chat;
-mod claims;
-mod clocks;
-mod contents;
 mod database;
-mod derived;
-mod durability;
-mod entries;
+mod engine;
 mod error;
-pub mod export;
-mod files;
-mod find;
-mod forks;
-mod gate;
+mod folder;
 pub mod glossary;
-mod held;
-mod import;
-mod kv;
-mod liars;
+mod jobs;
 pub mod lines;
-mod listen;
-mod log;
-mod map;
-mod neighbours;
-mod own;
-mod payload;
-mod peers;
-mod pool;
-mod read;
-mod recover;
-mod replica;
-mod reserve;
+mod network;
 mod serve;
-mod status;
-mod turns;
-mod uploads;
 pub mod view;
-mod watching;
-mod witness;
+mod views;
 mod write;
-mod writers;
 
-pub use answer::{Answer, Asked, Completeness, Failure, Source};
-pub use blobs::{BlobInfo, BlobReader, Blobs};
 pub use builder::{Builder, BuiltIn, Progress};
-pub use callers::Caller;
 pub use cause::Cause;
-pub use chat::{
-    BadLine, ChannelInfo, Chat, ChatAsker, ChatChange, ChatCursor, ChatCursorError, ChatEdition, ChatError,
-    ChatExport, ChatFlag, ChatImportReport, ChatLeftOut, ChatLine, ChatMessages, ChatPage, ChatWatcher,
-    Conversation, Edited, FlagChange, FlagsSet, Hidden, KnownAs, MAX_AHEAD, Marks, Member, Message, Pin,
-    PostOptions, ReadOptions, Said, SayError, SearchOptions, Topic, Trusted, Unread, WatchOptions, visible,
-    visible_json, visible_name,
-};
-pub use clocks::ClockDoubt;
 pub use database::Database;
-pub use durability::Durability;
-pub use entries::EntryPage;
+pub use engine::durability::Durability;
+pub use engine::entries::EntryPage;
+pub use engine::uploads::Abandoned;
 pub use error::{
     AskError, AttachError, BlobError, CreateError, ExportError, ImportError, LogError, NotHeld, OpenError,
     PeerError, PutBlobError, ReadError, RecoverError, ServeError, WriteError, WriterError, is_not_held,
 };
-pub use find::FindError;
-pub use import::{CarriedNode, ImportFile, ImportOptions, ImportReport, TouchedByImport};
+pub use folder::callers::Caller;
+pub use folder::listen::Listen;
+pub use folder::peers::Peer;
+pub use folder::trust::Trusted;
+pub use folder::writers::WriterInfo;
+pub use jobs::find::FindError;
+pub use jobs::recover::{LostEntries, LostEntry, NotRecovered, Recovered, Says, Standing};
+pub use jobs::status::{Disk, FeedStatus, Status, ViewStatus};
 pub use kappadb_core::{
     Clock, Coord, DatabaseId, EntryId, Extent, FeedKey, GeoBox, GeoError, Lseq, RangeSet, Seq, Timestamp,
 };
@@ -135,23 +95,29 @@ pub use kappadb_import::{Ids, Location, Skip};
 pub use kappadb_net::{Ticket, TicketError};
 pub use kappadb_view_geo::{Cursor, CursorError, Order};
 pub use kappadb_view_kv::{KeyError, KeyRange, ScanOptions, check_key};
-pub use kv::{
+pub use network::answer::{Answer, Asked, Completeness, Failure, Source};
+pub use network::clocks::ClockDoubt;
+pub use network::read::Read;
+pub use serve::Server;
+pub use views::blobs::{BlobInfo, BlobReader, Blobs};
+pub use views::chat::{
+    BadLine, ChannelInfo, Chat, ChatAsker, ChatChange, ChatCursor, ChatCursorError, ChatEdition, ChatError,
+    ChatExport, ChatFlag, ChatImportReport, ChatLeftOut, ChatLine, ChatMessages, ChatPage, ChatWatcher,
+    Conversation, Edited, FlagChange, FlagsSet, Hidden, KnownAs, MAX_AHEAD, Marks, Member, Message, Pin,
+    PostOptions, ReadOptions, Said, SayError, SearchOptions, Topic, Unread, WatchOptions, visible,
+    visible_json, visible_name,
+};
+pub use views::kv::{
     BlockingKv, BlockingKvItems, Content, Head, Kv, KvChange, KvError, KvItem, KvItems, KvOp, KvRevision,
     KvSnapshot, KvState, KvWatcher, MAX_VALUE, Value,
 };
-pub use listen::Listen;
-pub use map::{
+pub use views::map::export;
+pub use views::map::import::{CarriedNode, ImportFile, ImportOptions, ImportReport, TouchedByImport};
+pub use views::map::{
     Attachment, Conflicts, Edition, Expanded, Found, Hit, Map, MapChange, MapQuery, MapWatcher, OsmAnswer,
     Revision,
 };
-pub use peers::Peer;
-pub use read::Read;
-pub use recover::{LostEntries, LostEntry, NotRecovered, Recovered, Says, Standing};
-pub use serve::Server;
-pub use status::{Disk, FeedStatus, Status, ViewStatus};
-pub use uploads::Abandoned;
 pub use write::Write;
-pub use writers::WriterInfo;
 
 /// What elements of OpenStreetMap are made of: a [`Feature`] with a [`Body::Osm`] can be built of it.
 pub mod osm {

@@ -1,9 +1,9 @@
-use crate::backend::Backend;
-use crate::callers::Callers;
 use crate::database::Database;
 use crate::error::ServeError;
-use crate::listen::Listen;
-use crate::own;
+use crate::folder::callers::Callers;
+use crate::folder::listen::Listen;
+use crate::network::backend::Backend;
+use crate::network::own;
 use kappadb_core::FeedKey;
 use kappadb_net::{Listener, ServeOptions, Ticket};
 use std::collections::BTreeSet;

@@ -1,0 +1,9 @@
+pub(crate) mod batch;
+pub(crate) mod durability;
+pub(crate) mod entries;
+pub(crate) mod gate;
+pub(crate) mod held;
+pub(crate) mod payload;
+pub(crate) mod pool;
+pub(crate) mod turns;
+pub(crate) mod uploads;

@@ -1,0 +1,11 @@
+pub(crate) mod callers;
+pub(crate) mod derived;
+pub(crate) mod files;
+pub(crate) mod listen;
+pub(crate) mod markers;
+pub(crate) mod peers;
+pub(crate) mod replica;
+pub(crate) mod reserve;
+pub(crate) mod trust;
+pub(crate) mod witness;
+pub(crate) mod writers;

@@ -1,0 +1,4 @@
+pub(crate) mod find;
+pub(crate) mod log;
+pub(crate) mod recover;
+pub(crate) mod status;

@@ -1,0 +1,214 @@
+//! Appending again, in another feed, what an entry says.
+
+use super::survey::Survey;
+use super::{NotRecovered, Recovered};
+use crate::database::Parts;
+use crate::engine::payload::{APPENDED, CHUNK, Content, chunks_in_batch};
+use crate::error::{BlobError, RecoverError, WriteError};
+use crate::views::map::{Attachment, Map, attach_others};
+use bytes::Bytes;
+use kappadb_chat::{StateKey, code, deleted, edited, is_private};
+use kappadb_core::{EntryId, FeedKey, RangeSet, Seq, StoredBlock};
+use kappadb_entry::{Detached, Entry, EntryError, Header, decode_block, encode_block, origin_of, space};
+use kappadb_geo::CODE_PUT;
+use std::collections::BTreeMap;
+
+/// Blocks that are appended together, at most.
+const TOGETHER: usize = 1_000;
+
+/// Appends entries of one feed to another, in their order.
+pub(super) struct Carrier<'a> {
+    parts: &'a Parts,
+    survey: &'a Survey,
+    to: FeedKey,
+    /// What is to be appended next, and what it says again.
+    next: Vec<(Seq, Bytes)>,
+    bytes: usize,
+    done: BTreeMap<Seq, EntryId>,
+    left_out: Vec<(EntryId, NotRecovered)>,
+}
+
+/// Why an entry was not appended again.
+enum Refused {
+    /// The entry is such that it cannot be.
+    Entry(NotRecovered),
+    /// Nothing can.
+    All(RecoverError),
+}
+
+impl From<EntryError> for Refused {
+    fn from(error: EntryError) -> Self {
+        Refused::Entry(NotRecovered::Entry(error.to_string()))
+    }
+}
+
+impl From<WriteError> for Refused {
+    fn from(error: WriteError) -> Self {
+        Refused::All(error.into())
+    }
+}
+
+impl From<BlobError> for Refused {
+    fn from(error: BlobError) -> Self {
+        match error {
+            BlobError::Read(error) => Refused::All(error.into()),
+            _ => Refused::Entry(NotRecovered::NotHeld),
+        }
+    }
+}
+
+impl<'a> Carrier<'a> {
+    pub fn new(parts: &'a Parts, survey: &'a Survey, to: FeedKey) -> Self {
+        Carrier { parts, survey, to, next: Vec::new(), bytes: 0, done: BTreeMap::new(), left_out: Vec::new() }
+    }
+
+    /// Appends what is left to append.
+    pub fn finish(mut self) -> Result<Recovered, RecoverError> {
+        self.flush()?;
+        let feed = self.survey.fork.feed;
+        let entries = self.done.into_iter().map(|(seq, again)| (EntryId { feed, seq }, again)).collect();
+        Ok(Recovered { entries, left_out: self.left_out })
+    }
+
+    /// Appends an entry again, soon; what cannot be is noted with the reason.
+    pub fn carry(&mut self, id: EntryId, block: &StoredBlock) -> Result<(), RecoverError> {
+        match self.block_again(id, block) {
+            Ok(again) => {
+                self.bytes += again.len();
+                self.next.push((id.seq, again));
+            }
+            Err(Refused::Entry(why)) => self.left_out.push((id, why)),
+            Err(Refused::All(error)) => return Err(error),
+        }
+        if self.bytes >= APPENDED || self.next.len() >= TOGETHER { Ok(self.flush()?) } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), WriteError> {
+        if self.next.is_empty() {
+            return Ok(());
+        }
+        let (seqs, blocks): (Vec<Seq>, Vec<Bytes>) = std::mem::take(&mut self.next).into_iter().unzip();
+        self.bytes = 0;
+        let appended = self.parts.append(self.to, blocks)?;
+        self.done.extend(seqs.into_iter().zip(appended));
+        Ok(())
+    }
+
+    fn block_again(&mut self, id: EntryId, block: &StoredBlock) -> Result<Bytes, Refused> {
+        let entry = decode_block(block)?;
+        let mut header = entry.header.clone();
+        let mut before = Vec::new();
+        for seq in self.survey.replaces.get(&id.seq).into_iter().flatten() {
+            before.extend(self.again(*seq)?);
+        }
+        header.context = header.context.beyond_fork(&self.survey.fork, &before);
+        header.set_origin(&origin_of(&id, block)?);
+        let payload = self.say_again(id, &entry, &mut header)?;
+        Ok(encode_block(&header, &payload)?)
+    }
+
+    /// As what an entry beyond the fork was appended again, now or before.
+    fn again(&mut self, seq: Seq) -> Result<Option<EntryId>, WriteError> {
+        if self.next.iter().any(|(next, _)| *next == seq) {
+            self.flush()?;
+        }
+        Ok(self.done.get(&seq).copied().or_else(|| self.survey.recovered(seq)))
+    }
+
+    /// The payload, with the header made to fit where it would say something else of another feed.
+    fn say_again(&mut self, id: EntryId, entry: &Entry, header: &mut Header) -> Result<Bytes, Refused> {
+        match (header.kind.space, header.kind.code) {
+            (space::CHAT, code::PRIVATE) => {
+                return self.seal_again(id, entry, header);
+            }
+            (space::CHAT, code::DELETE) if deleted(header).is_none_or(|target| target.feed == id.feed) => {
+                return Err(Refused::Entry(NotRecovered::Withdrawal));
+            }
+            (space::CHAT, code::EDIT) => {
+                let target = edited(&entry.header).filter(|target| *target >= self.survey.fork);
+                let target =
+                    target.filter(|target| target.feed == id.feed).map(|target| self.again(target.seq));
+                let again = target.transpose()?.flatten();
+                header.context.ids = vec![again.ok_or(Refused::Entry(NotRecovered::Withdrawal))?];
+                if is_private(header) {
+                    return self.seal_again(id, entry, header);
+                }
+            }
+            (space::CHAT, _) => self.speak_for_itself(header),
+            (space::MAP, CODE_PUT) => {
+                if let Some(payload) = self.attached_again(id, entry)? {
+                    return Ok(self.parts.fit(self.to, header, payload)?.into());
+                }
+            }
+            _ => {}
+        }
+        match Content::of(id, entry)? {
+            Content::Inline(payload) => Ok(payload),
+            Content::Detached(detached) => {
+                header.set_detached(&self.append_content(id, &detached)?);
+                Ok(Bytes::new())
+            }
+        }
+    }
+
+    /// What is private, for the same reader.
+    fn seal_again(&self, id: EntryId, entry: &Entry, header: &mut Header) -> Result<Bytes, Refused> {
+        let again = self.parts.private_again(id, entry, &self.to);
+        let again = again.ok_or(Refused::Entry(NotRecovered::Sealed))?;
+        header.places = again.places;
+        Ok(again.payload.into())
+    }
+
+    /// What only a feed itself may say of itself is said of the feed that says it now.
+    fn speak_for_itself(&self, header: &mut Header) {
+        let itself = |of: FeedKey| if of == self.survey.fork.feed { self.to } else { of };
+        let again = match header.key.as_deref().and_then(StateKey::decode) {
+            Some(StateKey::Member { channel, feed }) => StateKey::Member { channel, feed: itself(feed) },
+            Some(StateKey::Profile { feed, field }) => StateKey::Profile { feed: itself(feed), field },
+            Some(StateKey::Flags { scope, target, by }) => StateKey::Flags { scope, target, by: itself(by) },
+            Some(StateKey::Topic(_) | StateKey::Archive(_)) | None => return,
+        };
+        header.key = Some(again.encode());
+    }
+
+    /// The body of a feature that names blobs which lie beyond the fork too, with their new names; none of others.
+    fn attached_again(&mut self, id: EntryId, entry: &Entry) -> Result<Option<Vec<u8>>, Refused> {
+        let key =
+            entry.header.key.as_deref().and_then(|key| std::str::from_utf8(key).ok()).unwrap_or_default();
+        let edition = self.parts.load_edition(key, id).map_err(|error| Refused::All(error.into()))?;
+        let Some(mut feature) = edition.and_then(|(_, edition)| edition.feature) else { return Ok(None) };
+        let mut others = BTreeMap::new();
+        for Attachment { blob, .. } in Map::attachments(&feature).iter().filter(|a| a.blob.feed == id.feed) {
+            others.extend(self.again(blob.seq)?.map(|other| (*blob, other)));
+        }
+        if others.is_empty() {
+            return Ok(None);
+        }
+        attach_others(&mut feature, &others);
+        let prepared = kappadb_geo::put(&feature).map_err(|error| NotRecovered::Entry(error.to_string()));
+        Ok(Some(prepared.map_err(Refused::Entry)?.payload))
+    }
+
+    /// Writes a content in blocks of its own again.
+    fn append_content(&self, id: EntryId, detached: &Detached) -> Result<Detached, Refused> {
+        if !self.parts.missing_chunks(id, detached, &(0..detached.bytes())).is_empty() {
+            return Err(Refused::Entry(NotRecovered::NotHeld));
+        }
+        let (mut chunks, mut bytes) = (RangeSet::new(), Vec::new());
+        let (count, at_a_time) = (detached.chunks().count(), chunks_in_batch(detached) as u64);
+        let mut from = 0;
+        while from < count || !bytes.is_empty() {
+            let to = count.min(from.saturating_add(at_a_time));
+            for chunk in self.parts.read_chunks(id, detached, from..to)? {
+                bytes.extend_from_slice(&chunk);
+            }
+            from = to;
+            // All but the last lot have a whole number of chunks.
+            if bytes.len() >= APPENDED || from == count {
+                let rest = bytes.split_off(bytes.len().min(APPENDED));
+                chunks.insert(self.parts.append_chunks(self.to, &std::mem::replace(&mut bytes, rest))?);
+            }
+        }
+        Ok(Detached::new(detached.bytes(), CHUNK, chunks).map_err(EntryError::from)?)
+    }
+}

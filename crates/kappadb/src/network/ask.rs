@@ -1,0 +1,254 @@
+//! Asking neighbours: which feed ranges answer a selector, fetched and proved.
+
+use crate::database::{self, Database, Parts};
+use crate::error::ReadError;
+pub(crate) use crate::network::answer::Asked;
+use crate::network::answer::{Answer, Completeness};
+use crate::network::forks::{Answers, Ground, claim_nothing};
+pub(crate) use crate::network::neighbours::Neighbours;
+use crate::network::neighbours::{Trouble, Turn};
+use crate::network::read::Read;
+use futures::future::BoxFuture;
+use kappadb_core::limits::{MAX_SELECTOR, MAX_SELECTOR_KEYS};
+use kappadb_core::{EntryId, FeedKey, RangeSet};
+use kappadb_entry::space;
+use kappadb_query::Selector;
+use kappadb_sync::{Ask, Coverage, Fetch, Rest};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// The map view's name in queries.
+pub(crate) const MAP: &str = "map";
+/// The chat view's.
+pub(crate) const CHAT: &str = "chat";
+/// The key-value view's.
+pub(crate) const KV: &str = "kv";
+/// That of blobs.
+pub(crate) const BLOBS: &str = "blobs";
+
+/// The view of this library that looks at a space.
+pub(crate) fn view_of(space: u32) -> Option<&'static str> {
+    match space {
+        space::MAP => Some(MAP),
+        space::CHAT => Some(CHAT),
+        space::KV => Some(KV),
+        _ => None,
+    }
+}
+
+/// The space of the entries whose contents belong to the answers of a view of this library.
+fn space_of(view: &str) -> Option<u32> {
+    match view {
+        MAP => Some(space::MAP),
+        KV => Some(space::KV),
+        _ => None,
+    }
+}
+
+impl Database {
+    /// The entries that a view, this library's or one of your own, has to know of to answer a selector. Asked of peers, the view here answers as
+    /// over all that they and this replica hold. A selector of your own is [`Selector::Custom`], which the view's
+    /// [`Index::matches`](kappadb_view::Index::matches) takes apart.
+    ///
+    /// # Errors
+    /// If this replica fails; what peers did wrong is in the answer.
+    pub fn ask(&self, view: &str, selector: Selector) -> Read<Answer<EntryId>> {
+        let (ask, view) = (one(view, selector.clone()), view.to_owned());
+        let look = move |parts: &Arc<Parts>| {
+            parts.views.ready(&view)?;
+            Ok(Answer::of(parts.views.matches(&view, &selector, &BTreeSet::new())?))
+        };
+        Read::new(&self.parts, ask, look)
+    }
+}
+
+/// Asks for what a selector needs.
+pub(crate) fn one(
+    view: impl Into<String>,
+    selector: Selector,
+) -> impl for<'a> FnOnce(&'a mut Neighbours) -> BoxFuture<'a, Result<(), ReadError>> + Send + 'static {
+    let view = view.into();
+    move |neighbours| Box::pin(async move { neighbours.ask(&view, selector).await.map(drop) })
+}
+
+/// Asks for some keys, however many: several are one question.
+pub(crate) fn keys(
+    view: &'static str,
+    keys: impl IntoIterator<Item = Vec<u8>>,
+    selector: fn(Vec<Vec<u8>>) -> Selector,
+) -> impl for<'a> FnOnce(&'a mut Neighbours) -> BoxFuture<'a, Result<(), ReadError>> + Send + 'static {
+    let keys: BTreeSet<Vec<u8>> = keys.into_iter().collect();
+    move |neighbours| Box::pin(neighbours.ask_in_parts(view, keys, selector))
+}
+
+/// How often a question is put in all, if forks are found meanwhile: once to find one, once to be told apart from what lies before it,
+/// once more because there may be another.
+const ROUNDS: usize = 3;
+
+/// Bytes of a selector for each key beside the key, and for all of them: numbers that say how many and how long.
+const KEY_OVERHEAD: usize = 9;
+
+impl Neighbours {
+    /// Fetches, proves and indexes what the peers have of the answer. True if the own answer is complete now.
+    pub(crate) async fn ask(&mut self, view: &str, selector: Selector) -> Result<bool, ReadError> {
+        let (dialled, remembers, asked) = (self.dialled, self.remembers, view.to_owned());
+        let completeness = if self.is_local {
+            database::run(&self.parts, move |parts| parts.here(&asked, || selector, dialled)).await??
+        } else {
+            let answers = self.question(view, &selector).await?;
+            let conclude =
+                move |parts: &Parts| parts.conclude(&asked, &selector, answers, dialled, remembers);
+            database::run(&self.parts, conclude).await??
+        };
+        self.asked.limit(completeness);
+        self.incomplete += u64::from(completeness == Completeness::Partial);
+        Ok(completeness.is_complete())
+    }
+
+    /// The same without concluding anything from it: a first look, before it is known what the answer is to rest on.
+    pub(crate) async fn look(&mut self, view: &str, selector: Selector) -> Result<(), ReadError> {
+        if self.is_local {
+            return Ok(());
+        }
+        self.question(view, &selector).await?;
+        Ok(database::run(&self.parts, |parts| parts.feeds.sync()).await??)
+    }
+
+    /// Puts a question to the peers, and again to all if it turns out meanwhile that a feed forked, or that one did of which they had not
+    /// been told: what they left out may count then. And once more if what one lacks may be what another did not speak of.
+    pub(crate) async fn question(&mut self, view: &str, selector: &Selector) -> Result<Answers, ReadError> {
+        let mut answers = Answers::new(self.ground(view).await?);
+        let mut named = Vec::new();
+        for _ in 0..ROUNDS {
+            let untold = self.round(view, selector, &named, &mut answers).await?;
+            let ground = self.ground(view).await?;
+            if untold || ground != answers.ground {
+                answers.claim_nothing();
+                answers.ground = ground;
+                continue;
+            }
+            if !answers.is_brief() || !named.is_empty() {
+                break;
+            }
+            let (asked, wanted) = (view.to_owned(), selector.clone());
+            let own =
+                move |parts: &Parts| parts.coverage(&asked, &wanted, &BTreeMap::new(), &BTreeSet::new());
+            named = answers.unspoken(&database::run(&self.parts, own).await??);
+            if named.is_empty() {
+                break;
+            }
+        }
+        self.selectors.extend(space_of(view).map(|space| (space, selector.clone())));
+        Ok(answers)
+    }
+
+    async fn ground(&self, view: &str) -> Result<Ground, ReadError> {
+        let view = view.to_owned();
+        let ground = move |parts: &Parts| {
+            // A question tells peers how far one's own feeds go.
+            parts.feeds.settle()?;
+            parts.ground_of(&view)
+        };
+        database::run(&self.parts, ground).await?
+    }
+
+    /// True if a peer did not know of a fork that is known here, and it mattered.
+    async fn round(
+        &mut self,
+        view: &str,
+        selector: &Selector,
+        named: &[FeedKey],
+        answers: &mut Answers,
+    ) -> Result<bool, ReadError> {
+        let said = self
+            .in_turn(|turn| put(turn, view, selector.clone(), answers.ground.without(), named.to_vec()))
+            .await?;
+        let mut any_untold = false;
+        for (peer, Said { statement, rest, blocks, untold }) in said {
+            self.count_blocks(blocks);
+            answers.statements.insert(peer, statement);
+            answers.rests.insert(peer, rest);
+            any_untold |= untold;
+        }
+        Ok(any_untold)
+    }
+
+    /// As [`Neighbours::ask`] for any number of keys, in selectors that each keep to their limits.
+    pub(crate) async fn ask_in_parts(
+        &mut self,
+        view: &str,
+        keys: BTreeSet<Vec<u8>>,
+        selector: fn(Vec<Vec<u8>>) -> Selector,
+    ) -> Result<(), ReadError> {
+        let mut part = Vec::new();
+        let mut bytes = 0;
+        for key in keys {
+            let len = key.len() + KEY_OVERHEAD;
+            if part.len() == MAX_SELECTOR_KEYS || bytes + len > MAX_SELECTOR - KEY_OVERHEAD {
+                self.ask(view, selector(std::mem::take(&mut part))).await?;
+                bytes = 0;
+            }
+            bytes += len;
+            part.push(key);
+        }
+        if !part.is_empty() {
+            self.ask(view, selector(part)).await?;
+        }
+        Ok(())
+    }
+
+    /// Fetches and proves blocks by name, from whoever holds them; those that nobody holds are still missing then.
+    pub(crate) async fn fetch(&mut self, feed: FeedKey, ranges: RangeSet) -> Result<(), ReadError> {
+        for (_, blocks) in self.in_turn(|turn| take(turn, feed, ranges.clone())).await? {
+            self.count_blocks(blocks);
+        }
+        Ok(())
+    }
+}
+
+/// What a peer said to a question.
+struct Said {
+    statement: Vec<Coverage>,
+    rest: Rest,
+    /// Blocks newly stored.
+    blocks: u64,
+    /// It did not know of a fork that is known here.
+    untold: bool,
+}
+
+/// Puts a question to a peer, and does what its answer calls for. It is told what is held by now, so it sends nothing that came from those
+/// before it.
+async fn put(
+    turn: Turn,
+    view: &str,
+    selector: Selector,
+    without: BTreeSet<FeedKey>,
+    mut named: Vec<FeedKey>,
+) -> Result<Said, Trouble> {
+    let (asked, wanted, unwanted) = (view.to_owned(), selector.clone(), without.clone());
+    let look = move |parts: &Parts| {
+        named.extend(parts.to_name());
+        named.retain(|feed| !unwanted.contains(feed));
+        let mut have = parts.have(&asked, &wanted)?;
+        have.retain(|have| !unwanted.contains(&have.feed));
+        Ok::<_, ReadError>((have, named, parts.forks_to_tell()))
+    };
+    let (have, named, forks) = database::run(&turn.parts, look).await??;
+    let ask = Ask { view: view.to_owned(), selector, inline: true, have, named, forks, without };
+    let mut answered = turn.session.ask(ask).await?;
+    let blocks = answered.stats.blocks_stored + turn.follow_up(&answered.statement).await?;
+    if answered.stats.contradicted > 0 {
+        claim_nothing(&mut answered.statement);
+    }
+    let untold = answered.stats.beyond > 0;
+    Ok(Said { statement: answered.statement, rest: answered.rest, blocks, untold })
+}
+
+/// Fetches what is missing of these blocks. The number that were stored.
+async fn take(turn: Turn, feed: FeedKey, ranges: RangeSet) -> Result<u64, Trouble> {
+    let (missing, known) = turn.missing(feed, ranges).await?;
+    if missing.is_empty() {
+        return Ok(0);
+    }
+    Ok(turn.session.fetch(Fetch { feed, ranges: missing, known }).await?.stats.blocks_stored)
+}

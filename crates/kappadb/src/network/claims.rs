@@ -1,0 +1,233 @@
+//! What an answer rests on: what peers say that they sent, what this replica holds whole, and what earlier answers have shown.
+
+mod book;
+
+use crate::database::Parts;
+use crate::error::ReadError;
+use crate::network::answer::Completeness;
+use crate::network::ask::{CHAT, KV};
+use crate::network::forks::{Answers, Ground};
+pub(crate) use book::{Book, TREE};
+use book::{Footing, Question};
+use kappadb_core::{EntryId, FeedKey, RangeSet, Seq, Timestamp};
+use kappadb_feed::FeedInfo;
+use kappadb_query::Selector;
+use kappadb_sync::{Coverage, Have, statement};
+use kappadb_view_chat::Ask;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// What answers from here alone rest on, kept at hand.
+#[derive(Default)]
+pub(crate) struct Here {
+    /// What is held once it has changed so often, less one, is all of every feed. 0: not looked at.
+    all: AtomicU64,
+    /// What claims about keys have to rest on, and when it was looked up.
+    footing: Mutex<Option<(u64, Footing)>>,
+}
+
+impl Here {
+    fn lock(&self) -> MutexGuard<'_, Option<(u64, Footing)>> {
+        self.footing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Parts {
+    /// Notes what the peers claimed for `selector`, now that what they sent is durable, and says what the answer lacks. It is
+    /// complete if the claims of all that took part, this replica among them, reach as far as any of them knows. `asked` is when
+    /// the question was put; what it shows is kept for later ones if it `remembers`.
+    pub(crate) fn conclude(
+        &self,
+        view: &str,
+        selector: &Selector,
+        mut answers: Answers,
+        asked: Timestamp,
+        remembers: bool,
+    ) -> Result<Completeness, ReadError> {
+        if !answers.ground.is_shared() || answers.ground != self.ground_of(view)? {
+            answers.claim_nothing();
+        }
+        // Nothing is written if nothing came.
+        self.feeds.sync()?;
+        let cut_short = answers.is_cut_short();
+        let Answers { ground, statements, .. } = answers;
+        let heard = !statements.is_empty();
+        let claimed = claimed(statements.values().flatten());
+        let mut all: Vec<Vec<Coverage>> = statements.into_values().collect();
+        all.push(self.coverage(view, selector, &BTreeMap::new(), &BTreeSet::new())?);
+        let all: Vec<&[Coverage]> = all.iter().map(Vec::as_slice).collect();
+        let complete =
+            (heard || self.peers.is_empty()) && !cut_short && statement::is_complete(&all, ground.excluded());
+        let (footing, question) = (self.footing(&ground), timeless(view, selector, asked));
+        if heard && remembers {
+            // Of words that only a view understands nothing follows for other questions.
+            let claimed = if matches!(selector, Selector::Custom(_)) { BTreeMap::new() } else { claimed };
+            self.claims.record(question.clone(), footing, &claimed, complete.then_some(asked));
+        }
+        let earlier = || self.claims.complete_as_of(&question, &footing).filter(|_| self.is_sound());
+        Ok(match complete {
+            true => Completeness::Complete,
+            false => earlier().map_or(Completeness::Partial, Completeness::AsOf),
+        })
+    }
+
+    /// True if this replica knows no peer and holds all of every feed that it knows of: then what it says is complete.
+    pub(crate) fn has_all(&self) -> bool {
+        let Here { all, .. } = &*self.here;
+        if !self.peers.is_empty() || !self.is_sound() {
+            return false;
+        }
+        // Counted before it is looked at: what changes meanwhile is looked at again.
+        let changes = self.feeds.changes() + 1;
+        let is_known = all.load(Ordering::Relaxed) == changes;
+        is_known || {
+            let has_all = self.feeds.has_all();
+            if has_all {
+                all.store(changes, Ordering::Relaxed);
+            }
+            has_all
+        }
+    }
+
+    /// How much of what there is the answer from here alone has. `now` is when it is asked.
+    pub(crate) fn here(
+        &self,
+        view: &str,
+        selector: impl FnOnce() -> Selector,
+        now: Timestamp,
+    ) -> Result<Completeness, ReadError> {
+        if self.has_all() {
+            return Ok(Completeness::Complete);
+        }
+        let (changes, selector) = (self.feeds.changes(), &selector());
+        let ground = self.ground_of(view)?;
+        if self.peers.is_empty() && self.is_sound() && ground.is_shared() {
+            let own = self.coverage(view, selector, &BTreeMap::new(), &BTreeSet::new())?;
+            if statement::is_complete(&[&own], ground.excluded()) {
+                return Ok(Completeness::Complete);
+            }
+        }
+        let footing = self.footing(&ground);
+        if view == KV {
+            *self.here.lock() = Some((changes, footing));
+        }
+        let earlier = self.claims.complete_as_of(&timeless(view, selector, now), &footing);
+        let earlier = earlier.filter(|_| self.is_sound());
+        Ok(earlier.map_or(Completeness::Partial, Completeness::AsOf))
+    }
+
+    /// The same for keys, if that needs no waiting and no disk.
+    pub(crate) fn here_at_once(&self, selector: impl FnOnce() -> Selector) -> Option<Completeness> {
+        if self.has_all() {
+            return Some(Completeness::Complete);
+        }
+        let known =
+            self.here.footing.try_lock().ok()?.filter(|(changes, _)| *changes == self.feeds.changes());
+        let question = Question { view: KV.to_owned(), selector: selector() };
+        let earlier = self.claims.complete_as_of_at_once(&question, &known?.1)?;
+        let earlier = earlier.filter(|_| self.is_sound());
+        Some(earlier.map_or(Completeness::Partial, Completeness::AsOf))
+    }
+
+    fn footing(&self, ground: &Ground) -> Footing {
+        let forgotten = self.feeds.forgotten().into_values().max().unwrap_or_default();
+        Footing { ground: ground.name(), forgotten }
+    }
+
+    /// Earlier claims rest on what was held then, and damage takes some of it away.
+    fn is_sound(&self) -> bool {
+        self.sound
+    }
+
+    /// What this replica holds of the answer: what a peer need not send, and what it may take as known in proofs.
+    pub(crate) fn have(&self, view: &str, selector: &Selector) -> Result<Vec<Have>, ReadError> {
+        self.views.ready(view)?;
+        let held = group(self.views.matches(view, selector, &BTreeSet::new())?);
+        // What was cleared here is not told, so that it comes again whole where a peer has it.
+        let have = held.into_iter().map(|(feed, ranges)| {
+            let ranges = self.as_wanted(view, &feed, &ranges)?;
+            Ok(Have { feed, known: self.feeds.known(&feed, &ranges) })
+        });
+        have.collect()
+    }
+
+    /// What this replica's own answer to `selector` rests on, feed by feed, those first of which most is held, for somebody who has dropped the feeds `without`. The roots
+    /// are those of the trees that a peer has `declared`. Of feeds that were dropped by either nothing is said.
+    pub(crate) fn coverage(
+        &self,
+        view: &str,
+        selector: &Selector,
+        declared: &BTreeMap<FeedKey, u64>,
+        without: &BTreeSet<FeedKey>,
+    ) -> Result<Vec<Coverage>, ReadError> {
+        let ground = self.ground();
+        let claims =
+            if ground.serves(without) { self.shown(view, selector, &ground) } else { BTreeMap::new() };
+        let mut feeds = self.feeds.list();
+        feeds.sort_by_key(|info| Reverse(info.held));
+        let said = feeds.into_iter().filter(|info| !without.contains(&info.feed));
+        let coverage = said.filter_map(|info| {
+            let definition = self.feeds.definition(&info.feed)?;
+            let tip = self.tip(&info.feed, declared.get(&info.feed).copied());
+            // Beyond a fork nothing counts, so there is nothing to hold.
+            let end = info.length.min(info.fork.unwrap_or(Seq::MAX));
+            let claimed = if self.is_whole(&info, end) { end } else { 0 };
+            let claimed = claims.get(&info.feed).copied().unwrap_or(0).min(end).max(claimed);
+            Some(tip.map(|(length, at, root)| Coverage { definition, claimed, length, at, root }))
+        });
+        coverage.collect()
+    }
+
+    /// Up to which seq of each feed earlier answers have shown all that `selector` matches to be held here.
+    pub(crate) fn shown(&self, view: &str, selector: &Selector, ground: &Ground) -> BTreeMap<FeedKey, Seq> {
+        if !self.is_sound() {
+            return BTreeMap::new();
+        }
+        let question = Question { view: view.to_owned(), selector: selector.clone() };
+        self.claims.lengths(&question, &self.footing(ground))
+    }
+
+    /// True if all of a feed's one history below `end` is held.
+    fn is_whole(&self, info: &FeedInfo, end: Seq) -> bool {
+        info.held >= end && {
+            let held = self.feeds.held(&info.feed);
+            self.feeds.known(&info.feed, &held).leaves.covers(&(0..end))
+        }
+    }
+}
+
+/// The greatest length claimed for each feed.
+fn claimed<'a>(said: impl Iterator<Item = &'a Coverage>) -> BTreeMap<FeedKey, Seq> {
+    let mut longest = BTreeMap::new();
+    for coverage in said.filter(|coverage| coverage.claimed > 0) {
+        let best: &mut Seq = longest.entry(coverage.definition.feed).or_default();
+        *best = (*best).max(coverage.claimed);
+    }
+    longest
+}
+
+/// The question by which to look an answer up later. Questions of chat that go up to the moment at which they are put name that
+/// moment: later on, what was asked up to then is what is known as of then.
+fn timeless(view: &str, selector: &Selector, asked: Timestamp) -> Question {
+    let selector = match selector {
+        Selector::Custom(words) if view == CHAT => Ask::timeless(words, asked),
+        _ => None,
+    }
+    .unwrap_or_else(|| selector.clone());
+    Question { view: view.to_owned(), selector }
+}
+
+/// Entry ids as ranges of their feeds.
+pub(crate) fn group(ids: Vec<EntryId>) -> BTreeMap<FeedKey, RangeSet> {
+    let mut seqs: BTreeMap<FeedKey, Vec<u64>> = BTreeMap::new();
+    for id in ids {
+        seqs.entry(id.feed).or_default().push(id.seq);
+    }
+    let ranges = seqs.into_iter().map(|(feed, mut seqs)| {
+        seqs.sort_unstable();
+        (feed, seqs.into_iter().collect())
+    });
+    ranges.collect()
+}

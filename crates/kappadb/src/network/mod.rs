@@ -1,0 +1,11 @@
+pub(crate) mod answer;
+pub(crate) mod ask;
+pub(crate) mod backend;
+pub(crate) mod claims;
+pub(crate) mod clocks;
+pub(crate) mod contents;
+pub(crate) mod forks;
+pub(crate) mod liars;
+pub(crate) mod neighbours;
+pub(crate) mod own;
+pub(crate) mod read;

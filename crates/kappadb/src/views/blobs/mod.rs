@@ -1,0 +1,292 @@
+//! Blobs: bytes of any number under a name, streamed in and out, fetched by byte range.
+
+mod list;
+mod reader;
+mod view;
+
+pub use reader::BlobReader;
+pub(crate) use view::BlobView;
+
+use crate::database::{self, Database, Parts};
+use crate::engine::payload::{self, APPENDED, CHUNK, Content};
+use crate::error::{BlobError, PutBlobError, ReadError, WriteError};
+use crate::network::answer::{Answer, Asked, Told};
+use crate::network::ask::Neighbours;
+use crate::write::Write;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use kappadb_core::limits::{MAX_CHUNK_RUNS, MAX_DETACHED};
+use kappadb_core::{EntryId, FeedKey, RangeSet, Timestamp};
+use kappadb_entry::{
+    Detached, Entry, EntryError, Header, Kind, Label, decode_block, encode_block, raw, space,
+};
+use std::ops::{Bound, Range, RangeBounds};
+use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+/// Bytes of any number, each lot under the id of the entry that names it: photos, documents, tracks.
+///
+/// A blob lies in blocks of 64 KiB, each proved by its writer's tree by itself. So a part of it can be fetched and read, and
+/// nothing here holds one whole in memory.
+///
+/// ```
+/// use kappadb::{Database, Label};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let database = Database::builder(dir.path()).create().await?;
+/// let track = vec![7; 300_000];
+/// let label = Label { media_type: "application/gpx+xml".into(), name: "tour.gpx".into() };
+/// let id = database.blobs().put(track.as_slice(), label).await?;
+///
+/// // What is not held here is asked for first; only the blocks that these bytes lie in travel.
+/// assert!(database.blobs().fetch(id, 100_000..100_010).await?.is_complete());
+/// let mut reader = database.blobs().read(id, 100_000..100_010).await?;
+/// while let Some(bytes) = reader.next().await? {
+///     assert_eq!(&bytes[..], &track[100_000..100_010]);
+/// }
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Blobs {
+    parts: Arc<Parts>,
+}
+
+/// What is known of a blob without its bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BlobInfo {
+    /// Its name. The feed is its author.
+    pub id: EntryId,
+    /// Its length.
+    pub bytes: u64,
+    /// How many of its bytes are held here.
+    pub held: u64,
+    /// What its author says that it is.
+    pub label: Label,
+    /// When its author says that it was written.
+    pub time: Timestamp,
+}
+
+/// Bytes of a blob that lie in the entry that names it, at most: who asks which blobs there are is sent all of those.
+const INLINE: usize = 1 << 10;
+const BLOB: Kind = Kind { space: space::RAW, code: raw::BLOB };
+
+/// True if this entry names a blob.
+pub(crate) fn is_blob(entry: &Entry) -> bool {
+    entry.header.kind == BLOB
+}
+
+impl Database {
+    /// Bytes of any number, such as photos.
+    pub fn blobs(&self) -> Blobs {
+        Blobs::new(self.parts.clone())
+    }
+}
+
+impl Blobs {
+    pub(crate) fn new(parts: Arc<Parts>) -> Self {
+        Blobs { parts }
+    }
+
+    /// Writes all that `reader` gives, up to [`MAX_DETACHED`] bytes, as one blob. Durable when it returns.
+    ///
+    /// Holds a few megabytes in memory however fast or slow the reader is, and keeps no other write waiting while the reader
+    /// does. If it fails or is dropped before its end, there is no blob. Blocks that were written until then are named by nothing
+    /// and sent to nobody who asks a view; [`Blobs::abandoned`] lists them, [`Database::compact`] gives their disk back.
+    pub async fn put(
+        &self,
+        mut reader: impl AsyncRead + Unpin,
+        label: Label,
+    ) -> Result<EntryId, PutBlobError> {
+        let mut header = Header::new(BLOB, self.parts.clock.now());
+        header.set_label(&label);
+        // What is wrong with the label is said before the reader is read.
+        encode_block(&header, &[]).map_err(WriteError::from)?;
+        let first = fill(&mut reader).await?;
+        let feed = Write::shared(&self.parts, |parts, _| parts.writer()).await?;
+        let payload = if first.len() > INLINE {
+            header.set_detached(&self.put_chunks(feed, first, reader).await?);
+            Vec::new()
+        } else {
+            first
+        };
+        header.time = self.parts.clock.now();
+        let block = encode_block(&header, &payload).map_err(WriteError::from)?;
+        Ok(self.push(feed, vec![block]).await?.ok_or(ReadError::Closed)?)
+    }
+
+    /// Appends blocks that look at nothing. Returns the first.
+    fn push(&self, feed: FeedKey, blocks: Vec<Bytes>) -> Write<Option<EntryId>, WriteError> {
+        Write::shared(&self.parts, move |parts, batch| {
+            let ids = blocks.into_iter().map(|block| batch.push(parts, feed, block));
+            Ok(ids.collect::<Vec<_>>().first().copied())
+        })
+    }
+
+    /// Writes `batch` and all that `reader` gives after it.
+    async fn put_chunks(
+        &self,
+        feed: FeedKey,
+        mut batch: Vec<u8>,
+        mut reader: impl AsyncRead + Unpin,
+    ) -> Result<Detached, PutBlobError> {
+        let (mut bytes, mut chunks) = (0, RangeSet::new());
+        while !batch.is_empty() {
+            bytes += batch.len() as u64;
+            let blocks = payload::chunk_blocks(self.parts.clock.now(), &batch)?;
+            let count = blocks.len() as u64;
+            let first = self.push(feed, blocks).await?.ok_or(ReadError::Closed)?.seq;
+            chunks.insert(first..first + count);
+            if bytes > MAX_DETACHED {
+                return Err(PutBlobError::TooLarge);
+            }
+            if chunks.ranges().len() > MAX_CHUNK_RUNS {
+                break;
+            }
+            batch = fill(&mut reader).await?;
+        }
+        let detached = Detached::new(bytes, CHUNK, chunks).map_err(EntryError::from);
+        Ok(detached.map_err(WriteError::from)?)
+    }
+
+    /// What is known here of a blob.
+    ///
+    /// # Errors
+    /// If the entry that names it is not held, or is no blob.
+    pub fn info(&self, id: EntryId) -> BoxFuture<'static, Result<BlobInfo, BlobError>> {
+        let parts = self.parts.clone();
+        Box::pin(async move { database::run(&parts, move |parts| parts.blob_info(id)).await? })
+    }
+
+    /// Reads bytes of a blob from what is held here. What lies beyond its end is left out.
+    ///
+    /// # Errors
+    /// If something of the range is missing, before any of it is given; see [`Blobs::fetch`].
+    pub fn read(
+        &self,
+        id: EntryId,
+        range: impl RangeBounds<u64>,
+    ) -> BoxFuture<'static, Result<BlobReader, BlobError>> {
+        let (range, parts) = (bytes_of(&range), self.parts.clone());
+        Box::pin(async move {
+            let held = parts.clone();
+            let open = move |_: &Parts| {
+                let entry = held.blob(id)?;
+                BlobReader::open(held, id, &entry, range)
+            };
+            database::run(&parts, open).await?
+        })
+    }
+
+    /// Asks the known peers for what is missing here of these bytes: the blocks that they lie in and, if need be, the entry that names the blob.
+    /// Proved and durable when it returns, with what is known of the blob then; complete if nothing of the range is missing any more.
+    pub fn fetch(
+        &self,
+        id: EntryId,
+        range: impl RangeBounds<u64>,
+    ) -> BoxFuture<'static, Result<Answer<BlobInfo>, BlobError>> {
+        let (blobs, range) = (self.clone(), bytes_of(&range));
+        Box::pin(async move {
+            let asked = blobs.fetch_missing(id, &range).await?;
+            let info = match blobs.info(id).await {
+                Err(BlobError::NotHeld(_)) => None,
+                info => Some(info?),
+            };
+            let mut answer = Answer::of(info);
+            answer.tell(asked);
+            Ok(answer)
+        })
+    }
+
+    async fn fetch_missing(&self, id: EntryId, range: &Range<u64>) -> Result<Asked, BlobError> {
+        if self.missing_of(id, range).await?.is_some_and(|missing| missing.is_empty()) {
+            return Ok(Asked { complete: true, ..Asked::default() });
+        }
+        let mut neighbours = Neighbours::dial(&self.parts).await;
+        neighbours.fetch_all(id.feed, [id.seq].into_iter().collect(), &mut |_, _| ()).await?;
+        if let Some(missing) = self.missing_of(id, range).await? {
+            let parts = self.parts.clone();
+            let progress = &mut |done, total| parts.progress("fetching", done, total);
+            neighbours.fetch_all(id.feed, missing, progress).await?;
+        }
+        let complete = self.missing_of(id, range).await?.is_some_and(|missing| missing.is_empty());
+        Ok(Asked { complete, ..neighbours.finish().await? })
+    }
+
+    /// The blocks that are missing here for some bytes of a blob; none if the entry that names it is.
+    async fn missing_of(&self, id: EntryId, range: &Range<u64>) -> Result<Option<RangeSet>, BlobError> {
+        let range = range.clone();
+        let missing = move |parts: &Parts| {
+            let entry = match parts.blob(id) {
+                Err(BlobError::NotHeld(_)) => return Ok(None),
+                entry => entry?,
+            };
+            match Content::of(id, &entry) {
+                Ok(Content::Detached(detached)) => Ok(Some(parts.missing_chunks(id, &detached, &range))),
+                Ok(Content::Inline(_)) => Ok(Some(RangeSet::new())),
+                Err(BlobError::Cleared { .. }) => Ok(Some([id.seq].into_iter().collect())),
+                Err(error) => Err(error),
+            }
+        };
+        self.run(missing).await?
+    }
+
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Parts) -> T + Send + 'static,
+    ) -> Result<T, ReadError> {
+        database::run(&self.parts, job).await
+    }
+}
+
+/// The next lot of bytes; less than a full one only at the end.
+async fn fill(reader: &mut (impl AsyncRead + Unpin)) -> Result<Vec<u8>, PutBlobError> {
+    let mut batch = Vec::new();
+    reader.take(APPENDED as u64).read_to_end(&mut batch).await.map_err(PutBlobError::Input)?;
+    Ok(batch)
+}
+
+fn bytes_of(range: &impl RangeBounds<u64>) -> Range<u64> {
+    let start = match range.start_bound() {
+        Bound::Included(&start) => start,
+        Bound::Excluded(&before) => before.saturating_add(1),
+        Bound::Unbounded => 0,
+    };
+    let end = match range.end_bound() {
+        Bound::Included(&last) => last.saturating_add(1),
+        Bound::Excluded(&end) => end,
+        Bound::Unbounded => u64::MAX,
+    };
+    start..end
+}
+
+impl Parts {
+    /// The entry of a blob.
+    fn blob(&self, id: EntryId) -> Result<Entry, BlobError> {
+        let block = self.feeds.block(&id).map_err(ReadError::from)?.ok_or(BlobError::NotHeld(id))?;
+        match decode_block(&block) {
+            Ok(entry) if entry.header.kind == BLOB => Ok(entry),
+            _ => Err(BlobError::NotABlob(id)),
+        }
+    }
+
+    fn blob_info(&self, id: EntryId) -> Result<BlobInfo, BlobError> {
+        let entry = self.blob(id)?;
+        let held = match entry.header.detached() {
+            Some(detached) => self.held_bytes(id, &detached),
+            None => entry.payload.map_or(0, |payload| payload.len() as u64),
+        };
+        let Header { time, .. } = entry.header;
+        Ok(BlobInfo { id, bytes: entry.header.payload_bytes(), held, label: entry.header.label(), time })
+    }
+
+    fn held_bytes(&self, id: EntryId, detached: &Detached) -> u64 {
+        let held = detached.numbers(&self.feeds.whole(&id.feed));
+        let bytes = |numbers: &Range<u64>| {
+            let last = detached.bytes_of(numbers.end.saturating_sub(1));
+            last.end - detached.bytes_of(numbers.start).start
+        };
+        held.ranges().iter().map(bytes).sum()
+    }
+}

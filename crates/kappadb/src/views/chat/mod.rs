@@ -1,0 +1,121 @@
+//! Chat: messages in channels, and what is said of channels and writers.
+
+mod ask;
+mod authors;
+mod correspondence;
+mod edit;
+mod erase;
+mod error;
+mod export;
+mod import;
+mod lanes;
+mod lines;
+mod message;
+mod messages;
+mod moderate;
+mod pins;
+mod post;
+mod private;
+mod read;
+mod recent;
+mod search;
+mod state;
+mod unread;
+mod watch;
+
+pub use edit::{ChatEdition, PostOptions};
+pub use error::ChatError;
+pub use export::{ChatExport, ChatLeftOut, ChatLine};
+pub use import::ChatImportReport;
+pub use kappadb_chat::{SayError, visible, visible_json, visible_name};
+pub use lines::BadLine;
+pub use message::{
+    ChannelInfo, ChatCursor, ChatCursorError, ChatPage, Edited, Hidden, MAX_AHEAD, Member, Message,
+    ReadOptions, Said, Topic,
+};
+pub use messages::ChatMessages;
+pub use moderate::{ChatFlag, FlagChange, FlagsSet};
+pub(crate) use pins::Pins;
+pub use pins::{KnownAs, Pin};
+pub(crate) use recent::Recent;
+pub use search::SearchOptions;
+pub use unread::{Conversation, Marks, Unread};
+pub use watch::{ChatAsker, ChatChange, ChatWatcher, WatchOptions};
+
+use crate::database::{self, Parts};
+use crate::error::{ReadError, WriteError};
+use crate::network::answer::Told;
+use crate::network::ask::Neighbours;
+use crate::network::read::Read;
+use futures::future::BoxFuture;
+use std::sync::Arc;
+
+/// Asking peers, on its way.
+type Asking<'a> = BoxFuture<'a, Result<(), ChatError>>;
+
+/// Chat: channels that everybody may post to, by order time. A channel is there once somebody has posted to it or joined it;
+/// names compare without case.
+///
+/// A question is answered from what is held here, or once the peers were asked for what it needs ([`Read::from`]); names, topic and flags come with
+/// whatever is asked: what a page of messages cannot be shown without. What moderation hides is decided when something is read, by those
+/// whom this replica trusts: [`Chat::set_trusted`].
+///
+/// ```
+/// use kappadb::{Database, ReadOptions};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let database = Database::builder(dir.path()).create().await?;
+/// let chat = database.chat();
+/// chat.set_profile("nick", "anna").await?;
+/// chat.post("Tea", "First flush is in.").await?;
+///
+/// let page = chat.read("tea", &ReadOptions::latest(50)).await?;
+/// assert_eq!(page.messages[0].nick.as_deref(), Some("anna"));
+/// assert_eq!(page.messages[0].said.text(), Some("First flush is in."));
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Chat {
+    parts: Arc<Parts>,
+}
+
+impl Chat {
+    pub(crate) fn new(parts: Arc<Parts>) -> Self {
+        Chat { parts }
+    }
+
+    async fn run_writing<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Parts) -> T + Send + 'static,
+    ) -> Result<T, WriteError> {
+        database::run_writing(&self.parts, job).await
+    }
+
+    /// A question that `ask` asks for and `look` answers.
+    fn question<T: Told + Send + 'static>(
+        &self,
+        ask: impl for<'a> FnOnce(&'a Chat, &'a mut Neighbours) -> Asking<'a> + Send + 'static,
+        look: impl FnOnce(&Parts) -> Result<T, ChatError> + Send + 'static,
+    ) -> Read<T, ChatError> {
+        Read::new(&self.parts, with(self.clone(), ask), move |parts| {
+            parts.chat.ready()?;
+            look(parts)
+        })
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Parts) -> T + Send + 'static,
+    ) -> Result<T, ReadError> {
+        database::run(&self.parts, job).await
+    }
+}
+
+/// Asks with a handle of its own.
+fn with(
+    chat: Chat,
+    ask: impl for<'a> FnOnce(&'a Chat, &'a mut Neighbours) -> Asking<'a> + Send + 'static,
+) -> impl for<'a> FnOnce(&'a mut Neighbours) -> Asking<'a> + Send + 'static {
+    move |neighbours| Box::pin(async move { ask(&chat, neighbours).await })
+}

@@ -1,0 +1,141 @@
+//! Keys and values.
+
+mod asking;
+mod error;
+mod ground;
+mod history;
+mod items;
+mod load;
+mod scan;
+mod snapshot;
+mod watch;
+mod write;
+
+pub use error::KvError;
+pub use history::KvRevision;
+pub use items::KvItems;
+pub use load::{Content, Head, KvState, Value};
+pub use scan::KvItem;
+pub use snapshot::{BlockingKv, BlockingKvItems, KvSnapshot};
+pub use watch::{KvChange, KvWatcher};
+pub use write::KvOp;
+
+use crate::database::{self, Parts};
+use crate::error::{BlobError, ReadError};
+use crate::network::answer::{Answer, Source, Told};
+use crate::network::ask::{self, KV};
+use crate::network::read::{self, Begun, Read};
+use crate::views::blobs::BlobReader;
+use futures::future::BoxFuture;
+use ground::Ground;
+use kappadb_core::EntryId;
+use kappadb_core::limits::MAX_FEATURE_BODY;
+use kappadb_query::Selector;
+use std::sync::Arc;
+
+/// Bytes of a value, at most. What does not fit into a block lies in blocks of its own.
+pub const MAX_VALUE: usize = MAX_FEATURE_BODY;
+
+/// Keys and values: every key has the values that its writers gave it, in the order of the keys' bytes.
+///
+/// A write replaces all versions of its key that are held here. Writers who do not see each other's writes leave several
+/// **heads**, a conflict: [`Kv::get`] shows the winner, the same on every replica that holds the same (the greatest time
+/// that is due, or if none is, the greatest of all, then feed, then seq), [`Kv::heads`] shows all, and the next write here, such as [`Kv::merge`], replaces them.
+///
+/// A question is answered from what is held here, or once the peers were asked for what it needs ([`Read::from`]).
+///
+/// ```
+/// use kappadb::{Database, KeyRange, ScanOptions};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let database = Database::builder(dir.path()).create().await?;
+/// let kv = database.kv();
+/// kv.put("fruit/apple", "green").await?;
+/// let red = kv.put("fruit/apple", "red").await?;
+/// kv.put("fruit/pear", "yellow").await?;
+///
+/// let apple = kv.get("fruit/apple").await?.one().expect("just put");
+/// assert_eq!((apple.id, apple.text()), (red, Some("red")));
+///
+/// // Compare and set: only if the heads are still those that were seen.
+/// kv.put_if("fruit/apple", "brown", &apple.heads).await?;
+/// assert!(kv.put_if("fruit/apple", "blue", &apple.heads).await.is_err());
+///
+/// let last = ScanOptions { backwards: true, limit: Some(1), ..Default::default() };
+/// let page = kv.scan(&KeyRange::prefix("fruit/"), &last).await?;
+/// assert_eq!(page.items[0].key, b"fruit/pear");
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Kv {
+    parts: Arc<Parts>,
+}
+
+impl Kv {
+    pub(crate) fn new(parts: Arc<Parts>) -> Self {
+        Kv { parts }
+    }
+
+    /// The value of a key: that of its winner. None if the key is not known, or its winner is a delete.
+    ///
+    /// What is in memory is answered at once, without a way to another thread.
+    pub fn get(&self, key: impl AsRef<[u8]>) -> Read<Answer<Value>> {
+        let (parts, key) = (self.parts.clone(), key.as_ref().to_vec());
+        Read::begin(move |ways| {
+            if ways.source == Source::Local
+                && let Some(answer) = parts.kv_at_hand(&key)
+            {
+                return Begun::Done(answer);
+            }
+            let ask = ask::keys(KV, [key.clone()], Selector::Keys);
+            let look = move |parts: &Arc<Parts>| Ground::now(parts.clone()).get(&key);
+            Begun::Running(Box::pin(read::answer(parts, ways, ask, look)))
+        })
+    }
+
+    /// The values of many keys, in their order: much quicker than [`Kv::get`] of one after the other.
+    pub fn get_all<K: AsRef<[u8]>>(&self, keys: impl IntoIterator<Item = K>) -> Read<Answer<Option<Value>>> {
+        let keys: Vec<Vec<u8>> = keys.into_iter().map(|key| key.as_ref().to_vec()).collect();
+        self.about(keys.clone(), move |kv| kv.get_all(&keys))
+    }
+
+    /// What is known of a key: which entry gives it its value, and which are its heads, without a look at what these say. Nothing if nothing is
+    /// known of the key.
+    pub fn state(&self, key: impl AsRef<[u8]>) -> Read<Answer<KvState>> {
+        let key = key.as_ref().to_vec();
+        self.about([key.clone()], move |kv| kv.key(&key))
+    }
+
+    /// The heads of a key with all that they say, the winner first. Several are a conflict. Nothing if nothing is known of the key.
+    pub fn heads(&self, key: impl AsRef<[u8]>) -> Read<Answer<Head>> {
+        let key = key.as_ref().to_vec();
+        self.about([key.clone()], move |kv| kv.heads(&key))
+    }
+
+    /// Reads the value that the entry `id` gives its key, piece by piece, so that nothing holds it whole.
+    ///
+    /// # Errors
+    /// [`BlobError::NotHeld`] if the entry is not held here or is no value, and as [`crate::Blobs::read`].
+    pub fn read(&self, id: EntryId) -> BoxFuture<'static, Result<BlobReader, BlobError>> {
+        let parts = self.parts.clone();
+        Box::pin(async move {
+            let held = parts.clone();
+            let open = move |_: &Parts| {
+                let entry = held.kv_put(id)?.ok_or(BlobError::NotHeld(id))?;
+                BlobReader::open(held, id, &entry, 0..u64::MAX)
+            };
+            database::run(&parts, open).await?
+        })
+    }
+
+    /// A question about some keys, as they are now.
+    fn about<T: Told + Send + 'static>(
+        &self,
+        keys: impl IntoIterator<Item = Vec<u8>>,
+        look: impl FnOnce(&Ground) -> Result<T, ReadError> + Send + 'static,
+    ) -> Read<T> {
+        let look = move |parts: &Arc<Parts>| look(&Ground::now(parts.clone()));
+        Read::new(&self.parts, ask::keys(KV, keys, Selector::Keys), look)
+    }
+}

@@ -1,0 +1,164 @@
+use crate::database::Parts;
+use crate::engine::turns::Turn;
+use crate::error::{ReadError, WriteError};
+use crate::views::map::draft;
+use crate::write::Draft;
+use bytes::Bytes;
+use kappadb_core::{FeedKey, Lseq};
+use kappadb_entry::rules::{self, Version};
+use kappadb_entry::{Kind, kind_of, space};
+use kappadb_geo::{Feature, Meta, Prepared};
+use std::collections::VecDeque;
+
+/// Entries in one durable append, about.
+const BATCH: usize = 8_000;
+/// Bytes in one, about.
+const BATCH_BYTES: u64 = 4 << 20;
+/// Appends that the index may be behind, so that whoever waits for it in between waits no longer than that.
+const BEHIND: usize = 4;
+/// Entries of others that are looked at in one go.
+const LOOKED_AT: usize = 1_000;
+
+/// Gathers entries for durable appends, and counts them.
+pub(super) struct Appender<'a> {
+    parts: &'a Parts,
+    /// The caller's turn at writing, if others may have theirs between two appends.
+    turn: Option<Turn>,
+    /// Looked up, or made, when there is something to write.
+    feed: Option<FeedKey>,
+    blocks: Vec<Bytes>,
+    bytes: u64,
+    appended: (u64, u64),
+    /// Where the log ended after the last appends.
+    ends: VecDeque<Lseq>,
+}
+
+impl<'a> Appender<'a> {
+    /// The caller has the turn, and keeps it.
+    pub fn new(parts: &'a Parts) -> Self {
+        let (blocks, ends) = (Vec::new(), VecDeque::new());
+        Appender { parts, turn: None, feed: None, blocks, bytes: 0, appended: (0, 0), ends }
+    }
+
+    /// Others have their turn between two appends.
+    pub fn in_turns(parts: &'a Parts, turn: Turn) -> Self {
+        Appender { turn: Some(turn), ..Appender::new(parts) }
+    }
+
+    pub fn parts(&self) -> &'a Parts {
+        self.parts
+    }
+
+    /// Takes a feature in the place of its `active` versions, unless the only head among them says just this. True if it was
+    /// taken.
+    pub fn put(&mut self, feature: &Feature, active: &[Version]) -> Result<bool, WriteError> {
+        let prepared = kappadb_geo::put(feature)?;
+        if is_current(self.parts, &prepared, active)? {
+            return Ok(false);
+        }
+        self.append(prepared, active)?;
+        Ok(true)
+    }
+
+    /// Takes a delete in the place of a feature's `active` versions.
+    pub fn delete(&mut self, id: &str, meta: Option<&Meta>, active: &[Version]) -> Result<(), WriteError> {
+        self.append(kappadb_geo::delete(id, meta)?, active)
+    }
+
+    /// Takes a change in the place of a feature's `active` versions.
+    pub fn append(&mut self, change: Prepared, active: &[Version]) -> Result<(), WriteError> {
+        let feed = match self.feed {
+            Some(feed) => feed,
+            None => *self.feed.insert(self.parts.writer()?),
+        };
+        let time = change.edited;
+        let block = self.parts.block(Draft { time, ..draft(change) }, active, &feed)?;
+        self.bytes += block.len() as u64;
+        self.blocks.push(block);
+        Ok(())
+    }
+
+    /// Makes what was taken durable if it is enough, or the last, as [`Appender::flush`] does.
+    pub fn keep_up(&mut self, is_last: bool, durable: &mut dyn FnMut()) -> Result<bool, WriteError> {
+        let is_enough = self.blocks.len() >= BATCH || self.bytes >= BATCH_BYTES;
+        if is_last || is_enough { self.flush(durable) } else { Ok(false) }
+    }
+
+    /// Lets others have their turn if they wait, as [`Appender::flush`] does.
+    pub fn let_in(&mut self) -> Result<bool, WriteError> {
+        let is_awaited = self.turn.as_ref().is_some_and(Turn::is_awaited);
+        if is_awaited { self.flush(&mut || ()) } else { Ok(false) }
+    }
+
+    /// Makes what was taken durable. Then others have their turn, while `durable` is called. True if they have written to the map: what was looked up
+    /// may be so no more.
+    pub fn flush(&mut self, durable: &mut dyn FnMut()) -> Result<bool, WriteError> {
+        let blocks = std::mem::take(&mut self.blocks);
+        let bytes = std::mem::take(&mut self.bytes);
+        if let (Some(feed), false) = (self.feed, blocks.is_empty()) {
+            self.appended = (self.appended.0 + blocks.len() as u64, self.appended.1 + bytes);
+            self.parts.append(feed, blocks)?;
+            self.ends.push_back(self.parts.feeds.end());
+        }
+        let is_disturbed = self.give_way(durable)?;
+        if self.ends.len() > BEHIND
+            && let Some(end) = self.ends.pop_front()
+        {
+            self.parts.map.ready_at(end).map_err(ReadError::from)?;
+        }
+        Ok(is_disturbed)
+    }
+
+    /// True if somebody else has written to the map meanwhile.
+    fn give_way(&mut self, durable: &mut dyn FnMut()) -> Result<bool, WriteError> {
+        let Some(turn) = self.turn.take() else {
+            durable();
+            return Ok(false);
+        };
+        let before = self.parts.feeds.end();
+        self.turn = Some(turn.give_way(durable)?);
+        // They may have begun another.
+        self.feed = None;
+        Ok(self.parts.has_map_after(before)?)
+    }
+
+    /// Makes what was taken durable as [`Appender::flush`] does, and waits until it is indexed, so that what comes next can be looked up in it.
+    pub fn flush_and_index(&mut self) -> Result<bool, WriteError> {
+        let is_disturbed = self.flush(&mut || ())?;
+        self.parts.map.ready().map_err(ReadError::from)?;
+        Ok(is_disturbed)
+    }
+
+    /// Blocks and bytes appended so far.
+    pub fn appended(&self) -> (u64, u64) {
+        self.appended
+    }
+}
+
+impl Parts {
+    /// True if an entry of the map came at `from` or after it.
+    fn has_map_after(&self, mut from: Lseq) -> Result<bool, ReadError> {
+        while from < self.feeds.end() {
+            let arrivals = self.feeds.arrivals(from, LOOKED_AT)?;
+            let Some(last) = arrivals.last() else { return Ok(false) };
+            from = last.lseq + 1;
+            let is_map = |kind: Kind| kind.space == space::MAP;
+            if arrivals.iter().any(|arrival| kind_of(&arrival.block).is_some_and(is_map)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// True if the only head among `active` says just this.
+fn is_current(parts: &Parts, prepared: &Prepared, active: &[Version]) -> Result<bool, ReadError> {
+    let heads = rules::heads(active);
+    let [head] = heads.as_slice() else { return Ok(false) };
+    if head.kind.code != prepared.code || head.places != prepared.places {
+        return Ok(false);
+    }
+    let Some(entry) = parts.entry(head.id)? else { return Ok(false) };
+    let payload = parts.load_payload(head.id, &entry)?;
+    Ok(payload.is_some_and(|payload| payload == prepared.payload))
+}

@@ -1,0 +1,270 @@
+//! Writing entries: alone, or in the place of what this replica knows of their key.
+
+use crate::database::{Database, Parts};
+use crate::engine::batch::{self, Batch, Due, Job};
+use crate::engine::durability::Durability;
+use crate::engine::turns::Turns;
+use crate::error::{ReadError, WriteError};
+use crate::network::ask;
+use crate::network::own;
+use bytes::Bytes;
+use kappadb_core::{EntryId, FeedKey, FeedName, Timestamp};
+use kappadb_entry::rules::{self, Links, Version};
+use kappadb_entry::{Header, Kind, Places, encode_block};
+use kappadb_feed::Append;
+use kappadb_query::Selector;
+use kappadb_view::{Index, View, ViewError, ViewHandle};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tokio::runtime::Handle;
+
+/// An entry to be. What it replaces is worked out where it is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draft {
+    /// What sort of entry.
+    pub kind: Kind,
+    /// What it is about, within the space of its kind.
+    pub key: Option<Vec<u8>>,
+    /// Where it is.
+    pub places: Places,
+    /// The keys, in the same space, that it refers to.
+    pub refs: Vec<Vec<u8>>,
+    /// Its content. What does not fit into a block is written into blocks of its own.
+    pub payload: Vec<u8>,
+    /// When it was made, if that is not now: of what comes from elsewhere and has a date.
+    pub time: Option<Timestamp>,
+}
+
+impl Draft {
+    /// An entry about nothing, nowhere, without content.
+    pub fn new(kind: Kind) -> Draft {
+        Draft { kind, key: None, places: Places::NOWHERE, refs: Vec::new(), payload: Vec::new(), time: None }
+    }
+}
+
+/// An index of keyed entries, so that a write can name what it replaces.
+pub trait KeyedIndex: Index {
+    /// The versions of a key that no other makes redundant, ascending by id.
+    fn active(&self, key: &[u8]) -> Result<Vec<Version>, ViewError>;
+}
+
+impl KeyedIndex for kappadb_view_geo::MapIndex {
+    fn active(&self, key: &[u8]) -> Result<Vec<Version>, ViewError> {
+        kappadb_view_geo::MapIndex::active(self, key)
+    }
+}
+
+impl KeyedIndex for kappadb_view_chat::ChatIndex {
+    fn active(&self, key: &[u8]) -> Result<Vec<Version>, ViewError> {
+        kappadb_view_chat::ChatIndex::active(self, key)
+    }
+}
+
+impl KeyedIndex for kappadb_view_kv::KvIndex {
+    fn active(&self, key: &[u8]) -> Result<Vec<Version>, ViewError> {
+        self.read().active(key)
+    }
+}
+
+type Running<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
+type Start<T, E> = Box<dyn FnOnce(Option<Durability>) -> Running<T, E> + Send>;
+
+/// A write on its way. Nothing is done before it is first polled.
+///
+/// Writes wait for their turn, and those that wait side by side share one sync of the disk. A write that is dropped before its turn has
+/// come leaves nothing; after that it is done whole, whether somebody waits for it or not. It borrows nothing, so it can be spawned.
+///
+/// ```
+/// use kappadb::{Database, Durability};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let database = Database::builder(dir.path()).create().await?;
+/// let kv = database.kv();
+/// let other = tokio::spawn(kv.put("other", "value"));
+/// kv.put("seen at", "12:30").durability(Durability::Buffered).await?;
+/// other.await??;
+/// # Ok(()) }
+/// ```
+#[must_use = "nothing is written before this is awaited"]
+pub struct Write<T, E> {
+    /// None once it is polled.
+    start: Option<Start<T, E>>,
+    durability: Option<Durability>,
+    running: Option<Running<T, E>>,
+}
+
+impl<T, E> Write<T, E> {
+    /// When it is to be on the disk. Default: what the database was opened with. What rests on more than its own key may be there
+    /// sooner. Said after it was first polled it changes nothing.
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = Some(durability);
+        self
+    }
+}
+
+impl<T, E> Future for Write<T, E> {
+    type Output = Result<T, E>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T, E>> {
+        let this = self.get_mut();
+        if let Some(start) = this.start.take() {
+            this.running = Some(start(this.durability));
+        }
+        // After its end it says nothing more, as other futures do.
+        this.running.as_mut().map_or(Poll::Pending, |running| running.as_mut().poll(context))
+    }
+}
+
+impl<T, E> fmt::Debug for Write<T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Write").field("durability", &self.durability).finish_non_exhaustive()
+    }
+}
+
+impl<T, E> Write<T, E>
+where
+    T: Send + 'static,
+    E: From<WriteError> + Send + 'static,
+{
+    /// One that looks at nothing but the versions of its keys ([`Batch::active`]), and so may share its turn.
+    pub(crate) fn shared(
+        parts: &Arc<Parts>,
+        plan: impl FnOnce(&Parts, &mut Batch) -> Result<T, E> + Send + 'static,
+    ) -> Self {
+        Write::new(parts, plan, Turns::write)
+    }
+
+    /// One that looks at what others may be about to change. It has a turn of its own.
+    pub(crate) fn apart(
+        parts: &Arc<Parts>,
+        plan: impl FnOnce(&Parts, &mut Batch) -> Result<T, E> + Send + 'static,
+    ) -> Self {
+        Write::new(parts, plan, Turns::write_apart)
+    }
+
+    fn new(
+        parts: &Arc<Parts>,
+        plan: impl FnOnce(&Parts, &mut Batch) -> Result<T, E> + Send + 'static,
+        join: fn(&Arc<Turns>, Job),
+    ) -> Self {
+        let parts = parts.clone();
+        let start = move |durability: Option<Durability>| -> Running<T, E> {
+            Box::pin(async move {
+                own::make_sure(&parts).await?;
+                let turns = parts.turns.clone();
+                let durability = durability.unwrap_or(parts.durability);
+                let (job, told) =
+                    batch::job(parts, Due { durability, runtime: Handle::try_current().ok() }, plan);
+                join(&turns, job);
+                told.await.unwrap_or_else(|_| Err(WriteError::from(ReadError::Closed).into()))
+            })
+        };
+        Write { start: Some(Box::new(start)), durability: None, running: None }
+    }
+}
+
+impl Database {
+    /// Appends entries that replace nothing, all or none. Durable when it returns.
+    pub fn write(&self, drafts: Vec<Draft>) -> Write<Vec<EntryId>, WriteError> {
+        Write::shared(&self.parts, move |parts, batch| {
+            drafts.into_iter().map(|draft| batch.put(parts, draft, &[])).collect()
+        })
+    }
+
+    /// Appends an entry that replaces all heads of its key that `view` knows here. Durable when it returns.
+    pub fn replace<V: View<Index: KeyedIndex>>(
+        &self,
+        view: &ViewHandle<V>,
+        draft: Draft,
+    ) -> Write<EntryId, WriteError> {
+        let view = view.clone();
+        Write::shared(&self.parts, move |parts, batch| batch.replace(parts, &view, draft))
+    }
+}
+
+impl Parts {
+    /// Appends an entry that replaces all heads of its key that `view` knows here. The caller has the turn.
+    pub(crate) fn replace<V: View<Index: KeyedIndex>>(
+        &self,
+        view: &ViewHandle<V>,
+        draft: Draft,
+    ) -> Result<EntryId, WriteError> {
+        let feed = self.writer()?;
+        let active = active(view, draft.key.as_deref().unwrap_or_default())?;
+        let block = self.block(draft, &active, &feed)?;
+        let ids = self.append(feed, vec![block])?;
+        ids.first().copied().ok_or(WriteError::Read(ReadError::Closed))
+    }
+
+    /// The block of a draft by `feed` that replaces all heads among `active`. A payload too large for it is appended at once.
+    pub(crate) fn block(
+        &self,
+        draft: Draft,
+        active: &[Version],
+        feed: &FeedKey,
+    ) -> Result<Bytes, WriteError> {
+        let own = (feed.name(), self.feeds.length_of(&feed.name()));
+        let links = self.links(&draft, active, feed, own);
+        let (mut header, payload) = self.header(draft, links);
+        let payload = self.fit(*feed, &mut header, payload)?;
+        Ok(encode_block(&header, &payload)?)
+    }
+
+    /// The links of a draft by `feed` that replaces all heads among `active`, without what they name beyond what is known to exist: of a feed, what
+    /// its newest head here says, or else what a peer claimed of it that answered for this key. (A head comes only with blocks of its feed, and these
+    /// need not come if they are redundant.) `own` is how long the feed is, with what is about to be appended.
+    pub(crate) fn links(
+        &self,
+        draft: &Draft,
+        active: &[Version],
+        feed: &FeedKey,
+        own: (FeedName, u64),
+    ) -> Links {
+        let heads: Vec<EntryId> = rules::heads(active).iter().map(|version| version.id).collect();
+        let links = rules::succeed(active, &heads, feed);
+        let held = |name: &FeedName| if *name == own.0 { own.1 } else { self.feeds.length_of(name) };
+        let is_known = links.context.vector.iter().all(|(name, seq)| *seq < held(name));
+        let answered = if is_known { BTreeMap::new() } else { self.answered(draft) };
+        links.within(feed, |name| match answered.get(name) {
+            Some(length) if *name != own.0 => held(name).max(*length),
+            _ => held(name),
+        })
+    }
+
+    /// Up to where of each feed all is known that concerns the key of a draft.
+    fn answered(&self, draft: &Draft) -> BTreeMap<FeedName, u64> {
+        let view = ask::view_of(draft.kind.space);
+        let question = view.zip(draft.key.clone()).map(|(view, key)| (view, Selector::keys([key])));
+        let lengths = question.map(|(view, selector)| self.shown(view, &selector, &self.ground()));
+        lengths.into_iter().flatten().map(|(feed, length)| (feed.name(), length)).collect()
+    }
+
+    /// The header of a draft with the links that it is to have, and its payload.
+    pub(crate) fn header(&self, draft: Draft, links: Links) -> (Header, Vec<u8>) {
+        let Draft { kind, key, places, refs, payload, time } = draft;
+        let mut header =
+            Header { key, places, ..Header::new(kind, time.unwrap_or_else(|| self.clock.now())) };
+        header.set_refs(refs);
+        links.apply_to(&mut header);
+        (header, payload)
+    }
+
+    /// Appends blocks to an own feed, durably. The caller has the turn.
+    pub(crate) fn append(&self, feed: FeedKey, blocks: Vec<Bytes>) -> Result<Vec<EntryId>, WriteError> {
+        let ranges = self.feeds.append(vec![Append { feed, blocks }])?;
+        Ok(ranges.into_iter().flatten().map(|seq| EntryId { feed, seq }).collect())
+    }
+}
+
+/// The active versions of a key, among all that is held now.
+pub(crate) fn active<V: View<Index: KeyedIndex>>(
+    view: &ViewHandle<V>,
+    key: &[u8],
+) -> Result<Vec<Version>, ReadError> {
+    view.ready()?;
+    Ok(view.read(|index| index.active(key))??)
+}
