@@ -82,7 +82,9 @@ pub const LEAST_RATE: u64 = 32;
 pub const ANSWER_MS: u64 = 30_000;
 /// Bytes of results that a peer may send to one question to a view. Who wants more asks again and goes on from there.
 pub const QUESTION_BYTES: u64 = 1 << 30;
-/// Milliseconds after which a session without an open query is closed by the answering side.
+/// Milliseconds of silence after which a peer with which a session is kept is asked whether it is there.
+pub const ALIVE_MS: u64 = 60_000;
+/// Milliseconds of silence after which a session ends that is not waited for.
 pub const IDLE_MS: u64 = 120_000;
 /// Sessions that one replica serves at the same time.
 pub const MAX_SESSIONS: usize = 256;

@@ -22,6 +22,8 @@ pub(crate) struct Shared {
     pub told: Told,
     /// What both sides know of forks.
     pub forks: Forks,
+    /// What came from the peer: it is not told of that as news.
+    pub theirs: BTreeMap<FeedKey, RangeSet>,
 }
 
 impl Shared {
@@ -64,8 +66,8 @@ pub(crate) struct Answerer {
 
 impl Answerer {
     pub fn new(max_open: usize, max_feeds: usize, now: u64) -> Self {
-        let shared =
-            Shared { ledger: Ledger::new(max_feeds), told: Told::new(max_feeds), forks: Forks::default() };
+        let (ledger, told, forks) = (Ledger::new(max_feeds), Told::new(max_feeds), Forks::default());
+        let shared = Shared { ledger, told, forks, theirs: BTreeMap::new() };
         Answerer {
             shared,
             open: BTreeMap::new(),
@@ -88,7 +90,13 @@ impl Answerer {
 
     /// Ranges in the records of what is known.
     pub fn records(&self) -> usize {
-        self.shared.ledger.ranges()
+        let theirs: usize = self.shared.theirs.values().map(|ranges| ranges.ranges().len()).sum();
+        self.shared.ledger.ranges() + theirs
+    }
+
+    /// The peer sent these blocks.
+    pub fn came(&mut self, feed: &FeedKey, ranges: &RangeSet) {
+        self.shared.theirs.entry(*feed).or_default().union_with(ranges);
     }
 
     /// True while a lookup or a proof is under way.
@@ -153,6 +161,28 @@ impl Answerer {
         self.advance(out)
     }
 
+    /// There may be something new for a live query.
+    pub fn news(&mut self, query: u32, out: &mut Outbox) -> Result<(), SessionError> {
+        if let Some(served) = self.open.get_mut(&query) {
+            served.note_news();
+            self.wake(query, out);
+        }
+        self.advance(out)
+    }
+
+    /// Looks a live query up again, if it stands and there may be news.
+    fn wake(&mut self, query: u32, out: &mut Outbox) {
+        if self.open.get_mut(&query).is_some_and(Served::wakes) {
+            self.waiting.push_back(query);
+            self.look_up(out);
+        }
+    }
+
+    /// True while a live query of the peer's is open.
+    pub fn is_live(&self) -> bool {
+        self.open.values().any(Served::is_live)
+    }
+
     pub fn update(&mut self, query: u32, out: &mut Outbox) -> Result<(), SessionError> {
         if self.find("Update", query)?.is_some() {
             self.refuse(query, Refusal::Unsupported, "queries cannot be changed yet", out)?;
@@ -188,6 +218,9 @@ impl Answerer {
             }
         };
         out.send(&last)?;
+        if served.as_ref().is_some_and(Served::is_live) {
+            out.event(Event::Falls { query });
+        }
         self.tell_of(served, outcome, out);
         Ok(())
     }
@@ -213,6 +246,7 @@ impl Answerer {
             let turn = served.turn(query, &mut self.shared, out)?;
             blocked = if matches!(turn, Turn::Blocked) { blocked + 1 } else { 0 };
             match turn {
+                Turn::Stands => self.wake(query, out),
                 Turn::Ended => {
                     let served = self.open.remove(&query);
                     self.tell_of(served, Outcome::Answered, out);
@@ -235,12 +269,21 @@ impl Answerer {
         while self.reading.is_none() {
             let Some(query) = self.fresh.pop_front() else { break };
             let Some(served) = self.open.get_mut(&query) else { continue };
+            if served.forget {
+                self.shared.theirs.clear();
+            }
             self.shared.ledger.accept(served.forget, &std::mem::take(&mut served.have))?;
             out.send(&Frame::Accept { query })?;
             match (served.ending.take(), served.prepare()) {
                 (Some(last), _) => self.end(query, last, out)?,
                 (None, Err((why, text))) => self.refuse(query, why, &text, out)?,
-                (None, Ok(())) => self.waiting.push_back(query),
+                (None, Ok(())) => {
+                    // Before it is looked up: nothing that comes meanwhile is overlooked.
+                    if let Some((view, selector)) = served.stands() {
+                        out.event(Event::Stands { query, view, selector });
+                    }
+                    self.waiting.push_back(query);
+                }
             }
         }
         Ok(())

@@ -3,7 +3,7 @@
 use crate::credit::Credit;
 use crate::error::{QueryError, SessionError};
 use crate::event::{Have, QueryId, Rest, Stats};
-use crate::frame::Question;
+use crate::frame::{Change, Question};
 use kappadb_core::limits::{ANSWER_MS, SESSION_RANGES};
 use kappadb_core::{FeedKey, RangeSet, StoredBlock};
 use kappadb_entry::decode_block;
@@ -33,6 +33,10 @@ pub(crate) struct Asked {
     /// What its statement did not speak of.
     pub rest: Rest,
     pub stats: Stats,
+    /// A first answer to a live question has come.
+    pub stands: bool,
+    /// Parts of a later statement to it.
+    pub news: Vec<Change>,
 }
 
 /// What bounds an answer.
@@ -71,6 +75,8 @@ impl Asked {
             listed: 0,
             rest: Rest::default(),
             stats: Stats::default(),
+            stands: false,
+            news: Vec::new(),
         }
     }
 
@@ -95,9 +101,20 @@ impl Asked {
         Some(self.given_up?.saturating_add(ANSWER_MS))
     }
 
-    /// True if the peer is the one to do something.
+    /// True if the peer is the one to do something. With a live question that was answered it is so only when it has something to say.
     pub fn is_due(&self) -> bool {
-        self.phase != Phase::Finished && self.credit.is_left()
+        self.phase != Phase::Finished && self.credit.is_left() && !self.stands
+    }
+
+    /// It is not over when it is answered.
+    pub fn is_live(&self) -> bool {
+        matches!(self.question, Question::View { live: true, .. })
+    }
+
+    /// A statement to a live question is all there. What bounds an answer begins anew.
+    pub fn stand(&mut self) -> Vec<Change> {
+        (self.phase, self.stands, self.restarts, self.listed) = (Phase::Accepted, true, 0, 0);
+        std::mem::take(&mut self.news)
     }
 
     /// Blocks come, not ranges.

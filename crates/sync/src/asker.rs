@@ -5,7 +5,7 @@ mod storage;
 
 use crate::asked::{Asked, Bounds, Phase, check};
 use crate::error::{QueryError, SessionError};
-use crate::event::{Ask, Event, Fetch, Have, QueryId};
+use crate::event::{Ask, Event, Fetch, Have, QueryId, Since};
 use crate::feeds::Heard;
 use crate::frame::{Frame, Query, Question};
 use crate::inbox::Inbox;
@@ -70,7 +70,12 @@ impl Asker {
 
     /// True while a question waits for its answer.
     pub fn has_questions(&self) -> bool {
-        self.open.values().any(Asked::is_wanted)
+        self.open.values().any(|asked| asked.is_wanted() && !asked.stands)
+    }
+
+    /// True while a live question is open.
+    pub fn is_live(&self) -> bool {
+        self.open.values().any(|asked| asked.is_wanted() && asked.is_live())
     }
 
     /// Ranges in the records of what is known.
@@ -100,14 +105,18 @@ impl Asker {
     }
 
     pub fn ask(&mut self, name: QueryId, ask: Ask, out: &mut Outbox) -> Result<(), SessionError> {
-        let Ask { view, selector, inline, have, named, without, .. } = ask;
+        let Ask { view, selector, inline, have, named, without, live, .. } = ask;
+        let since = match &live {
+            Some(Since::Token(token)) => Some(token.clone()),
+            Some(Since::Beginning) | None => None,
+        };
         let bounds = Bounds::View { selector: selector.clone(), bytes: self.config.question_bytes };
         let question = selector.encode().map_err(QueryError::from).map(|selector| Question::View {
             view,
             selector,
             inline,
-            live: false,
-            since: None,
+            live: live.is_some(),
+            since,
             without,
         });
         self.question(name, question, bounds, (have, named), out)

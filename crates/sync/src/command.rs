@@ -29,6 +29,11 @@ pub enum Command {
         declared: BTreeMap<FeedKey, u64>,
         /// Feeds that the peer asks after by name.
         named: BTreeSet<FeedKey>,
+        /// The token of an earlier answer to the same question: what arrived before it need not be in this one. It comes from the peer: where it says
+        /// nothing, or what it rests on has changed, all is.
+        since: Option<Vec<u8>>,
+        /// Set if the peer was told of all feeds before, up to that token: only those of which something arrived since are to be covered.
+        news: bool,
     },
     /// Which of these blocks are held and durable? → [`Reply::Answer`], with at most one match, and the coverage of that
     /// feed (its `claimed` is not used).
@@ -91,6 +96,8 @@ pub struct Answer {
     /// Evidence for those that forked and that the peer holds, gets or asks after. Sent once in a session. Of the others the `length` above ends
     /// at the fork.
     pub forks: Vec<ForkEvidence>,
+    /// Names the moment of this answer, for who asks later what came since: at most [`MAX_TOKEN`](kappadb_core::limits::MAX_TOKEN) bytes.
+    pub token: Option<Vec<u8>>,
 }
 
 /// What a replica can say of one feed with regard to one query.

@@ -32,6 +32,18 @@ pub struct Ask {
     /// Feeds that were dropped here: the peer answers as if nothing of them were held. At most
     /// [`MAX_WITHOUT`](kappadb_core::limits::MAX_WITHOUT).
     pub without: BTreeSet<FeedKey>,
+    /// If later matches are wanted, too: from where on.
+    pub live: Option<Since>,
+}
+
+/// From where on a live question is asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Since {
+    /// From the beginning.
+    #[default]
+    Beginning,
+    /// What came after the statement of this token. A peer to which it says nothing answers from the beginning.
+    Token(Vec<u8>),
 }
 
 /// Feeds that a statement does not speak of, for there were too many.
@@ -97,6 +109,20 @@ pub enum Event {
         /// What it took.
         stats: Stats,
     },
+    /// The present answer to a live question, or, after that, what came to the peer since. What came is stored, durable and visible, and more
+    /// may come: it ends with [`Event::Failed`], or when it is cancelled.
+    Stated {
+        /// The question.
+        query: QueryId,
+        /// The first time every feed that the peer spoke of, later those of which something came.
+        statement: Vec<Coverage>,
+        /// What it did not speak of.
+        rest: Rest,
+        /// What came since the statement before.
+        stats: Stats,
+        /// Where to go on, in this session or another.
+        token: Option<Vec<u8>>,
+    },
     /// The question ended without a full answer. What came until then is kept.
     Failed {
         /// The question.
@@ -106,6 +132,21 @@ pub enum Event {
     },
     /// A question of the peer's has ended.
     Served(Served),
+    /// A live question of the peer's was accepted. From now on [`Session::news`](crate::Session::news) is to be called whenever there may be news
+    /// for it.
+    Stands {
+        /// Names it.
+        query: u32,
+        /// The view's name, as the peer gave it.
+        view: String,
+        /// What is asked.
+        selector: Selector,
+    },
+    /// It is over.
+    Falls {
+        /// Names it.
+        query: u32,
+    },
     /// The session ended. The last event, but for the failures of questions asked after it. Send what is left to be sent,
     /// then close the connection.
     Closed {

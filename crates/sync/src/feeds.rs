@@ -63,6 +63,17 @@ impl Told {
     }
 }
 
+impl Told {
+    /// What this coverage says, whatever was said before; nothing is remembered of it.
+    pub fn changes(&self, coverage: &[Coverage]) -> Vec<Change> {
+        let change = |c: &Coverage| {
+            let Coverage { claimed, length, at, root, .. } = *c;
+            Some(Change { feed: self.number(&c.definition.feed)?, claimed, length, at, root })
+        };
+        coverage.iter().filter_map(change).collect()
+    }
+}
+
 /// The feeds that the other side has defined. A definition alone is not stored: it costs its writer nothing, and says nothing.
 #[derive(Debug)]
 pub(crate) struct Heard {
@@ -156,18 +167,27 @@ impl Heard {
         Ok(())
     }
 
-    /// All that is stated now, by number.
-    pub fn stated(&self) -> Vec<Stated> {
-        self.stated.clone()
+    /// All that is stated now.
+    pub fn stated(&self) -> Vec<Change> {
+        let of = |(number, stated): (u32, &Stated)| {
+            let Stated { claimed, length, at, root } = *stated;
+            Change { feed: number, claimed, length, at, root }
+        };
+        (0..).zip(&self.stated).map(of).collect()
     }
 
-    /// What [`Heard::stated`] gave, in full.
-    pub fn coverage(&self, stated: &[Stated]) -> Vec<Coverage> {
-        let full = |(definition, said): (&FeedDefinition, &Stated)| {
-            let Stated { claimed, length, at, root } = *said;
-            Coverage { definition: *definition, claimed, length, at, root }
+    /// True if all of these feeds were defined. Something is said of them now.
+    pub fn mention_all(&mut self, changes: &[Change]) -> Result<(), SessionError> {
+        changes.iter().try_for_each(|change| self.feed(change.feed).map(drop))
+    }
+
+    /// What these changes say, in full.
+    pub fn coverage(&self, changes: &[Change]) -> Vec<Coverage> {
+        let full = |change: &Change| {
+            let Change { feed, claimed, length, at, root } = *change;
+            Some(Coverage { definition: *self.definition(feed)?, claimed, length, at, root })
         };
-        self.definitions.iter().zip(stated).map(full).collect()
+        changes.iter().filter_map(full).collect()
     }
 }
 

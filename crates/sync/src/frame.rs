@@ -32,7 +32,7 @@ pub enum Frame {
     ForkProof(Box<ForkEvidence>),
     Close { code: u8, text: String },
     Update { query: u32, selector: Vec<u8> },
-    Announce { definition: FeedDefinition, length: u64 },
+    Alive { answer: bool },
 }
 
 /// Opens a query.
@@ -63,9 +63,9 @@ pub enum Question {
         selector: Vec<u8>,
         /// Blocks, not only ranges.
         inline: bool,
-        /// Reserved: later matches too.
+        /// Later matches too, until it is cancelled.
         live: bool,
-        /// Reserved: only what came after this token; at most [`MAX_TOKEN`] bytes.
+        /// Only what came after the statement with this token; at most [`MAX_TOKEN`] bytes.
         since: Option<Vec<u8>>,
         /// The answer is to be as if nothing of these feeds were held: the asker has dropped them. At most [`MAX_WITHOUT`].
         without: BTreeSet<FeedKey>,
@@ -116,7 +116,8 @@ pub struct Ranges {
     pub ranges: RangeSet,
 }
 
-/// What an answer rests on, as far as it differs from the last statement of this direction.
+/// What an answer rests on, as far as it differs from the last statement of this direction; after the first statement of a live
+/// query, what it says of the feeds that it names, and of no others.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct Statement {
     /// The query answered.
@@ -125,8 +126,10 @@ pub struct Statement {
     pub changes: Vec<Change>,
     /// What is not spoken of. The same in all parts.
     pub rest: Rest,
-    /// Reserved: where to resume; at most [`MAX_TOKEN`] bytes.
+    /// Where a live query can be gone on with; at most [`MAX_TOKEN`] bytes. In the last part only.
     pub token: Option<Vec<u8>>,
+    /// The last part.
+    pub last: bool,
 }
 
 /// A feed's new place in the statement.
@@ -186,7 +189,7 @@ impl Frame {
             Frame::ForkProof(_) => 11,
             Frame::Close { .. } => 12,
             Frame::Update { .. } => 13,
-            Frame::Announce { .. } => 1 | SKIPPABLE,
+            Frame::Alive { .. } => 1 | SKIPPABLE,
         }
     }
 
@@ -210,7 +213,7 @@ impl Frame {
             Frame::ForkProof(body) => codec::encode_into(body.as_ref(), &mut out),
             Frame::Close { code, text } => codec::encode_into(&(code, text), &mut out),
             Frame::Update { query, selector } => codec::encode_into(&(query, selector), &mut out),
-            Frame::Announce { definition, length } => codec::encode_into(&(definition, length), &mut out),
+            Frame::Alive { answer } => codec::encode_into(answer, &mut out),
         }
         out
     }
@@ -235,9 +238,7 @@ impl Frame {
             11 => Frame::ForkProof(Box::new(exact("fork proof", body)?)),
             12 => exact("close", body).map(|(code, text)| Frame::Close { code, text })?,
             13 => exact("update", body).map(|(query, selector)| Frame::Update { query, selector })?,
-            0x81 => {
-                exact("announce", body).map(|(definition, length)| Frame::Announce { definition, length })?
-            }
+            0x81 => Frame::Alive { answer: exact("alive", body)? },
             unknown if unknown & SKIPPABLE != 0 => return Ok(None),
             unknown => return Err(FrameError::UnknownKind(unknown)),
         };
@@ -261,7 +262,7 @@ impl Frame {
             Frame::ForkProof(_) => "ForkProof",
             Frame::Close { .. } => "Close",
             Frame::Update { .. } => "Update",
-            Frame::Announce { .. } => "Announce",
+            Frame::Alive { .. } => "Alive",
         }
     }
 

@@ -6,7 +6,7 @@ use kappadb_core::limits::{MAX_HELLO, MAX_HELLO_EXTRA};
 use kappadb_core::limits::{MAX_OPEN_QUERIES, MAX_SESSION_FEEDS};
 
 /// The protocol version that this crate speaks.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// Sent by each side in the handshake, before any frame.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]

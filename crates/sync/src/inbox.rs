@@ -1,7 +1,7 @@
 //! What came and waits for storage: carried out in the order of the stream, one at a time.
 
 use crate::command::{Command, CommandId};
-use crate::feeds::Stated;
+use crate::frame::Change;
 use crate::outbox::Outbox;
 use kappadb_core::{FeedDefinition, FeedKey};
 use kappadb_entry::Bundle;
@@ -31,11 +31,13 @@ pub(crate) struct Put {
     pub epoch: u64,
 }
 
-/// A query whose answer is all there.
+/// A query whose answer is all there, or, if it is live, all that there is for now.
 #[derive(Debug)]
 pub(crate) struct Settle {
     pub query: u32,
-    pub stated: Vec<Stated>,
+    pub stated: Vec<Change>,
+    /// Of a live query: where to go on.
+    pub token: Option<Vec<u8>>,
 }
 
 /// The work that storage is doing.
@@ -65,7 +67,7 @@ fn weight(work: &Work) -> usize {
             size_of_val(&evidence.a) * 2 + (evidence.a.proof.len() + evidence.b.proof.len()) * 40
         }
         Work::Put(put, _) => put.bytes,
-        Work::Settle(settle) => settle.as_ref().map_or(0, |settle| settle.stated.len() * size_of::<Stated>()),
+        Work::Settle(settle) => settle.as_ref().map_or(0, |settle| settle.stated.len() * size_of::<Change>()),
     }
 }
 

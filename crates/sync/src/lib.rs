@@ -28,6 +28,6 @@ pub mod statement;
 
 pub use command::{Answer, AnswerError, Command, CommandId, Coverage, PutRefusal, Reply, Stored};
 pub use error::{QueryError, Refusal, SessionError};
-pub use event::{Ask, Event, Fetch, Fork, Have, Outcome, QueryId, Rest, Served, Stats};
+pub use event::{Ask, Event, Fetch, Fork, Have, Outcome, QueryId, Rest, Served, Since, Stats};
 pub use hello::{Agreed, Hello, HelloError, VERSION};
 pub use session::{Config, Session};

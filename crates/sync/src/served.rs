@@ -29,6 +29,8 @@ pub(crate) struct Served {
     inline: bool,
     /// Ends with a statement.
     states: bool,
+    /// What is looked up again and again; none if it ends with its first answer.
+    live: Option<Live>,
     /// What is told of it when it has ended.
     record: Record,
     since: u64,
@@ -44,6 +46,20 @@ pub(crate) enum Stage {
     Looking,
     /// Being sent.
     Sending(Sending),
+    /// Answered for now.
+    Standing,
+}
+
+/// A question that is not over when it is answered.
+#[derive(Debug)]
+struct Live {
+    question: Command,
+    /// Names the moment of the last answer.
+    token: Option<Vec<u8>>,
+    /// A first answer was given.
+    stated: bool,
+    /// There may be news since it was looked up last.
+    due: bool,
 }
 
 /// How it ends before it is answered.
@@ -62,6 +78,9 @@ pub(crate) struct Sending {
     rest: Rest,
     forks: Vec<ForkEvidence>,
     matches: VecDeque<(FeedKey, RangeSet)>,
+    token: Option<Vec<u8>>,
+    /// There is something to say.
+    tells: bool,
 }
 
 /// What came of a turn.
@@ -75,6 +94,8 @@ pub(crate) enum Turn {
     Read(FeedKey, RangeSet),
     /// All is sent.
     Ended,
+    /// All is sent for now.
+    Stands,
 }
 
 impl Served {
@@ -87,23 +108,29 @@ impl Served {
         };
         let record = Record { asked, blocks: 0, bytes: 0, ms: 0, outcome: Outcome::Answered };
         let (credit, stage) = (Credit::new(credit), Stage::New(question));
-        Served { credit, forget, have, named, ending: None, stage, inline, states, record, since: now }
+        Served { credit, forget, have, named, ending: None, stage, inline, states, live: None, record, since: now }
     }
 
     /// Takes what is to be sent. False if the session has no room for the feeds in it.
     pub fn begin(&mut self, answer: Answer, shared: &Shared) -> bool {
-        let Answer { matches, coverage, mut forks } = answer;
+        let Answer { matches, mut coverage, mut forks, token } = answer;
         let matching: BTreeSet<FeedKey> = matches.iter().map(|(feed, _)| *feed).collect();
         let due = |feed: &FeedKey| {
             matching.contains(feed) || self.named.contains(feed) || shared.has_spoken_of(feed)
         };
+        let is_news = self.live.as_ref().is_some_and(|live| live.stated);
+        if is_news {
+            coverage.retain(|c| due(&c.definition.feed));
+        }
         let due: BTreeSet<FeedKey> = coverage.iter().map(|c| c.definition.feed).filter(due).collect();
         let new = due.iter().filter(|feed| shared.told.number(feed).is_none()).count();
         let Some(room) = shared.told.room().checked_sub(new) else { return false };
         let (coverage, rest) = pick(coverage, &due, room);
         let spoken_of: BTreeSet<FeedKey> = coverage.iter().map(|c| c.definition.feed).collect();
         forks.retain(|evidence| spoken_of.contains(&evidence.feed));
-        self.stage = Stage::Sending(Sending { defined: 0, coverage, rest, forks, matches: matches.into() });
+        let tells = !is_news || !matches.is_empty();
+        let matches = matches.into();
+        self.stage = Stage::Sending(Sending { defined: 0, coverage, rest, forks, matches, token, tells });
         true
     }
 
@@ -123,14 +150,17 @@ impl Served {
     pub fn prepare(&mut self) -> Result<(), (Refusal, String)> {
         let unsupported = |what: &str| Err((Refusal::Unsupported, what.to_owned()));
         let command = match std::mem::replace(&mut self.stage, Stage::Looking) {
-            Stage::New(Question::View { live: true, .. }) => return unsupported("live queries"),
-            Stage::New(Question::View { since: Some(_), .. }) => return unsupported("resume tokens"),
-            Stage::New(Question::View { view, selector, without, .. }) => {
+            Stage::New(Question::View { since: Some(_), live: false, .. }) => {
+                return unsupported("a token without a live query");
+            }
+            Stage::New(Question::View { view, selector, without, live, since, .. }) => {
                 let selector =
                     Selector::decode(&selector).map_err(|e| (Refusal::BadSelector, e.to_string()))?;
                 self.record.asked = format!("{view}: {}", selector.in_words());
                 let (declared, named) = (BTreeMap::new(), self.named.clone());
-                Command::Answer { view, selector, without, declared, named }
+                let question = Command::Answer { view, selector, without, declared, named, since, news: false };
+                self.live = live.then(|| Live { question: question.clone(), token: None, stated: false, due: false });
+                question
             }
             Stage::New(Question::Blocks { feed, ranges }) => Command::Locate { feed, ranges },
             other => {
@@ -142,10 +172,44 @@ impl Served {
         Ok(())
     }
 
+    /// What stands from now on, if it is live: the view and the selector.
+    pub fn stands(&self) -> Option<(String, Selector)> {
+        match &self.live.as_ref()?.question {
+            Command::Answer { view, selector, .. } => Some((view.clone(), selector.clone())),
+            _ => None,
+        }
+    }
+
+    /// True if it is live.
+    pub fn is_live(&self) -> bool {
+        self.live.is_some()
+    }
+
+    /// There may be something new for it.
+    pub fn note_news(&mut self) {
+        if let Some(live) = &mut self.live {
+            live.due = true;
+        }
+    }
+
+    /// True if it is to be looked up again now.
+    pub fn wakes(&mut self) -> bool {
+        let Some(live) = self.live.as_mut().filter(|live| live.due) else { return false };
+        let Stage::Standing = self.stage else { return false };
+        let mut command = live.question.clone();
+        if let Command::Answer { since, news, .. } = &mut command {
+            (*since, *news) = (live.token.clone(), true);
+        }
+        self.stage = Stage::Ready(Box::new(command));
+        true
+    }
+
     /// What storage is to be asked, once.
     pub fn look_up(&mut self, lengths: impl FnOnce() -> BTreeMap<FeedKey, u64>) -> Option<Command> {
         match std::mem::replace(&mut self.stage, Stage::Looking) {
             Stage::Ready(mut command) => {
+                // What comes from now on is not in what is looked up.
+                self.live.iter_mut().for_each(|live| live.due = false);
                 if let Command::Answer { declared, .. } = &mut *command {
                     *declared = lengths();
                 }
@@ -164,9 +228,13 @@ impl Served {
         if sending.define(shared, out)? || sending.prove_fork(shared, out)? {
             return Ok(Turn::Went);
         }
+        let is_news = self.live.as_ref().is_some_and(|live| live.stated);
         while let Some((feed, ranges)) = sending.matches.front_mut() {
             if self.inline {
                 *ranges = shared.ledger.unsent(feed, ranges);
+            }
+            if let Some(theirs) = shared.theirs.get(feed).filter(|_| is_news) {
+                *ranges = ranges.minus(theirs);
             }
             if ranges.is_empty() {
                 sending.matches.pop_front();
@@ -186,11 +254,24 @@ impl Served {
             out.send_bytes(frame)?;
             return Ok(Turn::Went);
         }
-        if self.states {
-            state(query, &shared.told.restate(&sending.coverage), sending.rest, out)?;
+        let Some(live) = &mut self.live else {
+            if self.states {
+                state(query, &shared.told.restate(&sending.coverage), sending.rest, None, out)?;
+            }
+            out.send(&Frame::Done { query })?;
+            return Ok(Turn::Ended);
+        };
+        live.token = sending.token.take();
+        if sending.tells {
+            let changes = match live.stated {
+                false => shared.told.restate(&sending.coverage),
+                true => shared.told.changes(&sending.coverage),
+            };
+            state(query, &changes, sending.rest, live.token.clone(), out)?;
         }
-        out.send(&Frame::Done { query })?;
-        Ok(Turn::Ended)
+        live.stated = true;
+        self.stage = Stage::Standing;
+        Ok(Turn::Stands)
     }
 
     /// The frame of a bundle.
@@ -227,11 +308,19 @@ fn pick(coverage: Vec<Coverage>, due: &BTreeSet<FeedKey>, mut room: usize) -> (V
 }
 
 /// A statement in parts, with nothing between them: at least one, though it may have nothing new to say.
-fn state(query: u32, changes: &[Change], rest: Rest, out: &mut Outbox) -> Result<(), SessionError> {
-    let others = changes.chunks(STATEMENT_PART).skip(1);
-    let first = changes.get(..STATEMENT_PART).unwrap_or(changes);
-    std::iter::once(first).chain(others).try_for_each(|part| {
-        out.send(&Frame::Statement(Statement { query, changes: part.to_vec(), rest, token: None }))
+fn state(
+    query: u32,
+    changes: &[Change],
+    rest: Rest,
+    mut token: Option<Vec<u8>>,
+    out: &mut Outbox,
+) -> Result<(), SessionError> {
+    let parts = changes.len().div_ceil(STATEMENT_PART).max(1);
+    (1..=parts).try_for_each(|part| {
+        let last = part == parts;
+        let changes = changes.iter().skip((part - 1) * STATEMENT_PART).take(STATEMENT_PART).copied().collect();
+        let token = token.take_if(|_| last);
+        out.send(&Frame::Statement(Statement { query, changes, rest, token, last }))
     })
 }
 

@@ -8,7 +8,7 @@ use crate::event::{Ask, Event, Fetch, QueryId};
 use crate::frame::{Frame, short};
 use crate::hello::Agreed;
 use crate::outbox::Outbox;
-use kappadb_core::limits::{IDLE_MS, PATIENCE_MS, QUERY_CREDIT, QUESTION_BYTES};
+use kappadb_core::limits::{ALIVE_MS, IDLE_MS, PATIENCE_MS, QUERY_CREDIT, QUESTION_BYTES};
 
 /// How a session behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +47,10 @@ pub struct Session {
     out: Outbox,
     /// When the peer was last heard, or this side last had a reason to wait for it.
     heard: u64,
+    /// It was asked since whether it is there.
+    asked_alive: bool,
+    /// It is not to end although nothing is asked.
+    kept: bool,
     closed: Option<SessionError>,
     /// It has ended, and what came before is still being stored.
     storing: bool,
@@ -61,6 +65,8 @@ impl Session {
             answerer: Answerer::new(open_queries, session_feeds, now_ms),
             out: Outbox::default(),
             heard: now_ms,
+            asked_alive: false,
+            kept: false,
             closed: None,
             storing: false,
         }
@@ -71,7 +77,7 @@ impl Session {
         if let Some(reason) = &self.closed {
             return Err(reason.clone());
         }
-        self.heard = now_ms;
+        self.hear(now_ms);
         self.pass(now_ms);
         let taken = Frame::decode(frame).map_err(SessionError::from).and_then(|decoded| match decoded {
             Some(decoded) => self.dispatch(decoded, frame.len()),
@@ -97,9 +103,13 @@ impl Session {
             Frame::Update { query, .. } => answerer.update(query, out),
             Frame::Accept { query } => asker.accept(query),
             Frame::Feed(definition) => asker.define(definition, bytes),
-            Frame::Blocks(blocks) => asker.blocks(blocks, bytes, out),
+            Frame::Blocks(blocks) => {
+                let (feed, ranges) = asker.blocks(blocks, bytes, out)?;
+                answerer.came(&feed, &ranges);
+                Ok(())
+            }
             Frame::Ranges(ranges) => asker.ranges(ranges, bytes, out),
-            Frame::Statement(statement) => asker.statement(&statement, bytes),
+            Frame::Statement(statement) => asker.statement(statement, bytes, out),
             Frame::Done { query } => asker.done(query, out),
             Frame::Error { query, code, text } => asker.error(query, code.into(), text, out),
             Frame::ForkProof(evidence) => {
@@ -107,8 +117,13 @@ impl Session {
                 asker.fork(evidence, news, out)
             }
             Frame::Close { code, text } => Err(SessionError::Peer { code, text }),
-            Frame::Announce { .. } => Ok(()),
+            Frame::Alive { answer: true } => out.send(&Frame::Alive { answer: false }),
+            Frame::Alive { answer: false } => Ok(()),
         }
+    }
+
+    fn hear(&mut self, now_ms: u64) {
+        (self.heard, self.asked_alive) = (now_ms, false);
     }
 
     fn pass(&mut self, now_ms: u64) {
@@ -169,8 +184,28 @@ impl Session {
 
     /// When to call [`Session::handle_timeout`] if nothing else happens; `None` when the session is over.
     pub fn poll_timeout(&self) -> Option<u64> {
-        let idle = self.heard.saturating_add(IDLE_MS);
-        self.closed.is_none().then(|| self.asker.deadline().map_or(idle, |deadline| deadline.min(idle)))
+        let asks = self.is_kept() && !self.asked_alive;
+        let silent = self.heard.saturating_add(if asks { ALIVE_MS } else { IDLE_MS });
+        self.closed.is_none().then(|| self.asker.deadline().map_or(silent, |deadline| deadline.min(silent)))
+    }
+
+    /// Keeps the session although nothing is asked: a peer that is silent is asked now and then whether it is there.
+    pub fn keep(&mut self) {
+        self.kept = true;
+    }
+
+    fn is_kept(&self) -> bool {
+        self.kept || self.asker.is_live() || self.answerer.is_live()
+    }
+
+    /// There may be something new for a live question of the peer's ([`Event::Stands`]).
+    pub fn news(&mut self, now_ms: u64, query: u32) {
+        if self.closed.is_some() {
+            return;
+        }
+        self.pass(now_ms);
+        let woken = self.answerer.news(query, &mut self.out);
+        self.guard(woken);
     }
 
     /// Lets time pass.
@@ -181,9 +216,14 @@ impl Session {
         self.pass(now_ms);
         let asked = self.asker.timeout(&mut self.out);
         self.guard(asked);
+        if self.is_kept() && !self.asked_alive && now_ms >= self.heard.saturating_add(ALIVE_MS) {
+            self.asked_alive = true;
+            let asked = self.out.send(&Frame::Alive { answer: true });
+            self.guard(asked);
+        }
         let idle = now_ms >= self.heard.saturating_add(IDLE_MS);
         if idle && (self.asker.has_questions() || self.asker.is_storing() || self.answerer.is_working()) {
-            self.heard = now_ms;
+            self.hear(now_ms);
         } else if idle {
             self.end(SessionError::Idle);
         }

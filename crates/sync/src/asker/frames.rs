@@ -93,7 +93,13 @@ impl Asker {
         if self.owes_forks() { self.work(Work::Settle(None), out) } else { Ok(()) }
     }
 
-    pub fn blocks(&mut self, frame: Blocks, bytes: usize, out: &mut Outbox) -> Result<(), SessionError> {
+    /// Takes blocks in. Which of which feed came.
+    pub fn blocks(
+        &mut self,
+        frame: Blocks,
+        bytes: usize,
+        out: &mut Outbox,
+    ) -> Result<(FeedKey, RangeSet), SessionError> {
         let query = frame.top.query;
         let feed = self.heard.feed(frame.top.feed);
         let asked = self.find("Blocks", query)?;
@@ -113,8 +119,10 @@ impl Asker {
         let known = if top.fresh { Known::default() } else { self.ledger.known(&feed) };
         self.ledger.record(&feed, &head, &top.ranges, top.fresh)?;
         let put = Put { query, feed, blocks: blocks.len() as u64, bytes, epoch: self.epoch };
+        let came = (feed, top.ranges.clone());
         let bundle = Bundle { feed, head, ranges: top.ranges, blocks, known, proof: top.proof };
-        self.work(Work::Put(put, bundle), out)
+        self.work(Work::Put(put, bundle), out)?;
+        Ok(came)
     }
 
     /// What is wrong with blocks before anything is hashed.
@@ -149,15 +157,32 @@ impl Asker {
         Ok(())
     }
 
-    pub fn statement(&mut self, frame: &Statement, bytes: usize) -> Result<(), SessionError> {
-        let asked = self.find("Statement", frame.query)?;
+    pub fn statement(
+        &mut self,
+        frame: Statement,
+        bytes: usize,
+        out: &mut Outbox,
+    ) -> Result<(), SessionError> {
+        let Statement { query, changes, rest, token, last } = frame;
+        let asked = self.find("Statement", query)?;
         if asked.phase < Phase::Accepted || !asked.has_statement() {
-            return Err(SessionError::OutOfPlace { frame: "Statement", query: frame.query });
+            return Err(SessionError::OutOfPlace { frame: "Statement", query });
         }
-        asked.phase = Phase::Stated;
-        asked.rest = frame.rest;
+        (asked.phase, asked.rest) = (Phase::Stated, rest);
+        let stood = asked.stands;
+        if stood {
+            asked.news.extend(&changes);
+        }
+        // That of a live query says its last word again and again.
+        let news = (last && asked.is_live()).then(|| asked.stand());
         self.patience.earn(bytes);
-        frame.changes.iter().try_for_each(|change| self.heard.state(change))
+        match stood {
+            false => changes.iter().try_for_each(|change| self.heard.state(change))?,
+            true => self.heard.mention_all(&changes)?,
+        }
+        let Some(news) = news else { return Ok(()) };
+        let stated = if stood { news } else { self.heard.stated() };
+        self.work(Work::Settle(Some(Settle { query, stated, token })), out)
     }
 
     pub fn done(&mut self, query: u32, out: &mut Outbox) -> Result<(), SessionError> {
@@ -185,7 +210,7 @@ impl Asker {
             }
         };
         self.check_idle()?;
-        self.work(Work::Settle(Some(Settle { query, stated })), out)
+        self.work(Work::Settle(Some(Settle { query, stated, token: None })), out)
     }
 
     pub fn error(

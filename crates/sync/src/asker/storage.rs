@@ -24,12 +24,23 @@ impl Asker {
 
     /// A query is answered, and all that it rests on is durable.
     fn settled(&mut self, settle: &Settle, out: &mut Outbox) {
+        if self.open.get(&settle.query).is_some_and(Asked::is_live) {
+            return self.stated(settle, out);
+        }
         let Some(mut asked) = self.open.remove(&settle.query).filter(Asked::is_wanted) else { return };
         if let Question::Blocks { feed, ranges } = &asked.question {
             asked.stats.missing = self.ledger.unsent(feed, ranges).count();
         }
         let statement = self.heard.coverage(&settle.stated);
         out.event(Event::Done { query: asked.name, statement, rest: asked.rest, stats: asked.stats });
+    }
+
+    /// What a live query was answered by now is durable.
+    fn stated(&mut self, settle: &Settle, out: &mut Outbox) {
+        let Some(asked) = self.open.get_mut(&settle.query).filter(|asked| asked.is_wanted()) else { return };
+        let (query, rest, stats) = (asked.name, asked.rest, std::mem::take(&mut asked.stats));
+        let statement = self.heard.coverage(&settle.stated);
+        out.event(Event::Stated { query, statement, rest, stats, token: settle.token.clone() });
     }
 
     pub fn reply(&mut self, id: CommandId, reply: Reply, out: &mut Outbox) -> Result<(), SessionError> {

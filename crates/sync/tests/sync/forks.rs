@@ -45,6 +45,7 @@ fn ask(pair: &mut Pair, side: usize, have: bool) {
         named: vec![],
         forks: forks.collect(),
         without: BTreeSet::new(),
+        live: None,
     };
     pair.sides[side].session.ask(pair.now, ask);
 }

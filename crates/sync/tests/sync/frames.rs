@@ -98,9 +98,9 @@ fn statement() -> impl Strategy<Value = Frame> {
     let change = any::<(u32, u64, u64, u64, [u8; 8])>()
         .prop_map(|(feed, claimed, length, at, root)| Change { feed, claimed, length, at, root });
     let token = prop::option::of(prop::collection::vec(any::<u8>(), 0..MAX_TOKEN));
-    (any::<u32>(), prop::collection::vec(change, 0..9), token).prop_map(|(query, changes, token)| {
+    (any::<(u32, bool)>(), prop::collection::vec(change, 0..9), token).prop_map(|((query, last), changes, token)| {
         let rest = Rest { whole: u64::from(query) << 7, lacking: u64::from(query) };
-        Frame::Statement(Statement { query, changes, rest, token })
+        Frame::Statement(Statement { query, changes, rest, token, last })
     })
 }
 
@@ -128,7 +128,7 @@ fn frames() -> impl Strategy<Value = Frame> {
         fork(),
         (any::<u8>(), "\\PC{0,40}").prop_map(|(code, text)| Frame::Close { code, text }),
         (any::<u32>(), selector).prop_map(|(query, selector)| Frame::Update { query, selector }),
-        (definition(), any::<u64>()).prop_map(|(definition, length)| Frame::Announce { definition, length }),
+        any::<bool>().prop_map(|answer| Frame::Alive { answer }),
     ]
 }
 
@@ -206,6 +206,7 @@ fn each_limit_is_named() {
                 changes: vec![change; STATEMENT_PART + 1],
                 rest: Rest::default(),
                 token: None,
+                last: true,
             }),
             "STATEMENT_PART",
         ),
@@ -215,6 +216,7 @@ fn each_limit_is_named() {
                 changes: vec![],
                 rest: Rest::default(),
                 token: Some(vec![0; MAX_TOKEN + 1]),
+                last: true,
             }),
             "MAX_TOKEN",
         ),

@@ -13,5 +13,6 @@ mod forks;
 mod frames;
 mod hostile;
 mod late;
+mod live;
 mod many_feeds;
 mod sessions;

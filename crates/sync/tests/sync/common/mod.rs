@@ -123,6 +123,8 @@ pub struct Replica {
     /// Puts until a write fails and takes the feed with it, for each such write.
     pub setbacks: Vec<u64>,
     pub commands: Vec<&'static str>,
+    /// Every block in the order in which it came.
+    pub arrived: Vec<(FeedKey, Seq)>,
 }
 
 pub type Shared = Rc<RefCell<Replica>>;
@@ -196,17 +198,30 @@ impl Replica {
             Command::Answer { view, .. } if view != VIEW => {
                 Reply::Answer(Err(AnswerError::UnknownView(view)))
             }
-            Command::Answer { selector, declared, .. } => {
+            Command::Answer { selector, declared, since, news, .. } => {
                 self.declared = declared;
-                let matches = self.counting(&selector);
-                Reply::Answer(Ok(Answer { matches, coverage: self.coverage(), forks: self.forks.clone() }))
+                let token = since.and_then(|token| Some(u64::from_le_bytes(token.try_into().ok()?)));
+                let from = usize::try_from(token.unwrap_or(0)).unwrap();
+                let mut late: BTreeMap<FeedKey, RangeSet> = BTreeMap::new();
+                for (feed, seq) in self.arrived.get(from..).unwrap_or_default() {
+                    late.entry(*feed).or_default().union_with(&set([*seq]));
+                }
+                let mut matches = self.counting(&selector);
+                matches.iter_mut().for_each(|(feed, ranges)| {
+                    *ranges = late.get(feed).map(|late| ranges.intersection(late)).unwrap_or_default();
+                });
+                matches.retain(|(_, ranges)| !ranges.is_empty());
+                let mut coverage = self.coverage();
+                coverage.retain(|c| !news || late.contains_key(&c.definition.feed));
+                let token = Some((self.arrived.len() as u64).to_le_bytes().to_vec());
+                Reply::Answer(Ok(Answer { matches, coverage, forks: self.forks.clone(), token }))
             }
             Command::Locate { feed, ranges } => {
                 let held = self.held(&feed).intersection(&ranges);
                 let coverage: Vec<_> =
                     self.coverage().into_iter().filter(|c| c.definition.feed == feed).collect();
                 let matches = coverage.iter().map(|_| (feed, held.clone())).collect();
-                Reply::Answer(Ok(Answer { matches, coverage, forks: vec![] }))
+                Reply::Answer(Ok(Answer { matches, coverage, ..Answer::default() }))
             }
             Command::Read { feed, ranges, known, max_bytes } => {
                 Reply::Read(self.read(&feed, &ranges, &known, max_bytes))
@@ -319,6 +334,7 @@ impl Replica {
         linked.1.union_with(&below.map(|(_, leaves)| leaves).unwrap_or_default());
         let mut stored = Stored::default();
         for (seq, block) in bundle.ranges.iter().zip(&bundle.blocks) {
+            self.arrived.push((bundle.feed, seq));
             match held.blocks.insert(seq, block.clone()) {
                 Some(_) => self.repeated.0 += 1,
                 None => {
@@ -347,7 +363,7 @@ fn name(command: &Command) -> &'static str {
 pub fn everything(inline: bool) -> Ask {
     let (view, selector) = (VIEW.to_owned(), Selector::Everything);
     let (have, named, forks, without) = (vec![], vec![], vec![], BTreeSet::new());
-    Ask { view, selector, inline, have, named, forks, without }
+    Ask { view, selector, inline, have, named, forks, without, live: None }
 }
 
 /// One end of a wire.
