@@ -29,6 +29,6 @@ pub use driver::{Answered, Backend, PeerHandle, PeerStats, Question, Update};
 pub use error::{AskError, ChannelError, DialError, HandshakeError, Phase, ServeError, SessionEnd};
 pub use identity::Identity;
 pub use places::Shares;
-pub use serve::{Happening, Listener, Report, ServeOptions};
+pub use serve::{Begun, Happening, Listener, Report, ServeOptions};
 pub use ticket::{Ticket, TicketError};
 pub use traffic::Traffic;

@@ -4,7 +4,7 @@
 //! who makes room for whom, is for [`Shares`].
 
 use crate::connect::agree;
-use crate::driver::{self, Backend, Guest, Peer, PeerStats, shut_down};
+use crate::driver::{self, Backend, Guest, Peer, PeerHandle, PeerStats, shut_down};
 use crate::error::{HandshakeError, ServeError, SessionEnd};
 use crate::places::Places;
 use crate::{Access, Allowance, Connection, Credentials, Identity, Shares, noise};
@@ -51,7 +51,12 @@ pub struct ServeOptions {
     pub is_known: Arc<dyn Fn(&FeedKey) -> bool + Send + Sync>,
     /// Told of all that happens, besides `tracing`. Default: nobody.
     pub report: Option<Report>,
+    /// Is given a handle of each session that begins, by which the caller can be asked in turn. Called on the executor: it must not block.
+    pub begun: Option<Begun>,
 }
+
+/// Is given the sessions of those who call.
+pub type Begun = Arc<dyn Fn(PeerHandle) + Send + Sync>;
 
 impl Default for ServeOptions {
     fn default() -> Self {
@@ -60,6 +65,7 @@ impl Default for ServeOptions {
             shares: Shares::default(),
             is_known: Arc::new(|_| false),
             report: None,
+            begun: None,
         }
     }
 }
@@ -182,7 +188,12 @@ impl House {
         let told = Box::new(move |served: &Served| house.tell(from, &Happening::Asked(peer, served)));
         let guest = Guest { peer: Peer { key: peer, clock }, place, told };
         let (backend, allowance) = (self.backend.clone(), &self.options.allowance);
-        let end = driver::answer(connection, agreed, guest, backend, allowance, shutdown).await;
+        let begun = |session| {
+            if let Some(begun) = &self.options.begun {
+                begun(session);
+            }
+        };
+        let end = driver::answer(connection, agreed, guest, backend, allowance, shutdown, begun).await;
         if !end.is_orderly() {
             return Err(ServeError::Session { peer, end });
         }

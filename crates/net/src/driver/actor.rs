@@ -6,8 +6,11 @@ use super::{Backend, Guest, shut_down};
 use crate::error::{AskError, ChannelError, SessionEnd};
 use crate::{Allowance, Connection};
 use kappadb_sync::{Command, CommandId, Event, QueryError, QueryId, Reply, Session, SessionError};
+use kappadb_query::Selector;
+use std::any::Any;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::oneshot::error::RecvError;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -41,6 +44,19 @@ pub(super) struct Driver {
     deaf_at: Option<Instant>,
     /// Who called, if it was not this side.
     guest: Option<Guest>,
+    /// Live questions of the peer's that the backend watches.
+    standing: HashMap<u32, Standing>,
+    /// Of which of them there may be news.
+    news: mpsc::UnboundedReceiver<u32>,
+    noted: mpsc::UnboundedSender<u32>,
+}
+
+/// A live question of the peer's.
+struct Standing {
+    /// Its name is among the news already.
+    is_noted: Arc<AtomicBool>,
+    /// What the backend keeps of it.
+    _watched: Box<dyn Any + Send>,
 }
 
 struct Asker {
@@ -66,6 +82,8 @@ enum Step {
     Shutdown,
     /// Another caller needs the place.
     CalledBack,
+    /// There may be something new for a live question.
+    News(Option<u32>),
 }
 
 impl Driver {
@@ -78,6 +96,7 @@ impl Driver {
         shutdown: watch::Receiver<bool>,
     ) -> Driver {
         let (reader, writer) = connection.split();
+        let (noted, news) = mpsc::unbounded_channel();
         Driver {
             session,
             started: Instant::now(),
@@ -93,6 +112,9 @@ impl Driver {
             broken: None,
             deaf_at: None,
             guest: None,
+            standing: HashMap::new(),
+            news,
+            noted,
         }
     }
 
@@ -104,11 +126,14 @@ impl Driver {
         Driver { guest: Some(guest), ..self }
     }
 
-    /// Runs the session to its end. Without `requests` it only answers.
+    /// Runs the session to its end. Nobody who called is sent away because nothing is asked of it.
     pub(super) async fn run(mut self, mut requests: Option<Requests>) -> SessionEnd {
         let end = loop {
             if let Some(end) = self.pump() {
                 break end;
+            }
+            if self.guest.is_some() && requests.as_ref().is_some_and(Requests::is_closed) {
+                requests = None;
             }
             let step = match self.session.closed() {
                 // What came before its end is stored before anybody is told that no more comes.
@@ -120,6 +145,7 @@ impl Driver {
         // Before any question learns that it gets no answer.
         let _ = self.shared.end.set(end.clone());
         self.questions.clear();
+        self.standing.clear();
         self.finish(requests).await;
         end
     }
@@ -206,6 +232,7 @@ impl Driver {
             () = sleep_until(deadline.unwrap_or(self.started)), if deadline.is_some() => Step::Time,
             () = shut_down(&mut self.shutdown) => Step::Shutdown,
             () = called_back(self.guest.as_ref()) => Step::CalledBack,
+            query = self.news.recv() => Step::News(query),
         }
     }
 
@@ -213,7 +240,14 @@ impl Driver {
         let now = self.now();
         match step {
             Step::Request(Some(request)) => self.request(now, request),
+            Step::Request(None) if self.guest.is_some() => {}
             Step::Request(None) | Step::Shutdown => self.session.close(),
+            Step::News(query) => {
+                if let Some(standing) = query.and_then(|query| self.standing.get(&query)) {
+                    standing.is_noted.store(false, Ordering::Release);
+                }
+                query.into_iter().for_each(|query| self.session.news(now, query));
+            }
             Step::CalledBack => self.session.turn_away("MAX_SESSIONS"),
             // An error is in the session's `Closed` event too.
             Step::Incoming(Some(Incoming::Frame(frame))) => drop(self.session.receive(now, &frame)),
@@ -252,8 +286,22 @@ impl Driver {
                     self.session.cancel(query);
                 }
             }
+            Request::Keep => self.session.keep(),
             Request::Close => self.session.close(),
         }
+    }
+
+    /// Has the backend say when there is something new for a live question.
+    fn stand(&mut self, query: u32, view: &str, selector: &Selector) {
+        let (is_noted, noted) = (Arc::new(AtomicBool::new(false)), self.noted.clone());
+        let tells = is_noted.clone();
+        let news = Box::new(move || {
+            if !tells.swap(true, Ordering::AcqRel) {
+                let _ = noted.send(query);
+            }
+        });
+        let watched = self.backend.stand(view, selector, news);
+        self.standing.insert(query, Standing { is_noted, _watched: watched });
     }
 
     /// Gives an event to whom it is for. The reason, if it was the last.
@@ -267,6 +315,13 @@ impl Driver {
             Event::Done { query, statement, rest, stats } => {
                 self.settle(query, Ok(Update::Done { statement, rest, stats }))
             }
+            Event::Stated { query, statement, rest, stats, token } => {
+                if let Some(asker) = self.questions.get(&query) {
+                    let _ = asker.updates.send(Ok(Update::Stated { statement, rest, stats, token }));
+                }
+            }
+            Event::Stands { query, view, selector } => self.stand(query, &view, &selector),
+            Event::Falls { query } => drop(self.standing.remove(&query)),
             Event::Failed { query, error: QueryError::Session(reason) } => {
                 let end = self.explain(reason);
                 self.settle(query, Err(AskError::Ended(end)));

@@ -81,6 +81,17 @@ pub enum Update {
         /// The blocks.
         ranges: RangeSet,
     },
+    /// The present answer to a live question, or what came later; it is stored, durable and visible. More may come.
+    Stated {
+        /// The first time every feed that the peer spoke of, later those of which something came.
+        statement: Vec<Coverage>,
+        /// What it did not speak of.
+        rest: Rest,
+        /// What came since the statement before.
+        stats: Stats,
+        /// Where to go on, in this session or another.
+        token: Option<Vec<u8>>,
+    },
     /// The end of the answer.
     Done {
         /// What the answer rests on.
@@ -102,6 +113,7 @@ pub(super) enum Request {
     Ask { tag: u64, ask: Ask, updates: Updates },
     Fetch { tag: u64, fetch: Fetch, updates: Updates },
     Cancel { tag: u64 },
+    Keep,
     Close,
 }
 
@@ -135,7 +147,8 @@ impl PeerHandle {
         self.open(|tag, updates| Request::Fetch { tag, fetch, updates }).all().await
     }
 
-    /// Asks the peer's view; parts of the answer can be taken as they come.
+    /// Asks the peer's view; parts of the answer can be taken as they come. One that is [`live`](Ask::live) goes on until it is dropped, or the
+    /// session ends.
     pub fn question(&self, ask: Ask) -> Question {
         self.open(|tag, updates| Request::Ask { tag, ask, updates })
     }
@@ -146,6 +159,21 @@ impl PeerHandle {
         // If the session is over, `updates` is dropped here and the question says so when it is read.
         let _ = self.requests.send(request(tag, updates));
         Question { tag, updates: inbox, over: false, session: self.clone() }
+    }
+
+    /// Keeps the session although nothing is asked: a peer that is silent for long is asked whether it is there.
+    pub fn keep(&self) {
+        let _ = self.requests.send(Request::Keep);
+    }
+
+    /// True if both are handles of one session.
+    pub fn is(&self, other: &PeerHandle) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
+    /// Waits until the session is over.
+    pub async fn closed(&self) {
+        self.requests.closed().await;
     }
 
     /// Why the session ended, if it did.
@@ -177,18 +205,19 @@ impl Question {
         }
         let update = self.updates.recv().await;
         let update = update.unwrap_or_else(|| Err(AskError::Ended(self.session.shared.end())));
-        self.over = !matches!(update, Ok(Update::Ranges { .. }));
+        self.over = !matches!(update, Ok(Update::Ranges { .. } | Update::Stated { .. }));
         Some(update)
     }
 
-    /// The rest of the answer at once; ranges of one feed that came in parts are one.
+    /// The rest of the answer at once, of a live question the present one; ranges of one feed that came in parts are one.
     pub async fn all(mut self) -> Result<Answered, AskError> {
         let mut answered = Answered::default();
         while let Some(update) = self.next().await {
             match update? {
                 Update::Ranges { feed, ranges } => merge(&mut answered.ranges, feed, ranges),
-                Update::Done { statement, rest, stats } => {
-                    (answered.statement, answered.rest, answered.stats) = (statement, rest, stats)
+                Update::Done { statement, rest, stats } | Update::Stated { statement, rest, stats, .. } => {
+                    (answered.statement, answered.rest, answered.stats) = (statement, rest, stats);
+                    break;
                 }
             }
         }

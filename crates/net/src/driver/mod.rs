@@ -14,10 +14,12 @@ use crate::error::SessionEnd;
 use crate::places::Place;
 use crate::{Allowance, Connection};
 use actor::Driver;
-use handle::Shared;
+use handle::{Request, Shared};
 pub use handle::{Answered, PeerHandle, PeerStats, Question, Update};
 use kappadb_core::{FeedKey, Timestamp};
 use kappadb_sync::{Agreed, Command, Config, Reply, Served, Session};
+use kappadb_query::Selector;
+use std::any::Any;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
@@ -26,6 +28,13 @@ pub trait Backend: Send + Sync + 'static {
     /// Carries a command out. May block; runs beside other commands of the same and of other sessions. Gives the
     /// kind of reply that the command's documentation names.
     fn run(&self, command: Command) -> Reply;
+
+    /// Calls `news` whenever there may be something new for a live question to a view, until what it returns is dropped. May be called often, also
+    /// for nothing; it must not block. Default: never.
+    fn stand(&self, view: &str, selector: &Selector, news: Box<dyn Fn() + Send + Sync>) -> Box<dyn Any + Send> {
+        let _ = (view, selector);
+        Box::new(news)
+    }
 
     /// Does work that may block where that is allowed. Default: on the runtime's blocking threads.
     fn start(&self, work: Box<dyn FnOnce() + Send>) {
@@ -41,8 +50,7 @@ pub fn spawn(
     backend: Arc<dyn Backend>,
     allowance: &Allowance,
 ) -> PeerHandle {
-    let shared = Arc::new(Shared::new(connection.traffic().clone(), peer));
-    let (requests, inbox) = mpsc::unbounded_channel();
+    let (shared, requests, inbox) = shared(&connection, peer);
     // The handles are the only ones who can end it.
     let (never, shutdown) = watch::channel(false);
     let session = session(agreed, allowance);
@@ -73,8 +81,17 @@ pub(crate) struct Guest {
     pub told: Box<dyn Fn(&Served) + Send + Sync>,
 }
 
-/// Runs the answering side of a session over `connection`, until it ends or `shutdown` becomes true or
-/// its sender is dropped. Storage is done with the session when this returns.
+fn shared(
+    connection: &Connection,
+    peer: Peer,
+) -> (Arc<Shared>, mpsc::UnboundedSender<Request>, mpsc::UnboundedReceiver<Request>) {
+    let shared = Arc::new(Shared::new(connection.traffic().clone(), peer));
+    let (requests, inbox) = mpsc::unbounded_channel();
+    (shared, requests, inbox)
+}
+
+/// Runs a session with one who called over `connection`, until it ends or `shutdown` becomes true or its sender is dropped. `begun` is given a
+/// handle by which the caller can be asked; dropping it ends nothing. Storage is done with the session when this returns.
 pub(crate) async fn answer(
     connection: Connection,
     agreed: Agreed,
@@ -82,10 +99,16 @@ pub(crate) async fn answer(
     backend: Arc<dyn Backend>,
     allowance: &Allowance,
     shutdown: watch::Receiver<bool>,
+    begun: impl FnOnce(PeerHandle),
 ) -> SessionEnd {
-    let shared = Arc::new(Shared::new(connection.traffic().clone(), guest.peer));
+    let (shared, requests, inbox) = shared(&connection, guest.peer);
+    let has_place = guest.place.is_ok();
     let session = session(agreed, allowance);
-    Driver::new(connection, session, backend, shared, allowance, shutdown).with_guest(guest).run(None).await
+    let driver = Driver::new(connection, session, backend, shared.clone(), allowance, shutdown);
+    if has_place {
+        begun(PeerHandle::new(shared, requests));
+    }
+    driver.with_guest(guest).run(Some(inbox)).await
 }
 
 /// Its clock starts now: see `Driver::now`.
