@@ -98,6 +98,7 @@ fn ask(view: &str) -> Ask {
         named: vec![],
         forks: vec![],
         without: BTreeSet::new(),
+        live: None,
     }
 }
 

@@ -1,0 +1,371 @@
+use crate::backoff::Backoff;
+use crate::peer::{Following, Open, Peer, PeerState, Way};
+use kappadb_core::FeedKey;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Sessions that are kept to known peers at most; who called counts too.
+const LIVE_PEERS: usize = 64;
+/// Two sessions with one peer that began within this time come from both having called at once, in milliseconds.
+const AT_ONCE_MS: u64 = 10_000;
+/// A session that lasted so long was a success, in milliseconds.
+const LASTING_MS: u64 = 10_000;
+
+/// Names a session. The driver chooses it, each once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(pub u64);
+
+/// Names something that is followed. The driver chooses it, each once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FollowId(pub u64);
+
+/// What a node begins with.
+#[derive(Debug, Clone, Copy)]
+pub struct Config {
+    /// This replica's own identity.
+    pub me: FeedKey,
+    /// From a random source: by it waits differ between replicas.
+    pub seed: u64,
+}
+
+/// What the driver is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Action {
+    /// Call this peer, and say what came of it ([`Node::dialled`], [`Node::unreachable`]).
+    Dial(FeedKey),
+    /// Use this session no more: there is a better one, or the peer was forgotten. What is being answered in it may come to its end.
+    Leave(SessionId),
+    /// Ask live, in this session, for what is followed.
+    Ask(SessionId, FollowId),
+    /// Give that up.
+    Cancel(SessionId, FollowId),
+    /// Tell whoever wants to know.
+    Tell(Event),
+}
+
+/// What people may want to know of peers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// There is a session with a peer, where there was none.
+    Connected {
+        /// Its identity.
+        peer: FeedKey,
+        /// Who called whom.
+        way: Way,
+    },
+    /// There is none any more.
+    Lost {
+        /// Its identity.
+        peer: FeedKey,
+        /// Why, in words.
+        why: String,
+    },
+    /// It was called and not reached.
+    Unreachable {
+        /// Its identity.
+        peer: FeedKey,
+        /// Why, in words.
+        why: String,
+    },
+}
+
+/// The peers of a replica, the sessions with them, and what is followed.
+///
+/// Between two peers one session counts, whoever called. Of two that began at once it is the one that the peer with the smaller key began, so
+/// both decide alike; else the younger one: who calls again has lost the one before.
+#[derive(Debug)]
+pub struct Node {
+    config: Config,
+    peers: BTreeMap<FeedKey, Peer>,
+    sessions: BTreeMap<SessionId, FeedKey>,
+    follows: BTreeSet<FollowId>,
+    /// Sessions are kept to all known peers.
+    kept: bool,
+    actions: VecDeque<Action>,
+    drawn: u64,
+}
+
+impl Node {
+    /// One that knows nobody.
+    pub fn new(config: Config) -> Node {
+        Node {
+            config,
+            peers: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            follows: BTreeSet::new(),
+            kept: false,
+            actions: VecDeque::new(),
+            drawn: config.seed,
+        }
+    }
+
+    /// The next thing to do.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// When to call [`Node::handle_timeout`] if nothing else happens.
+    pub fn poll_timeout(&self) -> Option<u64> {
+        let dials = self.peers.values().filter(|peer| self.is_due(peer)).map(|peer| peer.wait_until);
+        let open = self.peers.values().filter_map(|peer| peer.session.as_ref());
+        let again = open.flat_map(|open| open.follows.values()).filter_map(|following| match following {
+            Following::Refused(at, _) => Some(*at),
+            Following::Asked => None,
+        });
+        dials.chain(again).min()
+    }
+
+    /// Lets time pass.
+    pub fn handle_timeout(&mut self, now_ms: u64) {
+        let due: Vec<FeedKey> = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| self.is_due(peer) && peer.wait_until <= now_ms)
+            .map(|(key, _)| *key)
+            .collect();
+        due.into_iter().for_each(|peer| self.dial(peer));
+        for open in self.peers.values_mut().filter_map(|peer| peer.session.as_mut()) {
+            for (follow, following) in &mut open.follows {
+                if matches!(following, Following::Refused(at, _) if *at <= now_ms) {
+                    *following = Following::Asked;
+                    self.actions.push_back(Action::Ask(open.id, *follow));
+                }
+            }
+        }
+    }
+
+    /// True for one to which a session is to be kept and is not.
+    fn is_due(&self, peer: &Peer) -> bool {
+        self.kept && peer.known && !peer.dialling && peer.session.is_none() && self.sessions.len() < LIVE_PEERS
+    }
+
+    /// A peer can be called from now on.
+    pub fn add_peer(&mut self, now_ms: u64, peer: FeedKey) {
+        let known = self.peers.entry(peer).or_default();
+        if !known.known {
+            (known.known, known.wait_until) = (true, 0);
+        }
+        self.handle_timeout(now_ms);
+    }
+
+    /// A peer is called no more, and the session with it, if this replica called, is left.
+    pub fn remove_peer(&mut self, peer: &FeedKey) {
+        let Some(known) = self.peers.get_mut(peer) else { return };
+        known.known = false;
+        if known.session.as_ref().is_some_and(|open| open.way == Way::Dialled) {
+            self.leave(peer, "the peer was removed");
+        }
+        self.sweep(peer);
+    }
+
+    /// Whether sessions are kept to all known peers, beginning now, or only begun when somebody asks.
+    pub fn keep(&mut self, now_ms: u64, kept: bool) {
+        self.kept = kept;
+        self.handle_timeout(now_ms);
+    }
+
+    /// Somebody has a question: calls this peer now, unless there is a session or it is being called. If it was tried lately in vain,
+    /// only if it is `urgent`: nobody else can be asked.
+    pub fn call(&mut self, now_ms: u64, peer: &FeedKey, urgent: bool) {
+        let Some(known) = self.peers.get(peer) else { return };
+        let may = known.known && !known.dialling && known.session.is_none();
+        if may && (urgent || known.wait_until <= now_ms) {
+            self.dial(*peer);
+        }
+    }
+
+    fn dial(&mut self, peer: FeedKey) {
+        if let Some(known) = self.peers.get_mut(&peer) {
+            known.dialling = true;
+            self.actions.push_back(Action::Dial(peer));
+        }
+    }
+
+    /// A peer that was called is there.
+    pub fn dialled(&mut self, now_ms: u64, peer: FeedKey, session: SessionId) {
+        if let Some(known) = self.peers.get_mut(&peer) {
+            known.dialling = false;
+        }
+        self.opened(now_ms, peer, session, Way::Dialled);
+    }
+
+    /// It is not, for this reason.
+    pub fn unreachable(&mut self, now_ms: u64, peer: FeedKey, why: &str) {
+        let chance = self.draw();
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        known.dialling = false;
+        if known.session.is_none() {
+            known.why = Some(why.to_owned());
+            known.wait_until = now_ms + known.backoff.fail(chance);
+            self.tell(Event::Unreachable { peer, why: why.to_owned() });
+        }
+        self.sweep(&peer);
+    }
+
+    /// A peer has called.
+    pub fn called(&mut self, now_ms: u64, peer: FeedKey, session: SessionId) {
+        self.opened(now_ms, peer, session, Way::Called);
+    }
+
+    fn opened(&mut self, now_ms: u64, peer: FeedKey, session: SessionId, way: Way) {
+        let mine_first = self.config.me < peer;
+        let known = self.peers.entry(peer).or_default();
+        if let Some(before) = &known.session {
+            let at_once = now_ms.saturating_sub(before.since) < AT_ONCE_MS && before.way != way;
+            // The one that the smaller of the two began.
+            let stays = at_once && (before.way == Way::Dialled) == mine_first;
+            if stays {
+                self.actions.push_back(Action::Leave(session));
+                return;
+            }
+            let before = before.id;
+            self.sessions.remove(&before);
+            self.actions.push_back(Action::Leave(before));
+        } else {
+            self.actions.push_back(Action::Tell(Event::Connected { peer, way }));
+        }
+        known.why = None;
+        let follows = self.follows.iter().map(|follow| (*follow, Following::Asked)).collect();
+        known.session = Some(Open { id: session, way, since: now_ms, follows });
+        self.sessions.insert(session, peer);
+        self.actions.extend(self.follows.iter().map(|follow| Action::Ask(session, *follow)));
+    }
+
+    /// A session is over. Of one that was left before nobody hears.
+    pub fn lost(&mut self, now_ms: u64, session: SessionId, why: &str) {
+        let Some(peer) = self.sessions.remove(&session) else { return };
+        let chance = self.draw();
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        let Some(open) = known.session.take() else { return };
+        if now_ms.saturating_sub(open.since) >= LASTING_MS {
+            known.backoff.reset();
+        }
+        known.why = Some(why.to_owned());
+        known.wait_until = now_ms + known.backoff.fail(chance);
+        self.tell(Event::Lost { peer, why: why.to_owned() });
+        self.sweep(&peer);
+    }
+
+    /// A peer let a question wait for too long: the session with it is left, and it is called again later.
+    pub fn late(&mut self, now_ms: u64, session: SessionId, why: &str) {
+        if self.sessions.contains_key(&session) {
+            self.actions.push_back(Action::Leave(session));
+            self.lost(now_ms, session, why);
+        }
+    }
+
+    fn leave(&mut self, peer: &FeedKey, why: &str) {
+        let open = self.peers.get_mut(peer).and_then(|known| known.session.take());
+        if let Some(open) = open {
+            self.sessions.remove(&open.id);
+            self.actions.push_back(Action::Leave(open.id));
+            self.tell(Event::Lost { peer: *peer, why: why.to_owned() });
+        }
+    }
+
+    /// Something is followed from now on: it is asked live of every peer with which there is a session.
+    pub fn follow(&mut self, follow: FollowId) {
+        if self.follows.insert(follow) {
+            for open in self.peers.values_mut().filter_map(|peer| peer.session.as_mut()) {
+                open.follows.insert(follow, Following::Asked);
+                self.actions.push_back(Action::Ask(open.id, follow));
+            }
+        }
+    }
+
+    /// It is not any more.
+    pub fn unfollow(&mut self, follow: FollowId) {
+        self.follows.remove(&follow);
+        for open in self.peers.values_mut().filter_map(|peer| peer.session.as_mut()) {
+            if open.follows.remove(&follow).is_some() {
+                self.actions.push_back(Action::Cancel(open.id, follow));
+            }
+        }
+    }
+
+    /// A peer answers what it was asked live.
+    pub fn stated(&mut self, session: SessionId, follow: FollowId) {
+        if let Some(following) = self.following(session, follow) {
+            *following = Following::Asked;
+        }
+    }
+
+    /// A peer does not answer what it was asked live: it is asked again later.
+    pub fn refused(&mut self, now_ms: u64, session: SessionId, follow: FollowId) {
+        let chance = self.draw();
+        if let Some(following) = self.following(session, follow) {
+            let mut backoff = match following {
+                Following::Refused(_, backoff) => *backoff,
+                Following::Asked => Backoff::default(),
+            };
+            let wait = backoff.fail(chance);
+            *following = Following::Refused(now_ms + wait, backoff);
+        }
+    }
+
+    /// What answers rest on is not what it was when peers were asked: all that is followed is asked anew.
+    pub fn ask_anew(&mut self) {
+        for open in self.peers.values_mut().filter_map(|peer| peer.session.as_mut()) {
+            for (follow, following) in &mut open.follows {
+                if matches!(following, Following::Asked) {
+                    self.actions.push_back(Action::Cancel(open.id, *follow));
+                    self.actions.push_back(Action::Ask(open.id, *follow));
+                }
+            }
+        }
+    }
+
+    fn following(&mut self, session: SessionId, follow: FollowId) -> Option<&mut Following> {
+        let open = self.peers.get_mut(self.sessions.get(&session)?)?.session.as_mut()?;
+        open.follows.get_mut(&follow)
+    }
+
+    /// The session with a peer that is used.
+    pub fn session(&self, peer: &FeedKey) -> Option<SessionId> {
+        Some(self.peers.get(peer)?.session.as_ref()?.id)
+    }
+
+    /// All sessions that are used, with whom.
+    pub fn sessions(&self) -> impl Iterator<Item = (SessionId, FeedKey)> {
+        self.sessions.iter().map(|(id, peer)| (*id, *peer))
+    }
+
+    /// True while a peer is being called.
+    pub fn is_dialling(&self, peer: &FeedKey) -> bool {
+        self.peers.get(peer).is_some_and(|peer| peer.dialling)
+    }
+
+    /// Why there is no session with a peer: it was tried in vain last, or lost.
+    pub fn why(&self, peer: &FeedKey) -> Option<&str> {
+        self.peers.get(peer)?.why.as_deref()
+    }
+
+    /// How it stands with all peers: those that are known, and those that called.
+    pub fn states(&self) -> Vec<PeerState> {
+        let state = |(key, peer): (&FeedKey, &Peer)| {
+            let (peer, known, connection) = (*key, peer.known, peer.connection(self.kept));
+            PeerState { peer, known, connection }
+        };
+        self.peers.iter().map(state).collect()
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.actions.push_back(Action::Tell(event));
+    }
+
+    fn sweep(&mut self, peer: &FeedKey) {
+        if self.peers.get(peer).is_some_and(Peer::is_forgotten) {
+            self.peers.remove(peer);
+        }
+    }
+
+    /// SplitMix64 (Steele, Lea, Flood 2014).
+    fn draw(&mut self) -> u64 {
+        self.drawn = self.drawn.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.drawn;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}
