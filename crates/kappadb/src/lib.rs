@@ -53,6 +53,7 @@ mod database;
 mod engine;
 mod error;
 mod folder;
+mod follow;
 pub mod glossary;
 mod jobs;
 pub mod lines;
@@ -69,10 +70,11 @@ pub use engine::durability::Durability;
 pub use engine::entries::EntryPage;
 pub use engine::uploads::Abandoned;
 pub use error::{
-    AskError, AttachError, BlobError, CreateError, ExportError, ImportError, LogError, NotHeld, OpenError,
+    AskError, AttachError, BlobError, CreateError, ExportError, FollowError, ImportError, LogError, NotHeld, OpenError,
     PeerError, PutBlobError, ReadError, RecoverError, ServeError, WriteError, WriterError, is_not_held,
 };
 pub use folder::callers::Caller;
+pub use follow::{Following, Interest, InterestError};
 pub use folder::listen::Listen;
 pub use folder::peers::Peer;
 pub use folder::trust::Trusted;

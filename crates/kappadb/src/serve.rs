@@ -2,7 +2,9 @@ use crate::database::Database;
 use crate::error::ServeError;
 use crate::folder::callers::Callers;
 use crate::folder::listen::Listen;
+use crate::follow::Serving;
 use crate::network::backend::Backend;
+use crate::network::links::Keeper;
 use crate::network::own;
 use kappadb_core::FeedKey;
 use kappadb_net::{Listener, ServeOptions, Ticket};
@@ -24,6 +26,10 @@ pub struct Server {
     callers: Arc<Callers>,
     /// Writes down who called, until the server goes.
     _writing: JoinSet<()>,
+    /// Sessions to the known peers are kept, until the server goes.
+    _keeper: Keeper,
+    /// And so is what it follows.
+    _serving: Serving,
 }
 
 impl fmt::Debug for Server {
@@ -49,7 +55,13 @@ impl Database {
         let address = listen.address;
         let callers = parts.callers.clone();
         let credentials = parts.credentials();
-        let options = options(&callers, self.peers().iter().map(|peer| peer.key).collect());
+        let mut options = options(&callers, self.peers().iter().map(|peer| peer.key).collect());
+        let (links, root) = (Arc::downgrade(&parts.links), Arc::downgrade(&parts.root()));
+        options.begun = Some(Arc::new(move |session| {
+            if let Some(links) = links.upgrade() {
+                links.called(&root, session);
+            }
+        }));
         let listener = Listener::bind_with(address, credentials, Backend::new(parts), options)
             .await
             .map_err(|source| ServeError::Listen { address, source })?;
@@ -57,7 +69,8 @@ impl Database {
         let ticket = parts.ticket(&Listen { address, ..listen })?;
         let mut writing = JoinSet::new();
         writing.spawn(write_down(callers.clone()));
-        Ok(Server { ticket, address, listener, callers, _writing: writing })
+        let (keeper, serving) = (parts.links.keep(parts), Serving::begin(parts));
+        Ok(Server { ticket, address, listener, callers, _writing: writing, _keeper: keeper, _serving: serving })
     }
 }
 

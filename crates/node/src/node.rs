@@ -140,6 +140,14 @@ impl Node {
         self.kept && peer.known && !peer.dialling && peer.session.is_none() && self.sessions.len() < LIVE_PEERS
     }
 
+    /// These are the peers that can be called from now on, and no others.
+    pub fn know(&mut self, now_ms: u64, peers: &[FeedKey]) {
+        let known: Vec<FeedKey> =
+            self.peers.iter().filter(|(_, peer)| peer.known).map(|(key, _)| *key).collect();
+        known.iter().filter(|peer| !peers.contains(peer)).for_each(|peer| self.remove_peer(peer));
+        peers.iter().filter(|peer| !known.contains(peer)).for_each(|peer| self.add_peer(now_ms, *peer));
+    }
+
     /// A peer can be called from now on.
     pub fn add_peer(&mut self, now_ms: u64, peer: FeedKey) {
         let known = self.peers.entry(peer).or_default();
@@ -196,6 +204,7 @@ impl Node {
         let Some(known) = self.peers.get_mut(&peer) else { return };
         known.dialling = false;
         if known.session.is_none() {
+            known.failed = true;
             known.why = Some(why.to_owned());
             known.wait_until = now_ms + known.backoff.fail(chance);
             self.tell(Event::Unreachable { peer, why: why.to_owned() });
@@ -225,7 +234,7 @@ impl Node {
         } else {
             self.actions.push_back(Action::Tell(Event::Connected { peer, way }));
         }
-        known.why = None;
+        (known.why, known.failed) = (None, false);
         let follows = self.follows.iter().map(|follow| (*follow, Following::Asked)).collect();
         known.session = Some(Open { id: session, way, since: now_ms, follows });
         self.sessions.insert(session, peer);
@@ -250,8 +259,12 @@ impl Node {
     /// A peer let a question wait for too long: the session with it is left, and it is called again later.
     pub fn late(&mut self, now_ms: u64, session: SessionId, why: &str) {
         if self.sessions.contains_key(&session) {
+            let peer = self.sessions.get(&session).copied();
             self.actions.push_back(Action::Leave(session));
             self.lost(now_ms, session, why);
+            if let Some(known) = peer.and_then(|peer| self.peers.get_mut(&peer)) {
+                known.failed = true;
+            }
         }
     }
 
@@ -336,9 +349,9 @@ impl Node {
         self.peers.get(peer).is_some_and(|peer| peer.dialling)
     }
 
-    /// Why there is no session with a peer: it was tried in vain last, or lost.
-    pub fn why(&self, peer: &FeedKey) -> Option<&str> {
-        self.peers.get(peer)?.why.as_deref()
+    /// Why a peer was not to be had last: it was called in vain, or let a question wait for too long. None if it has not failed since it was there.
+    pub fn failure(&self, peer: &FeedKey) -> Option<&str> {
+        self.peers.get(peer).filter(|peer| peer.failed)?.why.as_deref()
     }
 
     /// How it stands with all peers: those that are known, and those that called.

@@ -122,7 +122,7 @@ fn who_calls_again_has_lost_the_session_before() {
     assert_eq!(node.session(&key(2)), Some(SessionId(3)));
     node.late(60_002, SessionId(3), "said nothing for 2 s");
     assert_eq!(node.session(&key(2)), None);
-    assert_eq!(node.why(&key(2)), Some("said nothing for 2 s"));
+    assert_eq!(node.failure(&key(2)), Some("said nothing for 2 s"));
 }
 
 /// Two nodes that call each other over a network with latency and losses.

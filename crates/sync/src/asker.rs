@@ -105,9 +105,11 @@ impl Asker {
     }
 
     pub fn ask(&mut self, name: QueryId, ask: Ask, out: &mut Outbox) -> Result<(), SessionError> {
-        let Ask { view, selector, inline, have, named, without, live, .. } = ask;
+        let Ask { view, selector, inline, have, named, without, live, forget, .. } = ask;
+        self.stale |= forget;
         let since = match &live {
             Some(Since::Token(token)) => Some(token.clone()),
+            Some(Since::Now) => Some(Vec::new()),
             Some(Since::Beginning) | None => None,
         };
         let bounds = Bounds::View { selector: selector.clone(), bytes: self.config.question_bytes };

@@ -34,6 +34,8 @@ pub struct Ask {
     pub without: BTreeSet<FeedKey>,
     /// If later matches are wanted, too: from where on.
     pub live: Option<Since>,
+    /// Something that came in this session before may not be held any more: nothing is taken as known but what is said here.
+    pub forget: bool,
 }
 
 /// From where on a live question is asked.
@@ -42,6 +44,8 @@ pub enum Since {
     /// From the beginning.
     #[default]
     Beginning,
+    /// From now on.
+    Now,
     /// What came after the statement of this token. A peer to which it says nothing answers from the beginning.
     Token(Vec<u8>),
 }

@@ -65,7 +65,7 @@ pub enum Question {
         inline: bool,
         /// Later matches too, until it is cancelled.
         live: bool,
-        /// Only what came after the statement with this token; at most [`MAX_TOKEN`] bytes.
+        /// Only what came after the statement with this token, or, if it is empty, what comes from now on; at most [`MAX_TOKEN`] bytes.
         since: Option<Vec<u8>>,
         /// The answer is to be as if nothing of these feeds were held: the asker has dropped them. At most [`MAX_WITHOUT`].
         without: BTreeSet<FeedKey>,

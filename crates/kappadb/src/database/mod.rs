@@ -21,8 +21,11 @@ use crate::jobs::status::Status;
 use crate::network::claims::{Book, Here};
 use crate::network::clocks::Clocks;
 use crate::network::forks::LateForks;
+use crate::follow::Follows;
 use crate::network::liars::Liars;
+use crate::network::links::Links;
 use crate::network::own::{self, Own};
+use crate::network::standing::Standing;
 use crate::views::blobs::BlobView;
 use crate::views::chat::{Chat, Pins, Recent};
 use crate::views::kv::Kv;
@@ -126,6 +129,12 @@ pub(crate) struct Parts {
     pub gate: Arc<Gate>,
     /// The threads for what peers want: however much that is, the owner does not wait behind it.
     pub peers_pool: Arc<Pool>,
+    /// The sessions with peers.
+    pub links: Arc<Links>,
+    /// What is followed whenever this replica serves.
+    pub follows: Arc<Follows>,
+    /// What peers asked live.
+    pub standing: Arc<Standing>,
     /// When a write is on the disk that does not say so itself.
     pub durability: Durability,
     /// The parts that these were made from, kept so that a server lives as long as any handle.
@@ -200,6 +209,11 @@ impl Parts {
         let callers = Arc::new(Callers::load(&dir, clock.clone()));
         let identity = Identity::new(identity);
         let pool = Arc::new(Pool::new("kappadb-work", THREADS));
+        let peers_pool = Arc::new(Pool::new("kappadb-peers", PEERS_THREADS));
+        let mut seed = [0; 8];
+        random(&mut seed);
+        let follows = Arc::new(Follows::load(&dir)?);
+        let links = Links::new(identity.public(), u64::from_le_bytes(seed));
         Ok(Parts {
             dir,
             id: database,
@@ -239,7 +253,10 @@ impl Parts {
             turns: Arc::new(Turns::new(feeds.clone(), pool.clone())),
             pool,
             gate: Arc::default(),
-            peers_pool: Arc::new(Pool::new("kappadb-peers", PEERS_THREADS)),
+            links,
+            follows,
+            standing: Standing::new(&feeds, &peers_pool),
+            peers_pool,
             durability,
             feeds,
             root: None,
@@ -411,6 +428,7 @@ impl Database {
     /// # Errors
     /// If the journal could not be given its clean end. It is closed all the same, and the next opening looks through it.
     pub async fn close(self) -> Result<(), ReadError> {
+        self.parts.links.close().await;
         // Not on the database's own threads: what is done there is waited for.
         let parts = self.parts;
         tokio::task::spawn_blocking(move || parts.close()).await?

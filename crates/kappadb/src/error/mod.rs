@@ -237,18 +237,47 @@ pub enum PeerError {
 }
 
 /// Why a peer could not be asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum AskError {
     /// It was not reached, or was not who it should be.
     #[error(transparent)]
-    Dial(#[from] kappadb_net::DialError),
+    Dial(#[from] std::sync::Arc<kappadb_net::DialError>),
+    /// It was called in vain, or lost, a moment ago, and others could be asked: it was not waited for. This is why.
+    #[error("it is not connected: {0}")]
+    Away(String),
     /// It could not be talked to for so long.
     #[error("it did not answer within {} s", .0.as_secs_f32())]
     Late(std::time::Duration),
     /// The session ended, or the peer refused.
     #[error(transparent)]
     Session(#[from] kappadb_net::AskError),
+}
+
+impl AskError {
+    /// True if the peer was waited for in vain.
+    pub(crate) fn is_late(&self) -> bool {
+        use kappadb_net::AskError::Query;
+        use kappadb_sync::QueryError::TimedOut;
+        matches!(self, AskError::Late(_) | AskError::Session(Query(TimedOut { .. })))
+    }
+}
+
+/// Why what is followed could not be changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FollowError {
+    /// It could not be written down.
+    #[error("cannot write {}", path.display())]
+    File {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The database is closed.
+    #[error(transparent)]
+    Read(#[from] ReadError),
 }
 
 /// Why features could not be written out.

@@ -25,6 +25,18 @@ pub(crate) const CHAT: &str = "chat";
 pub(crate) const KV: &str = "kv";
 /// That of blobs.
 pub(crate) const BLOBS: &str = "blobs";
+/// What is asked for all that is held, whatever it is: answered by the log, not by a view.
+pub(crate) const FEEDS: &str = "feeds";
+
+/// The space that a view of this library looks at; none for others, which may look at any.
+pub(crate) fn space_of_view(view: &str) -> Option<u32> {
+    match view {
+        MAP => Some(space::MAP),
+        CHAT => Some(space::CHAT),
+        KV => Some(space::KV),
+        _ => None,
+    }
+}
 
 /// The view of this library that looks at a space.
 pub(crate) fn view_of(space: u32) -> Option<&'static str> {
@@ -37,7 +49,7 @@ pub(crate) fn view_of(space: u32) -> Option<&'static str> {
 }
 
 /// The space of the entries whose contents belong to the answers of a view of this library.
-fn space_of(view: &str) -> Option<u32> {
+pub(crate) fn space_of(view: &str) -> Option<u32> {
     match view {
         MAP => Some(space::MAP),
         KV => Some(space::KV),
@@ -132,7 +144,7 @@ impl Neighbours {
             }
             let (asked, wanted) = (view.to_owned(), selector.clone());
             let own =
-                move |parts: &Parts| parts.coverage(&asked, &wanted, &BTreeMap::new(), &BTreeSet::new());
+                move |parts: &Parts| parts.coverage(&asked, &wanted, &BTreeMap::new(), &BTreeSet::new(), None);
             named = answers.unspoken(&database::run(&self.parts, own).await??);
             if named.is_empty() {
                 break;
@@ -216,6 +228,30 @@ struct Said {
     untold: bool,
 }
 
+impl Turn {
+    /// The question as it is put to this peer now.
+    pub(crate) async fn prepare(
+        &self,
+        view: &str,
+        selector: Selector,
+        without: BTreeSet<FeedKey>,
+        mut named: Vec<FeedKey>,
+    ) -> Result<Ask, ReadError> {
+        let (view, link) = (view.to_owned(), self.link.clone());
+        let look = move |parts: &Parts| {
+            // First: what is given up meanwhile is noticed the next time.
+            let forget = link.has_lost((parts.feeds.reforms(), parts.feeds.setbacks()));
+            named.extend(parts.to_name());
+            named.retain(|feed| !without.contains(feed));
+            let mut have = parts.have(&view, &selector)?;
+            have.retain(|have| !without.contains(&have.feed));
+            let forks = parts.forks_to_tell();
+            Ok::<_, ReadError>(Ask { view, selector, inline: true, have, named, forks, without, live: None, forget })
+        };
+        Ok(database::run(&self.parts, look).await??)
+    }
+}
+
 /// Puts a question to a peer, and does what its answer calls for. It is told what is held by now, so it sends nothing that came from those
 /// before it.
 async fn put(
@@ -223,19 +259,10 @@ async fn put(
     view: &str,
     selector: Selector,
     without: BTreeSet<FeedKey>,
-    mut named: Vec<FeedKey>,
+    named: Vec<FeedKey>,
 ) -> Result<Said, Trouble> {
-    let (asked, wanted, unwanted) = (view.to_owned(), selector.clone(), without.clone());
-    let look = move |parts: &Parts| {
-        named.extend(parts.to_name());
-        named.retain(|feed| !unwanted.contains(feed));
-        let mut have = parts.have(&asked, &wanted)?;
-        have.retain(|have| !unwanted.contains(&have.feed));
-        Ok::<_, ReadError>((have, named, parts.forks_to_tell()))
-    };
-    let (have, named, forks) = database::run(&turn.parts, look).await??;
-    let ask = Ask { view: view.to_owned(), selector, inline: true, have, named, forks, without };
-    let mut answered = turn.session.ask(ask).await?;
+    let ask = turn.prepare(view, selector, without, named).await?;
+    let mut answered = turn.link.session.ask(ask).await?;
     let blocks = answered.stats.blocks_stored + turn.follow_up(&answered.statement).await?;
     if answered.stats.contradicted > 0 {
         claim_nothing(&mut answered.statement);
@@ -250,5 +277,5 @@ async fn take(turn: Turn, feed: FeedKey, ranges: RangeSet) -> Result<u64, Troubl
     if missing.is_empty() {
         return Ok(0);
     }
-    Ok(turn.session.fetch(Fetch { feed, ranges: missing, known }).await?.stats.blocks_stored)
+    Ok(turn.link.session.fetch(Fetch { feed, ranges: missing, known }).await?.stats.blocks_stored)
 }

@@ -3,17 +3,67 @@
 use crate::database::Parts;
 use crate::engine::pool::Pool;
 use crate::error::ReadError;
-use crate::network::ask::CHAT;
+use crate::network::ask::{CHAT, FEEDS};
 use crate::network::claims::group;
-use kappadb_core::{FeedDefinition, FeedKey, RangeSet};
+use crate::network::standing;
+use bincode::{Decode, Encode};
+use kappadb_core::limits::MAX_TOKEN;
+use kappadb_core::{EntryId, FeedDefinition, FeedKey, Lseq, RangeSet, blake2b256, codec};
 use kappadb_entry::Bundle;
 use kappadb_feed::{PutError, PutOutcome};
 use kappadb_merkle::{ForkEvidence, Known};
 use kappadb_query::Selector;
 use kappadb_sync::{Answer, AnswerError, Command, Coverage, PutRefusal, Reply, Stored};
 use kappadb_view::ViewError;
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
+
+/// Arrivals that are looked through instead of the view, at most.
+const LOOKED_THROUGH: u64 = 10_000;
+/// Arrivals that are read at a time.
+const LOOK: usize = 1_024;
+
+/// Names something, but not to who looks for another of the same name.
+type Short = [u8; 16];
+
+fn short(bytes: &[u8]) -> Short {
+    blake2b256(&[bytes]).0.first_chunk().copied().unwrap_or_default()
+}
+
+/// What a peer asks.
+struct Question {
+    view: String,
+    selector: Selector,
+    without: BTreeSet<FeedKey>,
+    declared: BTreeMap<FeedKey, u64>,
+    named: BTreeSet<FeedKey>,
+}
+
+/// When a question was answered, and what that rested on: a token, to the peer.
+#[derive(Debug, PartialEq, Eq, Encode, Decode)]
+struct Moment {
+    question: Short,
+    ground: Short,
+    /// Of the arrival log.
+    end: Lseq,
+    last: Option<Short>,
+}
+
+/// What arrived since an earlier answer.
+struct Late {
+    /// The feeds of which something did.
+    grown: BTreeSet<FeedKey>,
+    /// What of it matches; none if that cannot be told by looking at it alone.
+    matches: Option<BTreeSet<EntryId>>,
+}
+
+impl Late {
+    fn nothing(question: &Question) -> Late {
+        let plain = standing::is_plain(&question.view, &question.selector);
+        Late { grown: BTreeSet::new(), matches: plain.then(BTreeSet::new) }
+    }
+}
 
 /// A session's way to storage. Does not keep the database open.
 pub(crate) struct Backend {
@@ -41,6 +91,13 @@ impl kappadb_net::Backend for Backend {
     fn start(&self, work: Box<dyn FnOnce() + Send>) {
         self.pool.start(work);
     }
+
+    fn stand(&self, view: &str, selector: &Selector, news: Box<dyn Fn() + Send + Sync>) -> Box<dyn Any + Send> {
+        match self.parts.upgrade() {
+            Some(parts) => Box::new(parts.standing.add(view, selector, news)),
+            None => Box::new(()),
+        }
+    }
 }
 
 impl Parts {
@@ -51,8 +108,9 @@ impl Parts {
             return refused(&command, &error.to_string());
         }
         match command {
-            Command::Answer { view, selector, without, declared, named } => {
-                Reply::Answer(self.answer(&view, &selector, &without, &declared, &named))
+            Command::Answer { view, selector, without, declared, named, since, news } => {
+                let question = Question { view, selector, without, declared, named };
+                Reply::Answer(self.answer(&question, since, news))
             }
             Command::Locate { feed, ranges } => Reply::Answer(Ok(self.locate(&feed, &ranges))),
             Command::Read { feed, ranges, known, max_bytes } => {
@@ -68,29 +126,106 @@ impl Parts {
 
     fn answer(
         &self,
-        view: &str,
-        selector: &Selector,
-        without: &BTreeSet<FeedKey>,
-        declared: &BTreeMap<FeedKey, u64>,
-        named: &BTreeSet<FeedKey>,
+        question: &Question,
+        since: Option<Vec<u8>>,
+        news: bool,
     ) -> Result<Answer, AnswerError> {
-        // Lengths first, then the view is brought up to them: what is claimed must be in it when it is asked.
         let unavailable = |error: ReadError| AnswerError::Unavailable(error.to_string());
-        let mut coverage = self.coverage(view, selector, declared, without).map_err(unavailable)?;
-        // A peer that hears nothing leaves, and would not learn why: half of the patience that peers usually have.
-        self.views.ready_within(view, self.allowance.patience / 2).map_err(refusal)?;
-        if view == CHAT {
-            self.honour_deletes().map_err(|error| AnswerError::Unavailable(error.to_string()))?;
-        }
-        let matches = self.views.matches(view, selector, without).map_err(refusal)?;
-        let matches = group(matches);
+        let Question { view, selector, without, declared, named } = question;
+        let now = self.moment(question);
+        let late = self.came_since(question, &now, since).map_err(unavailable)?;
+        // Lengths first, then the view is brought up to them: what is claimed must be in it when it is asked.
+        let grown = late.as_ref().filter(|_| news).map(|late| &late.grown);
+        let mut coverage = self.coverage(view, selector, declared, without, grown).map_err(unavailable)?;
+        let matches = match late {
+            Some(Late { matches: Some(matches), .. }) => group(self.counting(matches, without)),
+            _ if view == FEEDS => self.all_that_counts(without),
+            _ => {
+                // A peer that hears nothing leaves, and would not learn why: half of the patience that peers usually have.
+                self.views.ready_within(view, self.allowance.patience / 2).map_err(refusal)?;
+                if view == CHAT {
+                    self.honour_deletes().map_err(|error| AnswerError::Unavailable(error.to_string()))?;
+                }
+                group(self.views.matches(view, selector, without).map_err(refusal)?)
+            }
+        };
         // Last: whatever the view has left out, the asker is told of if it may have it, or nothing is claimed of it.
         coverage.retain(|coverage| !self.feeds.is_dropped(&coverage.definition.feed));
         let may_have = |feed: &FeedKey| {
             matches.contains_key(feed) || declared.contains_key(feed) || named.contains(feed)
         };
         let forks = self.state_forks(&mut coverage, may_have);
-        Ok(Answer { matches: matches.into_iter().collect(), coverage, forks })
+        let token = Some(codec::encode(&now));
+        Ok(Answer { matches: matches.into_iter().collect(), coverage, forks, token })
+    }
+
+    /// What names this moment to who asks this again later.
+    fn moment(&self, question: &Question) -> Moment {
+        let Question { view, selector, without, .. } = question;
+        let end = self.feeds.end();
+        let ground = (self.feeds.exclusions(), self.feeds.forgotten(), without);
+        Moment {
+            question: short(&codec::encode(&(view, selector))),
+            ground: short(&codec::encode(&ground)),
+            end,
+            last: self.arrived_before(end),
+        }
+    }
+
+    /// Names what arrived last before a place in the log: another copy of this folder went on otherwise.
+    fn arrived_before(&self, end: Lseq) -> Option<Short> {
+        let arrivals = self.feeds.arrivals(end.checked_sub(1)?, 1).ok()?;
+        let last = arrivals.first().filter(|last| last.lseq + 1 == end)?;
+        Some(short(&[&last.id.feed.0[..], &last.id.seq.to_le_bytes()].concat()))
+    }
+
+    /// What arrived since the moment that a peer names; none if it names none, or one on which nothing can be built.
+    fn came_since(
+        &self,
+        question: &Question,
+        now: &Moment,
+        token: Option<Vec<u8>>,
+    ) -> Result<Option<Late>, ReadError> {
+        let Some(token) = token else { return Ok(None) };
+        if token.is_empty() {
+            return Ok(Some(Late::nothing(question)));
+        }
+        let Ok(then) = codec::decode::<Moment, MAX_TOKEN>("token", &token) else { return Ok(None) };
+        let same = then.question == now.question && then.ground == now.ground && then.end <= now.end;
+        if !same || then.last != self.arrived_before(then.end) || now.end - then.end > LOOKED_THROUGH {
+            return Ok(None);
+        }
+        let (mut late, mut from) = (Late::nothing(question), then.end);
+        while from < now.end {
+            let arrivals = self.feeds.arrivals(from, LOOK)?;
+            let Some(last) = arrivals.last() else { break };
+            from = last.lseq + 1;
+            late.grown.extend(arrivals.iter().map(|arrival| arrival.id.feed));
+            if let Some(matches) = &mut late.matches {
+                matches.extend(standing::matches(&question.view, &question.selector, &arrivals));
+            }
+        }
+        Ok(Some(late))
+    }
+
+    /// Those of these entries that are not left out.
+    fn counting(&self, ids: BTreeSet<EntryId>, without: &BTreeSet<FeedKey>) -> Vec<EntryId> {
+        let ground = self.ground();
+        let counts = |id: &EntryId| {
+            let fork = ground.excluded().get(&id.feed).copied().unwrap_or(u64::MAX);
+            id.seq < fork && !without.contains(&id.feed)
+        };
+        ids.into_iter().filter(counts).collect()
+    }
+
+    /// Every block that is held and counts.
+    fn all_that_counts(&self, without: &BTreeSet<FeedKey>) -> BTreeMap<FeedKey, RangeSet> {
+        let wanted = self.feeds.list().into_iter().filter(|info| !info.dropped && !without.contains(&info.feed));
+        let held = wanted.map(|info| {
+            let counts = RangeSet::below(info.fork.unwrap_or(u64::MAX));
+            (info.feed, self.feeds.held(&info.feed).intersection(&counts))
+        });
+        held.filter(|(_, ranges)| !ranges.is_empty()).collect()
     }
 
     fn locate(&self, feed: &FeedKey, ranges: &RangeSet) -> Answer {
@@ -100,7 +235,7 @@ impl Parts {
             let length = self.feeds.head(feed).map_or(0, |head| head.head.length);
             Coverage { definition, claimed: 0, length, at: 0, root: [0; 8] }
         });
-        Answer { matches, coverage: coverage.into_iter().collect(), forks: Vec::new() }
+        Answer { matches, coverage: coverage.into_iter().collect(), ..Answer::default() }
     }
 
     fn read(

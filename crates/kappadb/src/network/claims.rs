@@ -5,7 +5,7 @@ mod book;
 use crate::database::Parts;
 use crate::error::ReadError;
 use crate::network::answer::Completeness;
-use crate::network::ask::{CHAT, KV};
+use crate::network::ask::{CHAT, FEEDS, KV};
 use crate::network::forks::{Answers, Ground};
 pub(crate) use book::{Book, TREE};
 use book::{Footing, Question};
@@ -56,7 +56,7 @@ impl Parts {
         let heard = !statements.is_empty();
         let claimed = claimed(statements.values().flatten());
         let mut all: Vec<Vec<Coverage>> = statements.into_values().collect();
-        all.push(self.coverage(view, selector, &BTreeMap::new(), &BTreeSet::new())?);
+        all.push(self.coverage(view, selector, &BTreeMap::new(), &BTreeSet::new(), None)?);
         let all: Vec<&[Coverage]> = all.iter().map(Vec::as_slice).collect();
         let complete =
             (heard || self.peers.is_empty()) && !cut_short && statement::is_complete(&all, ground.excluded());
@@ -71,6 +71,21 @@ impl Parts {
             true => Completeness::Complete,
             false => earlier().map_or(Completeness::Partial, Completeness::AsOf),
         })
+    }
+
+    /// Notes what news about a question have shown since.
+    pub(crate) fn note_shown(
+        &self,
+        view: &str,
+        selector: &Selector,
+        ground: &Ground,
+        shown: &Shown,
+        now: Timestamp,
+    ) {
+        if ground.is_shared() && !matches!(selector, Selector::Custom(_)) {
+            let complete = shown.complete.then_some(now);
+            self.claims.record(timeless(view, selector, now), self.footing(ground), &shown.lengths, complete);
+        }
     }
 
     /// True if this replica knows no peer and holds all of every feed that it knows of: then what it says is complete.
@@ -104,7 +119,7 @@ impl Parts {
         let (changes, selector) = (self.feeds.changes(), &selector());
         let ground = self.ground_of(view)?;
         if self.peers.is_empty() && self.is_sound() && ground.is_shared() {
-            let own = self.coverage(view, selector, &BTreeMap::new(), &BTreeSet::new())?;
+            let own = self.coverage(view, selector, &BTreeMap::new(), &BTreeSet::new(), None)?;
             if statement::is_complete(&[&own], ground.excluded()) {
                 return Ok(Completeness::Complete);
             }
@@ -143,6 +158,15 @@ impl Parts {
 
     /// What this replica holds of the answer: what a peer need not send, and what it may take as known in proofs.
     pub(crate) fn have(&self, view: &str, selector: &Selector) -> Result<Vec<Have>, ReadError> {
+        if view == FEEDS {
+            let all = self.feeds.list().into_iter().filter(|info| info.held > 0);
+            return Ok(all
+                .map(|info| {
+                    let known = self.feeds.known(&info.feed, &self.feeds.held(&info.feed));
+                    Have { feed: info.feed, known }
+                })
+                .collect());
+        }
         self.views.ready(view)?;
         let held = group(self.views.matches(view, selector, &BTreeSet::new())?);
         // What was cleared here is not told, so that it comes again whole where a peer has it.
@@ -154,18 +178,21 @@ impl Parts {
     }
 
     /// What this replica's own answer to `selector` rests on, feed by feed, those first of which most is held, for somebody who has dropped the feeds `without`. The roots
-    /// are those of the trees that a peer has `declared`. Of feeds that were dropped by either nothing is said.
+    /// are those of the trees that a peer has `declared`. Of feeds that were dropped by either nothing is said; of those that are not among `only`
+    /// nothing either, if there are such.
     pub(crate) fn coverage(
         &self,
         view: &str,
         selector: &Selector,
         declared: &BTreeMap<FeedKey, u64>,
         without: &BTreeSet<FeedKey>,
+        only: Option<&BTreeSet<FeedKey>>,
     ) -> Result<Vec<Coverage>, ReadError> {
         let ground = self.ground();
         let claims =
             if ground.serves(without) { self.shown(view, selector, &ground) } else { BTreeMap::new() };
         let mut feeds = self.feeds.list();
+        feeds.retain(|info| only.is_none_or(|only| only.contains(&info.feed)));
         feeds.sort_by_key(|info| Reverse(info.held));
         let said = feeds.into_iter().filter(|info| !without.contains(&info.feed));
         let coverage = said.filter_map(|info| {
@@ -194,6 +221,23 @@ impl Parts {
         info.held >= end && {
             let held = self.feeds.held(&info.feed);
             self.feeds.known(&info.feed, &held).leaves.covers(&(0..end))
+        }
+    }
+}
+
+/// What a live question has shown since it was last noted.
+#[derive(Debug, Default)]
+pub(crate) struct Shown {
+    /// The answer was complete when it was first given: so it still is, as far as the peer goes.
+    pub complete: bool,
+    pub lengths: BTreeMap<FeedKey, Seq>,
+}
+
+impl Shown {
+    pub fn add(&mut self, said: &[Coverage]) {
+        for (feed, length) in claimed(said.iter()) {
+            let best = self.lengths.entry(feed).or_default();
+            *best = (*best).max(length);
         }
     }
 }

@@ -8,7 +8,7 @@
 use crate::database::{self, Parts};
 use crate::error::{AskError, ReadError};
 use crate::network::ask::CHAT;
-use crate::network::neighbours::{self, Trouble, Turn};
+use crate::network::neighbours::{Trouble, Turn};
 use kappadb_core::limits::{FORKS_TOLD_FIRST, MAX_FEED_BLOCKS, MAX_FORKS_TOLD, MAX_NAMED_FEEDS, MAX_WITHOUT};
 use kappadb_core::{FeedKey, Hash, RangeSet, Seq, blake2b256, codec};
 use kappadb_feed::FeedInfo;
@@ -93,6 +93,12 @@ pub(crate) struct Answers {
 impl Answers {
     pub fn new(ground: Ground) -> Answers {
         Answers { ground, statements: BTreeMap::new(), rests: BTreeMap::new() }
+    }
+
+    /// What one peer said.
+    pub fn of(ground: Ground, peer: FeedKey, statement: Vec<Coverage>, rest: Rest) -> Answers {
+        let (statements, rests) = (BTreeMap::from([(peer, statement)]), BTreeMap::from([(peer, rest)]));
+        Answers { ground, statements, rests }
     }
 
     /// True if a peer lacks something of feeds that it did not speak of, for there were too many.
@@ -315,7 +321,7 @@ impl Turn {
         for (feed, ranges) in wanted {
             let (missing, known) = self.missing(feed, ranges).await?;
             if !missing.is_empty() {
-                blocks += take(&self.session, Fetch { feed, ranges: missing, known }).await?;
+                blocks += take(&self.link.session, Fetch { feed, ranges: missing, known }).await?;
             }
         }
         if !suspects.is_empty() {
@@ -329,9 +335,9 @@ impl Turn {
     /// Has the peer show what it has of feeds of which it seems to have another history, in a session of its own, where nothing counts as
     /// known.
     async fn prove(&self, suspects: Vec<(FeedKey, RangeSet)>) -> Result<u64, Trouble> {
-        let known = self.parts.peers.list().into_iter().find(|peer| peer.key == self.session.peer());
+        let known = self.parts.peers.list().into_iter().find(|peer| peer.key == self.link.session.peer());
         let Some(peer) = known else { return Ok(0) };
-        let fresh = neighbours::dial(&self.parts, &peer).await.map_err(Trouble::Peer)?;
+        let fresh = self.parts.links.fresh(&self.parts, &peer).await.map_err(Trouble::Peer)?;
         let mut blocks = 0;
         for (feed, ranges) in suspects {
             blocks += take(&fresh, Fetch { feed, ranges, known: Default::default() }).await?;

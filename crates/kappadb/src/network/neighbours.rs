@@ -1,32 +1,34 @@
-//! Sessions with the known peers, for one question or several, and whose turn it is.
+//! Those whom a question, or several, can be put to, and whose turn it is.
 //!
-//! All are dialled at once. Peers have their turns one after the other, each being told what came from those before it, so that
-//! no block travels twice. But a peer from which nothing comes does not hold the others: they have their turns meanwhile. Who
-//! sends nothing useful for as long as is waited ([`Builder::patience`](crate::Builder::patience)) is left behind, named in
-//! [`Asked::failures`], and not asked again.
+//! They are all peers with whom there is a session, and those who can be called; all are called at once. Peers have their turns one after the other,
+//! each being told what came from those before it, so that no block travels twice. But a peer from which nothing comes does not hold the
+//! others: they have their turns meanwhile. Who sends nothing useful for as long as is waited ([`Builder::patience`](crate::Builder::patience)), or
+//! for a third of that while others have answered, is left behind, named in [`Asked::failures`], and not waited for any more until it was
+//! there again.
 
 use crate::database::{self, Parts};
 use crate::error::{AskError, ReadError};
-use crate::folder::peers::Peer;
 use crate::network::answer::{Asked, Failure};
-use crate::network::backend::Backend;
-use futures::future::join_all;
+use crate::network::links::{Link, Reach};
 use futures::stream::{FuturesUnordered, StreamExt};
 use kappadb_core::limits::LEAST_RATE;
 use kappadb_core::{FeedKey, Lseq, RangeSet, Timestamp};
 use kappadb_merkle::Known;
-use kappadb_net::PeerHandle;
+use kappadb_net::PeerStats;
 use kappadb_query::Selector;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until};
 
 /// Into so many parts the time is cut for which a peer is waited for: after one with next to nothing the next peer has its turn, too.
 const HAND_OVER: u32 = 8;
+/// So many such parts those who say nothing are still waited for once others have answered.
+const GRACE: u32 = 3;
 
-/// Open sessions with those of the known peers that could be reached, and those that are being dialled.
+/// Sessions with those who could be reached, and those that are being called.
 pub(crate) struct Neighbours {
     pub(crate) parts: Arc<Parts>,
     dialling: JoinSet<Dialled>,
@@ -49,18 +51,38 @@ pub(crate) struct Neighbours {
     until: Option<(Instant, Duration)>,
 }
 
-type Dialled = (FeedKey, Result<PeerHandle, AskError>);
+type Dialled = (FeedKey, Result<Link, AskError>);
 
 #[derive(Clone)]
 struct Neighbour {
-    session: PeerHandle,
+    link: Link,
     answered: bool,
+    /// What the session had cost before; nothing if it was begun for this question.
+    before: PeerStats,
+    /// The session is not one that was open already: if it ends, the peer is not called once more.
+    fresh: bool,
+}
+
+impl Neighbour {
+    fn peer(&self) -> FeedKey {
+        self.link.session.peer()
+    }
+
+    fn new(link: Link, fresh: bool) -> Neighbour {
+        let before = if fresh { PeerStats::default() } else { link.session.stats() };
+        Neighbour { link, answered: false, before, fresh }
+    }
+
+    /// What the session has cost since.
+    fn cost(&self) -> PeerStats {
+        self.link.session.stats().since(&self.before)
+    }
 }
 
 /// What a peer is asked with while it has its turn.
 pub(crate) struct Turn {
     pub(crate) parts: Arc<Parts>,
-    pub(crate) session: PeerHandle,
+    pub(crate) link: Link,
 }
 
 /// Why a turn came to nothing.
@@ -69,6 +91,15 @@ pub(crate) enum Trouble {
     Peer(AskError),
     /// This replica did.
     Here(ReadError),
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Trouble::Peer(error) => error.fmt(f),
+            Trouble::Here(error) => error.fmt(f),
+        }
+    }
 }
 
 impl From<kappadb_net::AskError> for Trouble {
@@ -102,6 +133,12 @@ impl Neighbours {
         }
     }
 
+    /// One peer alone.
+    pub(crate) fn just(parts: &Arc<Parts>, link: Link) -> Neighbours {
+        let open = vec![Neighbour::new(link, false)];
+        Neighbours { is_local: false, open, ..Neighbours::nobody(parts) }
+    }
+
     /// [`Neighbours::dial_within`] however long it takes.
     pub(crate) async fn dial(parts: &Arc<Parts>) -> Neighbours {
         Neighbours::dial_within(parts, None).await
@@ -113,28 +150,35 @@ impl Neighbours {
         // A time that never comes is none.
         let until = within.and_then(|within| Some((Instant::now().checked_add(within)?, within)));
         let mut neighbours = Neighbours { is_local: false, until, ..Neighbours::nobody(parts) };
-        for peer in parts.peers.list() {
-            let parts = parts.clone();
-            neighbours.waited_for.insert(peer.key);
-            neighbours.dialling.spawn(async move { (peer.key, dial(&parts, &peer).await) });
-        }
+        let Reach { open, called, away } = parts.links.reach(parts);
+        neighbours.open.extend(open.into_iter().map(|link| Neighbour::new(link, false)));
+        called.into_iter().for_each(|peer| neighbours.wait_for(peer));
+        let away = away.into_iter().map(|(peer, why)| Failure { peer, error: AskError::Away(why) });
+        neighbours.asked.failures.extend(away);
         while neighbours.open.is_empty() && !neighbours.dialling.is_empty() {
             tokio::select! {
                 Some(Ok(dialled)) = neighbours.dialling.join_next() => {
                     let reached = neighbours.reached(dialled);
                     neighbours.open.extend(reached);
                 }
-                () = passed(until) => neighbours.give_up_dialling(),
+                () = passed(until) => neighbours.give_up_dialling(neighbours.late()),
             }
         }
         neighbours
+    }
+
+    /// Waits for a peer that is being called.
+    fn wait_for(&mut self, peer: FeedKey) {
+        let links = self.parts.links.clone();
+        self.waited_for.insert(peer);
+        self.dialling.spawn(async move { (peer, links.connected(peer).await) });
     }
 
     /// Takes note of who could not be reached.
     fn reached(&mut self, (peer, dialled): Dialled) -> Option<Neighbour> {
         self.waited_for.remove(&peer);
         match dialled {
-            Ok(session) => Some(Neighbour { session, answered: false }),
+            Ok(link) => Some(Neighbour::new(link, true)),
             Err(error) => {
                 self.asked.failures.push(Failure { peer, error });
                 None
@@ -143,16 +187,17 @@ impl Neighbours {
     }
 
     /// Those who did not answer the call so far are late.
-    fn give_up_dialling(&mut self) {
+    fn give_up_dialling(&mut self, error: AskError) {
         self.dialling = JoinSet::new();
         for peer in std::mem::take(&mut self.waited_for) {
-            self.asked.failures.push(Failure { peer, error: self.late() });
+            self.asked.failures.push(Failure { peer, error: error.clone() });
         }
     }
 
     /// The time is over: a peer is left behind.
-    fn leave(&mut self, neighbour: &Neighbour) {
-        self.asked.failures.push(Failure { peer: neighbour.session.peer(), error: self.late() });
+    fn leave(&mut self, neighbour: &Neighbour, error: AskError) {
+        self.parts.links.late(&neighbour.link, &error);
+        self.asked.failures.push(Failure { peer: neighbour.peer(), error });
         self.asked.count(neighbour);
     }
 
@@ -172,13 +217,14 @@ impl Neighbours {
         let (mut at_it, mut front, mut done) = (FuturesUnordered::new(), None, Vec::new());
         let (mut busy, until) = (BTreeMap::new(), self.until);
         let lull = self.parts.allowance.patience / HAND_OVER;
+        let grace = lull * GRACE;
         loop {
             if front.is_none()
                 && let Some(next) = waiting.pop_front()
             {
-                front = Some(next.session.clone());
-                busy.insert(next.session.peer(), next.clone());
-                let turn = Turn { parts: self.parts.clone(), session: next.session.clone() };
+                front = Some(next.link.clone());
+                busy.insert(next.peer(), next.clone());
+                let turn = Turn { parts: self.parts.clone(), link: next.link.clone() };
                 let job = job(turn);
                 at_it.push(async move { (next, job.await) });
             }
@@ -187,19 +233,25 @@ impl Neighbours {
             }
             tokio::select! {
                 Some((neighbour, outcome)) = at_it.next(), if !at_it.is_empty() => {
-                    front = front.take_if(|front| front.peer() != neighbour.session.peer());
-                    busy.remove(&neighbour.session.peer());
+                    front = front.take_if(|front| front.session.peer() != neighbour.peer());
+                    busy.remove(&neighbour.peer());
                     done.extend(self.take_note(neighbour, outcome)?);
                 }
                 Some(Ok(dialled)) = self.dialling.join_next(), if !self.dialling.is_empty() => {
                     waiting.extend(self.reached(dialled));
                 }
                 () = passed(until) => {
-                    self.give_up_dialling();
-                    busy.into_values().chain(waiting).for_each(|neighbour| self.leave(&neighbour));
+                    self.give_up_dialling(self.late());
+                    let late = self.late();
+                    busy.into_values().chain(waiting).for_each(|it| self.leave(&it, late.clone()));
                     return Ok(done);
                 }
                 () = lulled(front.as_ref(), lull), if !waiting.is_empty() => front = None,
+                () = silent(busy.values(), grace), if !done.is_empty() && waiting.is_empty() => {
+                    self.give_up_dialling(AskError::Late(grace));
+                    busy.into_values().for_each(|it| self.leave(&it, AskError::Late(grace)));
+                    return Ok(done);
+                }
             }
         }
     }
@@ -210,16 +262,25 @@ impl Neighbours {
         mut neighbour: Neighbour,
         outcome: Result<T, Trouble>,
     ) -> Result<Option<(FeedKey, T)>, ReadError> {
-        let peer = neighbour.session.peer();
+        let peer = neighbour.peer();
         match outcome {
             Ok(done) => {
                 neighbour.answered = true;
                 self.open.push(neighbour);
                 Ok(Some((peer, done)))
             }
+            // It was open before, and nobody noticed that the peer was gone: it may be there again.
+            Err(Trouble::Peer(_)) if !neighbour.fresh && neighbour.link.session.ended().is_some() => {
+                self.asked.count(&neighbour);
+                self.parts.links.call_again(&self.parts, &neighbour.link);
+                self.wait_for(peer);
+                Ok(None)
+            }
             Err(Trouble::Peer(error)) => {
+                if error.is_late() {
+                    self.parts.links.late(&neighbour.link, &error);
+                }
                 self.asked.failures.push(Failure { peer, error });
-                // Nobody waits for its farewell.
                 self.asked.count(&neighbour);
                 Ok(None)
             }
@@ -257,19 +318,13 @@ impl Neighbours {
         Ok(())
     }
 
-    /// Fetches the contents that belong to the answers, ends the sessions and says what came of it all. `complete` if every
-    /// question's answer was.
+    /// Fetches the contents that belong to the answers, and says what came of it all. `complete` if every question's answer was.
     pub(crate) async fn finish(mut self) -> Result<Asked, ReadError> {
         if self.is_local {
             return Ok(self.asked);
         }
         self.settle().await?;
         self.open.iter().for_each(|neighbour| self.asked.count(neighbour));
-        let farewells = join_all(self.open.iter().map(|neighbour| neighbour.session.close()));
-        tokio::select! {
-            _ = farewells => {}
-            () = passed(self.until) => {}
-        }
         Ok(self.asked)
     }
 }
@@ -283,13 +338,24 @@ async fn passed(until: Option<(Instant, Duration)>) {
 }
 
 /// Waits until next to nothing comes from a peer any more.
-async fn lulled(front: Option<&PeerHandle>, lull: Duration) {
-    let Some(session) = front else { return };
+async fn lulled(front: Option<&Link>, lull: Duration) {
+    if let Some(link) = front {
+        until_silent(|| link.session.stats().bytes_received, lull).await;
+    }
+}
+
+/// Waits until next to nothing comes from any of these peers any more.
+async fn silent(busy: impl Iterator<Item = &Neighbour> + Clone, grace: Duration) {
+    let received = || busy.clone().map(|neighbour| neighbour.link.session.stats().bytes_received).sum();
+    until_silent(received, grace).await;
+}
+
+async fn until_silent(received: impl Fn() -> u64, lull: Duration) {
     let least = u64::try_from(lull.as_millis()).unwrap_or(u64::MAX).saturating_mul(LEAST_RATE);
     loop {
-        let before = session.stats().bytes_received;
+        let before = received();
         sleep(lull).await;
-        if session.stats().bytes_received - before < least {
+        if received().saturating_sub(before) < least {
             return;
         }
     }
@@ -297,9 +363,9 @@ async fn lulled(front: Option<&PeerHandle>, lull: Duration) {
 
 impl Asked {
     /// Adds up what a session has cost.
-    fn count(&mut self, Neighbour { session, answered }: &Neighbour) {
-        let traffic = session.stats();
-        self.peers += u64::from(*answered);
+    fn count(&mut self, neighbour: &Neighbour) {
+        let traffic = neighbour.cost();
+        self.peers += u64::from(neighbour.answered);
         self.bytes_received += traffic.bytes_received;
         self.bytes_sent += traffic.bytes_sent;
         self.round_trips = self.round_trips.max(traffic.round_trips);
@@ -318,22 +384,5 @@ impl Turn {
             (ranges.minus(&whole), parts.feeds.known(&feed, &whole))
         })
         .await
-    }
-}
-
-/// A session with a peer, within the time that is waited for one.
-pub(crate) async fn dial(parts: &Arc<Parts>, peer: &Peer) -> Result<PeerHandle, AskError> {
-    let credentials = parts.credentials();
-    let (backend, allowance) = (Backend::new(parts), &parts.allowance);
-    let dial = kappadb_net::connect_any(&peer.addresses, &credentials, peer.key, backend, allowance);
-    match timeout(allowance.patience, dial).await {
-        Ok(dialled) => {
-            let session = dialled?;
-            if let Some(theirs) = session.clock() {
-                parts.clocks.note(peer.key, theirs.0.saturating_sub(parts.clock.now().0));
-            }
-            Ok(session)
-        }
-        Err(_) => Err(AskError::Late(allowance.patience)),
     }
 }

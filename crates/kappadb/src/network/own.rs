@@ -4,15 +4,14 @@
 
 use crate::builder::OnWarning;
 use crate::database::{self, Parts};
-use crate::error::{ReadError, WriteError};
-use crate::folder::peers::Peer;
+use crate::error::{AskError, ReadError, WriteError};
 use crate::folder::witness::{Found, Witness, Written};
 use crate::network::ask::MAP;
-use crate::network::neighbours::{self, Trouble, Turn};
+use crate::network::links::Link;
+use crate::network::neighbours::{Trouble, Turn};
 use futures::future::join_all;
 use kappadb_core::{FeedKey, RangeSet};
 use kappadb_feed::{FeedInfo, Witness as _};
-use kappadb_net::PeerHandle;
 use kappadb_query::Selector;
 use kappadb_sync::{Ask, Coverage, Fetch};
 use std::collections::{BTreeMap, BTreeSet};
@@ -118,12 +117,11 @@ async fn settle(parts: &Arc<Parts>, only: bool) -> Result<(), WriteError> {
 /// Compares the own feeds with those that the peers know: what one knows more of is fetched, and another history proved. Returns the
 /// feeds of which a peer says that it knows more without showing it.
 async fn compare(parts: &Arc<Parts>) -> Result<Doubts, ReadError> {
-    let peers = parts.peers.list();
-    let asked = peers.iter().map(|peer| timeout(PATIENCE, statement(parts, peer)));
+    let asked = parts.links.each(parts).into_iter().map(|link| timeout(PATIENCE, statement(parts, link)));
     let answers = join_all(asked).await;
     let mut unshown = Doubts::new();
-    for (session, statement) in answers.into_iter().filter_map(|answer| answer.ok()?.transpose()).flatten() {
-        let turn = Turn { parts: parts.clone(), session };
+    for (link, statement) in answers.into_iter().filter_map(|answer| answer.ok()?.transpose()).flatten() {
+        let turn = Turn { parts: parts.clone(), link };
         let shown = timeout(PROOF, show(&turn, &statement)).await;
         if !matches!(shown, Ok(Ok(true))) {
             let longer = database::run(parts, move |parts| parts.longer(&statement)).await?;
@@ -136,9 +134,9 @@ async fn compare(parts: &Arc<Parts>) -> Result<Doubts, ReadError> {
 /// What a peer says of every feed that it knows; none if it cannot be asked.
 pub(crate) async fn statement(
     parts: &Arc<Parts>,
-    peer: &Peer,
-) -> Result<Option<(PeerHandle, Vec<Coverage>)>, ReadError> {
-    let Ok(session) = neighbours::dial(parts, peer).await else { return Ok(None) };
+    link: impl Future<Output = Result<Link, AskError>>,
+) -> Result<Option<(Link, Vec<Coverage>)>, ReadError> {
+    let Ok(link) = link.await else { return Ok(None) };
     // An answer to nothing in particular.
     let selector = Selector::Keys(Vec::new());
     let (named, forks) = database::run(parts, move |parts| (parts.to_name(), parts.forks_to_tell())).await?;
@@ -150,8 +148,10 @@ pub(crate) async fn statement(
         named,
         forks,
         without: BTreeSet::new(),
+        live: None,
+        forget: false,
     };
-    Ok(session.ask(ask).await.ok().map(|answered| (session, answered.statement)))
+    Ok(link.session.ask(ask).await.ok().map(|answered| (link, answered.statement)))
 }
 
 /// Has a peer show what it knows more of the own feeds. False if that came to no end; a peer that showed nothing although it went well does not
@@ -161,7 +161,7 @@ async fn show(turn: &Turn, statement: &[Coverage]) -> Result<bool, ReadError> {
     match turn.follow_up(statement).await {
         Ok(_) => {}
         Err(Trouble::Peer(error)) => {
-            tracing::warn!(peer = %turn.session.peer(), %error, "a peer did not show what it knows of own feeds");
+            tracing::warn!(peer = %turn.link.session.peer(), %error, "a peer did not show what it knows of own feeds");
             return Ok(false);
         }
         Err(Trouble::Here(error)) => return Err(error),
@@ -170,8 +170,8 @@ async fn show(turn: &Turn, statement: &[Coverage]) -> Result<bool, ReadError> {
     // One that holds only parts of a feed may know how long it is without having its end: whatever it holds shows the head.
     for (feed, length) in database::run(&turn.parts, move |parts| parts.longer(&said)).await? {
         let fetch = Fetch { feed, ranges: RangeSet::below(length), known: Default::default() };
-        if let Err(error) = turn.session.fetch(fetch).await {
-            tracing::warn!(%feed, peer = %turn.session.peer(), %error, "a peer did not show what it knows of a feed");
+        if let Err(error) = turn.link.session.fetch(fetch).await {
+            tracing::warn!(%feed, peer = %turn.link.session.peer(), %error, "a peer did not show what it knows of a feed");
             return Ok(false);
         }
     }

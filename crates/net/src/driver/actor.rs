@@ -144,6 +144,7 @@ impl Driver {
         };
         // Before any question learns that it gets no answer.
         let _ = self.shared.end.set(end.clone());
+        self.shared.over.send_replace(true);
         self.questions.clear();
         self.standing.clear();
         self.finish(requests).await;

@@ -1,6 +1,6 @@
 //! What the holder of a session can do with it.
 
-use super::Peer;
+use super::{Peer, shut_down};
 use crate::Traffic;
 use crate::error::{AskError, SessionEnd};
 use kappadb_core::{FeedKey, RangeSet, Timestamp};
@@ -8,6 +8,7 @@ use kappadb_sync::{Ask, Coverage, Fetch, Rest, SessionError, Stats};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
 
 /// A session with a peer, to ask it. Cheap to clone; the session ends when all clones and questions are dropped.
 #[derive(Debug, Clone)]
@@ -23,11 +24,13 @@ pub(super) struct Shared {
     pub(super) end: OnceLock<SessionEnd>,
     peer: Peer,
     next_tag: AtomicU64,
+    /// Becomes true at its end.
+    pub(super) over: watch::Sender<bool>,
 }
 
 impl Shared {
     pub(super) fn new(traffic: Arc<Traffic>, peer: Peer) -> Self {
-        Shared { traffic, end: OnceLock::new(), peer, next_tag: AtomicU64::new(0) }
+        Shared { traffic, end: OnceLock::new(), peer, next_tag: AtomicU64::new(0), over: watch::Sender::new(false) }
     }
 
     /// Why the session is over; asked only when its task is gone.
@@ -48,6 +51,15 @@ pub struct PeerStats {
 }
 
 impl PeerStats {
+    /// What it has cost since it had cost `before`.
+    pub fn since(&self, before: &PeerStats) -> PeerStats {
+        PeerStats {
+            bytes_received: self.bytes_received.saturating_sub(before.bytes_received),
+            bytes_sent: self.bytes_sent.saturating_sub(before.bytes_sent),
+            round_trips: self.round_trips.saturating_sub(before.round_trips),
+        }
+    }
+
     pub(crate) fn of(traffic: &Traffic) -> PeerStats {
         PeerStats {
             bytes_received: traffic.bytes_received(),
@@ -171,9 +183,13 @@ impl PeerHandle {
         Arc::ptr_eq(&self.shared, &other.shared)
     }
 
-    /// Waits until the session is over.
-    pub async fn closed(&self) {
-        self.requests.closed().await;
+    /// Waits until the session is over, and says why. What this returns does not keep the session.
+    pub fn end(&self) -> impl Future<Output = SessionEnd> + Send + 'static {
+        let (shared, mut over) = (self.shared.clone(), self.shared.over.subscribe());
+        async move {
+            shut_down(&mut over).await;
+            shared.end()
+        }
     }
 
     /// Why the session ended, if it did.

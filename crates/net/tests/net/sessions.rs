@@ -99,6 +99,7 @@ fn ask(view: &str) -> Ask {
         forks: vec![],
         without: BTreeSet::new(),
         live: None,
+        forget: false,
     }
 }
 

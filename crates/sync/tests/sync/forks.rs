@@ -46,6 +46,7 @@ fn ask(pair: &mut Pair, side: usize, have: bool) {
         forks: forks.collect(),
         without: BTreeSet::new(),
         live: None,
+        forget: false,
     };
     pair.sides[side].session.ask(pair.now, ask);
 }

@@ -415,6 +415,7 @@ fn replay(truths: &[Rc<Truth>], frames: &[Vec<u8>]) {
         forks: vec![],
         without: BTreeSet::new(),
         live: None,
+        forget: false,
     };
     side.session.ask(0, ask(Selector::keys([vec![1], vec![2]]), true));
     side.session.ask(0, ask(Selector::Everything, false));

@@ -209,6 +209,7 @@ fn an_unknown_view_is_refused_aloud_and_others_go_on() {
         forks: vec![],
         without: BTreeSet::new(),
         live: None,
+        forget: false,
     };
     pair.sides[0].session.ask(0, ask);
     pair.ask(0, Selector::Everything, true);
@@ -407,6 +408,7 @@ fn what_cannot_be_asked_fails_by_name_and_the_session_goes_on() {
         forks: vec![],
         without: BTreeSet::new(),
         live: None,
+        forget: false,
     };
     let many = (0..=MAX_WITHOUT as u64).map(|n| FeedKey(blake2b256(&[&n.to_le_bytes()]).0));
     let forgetful = Ask { view: VIEW.to_owned(), without: many.collect(), ..long.clone() };

@@ -115,16 +115,14 @@ impl Parts {
 
 /// Has the peers that answer show what other copies of the folder have said again: it is not said twice then. Who is not there now is not waited for.
 pub(super) async fn hear_heirs(parts: &Arc<Parts>, feed: FeedKey) -> Result<(), ReadError> {
-    let peers = parts.peers.list();
-    let asked = peers.iter().map(|peer| timeout(PATIENCE, statement(parts, peer)));
+    let asked = parts.links.each(parts).into_iter().map(|link| timeout(PATIENCE, statement(parts, link)));
     let answers = join_all(asked).await;
-    for (session, said) in answers.into_iter().filter_map(|answer| answer.ok()?.transpose()).flatten() {
-        let peer = session.peer();
-        match timeout(SHOW, hear(parts, &session, feed, said)).await {
+    for (link, said) in answers.into_iter().filter_map(|answer| answer.ok()?.transpose()).flatten() {
+        let peer = link.session.peer();
+        match timeout(SHOW, hear(parts, &link.session, feed, said)).await {
             Ok(heard) => heard?,
             Err(_) => tracing::warn!(%peer, "a peer did not show in time what another copy wrote"),
         }
-        session.close().await;
     }
     database::run(parts, |parts| parts.feeds.sync()).await??;
     Ok(())

@@ -11,6 +11,7 @@
 use bincode::{Decode, Encode};
 use kappadb_core::{FeedKey, Hash, Seq, Timestamp, blake2b256, codec};
 use kappadb_query::Selector;
+use crate::network::ask::FEEDS;
 use kappadb_store::{Batch, Store, StoreError, Tree, prefix_range};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -77,7 +78,8 @@ struct Open {
 
 impl Question {
     fn covers(&self, other: &Question) -> bool {
-        self.view == other.view && self.selector.covers(&other.selector)
+        // Who has all of the feeds has also what is redundant, whatever a view asks.
+        self.view == FEEDS || (self.view == other.view && self.selector.covers(&other.selector))
     }
 }
 

@@ -84,6 +84,12 @@ impl Chat {
 }
 
 impl Parts {
+    /// Where private messages to and from this replica's writers lie, with whomever is known.
+    pub(crate) fn private_lanes(&self) -> Result<Vec<Lane>, ReadError> {
+        let lanes = self.correspondences(None, Known::Anyhow)?;
+        Ok(lanes.iter().flat_map(Correspondence::both).map(|(lane, ..)| lane).collect())
+    }
+
     /// The caller has the turn.
     fn send_private(
         &self,

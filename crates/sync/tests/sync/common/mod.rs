@@ -363,7 +363,7 @@ fn name(command: &Command) -> &'static str {
 pub fn everything(inline: bool) -> Ask {
     let (view, selector) = (VIEW.to_owned(), Selector::Everything);
     let (have, named, forks, without) = (vec![], vec![], vec![], BTreeSet::new());
-    Ask { view, selector, inline, have, named, forks, without, live: None }
+    Ask { view, selector, inline, have, named, forks, without, live: None, forget: false }
 }
 
 /// One end of a wire.

@@ -1,0 +1,195 @@
+//! Following: what a replica wants is asked live of every peer, for as long as somebody wants it, or whenever it serves.
+
+mod interest;
+
+use crate::database::{Database, Parts};
+use crate::error::FollowError;
+use crate::folder::files::write_file;
+use crate::network::links::{Keeper, Links};
+use crate::network::follow::Follow;
+pub use interest::{Interest, InterestError};
+use kappadb_node::FollowId;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+/// Something that is followed until this is dropped.
+///
+/// Sessions are kept to all known peers meanwhile, and every peer that is connected, also one that called, is asked live. What comes is stored and
+/// shown by the views like everything else: read and watch it there.
+#[must_use = "it is followed until this is dropped"]
+pub struct Following {
+    links: Weak<Links>,
+    ids: Vec<FollowId>,
+    _keeper: Keeper,
+}
+
+impl fmt::Debug for Following {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Following").field("ids", &self.ids).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        if let Some(links) = self.links.upgrade() {
+            self.ids.iter().for_each(|id| links.unfollow(*id));
+        }
+    }
+}
+
+impl Following {
+    fn begin(parts: &Arc<Parts>, questions: Vec<Follow>) -> Following {
+        let ids = questions.into_iter().map(|question| parts.links.follow(parts, question)).collect();
+        Following { links: Arc::downgrade(&parts.links), ids, _keeper: parts.links.keep(parts) }
+    }
+}
+
+/// What is followed whenever this replica serves: `DIR/follows`, a line each.
+pub(crate) struct Follows {
+    path: PathBuf,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    list: Vec<Interest>,
+    /// While it serves: how many servers there are, and what is followed.
+    servers: u64,
+    active: Vec<(Interest, Following)>,
+}
+
+impl Follows {
+    pub fn load(dir: &Path) -> Result<Follows, crate::error::OpenError> {
+        let path = dir.join("follows");
+        let text = crate::folder::files::read_file(&path)?.unwrap_or_default();
+        let list = text.lines().map(str::parse).collect::<Result<Vec<Interest>, _>>();
+        let wanted = "something that can be followed a line";
+        let list = list.map_err(|_| crate::error::OpenError::Damaged { path: path.clone(), wanted })?;
+        Ok(Follows { path, state: Mutex::new(State { list, ..State::default() }) })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Only changed once the file is.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the list, durably, and what is followed now with it.
+    fn change(
+        &self,
+        parts: &Arc<Parts>,
+        change: impl FnOnce(&mut Vec<Interest>) -> bool,
+    ) -> Result<bool, FollowError> {
+        let mut state = self.lock();
+        let mut list = state.list.clone();
+        if !change(&mut list) {
+            return Ok(false);
+        }
+        let text: String = list.iter().map(|interest| format!("{interest}\n")).collect();
+        write_file(&self.path, &text)
+            .map_err(|source| FollowError::File { path: self.path.clone(), source })?;
+        state.list = list;
+        state.follow(parts);
+        Ok(true)
+    }
+}
+
+impl State {
+    /// Follows what is in the list while this replica serves, and nothing else.
+    fn follow(&mut self, parts: &Arc<Parts>) {
+        let State { list, servers, active } = self;
+        active.retain(|(interest, _)| *servers > 0 && list.contains(interest));
+        for interest in list.iter().filter(|_| *servers > 0) {
+            if !active.iter().any(|(followed, _)| followed == interest) {
+                active.push((interest.clone(), Following::begin(parts, interest.questions())));
+            }
+        }
+    }
+}
+
+/// While it lives, this replica follows what it was told to follow.
+pub(crate) struct Serving(Weak<Parts>);
+
+impl Serving {
+    pub fn begin(parts: &Arc<Parts>) -> Serving {
+        let mut state = parts.follows.lock();
+        state.servers += 1;
+        state.follow(parts);
+        Serving(Arc::downgrade(parts))
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let Some(parts) = self.0.upgrade() else { return };
+        let mut state = parts.follows.lock();
+        state.servers -= 1;
+        state.follow(&parts);
+    }
+}
+
+impl Database {
+    /// Follows something until what this returns is dropped: every peer that is or will be connected is asked for it live, so that it is here within
+    /// moments after it was written anywhere. Nothing is waited for.
+    pub fn follow(&self, interest: &Interest) -> Following {
+        Following::begin(&self.parts, interest.questions())
+    }
+
+    /// The same for what comes from now on: what peers have already is not fetched. For watchers, who ask for what is there themselves.
+    pub fn follow_from_now(&self, interest: &Interest) -> Following {
+        let questions = interest.questions().into_iter().map(Follow::from_now).collect();
+        Following::begin(&self.parts, questions)
+    }
+
+    /// What is followed whenever this replica serves, in the order in which it was added.
+    pub fn follows(&self) -> Vec<Interest> {
+        self.parts.follows.lock().list.clone()
+    }
+
+    /// Follows something whenever this replica serves, from now on. Durable when it returns. False if it did so before.
+    ///
+    /// # Errors
+    /// If it could not be written down.
+    pub async fn add_follow(&self, interest: Interest) -> Result<bool, FollowError> {
+        let parts = self.parts.clone();
+        self.run_in(move || {
+            parts.follows.change(&parts, |list| {
+                let is_new = !list.contains(&interest);
+                if is_new {
+                    list.push(interest);
+                }
+                is_new
+            })
+        })
+        .await
+    }
+
+    /// Does not follow something any more. What came stays. Durable when it returns. False if it did not.
+    ///
+    /// # Errors
+    /// If it could not be written down.
+    pub async fn remove_follow(&self, interest: Interest) -> Result<bool, FollowError> {
+        let parts = self.parts.clone();
+        self.run_in(move || {
+            parts.follows.change(&parts, |list| {
+                let before = list.len();
+                list.retain(|followed| *followed != interest);
+                list.len() < before
+            })
+        })
+        .await
+    }
+
+    async fn run_in(
+        &self,
+        work: impl FnOnce() -> Result<bool, FollowError> + Send + 'static,
+    ) -> Result<bool, FollowError> {
+        // Tasks are begun by what is followed: where there is a runtime.
+        let runtime = tokio::runtime::Handle::current();
+        self.run(move |_| {
+            let _runtime = runtime.enter();
+            work()
+        })
+        .await?
+    }
+}

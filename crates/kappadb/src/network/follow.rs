@@ -1,0 +1,245 @@
+//! What is followed: asked live of every peer, now and whenever there is a session with one.
+
+use crate::database::{self, Parts};
+use crate::error::ReadError;
+use crate::network::ask::space_of;
+use crate::network::claims::Shown;
+use crate::network::forks::{Answers, Ground, claim_nothing};
+use crate::network::links::Link;
+use crate::network::neighbours::{Neighbours, Trouble, Turn};
+use kappadb_core::{FeedKey, Lseq};
+use kappadb_net::{Question, Update};
+use kappadb_query::Selector;
+use kappadb_sync::{Ask, Coverage, Rest, Since, Stats};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+use tokio::time::{Instant, timeout};
+
+/// How often what news have shown is noted, at most: each time costs as much as there are feeds.
+const NOTED: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether what is wanted is still the same, where that depends on what is held.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// A question that stays open.
+#[derive(Clone)]
+pub(crate) struct Follow {
+    pub view: String,
+    pub wanted: Wanted,
+    /// Only what comes from now on.
+    pub from_now: bool,
+    /// By peer: where its last answer can be gone on with, and which question that was to.
+    tokens: Arc<Mutex<BTreeMap<FeedKey, Kept>>>,
+}
+
+/// Where a peer's answer can be gone on with.
+struct Kept {
+    selector: Selector,
+    token: Vec<u8>,
+    held: (u64, u64),
+}
+
+/// Counts how often something that was held was given up. What came before a token is held as long as this stays.
+fn held(parts: &Parts) -> (u64, u64) {
+    (parts.feeds.reforms(), parts.feeds.setbacks())
+}
+
+/// What is asked for.
+#[derive(Clone)]
+pub(crate) enum Wanted {
+    /// What this matches.
+    Matches(Selector),
+    /// What this matches, which may be something else when more is known.
+    Changing(Arc<dyn Fn(&Parts) -> Result<Selector, ReadError> + Send + Sync>),
+}
+
+impl Follow {
+    pub fn new(view: &str, wanted: Wanted) -> Follow {
+        Follow { view: view.to_owned(), wanted, from_now: false, tokens: Arc::default() }
+    }
+
+    pub fn matching(view: &str, selector: Selector) -> Follow {
+        Follow::new(view, Wanted::Matches(selector))
+    }
+
+    pub fn from_now(self) -> Follow {
+        Follow { from_now: true, ..self }
+    }
+
+    fn selector(&self, parts: &Parts) -> Result<Selector, ReadError> {
+        match &self.wanted {
+            Wanted::Matches(selector) => Ok(selector.clone()),
+            Wanted::Changing(selector) => selector(parts),
+        }
+    }
+
+    /// From where on a peer is asked.
+    fn since(&self, peer: &FeedKey, selector: &Selector, held: (u64, u64)) -> Since {
+        let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        match tokens.get(peer).filter(|kept| kept.selector == *selector && kept.held == held) {
+            Some(kept) => Since::Token(kept.token.clone()),
+            None if self.from_now => Since::Now,
+            None => Since::Beginning,
+        }
+    }
+
+    fn keep(&self, peer: FeedKey, selector: &Selector, token: Option<(Vec<u8>, (u64, u64))>) {
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        match token {
+            Some((token, held)) => {
+                tokens.insert(peer, Kept { selector: selector.clone(), token, held });
+            }
+            None => drop(tokens.remove(&peer)),
+        }
+    }
+}
+
+/// Follows something in one session, until the peer refuses, the session ends, or the database goes. `tell` hears whether the peer has answered, or
+/// is not to be had.
+pub(crate) async fn run(parts: Weak<Parts>, link: Link, what: Follow, tell: impl Fn(bool) + Send + Sync) {
+    let peer = link.session.peer();
+    while let Some(strong) = parts.upgrade() {
+        let followed = match Asked::begin(Turn { parts: strong, link: link.clone() }, &what).await {
+            Ok(asked) => asked.go_on(&parts, || tell(true)).await,
+            Err(trouble) => Err(trouble),
+        };
+        match followed {
+            // It rests on something else now.
+            Ok(Ended::Anew) => {}
+            Ok(Ended::Gone) => return,
+            Err(trouble) => {
+                tracing::warn!(%peer, view = what.view, why = %trouble, "cannot follow");
+                return tell(false);
+            }
+        }
+    }
+}
+
+/// How following ended without an error.
+enum Ended {
+    /// It is to be asked again.
+    Anew,
+    /// The database is closed.
+    Gone,
+}
+
+/// A question that was put live.
+struct Asked<'a> {
+    what: &'a Follow,
+    selector: Selector,
+    question: Question,
+    link: Link,
+    /// What its answers rest on.
+    ground: Ground,
+    /// Where the log ended when what came last was looked at.
+    since: Lseq,
+    /// What was shown since that was last noted, and when it was.
+    shown: Option<(Instant, Shown)>,
+}
+
+impl<'a> Asked<'a> {
+    async fn begin(turn: Turn, what: &'a Follow) -> Result<Asked<'a>, Trouble> {
+        let (follow, peer) = (what.clone(), turn.link.session.peer());
+        let look = move |parts: &Parts| {
+            parts.feeds.settle()?;
+            let selector = follow.selector(parts)?;
+            let since = follow.since(&peer, &selector, held(parts));
+            Ok::<_, ReadError>((parts.ground_of(&follow.view)?, selector, since, parts.feeds.end()))
+        };
+        let (ground, selector, live, since) = database::run(&turn.parts, look).await??;
+        let ask = turn.prepare(&what.view, selector.clone(), ground.without(), Vec::new()).await?;
+        let question = turn.link.session.question(Ask { live: Some(live), ..ask });
+        Ok(Asked { what, selector, question, link: turn.link, ground, since, shown: None })
+    }
+
+    /// Takes in what comes, as long as anything may.
+    async fn go_on(mut self, parts: &Weak<Parts>, stated: impl Fn() + Send) -> Result<Ended, Trouble> {
+        loop {
+            let update = match &self.what.wanted {
+                Wanted::Matches(_) => self.question.next().await,
+                Wanted::Changing(_) => match timeout(LOOK, self.question.next()).await {
+                    Ok(update) => update,
+                    Err(_) if self.is_same(parts).await? => continue,
+                    Err(_) => return Ok(Ended::Anew),
+                },
+            };
+            let Some(update) = update else { return Ok(Ended::Gone) };
+            let Some(strong) = parts.upgrade() else { return Ok(Ended::Gone) };
+            if let Update::Stated { statement, rest, stats, token } = update? {
+                if !self.take(strong, statement, rest, &stats, token).await? {
+                    return Ok(Ended::Anew);
+                }
+                stated();
+            }
+        }
+    }
+
+    /// False if by now something else is wanted.
+    async fn is_same(&self, parts: &Weak<Parts>) -> Result<bool, ReadError> {
+        let Some(parts) = parts.upgrade() else { return Ok(true) };
+        let (follow, asked) = (self.what.clone(), self.selector.clone());
+        database::run(&parts, move |parts| Ok(follow.selector(parts)? == asked)).await?
+    }
+
+    /// Takes in a statement. False if the peer answered on another ground than this replica's.
+    async fn take(
+        &mut self,
+        parts: Arc<Parts>,
+        mut statement: Vec<Coverage>,
+        rest: Rest,
+        stats: &Stats,
+        token: Option<Vec<u8>>,
+    ) -> Result<bool, Trouble> {
+        let (since, peer) = (self.since, self.link.session.peer());
+        self.since = parts.feeds.end();
+        let turn = Turn { parts: parts.clone(), link: self.link.clone() };
+        turn.follow_up(&statement).await?;
+        let (view, follow, selector) = (self.what.view.clone(), self.what.clone(), self.selector.clone());
+        let ground = database::run(&parts, move |parts| {
+            follow.keep(peer, &selector, token.map(|token| (token, held(parts))));
+            parts.ground_of(&view)
+        })
+        .await??;
+        if stats.beyond > 0 || ground != self.ground {
+            return Ok(false);
+        }
+        if stats.contradicted > 0 {
+            claim_nothing(&mut statement);
+        }
+        // Of what came before nothing was asked then.
+        if !self.what.from_now {
+            self.note(&parts, statement, rest).await?;
+        }
+        if let Some(space) = space_of(&self.what.view).filter(|_| stats.blocks_stored > 0) {
+            let wanted = vec![(space, self.selector.clone())];
+            Neighbours::just(&parts, self.link.clone()).fetch_contents(since, wanted).await?;
+        }
+        Ok(true)
+    }
+
+    /// Notes what a statement has shown: the first at once, what comes later now and then.
+    async fn note(
+        &mut self,
+        parts: &Arc<Parts>,
+        statement: Vec<Coverage>,
+        rest: Rest,
+    ) -> Result<(), ReadError> {
+        let (view, selector) = (self.what.view.clone(), self.selector.clone());
+        let (ground, now) = (self.ground.clone(), parts.clock.now());
+        let Some((noted, shown)) = &mut self.shown else {
+            let answers = Answers::of(ground, self.link.session.peer(), statement, rest);
+            let conclude = move |parts: &Parts| parts.conclude(&view, &selector, answers, now, true);
+            let complete = database::run(parts, conclude).await??.is_complete();
+            self.shown = Some((Instant::now(), Shown { complete, lengths: BTreeMap::new() }));
+            return Ok(());
+        };
+        shown.add(&statement);
+        if noted.elapsed() >= NOTED {
+            *noted = Instant::now();
+            let new = Shown { complete: shown.complete, lengths: std::mem::take(&mut shown.lengths) };
+            database::run(parts, move |parts| parts.note_shown(&view, &selector, &ground, &new, now)).await?;
+        }
+        Ok(())
+    }
+}

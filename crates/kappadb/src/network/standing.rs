@@ -1,0 +1,163 @@
+//! Live questions of peers: when something arrives, those whose questions it may matter to are told.
+
+use crate::engine::pool::Pool;
+use crate::network::ask::{FEEDS, space_of_view};
+use kappadb_core::{EntryId, Lseq};
+use kappadb_entry::{Header, decode_block};
+use kappadb_feed::{Arrival, Feeds};
+use kappadb_query::Selector;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+/// Arrivals that are looked at at a time.
+const LOOK: usize = 1_024;
+
+/// All live questions of all peers.
+pub(crate) struct Standing {
+    state: Mutex<State>,
+    /// Somebody is looking at what arrived, or is about to.
+    looking: AtomicBool,
+    feeds: Feeds,
+    pool: Arc<Pool>,
+}
+
+#[derive(Default)]
+struct State {
+    questions: BTreeMap<u64, Question>,
+    next: u64,
+    /// What arrived before this was looked at.
+    seen: Lseq,
+}
+
+struct Question {
+    view: String,
+    selector: Selector,
+    news: Arc<dyn Fn() + Send + Sync>,
+}
+
+/// A question that stands until this is dropped.
+pub(crate) struct Stands {
+    standing: Weak<Standing>,
+    id: u64,
+}
+
+impl Standing {
+    pub fn new(feeds: &Feeds, pool: &Arc<Pool>) -> Arc<Standing> {
+        let standing = Arc::new(Standing {
+            state: Mutex::default(),
+            looking: AtomicBool::new(false),
+            feeds: feeds.clone(),
+            pool: pool.clone(),
+        });
+        let weak = Arc::downgrade(&standing);
+        feeds.on_arrival(move || {
+            if let Some(standing) = weak.upgrade() {
+                standing.wake();
+            }
+        });
+        standing
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Calls `news` whenever something arrives that may matter to a question, until what this returns is dropped.
+    pub fn add(self: &Arc<Self>, view: &str, selector: &Selector, news: Box<dyn Fn() + Send + Sync>) -> Stands {
+        let mut state = self.lock();
+        if state.questions.is_empty() {
+            state.seen = self.feeds.end();
+        }
+        let (id, question) =
+            (state.next, Question { view: view.to_owned(), selector: selector.clone(), news: news.into() });
+        state.next += 1;
+        state.questions.insert(id, question);
+        Stands { standing: Arc::downgrade(self), id }
+    }
+
+    /// Something arrived. On the thread that wrote it: quick.
+    fn wake(self: &Arc<Self>) {
+        if self.lock().questions.is_empty() || self.looking.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let standing = Arc::downgrade(self);
+        self.pool.start(move || {
+            if let Some(standing) = standing.upgrade() {
+                standing.look();
+            }
+        });
+    }
+
+    /// Looks at what arrived, and tells those to whom it may matter.
+    fn look(&self) {
+        loop {
+            self.looking.store(false, Ordering::Release);
+            let (seen, end) = (self.lock().seen, self.feeds.end());
+            if seen >= end {
+                return;
+            }
+            let Ok(arrivals) = self.feeds.arrivals(seen, LOOK) else { return };
+            self.tell(&arrivals);
+            let next = arrivals.last().map_or(end, |last| last.lseq + 1);
+            let mut state = self.lock();
+            state.seen = state.seen.max(next);
+        }
+    }
+
+    fn tell(&self, arrivals: &[Arrival]) {
+        let headers: Vec<Option<Header>> =
+            arrivals.iter().map(|arrival| Some(decode_block(&arrival.block).ok()?.header)).collect();
+        let told: Vec<_> = {
+            let state = self.lock();
+            let wanted = |question: &&Question| {
+                headers.iter().any(|header| concerns(&question.view, &question.selector, header.as_ref()))
+            };
+            state.questions.values().filter(wanted).map(|question| question.news.clone()).collect()
+        };
+        told.iter().for_each(|news| news());
+    }
+}
+
+impl Drop for Stands {
+    fn drop(&mut self) {
+        if let Some(standing) = self.standing.upgrade() {
+            standing.lock().questions.remove(&self.id);
+        }
+    }
+}
+
+/// True if an arrival may matter to what a selector of a view matches. `header` is that of the entry; none if the block holds none.
+fn concerns(view: &str, selector: &Selector, header: Option<&Header>) -> bool {
+    if view == FEEDS {
+        return true;
+    }
+    let Some(header) = header else { return false };
+    // A view of somebody else may look at any space.
+    let is_of = space_of_view(view).is_none_or(|space| header.kind.space == space);
+    is_of && selector.needs(header)
+}
+
+/// True if what matches a selector is found by looking at each entry by itself: what came later is then just what matches of it.
+pub(crate) fn is_plain(view: &str, selector: &Selector) -> bool {
+    let by_itself = matches!(
+        selector,
+        Selector::Everything
+            | Selector::Keys(_)
+            | Selector::Prefix(_)
+            | Selector::Range { .. }
+            | Selector::Window { .. }
+            | Selector::Boxes { .. }
+            | Selector::Versions(_)
+    );
+    view == FEEDS || (by_itself && space_of_view(view).is_some())
+}
+
+/// What of these arrivals a plain selector of a view matches.
+pub(crate) fn matches(view: &str, selector: &Selector, arrivals: &[Arrival]) -> BTreeSet<EntryId> {
+    let matching = arrivals.iter().filter(|arrival| {
+        let header = decode_block(&arrival.block).ok().map(|entry| entry.header);
+        concerns(view, selector, header.as_ref())
+    });
+    matching.map(|arrival| arrival.id).collect()
+}
