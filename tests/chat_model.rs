@@ -50,7 +50,7 @@ impl World {
             database.chat().set_trusted(Trusted::default()).await.unwrap();
             let (server, me) = (serve(&database).await, database.writer().await.unwrap());
             if let Some(first) = sides.first() {
-                first.database.add_peer(&server.ticket(), None).await.unwrap();
+                first.database.peers().add(&server.ticket(), None).await.unwrap();
             }
             sides.push(Side { database, server, clock, seen: Seen::new(me) });
         }

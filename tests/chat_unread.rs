@@ -76,7 +76,7 @@ async fn a_late_message_is_unread_and_so_is_its_mention() {
     assert!(ask_and_count(&chat).await.is_empty());
     late.post("tea", "are you there, @bert?").await.unwrap();
     let hub = serve(&slow).await;
-    reader.add_peer(&hub.ticket(), None).await.unwrap();
+    reader.peers().add(&hub.ticket(), None).await.unwrap();
     assert_eq!(ask_and_count(&chat).await, [named("tea", 2, 1)]);
     // It stands before what was read.
     let page = chat.read("tea", &ReadOptions::default()).await.unwrap();

@@ -47,13 +47,13 @@ impl Ring {
         let mut nodes = Vec::new();
         for (name, database) in NAMES.into_iter().zip(databases) {
             let server = serve(&database).await;
-            for peer in database.peers() {
-                database.remove_peer(peer.key).await.expect("remove");
+            for peer in database.peers().list() {
+                database.peers().remove(peer.key).await.expect("remove");
             }
             nodes.push((name, database, server));
         }
         for (who, peer) in [(1, 0), (2, 0), (2, 1), (3, 2)] {
-            nodes[who].1.add_peer(&nodes[peer].2.ticket(), None).await.expect("peer");
+            nodes[who].1.peers().add(&nodes[peer].2.ticket(), None).await.expect("peer");
         }
         Ring { house, nodes, feeds }
     }

@@ -222,12 +222,12 @@ impl World {
     async fn answer(&mut self, at: usize) {
         let database = self.open(at).await;
         let server = serve(&database).await;
-        self.hub.add_peer(&server.ticket(), None).await.unwrap();
+        self.hub.peers().add(&server.ticket(), None).await.unwrap();
         let complete = ask(&self.hub).await;
         self.say(format!("the hub asks {at}, complete: {complete}"));
         server.stop().await;
-        for peer in self.hub.peers() {
-            self.hub.remove_peer(peer.key).await.unwrap();
+        for peer in self.hub.peers().list() {
+            self.hub.peers().remove(peer.key).await.unwrap();
         }
         self.check(at).await;
     }
@@ -237,7 +237,7 @@ impl World {
         self.say(format!("{at} gets to know the hub"));
         let database = self.open(at).await;
         let ticket = self.server.as_ref().unwrap().ticket();
-        database.add_peer(&ticket, None).await.unwrap();
+        database.peers().add(&ticket, None).await.unwrap();
     }
 
     async fn back_up(&mut self, at: usize) {

@@ -31,9 +31,9 @@ impl Town {
         let mallory = house.join("mallory", &home.ticket()).await;
         let (victim, liar) = (anna.writer().await.expect("feed"), mallory.writer().await.expect("feed"));
         let neighbour = serve(&bob).await;
-        anna.add_peer(&neighbour.ticket(), None).await.expect("peer");
+        anna.peers().add(&neighbour.ticket(), None).await.expect("peer");
         let server = serve(&mallory).await;
-        anna.add_peer(&server.ticket(), None).await.expect("peer");
+        anna.peers().add(&server.ticket(), None).await.expect("peer");
         let _servers = vec![home, neighbour];
         Town { house, anna, bob, mallory: Some((mallory, server)), liar, victim, _servers }
     }
@@ -132,7 +132,7 @@ async fn a_feeds_future_that_was_named_is_not_hidden_by_honest_writers_and_who_d
     let future = version("k", &[(victim, NEVER)], 7, town.now());
     town.lie(&[future]).await;
     let (_, server) = town.mallory.as_ref().expect("open");
-    town.bob.add_peer(&server.ticket(), None).await.expect("peer");
+    town.bob.peers().add(&server.ticket(), None).await.expect("peer");
     let _ = ask(&town.bob, "k").await;
     // Bob's replaces the lie, and does not take it over.
     let of_bob = town.bob.kv().put("k", "of bob").await.expect("put");

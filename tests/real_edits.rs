@@ -46,7 +46,7 @@ async fn editors(dir: &Path) -> Vec<Editor> {
             joined.close().await.expect("close");
         }
         let database = Database::builder(dir.join(name)).open().await.expect("open");
-        assert_eq!(database.peers().len(), 2);
+        assert_eq!(database.peers().list().len(), 2);
         let server = database.serve(*port).await.expect("serve");
         editors.push(Editor { database, server });
     }

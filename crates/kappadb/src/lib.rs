@@ -53,7 +53,7 @@ mod database;
 mod engine;
 mod error;
 mod folder;
-mod follow;
+mod node;
 pub mod glossary;
 mod jobs;
 pub mod lines;
@@ -74,7 +74,9 @@ pub use error::{
     PeerError, PutBlobError, ReadError, RecoverError, ServeError, WriteError, WriterError, is_not_held,
 };
 pub use folder::callers::Caller;
-pub use follow::{Following, Interest, InterestError};
+pub use node::{
+    Delivery, Following, Interest, InterestError, PeerConnection, PeerEvent, PeerEvents, PeerState, Peers,
+};
 pub use folder::listen::Listen;
 pub use folder::peers::Peer;
 pub use folder::trust::Trusted;

@@ -2,7 +2,7 @@ use crate::database::Database;
 use crate::error::ServeError;
 use crate::folder::callers::Callers;
 use crate::folder::listen::Listen;
-use crate::follow::Serving;
+use crate::node::Serving;
 use crate::network::backend::Backend;
 use crate::network::links::Keeper;
 use crate::network::own;
@@ -55,7 +55,7 @@ impl Database {
         let address = listen.address;
         let callers = parts.callers.clone();
         let credentials = parts.credentials();
-        let mut options = options(&callers, self.peers().iter().map(|peer| peer.key).collect());
+        let mut options = options(&callers, parts.peers.list().iter().map(|peer| peer.key).collect());
         let (links, root) = (Arc::downgrade(&parts.links), Arc::downgrade(&parts.root()));
         options.begun = Some(Arc::new(move |session| {
             if let Some(links) = links.upgrade() {

@@ -316,7 +316,7 @@ async fn databases() {
     let other = home.new_writer("other").await.unwrap();
     home.kv().put("value", vec![7; 1_000]).await.unwrap();
     let ticket = world.server.ticket();
-    let key = part.peers()[0].key;
+    let key = part.peers().list()[0].key;
     let all: kappadb::RangeSet = std::iter::once(0..3).collect();
     let _ = part.ask("kv", Selector::Everything).from(Source::Peers).await.unwrap();
     dropped!(
@@ -339,10 +339,10 @@ async fn databases() {
         home.settle_as_only_copy(),
         home.clear(feed, all.clone()),
         home.compact(),
-        part.rename_peer(key, Some("home")),
+        part.peers().rename(key, Some("home")),
         part.drop_feed(other),
         part.allow_feed(other),
-        part.add_peer(&ticket, None),
+        part.peers().add(&ticket, None),
         async { part.serve(([127, 0, 0, 1], 0).into()).await.unwrap().stop().await },
     );
     world.is_sound().await;

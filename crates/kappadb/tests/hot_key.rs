@@ -93,17 +93,17 @@ async fn writers_that_hold_next_to_nothing_of_a_hot_key_leave_it_one_block() {
         assert_eq!((answer.is_complete(), answer.asked.blocks_fetched, heads), (true, 1, 1));
         sparse.kv().put("hot", format!("sparse {n}")).await.unwrap();
         let server = sparse.serve(([127, 0, 0, 1], 0).into()).await.unwrap();
-        let peer = full.database.add_peer(&server.ticket(), None).await.unwrap();
+        let peer = full.database.peers().add(&server.ticket(), None).await.unwrap();
         let (answer, text, heads) = get(&full.database, "hot").await;
         assert_eq!((answer.is_complete(), text, heads), (true, format!("sparse {n}"), 1));
-        full.database.remove_peer(peer.key).await.unwrap();
+        full.database.peers().remove(peer.key).await.unwrap();
         server.stop().await;
     }
     // One who writes without having read leaves a conflict, which the next put ends for everybody.
     let blind = full.newcomer("blind").await;
     blind.kv().put("hot", "blind").await.unwrap();
     let server = blind.serve(([127, 0, 0, 1], 0).into()).await.unwrap();
-    full.database.add_peer(&server.ticket(), None).await.unwrap();
+    full.database.peers().add(&server.ticket(), None).await.unwrap();
     assert_eq!(get(&full.database, "hot").await.2, 2);
     full.database.kv().merge("hot", "both").await.unwrap();
     let (answer, text, heads) = get(&full.newcomer("newcomer").await, "hot").await;

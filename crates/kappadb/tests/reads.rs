@@ -105,15 +105,15 @@ async fn a_replica_that_lost_sight_of_its_peers_is_complete_only_if_it_holds_all
     let sparse = join(&dir.path().join("sparse"), &server).await;
     let kv = sparse.kv();
     assert!(kv.get("a").from(Source::Peers).await.unwrap().is_complete());
-    let peer = sparse.peers()[0].key;
-    sparse.remove_peer(peer).await.unwrap();
+    let peer = sparse.peers().list()[0].key;
+    sparse.peers().remove(peer).await.unwrap();
     assert!(kv.get("a").await.unwrap().is_complete(), "all that was heard of is shown to be here");
     assert_eq!(kv.get("b").await.unwrap().completeness, Completeness::Partial);
-    sparse.add_peer(&server.ticket(), None).await.unwrap();
+    sparse.peers().add(&server.ticket(), None).await.unwrap();
     let answer = sparse.ask("kv", Selector::Everything).from(Source::Peers).await.unwrap();
     assert!(answer.is_complete() && answer.items.len() == 2, "{answer:?}");
     assert!(is_as_of(&kv.get("b").await.unwrap()), "who knows peers may lack what they know");
-    sparse.remove_peer(peer).await.unwrap();
+    sparse.peers().remove(peer).await.unwrap();
     assert!(kv.get("b").await.unwrap().is_complete());
 }
 

@@ -178,6 +178,16 @@ impl Answerer {
         }
     }
 
+    /// The peer holds what was sent before so many statements to a live query.
+    pub fn confirm(&mut self, query: u32, statements: u64, out: &mut Outbox) -> Result<(), SessionError> {
+        let Some(served) = self.find("Held", query)? else { return Ok(()) };
+        let blocks = served.confirm(statements).ok_or(SessionError::OutOfPlace { frame: "Held", query })?;
+        if !blocks.is_empty() {
+            out.event(Event::Reached { blocks });
+        }
+        Ok(())
+    }
+
     /// True while a live query of the peer's is open.
     pub fn is_live(&self) -> bool {
         self.open.values().any(Served::is_live)
@@ -370,6 +380,7 @@ impl Answerer {
         self.shared.ledger.record(&feed, &head, &ranges, fresh)?;
         if let Some(served) = self.open.get_mut(&reading.query) {
             served.spend(blocks, frame.len());
+            served.note_sent(&feed, &ranges);
         }
         out.send_bytes(frame)
     }

@@ -37,6 +37,8 @@ pub(crate) struct Asked {
     pub stands: bool,
     /// Parts of a later statement to it.
     pub news: Vec<Change>,
+    /// Statements before which all is stored and durable.
+    pub held: u64,
 }
 
 /// What bounds an answer.
@@ -77,6 +79,7 @@ impl Asked {
             stats: Stats::default(),
             stands: false,
             news: Vec::new(),
+            held: 0,
         }
     }
 

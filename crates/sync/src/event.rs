@@ -146,6 +146,11 @@ pub enum Event {
         /// What is asked.
         selector: Selector,
     },
+    /// Blocks that were sent to such a question are stored and durable at the peer.
+    Reached {
+        /// Which, by feed. A feed may be named more than once.
+        blocks: Vec<(FeedKey, RangeSet)>,
+    },
     /// It is over.
     Falls {
         /// Names it.

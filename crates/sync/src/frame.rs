@@ -32,6 +32,7 @@ pub enum Frame {
     ForkProof(Box<ForkEvidence>),
     Close { code: u8, text: String },
     Update { query: u32, selector: Vec<u8> },
+    Held { query: u32, statements: u64 },
     Alive { answer: bool },
 }
 
@@ -189,6 +190,7 @@ impl Frame {
             Frame::ForkProof(_) => 11,
             Frame::Close { .. } => 12,
             Frame::Update { .. } => 13,
+            Frame::Held { .. } => 14,
             Frame::Alive { .. } => 1 | SKIPPABLE,
         }
     }
@@ -213,6 +215,7 @@ impl Frame {
             Frame::ForkProof(body) => codec::encode_into(body.as_ref(), &mut out),
             Frame::Close { code, text } => codec::encode_into(&(code, text), &mut out),
             Frame::Update { query, selector } => codec::encode_into(&(query, selector), &mut out),
+            Frame::Held { query, statements } => codec::encode_into(&(query, statements), &mut out),
             Frame::Alive { answer } => codec::encode_into(answer, &mut out),
         }
         out
@@ -238,6 +241,7 @@ impl Frame {
             11 => Frame::ForkProof(Box::new(exact("fork proof", body)?)),
             12 => exact("close", body).map(|(code, text)| Frame::Close { code, text })?,
             13 => exact("update", body).map(|(query, selector)| Frame::Update { query, selector })?,
+            14 => exact("held", body).map(|(query, statements)| Frame::Held { query, statements })?,
             0x81 => Frame::Alive { answer: exact("alive", body)? },
             unknown if unknown & SKIPPABLE != 0 => return Ok(None),
             unknown => return Err(FrameError::UnknownKind(unknown)),
@@ -262,6 +266,7 @@ impl Frame {
             Frame::ForkProof(_) => "ForkProof",
             Frame::Close { .. } => "Close",
             Frame::Update { .. } => "Update",
+            Frame::Held { .. } => "Held",
             Frame::Alive { .. } => "Alive",
         }
     }

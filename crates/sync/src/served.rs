@@ -60,6 +60,32 @@ struct Live {
     stated: bool,
     /// There may be news since it was looked up last.
     due: bool,
+    /// How many statements were made.
+    statements: u64,
+    /// What was sent since the last one, and before those that the peer has not confirmed yet, with which of them it was.
+    sent: BTreeMap<FeedKey, RangeSet>,
+    unconfirmed: VecDeque<(u64, BTreeMap<FeedKey, RangeSet>)>,
+}
+
+/// Statements that may be unconfirmed; of more it is not told what they were about.
+const UNCONFIRMED: usize = 1_024;
+
+impl Live {
+    fn new(question: Command) -> Live {
+        let (sent, unconfirmed) = (BTreeMap::new(), VecDeque::new());
+        Live { question, token: None, stated: false, due: false, statements: 0, sent, unconfirmed }
+    }
+
+    /// A statement is made.
+    fn state(&mut self) {
+        self.statements += 1;
+        if !self.sent.is_empty() {
+            self.unconfirmed.push_back((self.statements, std::mem::take(&mut self.sent)));
+        }
+        if self.unconfirmed.len() > UNCONFIRMED {
+            self.unconfirmed.pop_front();
+        }
+    }
 }
 
 /// How it ends before it is answered.
@@ -141,6 +167,23 @@ impl Served {
         self.record.bytes += bytes as u64;
     }
 
+    /// These blocks went out.
+    pub fn note_sent(&mut self, feed: &FeedKey, ranges: &RangeSet) {
+        if let Some(live) = &mut self.live {
+            live.sent.entry(*feed).or_default().union_with(ranges);
+        }
+    }
+
+    /// The peer holds all that came before so many statements: what of it was not confirmed before. None if there were not so many.
+    pub fn confirm(&mut self, statements: u64) -> Option<Vec<(FeedKey, RangeSet)>> {
+        let live = self.live.as_mut().filter(|live| statements <= live.statements)?;
+        let mut held = Vec::new();
+        while live.unconfirmed.front().is_some_and(|(at, _)| *at <= statements) {
+            held.extend(live.unconfirmed.pop_front().into_iter().flat_map(|(_, sent)| sent));
+        }
+        Some(held)
+    }
+
     /// What is to be told of it, now that it has ended.
     pub fn record(self, outcome: Outcome, now: u64) -> Record {
         Record { outcome, ms: now.saturating_sub(self.since), ..self.record }
@@ -159,7 +202,7 @@ impl Served {
                 self.record.asked = format!("{view}: {}", selector.in_words());
                 let (declared, named) = (BTreeMap::new(), self.named.clone());
                 let question = Command::Answer { view, selector, without, declared, named, since, news: false };
-                self.live = live.then(|| Live { question: question.clone(), token: None, stated: false, due: false });
+                self.live = live.then(|| Live::new(question.clone()));
                 question
             }
             Stage::New(Question::Blocks { feed, ranges }) => Command::Locate { feed, ranges },
@@ -268,6 +311,7 @@ impl Served {
                 true => shared.told.changes(&sending.coverage),
             };
             state(query, &changes, sending.rest, live.token.clone(), out)?;
+            live.state();
         }
         live.stated = true;
         self.stage = Stage::Standing;

@@ -117,6 +117,7 @@ impl Session {
                 asker.fork(evidence, news, out)
             }
             Frame::Close { code, text } => Err(SessionError::Peer { code, text }),
+            Frame::Held { query, statements } => answerer.confirm(query, statements, out),
             Frame::Alive { answer: true } => out.send(&Frame::Alive { answer: false }),
             Frame::Alive { answer: false } => Ok(()),
         }

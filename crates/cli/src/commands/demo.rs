@@ -32,7 +32,7 @@ pub async fn demo(args: &DemoArgs) -> anyhow::Result<()> {
     say(&format!("An empty one joins it at {} and asks for {bbox}.", server.address()))?;
 
     let answer = fresh.map().query(&bbox, None).from(Source::Peers).await?;
-    question::tell(&answer.asked, &fresh.peers());
+    question::tell(&answer.asked, &fresh.peers().list());
     let expected = full.map().query(&bbox, None).await?.items;
     ensure!(answer.is_complete(), "the answer is not complete");
     let Answer { items: hits, asked, .. } = answer;

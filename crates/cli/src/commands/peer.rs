@@ -17,13 +17,13 @@ const MOST: u64 = 1 << 16;
 pub async fn run(context: &Context, command: &PeerCommand) -> anyhow::Result<()> {
     let database = context.open().await?;
     match command {
-        PeerCommand::List => database.peers().iter().try_for_each(tell)?,
+        PeerCommand::List => database.peers().list().iter().try_for_each(tell)?,
         PeerCommand::Add { ticket, name } => {
-            tell(&database.add_peer(&read(ticket)?, name.as_deref()).await?)?
+            tell(&database.peers().add(&read(ticket)?, name.as_deref()).await?)?
         }
-        PeerCommand::Remove { peer } => tell(&database.remove_peer(find(&database, peer)?).await?)?,
+        PeerCommand::Remove { peer } => tell(&database.peers().remove(find(&database, peer)?).await?)?,
         PeerCommand::Rename { peer, name } => {
-            tell(&database.rename_peer(find(&database, peer)?, name.as_deref()).await?)?;
+            tell(&database.peers().rename(find(&database, peer)?, name.as_deref()).await?)?;
         }
     }
     Ok(database.close().await?)
@@ -38,7 +38,7 @@ fn tell(peer: &Peer) -> anyhow::Result<()> {
 
 /// The peer of that name, or the only one whose key or fingerprint begins so.
 fn find(database: &Database, text: &str) -> anyhow::Result<FeedKey> {
-    let peers = database.peers();
+    let peers = database.peers().list();
     if let Some(peer) = peers.iter().find(|peer| peer.name.as_deref() == Some(text)) {
         return Ok(peer.key);
     }

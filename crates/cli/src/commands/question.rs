@@ -35,7 +35,7 @@ impl Context {
         let mut question = Question { args, started: Instant::now(), asked: None, next: None, ahead: 0 };
         let database = self.open().await?;
         let done = job(&database, &mut question).await;
-        let peers = database.peers();
+        let peers = database.peers().list();
         database.close().await?;
         question.end(done, &peers)
     }
@@ -170,7 +170,7 @@ where
     anyhow::Error: From<E>,
 {
     if !local {
-        tell(&read.from(Source::Peers).await?.asked, &database.peers());
+        tell(&read.from(Source::Peers).await?.asked, &database.peers().list());
     }
     Ok(())
 }

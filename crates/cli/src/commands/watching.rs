@@ -20,7 +20,7 @@ pub async fn until_end<E>(
 where
     anyhow::Error: From<E>,
 {
-    let every = (!local && !database.peers().is_empty()).then(|| Duration::from_secs_f64(every));
+    let every = (!local && !database.peers().list().is_empty()).then(|| Duration::from_secs_f64(every));
     let mut interrupted = pin!(interrupt.wait());
     let failing = tokio::select! {
         failing = ask_once(database, every.is_some(), false, &ask) => failing?,
@@ -65,7 +65,7 @@ async fn ask_once<E>(
     }
     let asked = ask().await?;
     if !failing {
-        question::tell(&asked, &database.peers());
+        question::tell(&asked, &database.peers().list());
     }
     Ok(!asked.failures.is_empty())
 }

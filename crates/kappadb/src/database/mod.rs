@@ -21,7 +21,7 @@ use crate::jobs::status::Status;
 use crate::network::claims::{Book, Here};
 use crate::network::clocks::Clocks;
 use crate::network::forks::LateForks;
-use crate::follow::Follows;
+use crate::node::Follows;
 use crate::network::liars::Liars;
 use crate::network::links::Links;
 use crate::network::own::{self, Own};

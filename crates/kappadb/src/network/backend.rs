@@ -92,10 +92,23 @@ impl kappadb_net::Backend for Backend {
         self.pool.start(work);
     }
 
-    fn stand(&self, view: &str, selector: &Selector, news: Box<dyn Fn() + Send + Sync>) -> Box<dyn Any + Send> {
+    fn stand(
+        &self,
+        peer: FeedKey,
+        view: &str,
+        selector: &Selector,
+        news: Box<dyn Fn() + Send + Sync>,
+    ) -> Box<dyn Any + Send> {
         match self.parts.upgrade() {
-            Some(parts) => Box::new(parts.standing.add(view, selector, news)),
+            Some(parts) => Box::new(parts.standing.add(peer, view, selector, news)),
             None => Box::new(()),
+        }
+    }
+
+    fn reached(&self, peer: FeedKey, blocks: Vec<(FeedKey, RangeSet)>) {
+        if let Some(parts) = self.parts.upgrade() {
+            let own = blocks.into_iter().filter(|(feed, _)| parts.is_own(feed));
+            own.for_each(|(feed, ranges)| parts.standing.reached(peer, feed, &ranges));
         }
     }
 }

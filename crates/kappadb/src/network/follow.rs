@@ -5,13 +5,15 @@ use crate::error::ReadError;
 use crate::network::ask::space_of;
 use crate::network::claims::Shown;
 use crate::network::forks::{Answers, Ground, claim_nothing};
-use crate::network::links::Link;
+use crate::network::links::{Keeper, Link, Links};
 use crate::network::neighbours::{Neighbours, Trouble, Turn};
 use kappadb_core::{FeedKey, Lseq};
 use kappadb_net::{Question, Update};
 use kappadb_query::Selector;
 use kappadb_sync::{Ask, Coverage, Rest, Since, Stats};
+use kappadb_node::FollowId;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
@@ -43,6 +45,61 @@ struct Kept {
 /// Counts how often something that was held was given up. What came before a token is held as long as this stays.
 fn held(parts: &Parts) -> (u64, u64) {
     (parts.feeds.reforms(), parts.feeds.setbacks())
+}
+
+/// Something that is followed until this is dropped.
+///
+/// Sessions are kept to all known peers meanwhile, and every peer that is connected, also one that called, is asked live. What comes is stored and
+/// shown by the views like everything else: read and watch it there.
+#[must_use = "it is followed until this is dropped"]
+pub struct Following {
+    links: Weak<Links>,
+    ids: Vec<FollowId>,
+    _keeper: Keeper,
+}
+
+impl fmt::Debug for Following {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Following").field("ids", &self.ids).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        if let Some(links) = self.links.upgrade() {
+            self.ids.iter().for_each(|id| links.unfollow(*id));
+        }
+    }
+}
+
+impl Following {
+    pub(crate) fn begin(parts: &Arc<Parts>, questions: Vec<Follow>) -> Following {
+        let ids = questions.into_iter().map(|question| parts.links.follow(parts, question)).collect();
+        Following { links: Arc::downgrade(&parts.links), ids, _keeper: parts.links.keep(parts) }
+    }
+}
+
+/// What a watcher follows, if it is to.
+pub(crate) struct Live {
+    parts: Arc<Parts>,
+    questions: Vec<Follow>,
+    following: Option<Following>,
+}
+
+impl Live {
+    pub fn of(parts: &Arc<Parts>, questions: impl IntoIterator<Item = Follow>) -> Live {
+        Live { parts: parts.clone(), questions: questions.into_iter().collect(), following: None }
+    }
+
+    pub fn begin(&mut self) {
+        self.following = Some(Following::begin(&self.parts, std::mem::take(&mut self.questions)));
+    }
+}
+
+impl fmt::Debug for Live {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Live").field("following", &self.following).finish_non_exhaustive()
+    }
 }
 
 /// What is asked for.

@@ -360,11 +360,6 @@ impl Links {
         self.note(|node, _| node.unfollow(id));
     }
 
-    /// What answers rest on is not what it was.
-    pub fn ask_anew(self: &Arc<Self>) {
-        self.note(|node, _| node.ask_anew());
-    }
-
     /// How it stands with all peers; times are by the clock of [`Links::ago`].
     pub fn states(self: &Arc<Self>, parts: &Arc<Parts>) -> Vec<PeerState> {
         self.tell(parts, |node, _| node.states())
@@ -384,6 +379,12 @@ impl Links {
     pub fn session(&self, peer: &FeedKey) -> Option<PeerHandle> {
         let state = self.lock();
         Some(state.open.get(&state.node.session(peer)?)?.session.clone())
+    }
+
+    /// True while there is a session, or a peer is being called.
+    pub fn is_connected(&self) -> bool {
+        let state = self.lock();
+        state.node.sessions().next().is_some()
     }
 
     /// What happens with peers from now on.

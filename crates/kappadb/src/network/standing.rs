@@ -2,13 +2,14 @@
 
 use crate::engine::pool::Pool;
 use crate::network::ask::{FEEDS, space_of_view};
-use kappadb_core::{EntryId, Lseq};
+use kappadb_core::{EntryId, FeedKey, Lseq, RangeSet};
 use kappadb_entry::{Header, decode_block};
 use kappadb_feed::{Arrival, Feeds};
 use kappadb_query::Selector;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use tokio::sync::watch;
 
 /// Arrivals that are looked at at a time.
 const LOOK: usize = 1_024;
@@ -20,6 +21,7 @@ pub(crate) struct Standing {
     looking: AtomicBool,
     feeds: Feeds,
     pool: Arc<Pool>,
+    changed: watch::Sender<u64>,
 }
 
 #[derive(Default)]
@@ -28,9 +30,12 @@ struct State {
     next: u64,
     /// What arrived before this was looked at.
     seen: Lseq,
+    /// Of feeds that are written here, which blocks each peer has confirmed to hold since this replica was opened.
+    reached: BTreeMap<FeedKey, BTreeMap<FeedKey, RangeSet>>,
 }
 
 struct Question {
+    peer: FeedKey,
     view: String,
     selector: Selector,
     news: Arc<dyn Fn() + Send + Sync>,
@@ -49,6 +54,7 @@ impl Standing {
             looking: AtomicBool::new(false),
             feeds: feeds.clone(),
             pool: pool.clone(),
+            changed: watch::Sender::new(0),
         });
         let weak = Arc::downgrade(&standing);
         feeds.on_arrival(move || {
@@ -64,16 +70,49 @@ impl Standing {
     }
 
     /// Calls `news` whenever something arrives that may matter to a question, until what this returns is dropped.
-    pub fn add(self: &Arc<Self>, view: &str, selector: &Selector, news: Box<dyn Fn() + Send + Sync>) -> Stands {
+    pub fn add(
+        self: &Arc<Self>,
+        peer: FeedKey,
+        view: &str,
+        selector: &Selector,
+        news: Box<dyn Fn() + Send + Sync>,
+    ) -> Stands {
         let mut state = self.lock();
         if state.questions.is_empty() {
             state.seen = self.feeds.end();
         }
-        let (id, question) =
-            (state.next, Question { view: view.to_owned(), selector: selector.clone(), news: news.into() });
+        let id = state.next;
         state.next += 1;
-        state.questions.insert(id, question);
+        let (view, selector) = (view.to_owned(), selector.clone());
+        state.questions.insert(id, Question { peer, view, selector, news: news.into() });
+        drop(state);
+        self.changed.send_modify(|changed| *changed += 1);
         Stands { standing: Arc::downgrade(self), id }
+    }
+
+    /// A peer holds these blocks of a feed that is written here.
+    pub fn reached(&self, peer: FeedKey, feed: FeedKey, blocks: &RangeSet) {
+        self.lock().reached.entry(feed).or_default().entry(peer).or_default().union_with(blocks);
+        self.changed.send_modify(|changed| *changed += 1);
+    }
+
+    /// The peers that have confirmed to hold an entry that was written here.
+    pub fn holders(&self, id: &EntryId) -> BTreeSet<FeedKey> {
+        let state = self.lock();
+        let held = state.reached.get(&id.feed).into_iter().flatten();
+        held.filter(|(_, blocks)| blocks.contains(id.seq)).map(|(peer, _)| *peer).collect()
+    }
+
+    /// The peers that want an entry with this header, as far as they have asked live.
+    pub fn wanted_by(&self, header: &Header) -> BTreeSet<FeedKey> {
+        let state = self.lock();
+        let wants = |question: &&Question| concerns(&question.view, &question.selector, Some(header));
+        state.questions.values().filter(wants).map(|question| question.peer).collect()
+    }
+
+    /// Hears whenever a question comes, or something has reached somebody.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
     }
 
     /// Something arrived. On the thread that wrote it: quick.

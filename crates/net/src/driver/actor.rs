@@ -301,7 +301,7 @@ impl Driver {
                 let _ = noted.send(query);
             }
         });
-        let watched = self.backend.stand(view, selector, news);
+        let watched = self.backend.stand(self.shared.peer.key, view, selector, news);
         self.standing.insert(query, Standing { is_noted, _watched: watched });
     }
 
@@ -322,6 +322,7 @@ impl Driver {
                 }
             }
             Event::Stands { query, view, selector } => self.stand(query, &view, &selector),
+            Event::Reached { blocks } => self.backend.reached(self.shared.peer.key, blocks),
             Event::Falls { query } => drop(self.standing.remove(&query)),
             Event::Failed { query, error: QueryError::Session(reason) } => {
                 let end = self.explain(reason);

@@ -22,7 +22,7 @@ pub struct PeerHandle {
 pub(super) struct Shared {
     pub(super) traffic: Arc<Traffic>,
     pub(super) end: OnceLock<SessionEnd>,
-    peer: Peer,
+    pub(super) peer: Peer,
     next_tag: AtomicU64,
     /// Becomes true at its end.
     pub(super) over: watch::Sender<bool>,

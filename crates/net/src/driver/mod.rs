@@ -16,7 +16,7 @@ use crate::{Allowance, Connection};
 use actor::Driver;
 use handle::{Request, Shared};
 pub use handle::{Answered, PeerHandle, PeerStats, Question, Update};
-use kappadb_core::{FeedKey, Timestamp};
+use kappadb_core::{FeedKey, RangeSet, Timestamp};
 use kappadb_sync::{Agreed, Command, Config, Reply, Served, Session};
 use kappadb_query::Selector;
 use std::any::Any;
@@ -29,11 +29,22 @@ pub trait Backend: Send + Sync + 'static {
     /// kind of reply that the command's documentation names.
     fn run(&self, command: Command) -> Reply;
 
-    /// Calls `news` whenever there may be something new for a live question to a view, until what it returns is dropped. May be called often, also
-    /// for nothing; it must not block. Default: never.
-    fn stand(&self, view: &str, selector: &Selector, news: Box<dyn Fn() + Send + Sync>) -> Box<dyn Any + Send> {
-        let _ = (view, selector);
+    /// Calls `news` whenever there may be something new for a live question of a peer to a view, until what it returns is dropped. May be called
+    /// often, also for nothing. Must not block. Default: never.
+    fn stand(
+        &self,
+        peer: FeedKey,
+        view: &str,
+        selector: &Selector,
+        news: Box<dyn Fn() + Send + Sync>,
+    ) -> Box<dyn Any + Send> {
+        let _ = (peer, view, selector);
         Box::new(news)
+    }
+
+    /// These blocks, which were sent to a live question of a peer, are stored and durable there. Must not block. Default: nothing is done.
+    fn reached(&self, peer: FeedKey, blocks: Vec<(FeedKey, RangeSet)>) {
+        let _ = (peer, blocks);
     }
 
     /// Does work that may block where that is allowed. Default: on the runtime's blocking threads.

@@ -38,6 +38,9 @@ impl Asker {
     /// What a live query was answered by now is durable.
     fn stated(&mut self, settle: &Settle, out: &mut Outbox) {
         let Some(asked) = self.open.get_mut(&settle.query).filter(|asked| asked.is_wanted()) else { return };
+        asked.held += 1;
+        // What does not fit in the queue is said with the next.
+        let _ = out.send(&Frame::Held { query: settle.query, statements: asked.held });
         let (query, rest, stats) = (asked.name, asked.rest, std::mem::take(&mut asked.stats));
         let statement = self.heard.coverage(&settle.stated);
         out.event(Event::Stated { query, statement, rest, stats, token: settle.token.clone() });

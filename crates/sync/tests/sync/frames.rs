@@ -129,6 +129,7 @@ fn frames() -> impl Strategy<Value = Frame> {
         (any::<u8>(), "\\PC{0,40}").prop_map(|(code, text)| Frame::Close { code, text }),
         (any::<u32>(), selector).prop_map(|(query, selector)| Frame::Update { query, selector }),
         any::<bool>().prop_map(|answer| Frame::Alive { answer }),
+        any::<(u32, u64)>().prop_map(|(query, statements)| Frame::Held { query, statements }),
     ]
 }
 
@@ -172,7 +173,7 @@ proptest! {
 #[test]
 fn unknown_kinds_are_skipped_or_refused_by_their_top_bit() {
     assert_eq!(Frame::decode(&[0xff, 1, 2, 3]), Ok(None));
-    assert_eq!(Frame::decode(&[14, 1]), Err(FrameError::UnknownKind(14)));
+    assert_eq!(Frame::decode(&[15, 1]), Err(FrameError::UnknownKind(15)));
     assert_eq!(Frame::decode(&[0]), Err(FrameError::UnknownKind(0)));
     assert_eq!(Frame::decode(&[]), Err(FrameError::Empty));
 }

@@ -158,6 +158,37 @@ fn who_follows_one_another_hears_nothing_of_what_he_said_himself() {
 }
 
 #[test]
+fn who_wrote_learns_which_blocks_have_reached_whoever_asked_and_no_others() {
+    let one = writer(1);
+    let (asker, answerer) = (Replica::new(), Replica::new());
+    let mut pair = pair_of([&asker, &answerer], 4);
+    follow(&mut pair, 0, Selector::keys([vec![1]]), Since::Beginning);
+    pair.run();
+    for n in 0..10 {
+        arrive(&mut pair, 1, &one, &set([n]), n + 1);
+        if n % 3 == 0 {
+            pair.run();
+        }
+    }
+    pair.run();
+    let mut reached = RangeSet::new();
+    for event in &pair.sides[1].events {
+        if let Event::Reached { blocks } = event {
+            for (feed, ranges) in blocks {
+                assert_eq!(*feed, one.key());
+                assert!(ranges.intersection(&reached).is_empty(), "told twice");
+                reached.union_with(ranges);
+            }
+        }
+    }
+    assert_eq!((reached, asker.borrow().held(&one.key())), (set([1, 3, 5, 7, 9]), set([1, 3, 5, 7, 9])));
+    // More than there was to confirm.
+    let lie = Frame::Held { query: 0, statements: 1 << 40 };
+    let end = pair.sides[1].session.receive(pair.now, &lie.encode()).unwrap_err();
+    assert_eq!(end, SessionError::OutOfPlace { frame: "Held", query: 0 });
+}
+
+#[test]
 fn who_comes_back_with_a_token_is_sent_what_came_meanwhile() {
     let one = writer(1);
     let (asker, answerer) = (Replica::new(), Replica::new());

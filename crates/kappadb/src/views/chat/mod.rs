@@ -7,6 +7,7 @@ mod edit;
 mod erase;
 mod error;
 mod export;
+pub(crate) mod follow;
 mod import;
 mod lanes;
 mod lines;

@@ -3,10 +3,13 @@
 use super::{Kv, Value, ground::Ground};
 use crate::database::Parts;
 use crate::error::ReadError;
+use crate::network::ask::KV;
+use crate::network::follow::{Follow, Live};
 use crate::views::boxed::Boxed;
 use crate::views::watching::{CHUNK, Listed, Look, Looked, Watched, Watching, in_short};
 use futures::Stream;
 use kappadb_core::EntryId;
+use kappadb_query::Selector;
 use kappadb_view_kv::{KeyRange, ScanOptions};
 use std::collections::{BTreeSet, HashSet};
 use std::pin::Pin;
@@ -31,9 +34,17 @@ pub struct KvChange {
 #[derive(Debug)]
 pub struct KvWatcher {
     changes: Boxed<Result<KvChange, ReadError>>,
+    live: Live,
 }
 
 impl KvWatcher {
+    /// Follows what it watches: every peer is asked for it live as long as the watcher is there, so that what is written elsewhere is told within
+    /// moments.
+    pub fn live(mut self) -> KvWatcher {
+        self.live.begin();
+        self
+    }
+
     /// Waits for the next change; none once the database is closed. Dropping the wait loses nothing.
     pub async fn next(&mut self) -> Option<Result<KvChange, ReadError>> {
         self.changes.next().await
@@ -57,17 +68,19 @@ impl Kv {
         let keys: BTreeSet<Vec<u8>> = keys.into_iter().map(|key| key.as_ref().to_vec()).collect();
         let wanted: HashSet<Vec<u8>> = keys.iter().cloned().collect();
         let watcher = self.parts.kv.watch_keys(move |key| wanted.contains(key));
-        KvWatcher { changes: Watching::new(Keys(None), watcher, Some(keys)).stream(self.parts.clone()) }
+        let live = Live::of(&self.parts, [Follow::matching(KV, Selector::keys(keys.iter().cloned()))]);
+        KvWatcher { changes: Watching::new(Keys(None), watcher, Some(keys)).stream(self.parts.clone()), live }
     }
 
     /// Watches the keys that start with `prefix`, as [`Kv::watch`] does. First those come that have a value, in order. It
     /// remembers some bytes for each key that it told of.
     pub fn watch_prefix(&self, prefix: impl AsRef<[u8]>) -> KvWatcher {
+        let live = Live::of(&self.parts, [Follow::matching(KV, Selector::Prefix(prefix.as_ref().to_vec()))]);
         let range = KeyRange::prefix(prefix);
         let wanted = range.clone();
         let watcher = self.parts.kv.watch_keys(move |key| wanted.contains(key));
         let watching = Watching::new(Keys(Some(range)), watcher, None);
-        KvWatcher { changes: watching.stream(self.parts.clone()) }
+        KvWatcher { changes: watching.stream(self.parts.clone()), live }
     }
 }
 

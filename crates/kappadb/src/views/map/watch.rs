@@ -3,10 +3,13 @@
 use super::{Found, Hit, Map};
 use crate::database::Parts;
 use crate::error::ReadError;
+use crate::network::ask::MAP;
+use crate::network::follow::{Follow, Live};
 use crate::views::boxed::Boxed;
 use crate::views::watching::{CHUNK, Listed, Look, Looked, Watched, Watching, in_short};
 use futures::Stream;
 use kappadb_core::{EntryId, Extent};
+use kappadb_query::Selector;
 use kappadb_view_geo::{Cursor, Query};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -30,9 +33,17 @@ pub struct MapChange {
 #[derive(Debug)]
 pub struct MapWatcher {
     changes: Boxed<Result<MapChange, ReadError>>,
+    live: Live,
 }
 
 impl MapWatcher {
+    /// Follows what it watches: every peer is asked for it live as long as the watcher is there, so that what is written elsewhere is told within
+    /// moments.
+    pub fn live(mut self) -> MapWatcher {
+        self.live.begin();
+        self
+    }
+
     /// Waits for the next change; none once the database is closed. Dropping the wait loses nothing.
     pub async fn next(&mut self) -> Option<Result<MapChange, ReadError>> {
         self.changes.next().await
@@ -57,7 +68,8 @@ impl Map {
     pub fn watch(&self, extent: &Extent) -> MapWatcher {
         // Whether a change is in the box shows only when the feature is looked at.
         let watching = Watching::new(InBox(extent.clone()), self.parts.map.watch(), None);
-        MapWatcher { changes: watching.stream(self.parts.clone()) }
+        let live = Live::of(&self.parts, [Follow::matching(MAP, Selector::from(extent))]);
+        MapWatcher { changes: watching.stream(self.parts.clone()), live }
     }
 }
 

@@ -7,6 +7,8 @@ pub use asker::ChatAsker;
 
 use super::{Chat, ChatError, Message};
 use crate::database::{self, Parts};
+use crate::network::follow::Live;
+use crate::views::chat::follow;
 use crate::views::boxed::Boxed;
 use futures::future::{Either, select};
 use futures::{Stream, stream};
@@ -83,9 +85,17 @@ impl WatchOptions {
 #[derive(Debug)]
 pub struct ChatWatcher {
     changes: Boxed<Result<ChatChange, ChatError>>,
+    live: Live,
 }
 
 impl ChatWatcher {
+    /// Follows what it watches: every peer is asked live, as long as the watcher is there, for what comes from now on, however it is dated, so that what is
+    /// said elsewhere is told within moments. What peers have already is asked for with [`Chat::asker`], also of those who are connected later.
+    pub fn live(mut self) -> ChatWatcher {
+        self.live.begin();
+        self
+    }
+
     /// Waits for the next change; none once the database is closed. Dropping the wait loses nothing.
     pub async fn next(&mut self) -> Option<Result<ChatChange, ChatError>> {
         self.changes.next().await
@@ -110,6 +120,7 @@ impl Chat {
     /// [`ChatError::Model`] if one cannot be the name of a channel.
     pub async fn watch(&self, options: &WatchOptions) -> Result<ChatWatcher, ChatError> {
         let (named, private, past) = (options.named()?, options.private, options.past);
+        let live = Live::of(&self.parts, follow::watched(named.as_deref(), private));
         // Names and flags change how messages of any channel are shown. Begun before what is there is looked at, so that nothing is between.
         self.run(|parts| parts.chat.ready()).await??;
         let watcher = self.parts.chat.watch();
@@ -131,7 +142,7 @@ impl Chat {
                 Err(error) => Some((Err(error), None)),
             }
         });
-        Ok(ChatWatcher { changes: Boxed::new(changes) })
+        Ok(ChatWatcher { changes: Boxed::new(changes), live })
     }
 }
 

@@ -1,49 +1,19 @@
 //! Following: what a replica wants is asked live of every peer, for as long as somebody wants it, or whenever it serves.
 
+mod delivery;
 mod interest;
+mod peers;
 
 use crate::database::{Database, Parts};
 use crate::error::FollowError;
 use crate::folder::files::write_file;
-use crate::network::links::{Keeper, Links};
+pub use crate::network::follow::Following;
 use crate::network::follow::Follow;
+pub use delivery::Delivery;
 pub use interest::{Interest, InterestError};
-use kappadb_node::FollowId;
-use std::fmt;
+pub use peers::{PeerConnection, PeerEvent, PeerEvents, PeerState, Peers};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-
-/// Something that is followed until this is dropped.
-///
-/// Sessions are kept to all known peers meanwhile, and every peer that is connected, also one that called, is asked live. What comes is stored and
-/// shown by the views like everything else: read and watch it there.
-#[must_use = "it is followed until this is dropped"]
-pub struct Following {
-    links: Weak<Links>,
-    ids: Vec<FollowId>,
-    _keeper: Keeper,
-}
-
-impl fmt::Debug for Following {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Following").field("ids", &self.ids).finish_non_exhaustive()
-    }
-}
-
-impl Drop for Following {
-    fn drop(&mut self) {
-        if let Some(links) = self.links.upgrade() {
-            self.ids.iter().for_each(|id| links.unfollow(*id));
-        }
-    }
-}
-
-impl Following {
-    fn begin(parts: &Arc<Parts>, questions: Vec<Follow>) -> Following {
-        let ids = questions.into_iter().map(|question| parts.links.follow(parts, question)).collect();
-        Following { links: Arc::downgrade(&parts.links), ids, _keeper: parts.links.keep(parts) }
-    }
-}
 
 /// What is followed whenever this replica serves: `DIR/follows`, a line each.
 pub(crate) struct Follows {

@@ -1,16 +1,13 @@
 //! What can be followed.
 
-use crate::database::Parts;
-use crate::error::ReadError;
 use crate::network::ask::{BLOBS, CHAT, FEEDS, KV, MAP};
-use crate::network::follow::{Follow, Wanted};
+use crate::network::follow::Follow;
+use crate::views::chat;
 use kappadb_chat::Channel;
 use kappadb_core::Extent;
 use kappadb_query::Selector;
-use kappadb_view_chat::Ask;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 
 /// What a replica wants to have, now and whenever there is more of it.
 ///
@@ -72,18 +69,10 @@ impl Interest {
             Interest::Chat => one(CHAT, Selector::Everything),
             Interest::Blobs => one(BLOBS, Selector::Everything),
             Interest::Channel(name) => {
-                let folded = Channel::new(name).map(|channel| channel.folded).unwrap_or_default();
-                let window =
-                    Selector::Window { channel: folded.into_bytes(), from: i64::MIN, to: i64::MAX };
-                // Names, topics, members, flags: who says something, and whether it is shown.
-                let state = Selector::Prefix(Vec::new());
-                vec![Follow::matching(CHAT, window), Follow::matching(CHAT, state)]
+                let channel = Channel::new(name).ok().as_ref().map(chat::follow::channel);
+                channel.into_iter().chain([chat::follow::state()]).collect()
             }
-            Interest::Private => {
-                let who = Ask::Correspondents { from: i64::MIN, to: i64::MAX }.selector();
-                let lanes = Wanted::Changing(Arc::new(lanes));
-                vec![Follow::matching(CHAT, who), Follow::new(CHAT, lanes)]
-            }
+            Interest::Private => chat::follow::private().to_vec(),
         }
     }
 
@@ -98,12 +87,6 @@ impl Interest {
         }
         Ok(self)
     }
-}
-
-/// The lanes in which private messages to and from this replica's writers lie, as far as their feeds are known.
-fn lanes(parts: &Parts) -> Result<Selector, ReadError> {
-    let lanes = parts.private_lanes()?.into_iter().take(Ask::MAX_LANES).collect();
-    Ok(Ask::Private { lanes, from: i64::MIN, to: i64::MAX }.selector())
 }
 
 impl FromStr for Interest {

@@ -1,0 +1,217 @@
+//! Peers as people see them: who they are, how it stands with them, what happens.
+
+use crate::database::{Database, Parts};
+use crate::error::PeerError;
+use crate::folder::peers::Peer;
+use futures::Stream;
+use futures::stream::{self, BoxStream, StreamExt};
+use kappadb_core::FeedKey;
+use kappadb_net::Ticket;
+use kappadb_node::{Connection, Event, Way};
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::sync::broadcast::error::RecvError;
+
+/// The peers of this replica. Cheap to clone.
+#[derive(Clone)]
+pub struct Peers {
+    parts: Arc<Parts>,
+}
+
+impl fmt::Debug for Peers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peers").finish_non_exhaustive()
+    }
+}
+
+/// How it stands with a peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerState {
+    /// Its identity.
+    pub key: FeedKey,
+    /// What is known of it, if it is one of those that questions are put to; none for one that only calls.
+    pub known: Option<Peer>,
+    /// How it is connected, or why not.
+    pub connection: PeerConnection,
+    /// Bytes received from it in this session.
+    pub bytes_received: u64,
+    /// Bytes sent to it in this session.
+    pub bytes_sent: u64,
+}
+
+/// How a peer is connected, or why not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PeerConnection {
+    /// Nobody has called it: nothing was asked yet, and nothing is followed or served.
+    Idle,
+    /// It is being called.
+    Dialling,
+    /// There is a session.
+    Open {
+        /// The peer called; else this replica did.
+        called: bool,
+        /// For how long.
+        since: Duration,
+    },
+    /// It could not be reached, or was lost.
+    Closed {
+        /// Why, in words.
+        why: String,
+        /// In how long it is called again; none if not before somebody asks.
+        again: Option<Duration>,
+    },
+}
+
+/// What happens with peers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PeerEvent {
+    /// There is a session with a peer, where there was none.
+    Connected {
+        /// Its identity.
+        peer: FeedKey,
+        /// The peer called; else this replica did.
+        called: bool,
+    },
+    /// There is none any more.
+    Lost {
+        /// Its identity.
+        peer: FeedKey,
+        /// Why, in words.
+        why: String,
+    },
+    /// It was called in vain.
+    Unreachable {
+        /// Its identity.
+        peer: FeedKey,
+        /// Why, in words.
+        why: String,
+    },
+    /// So many events came faster than they were taken, and are not told.
+    Lagged(u64),
+}
+
+/// Tells of peers, until the database goes. Dropping it ends nothing else.
+pub struct PeerEvents(BoxStream<'static, PeerEvent>);
+
+impl fmt::Debug for PeerEvents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PeerEvents").finish_non_exhaustive()
+    }
+}
+
+impl PeerEvents {
+    /// The next event; none once the database is gone. Dropping the wait loses nothing.
+    pub async fn next(&mut self) -> Option<PeerEvent> {
+        self.0.next().await
+    }
+}
+
+impl Stream for PeerEvents {
+    type Item = PeerEvent;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<PeerEvent>> {
+        self.0.as_mut().poll_next(context)
+    }
+}
+
+impl Database {
+    /// The peers: who they are, how it stands with them, and what happens.
+    pub fn peers(&self) -> Peers {
+        Peers { parts: self.parts.clone() }
+    }
+}
+
+impl Peers {
+    /// Those that questions are put to, the one met last first.
+    pub fn list(&self) -> Vec<Peer> {
+        self.parts.peers.list()
+    }
+
+    /// How it stands with each of them, and with those who called.
+    pub fn states(&self) -> Vec<PeerState> {
+        let (links, known) = (&self.parts.links, self.list());
+        let state = |state: kappadb_node::PeerState| {
+            let stats = links.session(&state.peer).map(|session| session.stats()).unwrap_or_default();
+            PeerState {
+                key: state.peer,
+                known: known.iter().find(|peer| peer.key == state.peer).cloned(),
+                connection: match state.connection {
+                    Connection::Dialling { .. } => PeerConnection::Dialling,
+                    Connection::Open { way, since_ms } => {
+                        PeerConnection::Open { called: way == Way::Called, since: links.ago(since_ms) }
+                    }
+                    Connection::Closed { why, again_ms } => {
+                        PeerConnection::Closed { why, again: again_ms.map(|at| links.until(at)) }
+                    }
+                    _ => PeerConnection::Idle,
+                },
+                bytes_received: stats.bytes_received,
+                bytes_sent: stats.bytes_sent,
+            }
+        };
+        links.states(&self.parts).into_iter().map(state).collect()
+    }
+
+    /// What happens with peers from now on.
+    pub fn events(&self) -> PeerEvents {
+        let events = stream::unfold(self.parts.links.events(), |mut events| async move {
+            match events.recv().await {
+                Ok(event) => Some((told(event), events)),
+                Err(RecvError::Lagged(missed)) => Some((Some(PeerEvent::Lagged(missed)), events)),
+                Err(RecvError::Closed) => None,
+            }
+        });
+        PeerEvents(events.filter_map(std::future::ready).boxed())
+    }
+
+    /// Learns of the ticket's peer, or where it is now; `name` is what it is called here from now on. Whom it trusts stays its own business.
+    /// While this replica serves or follows, it is called at once. Durable when it returns.
+    ///
+    /// # Errors
+    /// [`PeerError::Own`] for a ticket of this replica, [`PeerError::OtherDatabase`], [`PeerError::Name`], [`PeerError::Taken`].
+    pub async fn add(&self, ticket: &Ticket, name: Option<&str>) -> Result<Peer, PeerError> {
+        let (ticket, name) = (ticket.clone(), name.map(str::to_owned));
+        self.change(move |parts| parts.peers.meet(&ticket, name.as_deref())).await
+    }
+
+    /// Forgets a peer: it is not asked any more, and the session with it, if this replica called, ends. It may go on asking this replica, as long
+    /// as it has the access key. Durable when it returns.
+    ///
+    /// # Errors
+    /// [`PeerError::Unknown`].
+    pub async fn remove(&self, key: FeedKey) -> Result<Peer, PeerError> {
+        self.change(move |parts| parts.peers.remove(&key)).await
+    }
+
+    /// What a peer is called here: 1 to 64 bytes without control characters, or nothing. Durable when it returns.
+    ///
+    /// # Errors
+    /// [`PeerError::Unknown`], [`PeerError::Name`], [`PeerError::Taken`].
+    pub async fn rename(&self, key: FeedKey, name: Option<&str>) -> Result<Peer, PeerError> {
+        let name = name.map(str::to_owned);
+        self.change(move |parts| parts.peers.rename(&key, name.as_deref())).await
+    }
+
+    async fn change(
+        &self,
+        change: impl FnOnce(&Parts) -> Result<Peer, PeerError> + Send + 'static,
+    ) -> Result<Peer, PeerError> {
+        let changed = crate::database::run(&self.parts, change).await??;
+        self.parts.links.peers_changed(&self.parts);
+        Ok(changed)
+    }
+}
+
+fn told(event: Event) -> Option<PeerEvent> {
+    Some(match event {
+        Event::Connected { peer, way } => PeerEvent::Connected { peer, called: way == Way::Called },
+        Event::Lost { peer, why } => PeerEvent::Lost { peer, why },
+        Event::Unreachable { peer, why } => PeerEvent::Unreachable { peer, why },
+        _ => return None,
+    })
+}
