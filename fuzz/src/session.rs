@@ -9,7 +9,7 @@ use kappadb_query::Selector;
 use kappadb_sim::Random;
 use kappadb_sync::frame::{Blocks, BlocksTop, Frame};
 use kappadb_sync::{
-    Agreed, Ask, Command, CommandId, Config, Event, Fetch, PutRefusal, QueryId, Reply, Session,
+    Agreed, Ask, Command, CommandId, Config, Event, Fetch, PutRefusal, QueryId, Reply, Session, Since,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -127,7 +127,17 @@ impl World {
             _ => Selector::Custom(input.chunk().to_vec()),
         };
         let have = if what & 4 == 0 { self.replica.borrow().have() } else { vec![] };
-        let ask = Ask { view: VIEW.to_owned(), selector, inline: what & 8 == 0, have, named: vec![], forks: vec![], without: BTreeSet::new() };
+        let ask = Ask {
+            view: VIEW.to_owned(),
+            selector,
+            inline: what & 8 == 0,
+            have,
+            named: vec![],
+            forks: vec![],
+            without: BTreeSet::new(),
+            live: (what & 16 != 0).then(Since::default),
+            forget: what & 32 != 0,
+        };
         let query = self.session.ask(self.now, ask);
         self.note(query);
     }
@@ -135,7 +145,7 @@ impl World {
     fn fetch(&mut self, input: &mut Input<'_>) {
         let feed = self.truths[input.below(3)].key();
         let known = if input.below(2) == 0 { self.replica.borrow().known(&feed) } else { Known::default() };
-        let query = self.session.fetch(self.now, Fetch { feed, ranges: bits(input), known });
+        let query = self.session.fetch(self.now, Fetch { feed, ranges: bits(input), known, forget: false });
         self.note(query);
     }
 

@@ -125,7 +125,8 @@ impl Asker {
     }
 
     pub fn fetch(&mut self, name: QueryId, fetch: Fetch, out: &mut Outbox) -> Result<(), SessionError> {
-        let Fetch { feed, ranges, known } = fetch;
+        let Fetch { feed, ranges, known, forget } = fetch;
+        self.stale |= forget;
         let have = vec![Have { feed, known }];
         self.question(name, Ok(Question::Blocks { feed, ranges }), Bounds::Named, (have, Vec::new()), out)
     }

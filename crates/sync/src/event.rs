@@ -77,6 +77,8 @@ pub struct Fetch {
     pub ranges: RangeSet,
     /// What is held of this feed here.
     pub known: Known,
+    /// As [`Ask::forget`].
+    pub forget: bool,
 }
 
 /// What is held of a feed.

@@ -31,7 +31,7 @@ pub(crate) fn conversations() -> Vec<(&'static str, bool, Heard)> {
     let fetch = || {
         conversation(|pair| {
             let (feed, ranges) = (truths()[0].key(), set([1, 2, 8]));
-            pair.sides[0].session.fetch(0, Fetch { feed, ranges, known: Known::default() });
+            pair.sides[0].session.fetch(0, Fetch { feed, ranges, known: Known::default(), forget: false });
         })
     };
     vec![

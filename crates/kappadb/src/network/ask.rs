@@ -13,7 +13,7 @@ use kappadb_core::limits::{MAX_SELECTOR, MAX_SELECTOR_KEYS};
 use kappadb_core::{EntryId, FeedKey, RangeSet};
 use kappadb_entry::space;
 use kappadb_query::Selector;
-use kappadb_sync::{Ask, Coverage, Fetch, Rest};
+use kappadb_sync::{Ask, Coverage, Rest};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -240,7 +240,7 @@ impl Turn {
         let (view, link) = (view.to_owned(), self.link.clone());
         let look = move |parts: &Parts| {
             // First: what is given up meanwhile is noticed the next time.
-            let forget = link.has_lost((parts.feeds.reforms(), parts.feeds.setbacks()));
+            let forget = link.has_lost(parts.losses());
             named.extend(parts.to_name());
             named.retain(|feed| !without.contains(feed));
             let mut have = parts.have(&view, &selector)?;
@@ -273,9 +273,8 @@ async fn put(
 
 /// Fetches what is missing of these blocks. The number that were stored.
 async fn take(turn: Turn, feed: FeedKey, ranges: RangeSet) -> Result<u64, Trouble> {
-    let (missing, known) = turn.missing(feed, ranges).await?;
-    if missing.is_empty() {
-        return Ok(0);
+    match turn.lacking(feed, ranges).await? {
+        Some(fetch) => Ok(turn.link.session.fetch(fetch).await?.stats.blocks_stored),
+        None => Ok(0),
     }
-    Ok(turn.link.session.fetch(Fetch { feed, ranges: missing, known }).await?.stats.blocks_stored)
 }

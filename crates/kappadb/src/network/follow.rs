@@ -42,11 +42,6 @@ struct Kept {
     held: (u64, u64),
 }
 
-/// Counts how often something that was held was given up. What came before a token is held as long as this stays.
-fn held(parts: &Parts) -> (u64, u64) {
-    (parts.feeds.reforms(), parts.feeds.setbacks())
-}
-
 /// Something that is followed until this is dropped.
 ///
 /// Sessions are kept to all known peers meanwhile, and every peer that is connected, also one that called, is asked live. What comes is stored and
@@ -201,7 +196,7 @@ impl<'a> Asked<'a> {
         let look = move |parts: &Parts| {
             parts.feeds.settle()?;
             let selector = follow.selector(parts)?;
-            let since = follow.since(&peer, &selector, held(parts));
+            let since = follow.since(&peer, &selector, parts.losses());
             Ok::<_, ReadError>((parts.ground_of(&follow.view)?, selector, since, parts.feeds.end()))
         };
         let (ground, selector, live, since) = database::run(&turn.parts, look).await??;
@@ -254,7 +249,7 @@ impl<'a> Asked<'a> {
         turn.follow_up(&statement).await?;
         let (view, follow, selector) = (self.what.view.clone(), self.what.clone(), self.selector.clone());
         let ground = database::run(&parts, move |parts| {
-            follow.keep(peer, &selector, token.map(|token| (token, held(parts))));
+            follow.keep(peer, &selector, token.map(|token| (token, parts.losses())));
             parts.ground_of(&view)
         })
         .await??;

@@ -319,9 +319,8 @@ impl Turn {
             database::run(&self.parts, move |parts| parts.followups(&said)).await??;
         let mut blocks = 0;
         for (feed, ranges) in wanted {
-            let (missing, known) = self.missing(feed, ranges).await?;
-            if !missing.is_empty() {
-                blocks += take(&self.link.session, Fetch { feed, ranges: missing, known }).await?;
+            if let Some(fetch) = self.lacking(feed, ranges).await? {
+                blocks += take(&self.link.session, fetch).await?;
             }
         }
         if !suspects.is_empty() {
@@ -340,7 +339,7 @@ impl Turn {
         let fresh = self.parts.links.fresh(&self.parts, &peer).await.map_err(Trouble::Peer)?;
         let mut blocks = 0;
         for (feed, ranges) in suspects {
-            blocks += take(&fresh, Fetch { feed, ranges, known: Default::default() }).await?;
+            blocks += take(&fresh, Fetch { feed, ranges, known: Default::default(), forget: false }).await?;
         }
         fresh.close().await;
         database::run(&self.parts, |parts| parts.feeds.sync()).await?.map_err(ReadError::from)?;

@@ -13,9 +13,9 @@ use crate::network::links::{Link, Reach};
 use futures::stream::{FuturesUnordered, StreamExt};
 use kappadb_core::limits::LEAST_RATE;
 use kappadb_core::{FeedKey, Lseq, RangeSet, Timestamp};
-use kappadb_merkle::Known;
 use kappadb_net::PeerStats;
 use kappadb_query::Selector;
+use kappadb_sync::Fetch;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
@@ -373,16 +373,23 @@ impl Asked {
 }
 
 impl Turn {
-    /// What of these blocks is not held here whole, and what may be taken as known in proofs of them.
-    pub(crate) async fn missing(
-        &self,
-        feed: FeedKey,
-        ranges: RangeSet,
-    ) -> Result<(RangeSet, Known), ReadError> {
-        database::run(&self.parts, move |parts| {
+    /// How to ask for what of these blocks is not held here whole; none if all is.
+    pub(crate) async fn lacking(&self, feed: FeedKey, ranges: RangeSet) -> Result<Option<Fetch>, ReadError> {
+        let link = self.link.clone();
+        let look = move |parts: &Parts| {
+            let forget = link.has_lost(parts.losses());
             let whole = parts.feeds.whole(&feed);
-            (ranges.minus(&whole), parts.feeds.known(&feed, &whole))
-        })
-        .await
+            let ranges = ranges.minus(&whole);
+            let known = parts.feeds.known(&feed, &whole);
+            (!ranges.is_empty()).then_some(Fetch { feed, ranges, known, forget })
+        };
+        database::run(&self.parts, look).await
+    }
+}
+
+impl Parts {
+    /// Counts how often something that was held was given up, cleared or let go of. What a session sent before may not be here any more.
+    pub(crate) fn losses(&self) -> (u64, u64) {
+        (self.feeds.reforms(), self.feeds.setbacks())
     }
 }

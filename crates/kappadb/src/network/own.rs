@@ -169,7 +169,7 @@ async fn show(turn: &Turn, statement: &[Coverage]) -> Result<bool, ReadError> {
     let said = statement.to_vec();
     // One that holds only parts of a feed may know how long it is without having its end: whatever it holds shows the head.
     for (feed, length) in database::run(&turn.parts, move |parts| parts.longer(&said)).await? {
-        let fetch = Fetch { feed, ranges: RangeSet::below(length), known: Default::default() };
+        let fetch = Fetch { feed, ranges: RangeSet::below(length), known: Default::default(), forget: true };
         if let Err(error) = turn.link.session.fetch(fetch).await {
             tracing::warn!(%feed, peer = %turn.link.session.peer(), %error, "a peer did not show what it knows of a feed");
             return Ok(false);

@@ -145,7 +145,7 @@ async fn blocks_can_be_fetched_by_name() {
     let server = serve(Storage::new(vec![vec![1; 10], vec![2; 20]])).await;
     let here = Arc::new(Storage::new(vec![]));
     let peer = server.dial_as(credentials(1), key(2), here.clone()).await.unwrap();
-    let fetch = Fetch { feed: feed(), ranges: RangeSet::below(2), known: Default::default() };
+    let fetch = Fetch { feed: feed(), ranges: RangeSet::below(2), known: Default::default(), forget: false };
     let answered = peer.fetch(fetch).await.unwrap();
     assert_eq!((answered.stats.blocks_stored, answered.stats.missing), (2, 0));
     assert_eq!(here.kept.lock().unwrap().len(), 2);

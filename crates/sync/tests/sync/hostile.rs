@@ -224,7 +224,7 @@ fn evidence_of_forks_is_bounded_and_comes_after_its_feed() {
 fn a_fetch_takes_only_what_it_asked_for() {
     let truth = truth();
     let mut side = Side::new(&Replica::new(), Config::default());
-    side.session.fetch(0, Fetch { feed: truth.key(), ranges: set([1, 2]), known: Known::default() });
+    side.session.fetch(0, Fetch { feed: truth.key(), ranges: set([1, 2]), known: Known::default(), forget: false });
     side.settle(0);
     let end = ends(&mut side, &[opening(&truth), vec![Frame::Blocks(honest(&truth, &set([2, 3])))]].concat());
     assert!(matches!(end, Some(SessionError::Blocks { why: "were not asked for", .. })));

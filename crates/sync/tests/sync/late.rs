@@ -153,7 +153,7 @@ fn an_answer_beyond_its_bytes_ends_the_session_and_no_more_is_kept() {
     // What was asked for by name is bounded by its names.
     let mut side = Side::new(&Replica::new(), config);
     let ranges = RangeSet::below(truth.length());
-    side.session.fetch(0, Fetch { feed: truth.key(), ranges, known: Known::default() });
+    side.session.fetch(0, Fetch { feed: truth.key(), ranges, known: Known::default(), forget: false });
     side.settle(0);
     opening(&truth).iter().for_each(|frame| assert!(take(&mut side, 0, frame)));
     assert!((0..truth.length()).all(|seq| take(&mut side, 0, &block(&truth, seq))));

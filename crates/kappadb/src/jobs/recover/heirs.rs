@@ -139,7 +139,7 @@ async fn hear(
         let ranges: RangeSet = ranges.ranges().iter().take(MAX_RANGES).cloned().collect();
         let known =
             database::run(parts, move |parts| parts.feeds.known(&heir, &parts.feeds.held(&heir))).await?;
-        if let Err(error) = session.fetch(Fetch { feed: heir, ranges, known }).await {
+        if let Err(error) = session.fetch(Fetch { feed: heir, ranges, known, forget: false }).await {
             tracing::warn!(%heir, peer = %session.peer(), %error, "a peer did not show what another copy wrote");
         }
     }

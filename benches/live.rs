@@ -1,0 +1,119 @@
+//! Following: how long it takes until a watcher elsewhere tells of what was written, and what questions and idle sessions cost.
+//!
+//! `cargo bench -p kappadb-benches --bench live [-- WRITES FEEDS]`. Each replica has a folder of its own; they talk over TCP on loopback, encrypted, and each
+//! write is durable before it is told.
+
+use kappadb::{Database, Interest, KvWatcher, Server, Source};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// For so long nothing is done.
+const IDLE: Duration = Duration::from_secs(10);
+/// Other feeds in the database, with one entry each, unless said otherwise.
+const FEEDS: usize = 1_000;
+
+struct Replica {
+    database: Database,
+    _dir: TempDir,
+}
+
+impl Replica {
+    async fn new() -> Replica {
+        let dir = tempfile::tempdir().expect("a folder");
+        let database = Database::builder(dir.path().join("db")).create().await.expect("a database");
+        Replica { database, _dir: dir }
+    }
+
+    async fn joined(server: &Server) -> Replica {
+        let dir = tempfile::tempdir().expect("a folder");
+        let joining = Database::builder(dir.path().join("db")).join(&server.ticket());
+        Replica { database: joining.await.expect("joined"), _dir: dir }
+    }
+
+    async fn serve(&self) -> Server {
+        self.database.serve(([127, 0, 0, 1], 0).into()).await.expect("serving")
+    }
+
+    /// Bytes of all of its sessions.
+    fn bytes(&self) -> u64 {
+        self.database.peers().states().iter().map(|peer| peer.bytes_received + peer.bytes_sent).sum()
+    }
+}
+
+/// Waits until a watcher tells of a key.
+async fn told(watcher: &mut KvWatcher, key: &str) {
+    while let Some(change) = watcher.next().await {
+        if change.expect("a change").key == key.as_bytes() {
+            return;
+        }
+    }
+}
+
+/// Writes at one replica until the watcher of another tells of it: from the call of each write, and from its return.
+async fn latency(what: &str, writes: usize, writer: &Database, watcher: &mut KvWatcher) {
+    let (mut all, mut after) = (Vec::new(), Vec::new());
+    for n in 0..writes + 20 {
+        let key = format!("k{n}");
+        let begun = Instant::now();
+        writer.kv().put(&key, "a value of some length, as people write them").await.expect("written");
+        let written = Instant::now();
+        told(watcher, &key).await;
+        // The first ones open files and sessions.
+        if n >= 20 {
+            all.push(begun.elapsed().as_secs_f64() * 1e3);
+            after.push(written.elapsed().as_secs_f64() * 1e3);
+        }
+    }
+    for (since, mut times) in [("the write was begun", all), ("it was durable", after)] {
+        times.sort_by(f64::total_cmp);
+        let at = |percent: usize| times.get(times.len() * percent / 100).copied().unwrap_or_default();
+        println!("{what}, since {since}: median {:6.1} ms, p99 {:6.1} ms", at(50), at(99));
+    }
+}
+
+async fn question(reader: &Replica, what: &str, key: &str) {
+    let begun = Instant::now();
+    let asked = reader.database.kv().get(key).from(Source::Peers).await.expect("an answer").asked;
+    let bytes = asked.bytes_received + asked.bytes_sent;
+    println!(
+        "{what}: {:.1} ms, {bytes} bytes, {} round trips, complete {}",
+        begun.elapsed().as_secs_f64() * 1e3,
+        asked.round_trips,
+        asked.complete
+    );
+}
+
+async fn run(writes: usize, feeds: usize) {
+    let hub = Replica::new().await;
+    let server = hub.serve().await;
+    let _all = hub.database.follow(&Interest::Everything);
+    let reader = Replica::joined(&server).await;
+    let mut watcher = reader.database.kv().watch_prefix("k").live();
+    println!("{writes} writes one after the other, values of 44 bytes");
+    latency("one hop", writes, &hub.database, &mut watcher).await;
+    let writer = Replica::joined(&server).await;
+    let _writes = writer.database.follow(&Interest::Key("nothing".to_owned()));
+    latency("through a hub", writes, &writer.database, &mut watcher).await;
+    let before = reader.bytes();
+    tokio::time::sleep(IDLE).await;
+    println!("idle: {} bytes in {} s", reader.bytes() - before, IDLE.as_secs());
+    for n in 0..feeds {
+        let name = format!("w{n}");
+        hub.database.new_writer(&name).await.expect("a writer");
+        let one = hub.database.with_writer(&name).await.expect("a writer");
+        one.kv().put(format!("other {n}"), "v").await.expect("written");
+    }
+    println!("{feeds} other feeds, of which the asker has nothing");
+    let stranger = Replica::joined(&server).await;
+    question(&stranger, "an absent key, cold", "no such key").await;
+    question(&stranger, "another on the open session", "nor this one").await;
+    question(&stranger, "one that is there", "other 7").await;
+    question(&stranger, "that one again", "other 7").await;
+}
+
+fn main() {
+    let mut numbers = std::env::args().skip(1).filter_map(|word| word.parse().ok());
+    let (writes, feeds) = (numbers.next().unwrap_or(300), numbers.next().unwrap_or(FEEDS));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(run(writes, feeds));
+}
