@@ -62,11 +62,11 @@ pub mod view;
 mod views;
 mod write;
 
-pub use builder::{Builder, BuiltIn, Progress};
+pub use builder::Builder;
 pub use cause::Cause;
-pub use database::Database;
+pub use database::{Database, EntryPage};
+pub use engine::Progress;
 pub use engine::durability::Durability;
-pub use engine::entries::EntryPage;
 pub use engine::uploads::Abandoned;
 pub use error::{
     AskError, AttachError, BlobError, CreateError, ExportError, ImportError, LogError, NotHeld, OpenError,
@@ -75,8 +75,10 @@ pub use error::{
 pub use folder::callers::Caller;
 pub use folder::listen::Listen;
 pub use folder::peers::Peer;
+pub use folder::pins::Pin;
 pub use folder::trust::Trusted;
 pub use folder::writers::WriterInfo;
+pub use jobs::clocks::ClockDoubt;
 pub use jobs::find::FindError;
 pub use jobs::recover::{LostEntries, LostEntry, NotRecovered, Recovered, Says, Standing};
 pub use jobs::status::{Disk, FeedStatus, Status, ViewStatus};
@@ -95,15 +97,15 @@ pub use kappadb_import::{Ids, Location, Skip};
 pub use kappadb_net::{Ticket, TicketError};
 pub use kappadb_view_geo::{Cursor, CursorError, Order};
 pub use kappadb_view_kv::{KeyError, KeyRange, ScanOptions, check_key};
-pub use network::answer::{Answer, Asked, Completeness, Failure, Source};
-pub use network::clocks::ClockDoubt;
-pub use network::read::Read;
+pub use network::Read;
+pub use network::{Answer, Asked, Completeness, Failure, Source};
 pub use serve::Server;
+pub use views::BuiltIn;
 pub use views::blobs::{BlobInfo, BlobReader, Blobs};
 pub use views::chat::{
     BadLine, ChannelInfo, Chat, ChatAsker, ChatChange, ChatCursor, ChatCursorError, ChatEdition, ChatError,
     ChatExport, ChatFlag, ChatImportReport, ChatLeftOut, ChatLine, ChatMessages, ChatPage, ChatWatcher,
-    Conversation, Edited, FlagChange, FlagsSet, Hidden, KnownAs, MAX_AHEAD, Marks, Member, Message, Pin,
+    Conversation, Edited, FlagChange, FlagsSet, Hidden, KnownAs, MAX_AHEAD, Marks, Member, Message,
     PostOptions, ReadOptions, Said, SayError, SearchOptions, Topic, Unread, WatchOptions, visible,
     visible_json, visible_name,
 };

@@ -1,9 +1,4 @@
-use crate::database::Database;
-use crate::error::ServeError;
 use crate::folder::callers::Callers;
-use crate::folder::listen::Listen;
-use crate::network::backend::Backend;
-use crate::network::own;
 use kappadb_core::FeedKey;
 use kappadb_net::{Listener, ServeOptions, Ticket};
 use std::collections::BTreeSet;
@@ -32,37 +27,8 @@ impl fmt::Debug for Server {
     }
 }
 
-impl Database {
-    /// Listens on `address` (port 0 takes a free one) and answers every peer that has this database's access key. [`Database::listen`] has an
-    /// address that stays the same.
-    pub async fn serve(&self, address: SocketAddr) -> Result<Server, ServeError> {
-        self.serve_as(Listen { address, ..self.listen() }).await
-    }
-
-    /// The same with what tickets are to say. Nothing of it is kept; [`Database::set_listen`] does that.
-    pub async fn serve_as(&self, listen: Listen) -> Result<Server, ServeError> {
-        let parts = &self.parts;
-        // What is in doubt is settled before others take this replica's word; if it cannot be, reading does not suffer for it.
-        if let Err(error) = own::settle_doubts(parts).await {
-            tracing::warn!(%error, "whether this folder may be written is not known");
-        }
-        let address = listen.address;
-        let callers = parts.callers.clone();
-        let credentials = parts.credentials();
-        let options = options(&callers, self.peers().iter().map(|peer| peer.key).collect());
-        let listener = Listener::bind_with(address, credentials, Backend::new(parts), options)
-            .await
-            .map_err(|source| ServeError::Listen { address, source })?;
-        let address = listener.address();
-        let ticket = parts.ticket(&Listen { address, ..listen })?;
-        let mut writing = JoinSet::new();
-        writing.spawn(write_down(callers.clone()));
-        Ok(Server { ticket, address, listener, callers, _writing: writing })
-    }
-}
-
 /// Those who were met before have their places first, and what callers do is counted.
-fn options(callers: &Arc<Callers>, peers: BTreeSet<FeedKey>) -> ServeOptions {
+pub(crate) fn options(callers: &Arc<Callers>, peers: BTreeSet<FeedKey>) -> ServeOptions {
     let (met, told) = (callers.clone(), callers.clone());
     ServeOptions {
         is_known: Arc::new(move |peer| peers.contains(peer) || met.is_known(peer)),
@@ -85,6 +51,13 @@ async fn save(callers: Arc<Callers>) {
 }
 
 impl Server {
+    /// One that listens, and whose callers are written down.
+    pub(crate) fn new(ticket: Ticket, listener: Listener, callers: Arc<Callers>) -> Server {
+        let mut writing = JoinSet::new();
+        writing.spawn(write_down(callers.clone()));
+        Server { ticket, address: listener.address(), listener, callers, _writing: writing }
+    }
+
     /// What lets another replica join: give it only to those who may read and write.
     pub fn ticket(&self) -> Ticket {
         self.ticket.clone()

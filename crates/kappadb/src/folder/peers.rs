@@ -1,7 +1,6 @@
 //! The peers that this replica knows and may ask: `DIR/peers`, `<key> <address>,... [name]` a line, in the order in which they were met, the
 //! latest first.
 
-use crate::database::Database;
 use crate::error::{OpenError, PeerError};
 use crate::folder::files::{read_file, write_file};
 use kappadb_core::{DatabaseId, FeedKey};
@@ -86,14 +85,14 @@ impl Peers {
         })
     }
 
-    fn remove(&self, key: &FeedKey) -> Result<Peer, PeerError> {
+    pub fn remove(&self, key: &FeedKey) -> Result<Peer, PeerError> {
         self.change(|list| {
             let at = list.iter().position(|peer| peer.key == *key);
             at.map(|at| list.remove(at)).ok_or(PeerError::Unknown(*key))
         })
     }
 
-    fn rename(&self, key: &FeedKey, name: Option<&str>) -> Result<Peer, PeerError> {
+    pub fn rename(&self, key: &FeedKey, name: Option<&str>) -> Result<Peer, PeerError> {
         self.change(|list| {
             let at = list.iter().position(|peer| peer.key == *key).ok_or(PeerError::Unknown(*key))?;
             let mut peer = list.remove(at);
@@ -126,40 +125,6 @@ fn check_name(others: &[Peer], name: &str) -> Result<String, PeerError> {
         return Err(PeerError::Taken(name.to_owned()));
     }
     Ok(name.to_owned())
-}
-
-impl Database {
-    /// The peers that questions are put to.
-    pub fn peers(&self) -> Vec<Peer> {
-        self.parts.peers.list()
-    }
-
-    /// Learns of the ticket's peer, or where it is now; `name` is what it is called here from now on. Whom it trusts stays its own business.
-    /// Durable when it returns.
-    ///
-    /// # Errors
-    /// [`PeerError::Own`] for a ticket of this replica, [`PeerError::OtherDatabase`], [`PeerError::Name`], [`PeerError::Taken`].
-    pub async fn add_peer(&self, ticket: &Ticket, name: Option<&str>) -> Result<Peer, PeerError> {
-        let (ticket, name) = (ticket.clone(), name.map(str::to_owned));
-        self.run(move |parts| parts.peers.meet(&ticket, name.as_deref())).await?
-    }
-
-    /// Forgets a peer: it is not asked any more. It may go on asking this replica, as long as it has the access key. Durable when it returns.
-    ///
-    /// # Errors
-    /// [`PeerError::Unknown`].
-    pub async fn remove_peer(&self, key: FeedKey) -> Result<Peer, PeerError> {
-        self.run(move |parts| parts.peers.remove(&key)).await?
-    }
-
-    /// What a peer is called here: 1 to 64 bytes without control characters, or nothing. Durable when it returns.
-    ///
-    /// # Errors
-    /// [`PeerError::Unknown`], [`PeerError::Name`], [`PeerError::Taken`].
-    pub async fn rename_peer(&self, key: FeedKey, name: Option<&str>) -> Result<Peer, PeerError> {
-        let name = name.map(str::to_owned);
-        self.run(move |parts| parts.peers.rename(&key, name.as_deref())).await?
-    }
 }
 
 #[cfg(test)]

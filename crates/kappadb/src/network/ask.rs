@@ -1,21 +1,18 @@
 //! Asking neighbours: which feed ranges answer a selector, fetched and proved.
 
-use crate::database::{self, Database, Parts};
+use super::Network;
+use super::answer::Completeness;
+use super::forks::{Answers, Ground, claim_nothing};
+use super::neighbours::{Neighbours, Trouble, Turn};
+use crate::engine;
 use crate::error::ReadError;
-pub(crate) use crate::network::answer::Asked;
-use crate::network::answer::{Answer, Completeness};
-use crate::network::forks::{Answers, Ground, claim_nothing};
-pub(crate) use crate::network::neighbours::Neighbours;
-use crate::network::neighbours::{Trouble, Turn};
-use crate::network::read::Read;
 use futures::future::BoxFuture;
 use kappadb_core::limits::{MAX_SELECTOR, MAX_SELECTOR_KEYS};
-use kappadb_core::{EntryId, FeedKey, RangeSet};
+use kappadb_core::{FeedKey, RangeSet};
 use kappadb_entry::space;
 use kappadb_query::Selector;
 use kappadb_sync::{Ask, Coverage, Fetch, Rest};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 /// The map view's name in queries.
 pub(crate) const MAP: &str = "map";
@@ -42,23 +39,6 @@ fn space_of(view: &str) -> Option<u32> {
         MAP => Some(space::MAP),
         KV => Some(space::KV),
         _ => None,
-    }
-}
-
-impl Database {
-    /// The entries that a view, this library's or one of your own, has to know of to answer a selector. Asked of peers, the view here answers as
-    /// over all that they and this replica hold. A selector of your own is [`Selector::Custom`], which the view's
-    /// [`Index::matches`](kappadb_view::Index::matches) takes apart.
-    ///
-    /// # Errors
-    /// If this replica fails; what peers did wrong is in the answer.
-    pub fn ask(&self, view: &str, selector: Selector) -> Read<Answer<EntryId>> {
-        let (ask, view) = (one(view, selector.clone()), view.to_owned());
-        let look = move |parts: &Arc<Parts>| {
-            parts.views.ready(&view)?;
-            Ok(Answer::of(parts.views.matches(&view, &selector, &BTreeSet::new())?))
-        };
-        Read::new(&self.parts, ask, look)
     }
 }
 
@@ -92,13 +72,14 @@ impl Neighbours {
     /// Fetches, proves and indexes what the peers have of the answer. True if the own answer is complete now.
     pub(crate) async fn ask(&mut self, view: &str, selector: Selector) -> Result<bool, ReadError> {
         let (dialled, remembers, asked) = (self.dialled, self.remembers, view.to_owned());
+        let (network, reader) = (self.parts().clone(), self.reader.clone());
         let completeness = if self.is_local {
-            database::run(&self.parts, move |parts| parts.here(&asked, || selector, dialled)).await??
+            engine::run(self.parts(), move |_| network.here(&reader, &asked, || selector, dialled)).await??
         } else {
             let answers = self.question(view, &selector).await?;
             let conclude =
-                move |parts: &Parts| parts.conclude(&asked, &selector, answers, dialled, remembers);
-            database::run(&self.parts, conclude).await??
+                move |_: &Network| network.conclude(&reader, &asked, &selector, answers, dialled, remembers);
+            engine::run(self.parts(), conclude).await??
         };
         self.asked.limit(completeness);
         self.incomplete += u64::from(completeness == Completeness::Partial);
@@ -111,7 +92,7 @@ impl Neighbours {
             return Ok(());
         }
         self.question(view, &selector).await?;
-        Ok(database::run(&self.parts, |parts| parts.feeds.sync()).await??)
+        Ok(engine::run(self.parts(), |parts| parts.feeds.sync()).await??)
     }
 
     /// Puts a question to the peers, and again to all if it turns out meanwhile that a feed forked, or that one did of which they had not
@@ -132,8 +113,8 @@ impl Neighbours {
             }
             let (asked, wanted) = (view.to_owned(), selector.clone());
             let own =
-                move |parts: &Parts| parts.coverage(&asked, &wanted, &BTreeMap::new(), &BTreeSet::new());
-            named = answers.unspoken(&database::run(&self.parts, own).await??);
+                move |parts: &Network| parts.coverage(&asked, &wanted, &BTreeMap::new(), &BTreeSet::new());
+            named = answers.unspoken(&engine::run(self.parts(), own).await??);
             if named.is_empty() {
                 break;
             }
@@ -143,13 +124,13 @@ impl Neighbours {
     }
 
     async fn ground(&self, view: &str) -> Result<Ground, ReadError> {
-        let view = view.to_owned();
-        let ground = move |parts: &Parts| {
+        let (network, reader, view) = (self.parts().clone(), self.reader.clone(), view.to_owned());
+        let ground = move |_: &Network| {
             // A question tells peers how far one's own feeds go.
-            parts.feeds.settle()?;
-            parts.ground_of(&view)
+            network.feeds.settle()?;
+            network.ground_of(&view, &reader)
         };
-        database::run(&self.parts, ground).await?
+        engine::run(self.parts(), ground).await?
     }
 
     /// True if a peer did not know of a fork that is known here, and it mattered.
@@ -226,14 +207,14 @@ async fn put(
     mut named: Vec<FeedKey>,
 ) -> Result<Said, Trouble> {
     let (asked, wanted, unwanted) = (view.to_owned(), selector.clone(), without.clone());
-    let look = move |parts: &Parts| {
+    let look = move |parts: &Network| {
         named.extend(parts.to_name());
         named.retain(|feed| !unwanted.contains(feed));
         let mut have = parts.have(&asked, &wanted)?;
         have.retain(|have| !unwanted.contains(&have.feed));
         Ok::<_, ReadError>((have, named, parts.forks_to_tell()))
     };
-    let (have, named, forks) = database::run(&turn.parts, look).await??;
+    let (have, named, forks) = engine::run(&turn.parts, look).await??;
     let ask = Ask { view: view.to_owned(), selector, inline: true, have, named, forks, without };
     let mut answered = turn.session.ask(ask).await?;
     let blocks = answered.stats.blocks_stored + turn.follow_up(&answered.statement).await?;

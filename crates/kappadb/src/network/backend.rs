@@ -1,10 +1,9 @@
 //! What sessions ask of this replica: the commands of `kappadb_sync`, carried out on feeds and views.
 
-use crate::database::Parts;
+use super::Network;
+use super::claims::group;
 use crate::engine::pool::Pool;
 use crate::error::ReadError;
-use crate::network::ask::CHAT;
-use crate::network::claims::group;
 use kappadb_core::{FeedDefinition, FeedKey, RangeSet};
 use kappadb_entry::Bundle;
 use kappadb_feed::{PutError, PutOutcome};
@@ -17,13 +16,13 @@ use std::sync::{Arc, Weak};
 
 /// A session's way to storage. Does not keep the database open.
 pub(crate) struct Backend {
-    parts: Weak<Parts>,
+    parts: Weak<Network>,
     pool: Arc<Pool>,
 }
 
 impl Backend {
-    pub(crate) fn new(parts: &Arc<Parts>) -> Arc<Self> {
-        Arc::new(Backend { parts: Arc::downgrade(&parts.root()), pool: parts.peers_pool.clone() })
+    pub(crate) fn new(parts: &Arc<Network>) -> Arc<Self> {
+        Arc::new(Backend { parts: Arc::downgrade(parts), pool: parts.peers_pool.clone() })
     }
 }
 
@@ -43,7 +42,7 @@ impl kappadb_net::Backend for Backend {
     }
 }
 
-impl Parts {
+impl Network {
     fn carry_out(&self, command: Command) -> Reply {
         // A peer is told of nothing that a power cut could take back.
         let tells = matches!(command, Command::Answer { .. } | Command::Locate { .. } | Command::Read { .. });
@@ -79,9 +78,7 @@ impl Parts {
         let mut coverage = self.coverage(view, selector, declared, without).map_err(unavailable)?;
         // A peer that hears nothing leaves, and would not learn why: half of the patience that peers usually have.
         self.views.ready_within(view, self.allowance.patience / 2).map_err(refusal)?;
-        if view == CHAT {
-            self.honour_deletes().map_err(|error| AnswerError::Unavailable(error.to_string()))?;
-        }
+        self.rules.before_answer(self, view).map_err(|error| AnswerError::Unavailable(error.to_string()))?;
         let matches = self.views.matches(view, selector, without).map_err(refusal)?;
         let matches = group(matches);
         // Last: whatever the view has left out, the asker is told of if it may have it, or nothing is claimed of it.

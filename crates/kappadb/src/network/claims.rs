@@ -2,12 +2,12 @@
 
 mod book;
 
-use crate::database::Parts;
+use super::Network;
+use super::answer::Completeness;
+use super::ask::{CHAT, KV};
+use super::forks::{Answers, Ground};
 use crate::error::ReadError;
-use crate::network::answer::Completeness;
-use crate::network::ask::{CHAT, KV};
-use crate::network::forks::{Answers, Ground};
-pub(crate) use book::{Book, TREE};
+pub(crate) use book::Book;
 use book::{Footing, Question};
 use kappadb_core::{EntryId, FeedKey, RangeSet, Seq, Timestamp};
 use kappadb_feed::FeedInfo;
@@ -17,7 +17,7 @@ use kappadb_view_chat::Ask;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What answers from here alone rest on, kept at hand.
 #[derive(Default)]
@@ -34,19 +34,20 @@ impl Here {
     }
 }
 
-impl Parts {
+impl Network {
     /// Notes what the peers claimed for `selector`, now that what they sent is durable, and says what the answer lacks. It is
     /// complete if the claims of all that took part, this replica among them, reach as far as any of them knows. `asked` is when
     /// the question was put; what it shows is kept for later ones if it `remembers`.
     pub(crate) fn conclude(
-        &self,
+        self: &Arc<Self>,
+        reader: &Arc<str>,
         view: &str,
         selector: &Selector,
         mut answers: Answers,
         asked: Timestamp,
         remembers: bool,
     ) -> Result<Completeness, ReadError> {
-        if !answers.ground.is_shared() || answers.ground != self.ground_of(view)? {
+        if !answers.ground.is_shared() || answers.ground != self.ground_of(view, reader)? {
             answers.claim_nothing();
         }
         // Nothing is written if nothing came.
@@ -75,7 +76,7 @@ impl Parts {
 
     /// True if this replica knows no peer and holds all of every feed that it knows of: then what it says is complete.
     pub(crate) fn has_all(&self) -> bool {
-        let Here { all, .. } = &*self.here;
+        let Here { all, .. } = &self.here;
         if !self.peers.is_empty() || !self.is_sound() {
             return false;
         }
@@ -91,9 +92,10 @@ impl Parts {
         }
     }
 
-    /// How much of what there is the answer from here alone has. `now` is when it is asked.
+    /// How much of what there is the answer from here alone has. `now` is when it is asked, `reader` who asks.
     pub(crate) fn here(
-        &self,
+        self: &Arc<Self>,
+        reader: &Arc<str>,
         view: &str,
         selector: impl FnOnce() -> Selector,
         now: Timestamp,
@@ -102,7 +104,7 @@ impl Parts {
             return Ok(Completeness::Complete);
         }
         let (changes, selector) = (self.feeds.changes(), &selector());
-        let ground = self.ground_of(view)?;
+        let ground = self.ground_of(view, reader)?;
         if self.peers.is_empty() && self.is_sound() && ground.is_shared() {
             let own = self.coverage(view, selector, &BTreeMap::new(), &BTreeSet::new())?;
             if statement::is_complete(&[&own], ground.excluded()) {
@@ -147,8 +149,9 @@ impl Parts {
         let held = group(self.views.matches(view, selector, &BTreeSet::new())?);
         // What was cleared here is not told, so that it comes again whole where a peer has it.
         let have = held.into_iter().map(|(feed, ranges)| {
-            let ranges = self.as_wanted(view, &feed, &ranges)?;
-            Ok(Have { feed, known: self.feeds.known(&feed, &ranges) })
+            let mut wanted = ranges.intersection(&self.feeds.whole(&feed));
+            wanted.union_with(&self.rules.gone_for_good(self, view, &feed, ranges.minus(&wanted))?);
+            Ok(Have { feed, known: self.feeds.known(&feed, &wanted) })
         });
         have.collect()
     }

@@ -5,10 +5,11 @@
 //! meanwhile, it asks again. Feeds that were dropped here are named in the question, and the peer answers as if it held nothing of them.
 //! What the claims rest on is their *ground*. See `design/model.md`, "Forks" and "Dropped feeds".
 
-use crate::database::{self, Parts};
+use super::Network;
+use super::neighbours::{self, Trouble, Turn};
+use crate::engine::{self, Engine};
 use crate::error::{AskError, ReadError};
-use crate::network::ask::CHAT;
-use crate::network::neighbours::{self, Trouble, Turn};
+use crate::folder::recovered;
 use kappadb_core::limits::{FORKS_TOLD_FIRST, MAX_FEED_BLOCKS, MAX_FORKS_TOLD, MAX_NAMED_FEEDS, MAX_WITHOUT};
 use kappadb_core::{FeedKey, Hash, RangeSet, Seq, blake2b256, codec};
 use kappadb_feed::FeedInfo;
@@ -17,7 +18,7 @@ use kappadb_net::{AskError as Unanswered, PeerHandle};
 use kappadb_sync::{Coverage, Fetch, Fork, QueryError, Rest, statement};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Blocks asked for to have a fork proved.
 const PROBES: usize = 64;
@@ -142,7 +143,7 @@ struct Followups {
     wanted: Vec<(FeedKey, RangeSet)>,
 }
 
-impl Parts {
+impl Network {
     pub(crate) fn ground(&self) -> Ground {
         let dropped: BTreeSet<FeedKey> = self.feeds.dropped().into_iter().collect();
         // Also those of which nothing is held here.
@@ -151,20 +152,18 @@ impl Parts {
         Ground { excluded, dropped, setbacks: self.feeds.setbacks() }
     }
 
-    /// What a question of a view rests on. Of chat, nothing is wanted of those whom this handle's reader blocks: peers are asked as if these feeds were
-    /// dropped, and what is shown so holds only as long as it is the same ones.
-    pub(crate) fn ground_of(&self, view: &str) -> Result<Ground, ReadError> {
+    /// What a question of a view rests on. Of whom its reader wants nothing ([`ViewRules::unwanted`](super::ViewRules::unwanted)) peers are asked as if
+    /// these feeds were dropped, and what is shown so holds only as long as it is the same ones.
+    pub(crate) fn ground_of(self: &Arc<Self>, view: &str, reader: &Arc<str>) -> Result<Ground, ReadError> {
         let mut ground = self.ground();
-        if view == CHAT {
-            let blocked = self.chat_blocked()?;
-            ground.excluded.extend(blocked.iter().map(|feed| (*feed, 0)));
-            ground.dropped.extend(blocked);
-        }
+        let unwanted = self.rules.unwanted(self, view, reader)?;
+        ground.excluded.extend(unwanted.iter().map(|feed| (*feed, 0)));
+        ground.dropped.extend(unwanted);
         Ok(ground)
     }
 
     /// The forks that peers are told of: those that mattered last, and those of the feeds that most is held of. If another one matters to an
-    /// answer, what comes shows it ([`Parts::beyond`]), and then it is told.
+    /// answer, what comes shows it ([`Network::beyond`]), and then it is told.
     pub(crate) fn forks_to_tell(&self) -> Vec<Fork> {
         let mut forked: Vec<FeedInfo> =
             self.feeds.list().into_iter().filter(|info| info.fork.is_some() && !info.dropped).collect();
@@ -275,33 +274,39 @@ impl Parts {
         blocks.union_with(&held.iter().skip(skip).collect());
         blocks
     }
+}
 
-    /// What happened to feeds that are written here, a sentence each.
-    pub(crate) fn fork_warnings(&self) -> Vec<String> {
-        let feeds = self.feeds.list().into_iter().filter(|info| self.is_own(&info.feed));
-        feeds.filter_map(|info| self.fork_warning(&info)).collect()
-    }
+/// What happened to feeds that are written here, a sentence each.
+pub(crate) fn fork_warnings(engine: &Engine) -> Vec<String> {
+    let feeds = engine.feeds.list().into_iter().filter(|info| engine.is_own(&info.feed));
+    feeds.filter_map(|info| fork_warning(engine, &info)).collect()
+}
 
-    /// What happened to an own feed, if anything did that people should know of.
-    pub(crate) fn fork_warning(&self, info: &FeedInfo) -> Option<String> {
-        let feed = info.feed;
-        if let Some(seq) = info.fork {
-            return self.has_lost(&feed).then(|| {
-                format!(
-                    "feed {feed}, which is written here, forked: another copy of this folder wrote to it too; what is here of it from \
-                     {seq} on counts nowhere any more. `kappa feed recover {feed}` appends it again, to the feed that goes on; with \
-                     `--list` it only shows it"
-                )
-            });
-        }
-        // Of one that was given up it was said why, and there is nothing more to do about it.
-        (info.behind && !info.given_up).then(|| {
+/// What happened to an own feed, if anything did that people should know of.
+pub(crate) fn fork_warning(engine: &Engine, info: &FeedInfo) -> Option<String> {
+    let feed = info.feed;
+    if let Some(seq) = info.fork {
+        return has_lost(engine, &feed).then(|| {
             format!(
-                "peers know more of feed {feed}, which is written here, than was written here; what is written from now on goes \
-                 on in a new feed"
+                "feed {feed}, which is written here, forked: another copy of this folder wrote to it too; what is here of it from \
+                 {seq} on counts nowhere any more. `kappa feed recover {feed}` appends it again, to the feed that goes on; with \
+                 `--list` it only shows it"
             )
-        })
+        });
     }
+    // Of one that was given up it was said why, and there is nothing more to do about it.
+    (info.behind && !info.given_up).then(|| {
+        format!(
+            "peers know more of feed {feed}, which is written here, than was written here; what is written from now on goes \
+             on in a new feed"
+        )
+    })
+}
+
+/// True if something of a feed counts nowhere, and was not looked after.
+fn has_lost(engine: &Engine, feed: &FeedKey) -> bool {
+    let beyond = engine.beyond_fork(feed);
+    beyond > 0 && recovered::load(&engine.dir).get(feed) != Some(&beyond)
 }
 
 impl Turn {
@@ -310,7 +315,7 @@ impl Turn {
     pub(crate) async fn follow_up(&self, statement: &[Coverage]) -> Result<u64, Trouble> {
         let said = statement.to_vec();
         let Followups { suspects, wanted } =
-            database::run(&self.parts, move |parts| parts.followups(&said)).await??;
+            engine::run(&self.parts, move |parts| parts.followups(&said)).await??;
         let mut blocks = 0;
         for (feed, ranges) in wanted {
             let (missing, known) = self.missing(feed, ranges).await?;
@@ -337,7 +342,7 @@ impl Turn {
             blocks += take(&fresh, Fetch { feed, ranges, known: Default::default() }).await?;
         }
         fresh.close().await;
-        database::run(&self.parts, |parts| parts.feeds.sync()).await?.map_err(ReadError::from)?;
+        engine::run(&self.parts, |parts| parts.feeds.sync()).await?.map_err(ReadError::from)?;
         Ok(blocks)
     }
 }

@@ -5,11 +5,12 @@
 //! sends nothing useful for as long as is waited ([`Builder::patience`](crate::Builder::patience)) is left behind, named in
 //! [`Asked::failures`], and not asked again.
 
-use crate::database::{self, Parts};
+use super::answer::{Asked, Failure};
+use super::backend::Backend;
+use super::{Handle, Network};
+use crate::engine;
 use crate::error::{AskError, ReadError};
 use crate::folder::peers::Peer;
-use crate::network::answer::{Asked, Failure};
-use crate::network::backend::Backend;
 use futures::future::join_all;
 use futures::stream::{FuturesUnordered, StreamExt};
 use kappadb_core::limits::LEAST_RATE;
@@ -28,7 +29,9 @@ const HAND_OVER: u32 = 8;
 
 /// Open sessions with those of the known peers that could be reached, and those that are being dialled.
 pub(crate) struct Neighbours {
-    pub(crate) parts: Arc<Parts>,
+    parts: Arc<Network>,
+    /// Under which name somebody asks.
+    pub(crate) reader: Arc<str>,
     dialling: JoinSet<Dialled>,
     /// Those who are being dialled.
     waited_for: BTreeSet<FeedKey>,
@@ -59,7 +62,7 @@ struct Neighbour {
 
 /// What a peer is asked with while it has its turn.
 pub(crate) struct Turn {
-    pub(crate) parts: Arc<Parts>,
+    pub(crate) parts: Arc<Network>,
     pub(crate) session: PeerHandle,
 }
 
@@ -85,9 +88,11 @@ impl From<ReadError> for Trouble {
 
 impl Neighbours {
     /// Nobody.
-    pub(crate) fn nobody(parts: &Arc<Parts>) -> Neighbours {
+    pub(crate) fn nobody(handle: &Handle) -> Neighbours {
+        let parts = &handle.network;
         Neighbours {
             parts: parts.clone(),
+            reader: handle.name.clone(),
             dialling: JoinSet::new(),
             waited_for: BTreeSet::new(),
             open: Vec::new(),
@@ -103,18 +108,18 @@ impl Neighbours {
     }
 
     /// [`Neighbours::dial_within`] however long it takes.
-    pub(crate) async fn dial(parts: &Arc<Parts>) -> Neighbours {
-        Neighbours::dial_within(parts, None).await
+    pub(crate) async fn dial(handle: &Handle) -> Neighbours {
+        Neighbours::dial_within(handle, None).await
     }
 
     /// Calls all known peers. Returns as soon as there is one to ask, or nobody left to wait for. Once so much time has passed, those who are
     /// not done with what they were asked are left behind, whatever they are at, and nobody is asked any more.
-    pub(crate) async fn dial_within(parts: &Arc<Parts>, within: Option<Duration>) -> Neighbours {
+    pub(crate) async fn dial_within(handle: &Handle, within: Option<Duration>) -> Neighbours {
         // A time that never comes is none.
         let until = within.and_then(|within| Some((Instant::now().checked_add(within)?, within)));
-        let mut neighbours = Neighbours { is_local: false, until, ..Neighbours::nobody(parts) };
-        for peer in parts.peers.list() {
-            let parts = parts.clone();
+        let mut neighbours = Neighbours { is_local: false, until, ..Neighbours::nobody(handle) };
+        for peer in handle.peers.list() {
+            let parts = handle.network.clone();
             neighbours.waited_for.insert(peer.key);
             neighbours.dialling.spawn(async move { (peer.key, dial(&parts, &peer).await) });
         }
@@ -231,7 +236,7 @@ impl Neighbours {
         self.asked.blocks_fetched += blocks;
     }
 
-    pub(crate) fn parts(&self) -> &Arc<Parts> {
+    pub(crate) fn parts(&self) -> &Arc<Network> {
         &self.parts
     }
 
@@ -313,7 +318,7 @@ impl Turn {
         feed: FeedKey,
         ranges: RangeSet,
     ) -> Result<(RangeSet, Known), ReadError> {
-        database::run(&self.parts, move |parts| {
+        engine::run(&self.parts, move |parts| {
             let whole = parts.feeds.whole(&feed);
             (ranges.minus(&whole), parts.feeds.known(&feed, &whole))
         })
@@ -322,7 +327,7 @@ impl Turn {
 }
 
 /// A session with a peer, within the time that is waited for one.
-pub(crate) async fn dial(parts: &Arc<Parts>, peer: &Peer) -> Result<PeerHandle, AskError> {
+pub(crate) async fn dial(parts: &Arc<Network>, peer: &Peer) -> Result<PeerHandle, AskError> {
     let credentials = parts.credentials();
     let (backend, allowance) = (Backend::new(parts), &parts.allowance);
     let dial = kappadb_net::connect_any(&peer.addresses, &credentials, peer.key, backend, allowance);

@@ -2,9 +2,10 @@
 
 use super::read::{wanted_ahead, window};
 use super::{Asking, Chat, ChatError, ReadOptions};
-use crate::database::Parts;
 use crate::error::ReadError;
-use crate::network::ask::{CHAT, Neighbours};
+use crate::network::Neighbours;
+use crate::network::ask::CHAT;
+use crate::views::chat::ChatParts;
 use kappadb_chat::{Channel, StateKey};
 use kappadb_core::{EntryId, FeedKey, Lseq, Timestamp};
 use kappadb_entry::{Moment, decode_block, space};
@@ -93,7 +94,7 @@ impl Chat {
     ) -> Result<(), ChatError> {
         let (folded, to) = (Channel::new(channel)?.folded, self.parts.clock.now().0);
         let channel = folded.clone();
-        let members = move |parts: &Parts| Ok(parts.chat_members(&channel)?);
+        let members = move |parts: &ChatParts| Ok(parts.chat_members(&channel)?);
         let before = self.shown_before(neighbours, members.clone()).await?;
         neighbours.ask(CHAT, Ask::State { channel: folded, to }.selector()).await?;
         self.ask_names(neighbours, before, members).await
@@ -185,7 +186,7 @@ impl Chat {
         let ahead = wanted_ahead(options, self.parts.clock.now());
         let window = Window { from, to, backwards, ahead };
         let (named, wished) = (channel.clone(), options.clone());
-        let authors = move |parts: &Parts| {
+        let authors = move |parts: &ChatParts| {
             let page = parts.chat_read(&named, &wished)?;
             Ok(page.messages.into_iter().map(|message| message.author).collect())
         };
@@ -211,7 +212,7 @@ impl Chat {
     /// Looks at what is held here.
     pub(super) async fn look<T: Send + 'static>(
         &self,
-        look: impl FnOnce(&Parts) -> Result<T, ChatError> + Send + 'static,
+        look: impl FnOnce(&ChatParts) -> Result<T, ChatError> + Send + 'static,
     ) -> Result<T, ChatError> {
         self.run(move |parts| {
             parts.chat.ready()?;
@@ -224,7 +225,7 @@ impl Chat {
     async fn shown_before(
         &self,
         neighbours: &Neighbours,
-        shown: impl FnOnce(&Parts) -> Result<BTreeSet<FeedKey>, ChatError> + Send + 'static,
+        shown: impl FnOnce(&ChatParts) -> Result<BTreeSet<FeedKey>, ChatError> + Send + 'static,
     ) -> Result<BTreeSet<FeedKey>, ChatError> {
         if neighbours.is_open() { self.look(shown).await } else { Ok(BTreeSet::new()) }
     }
@@ -235,7 +236,7 @@ impl Chat {
         &self,
         neighbours: &mut Neighbours,
         before: BTreeSet<FeedKey>,
-        shown: impl FnOnce(&Parts) -> Result<BTreeSet<FeedKey>, ChatError> + Send + 'static,
+        shown: impl FnOnce(&ChatParts) -> Result<BTreeSet<FeedKey>, ChatError> + Send + 'static,
     ) -> Result<(), ChatError> {
         if !neighbours.is_open() {
             // Nobody can be asked, and what was asked before had the names with it.
@@ -258,7 +259,7 @@ impl Chat {
         channel: &Channel,
         window: Window,
         wanted: Option<usize>,
-        shown: impl Fn(&Parts) -> Result<Vec<Place>, ChatError> + Clone + Send + 'static,
+        shown: impl Fn(&ChatParts) -> Result<Vec<Place>, ChatError> + Clone + Send + 'static,
     ) -> Result<(), ChatError> {
         let mut limit = wanted.map_or(0, |wanted| u32::try_from(wanted).unwrap_or(u32::MAX));
         let Window { from, to, backwards, mut ahead } = window;
@@ -294,7 +295,7 @@ impl Chat {
 const LATE: u32 = 32;
 const LOOK: usize = 1_024;
 
-impl Parts {
+impl ChatParts {
     /// How many have arrived since of the channel that most came to, of what stands before what is asked for by time.
     fn came_late(&self, since: Lseq, asked: &[Ask]) -> Result<u32, ChatError> {
         let mut wanted: BTreeMap<&str, &Lately> = BTreeMap::new();

@@ -1,8 +1,8 @@
 //! Who writes privately to whom, as far as the secrets here can tell.
 
 use super::lanes::{Lanes, Span};
-use crate::database::Parts;
 use crate::error::ReadError;
+use crate::views::chat::ChatParts;
 use kappadb_chat::{Content, Lane, Pair};
 use kappadb_core::FeedKey;
 use std::collections::BTreeSet;
@@ -33,7 +33,7 @@ impl Correspondence {
     }
 }
 
-impl Parts {
+impl ChatParts {
     /// With one other feed, or with all. A key that is none is left out: nothing was ever shared with it.
     pub(super) fn correspondences(
         &self,

@@ -3,11 +3,11 @@
 use super::ask;
 use super::read::said;
 use super::{Chat, ChatError, Said};
-use crate::database::Parts;
 use crate::engine::batch::Batch;
 use crate::error::ReadError;
-use crate::network::answer::Answer;
-use crate::network::read::Read;
+use crate::network::Answer;
+use crate::network::Read;
+use crate::views::chat::ChatParts;
 use crate::write::Write;
 use kappadb_chat::{Channel, Content, Extras, Lane, Post, decode};
 use kappadb_core::{EntryId, Timestamp};
@@ -88,7 +88,7 @@ impl Chat {
     }
 }
 
-impl Parts {
+impl ChatParts {
     /// The channel and place of a message.
     pub(super) fn chat_found(&self, id: EntryId) -> Result<(String, Place), ChatError> {
         let entry = self.entry(id)?.filter(|entry| entry.header.kind.space == space::CHAT);

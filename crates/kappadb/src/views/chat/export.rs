@@ -2,10 +2,11 @@
 
 use super::state::spelled;
 use super::{Chat, ChatError, ask};
-use crate::database::{self, Parts};
+use crate::engine;
 use crate::error::ReadError;
-use crate::network::answer::{Asked, Completeness, Told};
-use crate::network::read::Read;
+use crate::network::Read;
+use crate::network::{Asked, Completeness, Told};
+use crate::views::chat::ChatParts;
 use kappadb_chat::{Channel, Content, Flag, Post, PrivateText, StateKey, code, decode, deleted, edited};
 use kappadb_core::{EntryId, FeedKey, RangeSet, Timestamp};
 use kappadb_entry::rules::{self, Version};
@@ -89,7 +90,7 @@ pub struct ChatExport {
     pub completeness: Completeness,
     /// What asking took, and who did not answer. Nothing if nobody was asked.
     pub asked: Asked,
-    parts: Arc<Parts>,
+    parts: Arc<ChatParts>,
     ids: Arc<Vec<EntryId>>,
     at: usize,
     begun: bool,
@@ -131,7 +132,7 @@ impl ChatExport {
         let (ids, from) = (self.ids.clone(), self.at);
         self.at = (from + CHUNK).min(ids.len());
         let (to, mut left_out) = (self.at, self.left_out);
-        let made = database::run(&self.parts, move |parts| {
+        let made = engine::run(&self.parts, move |parts| {
             let mut writing = Exporting::new(parts);
             let mut lines = Vec::new();
             for id in ids.get(from..to).unwrap_or_default() {
@@ -175,7 +176,7 @@ impl Turn {
     }
 }
 
-impl Parts {
+impl ChatParts {
     /// The entries of chat in the order of an export.
     fn exported(&self) -> Result<Vec<EntryId>, ChatError> {
         let mut of_feeds: BTreeMap<FeedKey, RangeSet> = BTreeMap::new();
@@ -202,12 +203,12 @@ impl Parts {
 }
 
 struct Exporting<'a> {
-    parts: &'a Parts,
+    parts: &'a ChatParts,
     nicks: HashMap<FeedKey, Option<String>>,
 }
 
 impl<'a> Exporting<'a> {
-    fn new(parts: &'a Parts) -> Self {
+    fn new(parts: &'a ChatParts) -> Self {
         Exporting { parts, nicks: HashMap::new() }
     }
 

@@ -3,14 +3,16 @@
 use super::authors::{Author, Authors};
 use super::lines::{BadLine, FIELDS, Line, LineAuthor, SaidLine, Says};
 use super::{Chat, ChatError};
-use crate::database::{Database, Parts};
 use crate::error::{ReadError, WriteError};
+use crate::folder::writers::DEFAULT;
 use crate::lines::{LineError, Lines, Next, Object};
+use crate::views::chat::ChatParts;
 use kappadb_chat::{Content, Extras, Pair, Prepared, PrivateText, code, prepare_with};
 use kappadb_core::{EntryId, FeedKey, Hash, blake2b256};
 use kappadb_entry::rules::{self, Version};
 use kappadb_entry::{Header, Kind, encode_block, space};
 use std::io::{self, BufRead};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Messages in one durable batch of an author, and in all that are gathered, at most.
@@ -48,14 +50,14 @@ impl Chat {
         input: impl BufRead + Send + 'static,
         damaged: impl FnMut(u64, &BadLine) + Send + 'static,
     ) -> Result<ChatImportReport, ChatError> {
-        let database = Database { parts: self.parts.root() };
-        self.run_writing(move |_| Import::new(&database.parts, damaged).run(Lines::new(input, FIELDS)))
-            .await?
+        // Not as one writer or the other: the authors have feeds of their own.
+        let parts = Arc::new(self.parts.named(DEFAULT));
+        self.run_writing(move |_| Import::new(&parts, damaged).run(Lines::new(input, FIELDS))).await?
     }
 }
 
 struct Import<'a, T> {
-    parts: &'a Parts,
+    parts: &'a ChatParts,
     told: T,
     authors: Authors<'a>,
     /// The input is an export of this database: what it has is here, or at peers.
@@ -68,7 +70,7 @@ struct Import<'a, T> {
 }
 
 impl<'a, T: FnMut(u64, &BadLine)> Import<'a, T> {
-    fn new(parts: &'a Parts, told: T) -> Self {
+    fn new(parts: &'a ChatParts, told: T) -> Self {
         let report = ChatImportReport::default();
         let authors = Authors::new(parts);
         Import { parts, told, authors, is_ours: false, flushed: Instant::now(), safe: 0, taken: 0, report }

@@ -1,7 +1,7 @@
 //! Several lanes of private messages, read along in reading order.
 
-use crate::database::Parts;
 use crate::error::ReadError;
+use crate::views::chat::ChatParts;
 use kappadb_core::{FeedKey, Timestamp};
 use kappadb_view_chat::{PageQuery, Place};
 use std::collections::VecDeque;
@@ -35,14 +35,14 @@ struct Reading {
 
 /// Lanes read along. What they hold in memory is some places for each lane.
 pub(super) struct Lanes<'a> {
-    parts: &'a Parts,
+    parts: &'a ChatParts,
     span: Span,
     lanes: Vec<Reading>,
 }
 
 impl<'a> Lanes<'a> {
     /// Lanes by their channels, with whose they are.
-    pub fn new(parts: &'a Parts, lanes: impl Iterator<Item = (String, FeedKey)>, span: Span) -> Self {
+    pub fn new(parts: &'a ChatParts, lanes: impl Iterator<Item = (String, FeedKey)>, span: Span) -> Self {
         let reading = |(channel, author)| Reading {
             channel,
             author,
@@ -71,7 +71,7 @@ impl<'a> Lanes<'a> {
 
 impl Reading {
     /// Looks more up if nothing waits. Only what its author wrote counts: whoever has seen the number of a lane can post there.
-    fn fill(&mut self, parts: &Parts, span: &Span) -> Result<(), ReadError> {
+    fn fill(&mut self, parts: &ChatParts, span: &Span) -> Result<(), ReadError> {
         while self.ready.is_empty() && !self.over {
             let all = PageQuery::latest(&self.channel, Timestamp(span.to), self.limit);
             let query = PageQuery { from: span.from, backwards: span.backwards, after: self.after, ..all };

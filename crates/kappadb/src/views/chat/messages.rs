@@ -1,10 +1,11 @@
 //! Messages as a stream.
 
 use super::{Chat, ChatCursor, ChatError, ChatPage, Message, ReadOptions, ask};
-use crate::database::{self, Parts};
-use crate::network::answer::{Asked, Completeness, Told};
-use crate::network::read::Read;
+use crate::engine;
+use crate::network::Read;
+use crate::network::{Asked, Completeness, Told};
 use crate::views::boxed::Boxed;
+use crate::views::chat::ChatParts;
 use futures::{Stream, stream};
 use kappadb_chat::Channel;
 use kappadb_core::FeedKey;
@@ -34,9 +35,9 @@ pub struct ChatMessages {
 
 impl ChatMessages {
     fn new(
-        parts: &Arc<Parts>,
+        parts: &Arc<ChatParts>,
         options: ReadOptions,
-        read: impl Fn(&Parts, &ReadOptions) -> Result<ChatPage, ChatError> + Send + Sync + 'static,
+        read: impl Fn(&ChatParts, &ReadOptions) -> Result<ChatPage, ChatError> + Send + Sync + 'static,
     ) -> Result<ChatMessages, ChatError> {
         let first = read(parts, &page_of(&options))?;
         let left = beyond(options, &first);
@@ -44,7 +45,7 @@ impl ChatMessages {
         let pages = stream::try_unfold(state, |(parts, read, left)| async move {
             let Some(options) = left else { return Ok(None) };
             let (reader, wanted) = (read.clone(), page_of(&options));
-            let page = database::run(&parts, move |parts| reader(parts, &wanted)).await??;
+            let page = engine::run(&parts, move |parts| reader(parts, &wanted)).await??;
             let left = beyond(options, &page);
             Ok::<_, ChatError>(Some((page, (parts, read, left))))
         });

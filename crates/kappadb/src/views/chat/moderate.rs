@@ -3,11 +3,11 @@
 
 use super::ask;
 use super::{Chat, ChatError};
-use crate::database::Parts;
 use crate::error::ReadError;
 use crate::folder::trust::Trusted;
-use crate::network::answer::Answer;
-use crate::network::read::Read;
+use crate::network::Answer;
+use crate::network::Read;
+use crate::views::chat::ChatParts;
 use crate::write::Write;
 use kappadb_chat::{Channel, Content, Extras, FLAGS, FlagsEntry, Moderation, Trust};
 use kappadb_core::{EntryId, FeedKey};
@@ -57,13 +57,13 @@ pub struct FlagsSet {
 impl Chat {
     /// Whose moderation is applied here, besides this replica's own.
     pub fn trusted(&self) -> Trusted {
-        self.parts.trust.get()
+        self.parts.state.trust.get()
     }
 
     /// Says whose moderation is to be applied here. What is shown changes at once; nothing is indexed or fetched anew. Tickets
     /// made from now on pass it on. Durable when it returns.
     pub async fn set_trusted(&self, trusted: Trusted) -> Result<(), ChatError> {
-        self.run(move |parts| parts.trust.set(trusted).map_err(ChatError::State)).await?
+        self.run(move |parts| parts.state.trust.set(trusted).map_err(ChatError::State)).await?
     }
 
     /// Changes the flags that this writer has set on another, in a channel or everywhere. They count for whoever trusts this
@@ -104,7 +104,7 @@ impl Chat {
     }
 }
 
-impl Parts {
+impl ChatParts {
     fn chat_flags(&self) -> Result<Vec<FlagsEntry>, ReadError> {
         let mut all = Vec::new();
         for (_, version) in self.chat.read(|index| index.winners(FLAGS, self.clock.now()))?? {
@@ -118,14 +118,14 @@ impl Parts {
     }
 
     /// Of whom nothing is wanted.
-    pub(crate) fn chat_blocked(&self) -> Result<BTreeSet<FeedKey>, ReadError> {
+    pub(crate) fn blocked(&self) -> Result<BTreeSet<FeedKey>, ReadError> {
         self.chat.ready()?;
         Ok(self.moderation()?.blocked())
     }
 
     /// What is to be thought of messages, as things stand.
     pub(super) fn moderation(&self) -> Result<Moderation, ReadError> {
-        let trusted = self.trust.get();
+        let trusted = self.state.trust.get();
         let [admins, mods, distrusted] =
             [trusted.admins, trusted.mods, trusted.distrusted].map(|feeds| self.feeds.with_heirs(feeds));
         let flags = self.chat_flags()?.into_iter().flat_map(|set| {

@@ -2,28 +2,15 @@
 
 use super::ask;
 use super::{Chat, ChatError};
-use crate::database::Parts;
-use crate::error::OpenError;
-use crate::folder::files::{read_file, write_file};
-use crate::network::answer::Answer;
-use crate::network::read::Read;
+use crate::folder::pins::Pin;
+use crate::network::Answer;
+use crate::network::Read;
+use crate::views::chat::ChatParts;
 use kappadb_chat::PROFILES;
 use kappadb_chat::{Content, StateKey, alike, check_nick, fold, likeness};
 use kappadb_core::FeedKey;
 use kappadb_query::Selector;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// A name, and the feed that is meant by it here.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pin {
-    /// As it was written.
-    pub name: String,
-    /// Whom it stands for.
-    pub feed: FeedKey,
-}
 
 /// A feed that calls itself, or once called itself, by a name or one that looks like it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,52 +23,15 @@ pub struct KnownAs {
     pub now: bool,
 }
 
-/// The pins, by folded name.
-pub(crate) struct Pins {
-    path: PathBuf,
-    pins: Mutex<BTreeMap<String, Pin>>,
-}
-
-impl Pins {
-    pub fn load(dir: &Path) -> Result<Pins, OpenError> {
-        let path = dir.join("pins");
-        let text = read_file(&path)?.unwrap_or_default();
-        let line = |line: &str| {
-            let (feed, name) = line.split_once(' ')?;
-            check_nick(name).ok()?;
-            Some((fold(name), Pin { name: name.to_owned(), feed: feed.parse().ok()? }))
-        };
-        let pins = text.lines().map(line).collect::<Option<_>>();
-        let damaged = || OpenError::Damaged { path: path.clone(), wanted: "`<feed> <name>` a line" };
-        Ok(Pins { pins: Mutex::new(pins.ok_or_else(damaged)?), path })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Pin>> {
-        // Only changed once the file is: a panic elsewhere cannot have left it half changed.
-        self.pins.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Durable when it returns.
-    fn change(&self, change: impl FnOnce(&mut BTreeMap<String, Pin>)) -> io::Result<()> {
-        let mut pins = self.lock();
-        let mut new = pins.clone();
-        change(&mut new);
-        let line = |Pin { name, feed }: &Pin| format!("{feed} {name}\n");
-        write_file(&self.path, &new.values().map(line).collect::<String>())?;
-        *pins = new;
-        Ok(())
-    }
-}
-
 impl Chat {
     /// All names that stand for a feed here.
     pub fn pins(&self) -> Vec<Pin> {
-        self.parts.pins.lock().values().cloned().collect()
+        self.parts.state.pins.lock().values().cloned().collect()
     }
 
     /// The feed that a name stands for here, whatever its case.
     pub fn pinned(&self, name: &str) -> Option<FeedKey> {
-        self.parts.pins.lock().get(&fold(name.trim())).map(|pin| pin.feed)
+        self.parts.state.pins.lock().get(&fold(name.trim())).map(|pin| pin.feed)
     }
 
     /// Writes down whom one means by a name, in place of whom it stood for. It is this replica's own: no peer learns of it. Durable when it
@@ -93,7 +43,7 @@ impl Chat {
         let name = name.trim().to_owned();
         check_nick(&name)?;
         let change = move |pins: &mut BTreeMap<_, _>| drop(pins.insert(fold(&name), Pin { name, feed }));
-        self.run(move |parts| parts.pins.change(change).map_err(ChatError::State)).await?
+        self.run(move |parts| parts.state.pins.change(change).map_err(ChatError::State)).await?
     }
 
     /// From now on a name stands for nobody here.
@@ -104,10 +54,10 @@ impl Chat {
         let name = name.trim().to_owned();
         self.run(move |parts| {
             let folded = fold(&name);
-            if !parts.pins.lock().contains_key(&folded) {
+            if !parts.state.pins.lock().contains_key(&folded) {
                 return Err(ChatError::NotPinned(name));
             }
-            parts.pins.change(|pins| drop(pins.remove(&folded))).map_err(ChatError::State)
+            parts.state.pins.change(|pins| drop(pins.remove(&folded))).map_err(ChatError::State)
         })
         .await?
     }
@@ -139,7 +89,7 @@ impl Chat {
     }
 }
 
-impl Parts {
+impl ChatParts {
     /// The latest name of a feed, of all that it ever had, that is like another.
     fn known_as(&self, feed: &FeedKey, wanted: &str) -> Result<Option<KnownAs>, ChatError> {
         let key = StateKey::Profile { feed: *feed, field: "nick" }.encode();
@@ -158,28 +108,5 @@ impl Parts {
             }
         }
         Ok(None)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::fs;
-
-    #[test]
-    fn pins_come_back_from_the_file() {
-        let dir = tempfile::tempdir().unwrap();
-        let pins = Pins::load(dir.path()).unwrap();
-        for (name, seed) in [("Anna Lee", 1), ("größe", 2), ("ANNA LEE", 3)] {
-            let pin = Pin { name: name.to_owned(), feed: FeedKey([seed; 32]) };
-            pins.change(|pins| drop(pins.insert(fold(name), pin))).unwrap();
-        }
-        let again = Pins::load(dir.path()).unwrap();
-        assert_eq!(*again.lock(), *pins.lock());
-        assert_eq!(again.lock()["anna lee"].feed, FeedKey([3; 32]));
-        for damage in ["anna", "x anna", &format!("{} ", FeedKey([1; 32]))] {
-            fs::write(dir.path().join("pins"), damage).unwrap();
-            assert!(matches!(Pins::load(dir.path()), Err(OpenError::Damaged { .. })), "{damage:?}");
-        }
     }
 }

@@ -1,9 +1,9 @@
 //! Writing: messages, and what is said of channels and of oneself.
 
 use super::{Chat, ChatError};
-use crate::database::Parts;
 use crate::engine::batch::Batch;
 use crate::error::{ReadError, WriteError};
+use crate::views::chat::ChatParts;
 use crate::write::{Draft, Write};
 use kappadb_chat::{
     Channel, Content, Extras, Prepared, SayError, fold, likeness, order_time, prepare, prepare_with,
@@ -95,7 +95,7 @@ impl Chat {
     }
 }
 
-impl Parts {
+impl ChatParts {
     /// Says something, after all that can be read where it is said.
     pub(super) fn chat_write(
         &self,

@@ -5,11 +5,12 @@ use super::correspondence::{Correspondence, Known};
 use super::lanes::{Lanes, Span};
 use super::read::{self, Shower, Spoken};
 use super::{Chat, ChatError, ChatPage, Edited, MAX_AHEAD, Message, ReadOptions, Said};
-use crate::database::Parts;
 use crate::engine::batch::Batch;
 use crate::error::ReadError;
-use crate::network::ask::{CHAT, Neighbours};
-use crate::network::read::Read;
+use crate::network::Neighbours;
+use crate::network::Read;
+use crate::network::ask::CHAT;
+use crate::views::chat::ChatParts;
 use crate::write::Write;
 use kappadb_chat::{Content, Extras, Lane, Pair, Prepared, PrivateText, decode, order_time};
 use kappadb_core::{EntryId, FeedKey, Timestamp};
@@ -83,7 +84,7 @@ impl Chat {
     }
 }
 
-impl Parts {
+impl ChatParts {
     /// The caller has the turn.
     fn send_private(
         &self,

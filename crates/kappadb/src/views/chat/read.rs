@@ -5,9 +5,9 @@ use super::state::spelled;
 use super::{
     Chat, ChatCursor, ChatError, ChatFlag, ChatPage, Edited, Hidden, MAX_AHEAD, Message, ReadOptions, Said,
 };
-use crate::database::Parts;
 use crate::error::ReadError;
-use crate::network::read::Read;
+use crate::network::Read;
+use crate::views::chat::ChatParts;
 use kappadb_chat::{Channel, Content, Extras, Moderation, Post, Ruling, code, decode};
 use kappadb_core::{EntryId, FeedKey, Timestamp};
 use kappadb_view_chat::{PageQuery, Place};
@@ -60,7 +60,7 @@ pub(super) fn wanted_ahead(options: &ReadOptions, now: Timestamp) -> u32 {
     window_ahead(options, now).map_or(0, |_| all)
 }
 
-impl Parts {
+impl ChatParts {
     /// Messages of a window that are not due, up to [`MAX_AHEAD`].
     fn chat_ahead(&self, channel: &Channel, options: &ReadOptions) -> Result<usize, ReadError> {
         let Some((from, to)) = window_ahead(options, self.clock.now()) else { return Ok(0) };
@@ -115,13 +115,13 @@ impl Message {
 
 /// Makes messages of rows: reads them, names their authors, and applies moderation.
 pub(super) struct Shower<'a> {
-    parts: &'a Parts,
+    parts: &'a ChatParts,
     moderation: Moderation,
     nicks: HashMap<FeedKey, Option<String>>,
 }
 
 impl<'a> Shower<'a> {
-    pub fn new(parts: &'a Parts) -> Result<Self, ReadError> {
+    pub fn new(parts: &'a ChatParts) -> Result<Self, ReadError> {
         Ok(Shower { parts, moderation: parts.moderation()?, nicks: HashMap::new() })
     }
 
@@ -173,7 +173,7 @@ impl<'a> Shower<'a> {
     }
 }
 
-impl Parts {
+impl ChatParts {
     /// What an entry says, if its payload is held and is what it should be.
     pub(super) fn chat_post(&self, id: EntryId) -> Result<Option<Post>, ReadError> {
         self.recent_post(id, || {

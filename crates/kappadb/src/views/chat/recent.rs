@@ -1,7 +1,7 @@
 //! What was read lately and is likely to be shown again: people look at the same page, and at the same names, all day.
 
-use crate::database::Parts;
 use crate::error::ReadError;
+use crate::views::chat::ChatParts;
 use kappadb_chat::Post;
 use kappadb_core::{EntryId, FeedKey};
 use std::collections::HashMap;
@@ -39,7 +39,7 @@ impl Recent {
     }
 }
 
-impl Parts {
+impl ChatParts {
     /// What an entry says, from memory if it was read lately; else `read` reads it.
     pub(super) fn recent_post(
         &self,
@@ -47,11 +47,11 @@ impl Parts {
         read: impl FnOnce() -> Result<Option<Post>, ReadError>,
     ) -> Result<Option<Post>, ReadError> {
         let reforms = self.feeds.reforms();
-        if let Some(post) = self.recent.at(reforms, None).posts.get(&id) {
+        if let Some(post) = self.state.recent.at(reforms, None).posts.get(&id) {
             return Ok(Some(post.clone()));
         }
         let post = read()?;
-        let mut kept = self.recent.at(self.feeds.reforms(), None);
+        let mut kept = self.state.recent.at(self.feeds.reforms(), None);
         if let Some(post) = &post
             && kept.reforms == reforms
         {
@@ -69,16 +69,16 @@ impl Parts {
         feed: &FeedKey,
         find: impl FnOnce() -> Result<(Option<String>, bool), ReadError>,
     ) -> Result<Option<String>, ReadError> {
-        let stamps = |parts: &Parts| {
+        let stamps = |parts: &ChatParts| {
             Ok::<_, ReadError>((parts.feeds.reforms(), parts.chat.read(|index| index.said_stamp())?))
         };
         let (reforms, said) = stamps(self)?;
-        if let Some(nick) = self.recent.at(reforms, Some(said)).nicks.get(feed) {
+        if let Some(nick) = self.state.recent.at(reforms, Some(said)).nicks.get(feed) {
             return Ok(nick.clone());
         }
         let (nick, stays) = find()?;
         if stays && stamps(self)? == (reforms, said) {
-            let mut kept = self.recent.at(reforms, Some(said));
+            let mut kept = self.state.recent.at(reforms, Some(said));
             if kept.nicks.len() >= NICKS {
                 kept.nicks.clear();
             }

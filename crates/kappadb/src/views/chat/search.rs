@@ -3,8 +3,8 @@
 use super::ask;
 use super::read::Shower;
 use super::{Chat, ChatError, ChatPage};
-use crate::database::Parts;
-use crate::network::read::Read;
+use crate::network::Read;
+use crate::views::chat::ChatParts;
 use kappadb_chat::Channel;
 use kappadb_core::FeedKey;
 use kappadb_view_chat::{Ask, Search, Terms};
@@ -50,7 +50,7 @@ impl Chat {
     }
 }
 
-impl Parts {
+impl ChatParts {
     fn chat_search(
         &self,
         terms: &Terms,

@@ -2,10 +2,10 @@
 
 use super::ask;
 use super::{ChannelInfo, Chat, ChatError, Member, Topic};
-use crate::database::Parts;
 use crate::error::ReadError;
-use crate::network::answer::Answer;
-use crate::network::read::Read;
+use crate::network::Answer;
+use crate::network::Read;
+use crate::views::chat::ChatParts;
 use kappadb_chat::{Channel, Content, Moderation, StateKey, code, members_of, profile_of};
 use kappadb_core::{EntryId, FeedKey, Timestamp};
 use kappadb_entry::rules::{self, Version};
@@ -71,7 +71,7 @@ impl Chat {
     }
 }
 
-impl Parts {
+impl ChatParts {
     fn chat_profile(&self, feed: FeedKey) -> Result<BTreeMap<String, String>, ChatError> {
         if self.moderation()?.is_blocked(None, &feed) {
             return Ok(BTreeMap::new());
@@ -89,7 +89,7 @@ impl Parts {
     }
 }
 
-impl Parts {
+impl ChatParts {
     /// All channels, as they are spelled.
     pub(super) fn chat_all(&self) -> Result<Vec<Channel>, ReadError> {
         let names = self.chat_live()?;

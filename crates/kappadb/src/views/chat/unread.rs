@@ -4,11 +4,11 @@ use super::ask;
 use super::correspondence::Known;
 use super::read::Shower;
 use super::{Chat, ChatError, Message, Said};
-use crate::database::Parts;
 use crate::error::ReadError;
 use crate::folder::markers::Marker;
-use crate::network::answer::Answer;
-use crate::network::read::Read;
+use crate::network::Answer;
+use crate::network::Read;
+use crate::views::chat::ChatParts;
 use kappadb_chat::{Channel, StateKey, TOPICS, mentions};
 use kappadb_core::{EntryId, FeedKey, RangeSet, Timestamp};
 use kappadb_view_chat::{Came, Lately, Place};
@@ -123,7 +123,7 @@ enum Since {
     Dated(Timestamp),
 }
 
-impl Parts {
+impl ChatParts {
     /// The name that a channel or lane has in the index.
     fn chat_spot(&self, spot: Spot) -> Option<String> {
         match spot {
@@ -146,7 +146,7 @@ impl Parts {
         read: impl Fn(&str, &Place) -> bool,
     ) -> Result<(), ChatError> {
         let (me, partial) = (self.me(), self.partial_feeds());
-        self.markers.set(channels, |channel, marker| {
+        self.state.markers.set(channels, |channel, marker| {
             let seen = self.feeds.end();
             self.chat.ready()?;
             let since = self.since(channel, marker)?;
@@ -256,11 +256,11 @@ impl Parts {
         Ok(all)
     }
 
-    /// What is to be asked of peers, beside what came late, so that [`Parts::chat_unread`] knows of what came to them.
+    /// What is to be asked of peers, beside what came late, so that [`ChatParts::chat_unread`] knows of what came to them.
     pub(super) fn chat_lately(&self) -> Result<Vec<Lately>, ChatError> {
         let mut all = Vec::new();
         for channel in self.chat_joined(&self.me())? {
-            let since = self.markers.get(&channel).map(|marker| marker.time.0);
+            let since = self.state.markers.get(&channel).map(|marker| marker.time.0);
             let limit = since.map_or(FIRST, |_| SINCE);
             all.push(Lately { channel, from: since.unwrap_or(i64::MIN), limit, late: 0 });
         }
@@ -303,7 +303,7 @@ impl Left {
 
 /// What counting goes by.
 struct Counting<'a> {
-    parts: &'a Parts,
+    parts: &'a ChatParts,
     now: Timestamp,
     me: BTreeSet<FeedKey>,
     nicks: Vec<String>,
@@ -351,7 +351,7 @@ impl Counting<'_> {
         by: Option<FeedKey>,
         shower: &mut Shower<'_>,
     ) -> Result<(u64, u64, bool), ChatError> {
-        let marker = self.parts.markers.get(channel);
+        let marker = self.parts.state.markers.get(channel);
         let since = self.parts.since(channel, marker.as_ref())?;
         let mut hidden: HashMap<FeedKey, bool> = HashMap::new();
         let (mut messages, mut mentioned) = (0, 0);

@@ -1,11 +1,11 @@
 //! A key through time.
 
 use super::{Content, Head, Kv};
-use crate::database::Parts;
 use crate::error::ReadError;
-use crate::network::answer::Answer;
+use crate::network::Answer;
+use crate::network::Read;
 use crate::network::ask::{self, KV};
-use crate::network::read::Read;
+use crate::views::kv::KvParts;
 use kappadb_entry::rules;
 use kappadb_query::Selector;
 use std::cmp::Reverse;
@@ -38,7 +38,7 @@ impl Kv {
     }
 }
 
-impl Parts {
+impl KvParts {
     fn kv_history(&self, key: &[u8]) -> Result<Answer<KvRevision>, ReadError> {
         self.kv.ready()?;
         let mut versions = self.kv.read(|index| index.read().history(key))??;

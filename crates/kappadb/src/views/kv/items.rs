@@ -5,10 +5,10 @@ use super::asking::ask_scan;
 use super::ground::Ground;
 use super::scan::KvItem;
 use super::snapshot::Pieces;
-use crate::database;
+use crate::engine;
 use crate::error::ReadError;
-use crate::network::answer::{Asked, Completeness, Told};
-use crate::network::read::Read;
+use crate::network::Read;
+use crate::network::{Asked, Completeness, Told};
 use crate::views::boxed::Boxed;
 use futures::{Stream, TryStreamExt, stream};
 use kappadb_view_kv::{KeyRange, ScanOptions};
@@ -32,7 +32,7 @@ impl KvItems {
         let parts = ground.parts.clone();
         let pieces = Pieces::new(ground.freeze()?, range, options);
         let pieces = stream::try_unfold((parts, pieces), |(parts, mut pieces)| async move {
-            let step = database::run(&parts, move |_| {
+            let step = engine::run(&parts, move |_| {
                 let items = pieces.next()?;
                 Ok::<_, ReadError>((items, pieces))
             });
@@ -62,7 +62,7 @@ impl Kv {
     /// The keys of a range that have a value, with their values, as [`Kv::scan`] gives them, one after the other: for what may be too large for memory.
     pub fn items(&self, range: &KeyRange, options: &ScanOptions) -> Read<KvItems> {
         let (range, options) = (range.clone(), options.clone());
-        let ask = ask_scan(range.clone(), options.clone());
+        let ask = ask_scan(self.parts.clone(), range.clone(), options.clone());
         Read::new(&self.parts, ask, move |parts| KvItems::new(Ground::now(parts.clone()), range, options))
     }
 }

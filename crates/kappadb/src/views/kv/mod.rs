@@ -20,17 +20,22 @@ pub use snapshot::{BlockingKv, BlockingKvItems, KvSnapshot};
 pub use watch::{KvChange, KvWatcher};
 pub use write::KvOp;
 
-use crate::database::{self, Parts};
+use crate::engine;
 use crate::error::{BlobError, ReadError};
-use crate::network::answer::{Answer, Source, Told};
+use crate::network::Handle;
 use crate::network::ask::{self, KV};
-use crate::network::read::{self, Begun, Read};
+use crate::network::{self, Begun, Read};
+use crate::network::{Answer, Source, Told};
 use crate::views::blobs::BlobReader;
 use futures::future::BoxFuture;
 use ground::Ground;
 use kappadb_core::EntryId;
 use kappadb_core::limits::MAX_FEATURE_BODY;
 use kappadb_query::Selector;
+use kappadb_view::ViewHandle;
+use kappadb_view_kv::KvView;
+use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
 /// Bytes of a value, at most. What does not fit into a block lies in blocks of its own.
@@ -69,11 +74,33 @@ pub const MAX_VALUE: usize = MAX_FEATURE_BODY;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Kv {
-    parts: Arc<Parts>,
+    parts: Arc<KvParts>,
+}
+
+/// What a handle of keys and values is made of.
+#[derive(Clone)]
+pub(crate) struct KvParts {
+    pub kv: ViewHandle<KvView>,
+    /// The last to go.
+    pub handle: Handle,
+}
+
+impl fmt::Debug for KvParts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("KvParts").field(&self.handle).finish()
+    }
+}
+
+impl Deref for KvParts {
+    type Target = Handle;
+
+    fn deref(&self) -> &Handle {
+        &self.handle
+    }
 }
 
 impl Kv {
-    pub(crate) fn new(parts: Arc<Parts>) -> Self {
+    pub(crate) fn new(parts: Arc<KvParts>) -> Self {
         Kv { parts }
     }
 
@@ -89,8 +116,8 @@ impl Kv {
                 return Begun::Done(answer);
             }
             let ask = ask::keys(KV, [key.clone()], Selector::Keys);
-            let look = move |parts: &Arc<Parts>| Ground::now(parts.clone()).get(&key);
-            Begun::Running(Box::pin(read::answer(parts, ways, ask, look)))
+            let look = move |parts: &Arc<KvParts>| Ground::now(parts.clone()).get(&key);
+            Begun::Running(Box::pin(network::answer(parts, ways, ask, look)))
         })
     }
 
@@ -121,11 +148,11 @@ impl Kv {
         let parts = self.parts.clone();
         Box::pin(async move {
             let held = parts.clone();
-            let open = move |_: &Parts| {
+            let open = move |_: &KvParts| {
                 let entry = held.kv_put(id)?.ok_or(BlobError::NotHeld(id))?;
-                BlobReader::open(held, id, &entry, 0..u64::MAX)
+                BlobReader::open(held.network.engine().clone(), id, &entry, 0..u64::MAX)
             };
-            database::run(&parts, open).await?
+            engine::run(&parts, open).await?
         })
     }
 
@@ -135,7 +162,7 @@ impl Kv {
         keys: impl IntoIterator<Item = Vec<u8>>,
         look: impl FnOnce(&Ground) -> Result<T, ReadError> + Send + 'static,
     ) -> Read<T> {
-        let look = move |parts: &Arc<Parts>| look(&Ground::now(parts.clone()));
+        let look = move |parts: &Arc<KvParts>| look(&Ground::now(parts.clone()));
         Read::new(&self.parts, ask::keys(KV, keys, Selector::Keys), look)
     }
 }

@@ -3,8 +3,8 @@
 use super::asking::ask_scan;
 use super::ground::Ground;
 use super::{Kv, Value};
-use crate::network::answer::Answer;
-use crate::network::read::Read;
+use crate::network::Answer;
+use crate::network::Read;
 use kappadb_view_kv::{KeyRange, ScanOptions};
 
 /// A key and its value.
@@ -24,7 +24,7 @@ impl Kv {
     /// than they take to be within the limit, and what it takes to be sure of that.
     pub fn scan(&self, range: &KeyRange, options: &ScanOptions) -> Read<Answer<KvItem, Vec<u8>>> {
         let (range, options) = (range.clone(), options.clone());
-        let ask = ask_scan(range.clone(), options.clone());
+        let ask = ask_scan(self.parts.clone(), range.clone(), options.clone());
         Read::new(&self.parts, ask, move |parts| Ground::now(parts.clone()).scan(&range, &options))
     }
 }

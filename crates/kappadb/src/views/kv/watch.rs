@@ -1,9 +1,9 @@
 //! Watching keys: first what is there, then each change.
 
 use super::{Kv, Value, ground::Ground};
-use crate::database::Parts;
 use crate::error::ReadError;
 use crate::views::boxed::Boxed;
+use crate::views::kv::KvParts;
 use crate::views::watching::{CHUNK, Listed, Look, Looked, Watched, Watching, in_short};
 use futures::Stream;
 use kappadb_core::EntryId;
@@ -75,20 +75,21 @@ impl Kv {
 struct Keys(Option<KeyRange>);
 
 impl Watched for Keys {
+    type Parts = KvParts;
     type Change = KvChange;
 
-    fn ready(&self, parts: &Parts) -> Result<(), ReadError> {
+    fn ready(&self, parts: &KvParts) -> Result<(), ReadError> {
         Ok(parts.kv.ready()?)
     }
 
-    fn list(&self, parts: &Arc<Parts>, after: Option<Vec<u8>>) -> Result<Listed, ReadError> {
+    fn list(&self, parts: &Arc<KvParts>, after: Option<Vec<u8>>) -> Result<Listed, ReadError> {
         let Some(range) = &self.0 else { return Ok(Listed::default()) };
         let options = ScanOptions { limit: Some(CHUNK), backwards: false, after };
         let (rows, next) = Ground::now(parts.clone()).rows(range, &options)?;
         Ok((rows.into_iter().map(|row| row.key).collect(), next))
     }
 
-    fn look(&self, parts: &Parts, look: Look) -> Result<Looked<KvChange>, ReadError> {
+    fn look(&self, parts: &KvParts, look: Look) -> Result<Looked<KvChange>, ReadError> {
         let now = parts.clock.now();
         let state = parts.kv_state_indexed(&look.key)?;
         let (value, heads) = (parts.kv_value(&state)?, state.ids());

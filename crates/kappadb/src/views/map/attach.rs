@@ -1,10 +1,10 @@
 //! Photos and other files attached to features: a blob, and a tag or property that names it.
 
 use super::{Map, draft};
-use crate::database::Parts;
 use crate::engine::batch::Batch;
 use crate::error::{AttachError, ReadError, WriteError};
-use crate::views::blobs::Blobs;
+use crate::views::blobs;
+use crate::views::map::MapParts;
 use crate::write::Write;
 use kappadb_core::EntryId;
 use kappadb_entry::Label;
@@ -54,8 +54,8 @@ impl Map {
         let (key, id) = (format!("{PREFIX}{name}"), id.to_owned());
         let before = id.clone();
         self.run_writing(move |parts| parts.attachable(&before)).await??;
-        let blob = Blobs::new(self.parts.clone()).put(reader, label).await?;
-        let edit = move |parts: &Parts, batch: &mut Batch| {
+        let blob = blobs::put(&self.parts, reader, label).await?;
+        let edit = move |parts: &MapParts, batch: &mut Batch| {
             let mut feature = parts.attachable(&id)?;
             set(&mut feature.body, &key, &blob.to_string());
             let prepared = kappadb_geo::put(&feature).map_err(WriteError::from)?;
@@ -92,7 +92,7 @@ pub(crate) fn attach_others(feature: &mut Feature, others: &BTreeMap<EntryId, En
     }
 }
 
-impl Parts {
+impl MapParts {
     /// The one current version of a feature.
     fn attachable(&self, id: &str) -> Result<Feature, AttachError> {
         let hit = self.feature(id).map_err(WriteError::from)?;

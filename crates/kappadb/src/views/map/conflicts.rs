@@ -2,11 +2,11 @@
 
 use super::list::by_id;
 use super::{Hit, Map};
-use crate::database::Parts;
 use crate::error::ReadError;
-use crate::network::answer::Answer;
+use crate::network::Answer;
+use crate::network::Read;
 use crate::network::ask::{self, MAP};
-use crate::network::read::Read;
+use crate::views::map::MapParts;
 use kappadb_query::Selector;
 use serde::Serialize;
 
@@ -33,7 +33,7 @@ impl Map {
     }
 }
 
-impl Parts {
+impl MapParts {
     fn several(&self, after: Option<&str>, limit: usize) -> Result<Vec<Hit>, ReadError> {
         self.map.ready()?;
         let hits = self.map.read(|index| index.several(after, limit))??;

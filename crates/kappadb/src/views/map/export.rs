@@ -5,10 +5,10 @@ mod texts;
 
 pub use texts::Texts;
 
-use crate::database::Parts;
 use crate::error::{ExportError, ReadError};
-use crate::network::answer::Completeness;
+use crate::network::Completeness;
 use crate::network::ask::MAP;
+use crate::views::map::MapParts;
 use crate::views::map::{Hit, Map};
 use kappadb_query::Selector;
 use std::io::Write;
@@ -79,7 +79,9 @@ impl Map {
         self.run(move |parts| {
             let completeness = match &what {
                 // Before anything is read: what comes meanwhile may be written or not.
-                Selection::Everything => Some(parts.here(MAP, || Selector::Everything, parts.clock.now())?),
+                Selection::Everything => {
+                    Some(parts.network.here(&parts.name, MAP, || Selector::Everything, parts.clock.now())?)
+                }
                 Selection::Hits(_) => None,
             };
             let report = match format {
@@ -92,7 +94,7 @@ impl Map {
     }
 }
 
-impl Parts {
+impl MapParts {
     fn export_geojson(
         &self,
         what: Selection,

@@ -1,11 +1,11 @@
 //! A feature through time.
 
 use super::{Edition, Map};
-use crate::database::Parts;
 use crate::error::ReadError;
-use crate::network::answer::Answer;
+use crate::network::Answer;
+use crate::network::Read;
 use crate::network::ask::{self, MAP};
-use crate::network::read::Read;
+use crate::views::map::MapParts;
 use kappadb_core::FeedKey;
 use kappadb_entry::rules;
 use kappadb_query::Selector;
@@ -34,7 +34,7 @@ impl Map {
     }
 }
 
-impl Parts {
+impl MapParts {
     fn feature_history(&self, id: &str) -> Result<Answer<Revision>, ReadError> {
         self.map.ready()?;
         let mut versions = self.map.read(|index| index.history(id.as_bytes()))??;

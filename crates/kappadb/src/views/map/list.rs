@@ -1,11 +1,11 @@
 //! All features, page by page.
 
 use super::{Found, Hit, Map};
-use crate::database::Parts;
 use crate::error::ReadError;
-use crate::network::answer::Answer;
+use crate::network::Answer;
+use crate::network::Read;
 use crate::network::ask::{self, MAP};
-use crate::network::read::Read;
+use crate::views::map::MapParts;
 use kappadb_geo::Filter;
 use kappadb_query::Selector;
 use kappadb_view::ViewError;
@@ -51,7 +51,7 @@ pub(super) fn by_id(hits: Vec<Hit>, limit: usize) -> Answer<Hit, String> {
     Answer::page(hits, next)
 }
 
-impl Parts {
+impl MapParts {
     fn find_anywhere(
         &self,
         filter: &Filter,

@@ -1,9 +1,10 @@
 //! Making one of several versions that were written without knowledge of each other.
 
 use super::Map;
-use crate::database::Parts;
+use crate::engine::keyed::active;
 use crate::error::{ReadError, WriteError};
-use crate::write::{self, Write};
+use crate::views::map::MapParts;
+use crate::write::Write;
 use kappadb_core::EntryId;
 use kappadb_entry::rules::{self, Version};
 use kappadb_geo::Feature;
@@ -22,10 +23,10 @@ impl Map {
     }
 }
 
-impl Parts {
+impl MapParts {
     /// The caller has the turn.
     fn merge(&self, id: &str) -> Result<EntryId, WriteError> {
-        let active = write::active(&self.map, id.as_bytes())?;
+        let active = active(&self.map, id.as_bytes())?;
         let found = self.feature(id)?.map(|hit| self.load_feature(&hit)).transpose()?;
         if rules::heads(&active).len() < 2 || found.is_some_and(|found| !found.is_conflict()) {
             return Err(WriteError::NoConflict(id.to_owned()));

@@ -24,11 +24,13 @@ pub use refs::Expanded;
 pub(crate) use refs::{ask_referrers, join_referrers};
 pub use watch::{MapChange, MapWatcher};
 
-use crate::database::{self, Parts};
+use crate::engine;
+use crate::engine::keyed::active;
 use crate::error::{ReadError, WriteError};
-use crate::network::answer::Answer;
+use crate::network::Answer;
+use crate::network::Handle;
+use crate::network::Read;
 use crate::network::ask::{self, MAP};
-use crate::network::read::Read;
 use crate::write::{self, Draft, Write};
 use kappadb_core::{EntryId, Extent};
 use kappadb_entry::rules;
@@ -36,7 +38,11 @@ use kappadb_entry::{Kind, space};
 use kappadb_geo::id::parse_osm;
 use kappadb_geo::{CODE_DELETE, Feature, Prepared};
 use kappadb_query::Selector;
+use kappadb_view::ViewHandle;
+use kappadb_view_geo::MapView;
 use kappadb_view_geo::Query;
+use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
 /// Map features: nodes, ways, relations and free GeoJSON features, by id and by box.
@@ -62,7 +68,7 @@ use std::sync::Arc;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Map {
-    pub(crate) parts: Arc<Parts>,
+    pub(crate) parts: Arc<MapParts>,
 }
 
 /// A feature that a box query found.
@@ -77,8 +83,30 @@ pub struct Hit {
     pub elsewhere: Vec<EntryId>,
 }
 
+/// What a handle of the map is made of.
+#[derive(Clone)]
+pub(crate) struct MapParts {
+    pub map: ViewHandle<MapView>,
+    /// The last to go.
+    pub handle: Handle,
+}
+
+impl fmt::Debug for MapParts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("MapParts").field(&self.handle).finish()
+    }
+}
+
+impl Deref for MapParts {
+    type Target = Handle;
+
+    fn deref(&self) -> &Handle {
+        &self.handle
+    }
+}
+
 impl Map {
-    pub(crate) fn new(parts: Arc<Parts>) -> Self {
+    pub(crate) fn new(parts: Arc<MapParts>) -> Self {
         Map { parts }
     }
 
@@ -110,7 +138,7 @@ impl Map {
         expected.sort_unstable();
         expected.dedup();
         Write::apart(&self.parts, move |parts, _| {
-            let active = write::active(&parts.map, feature.id.as_bytes())?;
+            let active = active(&parts.map, feature.id.as_bytes())?;
             let found: Vec<EntryId> = rules::heads(&active).iter().map(|head| head.id).collect();
             match found == expected {
                 true => parts.put_by_hand(feature),
@@ -195,16 +223,16 @@ impl Map {
 
     pub(crate) async fn run_writing<T: Send + 'static>(
         &self,
-        job: impl FnOnce(&Parts) -> T + Send + 'static,
+        job: impl FnOnce(&MapParts) -> T + Send + 'static,
     ) -> Result<T, WriteError> {
-        database::run_writing(&self.parts, job).await
+        write::run_writing(&self.parts, job).await
     }
 
     pub(crate) async fn run<T: Send + 'static>(
         &self,
-        job: impl FnOnce(&Parts) -> T + Send + 'static,
+        job: impl FnOnce(&MapParts) -> T + Send + 'static,
     ) -> Result<T, ReadError> {
-        database::run(&self.parts, job).await
+        engine::run(&self.parts, job).await
     }
 }
 
@@ -227,7 +255,7 @@ impl From<kappadb_view_geo::Hit> for Hit {
     }
 }
 
-impl Parts {
+impl MapParts {
     fn in_box(&self, extent: &Extent, query: Query) -> Result<Vec<Hit>, ReadError> {
         self.map.ready()?;
         let answer = self.map.read(|index| index.query(extent, &query))??;
@@ -236,7 +264,7 @@ impl Parts {
 
     /// A feature by its id, with all of its heads; none if there is none or it was deleted.
     pub(crate) fn feature(&self, id: &str) -> Result<Option<Hit>, ReadError> {
-        let active = write::active(&self.map, id.as_bytes())?;
+        let active = active(&self.map, id.as_bytes())?;
         let heads = rules::heads(&active);
         let gone = heads.iter().all(|head| head.kind.code == CODE_DELETE);
         let heads = heads.iter().map(|head| head.id).collect();
@@ -245,7 +273,7 @@ impl Parts {
 
     /// The caller has the turn.
     fn delete_feature(&self, id: &str) -> Result<EntryId, WriteError> {
-        let active = write::active(&self.map, id.as_bytes())?;
+        let active = active(&self.map, id.as_bytes())?;
         if rules::heads(&active).iter().all(|version| version.kind.code == CODE_DELETE) {
             self.check_unused(id)?;
             return Err(WriteError::NoFeature(id.to_owned()));

@@ -2,11 +2,13 @@
 
 use super::refs::join_referrers;
 use super::{Hit, Map};
-use crate::database::{self, Parts};
+use crate::engine;
 use crate::error::ReadError;
-use crate::network::answer::Answer;
-use crate::network::ask::{MAP, Neighbours};
-use crate::network::read::Read;
+use crate::network::Answer;
+use crate::network::Neighbours;
+use crate::network::Read;
+use crate::network::ask::MAP;
+use crate::views::map::MapParts;
 use futures::future::BoxFuture;
 use kappadb_core::{Extent, GeoBox};
 use kappadb_geo::id::{osm, parse_osm};
@@ -40,40 +42,40 @@ impl Map {
     /// all heads are known.
     pub fn osm_query(&self, extent: &Extent) -> Read<Answer<OsmAnswer>> {
         let extent = extent.clone();
-        Read::new(&self.parts, ask_osm(extent.clone()), move |parts| {
+        Read::new(&self.parts, ask_osm(self.parts.clone(), extent.clone()), move |parts| {
             Ok(Answer::of([Join::new(parts, &extent)?.answer()?]))
         })
     }
 }
 
 fn ask_osm(
+    parts: Arc<MapParts>,
     extent: Extent,
 ) -> impl for<'a> FnOnce(&'a mut Neighbours) -> BoxFuture<'a, Result<(), ReadError>> + Send + 'static {
     move |neighbours| {
         Box::pin(async move {
-            let parts = neighbours.parts.clone();
             neighbours.ask(MAP, Selector::from(&extent)).await?;
             let inside = join(&parts, &extent, |join| Ok(join.inside.keys().cloned().collect())).await?;
-            join_referrers(neighbours, inside).await?;
+            join_referrers(&parts, neighbours, inside).await?;
             // Also of ways that turn out not to belong to it: a node of theirs may have left the box, or come into it.
             let of_ways = join(&parts, &extent, |join| join.nodes_of_candidates()).await?;
             let keys = of_ways.into_iter().map(String::into_bytes).collect();
             neighbours.ask_in_parts(MAP, keys, Selector::Keys).await?;
             let members = join(&parts, &extent, |join| Ok(join.answer()?.members())).await?;
-            let found = join_referrers(neighbours, members).await?;
-            join_referrers(neighbours, relations(found).map(|hit| hit.id).collect()).await.map(drop)
+            let found = join_referrers(&parts, neighbours, members).await?;
+            join_referrers(&parts, neighbours, relations(found).map(|hit| hit.id).collect()).await.map(drop)
         })
     }
 }
 
 /// Looks at the answer as far as it is known.
 async fn join<T: Send + 'static>(
-    parts: &Arc<Parts>,
+    parts: &Arc<MapParts>,
     extent: &Extent,
     look: impl FnOnce(Join<'_>) -> Result<T, ReadError> + Send + 'static,
 ) -> Result<T, ReadError> {
     let extent = extent.clone();
-    database::run(parts, move |parts| look(Join::new(parts, &extent)?)).await?
+    engine::run(parts, move |parts| look(Join::new(parts, &extent)?)).await?
 }
 
 impl OsmAnswer {
@@ -92,7 +94,7 @@ impl OsmAnswer {
 
 /// An answer in the making.
 struct Join<'a> {
-    parts: &'a Parts,
+    parts: &'a MapParts,
     extent: Extent,
     /// Node features in the box.
     inside: BTreeMap<String, Hit>,
@@ -101,7 +103,7 @@ struct Join<'a> {
 }
 
 impl<'a> Join<'a> {
-    fn new(parts: &'a Parts, extent: &Extent) -> Result<Join<'a>, ReadError> {
+    fn new(parts: &'a MapParts, extent: &Extent) -> Result<Join<'a>, ReadError> {
         let hits = parts.in_box(extent, Query { bare: true, ..Query::default() })?;
         let of = |kind| hits.iter().filter(move |hit| is(&hit.id, kind));
         let inside: BTreeMap<_, _> = of(ElementKind::Node).map(|hit| (hit.id.clone(), hit.clone())).collect();
@@ -168,7 +170,7 @@ struct Corner {
     feature: Option<Hit>,
 }
 
-impl Parts {
+impl MapParts {
     /// The nodes of all current versions of a way, each once.
     fn corners(&self, hit: &Hit) -> Result<Vec<Corner>, ReadError> {
         let mut places: BTreeMap<i64, Vec<WayNode>> = BTreeMap::new();

@@ -2,12 +2,14 @@
 
 use super::load::may_pass;
 use super::{Found, Hit, Map};
-use crate::database::{self, Parts};
+use crate::engine;
 use crate::engine::held::portions;
 use crate::error::ReadError;
-use crate::network::answer::Answer;
-use crate::network::ask::{MAP, Neighbours};
-use crate::network::read::Read;
+use crate::network::Answer;
+use crate::network::Neighbours;
+use crate::network::Read;
+use crate::network::ask::MAP;
+use crate::views::map::MapParts;
 use futures::future::BoxFuture;
 use kappadb_core::{EntryId, Extent, StoredBlock};
 use kappadb_entry::decode_block;
@@ -16,6 +18,7 @@ use kappadb_query::Selector;
 use kappadb_view::ViewError;
 use kappadb_view_geo::{Cursor, Order, Query};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What to look for in a box. Fields may be set as needed.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,11 +67,12 @@ impl Map {
     /// [`ReadError::View`] if the cursor is none of this question.
     pub fn find(&self, query: &MapQuery) -> Read<Answer<Hit, Cursor>> {
         let query = query.clone();
-        Read::new(&self.parts, ask_find(query.clone()), move |parts| parts.find(&query))
+        Read::new(&self.parts, ask_find(self.parts.clone(), query.clone()), move |parts| parts.find(&query))
     }
 }
 
 fn ask_find(
+    parts: Arc<MapParts>,
     query: MapQuery,
 ) -> impl for<'a> FnOnce(&'a mut Neighbours) -> BoxFuture<'a, Result<(), ReadError>> + Send + 'static {
     move |neighbours| {
@@ -79,7 +83,7 @@ fn ask_find(
                 neighbours.ask(MAP, Selector::from_level(&query.extent, level)).await?;
                 let Some(limit) = limit else { continue };
                 let above = MapQuery { level, ..query.clone() };
-                let found = database::run(&neighbours.parts, move |parts| parts.find(&above)).await??;
+                let found = engine::run(&parts, move |parts| parts.find(&above)).await??;
                 if found.items.len() >= limit {
                     break;
                 }
@@ -89,7 +93,7 @@ fn ask_find(
     }
 }
 
-impl Parts {
+impl MapParts {
     fn find(&self, query: &MapQuery) -> Result<Answer<Hit, Cursor>, ReadError> {
         self.map.ready()?;
         match query.order {

@@ -1,9 +1,9 @@
 //! Watching a box: first what is in it, then each change.
 
 use super::{Found, Hit, Map};
-use crate::database::Parts;
 use crate::error::ReadError;
 use crate::views::boxed::Boxed;
+use crate::views::map::MapParts;
 use crate::views::watching::{CHUNK, Listed, Look, Looked, Watched, Watching, in_short};
 use futures::Stream;
 use kappadb_core::{EntryId, Extent};
@@ -65,13 +65,14 @@ impl Map {
 struct InBox(Extent);
 
 impl Watched for InBox {
+    type Parts = MapParts;
     type Change = MapChange;
 
-    fn ready(&self, parts: &Parts) -> Result<(), ReadError> {
+    fn ready(&self, parts: &MapParts) -> Result<(), ReadError> {
         Ok(parts.map.ready()?)
     }
 
-    fn list(&self, parts: &Arc<Parts>, after: Option<Vec<u8>>) -> Result<Listed, ReadError> {
+    fn list(&self, parts: &Arc<MapParts>, after: Option<Vec<u8>>) -> Result<Listed, ReadError> {
         let id = after.and_then(|key| String::from_utf8(key).ok());
         let query = Query { limit: Some(CHUNK), after: id.map(Cursor::after_id), ..Query::default() };
         let answer = parts.map.read(|index| index.query(&self.0, &query))??;
@@ -80,7 +81,7 @@ impl Watched for InBox {
         Ok((keys, next))
     }
 
-    fn look(&self, parts: &Parts, look: Look) -> Result<Looked<MapChange>, ReadError> {
+    fn look(&self, parts: &MapParts, look: Look) -> Result<Looked<MapChange>, ReadError> {
         let now = parts.clock.now();
         let (hit, heads) = parts.map.read(|index| {
             Ok::<_, ReadError>((index.hit_in(&self.0, &look.key)?, index.heads(&look.key)?))

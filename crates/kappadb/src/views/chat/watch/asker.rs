@@ -1,7 +1,8 @@
 //! Asking the peers for what a watcher tells, again and again.
 
 use super::WatchOptions;
-use crate::network::ask::{Asked, Neighbours};
+use crate::network::Asked;
+use crate::network::Neighbours;
 use crate::views::chat::{Chat, ChatError, ReadOptions};
 use kappadb_core::Timestamp;
 use kappadb_view_chat::{Ask, Lately};

@@ -6,8 +6,9 @@ mod told;
 pub use asker::ChatAsker;
 
 use super::{Chat, ChatError, Message};
-use crate::database::{self, Parts};
+use crate::engine;
 use crate::views::boxed::Boxed;
+use crate::views::chat::ChatParts;
 use futures::future::{Either, select};
 use futures::{Stream, stream};
 use kappadb_chat::{Channel, FLAGS, Lane, PROFILES};
@@ -116,7 +117,7 @@ impl Chat {
         let all = named.is_none();
         let channels = match named {
             Some(named) => named,
-            None => self.run(Parts::chat_all).await??,
+            None => self.run(ChatParts::chat_all).await??,
         };
         let mut sources: Vec<Source> = channels.into_iter().map(Source::Channel).collect();
         sources.extend(private.then_some(Source::Private));
@@ -165,7 +166,7 @@ struct Watching {
 }
 
 impl Watching {
-    async fn next(&mut self, parts: &Arc<Parts>) -> Result<Option<ChatChange>, ChatError> {
+    async fn next(&mut self, parts: &Arc<ChatParts>) -> Result<Option<ChatChange>, ChatError> {
         loop {
             if let Some(change) = self.ready.pop_front() {
                 return Ok(Some(change));
@@ -177,7 +178,7 @@ impl Watching {
                 }
             };
             let Some(mut told) = self.told.remove(&of) else { continue };
-            let (told, changes) = database::run(parts, move |parts| {
+            let (told, changes) = engine::run(parts, move |parts| {
                 let changes = told.look(parts, what)?;
                 Ok::<_, ChatError>((told, changes))
             })
@@ -188,7 +189,7 @@ impl Watching {
     }
 
     /// Waits until there may be something to tell, or something may have become due. False at the end.
-    async fn wait(&mut self, parts: &Parts) -> bool {
+    async fn wait(&mut self, parts: &ChatParts) -> bool {
         let now = parts.clock.now();
         let due = self.told.values().filter_map(Told::next_due).min();
         let changes = pin!(std::future::poll_fn(|context| self.watcher.poll_next(context)));

@@ -5,8 +5,8 @@ use super::super::lanes::Span;
 use super::super::read::Shower;
 use super::super::{ChatError, Message, ReadOptions};
 use super::{ChatChange, WINDOW, What};
-use crate::database::Parts;
 use crate::error::ReadError;
+use crate::views::chat::ChatParts;
 use kappadb_chat::{Channel, Lane};
 use kappadb_core::{EntryId, Timestamp};
 use kappadb_view_chat::{PageQuery, Place};
@@ -32,7 +32,7 @@ impl Source {
     }
 
     /// The latest messages, the latest first.
-    fn latest(&self, parts: &Parts, limit: usize) -> Result<Vec<Message>, ChatError> {
+    fn latest(&self, parts: &ChatParts, limit: usize) -> Result<Vec<Message>, ChatError> {
         let options = ReadOptions::latest(limit);
         let page = match self {
             Source::Channel(channel) => parts.chat_read(channel, &options),
@@ -42,7 +42,7 @@ impl Source {
     }
 
     /// The first messages whose time has not come.
-    fn later(&self, parts: &Parts) -> Result<Vec<Place>, ReadError> {
+    fn later(&self, parts: &ChatParts) -> Result<Vec<Place>, ReadError> {
         let from = parts.clock.now().0.saturating_add(1);
         match self {
             Source::Channel(channel) => {
@@ -55,7 +55,7 @@ impl Source {
     }
 
     /// Where a message is that came, if it belongs here.
-    fn place(&self, parts: &Parts, id: EntryId) -> Result<Option<Place>, ReadError> {
+    fn place(&self, parts: &ChatParts, id: EntryId) -> Result<Option<Place>, ReadError> {
         let Some(entry) = parts.entry(id)? else { return Ok(None) };
         let found = parts.chat.read(|index| index.message(&entry.header, id))??;
         Ok(found
@@ -71,7 +71,7 @@ impl Source {
     fn message(
         &self,
         shower: &mut Shower<'_>,
-        parts: &Parts,
+        parts: &ChatParts,
         place: Place,
     ) -> Result<Option<Message>, ReadError> {
         match self {
@@ -113,7 +113,7 @@ impl Told {
         self.due.first().map(|place| place.order)
     }
 
-    pub fn look(&mut self, parts: &Parts, what: What) -> Result<Vec<ChatChange>, ChatError> {
+    pub fn look(&mut self, parts: &ChatParts, what: What) -> Result<Vec<ChatChange>, ChatError> {
         match what {
             What::Latest(limit) => self.begin(parts, limit),
             What::Came(ids) => Ok(self.come(parts, ids)?),
@@ -122,7 +122,7 @@ impl Told {
         }
     }
 
-    fn begin(&mut self, parts: &Parts, limit: usize) -> Result<Vec<ChatChange>, ChatError> {
+    fn begin(&mut self, parts: &ChatParts, limit: usize) -> Result<Vec<ChatChange>, ChatError> {
         let mut changes = Vec::new();
         if limit > 0 {
             parts.chat.ready()?;
@@ -135,7 +135,7 @@ impl Told {
         Ok(changes)
     }
 
-    fn come(&mut self, parts: &Parts, ids: Vec<EntryId>) -> Result<Vec<ChatChange>, ReadError> {
+    fn come(&mut self, parts: &ChatParts, ids: Vec<EntryId>) -> Result<Vec<ChatChange>, ReadError> {
         let (mut shower, mut changes) = (Shower::new(parts)?, Vec::new());
         let mut places = Vec::new();
         for id in ids {
@@ -153,7 +153,7 @@ impl Told {
         Ok(changes)
     }
 
-    fn look_again(&mut self, parts: &Parts) -> Result<Vec<ChatChange>, ReadError> {
+    fn look_again(&mut self, parts: &ChatParts) -> Result<Vec<ChatChange>, ReadError> {
         let (mut shower, mut changes) = (Shower::new(parts)?, Vec::new());
         for place in self.told.keys().copied().collect::<Vec<_>>() {
             let message = self.source.message(&mut shower, parts, place)?;
@@ -212,7 +212,7 @@ impl Told {
     }
 }
 
-impl Parts {
+impl ChatParts {
     /// The first places from a time on in all lanes that this writer shares.
     fn private_places(&self, from: i64, limit: usize) -> Result<Vec<Place>, ReadError> {
         let span = Span { from, to: i64::MAX, backwards: false, after: None };

@@ -1,7 +1,7 @@
 //! Features as GeoJSON, with what only others say of them.
 
-use crate::database::Parts;
 use crate::error::ReadError;
+use crate::views::map::MapParts;
 use crate::views::map::{Edition, Found, Map};
 use kappadb_geo::id::osm;
 use kappadb_geo::{Body, Element, ElementKind, Feature, Part, Shape, WayNode, assemble, geojson, outline};
@@ -33,7 +33,7 @@ fn marked(object: &str, version: &Edition) -> String {
     format!("{{\"kappa:conflict\":{mark},{}", object.trim_start().trim_start_matches('{'))
 }
 
-impl Parts {
+impl MapParts {
     pub(super) fn texts(&self, found: &Found) -> Result<Texts, ReadError> {
         let (conflict, mut texts) = (found.is_conflict(), Texts::default());
         for version in &found.versions {

@@ -1,6 +1,6 @@
-use crate::database::Parts;
 use crate::engine::turns::Turn;
 use crate::error::{ReadError, WriteError};
+use crate::views::map::MapParts;
 use crate::views::map::draft;
 use crate::write::Draft;
 use bytes::Bytes;
@@ -21,7 +21,7 @@ const LOOKED_AT: usize = 1_000;
 
 /// Gathers entries for durable appends, and counts them.
 pub(super) struct Appender<'a> {
-    parts: &'a Parts,
+    parts: &'a MapParts,
     /// The caller's turn at writing, if others may have theirs between two appends.
     turn: Option<Turn>,
     /// Looked up, or made, when there is something to write.
@@ -35,17 +35,17 @@ pub(super) struct Appender<'a> {
 
 impl<'a> Appender<'a> {
     /// The caller has the turn, and keeps it.
-    pub fn new(parts: &'a Parts) -> Self {
+    pub fn new(parts: &'a MapParts) -> Self {
         let (blocks, ends) = (Vec::new(), VecDeque::new());
         Appender { parts, turn: None, feed: None, blocks, bytes: 0, appended: (0, 0), ends }
     }
 
     /// Others have their turn between two appends.
-    pub fn in_turns(parts: &'a Parts, turn: Turn) -> Self {
+    pub fn in_turns(parts: &'a MapParts, turn: Turn) -> Self {
         Appender { turn: Some(turn), ..Appender::new(parts) }
     }
 
-    pub fn parts(&self) -> &'a Parts {
+    pub fn parts(&self) -> &'a MapParts {
         self.parts
     }
 
@@ -135,7 +135,7 @@ impl<'a> Appender<'a> {
     }
 }
 
-impl Parts {
+impl MapParts {
     /// True if an entry of the map came at `from` or after it.
     fn has_map_after(&self, mut from: Lseq) -> Result<bool, ReadError> {
         while from < self.feeds.end() {
@@ -152,7 +152,7 @@ impl Parts {
 }
 
 /// True if the only head among `active` says just this.
-fn is_current(parts: &Parts, prepared: &Prepared, active: &[Version]) -> Result<bool, ReadError> {
+fn is_current(parts: &MapParts, prepared: &Prepared, active: &[Version]) -> Result<bool, ReadError> {
     let heads = rules::heads(active);
     let [head] = heads.as_slice() else { return Ok(false) };
     if head.kind.code != prepared.code || head.places != prepared.places {

@@ -3,8 +3,8 @@
 use super::append::Appender;
 use super::carried::CarriedNode;
 use super::changes::{Changes, Source};
-use crate::database::Parts;
 use crate::error::{ReadError, WriteError};
+use crate::views::map::MapParts;
 use crate::views::map::draft;
 use kappadb_core::EntryId;
 use kappadb_geo::id::parse_osm;
@@ -27,7 +27,7 @@ impl Source for ByHand {
     }
 }
 
-impl Parts {
+impl MapParts {
     /// Writes a feature in the place of all versions of it that are held here, and after it the ways and relations that it is part of, nodes that it
     /// moves, and nodes that it leaves behind.
     pub(crate) fn put_by_hand(&self, mut feature: Feature) -> Result<EntryId, WriteError> {

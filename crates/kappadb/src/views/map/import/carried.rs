@@ -1,10 +1,10 @@
 //! A node that ways have, as far as these say what it is.
 
 use super::held::{Lookup, bare};
-use crate::database::Parts;
 use crate::error::ReadError;
-use crate::network::answer::Answer;
-use crate::network::read::Read;
+use crate::network::Answer;
+use crate::network::Read;
+use crate::views::map::MapParts;
 use crate::views::map::{Map, ask_referrers};
 use kappadb_geo::id::parse_osm;
 use kappadb_geo::{ElementKind, Feature};
@@ -23,13 +23,13 @@ impl Map {
     /// refers to it.
     pub fn carried(&self, id: &str) -> Read<Answer<CarriedNode>> {
         let id = id.to_owned();
-        Read::new(&self.parts, ask_referrers(vec![id.clone()]), move |parts| {
+        Read::new(&self.parts, ask_referrers(self.parts.clone(), vec![id.clone()]), move |parts| {
             Ok(Answer::of(parts.carried(&id)?))
         })
     }
 }
 
-impl Parts {
+impl MapParts {
     pub(crate) fn carried(&self, id: &str) -> Result<Option<CarriedNode>, ReadError> {
         let Some((ElementKind::Node, number)) = parse_osm(id) else { return Ok(None) };
         self.map.ready()?;

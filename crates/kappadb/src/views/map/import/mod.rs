@@ -13,10 +13,11 @@ mod touched;
 pub use carried::CarriedNode;
 pub use touched::TouchedByImport;
 
-use crate::database::{self, Parts};
 use crate::engine::turns::Turn;
 use crate::error::{ImportError, ReadError, WriteError};
 use crate::views::map::Map;
+use crate::views::map::MapParts;
+use crate::write;
 use append::Appender;
 use apply::Apply;
 use judge::Verdict;
@@ -152,8 +153,8 @@ impl Map {
         force: bool,
         durable: impl Fn(u64) + Send + 'static,
     ) -> Result<ImportReport, ImportError> {
-        let job = move |parts: &Parts, turn| parts.import(file, force, &durable, turn);
-        database::run_in_turn(&self.parts, job).await?
+        let job = move |parts: &MapParts, turn| parts.import(file, force, &durable, turn);
+        write::run_in_turn(&self.parts, job).await?
     }
 }
 
@@ -196,7 +197,7 @@ impl ImportReport {
 
 /// How far an import has come.
 struct Steps<'a> {
-    parts: &'a Parts,
+    parts: &'a MapParts,
     durable: &'a dyn Fn(u64),
     total: u64,
     compared: u64,
@@ -228,7 +229,7 @@ impl Steps<'_> {
     }
 }
 
-impl Parts {
+impl MapParts {
     fn import(
         &self,
         ImportFile { mut import, started }: ImportFile,
