@@ -47,20 +47,38 @@
 //! - [`view`]: write a view of your own
 //! - [`glossary`]: what the words mean
 
+// The storeys, from below. What is in one may use what is beside it and what stands before it on this page; `tests/storeys.rs` sees to that.
+// The state of each dereferences to that of the one below: `Engine`, `Network`, `Handle`, and then what a handle of each view is made of.
+
+// What can go wrong; lines of JSON.
+mod error;
+pub mod lines;
+
+// What lies on the disk in a folder.
+mod folder;
+
+// What is held, the turn at writing, threads, the time.
+mod engine;
+
+// Others: asking them, answering them, what an answer rests on.
+mod network;
+
+// Writing entries, in the place of what is known of their keys.
+mod write;
+
+// The views of this library, a handle each.
+mod views;
+
+// Work on a database as a whole.
+mod jobs;
+
+// Opening and serving; what people see of all that.
 mod builder;
 mod cause;
 mod database;
-mod engine;
-mod error;
-mod folder;
 pub mod glossary;
-mod jobs;
-pub mod lines;
-mod network;
 mod serve;
 pub mod view;
-mod views;
-mod write;
 
 pub use builder::Builder;
 pub use cause::Cause;

@@ -111,7 +111,7 @@ impl Database {
     /// returns.
     pub async fn settle(&self) -> Result<Vec<FeedKey>, LogError> {
         let before = self.run(|parts| own_lengths(parts)).await?;
-        let damaged = self.run(|parts| settle_damage(parts)).await??;
+        let damaged = self.run(settle_damage).await??;
         settle_doubts(&self.parts.network).await?;
         let after = self.run(|parts| own_lengths(parts)).await?;
         let over = before.into_keys().filter(|feed| !after.contains_key(feed));

@@ -3,8 +3,7 @@
 use super::Engine;
 use crate::error::{WriteError, WriterError};
 use crate::folder::writers::{IMPORTED, is_name};
-use kappadb_core::RangeSet;
-use kappadb_core::{FeedDefinition, FeedKey};
+use kappadb_core::{FeedDefinition, FeedKey, RangeSet};
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Engine {

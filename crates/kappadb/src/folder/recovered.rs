@@ -3,9 +3,8 @@
 use super::files::write_file;
 use kappadb_core::FeedKey;
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 /// Where it lies.
 pub(crate) fn path(dir: &Path) -> PathBuf {

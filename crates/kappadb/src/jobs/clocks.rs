@@ -3,6 +3,7 @@
 
 use crate::error::ReadError;
 use crate::views::Parts;
+use crate::views::chat::chat_joined;
 use kappadb_core::{FeedKey, Timestamp};
 use kappadb_view_chat::PageQuery;
 use std::collections::BTreeMap;
@@ -62,7 +63,7 @@ fn middle(mut differences: Vec<i64>) -> Option<i64> {
 }
 
 pub(crate) fn clock_doubt(parts: &Parts) -> Result<Option<ClockDoubt>, ReadError> {
-    let peers = parts.clocks.differences();
+    let peers = parts.clock_differences();
     let others = peers.len();
     let doubt = match middle(peers) {
         Some(difference) => ClockDoubt { ahead: difference.saturating_neg(), others, peers: true },
@@ -86,7 +87,7 @@ fn dated_ahead(parts: &Parts) -> Result<BTreeMap<FeedKey, i64>, ReadError> {
     if !parts.chat.chat.runs() {
         return Ok(writers);
     }
-    for channel in parts.chat.chat_joined(&me)? {
+    for channel in chat_joined(&parts.chat, &me)? {
         let all = PageQuery::latest(&channel, Timestamp(i64::MAX), AHEAD);
         let ahead = PageQuery { from: now.0.saturating_add(FAR), backwards: false, ..all };
         for place in parts.chat.chat.read(|index| index.page(&ahead))?? {

@@ -2,7 +2,7 @@ use crate::error::ReadError;
 use crate::folder::callers::Caller;
 use crate::network::lies;
 use crate::views::Parts;
-use crate::views::map::Conflicts;
+use crate::views::map::{Conflicts, conflicts};
 use kappadb_core::FeedKey;
 use serde::Serialize;
 
@@ -117,7 +117,7 @@ impl Status {
             database: parts.id.to_string(),
             feeds: feeds.chain(gone).collect(),
             views: views.collect(),
-            conflicts: parts.map.conflicts()?,
+            conflicts: conflicts(&parts.map)?,
             callers,
             disk: Disk { journal: disk.journal, derived: disk.derived },
         })

@@ -97,7 +97,7 @@ impl Neighbours {
 
     /// Puts a question to the peers, and again to all if it turns out meanwhile that a feed forked, or that one did of which they had not
     /// been told: what they left out may count then. And once more if what one lacks may be what another did not speak of.
-    pub(crate) async fn question(&mut self, view: &str, selector: &Selector) -> Result<Answers, ReadError> {
+    pub(super) async fn question(&mut self, view: &str, selector: &Selector) -> Result<Answers, ReadError> {
         let mut answers = Answers::new(self.ground(view).await?);
         let mut named = Vec::new();
         for _ in 0..ROUNDS {

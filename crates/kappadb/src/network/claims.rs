@@ -7,7 +7,7 @@ use super::answer::Completeness;
 use super::ask::{CHAT, KV};
 use super::forks::{Answers, Ground};
 use crate::error::ReadError;
-pub(crate) use book::Book;
+pub(super) use book::Book;
 use book::{Footing, Question};
 use kappadb_core::{EntryId, FeedKey, RangeSet, Seq, Timestamp};
 use kappadb_feed::FeedInfo;
@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What answers from here alone rest on, kept at hand.
 #[derive(Default)]
-pub(crate) struct Here {
+pub(super) struct Here {
     /// What is held once it has changed so often, less one, is all of every feed. 0: not looked at.
     all: AtomicU64,
     /// What claims about keys have to rest on, and when it was looked up.
@@ -38,7 +38,7 @@ impl Network {
     /// Notes what the peers claimed for `selector`, now that what they sent is durable, and says what the answer lacks. It is
     /// complete if the claims of all that took part, this replica among them, reach as far as any of them knows. `asked` is when
     /// the question was put; what it shows is kept for later ones if it `remembers`.
-    pub(crate) fn conclude(
+    pub(super) fn conclude(
         self: &Arc<Self>,
         reader: &Arc<str>,
         view: &str,
@@ -144,7 +144,7 @@ impl Network {
     }
 
     /// What this replica holds of the answer: what a peer need not send, and what it may take as known in proofs.
-    pub(crate) fn have(&self, view: &str, selector: &Selector) -> Result<Vec<Have>, ReadError> {
+    pub(super) fn have(&self, view: &str, selector: &Selector) -> Result<Vec<Have>, ReadError> {
         self.views.ready(view)?;
         let held = group(self.views.matches(view, selector, &BTreeSet::new())?);
         // What was cleared here is not told, so that it comes again whole where a peer has it.
@@ -158,7 +158,7 @@ impl Network {
 
     /// What this replica's own answer to `selector` rests on, feed by feed, those first of which most is held, for somebody who has dropped the feeds `without`. The roots
     /// are those of the trees that a peer has `declared`. Of feeds that were dropped by either nothing is said.
-    pub(crate) fn coverage(
+    pub(super) fn coverage(
         &self,
         view: &str,
         selector: &Selector,
@@ -223,7 +223,7 @@ fn timeless(view: &str, selector: &Selector, asked: Timestamp) -> Question {
 }
 
 /// Entry ids as ranges of their feeds.
-pub(crate) fn group(ids: Vec<EntryId>) -> BTreeMap<FeedKey, RangeSet> {
+pub(super) fn group(ids: Vec<EntryId>) -> BTreeMap<FeedKey, RangeSet> {
     let mut seqs: BTreeMap<FeedKey, Vec<u64>> = BTreeMap::new();
     for id in ids {
         seqs.entry(id.feed).or_default().push(id.seq);

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 /// What the clocks of peers showed when they were called, as differences to this machine's in milliseconds.
 #[derive(Default)]
-pub(crate) struct Clocks(Mutex<BTreeMap<FeedKey, i64>>);
+pub(super) struct Clocks(Mutex<BTreeMap<FeedKey, i64>>);
 
 impl Clocks {
     pub fn note(&self, peer: FeedKey, difference: i64) {

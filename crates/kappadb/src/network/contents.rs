@@ -33,7 +33,7 @@ impl Neighbours {
     /// Fetches what is wanted of the content of entries that `selectors` match, each in its space: of those that arrived since `since`, of those
     /// that somebody tried to read in vain, and of those of feeds of which something was cleared here. Returns how many still lack
     /// some.
-    pub(crate) async fn fetch_contents(
+    pub(super) async fn fetch_contents(
         &mut self,
         since: Lseq,
         selectors: Vec<(u32, Selector)>,

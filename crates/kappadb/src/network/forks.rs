@@ -14,7 +14,8 @@ use kappadb_core::limits::{FORKS_TOLD_FIRST, MAX_FEED_BLOCKS, MAX_FORKS_TOLD, MA
 use kappadb_core::{FeedKey, Hash, RangeSet, Seq, blake2b256, codec};
 use kappadb_feed::FeedInfo;
 use kappadb_merkle::ForkEvidence;
-use kappadb_net::{AskError as Unanswered, PeerHandle};
+use kappadb_net::AskError as Unanswered;
+use kappadb_net::PeerHandle;
 use kappadb_sync::{Coverage, Fetch, Fork, QueryError, Rest, statement};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -65,7 +66,7 @@ impl Ground {
 
 /// The feeds whose forks mattered last: found, heard of, or met in an answer. The latest last.
 #[derive(Default)]
-pub(crate) struct LateForks(Mutex<VecDeque<FeedKey>>);
+pub(super) struct LateForks(Mutex<VecDeque<FeedKey>>);
 
 impl LateForks {
     pub fn note(&self, feed: FeedKey) {
@@ -83,7 +84,7 @@ impl LateForks {
 }
 
 /// What the peers said to one question.
-pub(crate) struct Answers {
+pub(super) struct Answers {
     pub ground: Ground,
     /// By peer: of every feed, what its answer covers.
     pub statements: BTreeMap<FeedKey, Vec<Coverage>>,
@@ -125,12 +126,12 @@ impl Answers {
     }
 }
 
-pub(crate) fn claim_nothing(statement: &mut [Coverage]) {
+pub(super) fn claim_nothing(statement: &mut [Coverage]) {
     statement.iter_mut().for_each(|coverage| coverage.claimed = 0);
 }
 
 /// What a statement says of a root.
-pub(crate) fn tag(root: &Hash) -> [u8; 8] {
+pub(super) fn tag(root: &Hash) -> [u8; 8] {
     root.0.first_chunk().copied().unwrap_or_default()
 }
 
@@ -154,7 +155,7 @@ impl Network {
 
     /// What a question of a view rests on. Of whom its reader wants nothing ([`ViewRules::unwanted`](super::ViewRules::unwanted)) peers are asked as if
     /// these feeds were dropped, and what is shown so holds only as long as it is the same ones.
-    pub(crate) fn ground_of(self: &Arc<Self>, view: &str, reader: &Arc<str>) -> Result<Ground, ReadError> {
+    pub(super) fn ground_of(self: &Arc<Self>, view: &str, reader: &Arc<str>) -> Result<Ground, ReadError> {
         let mut ground = self.ground();
         let unwanted = self.rules.unwanted(self, view, reader)?;
         ground.excluded.extend(unwanted.iter().map(|feed| (*feed, 0)));
@@ -164,7 +165,7 @@ impl Network {
 
     /// The forks that peers are told of: those that mattered last, and those of the feeds that most is held of. If another one matters to an
     /// answer, what comes shows it ([`Network::beyond`]), and then it is told.
-    pub(crate) fn forks_to_tell(&self) -> Vec<Fork> {
+    pub(super) fn forks_to_tell(&self) -> Vec<Fork> {
         let mut forked: Vec<FeedInfo> =
             self.feeds.list().into_iter().filter(|info| info.fork.is_some() && !info.dropped).collect();
         forked.sort_by_key(|info| Reverse(info.held));
@@ -177,14 +178,14 @@ impl Network {
     }
 
     /// How many of these blocks count nowhere, for their feed forked before them.
-    pub(crate) fn beyond(&self, feed: &FeedKey, ranges: &RangeSet) -> u64 {
+    pub(super) fn beyond(&self, feed: &FeedKey, ranges: &RangeSet) -> u64 {
         let below = |fork| ranges.intersection(&RangeSet::below(fork)).count();
         self.feeds.forked_from(feed).map_or(0, |fork| ranges.count() - below(fork))
     }
 
     /// The evidence that an answer goes with: for forked feeds of which the asker `may_have` something. Of the others it need not know: they
     /// are said to be as long as they count.
-    pub(crate) fn state_forks(
+    pub(super) fn state_forks(
         &self,
         coverage: &mut [Coverage],
         may_have: impl Fn(&FeedKey) -> bool,
@@ -204,14 +205,14 @@ impl Network {
     }
 
     /// Feeds of which every peer is asked how they stand: those that are written here, and those with heads that nothing links.
-    pub(crate) fn to_name(&self) -> Vec<FeedKey> {
+    pub(super) fn to_name(&self) -> Vec<FeedKey> {
         let loose: BTreeSet<FeedKey> = self.feeds.loose_ends().into_iter().map(|(feed, _)| feed).collect();
         let named = |info: &FeedInfo| info.writable || loose.contains(&info.feed);
         self.feeds.list().iter().filter(|info| named(info)).map(|info| info.feed).collect()
     }
 
     /// The length of a feed's newest head, and the root to compare trees by: that of `declared` blocks if the asker's is shorter.
-    pub(crate) fn tip(
+    pub(super) fn tip(
         &self,
         feed: &FeedKey,
         declared: Option<u64>,
@@ -283,7 +284,7 @@ pub(crate) fn fork_warnings(engine: &Engine) -> Vec<String> {
 }
 
 /// What happened to an own feed, if anything did that people should know of.
-pub(crate) fn fork_warning(engine: &Engine, info: &FeedInfo) -> Option<String> {
+pub(super) fn fork_warning(engine: &Engine, info: &FeedInfo) -> Option<String> {
     let feed = info.feed;
     if let Some(seq) = info.fork {
         return has_lost(engine, &feed).then(|| {
@@ -312,7 +313,7 @@ fn has_lost(engine: &Engine, feed: &FeedKey) -> bool {
 impl Turn {
     /// After a peer's answer: has it prove another history if it has one, and fetches what is missing between heads and of own feeds.
     /// The number of blocks that were stored.
-    pub(crate) async fn follow_up(&self, statement: &[Coverage]) -> Result<u64, Trouble> {
+    pub(super) async fn follow_up(&self, statement: &[Coverage]) -> Result<u64, Trouble> {
         let said = statement.to_vec();
         let Followups { suspects, wanted } =
             engine::run(&self.parts, move |parts| parts.followups(&said)).await??;

@@ -22,14 +22,14 @@ const MAX_ROW: usize = 256;
 const NAMED: usize = 8;
 
 /// The view. `is_own` tells which feeds are written here.
-pub(crate) struct Liars {
+pub(super) struct Liars {
     is_own: Arc<dyn Fn(&FeedKey) -> bool + Send + Sync>,
 }
 
 /// The first entry of each feed that names an own entry which was not written yet, and which own feed.
-pub(crate) type Lies = BTreeMap<FeedKey, (Seq, FeedKey)>;
+pub(super) type Lies = BTreeMap<FeedKey, (Seq, FeedKey)>;
 
-pub(crate) struct LiarsIndex {
+pub(super) struct LiarsIndex {
     is_own: Arc<dyn Fn(&FeedKey) -> bool + Send + Sync>,
     /// How long each own feed is by now.
     own: BTreeMap<FeedName, (FeedKey, u64)>,

@@ -65,7 +65,7 @@ pub(crate) struct Network {
     /// What a peer may take of this replica when it is asked.
     pub allowance: Allowance,
     /// What the clocks of peers showed.
-    pub clocks: Clocks,
+    clocks: Clocks,
     /// What earlier answers have shown.
     claims: Book,
     /// What answers from here alone rest on.
@@ -114,6 +114,11 @@ impl Network {
     /// What lies below, for what outlives a handle.
     pub fn engine(&self) -> &Arc<Engine> {
         &self.engine
+    }
+
+    /// By how much the clocks of peers that were called differ from this machine's, in milliseconds.
+    pub fn clock_differences(&self) -> Vec<i64> {
+        self.clocks.differences()
     }
 
     /// What is shown to whoever is met.

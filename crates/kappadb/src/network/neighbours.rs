@@ -31,23 +31,23 @@ const HAND_OVER: u32 = 8;
 pub(crate) struct Neighbours {
     parts: Arc<Network>,
     /// Under which name somebody asks.
-    pub(crate) reader: Arc<str>,
+    pub(super) reader: Arc<str>,
     dialling: JoinSet<Dialled>,
     /// Those who are being dialled.
     waited_for: BTreeSet<FeedKey>,
     open: Vec<Neighbour>,
-    pub(crate) asked: Asked,
+    pub(super) asked: Asked,
     /// Questions of which nothing says that their answers have all.
-    pub(crate) incomplete: u64,
+    pub(super) incomplete: u64,
     /// False if what answers show is not kept for later questions.
-    pub(crate) remembers: bool,
+    pub(super) remembers: bool,
     /// What was asked of which space, and where the arrival log ended before.
-    pub(crate) selectors: Vec<(u32, Selector)>,
-    pub(crate) since: Lseq,
+    pub(super) selectors: Vec<(u32, Selector)>,
+    pub(super) since: Lseq,
     /// When they were dialled.
-    pub(crate) dialled: Timestamp,
+    pub(super) dialled: Timestamp,
     /// Nobody is to be asked: what is asked is answered from here alone.
-    pub(crate) is_local: bool,
+    pub(super) is_local: bool,
     /// When to go on with what has come, and how long that was from the beginning.
     until: Option<(Instant, Duration)>,
 }
@@ -61,13 +61,13 @@ struct Neighbour {
 }
 
 /// What a peer is asked with while it has its turn.
-pub(crate) struct Turn {
-    pub(crate) parts: Arc<Network>,
-    pub(crate) session: PeerHandle,
+pub(super) struct Turn {
+    pub(super) parts: Arc<Network>,
+    pub(super) session: PeerHandle,
 }
 
 /// Why a turn came to nothing.
-pub(crate) enum Trouble {
+pub(super) enum Trouble {
     /// The peer failed: it is left behind.
     Peer(AskError),
     /// This replica did.
@@ -166,7 +166,7 @@ impl Neighbours {
     }
 
     /// Lets the peers do a job in turn, also those that are still being dialled. What came of it, by peer; those that failed are left.
-    pub(crate) async fn in_turn<T, Job>(
+    pub(super) async fn in_turn<T, Job>(
         &mut self,
         job: impl Fn(Turn) -> Job,
     ) -> Result<Vec<(FeedKey, T)>, ReadError>
@@ -232,12 +232,27 @@ impl Neighbours {
         }
     }
 
-    pub(crate) fn count_blocks(&mut self, blocks: u64) {
+    pub(super) fn count_blocks(&mut self, blocks: u64) {
         self.asked.blocks_fetched += blocks;
     }
 
-    pub(crate) fn parts(&self) -> &Arc<Network> {
+    pub(super) fn parts(&self) -> &Arc<Network> {
         &self.parts
+    }
+
+    /// Questions so far of which nothing says that their answers have all.
+    pub(crate) fn incomplete(&self) -> u64 {
+        self.incomplete
+    }
+
+    /// What answers show is not kept for later questions.
+    pub(crate) fn remember_nothing(&mut self) {
+        self.remembers = false;
+    }
+
+    /// No contents are fetched that belong to the answers so far.
+    pub(crate) fn want_no_contents(&mut self) {
+        self.selectors.clear();
     }
 
     /// How many there are to ask.
@@ -250,7 +265,7 @@ impl Neighbours {
         self.count() > 0
     }
 
-    pub(crate) fn blocks_fetched(&self) -> u64 {
+    pub(super) fn blocks_fetched(&self) -> u64 {
         self.asked.blocks_fetched
     }
 
@@ -313,7 +328,7 @@ impl Asked {
 
 impl Turn {
     /// What of these blocks is not held here whole, and what may be taken as known in proofs of them.
-    pub(crate) async fn missing(
+    pub(super) async fn missing(
         &self,
         feed: FeedKey,
         ranges: RangeSet,
@@ -327,7 +342,7 @@ impl Turn {
 }
 
 /// A session with a peer, within the time that is waited for one.
-pub(crate) async fn dial(parts: &Arc<Network>, peer: &Peer) -> Result<PeerHandle, AskError> {
+pub(super) async fn dial(parts: &Arc<Network>, peer: &Peer) -> Result<PeerHandle, AskError> {
     let credentials = parts.credentials();
     let (backend, allowance) = (Backend::new(parts), &parts.allowance);
     let dial = kappadb_net::connect_any(&peer.addresses, &credentials, peer.key, backend, allowance);

@@ -2,18 +2,18 @@
 //! appends to one feed in two places forks it. So before the first append of an opened database its feeds are compared with what this machine
 //! remembers of them ([`Witness`]) and with every peer that answers. The rules are in `design/log.md`, "Whose folder is it".
 
-use super::Network;
-use super::OnWarning;
 use super::ask::MAP;
 use super::forks::fork_warning;
 use super::neighbours::{self, Trouble, Turn};
+use super::{Network, OnWarning};
 use crate::engine;
 use crate::error::{ReadError, WriteError};
 use crate::folder::peers::Peer;
 use crate::folder::witness::{Found, Witness, Written};
 use futures::future::join_all;
 use kappadb_core::{FeedKey, RangeSet};
-use kappadb_feed::{FeedInfo, Witness as _};
+use kappadb_feed::FeedInfo;
+use kappadb_feed::Witness as _;
 use kappadb_net::PeerHandle;
 use kappadb_query::Selector;
 use kappadb_sync::{Ask, Coverage, Fetch};
@@ -48,7 +48,7 @@ enum Doubt {
 type Doubts = BTreeMap<FeedKey, Doubt>;
 
 /// How it stands with the feeds that are written here.
-pub(crate) struct Own {
+pub(super) struct Own {
     pub witness: Arc<Witness>,
     /// Set once they may be written, or were given up.
     sure: OnceCell<()>,

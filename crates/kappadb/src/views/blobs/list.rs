@@ -2,9 +2,8 @@
 
 use super::{BlobInfo, Blobs};
 use crate::error::{BlobError, ReadError};
-use crate::network::Answer;
-use crate::network::Read;
 use crate::network::ask::{self, BLOBS};
+use crate::network::{Answer, Read};
 use crate::views::blobs::BlobParts;
 use kappadb_core::EntryId;
 use kappadb_query::Selector;

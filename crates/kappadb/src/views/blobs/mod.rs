@@ -13,16 +13,13 @@ use crate::engine;
 use crate::engine::payload::Content;
 use crate::engine::uploads::{self, Abandoned};
 use crate::error::{BlobError, PutBlobError, ReadError};
-use crate::network::Handle;
-use crate::network::Neighbours;
-use crate::network::{Answer, Asked, Told};
+use crate::network::{Answer, Asked, Handle, Neighbours, Told};
 use futures::future::BoxFuture;
 use kappadb_core::{EntryId, RangeSet, Timestamp};
 use kappadb_entry::{Detached, Entry, Header, Kind, Label, decode_block, raw, space};
 use kappadb_view::ViewHandle;
 use std::fmt;
-use std::ops::Deref;
-use std::ops::{Bound, Range, RangeBounds};
+use std::ops::{Bound, Deref, Range, RangeBounds};
 use std::sync::Arc;
 use tokio::io::AsyncRead;
 

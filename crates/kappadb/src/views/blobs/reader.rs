@@ -8,13 +8,12 @@ use futures::Stream;
 use kappadb_core::EntryId;
 use kappadb_entry::{Detached, Entry};
 use std::collections::VecDeque;
-use std::fmt;
 use std::future::poll_fn;
-use std::io;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::{fmt, io};
 use tokio::io::{AsyncRead, ReadBuf};
 
 /// Bytes of a blob, read as they are asked for: by [`BlobReader::next`], as a stream, or as an `AsyncRead`, whichever is wanted next.

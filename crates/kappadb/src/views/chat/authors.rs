@@ -151,7 +151,7 @@ impl<'a> Authors<'a> {
         };
         let mut author = Author {
             feed,
-            held: if known { parts.origins(&feed)? } else { HashMap::new() },
+            held: if known { origins(parts, &feed)? } else { HashMap::new() },
             said: HashMap::new(),
             blocks: Vec::new(),
             pending: Vec::new(),
@@ -195,21 +195,19 @@ fn writer_of(who: &LineAuthor) -> String {
     }
 }
 
-impl ChatParts {
-    /// What the entries of a feed that is written here say again, with their numbers.
-    fn origins(&self, feed: &FeedKey) -> Result<HashMap<Hash, Seq>, ChatError> {
-        let mut origins = HashMap::new();
-        let held = self.feeds.held(feed);
-        let mut seqs = held.iter();
-        loop {
-            let part: RangeSet = seqs.by_ref().take(LOOK).collect();
-            if part.is_empty() {
-                return Ok(origins);
-            }
-            for (seq, block) in self.feeds.blocks(feed, &part).map_err(crate::error::ReadError::from)? {
-                let origin = decode_block(&block).ok().and_then(|entry| entry.header.origin());
-                origins.extend(origin.map(|origin| (origin, seq)));
-            }
+/// What the entries of a feed that is written here say again, with their numbers.
+fn origins(parts: &ChatParts, feed: &FeedKey) -> Result<HashMap<Hash, Seq>, ChatError> {
+    let mut origins = HashMap::new();
+    let held = parts.feeds.held(feed);
+    let mut seqs = held.iter();
+    loop {
+        let part: RangeSet = seqs.by_ref().take(LOOK).collect();
+        if part.is_empty() {
+            return Ok(origins);
+        }
+        for (seq, block) in parts.feeds.blocks(feed, &part).map_err(crate::error::ReadError::from)? {
+            let origin = decode_block(&block).ok().and_then(|entry| entry.header.origin());
+            origins.extend(origin.map(|origin| (origin, seq)));
         }
     }
 }

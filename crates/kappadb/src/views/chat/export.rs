@@ -1,10 +1,9 @@
 //! All of chat as lines that [`Chat::import`] takes. `design/chat.md`, "Export and import".
 
+use super::ChatError;
 use super::state::spelled;
-use super::{Chat, ChatError, ask};
 use crate::engine;
 use crate::error::ReadError;
-use crate::network::Read;
 use crate::network::{Asked, Completeness, Told};
 use crate::views::chat::ChatParts;
 use kappadb_chat::{Channel, Content, Flag, Post, PrivateText, StateKey, code, decode, deleted, edited};
@@ -97,21 +96,6 @@ pub struct ChatExport {
     left_out: ChatLeftOut,
 }
 
-impl Chat {
-    /// All that is held here of chat and was not taken back: messages by order time, then what is said of channels and writers, what is replaced before
-    /// what replaces it, then the deletes. Also what moderation hides, what is not due, and what is private and can be read by this writer or an
-    /// author whose feed an import made here.
-    pub fn export(&self) -> Read<ChatExport, ChatError> {
-        let parts = self.parts.clone();
-        self.question(ask::one(Selector::Everything), move |held| {
-            let ids = Arc::new(held.exported()?);
-            let (completeness, asked) = (Completeness::Complete, Asked::default());
-            let left_out = ChatLeftOut::default();
-            Ok(ChatExport { completeness, asked, parts, ids, at: 0, begun: false, left_out })
-        })
-    }
-}
-
 impl Told for ChatExport {
     fn tell(&mut self, asked: Asked) {
         self.completeness = asked.completeness();
@@ -120,6 +104,13 @@ impl Told for ChatExport {
 }
 
 impl ChatExport {
+    pub(super) fn new(parts: Arc<ChatParts>) -> Result<ChatExport, ChatError> {
+        let ids = Arc::new(exported(&parts)?);
+        let (completeness, asked) = (Completeness::Complete, Asked::default());
+        let left_out = ChatLeftOut::default();
+        Ok(ChatExport { completeness, asked, parts, ids, at: 0, begun: false, left_out })
+    }
+
     /// Some more lines; none at the end.
     pub async fn next(&mut self) -> Result<Option<Vec<ChatLine>>, ChatError> {
         if !std::mem::replace(&mut self.begun, true) {
@@ -176,30 +167,28 @@ impl Turn {
     }
 }
 
-impl ChatParts {
-    /// The entries of chat in the order of an export.
-    fn exported(&self) -> Result<Vec<EntryId>, ChatError> {
-        let mut of_feeds: BTreeMap<FeedKey, RangeSet> = BTreeMap::new();
-        for id in self.chat.matches(&Selector::Everything)? {
-            of_feeds.entry(id.feed).or_default().insert(id.seq..id.seq + 1);
-        }
-        let mut turns = Vec::new();
-        for (feed, seqs) in &of_feeds {
-            let mut seqs = seqs.iter();
-            loop {
-                let part: RangeSet = seqs.by_ref().take(CHUNK).collect();
-                if part.is_empty() {
-                    break;
-                }
-                for (seq, block) in self.feeds.blocks(feed, &part).map_err(ReadError::from)? {
-                    let id = EntryId { feed: *feed, seq };
-                    turns.extend(decode_block(&block).ok().map(|entry| Turn::of(id, &entry.header)));
-                }
+/// The entries of chat in the order of an export.
+fn exported(parts: &ChatParts) -> Result<Vec<EntryId>, ChatError> {
+    let mut of_feeds: BTreeMap<FeedKey, RangeSet> = BTreeMap::new();
+    for id in parts.chat.matches(&Selector::Everything)? {
+        of_feeds.entry(id.feed).or_default().insert(id.seq..id.seq + 1);
+    }
+    let mut turns = Vec::new();
+    for (feed, seqs) in &of_feeds {
+        let mut seqs = seqs.iter();
+        loop {
+            let part: RangeSet = seqs.by_ref().take(CHUNK).collect();
+            if part.is_empty() {
+                break;
+            }
+            for (seq, block) in parts.feeds.blocks(feed, &part).map_err(ReadError::from)? {
+                let id = EntryId { feed: *feed, seq };
+                turns.extend(decode_block(&block).ok().map(|entry| Turn::of(id, &entry.header)));
             }
         }
-        turns.sort_unstable();
-        Ok(turns.iter().map(Turn::id).collect())
     }
+    turns.sort_unstable();
+    Ok(turns.iter().map(Turn::id).collect())
 }
 
 struct Exporting<'a> {

@@ -13,22 +13,35 @@ mod lines;
 mod message;
 mod messages;
 mod moderate;
+mod people;
 mod pins;
 mod post;
 mod private;
 mod read;
+mod reading;
 mod recent;
+mod saying;
 mod search;
 mod state;
 mod unread;
 mod watch;
 
+use crate::engine;
+use crate::error::{OpenError, ReadError, WriteError};
+use crate::folder::markers::Markers;
+use crate::folder::pins::Pins;
+use crate::folder::trust::{TrustFile, Trusted};
+use crate::network::{Handle, Neighbours, Read, Told};
+use crate::write;
 pub use edit::{ChatEdition, PostOptions};
 pub(crate) use erase::{erased, forget_deleted_words, honour_deletes};
 pub use error::ChatError;
 pub use export::{ChatExport, ChatLeftOut, ChatLine};
+use futures::future::BoxFuture;
 pub use import::ChatImportReport;
 pub use kappadb_chat::{SayError, visible, visible_json, visible_name};
+use kappadb_view::ViewHandle;
+use kappadb_view_chat::ChatView;
 pub use lines::BadLine;
 pub use message::{
     ChannelInfo, ChatCursor, ChatCursorError, ChatPage, Edited, Hidden, MAX_AHEAD, Member, Message,
@@ -39,27 +52,13 @@ pub use moderate::{ChatFlag, FlagChange, FlagsSet};
 pub use pins::KnownAs;
 use recent::Recent;
 pub use search::SearchOptions;
-pub use unread::{Conversation, Marks, Unread};
-pub use watch::{ChatAsker, ChatChange, ChatWatcher, WatchOptions};
-
-use crate::engine;
-use crate::error::OpenError;
-use crate::error::{ReadError, WriteError};
-use crate::folder::markers::Markers;
-use crate::folder::pins::Pins;
-use crate::folder::trust::{TrustFile, Trusted};
-use crate::network::Handle;
-use crate::network::Neighbours;
-use crate::network::Read;
-use crate::network::Told;
-use crate::write;
-use futures::future::BoxFuture;
-use kappadb_view::ViewHandle;
-use kappadb_view_chat::ChatView;
 use std::fmt;
 use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
+pub(crate) use unread::chat_joined;
+pub use unread::{Conversation, Marks, Unread};
+pub use watch::{ChatAsker, ChatChange, ChatWatcher, WatchOptions};
 
 /// Asking peers, on its way.
 type Asking<'a> = BoxFuture<'a, Result<(), ChatError>>;
@@ -111,13 +110,6 @@ impl Deref for ChatParts {
 
     fn deref(&self) -> &Handle {
         &self.handle
-    }
-}
-
-impl ChatParts {
-    /// The same for one who reads and writes under this name.
-    fn named(&self, name: &str) -> ChatParts {
-        ChatParts { handle: Handle { name: name.into(), ..self.handle.clone() }, ..self.clone() }
     }
 }
 

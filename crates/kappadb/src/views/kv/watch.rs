@@ -1,14 +1,14 @@
 //! Watching keys: first what is there, then each change.
 
-use super::{Kv, Value, ground::Ground};
+use super::Value;
+use super::ground::Ground;
 use crate::error::ReadError;
 use crate::views::boxed::Boxed;
 use crate::views::kv::KvParts;
-use crate::views::watching::{CHUNK, Listed, Look, Looked, Watched, Watching, in_short};
+use crate::views::watching::{CHUNK, Listed, Look, Looked, Watched, in_short};
 use futures::Stream;
 use kappadb_core::EntryId;
 use kappadb_view_kv::{KeyRange, ScanOptions};
-use std::collections::{BTreeSet, HashSet};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -30,7 +30,7 @@ pub struct KvChange {
 /// dropping it ends it and nothing else.
 #[derive(Debug)]
 pub struct KvWatcher {
-    changes: Boxed<Result<KvChange, ReadError>>,
+    pub(super) changes: Boxed<Result<KvChange, ReadError>>,
 }
 
 impl KvWatcher {
@@ -48,31 +48,8 @@ impl Stream for KvWatcher {
     }
 }
 
-impl Kv {
-    /// Watches some keys. First each of them comes once as it is, in order, also if it has no value; then a key comes whenever
-    /// its heads or its value change, be it written here or fetched, or because the time of a head has come.
-    ///
-    /// A watcher may be as slow as it likes: what changed meanwhile comes once, as it is then, marked as lagged.
-    pub fn watch<K: AsRef<[u8]>>(&self, keys: impl IntoIterator<Item = K>) -> KvWatcher {
-        let keys: BTreeSet<Vec<u8>> = keys.into_iter().map(|key| key.as_ref().to_vec()).collect();
-        let wanted: HashSet<Vec<u8>> = keys.iter().cloned().collect();
-        let watcher = self.parts.kv.watch_keys(move |key| wanted.contains(key));
-        KvWatcher { changes: Watching::new(Keys(None), watcher, Some(keys)).stream(self.parts.clone()) }
-    }
-
-    /// Watches the keys that start with `prefix`, as [`Kv::watch`] does. First those come that have a value, in order. It
-    /// remembers some bytes for each key that it told of.
-    pub fn watch_prefix(&self, prefix: impl AsRef<[u8]>) -> KvWatcher {
-        let range = KeyRange::prefix(prefix);
-        let wanted = range.clone();
-        let watcher = self.parts.kv.watch_keys(move |key| wanted.contains(key));
-        let watching = Watching::new(Keys(Some(range)), watcher, None);
-        KvWatcher { changes: watching.stream(self.parts.clone()) }
-    }
-}
-
 /// Keys that are watched: those of a range, if not just some.
-struct Keys(Option<KeyRange>);
+pub(super) struct Keys(pub Option<KeyRange>);
 
 impl Watched for Keys {
     type Parts = KvParts;

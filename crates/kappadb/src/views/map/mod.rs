@@ -1,5 +1,6 @@
 //! The map: features by id, by box, by what refers to them, and through time.
 
+mod asking;
 mod attach;
 mod conflicts;
 pub mod export;
@@ -16,6 +17,7 @@ mod watch;
 pub use attach::Attachment;
 pub(crate) use attach::attach_others;
 pub use conflicts::Conflicts;
+pub(crate) use conflicts::conflicts;
 pub use history::Revision;
 pub use load::{Edition, Found};
 pub use osm::OsmAnswer;
@@ -27,20 +29,17 @@ pub use watch::{MapChange, MapWatcher};
 use crate::engine;
 use crate::engine::keyed::active;
 use crate::error::{ReadError, WriteError};
-use crate::network::Answer;
-use crate::network::Handle;
-use crate::network::Read;
 use crate::network::ask::{self, MAP};
+use crate::network::{Answer, Handle, Read};
 use crate::write::{self, Draft, Write};
+use import::{check_unused, delete_by_hand, put_by_hand};
 use kappadb_core::{EntryId, Extent};
-use kappadb_entry::rules;
-use kappadb_entry::{Kind, space};
+use kappadb_entry::{Kind, rules, space};
 use kappadb_geo::id::parse_osm;
 use kappadb_geo::{CODE_DELETE, Feature, Prepared};
 use kappadb_query::Selector;
 use kappadb_view::ViewHandle;
-use kappadb_view_geo::MapView;
-use kappadb_view_geo::Query;
+use kappadb_view_geo::{MapView, Query};
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -115,7 +114,7 @@ impl Map {
     /// hold everything asks first ([`Map::touched_by_put`]).
     pub fn put(&self, feature: Feature) -> Write<EntryId, WriteError> {
         match parse_osm(&feature.id) {
-            Some(_) => Write::apart(&self.parts, move |parts, _| parts.put_by_hand(feature)),
+            Some(_) => Write::apart(&self.parts, move |parts, _| put_by_hand(parts, feature)),
             None => Write::shared(&self.parts, move |parts, batch| {
                 batch.replace(parts, &parts.map, draft(kappadb_geo::put(&feature)?))
             }),
@@ -141,7 +140,7 @@ impl Map {
             let active = active(&parts.map, feature.id.as_bytes())?;
             let found: Vec<EntryId> = rules::heads(&active).iter().map(|head| head.id).collect();
             match found == expected {
-                true => parts.put_by_hand(feature),
+                true => put_by_hand(parts, feature),
                 false => Err(WriteError::Changed { id: feature.id, found }),
             }
         })
@@ -167,7 +166,7 @@ impl Map {
                 Some(feature) if feature.id != id => {
                     Err(WriteError::OtherFeature { wanted: id, given: feature.id })
                 }
-                Some(feature) => parts.put_by_hand(feature).map(Some),
+                Some(feature) => put_by_hand(parts, feature).map(Some),
                 None if is_there => parts.delete_feature(&id).map(Some),
                 None => Ok(None),
             }
@@ -179,7 +178,7 @@ impl Map {
     pub fn put_all(&self, features: Vec<Feature>) -> Write<Vec<EntryId>, WriteError> {
         if features.iter().any(|feature| parse_osm(&feature.id).is_some()) {
             return Write::apart(&self.parts, move |parts, _| {
-                features.into_iter().map(|feature| parts.put_by_hand(feature)).collect()
+                features.into_iter().map(|feature| put_by_hand(parts, feature)).collect()
             });
         }
         Write::shared(&self.parts, move |parts, batch| {
@@ -219,6 +218,18 @@ impl Map {
             })?;
             Ok(loaded(all))
         })
+    }
+
+    /// Ends a conflict: writes a version that replaces all heads held here and says what they say together, the winner's
+    /// word first: by [`kappadb_geo::merge3`] if a version that all of them replaced can be read here, else by
+    /// [`kappadb_geo::merge`]. An edit that races with a delete is kept. Durable when it returns.
+    /// A replica that does not hold everything asks first ([`Map::history`] from [`Source::Peers`](crate::Source::Peers)).
+    ///
+    /// # Errors
+    /// [`WriteError::NoConflict`] if there is at most one head, or all say the same; [`WriteError::NoContent`] if none of them can be read here.
+    pub fn merge(&self, id: &str) -> Write<EntryId, WriteError> {
+        let id = id.to_owned();
+        Write::apart(&self.parts, move |parts, _| merge::merge(parts, &id))
     }
 
     pub(crate) async fn run_writing<T: Send + 'static>(
@@ -275,9 +286,9 @@ impl MapParts {
     fn delete_feature(&self, id: &str) -> Result<EntryId, WriteError> {
         let active = active(&self.map, id.as_bytes())?;
         if rules::heads(&active).iter().all(|version| version.kind.code == CODE_DELETE) {
-            self.check_unused(id)?;
+            check_unused(self, id)?;
             return Err(WriteError::NoFeature(id.to_owned()));
         }
-        self.delete_by_hand(id)
+        delete_by_hand(self, id)
     }
 }

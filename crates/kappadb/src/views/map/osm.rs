@@ -1,12 +1,10 @@
 //! A box as OpenStreetMap's API 0.6 answers it (`GET /api/0.6/map`): a join of boxes, keys and referrers.
 
+use super::Hit;
 use super::refs::join_referrers;
-use super::{Hit, Map};
 use crate::engine;
 use crate::error::ReadError;
-use crate::network::Answer;
 use crate::network::Neighbours;
-use crate::network::Read;
 use crate::network::ask::MAP;
 use crate::views::map::MapParts;
 use futures::future::BoxFuture;
@@ -37,18 +35,7 @@ pub struct OsmAnswer {
     pub gone: Vec<String>,
 }
 
-impl Map {
-    /// What belongs to a box by the rule of OpenStreetMap's API 0.6. Asked of peers, of each element of the answer that lies outside the box, too,
-    /// all heads are known.
-    pub fn osm_query(&self, extent: &Extent) -> Read<Answer<OsmAnswer>> {
-        let extent = extent.clone();
-        Read::new(&self.parts, ask_osm(self.parts.clone(), extent.clone()), move |parts| {
-            Ok(Answer::of([Join::new(parts, &extent)?.answer()?]))
-        })
-    }
-}
-
-fn ask_osm(
+pub(super) fn ask_osm(
     parts: Arc<MapParts>,
     extent: Extent,
 ) -> impl for<'a> FnOnce(&'a mut Neighbours) -> BoxFuture<'a, Result<(), ReadError>> + Send + 'static {
@@ -66,6 +53,11 @@ fn ask_osm(
             join_referrers(&parts, neighbours, relations(found).map(|hit| hit.id).collect()).await.map(drop)
         })
     }
+}
+
+/// What belongs to a box.
+pub(super) fn answer(parts: &MapParts, extent: &Extent) -> Result<OsmAnswer, ReadError> {
+    Join::new(parts, extent)?.answer()
 }
 
 /// Looks at the answer as far as it is known.
@@ -131,7 +123,7 @@ impl<'a> Join<'a> {
         let (mut ways, mut missing) = (Vec::new(), BTreeSet::new());
         for id in candidates {
             let Some(way) = parts.feature(&id)? else { continue };
-            let corners = parts.corners(&way)?;
+            let corners = corners(parts, &way)?;
             if !corners.iter().any(|corner| corner.said.iter().any(is_inside)) {
                 continue;
             }
@@ -170,35 +162,33 @@ struct Corner {
     feature: Option<Hit>,
 }
 
-impl MapParts {
-    /// The nodes of all current versions of a way, each once.
-    fn corners(&self, hit: &Hit) -> Result<Vec<Corner>, ReadError> {
-        let mut places: BTreeMap<i64, Vec<WayNode>> = BTreeMap::new();
-        for body in self.bodies(hit)? {
-            let Body::Osm(Element { shape: Shape::Way(nodes), .. }) = body else { continue };
-            for node in nodes {
-                let said = places.entry(node.id).or_default();
-                said.extend(Some(node).filter(|node| node.at.is_some()));
-            }
+/// The nodes of all current versions of a way, each once.
+fn corners(parts: &MapParts, hit: &Hit) -> Result<Vec<Corner>, ReadError> {
+    let mut places: BTreeMap<i64, Vec<WayNode>> = BTreeMap::new();
+    for body in bodies(parts, hit)? {
+        let Body::Osm(Element { shape: Shape::Way(nodes), .. }) = body else { continue };
+        for node in nodes {
+            let said = places.entry(node.id).or_default();
+            said.extend(Some(node).filter(|node| node.at.is_some()));
         }
-        let corner = |(number, mut said): (i64, Vec<WayNode>)| {
-            let id = osm(ElementKind::Node, number);
-            let feature = self.feature(&id)?;
-            if let Some(hit) = &feature {
-                let own = self.bodies(hit)?.into_iter();
-                said = own.filter_map(|body| WayNode::of(number, &body)).collect();
-            }
-            said.sort_by_key(|node| node.version);
-            Ok(Corner { id, said, feature })
-        };
-        places.into_iter().map(corner).collect()
     }
+    let corner = |(number, mut said): (i64, Vec<WayNode>)| {
+        let id = osm(ElementKind::Node, number);
+        let feature = parts.feature(&id)?;
+        if let Some(hit) = &feature {
+            let own = bodies(parts, hit)?.into_iter();
+            said = own.filter_map(|body| WayNode::of(number, &body)).collect();
+        }
+        said.sort_by_key(|node| node.version);
+        Ok(Corner { id, said, feature })
+    };
+    places.into_iter().map(corner).collect()
+}
 
-    /// What the versions of a hit say, as far as they can be read.
-    pub(crate) fn bodies(&self, hit: &Hit) -> Result<Vec<Body>, ReadError> {
-        let versions = self.load_feature(hit)?.versions.into_iter();
-        Ok(versions.filter_map(|version| version.feature).map(|feature| feature.body).collect())
-    }
+/// What the versions of a hit say, as far as they can be read.
+pub(crate) fn bodies(parts: &MapParts, hit: &Hit) -> Result<Vec<Body>, ReadError> {
+    let versions = parts.load_feature(hit)?.versions.into_iter();
+    Ok(versions.filter_map(|version| version.feature).map(|feature| feature.body).collect())
 }
 
 fn relations(hits: Vec<Hit>) -> impl Iterator<Item = Hit> {

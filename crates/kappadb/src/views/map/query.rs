@@ -1,14 +1,12 @@
 //! A box asked in detail: from which size on, how many, in which order, page by page.
 
 use super::load::may_pass;
-use super::{Found, Hit, Map};
+use super::{Found, Hit};
 use crate::engine;
 use crate::engine::held::portions;
 use crate::error::ReadError;
-use crate::network::Answer;
-use crate::network::Neighbours;
-use crate::network::Read;
 use crate::network::ask::MAP;
+use crate::network::{Answer, Neighbours};
 use crate::views::map::MapParts;
 use futures::future::BoxFuture;
 use kappadb_core::{EntryId, Extent, StoredBlock};
@@ -57,21 +55,7 @@ const STEPS: [u8; 13] = [32, 28, 24, 21, 18, 16, 15, 14, 13, 12, 11, 10, 9];
 /// Features loaded at a time to see whether they pass the filter.
 const CHUNK: usize = 1_000;
 
-impl Map {
-    /// A page of what is in a box. What stays as it is comes once, whatever arrives between two pages.
-    ///
-    /// Peers are asked for the whole box. For the largest with a limit they are asked from the highest level down until there are as many, and
-    /// the rest is left with them; then the answer is complete as far as it goes.
-    ///
-    /// # Errors
-    /// [`ReadError::View`] if the cursor is none of this question.
-    pub fn find(&self, query: &MapQuery) -> Read<Answer<Hit, Cursor>> {
-        let query = query.clone();
-        Read::new(&self.parts, ask_find(self.parts.clone(), query.clone()), move |parts| parts.find(&query))
-    }
-}
-
-fn ask_find(
+pub(super) fn ask_find(
     parts: Arc<MapParts>,
     query: MapQuery,
 ) -> impl for<'a> FnOnce(&'a mut Neighbours) -> BoxFuture<'a, Result<(), ReadError>> + Send + 'static {
@@ -94,7 +78,7 @@ fn ask_find(
 }
 
 impl MapParts {
-    fn find(&self, query: &MapQuery) -> Result<Answer<Hit, Cursor>, ReadError> {
+    pub(super) fn find(&self, query: &MapQuery) -> Result<Answer<Hit, Cursor>, ReadError> {
         self.map.ready()?;
         match query.order {
             _ if query.filter == Filter::default() => self.find_all(query),

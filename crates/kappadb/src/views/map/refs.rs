@@ -1,12 +1,10 @@
 //! What refers to a feature, and what a feature is made of.
 
-use super::{Hit, Map};
+use super::{Hit, osm};
 use crate::engine;
 use crate::engine::keyed::active;
 use crate::error::ReadError;
-use crate::network::Answer;
 use crate::network::Neighbours;
-use crate::network::Read;
 use crate::network::ask::MAP;
 use crate::views::map::MapParts;
 use futures::future::BoxFuture;
@@ -27,26 +25,6 @@ pub struct Expanded {
     pub missing: Vec<String>,
     /// The ids of what is referred to and was deleted.
     pub gone: Vec<String>,
-}
-
-impl Map {
-    /// The features of which a current version refers to one of `ids`: ways to their nodes, relations to their members. In the order of their ids.
-    /// A hit's heads are those that refer.
-    pub fn referrers(&self, ids: &[String]) -> Read<Answer<Hit>> {
-        let ids = ids.to_vec();
-        Read::new(&self.parts, ask_referrers(self.parts.clone(), ids.clone()), move |parts| {
-            Ok(Answer::of(parts.referrers(ids)?))
-        })
-    }
-
-    /// A feature and all that it is made of. Nothing if it is not there.
-    pub fn expand(&self, id: &str) -> Read<Answer<Expanded>> {
-        let id = id.to_owned();
-        Read::new(&self.parts, ask_expand(self.parts.clone(), id.clone()), move |parts| {
-            let expanded = parts.expand(id)?;
-            Ok(Answer::of((!expanded.found.is_empty()).then_some(expanded)))
-        })
-    }
 }
 
 /// Asks what refers to `ids`.
@@ -72,7 +50,7 @@ pub(crate) async fn join_referrers(
     engine::run(parts, move |parts| parts.referrers(ids)).await?
 }
 
-fn ask_expand(
+pub(super) fn ask_expand(
     parts: Arc<MapParts>,
     id: String,
 ) -> impl for<'a> FnOnce(&'a mut Neighbours) -> BoxFuture<'a, Result<(), ReadError>> + Send + 'static {
@@ -121,7 +99,7 @@ impl MapParts {
         expand([id], usize::MAX, |id| self.with_refs(id))
     }
 
-    fn expand(&self, id: String) -> Result<Expanded, ReadError> {
+    pub(super) fn expand(&self, id: String) -> Result<Expanded, ReadError> {
         let Expansion { found, missing, .. } = self.reach(id)?;
         let (gone, mut missing) = self.part_gone(missing)?;
         let mut known = BTreeSet::new();
@@ -137,7 +115,7 @@ impl MapParts {
         if !hit.id.starts_with(ElementKind::Way.letter()) {
             return Ok(Vec::new());
         }
-        let nodes = self.bodies(hit)?.into_iter().filter_map(|body| match body {
+        let nodes = osm::bodies(self, hit)?.into_iter().filter_map(|body| match body {
             Body::Osm(Element { shape: Shape::Way(nodes), .. }) => Some(nodes),
             _ => None,
         });

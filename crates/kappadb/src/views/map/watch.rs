@@ -1,10 +1,10 @@
 //! Watching a box: first what is in it, then each change.
 
-use super::{Found, Hit, Map};
+use super::{Found, Hit};
 use crate::error::ReadError;
 use crate::views::boxed::Boxed;
 use crate::views::map::MapParts;
-use crate::views::watching::{CHUNK, Listed, Look, Looked, Watched, Watching, in_short};
+use crate::views::watching::{CHUNK, Listed, Look, Looked, Watched, in_short};
 use futures::Stream;
 use kappadb_core::{EntryId, Extent};
 use kappadb_view_geo::{Cursor, Query};
@@ -29,7 +29,7 @@ pub struct MapChange {
 /// error; dropping it ends it and nothing else.
 #[derive(Debug)]
 pub struct MapWatcher {
-    changes: Boxed<Result<MapChange, ReadError>>,
+    pub(super) changes: Boxed<Result<MapChange, ReadError>>,
 }
 
 impl MapWatcher {
@@ -47,22 +47,8 @@ impl Stream for MapWatcher {
     }
 }
 
-impl Map {
-    /// Watches a box (closed: touching counts). First each feature in it comes once as it is, in the order of the ids; then one comes whenever what the box
-    /// shows of it changes, be it written here or fetched: when it comes in, when its heads or the one shown by default change, and when
-    /// it is not in the box any more. Nodes without tags are left out, as in [`Map::query`].
-    ///
-    /// A watcher may be as slow as it likes: what changed meanwhile comes once, as it is then, marked as lagged; what came and went is not told. It
-    /// remembers some bytes for each feature in the box.
-    pub fn watch(&self, extent: &Extent) -> MapWatcher {
-        // Whether a change is in the box shows only when the feature is looked at.
-        let watching = Watching::new(InBox(extent.clone()), self.parts.map.watch(), None);
-        MapWatcher { changes: watching.stream(self.parts.clone()) }
-    }
-}
-
 /// A box that is watched.
-struct InBox(Extent);
+pub(super) struct InBox(pub Extent);
 
 impl Watched for InBox {
     type Parts = MapParts;

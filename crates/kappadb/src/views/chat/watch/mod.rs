@@ -5,10 +5,10 @@ mod told;
 
 pub use asker::ChatAsker;
 
-use super::{Chat, ChatError, Message};
+use super::{ChatError, Message};
 use crate::engine;
 use crate::views::boxed::Boxed;
-use crate::views::chat::ChatParts;
+use crate::views::chat::{Chat, ChatParts};
 use futures::future::{Either, select};
 use futures::{Stream, stream};
 use kappadb_chat::{Channel, FLAGS, Lane, PROFILES};
@@ -101,39 +101,31 @@ impl Stream for ChatWatcher {
     }
 }
 
-impl Chat {
-    /// Watches channels, private messages, or all. First some of the latest messages of each come, the oldest of them first; then each that comes,
-    /// be it posted here or fetched, late or not, or because its time has come; each that goes; and each of the thousand latest that is shown
-    /// otherwise than before. What comes is what comes after this returns: it waits until all that is held is indexed. Nothing is left
-    /// out without a [`ChatChange::Lagged`]. It costs nothing while nothing happens.
-    ///
-    /// # Errors
-    /// [`ChatError::Model`] if one cannot be the name of a channel.
-    pub async fn watch(&self, options: &WatchOptions) -> Result<ChatWatcher, ChatError> {
-        let (named, private, past) = (options.named()?, options.private, options.past);
-        // Names and flags change how messages of any channel are shown. Begun before what is there is looked at, so that nothing is between.
-        self.run(|parts| parts.chat.ready()).await??;
-        let watcher = self.parts.chat.watch();
-        let all = named.is_none();
-        let channels = match named {
-            Some(named) => named,
-            None => self.run(ChatParts::chat_all).await??,
-        };
-        let mut sources: Vec<Source> = channels.into_iter().map(Source::Channel).collect();
-        sources.extend(private.then_some(Source::Private));
-        let told: BTreeMap<_, _> =
-            sources.into_iter().map(|source| (source.key().to_owned(), Told::new(source))).collect();
-        let look = told.keys().map(|key| Look { of: key.clone(), what: What::Latest(past) }).collect();
-        let watching = Watching { watcher, all, look, told, ready: VecDeque::new() };
-        let changes = stream::unfold(Some((self.parts.clone(), watching)), |state| async move {
-            let (parts, mut watching) = state?;
-            match watching.next(&parts).await.transpose()? {
-                Ok(change) => Some((Ok(change), Some((parts, watching)))),
-                Err(error) => Some((Err(error), None)),
-            }
-        });
-        Ok(ChatWatcher { changes: Boxed::new(changes) })
-    }
+/// Begins to watch: [`Chat::watch`].
+pub(super) async fn begin(chat: &Chat, options: &WatchOptions) -> Result<ChatWatcher, ChatError> {
+    let (named, private, past) = (options.named()?, options.private, options.past);
+    // Names and flags change how messages of any channel are shown. Begun before what is there is looked at, so that nothing is between.
+    chat.run(|parts| parts.chat.ready()).await??;
+    let watcher = chat.parts.chat.watch();
+    let all = named.is_none();
+    let channels = match named {
+        Some(named) => named,
+        None => chat.run(ChatParts::chat_all).await??,
+    };
+    let mut sources: Vec<Source> = channels.into_iter().map(Source::Channel).collect();
+    sources.extend(private.then_some(Source::Private));
+    let told: BTreeMap<_, _> =
+        sources.into_iter().map(|source| (source.key().to_owned(), Told::new(source))).collect();
+    let look = told.keys().map(|key| Look { of: key.clone(), what: What::Latest(past) }).collect();
+    let watching = Watching { watcher, all, look, told, ready: VecDeque::new() };
+    let changes = stream::unfold(Some((chat.parts.clone(), watching)), |state| async move {
+        let (parts, mut watching) = state?;
+        match watching.next(&parts).await.transpose()? {
+            Ok(change) => Some((Ok(change), Some((parts, watching)))),
+            Err(error) => Some((Err(error), None)),
+        }
+    });
+    Ok(ChatWatcher { changes: Boxed::new(changes) })
 }
 
 /// Something to look at.

@@ -1,6 +1,6 @@
 //! What a watcher has told of a channel, or of private messages, and what there is to tell.
 
-use super::super::correspondence::Known;
+use super::super::correspondence::{self, Known};
 use super::super::lanes::Span;
 use super::super::read::Shower;
 use super::super::{ChatError, Message, ReadOptions};
@@ -50,7 +50,7 @@ impl Source {
                 let later = PageQuery { from, backwards: false, ..latest };
                 parts.chat.read(|index| index.page(&later))?.map_err(ReadError::from)
             }
-            Source::Private => parts.private_places(from, WAITING),
+            Source::Private => private_places(parts, from, WAITING),
         }
     }
 
@@ -79,7 +79,7 @@ impl Source {
                 let there = parts.chat.read(|index| index.is_there(&channel.folded, &place))??;
                 there.then(|| shower.message(&channel.folded, place)).transpose()
             }
-            Source::Private => parts.private_message(shower, place),
+            Source::Private => private_message(parts, shower, place),
         }
     }
 }
@@ -212,42 +212,44 @@ impl Told {
     }
 }
 
-impl ChatParts {
-    /// The first places from a time on in all lanes that this writer shares.
-    fn private_places(&self, from: i64, limit: usize) -> Result<Vec<Place>, ReadError> {
-        let span = Span { from, to: i64::MAX, backwards: false, after: None };
-        let shared = self.correspondences(None, Known::Here)?;
-        let mut lanes = self.lanes(&shared, span);
-        let mut places = Vec::new();
-        while places.len() < limit
-            && let Some((_, place)) = lanes.next()?
-        {
-            places.push(place);
-        }
-        Ok(places)
+/// The first places from a time on in all lanes that this writer shares.
+fn private_places(parts: &ChatParts, from: i64, limit: usize) -> Result<Vec<Place>, ReadError> {
+    let span = Span { from, to: i64::MAX, backwards: false, after: None };
+    let shared = correspondence::correspondences(parts, None, Known::Here)?;
+    let mut lanes = parts.lanes(&shared, span);
+    let mut places = Vec::new();
+    while places.len() < limit
+        && let Some((_, place)) = lanes.next()?
+    {
+        places.push(place);
     }
+    Ok(places)
+}
 
-    /// A private message to or from this writer, as it is shown.
-    fn private_message(&self, shower: &mut Shower<'_>, place: Place) -> Result<Option<Message>, ReadError> {
-        let Some(entry) = self.entry(place.id)? else { return Ok(None) };
-        let Some((channel, _)) = self.chat.read(|index| index.message(&entry.header, place.id))?? else {
-            return Ok(None);
-        };
-        let author = place.id.feed;
-        let me = self.me();
-        // Of its own words the author knows whom they are for; of others' only those that lie in a lane to this writer.
-        let lane = match me.contains(&author) {
-            true => self
-                .own_private(place.id, &entry)
-                .and_then(|(to, _)| Some((to, self.pair(&author, &to).ok()?))),
-            false => me.into_iter().find_map(|own| {
-                let pair = self.pair(&own, &author).ok()?;
-                (pair.inbox().channel() == channel).then_some((own, pair))
-            }),
-        };
-        let Some((to, pair)) = lane else { return Ok(None) };
-        let spoken = self.opened(&pair, &channel, to, place)?;
-        let hidden = shower.hidden("", &author);
-        Ok(Some(shower.spoken("", place, spoken, hidden)?))
-    }
+/// A private message to or from this writer, as it is shown.
+fn private_message(
+    parts: &ChatParts,
+    shower: &mut Shower<'_>,
+    place: Place,
+) -> Result<Option<Message>, ReadError> {
+    let Some(entry) = parts.entry(place.id)? else { return Ok(None) };
+    let Some((channel, _)) = parts.chat.read(|index| index.message(&entry.header, place.id))?? else {
+        return Ok(None);
+    };
+    let author = place.id.feed;
+    let me = parts.me();
+    // Of its own words the author knows whom they are for; of others' only those that lie in a lane to this writer.
+    let lane = match me.contains(&author) {
+        true => {
+            parts.own_private(place.id, &entry).and_then(|(to, _)| Some((to, parts.pair(&author, &to).ok()?)))
+        }
+        false => me.into_iter().find_map(|own| {
+            let pair = parts.pair(&own, &author).ok()?;
+            (pair.inbox().channel() == channel).then_some((own, pair))
+        }),
+    };
+    let Some((to, pair)) = lane else { return Ok(None) };
+    let spoken = parts.opened(&pair, &channel, to, place)?;
+    let hidden = shower.hidden("", &author);
+    Ok(Some(shower.spoken("", place, spoken, hidden)?))
 }

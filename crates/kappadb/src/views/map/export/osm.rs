@@ -1,9 +1,8 @@
 //! OSM XML: nodes, ways, relations, each by ascending numbers, so the numbers are gathered first.
 
-use super::{CHUNK, ExportReport, Selection};
+use super::{CHUNK, ExportReport, Selection, each_chunk};
 use crate::error::{ExportError, ReadError};
-use crate::views::map::MapParts;
-use crate::views::map::{Found, Hit};
+use crate::views::map::{Found, Hit, MapParts};
 use kappadb_core::{Coord, EntryId, FeedKey, Seq};
 use kappadb_geo::id::{osm, parse_osm};
 use kappadb_geo::osm_xml::{Writer, XmlError};
@@ -167,7 +166,7 @@ fn gather(parts: &MapParts, what: Selection, report: &mut ExportReport) -> Resul
     let (mut elements, everything) = (Elements::default(), what == Selection::Everything);
     // Nodes of relations, of which not all are selected.
     let mut members = Vec::new();
-    parts.each_chunk(what, &mut |mut hits| {
+    each_chunk(parts, what, &mut |mut hits| {
         for hit in &hits {
             match parse_osm(&hit.id) {
                 Some((kind, number)) => elements.push(kind, number, hit),

@@ -1,7 +1,6 @@
 use crate::engine::turns::Turn;
 use crate::error::{ReadError, WriteError};
-use crate::views::map::MapParts;
-use crate::views::map::draft;
+use crate::views::map::{MapParts, draft};
 use crate::write::Draft;
 use bytes::Bytes;
 use kappadb_core::{FeedKey, Lseq};
@@ -119,7 +118,7 @@ impl<'a> Appender<'a> {
         self.turn = Some(turn.give_way(durable)?);
         // They may have begun another.
         self.feed = None;
-        Ok(self.parts.has_map_after(before)?)
+        Ok(has_map_after(self.parts, before)?)
     }
 
     /// Makes what was taken durable as [`Appender::flush`] does, and waits until it is indexed, so that what comes next can be looked up in it.
@@ -135,20 +134,18 @@ impl<'a> Appender<'a> {
     }
 }
 
-impl MapParts {
-    /// True if an entry of the map came at `from` or after it.
-    fn has_map_after(&self, mut from: Lseq) -> Result<bool, ReadError> {
-        while from < self.feeds.end() {
-            let arrivals = self.feeds.arrivals(from, LOOKED_AT)?;
-            let Some(last) = arrivals.last() else { return Ok(false) };
-            from = last.lseq + 1;
-            let is_map = |kind: Kind| kind.space == space::MAP;
-            if arrivals.iter().any(|arrival| kind_of(&arrival.block).is_some_and(is_map)) {
-                return Ok(true);
-            }
+/// True if an entry of the map came at `from` or after it.
+fn has_map_after(parts: &MapParts, mut from: Lseq) -> Result<bool, ReadError> {
+    while from < parts.feeds.end() {
+        let arrivals = parts.feeds.arrivals(from, LOOKED_AT)?;
+        let Some(last) = arrivals.last() else { return Ok(false) };
+        from = last.lseq + 1;
+        let is_map = |kind: Kind| kind.space == space::MAP;
+        if arrivals.iter().any(|arrival| kind_of(&arrival.block).is_some_and(is_map)) {
+            return Ok(true);
         }
-        Ok(false)
     }
+    Ok(false)
 }
 
 /// True if the only head among `active` says just this.

@@ -3,12 +3,9 @@
 use super::ImportFile;
 use crate::engine;
 use crate::error::{ImportError, ReadError};
-use crate::network::Neighbours;
-use crate::network::Read;
 use crate::network::ask::MAP;
-use crate::network::{Answer, Asked};
-use crate::views::map::MapParts;
-use crate::views::map::{Hit, Map, join_referrers};
+use crate::network::{Answer, Asked, Neighbours, Read};
+use crate::views::map::{Hit, Map, MapParts, join_referrers};
 use futures::future::BoxFuture;
 use kappadb_geo::id::{osm, parse_osm};
 use kappadb_geo::{Body, Element, ElementKind, Feature, Shape};
@@ -193,22 +190,22 @@ struct Asking<'a> {
 impl<'a> Asking<'a> {
     fn of(parts: Arc<MapParts>, neighbours: &'a mut Neighbours) -> Self {
         // What holds for a few ids says little of later questions.
-        neighbours.remembers = false;
+        neighbours.remember_nothing();
         Asking { parts, neighbours, touched: 0, unknown: 0 }
     }
 
     async fn ask(&mut self, touched: Touched) -> Result<(), ReadError> {
         self.touched += touched.count;
-        let (count, before) = (touched.count, self.neighbours.incomplete);
+        let (count, before) = (touched.count, self.neighbours.incomplete());
         if self.neighbours.is_open() {
             self.ask_all(touched).await?;
             self.neighbours.settle().await?;
         } else {
             // Nobody is left to ask: what was known of everything before is all that there is.
             self.neighbours.ask(MAP, Selector::Everything).await?;
-            self.neighbours.selectors.clear();
+            self.neighbours.want_no_contents();
         }
-        self.unknown += if self.neighbours.incomplete > before { count } else { 0 };
+        self.unknown += if self.neighbours.incomplete() > before { count } else { 0 };
         Ok(())
     }
 
@@ -259,7 +256,7 @@ impl<'a> Asking<'a> {
 
     /// What these refer to, as they are held here.
     async fn parts_of(&self, ids: BTreeSet<String>) -> Result<BTreeSet<String>, ReadError> {
-        engine::run(&self.parts, move |parts| parts.parts_of(&ids)).await?
+        engine::run(&self.parts, move |parts| parts_of(parts, &ids)).await?
     }
 }
 
@@ -271,15 +268,13 @@ fn is_relation(id: &str) -> bool {
     parse_osm(id).is_some_and(|(kind, _)| kind == ElementKind::Relation)
 }
 
-impl MapParts {
-    fn parts_of(&self, ids: &BTreeSet<String>) -> Result<BTreeSet<String>, ReadError> {
-        self.map.ready()?;
-        let mut all = BTreeSet::new();
-        for id in ids {
-            if let Some(hit) = self.feature(id)? {
-                all.append(&mut self.refs_of(&hit.heads)?);
-            }
+fn parts_of(parts: &MapParts, ids: &BTreeSet<String>) -> Result<BTreeSet<String>, ReadError> {
+    parts.map.ready()?;
+    let mut all = BTreeSet::new();
+    for id in ids {
+        if let Some(hit) = parts.feature(id)? {
+            all.append(&mut parts.refs_of(&hit.heads)?);
         }
-        Ok(all)
     }
+    Ok(all)
 }
