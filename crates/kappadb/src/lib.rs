@@ -47,7 +47,7 @@
 //! - [`view`]: write a view of your own
 //! - [`glossary`]: what the words mean
 
-// The storeys, from below. What is in one may use what is beside it and what stands before it on this page; `tests/storeys.rs` sees to that.
+// The storeys, the lowest first. A room may use what is beside it and what lies lower; `tests/storeys.rs` sees to that.
 // The state of each dereferences to that of the one below: `Engine`, `Network`, `Handle`, and then what a handle of each view is made of.
 
 // What can go wrong; lines of JSON.

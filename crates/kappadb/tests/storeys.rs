@@ -1,5 +1,7 @@
 //! The storeys of this crate hold: no room imports one above it, and none is so large that nobody knows what is in it.
 
+#![expect(clippy::unwrap_used, clippy::string_slice, reason = "tests may fail loudly")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -86,7 +86,8 @@ pub struct Disk {
 
 impl Status {
     pub(crate) fn of(parts: &Parts, callers: Vec<Caller>) -> Result<Status, ReadError> {
-        let (known, lies) = (parts.feeds.list(), lies(parts)?);
+        let lies = lies(parts)?;
+        let known = parts.feeds.list();
         // Those of which nothing is left, so that people can see what is on the list, and take it off.
         let gone =
             parts.feeds.dropped().into_iter().filter(|feed| known.iter().all(|info| info.feed != *feed));

@@ -1,4 +1,5 @@
 //! What the map is asked.
+
 use super::conflicts::several;
 use super::export::{self, ExportFormat, ExportReport, Selection, Texts};
 use super::history::feature_history;
