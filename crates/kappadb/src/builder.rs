@@ -1,11 +1,14 @@
-use crate::database::{Database, Parts};
+use crate::database::Database;
 use crate::engine::durability::Durability;
+use crate::engine::{OnProgress, Progress};
 use crate::error::{CreateError, OpenError, WriteError};
 use crate::folder::files::Before;
 use crate::folder::listen::Listen;
 use crate::folder::replica::{self, Replica};
 use crate::folder::trust::Trusted;
-use crate::folder::witness;
+use crate::folder::{Random, witness};
+use crate::network::OnWarning;
+use crate::views::BuiltIn;
 use kappadb_core::{Clock, DatabaseId, SecretKey, Timestamp, limits};
 use kappadb_feed::{DirLock, Locking};
 use kappadb_net::{Access, AccessKey, Allowance, Ticket};
@@ -14,40 +17,6 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-/// How far some long work has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress {
-    /// What is being done, for people.
-    pub task: &'static str,
-    /// Units done.
-    pub done: u64,
-    /// Units in all.
-    pub total: u64,
-}
-
-pub(crate) type OnProgress = Arc<dyn Fn(Progress) + Send + Sync>;
-pub(crate) type OnWarning = Arc<dyn Fn(&str) + Send + Sync>;
-pub(crate) type Random = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
-
-/// A view that this library brings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum BuiltIn {
-    /// Map features: [`Map`](crate::Map).
-    Map,
-    /// Keys and values: [`Kv`](crate::Kv).
-    Kv,
-    /// Messages in channels: [`Chat`](crate::Chat).
-    Chat,
-    /// Bytes of any number: [`Blobs`](crate::Blobs).
-    Blobs,
-}
-
-impl BuiltIn {
-    /// All that there are.
-    pub const ALL: [BuiltIn; 4] = [BuiltIn::Map, BuiltIn::Kv, BuiltIn::Chat, BuiltIn::Blobs];
-}
 
 /// Says how a database is made or opened. Every setting has a default.
 #[must_use]
@@ -105,8 +74,8 @@ async fn found(database: &Database) -> Result<(), CreateError> {
     // Who joins by its tickets trusts its founder; that is the reader's to change.
     let admins = [database.writer().await?].into();
     let trusted = Trusted { admins, ..Trusted::default() };
-    let file =
-        database.run(move |parts| parts.trust.set(trusted).map_err(|source| (parts.dir.clone(), source)));
+    let file = database
+        .run(move |parts| parts.chat.state.trust.set(trusted).map_err(|source| (parts.dir.clone(), source)));
     file.await.map_err(WriteError::from)?.map_err(|(dir, source)| CreateError::Io { dir, source })
 }
 
@@ -294,16 +263,14 @@ impl Builder {
     pub async fn open(self) -> Result<Database, OpenError> {
         let open = move || {
             let (dir, made, lock) = (self.dir.clone(), self.made.clone(), self.lock.clone());
-            let opened = Parts::open(self).map_err(|error| error.in_short(&dir));
+            let opened = self.open_folder().map_err(|error| error.in_short(&dir));
             if let (Err(_), Some(made)) = (&opened, made) {
                 made.restore();
             }
             drop(lock);
             opened
         };
-        let parts = tokio::task::spawn_blocking(open).await;
-        let parts = parts.map_err(|error| OpenError::Stopped(error.into()))??;
-        Ok(Database { parts: Arc::new(parts) })
+        tokio::task::spawn_blocking(open).await.map_err(|error| OpenError::Stopped(error.into()))?
     }
 
     fn draw(&self) -> [u8; 32] {

@@ -13,6 +13,7 @@ use kappadb_view::ViewError;
 use rustix::io::Errno;
 use std::error::Error;
 use std::io;
+use std::path::Path;
 
 /// Why something failed, as far as a program can do something about it. The error itself says more, to people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -61,6 +62,32 @@ impl Cause {
             at = stands_for(error).or_else(|| error.source());
         }
         None
+    }
+}
+
+impl CreateError {
+    /// Says so if it is for too many open files.
+    pub(crate) fn in_short(self, dir: &Path) -> CreateError {
+        match self {
+            CreateError::Open(error) => CreateError::Open(error.in_short(dir)),
+            error if Cause::of(&error) == Some(Cause::TooManyFiles) => {
+                CreateError::Open(OpenError::TooManyFiles { dir: dir.to_owned(), source: error.into() })
+            }
+            error => error,
+        }
+    }
+}
+
+impl OpenError {
+    /// Says so if it is for too many open files.
+    pub(crate) fn in_short(self, dir: &Path) -> OpenError {
+        match self {
+            OpenError::TooManyFiles { .. } => self,
+            error if Cause::of(&error) == Some(Cause::TooManyFiles) => {
+                OpenError::TooManyFiles { dir: dir.to_owned(), source: error.into() }
+            }
+            error => error,
+        }
     }
 }
 

@@ -47,40 +47,58 @@
 //! - [`view`]: write a view of your own
 //! - [`glossary`]: what the words mean
 
+// The storeys, the lowest first. A room may use what is beside it and what lies lower; `tests/storeys.rs` sees to that.
+// The state of each dereferences to that of the one below: `Engine`, `Network`, `Handle`, and then what a handle of each view is made of.
+
+// What can go wrong; lines of JSON.
+mod error;
+pub mod lines;
+
+// What lies on the disk in a folder.
+mod folder;
+
+// What is held, the turn at writing, threads, the time.
+mod engine;
+
+// Others: asking them, answering them, what an answer rests on.
+mod network;
+
+// Writing entries, in the place of what is known of their keys.
+mod write;
+
+// The views of this library, a handle each.
+mod views;
+
+// Work on a database as a whole.
+mod jobs;
+
+// Opening and serving; what people see of all that.
 mod builder;
 mod cause;
 mod database;
-mod engine;
-mod error;
-mod folder;
-mod node;
 pub mod glossary;
-mod jobs;
-pub mod lines;
-mod network;
+mod node;
 mod serve;
 pub mod view;
-mod views;
-mod write;
 
-pub use builder::{Builder, BuiltIn, Progress};
+pub use builder::Builder;
 pub use cause::Cause;
-pub use database::Database;
+pub use database::{Database, EntryPage};
+pub use engine::Progress;
 pub use engine::durability::Durability;
-pub use engine::entries::EntryPage;
 pub use engine::uploads::Abandoned;
 pub use error::{
-    AskError, AttachError, BlobError, CreateError, ExportError, FollowError, ImportError, LogError, NotHeld, OpenError,
-    PeerError, PutBlobError, ReadError, RecoverError, ServeError, WriteError, WriterError, is_not_held,
+    AskError, AttachError, BlobError, CreateError, ExportError, FollowError, ImportError, LogError, NotHeld,
+    OpenError, PeerError, PutBlobError, ReadError, RecoverError, ServeError, WriteError, WriterError,
+    is_not_held,
 };
 pub use folder::callers::Caller;
-pub use node::{
-    Delivery, Following, Interest, InterestError, PeerConnection, PeerEvent, PeerEvents, PeerState, Peers,
-};
 pub use folder::listen::Listen;
 pub use folder::peers::Peer;
+pub use folder::pins::Pin;
 pub use folder::trust::Trusted;
 pub use folder::writers::WriterInfo;
+pub use jobs::clocks::ClockDoubt;
 pub use jobs::find::FindError;
 pub use jobs::recover::{LostEntries, LostEntry, NotRecovered, Recovered, Says, Standing};
 pub use jobs::status::{Disk, FeedStatus, Status, ViewStatus};
@@ -99,15 +117,18 @@ pub use kappadb_import::{Ids, Location, Skip};
 pub use kappadb_net::{Ticket, TicketError};
 pub use kappadb_view_geo::{Cursor, CursorError, Order};
 pub use kappadb_view_kv::{KeyError, KeyRange, ScanOptions, check_key};
-pub use network::answer::{Answer, Asked, Completeness, Failure, Source};
-pub use network::clocks::ClockDoubt;
-pub use network::read::Read;
+pub use network::Read;
+pub use network::{Answer, Asked, Completeness, Failure, Source};
+pub use node::{
+    Delivery, Following, Interest, InterestError, PeerConnection, PeerEvent, PeerEvents, PeerState, Peers,
+};
 pub use serve::Server;
+pub use views::BuiltIn;
 pub use views::blobs::{BlobInfo, BlobReader, Blobs};
 pub use views::chat::{
     BadLine, ChannelInfo, Chat, ChatAsker, ChatChange, ChatCursor, ChatCursorError, ChatEdition, ChatError,
     ChatExport, ChatFlag, ChatImportReport, ChatLeftOut, ChatLine, ChatMessages, ChatPage, ChatWatcher,
-    Conversation, Edited, FlagChange, FlagsSet, Hidden, KnownAs, MAX_AHEAD, Marks, Member, Message, Pin,
+    Conversation, Edited, FlagChange, FlagsSet, Hidden, KnownAs, MAX_AHEAD, Marks, Member, Message,
     PostOptions, ReadOptions, Said, SayError, SearchOptions, Topic, Unread, WatchOptions, visible,
     visible_json, visible_name,
 };

@@ -13,4 +13,5 @@ pub use kappadb_view::{
     PayloadError, Payloads, Upkeep, View, ViewError, ViewHandle, Watcher,
 };
 
-pub use crate::write::{Draft, KeyedIndex};
+pub use crate::engine::keyed::KeyedIndex;
+pub use crate::write::Draft;

@@ -58,7 +58,10 @@ async fn what_a_server_writes_is_with_its_followers_within_moments() {
         assert!(took < Duration::from_secs(2), "{n}: {took:?}");
     }
     let answer = reader.kv().get("n").await.unwrap();
-    assert!(answer.is_complete() || answer.as_of().is_some(), "what is followed is known to be whole: {answer:?}");
+    assert!(
+        answer.is_complete() || answer.as_of().is_some(),
+        "what is followed is known to be whole: {answer:?}"
+    );
 }
 
 #[tokio::test]
@@ -161,7 +164,11 @@ async fn messages_of_a_channel_come_with_the_names_of_their_authors_and_private_
     let (_c, ben) = joined(&server).await;
     ann.chat().set_profile("nick", "Ann").await.unwrap();
     ben.chat().set_profile("nick", "Ben").await.unwrap();
-    let _some = [ann.follow(&Interest::Private), ben.follow(&Interest::Channel("garden".to_owned())), ben.follow(&Interest::Private)];
+    let _some = [
+        ann.follow(&Interest::Private),
+        ben.follow(&Interest::Channel("garden".to_owned())),
+        ben.follow(&Interest::Private),
+    ];
     ann.chat().post("garden", "hello").await.unwrap();
     let latest = async |of: &Database| of.chat().read("garden", &ReadOptions::latest(5)).await.unwrap();
     until(async || latest(&ben).await.messages.iter().any(|m| m.nick.as_deref() == Some("Ann"))).await;

@@ -137,7 +137,11 @@ impl Node {
 
     /// True for one to which a session is to be kept and is not.
     fn is_due(&self, peer: &Peer) -> bool {
-        self.kept && peer.known && !peer.dialling && peer.session.is_none() && self.sessions.len() < LIVE_PEERS
+        self.kept
+            && peer.known
+            && !peer.dialling
+            && peer.session.is_none()
+            && self.sessions.len() < LIVE_PEERS
     }
 
     /// These are the peers that can be called from now on, and no others.

@@ -134,7 +134,19 @@ impl Served {
         };
         let record = Record { asked, blocks: 0, bytes: 0, ms: 0, outcome: Outcome::Answered };
         let (credit, stage) = (Credit::new(credit), Stage::New(question));
-        Served { credit, forget, have, named, ending: None, stage, inline, states, live: None, record, since: now }
+        Served {
+            credit,
+            forget,
+            have,
+            named,
+            ending: None,
+            stage,
+            inline,
+            states,
+            live: None,
+            record,
+            since: now,
+        }
     }
 
     /// Takes what is to be sent. False if the session has no room for the feeds in it.
@@ -201,7 +213,8 @@ impl Served {
                     Selector::decode(&selector).map_err(|e| (Refusal::BadSelector, e.to_string()))?;
                 self.record.asked = format!("{view}: {}", selector.in_words());
                 let (declared, named) = (BTreeMap::new(), self.named.clone());
-                let question = Command::Answer { view, selector, without, declared, named, since, news: false };
+                let question =
+                    Command::Answer { view, selector, without, declared, named, since, news: false };
                 self.live = live.then(|| Live::new(question.clone()));
                 question
             }
@@ -362,7 +375,8 @@ fn state(
     let parts = changes.len().div_ceil(STATEMENT_PART).max(1);
     (1..=parts).try_for_each(|part| {
         let last = part == parts;
-        let changes = changes.iter().skip((part - 1) * STATEMENT_PART).take(STATEMENT_PART).copied().collect();
+        let changes =
+            changes.iter().skip((part - 1) * STATEMENT_PART).take(STATEMENT_PART).copied().collect();
         let token = token.take_if(|_| last);
         out.send(&Frame::Statement(Statement { query, changes, rest, token, last }))
     })

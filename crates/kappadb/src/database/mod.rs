@@ -1,55 +1,29 @@
-use crate::builder::{Builder, BuiltIn, OnProgress, Progress, Random};
-use crate::engine::durability::Durability;
-use crate::engine::gate::Gate;
-use crate::engine::payload::Wanting;
-use crate::engine::pool::Pool;
-use crate::engine::turns::{Turn, Turns};
-use crate::engine::uploads;
-use crate::error::{OpenError, ReadError, WriteError};
+//! A database, open: the handles of its views, and what it is asked as a whole.
+
+mod asking;
+mod keeping;
+mod open;
+mod serving;
+mod writing;
+
+pub use asking::EntryPage;
+
+use crate::builder::Builder;
+use crate::engine;
+use crate::error::{ReadError, WriteError};
 use crate::folder::callers::Callers;
-use crate::folder::derived::{self, Derived};
-use crate::folder::files;
 use crate::folder::listen::ListenFile;
-use crate::folder::markers::Markers;
-use crate::folder::peers::Peers;
-use crate::folder::replica::{self, Replica};
-use crate::folder::reserve::Reserve;
-use crate::folder::trust::TrustFile;
-use crate::folder::witness::Witness;
-use crate::folder::writers::{self, Writers};
-use crate::jobs::status::Status;
-use crate::network::claims::{Book, Here};
-use crate::network::clocks::Clocks;
-use crate::network::forks::LateForks;
 use crate::node::Follows;
-use crate::network::liars::Liars;
-use crate::network::links::Links;
-use crate::network::own::{self, Own};
-use crate::network::standing::Standing;
-use crate::views::blobs::BlobView;
-use crate::views::chat::{Chat, Pins, Recent};
+use crate::views::Parts;
+use crate::views::blobs::Blobs;
+use crate::views::chat::Chat;
 use crate::views::kv::Kv;
 use crate::views::map::Map;
-use crate::write::Write;
-use kappadb_core::{Clock, DatabaseId, FeedKey, Seq, Timestamp};
-use kappadb_feed::{self as feed, DirLock, Feeds, OpenReport};
-use kappadb_net::{Access, Allowance, Credentials, Identity};
-use kappadb_store::Store;
-use kappadb_view::{View, ViewError, ViewHandle, Views};
-use kappadb_view_chat::ChatView;
-use kappadb_view_geo::MapView;
-use kappadb_view_kv::KvView;
-use std::collections::BTreeMap;
+use kappadb_core::{DatabaseId, Timestamp};
+use kappadb_view::{View, ViewHandle};
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use tokio::task::JoinSet;
-
-/// Threads that the owner's work may have at once. Most of it is short; what takes long is an import, a check, a compaction.
-const THREADS: usize = 64;
-
-/// Threads that work for peers may have at once.
-const PEERS_THREADS: usize = 16;
 
 /// A replica of a database, open. Clones are handles to the same one.
 ///
@@ -59,270 +33,25 @@ const PEERS_THREADS: usize = 16;
 #[derive(Debug, Clone)]
 pub struct Database {
     pub(crate) parts: Arc<Parts>,
+    pub(crate) shared: Arc<Shared>,
 }
 
-/// What an open database consists of; the blocking side. Those of handles that write under other names share everything else.
-#[derive(Clone)]
-pub(crate) struct Parts {
-    pub dir: PathBuf,
-    pub id: DatabaseId,
-    pub access: Access,
-    pub identity: Identity,
-    pub peers: Arc<Peers>,
+/// What belongs to the database as a whole, whoever has a handle.
+pub(crate) struct Shared {
     /// Where it listens when it serves.
-    pub listen: Arc<ListenFile>,
-    /// What a peer may take of this replica when it is asked.
-    pub allowance: Allowance,
-    pub clock: Arc<dyn Clock>,
-    pub progress: OnProgress,
-    pub feeds: Feeds,
-    pub views: Views,
-    pub map: ViewHandle<MapView>,
-    pub kv: ViewHandle<KvView>,
-    pub chat: ViewHandle<ChatView>,
-    pub blobs: ViewHandle<BlobView>,
-    /// Who names what was not written yet.
-    pub liars: ViewHandle<Liars>,
-    pub warnings: Vec<String>,
-    /// How it stands with the feeds that are written here.
-    pub own: Arc<Own>,
-    pub wanting: Arc<Wanting>,
-    /// How long each own feed was when the database was opened.
-    pub begun_at: BTreeMap<FeedKey, Seq>,
-    /// What earlier answers have shown.
-    pub claims: Arc<Book>,
-    /// What answers from here alone rest on.
-    pub here: Arc<Here>,
-    /// No part of the journal was lost to damage, as far as was seen when it was opened.
-    pub sound: bool,
-    /// The forks that mattered last.
-    pub late_forks: Arc<LateForks>,
-    pub writers: Arc<Writers>,
-    /// Whose moderation is applied.
-    pub trust: Arc<TrustFile>,
-    /// Fills bytes at random.
-    pub random: Random,
-    /// How far each channel was read.
-    pub markers: Arc<Markers>,
-    /// Whom names stand for here.
-    pub pins: Arc<Pins>,
-    /// What was read of chat lately.
-    pub recent: Arc<Recent>,
-    /// What the clocks of peers showed.
-    pub clocks: Arc<Clocks>,
+    listen: ListenFile,
     /// Who called.
-    pub callers: Arc<Callers>,
-    /// The name under which this handle writes.
-    pub name: Arc<str>,
-    /// Room held back; none where nothing is written.
-    pub reserve: Option<Arc<Reserve>>,
-    /// Where derived data is kept.
-    store: Arc<dyn Store>,
-    /// Derived data on the disk that is not in use, for it lacked room there.
-    pub idle: Option<PathBuf>,
-    /// Whose turn it is to look up an entry's place among the others and to append it: two writes of one key by this replica must
-    /// see each other.
-    pub turns: Arc<Turns>,
-    /// The threads for the owner's work.
-    pub pool: Arc<Pool>,
-    /// All work is done inside, whoever it is for.
-    pub gate: Arc<Gate>,
-    /// The threads for what peers want: however much that is, the owner does not wait behind it.
-    pub peers_pool: Arc<Pool>,
-    /// The sessions with peers.
-    pub links: Arc<Links>,
-    /// What is followed whenever this replica serves.
-    pub follows: Arc<Follows>,
-    /// What peers asked live.
-    pub standing: Arc<Standing>,
-    /// When a write is on the disk that does not say so itself.
-    pub durability: Durability,
-    /// The parts that these were made from, kept so that a server lives as long as any handle.
-    root: Option<Arc<Parts>>,
-    /// The last to go: who finds the folder free finds all in it free, the derived data too.
-    lock: Arc<DirLock>,
+    callers: Arc<Callers>,
+    /// What is followed whenever it serves.
+    pub(crate) follows: Arc<Follows>,
+    /// What people should know of how opening went.
+    warnings: Vec<String>,
 }
 
-impl fmt::Debug for Parts {
+impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Parts").field("id", &self.id).field("dir", &self.dir).finish_non_exhaustive()
+        f.write_str("Shared")
     }
-}
-
-impl Parts {
-    /// Derived data that turns out to be odd only when it is used is made anew, too.
-    pub(crate) fn open(builder: Builder) -> Result<Parts, OpenError> {
-        match Parts::try_open(builder.clone()) {
-            Err(error) if error.wants_rebuild() && !builder.rebuild => Parts::try_open(builder.rebuild()),
-            opened => opened,
-        }
-    }
-
-    fn try_open(builder: Builder) -> Result<Parts, OpenError> {
-        let Builder {
-            dir,
-            clock,
-            random,
-            progress,
-            warned,
-            rebuild,
-            state,
-            allowance,
-            durability,
-            locking,
-            views: run,
-            lock,
-            made: _,
-        } = builder;
-        let replica = replica::load(&dir)?;
-        let peers = Arc::new(replica.peers(&dir)?);
-        let Replica { database, access, identity, trusted } = replica;
-        // Before anything is wiped or written: a second process must leave everything as it is.
-        let lock = lock.map_or_else(|| feed::lock(&dir, &locking).map(Arc::new), Ok)?;
-        files::secure(&dir)?;
-        let Derived { store, in_memory, idle } = derived::open(&dir.join("derived"), rebuild, &lock)?;
-        let reserve = (!lock.is_read_only()).then(|| Arc::new(Reserve::of(&dir)));
-        let witness = Arc::new(Witness::new(&dir, state, random.clone()));
-        let config = feed::Config::new(&dir, store.clone(), database, random.clone())
-            .with_lock(lock.clone())
-            .with_witness(witness.clone());
-        let tell = progress.clone();
-        let (feeds, report) =
-            Feeds::open(config, &mut |done, total| tell(Progress { task: "reading journal", done, total }))?;
-        if report.rebuilt.is_some() {
-            derived::forget(&*store)?;
-        }
-        let begun_at = uploads::lengths(&feeds);
-        let claims = Arc::new(Book::new(store.clone()));
-        let views = Views::new(feeds.clone(), store.clone());
-        let map = register(&views, MapView::default(), run.contains(&BuiltIn::Map))?;
-        let kv = register(&views, KvView, run.contains(&BuiltIn::Kv))?;
-        let chat = register(&views, ChatView::default(), run.contains(&BuiltIn::Chat))?;
-        let blobs = register(&views, BlobView, run.contains(&BuiltIn::Blobs))?;
-        let liars = views.register(Liars::new(&feeds))?;
-        let writers = Arc::new(Writers::load(&dir)?);
-        writers.find_default(&feeds);
-        let trust = Arc::new(TrustFile::new(&dir, trusted));
-        let markers = Arc::new(Markers::load(&dir)?);
-        let pins = Arc::new(Pins::load(&dir)?);
-        let listen = Arc::new(ListenFile::load(&dir)?);
-        let callers = Arc::new(Callers::load(&dir, clock.clone()));
-        let identity = Identity::new(identity);
-        let pool = Arc::new(Pool::new("kappadb-work", THREADS));
-        let peers_pool = Arc::new(Pool::new("kappadb-peers", PEERS_THREADS));
-        let mut seed = [0; 8];
-        random(&mut seed);
-        let follows = Arc::new(Follows::load(&dir)?);
-        let links = Links::new(identity.public(), u64::from_le_bytes(seed));
-        Ok(Parts {
-            dir,
-            id: database,
-            access,
-            identity,
-            peers,
-            listen,
-            allowance,
-            clock,
-            progress,
-            views,
-            map,
-            kv,
-            chat,
-            blobs,
-            liars,
-            warnings: warnings(&report).chain(in_memory).collect(),
-            own: Arc::new(Own::new(witness, warned)),
-            wanting: Arc::default(),
-            begun_at,
-            claims,
-            here: Arc::default(),
-            sound: report.damage.is_empty(),
-            late_forks: Arc::default(),
-            writers,
-            trust,
-            markers,
-            pins,
-            recent: Arc::default(),
-            clocks: Arc::default(),
-            callers,
-            random,
-            name: writers::DEFAULT.into(),
-            reserve,
-            store,
-            idle,
-            turns: Arc::new(Turns::new(feeds.clone(), pool.clone())),
-            pool,
-            gate: Arc::default(),
-            links,
-            follows,
-            standing: Standing::new(&feeds, &peers_pool),
-            peers_pool,
-            durability,
-            feeds,
-            root: None,
-            lock,
-        })
-    }
-
-    /// Ends everything, whoever holds handles. Does nothing the second time.
-    fn close(&self) -> Result<(), ReadError> {
-        // An import has the turn and is inside: it ends as it finds that there are no more turns.
-        self.turns.close();
-        if !self.gate.close() {
-            return Ok(());
-        }
-        self.views.close();
-        let closed = self.feeds.close();
-        if let Err(error) = self.store.close() {
-            // Nothing in it is lost for good.
-            tracing::warn!(%error, "derived data could not be closed in order, and will be made anew");
-        }
-        self.lock.release();
-        Ok(closed?)
-    }
-
-    /// The parts that all handles have in common.
-    pub(crate) fn root(self: &Arc<Self>) -> Arc<Parts> {
-        self.root.as_ref().unwrap_or(self).clone()
-    }
-
-    /// The same for a handle that writes under this name.
-    pub(crate) fn named(self: &Arc<Self>, name: &str) -> Parts {
-        Parts { name: name.into(), root: Some(self.root()), ..Parts::clone(self) }
-    }
-
-    /// What is shown to whoever is met.
-    pub(crate) fn credentials(&self) -> Credentials {
-        let clock = Some(self.clock.clone());
-        Credentials { clock, ..Credentials::new(self.access.clone(), self.identity.clone()) }
-    }
-
-    /// The turn at writing, for a job that takes long; whoever can wait without blocking does ([`run_in_turn`]).
-    pub(crate) fn take_turn(&self) -> Result<Turn, ReadError> {
-        self.turns.take()
-    }
-
-    pub(crate) fn progress(&self, task: &'static str, done: u64, total: u64) {
-        (self.progress)(Progress { task, done, total });
-    }
-}
-
-fn register<V: View>(views: &Views, view: V, runs: bool) -> Result<ViewHandle<V>, ViewError> {
-    if runs { views.register(view) } else { Ok(views.absent(view)) }
-}
-
-/// What people should know of how opening went.
-fn warnings(report: &OpenReport) -> impl Iterator<Item = String> {
-    // A file that was just made and nothing was written to is nobody's write.
-    let cut = report.cut.iter().filter(|cut| cut.to > cut.from).map(|cut| {
-        format!("the last write, of {} bytes, had not come to its end and was left out", cut.to - cut.from)
-    });
-    let damage = report
-        .damage
-        .iter()
-        .filter(|_| !report.settled)
-        .map(|damage| format!("the journal is damaged: {damage}; `kappa verify` says what was lost"));
-    cut.chain(damage).chain(report.problems.iter().map(ToString::to_string))
 }
 
 impl Database {
@@ -336,15 +65,6 @@ impl Database {
         self.parts.id
     }
 
-    /// What was noticed when the database was opened and people should know: an unfinished write that was cut off,
-    /// damage; that the folder may be a copy of one that is written elsewhere, and what is done about it. And what became of feeds
-    /// written here: forks, that peers know more of them, and who names entries of them that were not written yet. A sentence each.
-    pub fn warnings(&self) -> Vec<String> {
-        let parts = &self.parts;
-        let of_feeds = parts.own_warnings().into_iter().chain(parts.fork_warnings());
-        parts.warnings.iter().cloned().chain(of_feeds).chain(parts.lie_warnings()).collect()
-    }
-
     /// The time, by the clock that it was opened with: what a view is asked with for which time matters.
     pub fn now(&self) -> Timestamp {
         self.parts.clock.now()
@@ -352,22 +72,22 @@ impl Database {
 
     /// Keys and values.
     pub fn kv(&self) -> Kv {
-        Kv::new(self.parts.clone())
+        Kv::new(self.parts.kv.clone())
     }
 
     /// Messages in channels.
     pub fn chat(&self) -> Chat {
-        Chat::new(self.parts.clone())
+        Chat::new(self.parts.chat.clone())
     }
 
     /// Map features.
     pub fn map(&self) -> Map {
-        Map::new(self.parts.clone())
+        Map::new(self.parts.map.clone())
     }
 
-    /// The feed that this handle writes; made if there is none yet.
-    pub fn writer(&self) -> Write<FeedKey, WriteError> {
-        Write::shared(&self.parts, |parts, _| parts.writer())
+    /// Bytes of any number, such as photos.
+    pub fn blobs(&self) -> Blobs {
+        Blobs::new(self.parts.blobs.clone())
     }
 
     /// Adds a view of your own. It is brought up to date in the background; `ready` of its handle waits for that.
@@ -391,34 +111,6 @@ impl Database {
         Ok(self.run(|parts| parts.views.all_ready()).await??)
     }
 
-    /// Makes a view anew from the log, or all, and waits for it. What is there answers until the new rows have caught up.
-    ///
-    /// Dropped before it ends, the work goes on all the same.
-    ///
-    /// # Errors
-    /// [`ReadError::View`] for a view that is not there, or that fails.
-    pub async fn rebuild(&self, view: Option<&str>) -> Result<(), ReadError> {
-        let view = view.map(str::to_owned);
-        Ok(self.run(move |parts| parts.views.rebuild(view.as_deref())).await??)
-    }
-
-    /// What this replica holds.
-    pub async fn status(&self) -> Result<Status, ReadError> {
-        self.run(Status::of).await?
-    }
-
-    /// Checks every hash, signature, checksum and index. Returns what is wrong, a sentence each; empty if all is well.
-    pub async fn verify(&self) -> Result<Vec<String>, ReadError> {
-        self.run(|parts| {
-            let problems = parts.feeds.verify(&mut |done, total| parts.progress("verifying", done, total))?;
-            let mut problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
-            problems.extend(parts.views.verify()?);
-            problems.extend(parts.lie_warnings());
-            Ok(problems)
-        })
-        .await?
-    }
-
     /// Ends everything in order, whoever holds handles: what is under way ends, indexers stop, all is durable, the journal gets its clean end,
     /// and the folder is free. From then on every handle, and every peer of a server that still runs, is told that it is closed
     /// ([`ReadError::Closed`]); closing again does nothing.
@@ -439,50 +131,14 @@ impl Database {
         &self,
         job: impl FnOnce(&Parts) -> T + Send + 'static,
     ) -> Result<T, ReadError> {
-        run(&self.parts, job).await
+        engine::run(&self.parts, job).await
     }
-}
-
-/// Runs blocking work that may append, once it is known that this replica may.
-pub(crate) async fn run_writing<T: Send + 'static>(
-    parts: &Arc<Parts>,
-    job: impl FnOnce(&Parts) -> T + Send + 'static,
-) -> Result<T, WriteError> {
-    own::make_sure(parts).await?;
-    Ok(run(parts, job).await?)
-}
-
-/// Runs blocking work that has the turn at writing for itself, once it is known that this replica may append. The turn is waited for in a task of
-/// its own: if it were given to whoever is not polled any more, all other writes would wait for him.
-pub(crate) async fn run_in_turn<T: Send + 'static>(
-    parts: &Arc<Parts>,
-    job: impl FnOnce(&Parts, Turn) -> T + Send + 'static,
-) -> Result<T, WriteError> {
-    own::make_sure(parts).await?;
-    let (parts, mut work) = (parts.clone(), JoinSet::new());
-    work.spawn(async move {
-        let turn = parts.turns.wait().await?;
-        run(&parts, move |parts| job(parts, turn)).await
-    });
-    Ok(work.join_next().await.unwrap_or(Ok(Err(ReadError::Closed))).map_err(ReadError::from)??)
-}
-
-/// Runs blocking work on `parts` where it may block.
-pub(crate) async fn run<T: Send + 'static>(
-    parts: &Arc<Parts>,
-    job: impl FnOnce(&Parts) -> T + Send + 'static,
-) -> Result<T, ReadError> {
-    let (pool, parts) = (parts.pool.clone(), parts.clone());
-    let inside = move || {
-        let _inside = parts.gate.enter()?;
-        Ok(job(&parts))
-    };
-    pool.run(inside).await?
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Durability;
     use std::time::Duration;
 
     #[tokio::test]

@@ -1,15 +1,15 @@
 //! Writes that share a turn: each looks up what it replaces, sees those before it, and all are appended together.
 
-use crate::database::Parts;
+use super::Engine;
+use super::keyed::KeyedIndex;
 use crate::engine::durability::Durability;
 use crate::engine::payload::{self, CHUNK, MAX_INLINE};
 use crate::engine::pool::guarded;
 use crate::error::{ReadError, WriteError};
-use crate::write::{Draft, KeyedIndex};
 use bytes::Bytes;
 use kappadb_core::{EntryId, FeedKey, RangeSet, StoredBlock, Timestamp};
-use kappadb_entry::rules::{self, Links, Version};
-use kappadb_entry::{Detached, EntryError, decode_block, encode_block};
+use kappadb_entry::rules::{self, Version};
+use kappadb_entry::{Detached, EntryError, Header, decode_block, encode_block};
 use kappadb_feed::{Append, AppendError, Feeds};
 use kappadb_view::{View, ViewHandle};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -77,18 +77,19 @@ struct Before {
 }
 
 impl Taken {
-    fn end(&self) -> u64 {
+    pub fn end(&self) -> u64 {
         self.from + self.blocks.len() as u64
     }
 }
 
 /// The write that `plan` makes, and what it will have given. A write that nobody waits for any more is not begun.
-pub(crate) fn job<T, E>(
-    parts: Arc<Parts>,
+pub(crate) fn job<P, T, E>(
+    parts: Arc<P>,
     due: Due,
-    plan: impl FnOnce(&Parts, &mut Batch) -> Result<T, E> + Send + 'static,
+    plan: impl FnOnce(&P, &mut Batch) -> Result<T, E> + Send + 'static,
 ) -> (Job, oneshot::Receiver<Result<T, E>>)
 where
+    P: Send + Sync + 'static,
     T: Send + 'static,
     E: From<WriteError> + Send + 'static,
 {
@@ -225,46 +226,20 @@ impl Batch {
         *latest = order.max(*latest);
     }
 
-    /// Takes an entry that replaces all heads of its key that `view` knows.
-    pub fn replace<V: View<Index: KeyedIndex>>(
+    /// Takes an entry of a feed. A payload too large for its block lies in blocks of its own before it.
+    pub fn take(
         &mut self,
-        parts: &Parts,
-        view: &ViewHandle<V>,
-        draft: Draft,
-    ) -> Result<EntryId, WriteError> {
-        let key = draft.key.as_deref().unwrap_or_default();
-        let active = self.active(view, draft.kind.space, key)?;
-        self.put(parts, draft, &active)
-    }
-
-    /// Takes an entry that replaces all heads among `active`.
-    pub fn put(&mut self, parts: &Parts, draft: Draft, active: &[Version]) -> Result<EntryId, WriteError> {
-        let feed = parts.writer()?;
-        let own = (feed.name(), self.end(parts, &feed));
-        let links = parts.links(&draft, active, &feed, own);
-        self.take(parts, feed, draft, links)
-    }
-
-    /// Takes an entry with the links that it is to have.
-    pub fn put_linked(&mut self, parts: &Parts, draft: Draft, links: Links) -> Result<EntryId, WriteError> {
-        let feed = parts.writer()?;
-        self.take(parts, feed, draft, links)
-    }
-
-    fn take(
-        &mut self,
-        parts: &Parts,
+        engine: &Engine,
         feed: FeedKey,
-        draft: Draft,
-        links: Links,
+        mut header: Header,
+        payload: Vec<u8>,
     ) -> Result<EntryId, WriteError> {
-        let (mut header, payload) = parts.header(draft, links);
         let is_detached = payload.len() > MAX_INLINE;
         if is_detached {
-            header.set_detached(&self.put_chunks(parts, feed, &payload)?);
+            header.set_detached(&self.put_chunks(engine, feed, &payload)?);
         }
         let block = encode_block(&header, if is_detached { &[] } else { &payload })?;
-        let id = self.push(parts, feed, block);
+        let id = self.push(engine, feed, block);
         if is_detached {
             self.detached.insert(id, payload.into());
         }
@@ -277,12 +252,12 @@ impl Batch {
     }
 
     /// Takes a payload as blocks of its own.
-    fn put_chunks(&mut self, parts: &Parts, feed: FeedKey, payload: &[u8]) -> Result<Detached, WriteError> {
-        let from = self.end(parts, &feed);
-        for block in payload::chunk_blocks(parts.clock.now(), payload)? {
-            self.push(parts, feed, block);
+    fn put_chunks(&mut self, engine: &Engine, feed: FeedKey, payload: &[u8]) -> Result<Detached, WriteError> {
+        let from = self.end(engine, &feed);
+        for block in payload::chunk_blocks(engine.clock.now(), payload)? {
+            self.push(engine, feed, block);
         }
-        let chunks: RangeSet = std::iter::once(from..self.end(parts, &feed)).collect();
+        let chunks: RangeSet = std::iter::once(from..self.end(engine, &feed)).collect();
         Ok(Detached::new(payload.len() as u64, CHUNK, chunks).map_err(EntryError::from)?)
     }
 
@@ -297,8 +272,8 @@ impl Batch {
     }
 
     /// Takes a block of a feed as it is.
-    pub fn push(&mut self, parts: &Parts, feed: FeedKey, block: Bytes) -> EntryId {
-        let taken = self.taken(parts, feed);
+    pub fn push(&mut self, engine: &Engine, feed: FeedKey, block: Bytes) -> EntryId {
+        let taken = self.taken(engine, feed);
         let id = EntryId { feed, seq: taken.end() };
         let bytes = block.len();
         taken.blocks.push(block);
@@ -306,13 +281,13 @@ impl Batch {
         id
     }
 
-    fn taken(&mut self, parts: &Parts, feed: FeedKey) -> &mut Taken {
-        let from = || parts.feeds.head(&feed).map_or(0, |head| head.head.length);
+    fn taken(&mut self, engine: &Engine, feed: FeedKey) -> &mut Taken {
+        let from = || engine.feeds.head(&feed).map_or(0, |head| head.head.length);
         self.feeds.entry(feed).or_insert_with(|| Taken { from: from(), blocks: Vec::new() })
     }
 
     /// How long a feed will be with what this turn takes.
-    fn end(&mut self, parts: &Parts, feed: &FeedKey) -> u64 {
-        self.taken(parts, *feed).end()
+    pub fn end(&mut self, engine: &Engine, feed: &FeedKey) -> u64 {
+        self.taken(engine, *feed).end()
     }
 }

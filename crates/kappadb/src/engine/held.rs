@@ -1,15 +1,25 @@
-//! Many blocks read at once: what lies together in the journal is read together.
+//! Entries and blocks that are held, alone or many at once: what lies together in the journal is read together.
 
-use crate::database::Parts;
+use super::Engine;
 use crate::error::ReadError;
 use bytes::Bytes;
 use kappadb_core::{EntryId, FeedKey, RangeSet, Seq, StoredBlock};
+use kappadb_entry::{Entry, decode_block};
 use std::collections::HashMap;
 
 /// Blocks of a feed that are read at once, with the records that they lie in.
 const AT_ONCE: usize = 1_024;
 
-impl Parts {
+impl Engine {
+    /// An entry; none if it is not held, lost, or a block that is none. Other parts of an answer do not depend on it, and
+    /// `verify` says what is lost.
+    pub(crate) fn entry(&self, id: EntryId) -> Result<Option<Entry>, ReadError> {
+        match self.feeds.block(&id) {
+            Err(error) if error.is_damage() => Ok(None),
+            block => Ok(block?.and_then(|block| decode_block(&block).ok())),
+        }
+    }
+
     /// Those of the blocks that are held here and can be read. The rest of an answer does not depend on what is lost, and `verify` says what that is.
     pub(crate) fn blocks(
         &self,

@@ -1,6 +1,6 @@
 //! Payloads that lie in blocks of their own (`design/formats.md`, "Detached payload"): written, and read back.
 
-use crate::database::Parts;
+use super::Engine;
 use crate::error::{BlobError, ReadError, WriteError};
 use bytes::Bytes;
 use kappadb_core::limits::{MAX_BLOCK, MAX_FEATURE_BODY, MAX_HEADER};
@@ -97,7 +97,7 @@ fn spans(detached: &Detached, numbers: &RangeSet) -> impl Iterator<Item = Range<
     numbers.ranges().iter().map(bytes).collect::<Vec<_>>().into_iter()
 }
 
-impl Parts {
+impl Engine {
     /// Sees to it that the payload fits: one too large for a block is written into blocks of its own, and what is left to
     /// stand in the entry's is nothing.
     pub(crate) fn fit(
@@ -208,6 +208,3 @@ impl Parts {
         Ok(Some(payload.into()))
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,10 +1,9 @@
 //! Making and opening a database.
 
 use super::{PeerError, ReadError, WriteError};
-use crate::cause::Cause;
 use kappadb_feed::{LockError, LockHolder};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Why a database could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -114,31 +113,7 @@ pub enum OpenError {
     Stopped(#[source] ReadError),
 }
 
-impl CreateError {
-    /// Says so if it is for too many open files.
-    pub(crate) fn in_short(self, dir: &Path) -> CreateError {
-        match self {
-            CreateError::Open(error) => CreateError::Open(error.in_short(dir)),
-            error if Cause::of(&error) == Some(Cause::TooManyFiles) => {
-                CreateError::Open(OpenError::TooManyFiles { dir: dir.to_owned(), source: error.into() })
-            }
-            error => error,
-        }
-    }
-}
-
 impl OpenError {
-    /// Says so if it is for too many open files.
-    pub(crate) fn in_short(self, dir: &Path) -> OpenError {
-        match self {
-            OpenError::TooManyFiles { .. } => self,
-            error if Cause::of(&error) == Some(Cause::TooManyFiles) => {
-                OpenError::TooManyFiles { dir: dir.to_owned(), source: error.into() }
-            }
-            error => error,
-        }
-    }
-
     /// True if it is the derived data that cannot be used as it is.
     pub(crate) fn wants_rebuild(&self) -> bool {
         use kappadb_feed::{CommitError, OpenError as Feeds, ReadError as Block};

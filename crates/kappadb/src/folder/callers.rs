@@ -10,11 +10,10 @@ use kappadb_net::Happening;
 use kappadb_sync::Outcome;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{fs, io};
 
 /// A peer that called, and what it asked in all.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]

@@ -1,10 +1,12 @@
 //! Where what is derived from the journal is kept: on the disk, or in memory where that cannot be.
 
-use crate::network::claims;
 use kappadb_feed::DirLock;
 use kappadb_store::{MemoryStore, OuterLock, SledOptions, SledStore, Store, StoreError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// The tree that claims are kept in.
+pub(crate) const CLAIMS: &str = "claims";
 
 /// Where derived data is kept.
 pub(crate) struct Derived {
@@ -67,6 +69,6 @@ fn open_on_disk(path: &Path, wipe: bool, lock: &Arc<DirLock>) -> Result<SledStor
 /// Feeds that were derived anew may lack what the views have seen and claims rest on, where the journal was damaged.
 pub(crate) fn forget(store: &dyn Store) -> Result<(), StoreError> {
     let trees = store.trees()?;
-    let mut derived = trees.iter().filter(|name| name.starts_with("view") || *name == claims::TREE);
+    let mut derived = trees.iter().filter(|name| name.starts_with("view") || *name == CLAIMS);
     derived.try_for_each(|name| store.drop_tree(name).map(drop))
 }

@@ -1,8 +1,7 @@
 //! Where this replica listens when it serves: `DIR/listen`. A port is chosen once, so that tickets stay good.
 
 use super::trust::Trusted;
-use crate::database::{Database, Parts};
-use crate::error::{OpenError, ServeError};
+use crate::error::OpenError;
 use crate::folder::files::{read_file, write_file};
 use kappadb_core::FeedKey;
 use kappadb_net::{Access, Ticket, TicketError};
@@ -93,43 +92,11 @@ impl ListenFile {
         self.listen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn set(&self, listen: Listen) -> io::Result<()> {
+    pub fn set(&self, listen: Listen) -> io::Result<()> {
         let mut now = self.listen.lock().unwrap_or_else(PoisonError::into_inner);
         save(&self.dir, &listen)?;
         *now = listen;
         Ok(())
-    }
-}
-
-impl Database {
-    /// Where this replica listens when it serves: a port of this machine alone that was free when the folder was made, until
-    /// [`Database::set_listen`].
-    pub fn listen(&self) -> Listen {
-        self.parts.listen.get()
-    }
-
-    /// Says where this replica listens from now on, for tickets and the next [`Database::serve`] with it. Durable when it returns.
-    ///
-    /// # Errors
-    /// [`ServeError::Keep`] if it cannot be written down; [`ServeError::Ticket`] if no ticket can hold it.
-    pub async fn set_listen(&self, listen: Listen) -> Result<(), ServeError> {
-        self.parts.ticket(&listen)?;
-        self.run(move |parts| parts.listen.set(listen)).await?.map_err(ServeError::Keep)
-    }
-
-    /// What lets another replica join by way of this one, once it serves; give it only to those who may read and write. It holds the access
-    /// key, so it is a secret.
-    ///
-    /// # Errors
-    /// If a ticket cannot hold what is advertised, or whom this replica trusts.
-    pub fn ticket(&self) -> Result<Ticket, TicketError> {
-        self.parts.ticket(&self.listen())
-    }
-}
-
-impl Parts {
-    pub(crate) fn ticket(&self, listen: &Listen) -> Result<Ticket, TicketError> {
-        listen.ticket(&self.access, self.identity.public(), self.trust.get())
     }
 }
 

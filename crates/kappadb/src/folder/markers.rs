@@ -3,9 +3,9 @@
 
 use crate::error::OpenError;
 use crate::folder::files::{read_file, write_file};
-use crate::views::chat::ChatError;
 use kappadb_core::{EntryId, Lseq, RangeSet, Timestamp};
 use std::collections::BTreeMap;
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -26,6 +26,9 @@ pub(crate) struct Marker {
     /// Of what had come by then, what is not read.
     pub left: RangeSet,
 }
+
+/// The file was not written.
+pub(crate) struct NotKept(pub io::Error);
 
 /// Markers by folded name of the channel, or by that of the lane.
 pub(crate) struct Markers {
@@ -54,11 +57,11 @@ impl Markers {
     }
 
     /// Marks channels: `mark` makes of the marker that a channel has the one that it is to have. Durable when it returns.
-    pub fn set(
+    pub fn set<E: From<NotKept>>(
         &self,
         channels: impl IntoIterator<Item = String>,
-        mark: impl Fn(&str, Option<&Marker>) -> Result<Marker, ChatError>,
-    ) -> Result<(), ChatError> {
+        mark: impl Fn(&str, Option<&Marker>) -> Result<Marker, E>,
+    ) -> Result<(), E> {
         let mut markers = self.lock();
         let mut new = markers.clone();
         for channel in channels {
@@ -66,7 +69,7 @@ impl Markers {
             new.insert(channel, marker);
         }
         if new != *markers {
-            write_file(&self.path, &new.iter().map(line).collect::<String>()).map_err(ChatError::State)?;
+            write_file(&self.path, &new.iter().map(line).collect::<String>()).map_err(NotKept)?;
             *markers = new;
         }
         Ok(())
@@ -134,7 +137,8 @@ mod tests {
         let markers = Markers::load(dir.path()).unwrap();
         assert_eq!(markers.get("a b"), None);
         for (channel, marker) in [("a b", &some), ("größe", &none), ("\0aa", &some)] {
-            markers.set([channel.to_owned()], |_, _| Ok(marker.clone())).unwrap();
+            let kept = markers.set([channel.to_owned()], |_, _| Ok::<_, NotKept>(marker.clone()));
+            assert!(kept.is_ok());
             let again = Markers::load(dir.path()).unwrap();
             assert_eq!(again.get(channel).as_ref(), Some(marker));
         }

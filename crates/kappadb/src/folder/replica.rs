@@ -8,11 +8,10 @@ use crate::folder::peers::Peers;
 use kappadb_core::{DatabaseId, FeedKey, SecretKey};
 use kappadb_feed::{DirLock, Locking};
 use kappadb_net::{Access, AccessKey, Ticket};
-use std::fs;
-use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use std::{fs, io};
 
 const VERSION: &str = "1";
 

@@ -4,7 +4,7 @@
 //! A folder names its witness in `DIR/witness`; the file of that name lies in the user's state folder. So a copy names the same one, and only one
 //! of them can have it open, or agree with it once the other has written.
 
-use crate::builder::Random;
+use super::Random;
 use crate::error::WriteError;
 use crate::folder::files::write_file;
 use kappadb_core::{DatabaseId, FeedKey, Hash, Head, blake2b256};

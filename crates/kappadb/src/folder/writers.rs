@@ -1,16 +1,14 @@
 //! Several writers on one replica: local names for the feeds that it appends to, in `DIR/writers`.
 
-use crate::database::{Database, Parts};
-use crate::error::{OpenError, WriteError, WriterError};
+use crate::error::{OpenError, WriteError};
 use crate::folder::files::write_file;
-use crate::write::Write;
 use kappadb_core::FeedKey;
 use kappadb_feed::{FeedInfo, Feeds};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The name of the writer that is there without being asked for.
 pub(crate) const DEFAULT: &str = "default";
@@ -57,8 +55,20 @@ impl Writers {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The feed that a name stands for.
+    pub fn get(&self, name: &str) -> Option<FeedKey> {
+        self.lock().get(name).copied()
+    }
+
+    /// The feeds of authors that an import made.
+    pub fn imported(&self) -> Vec<FeedKey> {
+        let names = self.lock();
+        let imported = names.range(IMPORTED.to_owned()..).take_while(|(name, _)| name.starts_with(IMPORTED));
+        imported.map(|(_, feed)| *feed).collect()
+    }
+
     /// A copy: whoever looks at the names may look again, or change them, before it is done.
-    fn names(&self) -> BTreeMap<String, FeedKey> {
+    pub fn names(&self) -> BTreeMap<String, FeedKey> {
         self.lock().clone()
     }
 
@@ -76,7 +86,7 @@ impl Writers {
     }
 
     /// Writes a name down durably, in place of what it stood for.
-    fn set(&self, name: &str, feed: FeedKey) -> Result<(), WriteError> {
+    pub fn set(&self, name: &str, feed: FeedKey) -> Result<(), WriteError> {
         let mut names = self.lock();
         let mut new = names.clone();
         new.insert(name.to_owned(), feed);
@@ -92,105 +102,9 @@ impl Writers {
     }
 }
 
-fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     let fits = |c: char| c == ' ' || !(c.is_whitespace() || c.is_control());
     (1..=MAX_NAME).contains(&name.chars().count()) && name.trim() == name && name.chars().all(fits)
-}
-
-impl Parts {
-    /// The feed that this handle writes: that of its name, or a new one that continues it if it is not fit to be written. The
-    /// caller has the turn, or two first writes would make a feed each.
-    pub(crate) fn writer(&self) -> Result<FeedKey, WriteError> {
-        self.writer_named(&self.name)
-    }
-
-    /// The same for another name, which is made if it is new.
-    pub(crate) fn writer_named(&self, name: &str) -> Result<FeedKey, WriteError> {
-        match self.feed_of(name) {
-            Some(feed) if self.feeds.is_writable(&feed) => Ok(feed),
-            known => {
-                let feed = self.feeds.create(self.clock.now(), known)?;
-                self.writers.set(name, feed)?;
-                Ok(feed)
-            }
-        }
-    }
-
-    /// The feed that a name stands for, whether it may be appended to or not.
-    pub(crate) fn feed_of(&self, name: &str) -> Option<FeedKey> {
-        // Every write comes by here: a replica with a thousand writers must not look at all of them.
-        self.writers.lock().get(name).copied()
-    }
-
-    /// The feeds that are "me" for this handle: the one that it writes, and those that this one continues. Other writers of this replica, such as the
-    /// authors of an import, are others.
-    pub(crate) fn me(&self) -> BTreeSet<FeedKey> {
-        self.lineage(self.feed_of(&self.name))
-    }
-
-    /// The feeds of authors that an import made.
-    pub(crate) fn imported_authors(&self) -> Vec<FeedKey> {
-        let names = self.writers.lock();
-        names
-            .range(IMPORTED.to_owned()..)
-            .take_while(|(name, _)| name.starts_with(IMPORTED))
-            .map(|(_, feed)| *feed)
-            .collect()
-    }
-
-    /// A new feed for this handle's writer, which continues the one it had. The caller has the turn.
-    pub(crate) fn next_feed(&self) -> Result<FeedKey, WriteError> {
-        let before = self.feed_of(&self.name);
-        let feed = self.feeds.create(self.clock.now(), before)?;
-        self.writers.set(&self.name, feed)?;
-        Ok(feed)
-    }
-
-    /// All names.
-    pub(crate) fn writers(&self) -> BTreeMap<String, FeedKey> {
-        self.writers.names()
-    }
-
-    /// The caller has the turn.
-    pub(crate) fn new_writer(&self, name: &str) -> Result<FeedKey, WriterError> {
-        if !is_name(name) || name.starts_with(IMPORTED) {
-            return Err(WriterError::Name(name.to_owned()));
-        }
-        match self.writers().contains_key(name) {
-            true => Err(WriterError::Exists(name.to_owned())),
-            false => Ok(self.writer_named(name)?),
-        }
-    }
-}
-
-impl Database {
-    /// The writers of this replica, by name. The first is called `default` and is made with the first write.
-    pub async fn writers(&self) -> Result<Vec<WriterInfo>, WriterError> {
-        let names = self.run(Parts::writers).await?;
-        Ok(names.into_iter().map(|(name, feed)| WriterInfo { name, feed }).collect())
-    }
-
-    /// Makes a writer: a feed of this replica, under a name of 1 to 96 characters, which does not begin with `imported:`. Durable when it returns.
-    ///
-    /// # Errors
-    /// [`WriterError::Exists`], [`WriterError::Name`].
-    pub fn new_writer(&self, name: &str) -> Write<FeedKey, WriterError> {
-        let name = name.to_owned();
-        Write::apart(&self.parts, move |parts, _| parts.new_writer(&name))
-    }
-
-    /// A handle to the same database that writes as this writer, whatever it writes.
-    ///
-    /// # Errors
-    /// [`WriterError::Unknown`].
-    pub async fn with_writer(&self, name: &str) -> Result<Database, WriterError> {
-        let wanted = name.to_owned();
-        let known = self.run(move |parts| wanted == DEFAULT || parts.writers().contains_key(&wanted)).await?;
-        if !known {
-            return Err(WriterError::Unknown(name.to_owned()));
-        }
-        Ok(Database { parts: Arc::new(self.parts.named(name)) })
-    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
-use crate::database::Parts;
 use crate::error::ReadError;
 use crate::folder::callers::Caller;
-use crate::views::map::Conflicts;
+use crate::network::lies;
+use crate::views::Parts;
+use crate::views::map::{Conflicts, conflicts};
 use kappadb_core::FeedKey;
 use serde::Serialize;
 
@@ -84,9 +85,9 @@ pub struct Disk {
 }
 
 impl Status {
-    pub(crate) fn of(parts: &Parts) -> Result<Status, ReadError> {
-        parts.liars.ready()?;
-        let (known, lies) = (parts.feeds.list(), parts.lies());
+    pub(crate) fn of(parts: &Parts, callers: Vec<Caller>) -> Result<Status, ReadError> {
+        let lies = lies(parts)?;
+        let known = parts.feeds.list();
         // Those of which nothing is left, so that people can see what is on the list, and take it off.
         let gone =
             parts.feeds.dropped().into_iter().filter(|feed| known.iter().all(|info| info.feed != *feed));
@@ -117,8 +118,8 @@ impl Status {
             database: parts.id.to_string(),
             feeds: feeds.chain(gone).collect(),
             views: views.collect(),
-            conflicts: parts.conflicts()?,
-            callers: parts.callers.list(),
+            conflicts: conflicts(&parts.map)?,
+            callers,
             disk: Disk { journal: disk.journal, derived: disk.derived },
         })
     }

@@ -1,21 +1,18 @@
 //! Asking neighbours: which feed ranges answer a selector, fetched and proved.
 
-use crate::database::{self, Database, Parts};
+use super::Network;
+use super::answer::Completeness;
+use super::forks::{Answers, Ground, claim_nothing};
+use super::neighbours::{Neighbours, Trouble, Turn};
+use crate::engine;
 use crate::error::ReadError;
-pub(crate) use crate::network::answer::Asked;
-use crate::network::answer::{Answer, Completeness};
-use crate::network::forks::{Answers, Ground, claim_nothing};
-pub(crate) use crate::network::neighbours::Neighbours;
-use crate::network::neighbours::{Trouble, Turn};
-use crate::network::read::Read;
 use futures::future::BoxFuture;
 use kappadb_core::limits::{MAX_SELECTOR, MAX_SELECTOR_KEYS};
-use kappadb_core::{EntryId, FeedKey, RangeSet};
+use kappadb_core::{FeedKey, RangeSet};
 use kappadb_entry::space;
 use kappadb_query::Selector;
 use kappadb_sync::{Ask, Coverage, Rest};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 /// The map view's name in queries.
 pub(crate) const MAP: &str = "map";
@@ -49,28 +46,11 @@ pub(crate) fn view_of(space: u32) -> Option<&'static str> {
 }
 
 /// The space of the entries whose contents belong to the answers of a view of this library.
-pub(crate) fn space_of(view: &str) -> Option<u32> {
+pub(super) fn space_of(view: &str) -> Option<u32> {
     match view {
         MAP => Some(space::MAP),
         KV => Some(space::KV),
         _ => None,
-    }
-}
-
-impl Database {
-    /// The entries that a view, this library's or one of your own, has to know of to answer a selector. Asked of peers, the view here answers as
-    /// over all that they and this replica hold. A selector of your own is [`Selector::Custom`], which the view's
-    /// [`Index::matches`](kappadb_view::Index::matches) takes apart.
-    ///
-    /// # Errors
-    /// If this replica fails; what peers did wrong is in the answer.
-    pub fn ask(&self, view: &str, selector: Selector) -> Read<Answer<EntryId>> {
-        let (ask, view) = (one(view, selector.clone()), view.to_owned());
-        let look = move |parts: &Arc<Parts>| {
-            parts.views.ready(&view)?;
-            Ok(Answer::of(parts.views.matches(&view, &selector, &BTreeSet::new())?))
-        };
-        Read::new(&self.parts, ask, look)
     }
 }
 
@@ -104,13 +84,14 @@ impl Neighbours {
     /// Fetches, proves and indexes what the peers have of the answer. True if the own answer is complete now.
     pub(crate) async fn ask(&mut self, view: &str, selector: Selector) -> Result<bool, ReadError> {
         let (dialled, remembers, asked) = (self.dialled, self.remembers, view.to_owned());
+        let (network, reader) = (self.parts().clone(), self.reader.clone());
         let completeness = if self.is_local {
-            database::run(&self.parts, move |parts| parts.here(&asked, || selector, dialled)).await??
+            engine::run(self.parts(), move |_| network.here(&reader, &asked, || selector, dialled)).await??
         } else {
             let answers = self.question(view, &selector).await?;
             let conclude =
-                move |parts: &Parts| parts.conclude(&asked, &selector, answers, dialled, remembers);
-            database::run(&self.parts, conclude).await??
+                move |_: &Network| network.conclude(&reader, &asked, &selector, answers, dialled, remembers);
+            engine::run(self.parts(), conclude).await??
         };
         self.asked.limit(completeness);
         self.incomplete += u64::from(completeness == Completeness::Partial);
@@ -123,12 +104,12 @@ impl Neighbours {
             return Ok(());
         }
         self.question(view, &selector).await?;
-        Ok(database::run(&self.parts, |parts| parts.feeds.sync()).await??)
+        Ok(engine::run(self.parts(), |parts| parts.feeds.sync()).await??)
     }
 
     /// Puts a question to the peers, and again to all if it turns out meanwhile that a feed forked, or that one did of which they had not
     /// been told: what they left out may count then. And once more if what one lacks may be what another did not speak of.
-    pub(crate) async fn question(&mut self, view: &str, selector: &Selector) -> Result<Answers, ReadError> {
+    pub(super) async fn question(&mut self, view: &str, selector: &Selector) -> Result<Answers, ReadError> {
         let mut answers = Answers::new(self.ground(view).await?);
         let mut named = Vec::new();
         for _ in 0..ROUNDS {
@@ -143,9 +124,10 @@ impl Neighbours {
                 break;
             }
             let (asked, wanted) = (view.to_owned(), selector.clone());
-            let own =
-                move |parts: &Parts| parts.coverage(&asked, &wanted, &BTreeMap::new(), &BTreeSet::new(), None);
-            named = answers.unspoken(&database::run(&self.parts, own).await??);
+            let own = move |parts: &Network| {
+                parts.coverage(&asked, &wanted, &BTreeMap::new(), &BTreeSet::new(), None)
+            };
+            named = answers.unspoken(&engine::run(self.parts(), own).await??);
             if named.is_empty() {
                 break;
             }
@@ -155,13 +137,13 @@ impl Neighbours {
     }
 
     async fn ground(&self, view: &str) -> Result<Ground, ReadError> {
-        let view = view.to_owned();
-        let ground = move |parts: &Parts| {
+        let (network, reader, view) = (self.parts().clone(), self.reader.clone(), view.to_owned());
+        let ground = move |_: &Network| {
             // A question tells peers how far one's own feeds go.
-            parts.feeds.settle()?;
-            parts.ground_of(&view)
+            network.feeds.settle()?;
+            network.ground_of(&view, &reader)
         };
-        database::run(&self.parts, ground).await?
+        engine::run(self.parts(), ground).await?
     }
 
     /// True if a peer did not know of a fork that is known here, and it mattered.
@@ -230,7 +212,7 @@ struct Said {
 
 impl Turn {
     /// The question as it is put to this peer now.
-    pub(crate) async fn prepare(
+    pub(super) async fn prepare(
         &self,
         view: &str,
         selector: Selector,
@@ -238,7 +220,7 @@ impl Turn {
         mut named: Vec<FeedKey>,
     ) -> Result<Ask, ReadError> {
         let (view, link) = (view.to_owned(), self.link.clone());
-        let look = move |parts: &Parts| {
+        let look = move |parts: &Network| {
             // First: what is given up meanwhile is noticed the next time.
             let forget = link.has_lost(parts.losses());
             named.extend(parts.to_name());
@@ -246,9 +228,19 @@ impl Turn {
             let mut have = parts.have(&view, &selector)?;
             have.retain(|have| !without.contains(&have.feed));
             let forks = parts.forks_to_tell();
-            Ok::<_, ReadError>(Ask { view, selector, inline: true, have, named, forks, without, live: None, forget })
+            Ok::<_, ReadError>(Ask {
+                view,
+                selector,
+                inline: true,
+                have,
+                named,
+                forks,
+                without,
+                live: None,
+                forget,
+            })
         };
-        Ok(database::run(&self.parts, look).await??)
+        Ok(engine::run(&self.parts, look).await??)
     }
 }
 

@@ -1,11 +1,11 @@
 //! What sessions ask of this replica: the commands of `kappadb_sync`, carried out on feeds and views.
 
-use crate::database::Parts;
+use super::Network;
+use super::ask::FEEDS;
+use super::claims::group;
+use super::standing;
 use crate::engine::pool::Pool;
 use crate::error::ReadError;
-use crate::network::ask::{CHAT, FEEDS};
-use crate::network::claims::group;
-use crate::network::standing;
 use bincode::{Decode, Encode};
 use kappadb_core::limits::MAX_TOKEN;
 use kappadb_core::{EntryId, FeedDefinition, FeedKey, Lseq, RangeSet, blake2b256, codec};
@@ -67,13 +67,13 @@ impl Late {
 
 /// A session's way to storage. Does not keep the database open.
 pub(crate) struct Backend {
-    parts: Weak<Parts>,
+    parts: Weak<Network>,
     pool: Arc<Pool>,
 }
 
 impl Backend {
-    pub(crate) fn new(parts: &Arc<Parts>) -> Arc<Self> {
-        Arc::new(Backend { parts: Arc::downgrade(&parts.root()), pool: parts.peers_pool.clone() })
+    pub(crate) fn new(parts: &Arc<Network>) -> Arc<Self> {
+        Arc::new(Backend { parts: Arc::downgrade(parts), pool: parts.peers_pool.clone() })
     }
 }
 
@@ -113,7 +113,7 @@ impl kappadb_net::Backend for Backend {
     }
 }
 
-impl Parts {
+impl Network {
     fn carry_out(&self, command: Command) -> Reply {
         // A peer is told of nothing that a power cut could take back.
         let tells = matches!(command, Command::Answer { .. } | Command::Locate { .. } | Command::Read { .. });
@@ -137,12 +137,7 @@ impl Parts {
         }
     }
 
-    fn answer(
-        &self,
-        question: &Question,
-        since: Option<Vec<u8>>,
-        news: bool,
-    ) -> Result<Answer, AnswerError> {
+    fn answer(&self, question: &Question, since: Option<Vec<u8>>, news: bool) -> Result<Answer, AnswerError> {
         let unavailable = |error: ReadError| AnswerError::Unavailable(error.to_string());
         let Question { view, selector, without, declared, named } = question;
         let now = self.moment(question);
@@ -156,9 +151,8 @@ impl Parts {
             _ => {
                 // A peer that hears nothing leaves, and would not learn why: half of the patience that peers usually have.
                 self.views.ready_within(view, self.allowance.patience / 2).map_err(refusal)?;
-                if view == CHAT {
-                    self.honour_deletes().map_err(|error| AnswerError::Unavailable(error.to_string()))?;
-                }
+                let ready = self.rules.before_answer(self, view);
+                ready.map_err(|error| AnswerError::Unavailable(error.to_string()))?;
                 group(self.views.matches(view, selector, without).map_err(refusal)?)
             }
         };
@@ -233,7 +227,8 @@ impl Parts {
 
     /// Every block that is held and counts.
     fn all_that_counts(&self, without: &BTreeSet<FeedKey>) -> BTreeMap<FeedKey, RangeSet> {
-        let wanted = self.feeds.list().into_iter().filter(|info| !info.dropped && !without.contains(&info.feed));
+        let wanted =
+            self.feeds.list().into_iter().filter(|info| !info.dropped && !without.contains(&info.feed));
         let held = wanted.map(|info| {
             let counts = RangeSet::below(info.fork.unwrap_or(u64::MAX));
             (info.feed, self.feeds.held(&info.feed).intersection(&counts))

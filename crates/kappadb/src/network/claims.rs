@@ -2,12 +2,12 @@
 
 mod book;
 
-use crate::database::Parts;
+use super::Network;
+use super::answer::Completeness;
+use super::ask::{CHAT, FEEDS, KV};
+use super::forks::{Answers, Ground};
 use crate::error::ReadError;
-use crate::network::answer::Completeness;
-use crate::network::ask::{CHAT, FEEDS, KV};
-use crate::network::forks::{Answers, Ground};
-pub(crate) use book::{Book, TREE};
+pub(super) use book::Book;
 use book::{Footing, Question};
 use kappadb_core::{EntryId, FeedKey, RangeSet, Seq, Timestamp};
 use kappadb_feed::FeedInfo;
@@ -17,11 +17,11 @@ use kappadb_view_chat::Ask;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What answers from here alone rest on, kept at hand.
 #[derive(Default)]
-pub(crate) struct Here {
+pub(super) struct Here {
     /// What is held once it has changed so often, less one, is all of every feed. 0: not looked at.
     all: AtomicU64,
     /// What claims about keys have to rest on, and when it was looked up.
@@ -34,19 +34,20 @@ impl Here {
     }
 }
 
-impl Parts {
+impl Network {
     /// Notes what the peers claimed for `selector`, now that what they sent is durable, and says what the answer lacks. It is
     /// complete if the claims of all that took part, this replica among them, reach as far as any of them knows. `asked` is when
     /// the question was put; what it shows is kept for later ones if it `remembers`.
-    pub(crate) fn conclude(
-        &self,
+    pub(super) fn conclude(
+        self: &Arc<Self>,
+        reader: &Arc<str>,
         view: &str,
         selector: &Selector,
         mut answers: Answers,
         asked: Timestamp,
         remembers: bool,
     ) -> Result<Completeness, ReadError> {
-        if !answers.ground.is_shared() || answers.ground != self.ground_of(view)? {
+        if !answers.ground.is_shared() || answers.ground != self.ground_of(view, reader)? {
             answers.claim_nothing();
         }
         // Nothing is written if nothing came.
@@ -74,7 +75,7 @@ impl Parts {
     }
 
     /// Notes what news about a question have shown since.
-    pub(crate) fn note_shown(
+    pub(super) fn note_shown(
         &self,
         view: &str,
         selector: &Selector,
@@ -90,7 +91,7 @@ impl Parts {
 
     /// True if this replica knows no peer and holds all of every feed that it knows of: then what it says is complete.
     pub(crate) fn has_all(&self) -> bool {
-        let Here { all, .. } = &*self.here;
+        let Here { all, .. } = &self.here;
         if !self.peers.is_empty() || !self.is_sound() {
             return false;
         }
@@ -106,9 +107,10 @@ impl Parts {
         }
     }
 
-    /// How much of what there is the answer from here alone has. `now` is when it is asked.
+    /// How much of what there is the answer from here alone has. `now` is when it is asked, `reader` who asks.
     pub(crate) fn here(
-        &self,
+        self: &Arc<Self>,
+        reader: &Arc<str>,
         view: &str,
         selector: impl FnOnce() -> Selector,
         now: Timestamp,
@@ -117,7 +119,7 @@ impl Parts {
             return Ok(Completeness::Complete);
         }
         let (changes, selector) = (self.feeds.changes(), &selector());
-        let ground = self.ground_of(view)?;
+        let ground = self.ground_of(view, reader)?;
         if self.peers.is_empty() && self.is_sound() && ground.is_shared() {
             let own = self.coverage(view, selector, &BTreeMap::new(), &BTreeSet::new(), None)?;
             if statement::is_complete(&[&own], ground.excluded()) {
@@ -157,22 +159,19 @@ impl Parts {
     }
 
     /// What this replica holds of the answer: what a peer need not send, and what it may take as known in proofs.
-    pub(crate) fn have(&self, view: &str, selector: &Selector) -> Result<Vec<Have>, ReadError> {
+    pub(super) fn have(&self, view: &str, selector: &Selector) -> Result<Vec<Have>, ReadError> {
         if view == FEEDS {
             let all = self.feeds.list().into_iter().filter(|info| info.held > 0);
-            return Ok(all
-                .map(|info| {
-                    let known = self.feeds.known(&info.feed, &self.feeds.held(&info.feed));
-                    Have { feed: info.feed, known }
-                })
-                .collect());
+            let held = |feed| Have { feed, known: self.feeds.known(&feed, &self.feeds.held(&feed)) };
+            return Ok(all.map(|info| held(info.feed)).collect());
         }
         self.views.ready(view)?;
         let held = group(self.views.matches(view, selector, &BTreeSet::new())?);
         // What was cleared here is not told, so that it comes again whole where a peer has it.
         let have = held.into_iter().map(|(feed, ranges)| {
-            let ranges = self.as_wanted(view, &feed, &ranges)?;
-            Ok(Have { feed, known: self.feeds.known(&feed, &ranges) })
+            let mut wanted = ranges.intersection(&self.feeds.whole(&feed));
+            wanted.union_with(&self.rules.gone_for_good(self, view, &feed, ranges.minus(&wanted))?);
+            Ok(Have { feed, known: self.feeds.known(&feed, &wanted) })
         });
         have.collect()
     }
@@ -180,7 +179,7 @@ impl Parts {
     /// What this replica's own answer to `selector` rests on, feed by feed, those first of which most is held, for somebody who has dropped the feeds `without`. The roots
     /// are those of the trees that a peer has `declared`. Of feeds that were dropped by either nothing is said; of those that are not among `only`
     /// nothing either, if there are such.
-    pub(crate) fn coverage(
+    pub(super) fn coverage(
         &self,
         view: &str,
         selector: &Selector,
@@ -227,7 +226,7 @@ impl Parts {
 
 /// What a live question has shown since it was last noted.
 #[derive(Debug, Default)]
-pub(crate) struct Shown {
+pub(super) struct Shown {
     /// The answer was complete when it was first given: so it still is, as far as the peer goes.
     pub complete: bool,
     pub lengths: BTreeMap<FeedKey, Seq>,
@@ -264,7 +263,7 @@ fn timeless(view: &str, selector: &Selector, asked: Timestamp) -> Question {
 }
 
 /// Entry ids as ranges of their feeds.
-pub(crate) fn group(ids: Vec<EntryId>) -> BTreeMap<FeedKey, RangeSet> {
+pub(super) fn group(ids: Vec<EntryId>) -> BTreeMap<FeedKey, RangeSet> {
     let mut seqs: BTreeMap<FeedKey, Vec<u64>> = BTreeMap::new();
     for id in ids {
         seqs.entry(id.feed).or_default().push(id.seq);

@@ -1,9 +1,11 @@
 //! The content of map features and values that is too large for a block, fetched with the answer that it belongs to: one round trip
 //! more, on the same sessions, and only where there is such.
 
-use crate::database::{self, Parts};
+use super::Network;
+use super::ask::view_of;
+use super::neighbours::Neighbours;
+use crate::engine;
 use crate::error::ReadError;
-use crate::network::ask::{Neighbours, view_of};
 use kappadb_core::limits::{MAX_FEATURE_BODY, MAX_RANGES};
 use kappadb_core::{EntryId, FeedKey, Lseq, RangeSet};
 use kappadb_entry::{DETACHED, Detached, Header, decode_block, space};
@@ -31,7 +33,7 @@ impl Neighbours {
     /// Fetches what is wanted of the content of entries that `selectors` match, each in its space: of those that arrived since `since`, of those
     /// that somebody tried to read in vain, and of those of feeds of which something was cleared here. Returns how many still lack
     /// some.
-    pub(crate) async fn fetch_contents(
+    pub(super) async fn fetch_contents(
         &mut self,
         since: Lseq,
         selectors: Vec<(u32, Selector)>,
@@ -40,7 +42,7 @@ impl Neighbours {
             return Ok(0);
         }
         let parts = self.parts().clone();
-        let wanted = database::run(&parts, move |parts| parts.wanted_contents(since, &selectors)).await??;
+        let wanted = engine::run(&parts, move |parts| parts.wanted_contents(since, &selectors)).await??;
         let mut chunks: BTreeMap<FeedKey, RangeSet> = BTreeMap::new();
         for Wanted { id, detached } in &wanted {
             chunks.entry(id.feed).or_default().union_with(detached.chunks());
@@ -48,7 +50,7 @@ impl Neighbours {
         for (feed, ranges) in chunks {
             self.fetch_all(feed, ranges, &mut |_, _| ()).await?;
         }
-        database::run(&parts, move |parts| parts.note_missing(&wanted)).await
+        engine::run(&parts, move |parts| parts.note_missing(&wanted)).await
     }
 
     /// Fetches as many blocks as may be wanted, some at a time. `progress` is told (done, to do).
@@ -59,7 +61,7 @@ impl Neighbours {
         progress: &mut (dyn FnMut(u64, u64) + Send),
     ) -> Result<(), ReadError> {
         let parts = self.parts().clone();
-        let mut left = database::run(&parts, move |parts| ranges.minus(&parts.feeds.whole(&feed))).await?;
+        let mut left = engine::run(&parts, move |parts| ranges.minus(&parts.feeds.whole(&feed))).await?;
         let total = left.count();
         let mut at_a_time = PART;
         while !left.is_empty() && self.is_open() {
@@ -85,7 +87,7 @@ fn front(set: &RangeSet, mut count: u64) -> RangeSet {
     part.collect()
 }
 
-impl Parts {
+impl Network {
     fn wanted_contents(&self, since: Lseq, selectors: &[(u32, Selector)]) -> Result<Vec<Wanted>, ReadError> {
         let tried = self.wanting.all();
         let arrived = self.arrived_detached(since)?;
@@ -176,13 +178,7 @@ impl Parts {
         let key = header.key.as_deref().unwrap_or_default();
         let heads = match heads.entry((header.kind.space, key.to_vec())) {
             Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(unknown) => {
-                let heads = match header.kind.space {
-                    space::KV => self.kv.read(|index| index.read().heads(key))??,
-                    _ => self.map.read(|index| index.heads(key))??,
-                };
-                unknown.insert(heads.into_iter().map(|head| head.id).collect())
-            }
+            Entry::Vacant(unknown) => unknown.insert(self.rules.heads(header.kind.space, key)?),
         };
         Ok(heads.contains(&id))
     }

@@ -1,17 +1,18 @@
 //! What is followed: asked live of every peer, now and whenever there is a session with one.
 
-use crate::database::{self, Parts};
+use super::ask::space_of;
+use super::claims::Shown;
+use super::forks::{Answers, Ground, claim_nothing};
+use super::links::{Keeper, Link, Links};
+use super::neighbours::{Neighbours, Trouble, Turn};
+use super::{Handle, Network};
+use crate::engine;
 use crate::error::ReadError;
-use crate::network::ask::space_of;
-use crate::network::claims::Shown;
-use crate::network::forks::{Answers, Ground, claim_nothing};
-use crate::network::links::{Keeper, Link, Links};
-use crate::network::neighbours::{Neighbours, Trouble, Turn};
 use kappadb_core::{FeedKey, Lseq};
 use kappadb_net::{Question, Update};
+use kappadb_node::FollowId;
 use kappadb_query::Selector;
 use kappadb_sync::{Ask, Coverage, Rest, Since, Stats};
-use kappadb_node::FollowId;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -29,6 +30,8 @@ const LOOK: Duration = Duration::from_secs(2);
 pub(crate) struct Follow {
     pub view: String,
     pub wanted: Wanted,
+    /// Under which name somebody wants it.
+    reader: Arc<str>,
     /// Only what comes from now on.
     pub from_now: bool,
     /// By peer: where its last answer can be gone on with, and which question that was to.
@@ -68,26 +71,29 @@ impl Drop for Following {
 }
 
 impl Following {
-    pub(crate) fn begin(parts: &Arc<Parts>, questions: Vec<Follow>) -> Following {
-        let ids = questions.into_iter().map(|question| parts.links.follow(parts, question)).collect();
-        Following { links: Arc::downgrade(&parts.links), ids, _keeper: parts.links.keep(parts) }
+    pub(crate) fn begin(handle: &Handle, questions: Vec<Follow>) -> Following {
+        let (network, links) = (&handle.network, &handle.links);
+        let reader = || handle.name.clone();
+        let named = questions.into_iter().map(|question| Follow { reader: reader(), ..question });
+        let ids = named.map(|question| links.follow(network, question)).collect();
+        Following { links: Arc::downgrade(links), ids, _keeper: links.keep(network) }
     }
 }
 
 /// What a watcher follows, if it is to.
 pub(crate) struct Live {
-    parts: Arc<Parts>,
+    handle: Handle,
     questions: Vec<Follow>,
     following: Option<Following>,
 }
 
 impl Live {
-    pub fn of(parts: &Arc<Parts>, questions: impl IntoIterator<Item = Follow>) -> Live {
-        Live { parts: parts.clone(), questions: questions.into_iter().collect(), following: None }
+    pub fn of(handle: &Handle, questions: impl IntoIterator<Item = Follow>) -> Live {
+        Live { handle: handle.clone(), questions: questions.into_iter().collect(), following: None }
     }
 
     pub fn begin(&mut self) {
-        self.following = Some(Following::begin(&self.parts, std::mem::take(&mut self.questions)));
+        self.following = Some(Following::begin(&self.handle, std::mem::take(&mut self.questions)));
     }
 }
 
@@ -103,12 +109,12 @@ pub(crate) enum Wanted {
     /// What this matches.
     Matches(Selector),
     /// What this matches, which may be something else when more is known.
-    Changing(Arc<dyn Fn(&Parts) -> Result<Selector, ReadError> + Send + Sync>),
+    Changing(Arc<dyn Fn() -> Result<Selector, ReadError> + Send + Sync>),
 }
 
 impl Follow {
     pub fn new(view: &str, wanted: Wanted) -> Follow {
-        Follow { view: view.to_owned(), wanted, from_now: false, tokens: Arc::default() }
+        Follow { view: view.to_owned(), wanted, reader: "".into(), from_now: false, tokens: Arc::default() }
     }
 
     pub fn matching(view: &str, selector: Selector) -> Follow {
@@ -119,10 +125,10 @@ impl Follow {
         Follow { from_now: true, ..self }
     }
 
-    fn selector(&self, parts: &Parts) -> Result<Selector, ReadError> {
+    fn selector(&self) -> Result<Selector, ReadError> {
         match &self.wanted {
             Wanted::Matches(selector) => Ok(selector.clone()),
-            Wanted::Changing(selector) => selector(parts),
+            Wanted::Changing(selector) => selector(),
         }
     }
 
@@ -149,7 +155,7 @@ impl Follow {
 
 /// Follows something in one session, until the peer refuses, the session ends, or the database goes. `tell` hears whether the peer has answered, or
 /// is not to be had.
-pub(crate) async fn run(parts: Weak<Parts>, link: Link, what: Follow, tell: impl Fn(bool) + Send + Sync) {
+pub(crate) async fn run(parts: Weak<Network>, link: Link, what: Follow, tell: impl Fn(bool) + Send + Sync) {
     let peer = link.session.peer();
     while let Some(strong) = parts.upgrade() {
         let followed = match Asked::begin(Turn { parts: strong, link: link.clone() }, &what).await {
@@ -193,20 +199,22 @@ struct Asked<'a> {
 impl<'a> Asked<'a> {
     async fn begin(turn: Turn, what: &'a Follow) -> Result<Asked<'a>, Trouble> {
         let (follow, peer) = (what.clone(), turn.link.session.peer());
-        let look = move |parts: &Parts| {
+        let network = turn.parts.clone();
+        let look = move |parts: &Network| {
             parts.feeds.settle()?;
-            let selector = follow.selector(parts)?;
+            let selector = follow.selector()?;
             let since = follow.since(&peer, &selector, parts.losses());
-            Ok::<_, ReadError>((parts.ground_of(&follow.view)?, selector, since, parts.feeds.end()))
+            let ground = network.ground_of(&follow.view, &follow.reader)?;
+            Ok::<_, ReadError>((ground, selector, since, parts.feeds.end()))
         };
-        let (ground, selector, live, since) = database::run(&turn.parts, look).await??;
+        let (ground, selector, live, since) = engine::run(&turn.parts, look).await??;
         let ask = turn.prepare(&what.view, selector.clone(), ground.without(), Vec::new()).await?;
         let question = turn.link.session.question(Ask { live: Some(live), ..ask });
         Ok(Asked { what, selector, question, link: turn.link, ground, since, shown: None })
     }
 
     /// Takes in what comes, as long as anything may.
-    async fn go_on(mut self, parts: &Weak<Parts>, stated: impl Fn() + Send) -> Result<Ended, Trouble> {
+    async fn go_on(mut self, parts: &Weak<Network>, stated: impl Fn() + Send) -> Result<Ended, Trouble> {
         loop {
             let update = match &self.what.wanted {
                 Wanted::Matches(_) => self.question.next().await,
@@ -228,16 +236,16 @@ impl<'a> Asked<'a> {
     }
 
     /// False if by now something else is wanted.
-    async fn is_same(&self, parts: &Weak<Parts>) -> Result<bool, ReadError> {
+    async fn is_same(&self, parts: &Weak<Network>) -> Result<bool, ReadError> {
         let Some(parts) = parts.upgrade() else { return Ok(true) };
         let (follow, asked) = (self.what.clone(), self.selector.clone());
-        database::run(&parts, move |parts| Ok(follow.selector(parts)? == asked)).await?
+        engine::run(&parts, move |_| Ok(follow.selector()? == asked)).await?
     }
 
     /// Takes in a statement. False if the peer answered on another ground than this replica's.
     async fn take(
         &mut self,
-        parts: Arc<Parts>,
+        parts: Arc<Network>,
         mut statement: Vec<Coverage>,
         rest: Rest,
         stats: &Stats,
@@ -247,10 +255,10 @@ impl<'a> Asked<'a> {
         self.since = parts.feeds.end();
         let turn = Turn { parts: parts.clone(), link: self.link.clone() };
         turn.follow_up(&statement).await?;
-        let (view, follow, selector) = (self.what.view.clone(), self.what.clone(), self.selector.clone());
-        let ground = database::run(&parts, move |parts| {
+        let (network, follow, selector) = (parts.clone(), self.what.clone(), self.selector.clone());
+        let ground = engine::run(&parts, move |parts| {
             follow.keep(peer, &selector, token.map(|token| (token, parts.losses())));
-            parts.ground_of(&view)
+            network.ground_of(&follow.view, &follow.reader)
         })
         .await??;
         if stats.beyond > 0 || ground != self.ground {
@@ -265,7 +273,8 @@ impl<'a> Asked<'a> {
         }
         if let Some(space) = space_of(&self.what.view).filter(|_| stats.blocks_stored > 0) {
             let wanted = vec![(space, self.selector.clone())];
-            Neighbours::just(&parts, self.link.clone()).fetch_contents(since, wanted).await?;
+            let handle = Handle { network: parts, name: self.what.reader.clone() };
+            Neighbours::just(&handle, self.link.clone()).fetch_contents(since, wanted).await?;
         }
         Ok(true)
     }
@@ -273,7 +282,7 @@ impl<'a> Asked<'a> {
     /// Notes what a statement has shown: the first at once, what comes later now and then.
     async fn note(
         &mut self,
-        parts: &Arc<Parts>,
+        parts: &Arc<Network>,
         statement: Vec<Coverage>,
         rest: Rest,
     ) -> Result<(), ReadError> {
@@ -281,8 +290,9 @@ impl<'a> Asked<'a> {
         let (ground, now) = (self.ground.clone(), parts.clock.now());
         let Some((noted, shown)) = &mut self.shown else {
             let answers = Answers::of(ground, self.link.session.peer(), statement, rest);
-            let conclude = move |parts: &Parts| parts.conclude(&view, &selector, answers, now, true);
-            let complete = database::run(parts, conclude).await??.is_complete();
+            let (network, reader) = (parts.clone(), self.what.reader.clone());
+            let conclude = move |_: &Network| network.conclude(&reader, &view, &selector, answers, now, true);
+            let complete = engine::run(parts, conclude).await??.is_complete();
             self.shown = Some((Instant::now(), Shown { complete, lengths: BTreeMap::new() }));
             return Ok(());
         };
@@ -290,7 +300,7 @@ impl<'a> Asked<'a> {
         if noted.elapsed() >= NOTED {
             *noted = Instant::now();
             let new = Shown { complete: shown.complete, lengths: std::mem::take(&mut shown.lengths) };
-            database::run(parts, move |parts| parts.note_shown(&view, &selector, &ground, &new, now)).await?;
+            engine::run(parts, move |parts| parts.note_shown(&view, &selector, &ground, &new, now)).await?;
         }
         Ok(())
     }

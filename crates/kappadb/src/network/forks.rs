@@ -5,19 +5,21 @@
 //! meanwhile, it asks again. Feeds that were dropped here are named in the question, and the peer answers as if it held nothing of them.
 //! What the claims rest on is their *ground*. See `design/model.md`, "Forks" and "Dropped feeds".
 
-use crate::database::{self, Parts};
+use super::Network;
+use super::neighbours::{Trouble, Turn};
+use crate::engine::{self, Engine};
 use crate::error::{AskError, ReadError};
-use crate::network::ask::CHAT;
-use crate::network::neighbours::{Trouble, Turn};
+use crate::folder::recovered;
 use kappadb_core::limits::{FORKS_TOLD_FIRST, MAX_FEED_BLOCKS, MAX_FORKS_TOLD, MAX_NAMED_FEEDS, MAX_WITHOUT};
 use kappadb_core::{FeedKey, Hash, RangeSet, Seq, blake2b256, codec};
 use kappadb_feed::FeedInfo;
 use kappadb_merkle::ForkEvidence;
-use kappadb_net::{AskError as Unanswered, PeerHandle};
+use kappadb_net::AskError as Unanswered;
+use kappadb_net::PeerHandle;
 use kappadb_sync::{Coverage, Fetch, Fork, QueryError, Rest, statement};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Blocks asked for to have a fork proved.
 const PROBES: usize = 64;
@@ -64,7 +66,7 @@ impl Ground {
 
 /// The feeds whose forks mattered last: found, heard of, or met in an answer. The latest last.
 #[derive(Default)]
-pub(crate) struct LateForks(Mutex<VecDeque<FeedKey>>);
+pub(super) struct LateForks(Mutex<VecDeque<FeedKey>>);
 
 impl LateForks {
     pub fn note(&self, feed: FeedKey) {
@@ -82,7 +84,7 @@ impl LateForks {
 }
 
 /// What the peers said to one question.
-pub(crate) struct Answers {
+pub(super) struct Answers {
     pub ground: Ground,
     /// By peer: of every feed, what its answer covers.
     pub statements: BTreeMap<FeedKey, Vec<Coverage>>,
@@ -130,12 +132,12 @@ impl Answers {
     }
 }
 
-pub(crate) fn claim_nothing(statement: &mut [Coverage]) {
+pub(super) fn claim_nothing(statement: &mut [Coverage]) {
     statement.iter_mut().for_each(|coverage| coverage.claimed = 0);
 }
 
 /// What a statement says of a root.
-pub(crate) fn tag(root: &Hash) -> [u8; 8] {
+pub(super) fn tag(root: &Hash) -> [u8; 8] {
     root.0.first_chunk().copied().unwrap_or_default()
 }
 
@@ -148,7 +150,7 @@ struct Followups {
     wanted: Vec<(FeedKey, RangeSet)>,
 }
 
-impl Parts {
+impl Network {
     pub(crate) fn ground(&self) -> Ground {
         let dropped: BTreeSet<FeedKey> = self.feeds.dropped().into_iter().collect();
         // Also those of which nothing is held here.
@@ -157,21 +159,19 @@ impl Parts {
         Ground { excluded, dropped, setbacks: self.feeds.setbacks() }
     }
 
-    /// What a question of a view rests on. Of chat, nothing is wanted of those whom this handle's reader blocks: peers are asked as if these feeds were
-    /// dropped, and what is shown so holds only as long as it is the same ones.
-    pub(crate) fn ground_of(&self, view: &str) -> Result<Ground, ReadError> {
+    /// What a question of a view rests on. Of whom its reader wants nothing ([`ViewRules::unwanted`](super::ViewRules::unwanted)) peers are asked as if
+    /// these feeds were dropped, and what is shown so holds only as long as it is the same ones.
+    pub(super) fn ground_of(self: &Arc<Self>, view: &str, reader: &Arc<str>) -> Result<Ground, ReadError> {
         let mut ground = self.ground();
-        if view == CHAT {
-            let blocked = self.chat_blocked()?;
-            ground.excluded.extend(blocked.iter().map(|feed| (*feed, 0)));
-            ground.dropped.extend(blocked);
-        }
+        let unwanted = self.rules.unwanted(self, view, reader)?;
+        ground.excluded.extend(unwanted.iter().map(|feed| (*feed, 0)));
+        ground.dropped.extend(unwanted);
         Ok(ground)
     }
 
     /// The forks that peers are told of: those that mattered last, and those of the feeds that most is held of. If another one matters to an
-    /// answer, what comes shows it ([`Parts::beyond`]), and then it is told.
-    pub(crate) fn forks_to_tell(&self) -> Vec<Fork> {
+    /// answer, what comes shows it ([`Network::beyond`]), and then it is told.
+    pub(super) fn forks_to_tell(&self) -> Vec<Fork> {
         let mut forked: Vec<FeedInfo> =
             self.feeds.list().into_iter().filter(|info| info.fork.is_some() && !info.dropped).collect();
         forked.sort_by_key(|info| Reverse(info.held));
@@ -184,14 +184,14 @@ impl Parts {
     }
 
     /// How many of these blocks count nowhere, for their feed forked before them.
-    pub(crate) fn beyond(&self, feed: &FeedKey, ranges: &RangeSet) -> u64 {
+    pub(super) fn beyond(&self, feed: &FeedKey, ranges: &RangeSet) -> u64 {
         let below = |fork| ranges.intersection(&RangeSet::below(fork)).count();
         self.feeds.forked_from(feed).map_or(0, |fork| ranges.count() - below(fork))
     }
 
     /// The evidence that an answer goes with: for forked feeds of which the asker `may_have` something. Of the others it need not know: they
     /// are said to be as long as they count.
-    pub(crate) fn state_forks(
+    pub(super) fn state_forks(
         &self,
         coverage: &mut [Coverage],
         may_have: impl Fn(&FeedKey) -> bool,
@@ -211,14 +211,14 @@ impl Parts {
     }
 
     /// Feeds of which every peer is asked how they stand: those that are written here, and those with heads that nothing links.
-    pub(crate) fn to_name(&self) -> Vec<FeedKey> {
+    pub(super) fn to_name(&self) -> Vec<FeedKey> {
         let loose: BTreeSet<FeedKey> = self.feeds.loose_ends().into_iter().map(|(feed, _)| feed).collect();
         let named = |info: &FeedInfo| info.writable || loose.contains(&info.feed);
         self.feeds.list().iter().filter(|info| named(info)).map(|info| info.feed).collect()
     }
 
     /// The length of a feed's newest head, and the root to compare trees by: that of `declared` blocks if the asker's is shorter.
-    pub(crate) fn tip(
+    pub(super) fn tip(
         &self,
         feed: &FeedKey,
         declared: Option<u64>,
@@ -281,42 +281,48 @@ impl Parts {
         blocks.union_with(&held.iter().skip(skip).collect());
         blocks
     }
+}
 
-    /// What happened to feeds that are written here, a sentence each.
-    pub(crate) fn fork_warnings(&self) -> Vec<String> {
-        let feeds = self.feeds.list().into_iter().filter(|info| self.is_own(&info.feed));
-        feeds.filter_map(|info| self.fork_warning(&info)).collect()
-    }
+/// What happened to feeds that are written here, a sentence each.
+pub(crate) fn fork_warnings(engine: &Engine) -> Vec<String> {
+    let feeds = engine.feeds.list().into_iter().filter(|info| engine.is_own(&info.feed));
+    feeds.filter_map(|info| fork_warning(engine, &info)).collect()
+}
 
-    /// What happened to an own feed, if anything did that people should know of.
-    pub(crate) fn fork_warning(&self, info: &FeedInfo) -> Option<String> {
-        let feed = info.feed;
-        if let Some(seq) = info.fork {
-            return self.has_lost(&feed).then(|| {
-                format!(
-                    "feed {feed}, which is written here, forked: another copy of this folder wrote to it too; what is here of it from \
-                     {seq} on counts nowhere any more. `kappa feed recover {feed}` appends it again, to the feed that goes on; with \
-                     `--list` it only shows it"
-                )
-            });
-        }
-        // Of one that was given up it was said why, and there is nothing more to do about it.
-        (info.behind && !info.given_up).then(|| {
+/// What happened to an own feed, if anything did that people should know of.
+pub(super) fn fork_warning(engine: &Engine, info: &FeedInfo) -> Option<String> {
+    let feed = info.feed;
+    if let Some(seq) = info.fork {
+        return has_lost(engine, &feed).then(|| {
             format!(
-                "peers know more of feed {feed}, which is written here, than was written here; what is written from now on goes \
-                 on in a new feed"
+                "feed {feed}, which is written here, forked: another copy of this folder wrote to it too; what is here of it from \
+                 {seq} on counts nowhere any more. `kappa feed recover {feed}` appends it again, to the feed that goes on; with \
+                 `--list` it only shows it"
             )
-        })
+        });
     }
+    // Of one that was given up it was said why, and there is nothing more to do about it.
+    (info.behind && !info.given_up).then(|| {
+        format!(
+            "peers know more of feed {feed}, which is written here, than was written here; what is written from now on goes \
+             on in a new feed"
+        )
+    })
+}
+
+/// True if something of a feed counts nowhere, and was not looked after.
+fn has_lost(engine: &Engine, feed: &FeedKey) -> bool {
+    let beyond = engine.beyond_fork(feed);
+    beyond > 0 && recovered::load(&engine.dir).get(feed) != Some(&beyond)
 }
 
 impl Turn {
     /// After a peer's answer: has it prove another history if it has one, and fetches what is missing between heads and of own feeds.
     /// The number of blocks that were stored.
-    pub(crate) async fn follow_up(&self, statement: &[Coverage]) -> Result<u64, Trouble> {
+    pub(super) async fn follow_up(&self, statement: &[Coverage]) -> Result<u64, Trouble> {
         let said = statement.to_vec();
         let Followups { suspects, wanted } =
-            database::run(&self.parts, move |parts| parts.followups(&said)).await??;
+            engine::run(&self.parts, move |parts| parts.followups(&said)).await??;
         let mut blocks = 0;
         for (feed, ranges) in wanted {
             if let Some(fetch) = self.lacking(feed, ranges).await? {
@@ -342,7 +348,7 @@ impl Turn {
             blocks += take(&fresh, Fetch { feed, ranges, known: Default::default(), forget: false }).await?;
         }
         fresh.close().await;
-        database::run(&self.parts, |parts| parts.feeds.sync()).await?.map_err(ReadError::from)?;
+        engine::run(&self.parts, |parts| parts.feeds.sync()).await?.map_err(ReadError::from)?;
         Ok(blocks)
     }
 }

@@ -4,7 +4,8 @@
 //! A view like any other, over the arrival log, which has both: what came from others, and when this replica wrote what. So what it says
 //! lasts, is made anew with everything derived, and ends with a feed that is dropped.
 
-use crate::database::Parts;
+use super::{Network, own_lengths};
+use crate::error::ReadError;
 use kappadb_core::{EntryId, FeedKey, FeedName, Seq, codec};
 use kappadb_entry::{Context, context_of};
 use kappadb_feed::{Arrival, Feeds};
@@ -21,14 +22,14 @@ const MAX_ROW: usize = 256;
 const NAMED: usize = 8;
 
 /// The view. `is_own` tells which feeds are written here.
-pub(crate) struct Liars {
+pub(super) struct Liars {
     is_own: Arc<dyn Fn(&FeedKey) -> bool + Send + Sync>,
 }
 
 /// The first entry of each feed that names an own entry which was not written yet, and which own feed.
-pub(crate) type Lies = BTreeMap<FeedKey, (Seq, FeedKey)>;
+pub(super) type Lies = BTreeMap<FeedKey, (Seq, FeedKey)>;
 
-pub(crate) struct LiarsIndex {
+pub(super) struct LiarsIndex {
     is_own: Arc<dyn Fn(&FeedKey) -> bool + Send + Sync>,
     /// How long each own feed is by now.
     own: BTreeMap<FeedName, (FeedKey, u64)>,
@@ -145,31 +146,35 @@ impl LiarsIndex {
     }
 }
 
-impl Parts {
-    /// Who names entries of feeds written here that were not written yet. Not of feeds that there may be more of than is here: those
-    /// entries may have been seen elsewhere.
-    pub(crate) fn lies(&self) -> Lies {
-        let mut lies = self.liars.read(|index| index.lies.clone()).unwrap_or_default();
-        if !lies.is_empty() {
-            let own = self.own_lengths();
-            lies.retain(|_, (_, feed)| own.contains_key(feed));
-        }
-        lies
+/// Who names entries of feeds written here that were not written yet. Not of feeds that there may be more of than is here: those
+/// entries may have been seen elsewhere.
+fn lies_so_far(network: &Network) -> Lies {
+    let mut lies = network.liars.read(|index| index.lies.clone()).unwrap_or_default();
+    if !lies.is_empty() {
+        let own = own_lengths(network);
+        lies.retain(|_, (_, feed)| own.contains_key(feed));
     }
+    lies
+}
 
-    /// The same for people, a sentence each.
-    pub(crate) fn lie_warnings(&self) -> Vec<String> {
-        let lies = self.lies();
-        let more = lies.len().saturating_sub(NAMED);
-        let told = lies.into_iter().take(NAMED).map(|(feed, (seq, own))| {
-            format!(
-                "entry {seq} of feed {feed} says that it replaces entries of feed {own} that were not written yet when it came: unless this \
-                 folder is an older copy, that hides what is written here; `kappa feed drop {feed}` leaves that feed out"
-            )
-        });
-        let more = (more > 0).then(|| format!("{more} more feeds do so; `kappa feed list` names them"));
-        told.chain(more).collect()
-    }
+/// The same, once all that is held was looked at.
+pub(crate) fn lies(network: &Network) -> Result<Lies, ReadError> {
+    network.liars.ready()?;
+    Ok(lies_so_far(network))
+}
+
+/// The same for people, a sentence each.
+pub(crate) fn lie_warnings(network: &Network) -> Vec<String> {
+    let lies = lies_so_far(network);
+    let more = lies.len().saturating_sub(NAMED);
+    let told = lies.into_iter().take(NAMED).map(|(feed, (seq, own))| {
+        format!(
+            "entry {seq} of feed {feed} says that it replaces entries of feed {own} that were not written yet when it came: unless this \
+             folder is an older copy, that hides what is written here; `kappa feed drop {feed}` leaves that feed out"
+        )
+    });
+    let more = (more > 0).then(|| format!("{more} more feeds do so; `kappa feed list` names them"));
+    told.chain(more).collect()
 }
 
 #[cfg(test)]

@@ -3,11 +3,11 @@
 //! A session is begun when somebody asks, or, while this replica serves or follows, kept to every known peer; then it stays, and every question
 //! and everything that is followed uses it. Nothing here runs while nothing is open or kept.
 
+use super::Network;
+use super::backend::Backend;
+use super::follow::{self, Follow};
 use crate::error::AskError;
-use crate::network::backend::Backend;
-use crate::database::Parts;
 use crate::folder::peers::Peer;
-use crate::network::follow::{self, Follow};
 use kappadb_core::FeedKey;
 use kappadb_net::{Allowance, Credentials, PeerHandle, SessionEnd};
 use kappadb_node::{Action, Config, Event, FollowId, Node, PeerState, SessionId};
@@ -46,7 +46,7 @@ struct State {
     keepers: u64,
     has_timer: bool,
     closed: bool,
-    parts: Weak<Parts>,
+    parts: Weak<Network>,
 }
 
 /// A session with a peer, and what must be known to ask in it.
@@ -118,9 +118,9 @@ impl Links {
     }
 
     /// Tells the node something and does what it says. Where nothing can be done any more, nothing is told.
-    fn tell<T>(self: &Arc<Self>, parts: &Arc<Parts>, tell: impl FnOnce(&mut Node, u64) -> T) -> T {
+    fn tell<T>(self: &Arc<Self>, parts: &Arc<Network>, tell: impl FnOnce(&mut Node, u64) -> T) -> T {
         let mut state = self.lock();
-        state.parts = Arc::downgrade(&parts.root());
+        state.parts = Arc::downgrade(parts);
         let peers: Vec<FeedKey> = parts.peers.list().iter().map(|peer| peer.key).collect();
         state.node.know(self.now(), &peers);
         self.tell_locked(state, tell)
@@ -230,7 +230,7 @@ impl Links {
     }
 
     /// A peer has called.
-    pub fn called(self: &Arc<Self>, parts: &Weak<Parts>, session: PeerHandle) {
+    pub fn called(self: &Arc<Self>, parts: &Weak<Network>, session: PeerHandle) {
         let peer = session.peer();
         self.lock().parts = parts.clone();
         self.begun(session, |node, now, id| node.called(now, peer, id));
@@ -264,16 +264,17 @@ impl Links {
     }
 
     /// Whom a question can be put to. Those who are not there are called: who was called in vain lately is waited for only if there is nobody else.
-    pub fn reach(self: &Arc<Self>, parts: &Arc<Parts>) -> Reach {
+    pub fn reach(self: &Arc<Self>, parts: &Arc<Network>) -> Reach {
         let peers = parts.peers.list();
-        let open: Vec<Link> = self.tell(parts, |node, now| {
-            let any = node.sessions().next().is_some();
-            peers.iter().for_each(|peer| node.call(now, &peer.key, !any));
-            node.sessions().map(|(id, _)| id).collect::<Vec<_>>()
-        })
-        .into_iter()
-        .filter_map(|id| self.lock().open.get(&id).cloned())
-        .collect();
+        let open: Vec<Link> = self
+            .tell(parts, |node, now| {
+                let any = node.sessions().next().is_some();
+                peers.iter().for_each(|peer| node.call(now, &peer.key, !any));
+                node.sessions().map(|(id, _)| id).collect::<Vec<_>>()
+            })
+            .into_iter()
+            .filter_map(|id| self.lock().open.get(&id).cloned())
+            .collect();
         let state = self.lock();
         let mut reach = Reach { open, called: Vec::new(), away: Vec::new() };
         for peer in peers.iter().map(|peer| peer.key).filter(|peer| state.node.session(peer).is_none()) {
@@ -287,7 +288,7 @@ impl Links {
     }
 
     /// Calls the peer of a session that has ended.
-    pub fn call_again(self: &Arc<Self>, parts: &Arc<Parts>, link: &Link) {
+    pub fn call_again(self: &Arc<Self>, parts: &Arc<Network>, link: &Link) {
         if let Some(why) = link.session.ended() {
             self.lost(link.id, &why);
         }
@@ -296,13 +297,16 @@ impl Links {
     }
 
     /// A session of its own with a peer, in which nothing is known.
-    pub async fn fresh(&self, parts: &Arc<Parts>, peer: &Peer) -> Result<PeerHandle, AskError> {
+    pub async fn fresh(&self, parts: &Arc<Network>, peer: &Peer) -> Result<PeerHandle, AskError> {
         let (credentials, backend) = (parts.credentials(), Backend::new(parts));
         connect(&peer.addresses, &credentials, peer.key, backend, &parts.allowance).await
     }
 
     /// All who can be asked: those with whom there is a session, and those who are called now, whatever came of it before.
-    pub fn each(self: &Arc<Self>, parts: &Arc<Parts>) -> Vec<impl Future<Output = Result<Link, AskError>> + use<>> {
+    pub fn each(
+        self: &Arc<Self>,
+        parts: &Arc<Network>,
+    ) -> Vec<impl Future<Output = Result<Link, AskError>> + use<>> {
         let known = parts.peers.list();
         let peers = self.tell(parts, |node, now| {
             known.iter().for_each(|peer| node.call(now, &peer.key, true));
@@ -333,19 +337,19 @@ impl Links {
     }
 
     /// Keeps sessions to all known peers until what this returns is dropped.
-    pub fn keep(self: &Arc<Self>, parts: &Arc<Parts>) -> Keeper {
+    pub fn keep(self: &Arc<Self>, parts: &Arc<Network>) -> Keeper {
         self.lock().keepers += 1;
         self.tell(parts, |node, now| node.keep(now, true));
         Keeper(Arc::downgrade(self))
     }
 
     /// The list of known peers has changed.
-    pub fn peers_changed(self: &Arc<Self>, parts: &Arc<Parts>) {
+    pub fn peers_changed(self: &Arc<Self>, parts: &Arc<Network>) {
         self.tell(parts, |_, _| ());
     }
 
     /// Asks every peer live for something, now and later.
-    pub fn follow(self: &Arc<Self>, parts: &Arc<Parts>, what: Follow) -> FollowId {
+    pub fn follow(self: &Arc<Self>, parts: &Arc<Network>, what: Follow) -> FollowId {
         let mut state = self.lock();
         let id = FollowId(state.next);
         state.next += 1;
@@ -361,7 +365,7 @@ impl Links {
     }
 
     /// How it stands with all peers; times are by the clock of [`Links::ago`].
-    pub fn states(self: &Arc<Self>, parts: &Arc<Parts>) -> Vec<PeerState> {
+    pub fn states(self: &Arc<Self>, parts: &Arc<Network>) -> Vec<PeerState> {
         self.tell(parts, |node, _| node.states())
     }
 

@@ -1,14 +1,161 @@
-pub(crate) mod answer;
+//! What this replica has to do with others: whom it knows, what it asks them and they ask it, what an answer rests on, and whether its own feeds
+//! went on elsewhere.
+//!
+//! The door to this room is what this page names; nothing above imports from behind it:
+//!
+//! - [`Read`] and [`Neighbours`] ask; [`ask`] has the names of the views and the usual questions. What is answered is an [`Answer`].
+//! - [`Handle`] is who asks: the network, and the name under which somebody reads and writes.
+//! - [`Network::here`], [`Network::has_all`], [`Network::shown`]: what is known of the completeness of what is held.
+//! - [`make_sure`] comes before the first write; [`Backend`] answers peers.
+//! - [`Follow`]s are what is followed, by a [`Following`] or a [`Live`] watcher; [`Network::links`] are the sessions, and [`Network::standing`] is what
+//!   peers follow here.
+//! - [`ViewRules`]: what the network has to be told of views, by who knows them.
+//!
+//! What a peer's answer was is recorded in two places: what came is in the feeds, and what that shows of completeness is in the book of claims
+//! (`claims/book.rs`, written by [`Network::conclude`]).
+
+mod answer;
 pub(crate) mod ask;
-pub(crate) mod backend;
-pub(crate) mod claims;
-pub(crate) mod clocks;
-pub(crate) mod contents;
-pub(crate) mod follow;
-pub(crate) mod forks;
-pub(crate) mod liars;
-pub(crate) mod links;
-pub(crate) mod neighbours;
-pub(crate) mod own;
-pub(crate) mod read;
-pub(crate) mod standing;
+mod backend;
+mod claims;
+mod clocks;
+mod contents;
+mod follow;
+mod forks;
+mod handle;
+mod liars;
+mod links;
+mod neighbours;
+mod own;
+mod read;
+mod rules;
+mod standing;
+
+pub use answer::{Answer, Asked, Completeness, Failure, Source, Told};
+pub(crate) use backend::Backend;
+pub use follow::Following;
+pub(crate) use follow::{Follow, Live, Wanted};
+pub(crate) use forks::fork_warnings;
+pub(crate) use handle::{Handle, OnHandle};
+pub(crate) use liars::{lie_warnings, lies};
+pub(crate) use links::Keeper;
+pub(crate) use neighbours::Neighbours;
+pub(crate) use own::{
+    make_sure, make_sure_of_only_copy, own_lengths, own_warnings, settle_doubts, statement,
+};
+pub use read::Read;
+pub(crate) use read::{Begun, answer};
+pub(crate) use rules::ViewRules;
+
+use crate::engine::Engine;
+use crate::error::OpenError;
+use crate::folder::peers::Peers;
+use crate::folder::witness::Witness;
+use claims::{Book, Here};
+use clocks::Clocks;
+use forks::LateForks;
+use kappadb_net::{Access, Allowance, Credentials, Identity};
+use kappadb_view::ViewHandle;
+use liars::Liars;
+use links::Links;
+use own::Own;
+use standing::Standing;
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+/// Is told, in a sentence, what people should know at once.
+pub(crate) type OnWarning = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// What a database knows of others, and what it shows them. All of its handles share one.
+pub(crate) struct Network {
+    pub access: Access,
+    pub identity: Identity,
+    pub peers: Peers,
+    /// What a peer may take of this replica when it is asked.
+    pub allowance: Allowance,
+    /// What the clocks of peers showed.
+    clocks: Clocks,
+    /// What earlier answers have shown.
+    claims: Book,
+    /// What answers from here alone rest on.
+    here: Here,
+    /// The forks that mattered last.
+    late_forks: LateForks,
+    /// How it stands with the feeds that are written here.
+    own: Own,
+    /// Who names what was not written yet.
+    liars: ViewHandle<Liars>,
+    /// The sessions with peers.
+    pub links: Arc<Links>,
+    /// What peers asked live.
+    pub standing: Arc<Standing>,
+    rules: Box<dyn ViewRules>,
+    /// The last to go.
+    engine: Arc<Engine>,
+}
+
+/// What it is opened with.
+pub(crate) struct Opening {
+    pub access: Access,
+    pub identity: Identity,
+    pub peers: Peers,
+    pub allowance: Allowance,
+    pub witness: Arc<Witness>,
+    pub warned: OnWarning,
+    pub rules: Box<dyn ViewRules>,
+}
+
+impl Network {
+    pub fn open(engine: Arc<Engine>, opening: Opening) -> Result<Network, OpenError> {
+        let Opening { access, identity, peers, allowance, witness, warned, rules } = opening;
+        let mut seed = [0; 8];
+        (engine.random)(&mut seed);
+        Ok(Network {
+            links: Links::new(identity.public(), u64::from_le_bytes(seed)),
+            standing: Standing::new(&engine.feeds, &engine.peers_pool),
+            access,
+            identity,
+            peers,
+            allowance,
+            clocks: Clocks::default(),
+            claims: Book::new(engine.store.clone()),
+            here: Here::default(),
+            late_forks: LateForks::default(),
+            own: Own::new(witness, warned),
+            liars: engine.views.register(Liars::new(&engine.feeds))?,
+            rules,
+            engine,
+        })
+    }
+
+    /// What lies below, for what outlives a handle.
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// By how much the clocks of peers that were called differ from this machine's, in milliseconds.
+    pub fn clock_differences(&self) -> Vec<i64> {
+        self.clocks.differences()
+    }
+
+    /// What is shown to whoever is met.
+    pub fn credentials(&self) -> Credentials {
+        let clock = Some(self.clock.clone());
+        Credentials { clock, ..Credentials::new(self.access.clone(), self.identity.clone()) }
+    }
+}
+
+impl Deref for Network {
+    type Target = Engine;
+
+    fn deref(&self) -> &Engine {
+        &self.engine
+    }
+}
+
+impl fmt::Debug for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Network").field(&self.engine).finish()
+    }
+}

@@ -6,10 +6,11 @@
 //! for a third of that while others have answered, is left behind, named in [`Asked::failures`], and not waited for any more until it was
 //! there again.
 
-use crate::database::{self, Parts};
+use super::answer::{Asked, Failure};
+use super::links::{Link, Reach};
+use super::{Handle, Network};
+use crate::engine;
 use crate::error::{AskError, ReadError};
-use crate::network::answer::{Asked, Failure};
-use crate::network::links::{Link, Reach};
 use futures::stream::{FuturesUnordered, StreamExt};
 use kappadb_core::limits::LEAST_RATE;
 use kappadb_core::{FeedKey, Lseq, RangeSet, Timestamp};
@@ -30,23 +31,25 @@ const GRACE: u32 = 3;
 
 /// Sessions with those who could be reached, and those that are being called.
 pub(crate) struct Neighbours {
-    pub(crate) parts: Arc<Parts>,
+    parts: Arc<Network>,
+    /// Under which name somebody asks.
+    pub(super) reader: Arc<str>,
     dialling: JoinSet<Dialled>,
     /// Those who are being dialled.
     waited_for: BTreeSet<FeedKey>,
     open: Vec<Neighbour>,
-    pub(crate) asked: Asked,
+    pub(super) asked: Asked,
     /// Questions of which nothing says that their answers have all.
-    pub(crate) incomplete: u64,
+    pub(super) incomplete: u64,
     /// False if what answers show is not kept for later questions.
-    pub(crate) remembers: bool,
+    pub(super) remembers: bool,
     /// What was asked of which space, and where the arrival log ended before.
-    pub(crate) selectors: Vec<(u32, Selector)>,
-    pub(crate) since: Lseq,
+    pub(super) selectors: Vec<(u32, Selector)>,
+    pub(super) since: Lseq,
     /// When they were dialled.
-    pub(crate) dialled: Timestamp,
+    pub(super) dialled: Timestamp,
     /// Nobody is to be asked: what is asked is answered from here alone.
-    pub(crate) is_local: bool,
+    pub(super) is_local: bool,
     /// When to go on with what has come, and how long that was from the beginning.
     until: Option<(Instant, Duration)>,
 }
@@ -80,13 +83,13 @@ impl Neighbour {
 }
 
 /// What a peer is asked with while it has its turn.
-pub(crate) struct Turn {
-    pub(crate) parts: Arc<Parts>,
-    pub(crate) link: Link,
+pub(super) struct Turn {
+    pub(super) parts: Arc<Network>,
+    pub(super) link: Link,
 }
 
 /// Why a turn came to nothing.
-pub(crate) enum Trouble {
+pub(super) enum Trouble {
     /// The peer failed: it is left behind.
     Peer(AskError),
     /// This replica did.
@@ -116,9 +119,11 @@ impl From<ReadError> for Trouble {
 
 impl Neighbours {
     /// Nobody.
-    pub(crate) fn nobody(parts: &Arc<Parts>) -> Neighbours {
+    pub(crate) fn nobody(handle: &Handle) -> Neighbours {
+        let parts = &handle.network;
         Neighbours {
             parts: parts.clone(),
+            reader: handle.name.clone(),
             dialling: JoinSet::new(),
             waited_for: BTreeSet::new(),
             open: Vec::new(),
@@ -134,23 +139,23 @@ impl Neighbours {
     }
 
     /// One peer alone.
-    pub(crate) fn just(parts: &Arc<Parts>, link: Link) -> Neighbours {
+    pub(super) fn just(handle: &Handle, link: Link) -> Neighbours {
         let open = vec![Neighbour::new(link, false)];
-        Neighbours { is_local: false, open, ..Neighbours::nobody(parts) }
+        Neighbours { is_local: false, open, ..Neighbours::nobody(handle) }
     }
 
     /// [`Neighbours::dial_within`] however long it takes.
-    pub(crate) async fn dial(parts: &Arc<Parts>) -> Neighbours {
-        Neighbours::dial_within(parts, None).await
+    pub(crate) async fn dial(handle: &Handle) -> Neighbours {
+        Neighbours::dial_within(handle, None).await
     }
 
     /// Calls all known peers. Returns as soon as there is one to ask, or nobody left to wait for. Once so much time has passed, those who are
     /// not done with what they were asked are left behind, whatever they are at, and nobody is asked any more.
-    pub(crate) async fn dial_within(parts: &Arc<Parts>, within: Option<Duration>) -> Neighbours {
+    pub(crate) async fn dial_within(handle: &Handle, within: Option<Duration>) -> Neighbours {
         // A time that never comes is none.
         let until = within.and_then(|within| Some((Instant::now().checked_add(within)?, within)));
-        let mut neighbours = Neighbours { is_local: false, until, ..Neighbours::nobody(parts) };
-        let Reach { open, called, away } = parts.links.reach(parts);
+        let mut neighbours = Neighbours { is_local: false, until, ..Neighbours::nobody(handle) };
+        let Reach { open, called, away } = handle.links.reach(&handle.network);
         neighbours.open.extend(open.into_iter().map(|link| Neighbour::new(link, false)));
         called.into_iter().for_each(|peer| neighbours.wait_for(peer));
         let away = away.into_iter().map(|(peer, why)| Failure { peer, error: AskError::Away(why) });
@@ -206,7 +211,7 @@ impl Neighbours {
     }
 
     /// Lets the peers do a job in turn, also those that are still being dialled. What came of it, by peer; those that failed are left.
-    pub(crate) async fn in_turn<T, Job>(
+    pub(super) async fn in_turn<T, Job>(
         &mut self,
         job: impl Fn(Turn) -> Job,
     ) -> Result<Vec<(FeedKey, T)>, ReadError>
@@ -288,12 +293,27 @@ impl Neighbours {
         }
     }
 
-    pub(crate) fn count_blocks(&mut self, blocks: u64) {
+    pub(super) fn count_blocks(&mut self, blocks: u64) {
         self.asked.blocks_fetched += blocks;
     }
 
-    pub(crate) fn parts(&self) -> &Arc<Parts> {
+    pub(super) fn parts(&self) -> &Arc<Network> {
         &self.parts
+    }
+
+    /// Questions so far of which nothing says that their answers have all.
+    pub(crate) fn incomplete(&self) -> u64 {
+        self.incomplete
+    }
+
+    /// What answers show is not kept for later questions.
+    pub(crate) fn remember_nothing(&mut self) {
+        self.remembers = false;
+    }
+
+    /// No contents are fetched that belong to the answers so far.
+    pub(crate) fn want_no_contents(&mut self) {
+        self.selectors.clear();
     }
 
     /// How many there are to ask.
@@ -306,7 +326,7 @@ impl Neighbours {
         self.count() > 0
     }
 
-    pub(crate) fn blocks_fetched(&self) -> u64 {
+    pub(super) fn blocks_fetched(&self) -> u64 {
         self.asked.blocks_fetched
     }
 
@@ -374,22 +394,22 @@ impl Asked {
 
 impl Turn {
     /// How to ask for what of these blocks is not held here whole; none if all is.
-    pub(crate) async fn lacking(&self, feed: FeedKey, ranges: RangeSet) -> Result<Option<Fetch>, ReadError> {
+    pub(super) async fn lacking(&self, feed: FeedKey, ranges: RangeSet) -> Result<Option<Fetch>, ReadError> {
         let link = self.link.clone();
-        let look = move |parts: &Parts| {
+        let look = move |parts: &Network| {
             let forget = link.has_lost(parts.losses());
             let whole = parts.feeds.whole(&feed);
             let ranges = ranges.minus(&whole);
             let known = parts.feeds.known(&feed, &whole);
             (!ranges.is_empty()).then_some(Fetch { feed, ranges, known, forget })
         };
-        database::run(&self.parts, look).await
+        engine::run(&self.parts, look).await
     }
 }
 
-impl Parts {
+impl Network {
     /// Counts how often something that was held was given up, cleared or let go of. What a session sent before may not be here any more.
-    pub(crate) fn losses(&self) -> (u64, u64) {
+    pub(super) fn losses(&self) -> (u64, u64) {
         (self.feeds.reforms(), self.feeds.setbacks())
     }
 }

@@ -2,16 +2,18 @@
 //! appends to one feed in two places forks it. So before the first append of an opened database its feeds are compared with what this machine
 //! remembers of them ([`Witness`]) and with every peer that answers. The rules are in `design/log.md`, "Whose folder is it".
 
-use crate::builder::OnWarning;
-use crate::database::{self, Parts};
+use super::ask::MAP;
+use super::forks::fork_warning;
+use super::links::Link;
+use super::neighbours::{Trouble, Turn};
+use super::{Network, OnWarning};
+use crate::engine;
 use crate::error::{AskError, ReadError, WriteError};
 use crate::folder::witness::{Found, Witness, Written};
-use crate::network::ask::MAP;
-use crate::network::links::Link;
-use crate::network::neighbours::{Trouble, Turn};
 use futures::future::join_all;
 use kappadb_core::{FeedKey, RangeSet};
-use kappadb_feed::{FeedInfo, Witness as _};
+use kappadb_feed::FeedInfo;
+use kappadb_feed::Witness as _;
 use kappadb_query::Selector;
 use kappadb_sync::{Ask, Coverage, Fetch};
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,7 +47,7 @@ enum Doubt {
 type Doubts = BTreeMap<FeedKey, Doubt>;
 
 /// How it stands with the feeds that are written here.
-pub(crate) struct Own {
+pub(super) struct Own {
     pub witness: Arc<Witness>,
     /// Set once they may be written, or were given up.
     sure: OnceCell<()>,
@@ -80,43 +82,43 @@ impl Own {
 ///
 /// # Errors
 /// If what this machine remembers cannot be read or written; the next write tries again.
-pub(crate) async fn make_sure(parts: &Arc<Parts>) -> Result<(), WriteError> {
+pub(crate) async fn make_sure(parts: &Arc<Network>) -> Result<(), WriteError> {
     parts.own.sure.get_or_try_init(|| settle(parts, false)).await.map(drop)
 }
 
 /// As [`make_sure`] for somebody who knows that there is no other copy of the folder. Has no effect once something was written.
-pub(crate) async fn make_sure_of_only_copy(parts: &Arc<Parts>) -> Result<(), WriteError> {
+pub(crate) async fn make_sure_of_only_copy(parts: &Arc<Network>) -> Result<(), WriteError> {
     parts.own.sure.get_or_try_init(|| settle(parts, true)).await.map(drop)
 }
 
 /// As [`make_sure`] for a folder that is not believed to be the only one; else there is nothing to settle, and no peer is asked.
-pub(crate) async fn settle_doubts(parts: &Arc<Parts>) -> Result<(), WriteError> {
-    match database::run(parts, |parts| parts.doubts(&parts.own.witness.look())).await??.is_empty() {
+pub(crate) async fn settle_doubts(parts: &Arc<Network>) -> Result<(), WriteError> {
+    match engine::run(parts, |parts| doubts(parts, &parts.own.witness.look())).await??.is_empty() {
         true => Ok(()),
         false => make_sure(parts).await,
     }
 }
 
 /// Whether the feeds may be gone on with; if not, they are given up. `only`: somebody knows that there is no other copy of the folder.
-async fn settle(parts: &Arc<Parts>, only: bool) -> Result<(), WriteError> {
-    let before = database::run(parts, Parts::own_lengths).await?;
+async fn settle(parts: &Arc<Network>, only: bool) -> Result<(), WriteError> {
+    let before = engine::run(parts, own_lengths).await?;
     // Also where nothing was written yet: what time it is is learned from who is called.
     let unshown = compare(parts).await?;
-    database::run(parts, move |parts| {
+    engine::run(parts, move |parts| {
         // What a peer has shown is said as it will be at every opening.
-        let after = parts.own_lengths();
+        let after = own_lengths(parts);
         let shown = |info: &FeedInfo| before.contains_key(&info.feed) && !after.contains_key(&info.feed);
         parts.feeds.list().iter().filter(|info| shown(info)).for_each(|info| {
-            parts.fork_warning(info).iter().for_each(|text| (parts.own.warned)(text));
+            fork_warning(parts, info).iter().for_each(|text| (parts.own.warned)(text));
         });
-        parts.take_feeds(unshown, only)
+        take_feeds(parts, unshown, only)
     })
     .await?
 }
 
 /// Compares the own feeds with those that the peers know: what one knows more of is fetched, and another history proved. Returns the
 /// feeds of which a peer says that it knows more without showing it.
-async fn compare(parts: &Arc<Parts>) -> Result<Doubts, ReadError> {
+async fn compare(parts: &Arc<Network>) -> Result<Doubts, ReadError> {
     let asked = parts.links.each(parts).into_iter().map(|link| timeout(PATIENCE, statement(parts, link)));
     let answers = join_all(asked).await;
     let mut unshown = Doubts::new();
@@ -124,7 +126,7 @@ async fn compare(parts: &Arc<Parts>) -> Result<Doubts, ReadError> {
         let turn = Turn { parts: parts.clone(), link };
         let shown = timeout(PROOF, show(&turn, &statement)).await;
         if !matches!(shown, Ok(Ok(true))) {
-            let longer = database::run(parts, move |parts| parts.longer(&statement)).await?;
+            let longer = engine::run(parts, move |parts| longer(parts, &statement)).await?;
             unshown.extend(longer.into_iter().map(|(feed, _)| (feed, Doubt::Unshown)));
         }
     }
@@ -133,13 +135,13 @@ async fn compare(parts: &Arc<Parts>) -> Result<Doubts, ReadError> {
 
 /// What a peer says of every feed that it knows; none if it cannot be asked.
 pub(crate) async fn statement(
-    parts: &Arc<Parts>,
+    parts: &Arc<Network>,
     link: impl Future<Output = Result<Link, AskError>>,
 ) -> Result<Option<(Link, Vec<Coverage>)>, ReadError> {
     let Ok(link) = link.await else { return Ok(None) };
     // An answer to nothing in particular.
     let selector = Selector::Keys(Vec::new());
-    let (named, forks) = database::run(parts, move |parts| (parts.to_name(), parts.forks_to_tell())).await?;
+    let (named, forks) = engine::run(parts, move |parts| (parts.to_name(), parts.forks_to_tell())).await?;
     let ask = Ask {
         view: MAP.to_owned(),
         selector,
@@ -168,119 +170,122 @@ async fn show(turn: &Turn, statement: &[Coverage]) -> Result<bool, ReadError> {
     }
     let said = statement.to_vec();
     // One that holds only parts of a feed may know how long it is without having its end: whatever it holds shows the head.
-    for (feed, length) in database::run(&turn.parts, move |parts| parts.longer(&said)).await? {
+    for (feed, length) in engine::run(&turn.parts, move |parts| longer(parts, &said)).await? {
         let fetch = Fetch { feed, ranges: RangeSet::below(length), known: Default::default(), forget: true };
         if let Err(error) = turn.link.session.fetch(fetch).await {
             tracing::warn!(%feed, peer = %turn.link.session.peer(), %error, "a peer did not show what it knows of a feed");
             return Ok(false);
         }
     }
-    database::run(&turn.parts, |parts| parts.feeds.sync()).await??;
+    engine::run(&turn.parts, |parts| parts.feeds.sync()).await??;
     // What it showed may be gone again with a write that failed.
     Ok(turn.parts.feeds.setbacks() == before)
 }
 
-impl Parts {
-    /// The feeds that this replica would append to, and their lengths.
-    pub(crate) fn own_lengths(&self) -> BTreeMap<FeedKey, u64> {
-        let own = self.feeds.list().into_iter().filter(|info| info.writable);
-        own.map(|info| (info.feed, info.length)).collect()
-    }
+/// The feeds that this replica would append to, and their lengths.
+pub(crate) fn own_lengths(network: &Network) -> BTreeMap<FeedKey, u64> {
+    let own = network.feeds.list().into_iter().filter(|info| info.writable);
+    own.map(|info| (info.feed, info.length)).collect()
+}
 
-    /// Own feeds that are said to be longer than they are here, and how long.
-    fn longer(&self, statement: &[Coverage]) -> Vec<(FeedKey, u64)> {
-        let own = self.own_lengths();
-        let longer = |coverage: &Coverage| {
-            let (feed, length) = (coverage.definition.feed, coverage.length);
-            own.get(&feed).is_some_and(|here| length > *here).then_some((feed, length))
+/// Own feeds that are said to be longer than they are here, and how long.
+fn longer(network: &Network, statement: &[Coverage]) -> Vec<(FeedKey, u64)> {
+    let own = own_lengths(network);
+    let longer = |coverage: &Coverage| {
+        let (feed, length) = (coverage.definition.feed, coverage.length);
+        own.get(&feed).is_some_and(|here| length > *here).then_some((feed, length))
+    };
+    statement.iter().filter_map(longer).collect()
+}
+
+/// What speaks against going on with each own feed, as far as this machine remembers.
+fn doubts(network: &Network, found: &Found) -> Result<Doubts, ReadError> {
+    let mut doubts = Doubts::new();
+    for (feed, length) in own_lengths(network) {
+        let doubt = match found {
+            Found::Unknown => Some(Doubt::Unknown),
+            Found::Taken => Some(Doubt::Taken),
+            Found::Known(known) => match known.get(&feed) {
+                None => Some(Doubt::Forgotten),
+                Some(written) => differs(network, &feed, length, written)?,
+            },
         };
-        statement.iter().filter_map(longer).collect()
+        doubts.extend(doubt.map(|doubt| (feed, doubt)));
     }
+    // Then it is another copy that was written last, and the witness speaks of none of the feeds here.
+    if doubts.values().any(|doubt| matches!(doubt, Doubt::Lost(_) | Doubt::Other)) {
+        for feed in own_lengths(network).into_keys() {
+            doubts.entry(feed).or_insert(Doubt::Unknown);
+        }
+    }
+    Ok(doubts)
+}
 
-    /// What speaks against going on with each own feed, as far as this machine remembers.
-    fn doubts(&self, found: &Found) -> Result<Doubts, ReadError> {
-        let mut doubts = Doubts::new();
-        for (feed, length) in self.own_lengths() {
-            let doubt = match found {
-                Found::Unknown => Some(Doubt::Unknown),
-                Found::Taken => Some(Doubt::Taken),
-                Found::Known(known) => match known.get(&feed) {
-                    None => Some(Doubt::Forgotten),
-                    Some(written) => self.differs(&feed, length, written)?,
-                },
-            };
-            doubts.extend(doubt.map(|doubt| (feed, doubt)));
-        }
-        // Then it is another copy that was written last, and the witness speaks of none of the feeds here.
-        if doubts.values().any(|doubt| matches!(doubt, Doubt::Lost(_) | Doubt::Other)) {
-            for feed in self.own_lengths().into_keys() {
-                doubts.entry(feed).or_insert(Doubt::Unknown);
-            }
-        }
-        Ok(doubts)
+fn differs(
+    network: &Network,
+    feed: &FeedKey,
+    length: u64,
+    written: &Written,
+) -> Result<Option<Doubt>, ReadError> {
+    if written.length > length {
+        return Ok(Some(Doubt::Lost(written.length - length)));
     }
+    let same = written.length == 0 || network.feeds.root_at(feed, written.length)? == Some(written.root);
+    Ok((!same).then_some(Doubt::Other))
+}
 
-    fn differs(&self, feed: &FeedKey, length: u64, written: &Written) -> Result<Option<Doubt>, ReadError> {
-        if written.length > length {
-            return Ok(Some(Doubt::Lost(written.length - length)));
+/// Makes this replica the one that writes its feeds, but for those that are in doubt, which are given up.
+fn take_feeds(network: &Network, unshown: Doubts, only: bool) -> Result<(), WriteError> {
+    let _turn = network.take_turn()?;
+    let witness = &network.own.witness;
+    let doubts = doubts(network, &witness.take()?)?;
+    // Whoever knows that there is no other copy knows nothing of what was lost, or of what peers have.
+    let is_other = doubts.values().any(|doubt| matches!(doubt, Doubt::Lost(_) | Doubt::Other));
+    let kept = |doubt: &Doubt| only && matches!(doubt, Doubt::Unknown | Doubt::Forgotten);
+    let (known, mut doubts): (Doubts, Doubts) = doubts.into_iter().partition(|(_, doubt)| kept(doubt));
+    let vouched = known.into_keys().map(|feed| (feed, written(network, &feed))).collect::<BTreeMap<_, _>>();
+    doubts.extend(unshown.into_iter().filter(|(feed, _)| !vouched.contains_key(feed)));
+    let over: Vec<FeedKey> = doubts.keys().copied().collect();
+    if !over.is_empty() {
+        network.feeds.give_up(&over).map_err(ReadError::from)?;
+        if is_other {
+            witness.release()
+        } else {
+            witness.leave_out(&over)
         }
-        let same = written.length == 0 || self.feeds.root_at(feed, written.length)? == Some(written.root);
-        Ok((!same).then_some(Doubt::Other))
+        network.own.say(&doubts);
     }
+    match witness.is_taken() {
+        true => vouch(network, &vouched),
+        false => witness.make(&vouched),
+    }
+}
 
-    /// Makes this replica the one that writes its feeds, but for those that are in doubt, which are given up.
-    fn take_feeds(&self, unshown: Doubts, only: bool) -> Result<(), WriteError> {
-        let _turn = self.take_turn()?;
-        let witness = &self.own.witness;
-        let doubts = self.doubts(&witness.take()?)?;
-        // Whoever knows that there is no other copy knows nothing of what was lost, or of what peers have.
-        let is_other = doubts.values().any(|doubt| matches!(doubt, Doubt::Lost(_) | Doubt::Other));
-        let kept = |doubt: &Doubt| only && matches!(doubt, Doubt::Unknown | Doubt::Forgotten);
-        let (known, mut doubts): (Doubts, Doubts) = doubts.into_iter().partition(|(_, doubt)| kept(doubt));
-        let vouched = known.into_keys().map(|feed| (feed, self.written(&feed))).collect::<BTreeMap<_, _>>();
-        doubts.extend(unshown.into_iter().filter(|(feed, _)| !vouched.contains_key(feed)));
-        let over: Vec<FeedKey> = doubts.keys().copied().collect();
-        if !over.is_empty() {
-            self.feeds.give_up(&over).map_err(ReadError::from)?;
-            if is_other {
-                witness.release()
-            } else {
-                witness.leave_out(&over)
-            }
-            self.own.say(&doubts);
-        }
-        match witness.is_taken() {
-            true => self.vouch(&vouched),
-            false => witness.make(&vouched),
-        }
-    }
+fn written(network: &Network, feed: &FeedKey) -> Written {
+    let head = network.feeds.head(feed).map(|signed| signed.head);
+    head.map_or(Written::NOTHING, |head| Written { length: head.length, root: head.root_hash })
+}
 
-    fn written(&self, feed: &FeedKey) -> Written {
-        let head = self.feeds.head(feed).map(|signed| signed.head);
-        head.map_or(Written::NOTHING, |head| Written { length: head.length, root: head.root_hash })
-    }
-
-    /// Has the witness vouch for feeds that it had forgotten.
-    fn vouch(&self, feeds: &BTreeMap<FeedKey, Written>) -> Result<(), WriteError> {
-        for feed in feeds.keys() {
-            self.own.witness.begin(feed).map_err(kappadb_feed::DefineError::Witness)?;
-            if let Some(signed) = self.feeds.head(feed) {
-                self.own.witness.note(feed, &signed.head);
-            }
+/// Has the witness vouch for feeds that it had forgotten.
+fn vouch(network: &Network, feeds: &BTreeMap<FeedKey, Written>) -> Result<(), WriteError> {
+    for feed in feeds.keys() {
+        network.own.witness.begin(feed).map_err(kappadb_feed::DefineError::Witness)?;
+        if let Some(signed) = network.feeds.head(feed) {
+            network.own.witness.note(feed, &signed.head);
         }
-        Ok(())
     }
+    Ok(())
+}
 
-    /// What people should know of how it stands with the own feeds, a sentence each.
-    pub(crate) fn own_warnings(&self) -> Vec<String> {
-        if self.own.sure.initialized() {
-            return self.own.said();
-        }
-        let doubts = self.doubts(&self.own.witness.look()).unwrap_or_default();
-        let texts = if doubts.is_empty() { Vec::new() } else { vec![in_doubt(&doubts)] };
-        *self.own.told.lock().unwrap_or_else(PoisonError::into_inner) = doubts;
-        texts
+/// What people should know of how it stands with the own feeds, a sentence each.
+pub(crate) fn own_warnings(network: &Network) -> Vec<String> {
+    if network.own.sure.initialized() {
+        return network.own.said();
     }
+    let doubts = doubts(network, &network.own.witness.look()).unwrap_or_default();
+    let texts = if doubts.is_empty() { Vec::new() } else { vec![in_doubt(&doubts)] };
+    *network.own.told.lock().unwrap_or_else(PoisonError::into_inner) = doubts;
+    texts
 }
 
 /// Why, in words, for the feeds in doubt: the worst first.

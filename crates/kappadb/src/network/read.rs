@@ -1,9 +1,10 @@
 //! Questions on their way.
 
-use crate::database::{self, Parts};
+use super::OnHandle;
+use super::answer::{Asked, Source, Told, Ways};
+use super::neighbours::Neighbours;
+use crate::engine::{self, OnEngine};
 use crate::error::ReadError;
-use crate::network::answer::{Asked, Source, Told, Ways};
-use crate::network::ask::Neighbours;
 use futures::future::BoxFuture;
 use std::fmt;
 use std::pin::Pin;
@@ -84,10 +85,10 @@ where
     E: From<ReadError> + Send + 'static,
 {
     /// One that asks with `ask` for what it needs, and is answered by `look`, where that may block.
-    pub(crate) fn new<A: Into<E> + Send + 'static>(
-        parts: &Arc<Parts>,
+    pub(crate) fn new<P: OnHandle + OnEngine, A: Into<E> + Send + 'static>(
+        parts: &Arc<P>,
         ask: impl for<'a> FnOnce(&'a mut Neighbours) -> BoxFuture<'a, Result<(), A>> + Send + 'static,
-        look: impl FnOnce(&Arc<Parts>) -> Result<T, E> + Send + 'static,
+        look: impl FnOnce(&Arc<P>) -> Result<T, E> + Send + 'static,
     ) -> Self {
         let parts = parts.clone();
         Read::begin(move |ways| Begun::Running(Box::pin(answer(parts, ways, ask, look))))
@@ -95,31 +96,32 @@ where
 }
 
 /// Asks, if anybody is to be asked, and looks.
-pub(crate) async fn answer<T, E, A>(
-    parts: Arc<Parts>,
+pub(crate) async fn answer<P, T, E, A>(
+    parts: Arc<P>,
     ways: Ways,
     ask: impl for<'a> FnOnce(&'a mut Neighbours) -> BoxFuture<'a, Result<(), A>> + Send + 'static,
-    look: impl FnOnce(&Arc<Parts>) -> Result<T, E> + Send + 'static,
+    look: impl FnOnce(&Arc<P>) -> Result<T, E> + Send + 'static,
 ) -> Result<T, E>
 where
+    P: OnHandle + OnEngine,
     T: Told + Send + 'static,
     E: From<ReadError> + Send + 'static,
     A: Into<E> + Send + 'static,
 {
     // What it rests on first: what comes later makes the answer only better.
     let asked = match ways.source {
-        Source::Local if parts.has_all() => Asked { complete: true, ..Asked::default() },
+        Source::Local if parts.handle().has_all() => Asked { complete: true, ..Asked::default() },
         source => {
             let mut neighbours = match source {
-                Source::Local => Neighbours::nobody(&parts),
-                Source::Peers => Neighbours::dial_within(&parts, ways.within).await,
+                Source::Local => Neighbours::nobody(parts.handle()),
+                Source::Peers => Neighbours::dial_within(parts.handle(), ways.within).await,
             };
             ask(&mut neighbours).await.map_err(Into::into)?;
             neighbours.finish().await?
         }
     };
     let held = parts.clone();
-    let mut told = database::run(&parts, move |_| look(&held)).await??;
+    let mut told = engine::run(&parts, move |_| look(&held)).await??;
     told.tell(asked);
     Ok(told)
 }

@@ -1,7 +1,7 @@
 //! Live questions of peers: when something arrives, those whose questions it may matter to are told.
 
+use super::ask::{FEEDS, space_of_view};
 use crate::engine::pool::Pool;
-use crate::network::ask::{FEEDS, space_of_view};
 use kappadb_core::{EntryId, FeedKey, Lseq, RangeSet};
 use kappadb_entry::{Header, decode_block};
 use kappadb_feed::{Arrival, Feeds};

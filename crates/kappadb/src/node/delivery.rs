@@ -1,6 +1,6 @@
 //! Whether what was written here has reached anybody.
 
-use crate::database::{self, Database};
+use crate::database::Database;
 use crate::error::ReadError;
 use kappadb_core::{EntryId, FeedKey};
 use kappadb_entry::decode_block;
@@ -69,12 +69,8 @@ impl Database {
     /// # Errors
     /// If the database is closed.
     pub async fn last_written(&self) -> Result<Option<EntryId>, ReadError> {
-        database::run(&self.parts, |parts| {
-            let lengths = crate::engine::uploads::lengths(&parts.feeds);
-            let grown = lengths.into_iter().filter(|(feed, length)| {
-                *length > parts.begun_at.get(feed).copied().unwrap_or_default()
-            });
-            let last = grown.max_by_key(|(_, length)| *length);
+        self.run(|parts| {
+            let last = parts.grown().into_iter().max_by_key(|(_, length)| *length);
             Ok(last.map(|(feed, length)| EntryId { feed, seq: length - 1 }))
         })
         .await?

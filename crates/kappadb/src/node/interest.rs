@@ -1,8 +1,8 @@
 //! What can be followed.
 
+use crate::network::Follow;
 use crate::network::ask::{BLOBS, CHAT, FEEDS, KV, MAP};
-use crate::network::follow::Follow;
-use crate::views::chat;
+use crate::views::{Parts, chat};
 use kappadb_chat::Channel;
 use kappadb_core::Extent;
 use kappadb_query::Selector;
@@ -58,7 +58,7 @@ pub struct InterestError {
 
 impl Interest {
     /// The questions that it comes to.
-    pub(crate) fn questions(&self) -> Vec<Follow> {
+    pub(super) fn questions(&self, parts: &Parts) -> Vec<Follow> {
         let one = |view: &str, selector| vec![Follow::matching(view, selector)];
         match self {
             Interest::Everything => one(FEEDS, Selector::Everything),
@@ -72,7 +72,7 @@ impl Interest {
                 let channel = Channel::new(name).ok().as_ref().map(chat::follow::channel);
                 channel.into_iter().chain([chat::follow::state()]).collect()
             }
-            Interest::Private => chat::follow::private().to_vec(),
+            Interest::Private => chat::follow::private(&parts.chat).to_vec(),
         }
     }
 
@@ -104,9 +104,9 @@ impl FromStr for Interest {
             ("key", key) => Interest::Key(key.to_owned()),
             ("prefix", prefix) if !prefix.is_empty() => Interest::Prefix(prefix.to_owned()),
             ("channel", name) => Interest::Channel(name.to_owned()),
-            ("box", extent) => {
-                Interest::Area(extent.parse().map_err(|error: kappadb_core::GeoError| wrong(Some(error.to_string())))?)
-            }
+            ("box", extent) => Interest::Area(
+                extent.parse().map_err(|error: kappadb_core::GeoError| wrong(Some(error.to_string())))?,
+            ),
             _ => return Err(wrong(None)),
         };
         interest.check().map_err(|why| wrong(Some(why)))
@@ -136,14 +136,31 @@ mod tests {
     #[test]
     fn an_interest_has_one_text_and_comes_back_from_it() {
         for text in [
-            "everything", "key a b", "prefix fruit/", "box 13.3,52.4,13.5,52.6", "box 179,-10,-179,10", "map", "channel Café", "chat",
-            "private", "blobs",
+            "everything",
+            "key a b",
+            "prefix fruit/",
+            "box 13.3,52.4,13.5,52.6",
+            "box 179,-10,-179,10",
+            "map",
+            "channel Café",
+            "chat",
+            "private",
+            "blobs",
         ] {
             let interest: Interest = text.parse().unwrap();
             assert_eq!(interest.to_string().parse(), Ok(interest.clone()), "{text}");
-            assert!(!interest.questions().is_empty());
         }
-        for text in ["", "all", "everything x", "key", "prefix ", "channel", "channel a\u{7}", "box 1,2,3", "box 1,2,3,x"] {
+        for text in [
+            "",
+            "all",
+            "everything x",
+            "key",
+            "prefix ",
+            "channel",
+            "channel a\u{7}",
+            "box 1,2,3",
+            "box 1,2,3,x",
+        ] {
             let error = text.parse::<Interest>().unwrap_err().to_string();
             assert!(error.starts_with(&format!("{text:?} names nothing")), "{error}");
         }

@@ -4,11 +4,12 @@ mod delivery;
 mod interest;
 mod peers;
 
-use crate::database::{Database, Parts};
-use crate::error::FollowError;
-use crate::folder::files::write_file;
-pub use crate::network::follow::Following;
-use crate::network::follow::Follow;
+use crate::database::Database;
+use crate::error::{FollowError, OpenError};
+use crate::folder::files::{read_file, write_file};
+pub use crate::network::Following;
+use crate::network::{Follow, Keeper};
+use crate::views::Parts;
 pub use delivery::Delivery;
 pub use interest::{Interest, InterestError};
 pub use peers::{PeerConnection, PeerEvent, PeerEvents, PeerState, Peers};
@@ -30,12 +31,12 @@ struct State {
 }
 
 impl Follows {
-    pub fn load(dir: &Path) -> Result<Follows, crate::error::OpenError> {
+    pub fn load(dir: &Path) -> Result<Follows, OpenError> {
         let path = dir.join("follows");
-        let text = crate::folder::files::read_file(&path)?.unwrap_or_default();
+        let text = read_file(&path)?.unwrap_or_default();
         let list = text.lines().map(str::parse).collect::<Result<Vec<Interest>, _>>();
         let wanted = "something that can be followed a line";
-        let list = list.map_err(|_| crate::error::OpenError::Damaged { path: path.clone(), wanted })?;
+        let list = list.map_err(|_| OpenError::Damaged { path: path.clone(), wanted })?;
         Ok(Follows { path, state: Mutex::new(State { list, ..State::default() }) })
     }
 
@@ -71,30 +72,37 @@ impl State {
         active.retain(|(interest, _)| *servers > 0 && list.contains(interest));
         for interest in list.iter().filter(|_| *servers > 0) {
             if !active.iter().any(|(followed, _)| followed == interest) {
-                active.push((interest.clone(), Following::begin(parts, interest.questions())));
+                active.push((interest.clone(), Following::begin(parts, interest.questions(parts))));
             }
         }
     }
 }
 
-/// While it lives, this replica follows what it was told to follow.
-pub(crate) struct Serving(Weak<Parts>);
+/// While it lives, sessions are kept to the known peers, and this replica follows what it was told to follow.
+pub(crate) struct Serving {
+    follows: Arc<Follows>,
+    parts: Weak<Parts>,
+    _keeper: Keeper,
+}
 
 impl Serving {
-    pub fn begin(parts: &Arc<Parts>) -> Serving {
-        let mut state = parts.follows.lock();
+    pub fn begin(parts: &Arc<Parts>, follows: &Arc<Follows>) -> Serving {
+        let keeper = parts.links.keep(&parts.network);
+        let mut state = follows.lock();
         state.servers += 1;
         state.follow(parts);
-        Serving(Arc::downgrade(parts))
+        Serving { follows: follows.clone(), parts: Arc::downgrade(parts), _keeper: keeper }
     }
 }
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        let Some(parts) = self.0.upgrade() else { return };
-        let mut state = parts.follows.lock();
+        let mut state = self.follows.lock();
         state.servers -= 1;
-        state.follow(&parts);
+        match self.parts.upgrade() {
+            Some(parts) => state.follow(&parts),
+            None => state.active.clear(),
+        }
     }
 }
 
@@ -102,18 +110,18 @@ impl Database {
     /// Follows something until what this returns is dropped: every peer that is or will be connected is asked for it live, so that it is here within
     /// moments after it was written anywhere. Nothing is waited for.
     pub fn follow(&self, interest: &Interest) -> Following {
-        Following::begin(&self.parts, interest.questions())
+        Following::begin(&self.parts, interest.questions(&self.parts))
     }
 
     /// The same for what comes from now on: what peers have already is not fetched. For watchers, who ask for what is there themselves.
     pub fn follow_from_now(&self, interest: &Interest) -> Following {
-        let questions = interest.questions().into_iter().map(Follow::from_now).collect();
+        let questions = interest.questions(&self.parts).into_iter().map(Follow::from_now).collect();
         Following::begin(&self.parts, questions)
     }
 
     /// What is followed whenever this replica serves, in the order in which it was added.
     pub fn follows(&self) -> Vec<Interest> {
-        self.parts.follows.lock().list.clone()
+        self.shared.follows.lock().list.clone()
     }
 
     /// Follows something whenever this replica serves, from now on. Durable when it returns. False if it did so before.
@@ -121,9 +129,9 @@ impl Database {
     /// # Errors
     /// If it could not be written down.
     pub async fn add_follow(&self, interest: Interest) -> Result<bool, FollowError> {
-        let parts = self.parts.clone();
+        let (parts, follows) = (self.parts.clone(), self.shared.follows.clone());
         self.run_in(move || {
-            parts.follows.change(&parts, |list| {
+            follows.change(&parts, |list| {
                 let is_new = !list.contains(&interest);
                 if is_new {
                     list.push(interest);
@@ -139,9 +147,9 @@ impl Database {
     /// # Errors
     /// If it could not be written down.
     pub async fn remove_follow(&self, interest: Interest) -> Result<bool, FollowError> {
-        let parts = self.parts.clone();
+        let (parts, follows) = (self.parts.clone(), self.shared.follows.clone());
         self.run_in(move || {
-            parts.follows.change(&parts, |list| {
+            follows.change(&parts, |list| {
                 let before = list.len();
                 list.retain(|followed| *followed != interest);
                 list.len() < before

@@ -1,8 +1,10 @@
 //! Peers as people see them: who they are, how it stands with them, what happens.
 
-use crate::database::{Database, Parts};
+use crate::database::Database;
+use crate::engine;
 use crate::error::PeerError;
 use crate::folder::peers::Peer;
+use crate::views::Parts;
 use futures::Stream;
 use futures::stream::{self, BoxStream, StreamExt};
 use kappadb_core::FeedKey;
@@ -154,7 +156,7 @@ impl Peers {
                 bytes_sent: stats.bytes_sent,
             }
         };
-        links.states(&self.parts).into_iter().map(state).collect()
+        links.states(&self.parts.network).into_iter().map(state).collect()
     }
 
     /// What happens with peers from now on.
@@ -201,8 +203,8 @@ impl Peers {
         &self,
         change: impl FnOnce(&Parts) -> Result<Peer, PeerError> + Send + 'static,
     ) -> Result<Peer, PeerError> {
-        let changed = crate::database::run(&self.parts, change).await??;
-        self.parts.links.peers_changed(&self.parts);
+        let changed = engine::run(&self.parts, change).await??;
+        self.parts.links.peers_changed(&self.parts.network);
         Ok(changed)
     }
 }

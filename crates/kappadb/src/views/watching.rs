@@ -1,6 +1,6 @@
 //! Watching keys of a view, for as slow a reader as there is: first what is there, then each change.
 
-use crate::database::{self, Parts};
+use crate::engine::{self, OnEngine};
 use crate::error::ReadError;
 use crate::views::boxed::Boxed;
 use futures::future::{Either, select};
@@ -18,17 +18,19 @@ pub(crate) const CHUNK: usize = 64;
 
 /// What is watched, and how it is looked at. Its methods block.
 pub(crate) trait Watched: Send + Sync + 'static {
+    /// What it is looked at in.
+    type Parts: OnEngine;
     /// What is told.
     type Change: Send + 'static;
 
     /// Waits until everything that is held is indexed.
-    fn ready(&self, parts: &Parts) -> Result<(), ReadError>;
+    fn ready(&self, parts: &Self::Parts) -> Result<(), ReadError>;
 
     /// The next keys of those that are there, and where to go on.
-    fn list(&self, parts: &Arc<Parts>, after: Option<Vec<u8>>) -> Result<Listed, ReadError>;
+    fn list(&self, parts: &Arc<Self::Parts>, after: Option<Vec<u8>>) -> Result<Listed, ReadError>;
 
     /// A key as it is now.
-    fn look(&self, parts: &Parts, look: Look) -> Result<Looked<Self::Change>, ReadError>;
+    fn look(&self, parts: &Self::Parts, look: Look) -> Result<Looked<Self::Change>, ReadError>;
 }
 
 /// Some keys, and the one to go on after, if there are more.
@@ -108,7 +110,7 @@ impl<W: Watched> Watching<W> {
     }
 
     /// What it tells, one change after the other, until the database is closed.
-    pub fn stream(self, parts: Arc<Parts>) -> Boxed<Result<W::Change, ReadError>> {
+    pub fn stream(self, parts: Arc<W::Parts>) -> Boxed<Result<W::Change, ReadError>> {
         Boxed::new(stream::unfold(Some((parts, self)), |watching| async move {
             let (parts, mut watching) = watching?;
             match watching.next(&parts).await.transpose()? {
@@ -118,10 +120,10 @@ impl<W: Watched> Watching<W> {
         }))
     }
 
-    async fn next(&mut self, parts: &Arc<Parts>) -> Result<Option<W::Change>, ReadError> {
+    async fn next(&mut self, parts: &Arc<W::Parts>) -> Result<Option<W::Change>, ReadError> {
         if !self.ready_to_look {
             let watched = self.watched.clone();
-            database::run(parts, move |parts| watched.ready(parts)).await??;
+            engine::run(parts, move |parts| watched.ready(parts)).await??;
             self.ready_to_look = true;
         }
         loop {
@@ -131,13 +133,13 @@ impl<W: Watched> Watching<W> {
             let watched = self.watched.clone();
             if !self.look.is_empty() {
                 let keys: Vec<_> = self.look.drain(..self.look.len().min(CHUNK)).collect();
-                let look = move |parts: &Parts| {
+                let look = move |parts: &W::Parts| {
                     keys.into_iter().map(|key| watched.look(parts, key)).collect::<Result<Vec<_>, _>>()
                 };
-                database::run(parts, look).await??.into_iter().for_each(|looked| self.tell(looked));
+                engine::run(parts, look).await??.into_iter().for_each(|looked| self.tell(looked));
             } else if let Some((after, lagged)) = self.through.take() {
                 let held = parts.clone();
-                let (keys, next) = database::run(parts, move |_| watched.list(&held, after)).await??;
+                let (keys, next) = engine::run(parts, move |_| watched.list(&held, after)).await??;
                 self.through = next.map(|next| (Some(next), lagged));
                 self.look.extend(keys.into_iter().map(|key| Look::at(key, lagged)));
             } else if !self.wait(parts).await {
@@ -147,8 +149,8 @@ impl<W: Watched> Watching<W> {
     }
 
     /// Waits until there is something to look at. False at the end.
-    async fn wait(&mut self, parts: &Parts) -> bool {
-        let now = parts.clock.now();
+    async fn wait(&mut self, parts: &W::Parts) -> bool {
+        let now = parts.engine().clock.now();
         let due = self.due.first().map(|(due, _)| due.0.saturating_sub(now.0).max(0).unsigned_abs());
         let changes = pin!(std::future::poll_fn(|context| self.watcher.poll_next(context)));
         let changes = match due {
@@ -162,7 +164,7 @@ impl<W: Watched> Watching<W> {
             }
         };
         let Some(Changes { notices, lagged }) = changes else { return false };
-        let now = parts.clock.now();
+        let now = parts.engine().clock.now();
         while self.due.first().is_some_and(|(due, _)| *due <= now) {
             self.look.extend(self.due.pop_first().map(|(_, key)| Look::at(key, false)));
         }

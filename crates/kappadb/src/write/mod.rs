@@ -1,25 +1,28 @@
-//! Writing entries: alone, or in the place of what this replica knows of their key.
+//! Writing entries: alone, or in the place of what this replica knows of their key. Nothing here knows of a view.
 
-use crate::database::{Database, Parts};
-use crate::engine::batch::{self, Batch, Due, Job};
+mod batch;
+
+use crate::engine::batch::{Batch, Due, Job, job};
 use crate::engine::durability::Durability;
-use crate::engine::turns::Turns;
+use crate::engine::keyed::{KeyedIndex, active};
+use crate::engine::turns::{Turn, Turns};
+use crate::engine::{self, OnEngine};
 use crate::error::{ReadError, WriteError};
-use crate::network::ask;
-use crate::network::own;
+use crate::network::{Handle, OnHandle, ask, make_sure};
 use bytes::Bytes;
 use kappadb_core::{EntryId, FeedKey, FeedName, Timestamp};
 use kappadb_entry::rules::{self, Links, Version};
 use kappadb_entry::{Header, Kind, Places, encode_block};
 use kappadb_feed::Append;
 use kappadb_query::Selector;
-use kappadb_view::{Index, View, ViewError, ViewHandle};
+use kappadb_view::{View, ViewHandle};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use tokio::runtime::Handle;
+use tokio::runtime;
+use tokio::task::JoinSet;
 
 /// An entry to be. What it replaces is worked out where it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,30 +45,6 @@ impl Draft {
     /// An entry about nothing, nowhere, without content.
     pub fn new(kind: Kind) -> Draft {
         Draft { kind, key: None, places: Places::NOWHERE, refs: Vec::new(), payload: Vec::new(), time: None }
-    }
-}
-
-/// An index of keyed entries, so that a write can name what it replaces.
-pub trait KeyedIndex: Index {
-    /// The versions of a key that no other makes redundant, ascending by id.
-    fn active(&self, key: &[u8]) -> Result<Vec<Version>, ViewError>;
-}
-
-impl KeyedIndex for kappadb_view_geo::MapIndex {
-    fn active(&self, key: &[u8]) -> Result<Vec<Version>, ViewError> {
-        kappadb_view_geo::MapIndex::active(self, key)
-    }
-}
-
-impl KeyedIndex for kappadb_view_chat::ChatIndex {
-    fn active(&self, key: &[u8]) -> Result<Vec<Version>, ViewError> {
-        kappadb_view_chat::ChatIndex::active(self, key)
-    }
-}
-
-impl KeyedIndex for kappadb_view_kv::KvIndex {
-    fn active(&self, key: &[u8]) -> Result<Vec<Version>, ViewError> {
-        self.read().active(key)
     }
 }
 
@@ -131,34 +110,34 @@ where
     E: From<WriteError> + Send + 'static,
 {
     /// One that looks at nothing but the versions of its keys ([`Batch::active`]), and so may share its turn.
-    pub(crate) fn shared(
-        parts: &Arc<Parts>,
-        plan: impl FnOnce(&Parts, &mut Batch) -> Result<T, E> + Send + 'static,
+    pub(crate) fn shared<P: OnHandle + OnEngine>(
+        parts: &Arc<P>,
+        plan: impl FnOnce(&P, &mut Batch) -> Result<T, E> + Send + 'static,
     ) -> Self {
         Write::new(parts, plan, Turns::write)
     }
 
     /// One that looks at what others may be about to change. It has a turn of its own.
-    pub(crate) fn apart(
-        parts: &Arc<Parts>,
-        plan: impl FnOnce(&Parts, &mut Batch) -> Result<T, E> + Send + 'static,
+    pub(crate) fn apart<P: OnHandle + OnEngine>(
+        parts: &Arc<P>,
+        plan: impl FnOnce(&P, &mut Batch) -> Result<T, E> + Send + 'static,
     ) -> Self {
         Write::new(parts, plan, Turns::write_apart)
     }
 
-    fn new(
-        parts: &Arc<Parts>,
-        plan: impl FnOnce(&Parts, &mut Batch) -> Result<T, E> + Send + 'static,
+    fn new<P: OnHandle + OnEngine>(
+        parts: &Arc<P>,
+        plan: impl FnOnce(&P, &mut Batch) -> Result<T, E> + Send + 'static,
         join: fn(&Arc<Turns>, Job),
     ) -> Self {
         let parts = parts.clone();
         let start = move |durability: Option<Durability>| -> Running<T, E> {
             Box::pin(async move {
-                own::make_sure(&parts).await?;
-                let turns = parts.turns.clone();
-                let durability = durability.unwrap_or(parts.durability);
+                make_sure(&parts.handle().network).await?;
+                let turns = parts.engine().turns.clone();
+                let durability = durability.unwrap_or(parts.engine().durability);
                 let (job, told) =
-                    batch::job(parts, Due { durability, runtime: Handle::try_current().ok() }, plan);
+                    job(parts, Due { durability, runtime: runtime::Handle::try_current().ok() }, plan);
                 join(&turns, job);
                 told.await.unwrap_or_else(|_| Err(WriteError::from(ReadError::Closed).into()))
             })
@@ -167,26 +146,45 @@ where
     }
 }
 
-impl Database {
-    /// Appends entries that replace nothing, all or none. Durable when it returns.
-    pub fn write(&self, drafts: Vec<Draft>) -> Write<Vec<EntryId>, WriteError> {
-        Write::shared(&self.parts, move |parts, batch| {
-            drafts.into_iter().map(|draft| batch.put(parts, draft, &[])).collect()
-        })
-    }
-
-    /// Appends an entry that replaces all heads of its key that `view` knows here. Durable when it returns.
-    pub fn replace<V: View<Index: KeyedIndex>>(
-        &self,
-        view: &ViewHandle<V>,
-        draft: Draft,
-    ) -> Write<EntryId, WriteError> {
-        let view = view.clone();
-        Write::shared(&self.parts, move |parts, batch| batch.replace(parts, &view, draft))
-    }
+/// Runs blocking work that may append, once it is known that this replica may.
+pub(crate) async fn run_writing<P: OnHandle + OnEngine, T: Send + 'static>(
+    parts: &Arc<P>,
+    job: impl FnOnce(&P) -> T + Send + 'static,
+) -> Result<T, WriteError> {
+    make_sure(&parts.handle().network).await?;
+    Ok(engine::run(parts, job).await?)
 }
 
-impl Parts {
+/// Runs blocking work that has the turn at writing for itself, once it is known that this replica may append. The turn is waited for in a task of
+/// its own: if it were given to whoever is not polled any more, all other writes would wait for him.
+pub(crate) async fn run_in_turn<P: OnHandle + OnEngine, T: Send + 'static>(
+    parts: &Arc<P>,
+    job: impl FnOnce(&P, Turn) -> T + Send + 'static,
+) -> Result<T, WriteError> {
+    make_sure(&parts.handle().network).await?;
+    let (parts, mut work) = (parts.clone(), JoinSet::new());
+    work.spawn(async move {
+        let turn = parts.engine().turns.wait().await?;
+        engine::run(&parts, move |parts| job(parts, turn)).await
+    });
+    Ok(work.join_next().await.unwrap_or(Ok(Err(ReadError::Closed))).map_err(ReadError::from)??)
+}
+
+impl Handle {
+    /// The feed that this handle writes: that of its name, or a new one that continues it if it is not fit to be written. The
+    /// caller has the turn, or two first writes would make a feed each.
+    pub(crate) fn writer(&self) -> Result<FeedKey, WriteError> {
+        self.writer_named(&self.name)
+    }
+
+    /// A new feed for this handle's writer, which continues the one it had. The caller has the turn.
+    pub(crate) fn next_feed(&self) -> Result<FeedKey, WriteError> {
+        let before = self.feed_of(&self.name);
+        let feed = self.feeds.create(self.clock.now(), before)?;
+        self.writers.set(&self.name, feed)?;
+        Ok(feed)
+    }
+
     /// Appends an entry that replaces all heads of its key that `view` knows here. The caller has the turn.
     pub(crate) fn replace<V: View<Index: KeyedIndex>>(
         &self,
@@ -258,13 +256,4 @@ impl Parts {
         let ranges = self.feeds.append(vec![Append { feed, blocks }])?;
         Ok(ranges.into_iter().flatten().map(|seq| EntryId { feed, seq }).collect())
     }
-}
-
-/// The active versions of a key, among all that is held now.
-pub(crate) fn active<V: View<Index: KeyedIndex>>(
-    view: &ViewHandle<V>,
-    key: &[u8],
-) -> Result<Vec<Version>, ReadError> {
-    view.ready()?;
-    Ok(view.read(|index| index.active(key))??)
 }

@@ -30,7 +30,13 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(traffic: Arc<Traffic>, peer: Peer) -> Self {
-        Shared { traffic, end: OnceLock::new(), peer, next_tag: AtomicU64::new(0), over: watch::Sender::new(false) }
+        Shared {
+            traffic,
+            end: OnceLock::new(),
+            peer,
+            next_tag: AtomicU64::new(0),
+            over: watch::Sender::new(false),
+        }
     }
 
     /// Why the session is over; asked only when its task is gone.

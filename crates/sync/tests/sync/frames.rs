@@ -98,10 +98,12 @@ fn statement() -> impl Strategy<Value = Frame> {
     let change = any::<(u32, u64, u64, u64, [u8; 8])>()
         .prop_map(|(feed, claimed, length, at, root)| Change { feed, claimed, length, at, root });
     let token = prop::option::of(prop::collection::vec(any::<u8>(), 0..MAX_TOKEN));
-    (any::<(u32, bool)>(), prop::collection::vec(change, 0..9), token).prop_map(|((query, last), changes, token)| {
-        let rest = Rest { whole: u64::from(query) << 7, lacking: u64::from(query) };
-        Frame::Statement(Statement { query, changes, rest, token, last })
-    })
+    (any::<(u32, bool)>(), prop::collection::vec(change, 0..9), token).prop_map(
+        |((query, last), changes, token)| {
+            let rest = Rest { whole: u64::from(query) << 7, lacking: u64::from(query) };
+            Frame::Statement(Statement { query, changes, rest, token, last })
+        },
+    )
 }
 
 fn frames() -> impl Strategy<Value = Frame> {

@@ -112,7 +112,13 @@ fn a_frame_out_of_place_ends_the_session() {
     let ranges = Frame::Ranges(Ranges { query: 0, feed: 0, ranges: set([1]) });
     let statement = |feed| {
         let change = Change { feed, claimed: 1, length: 1, at: 1, root: [1; 8] };
-        Frame::Statement(Statement { query: 0, changes: vec![change], rest: Default::default(), token: None, last: true })
+        Frame::Statement(Statement {
+            query: 0,
+            changes: vec![change],
+            rest: Default::default(),
+            token: None,
+            last: true,
+        })
     };
     let out_of_place = |inline, frames: Vec<Frame>| {
         let end = after_opening_any(inline, frames);
@@ -160,7 +166,13 @@ fn definitions_must_hold_and_come_once() {
 
 fn speaking_of(feed: u32) -> Frame {
     let change = Change { feed, claimed: 0, length: 9, at: 0, root: [0; 8] };
-    Frame::Statement(Statement { query: 0, changes: vec![change], rest: Rest::default(), token: None, last: true })
+    Frame::Statement(Statement {
+        query: 0,
+        changes: vec![change],
+        rest: Rest::default(),
+        token: None,
+        last: true,
+    })
 }
 
 #[test]
@@ -224,7 +236,8 @@ fn evidence_of_forks_is_bounded_and_comes_after_its_feed() {
 fn a_fetch_takes_only_what_it_asked_for() {
     let truth = truth();
     let mut side = Side::new(&Replica::new(), Config::default());
-    side.session.fetch(0, Fetch { feed: truth.key(), ranges: set([1, 2]), known: Known::default(), forget: false });
+    side.session
+        .fetch(0, Fetch { feed: truth.key(), ranges: set([1, 2]), known: Known::default(), forget: false });
     side.settle(0);
     let end = ends(&mut side, &[opening(&truth), vec![Frame::Blocks(honest(&truth, &set([2, 3])))]].concat());
     assert!(matches!(end, Some(SessionError::Blocks { why: "were not asked for", .. })));

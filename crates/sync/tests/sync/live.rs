@@ -208,7 +208,10 @@ fn who_comes_back_with_a_token_is_sent_what_came_meanwhile() {
     let ask = Ask { live: None, ..everything(true) };
     pair.sides[0].session.ask(pair.now, ask);
     pair.run();
-    assert!(matches!(pair.sides[0].events.last(), Some(Event::Done { .. })), "a question beside it is answered");
+    assert!(
+        matches!(pair.sides[0].events.last(), Some(Event::Done { .. })),
+        "a question beside it is answered"
+    );
 }
 
 #[test]
@@ -288,5 +291,8 @@ fn a_slow_reader_is_sent_no_more_than_its_credit_and_then_the_rest() {
     pair.run();
     assert_eq!(asker.borrow().held(&one.key()), RangeSet::below(40));
     let feed: FeedKey = one.key();
-    assert_eq!(stated(&pair.sides[0]).last().unwrap().0.iter().find(|c| c.definition.feed == feed).unwrap().claimed, 40);
+    assert_eq!(
+        stated(&pair.sides[0]).last().unwrap().0.iter().find(|c| c.definition.feed == feed).unwrap().claimed,
+        40
+    );
 }

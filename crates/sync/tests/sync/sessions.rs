@@ -177,7 +177,8 @@ fn without_inline_ranges_come_and_can_be_fetched() {
     assert_eq!(pair.sides[0].events[0], expected);
     assert!(matches!(pair.sides[0].events[1], Event::Done { .. }));
     assert_eq!(new.borrow().held(&truth.key()).count(), 0);
-    let fetch = Fetch { feed: truth.key(), ranges: set([1, 6, 90, 91]), known: Default::default(), forget: false };
+    let fetch =
+        Fetch { feed: truth.key(), ranges: set([1, 6, 90, 91]), known: Default::default(), forget: false };
     pair.sides[0].session.fetch(pair.now, fetch);
     pair.run();
     let [.., Event::Done { stats, statement, .. }] = pair.sides[0].events.as_slice() else { panic!() };
@@ -189,7 +190,8 @@ fn without_inline_ranges_come_and_can_be_fetched() {
 fn a_fetch_of_an_unknown_feed_says_that_all_is_missing() {
     let (_, new, full) = one_feed(&keys(5), 10);
     let mut pair = Pair::new([&new, &full], Config::default(), 0);
-    let fetch = Fetch { feed: FeedKey([9; 32]), ranges: set([0, 1]), known: Default::default(), forget: false };
+    let fetch =
+        Fetch { feed: FeedKey([9; 32]), ranges: set([0, 1]), known: Default::default(), forget: false };
     pair.sides[0].session.fetch(0, fetch);
     pair.run();
     let [Event::Done { stats, .. }] = pair.sides[0].events.as_slice() else { panic!() };

@@ -2,9 +2,9 @@
 
 use super::survey::Survey;
 use super::{NotRecovered, Recovered};
-use crate::database::Parts;
 use crate::engine::payload::{APPENDED, CHUNK, Content, chunks_in_batch};
 use crate::error::{BlobError, RecoverError, WriteError};
+use crate::views::Parts;
 use crate::views::map::{Attachment, Map, attach_others};
 use bytes::Bytes;
 use kappadb_chat::{StateKey, code, deleted, edited, is_private};
@@ -153,7 +153,7 @@ impl<'a> Carrier<'a> {
 
     /// What is private, for the same reader.
     fn seal_again(&self, id: EntryId, entry: &Entry, header: &mut Header) -> Result<Bytes, Refused> {
-        let again = self.parts.private_again(id, entry, &self.to);
+        let again = self.parts.chat.private_again(id, entry, &self.to);
         let again = again.ok_or(Refused::Entry(NotRecovered::Sealed))?;
         header.places = again.places;
         Ok(again.payload.into())
@@ -175,7 +175,7 @@ impl<'a> Carrier<'a> {
     fn attached_again(&mut self, id: EntryId, entry: &Entry) -> Result<Option<Vec<u8>>, Refused> {
         let key =
             entry.header.key.as_deref().and_then(|key| std::str::from_utf8(key).ok()).unwrap_or_default();
-        let edition = self.parts.load_edition(key, id).map_err(|error| Refused::All(error.into()))?;
+        let edition = self.parts.map.load_edition(key, id).map_err(|error| Refused::All(error.into()))?;
         let Some(mut feature) = edition.and_then(|(_, edition)| edition.feature) else { return Ok(None) };
         let mut others = BTreeMap::new();
         for Attachment { blob, .. } in Map::attachments(&feature).iter().filter(|a| a.blob.feed == id.feed) {

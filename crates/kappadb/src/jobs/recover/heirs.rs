@@ -1,8 +1,9 @@
 //! The feeds that go on for one, here and in other copies of its folder, and what they say again.
 
-use crate::database::{self, Parts};
+use crate::engine;
 use crate::error::{ReadError, RecoverError};
-use crate::network::own::statement;
+use crate::network::statement;
+use crate::views::Parts;
 use futures::future::join_all;
 use kappadb_core::limits::MAX_RANGES;
 use kappadb_core::{EntryId, FeedDefinition, FeedKey, Hash, RangeSet, Seq};
@@ -44,24 +45,6 @@ impl Again {
 }
 
 impl Parts {
-    /// The feeds that this one goes on for, directly or not, and itself.
-    pub(crate) fn lineage(&self, feed: Option<FeedKey>) -> BTreeSet<FeedKey> {
-        self.line(feed, |definition| definition.continues.map(|before| before.feed))
-    }
-
-    fn line(
-        &self,
-        feed: Option<FeedKey>,
-        before: impl Fn(&FeedDefinition) -> Option<FeedKey>,
-    ) -> BTreeSet<FeedKey> {
-        let mut line = BTreeSet::new();
-        let mut next = feed;
-        while let Some(feed) = next.filter(|feed| line.insert(*feed)) {
-            next = self.feeds.definition(&feed).and_then(|definition| before(&definition));
-        }
-        line
-    }
-
     /// The feeds of this one's owner that go on for it: those that were begun here, and those that have its consent.
     pub(super) fn heirs(&self, feed: &FeedKey) -> Vec<FeedKey> {
         let goes_on = |heir: &FeedKey| match self.is_own(heir) {
@@ -114,8 +97,10 @@ impl Parts {
 }
 
 /// Has the peers that answer show what other copies of the folder have said again: it is not said twice then. Who is not there now is not waited for.
-pub(super) async fn hear_heirs(parts: &Arc<Parts>, feed: FeedKey) -> Result<(), ReadError> {
-    let asked = parts.links.each(parts).into_iter().map(|link| timeout(PATIENCE, statement(parts, link)));
+pub(crate) async fn hear_heirs(parts: &Arc<Parts>, feed: FeedKey) -> Result<(), ReadError> {
+    let network = &parts.network;
+    let asked =
+        network.links.each(network).into_iter().map(|link| timeout(PATIENCE, statement(network, link)));
     let answers = join_all(asked).await;
     for (link, said) in answers.into_iter().filter_map(|answer| answer.ok()?.transpose()).flatten() {
         let peer = link.session.peer();
@@ -124,7 +109,7 @@ pub(super) async fn hear_heirs(parts: &Arc<Parts>, feed: FeedKey) -> Result<(), 
             Err(_) => tracing::warn!(%peer, "a peer did not show in time what another copy wrote"),
         }
     }
-    database::run(parts, |parts| parts.feeds.sync()).await??;
+    engine::run(parts, |parts| parts.feeds.sync()).await??;
     Ok(())
 }
 
@@ -134,11 +119,11 @@ async fn hear(
     feed: FeedKey,
     said: Vec<Coverage>,
 ) -> Result<(), ReadError> {
-    let unheard = database::run(parts, move |parts| parts.unheard(&feed, &said)).await?;
+    let unheard = engine::run(parts, move |parts| parts.unheard(&feed, &said)).await?;
     for (heir, ranges) in unheard {
         let ranges: RangeSet = ranges.ranges().iter().take(MAX_RANGES).cloned().collect();
         let known =
-            database::run(parts, move |parts| parts.feeds.known(&heir, &parts.feeds.held(&heir))).await?;
+            engine::run(parts, move |parts| parts.feeds.known(&heir, &parts.feeds.held(&heir))).await?;
         if let Err(error) = session.fetch(Fetch { feed: heir, ranges, known, forget: false }).await {
             tracing::warn!(%heir, peer = %session.peer(), %error, "a peer did not show what another copy wrote");
         }

@@ -6,15 +6,15 @@ mod heirs;
 mod says;
 mod survey;
 
+pub(crate) use heirs::hear_heirs;
 pub use says::Says;
 
-use crate::database::{self, Database, Parts};
+use crate::engine;
 use crate::error::{ReadError, RecoverError};
-use crate::folder::files::write_file;
+use crate::folder::recovered;
+use crate::views::Parts;
 use carry::Carrier;
-use kappadb_core::{EntryId, FeedKey, RangeSet, Seq, Timestamp};
-use std::collections::BTreeMap;
-use std::fs;
+use kappadb_core::{EntryId, FeedKey, Seq, Timestamp};
 use std::sync::Arc;
 use survey::Survey;
 
@@ -78,35 +78,16 @@ pub struct LostEntries {
     from: Seq,
 }
 
-impl Database {
-    /// What is held of a feed that is written here, at or beyond its fork. None if it did not fork.
-    ///
-    /// # Errors
-    /// [`RecoverError::NotOurs`], [`RecoverError::Unknown`].
-    pub async fn lost_entries(&self, feed: FeedKey) -> Result<LostEntries, RecoverError> {
-        let survey = self.run(move |parts| parts.survey(feed)).await??;
-        Ok(LostEntries { parts: self.parts.clone(), survey: Arc::new(survey), from: 0 })
-    }
-
-    /// Appends what [`Database::lost_entries`] finds again, to the feed that goes on for this one: of the same kind, key, time, places, references
-    /// and content, in the place of what it replaced. What was appended again before, here or in another copy of the folder as far as peers that
-    /// answer know, taken back, or replaced by what was written here since, is left as it is. After a crash, or when more has come, it can be called
-    /// again. Durable when it returns.
-    ///
-    /// # Errors
-    /// [`RecoverError::NotOurs`], [`RecoverError::Unknown`].
-    pub async fn recover_feed(&self, feed: FeedKey) -> Result<Recovered, RecoverError> {
-        heirs::hear_heirs(&self.parts, feed).await?;
-        database::run_in_turn(&self.parts, move |parts, _turn| parts.recover(feed)).await?
-    }
-}
-
 impl LostEntries {
+    pub(crate) fn new(parts: Arc<Parts>, survey: Survey) -> LostEntries {
+        LostEntries { parts, survey: Arc::new(survey), from: 0 }
+    }
+
     /// The next; none at the end. Of contents of more than 64 MiB nothing is loaded: they can be read as blobs.
     pub async fn next(&mut self) -> Result<Option<LostEntry>, ReadError> {
         let Some(seq) = self.survey.next(self.from) else { return Ok(None) };
         let survey = self.survey.clone();
-        let entry = database::run(&self.parts, move |parts| parts.lost_entry(&survey, seq)).await??;
+        let entry = engine::run(&self.parts, move |parts| parts.lost_entry(&survey, seq)).await??;
         self.from = seq.saturating_add(1);
         Ok(Some(entry))
     }
@@ -123,7 +104,7 @@ impl Parts {
     }
 
     /// The caller has the turn.
-    fn recover(&self, feed: FeedKey) -> Result<Recovered, RecoverError> {
+    pub(crate) fn recover(&self, feed: FeedKey) -> Result<Recovered, RecoverError> {
         let survey = self.survey(feed)?;
         let mut recovered = Recovered::default();
         if !survey.lost().is_empty() {
@@ -146,33 +127,8 @@ impl Parts {
         Ok(self.writer_named(name.unwrap_or(&self.name))?)
     }
 
-    /// How many blocks a feed has at or beyond its fork.
-    fn beyond_fork(&self, feed: &FeedKey) -> u64 {
-        let fork = self.feeds.exclusions().into_iter().find(|(of, _)| of == feed);
-        fork.map_or(0, |(_, seq)| self.feeds.held(feed).minus(&RangeSet::below(seq)).count())
-    }
-
-    /// Of each feed, how many blocks beyond its fork people need not be told of any more.
-    fn recovered(&self) -> BTreeMap<FeedKey, u64> {
-        let text = fs::read_to_string(self.dir.join("recovered")).unwrap_or_default();
-        let line = |line: &str| {
-            let (feed, count) = line.split_once(' ')?;
-            Some((feed.parse().ok()?, count.parse().ok()?))
-        };
-        text.lines().filter_map(line).collect()
-    }
-
     fn note_recovered(&self, feed: &FeedKey) -> Result<(), RecoverError> {
-        let mut recovered = self.recovered();
-        recovered.insert(*feed, self.beyond_fork(feed));
-        let text: String = recovered.iter().map(|(feed, count)| format!("{feed} {count}\n")).collect();
-        let path = self.dir.join("recovered");
-        write_file(&path, &text).map_err(|source| RecoverError::Note { path, source })
-    }
-
-    /// True if something of a feed counts nowhere, and was not looked after.
-    pub(crate) fn has_lost(&self, feed: &FeedKey) -> bool {
-        let beyond = self.beyond_fork(feed);
-        beyond > 0 && self.recovered().get(feed) != Some(&beyond)
+        let noted = recovered::note(&self.dir, feed, self.beyond_fork(feed));
+        noted.map_err(|source| RecoverError::Note { path: recovered::path(&self.dir), source })
     }
 }

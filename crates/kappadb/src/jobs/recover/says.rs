@@ -1,10 +1,11 @@
 //! What an entry says, whatever it is, for people to read.
 
-use crate::database::Parts;
 use crate::error::ReadError;
+use crate::views::Parts;
 use crate::views::chat::Said;
 use crate::views::kv::Content;
-use kappadb_chat::{Content as Posted, Post};
+use kappadb_chat::Content as Posted;
+use kappadb_chat::Post;
 use kappadb_core::{EntryId, FeedKey};
 use kappadb_entry::rules::Version;
 use kappadb_entry::{Entry, Kind, Label, raw, space};
@@ -67,11 +68,11 @@ impl Parts {
         Ok(match (header.kind, &header.key) {
             (Kind { space: space::KV, .. }, Some(key)) => {
                 let version = Version::from_header(id, header);
-                Says::Key { key: key.clone(), content: self.kv_content(&version, None)? }
+                Says::Key { key: key.clone(), content: self.kv.kv_content(&version, None)? }
             }
             (Kind { space: space::MAP, .. }, Some(key)) => {
                 let key = String::from_utf8_lossy(key).into_owned();
-                let edition = self.load_edition(&key, id)?.map(|(_, edition)| edition);
+                let edition = self.map.load_edition(&key, id)?.map(|(_, edition)| edition);
                 let deleted = edition.as_ref().is_some_and(|edition| edition.deleted);
                 Says::Feature { id: key, deleted, feature: edition.and_then(|e| e.feature).map(Box::new) }
             }
@@ -88,7 +89,7 @@ impl Parts {
 
     fn says_in_chat(&self, id: EntryId, entry: &Entry) -> Says {
         let header = &entry.header;
-        if let Some((to, says)) = self.own_private(id, entry) {
+        if let Some((to, says)) = self.chat.own_private(id, entry) {
             let (channel, kind) = (String::new(), "private".to_owned());
             return Says::Chat { channel, kind, text: Some(says.text), to: Some(to) };
         }

@@ -2,9 +2,9 @@
 
 use super::Standing;
 use super::heirs::Again;
-use crate::database::Parts;
 use crate::error::{ReadError, RecoverError};
 use crate::network::ask;
+use crate::views::Parts;
 use kappadb_chat::{StateKey, code};
 use kappadb_core::{EntryId, FeedKey, Hash, RangeSet, Seq, StoredBlock};
 use kappadb_entry::rules::{self, Version};
@@ -17,7 +17,7 @@ const LOOK: usize = 16;
 type Key = (u32, Vec<u8>);
 
 /// What a feed has beyond its fork.
-pub(super) struct Survey {
+pub(crate) struct Survey {
     /// The feed, and where it forked.
     pub fork: EntryId,
     /// Its entries from there on, without those that are parts of another's content.
@@ -142,7 +142,7 @@ impl Surveyor<'_> {
 }
 
 impl Parts {
-    pub(super) fn survey(&self, feed: FeedKey) -> Result<Survey, RecoverError> {
+    pub(crate) fn survey(&self, feed: FeedKey) -> Result<Survey, RecoverError> {
         if !self.is_own(&feed) {
             return Err(match self.feeds.definition(&feed) {
                 Some(_) => RecoverError::NotOurs(feed),
@@ -209,9 +209,9 @@ impl Parts {
         heirs: &[FeedKey],
     ) -> Result<Stands, ReadError> {
         let versions = match *space {
-            space::KV => self.kv.read(|index| index.read().history(key))??,
-            space::MAP => self.map.read(|index| index.history(key))??,
-            space::CHAT => self.chat.read(|index| index.counting_versions(key))??,
+            space::KV => self.kv.kv.read(|index| index.read().history(key))??,
+            space::MAP => self.map.map.read(|index| index.history(key))??,
+            space::CHAT => self.chat.chat.read(|index| index.counting_versions(key))??,
             _ => Vec::new(),
         };
         let mut active = Vec::new();
@@ -231,7 +231,7 @@ impl Parts {
     fn speaks_for_itself(&self, id: EntryId, entry: &Entry) -> bool {
         let itself = |of: FeedKey| of == id.feed;
         match (entry.header.kind.space, entry.header.kind.code) {
-            (space::CHAT, code::PRIVATE) => self.own_private(id, entry).is_none_or(|(to, _)| itself(to)),
+            (space::CHAT, code::PRIVATE) => self.chat.own_private(id, entry).is_none_or(|(to, _)| itself(to)),
             (space::CHAT, _) => match entry.header.key.as_deref().and_then(StateKey::decode) {
                 Some(StateKey::Member { feed, .. } | StateKey::Profile { feed, .. }) => itself(feed),
                 Some(StateKey::Flags { by, .. }) => itself(by),

@@ -8,16 +8,15 @@
 //!
 //! Bounded in number and bytes. What was used least recently goes.
 
+use super::super::ask::FEEDS;
+use crate::folder::derived::CLAIMS;
 use bincode::{Decode, Encode};
 use kappadb_core::{FeedKey, Hash, Seq, Timestamp, blake2b256, codec};
 use kappadb_query::Selector;
-use crate::network::ask::FEEDS;
 use kappadb_store::{Batch, Store, StoreError, Tree, prefix_range};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The name of the tree.
-pub(crate) const TREE: &str = "claims";
 /// Raised whenever a row's meaning changes: older ones are of no use.
 const FORMAT: u8 = 1;
 /// Claims that are kept: each question looks through all of them.
@@ -148,7 +147,7 @@ fn note(error: &StoreError) {
 
 impl Open {
     fn read(store: &dyn Store) -> Result<Open, StoreError> {
-        let tree = store.tree(TREE)?;
+        let tree = store.tree(CLAIMS)?;
         let (claims, lengths) = (BTreeMap::new(), HashMap::new());
         let mut open = Open { tree: tree.clone(), claims, lengths, next: 0, bytes: 0, batch: Batch::new() };
         for row in prefix_range(&*tree, &[LENGTHS]) {
@@ -309,7 +308,7 @@ mod tests {
     }
 
     fn rows(store: &dyn Store) -> usize {
-        store.tree(TREE).unwrap().range(std::ops::Bound::Unbounded, std::ops::Bound::Unbounded).count()
+        store.tree(CLAIMS).unwrap().range(std::ops::Bound::Unbounded, std::ops::Bound::Unbounded).count()
     }
 
     #[test]
@@ -389,7 +388,7 @@ mod tests {
         batch.put(claim_key(0), vec![7; 9]);
         batch.put([&[LENGTHS][..], &[9; 32]].concat(), codec::encode(&Lengths::new()));
         batch.put(vec![LENGTHS], vec![]);
-        store.tree(TREE).unwrap().apply(&batch).unwrap();
+        store.tree(CLAIMS).unwrap().apply(&batch).unwrap();
         let book = Book::new(store.clone());
         assert!(book.lengths(&key(1), &FOOTING).is_empty());
         assert_eq!(book.lengths(&key(2), &FOOTING), claimed([(1, 6)]));

@@ -1,11 +1,10 @@
 //! Which blobs there are.
 
 use super::{BlobInfo, Blobs};
-use crate::database::Parts;
 use crate::error::{BlobError, ReadError};
-use crate::network::answer::Answer;
 use crate::network::ask::{self, BLOBS};
-use crate::network::read::Read;
+use crate::network::{Answer, Read};
+use crate::views::blobs::BlobParts;
 use kappadb_core::EntryId;
 use kappadb_query::Selector;
 
@@ -28,7 +27,7 @@ impl Blobs {
     }
 }
 
-impl Parts {
+impl BlobParts {
     fn list_blobs(&self, after: Option<EntryId>, limit: usize) -> Result<Vec<BlobInfo>, BlobError> {
         let time = |id| Ok::<_, BlobError>((id, self.blob(id)?.header.time));
         let after = after.map(time).transpose()?;

@@ -1,28 +1,27 @@
 //! Blobs: bytes of any number under a name, streamed in and out, fetched by byte range.
 
 mod list;
+mod put;
 mod reader;
 mod view;
 
+pub(crate) use put::put;
 pub use reader::BlobReader;
 pub(crate) use view::BlobView;
 
-use crate::database::{self, Database, Parts};
-use crate::engine::payload::{self, APPENDED, CHUNK, Content};
-use crate::error::{BlobError, PutBlobError, ReadError, WriteError};
-use crate::network::answer::{Answer, Asked, Told};
-use crate::network::ask::Neighbours;
-use crate::write::Write;
-use bytes::Bytes;
+use crate::engine;
+use crate::engine::payload::Content;
+use crate::engine::uploads::{self, Abandoned};
+use crate::error::{BlobError, PutBlobError, ReadError};
+use crate::network::{Answer, Asked, Handle, Neighbours, Told};
 use futures::future::BoxFuture;
-use kappadb_core::limits::{MAX_CHUNK_RUNS, MAX_DETACHED};
-use kappadb_core::{EntryId, FeedKey, RangeSet, Timestamp};
-use kappadb_entry::{
-    Detached, Entry, EntryError, Header, Kind, Label, decode_block, encode_block, raw, space,
-};
-use std::ops::{Bound, Range, RangeBounds};
+use kappadb_core::{EntryId, RangeSet, Timestamp};
+use kappadb_entry::{Detached, Entry, Header, Kind, Label, decode_block, raw, space};
+use kappadb_view::ViewHandle;
+use std::fmt;
+use std::ops::{Bound, Deref, Range, RangeBounds};
 use std::sync::Arc;
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::AsyncRead;
 
 /// Bytes of any number, each lot under the id of the entry that names it: photos, documents, tracks.
 ///
@@ -49,7 +48,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 /// ```
 #[derive(Debug, Clone)]
 pub struct Blobs {
-    parts: Arc<Parts>,
+    parts: Arc<BlobParts>,
 }
 
 /// What is known of a blob without its bytes.
@@ -77,15 +76,30 @@ pub(crate) fn is_blob(entry: &Entry) -> bool {
     entry.header.kind == BLOB
 }
 
-impl Database {
-    /// Bytes of any number, such as photos.
-    pub fn blobs(&self) -> Blobs {
-        Blobs::new(self.parts.clone())
+/// What a handle of blobs is made of.
+#[derive(Clone)]
+pub(crate) struct BlobParts {
+    pub blobs: ViewHandle<BlobView>,
+    /// The last to go.
+    pub handle: Handle,
+}
+
+impl fmt::Debug for BlobParts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("BlobParts").field(&self.handle).finish()
+    }
+}
+
+impl Deref for BlobParts {
+    type Target = Handle;
+
+    fn deref(&self) -> &Handle {
+        &self.handle
     }
 }
 
 impl Blobs {
-    pub(crate) fn new(parts: Arc<Parts>) -> Self {
+    pub(crate) fn new(parts: Arc<BlobParts>) -> Self {
         Blobs { parts }
     }
 
@@ -94,60 +108,8 @@ impl Blobs {
     /// Holds a few megabytes in memory however fast or slow the reader is, and keeps no other write waiting while the reader
     /// does. If it fails or is dropped before its end, there is no blob. Blocks that were written until then are named by nothing
     /// and sent to nobody who asks a view; [`Blobs::abandoned`] lists them, [`Database::compact`] gives their disk back.
-    pub async fn put(
-        &self,
-        mut reader: impl AsyncRead + Unpin,
-        label: Label,
-    ) -> Result<EntryId, PutBlobError> {
-        let mut header = Header::new(BLOB, self.parts.clock.now());
-        header.set_label(&label);
-        // What is wrong with the label is said before the reader is read.
-        encode_block(&header, &[]).map_err(WriteError::from)?;
-        let first = fill(&mut reader).await?;
-        let feed = Write::shared(&self.parts, |parts, _| parts.writer()).await?;
-        let payload = if first.len() > INLINE {
-            header.set_detached(&self.put_chunks(feed, first, reader).await?);
-            Vec::new()
-        } else {
-            first
-        };
-        header.time = self.parts.clock.now();
-        let block = encode_block(&header, &payload).map_err(WriteError::from)?;
-        Ok(self.push(feed, vec![block]).await?.ok_or(ReadError::Closed)?)
-    }
-
-    /// Appends blocks that look at nothing. Returns the first.
-    fn push(&self, feed: FeedKey, blocks: Vec<Bytes>) -> Write<Option<EntryId>, WriteError> {
-        Write::shared(&self.parts, move |parts, batch| {
-            let ids = blocks.into_iter().map(|block| batch.push(parts, feed, block));
-            Ok(ids.collect::<Vec<_>>().first().copied())
-        })
-    }
-
-    /// Writes `batch` and all that `reader` gives after it.
-    async fn put_chunks(
-        &self,
-        feed: FeedKey,
-        mut batch: Vec<u8>,
-        mut reader: impl AsyncRead + Unpin,
-    ) -> Result<Detached, PutBlobError> {
-        let (mut bytes, mut chunks) = (0, RangeSet::new());
-        while !batch.is_empty() {
-            bytes += batch.len() as u64;
-            let blocks = payload::chunk_blocks(self.parts.clock.now(), &batch)?;
-            let count = blocks.len() as u64;
-            let first = self.push(feed, blocks).await?.ok_or(ReadError::Closed)?.seq;
-            chunks.insert(first..first + count);
-            if bytes > MAX_DETACHED {
-                return Err(PutBlobError::TooLarge);
-            }
-            if chunks.ranges().len() > MAX_CHUNK_RUNS {
-                break;
-            }
-            batch = fill(&mut reader).await?;
-        }
-        let detached = Detached::new(bytes, CHUNK, chunks).map_err(EntryError::from);
-        Ok(detached.map_err(WriteError::from)?)
+    pub async fn put(&self, reader: impl AsyncRead + Unpin, label: Label) -> Result<EntryId, PutBlobError> {
+        put(&self.parts, reader, label).await
     }
 
     /// What is known here of a blob.
@@ -156,7 +118,7 @@ impl Blobs {
     /// If the entry that names it is not held, or is no blob.
     pub fn info(&self, id: EntryId) -> BoxFuture<'static, Result<BlobInfo, BlobError>> {
         let parts = self.parts.clone();
-        Box::pin(async move { database::run(&parts, move |parts| parts.blob_info(id)).await? })
+        Box::pin(async move { engine::run(&parts, move |parts| parts.blob_info(id)).await? })
     }
 
     /// Reads bytes of a blob from what is held here. What lies beyond its end is left out.
@@ -171,11 +133,11 @@ impl Blobs {
         let (range, parts) = (bytes_of(&range), self.parts.clone());
         Box::pin(async move {
             let held = parts.clone();
-            let open = move |_: &Parts| {
+            let open = move |_: &BlobParts| {
                 let entry = held.blob(id)?;
-                BlobReader::open(held, id, &entry, range)
+                BlobReader::open(held.network.engine().clone(), id, &entry, range)
             };
-            database::run(&parts, open).await?
+            engine::run(&parts, open).await?
         })
     }
 
@@ -217,7 +179,7 @@ impl Blobs {
     /// The blocks that are missing here for some bytes of a blob; none if the entry that names it is.
     async fn missing_of(&self, id: EntryId, range: &Range<u64>) -> Result<Option<RangeSet>, BlobError> {
         let range = range.clone();
-        let missing = move |parts: &Parts| {
+        let missing = move |parts: &BlobParts| {
             let entry = match parts.blob(id) {
                 Err(BlobError::NotHeld(_)) => return Ok(None),
                 entry => entry?,
@@ -232,19 +194,19 @@ impl Blobs {
         self.run(missing).await?
     }
 
+    /// What is left here of uploads that did not come to their end: the process was killed, the reader failed, the disk was full. Those
+    /// of earlier openings of this folder; of this one they may still be under way. [`crate::Database::compact`] clears it. Looks through
+    /// all that the own feeds hold.
+    pub async fn abandoned(&self) -> Result<Vec<Abandoned>, ReadError> {
+        self.run(|parts| uploads::abandoned(parts)).await?
+    }
+
     pub(crate) async fn run<T: Send + 'static>(
         &self,
-        job: impl FnOnce(&Parts) -> T + Send + 'static,
+        job: impl FnOnce(&BlobParts) -> T + Send + 'static,
     ) -> Result<T, ReadError> {
-        database::run(&self.parts, job).await
+        engine::run(&self.parts, job).await
     }
-}
-
-/// The next lot of bytes; less than a full one only at the end.
-async fn fill(reader: &mut (impl AsyncRead + Unpin)) -> Result<Vec<u8>, PutBlobError> {
-    let mut batch = Vec::new();
-    reader.take(APPENDED as u64).read_to_end(&mut batch).await.map_err(PutBlobError::Input)?;
-    Ok(batch)
 }
 
 fn bytes_of(range: &impl RangeBounds<u64>) -> Range<u64> {
@@ -261,7 +223,7 @@ fn bytes_of(range: &impl RangeBounds<u64>) -> Range<u64> {
     start..end
 }
 
-impl Parts {
+impl BlobParts {
     /// The entry of a blob.
     fn blob(&self, id: EntryId) -> Result<Entry, BlobError> {
         let block = self.feeds.block(&id).map_err(ReadError::from)?.ok_or(BlobError::NotHeld(id))?;
@@ -290,3 +252,6 @@ impl Parts {
         held.ranges().iter().map(bytes).sum()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,20 +1,19 @@
 //! Bytes of a blob as they are asked for: a stream, and a reader.
 
-use crate::database::{self, Parts};
 use crate::engine::payload::{self, Content};
+use crate::engine::{self, Engine};
 use crate::error::BlobError;
 use bytes::{Buf, Bytes};
 use futures::Stream;
 use kappadb_core::EntryId;
 use kappadb_entry::{Detached, Entry};
 use std::collections::VecDeque;
-use std::fmt;
 use std::future::poll_fn;
-use std::io;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::{fmt, io};
 use tokio::io::{AsyncRead, ReadBuf};
 
 /// Bytes of a blob, read as they are asked for: by [`BlobReader::next`], as a stream, or as an `AsyncRead`, whichever is wanted next.
@@ -32,7 +31,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 /// # Ok(()) }
 /// ```
 pub struct BlobReader {
-    parts: Arc<Parts>,
+    engine: Arc<Engine>,
     id: EntryId,
     /// What is still to be read. Only what was read goes from it, so a read that failed is done again.
     rest: Option<Rest>,
@@ -48,7 +47,7 @@ type Reading = Pin<Box<dyn Future<Output = Result<Part, BlobError>> + Send>>;
 impl BlobReader {
     /// Reads bytes of an entry's payload, wherever it lies.
     pub(crate) fn open(
-        parts: Arc<Parts>,
+        engine: Arc<Engine>,
         id: EntryId,
         entry: &Entry,
         range: Range<u64>,
@@ -59,15 +58,15 @@ impl BlobReader {
         match content {
             Content::Inline(payload) => ready.push_back(part(&payload, 0, &range)),
             Content::Detached(detached) => {
-                let missing = parts.missing_chunks(id, &detached, &range);
+                let missing = engine.missing_chunks(id, &detached, &range);
                 if !missing.is_empty() {
-                    return Err(parts.lacking(id, &detached, &missing));
+                    return Err(engine.lacking(id, &detached, &missing));
                 }
                 rest = Some((Arc::new(detached), range)).filter(|(_, range)| !range.is_empty());
             }
         }
         ready.retain(|bytes| !bytes.is_empty());
-        Ok(BlobReader { parts, id, rest, ready, reading: Mutex::default() })
+        Ok(BlobReader { engine, id, rest, ready, reading: Mutex::default() })
     }
 
     /// The next bytes, at most 512 KiB; none at the end, and only there. If it is dropped before it is done, the next call gives
@@ -91,7 +90,7 @@ impl BlobReader {
         while self.ready.is_empty()
             && let Some((detached, range)) = self.rest.clone()
         {
-            let (parts, id) = (self.parts.clone(), self.id);
+            let (parts, id) = (self.engine.clone(), self.id);
             let reading = self.reading.get_mut().unwrap_or_else(PoisonError::into_inner);
             let future = reading.get_or_insert_with(|| Box::pin(read(parts, id, detached, range)));
             let read = ready!(future.as_mut().poll(context));
@@ -106,17 +105,17 @@ impl BlobReader {
 
 /// Reads as much as lies in a batch of blocks, from the beginning of `range`.
 async fn read(
-    parts: Arc<Parts>,
+    engine: Arc<Engine>,
     id: EntryId,
     detached: Arc<Detached>,
     range: Range<u64>,
 ) -> Result<Part, BlobError> {
-    database::run(&parts, move |parts| {
+    engine::run(&engine, move |engine| {
         let covering = detached.covering(&range);
         let most = covering.start.saturating_add(payload::chunks_in_batch(&detached) as u64);
         let numbers = covering.start..covering.end.min(most);
         let end = detached.bytes_of(numbers.end.saturating_sub(1)).end;
-        let chunks = parts.read_chunks(id, &detached, numbers.clone())?;
+        let chunks = engine.read_chunks(id, &detached, numbers.clone())?;
         let placed = numbers.map(|number| detached.bytes_of(number).start).zip(chunks);
         let read = placed.map(|(start, chunk)| part(&chunk, start, &range)).collect();
         Ok((read, (detached, end..range.end)))

@@ -3,9 +3,9 @@
 use super::ChatError;
 use super::import::origin_of;
 use super::lines::{BadLine, LineAuthor};
-use crate::database::Parts;
 use crate::error::{WriteError, WriterError};
 use crate::folder::writers::IMPORTED;
+use crate::views::chat::ChatParts;
 use bytes::Bytes;
 use kappadb_chat::{Content, Prepared, check_nick, prepare};
 use kappadb_core::{EntryId, FeedKey, Hash, RangeSet, Seq, blake2b256};
@@ -44,14 +44,14 @@ impl Author {
 }
 
 pub(super) struct Authors<'a> {
-    parts: &'a Parts,
+    parts: &'a ChatParts,
     known: HashMap<LineAuthor, Author>,
     /// What is not durable yet.
     pending: HashSet<Hash>,
 }
 
 impl<'a> Authors<'a> {
-    pub fn new(parts: &'a Parts) -> Self {
+    pub fn new(parts: &'a ChatParts) -> Self {
         Authors { parts, known: HashMap::new(), pending: HashSet::new() }
     }
 
@@ -151,7 +151,7 @@ impl<'a> Authors<'a> {
         };
         let mut author = Author {
             feed,
-            held: if known { parts.origins(&feed)? } else { HashMap::new() },
+            held: if known { origins(parts, &feed)? } else { HashMap::new() },
             said: HashMap::new(),
             blocks: Vec::new(),
             pending: Vec::new(),
@@ -172,7 +172,7 @@ impl Author {
     }
 
     /// Takes its name as nickname, the first time that anything of it is imported.
-    fn take_name(&mut self, parts: &Parts, name: &str) -> Result<(), ChatError> {
+    fn take_name(&mut self, parts: &ChatParts, name: &str) -> Result<(), ChatError> {
         let origin = blake2b256(&[b"kappadb chat nick", name.as_bytes()]);
         if self.has(&origin) {
             return Ok(());
@@ -195,21 +195,19 @@ fn writer_of(who: &LineAuthor) -> String {
     }
 }
 
-impl Parts {
-    /// What the entries of a feed that is written here say again, with their numbers.
-    fn origins(&self, feed: &FeedKey) -> Result<HashMap<Hash, Seq>, ChatError> {
-        let mut origins = HashMap::new();
-        let held = self.feeds.held(feed);
-        let mut seqs = held.iter();
-        loop {
-            let part: RangeSet = seqs.by_ref().take(LOOK).collect();
-            if part.is_empty() {
-                return Ok(origins);
-            }
-            for (seq, block) in self.feeds.blocks(feed, &part).map_err(crate::error::ReadError::from)? {
-                let origin = decode_block(&block).ok().and_then(|entry| entry.header.origin());
-                origins.extend(origin.map(|origin| (origin, seq)));
-            }
+/// What the entries of a feed that is written here say again, with their numbers.
+fn origins(parts: &ChatParts, feed: &FeedKey) -> Result<HashMap<Hash, Seq>, ChatError> {
+    let mut origins = HashMap::new();
+    let held = parts.feeds.held(feed);
+    let mut seqs = held.iter();
+    loop {
+        let part: RangeSet = seqs.by_ref().take(LOOK).collect();
+        if part.is_empty() {
+            return Ok(origins);
+        }
+        for (seq, block) in parts.feeds.blocks(feed, &part).map_err(crate::error::ReadError::from)? {
+            let origin = decode_block(&block).ok().and_then(|entry| entry.header.origin());
+            origins.extend(origin.map(|origin| (origin, seq)));
         }
     }
 }

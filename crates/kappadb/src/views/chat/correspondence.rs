@@ -1,8 +1,8 @@
 //! Who writes privately to whom, as far as the secrets here can tell.
 
 use super::lanes::{Lanes, Span};
-use crate::database::Parts;
 use crate::error::ReadError;
+use crate::views::chat::ChatParts;
 use kappadb_chat::{Content, Lane, Pair};
 use kappadb_core::FeedKey;
 use std::collections::BTreeSet;
@@ -33,74 +33,73 @@ impl Correspondence {
     }
 }
 
-impl Parts {
-    /// With one other feed, or with all. A key that is none is left out: nothing was ever shared with it.
-    pub(super) fn correspondences(
-        &self,
-        with: Option<FeedKey>,
-        known: Known,
-    ) -> Result<Vec<Correspondence>, ReadError> {
-        let mut all = Vec::new();
-        for own in self.me() {
-            let others = match (with, known) {
-                (Some(other), _) => BTreeSet::from([other]),
-                (None, Known::Here) => self
-                    .chat
-                    .read(|index| index.lane_writers())??
-                    .into_iter()
-                    .chain(self.recipients(&own)?)
-                    .collect(),
-                (None, Known::Anyhow) => {
-                    self.feeds.list().iter().map(|info| info.feed).chain(self.recipients(&own)?).collect()
-                }
-            };
-            let shared = |other| Some(Correspondence { own, other, pair: self.pair(&own, &other).ok()? });
-            all.extend(others.into_iter().filter_map(shared));
-        }
-        Ok(all)
-    }
-
-    /// What the authors of an import wrote to each other, or to one of the two: whoever imported it could read it.
-    pub(super) fn imported_correspondences(
-        &self,
-        with: Option<FeedKey>,
-    ) -> Result<Vec<Correspondence>, ReadError> {
-        let mut all = Vec::new();
-        for own in self.imported_authors() {
-            let others = self.recipients(&own)?.into_iter();
-            let others = others.filter(|other| with.is_none_or(|with| with == own || with == *other));
-            all.extend(others.filter_map(|other| {
-                Some(Correspondence { own, other, pair: self.pair(&own, &other).ok()? })
-            }));
-        }
-        Ok(all)
-    }
-
-    /// Whom an own feed wrote to: some of them may be known by nothing else here.
-    fn recipients(&self, own: &FeedKey) -> Result<Vec<FeedKey>, ReadError> {
-        let mut recipients = Vec::new();
-        for channel in self.chat.read(|index| index.lanes_of(own))?? {
-            recipients.extend(self.recipient(own, &channel)?);
-        }
-        Ok(recipients)
-    }
-
-    /// Whom an own feed wrote to in one lane: any of its messages says that, so long as it is held.
-    fn recipient(&self, own: &FeedKey, channel: &str) -> Result<Option<FeedKey>, ReadError> {
-        let span = Span { from: i64::MIN, to: i64::MAX, backwards: true, after: None };
-        let mut reading = Lanes::new(self, std::iter::once((channel.to_owned(), *own)), span);
-        while let Some((_, place)) = reading.next()? {
-            let Some(Content::Private(sealed)) = self.chat_post(place.id)?.map(|post| post.content) else {
-                continue;
-            };
-            let look = |secret: &_| kappadb_chat::recipient(secret, place.order, &sealed);
-            let recipient = self.feeds.with_secret(own, look).flatten();
-            let written_here =
-                |to: &FeedKey| self.pair(own, to).is_ok_and(|p| p.outbox().channel() == channel);
-            if let Some(recipient) = recipient.filter(written_here) {
-                return Ok(Some(recipient));
+/// With one other feed, or with all. A key that is none is left out: nothing was ever shared with it.
+pub(super) fn correspondences(
+    parts: &ChatParts,
+    with: Option<FeedKey>,
+    known: Known,
+) -> Result<Vec<Correspondence>, ReadError> {
+    let mut all = Vec::new();
+    for own in parts.me() {
+        let others = match (with, known) {
+            (Some(other), _) => BTreeSet::from([other]),
+            (None, Known::Here) => parts
+                .chat
+                .read(|index| index.lane_writers())??
+                .into_iter()
+                .chain(recipients(parts, &own)?)
+                .collect(),
+            (None, Known::Anyhow) => {
+                parts.feeds.list().iter().map(|info| info.feed).chain(recipients(parts, &own)?).collect()
             }
-        }
-        Ok(None)
+        };
+        let shared = |other| Some(Correspondence { own, other, pair: parts.pair(&own, &other).ok()? });
+        all.extend(others.into_iter().filter_map(shared));
     }
+    Ok(all)
+}
+
+/// What the authors of an import wrote to each other, or to one of the two: whoever imported it could read it.
+pub(super) fn imported_correspondences(
+    parts: &ChatParts,
+    with: Option<FeedKey>,
+) -> Result<Vec<Correspondence>, ReadError> {
+    let mut all = Vec::new();
+    for own in parts.imported_authors() {
+        let others = recipients(parts, &own)?.into_iter();
+        let others = others.filter(|other| with.is_none_or(|with| with == own || with == *other));
+        all.extend(
+            others.filter_map(|other| {
+                Some(Correspondence { own, other, pair: parts.pair(&own, &other).ok()? })
+            }),
+        );
+    }
+    Ok(all)
+}
+
+/// Whom an own feed wrote to: some of them may be known by nothing else here.
+fn recipients(parts: &ChatParts, own: &FeedKey) -> Result<Vec<FeedKey>, ReadError> {
+    let mut recipients = Vec::new();
+    for channel in parts.chat.read(|index| index.lanes_of(own))?? {
+        recipients.extend(recipient(parts, own, &channel)?);
+    }
+    Ok(recipients)
+}
+
+/// Whom an own feed wrote to in one lane: any of its messages says that, so long as it is held.
+fn recipient(parts: &ChatParts, own: &FeedKey, channel: &str) -> Result<Option<FeedKey>, ReadError> {
+    let span = Span { from: i64::MIN, to: i64::MAX, backwards: true, after: None };
+    let mut reading = Lanes::new(parts, std::iter::once((channel.to_owned(), *own)), span);
+    while let Some((_, place)) = reading.next()? {
+        let Some(Content::Private(sealed)) = parts.chat_post(place.id)?.map(|post| post.content) else {
+            continue;
+        };
+        let look = |secret: &_| kappadb_chat::recipient(secret, place.order, &sealed);
+        let recipient = parts.feeds.with_secret(own, look).flatten();
+        let written_here = |to: &FeedKey| parts.pair(own, to).is_ok_and(|p| p.outbox().channel() == channel);
+        if let Some(recipient) = recipient.filter(written_here) {
+            return Ok(Some(recipient));
+        }
+    }
+    Ok(None)
 }

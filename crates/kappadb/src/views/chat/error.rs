@@ -1,4 +1,5 @@
 use crate::error::{ReadError, WriteError, WriterError};
+use crate::folder::markers::NotKept;
 use kappadb_core::{EntryId, FeedKey};
 use kappadb_view::ViewError;
 use std::io;
@@ -72,5 +73,11 @@ pub enum ChatError {
 impl From<ViewError> for ChatError {
     fn from(error: ViewError) -> Self {
         ReadError::from(error).into()
+    }
+}
+
+impl From<NotKept> for ChatError {
+    fn from(NotKept(error): NotKept) -> Self {
+        ChatError::State(error)
     }
 }

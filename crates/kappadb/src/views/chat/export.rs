@@ -1,11 +1,11 @@
 //! All of chat as lines that [`Chat::import`] takes. `design/chat.md`, "Export and import".
 
+use super::ChatError;
 use super::state::spelled;
-use super::{Chat, ChatError, ask};
-use crate::database::{self, Parts};
+use crate::engine;
 use crate::error::ReadError;
-use crate::network::answer::{Asked, Completeness, Told};
-use crate::network::read::Read;
+use crate::network::{Asked, Completeness, Told};
+use crate::views::chat::ChatParts;
 use kappadb_chat::{Channel, Content, Flag, Post, PrivateText, StateKey, code, decode, deleted, edited};
 use kappadb_core::{EntryId, FeedKey, RangeSet, Timestamp};
 use kappadb_entry::rules::{self, Version};
@@ -89,26 +89,11 @@ pub struct ChatExport {
     pub completeness: Completeness,
     /// What asking took, and who did not answer. Nothing if nobody was asked.
     pub asked: Asked,
-    parts: Arc<Parts>,
+    parts: Arc<ChatParts>,
     ids: Arc<Vec<EntryId>>,
     at: usize,
     begun: bool,
     left_out: ChatLeftOut,
-}
-
-impl Chat {
-    /// All that is held here of chat and was not taken back: messages by order time, then what is said of channels and writers, what is replaced before
-    /// what replaces it, then the deletes. Also what moderation hides, what is not due, and what is private and can be read by this writer or an
-    /// author whose feed an import made here.
-    pub fn export(&self) -> Read<ChatExport, ChatError> {
-        let parts = self.parts.clone();
-        self.question(ask::one(Selector::Everything), move |held| {
-            let ids = Arc::new(held.exported()?);
-            let (completeness, asked) = (Completeness::Complete, Asked::default());
-            let left_out = ChatLeftOut::default();
-            Ok(ChatExport { completeness, asked, parts, ids, at: 0, begun: false, left_out })
-        })
-    }
 }
 
 impl Told for ChatExport {
@@ -119,6 +104,13 @@ impl Told for ChatExport {
 }
 
 impl ChatExport {
+    pub(super) fn new(parts: Arc<ChatParts>) -> Result<ChatExport, ChatError> {
+        let ids = Arc::new(exported(&parts)?);
+        let (completeness, asked) = (Completeness::Complete, Asked::default());
+        let left_out = ChatLeftOut::default();
+        Ok(ChatExport { completeness, asked, parts, ids, at: 0, begun: false, left_out })
+    }
+
     /// Some more lines; none at the end.
     pub async fn next(&mut self) -> Result<Option<Vec<ChatLine>>, ChatError> {
         if !std::mem::replace(&mut self.begun, true) {
@@ -131,7 +123,7 @@ impl ChatExport {
         let (ids, from) = (self.ids.clone(), self.at);
         self.at = (from + CHUNK).min(ids.len());
         let (to, mut left_out) = (self.at, self.left_out);
-        let made = database::run(&self.parts, move |parts| {
+        let made = engine::run(&self.parts, move |parts| {
             let mut writing = Exporting::new(parts);
             let mut lines = Vec::new();
             for id in ids.get(from..to).unwrap_or_default() {
@@ -175,39 +167,37 @@ impl Turn {
     }
 }
 
-impl Parts {
-    /// The entries of chat in the order of an export.
-    fn exported(&self) -> Result<Vec<EntryId>, ChatError> {
-        let mut of_feeds: BTreeMap<FeedKey, RangeSet> = BTreeMap::new();
-        for id in self.chat.matches(&Selector::Everything)? {
-            of_feeds.entry(id.feed).or_default().insert(id.seq..id.seq + 1);
-        }
-        let mut turns = Vec::new();
-        for (feed, seqs) in &of_feeds {
-            let mut seqs = seqs.iter();
-            loop {
-                let part: RangeSet = seqs.by_ref().take(CHUNK).collect();
-                if part.is_empty() {
-                    break;
-                }
-                for (seq, block) in self.feeds.blocks(feed, &part).map_err(ReadError::from)? {
-                    let id = EntryId { feed: *feed, seq };
-                    turns.extend(decode_block(&block).ok().map(|entry| Turn::of(id, &entry.header)));
-                }
+/// The entries of chat in the order of an export.
+fn exported(parts: &ChatParts) -> Result<Vec<EntryId>, ChatError> {
+    let mut of_feeds: BTreeMap<FeedKey, RangeSet> = BTreeMap::new();
+    for id in parts.chat.matches(&Selector::Everything)? {
+        of_feeds.entry(id.feed).or_default().insert(id.seq..id.seq + 1);
+    }
+    let mut turns = Vec::new();
+    for (feed, seqs) in &of_feeds {
+        let mut seqs = seqs.iter();
+        loop {
+            let part: RangeSet = seqs.by_ref().take(CHUNK).collect();
+            if part.is_empty() {
+                break;
+            }
+            for (seq, block) in parts.feeds.blocks(feed, &part).map_err(ReadError::from)? {
+                let id = EntryId { feed: *feed, seq };
+                turns.extend(decode_block(&block).ok().map(|entry| Turn::of(id, &entry.header)));
             }
         }
-        turns.sort_unstable();
-        Ok(turns.iter().map(Turn::id).collect())
     }
+    turns.sort_unstable();
+    Ok(turns.iter().map(Turn::id).collect())
 }
 
 struct Exporting<'a> {
-    parts: &'a Parts,
+    parts: &'a ChatParts,
     nicks: HashMap<FeedKey, Option<String>>,
 }
 
 impl<'a> Exporting<'a> {
-    fn new(parts: &'a Parts) -> Self {
+    fn new(parts: &'a ChatParts) -> Self {
         Exporting { parts, nicks: HashMap::new() }
     }
 

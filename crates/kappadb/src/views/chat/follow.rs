@@ -1,9 +1,10 @@
 //! What is asked live of peers about chat.
 
-use crate::database::Parts;
+use super::ChatParts;
+use super::correspondence::{Correspondence, Known, correspondences};
 use crate::error::ReadError;
 use crate::network::ask::CHAT;
-use crate::network::follow::{Follow, Wanted};
+use crate::network::{Follow, Wanted};
 use kappadb_chat::Channel;
 use kappadb_query::Selector;
 use kappadb_view_chat::Ask;
@@ -21,20 +22,29 @@ pub(crate) fn state() -> Follow {
 }
 
 /// Private messages to and from this replica's writers.
-pub(crate) fn private() -> [Follow; 2] {
+pub(crate) fn private(parts: &Arc<ChatParts>) -> [Follow; 2] {
     let who = Ask::Correspondents { from: i64::MIN, to: i64::MAX }.selector();
+    // What is followed does not keep the database open.
+    let parts = Arc::downgrade(parts);
+    let lanes = move || lanes(&*parts.upgrade().ok_or(ReadError::Closed)?);
     [Follow::matching(CHAT, who), Follow::new(CHAT, Wanted::Changing(Arc::new(lanes)))]
 }
 
 /// The lanes in which they lie, as far as the feeds of others are known.
-fn lanes(parts: &Parts) -> Result<Selector, ReadError> {
-    let lanes = parts.private_lanes()?.into_iter().take(Ask::MAX_LANES).collect();
+fn lanes(parts: &ChatParts) -> Result<Selector, ReadError> {
+    let lanes = correspondences(parts, None, Known::Anyhow)?;
+    let lanes = lanes.iter().flat_map(Correspondence::both).map(|(lane, ..)| lane);
+    let lanes = lanes.take(Ask::MAX_LANES).collect();
     Ok(Ask::Private { lanes, from: i64::MIN, to: i64::MAX }.selector())
 }
 
 /// What a watcher of these channels, or of all, tells of from now on.
-pub(super) fn watched(channels: Option<&[Channel]>, with_private: bool) -> Vec<Follow> {
-    let private = if with_private { private().to_vec() } else { Vec::new() };
+pub(super) fn watched(
+    parts: &Arc<ChatParts>,
+    channels: Option<&[Channel]>,
+    with_private: bool,
+) -> Vec<Follow> {
+    let private = if with_private { private(parts).to_vec() } else { Vec::new() };
     let open = match channels {
         Some(channels) => channels.iter().map(channel).chain([state()]).map(Follow::from_now).collect(),
         None => vec![Follow::matching(CHAT, Selector::Everything).from_now()],

@@ -1,11 +1,11 @@
 //! Importing what was said elsewhere: each author gets a feed of its own here, which is nobody's who imports. `design/chat.md`, "Export and import".
 
+use super::ChatError;
 use super::authors::{Author, Authors};
 use super::lines::{BadLine, FIELDS, Line, LineAuthor, SaidLine, Says};
-use super::{Chat, ChatError};
-use crate::database::{Database, Parts};
 use crate::error::{ReadError, WriteError};
 use crate::lines::{LineError, Lines, Next, Object};
+use crate::views::chat::ChatParts;
 use kappadb_chat::{Content, Extras, Pair, Prepared, PrivateText, code, prepare_with};
 use kappadb_core::{EntryId, FeedKey, Hash, blake2b256};
 use kappadb_entry::rules::{self, Version};
@@ -32,30 +32,17 @@ pub struct ChatImportReport {
     pub authors: u64,
 }
 
-impl Chat {
-    /// Imports lines that [`Chat::export`] gave, or lines `{"author","channel","timestamp","text"}`, the timestamp in ms. Each author gets a feed of
-    /// its own, which this replica writes and nobody else; never does an author become one of this replica's own writers, whatever it is called.
-    /// An author with a name has it as nickname; messages keep their time, as order time too. Damaged lines are told and left out: `damaged` is told
-    /// their number, from 1, and why. Batches are durable one after the other, after a second at the latest if `input` says
-    /// [`io::ErrorKind::TimedOut`] rather than let one wait: it is asked again then. After a crash, importing again goes on, for what was imported once
-    /// is not imported again, be it deleted since: of equal lines as many are here as the input has that has most of them.
-    ///
-    /// # Errors
-    /// [`ChatError::BrokenOff`], which says how far it came: because of a [`ChatError::Import`] if `input` cannot be read on, or of what
-    /// appending can fail with.
-    pub async fn import(
-        &self,
-        input: impl BufRead + Send + 'static,
-        damaged: impl FnMut(u64, &BadLine) + Send + 'static,
-    ) -> Result<ChatImportReport, ChatError> {
-        let database = Database { parts: self.parts.root() };
-        self.run_writing(move |_| Import::new(&database.parts, damaged).run(Lines::new(input, FIELDS)))
-            .await?
-    }
+/// Takes all lines of an input: [`Chat::import`](super::Chat::import). May block.
+pub(super) fn import(
+    parts: &ChatParts,
+    input: impl BufRead,
+    damaged: impl FnMut(u64, &BadLine),
+) -> Result<ChatImportReport, ChatError> {
+    Import::new(parts, damaged).run(Lines::new(input, FIELDS))
 }
 
 struct Import<'a, T> {
-    parts: &'a Parts,
+    parts: &'a ChatParts,
     told: T,
     authors: Authors<'a>,
     /// The input is an export of this database: what it has is here, or at peers.
@@ -68,7 +55,7 @@ struct Import<'a, T> {
 }
 
 impl<'a, T: FnMut(u64, &BadLine)> Import<'a, T> {
-    fn new(parts: &'a Parts, told: T) -> Self {
+    fn new(parts: &'a ChatParts, told: T) -> Self {
         let report = ChatImportReport::default();
         let authors = Authors::new(parts);
         Import { parts, told, authors, is_ours: false, flushed: Instant::now(), safe: 0, taken: 0, report }

@@ -1,9 +1,13 @@
 //! Several lanes of private messages, read along in reading order.
 
-use crate::database::Parts;
+use super::correspondence::{self, Correspondence, Known};
+use super::{Chat, ChatError, ReadOptions, read};
 use crate::error::ReadError;
+use crate::network::Neighbours;
+use crate::network::ask::CHAT;
+use crate::views::chat::ChatParts;
 use kappadb_core::{FeedKey, Timestamp};
-use kappadb_view_chat::{PageQuery, Place};
+use kappadb_view_chat::{Ask, PageQuery, Place};
 use std::collections::VecDeque;
 
 /// Messages looked up at a time: few at first, for there may be many lanes of which little is wanted.
@@ -35,14 +39,14 @@ struct Reading {
 
 /// Lanes read along. What they hold in memory is some places for each lane.
 pub(super) struct Lanes<'a> {
-    parts: &'a Parts,
+    parts: &'a ChatParts,
     span: Span,
     lanes: Vec<Reading>,
 }
 
 impl<'a> Lanes<'a> {
     /// Lanes by their channels, with whose they are.
-    pub fn new(parts: &'a Parts, lanes: impl Iterator<Item = (String, FeedKey)>, span: Span) -> Self {
+    pub fn new(parts: &'a ChatParts, lanes: impl Iterator<Item = (String, FeedKey)>, span: Span) -> Self {
         let reading = |(channel, author)| Reading {
             channel,
             author,
@@ -71,7 +75,7 @@ impl<'a> Lanes<'a> {
 
 impl Reading {
     /// Looks more up if nothing waits. Only what its author wrote counts: whoever has seen the number of a lane can post there.
-    fn fill(&mut self, parts: &Parts, span: &Span) -> Result<(), ReadError> {
+    fn fill(&mut self, parts: &ChatParts, span: &Span) -> Result<(), ReadError> {
         while self.ready.is_empty() && !self.over {
             let all = PageQuery::latest(&self.channel, Timestamp(span.to), self.limit);
             let query = PageQuery { from: span.from, backwards: span.backwards, after: self.after, ..all };
@@ -83,4 +87,40 @@ impl Reading {
         }
         Ok(())
     }
+}
+
+/// Asks for what [`Chat::private`] with the same words needs.
+pub(super) async fn ask_lanes(
+    chat: &Chat,
+    neighbours: &mut Neighbours,
+    with: Option<FeedKey>,
+    options: &ReadOptions,
+) -> Result<(), ChatError> {
+    // What is not due is asked for, too: it is not shown, but tells that a clock is wrong.
+    if let Some((from, to)) = read::wished(options) {
+        // Lanes are worked out from the keys of thousands of feeds: not for nothing.
+        if chat.parts.has_all() {
+            return Ok(());
+        }
+        if with.is_none() {
+            // Who wrote private messages at all: lanes are worked out from their keys.
+            neighbours.ask(CHAT, Ask::Correspondents { from, to }.selector()).await?;
+        }
+        if neighbours.incomplete() > 0 && !neighbours.is_open() {
+            // Nothing comes, and the answer is partial as it is.
+            return Ok(());
+        }
+        let lanes = chat
+            .run(move |parts| {
+                parts.chat.ready()?;
+                let lanes = correspondence::correspondences(parts, with, Known::Anyhow)?;
+                Ok::<_, ReadError>(lanes.iter().flat_map(Correspondence::both).collect::<Vec<_>>())
+            })
+            .await??;
+        for lanes in lanes.chunks(Ask::MAX_LANES) {
+            let lanes = lanes.iter().map(|(lane, ..)| *lane).collect();
+            neighbours.ask(CHAT, Ask::Private { lanes, from, to }.selector()).await?;
+        }
+    }
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! What reading gives.
 
 use super::ChatFlag;
-use crate::network::answer::{Asked, Completeness, Told};
+use crate::network::{Asked, Completeness, Told};
 use kappadb_core::{EntryId, FeedKey, Timestamp};
 use std::fmt;
 use std::str::FromStr;

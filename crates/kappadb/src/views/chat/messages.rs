@@ -1,13 +1,11 @@
 //! Messages as a stream.
 
-use super::{Chat, ChatCursor, ChatError, ChatPage, Message, ReadOptions, ask};
-use crate::database::{self, Parts};
-use crate::network::answer::{Asked, Completeness, Told};
-use crate::network::read::Read;
+use super::{ChatCursor, ChatError, ChatPage, Message, ReadOptions};
+use crate::engine;
+use crate::network::{Asked, Completeness, Told};
 use crate::views::boxed::Boxed;
+use crate::views::chat::ChatParts;
 use futures::{Stream, stream};
-use kappadb_chat::Channel;
-use kappadb_core::FeedKey;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -33,10 +31,10 @@ pub struct ChatMessages {
 }
 
 impl ChatMessages {
-    fn new(
-        parts: &Arc<Parts>,
+    pub(super) fn new(
+        parts: &Arc<ChatParts>,
         options: ReadOptions,
-        read: impl Fn(&Parts, &ReadOptions) -> Result<ChatPage, ChatError> + Send + Sync + 'static,
+        read: impl Fn(&ChatParts, &ReadOptions) -> Result<ChatPage, ChatError> + Send + Sync + 'static,
     ) -> Result<ChatMessages, ChatError> {
         let first = read(parts, &page_of(&options))?;
         let left = beyond(options, &first);
@@ -44,7 +42,7 @@ impl ChatMessages {
         let pages = stream::try_unfold(state, |(parts, read, left)| async move {
             let Some(options) = left else { return Ok(None) };
             let (reader, wanted) = (read.clone(), page_of(&options));
-            let page = database::run(&parts, move |parts| reader(parts, &wanted)).await??;
+            let page = engine::run(&parts, move |parts| reader(parts, &wanted)).await??;
             let left = beyond(options, &page);
             Ok::<_, ChatError>(Some((page, (parts, read, left))))
         });
@@ -107,28 +105,5 @@ impl Told for ChatMessages {
     fn tell(&mut self, asked: Asked) {
         self.completeness = asked.completeness();
         self.asked = asked;
-    }
-}
-
-impl Chat {
-    /// The messages of a channel, as [`Chat::read`] gives them, one after the other: for what may be too many for memory.
-    pub fn messages(&self, channel: &str, options: &ReadOptions) -> Read<ChatMessages, ChatError> {
-        let (parts, name, options) = (self.parts.clone(), channel.to_owned(), options.clone());
-        self.question(ask::page(channel.to_owned(), options.clone()), move |_| {
-            let channel = Channel::new(&name)?;
-            ChatMessages::new(&parts, options, move |parts, options| parts.chat_page(&channel, options))
-        })
-    }
-
-    /// Private messages, as [`Chat::private`] gives them, one after the other.
-    pub fn private_messages(
-        &self,
-        with: Option<FeedKey>,
-        options: &ReadOptions,
-    ) -> Read<ChatMessages, ChatError> {
-        let (parts, options) = (self.parts.clone(), options.clone());
-        self.question(ask::lanes(with, options.clone()), move |_| {
-            ChatMessages::new(&parts, options, move |parts, options| parts.private(with, options))
-        })
     }
 }

@@ -14,21 +14,35 @@ mod lines;
 mod message;
 mod messages;
 mod moderate;
+mod people;
 mod pins;
 mod post;
 mod private;
 mod read;
+mod reading;
 mod recent;
+mod saying;
 mod search;
 mod state;
 mod unread;
 mod watch;
 
+use crate::engine;
+use crate::error::{OpenError, ReadError, WriteError};
+use crate::folder::markers::Markers;
+use crate::folder::pins::Pins;
+use crate::folder::trust::{TrustFile, Trusted};
+use crate::network::{Handle, Neighbours, Read, Told};
+use crate::write;
 pub use edit::{ChatEdition, PostOptions};
+pub(crate) use erase::{erased, forget_deleted_words, honour_deletes};
 pub use error::ChatError;
 pub use export::{ChatExport, ChatLeftOut, ChatLine};
+use futures::future::BoxFuture;
 pub use import::ChatImportReport;
 pub use kappadb_chat::{SayError, visible, visible_json, visible_name};
+use kappadb_view::ViewHandle;
+use kappadb_view_chat::ChatView;
 pub use lines::BadLine;
 pub use message::{
     ChannelInfo, ChatCursor, ChatCursorError, ChatPage, Edited, Hidden, MAX_AHEAD, Member, Message,
@@ -36,20 +50,16 @@ pub use message::{
 };
 pub use messages::ChatMessages;
 pub use moderate::{ChatFlag, FlagChange, FlagsSet};
-pub(crate) use pins::Pins;
-pub use pins::{KnownAs, Pin};
-pub(crate) use recent::Recent;
+pub use pins::KnownAs;
+use recent::Recent;
 pub use search::SearchOptions;
+use std::fmt;
+use std::ops::Deref;
+use std::path::Path;
+use std::sync::Arc;
+pub(crate) use unread::chat_joined;
 pub use unread::{Conversation, Marks, Unread};
 pub use watch::{ChatAsker, ChatChange, ChatWatcher, WatchOptions};
-
-use crate::database::{self, Parts};
-use crate::error::{ReadError, WriteError};
-use crate::network::answer::Told;
-use crate::network::ask::Neighbours;
-use crate::network::read::Read;
-use futures::future::BoxFuture;
-use std::sync::Arc;
 
 /// Asking peers, on its way.
 type Asking<'a> = BoxFuture<'a, Result<(), ChatError>>;
@@ -78,26 +88,79 @@ type Asking<'a> = BoxFuture<'a, Result<(), ChatError>>;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Chat {
-    parts: Arc<Parts>,
+    parts: Arc<ChatParts>,
+}
+
+/// What a handle of chat is made of.
+#[derive(Clone)]
+pub(crate) struct ChatParts {
+    pub chat: ViewHandle<ChatView>,
+    pub state: Arc<ChatState>,
+    /// The last to go.
+    pub handle: Handle,
+}
+
+impl fmt::Debug for ChatParts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ChatParts").field(&self.handle).finish()
+    }
+}
+
+impl Deref for ChatParts {
+    type Target = Handle;
+
+    fn deref(&self) -> &Handle {
+        &self.handle
+    }
+}
+
+/// What this replica keeps of chat for itself, whoever reads.
+pub(crate) struct ChatState {
+    /// Whose moderation is applied.
+    pub trust: TrustFile,
+    /// How far each channel was read.
+    pub markers: Markers,
+    /// Whom names stand for here.
+    pub pins: Pins,
+    /// What was read lately.
+    pub recent: Recent,
+}
+
+impl ChatState {
+    /// As it lies in a folder; whom to trust was read from it already.
+    pub fn load(dir: &Path, trusted: Trusted) -> Result<ChatState, OpenError> {
+        Ok(ChatState {
+            trust: TrustFile::new(dir, trusted),
+            markers: Markers::load(dir)?,
+            pins: Pins::load(dir)?,
+            recent: Recent::default(),
+        })
+    }
+}
+
+impl fmt::Debug for ChatState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ChatState")
+    }
 }
 
 impl Chat {
-    pub(crate) fn new(parts: Arc<Parts>) -> Self {
+    pub(crate) fn new(parts: Arc<ChatParts>) -> Self {
         Chat { parts }
     }
 
     async fn run_writing<T: Send + 'static>(
         &self,
-        job: impl FnOnce(&Parts) -> T + Send + 'static,
+        job: impl FnOnce(&ChatParts) -> T + Send + 'static,
     ) -> Result<T, WriteError> {
-        database::run_writing(&self.parts, job).await
+        write::run_writing(&self.parts, job).await
     }
 
     /// A question that `ask` asks for and `look` answers.
     fn question<T: Told + Send + 'static>(
         &self,
         ask: impl for<'a> FnOnce(&'a Chat, &'a mut Neighbours) -> Asking<'a> + Send + 'static,
-        look: impl FnOnce(&Parts) -> Result<T, ChatError> + Send + 'static,
+        look: impl FnOnce(&ChatParts) -> Result<T, ChatError> + Send + 'static,
     ) -> Read<T, ChatError> {
         Read::new(&self.parts, with(self.clone(), ask), move |parts| {
             parts.chat.ready()?;
@@ -107,9 +170,9 @@ impl Chat {
 
     async fn run<T: Send + 'static>(
         &self,
-        job: impl FnOnce(&Parts) -> T + Send + 'static,
+        job: impl FnOnce(&ChatParts) -> T + Send + 'static,
     ) -> Result<T, ReadError> {
-        database::run(&self.parts, job).await
+        engine::run(&self.parts, job).await
     }
 }
 

@@ -1,17 +1,10 @@
 //! Whose word counts, and what it says. All of it is worked out when something is read: changing whom one trusts changes what is
 //! shown, and nothing else.
 
-use super::ask;
-use super::{Chat, ChatError};
-use crate::database::Parts;
 use crate::error::ReadError;
-use crate::folder::trust::Trusted;
-use crate::network::answer::Answer;
-use crate::network::read::Read;
-use crate::write::Write;
-use kappadb_chat::{Channel, Content, Extras, FLAGS, FlagsEntry, Moderation, Trust};
-use kappadb_core::{EntryId, FeedKey};
-use kappadb_view_chat::Ask;
+use crate::views::chat::ChatParts;
+use kappadb_chat::{Content, FLAGS, FlagsEntry, Moderation, Trust};
+use kappadb_core::FeedKey;
 use std::collections::BTreeSet;
 
 pub use kappadb_chat::Flag as ChatFlag;
@@ -28,7 +21,7 @@ pub enum FlagChange {
 }
 
 impl FlagChange {
-    fn apply(self, now: &mut BTreeSet<ChatFlag>) {
+    pub(super) fn apply(self, now: &mut BTreeSet<ChatFlag>) {
         match self {
             FlagChange::Set(flags) => *now = flags.into_iter().collect(),
             FlagChange::Add(flags) => now.extend(flags),
@@ -54,58 +47,8 @@ pub struct FlagsSet {
     pub counts: bool,
 }
 
-impl Chat {
-    /// Whose moderation is applied here, besides this replica's own.
-    pub fn trusted(&self) -> Trusted {
-        self.parts.trust.get()
-    }
-
-    /// Says whose moderation is to be applied here. What is shown changes at once; nothing is indexed or fetched anew. Tickets
-    /// made from now on pass it on. Durable when it returns.
-    pub async fn set_trusted(&self, trusted: Trusted) -> Result<(), ChatError> {
-        self.run(move |parts| parts.trust.set(trusted).map_err(ChatError::State)).await?
-    }
-
-    /// Changes the flags that this writer has set on another, in a channel or everywhere. They count for whoever trusts this
-    /// writer.
-    pub fn flag(
-        &self,
-        channel: Option<&str>,
-        target: FeedKey,
-        change: FlagChange,
-        reason: &str,
-    ) -> Write<EntryId, ChatError> {
-        let (channel, reason) = (channel.map(str::to_owned), reason.to_owned());
-        Write::apart(&self.parts, move |parts, batch| {
-            let scope = channel.as_deref().map(Channel::new).transpose()?;
-            let me = parts.writer()?;
-            parts.chat.ready()?;
-            let folded = scope.as_ref().map(|scope| scope.folded.clone());
-            let mine = |set: &FlagsEntry| set.by == me && set.target == target && set.scope == folded;
-            let now = parts.chat_flags()?.into_iter().find(mine);
-            let mut flags = now.into_iter().flat_map(|set| set.flags).collect();
-            change.apply(&mut flags);
-            let content = Content::Flags { scope, target, flags: flags.into_iter().collect(), reason };
-            parts.chat_write(batch, &content, &Extras::default(), None)
-        })
-    }
-
-    /// All flags that are set, as far as is known here.
-    pub fn flags(&self) -> Read<Answer<FlagsSet>, ChatError> {
-        self.question(ask::one(Ask::Flags.selector()), |parts| {
-            let moderation = parts.moderation()?;
-            let set = |FlagsEntry { by, target, scope, flags, reason }| {
-                let counts = moderation.counts(&by, scope.as_deref());
-                FlagsSet { target, by, channel: scope, flags, reason, counts }
-            };
-            let all = parts.chat_flags()?.into_iter().filter(|entry| !entry.flags.is_empty());
-            Ok(Answer::of(all.map(set)))
-        })
-    }
-}
-
-impl Parts {
-    fn chat_flags(&self) -> Result<Vec<FlagsEntry>, ReadError> {
+impl ChatParts {
+    pub(super) fn chat_flags(&self) -> Result<Vec<FlagsEntry>, ReadError> {
         let mut all = Vec::new();
         for (_, version) in self.chat.read(|index| index.winners(FLAGS, self.clock.now()))?? {
             let Some(post) = self.chat_post(version.id)? else { continue };
@@ -118,14 +61,14 @@ impl Parts {
     }
 
     /// Of whom nothing is wanted.
-    pub(crate) fn chat_blocked(&self) -> Result<BTreeSet<FeedKey>, ReadError> {
+    pub(crate) fn blocked(&self) -> Result<BTreeSet<FeedKey>, ReadError> {
         self.chat.ready()?;
         Ok(self.moderation()?.blocked())
     }
 
     /// What is to be thought of messages, as things stand.
     pub(super) fn moderation(&self) -> Result<Moderation, ReadError> {
-        let trusted = self.trust.get();
+        let trusted = self.state.trust.get();
         let [admins, mods, distrusted] =
             [trusted.admins, trusted.mods, trusted.distrusted].map(|feeds| self.feeds.with_heirs(feeds));
         let flags = self.chat_flags()?.into_iter().flat_map(|set| {

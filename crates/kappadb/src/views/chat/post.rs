@@ -1,10 +1,10 @@
 //! Writing: messages, and what is said of channels and of oneself.
 
-use super::{Chat, ChatError};
-use crate::database::Parts;
+use super::ChatError;
 use crate::engine::batch::Batch;
 use crate::error::{ReadError, WriteError};
-use crate::write::{Draft, Write};
+use crate::views::chat::ChatParts;
+use crate::write::Draft;
 use kappadb_chat::{
     Channel, Content, Extras, Prepared, SayError, fold, likeness, order_time, prepare, prepare_with,
 };
@@ -12,90 +12,7 @@ use kappadb_core::{EntryId, FeedKey, Timestamp};
 use kappadb_entry::rules::Links;
 use kappadb_entry::{Entry, Header, encode_block, space};
 
-impl Chat {
-    /// Posts a text of 1 byte to 4 KiB. The channel is there from then on. Durable when it returns, as everything here.
-    ///
-    /// # Errors
-    /// [`ChatError::Model`] if the channel's name or the text cannot be: nothing was written then.
-    pub fn post(&self, channel: &str, text: &str) -> Write<EntryId, ChatError> {
-        self.say(channel, Content::Text(text.to_owned()))
-    }
-
-    /// Posts an action, such as "waves".
-    pub fn emote(&self, channel: &str, text: &str) -> Write<EntryId, ChatError> {
-        self.say(channel, Content::Emote(text.to_owned()))
-    }
-
-    /// Says what a channel is about; an empty topic clears it.
-    pub fn set_topic(&self, channel: &str, text: &str) -> Write<EntryId, ChatError> {
-        self.say(channel, Content::Topic(text.to_owned()))
-    }
-
-    /// Joins a channel, which is there from then on.
-    pub fn join(&self, channel: &str) -> Write<EntryId, ChatError> {
-        self.say(channel, Content::Join)
-    }
-
-    /// Leaves a channel.
-    ///
-    /// # Errors
-    /// [`ChatError::NoChannel`] if nobody posted to it or joined it, as far as is known here: there is nothing to leave.
-    pub fn leave(&self, channel: &str) -> Write<EntryId, ChatError> {
-        let channel = channel.to_owned();
-        Write::apart(&self.parts, move |parts, batch| {
-            let channel = Channel::new(&channel)?;
-            parts.chat.ready()?;
-            match parts.chat_is_live(&channel.folded)? {
-                true => parts.chat_write(batch, &Content::Leave, &Extras::default(), Some(&channel)),
-                false => Err(ChatError::NoChannel(channel.shown)),
-            }
-        })
-    }
-
-    /// Marks a channel as archived.
-    pub fn archive(&self, channel: &str, reason: &str) -> Write<EntryId, ChatError> {
-        self.say(channel, Content::Archive { reason: reason.to_owned() })
-    }
-
-    /// Opens an archived channel again.
-    pub fn unarchive(&self, channel: &str, reason: &str) -> Write<EntryId, ChatError> {
-        self.say(channel, Content::Unarchive { reason: reason.to_owned() })
-    }
-
-    /// Says something of this writer: `nick` is what it is called, of 1 to 32 characters without white space around them; other fields have
-    /// up to 1 KiB, and an empty one clears it.
-    ///
-    /// # Errors
-    /// [`ChatError::Model`] if a nickname has characters that nobody sees, or letters of one script among those of another that look alike;
-    /// [`ChatError::Alike`] if it looks like that of a feed known here (the skeleton of UTS 39) without being the same. Two may have one name.
-    pub fn set_profile(&self, field: &str, value: &str) -> Write<EntryId, ChatError> {
-        let value = if field == "nick" { value.trim() } else { value };
-        let content = Content::Profile { field: field.to_owned(), value: value.to_owned() };
-        let nick = (field == "nick").then(|| value.to_owned());
-        Write::apart(&self.parts, move |parts, batch| {
-            nick.iter().try_for_each(|nick| parts.refuse_alike(nick))?;
-            parts.chat_write(batch, &content, &Extras::default(), None)
-        })
-    }
-
-    /// Deletes a message of this writer, or takes back a topic and the like: then the one before shows again.
-    ///
-    /// # Errors
-    /// [`ChatError::NotThere`] if it is not held here, or deleted already; [`ChatError::NotYours`].
-    pub fn delete(&self, id: EntryId) -> Write<EntryId, ChatError> {
-        Write::apart(&self.parts, move |parts, _| parts.chat_delete(id))
-    }
-
-    fn say(&self, channel: &str, content: Content) -> Write<EntryId, ChatError> {
-        let channel = channel.to_owned();
-        Write::shared(&self.parts, move |parts, batch| {
-            let channel = Channel::new(&channel)?;
-            parts.chat_write(batch, &content, &Extras::default(), Some(&channel))
-        })
-    }
-}
-
-impl Parts {
+impl ChatParts {
     /// Says something, after all that can be read where it is said.
     pub(super) fn chat_write(
         &self,
@@ -138,7 +55,7 @@ impl Parts {
     }
 
     /// An error if people would take a nickname for that of another feed.
-    fn refuse_alike(&self, nick: &str) -> Result<(), ChatError> {
+    pub(super) fn refuse_alike(&self, nick: &str) -> Result<(), ChatError> {
         self.chat.ready()?;
         let (folded, likeness) = (fold(nick), likeness(nick));
         let me = self.me();
@@ -153,7 +70,7 @@ impl Parts {
     }
 
     /// The caller has the turn.
-    fn chat_delete(&self, target: EntryId) -> Result<EntryId, ChatError> {
+    pub(super) fn chat_delete(&self, target: EntryId) -> Result<EntryId, ChatError> {
         self.chat.ready()?;
         let entry = self.entry(target)?.filter(|entry| entry.header.kind.space == space::CHAT);
         let Entry { header, .. } = entry.ok_or(ChatError::NotThere(target))?;

@@ -1,97 +1,21 @@
 //! Private messages. They are opened when they are read: nothing of what they say is in any index, here or elsewhere.
 
-use super::ask;
-use super::correspondence::{Correspondence, Known};
+use super::correspondence::{self, Correspondence, Known};
 use super::lanes::{Lanes, Span};
 use super::read::{self, Shower, Spoken};
-use super::{Chat, ChatError, ChatPage, Edited, MAX_AHEAD, Message, ReadOptions, Said};
-use crate::database::Parts;
+use super::{ChatError, ChatPage, Edited, MAX_AHEAD, Message, ReadOptions, Said};
 use crate::engine::batch::Batch;
 use crate::error::ReadError;
-use crate::network::ask::{CHAT, Neighbours};
-use crate::network::read::Read;
-use crate::write::Write;
+use crate::views::chat::ChatParts;
 use kappadb_chat::{Content, Extras, Lane, Pair, Prepared, PrivateText, decode, order_time};
 use kappadb_core::{EntryId, FeedKey, Timestamp};
 use kappadb_entry::Entry;
-use kappadb_view_chat::{Ask, Place};
+use kappadb_view_chat::Place;
 use std::collections::BTreeSet;
 
-impl Chat {
-    /// Posts a text of 1 byte to 4 KiB that only its recipient and this writer can read. Others see that this writer wrote to
-    /// somebody, when, and how long the text is within a factor of two. Durable when it returns.
-    ///
-    /// # Errors
-    /// [`ChatError::Private`] if the recipient's key is none, or the text is empty or too long: nothing was written then.
-    pub fn send_private(&self, to: FeedKey, text: &str) -> Write<EntryId, ChatError> {
-        let says = PrivateText::from(text);
-        Write::apart(&self.parts, move |parts, batch| parts.send_private(batch, &to, &says))
-    }
-
-    /// The same as an answer to a private message between the two.
-    ///
-    /// # Errors
-    /// [`ChatError::NotThere`] if that is none that is held here; those of [`Chat::send_private`].
-    pub fn reply_private(&self, to: FeedKey, text: &str, reply_to: EntryId) -> Write<EntryId, ChatError> {
-        let says = PrivateText { reply_to: Some(reply_to), ..PrivateText::from(text) };
-        Write::apart(&self.parts, move |parts, batch| parts.send_private(batch, &to, &says))
-    }
-
-    /// Private messages to and from this writer, with one other feed or with all, as [`Chat::read`] gives those of a channel.
-    ///
-    /// Peers are asked for all of them, whatever the limit. A peer that is asked can tell which private messages among those that it holds are to or
-    /// from this writer, but not what they say.
-    pub fn private(&self, with: Option<FeedKey>, options: &ReadOptions) -> Read<ChatPage, ChatError> {
-        let options = options.clone();
-        self.question(ask::lanes(with, options.clone()), move |parts| parts.private(with, &options))
-    }
-
-    /// Asks for what [`Chat::private`] with the same words needs.
-    pub(super) async fn ask_lanes(
-        &self,
-        neighbours: &mut Neighbours,
-        with: Option<FeedKey>,
-        options: &ReadOptions,
-    ) -> Result<(), ChatError> {
-        // What is not due is asked for, too: it is not shown, but tells that a clock is wrong.
-        if let Some((from, to)) = read::wished(options) {
-            // Lanes are worked out from the keys of thousands of feeds: not for nothing.
-            if self.parts.has_all() {
-                return Ok(());
-            }
-            if with.is_none() {
-                // Who wrote private messages at all: lanes are worked out from their keys.
-                neighbours.ask(CHAT, Ask::Correspondents { from, to }.selector()).await?;
-            }
-            if neighbours.incomplete > 0 && !neighbours.is_open() {
-                // Nothing comes, and the answer is partial as it is.
-                return Ok(());
-            }
-            let lanes = self
-                .run(move |parts| {
-                    parts.chat.ready()?;
-                    let lanes = parts.correspondences(with, Known::Anyhow)?;
-                    Ok::<_, ReadError>(lanes.iter().flat_map(Correspondence::both).collect::<Vec<_>>())
-                })
-                .await??;
-            for lanes in lanes.chunks(Ask::MAX_LANES) {
-                let lanes = lanes.iter().map(|(lane, ..)| *lane).collect();
-                neighbours.ask(CHAT, Ask::Private { lanes, from, to }.selector()).await?;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Parts {
-    /// Where private messages to and from this replica's writers lie, with whomever is known.
-    pub(crate) fn private_lanes(&self) -> Result<Vec<Lane>, ReadError> {
-        let lanes = self.correspondences(None, Known::Anyhow)?;
-        Ok(lanes.iter().flat_map(Correspondence::both).map(|(lane, ..)| lane).collect())
-    }
-
+impl ChatParts {
     /// The caller has the turn.
-    fn send_private(
+    pub(super) fn send_private(
         &self,
         batch: &mut Batch,
         to: &FeedKey,
@@ -207,8 +131,8 @@ impl Parts {
         options: &ReadOptions,
     ) -> Result<ChatPage, ChatError> {
         let now = self.clock.now();
-        let mut correspondences = self.correspondences(with, Known::Here)?;
-        correspondences.extend(self.imported_correspondences(with)?);
+        let mut correspondences = correspondence::correspondences(self, with, Known::Here)?;
+        correspondences.extend(correspondence::imported_correspondences(self, with)?);
         let mut seen = BTreeSet::new();
         let lanes: Vec<_> = correspondences
             .iter()

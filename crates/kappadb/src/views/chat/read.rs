@@ -1,13 +1,11 @@
 //! Reading messages: a page is taken from the index, read from the feeds, and passed through moderation.
 
-use super::ask;
 use super::state::spelled;
 use super::{
-    Chat, ChatCursor, ChatError, ChatFlag, ChatPage, Edited, Hidden, MAX_AHEAD, Message, ReadOptions, Said,
+    ChatCursor, ChatError, ChatFlag, ChatPage, Edited, Hidden, MAX_AHEAD, Message, ReadOptions, Said, recent,
 };
-use crate::database::Parts;
 use crate::error::ReadError;
-use crate::network::read::Read;
+use crate::views::chat::ChatParts;
 use kappadb_chat::{Channel, Content, Extras, Moderation, Post, Ruling, code, decode};
 use kappadb_core::{EntryId, FeedKey, Timestamp};
 use kappadb_view_chat::{PageQuery, Place};
@@ -15,23 +13,6 @@ use std::collections::HashMap;
 
 /// Messages looked up at a time.
 const CHUNK: usize = 64;
-
-impl Chat {
-    /// A page of a channel: by order time, then feed, then seq. What is deleted, not yet due, or hidden
-    /// by moderation is left out, outside the limit; [`ChatPage::ahead`] counts what is not due. Paging with `after` neither skips nor repeats a message that stays,
-    /// whatever comes in meanwhile.
-    ///
-    /// # Errors
-    /// [`ChatError::Model`] if it cannot be the name of a channel. One that nobody knows is empty: [`Chat::exists`].
-    ///
-    /// Peers are asked for no more than they take to be within the limit, and what it takes to be sure of that.
-    pub fn read(&self, channel: &str, options: &ReadOptions) -> Read<ChatPage, ChatError> {
-        let (name, asked, wished) = (channel.to_owned(), channel.to_owned(), options.clone());
-        let options = options.clone();
-        let ask = ask::page(asked, wished);
-        self.question(ask, move |parts| parts.chat_page(&Channel::new(&name)?, &options))
-    }
-}
 
 /// A window that ends where `now` does; none if nothing of it is due.
 pub(super) fn window(options: &ReadOptions, now: Timestamp) -> Option<(i64, i64)> {
@@ -60,7 +41,7 @@ pub(super) fn wanted_ahead(options: &ReadOptions, now: Timestamp) -> u32 {
     window_ahead(options, now).map_or(0, |_| all)
 }
 
-impl Parts {
+impl ChatParts {
     /// Messages of a window that are not due, up to [`MAX_AHEAD`].
     fn chat_ahead(&self, channel: &Channel, options: &ReadOptions) -> Result<usize, ReadError> {
         let Some((from, to)) = window_ahead(options, self.clock.now()) else { return Ok(0) };
@@ -115,13 +96,13 @@ impl Message {
 
 /// Makes messages of rows: reads them, names their authors, and applies moderation.
 pub(super) struct Shower<'a> {
-    parts: &'a Parts,
+    parts: &'a ChatParts,
     moderation: Moderation,
     nicks: HashMap<FeedKey, Option<String>>,
 }
 
 impl<'a> Shower<'a> {
-    pub fn new(parts: &'a Parts) -> Result<Self, ReadError> {
+    pub fn new(parts: &'a ChatParts) -> Result<Self, ReadError> {
         Ok(Shower { parts, moderation: parts.moderation()?, nicks: HashMap::new() })
     }
 
@@ -173,10 +154,10 @@ impl<'a> Shower<'a> {
     }
 }
 
-impl Parts {
+impl ChatParts {
     /// What an entry says, if its payload is held and is what it should be.
     pub(super) fn chat_post(&self, id: EntryId) -> Result<Option<Post>, ReadError> {
-        self.recent_post(id, || {
+        recent::recent_post(self, id, || {
             let Some(entry) = self.entry(id)? else { return Ok(None) };
             Ok(decode(&entry.header, entry.payload.as_deref()).ok())
         })

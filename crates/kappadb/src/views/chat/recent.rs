@@ -1,7 +1,7 @@
 //! What was read lately and is likely to be shown again: people look at the same page, and at the same names, all day.
 
-use crate::database::Parts;
 use crate::error::ReadError;
+use crate::views::chat::ChatParts;
 use kappadb_chat::Post;
 use kappadb_core::{EntryId, FeedKey};
 use std::collections::HashMap;
@@ -39,51 +39,49 @@ impl Recent {
     }
 }
 
-impl Parts {
-    /// What an entry says, from memory if it was read lately; else `read` reads it.
-    pub(super) fn recent_post(
-        &self,
-        id: EntryId,
-        read: impl FnOnce() -> Result<Option<Post>, ReadError>,
-    ) -> Result<Option<Post>, ReadError> {
-        let reforms = self.feeds.reforms();
-        if let Some(post) = self.recent.at(reforms, None).posts.get(&id) {
-            return Ok(Some(post.clone()));
-        }
-        let post = read()?;
-        let mut kept = self.recent.at(self.feeds.reforms(), None);
-        if let Some(post) = &post
-            && kept.reforms == reforms
-        {
-            if kept.posts.len() >= POSTS {
-                kept.posts.clear();
-            }
-            kept.posts.insert(id, post.clone());
-        }
-        Ok(post)
+/// What an entry says, from memory if it was read lately; else `read` reads it.
+pub(super) fn recent_post(
+    parts: &ChatParts,
+    id: EntryId,
+    read: impl FnOnce() -> Result<Option<Post>, ReadError>,
+) -> Result<Option<Post>, ReadError> {
+    let reforms = parts.feeds.reforms();
+    if let Some(post) = parts.state.recent.at(reforms, None).posts.get(&id) {
+        return Ok(Some(post.clone()));
     }
+    let post = read()?;
+    let mut kept = parts.state.recent.at(parts.feeds.reforms(), None);
+    if let Some(post) = &post
+        && kept.reforms == reforms
+    {
+        if kept.posts.len() >= POSTS {
+            kept.posts.clear();
+        }
+        kept.posts.insert(id, post.clone());
+    }
+    Ok(post)
+}
 
-    /// What a feed calls itself, from memory if that was worked out lately; else `find` does it, and says whether it stays so by itself.
-    pub(super) fn recent_nick(
-        &self,
-        feed: &FeedKey,
-        find: impl FnOnce() -> Result<(Option<String>, bool), ReadError>,
-    ) -> Result<Option<String>, ReadError> {
-        let stamps = |parts: &Parts| {
-            Ok::<_, ReadError>((parts.feeds.reforms(), parts.chat.read(|index| index.said_stamp())?))
-        };
-        let (reforms, said) = stamps(self)?;
-        if let Some(nick) = self.recent.at(reforms, Some(said)).nicks.get(feed) {
-            return Ok(nick.clone());
-        }
-        let (nick, stays) = find()?;
-        if stays && stamps(self)? == (reforms, said) {
-            let mut kept = self.recent.at(reforms, Some(said));
-            if kept.nicks.len() >= NICKS {
-                kept.nicks.clear();
-            }
-            kept.nicks.insert(*feed, nick.clone());
-        }
-        Ok(nick)
+/// What a feed calls itself, from memory if that was worked out lately; else `find` does it, and says whether it stays so by itself.
+pub(super) fn recent_nick(
+    parts: &ChatParts,
+    feed: &FeedKey,
+    find: impl FnOnce() -> Result<(Option<String>, bool), ReadError>,
+) -> Result<Option<String>, ReadError> {
+    let stamps = |parts: &ChatParts| {
+        Ok::<_, ReadError>((parts.feeds.reforms(), parts.chat.read(|index| index.said_stamp())?))
+    };
+    let (reforms, said) = stamps(parts)?;
+    if let Some(nick) = parts.state.recent.at(reforms, Some(said)).nicks.get(feed) {
+        return Ok(nick.clone());
     }
+    let (nick, stays) = find()?;
+    if stays && stamps(parts)? == (reforms, said) {
+        let mut kept = parts.state.recent.at(reforms, Some(said));
+        if kept.nicks.len() >= NICKS {
+            kept.nicks.clear();
+        }
+        kept.nicks.insert(*feed, nick.clone());
+    }
+    Ok(nick)
 }

@@ -1,78 +1,15 @@
 //! What is known of channels and writers.
 
-use super::ask;
-use super::{ChannelInfo, Chat, ChatError, Member, Topic};
-use crate::database::Parts;
+use super::{ChannelInfo, ChatError, Topic, recent};
 use crate::error::ReadError;
-use crate::network::answer::Answer;
-use crate::network::read::Read;
+use crate::views::chat::ChatParts;
 use kappadb_chat::{Channel, Content, Moderation, StateKey, code, members_of, profile_of};
 use kappadb_core::{EntryId, FeedKey, Timestamp};
 use kappadb_entry::rules::{self, Version};
-use kappadb_view_chat::Ask;
 use std::collections::{BTreeMap, BTreeSet};
 
-impl Chat {
-    /// The channels that have a message, or somebody in them who joined, by name; not those in which all of them are blocked.
-    pub fn channels(&self) -> Read<Answer<ChannelInfo>, ChatError> {
-        let ask = ask::channels();
-        self.question(ask, |parts| {
-            let moderation = parts.moderation()?;
-            let mut channels = Vec::new();
-            for name in parts.chat_live()? {
-                if !parts.is_blocked_channel(&name, &moderation)? {
-                    channels.push(parts.chat_channel(&name, &moderation)?);
-                }
-            }
-            Ok(Answer::of(channels))
-        })
-    }
-
-    /// True if somebody posted to a channel or joined it, as far as is known here, whatever is left of that.
-    pub fn exists(&self, channel: &str) -> Read<Answer<bool>, ChatError> {
-        let name = channel.to_owned();
-        self.question(ask::state(channel.to_owned()), move |parts| {
-            Ok(Answer::of([parts.chat_exists(&Channel::new(&name)?.folded)?]))
-        })
-    }
-
-    /// Who joined a channel, posted to it or set its topic, and has not left since; by feed.
-    pub fn members(&self, channel: &str) -> Read<Answer<Member>, ChatError> {
-        let name = channel.to_owned();
-        self.question(ask::state(channel.to_owned()), move |parts| {
-            let (channel, moderation) = (Channel::new(&name)?, parts.moderation()?);
-            let mut members = parts.chat_members(&channel.folded)?;
-            members.retain(|feed| !moderation.is_muted(Some(&channel.folded), feed));
-            let member = |feed| Ok::<_, ChatError>(Member { feed, nick: parts.chat_nick(&feed)? });
-            Ok(Answer::of(members.into_iter().map(member).collect::<Result<Vec<_>, _>>()?))
-        })
-    }
-
-    /// What a channel is about; none if nothing is said of it, or that was cleared.
-    pub fn topic(&self, channel: &str) -> Read<Answer<Topic>, ChatError> {
-        let name = channel.to_owned();
-        self.question(ask::state(channel.to_owned()), move |parts| {
-            Ok(Answer::of(parts.chat_topic(&Channel::new(&name)?.folded, &parts.moderation()?)?))
-        })
-    }
-
-    /// What a writer calls itself.
-    pub fn nick(&self, feed: FeedKey) -> Read<Answer<String>, ChatError> {
-        self.question(ask::one(Ask::Profile(feed).selector()), move |parts| {
-            Ok(Answer::of(parts.chat_profile(feed)?.remove("nick")))
-        })
-    }
-
-    /// What a writer says of itself, by field. Of whom is blocked everywhere it is nothing.
-    pub fn profile(&self, feed: FeedKey) -> Read<Answer<(String, String)>, ChatError> {
-        self.question(ask::one(Ask::Profile(feed).selector()), move |parts| {
-            Ok(Answer::of(parts.chat_profile(feed)?))
-        })
-    }
-}
-
-impl Parts {
-    fn chat_profile(&self, feed: FeedKey) -> Result<BTreeMap<String, String>, ChatError> {
+impl ChatParts {
+    pub(super) fn chat_profile(&self, feed: FeedKey) -> Result<BTreeMap<String, String>, ChatError> {
         if self.moderation()?.is_blocked(None, &feed) {
             return Ok(BTreeMap::new());
         }
@@ -89,7 +26,7 @@ impl Parts {
     }
 }
 
-impl Parts {
+impl ChatParts {
     /// All channels, as they are spelled.
     pub(super) fn chat_all(&self) -> Result<Vec<Channel>, ReadError> {
         let names = self.chat_live()?;
@@ -97,7 +34,11 @@ impl Parts {
         names.into_iter().map(channel).collect()
     }
 
-    fn chat_channel(&self, folded: &str, moderation: &Moderation) -> Result<ChannelInfo, ChatError> {
+    pub(super) fn chat_channel(
+        &self,
+        folded: &str,
+        moderation: &Moderation,
+    ) -> Result<ChannelInfo, ChatError> {
         let archive = self.chat_winner(StateKey::Archive(folded), folded, moderation)?;
         let archived = archive.is_some_and(|version| version.kind.code == code::ARCHIVE);
         let topic = self.chat_topic(folded, moderation)?.map(|topic| topic.text);
@@ -105,7 +46,11 @@ impl Parts {
     }
 
     /// True if all who posted to a channel, joined it or left it are blocked there.
-    fn is_blocked_channel(&self, folded: &str, moderation: &Moderation) -> Result<bool, ReadError> {
+    pub(super) fn is_blocked_channel(
+        &self,
+        folded: &str,
+        moderation: &Moderation,
+    ) -> Result<bool, ReadError> {
         if !moderation.blocks_anybody() {
             return Ok(false);
         }
@@ -130,7 +75,7 @@ impl Parts {
     }
 
     /// Folded names of the channels that are there.
-    fn chat_live(&self) -> Result<Vec<String>, ReadError> {
+    pub(super) fn chat_live(&self) -> Result<Vec<String>, ReadError> {
         let mut live = Vec::new();
         for name in self.chat.read(|index| index.channels())?? {
             if self.chat_is_live(&name)? {
@@ -164,7 +109,11 @@ impl Parts {
         Ok(self.chat.read(|index| index.winner_without(&key, now, muted))??)
     }
 
-    fn chat_topic(&self, folded: &str, moderation: &Moderation) -> Result<Option<Topic>, ReadError> {
+    pub(super) fn chat_topic(
+        &self,
+        folded: &str,
+        moderation: &Moderation,
+    ) -> Result<Option<Topic>, ReadError> {
         let winner = self.chat_winner(StateKey::Topic(folded), folded, moderation)?;
         let Some(version) = winner else { return Ok(None) };
         match self.chat_post(version.id)?.map(|post| post.content) {
@@ -176,7 +125,7 @@ impl Parts {
     }
 
     pub(crate) fn chat_nick(&self, feed: &FeedKey) -> Result<Option<String>, ReadError> {
-        self.recent_nick(feed, || {
+        recent::recent_nick(self, feed, || {
             let (now, key) = (self.clock.now(), StateKey::Profile { feed: *feed, field: "nick" }.encode());
             let versions = self.chat.read(|index| index.counting_versions(&key))??;
             let winner = rules::winner(&rules::heads(&versions), now).map(|version| version.id);

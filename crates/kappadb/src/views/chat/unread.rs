@@ -1,14 +1,11 @@
 //! What came and was not read yet. What counts is when something came here, not when its author says that it was written.
 
-use super::ask;
-use super::correspondence::Known;
+use super::correspondence::{self, Known};
 use super::read::Shower;
-use super::{Chat, ChatError, Message, Said};
-use crate::database::Parts;
+use super::{ChatError, Message, Said};
 use crate::error::ReadError;
 use crate::folder::markers::Marker;
-use crate::network::answer::Answer;
-use crate::network::read::Read;
+use crate::views::chat::ChatParts;
 use kappadb_chat::{Channel, StateKey, TOPICS, mentions};
 use kappadb_core::{EntryId, FeedKey, RangeSet, Timestamp};
 use kappadb_view_chat::{Came, Lately, Place};
@@ -74,46 +71,6 @@ impl Marks {
     }
 }
 
-impl Chat {
-    /// For each channel that this writer is in, and each feed that wrote to it privately, how many messages by others came that were not marked as
-    /// read, and how many of them mention this writer's nickname. Those without any are left out.
-    pub fn unread(&self) -> Read<Answer<Unread>, ChatError> {
-        self.question(ask::unread(), |parts| Ok(Answer::of(parts.chat_unread()?)))
-    }
-
-    /// Marks a channel as read up to a message in reading order, by default all that is due. What comes later is unread, wherever it stands.
-    /// It is this replica's own business. Durable when it returns.
-    ///
-    /// # Errors
-    /// [`ChatError::NotThere`] if there is no such message in the channel.
-    pub async fn mark_read(&self, channel: &str, up_to: Option<EntryId>) -> Result<(), ChatError> {
-        let channel = Channel::new(channel)?;
-        self.run(move |parts| {
-            parts.chat.ready()?;
-            let now = parts.clock.now();
-            let last = up_to.map(|id| parts.chat_place(&channel.folded, id)).transpose()?;
-            let read = |place: &Place| last.map_or(place.order <= now, |last| *place <= last);
-            parts.chat_mark([channel.folded], |_, place| read(place))
-        })
-        .await?
-    }
-
-    /// Marks these messages as read, and no others. Durable when it returns.
-    pub async fn mark_shown(&self, marks: Marks) -> Result<(), ChatError> {
-        self.run(move |parts| {
-            parts.chat.ready()?;
-            let mut shown = HashMap::new();
-            for (spot, ids) in marks.0 {
-                shown.extend(parts.chat_spot(spot).map(|channel| (channel, ids)));
-            }
-            let read =
-                |channel: &str, place: &Place| shown.get(channel).is_some_and(|ids| ids.contains(&place.id));
-            parts.chat_mark(shown.keys().cloned(), read)
-        })
-        .await?
-    }
-}
-
 /// What has come to a channel, as its marker has it.
 enum Since {
     /// It was never marked.
@@ -123,168 +80,175 @@ enum Since {
     Dated(Timestamp),
 }
 
-impl Parts {
-    /// The name that a channel or lane has in the index.
-    fn chat_spot(&self, spot: Spot) -> Option<String> {
-        match spot {
-            Spot::Channel(folded) => Some(folded),
-            Spot::Private { by, to } => Some(self.pair(&to, &by).ok()?.inbox().channel()),
-        }
+/// Marks these messages as read, and no others. Durable when it returns.
+pub(super) fn mark_shown(parts: &ChatParts, marks: Marks) -> Result<(), ChatError> {
+    parts.chat.ready()?;
+    let mut shown = HashMap::new();
+    for (spot, ids) in marks.0 {
+        shown.extend(chat_spot(parts, spot).map(|channel| (channel, ids)));
     }
+    let read = |channel: &str, place: &Place| shown.get(channel).is_some_and(|ids| ids.contains(&place.id));
+    chat_mark(parts, shown.keys().cloned(), read)
+}
 
-    /// The place of a message of a channel.
-    pub(super) fn chat_place(&self, folded: &str, id: EntryId) -> Result<Place, ChatError> {
-        let entry = self.entry(id)?.ok_or(ChatError::NotThere(id))?;
-        let row = self.chat.read(|index| index.message(&entry.header, id))??;
-        let row = row.filter(|(channel, _)| channel == folded);
-        row.map(|(_, place)| place).ok_or(ChatError::NotThere(id))
+/// The name that a channel or lane has in the index.
+fn chat_spot(parts: &ChatParts, spot: Spot) -> Option<String> {
+    match spot {
+        Spot::Channel(folded) => Some(folded),
+        Spot::Private { by, to } => Some(parts.pair(&to, &by).ok()?.inbox().channel()),
     }
+}
 
-    fn chat_mark(
-        &self,
-        channels: impl IntoIterator<Item = String>,
-        read: impl Fn(&str, &Place) -> bool,
-    ) -> Result<(), ChatError> {
-        let (me, partial) = (self.me(), self.partial_feeds());
-        self.markers.set(channels, |channel, marker| {
-            let seen = self.feeds.end();
-            self.chat.ready()?;
-            let since = self.since(channel, marker)?;
-            let mut left = Left::default();
-            for (came, unread) in self.news(channel, &since, &me, &partial)? {
-                if came.lseq < seen {
-                    left.note(came.lseq, unread && !read(channel, &came.place));
-                }
+/// The place of a message of a channel.
+pub(super) fn chat_place(parts: &ChatParts, folded: &str, id: EntryId) -> Result<Place, ChatError> {
+    let entry = parts.entry(id)?.ok_or(ChatError::NotThere(id))?;
+    let row = parts.chat.read(|index| index.message(&entry.header, id))??;
+    let row = row.filter(|(channel, _)| channel == folded);
+    row.map(|(_, place)| place).ok_or(ChatError::NotThere(id))
+}
+
+pub(super) fn chat_mark(
+    parts: &ChatParts,
+    channels: impl IntoIterator<Item = String>,
+    read: impl Fn(&str, &Place) -> bool,
+) -> Result<(), ChatError> {
+    let (me, partial) = (parts.me(), partial_feeds(parts));
+    parts.state.markers.set(channels, |channel, marker| {
+        let seen = parts.feeds.end();
+        parts.chat.ready()?;
+        let since = since(parts, channel, marker)?;
+        let mut left = Left::default();
+        for (came, unread) in news(parts, channel, &since, &me, &partial)? {
+            if came.lseq < seen {
+                left.note(came.lseq, unread && !read(channel, &came.place));
             }
-            let last = self.chat.read(|index| index.came_before(channel, seen))??;
-            Ok(Marker { seen, time: self.clock.now(), last, left: left.0 })
-        })
-    }
+        }
+        let last = parts.chat.read(|index| index.came_before(channel, seen))??;
+        Ok(Marker { seen, time: parts.clock.now(), last, left: left.0 })
+    })
+}
 
-    /// Feeds of which not all is held: what comes of them may be older than what came before.
-    fn partial_feeds(&self) -> BTreeSet<FeedKey> {
-        let partial = self.feeds.list().into_iter().filter(|info| info.held < info.length);
-        partial.map(|info| info.feed).collect()
-    }
+/// Feeds of which not all is held: what comes of them may be older than what came before.
+fn partial_feeds(parts: &ChatParts) -> BTreeSet<FeedKey> {
+    let partial = parts.feeds.list().into_iter().filter(|info| info.held < info.length);
+    partial.map(|info| info.feed).collect()
+}
 
-    fn since(&self, channel: &str, marker: Option<&Marker>) -> Result<Since, ReadError> {
-        let Some(marker) = marker else { return Ok(Since::Ever) };
-        let same = match marker.last {
-            _ if marker.seen > self.feeds.end() => false,
-            None => true,
-            Some((lseq, _)) => {
-                self.chat.read(|index| index.came_before(channel, lseq.saturating_add(1)))?? == marker.last
+fn since(parts: &ChatParts, channel: &str, marker: Option<&Marker>) -> Result<Since, ReadError> {
+    let Some(marker) = marker else { return Ok(Since::Ever) };
+    let same = match marker.last {
+        _ if marker.seen > parts.feeds.end() => false,
+        None => true,
+        Some((lseq, _)) => {
+            parts.chat.read(|index| index.came_before(channel, lseq.saturating_add(1)))?? == marker.last
+        }
+    };
+    Ok(if same { Since::Marked(marker.clone()) } else { Since::Dated(marker.time) })
+}
+
+/// The messages by others that came to a channel, with whether they are unread, from the first one on that is or later; in the order in which
+/// they came.
+fn news(
+    parts: &ChatParts,
+    channel: &str,
+    since: &Since,
+    me: &BTreeSet<FeedKey>,
+    partial: &BTreeSet<FeedKey>,
+) -> Result<Vec<(Came, bool)>, ReadError> {
+    let from = match since {
+        Since::Marked(marker) => marker.left.iter().next().unwrap_or(marker.seen),
+        Since::Ever | Since::Dated(_) => 0,
+    };
+    let mut news = Vec::new();
+    let other = |came: &Came| !me.contains(&came.place.id.feed);
+    parts.chat.read(|index| {
+        index.came(channel, from, |came| news.extend(other(&came).then_some((came, true))))
+    })??;
+    match since {
+        Since::Ever => {}
+        Since::Dated(time) => news.iter_mut().for_each(|(came, unread)| *unread = came.place.order > *time),
+        Since::Marked(marker) => pass_over(parts, channel, marker, partial, &mut news)?,
+    }
+    Ok(news)
+}
+
+/// Takes out what is read, and what a replica that does not hold all fetched of the time before: an author's message is older than one that
+/// was here when the channel was marked if its author wrote it before that.
+fn pass_over(
+    parts: &ChatParts,
+    channel: &str,
+    marker: &Marker,
+    partial: &BTreeSet<FeedKey>,
+    news: &mut [(Came, bool)],
+) -> Result<(), ReadError> {
+    let doubtful = |came: &Came| {
+        came.lseq >= marker.seen && came.place.order < marker.time && partial.contains(&came.place.id.feed)
+    };
+    let mut written: HashMap<FeedKey, u64> = HashMap::new();
+    if news.iter().any(|(came, _)| doubtful(came)) {
+        let mut note = |came: Came| {
+            let last = written.entry(came.place.id.feed).or_default();
+            *last = came.place.id.seq.max(*last);
+        };
+        let before = |came: Came| {
+            if came.lseq < marker.seen {
+                note(came)
             }
         };
-        Ok(if same { Since::Marked(marker.clone()) } else { Since::Dated(marker.time) })
+        parts.chat.read(|index| index.came(channel, 0, before))??;
     }
-
-    /// The messages by others that came to a channel, with whether they are unread, from the first one on that is or later; in the order in which
-    /// they came.
-    fn news(
-        &self,
-        channel: &str,
-        since: &Since,
-        me: &BTreeSet<FeedKey>,
-        partial: &BTreeSet<FeedKey>,
-    ) -> Result<Vec<(Came, bool)>, ReadError> {
-        let from = match since {
-            Since::Marked(marker) => marker.left.iter().next().unwrap_or(marker.seen),
-            Since::Ever | Since::Dated(_) => 0,
+    for (came, unread) in news {
+        let EntryId { feed, seq } = came.place.id;
+        *unread = match came.lseq < marker.seen {
+            true => marker.left.contains(came.lseq),
+            false => !doubtful(came) || written.get(&feed).is_none_or(|last| seq > *last),
         };
-        let mut news = Vec::new();
-        let other = |came: &Came| !me.contains(&came.place.id.feed);
-        self.chat.read(|index| {
-            index.came(channel, from, |came| news.extend(other(&came).then_some((came, true))))
-        })??;
-        match since {
-            Since::Ever => {}
-            Since::Dated(time) => {
-                news.iter_mut().for_each(|(came, unread)| *unread = came.place.order > *time)
-            }
-            Since::Marked(marker) => self.pass_over(channel, marker, partial, &mut news)?,
-        }
-        Ok(news)
     }
+    Ok(())
+}
 
-    /// Takes out what is read, and what a replica that does not hold all fetched of the time before: an author's message is older than one that
-    /// was here when the channel was marked if its author wrote it before that.
-    fn pass_over(
-        &self,
-        channel: &str,
-        marker: &Marker,
-        partial: &BTreeSet<FeedKey>,
-        news: &mut [(Came, bool)],
-    ) -> Result<(), ReadError> {
-        let doubtful = |came: &Came| {
-            came.lseq >= marker.seen
-                && came.place.order < marker.time
-                && partial.contains(&came.place.id.feed)
-        };
-        let mut written: HashMap<FeedKey, u64> = HashMap::new();
-        if news.iter().any(|(came, _)| doubtful(came)) {
-            let mut note = |came: Came| {
-                let last = written.entry(came.place.id.feed).or_default();
-                *last = came.place.id.seq.max(*last);
-            };
-            let before = |came: Came| {
-                if came.lseq < marker.seen {
-                    note(came)
-                }
-            };
-            self.chat.read(|index| index.came(channel, 0, before))??;
-        }
-        for (came, unread) in news {
-            let EntryId { feed, seq } = came.place.id;
-            *unread = match came.lseq < marker.seen {
-                true => marker.left.contains(came.lseq),
-                false => !doubtful(came) || written.get(&feed).is_none_or(|last| seq > *last),
-            };
-        }
-        Ok(())
+pub(super) fn chat_unread(parts: &ChatParts) -> Result<Vec<Unread>, ChatError> {
+    let me = parts.me();
+    let nicks = me.iter().filter_map(|feed| parts.chat_nick(feed).transpose());
+    let nicks = nicks.collect::<Result<Vec<_>, _>>()?;
+    let counting = Counting { parts, now: parts.clock.now(), partial: partial_feeds(parts), me, nicks };
+    let mut shower = Shower::new(parts)?;
+    let mut all = counting.channels(&mut shower)?;
+    all.extend(counting.private(&mut shower)?);
+    Ok(all)
+}
+
+/// What is to be asked of peers, beside what came late, so that [`chat_unread`] knows of what came to them.
+pub(super) fn chat_lately(parts: &ChatParts) -> Result<Vec<Lately>, ChatError> {
+    let mut all = Vec::new();
+    for channel in chat_joined(parts, &parts.me())? {
+        let since = parts.state.markers.get(&channel).map(|marker| marker.time.0);
+        let limit = since.map_or(FIRST, |_| SINCE);
+        all.push(Lately { channel, from: since.unwrap_or(i64::MIN), limit, late: 0 });
     }
+    Ok(all)
+}
 
-    fn chat_unread(&self) -> Result<Vec<Unread>, ChatError> {
-        let me = self.me();
-        let nicks = me.iter().filter_map(|feed| self.chat_nick(feed).transpose());
-        let nicks = nicks.collect::<Result<Vec<_>, _>>()?;
-        let counting =
-            Counting { parts: self, now: self.clock.now(), partial: self.partial_feeds(), me, nicks };
-        let mut shower = Shower::new(self)?;
-        let mut all = counting.channels(&mut shower)?;
-        all.extend(counting.private(&mut shower)?);
-        Ok(all)
-    }
-
-    /// What is to be asked of peers, beside what came late, so that [`Parts::chat_unread`] knows of what came to them.
-    pub(super) fn chat_lately(&self) -> Result<Vec<Lately>, ChatError> {
-        let mut all = Vec::new();
-        for channel in self.chat_joined(&self.me())? {
-            let since = self.markers.get(&channel).map(|marker| marker.time.0);
-            let limit = since.map_or(FIRST, |_| SINCE);
-            all.push(Lately { channel, from: since.unwrap_or(i64::MIN), limit, late: 0 });
-        }
-        Ok(all)
-    }
-
-    /// The channels that any of these feeds is in, by folded name.
-    pub(crate) fn chat_joined(&self, feeds: &BTreeSet<FeedKey>) -> Result<BTreeSet<String>, ReadError> {
-        let mut joined = BTreeSet::new();
-        for feed in feeds {
-            let mut candidates = self.chat.read(|index| index.channels_by(feed))??;
-            for (key, _) in self.chat.read(|index| index.winners(TOPICS, self.clock.now()))?? {
-                if let Some(StateKey::Topic(channel)) = StateKey::decode(&key) {
-                    candidates.insert(channel.to_owned());
-                }
-            }
-            for channel in candidates {
-                if self.chat_is_member(&channel, feed)? {
-                    joined.insert(channel);
-                }
+/// The channels that any of these feeds is in, by folded name.
+pub(crate) fn chat_joined(
+    parts: &ChatParts,
+    feeds: &BTreeSet<FeedKey>,
+) -> Result<BTreeSet<String>, ReadError> {
+    let mut joined = BTreeSet::new();
+    for feed in feeds {
+        let mut candidates = parts.chat.read(|index| index.channels_by(feed))??;
+        for (key, _) in parts.chat.read(|index| index.winners(TOPICS, parts.clock.now()))?? {
+            if let Some(StateKey::Topic(channel)) = StateKey::decode(&key) {
+                candidates.insert(channel.to_owned());
             }
         }
-        Ok(joined)
+        for channel in candidates {
+            if parts.chat_is_member(&channel, feed)? {
+                joined.insert(channel);
+            }
+        }
     }
+    Ok(joined)
 }
 
 /// Arrivals that are left unread, in as few ranges as may be: only a message that is read ends one.
@@ -303,7 +267,7 @@ impl Left {
 
 /// What counting goes by.
 struct Counting<'a> {
-    parts: &'a Parts,
+    parts: &'a ChatParts,
     now: Timestamp,
     me: BTreeSet<FeedKey>,
     nicks: Vec<String>,
@@ -313,7 +277,7 @@ struct Counting<'a> {
 impl Counting<'_> {
     fn channels(&self, shower: &mut Shower<'_>) -> Result<Vec<Unread>, ChatError> {
         let mut all = Vec::new();
-        for channel in self.parts.chat_joined(&self.me)? {
+        for channel in chat_joined(self.parts, &self.me)? {
             let (messages, mentions, marked) = self.count(&channel, &channel, None, shower)?;
             if messages > 0 {
                 let asked = if marked { SINCE } else { FIRST };
@@ -327,7 +291,7 @@ impl Counting<'_> {
 
     fn private(&self, shower: &mut Shower<'_>) -> Result<Vec<Unread>, ChatError> {
         let mut by_feed: BTreeMap<FeedKey, u64> = BTreeMap::new();
-        for correspondence in self.parts.correspondences(None, Known::Here)? {
+        for correspondence in correspondence::correspondences(self.parts, None, Known::Here)? {
             if !self.me.contains(&correspondence.other) {
                 let (lane, by) = (correspondence.pair.inbox().channel(), correspondence.other);
                 let (messages, ..) = self.count(&lane, "", Some(by), shower)?;
@@ -351,11 +315,11 @@ impl Counting<'_> {
         by: Option<FeedKey>,
         shower: &mut Shower<'_>,
     ) -> Result<(u64, u64, bool), ChatError> {
-        let marker = self.parts.markers.get(channel);
-        let since = self.parts.since(channel, marker.as_ref())?;
+        let marker = self.parts.state.markers.get(channel);
+        let since = since(self.parts, channel, marker.as_ref())?;
         let mut hidden: HashMap<FeedKey, bool> = HashMap::new();
         let (mut messages, mut mentioned) = (0, 0);
-        for (came, unread) in self.parts.news(channel, &since, &self.me, &self.partial)? {
+        for (came, unread) in news(self.parts, channel, &since, &self.me, &self.partial)? {
             let author = came.place.id.feed;
             let counts = unread && came.place.order <= self.now && by.is_none_or(|by| by == author);
             if counts && !*hidden.entry(author).or_insert_with(|| shower.hidden(moderated, &author).is_some())

@@ -1,9 +1,11 @@
 //! Asking for keys. After that the own answer is that over the union of what peers and this replica hold.
 
 use super::ground::Ground;
-use crate::database::{self, Parts};
+use crate::engine;
 use crate::error::ReadError;
-use crate::network::ask::{KV, Neighbours};
+use crate::network::Neighbours;
+use crate::network::ask::KV;
+use crate::views::kv::KvParts;
 use futures::future::BoxFuture;
 use kappadb_query::Selector;
 use kappadb_view_kv::{KeyRange, ScanOptions};
@@ -11,6 +13,7 @@ use std::sync::Arc;
 
 /// Asks for what a scan needs: with a limit, no more than the peers take to be within it, and what it takes to be sure of that.
 pub(super) fn ask_scan(
+    parts: Arc<KvParts>,
     range: KeyRange,
     options: ScanOptions,
 ) -> impl for<'a> FnOnce(&'a mut Neighbours) -> BoxFuture<'a, Result<(), ReadError>> + Send + 'static {
@@ -23,7 +26,7 @@ pub(super) fn ask_scan(
                 None => neighbours.ask(KV, rest.selector()).await.map(drop),
                 Some(0) => Ok(()),
                 // One more tells that there are more.
-                Some(limit) => ask_first(neighbours, &rest, limit.saturating_add(1), backwards).await,
+                Some(limit) => ask_first(&parts, neighbours, &rest, limit.saturating_add(1), backwards).await,
             }
         })
     }
@@ -31,19 +34,20 @@ pub(super) fn ask_scan(
 
 /// Asks for the first keys of a range, and goes on until as many are there, or the range is at its end.
 async fn ask_first(
+    parts: &Arc<KvParts>,
     neighbours: &mut Neighbours,
     range: &KeyRange,
     limit: u32,
     backwards: bool,
 ) -> Result<(), ReadError> {
-    let (parts, KeyRange { from, to }) = (neighbours.parts.clone(), range.clone());
+    let KeyRange { from, to } = range.clone();
     neighbours.look(KV, Selector::Scan { from, to, limit, backwards }).await?;
     loop {
         // Peers, and this replica, count by their own lights; so it is asked for all as far as the answer goes now, which
         // is next to nothing if they agree. What comes may move the answer's end.
-        let covered = first(&parts, range, limit, backwards).await?;
+        let covered = first(parts, range, limit, backwards).await?;
         neighbours.ask(KV, covered.selector()).await?;
-        if covered == *range || first(&parts, range, limit, backwards).await? == covered {
+        if covered == *range || first(parts, range, limit, backwards).await? == covered {
             return Ok(());
         }
     }
@@ -51,7 +55,7 @@ async fn ask_first(
 
 /// The part of a range that as many keys lie in; all of it if there are fewer.
 async fn first(
-    parts: &Arc<Parts>,
+    parts: &Arc<KvParts>,
     range: &KeyRange,
     limit: u32,
     backwards: bool,
@@ -60,7 +64,7 @@ async fn first(
     let options = ScanOptions { limit: Some(limit), backwards, after: None };
     let ground = Ground::now(parts.clone());
     let rows = move |_: &_| Ok::<_, ReadError>(ground.freeze()?.rows(&wanted, &options)?.0);
-    let rows = database::run(parts, rows).await??;
+    let rows = engine::run(parts, rows).await??;
     let KeyRange { from, to } = range.clone();
     Ok(match rows.last() {
         Some(row) if rows.len() == limit && backwards => KeyRange { from: row.key.clone(), to },

@@ -2,10 +2,10 @@
 
 use super::load::{Content, Head, KvState, Value};
 use super::scan::KvItem;
-use crate::database::Parts;
 use crate::error::ReadError;
-use crate::network::answer::{Answer, Completeness};
 use crate::network::ask::KV;
+use crate::network::{Answer, Completeness};
+use crate::views::kv::KvParts;
 use bytes::Bytes;
 use kappadb_core::{EntryId, Timestamp};
 use kappadb_entry::rules::Version;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 /// What is asked.
 #[derive(Clone)]
 pub(super) struct Ground {
-    pub parts: Arc<Parts>,
+    pub parts: Arc<KvParts>,
     at: Option<Arc<Moment>>,
 }
 
@@ -37,7 +37,7 @@ impl fmt::Debug for Ground {
 
 impl Ground {
     /// What is there now.
-    pub fn now(parts: Arc<Parts>) -> Ground {
+    pub fn now(parts: Arc<KvParts>) -> Ground {
         Ground { parts, at: None }
     }
 
@@ -59,7 +59,7 @@ impl Ground {
     /// How much of what there is the answer to a question about keys has. To be asked before it is looked at.
     pub fn here(&self, selector: impl FnOnce() -> Selector) -> Result<Option<Completeness>, ReadError> {
         let parts = &self.parts;
-        let here = parts.here(KV, selector, parts.clock.now())?;
+        let here = parts.network.here(&parts.name, KV, selector, parts.clock.now())?;
         // What came after the moment is not in what is looked at.
         let is_now = self.at.as_ref().is_none_or(|at| at.changes == parts.feeds.changes());
         Ok(is_now.then_some(here))
@@ -155,7 +155,7 @@ fn valued(value: Option<Value>) -> Answer<Value> {
     Answer::of(value).lacking(lacking.into())
 }
 
-impl Parts {
+impl KvParts {
     /// The value of a key, as it is now, if that needs no waiting and no disk.
     pub(super) fn kv_at_hand(&self, key: &[u8]) -> Option<Result<Answer<Value>, ReadError>> {
         let _inside = self.gate.enter_at_once()?;

@@ -1,13 +1,10 @@
 //! A key through time.
 
-use super::{Content, Head, Kv};
-use crate::database::Parts;
+use super::{Content, Head};
 use crate::error::ReadError;
-use crate::network::answer::Answer;
-use crate::network::ask::{self, KV};
-use crate::network::read::Read;
+use crate::network::Answer;
+use crate::views::kv::KvParts;
 use kappadb_entry::rules;
-use kappadb_query::Selector;
 use std::cmp::Reverse;
 
 /// A version in a key's history.
@@ -26,20 +23,8 @@ impl KvRevision {
     }
 }
 
-impl Kv {
-    /// All versions of a key, deletes included, the latest first: none comes after one that it replaces. Nothing for a key that is not known.
-    /// Peers are asked for every version, also those that others made redundant; of these, contents that are too large for a block are not
-    /// fetched.
-    pub fn history(&self, key: impl AsRef<[u8]>) -> Read<Answer<KvRevision>> {
-        let key = key.as_ref().to_vec();
-        Read::new(&self.parts, ask::keys(KV, [key.clone()], Selector::Versions), move |parts| {
-            parts.kv_history(&key)
-        })
-    }
-}
-
-impl Parts {
-    fn kv_history(&self, key: &[u8]) -> Result<Answer<KvRevision>, ReadError> {
+impl KvParts {
+    pub(super) fn kv_history(&self, key: &[u8]) -> Result<Answer<KvRevision>, ReadError> {
         self.kv.ready()?;
         let mut versions = self.kv.read(|index| index.read().history(key))??;
         let (heads, now) = (rules::heads(&versions), self.clock.now());

@@ -1,14 +1,11 @@
 //! A range of keys as a stream.
 
-use super::Kv;
-use super::asking::ask_scan;
 use super::ground::Ground;
 use super::scan::KvItem;
 use super::snapshot::Pieces;
-use crate::database;
+use crate::engine;
 use crate::error::ReadError;
-use crate::network::answer::{Asked, Completeness, Told};
-use crate::network::read::Read;
+use crate::network::{Asked, Completeness, Told};
 use crate::views::boxed::Boxed;
 use futures::{Stream, TryStreamExt, stream};
 use kappadb_view_kv::{KeyRange, ScanOptions};
@@ -32,7 +29,7 @@ impl KvItems {
         let parts = ground.parts.clone();
         let pieces = Pieces::new(ground.freeze()?, range, options);
         let pieces = stream::try_unfold((parts, pieces), |(parts, mut pieces)| async move {
-            let step = database::run(&parts, move |_| {
+            let step = engine::run(&parts, move |_| {
                 let items = pieces.next()?;
                 Ok::<_, ReadError>((items, pieces))
             });
@@ -55,15 +52,6 @@ impl Stream for KvItems {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.items.poll(context)
-    }
-}
-
-impl Kv {
-    /// The keys of a range that have a value, with their values, as [`Kv::scan`] gives them, one after the other: for what may be too large for memory.
-    pub fn items(&self, range: &KeyRange, options: &ScanOptions) -> Read<KvItems> {
-        let (range, options) = (range.clone(), options.clone());
-        let ask = ask_scan(range.clone(), options.clone());
-        Read::new(&self.parts, ask, move |parts| KvItems::new(Ground::now(parts.clone()), range, options))
     }
 }
 

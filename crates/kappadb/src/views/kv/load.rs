@@ -1,7 +1,7 @@
 //! What versions of keys say.
 
-use crate::database::Parts;
 use crate::error::{NotHeld, ReadError};
+use crate::views::kv::KvParts;
 use bytes::Bytes;
 use kappadb_core::{EntryId, FeedKey, StoredBlock, Timestamp};
 use kappadb_entry::rules::Version;
@@ -106,7 +106,7 @@ impl Content {
     }
 }
 
-impl Parts {
+impl KvParts {
     /// What a key says, among what is indexed already.
     pub(super) fn kv_state_indexed(&self, key: &[u8]) -> Result<KeyState, ReadError> {
         let now = self.clock.now();

@@ -1,17 +1,15 @@
 //! Watching keys: first what is there, then each change.
 
-use super::{Kv, Value, ground::Ground};
-use crate::database::Parts;
+use super::Value;
+use super::ground::Ground;
 use crate::error::ReadError;
-use crate::network::ask::KV;
-use crate::network::follow::{Follow, Live};
+use crate::network::Live;
 use crate::views::boxed::Boxed;
-use crate::views::watching::{CHUNK, Listed, Look, Looked, Watched, Watching, in_short};
+use crate::views::kv::KvParts;
+use crate::views::watching::{CHUNK, Listed, Look, Looked, Watched, in_short};
 use futures::Stream;
 use kappadb_core::EntryId;
-use kappadb_query::Selector;
 use kappadb_view_kv::{KeyRange, ScanOptions};
-use std::collections::{BTreeSet, HashSet};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -33,8 +31,8 @@ pub struct KvChange {
 /// dropping it ends it and nothing else.
 #[derive(Debug)]
 pub struct KvWatcher {
-    changes: Boxed<Result<KvChange, ReadError>>,
-    live: Live,
+    pub(super) changes: Boxed<Result<KvChange, ReadError>>,
+    pub(super) live: Live,
 }
 
 impl KvWatcher {
@@ -59,49 +57,25 @@ impl Stream for KvWatcher {
     }
 }
 
-impl Kv {
-    /// Watches some keys. First each of them comes once as it is, in order, also if it has no value; then a key comes whenever
-    /// its heads or its value change, be it written here or fetched, or because the time of a head has come.
-    ///
-    /// A watcher may be as slow as it likes: what changed meanwhile comes once, as it is then, marked as lagged.
-    pub fn watch<K: AsRef<[u8]>>(&self, keys: impl IntoIterator<Item = K>) -> KvWatcher {
-        let keys: BTreeSet<Vec<u8>> = keys.into_iter().map(|key| key.as_ref().to_vec()).collect();
-        let wanted: HashSet<Vec<u8>> = keys.iter().cloned().collect();
-        let watcher = self.parts.kv.watch_keys(move |key| wanted.contains(key));
-        let live = Live::of(&self.parts, [Follow::matching(KV, Selector::keys(keys.iter().cloned()))]);
-        KvWatcher { changes: Watching::new(Keys(None), watcher, Some(keys)).stream(self.parts.clone()), live }
-    }
-
-    /// Watches the keys that start with `prefix`, as [`Kv::watch`] does. First those come that have a value, in order. It
-    /// remembers some bytes for each key that it told of.
-    pub fn watch_prefix(&self, prefix: impl AsRef<[u8]>) -> KvWatcher {
-        let live = Live::of(&self.parts, [Follow::matching(KV, Selector::Prefix(prefix.as_ref().to_vec()))]);
-        let range = KeyRange::prefix(prefix);
-        let wanted = range.clone();
-        let watcher = self.parts.kv.watch_keys(move |key| wanted.contains(key));
-        let watching = Watching::new(Keys(Some(range)), watcher, None);
-        KvWatcher { changes: watching.stream(self.parts.clone()), live }
-    }
-}
-
 /// Keys that are watched: those of a range, if not just some.
-struct Keys(Option<KeyRange>);
+pub(super) struct Keys(pub Option<KeyRange>);
 
 impl Watched for Keys {
+    type Parts = KvParts;
     type Change = KvChange;
 
-    fn ready(&self, parts: &Parts) -> Result<(), ReadError> {
+    fn ready(&self, parts: &KvParts) -> Result<(), ReadError> {
         Ok(parts.kv.ready()?)
     }
 
-    fn list(&self, parts: &Arc<Parts>, after: Option<Vec<u8>>) -> Result<Listed, ReadError> {
+    fn list(&self, parts: &Arc<KvParts>, after: Option<Vec<u8>>) -> Result<Listed, ReadError> {
         let Some(range) = &self.0 else { return Ok(Listed::default()) };
         let options = ScanOptions { limit: Some(CHUNK), backwards: false, after };
         let (rows, next) = Ground::now(parts.clone()).rows(range, &options)?;
         Ok((rows.into_iter().map(|row| row.key).collect(), next))
     }
 
-    fn look(&self, parts: &Parts, look: Look) -> Result<Looked<KvChange>, ReadError> {
+    fn look(&self, parts: &KvParts, look: Look) -> Result<Looked<KvChange>, ReadError> {
         let now = parts.clock.now();
         let state = parts.kv_state_indexed(&look.key)?;
         let (value, heads) = (parts.kv_value(&state)?, state.ids());

@@ -1,8 +1,8 @@
 //! Writing under keys.
 
 use super::{Content, Kv, KvError, MAX_VALUE, Value};
-use crate::database::Parts;
 use crate::engine::batch::Batch;
+use crate::views::kv::KvParts;
 use crate::write::{Draft, Write};
 use kappadb_core::EntryId;
 use kappadb_entry::rules::{self, Version};
@@ -215,7 +215,7 @@ impl Kv {
     }
 }
 
-impl Parts {
+impl KvParts {
     /// The active versions of the key of a change that can be made.
     fn kv_active(&self, batch: &mut Batch, op: &KvOp) -> Result<Vec<Version>, KvError> {
         op.check()?;

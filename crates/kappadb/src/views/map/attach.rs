@@ -1,10 +1,10 @@
 //! Photos and other files attached to features: a blob, and a tag or property that names it.
 
 use super::{Map, draft};
-use crate::database::Parts;
 use crate::engine::batch::Batch;
 use crate::error::{AttachError, ReadError, WriteError};
-use crate::views::blobs::Blobs;
+use crate::views::blobs;
+use crate::views::map::MapParts;
 use crate::write::Write;
 use kappadb_core::EntryId;
 use kappadb_entry::Label;
@@ -53,10 +53,10 @@ impl Map {
         }
         let (key, id) = (format!("{PREFIX}{name}"), id.to_owned());
         let before = id.clone();
-        self.run_writing(move |parts| parts.attachable(&before)).await??;
-        let blob = Blobs::new(self.parts.clone()).put(reader, label).await?;
-        let edit = move |parts: &Parts, batch: &mut Batch| {
-            let mut feature = parts.attachable(&id)?;
+        self.run_writing(move |parts| attachable(parts, &before)).await??;
+        let blob = blobs::put(&self.parts, reader, label).await?;
+        let edit = move |parts: &MapParts, batch: &mut Batch| {
+            let mut feature = attachable(parts, &id)?;
             set(&mut feature.body, &key, &blob.to_string());
             let prepared = kappadb_geo::put(&feature).map_err(WriteError::from)?;
             batch.replace(parts, &parts.map, draft(prepared))?;
@@ -92,18 +92,16 @@ pub(crate) fn attach_others(feature: &mut Feature, others: &BTreeMap<EntryId, En
     }
 }
 
-impl Parts {
-    /// The one current version of a feature.
-    fn attachable(&self, id: &str) -> Result<Feature, AttachError> {
-        let hit = self.feature(id).map_err(WriteError::from)?;
-        let hit = hit.ok_or_else(|| AttachError::NoFeature(id.to_owned()))?;
-        let found = self.load_feature(&hit).map_err(|e: ReadError| WriteError::from(e))?;
-        if found.is_conflict() {
-            return Err(AttachError::Conflict(id.to_owned()));
-        }
-        let feature = found.versions.into_iter().find_map(|version| version.feature);
-        feature.ok_or_else(|| AttachError::NoContent(id.to_owned()))
+/// The one current version of a feature.
+fn attachable(parts: &MapParts, id: &str) -> Result<Feature, AttachError> {
+    let hit = parts.feature(id).map_err(WriteError::from)?;
+    let hit = hit.ok_or_else(|| AttachError::NoFeature(id.to_owned()))?;
+    let found = parts.load_feature(&hit).map_err(|e: ReadError| WriteError::from(e))?;
+    if found.is_conflict() {
+        return Err(AttachError::Conflict(id.to_owned()));
     }
+    let feature = found.versions.into_iter().find_map(|version| version.feature);
+    feature.ok_or_else(|| AttachError::NoContent(id.to_owned()))
 }
 
 /// Sets a tag or a top-level property; all else stays as it was written.

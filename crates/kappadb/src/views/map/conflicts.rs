@@ -1,13 +1,8 @@
 //! How many features are in conflict.
 
-use super::list::by_id;
-use super::{Hit, Map};
-use crate::database::Parts;
+use super::Hit;
 use crate::error::ReadError;
-use crate::network::answer::Answer;
-use crate::network::ask::{self, MAP};
-use crate::network::read::Read;
-use kappadb_query::Selector;
+use crate::views::map::MapParts;
 use serde::Serialize;
 
 /// Features with several heads that are looked at to count conflicts.
@@ -22,35 +17,22 @@ pub struct Conflicts {
     pub more: bool,
 }
 
-impl Map {
-    /// The features of which several current versions are known, from the one after `after` on, in the order of their ids, `limit` at most. In
-    /// conflict are those of which these say different things: [`Map::load`] tells. Peers are asked for every feature.
-    pub fn several(&self, after: Option<&str>, limit: usize) -> Read<Answer<Hit, String>> {
-        let after = after.map(str::to_owned);
-        Read::new(&self.parts, ask::one(MAP, Selector::Everything), move |parts| {
-            Ok(by_id(parts.several(after.as_deref(), limit)?, limit))
-        })
-    }
+pub(super) fn several(parts: &MapParts, after: Option<&str>, limit: usize) -> Result<Vec<Hit>, ReadError> {
+    parts.map.ready()?;
+    let hits = parts.map.read(|index| index.several(after, limit))??;
+    Ok(hits.into_iter().map(Hit::from).collect())
 }
 
-impl Parts {
-    fn several(&self, after: Option<&str>, limit: usize) -> Result<Vec<Hit>, ReadError> {
-        self.map.ready()?;
-        let hits = self.map.read(|index| index.several(after, limit))??;
-        Ok(hits.into_iter().map(Hit::from).collect())
+/// Costs a reading of the current versions of those features that have several, 10,000 features at most.
+pub(crate) fn conflicts(parts: &MapParts) -> Result<Conflicts, ReadError> {
+    if !parts.map.runs() {
+        return Ok(Conflicts { count: 0, more: true });
     }
-
-    /// Costs a reading of the current versions of those features that have several, 10,000 features at most.
-    pub(crate) fn conflicts(&self) -> Result<Conflicts, ReadError> {
-        if !self.map.runs() {
-            return Ok(Conflicts { count: 0, more: true });
-        }
-        let hits = self.several(None, LOOKED_AT + 1)?;
-        let mut conflicts = Conflicts { count: 0, more: hits.len() > LOOKED_AT };
-        self.load_features::<ReadError>(hits.get(..LOOKED_AT).unwrap_or(&hits), &mut |_, found| {
-            conflicts.count += u64::from(found.is_conflict());
-            Ok(())
-        })?;
-        Ok(conflicts)
-    }
+    let hits = several(parts, None, LOOKED_AT + 1)?;
+    let mut conflicts = Conflicts { count: 0, more: hits.len() > LOOKED_AT };
+    parts.load_features::<ReadError>(hits.get(..LOOKED_AT).unwrap_or(&hits), &mut |_, found| {
+        conflicts.count += u64::from(found.is_conflict());
+        Ok(())
+    })?;
+    Ok(conflicts)
 }

@@ -4,12 +4,13 @@ mod osm;
 mod texts;
 
 pub use texts::Texts;
+pub(super) use texts::texts;
 
-use crate::database::Parts;
+use super::list;
 use crate::error::{ExportError, ReadError};
-use crate::network::answer::Completeness;
+use crate::network::Completeness;
 use crate::network::ask::MAP;
-use crate::views::map::{Hit, Map};
+use crate::views::map::{Hit, MapParts};
 use kappadb_query::Selector;
 use std::io::Write;
 
@@ -66,97 +67,90 @@ pub struct ExportReport {
 /// Features read at a time: what bounds memory. Many, since each portion may lie all over the log.
 const CHUNK: usize = 128 << 10;
 
-impl Map {
-    /// Writes features to `out`. In GeoJSON, features in conflict come with all their versions, marked as
-    /// [`Texts`] are. Memory is bounded, but for OSM XML, which needs the number of each element and the position of each
-    /// node that only ways know, at most 16 bytes for each.
-    pub async fn export(
-        &self,
-        what: Selection,
-        format: ExportFormat,
-        out: impl Write + Send + 'static,
-    ) -> Result<ExportReport, ExportError> {
-        self.run(move |parts| {
-            let completeness = match &what {
-                // Before anything is read: what comes meanwhile may be written or not.
-                Selection::Everything => Some(parts.here(MAP, || Selector::Everything, parts.clock.now())?),
-                Selection::Hits(_) => None,
-            };
-            let report = match format {
-                ExportFormat::OsmXml => osm::export(parts, what, out)?,
-                _ => parts.export_geojson(what, format, out)?,
-            };
-            Ok(ExportReport { completeness, ..report })
-        })
-        .await?
-    }
+/// Writes features to `out`: [`Map::export`](super::Map::export).
+pub(super) fn export(
+    parts: &MapParts,
+    what: Selection,
+    format: ExportFormat,
+    out: impl Write,
+) -> Result<ExportReport, ExportError> {
+    let completeness = match &what {
+        // Before anything is read: what comes meanwhile may be written or not.
+        Selection::Everything => {
+            Some(parts.network.here(&parts.name, MAP, || Selector::Everything, parts.clock.now())?)
+        }
+        Selection::Hits(_) => None,
+    };
+    let report = match format {
+        ExportFormat::OsmXml => osm::export(parts, what, out)?,
+        _ => export_geojson(parts, what, format, out)?,
+    };
+    Ok(ExportReport { completeness, ..report })
 }
 
-impl Parts {
-    fn export_geojson(
-        &self,
-        what: Selection,
-        format: ExportFormat,
-        mut out: impl Write,
-    ) -> Result<ExportReport, ExportError> {
-        let (begin, before, between, after, end) = match format {
-            ExportFormat::GeoJson => {
-                ("{\"type\":\"FeatureCollection\",\"features\":[\n", "", ",\n", "", "\n]}\n")
+fn export_geojson(
+    parts: &MapParts,
+    what: Selection,
+    format: ExportFormat,
+    mut out: impl Write,
+) -> Result<ExportReport, ExportError> {
+    let (begin, before, between, after, end) = match format {
+        ExportFormat::GeoJson => {
+            ("{\"type\":\"FeatureCollection\",\"features\":[\n", "", ",\n", "", "\n]}\n")
+        }
+        ExportFormat::GeoJsonSeq => ("", "\u{1e}", "", "\n", ""),
+        ExportFormat::Ndjson | ExportFormat::OsmXml => ("", "", "", "\n", ""),
+    };
+    let mut report = ExportReport::default();
+    out.write_all(begin.as_bytes())?;
+    let mut gap = "";
+    each_chunk(parts, what, &mut |hits| {
+        parts.load_features(&hits, &mut |_, found| {
+            report.ahead += found.ahead as u64;
+            if found.deleted {
+                report.deleted += 1;
+                return Ok(());
             }
-            ExportFormat::GeoJsonSeq => ("", "\u{1e}", "", "\n", ""),
-            ExportFormat::Ndjson | ExportFormat::OsmXml => ("", "", "", "\n", ""),
-        };
-        let mut report = ExportReport::default();
-        out.write_all(begin.as_bytes())?;
-        let mut gap = "";
-        self.each_chunk(what, &mut |hits| {
-            self.load_features(&hits, &mut |_, found| {
-                report.ahead += found.ahead as u64;
-                if found.deleted {
-                    report.deleted += 1;
-                    return Ok(());
-                }
-                let Texts { list, without_area } = self.texts(&found)?;
-                for text in &list {
-                    write!(out, "{}{before}{text}{after}", std::mem::replace(&mut gap, between))?;
-                }
-                report.features += u64::from(!list.is_empty());
-                report.left_out += u64::from(list.is_empty());
-                report.without_area += u64::from(without_area);
-                Ok(())
-            })
-        })?;
-        out.write_all(end.as_bytes())?;
-        out.flush()?;
-        Ok(report)
-    }
+            let Texts { list, without_area } = texts::texts(parts, &found)?;
+            for text in &list {
+                write!(out, "{}{before}{text}{after}", std::mem::replace(&mut gap, between))?;
+            }
+            report.features += u64::from(!list.is_empty());
+            report.left_out += u64::from(list.is_empty());
+            report.without_area += u64::from(without_area);
+            Ok(())
+        })
+    })?;
+    out.write_all(end.as_bytes())?;
+    out.flush()?;
+    Ok(report)
+}
 
-    /// Goes through what is selected, some at a time.
-    fn each_chunk(
-        &self,
-        what: Selection,
-        visit: &mut dyn FnMut(Vec<Hit>) -> Result<(), ExportError>,
-    ) -> Result<(), ExportError> {
-        match what {
-            Selection::Hits(hits) => {
-                for (chunk, number) in hits.chunks(CHUNK).zip(0u64..) {
-                    self.progress("exporting", number * CHUNK as u64, hits.len() as u64);
-                    visit(chunk.to_vec())?;
-                }
-                self.progress("exporting", hits.len() as u64, hits.len() as u64);
-                Ok(())
+/// Goes through what is selected, some at a time.
+fn each_chunk(
+    parts: &MapParts,
+    what: Selection,
+    visit: &mut dyn FnMut(Vec<Hit>) -> Result<(), ExportError>,
+) -> Result<(), ExportError> {
+    match what {
+        Selection::Hits(hits) => {
+            for (chunk, number) in hits.chunks(CHUNK).zip(0u64..) {
+                parts.progress("exporting", number * CHUNK as u64, hits.len() as u64);
+                visit(chunk.to_vec())?;
             }
-            Selection::Everything => {
-                self.map.ready().map_err(ReadError::from)?;
-                let mut after: Option<String> = None;
-                loop {
-                    let hits = self.list_features("", after.as_deref(), CHUNK)?;
-                    let is_last = hits.len() < CHUNK;
-                    after = hits.last().map(|last| last.id.clone());
-                    visit(hits)?;
-                    if is_last {
-                        return Ok(());
-                    }
+            parts.progress("exporting", hits.len() as u64, hits.len() as u64);
+            Ok(())
+        }
+        Selection::Everything => {
+            parts.map.ready().map_err(ReadError::from)?;
+            let mut after: Option<String> = None;
+            loop {
+                let hits = list::list_features(parts, "", after.as_deref(), CHUNK)?;
+                let is_last = hits.len() < CHUNK;
+                after = hits.last().map(|last| last.id.clone());
+                visit(hits)?;
+                if is_last {
+                    return Ok(());
                 }
             }
         }

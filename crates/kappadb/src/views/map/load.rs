@@ -1,8 +1,8 @@
 //! Features as people see them: what was found, read from the feeds.
 
 use super::Hit;
-use crate::database::Parts;
 use crate::error::{NotHeld, ReadError};
+use crate::views::map::MapParts;
 use kappadb_core::{EntryId, StoredBlock, Timestamp};
 use kappadb_entry::rules::{self, Version};
 use kappadb_entry::{Entry, Header, decode_block, payload_of};
@@ -69,7 +69,7 @@ const MOST: usize = 128 << 10;
 /// Bytes of blocks in memory, about.
 const BYTES: usize = 32 << 20;
 
-impl Parts {
+impl MapParts {
     pub(crate) fn load_feature(&self, hit: &Hit) -> Result<Found, ReadError> {
         self.found(hit, |id| self.entry(id))
     }

@@ -1,5 +1,6 @@
 //! The map: features by id, by box, by what refers to them, and through time.
 
+mod asking;
 mod attach;
 mod conflicts;
 pub mod export;
@@ -16,6 +17,7 @@ mod watch;
 pub use attach::Attachment;
 pub(crate) use attach::attach_others;
 pub use conflicts::Conflicts;
+pub(crate) use conflicts::conflicts;
 pub use history::Revision;
 pub use load::{Edition, Found};
 pub use osm::OsmAnswer;
@@ -24,19 +26,22 @@ pub use refs::Expanded;
 pub(crate) use refs::{ask_referrers, join_referrers};
 pub use watch::{MapChange, MapWatcher};
 
-use crate::database::{self, Parts};
+use crate::engine;
+use crate::engine::keyed::active;
 use crate::error::{ReadError, WriteError};
-use crate::network::answer::Answer;
 use crate::network::ask::{self, MAP};
-use crate::network::read::Read;
+use crate::network::{Answer, Handle, Read};
 use crate::write::{self, Draft, Write};
+use import::{check_unused, delete_by_hand, put_by_hand};
 use kappadb_core::{EntryId, Extent};
-use kappadb_entry::rules;
-use kappadb_entry::{Kind, space};
+use kappadb_entry::{Kind, rules, space};
 use kappadb_geo::id::parse_osm;
 use kappadb_geo::{CODE_DELETE, Feature, Prepared};
 use kappadb_query::Selector;
-use kappadb_view_geo::Query;
+use kappadb_view::ViewHandle;
+use kappadb_view_geo::{MapView, Query};
+use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
 /// Map features: nodes, ways, relations and free GeoJSON features, by id and by box.
@@ -62,7 +67,7 @@ use std::sync::Arc;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Map {
-    pub(crate) parts: Arc<Parts>,
+    pub(crate) parts: Arc<MapParts>,
 }
 
 /// A feature that a box query found.
@@ -77,8 +82,30 @@ pub struct Hit {
     pub elsewhere: Vec<EntryId>,
 }
 
+/// What a handle of the map is made of.
+#[derive(Clone)]
+pub(crate) struct MapParts {
+    pub map: ViewHandle<MapView>,
+    /// The last to go.
+    pub handle: Handle,
+}
+
+impl fmt::Debug for MapParts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("MapParts").field(&self.handle).finish()
+    }
+}
+
+impl Deref for MapParts {
+    type Target = Handle;
+
+    fn deref(&self) -> &Handle {
+        &self.handle
+    }
+}
+
 impl Map {
-    pub(crate) fn new(parts: Arc<Parts>) -> Self {
+    pub(crate) fn new(parts: Arc<MapParts>) -> Self {
         Map { parts }
     }
 
@@ -87,7 +114,7 @@ impl Map {
     /// hold everything asks first ([`Map::touched_by_put`]).
     pub fn put(&self, feature: Feature) -> Write<EntryId, WriteError> {
         match parse_osm(&feature.id) {
-            Some(_) => Write::apart(&self.parts, move |parts, _| parts.put_by_hand(feature)),
+            Some(_) => Write::apart(&self.parts, move |parts, _| put_by_hand(parts, feature)),
             None => Write::shared(&self.parts, move |parts, batch| {
                 batch.replace(parts, &parts.map, draft(kappadb_geo::put(&feature)?))
             }),
@@ -110,10 +137,10 @@ impl Map {
         expected.sort_unstable();
         expected.dedup();
         Write::apart(&self.parts, move |parts, _| {
-            let active = write::active(&parts.map, feature.id.as_bytes())?;
+            let active = active(&parts.map, feature.id.as_bytes())?;
             let found: Vec<EntryId> = rules::heads(&active).iter().map(|head| head.id).collect();
             match found == expected {
-                true => parts.put_by_hand(feature),
+                true => put_by_hand(parts, feature),
                 false => Err(WriteError::Changed { id: feature.id, found }),
             }
         })
@@ -139,7 +166,7 @@ impl Map {
                 Some(feature) if feature.id != id => {
                     Err(WriteError::OtherFeature { wanted: id, given: feature.id })
                 }
-                Some(feature) => parts.put_by_hand(feature).map(Some),
+                Some(feature) => put_by_hand(parts, feature).map(Some),
                 None if is_there => parts.delete_feature(&id).map(Some),
                 None => Ok(None),
             }
@@ -151,7 +178,7 @@ impl Map {
     pub fn put_all(&self, features: Vec<Feature>) -> Write<Vec<EntryId>, WriteError> {
         if features.iter().any(|feature| parse_osm(&feature.id).is_some()) {
             return Write::apart(&self.parts, move |parts, _| {
-                features.into_iter().map(|feature| parts.put_by_hand(feature)).collect()
+                features.into_iter().map(|feature| put_by_hand(parts, feature)).collect()
             });
         }
         Write::shared(&self.parts, move |parts, batch| {
@@ -193,18 +220,30 @@ impl Map {
         })
     }
 
+    /// Ends a conflict: writes a version that replaces all heads held here and says what they say together, the winner's
+    /// word first: by [`kappadb_geo::merge3`] if a version that all of them replaced can be read here, else by
+    /// [`kappadb_geo::merge`]. An edit that races with a delete is kept. Durable when it returns.
+    /// A replica that does not hold everything asks first ([`Map::history`] from [`Source::Peers`](crate::Source::Peers)).
+    ///
+    /// # Errors
+    /// [`WriteError::NoConflict`] if there is at most one head, or all say the same; [`WriteError::NoContent`] if none of them can be read here.
+    pub fn merge(&self, id: &str) -> Write<EntryId, WriteError> {
+        let id = id.to_owned();
+        Write::apart(&self.parts, move |parts, _| merge::merge(parts, &id))
+    }
+
     pub(crate) async fn run_writing<T: Send + 'static>(
         &self,
-        job: impl FnOnce(&Parts) -> T + Send + 'static,
+        job: impl FnOnce(&MapParts) -> T + Send + 'static,
     ) -> Result<T, WriteError> {
-        database::run_writing(&self.parts, job).await
+        write::run_writing(&self.parts, job).await
     }
 
     pub(crate) async fn run<T: Send + 'static>(
         &self,
-        job: impl FnOnce(&Parts) -> T + Send + 'static,
+        job: impl FnOnce(&MapParts) -> T + Send + 'static,
     ) -> Result<T, ReadError> {
-        database::run(&self.parts, job).await
+        engine::run(&self.parts, job).await
     }
 }
 
@@ -227,7 +266,7 @@ impl From<kappadb_view_geo::Hit> for Hit {
     }
 }
 
-impl Parts {
+impl MapParts {
     fn in_box(&self, extent: &Extent, query: Query) -> Result<Vec<Hit>, ReadError> {
         self.map.ready()?;
         let answer = self.map.read(|index| index.query(extent, &query))??;
@@ -236,7 +275,7 @@ impl Parts {
 
     /// A feature by its id, with all of its heads; none if there is none or it was deleted.
     pub(crate) fn feature(&self, id: &str) -> Result<Option<Hit>, ReadError> {
-        let active = write::active(&self.map, id.as_bytes())?;
+        let active = active(&self.map, id.as_bytes())?;
         let heads = rules::heads(&active);
         let gone = heads.iter().all(|head| head.kind.code == CODE_DELETE);
         let heads = heads.iter().map(|head| head.id).collect();
@@ -245,11 +284,11 @@ impl Parts {
 
     /// The caller has the turn.
     fn delete_feature(&self, id: &str) -> Result<EntryId, WriteError> {
-        let active = write::active(&self.map, id.as_bytes())?;
+        let active = active(&self.map, id.as_bytes())?;
         if rules::heads(&active).iter().all(|version| version.kind.code == CODE_DELETE) {
-            self.check_unused(id)?;
+            check_unused(self, id)?;
             return Err(WriteError::NoFeature(id.to_owned()));
         }
-        self.delete_by_hand(id)
+        delete_by_hand(self, id)
     }
 }

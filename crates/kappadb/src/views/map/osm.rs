@@ -1,12 +1,12 @@
 //! A box as OpenStreetMap's API 0.6 answers it (`GET /api/0.6/map`): a join of boxes, keys and referrers.
 
+use super::Hit;
 use super::refs::join_referrers;
-use super::{Hit, Map};
-use crate::database::{self, Parts};
+use crate::engine;
 use crate::error::ReadError;
-use crate::network::answer::Answer;
-use crate::network::ask::{MAP, Neighbours};
-use crate::network::read::Read;
+use crate::network::Neighbours;
+use crate::network::ask::MAP;
+use crate::views::map::MapParts;
 use futures::future::BoxFuture;
 use kappadb_core::{Extent, GeoBox};
 use kappadb_geo::id::{osm, parse_osm};
@@ -35,45 +35,39 @@ pub struct OsmAnswer {
     pub gone: Vec<String>,
 }
 
-impl Map {
-    /// What belongs to a box by the rule of OpenStreetMap's API 0.6. Asked of peers, of each element of the answer that lies outside the box, too,
-    /// all heads are known.
-    pub fn osm_query(&self, extent: &Extent) -> Read<Answer<OsmAnswer>> {
-        let extent = extent.clone();
-        Read::new(&self.parts, ask_osm(extent.clone()), move |parts| {
-            Ok(Answer::of([Join::new(parts, &extent)?.answer()?]))
-        })
-    }
-}
-
-fn ask_osm(
+pub(super) fn ask_osm(
+    parts: Arc<MapParts>,
     extent: Extent,
 ) -> impl for<'a> FnOnce(&'a mut Neighbours) -> BoxFuture<'a, Result<(), ReadError>> + Send + 'static {
     move |neighbours| {
         Box::pin(async move {
-            let parts = neighbours.parts.clone();
             neighbours.ask(MAP, Selector::from(&extent)).await?;
             let inside = join(&parts, &extent, |join| Ok(join.inside.keys().cloned().collect())).await?;
-            join_referrers(neighbours, inside).await?;
+            join_referrers(&parts, neighbours, inside).await?;
             // Also of ways that turn out not to belong to it: a node of theirs may have left the box, or come into it.
             let of_ways = join(&parts, &extent, |join| join.nodes_of_candidates()).await?;
             let keys = of_ways.into_iter().map(String::into_bytes).collect();
             neighbours.ask_in_parts(MAP, keys, Selector::Keys).await?;
             let members = join(&parts, &extent, |join| Ok(join.answer()?.members())).await?;
-            let found = join_referrers(neighbours, members).await?;
-            join_referrers(neighbours, relations(found).map(|hit| hit.id).collect()).await.map(drop)
+            let found = join_referrers(&parts, neighbours, members).await?;
+            join_referrers(&parts, neighbours, relations(found).map(|hit| hit.id).collect()).await.map(drop)
         })
     }
 }
 
+/// What belongs to a box.
+pub(super) fn answer(parts: &MapParts, extent: &Extent) -> Result<OsmAnswer, ReadError> {
+    Join::new(parts, extent)?.answer()
+}
+
 /// Looks at the answer as far as it is known.
 async fn join<T: Send + 'static>(
-    parts: &Arc<Parts>,
+    parts: &Arc<MapParts>,
     extent: &Extent,
     look: impl FnOnce(Join<'_>) -> Result<T, ReadError> + Send + 'static,
 ) -> Result<T, ReadError> {
     let extent = extent.clone();
-    database::run(parts, move |parts| look(Join::new(parts, &extent)?)).await?
+    engine::run(parts, move |parts| look(Join::new(parts, &extent)?)).await?
 }
 
 impl OsmAnswer {
@@ -92,7 +86,7 @@ impl OsmAnswer {
 
 /// An answer in the making.
 struct Join<'a> {
-    parts: &'a Parts,
+    parts: &'a MapParts,
     extent: Extent,
     /// Node features in the box.
     inside: BTreeMap<String, Hit>,
@@ -101,7 +95,7 @@ struct Join<'a> {
 }
 
 impl<'a> Join<'a> {
-    fn new(parts: &'a Parts, extent: &Extent) -> Result<Join<'a>, ReadError> {
+    fn new(parts: &'a MapParts, extent: &Extent) -> Result<Join<'a>, ReadError> {
         let hits = parts.in_box(extent, Query { bare: true, ..Query::default() })?;
         let of = |kind| hits.iter().filter(move |hit| is(&hit.id, kind));
         let inside: BTreeMap<_, _> = of(ElementKind::Node).map(|hit| (hit.id.clone(), hit.clone())).collect();
@@ -129,7 +123,7 @@ impl<'a> Join<'a> {
         let (mut ways, mut missing) = (Vec::new(), BTreeSet::new());
         for id in candidates {
             let Some(way) = parts.feature(&id)? else { continue };
-            let corners = parts.corners(&way)?;
+            let corners = corners(parts, &way)?;
             if !corners.iter().any(|corner| corner.said.iter().any(is_inside)) {
                 continue;
             }
@@ -168,35 +162,33 @@ struct Corner {
     feature: Option<Hit>,
 }
 
-impl Parts {
-    /// The nodes of all current versions of a way, each once.
-    fn corners(&self, hit: &Hit) -> Result<Vec<Corner>, ReadError> {
-        let mut places: BTreeMap<i64, Vec<WayNode>> = BTreeMap::new();
-        for body in self.bodies(hit)? {
-            let Body::Osm(Element { shape: Shape::Way(nodes), .. }) = body else { continue };
-            for node in nodes {
-                let said = places.entry(node.id).or_default();
-                said.extend(Some(node).filter(|node| node.at.is_some()));
-            }
+/// The nodes of all current versions of a way, each once.
+fn corners(parts: &MapParts, hit: &Hit) -> Result<Vec<Corner>, ReadError> {
+    let mut places: BTreeMap<i64, Vec<WayNode>> = BTreeMap::new();
+    for body in bodies(parts, hit)? {
+        let Body::Osm(Element { shape: Shape::Way(nodes), .. }) = body else { continue };
+        for node in nodes {
+            let said = places.entry(node.id).or_default();
+            said.extend(Some(node).filter(|node| node.at.is_some()));
         }
-        let corner = |(number, mut said): (i64, Vec<WayNode>)| {
-            let id = osm(ElementKind::Node, number);
-            let feature = self.feature(&id)?;
-            if let Some(hit) = &feature {
-                let own = self.bodies(hit)?.into_iter();
-                said = own.filter_map(|body| WayNode::of(number, &body)).collect();
-            }
-            said.sort_by_key(|node| node.version);
-            Ok(Corner { id, said, feature })
-        };
-        places.into_iter().map(corner).collect()
     }
+    let corner = |(number, mut said): (i64, Vec<WayNode>)| {
+        let id = osm(ElementKind::Node, number);
+        let feature = parts.feature(&id)?;
+        if let Some(hit) = &feature {
+            let own = bodies(parts, hit)?.into_iter();
+            said = own.filter_map(|body| WayNode::of(number, &body)).collect();
+        }
+        said.sort_by_key(|node| node.version);
+        Ok(Corner { id, said, feature })
+    };
+    places.into_iter().map(corner).collect()
+}
 
-    /// What the versions of a hit say, as far as they can be read.
-    pub(crate) fn bodies(&self, hit: &Hit) -> Result<Vec<Body>, ReadError> {
-        let versions = self.load_feature(hit)?.versions.into_iter();
-        Ok(versions.filter_map(|version| version.feature).map(|feature| feature.body).collect())
-    }
+/// What the versions of a hit say, as far as they can be read.
+pub(crate) fn bodies(parts: &MapParts, hit: &Hit) -> Result<Vec<Body>, ReadError> {
+    let versions = parts.load_feature(hit)?.versions.into_iter();
+    Ok(versions.filter_map(|version| version.feature).map(|feature| feature.body).collect())
 }
 
 fn relations(hits: Vec<Hit>) -> impl Iterator<Item = Hit> {

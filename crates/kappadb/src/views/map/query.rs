@@ -1,13 +1,13 @@
 //! A box asked in detail: from which size on, how many, in which order, page by page.
 
 use super::load::may_pass;
-use super::{Found, Hit, Map};
-use crate::database::{self, Parts};
+use super::{Found, Hit};
+use crate::engine;
 use crate::engine::held::portions;
 use crate::error::ReadError;
-use crate::network::answer::Answer;
-use crate::network::ask::{MAP, Neighbours};
-use crate::network::read::Read;
+use crate::network::ask::MAP;
+use crate::network::{Answer, Neighbours};
+use crate::views::map::MapParts;
 use futures::future::BoxFuture;
 use kappadb_core::{EntryId, Extent, StoredBlock};
 use kappadb_entry::decode_block;
@@ -16,6 +16,7 @@ use kappadb_query::Selector;
 use kappadb_view::ViewError;
 use kappadb_view_geo::{Cursor, Order, Query};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What to look for in a box. Fields may be set as needed.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,21 +55,8 @@ const STEPS: [u8; 13] = [32, 28, 24, 21, 18, 16, 15, 14, 13, 12, 11, 10, 9];
 /// Features loaded at a time to see whether they pass the filter.
 const CHUNK: usize = 1_000;
 
-impl Map {
-    /// A page of what is in a box. What stays as it is comes once, whatever arrives between two pages.
-    ///
-    /// Peers are asked for the whole box. For the largest with a limit they are asked from the highest level down until there are as many, and
-    /// the rest is left with them; then the answer is complete as far as it goes.
-    ///
-    /// # Errors
-    /// [`ReadError::View`] if the cursor is none of this question.
-    pub fn find(&self, query: &MapQuery) -> Read<Answer<Hit, Cursor>> {
-        let query = query.clone();
-        Read::new(&self.parts, ask_find(query.clone()), move |parts| parts.find(&query))
-    }
-}
-
-fn ask_find(
+pub(super) fn ask_find(
+    parts: Arc<MapParts>,
     query: MapQuery,
 ) -> impl for<'a> FnOnce(&'a mut Neighbours) -> BoxFuture<'a, Result<(), ReadError>> + Send + 'static {
     move |neighbours| {
@@ -79,7 +67,7 @@ fn ask_find(
                 neighbours.ask(MAP, Selector::from_level(&query.extent, level)).await?;
                 let Some(limit) = limit else { continue };
                 let above = MapQuery { level, ..query.clone() };
-                let found = database::run(&neighbours.parts, move |parts| parts.find(&above)).await??;
+                let found = engine::run(&parts, move |parts| parts.find(&above)).await??;
                 if found.items.len() >= limit {
                     break;
                 }
@@ -89,8 +77,8 @@ fn ask_find(
     }
 }
 
-impl Parts {
-    fn find(&self, query: &MapQuery) -> Result<Answer<Hit, Cursor>, ReadError> {
+impl MapParts {
+    pub(super) fn find(&self, query: &MapQuery) -> Result<Answer<Hit, Cursor>, ReadError> {
         self.map.ready()?;
         match query.order {
             _ if query.filter == Filter::default() => self.find_all(query),

@@ -1,18 +1,19 @@
 //! What refers to a feature, and what a feature is made of.
 
-use super::{Hit, Map};
-use crate::database::{self, Parts};
+use super::{Hit, osm};
+use crate::engine;
+use crate::engine::keyed::active;
 use crate::error::ReadError;
-use crate::network::answer::Answer;
-use crate::network::ask::{MAP, Neighbours};
-use crate::network::read::Read;
-use crate::write;
+use crate::network::Neighbours;
+use crate::network::ask::MAP;
+use crate::views::map::MapParts;
 use futures::future::BoxFuture;
 use kappadb_core::EntryId;
 use kappadb_geo::id::osm;
 use kappadb_geo::{Body, Element, ElementKind, Expansion, Shape, expand};
 use kappadb_query::Selector;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// A feature and what it is made of, with what that is made of, and so on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,59 +27,42 @@ pub struct Expanded {
     pub gone: Vec<String>,
 }
 
-impl Map {
-    /// The features of which a current version refers to one of `ids`: ways to their nodes, relations to their members. In the order of their ids.
-    /// A hit's heads are those that refer.
-    pub fn referrers(&self, ids: &[String]) -> Read<Answer<Hit>> {
-        let ids = ids.to_vec();
-        Read::new(&self.parts, ask_referrers(ids.clone()), move |parts| Ok(Answer::of(parts.referrers(ids)?)))
-    }
-
-    /// A feature and all that it is made of. Nothing if it is not there.
-    pub fn expand(&self, id: &str) -> Read<Answer<Expanded>> {
-        let id = id.to_owned();
-        Read::new(&self.parts, ask_expand(id.clone()), move |parts| {
-            let expanded = parts.expand(id)?;
-            Ok(Answer::of((!expanded.found.is_empty()).then_some(expanded)))
-        })
-    }
-}
-
 /// Asks what refers to `ids`.
 pub(crate) fn ask_referrers(
+    parts: Arc<MapParts>,
     ids: Vec<String>,
 ) -> impl for<'a> FnOnce(&'a mut Neighbours) -> BoxFuture<'a, Result<(), ReadError>> + Send + 'static {
-    move |neighbours| Box::pin(async move { join_referrers(neighbours, ids).await.map(drop) })
+    move |neighbours| Box::pin(async move { join_referrers(&parts, neighbours, ids).await.map(drop) })
 }
 
 /// Who refers to `ids`, as the union of all that take part says: then the referrers' own current versions are known.
 pub(crate) async fn join_referrers(
+    parts: &Arc<MapParts>,
     neighbours: &mut Neighbours,
     ids: Vec<String>,
 ) -> Result<Vec<Hit>, ReadError> {
-    let parts = neighbours.parts.clone();
     neighbours.ask_in_parts(MAP, keys(&ids), Selector::Referrers).await?;
     // What is taken for a referrer here may have been replaced by a version that refers to something else.
     let wanted = ids.clone();
-    let candidates = database::run(&parts, move |parts| parts.referrers(wanted)).await??;
+    let candidates = engine::run(parts, move |parts| parts.referrers(wanted)).await??;
     let candidates = candidates.into_iter().map(|hit| hit.id.into_bytes()).collect();
     neighbours.ask_in_parts(MAP, candidates, Selector::Keys).await?;
-    database::run(&parts, move |parts| parts.referrers(ids)).await?
+    engine::run(parts, move |parts| parts.referrers(ids)).await?
 }
 
-fn ask_expand(
+pub(super) fn ask_expand(
+    parts: Arc<MapParts>,
     id: String,
 ) -> impl for<'a> FnOnce(&'a mut Neighbours) -> BoxFuture<'a, Result<(), ReadError>> + Send + 'static {
     move |neighbours| {
         Box::pin(async move {
-            let parts = neighbours.parts.clone();
             let mut known: BTreeSet<String> = BTreeSet::new();
             let mut wanted: Vec<String> = vec![id.clone()];
             while !wanted.is_empty() {
                 neighbours.ask_in_parts(MAP, keys(&wanted), Selector::Keys).await?;
                 known.append(&mut wanted.into_iter().collect());
                 let from = id.clone();
-                let reach = database::run(&parts, move |parts| parts.reach(from)).await??;
+                let reach = engine::run(&parts, move |parts| parts.reach(from)).await??;
                 let Expansion { found, missing, .. } = reach;
                 let all = found.into_iter().map(|hit| hit.id).chain(missing);
                 wanted = all.filter(|id| !known.contains(id)).collect();
@@ -92,7 +76,7 @@ fn keys(ids: &[String]) -> BTreeSet<Vec<u8>> {
     ids.iter().map(|id| id.as_bytes().to_vec()).collect()
 }
 
-impl Parts {
+impl MapParts {
     pub(crate) fn referrers(&self, ids: Vec<String>) -> Result<Vec<Hit>, ReadError> {
         self.map.ready()?;
         let keys: Vec<Vec<u8>> = keys(&ids).into_iter().collect();
@@ -115,7 +99,7 @@ impl Parts {
         expand([id], usize::MAX, |id| self.with_refs(id))
     }
 
-    fn expand(&self, id: String) -> Result<Expanded, ReadError> {
+    pub(super) fn expand(&self, id: String) -> Result<Expanded, ReadError> {
         let Expansion { found, missing, .. } = self.reach(id)?;
         let (gone, mut missing) = self.part_gone(missing)?;
         let mut known = BTreeSet::new();
@@ -131,7 +115,7 @@ impl Parts {
         if !hit.id.starts_with(ElementKind::Way.letter()) {
             return Ok(Vec::new());
         }
-        let nodes = self.bodies(hit)?.into_iter().filter_map(|body| match body {
+        let nodes = osm::bodies(self, hit)?.into_iter().filter_map(|body| match body {
             Body::Osm(Element { shape: Shape::Way(nodes), .. }) => Some(nodes),
             _ => None,
         });
@@ -143,7 +127,7 @@ impl Parts {
     pub(crate) fn part_gone(&self, ids: Vec<String>) -> Result<(Vec<String>, Vec<String>), ReadError> {
         let (mut gone, mut missing) = (Vec::new(), Vec::new());
         for id in ids {
-            let is_known = !write::active(&self.map, id.as_bytes())?.is_empty();
+            let is_known = !active(&self.map, id.as_bytes())?.is_empty();
             if is_known { gone.push(id) } else { missing.push(id) }
         }
         Ok((gone, missing))

@@ -1,15 +1,13 @@
 //! Watching a box: first what is in it, then each change.
 
-use super::{Found, Hit, Map};
-use crate::database::Parts;
+use super::{Found, Hit};
 use crate::error::ReadError;
-use crate::network::ask::MAP;
-use crate::network::follow::{Follow, Live};
+use crate::network::Live;
 use crate::views::boxed::Boxed;
-use crate::views::watching::{CHUNK, Listed, Look, Looked, Watched, Watching, in_short};
+use crate::views::map::MapParts;
+use crate::views::watching::{CHUNK, Listed, Look, Looked, Watched, in_short};
 use futures::Stream;
 use kappadb_core::{EntryId, Extent};
-use kappadb_query::Selector;
 use kappadb_view_geo::{Cursor, Query};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -32,8 +30,8 @@ pub struct MapChange {
 /// error; dropping it ends it and nothing else.
 #[derive(Debug)]
 pub struct MapWatcher {
-    changes: Boxed<Result<MapChange, ReadError>>,
-    live: Live,
+    pub(super) changes: Boxed<Result<MapChange, ReadError>>,
+    pub(super) live: Live,
 }
 
 impl MapWatcher {
@@ -58,32 +56,18 @@ impl Stream for MapWatcher {
     }
 }
 
-impl Map {
-    /// Watches a box (closed: touching counts). First each feature in it comes once as it is, in the order of the ids; then one comes whenever what the box
-    /// shows of it changes, be it written here or fetched: when it comes in, when its heads or the one shown by default change, and when
-    /// it is not in the box any more. Nodes without tags are left out, as in [`Map::query`].
-    ///
-    /// A watcher may be as slow as it likes: what changed meanwhile comes once, as it is then, marked as lagged; what came and went is not told. It
-    /// remembers some bytes for each feature in the box.
-    pub fn watch(&self, extent: &Extent) -> MapWatcher {
-        // Whether a change is in the box shows only when the feature is looked at.
-        let watching = Watching::new(InBox(extent.clone()), self.parts.map.watch(), None);
-        let live = Live::of(&self.parts, [Follow::matching(MAP, Selector::from(extent))]);
-        MapWatcher { changes: watching.stream(self.parts.clone()), live }
-    }
-}
-
 /// A box that is watched.
-struct InBox(Extent);
+pub(super) struct InBox(pub Extent);
 
 impl Watched for InBox {
+    type Parts = MapParts;
     type Change = MapChange;
 
-    fn ready(&self, parts: &Parts) -> Result<(), ReadError> {
+    fn ready(&self, parts: &MapParts) -> Result<(), ReadError> {
         Ok(parts.map.ready()?)
     }
 
-    fn list(&self, parts: &Arc<Parts>, after: Option<Vec<u8>>) -> Result<Listed, ReadError> {
+    fn list(&self, parts: &Arc<MapParts>, after: Option<Vec<u8>>) -> Result<Listed, ReadError> {
         let id = after.and_then(|key| String::from_utf8(key).ok());
         let query = Query { limit: Some(CHUNK), after: id.map(Cursor::after_id), ..Query::default() };
         let answer = parts.map.read(|index| index.query(&self.0, &query))??;
@@ -92,7 +76,7 @@ impl Watched for InBox {
         Ok((keys, next))
     }
 
-    fn look(&self, parts: &Parts, look: Look) -> Result<Looked<MapChange>, ReadError> {
+    fn look(&self, parts: &MapParts, look: Look) -> Result<Looked<MapChange>, ReadError> {
         let now = parts.clock.now();
         let (hit, heads) = parts.map.read(|index| {
             Ok::<_, ReadError>((index.hit_in(&self.0, &look.key)?, index.heads(&look.key)?))

@@ -1,7 +1,9 @@
 //! Asking the peers for what a watcher tells, again and again.
 
 use super::WatchOptions;
-use crate::network::ask::{Asked, Neighbours};
+use crate::network::{Asked, Neighbours};
+use crate::views::chat::ask::ask_lately;
+use crate::views::chat::lanes::ask_lanes;
 use crate::views::chat::{Chat, ChatError, ReadOptions};
 use kappadb_core::Timestamp;
 use kappadb_view_chat::{Ask, Lately};
@@ -22,14 +24,11 @@ pub struct ChatAsker {
     since: Mutex<Option<Timestamp>>,
 }
 
-impl Chat {
-    /// Asks, with the words of a watcher, again and again.
-    pub fn asker(&self, options: &WatchOptions) -> ChatAsker {
-        ChatAsker { chat: self.clone(), options: options.clone(), since: Mutex::default() }
-    }
-}
-
 impl ChatAsker {
+    pub(in crate::views::chat) fn new(chat: Chat, options: WatchOptions) -> ChatAsker {
+        ChatAsker { chat, options, since: Mutex::default() }
+    }
+
     /// Asks the peers once.
     ///
     /// # Errors
@@ -39,9 +38,9 @@ impl ChatAsker {
         let since = *self.since.lock().unwrap_or_else(PoisonError::into_inner);
         let mut neighbours = Neighbours::dial(&self.chat.parts).await;
         let options = self.options.clone();
-        self.chat.ask_lately(&mut neighbours, move |late| questions(&options, since, now, late)).await?;
+        ask_lately(&self.chat, &mut neighbours, move |late| questions(&options, since, now, late)).await?;
         if self.options.private {
-            self.chat.ask_lanes(&mut neighbours, None, &ReadOptions::default()).await?;
+            ask_lanes(&self.chat, &mut neighbours, None, &ReadOptions::default()).await?;
         }
         let asked = neighbours.finish().await?;
         if asked.failures.is_empty() {

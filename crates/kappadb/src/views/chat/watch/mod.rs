@@ -5,11 +5,12 @@ mod told;
 
 pub use asker::ChatAsker;
 
-use super::{Chat, ChatError, Message};
-use crate::database::{self, Parts};
-use crate::network::follow::Live;
-use crate::views::chat::follow;
+use super::{ChatError, Message};
+use crate::engine;
+use crate::network::Live;
 use crate::views::boxed::Boxed;
+use crate::views::chat::follow;
+use crate::views::chat::{Chat, ChatParts};
 use futures::future::{Either, select};
 use futures::{Stream, stream};
 use kappadb_chat::{Channel, FLAGS, Lane, PROFILES};
@@ -110,40 +111,32 @@ impl Stream for ChatWatcher {
     }
 }
 
-impl Chat {
-    /// Watches channels, private messages, or all. First some of the latest messages of each come, the oldest of them first; then each that comes,
-    /// be it posted here or fetched, late or not, or because its time has come; each that goes; and each of the thousand latest that is shown
-    /// otherwise than before. What comes is what comes after this returns: it waits until all that is held is indexed. Nothing is left
-    /// out without a [`ChatChange::Lagged`]. It costs nothing while nothing happens.
-    ///
-    /// # Errors
-    /// [`ChatError::Model`] if one cannot be the name of a channel.
-    pub async fn watch(&self, options: &WatchOptions) -> Result<ChatWatcher, ChatError> {
-        let (named, private, past) = (options.named()?, options.private, options.past);
-        let live = Live::of(&self.parts, follow::watched(named.as_deref(), private));
-        // Names and flags change how messages of any channel are shown. Begun before what is there is looked at, so that nothing is between.
-        self.run(|parts| parts.chat.ready()).await??;
-        let watcher = self.parts.chat.watch();
-        let all = named.is_none();
-        let channels = match named {
-            Some(named) => named,
-            None => self.run(Parts::chat_all).await??,
-        };
-        let mut sources: Vec<Source> = channels.into_iter().map(Source::Channel).collect();
-        sources.extend(private.then_some(Source::Private));
-        let told: BTreeMap<_, _> =
-            sources.into_iter().map(|source| (source.key().to_owned(), Told::new(source))).collect();
-        let look = told.keys().map(|key| Look { of: key.clone(), what: What::Latest(past) }).collect();
-        let watching = Watching { watcher, all, look, told, ready: VecDeque::new() };
-        let changes = stream::unfold(Some((self.parts.clone(), watching)), |state| async move {
-            let (parts, mut watching) = state?;
-            match watching.next(&parts).await.transpose()? {
-                Ok(change) => Some((Ok(change), Some((parts, watching)))),
-                Err(error) => Some((Err(error), None)),
-            }
-        });
-        Ok(ChatWatcher { changes: Boxed::new(changes), live })
-    }
+/// Begins to watch: [`Chat::watch`].
+pub(super) async fn begin(chat: &Chat, options: &WatchOptions) -> Result<ChatWatcher, ChatError> {
+    let (named, private, past) = (options.named()?, options.private, options.past);
+    let live = Live::of(&chat.parts, follow::watched(&chat.parts, named.as_deref(), private));
+    // Names and flags change how messages of any channel are shown. Begun before what is there is looked at, so that nothing is between.
+    chat.run(|parts| parts.chat.ready()).await??;
+    let watcher = chat.parts.chat.watch();
+    let all = named.is_none();
+    let channels = match named {
+        Some(named) => named,
+        None => chat.run(ChatParts::chat_all).await??,
+    };
+    let mut sources: Vec<Source> = channels.into_iter().map(Source::Channel).collect();
+    sources.extend(private.then_some(Source::Private));
+    let told: BTreeMap<_, _> =
+        sources.into_iter().map(|source| (source.key().to_owned(), Told::new(source))).collect();
+    let look = told.keys().map(|key| Look { of: key.clone(), what: What::Latest(past) }).collect();
+    let watching = Watching { watcher, all, look, told, ready: VecDeque::new() };
+    let changes = stream::unfold(Some((chat.parts.clone(), watching)), |state| async move {
+        let (parts, mut watching) = state?;
+        match watching.next(&parts).await.transpose()? {
+            Ok(change) => Some((Ok(change), Some((parts, watching)))),
+            Err(error) => Some((Err(error), None)),
+        }
+    });
+    Ok(ChatWatcher { changes: Boxed::new(changes), live })
 }
 
 /// Something to look at.
@@ -176,7 +169,7 @@ struct Watching {
 }
 
 impl Watching {
-    async fn next(&mut self, parts: &Arc<Parts>) -> Result<Option<ChatChange>, ChatError> {
+    async fn next(&mut self, parts: &Arc<ChatParts>) -> Result<Option<ChatChange>, ChatError> {
         loop {
             if let Some(change) = self.ready.pop_front() {
                 return Ok(Some(change));
@@ -188,7 +181,7 @@ impl Watching {
                 }
             };
             let Some(mut told) = self.told.remove(&of) else { continue };
-            let (told, changes) = database::run(parts, move |parts| {
+            let (told, changes) = engine::run(parts, move |parts| {
                 let changes = told.look(parts, what)?;
                 Ok::<_, ChatError>((told, changes))
             })
@@ -199,7 +192,7 @@ impl Watching {
     }
 
     /// Waits until there may be something to tell, or something may have become due. False at the end.
-    async fn wait(&mut self, parts: &Parts) -> bool {
+    async fn wait(&mut self, parts: &ChatParts) -> bool {
         let now = parts.clock.now();
         let due = self.told.values().filter_map(Told::next_due).min();
         let changes = pin!(std::future::poll_fn(|context| self.watcher.poll_next(context)));

@@ -1,12 +1,12 @@
 //! What a watcher has told of a channel, or of private messages, and what there is to tell.
 
-use super::super::correspondence::Known;
+use super::super::correspondence::{self, Known};
 use super::super::lanes::Span;
 use super::super::read::Shower;
 use super::super::{ChatError, Message, ReadOptions};
 use super::{ChatChange, WINDOW, What};
-use crate::database::Parts;
 use crate::error::ReadError;
+use crate::views::chat::ChatParts;
 use kappadb_chat::{Channel, Lane};
 use kappadb_core::{EntryId, Timestamp};
 use kappadb_view_chat::{PageQuery, Place};
@@ -32,7 +32,7 @@ impl Source {
     }
 
     /// The latest messages, the latest first.
-    fn latest(&self, parts: &Parts, limit: usize) -> Result<Vec<Message>, ChatError> {
+    fn latest(&self, parts: &ChatParts, limit: usize) -> Result<Vec<Message>, ChatError> {
         let options = ReadOptions::latest(limit);
         let page = match self {
             Source::Channel(channel) => parts.chat_read(channel, &options),
@@ -42,7 +42,7 @@ impl Source {
     }
 
     /// The first messages whose time has not come.
-    fn later(&self, parts: &Parts) -> Result<Vec<Place>, ReadError> {
+    fn later(&self, parts: &ChatParts) -> Result<Vec<Place>, ReadError> {
         let from = parts.clock.now().0.saturating_add(1);
         match self {
             Source::Channel(channel) => {
@@ -50,12 +50,12 @@ impl Source {
                 let later = PageQuery { from, backwards: false, ..latest };
                 parts.chat.read(|index| index.page(&later))?.map_err(ReadError::from)
             }
-            Source::Private => parts.private_places(from, WAITING),
+            Source::Private => private_places(parts, from, WAITING),
         }
     }
 
     /// Where a message is that came, if it belongs here.
-    fn place(&self, parts: &Parts, id: EntryId) -> Result<Option<Place>, ReadError> {
+    fn place(&self, parts: &ChatParts, id: EntryId) -> Result<Option<Place>, ReadError> {
         let Some(entry) = parts.entry(id)? else { return Ok(None) };
         let found = parts.chat.read(|index| index.message(&entry.header, id))??;
         Ok(found
@@ -71,7 +71,7 @@ impl Source {
     fn message(
         &self,
         shower: &mut Shower<'_>,
-        parts: &Parts,
+        parts: &ChatParts,
         place: Place,
     ) -> Result<Option<Message>, ReadError> {
         match self {
@@ -79,7 +79,7 @@ impl Source {
                 let there = parts.chat.read(|index| index.is_there(&channel.folded, &place))??;
                 there.then(|| shower.message(&channel.folded, place)).transpose()
             }
-            Source::Private => parts.private_message(shower, place),
+            Source::Private => private_message(parts, shower, place),
         }
     }
 }
@@ -113,7 +113,7 @@ impl Told {
         self.due.first().map(|place| place.order)
     }
 
-    pub fn look(&mut self, parts: &Parts, what: What) -> Result<Vec<ChatChange>, ChatError> {
+    pub fn look(&mut self, parts: &ChatParts, what: What) -> Result<Vec<ChatChange>, ChatError> {
         match what {
             What::Latest(limit) => self.begin(parts, limit),
             What::Came(ids) => Ok(self.come(parts, ids)?),
@@ -122,7 +122,7 @@ impl Told {
         }
     }
 
-    fn begin(&mut self, parts: &Parts, limit: usize) -> Result<Vec<ChatChange>, ChatError> {
+    fn begin(&mut self, parts: &ChatParts, limit: usize) -> Result<Vec<ChatChange>, ChatError> {
         let mut changes = Vec::new();
         if limit > 0 {
             parts.chat.ready()?;
@@ -135,7 +135,7 @@ impl Told {
         Ok(changes)
     }
 
-    fn come(&mut self, parts: &Parts, ids: Vec<EntryId>) -> Result<Vec<ChatChange>, ReadError> {
+    fn come(&mut self, parts: &ChatParts, ids: Vec<EntryId>) -> Result<Vec<ChatChange>, ReadError> {
         let (mut shower, mut changes) = (Shower::new(parts)?, Vec::new());
         let mut places = Vec::new();
         for id in ids {
@@ -153,7 +153,7 @@ impl Told {
         Ok(changes)
     }
 
-    fn look_again(&mut self, parts: &Parts) -> Result<Vec<ChatChange>, ReadError> {
+    fn look_again(&mut self, parts: &ChatParts) -> Result<Vec<ChatChange>, ReadError> {
         let (mut shower, mut changes) = (Shower::new(parts)?, Vec::new());
         for place in self.told.keys().copied().collect::<Vec<_>>() {
             let message = self.source.message(&mut shower, parts, place)?;
@@ -212,42 +212,44 @@ impl Told {
     }
 }
 
-impl Parts {
-    /// The first places from a time on in all lanes that this writer shares.
-    fn private_places(&self, from: i64, limit: usize) -> Result<Vec<Place>, ReadError> {
-        let span = Span { from, to: i64::MAX, backwards: false, after: None };
-        let shared = self.correspondences(None, Known::Here)?;
-        let mut lanes = self.lanes(&shared, span);
-        let mut places = Vec::new();
-        while places.len() < limit
-            && let Some((_, place)) = lanes.next()?
-        {
-            places.push(place);
-        }
-        Ok(places)
+/// The first places from a time on in all lanes that this writer shares.
+fn private_places(parts: &ChatParts, from: i64, limit: usize) -> Result<Vec<Place>, ReadError> {
+    let span = Span { from, to: i64::MAX, backwards: false, after: None };
+    let shared = correspondence::correspondences(parts, None, Known::Here)?;
+    let mut lanes = parts.lanes(&shared, span);
+    let mut places = Vec::new();
+    while places.len() < limit
+        && let Some((_, place)) = lanes.next()?
+    {
+        places.push(place);
     }
+    Ok(places)
+}
 
-    /// A private message to or from this writer, as it is shown.
-    fn private_message(&self, shower: &mut Shower<'_>, place: Place) -> Result<Option<Message>, ReadError> {
-        let Some(entry) = self.entry(place.id)? else { return Ok(None) };
-        let Some((channel, _)) = self.chat.read(|index| index.message(&entry.header, place.id))?? else {
-            return Ok(None);
-        };
-        let author = place.id.feed;
-        let me = self.me();
-        // Of its own words the author knows whom they are for; of others' only those that lie in a lane to this writer.
-        let lane = match me.contains(&author) {
-            true => self
-                .own_private(place.id, &entry)
-                .and_then(|(to, _)| Some((to, self.pair(&author, &to).ok()?))),
-            false => me.into_iter().find_map(|own| {
-                let pair = self.pair(&own, &author).ok()?;
-                (pair.inbox().channel() == channel).then_some((own, pair))
-            }),
-        };
-        let Some((to, pair)) = lane else { return Ok(None) };
-        let spoken = self.opened(&pair, &channel, to, place)?;
-        let hidden = shower.hidden("", &author);
-        Ok(Some(shower.spoken("", place, spoken, hidden)?))
-    }
+/// A private message to or from this writer, as it is shown.
+fn private_message(
+    parts: &ChatParts,
+    shower: &mut Shower<'_>,
+    place: Place,
+) -> Result<Option<Message>, ReadError> {
+    let Some(entry) = parts.entry(place.id)? else { return Ok(None) };
+    let Some((channel, _)) = parts.chat.read(|index| index.message(&entry.header, place.id))?? else {
+        return Ok(None);
+    };
+    let author = place.id.feed;
+    let me = parts.me();
+    // Of its own words the author knows whom they are for; of others' only those that lie in a lane to this writer.
+    let lane = match me.contains(&author) {
+        true => {
+            parts.own_private(place.id, &entry).and_then(|(to, _)| Some((to, parts.pair(&author, &to).ok()?)))
+        }
+        false => me.into_iter().find_map(|own| {
+            let pair = parts.pair(&own, &author).ok()?;
+            (pair.inbox().channel() == channel).then_some((own, pair))
+        }),
+    };
+    let Some((to, pair)) = lane else { return Ok(None) };
+    let spoken = parts.opened(&pair, &channel, to, place)?;
+    let hidden = shower.hidden("", &author);
+    Ok(Some(shower.spoken("", place, spoken, hidden)?))
 }

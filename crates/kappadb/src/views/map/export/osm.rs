@@ -1,9 +1,8 @@
 //! OSM XML: nodes, ways, relations, each by ascending numbers, so the numbers are gathered first.
 
-use super::{CHUNK, ExportReport, Selection};
-use crate::database::Parts;
+use super::{CHUNK, ExportReport, Selection, each_chunk};
 use crate::error::{ExportError, ReadError};
-use crate::views::map::{Found, Hit};
+use crate::views::map::{Found, Hit, MapParts};
 use kappadb_core::{Coord, EntryId, FeedKey, Seq};
 use kappadb_geo::id::{osm, parse_osm};
 use kappadb_geo::osm_xml::{Writer, XmlError};
@@ -60,7 +59,12 @@ impl Elements {
     }
 
     /// Where an element is to be read; none if it is not there any more.
-    fn hit(&self, parts: &Parts, kind: ElementKind, numbered: &Numbered) -> Result<Option<Hit>, ReadError> {
+    fn hit(
+        &self,
+        parts: &MapParts,
+        kind: ElementKind,
+        numbered: &Numbered,
+    ) -> Result<Option<Hit>, ReadError> {
         let id = osm(kind, numbered.number);
         let alone =
             numbered.alone.and_then(|(feed, seq)| Some(EntryId { feed: *self.feeds.get(feed)?, seq }));
@@ -140,7 +144,11 @@ impl Vertices {
     }
 }
 
-pub(super) fn export(parts: &Parts, what: Selection, out: impl Write) -> Result<ExportReport, ExportError> {
+pub(super) fn export(
+    parts: &MapParts,
+    what: Selection,
+    out: impl Write,
+) -> Result<ExportReport, ExportError> {
     let mut report = ExportReport::default();
     let elements = gather(parts, what, &mut report)?;
     let total = elements.count();
@@ -154,11 +162,11 @@ pub(super) fn export(parts: &Parts, what: Selection, out: impl Write) -> Result<
 }
 
 /// The elements selected, and the nodes of the ways among them.
-fn gather(parts: &Parts, what: Selection, report: &mut ExportReport) -> Result<Elements, ExportError> {
+fn gather(parts: &MapParts, what: Selection, report: &mut ExportReport) -> Result<Elements, ExportError> {
     let (mut elements, everything) = (Elements::default(), what == Selection::Everything);
     // Nodes of relations, of which not all are selected.
     let mut members = Vec::new();
-    parts.each_chunk(what, &mut |mut hits| {
+    each_chunk(parts, what, &mut |mut hits| {
         for hit in &hits {
             match parse_osm(&hit.id) {
                 Some((kind, number)) => elements.push(kind, number, hit),
@@ -204,7 +212,7 @@ fn gather_nodes(body: Body, elements: &mut Elements, members: &mut Vec<i64>) {
 }
 
 /// Nodes of the ways and relations that are features of their own.
-fn add_features(parts: &Parts, members: Vec<i64>, elements: &mut Elements) -> Result<(), ReadError> {
+fn add_features(parts: &MapParts, members: Vec<i64>, elements: &mut Elements) -> Result<(), ReadError> {
     let of_ways = elements.vertices.list.iter().map(|vertex| vertex.id);
     let nodes: BTreeSet<i64> = of_ways.chain(elements.unplaced.iter().copied()).chain(members).collect();
     for number in nodes {
@@ -217,7 +225,7 @@ fn add_features(parts: &Parts, members: Vec<i64>, elements: &mut Elements) -> Re
 }
 
 struct File<'a, W: Write> {
-    parts: &'a Parts,
+    parts: &'a MapParts,
     writer: Writer<W>,
     report: ExportReport,
     total: u64,

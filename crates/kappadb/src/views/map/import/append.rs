@@ -1,7 +1,6 @@
-use crate::database::Parts;
 use crate::engine::turns::Turn;
 use crate::error::{ReadError, WriteError};
-use crate::views::map::draft;
+use crate::views::map::{MapParts, draft};
 use crate::write::Draft;
 use bytes::Bytes;
 use kappadb_core::{FeedKey, Lseq};
@@ -21,7 +20,7 @@ const LOOKED_AT: usize = 1_000;
 
 /// Gathers entries for durable appends, and counts them.
 pub(super) struct Appender<'a> {
-    parts: &'a Parts,
+    parts: &'a MapParts,
     /// The caller's turn at writing, if others may have theirs between two appends.
     turn: Option<Turn>,
     /// Looked up, or made, when there is something to write.
@@ -35,17 +34,17 @@ pub(super) struct Appender<'a> {
 
 impl<'a> Appender<'a> {
     /// The caller has the turn, and keeps it.
-    pub fn new(parts: &'a Parts) -> Self {
+    pub fn new(parts: &'a MapParts) -> Self {
         let (blocks, ends) = (Vec::new(), VecDeque::new());
         Appender { parts, turn: None, feed: None, blocks, bytes: 0, appended: (0, 0), ends }
     }
 
     /// Others have their turn between two appends.
-    pub fn in_turns(parts: &'a Parts, turn: Turn) -> Self {
+    pub fn in_turns(parts: &'a MapParts, turn: Turn) -> Self {
         Appender { turn: Some(turn), ..Appender::new(parts) }
     }
 
-    pub fn parts(&self) -> &'a Parts {
+    pub fn parts(&self) -> &'a MapParts {
         self.parts
     }
 
@@ -119,7 +118,7 @@ impl<'a> Appender<'a> {
         self.turn = Some(turn.give_way(durable)?);
         // They may have begun another.
         self.feed = None;
-        Ok(self.parts.has_map_after(before)?)
+        Ok(has_map_after(self.parts, before)?)
     }
 
     /// Makes what was taken durable as [`Appender::flush`] does, and waits until it is indexed, so that what comes next can be looked up in it.
@@ -135,24 +134,22 @@ impl<'a> Appender<'a> {
     }
 }
 
-impl Parts {
-    /// True if an entry of the map came at `from` or after it.
-    fn has_map_after(&self, mut from: Lseq) -> Result<bool, ReadError> {
-        while from < self.feeds.end() {
-            let arrivals = self.feeds.arrivals(from, LOOKED_AT)?;
-            let Some(last) = arrivals.last() else { return Ok(false) };
-            from = last.lseq + 1;
-            let is_map = |kind: Kind| kind.space == space::MAP;
-            if arrivals.iter().any(|arrival| kind_of(&arrival.block).is_some_and(is_map)) {
-                return Ok(true);
-            }
+/// True if an entry of the map came at `from` or after it.
+fn has_map_after(parts: &MapParts, mut from: Lseq) -> Result<bool, ReadError> {
+    while from < parts.feeds.end() {
+        let arrivals = parts.feeds.arrivals(from, LOOKED_AT)?;
+        let Some(last) = arrivals.last() else { return Ok(false) };
+        from = last.lseq + 1;
+        let is_map = |kind: Kind| kind.space == space::MAP;
+        if arrivals.iter().any(|arrival| kind_of(&arrival.block).is_some_and(is_map)) {
+            return Ok(true);
         }
-        Ok(false)
     }
+    Ok(false)
 }
 
 /// True if the only head among `active` says just this.
-fn is_current(parts: &Parts, prepared: &Prepared, active: &[Version]) -> Result<bool, ReadError> {
+fn is_current(parts: &MapParts, prepared: &Prepared, active: &[Version]) -> Result<bool, ReadError> {
     let heads = rules::heads(active);
     let [head] = heads.as_slice() else { return Ok(false) };
     if head.kind.code != prepared.code || head.places != prepared.places {

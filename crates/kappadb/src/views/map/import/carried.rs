@@ -1,11 +1,8 @@
 //! A node that ways have, as far as these say what it is.
 
 use super::held::{Lookup, bare};
-use crate::database::Parts;
 use crate::error::ReadError;
-use crate::network::answer::Answer;
-use crate::network::read::Read;
-use crate::views::map::{Map, ask_referrers};
+use crate::views::map::MapParts;
 use kappadb_geo::id::parse_osm;
 use kappadb_geo::{ElementKind, Feature};
 
@@ -18,26 +15,13 @@ pub struct CarriedNode {
     pub ways: Vec<String>,
 }
 
-impl Map {
-    /// What ways say of a node: it need be no feature of its own. None if no standing way has it, or none says where it is. Peers are asked what
-    /// refers to it.
-    pub fn carried(&self, id: &str) -> Read<Answer<CarriedNode>> {
-        let id = id.to_owned();
-        Read::new(&self.parts, ask_referrers(vec![id.clone()]), move |parts| {
-            Ok(Answer::of(parts.carried(&id)?))
-        })
-    }
-}
-
-impl Parts {
-    pub(crate) fn carried(&self, id: &str) -> Result<Option<CarriedNode>, ReadError> {
-        let Some((ElementKind::Node, number)) = parse_osm(id) else { return Ok(None) };
-        self.map.ready()?;
-        let known = Lookup::new(self).node(number)?;
-        let mut ways: Vec<String> = known.holders.iter().map(|(way, _)| way.clone()).collect();
-        ways.sort_unstable();
-        ways.dedup();
-        let node = known.place().filter(|_| !ways.is_empty());
-        Ok(node.as_ref().and_then(bare).map(|node| CarriedNode { node, ways }))
-    }
+pub(crate) fn carried(parts: &MapParts, id: &str) -> Result<Option<CarriedNode>, ReadError> {
+    let Some((ElementKind::Node, number)) = parse_osm(id) else { return Ok(None) };
+    parts.map.ready()?;
+    let known = Lookup::new(parts).node(number)?;
+    let mut ways: Vec<String> = known.holders.iter().map(|(way, _)| way.clone()).collect();
+    ways.sort_unstable();
+    ways.dedup();
+    let node = known.place().filter(|_| !ways.is_empty());
+    Ok(node.as_ref().and_then(bare).map(|node| CarriedNode { node, ways }))
 }

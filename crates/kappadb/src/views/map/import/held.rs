@@ -2,8 +2,8 @@
 
 use super::judge::{Carried, Held, New, Past, Verdict, judge_carried, nodes};
 use super::said::{Entries, Said};
-use crate::database::Parts;
 use crate::error::ReadError;
+use crate::views::map::MapParts;
 use kappadb_core::{EntryId, Extent, Timestamp};
 use kappadb_entry::rules::{self, Version};
 use kappadb_geo::id::{osm, parse_osm};
@@ -22,7 +22,7 @@ const MAX_NESTED: usize = 4_096;
 
 /// What is held, as it is indexed.
 pub(super) struct Lookup<'a> {
-    pub parts: &'a Parts,
+    pub parts: &'a MapParts,
     entries: Entries<'a>,
     known: HashMap<String, Arc<Known>>,
     nodes: HashMap<i64, Arc<KnownNode>>,
@@ -78,7 +78,7 @@ fn referring(index: &MapIndex, id: &str, kind: ElementKind) -> Result<Vec<(Strin
 }
 
 impl<'a> Lookup<'a> {
-    pub fn new(parts: &'a Parts) -> Self {
+    pub fn new(parts: &'a MapParts) -> Self {
         let (entries, known, nodes) = (Entries::new(parts), HashMap::new(), HashMap::new());
         Lookup { parts, entries, known, nodes, heads: HashMap::new() }
     }

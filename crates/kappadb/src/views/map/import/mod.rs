@@ -7,23 +7,25 @@ mod carried;
 mod changes;
 mod held;
 mod judge;
+mod plan;
 mod said;
 mod touched;
 
+pub(super) use by_hand::{check_unused, delete_by_hand, put_by_hand};
 pub use carried::CarriedNode;
 pub use touched::TouchedByImport;
 
-use crate::database::{self, Parts};
 use crate::engine::turns::Turn;
 use crate::error::{ImportError, ReadError, WriteError};
-use crate::views::map::Map;
+use crate::network::{Answer, Read};
+use crate::views::map::{Map, MapParts, ask_referrers};
+use crate::write;
 use append::Appender;
 use apply::Apply;
 use judge::Verdict;
 use kappadb_import::{Ids, Import, Progress, Skip};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::Path;
 use std::time::Instant;
 
@@ -123,7 +125,7 @@ impl Map {
     pub async fn read_import_stream(
         &self,
         name: impl Into<String>,
-        reader: impl Read + Send + 'static,
+        reader: impl std::io::Read + Send + 'static,
         ids: &Ids,
     ) -> Result<ImportFile, ImportError> {
         let (name, ids) = (name.into(), ids.clone());
@@ -145,6 +147,15 @@ impl Map {
         .await?
     }
 
+    /// What ways say of a node: it need be no feature of its own. None if no standing way has it, or none says where it is. Peers are asked what
+    /// refers to it.
+    pub fn carried(&self, id: &str) -> Read<Answer<CarriedNode>> {
+        let id = id.to_owned();
+        Read::new(&self.parts, ask_referrers(self.parts.clone(), vec![id.clone()]), move |parts| {
+            Ok(Answer::of(carried::carried(parts, &id)?))
+        })
+    }
+
     /// Imports a file that was read, as [`Map::import`] does.
     pub async fn apply_import(
         &self,
@@ -152,8 +163,8 @@ impl Map {
         force: bool,
         durable: impl Fn(u64) + Send + 'static,
     ) -> Result<ImportReport, ImportError> {
-        let job = move |parts: &Parts, turn| parts.import(file, force, &durable, turn);
-        database::run_in_turn(&self.parts, job).await?
+        let job = move |parts: &MapParts, turn| import(parts, file, force, &durable, turn);
+        write::run_in_turn(&self.parts, job).await?
     }
 }
 
@@ -196,7 +207,7 @@ impl ImportReport {
 
 /// How far an import has come.
 struct Steps<'a> {
-    parts: &'a Parts,
+    parts: &'a MapParts,
     durable: &'a dyn Fn(u64),
     total: u64,
     compared: u64,
@@ -228,70 +239,67 @@ impl Steps<'_> {
     }
 }
 
-impl Parts {
-    fn import(
-        &self,
-        ImportFile { mut import, started }: ImportFile,
-        force: bool,
-        durable: &dyn Fn(u64),
-        turn: Turn,
-    ) -> Result<ImportReport, ImportError> {
-        let mut report = ImportReport::of(&import);
-        let mut steps = Steps { parts: self, durable, total: import.len(), compared: 0, written: 0 };
-        let ready = || self.map.ready().map_err(|e| WriteError::from(ReadError::from(e)));
+fn import(
+    parts: &MapParts,
+    ImportFile { mut import, started }: ImportFile,
+    force: bool,
+    durable: &dyn Fn(u64),
+    turn: Turn,
+) -> Result<ImportReport, ImportError> {
+    let mut report = ImportReport::of(&import);
+    let mut steps = Steps { parts, durable, total: import.len(), compared: 0, written: 0 };
+    let ready = || parts.map.ready().map_err(|e| WriteError::from(ReadError::from(e)));
+    ready()?;
+    let mut appender = Appender::in_turns(parts, turn);
+    let is_empty = parts.map.read(|index| index.is_empty()).map_err(ReadError::from);
+    let is_empty = is_empty.and_then(|read| Ok(read?)).map_err(WriteError::from)?;
+    // A way that comes twice may have lost nodes from one version to the next.
+    let first = match is_empty && !import.contradicts_itself() {
+        true => import_first(&mut import, &mut appender, &mut report, &mut steps)?,
+        false => First::No,
+    };
+    if let Some(begun) = first.begun() {
+        (report, steps.written) = (ImportReport::of(&import), 0);
         ready()?;
-        let mut appender = Appender::in_turns(self, turn);
-        let is_empty = self.map.read(|index| index.is_empty()).map_err(ReadError::from);
-        let is_empty = is_empty.and_then(|read| Ok(read?)).map_err(WriteError::from)?;
-        // A way that comes twice may have lost nodes from one version to the next.
-        let first = match is_empty && !import.contradicts_itself() {
-            true => self.import_first(&mut import, &mut appender, &mut report, &mut steps)?,
-            false => First::No,
-        };
-        if let Some(begun) = first.begun() {
-            (report, steps.written) = (ImportReport::of(&import), 0);
-            ready()?;
-            Apply::new(&mut appender, &mut report, &mut import, &mut steps, force, begun).run()?;
-        }
-        appender.flush(&mut || ())?;
-        (report.blocks, report.bytes) = appender.appended();
-        ready()?;
-        self.progress("importing", steps.total, steps.total);
-        report.seconds = started.elapsed().as_secs_f64();
-        Ok(report)
+        Apply::new(&mut appender, &mut report, &mut import, &mut steps, force, begun).run()?;
     }
+    appender.flush(&mut || ())?;
+    (report.blocks, report.bytes) = appender.appended();
+    ready()?;
+    parts.progress("importing", steps.total, steps.total);
+    report.seconds = started.elapsed().as_secs_f64();
+    Ok(report)
+}
 
-    /// Into an empty map: all of the file, as it says.
-    fn import_first(
-        &self,
-        import: &mut Import,
-        appender: &mut Appender<'_>,
-        report: &mut ImportReport,
-        steps: &mut Steps<'_>,
-    ) -> Result<First, ImportError> {
-        let mut is_disturbed = false;
-        import.each_bare(&mut |said| {
-            report.bare += 1;
-            report.count(Verdict::Taken);
-            if let Some(feature) = held::bare(&said.node).filter(|_| !said.is_carried && !is_disturbed) {
-                appender.put(&feature, &[])?;
-                is_disturbed |= appender.keep_up(false, &mut || ())?;
-            }
-            Ok::<_, ImportError>(())
-        })?;
-        if is_disturbed {
-            return Ok(First::Disturbed(0));
+/// Into an empty map: all of the file, as it says.
+fn import_first(
+    import: &mut Import,
+    appender: &mut Appender<'_>,
+    report: &mut ImportReport,
+    steps: &mut Steps<'_>,
+) -> Result<First, ImportError> {
+    let mut is_disturbed = false;
+    import.each_bare(&mut |said| {
+        report.bare += 1;
+        report.count(Verdict::Taken);
+        if let Some(feature) = held::bare(&said.node).filter(|_| !said.is_carried && !is_disturbed) {
+            appender.put(&feature, &[])?;
+            is_disturbed |= appender.keep_up(false, &mut || ())?;
         }
-        for (written, prepared) in (1..).zip(import.prepared()?) {
-            appender.append(prepared?, &[])?;
-            report.count(Verdict::Taken);
-            let is_last = steps.written();
-            if appender.keep_up(is_last, &mut || steps.tell_durable())? && !is_last {
-                return Ok(First::Disturbed(written));
-            }
-        }
-        Ok(First::Whole)
+        Ok::<_, ImportError>(())
+    })?;
+    if is_disturbed {
+        return Ok(First::Disturbed(0));
     }
+    for (written, prepared) in (1..).zip(import.prepared()?) {
+        appender.append(prepared?, &[])?;
+        report.count(Verdict::Taken);
+        let is_last = steps.written();
+        if appender.keep_up(is_last, &mut || steps.tell_durable())? && !is_last {
+            return Ok(First::Disturbed(written));
+        }
+    }
+    Ok(First::Whole)
 }
 
 /// Whether a file was written as it is, into an empty map.

@@ -1,7 +1,7 @@
 //! What entries of the map say, each read once: from many of the log's records in the order in which they lie there.
 
-use crate::database::Parts;
 use crate::error::ReadError;
+use crate::views::map::MapParts;
 use kappadb_core::EntryId;
 use kappadb_entry::{Entry, decode_block};
 use kappadb_geo::{Body, CODE_DELETE, Element, Feature, Shape, decode_delete};
@@ -24,13 +24,13 @@ pub(super) struct Said {
 
 /// Entries that were read lately.
 pub(super) struct Entries<'a> {
-    parts: &'a Parts,
+    parts: &'a MapParts,
     said: HashMap<EntryId, Said>,
     weight: usize,
 }
 
 impl<'a> Entries<'a> {
-    pub fn new(parts: &'a Parts) -> Self {
+    pub fn new(parts: &'a MapParts) -> Self {
         Entries { parts, said: HashMap::new(), weight: 0 }
     }
 

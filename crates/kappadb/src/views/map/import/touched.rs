@@ -1,12 +1,11 @@
 //! Asking peers for what a change touches, before it is applied (`design/map.md`, "A replica that holds a part").
 
 use super::ImportFile;
-use crate::database::{self, Parts};
+use crate::engine;
 use crate::error::{ImportError, ReadError};
-use crate::network::answer::{Answer, Asked};
-use crate::network::ask::{MAP, Neighbours};
-use crate::network::read::Read;
-use crate::views::map::{Hit, Map, join_referrers};
+use crate::network::ask::MAP;
+use crate::network::{Answer, Asked, Neighbours, Read};
+use crate::views::map::{Hit, Map, MapParts, join_referrers};
 use futures::future::BoxFuture;
 use kappadb_geo::id::{osm, parse_osm};
 use kappadb_geo::{Body, Element, ElementKind, Feature, Shape};
@@ -14,6 +13,7 @@ use kappadb_import::{Import, Item};
 use kappadb_query::Selector;
 use std::collections::BTreeSet;
 use std::convert::Infallible;
+use std::sync::Arc;
 use tokio::sync::mpsc;
 
 /// Ids that are asked for at once, about: what bounds memory.
@@ -70,8 +70,9 @@ impl Map {
             parts.progress("asking", total, total);
             read.map(|()| file)
         });
+        let parts = self.parts.clone();
         let asked = async move {
-            let mut asking = Asking::of(&mut neighbours);
+            let mut asking = Asking::of(parts, &mut neighbours);
             while let Some(chunk) = chunks.recv().await {
                 asking.ask(chunk).await?;
             }
@@ -99,7 +100,7 @@ impl Map {
     fn touched(&self, touched: Touched) -> Read<Answer<Hit>> {
         let Touched { own, path, members, .. } = &touched;
         let ids: BTreeSet<String> = own.iter().chain(path).chain(members).cloned().collect();
-        Read::new(&self.parts, ask_touched(touched), move |parts| {
+        Read::new(&self.parts, ask_touched(self.parts.clone(), touched), move |parts| {
             let hits = ids.iter().map(|id| parts.feature(id)).collect::<Result<Vec<_>, _>>()?;
             Ok(Answer::of(hits.into_iter().flatten()))
         })
@@ -107,9 +108,10 @@ impl Map {
 }
 
 fn ask_touched(
+    parts: Arc<MapParts>,
     touched: Touched,
 ) -> impl for<'a> FnOnce(&'a mut Neighbours) -> BoxFuture<'a, Result<(), ReadError>> + Send + 'static {
-    move |neighbours| Box::pin(async move { Asking::of(neighbours).ask(touched).await })
+    move |neighbours| Box::pin(async move { Asking::of(parts, neighbours).ask(touched).await })
 }
 
 /// Gives what a file touches, some at a time, with how many items are done.
@@ -179,30 +181,31 @@ impl Touched {
 
 /// Questions for what a change touches.
 struct Asking<'a> {
+    parts: Arc<MapParts>,
     neighbours: &'a mut Neighbours,
     touched: u64,
     unknown: u64,
 }
 
 impl<'a> Asking<'a> {
-    fn of(neighbours: &'a mut Neighbours) -> Self {
+    fn of(parts: Arc<MapParts>, neighbours: &'a mut Neighbours) -> Self {
         // What holds for a few ids says little of later questions.
-        neighbours.remembers = false;
-        Asking { neighbours, touched: 0, unknown: 0 }
+        neighbours.remember_nothing();
+        Asking { parts, neighbours, touched: 0, unknown: 0 }
     }
 
     async fn ask(&mut self, touched: Touched) -> Result<(), ReadError> {
         self.touched += touched.count;
-        let (count, before) = (touched.count, self.neighbours.incomplete);
+        let (count, before) = (touched.count, self.neighbours.incomplete());
         if self.neighbours.is_open() {
             self.ask_all(touched).await?;
             self.neighbours.settle().await?;
         } else {
             // Nobody is left to ask: what was known of everything before is all that there is.
             self.neighbours.ask(MAP, Selector::Everything).await?;
-            self.neighbours.selectors.clear();
+            self.neighbours.want_no_contents();
         }
-        self.unknown += if self.neighbours.incomplete > before { count } else { 0 };
+        self.unknown += if self.neighbours.incomplete() > before { count } else { 0 };
         Ok(())
     }
 
@@ -223,7 +226,7 @@ impl<'a> Asking<'a> {
         let others = path.union(&members).filter(|id| !own.contains(*id)).cloned().collect();
         self.ask_with_members(others).await?;
         let path = path.difference(&own).cloned().collect();
-        join_referrers(self.neighbours, path).await?;
+        join_referrers(&self.parts, self.neighbours, path).await?;
         self.ask_above(own).await
     }
 
@@ -245,7 +248,7 @@ impl<'a> Asking<'a> {
     async fn ask_above(&mut self, ids: BTreeSet<String>) -> Result<(), ReadError> {
         let (mut seen, mut wanted) = (ids.clone(), ids);
         while !wanted.is_empty() {
-            let found = join_referrers(self.neighbours, wanted.into_iter().collect()).await?;
+            let found = join_referrers(&self.parts, self.neighbours, wanted.into_iter().collect()).await?;
             wanted = found.into_iter().map(|hit| hit.id).filter(|id| seen.insert(id.clone())).collect();
         }
         Ok(())
@@ -253,7 +256,7 @@ impl<'a> Asking<'a> {
 
     /// What these refer to, as they are held here.
     async fn parts_of(&self, ids: BTreeSet<String>) -> Result<BTreeSet<String>, ReadError> {
-        database::run(&self.neighbours.parts, move |parts| parts.parts_of(&ids)).await?
+        engine::run(&self.parts, move |parts| parts_of(parts, &ids)).await?
     }
 }
 
@@ -265,15 +268,13 @@ fn is_relation(id: &str) -> bool {
     parse_osm(id).is_some_and(|(kind, _)| kind == ElementKind::Relation)
 }
 
-impl Parts {
-    fn parts_of(&self, ids: &BTreeSet<String>) -> Result<BTreeSet<String>, ReadError> {
-        self.map.ready()?;
-        let mut all = BTreeSet::new();
-        for id in ids {
-            if let Some(hit) = self.feature(id)? {
-                all.append(&mut self.refs_of(&hit.heads)?);
-            }
+fn parts_of(parts: &MapParts, ids: &BTreeSet<String>) -> Result<BTreeSet<String>, ReadError> {
+    parts.map.ready()?;
+    let mut all = BTreeSet::new();
+    for id in ids {
+        if let Some(hit) = parts.feature(id)? {
+            all.append(&mut parts.refs_of(&hit.heads)?);
         }
-        Ok(all)
     }
+    Ok(all)
 }

@@ -1,12 +1,17 @@
-//! Entries by name, and those of a feed in their order, whatever space they are in.
+//! Questions to a database, whatever view or space they are about.
 
-use crate::database::{Database, Parts};
+use super::Database;
 use crate::error::{BlobError, ReadError};
-use crate::network::answer::Asked;
-use crate::network::ask::Neighbours;
+use crate::jobs::clocks::{ClockDoubt, clock_doubt};
+use crate::jobs::find::{FindError, find_feed};
+use crate::network::{Answer, Asked, Neighbours, Read, ask};
+use crate::views::Parts;
 use crate::views::blobs::BlobReader;
 use kappadb_core::{EntryId, FeedKey, RangeSet, Seq};
 use kappadb_entry::{Entry, decode_block};
+use kappadb_query::Selector;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// Some entries of a feed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,6 +24,21 @@ pub struct EntryPage {
 }
 
 impl Database {
+    /// The entries that a view, this library's or one of your own, has to know of to answer a selector. Asked of peers, the view here answers as
+    /// over all that they and this replica hold. A selector of your own is [`Selector::Custom`], which the view's
+    /// [`Index::matches`](kappadb_view::Index::matches) takes apart.
+    ///
+    /// # Errors
+    /// If this replica fails; what peers did wrong is in the answer.
+    pub fn ask(&self, view: &str, selector: Selector) -> Read<Answer<EntryId>> {
+        let (ask, view) = (ask::one(view, selector.clone()), view.to_owned());
+        let look = move |parts: &Arc<Parts>| {
+            parts.views.ready(&view)?;
+            Ok(Answer::of(parts.views.matches(&view, &selector, &BTreeSet::new())?))
+        };
+        Read::new(&self.parts, ask, look)
+    }
+
     /// An entry. None if it is not held here, or is no entry that this release understands.
     pub async fn read(&self, id: EntryId) -> Result<Option<Entry>, ReadError> {
         self.run(move |parts| parts.entry(id)).await?
@@ -43,7 +63,7 @@ impl Database {
         let parts = self.parts.clone();
         self.run(move |held| {
             let entry = held.entry(id)?.ok_or(BlobError::NotHeld(id))?;
-            BlobReader::open(parts, id, &entry, 0..u64::MAX)
+            BlobReader::open(parts.network.engine().clone(), id, &entry, 0..u64::MAX)
         })
         .await?
     }
@@ -62,15 +82,33 @@ impl Database {
         })
         .await?
     }
-}
 
-impl Parts {
-    /// An entry; none if it is not held, lost, or a block that is none. Other parts of an answer do not depend on it, and
-    /// `verify` says what is lost.
-    pub(crate) fn entry(&self, id: EntryId) -> Result<Option<Entry>, ReadError> {
-        match self.feeds.block(&id) {
-            Err(error) if error.is_damage() => Ok(None),
-            block => Ok(block?.and_then(|block| decode_block(&block).ok())),
+    /// The feed that is named by its key in hex, or by the beginning of that or of its fingerprint ([`FeedKey::fingerprint`]), if only one
+    /// of those known here begins so. A whole key is taken as it is.
+    ///
+    /// # Errors
+    /// [`FindError::Unknown`], [`FindError::Ambiguous`].
+    pub async fn find_feed(&self, text: &str) -> Result<FeedKey, FindError> {
+        if let Ok(feed) = text.parse() {
+            return Ok(feed);
         }
+        let text = text.to_owned();
+        self.run(move |parts| find_feed(parts, &text)).await?
+    }
+
+    /// The entry that is named by its feed, as in [`Database::find_feed`], a `/`, and its number. It need not be held.
+    ///
+    /// # Errors
+    /// [`FindError::NoEntry`], and those of [`Database::find_feed`].
+    pub async fn find_entry(&self, text: &str) -> Result<EntryId, FindError> {
+        let parts = text.split_once('/').and_then(|(feed, seq)| Some((feed, seq.parse().ok()?)));
+        let (feed, seq) = parts.ok_or_else(|| FindError::NoEntry(text.to_owned()))?;
+        Ok(EntryId { feed: self.find_feed(feed).await?, seq })
+    }
+
+    /// Whether this machine's clock seems to be far off: by more than ten minutes from those of the peers that were called by this handle's
+    /// database since it was opened (most of them, if there are three), or, if none was, behind what two other writers dated their messages by.
+    pub async fn clock_doubt(&self) -> Result<Option<ClockDoubt>, ReadError> {
+        self.run(clock_doubt).await?
     }
 }

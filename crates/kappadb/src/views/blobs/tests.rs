@@ -1,8 +1,8 @@
 //! Payloads in chunks of any size, and those of writers who lie about theirs.
 
-use crate::database::{Database, Parts};
+use crate::database::Database;
 use crate::error::BlobError;
-use crate::views::blobs::Blobs;
+use crate::views::Parts;
 use kappadb_core::limits::MIN_CHUNK;
 use kappadb_core::{EntryId, RangeSet, Timestamp};
 use kappadb_entry::{
@@ -57,7 +57,7 @@ impl Home {
 
     fn read(&self, id: EntryId, range: Range<u64>) -> Result<Vec<u8>, BlobError> {
         self.runtime.block_on(async {
-            let mut reader = Blobs::new(self.database.parts.clone()).read(id, range).await?;
+            let mut reader = self.database.blobs().read(id, range).await?;
             let mut out = Vec::new();
             while let Some(bytes) = reader.next().await? {
                 out.extend_from_slice(&bytes);
@@ -176,7 +176,7 @@ fn a_feature_that_lies_about_its_content_spoils_itself_alone() {
             (5 + 2, 0),
             "the entries, and chunks that are held"
         );
-        let hits = sparse.parts.map.read(|index| index.active(b"too large")).unwrap().unwrap();
+        let hits = sparse.parts.map.map.read(|index| index.active(b"too large")).unwrap().unwrap();
         assert_eq!(hits.len(), 1);
         for id in ["no chunk", "no feature", "not yet", "too large", "good"] {
             let found = sparse.map().get(id).await.unwrap().one().unwrap();

@@ -1,0 +1,60 @@
+use super::{Database, Shared};
+use crate::builder::Builder;
+use crate::engine::{self, Engine};
+use crate::error::OpenError;
+use crate::folder::callers::Callers;
+use crate::folder::listen::ListenFile;
+use crate::folder::replica::{self, Replica};
+use crate::folder::witness::Witness;
+use crate::folder::writers;
+use crate::network::{self, Handle, Network};
+use crate::node::Follows;
+use crate::views::chat::ChatState;
+use crate::views::{BuiltIns, Parts};
+use kappadb_feed as feed;
+use kappadb_net::Identity;
+use std::sync::Arc;
+
+impl Builder {
+    /// Opens the folder. Derived data that turns out to be odd only when it is used is made anew, too.
+    pub(crate) fn open_folder(self) -> Result<Database, OpenError> {
+        match open(self.clone()) {
+            Err(error) if error.wants_rebuild() && !self.rebuild => open(self.rebuild()),
+            opened => opened,
+        }
+    }
+}
+
+/// Storey by storey, from below.
+fn open(builder: Builder) -> Result<Database, OpenError> {
+    let Builder { dir, clock, random, progress, warned, rebuild, state, allowance, durability, .. } = builder;
+    let replica = replica::load(&dir)?;
+    let peers = replica.peers(&dir)?;
+    let Replica { database: id, access, identity, trusted } = replica;
+    // Before anything is wiped or written: a second process must leave everything as it is.
+    let lock = builder.lock.map_or_else(|| feed::lock(&dir, &builder.locking).map(Arc::new), Ok)?;
+    let witness = Arc::new(Witness::new(&dir, state, random.clone()));
+    let (engine, warnings) = Engine::open(engine::Opening {
+        dir: dir.clone(),
+        id,
+        clock: clock.clone(),
+        random,
+        progress,
+        durability,
+        rebuild,
+        witness: witness.clone(),
+        lock,
+    })?;
+    let views = BuiltIns::open(&engine.views, &builder.views, ChatState::load(&dir, trusted)?)?;
+    let (identity, rules) = (Identity::new(identity), Box::new(views.clone()));
+    let opening = network::Opening { access, identity, peers, allowance, witness, warned, rules };
+    let network = Arc::new(Network::open(Arc::new(engine), opening)?);
+    let shared = Shared {
+        listen: ListenFile::load(&dir)?,
+        follows: Arc::new(Follows::load(&dir)?),
+        callers: Arc::new(Callers::load(&dir, clock)),
+        warnings,
+    };
+    let parts = Parts::new(&views, Handle { network, name: writers::DEFAULT.into() });
+    Ok(Database { parts: Arc::new(parts), shared: Arc::new(shared) })
+}

@@ -1,0 +1,74 @@
+//! Where this replica listens, and answering.
+
+use super::Database;
+use crate::error::ServeError;
+use crate::folder::listen::Listen;
+use crate::network::{Backend, settle_doubts};
+use crate::node::Serving;
+use crate::serve::{Server, options};
+use kappadb_net::{Listener, Ticket, TicketError};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+impl Database {
+    /// Listens on `address` (port 0 takes a free one) and answers every peer that has this database's access key. [`Database::listen`] has an
+    /// address that stays the same.
+    pub async fn serve(&self, address: SocketAddr) -> Result<Server, ServeError> {
+        self.serve_as(Listen { address, ..self.listen() }).await
+    }
+
+    /// The same with what tickets are to say. Nothing of it is kept; [`Database::set_listen`] does that.
+    pub async fn serve_as(&self, listen: Listen) -> Result<Server, ServeError> {
+        let parts = &self.parts;
+        // What is in doubt is settled before others take this replica's word; if it cannot be, reading does not suffer for it.
+        if let Err(error) = settle_doubts(&parts.network).await {
+            tracing::warn!(%error, "whether this folder may be written is not known");
+        }
+        let address = listen.address;
+        let callers = self.shared.callers.clone();
+        let credentials = parts.credentials();
+        let mut options = options(&callers, parts.peers.list().iter().map(|peer| peer.key).collect());
+        let (links, network) = (Arc::downgrade(&parts.links), Arc::downgrade(&parts.network));
+        options.begun = Some(Arc::new(move |session| {
+            if let Some(links) = links.upgrade() {
+                links.called(&network, session);
+            }
+        }));
+        let listener = Listener::bind_with(address, credentials, Backend::new(&parts.network), options)
+            .await
+            .map_err(|source| ServeError::Listen { address, source })?;
+        let address = listener.address();
+        let ticket = self.ticket_of(&Listen { address, ..listen })?;
+        Ok(Server::new(ticket, listener, callers, Serving::begin(parts, &self.shared.follows)))
+    }
+
+    /// Where this replica listens when it serves: a port of this machine alone that was free when the folder was made, until
+    /// [`Database::set_listen`].
+    pub fn listen(&self) -> Listen {
+        self.shared.listen.get()
+    }
+
+    /// Says where this replica listens from now on, for tickets and the next [`Database::serve`] with it. Durable when it returns.
+    ///
+    /// # Errors
+    /// [`ServeError::Keep`] if it cannot be written down; [`ServeError::Ticket`] if no ticket can hold it.
+    pub async fn set_listen(&self, listen: Listen) -> Result<(), ServeError> {
+        self.ticket_of(&listen)?;
+        let shared = self.shared.clone();
+        self.run(move |_| shared.listen.set(listen)).await?.map_err(ServeError::Keep)
+    }
+
+    /// What lets another replica join by way of this one, once it serves; give it only to those who may read and write. It holds the access
+    /// key, so it is a secret.
+    ///
+    /// # Errors
+    /// If a ticket cannot hold what is advertised, or whom this replica trusts.
+    pub fn ticket(&self) -> Result<Ticket, TicketError> {
+        self.ticket_of(&self.listen())
+    }
+
+    fn ticket_of(&self, listen: &Listen) -> Result<Ticket, TicketError> {
+        let parts = &self.parts;
+        listen.ticket(&parts.access, parts.identity.public(), parts.chat.state.trust.get())
+    }
+}
