@@ -26,8 +26,8 @@ impl Replica {
 
     async fn joined(server: &Server) -> Replica {
         let dir = tempfile::tempdir().expect("a folder");
-        let joining = Database::builder(dir.path().join("db")).join(&server.ticket());
-        Replica { database: joining.await.expect("joined"), _dir: dir }
+        let builder = Database::builder(dir.path().join("db"));
+        Replica { database: builder.join(&server.ticket()).await.expect("joined"), _dir: dir }
     }
 
     async fn serve(&self) -> Server {
@@ -55,7 +55,7 @@ async fn latency(what: &str, writes: usize, writer: &Database, watcher: &mut KvW
     for n in 0..writes + 20 {
         let key = format!("k{n}");
         let begun = Instant::now();
-        writer.kv().put(&key, "a value of some length, as people write them").await.expect("written");
+        writer.kv().put(key.clone(), "a value of some length, as people write them").await.expect("written");
         let written = Instant::now();
         told(watcher, &key).await;
         // The first ones open files and sessions.

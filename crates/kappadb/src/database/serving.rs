@@ -1,10 +1,10 @@
-//! Where this replica listens, and answering.
+//! Other replicas: listening and answering, the peers, and what is followed.
 
 use super::Database;
-use crate::error::ServeError;
+use crate::error::{FollowError, ServeError};
 use crate::folder::listen::Listen;
-use crate::network::{Backend, settle_doubts};
-use crate::node::Serving;
+use crate::network::{Backend, Follow, settle_doubts};
+use crate::node::{Following, Interest, Peers, Serving};
 use crate::serve::{Server, options};
 use kappadb_net::{Listener, Ticket, TicketError};
 use std::net::SocketAddr;
@@ -70,5 +70,76 @@ impl Database {
     fn ticket_of(&self, listen: &Listen) -> Result<Ticket, TicketError> {
         let parts = &self.parts;
         listen.ticket(&parts.access, parts.identity.public(), parts.chat.state.trust.get())
+    }
+}
+
+impl Database {
+    /// The peers: who they are, how it stands with them, and what happens.
+    pub fn peers(&self) -> Peers {
+        Peers::of(&self.parts)
+    }
+
+    /// Follows something until what this returns is dropped: every peer that is or will be connected is asked for it live, so that it is here within
+    /// moments after it was written anywhere. Nothing is waited for.
+    pub fn follow(&self, interest: &Interest) -> Following {
+        Following::begin(&self.parts, interest.questions(&self.parts))
+    }
+
+    /// The same for what comes from now on: what peers have already is not fetched. For watchers, who ask for what is there themselves.
+    pub fn follow_from_now(&self, interest: &Interest) -> Following {
+        let questions = interest.questions(&self.parts);
+        Following::begin(&self.parts, questions.into_iter().map(Follow::from_now).collect())
+    }
+
+    /// What is followed whenever this replica serves, in the order in which it was added.
+    pub fn follows(&self) -> Vec<Interest> {
+        self.shared.follows.list()
+    }
+
+    /// Follows something whenever this replica serves, from now on. Durable when it returns. False if it did so before.
+    ///
+    /// # Errors
+    /// If it could not be written down.
+    pub async fn add_follow(&self, interest: Interest) -> Result<bool, FollowError> {
+        let (parts, follows) = (self.parts.clone(), self.shared.follows.clone());
+        self.run_in(move || {
+            follows.change(&parts, |list| {
+                let is_new = !list.contains(&interest);
+                if is_new {
+                    list.push(interest);
+                }
+                is_new
+            })
+        })
+        .await
+    }
+
+    /// Does not follow something any more. What came stays. Durable when it returns. False if it did not.
+    ///
+    /// # Errors
+    /// If it could not be written down.
+    pub async fn remove_follow(&self, interest: Interest) -> Result<bool, FollowError> {
+        let (parts, follows) = (self.parts.clone(), self.shared.follows.clone());
+        self.run_in(move || {
+            follows.change(&parts, |list| {
+                let before = list.len();
+                list.retain(|followed| *followed != interest);
+                list.len() < before
+            })
+        })
+        .await
+    }
+
+    async fn run_in(
+        &self,
+        work: impl FnOnce() -> Result<bool, FollowError> + Send + 'static,
+    ) -> Result<bool, FollowError> {
+        // Tasks are begun by what is followed: where there is a runtime.
+        let runtime = tokio::runtime::Handle::current();
+        self.run(move |_| {
+            let _runtime = runtime.enter();
+            work()
+        })
+        .await?
     }
 }

@@ -3,7 +3,8 @@
 use super::Network;
 use super::answer::Completeness;
 use super::forks::{Answers, Ground, claim_nothing};
-use super::neighbours::{Neighbours, Trouble, Turn};
+use super::neighbours::Neighbours;
+use super::turn::{Trouble, Turn};
 use crate::engine;
 use crate::error::ReadError;
 use futures::future::BoxFuture;
@@ -11,7 +12,7 @@ use kappadb_core::limits::{MAX_SELECTOR, MAX_SELECTOR_KEYS};
 use kappadb_core::{FeedKey, RangeSet};
 use kappadb_entry::space;
 use kappadb_query::Selector;
-use kappadb_sync::{Ask, Coverage, Rest};
+use kappadb_sync::{Coverage, Rest};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The map view's name in queries.
@@ -208,40 +209,6 @@ struct Said {
     blocks: u64,
     /// It did not know of a fork that is known here.
     untold: bool,
-}
-
-impl Turn {
-    /// The question as it is put to this peer now.
-    pub(super) async fn prepare(
-        &self,
-        view: &str,
-        selector: Selector,
-        without: BTreeSet<FeedKey>,
-        mut named: Vec<FeedKey>,
-    ) -> Result<Ask, ReadError> {
-        let (view, link) = (view.to_owned(), self.link.clone());
-        let look = move |parts: &Network| {
-            // First: what is given up meanwhile is noticed the next time.
-            let forget = link.has_lost(parts.losses());
-            named.extend(parts.to_name());
-            named.retain(|feed| !without.contains(feed));
-            let mut have = parts.have(&view, &selector)?;
-            have.retain(|have| !without.contains(&have.feed));
-            let forks = parts.forks_to_tell();
-            Ok::<_, ReadError>(Ask {
-                view,
-                selector,
-                inline: true,
-                have,
-                named,
-                forks,
-                without,
-                live: None,
-                forget,
-            })
-        };
-        Ok(engine::run(&self.parts, look).await??)
-    }
 }
 
 /// Puts a question to a peer, and does what its answer calls for. It is told what is held by now, so it sends nothing that came from those

@@ -6,7 +6,7 @@
 //! What the claims rest on is their *ground*. See `design/model.md`, "Forks" and "Dropped feeds".
 
 use super::Network;
-use super::neighbours::{Trouble, Turn};
+use super::turn::{Trouble, Turn};
 use crate::engine::{self, Engine};
 use crate::error::{AskError, ReadError};
 use crate::folder::recovered;

@@ -4,19 +4,20 @@
 //! and everything that is followed uses it. Nothing here runs while nothing is open or kept.
 
 use super::Network;
-use super::backend::Backend;
 use super::follow::{self, Follow};
+use super::link::{Call, in_words};
+pub(super) use super::link::{Link, Reach};
 use crate::error::AskError;
 use crate::folder::peers::Peer;
 use kappadb_core::FeedKey;
-use kappadb_net::{Allowance, Credentials, PeerHandle, SessionEnd};
+use kappadb_net::{PeerHandle, SessionEnd};
 use kappadb_node::{Action, Config, Event, FollowId, Node, PeerState, SessionId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::{Notify, broadcast, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
 /// Events that wait for somebody who is slow to take them.
 const EVENTS: usize = 256;
@@ -27,7 +28,7 @@ pub(crate) struct Links {
     /// Counts what changed, for those who wait for a session.
     changed: watch::Sender<u64>,
     /// The timer has to look again.
-    retime: Notify,
+    retime: Arc<Notify>,
     events: broadcast::Sender<Event>,
     started: Instant,
 }
@@ -47,37 +48,6 @@ struct State {
     has_timer: bool,
     closed: bool,
     parts: Weak<Network>,
-}
-
-/// A session with a peer, and what must be known to ask in it.
-#[derive(Debug, Clone)]
-pub(crate) struct Link {
-    pub id: SessionId,
-    pub session: PeerHandle,
-    /// What was held when something was asked last: where it changed, the session must not count on it.
-    held: Arc<Mutex<Option<(u64, u64)>>>,
-}
-
-impl Link {
-    fn new(id: SessionId, session: PeerHandle) -> Link {
-        Link { id, session, held: Arc::default() }
-    }
-
-    /// True if something that was held when this session was last asked in may not be any more. `held` counts how often that happened.
-    pub fn has_lost(&self, held: (u64, u64)) -> bool {
-        let mut last = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        last.replace(held).is_some_and(|last| last != held)
-    }
-}
-
-/// Whom a question goes to.
-pub(crate) struct Reach {
-    /// Those with whom there is a session.
-    pub open: Vec<Link>,
-    /// Those who are being called, and are to be waited for.
-    pub called: Vec<FeedKey>,
-    /// Those who were called in vain lately, and are not waited for.
-    pub away: Vec<(FeedKey, String)>,
 }
 
 /// As long as it lives, sessions are kept to all known peers.
@@ -102,7 +72,7 @@ impl Links {
         Arc::new(Links {
             state: Mutex::new(state),
             changed,
-            retime: Notify::new(),
+            retime: Arc::default(),
             events,
             started: Instant::now(),
         })
@@ -199,12 +169,10 @@ impl Links {
     fn dial(self: &Arc<Self>, state: &mut State, peer: FeedKey) {
         let Some(parts) = state.parts.upgrade() else { return };
         let known = parts.peers.list().into_iter().find(|known| known.key == peer);
-        let addresses = known.map(|known| known.addresses).unwrap_or_default();
-        let (credentials, allowance) = (parts.credentials(), parts.allowance.clone());
-        let backend = Backend::new(&parts);
-        let links = Arc::downgrade(self);
+        let nowhere = || Peer { key: peer, addresses: Vec::new(), name: None };
+        let (call, links) = (Call::to(&parts, known.unwrap_or_else(nowhere)), Arc::downgrade(self));
         state.tasks.spawn(async move {
-            let dialled = connect(&addresses, &credentials, peer, backend, &allowance).await;
+            let dialled = call.dial().await;
             if let Some(links) = links.upgrade() {
                 links.dialled(peer, dialled);
             }
@@ -298,8 +266,7 @@ impl Links {
 
     /// A session of its own with a peer, in which nothing is known.
     pub async fn fresh(&self, parts: &Arc<Network>, peer: &Peer) -> Result<PeerHandle, AskError> {
-        let (credentials, backend) = (parts.credentials(), Backend::new(parts));
-        connect(&peer.addresses, &credentials, peer.key, backend, &parts.allowance).await
+        Call::to(parts, peer.clone()).dial().await
     }
 
     /// All who can be asked: those with whom there is a session, and those who are called now, whatever came of it before.
@@ -421,45 +388,24 @@ impl Drop for Keeper {
     }
 }
 
-/// Lets the node's time pass, until there is nothing to wait for.
+/// Lets the node's time pass, until there is nothing to wait for. Keeps nothing alive meanwhile.
 async fn keep_time(links: Weak<Links>) {
-    loop {
-        let Some(strong) = links.upgrade() else { return };
+    while let Some(strong) = links.upgrade() {
+        let retime = strong.retime.clone();
         let at = {
             let mut state = strong.lock();
             let at = state.node.poll_timeout();
             state.has_timer = at.is_some();
-            at
+            at.map(|at| strong.started + Duration::from_millis(at))
         };
+        drop(strong);
         let Some(at) = at else { return };
-        let (at, retimed) = (strong.started + Duration::from_millis(at), strong.retime.notified());
         tokio::select! {
-            () = sleep_until(at) => strong.note(|node, now| node.handle_timeout(now)),
-            () = retimed => {}
+            () = sleep_until(at) => match links.upgrade() {
+                Some(links) => links.note(|node, now| node.handle_timeout(now)),
+                None => return,
+            },
+            () = retime.notified() => {}
         }
     }
-}
-
-/// A session with a peer, within the time that is waited for one.
-async fn connect(
-    addresses: &[String],
-    credentials: &Credentials,
-    peer: FeedKey,
-    backend: Arc<Backend>,
-    allowance: &Allowance,
-) -> Result<PeerHandle, AskError> {
-    let dial = kappadb_net::connect_any(addresses, credentials, peer, backend, allowance);
-    let dialled = timeout(allowance.patience, dial).await.map_err(|_| AskError::Late(allowance.patience))?;
-    Ok(dialled.map_err(Arc::new)?)
-}
-
-/// An error with what it comes from.
-fn in_words(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        words = format!("{words}: {error}");
-        source = error.source();
-    }
-    words
 }

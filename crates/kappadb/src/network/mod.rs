@@ -24,12 +24,14 @@ mod follow;
 mod forks;
 mod handle;
 mod liars;
+mod link;
 mod links;
 mod neighbours;
 mod own;
 mod read;
 mod rules;
 mod standing;
+mod turn;
 
 pub use answer::{Answer, Asked, Completeness, Failure, Source, Told};
 pub(crate) use backend::Backend;
@@ -137,6 +139,11 @@ impl Network {
     /// By how much the clocks of peers that were called differ from this machine's, in milliseconds.
     pub fn clock_differences(&self) -> Vec<i64> {
         self.clocks.differences()
+    }
+
+    /// Counts how often something that was held was given up, cleared or let go of. What a session sent before may not be here any more.
+    fn losses(&self) -> (u64, u64) {
+        (self.feeds.reforms(), self.feeds.setbacks())
     }
 
     /// What is shown to whoever is met.

@@ -8,17 +8,15 @@
 
 use super::answer::{Asked, Failure};
 use super::links::{Link, Reach};
+use super::turn::{Trouble, Turn};
 use super::{Handle, Network};
-use crate::engine;
 use crate::error::{AskError, ReadError};
 use futures::stream::{FuturesUnordered, StreamExt};
 use kappadb_core::limits::LEAST_RATE;
-use kappadb_core::{FeedKey, Lseq, RangeSet, Timestamp};
+use kappadb_core::{FeedKey, Lseq, Timestamp};
 use kappadb_net::PeerStats;
 use kappadb_query::Selector;
-use kappadb_sync::Fetch;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -79,41 +77,6 @@ impl Neighbour {
     /// What the session has cost since.
     fn cost(&self) -> PeerStats {
         self.link.session.stats().since(&self.before)
-    }
-}
-
-/// What a peer is asked with while it has its turn.
-pub(super) struct Turn {
-    pub(super) parts: Arc<Network>,
-    pub(super) link: Link,
-}
-
-/// Why a turn came to nothing.
-pub(super) enum Trouble {
-    /// The peer failed: it is left behind.
-    Peer(AskError),
-    /// This replica did.
-    Here(ReadError),
-}
-
-impl fmt::Display for Trouble {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Trouble::Peer(error) => error.fmt(f),
-            Trouble::Here(error) => error.fmt(f),
-        }
-    }
-}
-
-impl From<kappadb_net::AskError> for Trouble {
-    fn from(error: kappadb_net::AskError) -> Self {
-        Trouble::Peer(error.into())
-    }
-}
-
-impl From<ReadError> for Trouble {
-    fn from(error: ReadError) -> Self {
-        Trouble::Here(error)
     }
 }
 
@@ -389,27 +352,5 @@ impl Asked {
         self.bytes_received += traffic.bytes_received;
         self.bytes_sent += traffic.bytes_sent;
         self.round_trips = self.round_trips.max(traffic.round_trips);
-    }
-}
-
-impl Turn {
-    /// How to ask for what of these blocks is not held here whole; none if all is.
-    pub(super) async fn lacking(&self, feed: FeedKey, ranges: RangeSet) -> Result<Option<Fetch>, ReadError> {
-        let link = self.link.clone();
-        let look = move |parts: &Network| {
-            let forget = link.has_lost(parts.losses());
-            let whole = parts.feeds.whole(&feed);
-            let ranges = ranges.minus(&whole);
-            let known = parts.feeds.known(&feed, &whole);
-            (!ranges.is_empty()).then_some(Fetch { feed, ranges, known, forget })
-        };
-        engine::run(&self.parts, look).await
-    }
-}
-
-impl Network {
-    /// Counts how often something that was held was given up, cleared or let go of. What a session sent before may not be here any more.
-    pub(super) fn losses(&self) -> (u64, u64) {
-        (self.feeds.reforms(), self.feeds.setbacks())
     }
 }

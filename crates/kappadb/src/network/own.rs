@@ -5,7 +5,7 @@
 use super::ask::MAP;
 use super::forks::fork_warning;
 use super::links::Link;
-use super::neighbours::{Trouble, Turn};
+use super::turn::{Trouble, Turn};
 use super::{Network, OnWarning};
 use crate::engine;
 use crate::error::{AskError, ReadError, WriteError};

@@ -58,7 +58,7 @@ pub struct InterestError {
 
 impl Interest {
     /// The questions that it comes to.
-    pub(super) fn questions(&self, parts: &Parts) -> Vec<Follow> {
+    pub(crate) fn questions(&self, parts: &Parts) -> Vec<Follow> {
         let one = |view: &str, selector| vec![Follow::matching(view, selector)];
         match self {
             Interest::Everything => one(FEEDS, Selector::Everything),

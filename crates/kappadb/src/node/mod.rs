@@ -4,11 +4,10 @@ mod delivery;
 mod interest;
 mod peers;
 
-use crate::database::Database;
 use crate::error::{FollowError, OpenError};
 use crate::folder::files::{read_file, write_file};
 pub use crate::network::Following;
-use crate::network::{Follow, Keeper};
+use crate::network::Keeper;
 use crate::views::Parts;
 pub use delivery::Delivery;
 pub use interest::{Interest, InterestError};
@@ -40,13 +39,18 @@ impl Follows {
         Ok(Follows { path, state: Mutex::new(State { list, ..State::default() }) })
     }
 
+    /// All of it.
+    pub fn list(&self) -> Vec<Interest> {
+        self.lock().list.clone()
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // Only changed once the file is.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes the list, durably, and what is followed now with it.
-    fn change(
+    pub fn change(
         &self,
         parts: &Arc<Parts>,
         change: impl FnOnce(&mut Vec<Interest>) -> bool,
@@ -103,71 +107,5 @@ impl Drop for Serving {
             Some(parts) => state.follow(&parts),
             None => state.active.clear(),
         }
-    }
-}
-
-impl Database {
-    /// Follows something until what this returns is dropped: every peer that is or will be connected is asked for it live, so that it is here within
-    /// moments after it was written anywhere. Nothing is waited for.
-    pub fn follow(&self, interest: &Interest) -> Following {
-        Following::begin(&self.parts, interest.questions(&self.parts))
-    }
-
-    /// The same for what comes from now on: what peers have already is not fetched. For watchers, who ask for what is there themselves.
-    pub fn follow_from_now(&self, interest: &Interest) -> Following {
-        let questions = interest.questions(&self.parts).into_iter().map(Follow::from_now).collect();
-        Following::begin(&self.parts, questions)
-    }
-
-    /// What is followed whenever this replica serves, in the order in which it was added.
-    pub fn follows(&self) -> Vec<Interest> {
-        self.shared.follows.lock().list.clone()
-    }
-
-    /// Follows something whenever this replica serves, from now on. Durable when it returns. False if it did so before.
-    ///
-    /// # Errors
-    /// If it could not be written down.
-    pub async fn add_follow(&self, interest: Interest) -> Result<bool, FollowError> {
-        let (parts, follows) = (self.parts.clone(), self.shared.follows.clone());
-        self.run_in(move || {
-            follows.change(&parts, |list| {
-                let is_new = !list.contains(&interest);
-                if is_new {
-                    list.push(interest);
-                }
-                is_new
-            })
-        })
-        .await
-    }
-
-    /// Does not follow something any more. What came stays. Durable when it returns. False if it did not.
-    ///
-    /// # Errors
-    /// If it could not be written down.
-    pub async fn remove_follow(&self, interest: Interest) -> Result<bool, FollowError> {
-        let (parts, follows) = (self.parts.clone(), self.shared.follows.clone());
-        self.run_in(move || {
-            follows.change(&parts, |list| {
-                let before = list.len();
-                list.retain(|followed| *followed != interest);
-                list.len() < before
-            })
-        })
-        .await
-    }
-
-    async fn run_in(
-        &self,
-        work: impl FnOnce() -> Result<bool, FollowError> + Send + 'static,
-    ) -> Result<bool, FollowError> {
-        // Tasks are begun by what is followed: where there is a runtime.
-        let runtime = tokio::runtime::Handle::current();
-        self.run(move |_| {
-            let _runtime = runtime.enter();
-            work()
-        })
-        .await?
     }
 }

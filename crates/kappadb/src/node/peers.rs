@@ -1,6 +1,5 @@
 //! Peers as people see them: who they are, how it stands with them, what happens.
 
-use crate::database::Database;
 use crate::engine;
 use crate::error::PeerError;
 use crate::folder::peers::Peer;
@@ -121,14 +120,11 @@ impl Stream for PeerEvents {
     }
 }
 
-impl Database {
-    /// The peers: who they are, how it stands with them, and what happens.
-    pub fn peers(&self) -> Peers {
-        Peers { parts: self.parts.clone() }
-    }
-}
-
 impl Peers {
+    pub(crate) fn of(parts: &Arc<Parts>) -> Peers {
+        Peers { parts: parts.clone() }
+    }
+
     /// Those that questions are put to, the one met last first.
     pub fn list(&self) -> Vec<Peer> {
         self.parts.peers.list()

@@ -1,0 +1,76 @@
+//! One session with a peer: how it begins, and what must be known to ask in it.
+
+use super::Network;
+use super::backend::Backend;
+use crate::error::AskError;
+use crate::folder::peers::Peer;
+use kappadb_core::FeedKey;
+use kappadb_net::{Allowance, Credentials, PeerHandle};
+use kappadb_node::SessionId;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::time::timeout;
+
+/// A session with a peer, and what must be known to ask in it.
+#[derive(Debug, Clone)]
+pub(crate) struct Link {
+    pub id: SessionId,
+    pub session: PeerHandle,
+    /// What was held when something was asked last: where it changed, the session must not count on it.
+    held: Arc<Mutex<Option<(u64, u64)>>>,
+}
+
+impl Link {
+    pub fn new(id: SessionId, session: PeerHandle) -> Link {
+        Link { id, session, held: Arc::default() }
+    }
+
+    /// True if something that was held when this session was last asked in may not be any more. `held` counts how often that happened.
+    pub fn has_lost(&self, held: (u64, u64)) -> bool {
+        let mut last = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        last.replace(held).is_some_and(|last| last != held)
+    }
+}
+
+/// Whom a question goes to.
+pub(crate) struct Reach {
+    /// Those with whom there is a session.
+    pub open: Vec<Link>,
+    /// Those who are being called, and are to be waited for.
+    pub called: Vec<FeedKey>,
+    /// Those who were called in vain lately, and are not waited for.
+    pub away: Vec<(FeedKey, String)>,
+}
+
+/// How to call a peer.
+pub(super) struct Call {
+    peer: Peer,
+    credentials: Credentials,
+    allowance: Allowance,
+    backend: Arc<Backend>,
+}
+
+impl Call {
+    pub fn to(network: &Arc<Network>, peer: Peer) -> Call {
+        let (credentials, backend) = (network.credentials(), Backend::new(network));
+        Call { peer, credentials, allowance: network.allowance.clone(), backend }
+    }
+
+    /// A session with it, within the time that is waited for one.
+    pub async fn dial(self) -> Result<PeerHandle, AskError> {
+        let Call { peer, credentials, allowance, backend } = self;
+        let dial = kappadb_net::connect_any(&peer.addresses, &credentials, peer.key, backend, &allowance);
+        let dialled = timeout(allowance.patience, dial).await;
+        Ok(dialled.map_err(|_| AskError::Late(allowance.patience))?.map_err(Arc::new)?)
+    }
+}
+
+/// An error with what it comes from.
+pub(super) fn in_words(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        words = format!("{words}: {error}");
+        source = error.source();
+    }
+    words
+}

@@ -1,0 +1,94 @@
+//! What a peer is asked with while it has its turn, and how that may come to nothing.
+
+use super::Network;
+use super::links::Link;
+use crate::engine;
+use crate::error::{AskError, ReadError};
+use kappadb_core::{FeedKey, RangeSet};
+use kappadb_query::Selector;
+use kappadb_sync::{Ask, Fetch};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+/// What a peer is asked with while it has its turn.
+pub(super) struct Turn {
+    pub(super) parts: Arc<Network>,
+    pub(super) link: Link,
+}
+
+/// Why a turn came to nothing.
+pub(super) enum Trouble {
+    /// The peer failed: it is left behind.
+    Peer(AskError),
+    /// This replica did.
+    Here(ReadError),
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Trouble::Peer(error) => error.fmt(f),
+            Trouble::Here(error) => error.fmt(f),
+        }
+    }
+}
+
+impl From<kappadb_net::AskError> for Trouble {
+    fn from(error: kappadb_net::AskError) -> Self {
+        Trouble::Peer(error.into())
+    }
+}
+
+impl From<ReadError> for Trouble {
+    fn from(error: ReadError) -> Self {
+        Trouble::Here(error)
+    }
+}
+
+impl Turn {
+    /// How to ask for what of these blocks is not held here whole; none if all is.
+    pub(super) async fn lacking(&self, feed: FeedKey, ranges: RangeSet) -> Result<Option<Fetch>, ReadError> {
+        let link = self.link.clone();
+        let look = move |parts: &Network| {
+            let forget = link.has_lost(parts.losses());
+            let whole = parts.feeds.whole(&feed);
+            let ranges = ranges.minus(&whole);
+            let known = parts.feeds.known(&feed, &whole);
+            (!ranges.is_empty()).then_some(Fetch { feed, ranges, known, forget })
+        };
+        engine::run(&self.parts, look).await
+    }
+
+    /// The question as it is put to this peer now.
+    pub(super) async fn prepare(
+        &self,
+        view: &str,
+        selector: Selector,
+        without: BTreeSet<FeedKey>,
+        mut named: Vec<FeedKey>,
+    ) -> Result<Ask, ReadError> {
+        let (view, link) = (view.to_owned(), self.link.clone());
+        let look = move |parts: &Network| {
+            // First: what is given up meanwhile is noticed the next time.
+            let forget = link.has_lost(parts.losses());
+            named.extend(parts.to_name());
+            named.retain(|feed| !without.contains(feed));
+            let mut have = parts.have(&view, &selector)?;
+            have.retain(|have| !without.contains(&have.feed));
+            let forks = parts.forks_to_tell();
+            Ok::<_, ReadError>(Ask {
+                view,
+                selector,
+                inline: true,
+                have,
+                named,
+                forks,
+                without,
+                live: None,
+                forget,
+            })
+        };
+        Ok(engine::run(&self.parts, look).await??)
+    }
+}
