@@ -73,16 +73,13 @@ mod views;
 mod jobs;
 
 // Opening and serving; what people see of all that.
-mod builder;
 mod cause;
 mod database;
 pub mod glossary;
-mod serve;
 pub mod view;
 
-pub use builder::Builder;
 pub use cause::Cause;
-pub use database::{Database, EntryPage};
+pub use database::{Builder, Database, EntryPage, Server};
 pub use engine::Progress;
 pub use engine::durability::Durability;
 pub use engine::uploads::Abandoned;
@@ -117,7 +114,6 @@ pub use kappadb_view_geo::{Cursor, CursorError, Order};
 pub use kappadb_view_kv::{KeyError, KeyRange, ScanOptions, check_key};
 pub use network::Read;
 pub use network::{Answer, Asked, Completeness, Failure, Source};
-pub use serve::Server;
 pub use views::BuiltIn;
 pub use views::blobs::{BlobInfo, BlobReader, Blobs};
 pub use views::chat::{

@@ -1,5 +1,4 @@
-use super::{Database, Shared};
-use crate::builder::Builder;
+use super::{Builder, Database, Shared};
 use crate::engine::{self, Engine};
 use crate::error::OpenError;
 use crate::folder::callers::Callers;
@@ -16,7 +15,7 @@ use std::sync::Arc;
 
 impl Builder {
     /// Opens the folder. Derived data that turns out to be odd only when it is used is made anew, too.
-    pub(crate) fn open_folder(self) -> Result<Database, OpenError> {
+    pub(super) fn open_folder(self) -> Result<Database, OpenError> {
         match open(self.clone()) {
             Err(error) if error.wants_rebuild() && !self.rebuild => open(self.rebuild()),
             opened => opened,

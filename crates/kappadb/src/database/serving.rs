@@ -1,11 +1,11 @@
 //! Peers: who is known, where this replica listens, and answering.
 
 use super::Database;
+use super::server::{Server, options};
 use crate::error::{PeerError, ServeError};
 use crate::folder::listen::Listen;
 use crate::folder::peers::Peer;
 use crate::network::{Backend, settle_doubts};
-use crate::serve::{Server, options};
 use kappadb_core::FeedKey;
 use kappadb_net::{Listener, Ticket, TicketError};
 use std::net::SocketAddr;

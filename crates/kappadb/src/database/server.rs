@@ -28,7 +28,7 @@ impl fmt::Debug for Server {
 }
 
 /// Those who were met before have their places first, and what callers do is counted.
-pub(crate) fn options(callers: &Arc<Callers>, peers: BTreeSet<FeedKey>) -> ServeOptions {
+pub(super) fn options(callers: &Arc<Callers>, peers: BTreeSet<FeedKey>) -> ServeOptions {
     let (met, told) = (callers.clone(), callers.clone());
     ServeOptions {
         is_known: Arc::new(move |peer| peers.contains(peer) || met.is_known(peer)),
@@ -52,7 +52,7 @@ async fn save(callers: Arc<Callers>) {
 
 impl Server {
     /// One that listens, and whose callers are written down.
-    pub(crate) fn new(ticket: Ticket, listener: Listener, callers: Arc<Callers>) -> Server {
+    pub(super) fn new(ticket: Ticket, listener: Listener, callers: Arc<Callers>) -> Server {
         let mut writing = JoinSet::new();
         writing.spawn(write_down(callers.clone()));
         Server { ticket, address: listener.address(), listener, callers, _writing: writing }
