@@ -43,10 +43,12 @@ fn open(builder: Builder) -> Result<Database, OpenError> {
         witness: witness.clone(),
         lock,
     })?;
+    // Kept until the end: if what follows fails, what lies above goes before the folder is free.
+    let engine = Arc::new(engine);
     let views = BuiltIns::open(&engine.views, &builder.views, ChatState::load(&dir, trusted)?)?;
     let (identity, rules) = (Identity::new(identity), Box::new(views.clone()));
     let opening = network::Opening { access, identity, peers, allowance, witness, warned, rules };
-    let network = Arc::new(Network::open(Arc::new(engine), opening)?);
+    let network = Arc::new(Network::open(engine.clone(), opening)?);
     let shared =
         Shared { listen: ListenFile::load(&dir)?, callers: Arc::new(Callers::load(&dir, clock)), warnings };
     let parts = Parts::new(&views, Handle { network, name: writers::DEFAULT.into() });
