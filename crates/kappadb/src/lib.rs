@@ -72,18 +72,17 @@ mod views;
 // Work on a database as a whole.
 mod jobs;
 
+// Taking part: peers as people see them, what is followed, what has reached whom.
+mod node;
+
 // Opening and serving; what people see of all that.
-mod builder;
 mod cause;
 mod database;
 pub mod glossary;
-mod node;
-mod serve;
 pub mod view;
 
-pub use builder::Builder;
 pub use cause::Cause;
-pub use database::{Database, EntryPage};
+pub use database::{Builder, Database, EntryPage, Server};
 pub use engine::Progress;
 pub use engine::durability::Durability;
 pub use engine::uploads::Abandoned;
@@ -122,7 +121,6 @@ pub use network::{Answer, Asked, Completeness, Failure, Source};
 pub use node::{
     Delivery, Following, Interest, InterestError, PeerConnection, PeerEvent, PeerEvents, PeerState, Peers,
 };
-pub use serve::Server;
 pub use views::BuiltIn;
 pub use views::blobs::{BlobInfo, BlobReader, Blobs};
 pub use views::chat::{

@@ -1,14 +1,17 @@
 //! A database, open: the handles of its views, and what it is asked as a whole.
 
 mod asking;
+mod builder;
 mod keeping;
 mod open;
+mod server;
 mod serving;
 mod writing;
 
 pub use asking::EntryPage;
+pub use builder::Builder;
+pub use server::Server;
 
-use crate::builder::Builder;
 use crate::engine;
 use crate::error::{ReadError, WriteError};
 use crate::folder::callers::Callers;
@@ -95,7 +98,7 @@ impl Database {
         Ok(self.run(move |parts| parts.views.register(view)).await??)
     }
 
-    /// Puts on the disk all that was written before and is not there yet ([`Durability`]).
+    /// Puts on the disk all that was written before and is not there yet ([`Durability`](crate::Durability)).
     ///
     /// # Errors
     /// If the disk does not take it: then nothing more is written until the database is opened again.

@@ -1,5 +1,4 @@
-use super::{Database, Shared};
-use crate::builder::Builder;
+use super::{Builder, Database, Shared};
 use crate::engine::{self, Engine};
 use crate::error::OpenError;
 use crate::folder::callers::Callers;
@@ -17,7 +16,7 @@ use std::sync::Arc;
 
 impl Builder {
     /// Opens the folder. Derived data that turns out to be odd only when it is used is made anew, too.
-    pub(crate) fn open_folder(self) -> Result<Database, OpenError> {
+    pub(super) fn open_folder(self) -> Result<Database, OpenError> {
         match open(self.clone()) {
             Err(error) if error.wants_rebuild() && !self.rebuild => open(self.rebuild()),
             opened => opened,
@@ -45,10 +44,12 @@ fn open(builder: Builder) -> Result<Database, OpenError> {
         witness: witness.clone(),
         lock,
     })?;
+    // Kept until the end: if what follows fails, what lies above goes before the folder is free.
+    let engine = Arc::new(engine);
     let views = BuiltIns::open(&engine.views, &builder.views, ChatState::load(&dir, trusted)?)?;
     let (identity, rules) = (Identity::new(identity), Box::new(views.clone()));
     let opening = network::Opening { access, identity, peers, allowance, witness, warned, rules };
-    let network = Arc::new(Network::open(Arc::new(engine), opening)?);
+    let network = Arc::new(Network::open(engine.clone(), opening)?);
     let shared = Shared {
         listen: ListenFile::load(&dir)?,
         follows: Arc::new(Follows::load(&dir)?),

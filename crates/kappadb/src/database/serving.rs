@@ -1,11 +1,11 @@
 //! Other replicas: listening and answering, the peers, and what is followed.
 
 use super::Database;
+use super::server::{Server, options};
 use crate::error::{FollowError, ServeError};
 use crate::folder::listen::Listen;
 use crate::network::{Backend, Follow, settle_doubts};
 use crate::node::{Following, Interest, Peers, Serving};
-use crate::serve::{Server, options};
 use kappadb_net::{Listener, Ticket, TicketError};
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -6,6 +6,7 @@
 //! What the claims rest on is their *ground*. See `design/model.md`, "Forks" and "Dropped feeds".
 
 use super::Network;
+use super::link::Call;
 use super::turn::{Trouble, Turn};
 use crate::engine::{self, Engine};
 use crate::error::{AskError, ReadError};
@@ -342,7 +343,7 @@ impl Turn {
     async fn prove(&self, suspects: Vec<(FeedKey, RangeSet)>) -> Result<u64, Trouble> {
         let known = self.parts.peers.list().into_iter().find(|peer| peer.key == self.link.session.peer());
         let Some(peer) = known else { return Ok(0) };
-        let fresh = self.parts.links.fresh(&self.parts, &peer).await.map_err(Trouble::Peer)?;
+        let fresh = Call::to(&self.parts, peer).dial().await.map_err(Trouble::Peer)?;
         let mut blocks = 0;
         for (feed, ranges) in suspects {
             blocks += take(&fresh, Fetch { feed, ranges, known: Default::default(), forget: false }).await?;

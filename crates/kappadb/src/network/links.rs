@@ -83,7 +83,8 @@ impl Links {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn now(&self) -> u64 {
+    /// The time by the node's clock, in milliseconds.
+    pub fn now(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
@@ -264,11 +265,6 @@ impl Links {
         self.tell(parts, |node, now| node.call(now, &peer, true));
     }
 
-    /// A session of its own with a peer, in which nothing is known.
-    pub async fn fresh(&self, parts: &Arc<Network>, peer: &Peer) -> Result<PeerHandle, AskError> {
-        Call::to(parts, peer.clone()).dial().await
-    }
-
     /// All who can be asked: those with whom there is a session, and those who are called now, whatever came of it before.
     pub fn each(
         self: &Arc<Self>,
@@ -331,19 +327,9 @@ impl Links {
         self.note(|node, _| node.unfollow(id));
     }
 
-    /// How it stands with all peers; times are by the clock of [`Links::ago`].
+    /// How it stands with all peers; times are by the clock of [`Links::now`].
     pub fn states(self: &Arc<Self>, parts: &Arc<Network>) -> Vec<PeerState> {
         self.tell(parts, |node, _| node.states())
-    }
-
-    /// How long ago a time of the node's clock was.
-    pub fn ago(&self, at_ms: u64) -> Duration {
-        Duration::from_millis(self.now().saturating_sub(at_ms))
-    }
-
-    /// In how long a time of the node's clock will be.
-    pub fn until(&self, at_ms: u64) -> Duration {
-        Duration::from_millis(at_ms.saturating_sub(self.now()))
     }
 
     /// The session with a peer, if there is one.

@@ -133,6 +133,11 @@ impl Peers {
     /// How it stands with each of them, and with those who called.
     pub fn states(&self) -> Vec<PeerState> {
         let (links, known) = (&self.parts.links, self.list());
+        let now = links.now();
+        let (ago, until) = (
+            |at: u64| Duration::from_millis(now.saturating_sub(at)),
+            |at: u64| Duration::from_millis(at.saturating_sub(now)),
+        );
         let state = |state: kappadb_node::PeerState| {
             let stats = links.session(&state.peer).map(|session| session.stats()).unwrap_or_default();
             PeerState {
@@ -141,10 +146,10 @@ impl Peers {
                 connection: match state.connection {
                     Connection::Dialling { .. } => PeerConnection::Dialling,
                     Connection::Open { way, since_ms } => {
-                        PeerConnection::Open { called: way == Way::Called, since: links.ago(since_ms) }
+                        PeerConnection::Open { called: way == Way::Called, since: ago(since_ms) }
                     }
                     Connection::Closed { why, again_ms } => {
-                        PeerConnection::Closed { why, again: again_ms.map(|at| links.until(at)) }
+                        PeerConnection::Closed { why, again: again_ms.map(|at| until(at)) }
                     }
                     _ => PeerConnection::Idle,
                 },

@@ -34,7 +34,7 @@ pub struct LostEntry {
 /// What became of an entry that counts nowhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// Nothing: [`Database::recover_feed`] appends it again.
+    /// Nothing: [`Database::recover_feed`](crate::Database::recover_feed) appends it again.
     Lost,
     /// This entry says it again.
     Recovered(EntryId),
@@ -62,7 +62,7 @@ pub enum NotRecovered {
     Entry(String),
 }
 
-/// What came of [`Database::recover_feed`].
+/// What came of [`Database::recover_feed`](crate::Database::recover_feed).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Recovered {
     /// What was appended again, and as what: ascending.
@@ -71,7 +71,7 @@ pub struct Recovered {
     pub left_out: Vec<(EntryId, NotRecovered)>,
 }
 
-/// The entries that [`Database::lost_entries`] found, read one by one.
+/// The entries that [`Database::lost_entries`](crate::Database::lost_entries) found, read one by one.
 pub struct LostEntries {
     parts: Arc<Parts>,
     survey: Arc<Survey>,

@@ -103,11 +103,11 @@ impl Blobs {
         Blobs { parts }
     }
 
-    /// Writes all that `reader` gives, up to [`MAX_DETACHED`] bytes, as one blob. Durable when it returns.
+    /// Writes all that `reader` gives, up to [`MAX_DETACHED`](kappadb_core::limits::MAX_DETACHED) bytes, as one blob. Durable when it returns.
     ///
     /// Holds a few megabytes in memory however fast or slow the reader is, and keeps no other write waiting while the reader
     /// does. If it fails or is dropped before its end, there is no blob. Blocks that were written until then are named by nothing
-    /// and sent to nobody who asks a view; [`Blobs::abandoned`] lists them, [`Database::compact`] gives their disk back.
+    /// and sent to nobody who asks a view; [`Blobs::abandoned`] lists them, [`Database::compact`](crate::Database::compact) gives their disk back.
     pub async fn put(&self, reader: impl AsyncRead + Unpin, label: Label) -> Result<EntryId, PutBlobError> {
         put(&self.parts, reader, label).await
     }

@@ -81,7 +81,7 @@ pub struct ChatLeftOut {
     pub unknown: u64,
 }
 
-/// The lines of [`Chat::export`], in the order in which they are to be imported.
+/// The lines of [`Chat::export`](crate::Chat::export), in the order in which they are to be imported.
 #[must_use = "it says how complete it is"]
 #[derive(Debug)]
 pub struct ChatExport {

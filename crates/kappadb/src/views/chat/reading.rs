@@ -129,7 +129,7 @@ impl Chat {
     /// Watches channels, private messages, or all. First some of the latest messages of each come, the oldest of them first; then each that comes,
     /// be it posted here or fetched, late or not, or because its time has come; each that goes; and each of the thousand latest that is shown
     /// otherwise than before. What comes is what comes after this returns: it waits until all that is held is indexed. Nothing is left
-    /// out without a [`ChatChange::Lagged`]. It costs nothing while nothing happens.
+    /// out without a [`ChatChange::Lagged`](crate::ChatChange::Lagged). It costs nothing while nothing happens.
     ///
     /// # Errors
     /// [`ChatError::Model`] if one cannot be the name of a channel.

@@ -151,7 +151,7 @@ impl Chat {
     /// its own, which this replica writes and nobody else; never does an author become one of this replica's own writers, whatever it is called.
     /// An author with a name has it as nickname; messages keep their time, as order time too. Damaged lines are told and left out: `damaged` is told
     /// their number, from 1, and why. Batches are durable one after the other, after a second at the latest if `input` says
-    /// [`io::ErrorKind::TimedOut`] rather than let one wait: it is asked again then. After a crash, importing again goes on, for what was imported once
+    /// [`io::ErrorKind::TimedOut`](std::io::ErrorKind::TimedOut) rather than let one wait: it is asked again then. After a crash, importing again goes on, for what was imported once
     /// is not imported again, be it deleted since: of equal lines as many are here as the input has that has most of them.
     ///
     /// # Errors

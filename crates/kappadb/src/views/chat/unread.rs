@@ -42,7 +42,7 @@ pub struct Unread {
     pub more: bool,
 }
 
-/// Messages that somebody has seen, for [`Chat::mark_shown`].
+/// Messages that somebody has seen, for [`Chat::mark_shown`](crate::Chat::mark_shown).
 #[derive(Debug, Clone, Default)]
 pub struct Marks(BTreeMap<Spot, HashSet<EntryId>>);
 

@@ -31,7 +31,7 @@ impl fmt::Debug for Server {
 }
 
 /// Those who were met before have their places first, and what callers do is counted.
-pub(crate) fn options(callers: &Arc<Callers>, peers: BTreeSet<FeedKey>) -> ServeOptions {
+pub(super) fn options(callers: &Arc<Callers>, peers: BTreeSet<FeedKey>) -> ServeOptions {
     let (met, told) = (callers.clone(), callers.clone());
     ServeOptions {
         is_known: Arc::new(move |peer| peers.contains(peer) || met.is_known(peer)),
@@ -55,7 +55,7 @@ async fn save(callers: Arc<Callers>) {
 
 impl Server {
     /// One that listens, and whose callers are written down.
-    pub(crate) fn new(ticket: Ticket, listener: Listener, callers: Arc<Callers>, serving: Serving) -> Server {
+    pub(super) fn new(ticket: Ticket, listener: Listener, callers: Arc<Callers>, serving: Serving) -> Server {
         let mut writing = JoinSet::new();
         writing.spawn(write_down(callers.clone()));
         Server {

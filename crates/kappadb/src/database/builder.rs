@@ -1,4 +1,4 @@
-use crate::database::Database;
+use super::Database;
 use crate::engine::durability::Durability;
 use crate::engine::{OnProgress, Progress};
 use crate::error::{CreateError, OpenError, WriteError};
@@ -22,21 +22,21 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 #[must_use]
 #[derive(Clone)]
 pub struct Builder {
-    pub(crate) dir: PathBuf,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) random: Random,
-    pub(crate) progress: OnProgress,
-    pub(crate) warned: OnWarning,
-    pub(crate) rebuild: bool,
-    pub(crate) state: Option<PathBuf>,
-    pub(crate) durability: Durability,
-    pub(crate) allowance: Allowance,
-    pub(crate) locking: Locking,
-    pub(crate) views: BTreeSet<BuiltIn>,
+    pub(super) dir: PathBuf,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) random: Random,
+    pub(super) progress: OnProgress,
+    pub(super) warned: OnWarning,
+    pub(super) rebuild: bool,
+    pub(super) state: Option<PathBuf>,
+    pub(super) durability: Durability,
+    pub(super) allowance: Allowance,
+    pub(super) locking: Locking,
+    pub(super) views: BTreeSet<BuiltIn>,
     /// Held already, by whoever made the folder.
-    pub(crate) lock: Option<Arc<DirLock>>,
+    pub(super) lock: Option<Arc<DirLock>>,
     /// What was there before the folder was made.
-    pub(crate) made: Option<Before>,
+    pub(super) made: Option<Before>,
 }
 
 impl fmt::Debug for Builder {
@@ -80,7 +80,7 @@ async fn found(database: &Database) -> Result<(), CreateError> {
 }
 
 impl Builder {
-    pub(crate) fn new(dir: impl AsRef<Path>) -> Self {
+    pub(super) fn new(dir: impl AsRef<Path>) -> Self {
         Builder {
             dir: dir.as_ref().to_owned(),
             clock: Arc::new(SystemClock),
