@@ -197,3 +197,67 @@ async fn a_question_on_a_session_that_is_open_dials_nobody_and_costs_little() {
     let bytes = second.asked.bytes_received + second.asked.bytes_sent;
     assert!(bytes < 1_000, "{bytes}");
 }
+
+#[test]
+fn a_database_that_is_used_in_one_runtime_after_another_goes_on_asking_and_following() {
+    let runtime =
+        || tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let (serving, first, second) = (runtime(), runtime(), runtime());
+    let (_a, hub, server) = serving.block_on(hub());
+    let (_b, reader) = first.block_on(joined(&server));
+    serving.block_on(async { hub.kv().put("k", "1").await.unwrap() });
+    let asked = async || reader.kv().get("k").from(Source::Peers).await.unwrap();
+    let following = first.block_on(async {
+        assert!(asked().await.is_complete());
+        reader.follow(&Interest::Everything)
+    });
+    drop(first);
+    // Outside of any.
+    drop(following);
+    serving.block_on(async { hub.kv().put("k", "2").await.unwrap() });
+    second.block_on(async {
+        let answer = asked().await;
+        assert_eq!(answer.one().unwrap().text(), Some("2"));
+        let _following = reader.follow(&Interest::Everything);
+        let more = hub.clone();
+        serving.spawn(async move { more.kv().put("k", "3").await.unwrap() });
+        has(&reader, "k", "3").await;
+    });
+}
+
+#[tokio::test]
+async fn a_feed_that_was_dropped_and_is_allowed_again_comes_back_to_who_follows() {
+    let (_a, hub, server) = hub().await;
+    let (_b, reader) = joined(&server).await;
+    let _following = reader.follow(&Interest::Everything);
+    hub.kv().put("k", "1").await.unwrap();
+    has(&reader, "k", "1").await;
+    let feed = hub.writer().await.unwrap();
+    reader.drop_feed(feed).await.unwrap();
+    reader.compact().await.unwrap();
+    hub.kv().put("k", "2").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(text(&reader, "k").await, None);
+    reader.allow_feed(feed).await.unwrap();
+    has(&reader, "k", "2").await;
+    hub.kv().put("k", "3").await.unwrap();
+    has(&reader, "k", "3").await;
+}
+
+#[tokio::test]
+async fn who_wrote_learns_whom_it_has_reached() {
+    let (_a, hub, server) = hub().await;
+    let (_b, reader) = joined(&server).await;
+    let (_c, other) = joined(&server).await;
+    let me = hub.kv().put("before", "x").await.unwrap();
+    assert_eq!(hub.deliver(me, SOON).await.unwrap(), kappadb::Delivery::default(), "nobody is there");
+    let _some =
+        [reader.follow(&Interest::Prefix("k".to_owned())), other.follow(&Interest::Key("j".to_owned()))];
+    until(async || hub.peers().states().len() == 2).await;
+    hub.kv().put("k0", "x").await.unwrap();
+    has(&reader, "k0", "x").await;
+    let id = hub.kv().put("k1", "x").await.unwrap();
+    let delivery = hub.deliver(id, SOON).await.unwrap();
+    assert_eq!((delivery.held_by.len(), delivery.awaited.len()), (1, 0), "{delivery:?}");
+    assert_eq!(hub.last_written().await.unwrap(), Some(id));
+}

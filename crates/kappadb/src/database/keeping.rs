@@ -79,9 +79,11 @@ impl Database {
     pub async fn drop_feed(&self, feed: FeedKey) -> Result<(), LogError> {
         self.run(move |parts| {
             with_reserve(parts, || parts.feeds.drop_feed(&feed))?;
-            Ok(parts.views.settle()?)
+            Ok::<_, LogError>(parts.views.settle()?)
         })
-        .await?
+        .await??;
+        self.parts.links.ask_anew();
+        Ok(())
     }
 
     /// Takes a feed off the block list. Views are made anew with what is still held of it; what was compacted away comes back
@@ -89,9 +91,11 @@ impl Database {
     pub async fn allow_feed(&self, feed: FeedKey) -> Result<(), LogError> {
         self.run(move |parts| {
             parts.feeds.allow_feed(&feed)?;
-            Ok(parts.views.settle()?)
+            Ok::<_, LogError>(parts.views.settle()?)
         })
-        .await?
+        .await??;
+        self.parts.links.ask_anew();
+        Ok(())
     }
 
     /// Gives back the disk that cleared payloads, dropped feeds and unfinished uploads take up, and makes one file of small neighbours in the

@@ -102,7 +102,7 @@ impl Database {
     /// If it could not be written down.
     pub async fn add_follow(&self, interest: Interest) -> Result<bool, FollowError> {
         let (parts, follows) = (self.parts.clone(), self.shared.follows.clone());
-        self.run_in(move || {
+        self.run(move |_| {
             follows.change(&parts, |list| {
                 let is_new = !list.contains(&interest);
                 if is_new {
@@ -111,7 +111,7 @@ impl Database {
                 is_new
             })
         })
-        .await
+        .await?
     }
 
     /// Does not follow something any more. What came stays. Durable when it returns. False if it did not.
@@ -120,25 +120,12 @@ impl Database {
     /// If it could not be written down.
     pub async fn remove_follow(&self, interest: Interest) -> Result<bool, FollowError> {
         let (parts, follows) = (self.parts.clone(), self.shared.follows.clone());
-        self.run_in(move || {
+        self.run(move |_| {
             follows.change(&parts, |list| {
                 let before = list.len();
                 list.retain(|followed| *followed != interest);
                 list.len() < before
             })
-        })
-        .await
-    }
-
-    async fn run_in(
-        &self,
-        work: impl FnOnce() -> Result<bool, FollowError> + Send + 'static,
-    ) -> Result<bool, FollowError> {
-        // Tasks are begun by what is followed: where there is a runtime.
-        let runtime = tokio::runtime::Handle::current();
-        self.run(move |_| {
-            let _runtime = runtime.enter();
-            work()
         })
         .await?
     }

@@ -195,6 +195,8 @@ struct Asked<'a> {
     since: Lseq,
     /// What was shown since that was last noted, and when it was.
     shown: Option<(Instant, Shown)>,
+    /// How often what is held had changed when it was last looked what is wanted.
+    changes: u64,
 }
 
 impl<'a> Asked<'a> {
@@ -208,21 +210,28 @@ impl<'a> Asked<'a> {
             let ground = network.ground_of(&follow.view, &follow.reader)?;
             Ok::<_, ReadError>((ground, selector, since, parts.feeds.end()))
         };
+        let changes = turn.parts.feeds.changes();
         let (ground, selector, live, since) = engine::run(&turn.parts, look).await??;
         let ask = turn.prepare(&what.view, selector.clone(), ground.without(), Vec::new()).await?;
         let question = turn.link.session.question(Ask { live: Some(live), ..ask });
-        Ok(Asked { what, selector, question, link: turn.link, ground, since, shown: None })
+        Ok(Asked { what, selector, question, link: turn.link, ground, since, shown: None, changes })
     }
 
     /// Takes in what comes, as long as anything may.
     async fn go_on(mut self, parts: &Weak<Network>, stated: impl Fn() + Send) -> Result<Ended, Trouble> {
         loop {
-            let update = match &self.what.wanted {
-                Wanted::Matches(_) => self.question.next().await,
-                Wanted::Changing(_) => match timeout(LOOK, self.question.next()).await {
+            let update = match self.patience() {
+                None => self.question.next().await,
+                Some(patience) => match timeout(patience, self.question.next()).await {
                     Ok(update) => update,
-                    Err(_) if self.is_same(parts).await? => continue,
-                    Err(_) => return Ok(Ended::Anew),
+                    Err(_) => {
+                        let Some(strong) = parts.upgrade() else { return Ok(Ended::Gone) };
+                        self.note_rest(&strong).await?;
+                        match self.is_same(&strong).await? {
+                            true => continue,
+                            false => return Ok(Ended::Anew),
+                        }
+                    }
                 },
             };
             let Some(update) = update else { return Ok(Ended::Gone) };
@@ -236,11 +245,21 @@ impl<'a> Asked<'a> {
         }
     }
 
+    /// How long to wait for news before there is something else to do; none if there is nothing.
+    fn patience(&self) -> Option<Duration> {
+        let unnoted = self.shown.as_ref().filter(|(_, shown)| !shown.lengths.is_empty());
+        let due = unnoted.map(|(noted, _)| NOTED.saturating_sub(noted.elapsed()));
+        due.or(matches!(self.what.wanted, Wanted::Changing(_)).then_some(LOOK))
+    }
+
     /// False if by now something else is wanted.
-    async fn is_same(&self, parts: &Weak<Network>) -> Result<bool, ReadError> {
-        let Some(parts) = parts.upgrade() else { return Ok(true) };
+    async fn is_same(&mut self, parts: &Arc<Network>) -> Result<bool, ReadError> {
+        let changes = parts.feeds.changes();
+        if std::mem::replace(&mut self.changes, changes) == changes {
+            return Ok(true);
+        }
         let (follow, asked) = (self.what.clone(), self.selector.clone());
-        engine::run(&parts, move |_| Ok(follow.selector()? == asked)).await?
+        engine::run(parts, move |_| Ok(follow.selector()? == asked)).await?
     }
 
     /// Takes in a statement. False if the peer answered on another ground than this replica's.
@@ -287,9 +306,9 @@ impl<'a> Asked<'a> {
         statement: Vec<Coverage>,
         rest: Rest,
     ) -> Result<(), ReadError> {
-        let (view, selector) = (self.what.view.clone(), self.selector.clone());
-        let (ground, now) = (self.ground.clone(), parts.clock.now());
         let Some((noted, shown)) = &mut self.shown else {
+            let (view, selector) = (self.what.view.clone(), self.selector.clone());
+            let (ground, now) = (self.ground.clone(), parts.clock.now());
             let answers = Answers::of(ground, self.link.session.peer(), statement, rest);
             let (network, reader) = (parts.clone(), self.what.reader.clone());
             let conclude = move |_: &Network| network.conclude(&reader, &view, &selector, answers, now, true);
@@ -298,11 +317,21 @@ impl<'a> Asked<'a> {
             return Ok(());
         };
         shown.add(&statement);
-        if noted.elapsed() >= NOTED {
-            *noted = Instant::now();
-            let new = Shown { complete: shown.complete, lengths: std::mem::take(&mut shown.lengths) };
-            engine::run(parts, move |parts| parts.note_shown(&view, &selector, &ground, &new, now)).await?;
+        match noted.elapsed() >= NOTED {
+            true => self.note_rest(parts).await,
+            false => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Notes what was shown and is not noted yet.
+    async fn note_rest(&mut self, parts: &Arc<Network>) -> Result<(), ReadError> {
+        let Some((noted, shown)) = self.shown.as_mut().filter(|(_, shown)| !shown.lengths.is_empty()) else {
+            return Ok(());
+        };
+        *noted = Instant::now();
+        let new = Shown { complete: shown.complete, lengths: std::mem::take(&mut shown.lengths) };
+        let (view, selector) = (self.what.view.clone(), self.selector.clone());
+        let (ground, now) = (self.ground.clone(), parts.clock.now());
+        engine::run(parts, move |parts| parts.note_shown(&view, &selector, &ground, &new, now)).await
     }
 }

@@ -3,21 +3,21 @@
 //! A session is begun when somebody asks, or, while this replica serves or follows, kept to every known peer; then it stays, and every question
 //! and everything that is followed uses it. Nothing here runs while nothing is open or kept.
 
+mod doing;
+
 use super::Network;
-use super::follow::{self, Follow};
-use super::link::{Call, in_words};
+use super::follow::Follow;
 pub(super) use super::link::{Link, Reach};
 use crate::error::AskError;
-use crate::folder::peers::Peer;
 use kappadb_core::FeedKey;
-use kappadb_net::{PeerHandle, SessionEnd};
-use kappadb_node::{Action, Config, Event, FollowId, Node, PeerState, SessionId};
+use kappadb_net::PeerHandle;
+use kappadb_node::{Config, Event, FollowId, Node, PeerState, SessionId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, broadcast, watch};
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
 
 /// Events that wait for somebody who is slow to take them.
 const EVENTS: usize = 256;
@@ -39,15 +39,26 @@ struct State {
     /// Why peers could not be reached last.
     failed: HashMap<FeedKey, AskError>,
     follows: BTreeMap<FollowId, Follow>,
-    asking: HashMap<(SessionId, FollowId), tokio::task::AbortHandle>,
+    asking: HashMap<(SessionId, FollowId), AbortHandle>,
+    /// Calls that are under way, or were.
+    calls: HashMap<FeedKey, AbortHandle>,
     /// Everything that runs for the sessions; ends with them.
     tasks: JoinSet<()>,
     next: u64,
     /// How many want sessions to be kept.
     keepers: u64,
-    has_timer: bool,
+    timer: Option<AbortHandle>,
     closed: bool,
     parts: Weak<Network>,
+    /// Where its tasks run: that of whoever first asked, called or served. What is told later may come from anywhere.
+    runtime: Option<Handle>,
+}
+
+impl State {
+    fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) -> Option<AbortHandle> {
+        let runtime = Handle::try_current().ok().or_else(|| self.runtime.take())?;
+        Some(self.tasks.spawn_on(task, self.runtime.insert(runtime)))
+    }
 }
 
 /// As long as it lives, sessions are kept to all known peers.
@@ -61,12 +72,14 @@ impl Links {
             failed: HashMap::new(),
             follows: BTreeMap::new(),
             asking: HashMap::new(),
+            calls: HashMap::new(),
             tasks: JoinSet::new(),
             next: 0,
             keepers: 0,
-            has_timer: false,
+            timer: None,
             closed: false,
             parts: Weak::new(),
+            runtime: None,
         };
         let (changed, events) = (watch::Sender::new(0), broadcast::Sender::new(EVENTS));
         Arc::new(Links {
@@ -92,8 +105,16 @@ impl Links {
     fn tell<T>(self: &Arc<Self>, parts: &Arc<Network>, tell: impl FnOnce(&mut Node, u64) -> T) -> T {
         let mut state = self.lock();
         state.parts = Arc::downgrade(parts);
-        let peers: Vec<FeedKey> = parts.peers.list().iter().map(|peer| peer.key).collect();
-        state.node.know(self.now(), &peers);
+        let (now, peers) = (self.now(), parts.peers.list());
+        // Their runtime has gone.
+        let given_up: Vec<FeedKey> =
+            state.calls.extract_if(|_, call| call.is_finished()).map(|(peer, _)| peer).collect();
+        for peer in given_up {
+            if state.node.is_dialling(&peer) {
+                state.node.unreachable(now, peer, "the call was given up");
+            }
+        }
+        state.node.know(now, &peers.iter().map(|peer| peer.key).collect::<Vec<_>>());
         self.tell_locked(state, tell)
     }
 
@@ -114,9 +135,9 @@ impl Links {
             }
         }
         while state.tasks.try_join_next().is_some() {}
-        if state.node.poll_timeout().is_some() && !state.has_timer && !state.closed {
-            state.has_timer = true;
-            state.tasks.spawn(keep_time(Arc::downgrade(self)));
+        let runs = state.timer.as_ref().is_some_and(|timer| !timer.is_finished());
+        if state.node.poll_timeout().is_some() && !runs && !state.closed {
+            state.timer = state.spawn(doing::keep_time(Arc::downgrade(self)));
         }
         drop(state);
         self.changed.send_modify(|changed| *changed += 1);
@@ -124,107 +145,11 @@ impl Links {
         told
     }
 
-    fn act(self: &Arc<Self>, state: &mut State, action: Action) {
-        match action {
-            Action::Dial(peer) => self.dial(state, peer),
-            Action::Leave(session) => {
-                state.open.remove(&session);
-                state.asking.retain(|(of, _), task| {
-                    let stays = *of != session;
-                    if !stays {
-                        task.abort();
-                    }
-                    stays
-                });
-            }
-            Action::Ask(session, follow) => {
-                let link = state.open.get(&session).cloned();
-                let asked = state.follows.get(&follow).cloned().zip(link).zip(state.parts.upgrade());
-                if let Some(((what, link), parts)) = asked {
-                    let links = Arc::downgrade(self);
-                    let tell = move |stated: bool| {
-                        if let Some(links) = links.upgrade() {
-                            links.note(|node, now| match stated {
-                                true => node.stated(session, follow),
-                                false => node.refused(now, session, follow),
-                            });
-                        }
-                    };
-                    let task = state.tasks.spawn(follow::run(Arc::downgrade(&parts), link, what, tell));
-                    state.asking.insert((session, follow), task);
-                }
-            }
-            Action::Cancel(session, follow) => {
-                if let Some(task) = state.asking.remove(&(session, follow)) {
-                    task.abort();
-                }
-            }
-            Action::Tell(event) => {
-                tracing::info!(?event, "peers");
-                let _ = self.events.send(event);
-            }
-            _ => {}
-        }
-    }
-
-    fn dial(self: &Arc<Self>, state: &mut State, peer: FeedKey) {
-        let Some(parts) = state.parts.upgrade() else { return };
-        let known = parts.peers.list().into_iter().find(|known| known.key == peer);
-        let nowhere = || Peer { key: peer, addresses: Vec::new(), name: None };
-        let (call, links) = (Call::to(&parts, known.unwrap_or_else(nowhere)), Arc::downgrade(self));
-        state.tasks.spawn(async move {
-            let dialled = call.dial().await;
-            if let Some(links) = links.upgrade() {
-                links.dialled(peer, dialled);
-            }
-        });
-    }
-
-    fn dialled(self: &Arc<Self>, peer: FeedKey, dialled: Result<PeerHandle, AskError>) {
-        match dialled {
-            Ok(session) => {
-                session.keep();
-                let parts = self.lock().parts.upgrade();
-                if let (Some(parts), Some(theirs)) = (parts, session.clock()) {
-                    parts.clocks.note(peer, theirs.0.saturating_sub(parts.clock.now().0));
-                }
-                self.begun(session, |node, now, id| node.dialled(now, peer, id));
-            }
-            Err(error) => {
-                let why = in_words(&error);
-                self.lock().failed.insert(peer, error);
-                self.note(|node, now| node.unreachable(now, peer, &why));
-            }
-        }
-    }
-
     /// A peer has called.
     pub fn called(self: &Arc<Self>, parts: &Weak<Network>, session: PeerHandle) {
         let peer = session.peer();
         self.lock().parts = parts.clone();
         self.begun(session, |node, now, id| node.called(now, peer, id));
-    }
-
-    fn begun(self: &Arc<Self>, session: PeerHandle, tell: impl FnOnce(&mut Node, u64, SessionId)) {
-        let mut state = self.lock();
-        let id = SessionId(state.next);
-        state.next += 1;
-        state.open.insert(id, Link::new(id, session.clone()));
-        let (end, links) = (session.end(), Arc::downgrade(self));
-        state.tasks.spawn(async move {
-            let why = end.await;
-            if let Some(links) = links.upgrade() {
-                links.lost(id, &why);
-            }
-        });
-        self.tell_locked(state, |node, now| tell(node, now, id));
-    }
-
-    fn lost(self: &Arc<Self>, id: SessionId, why: &SessionEnd) {
-        let mut state = self.lock();
-        state.open.remove(&id);
-        state.asking.retain(|(of, _), _| *of != id);
-        self.tell_locked(state, |node, now| node.lost(now, id, &why.to_string()));
     }
 
     /// A peer let a question wait for too long.
@@ -327,6 +252,11 @@ impl Links {
         self.note(|node, _| node.unfollow(id));
     }
 
+    /// What answers rest on is not what it was: all that is followed is asked anew.
+    pub fn ask_anew(self: &Arc<Self>) {
+        self.note(|node, _| node.ask_anew());
+    }
+
     /// How it stands with all peers; times are by the clock of [`Links::now`].
     pub fn states(self: &Arc<Self>, parts: &Arc<Network>) -> Vec<PeerState> {
         self.tell(parts, |node, _| node.states())
@@ -370,28 +300,6 @@ impl Drop for Keeper {
         let now = links.now();
         if state.keepers == 0 {
             state.node.keep(now, false);
-        }
-    }
-}
-
-/// Lets the node's time pass, until there is nothing to wait for. Keeps nothing alive meanwhile.
-async fn keep_time(links: Weak<Links>) {
-    while let Some(strong) = links.upgrade() {
-        let retime = strong.retime.clone();
-        let at = {
-            let mut state = strong.lock();
-            let at = state.node.poll_timeout();
-            state.has_timer = at.is_some();
-            at.map(|at| strong.started + Duration::from_millis(at))
-        };
-        drop(strong);
-        let Some(at) = at else { return };
-        tokio::select! {
-            () = sleep_until(at) => match links.upgrade() {
-                Some(links) => links.note(|node, now| node.handle_timeout(now)),
-                None => return,
-            },
-            () = retime.notified() => {}
         }
     }
 }

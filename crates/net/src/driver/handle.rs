@@ -200,7 +200,8 @@ impl PeerHandle {
 
     /// Why the session ended, if it did.
     pub fn ended(&self) -> Option<SessionEnd> {
-        self.shared.end.get().cloned()
+        let gone = || self.requests.is_closed().then(|| self.shared.end());
+        self.shared.end.get().cloned().or_else(gone)
     }
 
     /// Ends the session for all handles and waits until the peer was told, or could not be.
