@@ -21,6 +21,7 @@ pub use peer::{PeerCommand, ServeArgs, TicketArgs};
 
 use clap::{Args as ClapArgs, CommandFactory, FromArgMatches, Parser, Subcommand};
 use kappadb::{Extent, RangeSet};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -38,8 +39,8 @@ pub struct Args {
     #[arg(long, global = true)]
     pub utc: bool,
     /// How long to wait for a folder that another process has open.
-    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 0.0, value_parser = seconds_from::<0>)]
-    pub wait: f64,
+    #[arg(long, global = true, value_name = "SECONDS", default_value = "0", value_parser = wait)]
+    pub wait: Duration,
     /// Write as this writer of the replica; see `kappa writer`.
     #[arg(long, global = true, value_name = "NAME")]
     pub writer: Option<String>,
@@ -54,9 +55,9 @@ pub struct Args {
 }
 
 impl Args {
-    /// What this process was called with.
-    pub fn of_process() -> Result<Args, clap::Error> {
-        let matches = Args::command().try_get_matches()?;
+    /// What a process was called with; the first word is the program.
+    pub fn of(words: impl IntoIterator<Item = OsString>) -> Result<Args, clap::Error> {
+        let matches = Args::command().try_get_matches_from(words)?;
         let mut name = "kappa".to_owned();
         let mut rest = &matches;
         while let Some((word, more)) = rest.subcommand() {
@@ -65,6 +66,10 @@ impl Args {
         }
         Ok(Args { name, ..Args::from_arg_matches(&matches)? })
     }
+}
+
+fn wait(text: &str) -> Result<Duration, String> {
+    seconds_from::<0>(text).map(Duration::from_secs_f64)
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -153,6 +158,13 @@ pub enum Command {
     Rebuild,
     /// The main job on a bundled piece of Helsinki: two replicas, a real connection, a box.
     Demo(DemoArgs),
+}
+
+impl Command {
+    /// True if a node on the folder carries it out; else it needs no open folder, or one of its own.
+    pub fn is_for_node(&self) -> bool {
+        !matches!(self, Command::Init | Command::Serve(_) | Command::Ticket | Command::Demo(_))
+    }
 }
 
 #[derive(Subcommand)]

@@ -4,7 +4,7 @@
 //! queue is left out.
 
 use crate::args::{LogArgs, LogFormat};
-use crate::output;
+use crate::console::Console;
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::thread;
@@ -58,15 +58,16 @@ impl MakeWriter<'_> for Lines {
 }
 
 /// Begins to log. To be called once.
-pub fn start(args: &LogArgs, json: bool) -> Log {
+pub fn start(args: &LogArgs, console: &Console) -> Log {
     let (lines, queue) = sync_channel(QUEUE);
     let (done, written) = channel();
+    let own = console.clone();
     thread::spawn(move || {
-        write_lines(&queue);
+        write_lines(&own, &queue);
         let _ = done.send(());
     });
     let builder = tracing_subscriber::fmt().with_max_level(level(args)).with_writer(Lines(lines.clone()));
-    let format = args.log_format.unwrap_or(if json { LogFormat::Json } else { LogFormat::Text });
+    let format = args.log_format.unwrap_or(if console.is_json() { LogFormat::Json } else { LogFormat::Text });
     // Fails only if there is a log already, which goes on then.
     let _ = match format {
         LogFormat::Json => {
@@ -79,12 +80,12 @@ pub fn start(args: &LogArgs, json: bool) -> Log {
     Log { lines: Some(lines), written }
 }
 
-fn write_lines(queue: &Receiver<Vec<u8>>) {
+fn write_lines(console: &Console, queue: &Receiver<Vec<u8>>) {
     while let Ok(line) = queue.recv() {
         if line.is_empty() {
             return;
         }
-        output::log_line(&line);
+        console.log_line(&line);
     }
 }
 

@@ -1,19 +1,27 @@
 //! The program `kappa`: glue between a command line and the library `kappadb`. `design/cli.md` says what it promises to scripts.
 
 mod args;
+mod beside;
 mod commands;
+mod console;
 mod exit;
-mod interrupt;
 mod logging;
-mod output;
-mod progress;
-mod streams;
+mod outside;
 mod times;
 
+use args::Args;
+use beside::Wanted;
+use commands::Home;
+use console::Console;
 use exit::Exit;
+use outside::{Outside, Process};
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use times::Times;
 
 /// Indexing makes and drops very many small pieces of memory: the system's allocator took a third of an import.
 #[global_allocator]
@@ -24,17 +32,17 @@ const GRACE: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     save_memory();
-    if streams::keep().is_err() {
+    let Ok(process) = Process::begin().map(Arc::new) else {
         // There is nowhere to say so.
         return Exit::Failed.into();
-    }
+    };
+    let words: Vec<OsString> = std::env::args_os().collect();
     // Before the command line is understood: what is wrong with it is told in JSON as well.
-    if std::env::args_os().skip(1).take_while(|arg| arg != "--").any(|arg| arg == "--json") {
-        output::use_json();
-    }
-    output::tame_panics();
+    let json = words.iter().skip(1).take_while(|word| *word != "--").any(|word| word == "--json");
+    let console = Console::new(process.clone()).with_json(json);
+    console::tame_panics(console.clone());
     // What a panic is told as has been printed by then.
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or(Exit::Failed).into()
+    catch_unwind(AssertUnwindSafe(|| run(&process, console, words))).unwrap_or(Exit::Failed).into()
 }
 
 /// Pieces of memory of 2 MiB each would be twice what most commands need. Where that cannot be turned off they are taken.
@@ -43,20 +51,39 @@ fn save_memory() {
     let _ = rustix::thread::disable_transparent_huge_pages(true);
 }
 
-fn run() -> Exit {
-    let args = match args::Args::of_process() {
+fn run(process: &Process, console: Console, words: Vec<OsString>) -> Exit {
+    let mut args = match Args::of(words.clone()) {
         Ok(args) => args,
-        Err(error) => return output::usage(&error),
+        Err(error) => return console.usage(&error),
     };
+    if args.command.is_for_node() {
+        let (started, wait) = (Instant::now(), args.wait);
+        match beside::find(&args.db, wait) {
+            Ok(Some(node)) => {
+                let done = node.carry_out(&wanted(&args, words, process), process);
+                return done.unwrap_or_else(|error| console.fail(&error));
+            }
+            Ok(None) => args.wait = wait.saturating_sub(started.elapsed()),
+            Err(error) => return console.fail(&error),
+        }
+    }
+    let console = console.with_times(Times { utc: args.utc, zone: None });
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return output::fail(&error.into()),
+        Err(error) => return console.fail(&error.into()),
     };
-    let exit = match runtime.block_on(commands::run(args)) {
-        Ok(exit) => exit,
-        Err(error) if output::is_closed_pipe(&error) => Exit::Done,
-        Err(error) => output::fail(&error),
-    };
+    let exit = runtime.block_on(commands::carry_out(args, console, Home::Folder));
     runtime.shutdown_timeout(GRACE);
     exit
+}
+
+/// What a node is told of this process.
+fn wanted(args: &Args, words: Vec<OsString>, process: &Process) -> Wanted {
+    Wanted {
+        args: words.into_iter().map(OsString::into_vec).collect(),
+        dir: args.db.as_os_str().as_bytes().to_vec(),
+        patience: args.patience.unwrap_or_else(kappadb::usual_patience),
+        zone: times::name_of_zone(),
+        terminals: process.terminals(),
+    }
 }

@@ -1,32 +1,48 @@
 //! Times as people write and read them: by the clock on their wall, or in UTC if they say so.
 
-use crate::output;
 use jiff::civil::{DateTime, Time};
 use jiff::tz::TimeZone;
 use kappadb::Timestamp;
 use std::str::FromStr;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-/// True if all times are to be in UTC. One for the process, as whether lines are JSON.
-static UTC: AtomicBool = AtomicBool::new(false);
-
-/// All times are in UTC from now on.
-pub fn use_utc() {
-    UTC.store(true, Ordering::Relaxed);
+/// By which clock times are shown, and those without a zone are read.
+#[derive(Debug, Clone, Default)]
+pub struct Times {
+    /// All of them in UTC.
+    pub utc: bool,
+    /// The zone of whoever called, if that is not known to be this process's.
+    pub zone: Option<TimeZone>,
 }
 
-/// By which clock times without a zone are.
-fn zone() -> TimeZone {
-    if UTC.load(Ordering::Relaxed) { TimeZone::UTC } else { TimeZone::system() }
-}
-
-/// A time for people: on a terminal by the clock on their wall, elsewhere in UTC.
-pub fn shown(time: Timestamp) -> String {
-    if output::is_terminal() && !UTC.load(Ordering::Relaxed) {
-        by_wall(time, zone())
-    } else {
-        time.to_string()
+impl Times {
+    fn zone(&self) -> TimeZone {
+        if self.utc { TimeZone::UTC } else { self.zone.clone().unwrap_or_else(TimeZone::system) }
     }
+
+    /// A time for people: on a terminal by the clock on their wall, elsewhere in UTC.
+    pub fn shown(&self, time: Timestamp, on_terminal: bool) -> String {
+        if on_terminal && !self.utc { by_wall(time, self.zone()) } else { time.to_string() }
+    }
+
+    /// The moment that somebody means. An hour that comes twice is the first, one that is left out is what a clock shows that was not put forward.
+    ///
+    /// # Errors
+    /// Of years that no clock shows.
+    pub fn moment(&self, when: When) -> anyhow::Result<Timestamp> {
+        when.in_zone(self.zone())
+    }
+}
+
+/// What this process calls its zone: a name of the zone database, or what `TZ` says. None if it is the machine's, which may have no name.
+pub fn name_of_zone() -> Option<String> {
+    let name = TimeZone::system().iana_name().map(str::to_owned);
+    name.or_else(|| std::env::var("TZ").ok())
+}
+
+/// The zone of that name; none if it is the machine's.
+pub fn zone_of_name(name: Option<&str>) -> Option<TimeZone> {
+    let name = name?;
+    Some(TimeZone::get(name).or_else(|_| TimeZone::posix(name)).unwrap_or(TimeZone::UTC))
 }
 
 fn by_wall(time: Timestamp, zone: TimeZone) -> String {
@@ -46,14 +62,6 @@ pub enum When {
 }
 
 impl When {
-    /// Which moment that is. An hour that comes twice is the first, one that is left out is what a clock shows that was not put forward.
-    ///
-    /// # Errors
-    /// Of years that no clock shows.
-    pub fn moment(self) -> anyhow::Result<Timestamp> {
-        self.in_zone(zone())
-    }
-
     fn in_zone(self, zone: TimeZone) -> anyhow::Result<Timestamp> {
         match self {
             When::At(time) => Ok(time),

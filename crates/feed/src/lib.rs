@@ -58,6 +58,6 @@ pub use error::{
 };
 pub use feeds::Feeds;
 pub use info::{Append, Arrival, Cleared, Compacted, Disk, FeedInfo, PutOutcome};
-pub use kappadb_journal::{DirLock, LockError, LockHolder, Locking};
+pub use kappadb_journal::{DirLock, LockError, LockHolder, Locking, is_locked};
 pub use problem::Problem;
 pub use witness::Witness;

@@ -36,7 +36,7 @@ pub use error::{
     AppendError, Cause, Cut, Damage, LockError, OpenError, ReadError, RecordError, RewriteError,
 };
 pub use journal::{Journal, Placed};
-pub use lock::{DirLock, LockHolder, Locking, lock_dir};
+pub use lock::{DirLock, LockHolder, Locking, is_locked, lock_dir};
 pub use options::Options;
 pub use position::Position;
 pub use reader::{Located, Reader};

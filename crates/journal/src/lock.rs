@@ -111,6 +111,16 @@ pub fn lock_dir(dir: &Path, locking: &Locking) -> Result<DirLock, LockError> {
     }
 }
 
+/// True if somebody has `dir` locked. Writes nothing; where it cannot be found out, nobody has.
+pub fn is_locked(dir: &Path) -> bool {
+    let file = OpenOptions::new().read(true).custom_flags(no_links()).open(dir.join("LOCK"));
+    // Shared, so that two who look do not see each other; who wants the folder tries again.
+    let taken = |file| {
+        matches!(flock(&file, FlockOperation::NonBlockingLockShared), Err(rustix::io::Errno::WOULDBLOCK))
+    };
+    file.is_ok_and(taken)
+}
+
 /// A link in the folder leads to a file elsewhere, which is not ours to write.
 fn no_links() -> i32 {
     OFlags::NOFOLLOW.bits().cast_signed()
@@ -148,7 +158,9 @@ mod tests {
         let text = error.to_string();
         assert!(text.contains(&dir.path().display().to_string()), "{text}");
         assert!(text.contains(&format!("process {} (kappa test)", std::process::id())), "{text}");
+        assert!(is_locked(dir.path()));
         drop(held);
+        assert!(!is_locked(dir.path()));
         drop(lock(dir.path()).unwrap());
     }
 

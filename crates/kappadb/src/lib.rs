@@ -82,7 +82,7 @@ pub mod glossary;
 pub mod view;
 
 pub use cause::Cause;
-pub use database::{Builder, Database, EntryPage, Server};
+pub use database::{Builder, Database, EntryPage, Server, usual_patience};
 pub use engine::Progress;
 pub use engine::durability::Durability;
 pub use engine::uploads::Abandoned;

@@ -1,18 +1,19 @@
 //! `blob put|get|list|info` and `map attach`: files in and out, streamed.
 
-use super::{Context, file};
+use super::Context;
 use crate::args::{AskArgs, BlobGetArgs, ByteRange, EntryText, Limit};
 use crate::commands::question::look_first;
+use crate::console::{Console, size};
 use crate::exit::Exit;
-use crate::output::{self, size};
-use crate::progress::Metered;
-use crate::times;
+use crate::outside::Source;
 use anyhow::{Context as _, ensure};
-use kappadb::{BlobInfo, BlobReader, Database, EntryId, Label};
+use kappadb::{BlobInfo, BlobReader, Database, EntryId, Label, Progress};
 use serde_json::json;
-use std::io::Write;
+use std::io::{self, Read as _, Write};
 use std::path::Path;
-use tokio::io::AsyncRead;
+use std::pin::Pin;
+use std::task::{self, Poll};
+use tokio::io::{AsyncRead, ReadBuf};
 
 pub async fn put(
     context: &Context,
@@ -22,11 +23,11 @@ pub async fn put(
 ) -> anyhow::Result<()> {
     let label =
         Label { media_type: media_type.unwrap_or_default(), name: name.unwrap_or_else(|| name_of(file)) };
-    let input = open(file).await?;
+    let input = Metered::open(&context.console, file)?;
     let database = context.open().await?;
     let id = database.blobs().put(input, label).await.with_context(|| format!("{}", file.display()))?;
-    tell(&database, id).await?;
-    Ok(database.close().await?)
+    tell(&context.console, &database, id).await?;
+    context.close(database).await
 }
 
 pub async fn attach(
@@ -39,12 +40,12 @@ pub async fn attach(
 ) -> anyhow::Result<()> {
     let label = Label { media_type: media_type.unwrap_or_default(), name: name_of(file) };
     let name = name.unwrap_or_else(|| label.name.clone());
-    let input = open(file).await?;
+    let input = Metered::open(&context.console, file)?;
     let database = context.open().await?;
-    look_first(&database, local, database.map().get(feature)).await?;
+    look_first(&context.console, &database, local, database.map().get(feature)).await?;
     let id = database.map().attach(feature, &name, input, label).await?;
-    tell(&database, id).await?;
-    Ok(database.close().await?)
+    tell(&context.console, &database, id).await?;
+    context.close(database).await
 }
 
 /// Blobs read at a time.
@@ -66,7 +67,7 @@ pub async fn list(
             let mut page = question.read(database.blobs().list(after, left.min(PAGE))).await?;
             loop {
                 for info in &page.items {
-                    output::result(&described(info), &in_a_line(info))?;
+                    context.console.result(&described(info), &in_a_line(&context.console, info))?;
                 }
                 (left, printed) = (left - page.items.len(), printed + page.items.len());
                 match page.next {
@@ -83,11 +84,11 @@ pub async fn list(
         .await
 }
 
-fn in_a_line(info: &BlobInfo) -> String {
+fn in_a_line(console: &Console, info: &BlobInfo) -> String {
     let whole = if info.held == info.bytes { String::new() } else { format!(", {} held", size(info.held)) };
     let label = [&info.label.name, &info.label.media_type].into_iter().filter(|text| !text.is_empty());
     let label: Vec<_> = label.map(|text| text.to_string()).collect();
-    format!("{} {} {}{whole} {}", times::shown(info.time), info.id, size(info.bytes), label.join(" "))
+    format!("{} {} {}{whole} {}", console.time(info.time), info.id, size(info.bytes), label.join(" "))
         .trim_end()
         .to_owned()
 }
@@ -98,22 +99,22 @@ pub async fn info(context: &Context, id: &EntryText, ask: AskArgs) -> anyhow::Re
             let id = id.find(database).await?;
             question.fetch(database.blobs().fetch(id, 0..0)).await?;
             let info = database.blobs().info(id).await?;
-            if output::is_json() {
-                output::json_line(&described(&info))?;
+            if context.console.is_json() {
+                context.console.json_line(&described(&info))?;
             } else {
-                print(&info)?;
+                print(&context.console, &info)?;
             }
             Ok(1)
         })
         .await
 }
 
-fn print(info: &BlobInfo) -> anyhow::Result<()> {
-    output::line(&format!("blob  {}", info.id))?;
-    output::line(&format!("size  {} ({} bytes), {} held", size(info.bytes), info.bytes, size(info.held)))?;
+fn print(console: &Console, info: &BlobInfo) -> anyhow::Result<()> {
+    console.line(&format!("blob  {}", info.id))?;
+    console.line(&format!("size  {} ({} bytes), {} held", size(info.bytes), info.bytes, size(info.held)))?;
     for (what, text) in [("type", &info.label.media_type), ("name", &info.label.name)] {
         if !text.is_empty() {
-            output::line(&format!("{what}  {}", text))?;
+            console.line(&format!("{what}  {}", text))?;
         }
     }
     Ok(())
@@ -137,8 +138,10 @@ pub async fn get(context: &Context, args: &BlobGetArgs) -> anyhow::Result<Exit> 
             }
             let reader = blobs.read(id, wanted).await?;
             match &args.output {
-                Some(path) => file::replace(path, async |mut out| copy(reader, &mut out).await).await?,
-                None => copy(reader, &mut output::stdout()).await?,
+                Some(path) => {
+                    context.console.replace(path, async |mut out| copy(reader, &mut out).await).await?
+                }
+                None => copy(reader, &mut context.console.stdout()).await?,
             }
             Ok(1)
         })
@@ -152,15 +155,36 @@ async fn copy(mut reader: BlobReader, out: &mut impl Write) -> anyhow::Result<()
     Ok(out.flush()?)
 }
 
-/// The file's content, or stdin's for `-`; reading it is shown.
-async fn open(file: &Path) -> anyhow::Result<Box<dyn AsyncRead + Unpin>> {
-    if file == Path::new("-") {
-        return Ok(Box::new(tokio::io::stdin()));
+/// A file's content, or stdin's for `-`; people see how much of it was read.
+struct Metered {
+    source: Source,
+    console: Console,
+    progress: Progress,
+}
+
+impl Metered {
+    fn open(console: &Console, file: &Path) -> anyhow::Result<Metered> {
+        let source = console.open(file)?;
+        let progress = Progress { task: "writing", done: 0, total: source.length };
+        Ok(Metered { source, console: console.clone(), progress })
     }
-    let unread = || format!("cannot read {}", file.display());
-    let content = tokio::fs::File::open(file).await.with_context(unread)?;
-    let bytes = content.metadata().await.with_context(unread)?.len();
-    Ok(Box::new(Metered::new(content, "writing", bytes)))
+}
+
+impl AsyncRead for Metered {
+    /// Blocks: a command has its thread for itself.
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut task::Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = self.source.read(buf.initialize_unfilled())?;
+        buf.advance(read);
+        self.progress.done += read as u64;
+        if self.progress.total > 0 {
+            self.console.bar(self.progress);
+        }
+        Poll::Ready(Ok(()))
+    }
 }
 
 fn name_of(file: &Path) -> String {
@@ -168,8 +192,8 @@ fn name_of(file: &Path) -> String {
     name.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-async fn tell(database: &Database, id: EntryId) -> anyhow::Result<()> {
-    output::result(&described(&database.blobs().info(id).await?), &id.to_string())
+async fn tell(console: &Console, database: &Database, id: EntryId) -> anyhow::Result<()> {
+    console.result(&described(&database.blobs().info(id).await?), &id.to_string())
 }
 
 fn described(info: &BlobInfo) -> serde_json::Value {

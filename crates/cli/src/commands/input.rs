@@ -1,11 +1,7 @@
 //! What an import reads: a file or a pipe, to its end or until the program is asked to end.
 
-use crate::interrupt::Interrupt;
-use crate::output;
-use crate::progress::Bar;
-use anyhow::Context as _;
+use crate::console::Console;
 use kappadb::Progress;
-use std::fs::File;
 use std::io::{self, BufRead, ErrorKind, Read};
 use std::path::Path;
 use std::sync::Arc;
@@ -26,7 +22,7 @@ pub struct Input {
     chunk: Vec<u8>,
     read: usize,
     stopped: Stopped,
-    bar: Bar,
+    console: Console,
     progress: Progress,
 }
 
@@ -36,10 +32,10 @@ pub struct Stopped(Arc<AtomicBool>);
 
 impl Stopped {
     /// Tells that the import is not whole. True if so.
-    pub fn tell(&self) -> bool {
+    pub fn tell(&self, console: &Console) -> bool {
         let stopped = self.is_so();
         if stopped {
-            output::warn("stopped before the end of the input; what came until then is kept");
+            console.warn("stopped before the end of the input; what came until then is kept");
         }
         stopped
     }
@@ -59,26 +55,19 @@ pub fn progress(file: &Path, safe: &str) -> String {
 
 impl Input {
     /// From now on SIGINT and SIGTERM are the end of the input.
-    pub fn open(file: &Path) -> anyhow::Result<(Input, Stopped)> {
-        let interrupt = Interrupt::new()?;
-        let (source, total): (Box<dyn Read + Send>, u64) = match file == Path::new("-") {
-            true => (Box::new(io::stdin()), 0),
-            false => {
-                let file = File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
-                let total = file.metadata().map_or(0, |found| found.len());
-                (Box::new(file), total)
-            }
-        };
+    pub fn open(console: &Console, file: &Path) -> anyhow::Result<(Input, Stopped)> {
+        let interrupt = console.interrupt()?;
+        let source = console.open(file)?;
         let stopped = Stopped(Arc::new(AtomicBool::new(false)));
         let flag = stopped.clone();
         tokio::spawn(async move {
-            interrupt.wait().await;
+            interrupt.await;
             flag.0.store(true, Ordering::Relaxed);
         });
-        let progress = Progress { task: "importing", done: 0, total };
-        let (chunk, bar) = (Vec::new(), Bar::new());
+        let progress = Progress { task: "importing", done: 0, total: source.length };
+        let (chunk, console) = (Vec::new(), console.clone());
         let input =
-            Input { chunks: read_all(source), chunk, read: 0, stopped: stopped.clone(), bar, progress };
+            Input { chunks: read_all(source)?, chunk, read: 0, stopped: stopped.clone(), console, progress };
         Ok((input, stopped))
     }
 
@@ -96,16 +85,16 @@ impl Input {
         self.read = 0;
         self.progress.done += self.chunk.len() as u64;
         if self.progress.total > 0 {
-            self.bar.show(self.progress);
+            self.console.bar(self.progress);
         }
         Ok(true)
     }
 }
 
 /// On a thread of its own, which may wait for a pipe for ever: nobody waits for it.
-fn read_all(mut source: Box<dyn Read + Send>) -> Receiver<io::Result<Vec<u8>>> {
+fn read_all(mut source: impl Read + Send + 'static) -> io::Result<Receiver<io::Result<Vec<u8>>>> {
     let (chunks, received) = sync_channel(WAITING);
-    thread::spawn(move || {
+    thread::Builder::new().name("kappa-input".to_owned()).spawn(move || {
         loop {
             let mut chunk = vec![0; CHUNK];
             let read = source.read(&mut chunk);
@@ -123,8 +112,8 @@ fn read_all(mut source: Box<dyn Read + Send>) -> Receiver<io::Result<Vec<u8>>> {
                 return;
             }
         }
-    });
-    received
+    })?;
+    Ok(received)
 }
 
 impl Read for Input {

@@ -2,46 +2,46 @@
 
 use super::{Context, recover};
 use crate::args::{FeedCommand, FeedText};
+use crate::console::{Console, count, size};
 use crate::exit::Exit;
-use crate::output::{self, count, size};
 use kappadb::{Database, FeedKey, FeedStatus, RangeSet};
 use serde_json::json;
 
 pub async fn feed(context: &Context, command: &FeedCommand) -> anyhow::Result<Exit> {
-    let database = context.open().await?;
+    let (console, database) = (&context.console, context.open().await?);
     let mut exit = Exit::Done;
     match command {
-        FeedCommand::List => list(&database).await?,
-        FeedCommand::New => tell(database.new_feed().await?)?,
+        FeedCommand::List => list(console, &database).await?,
+        FeedCommand::New => tell(console, database.new_feed().await?)?,
         FeedCommand::Drop { feed } => {
             let feed = feed.find(&database).await?;
             database.drop_feed(feed).await?;
-            tell(feed)?;
+            tell(console, feed)?;
         }
         FeedCommand::Allow { feed } => {
             let feed = feed.find(&database).await?;
             database.allow_feed(feed).await?;
-            tell(feed)?;
+            tell(console, feed)?;
         }
         FeedCommand::Recover { feed, list } => {
             let feed = feed.find(&database).await?;
             exit = match list {
-                true => recover::list(&database, feed).await?,
-                false => recover::recover(&database, feed).await?,
+                true => recover::list(console, &database, feed).await?,
+                false => recover::recover(console, &database, feed).await?,
             };
         }
     }
-    database.close().await?;
+    context.close(database).await?;
     Ok(exit)
 }
 
-fn tell(feed: FeedKey) -> anyhow::Result<()> {
-    output::result(&json!({ "feed": feed.to_string() }), &feed.to_string())
+fn tell(console: &Console, feed: FeedKey) -> anyhow::Result<()> {
+    console.result(&json!({ "feed": feed.to_string() }), &feed.to_string())
 }
 
-async fn list(database: &Database) -> anyhow::Result<()> {
+async fn list(console: &Console, database: &Database) -> anyhow::Result<()> {
     let feeds = database.status().await?.feeds;
-    feeds.iter().try_for_each(|feed| output::result(feed, &format!("{} {}", feed.feed, standing(feed))))
+    feeds.iter().try_for_each(|feed| console.result(feed, &format!("{} {}", feed.feed, standing(feed))))
 }
 
 /// A feed in words.
@@ -90,8 +90,8 @@ pub async fn clear(context: &Context, feed: &FeedText, ranges: &RangeSet, force:
         count(cleared.blocks, "block"),
         size(cleared.bytes)
     );
-    output::result(&json!({ "blocks": cleared.blocks, "bytes": cleared.bytes }), &text)?;
-    Ok(database.close().await?)
+    context.console.result(&json!({ "blocks": cleared.blocks, "bytes": cleared.bytes }), &text)?;
+    context.close(database).await
 }
 
 pub async fn settle(context: &Context, only_copy: bool) -> anyhow::Result<()> {
@@ -100,8 +100,8 @@ pub async fn settle(context: &Context, only_copy: bool) -> anyhow::Result<()> {
         true => database.settle_as_only_copy().await?,
         false => database.settle().await?,
     };
-    given_up.into_iter().try_for_each(tell)?;
-    Ok(database.close().await?)
+    given_up.into_iter().try_for_each(|feed| tell(&context.console, feed))?;
+    context.close(database).await
 }
 
 pub async fn compact(context: &Context) -> anyhow::Result<()> {
@@ -120,12 +120,12 @@ pub async fn compact(context: &Context) -> anyhow::Result<()> {
         "files_after": compacted.files_after,
         "lacking": compacted.lacking,
     });
-    output::result(&value, &text)?;
+    context.console.result(&value, &text)?;
     if compacted.lacking > 0 {
-        output::warn(&format!(
+        context.console.warn(&format!(
             "{} of the journal could get shorter or be joined, and had to stay: the disk is full, and each needs room for what is left of it",
             count(compacted.lacking, "file")
         ));
     }
-    Ok(database.close().await?)
+    context.close(database).await
 }

@@ -4,7 +4,6 @@ mod blob;
 mod chat;
 mod database;
 mod demo;
-mod file;
 mod input;
 mod inspect;
 mod kv;
@@ -18,18 +17,28 @@ mod watching;
 mod writer;
 
 use crate::args::{Args, BlobCommand, Command};
+use crate::console::{Console, is_closed_pipe};
 use crate::exit::Exit;
-use crate::output;
-use crate::progress::Bar;
-use crate::times;
-use kappadb::{Builder, Database, FeedKey};
+use kappadb::{Builder, Database, FeedKey, Ticket};
+use std::cell::RefCell;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
-/// What every command gets.
+/// Where the database of a command is.
+pub enum Home {
+    /// In a folder that this process is to open for it.
+    Folder,
+    /// It is open in this process, the node on the folder.
+    Node(Database),
+}
+
+/// What every command gets: the one thing that knows in which process it is carried out.
 pub struct Context {
+    pub console: Console,
     pub dir: PathBuf,
+    home: Home,
+    /// What was warned of when the database was opened.
+    warned: RefCell<Vec<String>>,
     /// What others who find the folder in use are told.
     name: String,
     wait: Duration,
@@ -42,9 +51,9 @@ pub struct Context {
 impl Context {
     /// A builder for `dir` that shows progress.
     pub fn builder(&self) -> Builder {
-        let bar = Arc::new(Bar::new());
+        let (bars, warnings) = (self.console.clone(), self.console.clone());
         let builder = Database::builder(&self.dir).command(self.name.clone()).wait(self.wait);
-        let builder = builder.progress(move |p| bar.show(p)).warned(output::warn);
+        let builder = builder.progress(move |p| bars.bar(p)).warned(move |text| warnings.warn(text));
         match self.patience {
             Some(patience) => builder.patience(patience),
             None => builder,
@@ -53,12 +62,72 @@ impl Context {
 
     /// The database, opened.
     pub async fn open(&self) -> anyhow::Result<Database> {
-        let database = self.builder().open().await?;
-        database.warnings().iter().for_each(|warning| output::warn(warning));
+        let database = match self.of_node() {
+            Some(database) => database,
+            None => self.builder().open().await?,
+        };
+        self.warn(&database);
         match &self.writer {
             Some(name) => Ok(database.with_writer(name).await?),
             None => Ok(database),
         }
+    }
+
+    /// The database with all derived data made anew; views may still be at it.
+    pub async fn open_rebuilt(&self) -> anyhow::Result<Database> {
+        let database = match self.of_node() {
+            Some(database) => {
+                database.rebuild(None).await?;
+                database
+            }
+            None => self.builder().rebuild().open().await?,
+        };
+        // That it could not be put on the disk, for one.
+        self.warn(&database);
+        Ok(database)
+    }
+
+    /// Tells of what was not told yet.
+    fn warn(&self, database: &Database) {
+        let warnings = database.warnings();
+        let told = self.warned.replace(warnings.clone());
+        warnings.iter().filter(|text| !told.contains(text)).for_each(|text| self.console.warn(text));
+    }
+
+    /// The database of a ticket: a new replica, or the one that is there, which learns of the ticket's peer.
+    pub async fn join(&self, ticket: &Ticket) -> anyhow::Result<Database> {
+        match self.of_node() {
+            Some(database) => {
+                database.meet(ticket).await?;
+                Ok(database)
+            }
+            None => Ok(self.builder().join(ticket).await?),
+        }
+    }
+
+    /// Ends with the database. Who opened it closes it.
+    pub async fn close(&self, database: Database) -> anyhow::Result<()> {
+        match self.home {
+            Home::Folder => Ok(database.close().await?),
+            // Who is the node has no opening at which it would hear of it.
+            Home::Node(_) => {
+                self.warn(&database);
+                Ok(())
+            }
+        }
+    }
+
+    /// The node's database as this command uses it.
+    fn of_node(&self) -> Option<Database> {
+        let Home::Node(database) = &self.home else { return None };
+        let bars = self.console.clone();
+        let database = database.with_progress(move |p| bars.bar(p));
+        Some(self.patience.map_or(database.clone(), |patience| database.with_patience(patience)))
+    }
+
+    /// True if the process is the node on the folder, and not the one that was called.
+    pub fn is_node(&self) -> bool {
+        matches!(self.home, Home::Node(_))
     }
 
     /// The feed that is written here; none if nothing was yet. Reading makes none.
@@ -69,12 +138,20 @@ impl Context {
     }
 }
 
-pub async fn run(args: Args) -> anyhow::Result<Exit> {
-    let Args { db: dir, utc, name, wait, patience, writer, command, .. } = args;
-    if utc {
-        times::use_utc();
+/// Carries a command out, and tells what went wrong.
+pub async fn carry_out(args: Args, console: Console, home: Home) -> Exit {
+    let done = run(args, console.clone(), home).await;
+    // What was printed last may still be on its way to somebody who does not want it.
+    match done.and_then(|exit| console.flush().map(|()| exit)) {
+        Ok(exit) => exit,
+        Err(error) if is_closed_pipe(&error) => Exit::Done,
+        Err(error) => console.fail(&error),
     }
-    let context = Context { dir, name, wait: Duration::from_secs_f64(wait), writer, patience };
+}
+
+async fn run(args: Args, console: Console, home: Home) -> anyhow::Result<Exit> {
+    let Args { db: dir, name, wait, patience, writer, command, .. } = args;
+    let context = Context { console, dir, home, warned: RefCell::default(), name, wait, writer, patience };
     match command {
         Command::Init => database::init(&context).await?,
         Command::Join(ticket) => database::join(&context, &ticket).await?,
@@ -100,7 +177,7 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
         Command::Status => inspect::status(&context).await?,
         Command::Verify => return inspect::verify(&context).await,
         Command::Rebuild => inspect::rebuild(&context).await?,
-        Command::Demo(demo) => demo::demo(&demo).await?,
+        Command::Demo(demo) => demo::demo(&context.console, &demo).await?,
     }
     Ok(Exit::Done)
 }

@@ -2,12 +2,11 @@
 
 use super::Context;
 use crate::args::{PeerCommand, TicketArgs};
+use crate::console::Console;
 use crate::exit::NotFound;
-use crate::output;
 use anyhow::{Context as _, bail, ensure};
 use kappadb::{Database, FeedKey, Peer, Ticket};
 use serde_json::json;
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -15,25 +14,27 @@ use std::path::Path;
 const MOST: u64 = 1 << 16;
 
 pub async fn run(context: &Context, command: &PeerCommand) -> anyhow::Result<()> {
-    let database = context.open().await?;
+    let (console, database) = (&context.console, context.open().await?);
     match command {
-        PeerCommand::List => database.peers().list().iter().try_for_each(tell)?,
+        PeerCommand::List => database.peers().list().iter().try_for_each(|peer| tell(console, peer))?,
         PeerCommand::Add { ticket, name } => {
-            tell(&database.peers().add(&read(ticket)?, name.as_deref()).await?)?
+            tell(console, &database.peers().add(&read(console, ticket)?, name.as_deref()).await?)?
         }
-        PeerCommand::Remove { peer } => tell(&database.peers().remove(find(&database, peer)?).await?)?,
+        PeerCommand::Remove { peer } => {
+            tell(console, &database.peers().remove(find(&database, peer)?).await?)?
+        }
         PeerCommand::Rename { peer, name } => {
-            tell(&database.peers().rename(find(&database, peer)?, name.as_deref()).await?)?;
+            tell(console, &database.peers().rename(find(&database, peer)?, name.as_deref()).await?)?;
         }
     }
-    Ok(database.close().await?)
+    context.close(database).await
 }
 
-fn tell(peer: &Peer) -> anyhow::Result<()> {
+fn tell(console: &Console, peer: &Peer) -> anyhow::Result<()> {
     let key = peer.key.to_string();
     let name = peer.name.as_ref().map(|name| format!(" {}", name)).unwrap_or_default();
     let line = json!({ "peer": key, "name": peer.name, "addresses": peer.addresses });
-    output::result(&line, &format!("{key} {}{name}", peer.addresses.join(",")))
+    console.result(&line, &format!("{key} {}{name}", peer.addresses.join(",")))
 }
 
 /// The peer of that name, or the only one whose key or fingerprint begins so.
@@ -57,18 +58,18 @@ fn find(database: &Database, text: &str) -> anyhow::Result<FeedKey> {
 }
 
 /// The ticket of the command line, of stdin or of a file.
-pub fn read(args: &TicketArgs) -> anyhow::Result<Ticket> {
+pub fn read(console: &Console, args: &TicketArgs) -> anyhow::Result<Ticket> {
     let text = match (&args.ticket, &args.file) {
-        (_, Some(file)) => text(Path::new(file))?,
+        (_, Some(file)) => text(console, Path::new(file))?,
         (Some(ticket), None) if ticket != "-" => ticket.clone(),
-        _ => take(std::io::stdin()).context("cannot read a ticket from stdin")?,
+        _ => take(console.stdin()?).context("cannot read a ticket from stdin")?,
     };
     text.trim().parse().context("the ticket cannot be used")
 }
 
-fn text(file: &Path) -> anyhow::Result<String> {
+fn text(console: &Console, file: &Path) -> anyhow::Result<String> {
     let unread = || format!("cannot read {}", file.display());
-    take(File::open(file).with_context(unread)?).with_context(unread)
+    take(console.open(file)?).with_context(unread)
 }
 
 fn take(input: impl Read) -> anyhow::Result<String> {

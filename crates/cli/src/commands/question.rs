@@ -3,9 +3,8 @@
 
 use super::Context;
 use crate::args::AskArgs;
+use crate::console::{self, Console};
 use crate::exit::Exit;
-use crate::output;
-use crate::times;
 use kappadb::{Answer, Asked, Completeness, Database, Failure, FeedKey, MAX_AHEAD, Peer, Read, Source};
 use serde_json::{Value, json};
 use std::time::Instant;
@@ -17,6 +16,7 @@ struct Withheld;
 
 /// What a reading command has asked so far, and what came of it.
 pub struct Question {
+    console: Console,
     args: AskArgs,
     started: Instant,
     asked: Option<Asked>,
@@ -32,11 +32,13 @@ impl Context {
         args: AskArgs,
         job: impl AsyncFnOnce(&Database, &mut Question) -> anyhow::Result<usize>,
     ) -> anyhow::Result<Exit> {
-        let mut question = Question { args, started: Instant::now(), asked: None, next: None, ahead: 0 };
+        let console = self.console.clone();
+        let mut question =
+            Question { console, args, started: Instant::now(), asked: None, next: None, ahead: 0 };
         let database = self.open().await?;
         let done = job(&database, &mut question).await;
         let peers = database.peers().list();
-        database.close().await?;
+        self.close(database).await?;
         question.end(done, &peers)
     }
 }
@@ -103,34 +105,35 @@ impl Question {
     }
 
     fn end(self, done: anyhow::Result<usize>, peers: &[Peer]) -> anyhow::Result<Exit> {
-        tell_ahead(self.ahead);
+        let console = &self.console;
+        tell_ahead(console, self.ahead);
         let lacks = self.asked.as_ref().is_some_and(|asked| asked.completeness() == Completeness::Partial);
         let results = match done {
             Ok(results) => results,
             Err(failure) if failure.is::<Withheld>() => {
-                self.asked.iter().for_each(|asked| tell(asked, peers));
+                self.asked.iter().for_each(|asked| tell(console, asked, peers));
                 return Ok(Exit::Incomplete);
             }
             // Not found here, and who might have it did not answer.
             Err(failure) if lacks && Exit::of(&failure) == Exit::NotFound => {
-                output::fail(&failure);
+                console.fail(&failure);
                 0
             }
             Err(failure) => {
-                self.asked.iter().filter(|_| lacks).for_each(|asked| tell(asked, peers));
+                self.asked.iter().filter(|_| lacks).for_each(|asked| tell(console, asked, peers));
                 return Err(failure);
             }
         };
         match &self.next {
             Some(next) if !self.args.stats => {
-                output::note(&json!({ "next": next }), &format!("more with --after '{next}'"));
+                console.note(&json!({ "next": next }), &format!("more with --after '{next}'"));
             }
             _ => {}
         }
         if self.args.stats {
-            output::stats(&self.stats(results));
+            console.stats(&self.stats(results));
         }
-        self.asked.iter().for_each(|asked| tell(asked, peers));
+        self.asked.iter().for_each(|asked| tell(console, asked, peers));
         Ok(if lacks { Exit::Incomplete } else { Exit::Done })
     }
 
@@ -162,6 +165,7 @@ impl Question {
 
 /// Looks at what is about to be changed, at peers too unless `local`, and says who did not answer.
 pub async fn look_first<T, C, E>(
+    console: &Console,
     database: &Database,
     local: bool,
     read: Read<Answer<T, C>, E>,
@@ -170,28 +174,28 @@ where
     anyhow::Error: From<E>,
 {
     if !local {
-        tell(&read.from(Source::Peers).await?.asked, &database.peers().list());
+        tell(console, &read.from(Source::Peers).await?.asked, &database.peers().list());
     }
     Ok(())
 }
 
 /// Says how many entries of an answer are dated after this machine's clock.
-pub fn tell_ahead(ahead: usize) {
+pub fn tell_ahead(console: &Console, ahead: usize) {
     if ahead > 0 {
         let more = if ahead < MAX_AHEAD { "" } else { "at least " };
         let are = if ahead == 1 { "is" } else { "are" };
-        let entries = format!("{more}{}", output::count(ahead as u64, "entry"));
+        let entries = format!("{more}{}", console::count(ahead as u64, "entry"));
         let text = format!("{entries} {are} dated after this machine's clock, which may be wrong");
-        output::remark(&json!({ "ahead": ahead }), &text);
+        console.remark(&json!({ "ahead": ahead }), &text);
     }
 }
 
 /// Says what an answer may lack, and who did not answer and why. Nothing if all is well.
-pub fn tell(asked: &Asked, peers: &[Peer]) {
+pub fn tell(console: &Console, asked: &Asked, peers: &[Peer]) {
     let standing = asked.completeness();
     let mut reasons: Vec<String> = asked.failures.iter().map(|failure| silence(failure, peers)).collect();
     if asked.missing > 0 {
-        reasons.push(format!("the contents of {} could not be had", output::count(asked.missing, "result")));
+        reasons.push(format!("the contents of {} could not be had", console::count(asked.missing, "result")));
     }
     if standing == Completeness::Complete && reasons.is_empty() {
         return;
@@ -201,10 +205,10 @@ pub fn tell(asked: &Asked, peers: &[Peer]) {
     }
     let words = match standing {
         Completeness::Complete => "complete by those who answered".to_owned(),
-        Completeness::AsOf(time) => format!("complete as of {}", times::shown(time)),
+        Completeness::AsOf(time) => format!("complete as of {}", console.time(time)),
         Completeness::Partial => "not complete".to_owned(),
     };
-    output::remark(&lack(asked, standing), &format!("{words}: {}", reasons.join("; ")));
+    console.remark(&lack(asked, standing), &format!("{words}: {}", reasons.join("; ")));
 }
 
 fn silence(Failure { peer, error, .. }: &Failure, peers: &[Peer]) -> String {

@@ -1,20 +1,19 @@
 //! `feed recover`: what lies beyond a fork, shown or appended again.
 
 use super::kv::insert_bytes;
+use crate::console::{self, Console, count};
 use crate::exit::Exit;
-use crate::output::{self, count};
-use crate::times;
 use kappadb::{Content, Database, FeedKey, LostEntry, Says, Standing, geojson, visible};
 use serde_json::{Map, Value, json};
 
-pub async fn list(database: &Database, feed: FeedKey) -> anyhow::Result<Exit> {
+pub async fn list(console: &Console, database: &Database, feed: FeedKey) -> anyhow::Result<Exit> {
     let mut lost = database.lost_entries(feed).await?;
     let mut found = 0;
     while let Some(entry) = lost.next().await? {
-        output::result(&line(&entry), &for_people(&entry))?;
+        console.result(&line(&entry), &for_people(console, &entry))?;
         found += 1;
     }
-    output::say(&format!(
+    console.say(&format!(
         "{} of feed {feed} {} nowhere.",
         count(found, "entry"),
         if found == 1 { "counts" } else { "count" }
@@ -22,17 +21,17 @@ pub async fn list(database: &Database, feed: FeedKey) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-pub async fn recover(database: &Database, feed: FeedKey) -> anyhow::Result<Exit> {
+pub async fn recover(console: &Console, database: &Database, feed: FeedKey) -> anyhow::Result<Exit> {
     let recovered = database.recover_feed(feed).await?;
     for (was, id) in &recovered.entries {
         let (was, id) = (was.to_string(), id.to_string());
-        output::result(&json!({ "id": id, "was": was }), &format!("{was} is now {id}"))?;
+        console.result(&json!({ "id": id, "was": was }), &format!("{was} is now {id}"))?;
     }
     for (was, why) in &recovered.left_out {
         let (was, why) = (was.to_string(), why.to_string());
-        output::remark(&json!({ "was": was, "error": why }), &format!("{was} was left out: {why}"));
+        console.remark(&json!({ "was": was, "error": why }), &format!("{was} was left out: {why}"));
     }
-    output::say(&format!("{} appended again.", count(recovered.entries.len() as u64, "entry")));
+    console.say(&format!("{} appended again.", count(recovered.entries.len() as u64, "entry")));
     Ok(Exit::done_if(recovered.left_out.is_empty()))
 }
 
@@ -90,7 +89,7 @@ fn standing(standing: Standing) -> (&'static str, Option<String>) {
     }
 }
 
-fn for_people(entry: &LostEntry) -> String {
+fn for_people(console: &Console, entry: &LostEntry) -> String {
     let shown = |content: Option<&[u8]>| content.map_or_else(|| "(not held here)".to_owned(), visible);
     let (standing, by) = standing(entry.standing);
     let standing = by.map_or_else(|| standing.to_owned(), |by| format!("{standing} by {by}"));
@@ -111,7 +110,7 @@ fn for_people(entry: &LostEntry) -> String {
         Says::Blob { label, bytes } => {
             format!(
                 "{} {} {}",
-                output::size(*bytes),
+                console::size(*bytes),
                 visible(label.media_type.as_bytes()),
                 visible(label.name.as_bytes())
             )
@@ -119,5 +118,5 @@ fn for_people(entry: &LostEntry) -> String {
         Says::Other { payload, .. } => shown(payload.as_deref()),
         _ => String::new(),
     };
-    format!("{} {} {standing}: {} {text}", times::shown(entry.time), entry.id, entry.says.kind())
+    format!("{} {} {standing}: {} {text}", console.time(entry.time), entry.id, entry.says.kind())
 }

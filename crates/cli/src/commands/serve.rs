@@ -2,16 +2,18 @@
 
 use super::Context;
 use crate::args::ServeArgs;
-use crate::interrupt::Interrupt;
-use crate::{logging, output};
+use crate::beside::Node;
+use crate::console::Console;
+use crate::logging;
 use anyhow::{Context as _, bail};
 use kappadb::{Listen, Ticket};
 use serde_json::json;
 use std::net::{IpAddr, SocketAddr};
 
 pub async fn serve(context: &Context, args: &ServeArgs) -> anyhow::Result<()> {
-    let interrupt = Interrupt::new()?;
-    let _log = logging::start(&args.log, output::is_json());
+    let console = &context.console;
+    let interrupt = console.interrupt()?;
+    let _log = logging::start(&args.log, console);
     let database = context.open().await?;
     let listen = listen(&database.listen(), args).await?;
     let server = database.serve_as(listen.clone()).await?;
@@ -20,11 +22,13 @@ pub async fn serve(context: &Context, args: &ServeArgs) -> anyhow::Result<()> {
     if listen.address.port() != 0 && listen != database.listen() {
         database.set_listen(listen).await?;
     }
-    tell(&server.ticket(), address)?;
-    output::say(&format!("Serving {} on {address}. Ctrl-C ends it.", database.id()));
-    interrupt.wait().await;
+    let node = Node::start(context, &database)?;
+    tell(console, &server.ticket(), address)?;
+    console.say(&format!("Serving {} on {address}. Ctrl-C ends it.", database.id()));
+    interrupt.await;
+    node.stop().await;
     server.stop().await;
-    Ok(database.close().await?)
+    context.close(database).await
 }
 
 /// Where to listen: what the command line says, and what it leaves out as it was kept.
@@ -63,12 +67,12 @@ fn with_port(text: &str, port: u16) -> String {
 /// Also while another process serves the database.
 pub async fn ticket(context: &Context) -> anyhow::Result<()> {
     let (ticket, listen) = context.builder().ticket().await?;
-    tell(&ticket, listen.address)
+    tell(&context.console, &ticket, listen.address)
 }
 
-fn tell(ticket: &Ticket, listen: SocketAddr) -> anyhow::Result<()> {
+fn tell(console: &Console, ticket: &Ticket, listen: SocketAddr) -> anyhow::Result<()> {
     let ticket = ticket.to_string();
-    output::result(&json!({ "ticket": ticket, "listen": listen.to_string() }), &ticket)
+    console.result(&json!({ "ticket": ticket, "listen": listen.to_string() }), &ticket)
 }
 
 #[cfg(test)]

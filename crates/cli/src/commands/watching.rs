@@ -2,18 +2,19 @@
 //! they are asked to end.
 
 use super::question;
-use crate::interrupt::Interrupt;
+use crate::console::Console;
+use crate::outside::Interrupt;
 use kappadb::{Asked, Database};
-use std::pin::pin;
 use std::time::Duration;
 
 /// Asks the peers, unless `local`; then prints with `print` until there is nothing more, or the program is interrupted, and goes on asking
 /// meanwhile.
 pub async fn until_end<E>(
+    console: &Console,
     database: &Database,
     local: bool,
     every: f64,
-    interrupt: Interrupt,
+    mut interrupted: Interrupt,
     ask: impl AsyncFn() -> Result<Asked, E>,
     print: impl AsyncFnMut() -> anyhow::Result<bool>,
 ) -> anyhow::Result<()>
@@ -21,15 +22,14 @@ where
     anyhow::Error: From<E>,
 {
     let every = (!local && !database.peers().list().is_empty()).then(|| Duration::from_secs_f64(every));
-    let mut interrupted = pin!(interrupt.wait());
     let failing = tokio::select! {
-        failing = ask_once(database, every.is_some(), false, &ask) => failing?,
+        failing = ask_once(console, database, every.is_some(), false, &ask) => failing?,
         () = &mut interrupted => return Ok(()),
     };
     // Beside the printing, which must not wait for peers that are slow to answer.
     tokio::select! {
         done = print_all(print) => done,
-        failed = ask_again(database, every, failing, &ask) => Ok(failed?),
+        failed = ask_again(console, database, every, failing, &ask) => Ok(failed?),
         () = &mut interrupted => Ok(()),
     }
 }
@@ -41,6 +41,7 @@ async fn print_all(mut print: impl AsyncFnMut() -> anyhow::Result<bool>) -> anyh
 
 /// Asks every now and then, for ever.
 async fn ask_again<E>(
+    console: &Console,
     database: &Database,
     every: Option<Duration>,
     mut failing: bool,
@@ -49,12 +50,13 @@ async fn ask_again<E>(
     let Some(every) = every else { return std::future::pending().await };
     loop {
         tokio::time::sleep(every).await;
-        failing = ask_once(database, true, failing, ask).await?;
+        failing = ask_once(console, database, true, failing, ask).await?;
     }
 }
 
 /// Tells of what is lacking when that begins. True if a peer did not answer.
 async fn ask_once<E>(
+    console: &Console,
     database: &Database,
     wanted: bool,
     failing: bool,
@@ -65,7 +67,7 @@ async fn ask_once<E>(
     }
     let asked = ask().await?;
     if !failing {
-        question::tell(&asked, &database.peers().list());
+        question::tell(console, &asked, &database.peers().list());
     }
     Ok(!asked.failures.is_empty())
 }

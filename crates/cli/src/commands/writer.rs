@@ -2,7 +2,7 @@
 
 use super::Context;
 use crate::args::WriterCommand;
-use crate::output;
+use crate::console::Console;
 use serde_json::json;
 
 pub async fn run(context: &Context, command: &WriterCommand) -> anyhow::Result<()> {
@@ -15,18 +15,18 @@ pub async fn run(context: &Context, command: &WriterCommand) -> anyhow::Result<(
 async fn list(context: &Context) -> anyhow::Result<()> {
     let database = context.open().await?;
     for writer in database.writers().await? {
-        tell(&writer.name, &writer.feed.to_string())?;
+        tell(&context.console, &writer.name, &writer.feed.to_string())?;
     }
-    Ok(database.close().await?)
+    context.close(database).await
 }
 
 async fn new(context: &Context, name: &str) -> anyhow::Result<()> {
     let database = context.open().await?;
     let feed = database.new_writer(name).await?;
-    tell(name, &feed.to_string())?;
-    Ok(database.close().await?)
+    tell(&context.console, name, &feed.to_string())?;
+    context.close(database).await
 }
 
-fn tell(name: &str, feed: &str) -> anyhow::Result<()> {
-    output::result(&json!({ "writer": name, "feed": feed }), &format!("{name} {feed}"))
+fn tell(console: &Console, name: &str, feed: &str) -> anyhow::Result<()> {
+    console.result(&json!({ "writer": name, "feed": feed }), &format!("{name} {feed}"))
 }

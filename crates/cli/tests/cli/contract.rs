@@ -118,7 +118,7 @@ fn each_command_prints_the_json_that_the_table_says() {
     check(&["clear", "--force", &feed], "blocks bytes");
     check(&["compact"], "before after files_before files_after lacking");
     check(&["feed", "new"], "feed");
-    check(&["status"], "database feeds views conflicts disk");
+    check(&["status"], "database feeds views conflicts disk node");
     check(&["verify"], "problems");
     check(&["rebuild"], "blocks derived");
     assert_eq!(line(&["map", "import", EXTRACT])["nodes"], 8106);
@@ -364,14 +364,16 @@ fn limits_are_numbers_where_0_is_none_or_all() {
 }
 
 #[test]
-fn a_folder_in_use_is_named_with_who_has_it_and_waited_for_on_request() {
+fn a_folder_in_use_by_what_is_no_node_is_named_with_who_has_it_and_waited_for_on_request() {
     let db = talkative();
-    let server = Server::start(&db);
+    let mut importing = db.command(&["kv", "import", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+    while db.run(&["kv", "get", "a"]).status.success() {}
     let (_, told) = db.ends(5, &["kv", "get", "a"]);
-    let holder = format!("in use by process {} (kappa serve)", server.id());
+    let holder = format!("in use by process {} (kappa kv import)", importing.id());
     assert!(told.contains(&holder) && told.contains("db"), "{told}");
     let waiting = db.command(&["kv", "get", "a", "--wait", "100"]).stdout(Stdio::piped()).spawn().unwrap();
-    assert!(server.interrupt());
+    drop(importing.stdin.take());
+    assert!(importing.wait().unwrap().success());
     let output = waiting.wait_with_output().unwrap();
     assert_eq!((output.status.code(), &output.stdout[..]), (Some(0), &b"1"[..]));
     assert_eq!(db.run(&["status", "--wait", "-1"]).status.code(), Some(2));

@@ -7,6 +7,8 @@
     reason = "tests may fail loudly"
 )]
 
+mod beside;
+mod beside_story;
 mod blobs;
 mod chat;
 mod chat_export;

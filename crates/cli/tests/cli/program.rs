@@ -148,12 +148,13 @@ fn a_map_comes_from_a_pipe_and_says_what_of_it_is_not_kept() {
 }
 
 #[test]
-fn a_second_process_gets_a_clear_error_and_changes_nothing() {
+fn a_second_server_gets_a_clear_error_and_changes_nothing() {
     let db = Db::init();
     let server = crate::common::Server::start(&db);
-    let (_, error) = db.ends(5, &["rebuild"]);
+    let (_, error) = db.ends(5, &["serve"]);
     let holder = format!("in use by process {} (kappa serve)", server.id());
     assert!(error.contains(&holder), "{error}");
+    assert_eq!(db.json(&["status"])["node"], server.id());
     assert!(server.interrupt());
     db.ok(&["status"]);
 }

@@ -167,7 +167,7 @@ fn words(line: &str) -> impl Iterator<Item = &str> {
 }
 
 /// A line with what differs from run to run replaced by what it is.
-fn shape(line: &str) -> String {
+pub fn shape(line: &str) -> String {
     let mut out = String::new();
     let mut before = "";
     let mut rest = line;

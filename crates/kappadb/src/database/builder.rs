@@ -7,7 +7,7 @@ use crate::folder::listen::Listen;
 use crate::folder::replica::{self, Replica};
 use crate::folder::trust::Trusted;
 use crate::folder::{Random, witness};
-use crate::network::OnWarning;
+use crate::network::{OnWarning, patient};
 use crate::views::BuiltIn;
 use kappadb_core::{Clock, DatabaseId, SecretKey, Timestamp, limits};
 use kappadb_feed::{DirLock, Locking};
@@ -62,8 +62,9 @@ fn system_random(bytes: &mut [u8]) {
     getrandom::fill(bytes).expect("the system's random generator");
 }
 
-/// What the machine's owner set for all programs, or the library's own.
-fn usual_patience() -> Duration {
+/// For how long a peer may let a question wait if nothing else is said ([`Builder::patience`]): what `KAPPA_PATIENCE` in the environment says, or
+/// 2 s.
+pub fn usual_patience() -> Duration {
     let set = std::env::var("KAPPA_PATIENCE").ok().and_then(|text| text.parse::<f32>().ok());
     let set = set.and_then(|seconds| Duration::try_from_secs_f32(seconds).ok());
     set.filter(|patience| !patience.is_zero()).unwrap_or(Duration::from_millis(limits::PATIENCE_MS))
@@ -171,8 +172,7 @@ impl Builder {
     /// so. A long answer may take longer, as long as something useful keeps coming. Default: the seconds that
     /// `KAPPA_PATIENCE` in the environment says, else 2 s.
     pub fn patience(mut self, patience: Duration) -> Self {
-        let question_bytes = self.allowance.question_bytes;
-        self.allowance = Allowance { question_bytes, ..Allowance::patient(patience) };
+        self.allowance = patient(&self.allowance, patience);
         self
     }
 
@@ -257,6 +257,11 @@ impl Builder {
     pub async fn ticket(self) -> Result<(Ticket, Listen), OpenError> {
         let read = tokio::task::spawn_blocking(move || replica::ticket(&self.dir));
         read.await.map_err(|error| OpenError::Stopped(error.into()))?
+    }
+
+    /// True if somebody has the folder open, be it this process. Nothing is written.
+    pub fn is_in_use(&self) -> bool {
+        kappadb_feed::is_locked(&self.dir)
     }
 
     /// Opens an existing database.

@@ -9,13 +9,14 @@ mod serving;
 mod writing;
 
 pub use asking::EntryPage;
-pub use builder::Builder;
+pub use builder::{Builder, usual_patience};
 pub use server::Server;
 
-use crate::engine;
+use crate::engine::{self, Progress};
 use crate::error::{ReadError, WriteError};
 use crate::folder::callers::Callers;
 use crate::folder::listen::ListenFile;
+use crate::network::{Handle, Manner};
 use crate::node::Follows;
 use crate::views::Parts;
 use crate::views::blobs::Blobs;
@@ -27,6 +28,7 @@ use kappadb_view::{View, ViewHandle};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A replica of a database, open. Clones are handles to the same one.
 ///
@@ -71,6 +73,26 @@ impl Database {
     /// The time, by the clock that it was opened with: what a view is asked with for which time matters.
     pub fn now(&self) -> Timestamp {
         self.parts.clock.now()
+    }
+
+    /// A handle to the same database whose long work tells this how far it has come ([`Builder::progress`]).
+    #[must_use]
+    pub fn with_progress(&self, progress: impl Fn(Progress) + Send + Sync + 'static) -> Database {
+        let manner = self.parts.manner.clone();
+        self.with_manner(Manner { progress: Some(Arc::new(progress)), ..manner })
+    }
+
+    /// A handle to the same database whose questions let peers be silent for as long, and no longer than their sessions do ([`Builder::patience`]).
+    #[must_use]
+    pub fn with_patience(&self, patience: Duration) -> Database {
+        let manner = self.parts.manner.clone();
+        self.with_manner(Manner { patience: Some(patience), ..manner })
+    }
+
+    fn with_manner(&self, manner: Manner) -> Database {
+        let (network, name) = (self.parts.network.clone(), self.parts.name.clone());
+        let parts = self.parts.with(Handle { network, name, manner });
+        Database { parts: Arc::new(parts), shared: self.shared.clone() }
     }
 
     /// Keys and values.
@@ -142,7 +164,6 @@ impl Database {
 mod tests {
     use super::*;
     use crate::Durability;
-    use std::time::Duration;
 
     #[tokio::test]
     async fn a_write_is_on_the_disk_when_it_is_said_to_be() {

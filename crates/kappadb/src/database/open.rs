@@ -6,7 +6,7 @@ use crate::folder::listen::ListenFile;
 use crate::folder::replica::{self, Replica};
 use crate::folder::witness::Witness;
 use crate::folder::writers;
-use crate::network::{self, Handle, Network};
+use crate::network::{self, Handle, Manner, Network};
 use crate::node::Follows;
 use crate::views::chat::ChatState;
 use crate::views::{BuiltIns, Parts};
@@ -56,6 +56,7 @@ fn open(builder: Builder) -> Result<Database, OpenError> {
         callers: Arc::new(Callers::load(&dir, clock)),
         warnings,
     };
-    let parts = Parts::new(&views, Handle { network, name: writers::DEFAULT.into() });
+    let parts =
+        Parts::new(&views, Handle { network, name: writers::DEFAULT.into(), manner: Manner::default() });
     Ok(Database { parts: Arc::new(parts), shared: Arc::new(shared) })
 }

@@ -2,7 +2,7 @@
 
 use super::Database;
 use super::server::{Server, options};
-use crate::error::{FollowError, ServeError};
+use crate::error::{CreateError, FollowError, ServeError, WriteError};
 use crate::folder::listen::Listen;
 use crate::network::{Backend, Follow, settle_doubts};
 use crate::node::{Following, Interest, Peers, Serving};
@@ -77,6 +77,27 @@ impl Database {
     /// The peers: who they are, how it stands with them, and what happens.
     pub fn peers(&self) -> Peers {
         Peers::of(&self.parts)
+    }
+
+    /// Learns of the ticket's peer, and whom it trusts: what [`Builder::join`](crate::Builder::join) does where there is a replica already. Durable when
+    /// it returns.
+    ///
+    /// # Errors
+    /// [`CreateError::OtherDatabase`], [`CreateError::Peer`] for a ticket of this replica, [`CreateError::Io`].
+    pub async fn meet(&self, ticket: &Ticket) -> Result<(), CreateError> {
+        if self.id() != ticket.database {
+            return Err(CreateError::OtherDatabase { dir: self.parts.dir.clone(), database: self.id() });
+        }
+        self.peers().add(ticket, None).await?;
+        let ticket = ticket.clone();
+        let trusted = self.run(move |parts| {
+            let trust = &parts.chat.state.trust;
+            let (known, mut trusted) = (trust.get(), trust.get());
+            trusted.learn(&ticket);
+            if trusted == known { Ok(()) } else { trust.set(trusted) }
+        });
+        let trusted = trusted.await.map_err(WriteError::from)?;
+        trusted.map_err(|source| CreateError::Io { dir: self.parts.dir.clone(), source })
     }
 
     /// Follows something until what this returns is dropped: every peer that is or will be connected is asked for it live, so that it is here within

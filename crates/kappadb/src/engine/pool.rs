@@ -3,8 +3,10 @@
 //! They are the database's own. On the blocking threads of the runtime its work would stand before the application's own.
 
 use crate::error::ReadError;
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -14,6 +16,25 @@ use tokio::sync::oneshot;
 const IDLE: Duration = Duration::from_secs(5);
 
 type Job = Box<dyn FnOnce() + Send>;
+
+thread_local! {
+    /// Whether somebody waits for the job that this thread is at.
+    static AWAITED: RefCell<Option<Arc<AtomicBool>>> = const { RefCell::new(None) };
+}
+
+/// False if whoever waited for the job that this thread is at has dropped it: long jobs of several steps end between two of them.
+pub(crate) fn is_awaited() -> bool {
+    AWAITED.with_borrow(|awaited| awaited.as_ref().is_none_or(|awaited| awaited.load(Ordering::Relaxed)))
+}
+
+/// Somebody who waits for a job, until it is dropped.
+struct Awaiting(Arc<AtomicBool>);
+
+impl Drop for Awaiting {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
 
 /// A number of threads with a queue before them. Dropping it ends them as soon as the queue is empty.
 pub(crate) struct Pool(Arc<Shared>);
@@ -66,12 +87,15 @@ impl Pool {
         }
     }
 
-    /// Has a job done and waits for what it gives. If this is dropped before the job has begun, it is not done; else it is done whole.
+    /// Has a job done and waits for what it gives. If this is dropped before the job has begun, it is not done; else it is done whole, unless it
+    /// looks whether it is still wanted ([`is_awaited`]).
     pub async fn run<T: Send + 'static>(
         &self,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, ReadError> {
         let (tell, told) = oneshot::channel();
+        let awaiting = Awaiting(Arc::new(AtomicBool::new(true)));
+        let awaited = awaiting.0.clone();
         // What the application is told of while it is at work may need its runtime.
         let runtime = Handle::try_current().ok();
         self.start(move || {
@@ -79,7 +103,10 @@ impl Pool {
                 return;
             }
             let _within = runtime.as_ref().map(Handle::enter);
-            let _ = tell.send(guarded(job));
+            AWAITED.set(Some(awaited));
+            let done = guarded(job);
+            AWAITED.set(None);
+            let _ = tell.send(done);
         });
         told.await.unwrap_or(Err(ReadError::Closed))
     }

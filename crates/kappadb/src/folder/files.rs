@@ -7,8 +7,9 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// What belongs to a replica in its folder; all else there is somebody's own business.
-const OURS: [&str; 16] = [
+const OURS: [&str; 17] = [
     "LOCK",
+    "node",
     "replica",
     "witness",
     "callers",

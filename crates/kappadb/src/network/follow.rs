@@ -6,7 +6,7 @@ use super::forks::{Answers, Ground, claim_nothing};
 use super::links::{Keeper, Link, Links};
 use super::neighbours::Neighbours;
 use super::turn::{Trouble, Turn};
-use super::{Handle, Network};
+use super::{Handle, Manner, Network};
 use crate::engine;
 use crate::error::ReadError;
 use kappadb_core::{FeedKey, Lseq};
@@ -293,7 +293,7 @@ impl<'a> Asked<'a> {
         }
         if let Some(space) = space_of(&self.what.view).filter(|_| stats.blocks_stored > 0) {
             let wanted = vec![(space, self.selector.clone())];
-            let handle = Handle { network: parts, name: self.what.reader.clone() };
+            let handle = Handle { network: parts, name: self.what.reader.clone(), manner: Manner::default() };
             Neighbours::just(&handle, self.link.clone()).fetch_contents(since, wanted).await?;
         }
         Ok(true)

@@ -1,22 +1,55 @@
 use super::Network;
+use crate::engine::{OnProgress, Progress};
 use kappadb_core::FeedKey;
+use kappadb_net::Allowance;
 use std::collections::BTreeSet;
+use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What every handle has: what all share, and the name under which it reads and writes.
 #[derive(Debug, Clone)]
 pub(crate) struct Handle {
     pub network: Arc<Network>,
     pub name: Arc<str>,
+    pub manner: Manner,
+}
+
+/// What a handle does otherwise than the database was opened to do.
+#[derive(Clone, Default)]
+pub(crate) struct Manner {
+    /// Who is told how far long work has come.
+    pub progress: Option<OnProgress>,
+    /// For how long a peer may let a question wait, if not as long as the database was opened with.
+    pub patience: Option<Duration>,
+}
+
+impl fmt::Debug for Manner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Manner").field("patience", &self.patience).finish_non_exhaustive()
+    }
 }
 
 impl Handle {
+    /// Tells how far some long work has come.
+    pub fn progress(&self, task: &'static str, done: u64, total: u64) {
+        match &self.manner.progress {
+            Some(tell) => tell(Progress { task, done, total }),
+            None => self.network.progress(task, done, total),
+        }
+    }
+
     /// The feeds that are "me" for this handle: the one that it writes, and those that this one continues. Other writers of this replica, such as the
     /// authors of an import, are others.
     pub fn me(&self) -> BTreeSet<FeedKey> {
         self.lineage(self.feed_of(&self.name))
     }
+}
+
+/// The same, with this patience.
+pub(crate) fn patient(allowance: &Allowance, patience: Duration) -> Allowance {
+    Allowance { question_bytes: allowance.question_bytes, ..Allowance::patient(patience) }
 }
 
 impl Deref for Handle {

@@ -38,7 +38,7 @@ pub(crate) use backend::Backend;
 pub use follow::Following;
 pub(crate) use follow::{Follow, Live, Wanted};
 pub(crate) use forks::fork_warnings;
-pub(crate) use handle::{Handle, OnHandle};
+pub(crate) use handle::{Handle, Manner, OnHandle, patient};
 pub(crate) use liars::{lie_warnings, lies};
 pub(crate) use links::Keeper;
 pub(crate) use neighbours::Neighbours;

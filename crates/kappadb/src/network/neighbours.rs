@@ -30,6 +30,8 @@ const GRACE: u32 = 3;
 /// Sessions with those who could be reached, and those that are being called.
 pub(crate) struct Neighbours {
     parts: Arc<Network>,
+    /// For how long a peer may say nothing useful, if not as long as its session lets it.
+    patience: Option<Duration>,
     /// Under which name somebody asks.
     pub(super) reader: Arc<str>,
     dialling: JoinSet<Dialled>,
@@ -86,6 +88,7 @@ impl Neighbours {
         let parts = &handle.network;
         Neighbours {
             parts: parts.clone(),
+            patience: handle.manner.patience,
             reader: handle.name.clone(),
             dialling: JoinSet::new(),
             waited_for: BTreeSet::new(),
@@ -123,6 +126,8 @@ impl Neighbours {
         called.into_iter().for_each(|peer| neighbours.wait_for(peer));
         let away = away.into_iter().map(|(peer, why)| Failure { peer, error: AskError::Away(why) });
         neighbours.asked.failures.extend(away);
+        let patience = handle.manner.patience;
+        let away = patience.and_then(|patience| Some((Instant::now().checked_add(patience)?, patience)));
         while neighbours.open.is_empty() && !neighbours.dialling.is_empty() {
             tokio::select! {
                 Some(Ok(dialled)) = neighbours.dialling.join_next() => {
@@ -130,6 +135,7 @@ impl Neighbours {
                     neighbours.open.extend(reached);
                 }
                 () = passed(until) => neighbours.give_up_dialling(neighbours.late()),
+                () = passed(away) => neighbours.give_up_dialling(AskError::Late(patience.unwrap_or_default())),
             }
         }
         neighbours
@@ -169,8 +175,18 @@ impl Neighbours {
         self.asked.count(neighbour);
     }
 
+    /// Those who are still at it, or being called, are left behind after this time.
+    fn leave_all(&mut self, busy: BTreeMap<FeedKey, Neighbour>, after: Duration) {
+        self.give_up_dialling(AskError::Late(after));
+        busy.into_values().for_each(|it| self.leave(&it, AskError::Late(after)));
+    }
+
     fn late(&self) -> AskError {
-        AskError::Late(self.until.map_or(self.parts.allowance.patience, |(_, within)| within))
+        AskError::Late(self.until.map_or(self.patience(), |(_, within)| within))
+    }
+
+    fn patience(&self) -> Duration {
+        self.patience.unwrap_or(self.parts.allowance.patience)
     }
 
     /// Lets the peers do a job in turn, also those that are still being dialled. What came of it, by peer; those that failed are left.
@@ -184,8 +200,9 @@ impl Neighbours {
         let mut waiting: VecDeque<Neighbour> = std::mem::take(&mut self.open).into();
         let (mut at_it, mut front, mut done) = (FuturesUnordered::new(), None, Vec::new());
         let (mut busy, until) = (BTreeMap::new(), self.until);
-        let lull = self.parts.allowance.patience / HAND_OVER;
-        let grace = lull * GRACE;
+        let lull = self.patience() / HAND_OVER;
+        // Of those who say nothing, unless the session itself sees to it.
+        let (grace, own) = (lull * GRACE, self.patience);
         loop {
             if front.is_none()
                 && let Some(next) = waiting.pop_front()
@@ -216,8 +233,11 @@ impl Neighbours {
                 }
                 () = lulled(front.as_ref(), lull), if !waiting.is_empty() => front = None,
                 () = silent(busy.values(), grace), if !done.is_empty() && waiting.is_empty() => {
-                    self.give_up_dialling(AskError::Late(grace));
-                    busy.into_values().for_each(|it| self.leave(&it, AskError::Late(grace)));
+                    self.leave_all(busy, grace);
+                    return Ok(done);
+                }
+                () = silent(busy.values(), own.unwrap_or_default()), if own.is_some() && waiting.is_empty() => {
+                    self.leave_all(busy, self.patience());
                     return Ok(done);
                 }
             }

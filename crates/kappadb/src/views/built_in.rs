@@ -5,7 +5,7 @@ use super::chat::{self, ChatParts, ChatState};
 use crate::engine::Engine;
 use crate::error::{LogError, OpenError, ReadError};
 use crate::network::ask::CHAT;
-use crate::network::{Handle, Network, ViewRules};
+use crate::network::{Handle, Manner, Network, ViewRules};
 use kappadb_core::{EntryId, FeedKey, RangeSet};
 use kappadb_entry::rules::Version;
 use kappadb_entry::space;
@@ -84,7 +84,7 @@ impl ViewRules for BuiltIns {
         if view != CHAT {
             return Ok(BTreeSet::new());
         }
-        let handle = Handle { network: network.clone(), name: reader.clone() };
+        let handle = Handle { network: network.clone(), name: reader.clone(), manner: Manner::default() };
         ChatParts { chat: self.chat.clone(), state: self.chat_state.clone(), handle }.blocked()
     }
 

@@ -45,10 +45,15 @@ impl Parts {
 
     /// The same for one who reads and writes under this name.
     pub fn named(&self, name: &str) -> Parts {
+        self.with(Handle { name: name.into(), ..self.handle.clone() })
+    }
+
+    /// The same for another handle of the database.
+    pub fn with(&self, handle: Handle) -> Parts {
         let (kv, map) = (self.kv.kv.clone(), self.map.map.clone());
         let (chat, chat_state) = (self.chat.chat.clone(), self.chat.state.clone());
         let views = BuiltIns { kv, map, chat, chat_state, blobs: self.blobs.blobs.clone() };
-        Parts::new(&views, Handle { name: name.into(), ..self.handle.clone() })
+        Parts::new(&views, handle)
     }
 }
 

@@ -4,15 +4,15 @@ use super::edit::{text_or_stdin, write};
 use super::{Context, page};
 use crate::args::DmArgs;
 use crate::commands::question::Question;
+use crate::console::Console;
 use crate::exit::{Exit, NotFound};
-use crate::output;
 use anyhow::{anyhow, bail, ensure};
 use kappadb::{Database, FeedKey, KnownAs, Marks, visible_name};
 
 pub async fn run(context: &Context, args: &DmArgs) -> anyhow::Result<Exit> {
     let text = if args.to.is_some() { &args.with } else { &args.text };
     match text {
-        Some(text) => send(context, args, &text_or_stdin(text)?).await,
+        Some(text) => send(context, args, &text_or_stdin(&context.console, text)?).await,
         None => {
             ensure!(
                 args.reply_to.is_none(),
@@ -37,7 +37,7 @@ async fn send(context: &Context, args: &DmArgs, text: &str) -> anyhow::Result<Ex
     let Some((feed, unpinned)) = meant else { return Ok(exit) };
     let pin = unpinned.as_ref().and(args.with.as_deref());
     if let (Some(name), Some(known)) = (pin, &unpinned) {
-        confirm(name, known)?;
+        confirm(&context.console, name, known)?;
     }
     write(context, async |chat, database| {
         if let Some(name) = pin {
@@ -53,14 +53,14 @@ async fn send(context: &Context, args: &DmArgs, text: &str) -> anyhow::Result<Ex
 }
 
 /// Asks whether a name stands for this feed. Where nobody can be asked, it does not.
-fn confirm(name: &str, KnownAs { feed, nick, .. }: &KnownAs) -> anyhow::Result<()> {
+fn confirm(console: &Console, name: &str, KnownAs { feed, nick, .. }: &KnownAs) -> anyhow::Result<()> {
     let (name, nick, print) = (visible_name(name), visible_name(nick), feed.fingerprint());
     let question = format!(
         "{name} is not pinned to a feed yet. One calls itself {nick}:\n  {print}\n  {feed}\n\
          Anybody can take a name: ask {name} for the first line by another way.\n\
          Is it the same, and shall {name} stand for this feed from now on? [y/N] "
     );
-    match output::ask(&question)? {
+    match console.ask(&question)? {
         Some(true) => Ok(()),
         Some(false) => bail!("nothing was sent, and {name} is not pinned"),
         None => bail!(
@@ -80,7 +80,7 @@ fn as_a_word(name: &str) -> String {
 }
 
 async fn show(context: &Context, args: &DmArgs) -> anyhow::Result<Exit> {
-    let options = page::options(&args.page)?;
+    let options = page::options(context.console.times(), &args.page)?;
     context
         .read(args.ask, async |database, question| {
             let with = match (&args.with, &args.to) {
@@ -90,8 +90,9 @@ async fn show(context: &Context, args: &DmArgs) -> anyhow::Result<Exit> {
             let chat = database.chat();
             let mut marks = Marks::default();
             let messages = chat.private_messages(with, &options);
-            let count = page::print(&chat, question, &mut marks, messages).await?;
+            let count = page::print(&context.console, &chat, question, &mut marks, messages).await?;
             if args.page.mark {
+                context.console.flush()?;
                 chat.mark_shown(marks).await?;
             }
             Ok(count)

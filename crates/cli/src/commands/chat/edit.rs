@@ -2,7 +2,7 @@
 
 use super::Context;
 use crate::args::EntryText;
-use crate::output;
+use crate::console::Console;
 use anyhow::Context as _;
 use kappadb::{Chat, Database, EntryId, PostOptions};
 use serde_json::json;
@@ -18,11 +18,11 @@ pub async fn write(
 ) -> anyhow::Result<()> {
     let database = context.open().await?;
     let id = job(database.chat(), &database).await?.to_string();
-    output::result(&json!({ "id": id }), &id)?;
+    context.console.result(&json!({ "id": id }), &id)?;
     if let Some(doubt) = database.clock_doubt().await? {
-        output::warn(&doubt.to_string());
+        context.console.warn(&doubt.to_string());
     }
-    Ok(database.close().await?)
+    context.close(database).await
 }
 
 pub async fn post(
@@ -33,7 +33,7 @@ pub async fn post(
     reply_to: Option<&EntryText>,
     attach: &[EntryText],
 ) -> anyhow::Result<()> {
-    let text = text_or_stdin(text)?;
+    let text = text_or_stdin(&context.console, text)?;
     write(context, async |chat, database| {
         let reply_to = match reply_to {
             Some(id) => Some(id.find(database).await?),
@@ -60,7 +60,7 @@ pub async fn edit(
     text: &str,
     attach: Option<&[EntryText]>,
 ) -> anyhow::Result<()> {
-    let text = text_or_stdin(text)?;
+    let text = text_or_stdin(&context.console, text)?;
     write(context, async |chat, database| {
         let attachments = match attach {
             Some(attach) => Some(entries(database, attach).await?),
@@ -72,12 +72,12 @@ pub async fn edit(
 }
 
 /// The text itself, or what stdin has for `-`.
-pub fn text_or_stdin(text: &str) -> anyhow::Result<String> {
+pub fn text_or_stdin(console: &Console, text: &str) -> anyhow::Result<String> {
     if text != "-" {
         return Ok(text.to_owned());
     }
     let mut text = String::new();
-    std::io::stdin().take(MOST).read_to_string(&mut text).context("cannot read text from stdin")?;
+    console.stdin()?.take(MOST).read_to_string(&mut text).context("cannot read text from stdin")?;
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
@@ -116,5 +116,5 @@ pub async fn mark_read(context: &Context, channel: &str, up_to: Option<&EntryTex
         None => None,
     };
     database.chat().mark_read(channel, up_to).await?;
-    Ok(database.close().await?)
+    context.close(database).await
 }

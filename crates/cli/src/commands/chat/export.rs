@@ -2,8 +2,8 @@
 
 use super::Context;
 use crate::args::AskArgs;
+use crate::console::{Console, count};
 use crate::exit::Exit;
-use crate::output::{self, count};
 use kappadb::ChatLeftOut;
 use serde_json::json;
 
@@ -14,11 +14,11 @@ pub async fn run(context: &Context, ask: AskArgs) -> anyhow::Result<Exit> {
             let (mut export, mut printed) = (database.chat().export().from(question.source()).await?, 0);
             question.note(std::mem::take(&mut export.asked))?;
             while let Some(lines) = export.next().await? {
-                lines.iter().try_for_each(output::json_line)?;
+                lines.iter().try_for_each(|line| context.console.json_line(line))?;
                 printed += lines.len();
             }
             left_out = export.left_out();
-            tell(left_out);
+            tell(&context.console, left_out);
             Ok(printed)
         })
         .await?;
@@ -26,7 +26,7 @@ pub async fn run(context: &Context, ask: AskArgs) -> anyhow::Result<Exit> {
     Ok(if whole { exit } else { Exit::Failed })
 }
 
-fn tell(ChatLeftOut { sealed, not_held, unknown }: ChatLeftOut) {
+fn tell(console: &Console, ChatLeftOut { sealed, not_held, unknown }: ChatLeftOut) {
     let told = [
         (sealed, "that is private between others"),
         (not_held, "whose text is not held here"),
@@ -36,6 +36,6 @@ fn tell(ChatLeftOut { sealed, not_held, unknown }: ChatLeftOut) {
         told.iter().filter(|(n, _)| *n > 0).map(|(n, why)| format!("{} {why}", count(*n, "entry"))).collect();
     if !words.is_empty() {
         let value = json!({ "left_out": { "sealed": sealed, "not_held": not_held, "unknown": unknown } });
-        output::remark(&value, &format!("left out: {}", words.join(", ")));
+        console.remark(&value, &format!("left out: {}", words.join(", ")));
     }
 }

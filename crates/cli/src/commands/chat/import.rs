@@ -2,22 +2,27 @@
 
 use super::Context;
 use crate::commands::input::{Input, progress};
+use crate::console::count;
 use crate::exit::Exit;
-use crate::output::{self, count};
 use kappadb::ChatError;
 use serde_json::json;
 use std::path::Path;
 
 pub async fn run(context: &Context, file: &Path) -> anyhow::Result<Exit> {
-    let (input, stopped) = Input::open(file)?;
+    let console = &context.console;
+    let (input, stopped) = Input::open(console, file)?;
     let database = context.open().await?;
-    let report = database.chat().import(input, output::bad_line).await.map_err(|error| match error {
+    let damaged = {
+        let console = console.clone();
+        move |number, why: &_| console.bad_line(number, why)
+    };
+    let report = database.chat().import(input, damaged).await.map_err(|error| match error {
         ChatError::BrokenOff { lines, source } => {
             anyhow::Error::from(*source).context(progress(file, &count(lines, "line")))
         }
         error => error.into(),
     })?;
-    database.close().await?;
+    context.close(database).await?;
     let line = json!({
         "imported": report.imported,
         "known": report.known,
@@ -31,6 +36,6 @@ pub async fn run(context: &Context, file: &Path) -> anyhow::Result<Exit> {
         report.known,
         count(report.damaged, "damaged line")
     );
-    output::result(&line, &text)?;
-    Ok(Exit::done_if(!stopped.tell() && report.damaged == 0))
+    console.result(&line, &text)?;
+    Ok(Exit::done_if(!stopped.tell(console) && report.damaged == 0))
 }

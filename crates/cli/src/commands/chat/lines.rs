@@ -1,6 +1,6 @@
 //! Messages as lines: JSON for programs, and what is safe on a terminal for people.
 
-use crate::times;
+use crate::console::Console;
 use kappadb::{Chat, ChatEdition, ChatError, EntryId, FeedKey, Member, Message, Said, visible_name};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -61,7 +61,7 @@ impl Alike {
 }
 
 /// A message for people: when, its id by the fingerprint of who wrote it (nicknames are not unique), and what it says.
-pub fn for_people(message: &Message, alike: &Alike) -> String {
+pub fn for_people(console: &Console, message: &Message, alike: &Alike) -> String {
     let author = alike.shown(&message.author, message.nick.as_deref());
     let said = match &message.said {
         Said::Text(text) => format!("<{author}> {text}"),
@@ -73,7 +73,7 @@ pub fn for_people(message: &Message, alike: &Alike) -> String {
     let reply = message.reply_to.map(|id| format!(" (reply to {})", short(&id))).unwrap_or_default();
     let attached: String = message.attachments.iter().map(|id| format!(" [{}]", short(id))).collect();
     let edited = if message.edited.is_some() { " (edited)" } else { "" };
-    let (time, id) = (times::shown(message.time), short(&message.id));
+    let (time, id) = (console.time(message.time), short(&message.id));
     format!("{time} {id} {said}{reply}{attached}{edited}{}", hidden.unwrap_or_default())
 }
 
@@ -83,13 +83,13 @@ fn short(EntryId { feed, seq }: &EntryId) -> String {
 }
 
 /// What a message said, for programs and for people.
-pub fn edition(edition: &ChatEdition) -> (Value, String) {
+pub fn edition(console: &Console, edition: &ChatEdition) -> (Value, String) {
     let attached: Vec<String> = edition.attachments.iter().map(EntryId::to_string).collect();
     let (id, text) = (edition.id.to_string(), edition.said.text());
     let line = json!({ "id": id, "timestamp": edition.time.0, "text": text, "attachments": attached });
     let attached: String = edition.attachments.iter().map(|id| format!(" [{}]", short(id))).collect();
     let said = text.map_or_else(|| format!("({})", edition.said.kind()), str::to_owned);
-    (line, format!("{} {} {said}{attached}", times::shown(edition.time), short(&edition.id)))
+    (line, format!("{} {} {said}{attached}", console.time(edition.time), short(&edition.id)))
 }
 
 /// A feed for people, by what it calls itself.

@@ -2,8 +2,8 @@
 
 use super::Context;
 use crate::args::{AskArgs, FeedText, Flag, FlagArgs, ModerateCommand, Role};
+use crate::console::Console;
 use crate::exit::Exit;
-use crate::output;
 use kappadb::{ChatFlag, FeedKey, FlagChange, FlagsSet, Trusted};
 use serde_json::json;
 
@@ -45,21 +45,21 @@ async fn flag(
     let database = context.open().await?;
     let target = args.target.find(&database).await?;
     let id = database.chat().flag(args.channel.as_deref(), target, change, &args.reason).await?;
-    output::result(&json!({ "id": id.to_string() }), &id.to_string())?;
-    Ok(database.close().await?)
+    context.console.result(&json!({ "id": id.to_string() }), &id.to_string())?;
+    context.close(database).await
 }
 
 async fn list(context: &Context, ask: AskArgs) -> anyhow::Result<Exit> {
     context
         .read(ask, async |database, question| {
             let flags = question.read(database.chat().flags()).await?.items;
-            flags.iter().try_for_each(print)?;
+            flags.iter().try_for_each(|set| print(&context.console, set))?;
             Ok(flags.len())
         })
         .await
 }
 
-fn print(set: &FlagsSet) -> anyhow::Result<()> {
+fn print(console: &Console, set: &FlagsSet) -> anyhow::Result<()> {
     let names: Vec<&str> = set.flags.iter().map(|flag| flag.name()).collect();
     let channel = set.channel.as_deref().unwrap_or("everywhere");
     let counts = if set.counts { "" } else { " (not trusted here)" };
@@ -74,7 +74,7 @@ fn print(set: &FlagsSet) -> anyhow::Result<()> {
         "target": set.target.to_string(), "by": set.by.to_string(), "channel": set.channel, "flags": names,
         "reason": set.reason, "counts": set.counts,
     });
-    output::result(&line, &text)
+    console.result(&line, &text)
 }
 
 /// Forgets what a feed was trusted as, and does this.
@@ -92,7 +92,7 @@ async fn trust(
     trusted.distrusted.remove(&feed);
     change(&mut trusted, feed);
     chat.set_trusted(trusted).await?;
-    Ok(database.close().await?)
+    context.close(database).await
 }
 
 async fn trusted(context: &Context) -> anyhow::Result<()> {
@@ -100,8 +100,10 @@ async fn trusted(context: &Context) -> anyhow::Result<()> {
     let Trusted { admins, mods, distrusted } = database.chat().trusted();
     for (role, feeds) in [("admin", admins), ("mod", mods), ("not", distrusted)] {
         for feed in feeds {
-            output::result(&json!({ "feed": feed.to_string(), "as": role }), &format!("{role} {feed}"))?;
+            context
+                .console
+                .result(&json!({ "feed": feed.to_string(), "as": role }), &format!("{role} {feed}"))?;
         }
     }
-    Ok(database.close().await?)
+    context.close(database).await
 }

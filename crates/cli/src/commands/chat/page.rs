@@ -3,17 +3,17 @@
 use super::lines::{self, Alike};
 use crate::args::PageArgs;
 use crate::commands::question::Question;
-use crate::output;
-use crate::times::When;
+use crate::console::Console;
+use crate::times::Times;
 use kappadb::{Chat, ChatError, ChatMessages, Marks, Message, Read, ReadOptions};
 
 /// Messages printed at a time: who is called alike is looked up among these.
 const PAGE: usize = 256;
 
-pub fn options(args: &PageArgs) -> anyhow::Result<ReadOptions> {
+pub fn options(times: &Times, args: &PageArgs) -> anyhow::Result<ReadOptions> {
     Ok(ReadOptions {
-        since: args.since.map(When::moment).transpose()?,
-        until: args.until.map(When::moment).transpose()?,
+        since: args.since.map(|when| times.moment(when)).transpose()?,
+        until: args.until.map(|when| times.moment(when)).transpose()?,
         limit: args.limit.number(),
         oldest_first: args.oldest_first,
         after: args.after,
@@ -23,6 +23,7 @@ pub fn options(args: &PageArgs) -> anyhow::Result<ReadOptions> {
 
 /// Asks what `read` asks, prints what comes, and notes how to go on, and in `marks` what was printed; how many messages there were.
 pub async fn print(
+    console: &Console,
     chat: &Chat,
     question: &mut Question,
     marks: &mut Marks,
@@ -44,7 +45,7 @@ pub async fn print(
         }
         let alike = Alike::authors(chat, &page).await?;
         for message in &page {
-            output::result(&lines::message(message), &lines::for_people(message, &alike))?;
+            console.result(&lines::message(message), &lines::for_people(console, message, &alike))?;
             marks.add(message);
         }
         count += page.len();

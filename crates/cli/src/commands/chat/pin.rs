@@ -2,7 +2,7 @@
 
 use super::Context;
 use crate::args::PinCommand;
-use crate::output;
+use crate::console::Console;
 use kappadb::{Pin, visible_name};
 use serde_json::json;
 
@@ -10,14 +10,14 @@ pub async fn run(context: &Context, command: &PinCommand) -> anyhow::Result<()> 
     let database = context.open().await?;
     let chat = database.chat();
     match command {
-        PinCommand::List => chat.pins().iter().try_for_each(print)?,
+        PinCommand::List => chat.pins().iter().try_for_each(|pin| print(&context.console, pin))?,
         PinCommand::Add { name, feed } => chat.pin(name, feed.find(&database).await?).await?,
         PinCommand::Remove { name } => chat.unpin(name).await?,
     }
-    Ok(database.close().await?)
+    context.close(database).await
 }
 
-fn print(Pin { name, feed }: &Pin) -> anyhow::Result<()> {
+fn print(console: &Console, Pin { name, feed }: &Pin) -> anyhow::Result<()> {
     let line = json!({ "nick": name, "feed": feed.to_string() });
-    output::result(&line, &format!("{} {}", feed.fingerprint(), visible_name(name)))
+    console.result(&line, &format!("{} {}", feed.fingerprint(), visible_name(name)))
 }

@@ -3,24 +3,26 @@
 use super::lines::{self, Alike};
 use super::{Context, page};
 use crate::args::{AskArgs, EntryText, FeedText, ReadArgs, SearchArgs};
+use crate::console::{Console, count};
 use crate::exit::{Exit, NotFound};
-use crate::output::{self, count};
 use anyhow::ensure;
 use kappadb::{ChannelInfo, Chat, Conversation, FeedKey, Marks, SearchOptions, Topic, Unread};
 use serde_json::json;
 
 pub async fn read(context: &Context, args: &ReadArgs) -> anyhow::Result<Exit> {
-    let options = page::options(&args.page)?;
+    let options = page::options(context.console.times(), &args.page)?;
+    let console = &context.console;
     context
         .read(args.ask, async |database, question| {
             let chat = database.chat();
             let mut marks = Marks::default();
             let messages = chat.messages(&args.channel, &options);
-            let count = page::print(&chat, question, &mut marks, messages).await?;
+            let count = page::print(console, &chat, question, &mut marks, messages).await?;
             if count == 0 {
                 known(&chat, &args.channel).await?;
             }
             if args.page.mark {
+                console.flush()?;
                 chat.mark_shown(marks).await?;
             }
             Ok(count)
@@ -37,24 +39,29 @@ async fn known(chat: &Chat, channel: &str) -> anyhow::Result<()> {
 }
 
 pub async fn channels(context: &Context, ask: AskArgs) -> anyhow::Result<Exit> {
+    let console = &context.console;
     context
         .read(ask, async |database, question| {
             let chat = database.chat();
             let channels = question.read(chat.channels()).await?.items;
-            channels.iter().try_for_each(print_channel)?;
+            channels.iter().try_for_each(|one| print_channel(console, one))?;
             Ok(channels.len())
         })
         .await
 }
 
-fn print_channel(ChannelInfo { name, topic, archived, .. }: &ChannelInfo) -> anyhow::Result<()> {
+fn print_channel(
+    console: &Console,
+    ChannelInfo { name, topic, archived, .. }: &ChannelInfo,
+) -> anyhow::Result<()> {
     let about = topic.as_ref().map(|topic| format!(": {}", topic)).unwrap_or_default();
     let standing = if *archived { " (archived)" } else { "" };
     let line = json!({ "channel": name, "topic": topic, "archived": archived });
-    output::result(&line, &format!("{}{standing}{about}", name))
+    console.result(&line, &format!("{}{standing}{about}", name))
 }
 
 pub async fn members(context: &Context, channel: &str, ask: AskArgs) -> anyhow::Result<Exit> {
+    let console = &context.console;
     context
         .read(ask, async |database, question| {
             let chat = database.chat();
@@ -65,7 +72,7 @@ pub async fn members(context: &Context, channel: &str, ask: AskArgs) -> anyhow::
             let alike = Alike::members(&chat, &members).await?;
             for member in &members {
                 let line = json!({ "feed": member.feed.to_string(), "nick": member.nick });
-                output::result(&line, &lines::member(member, &alike))?;
+                console.result(&line, &lines::member(member, &alike))?;
             }
             Ok(members.len())
         })
@@ -73,6 +80,7 @@ pub async fn members(context: &Context, channel: &str, ask: AskArgs) -> anyhow::
 }
 
 pub async fn topic(context: &Context, channel: &str, ask: AskArgs) -> anyhow::Result<Exit> {
+    let console = &context.console;
     context
         .read(ask, async |database, question| {
             let chat = database.chat();
@@ -80,29 +88,30 @@ pub async fn topic(context: &Context, channel: &str, ask: AskArgs) -> anyhow::Re
             if topic.is_none() {
                 known(&chat, channel).await?;
             }
-            print_topic(channel, topic.as_ref())?;
+            print_topic(console, channel, topic.as_ref())?;
             Ok(usize::from(topic.is_some()))
         })
         .await
 }
 
-fn print_topic(channel: &str, topic: Option<&Topic>) -> anyhow::Result<()> {
-    match (topic, output::is_json()) {
-        (Some(topic), true) => output::json_line(&json!({
+fn print_topic(console: &Console, channel: &str, topic: Option<&Topic>) -> anyhow::Result<()> {
+    match (topic, console.is_json()) {
+        (Some(topic), true) => console.json_line(&json!({
             "channel": channel,
             "topic": topic.text,
             "id": topic.id.to_string(),
             "author": topic.id.feed.to_string(),
             "timestamp": topic.time.0,
         })),
-        (None, true) => output::json_line(&json!({ "channel": channel, "topic": null })),
-        (Some(topic), false) => output::line(&topic.text),
+        (None, true) => console.json_line(&json!({ "channel": channel, "topic": null })),
+        (Some(topic), false) => console.line(&topic.text),
         (None, false) => Ok(()),
     }
 }
 
 /// A reading: it makes no feed for a writer that has none.
 pub async fn nick(context: &Context, ask: AskArgs) -> anyhow::Result<Exit> {
+    let console = &context.console;
     context
         .read(ask, async |database, question| {
             let feed = context.own_feed(database).await?;
@@ -110,11 +119,11 @@ pub async fn nick(context: &Context, ask: AskArgs) -> anyhow::Result<Exit> {
                 Some(feed) => question.read(database.chat().nick(feed)).await?.one(),
                 None => None,
             };
-            match output::is_json() {
+            match console.is_json() {
                 true => {
-                    output::json_line(&json!({ "feed": feed.map(|feed| feed.to_string()), "nick": nick }))?
+                    console.json_line(&json!({ "feed": feed.map(|feed| feed.to_string()), "nick": nick }))?
                 }
-                false => nick.iter().try_for_each(|nick| output::line(nick))?,
+                false => nick.iter().try_for_each(|nick| console.line(nick))?,
             }
             Ok(usize::from(nick.is_some()))
         })
@@ -122,6 +131,7 @@ pub async fn nick(context: &Context, ask: AskArgs) -> anyhow::Result<Exit> {
 }
 
 pub async fn profile(context: &Context, of: Option<&FeedText>, ask: AskArgs) -> anyhow::Result<Exit> {
+    let console = &context.console;
     context
         .read(ask, async |database, question| {
             let feed = match of {
@@ -130,15 +140,15 @@ pub async fn profile(context: &Context, of: Option<&FeedText>, ask: AskArgs) -> 
             };
             // Who has written nothing has said nothing of himself.
             let Some(feed) = feed else { return Ok(0) };
-            print_profile(feed, &question.read(database.chat().profile(feed)).await?.items)
+            print_profile(console, feed, &question.read(database.chat().profile(feed)).await?.items)
         })
         .await
 }
 
-fn print_profile(feed: FeedKey, fields: &[(String, String)]) -> anyhow::Result<usize> {
+fn print_profile(console: &Console, feed: FeedKey, fields: &[(String, String)]) -> anyhow::Result<usize> {
     for (field, value) in fields {
         let line = json!({ "feed": feed.to_string(), "field": field, "value": value });
-        output::result(&line, &format!("{}: {}", field, value))?;
+        console.result(&line, &format!("{}: {}", field, value))?;
     }
     Ok(fields.len())
 }
@@ -149,6 +159,7 @@ pub async fn search(context: &Context, args: &SearchArgs) -> anyhow::Result<Exit
         limit: args.limit.number(),
         ..SearchOptions::default()
     };
+    let console = &context.console;
     context
         .read(args.ask, async |database, question| {
             let chat = database.chat();
@@ -158,8 +169,8 @@ pub async fn search(context: &Context, args: &SearchArgs) -> anyhow::Result<Exit
             let alike = Alike::authors(&chat, &found).await?;
             for message in &found {
                 let channel = &message.channel;
-                let text = format!("{channel}: {}", lines::for_people(message, &alike));
-                output::result(&lines::message(message), &text)?;
+                let text = format!("{channel}: {}", lines::for_people(console, message, &alike));
+                console.result(&lines::message(message), &text)?;
             }
             Ok(found.len())
         })
@@ -170,24 +181,28 @@ pub async fn search(context: &Context, args: &SearchArgs) -> anyhow::Result<Exit
 pub async fn history(context: &Context, id: &EntryText) -> anyhow::Result<()> {
     let database = context.open().await?;
     for edition in &database.chat().history(id.find(&database).await?).await?.items {
-        let (line, text) = lines::edition(edition);
-        output::result(&line, &text)?;
+        let (line, text) = lines::edition(&context.console, edition);
+        context.console.result(&line, &text)?;
     }
-    Ok(database.close().await?)
+    context.close(database).await
 }
 
 pub async fn unread(context: &Context, ask: AskArgs) -> anyhow::Result<Exit> {
+    let console = &context.console;
     context
         .read(ask, async |database, question| {
             let chat = database.chat();
             let channels = question.read(chat.unread()).await?.items;
-            channels.iter().try_for_each(print_unread)?;
+            channels.iter().try_for_each(|one| print_unread(console, one))?;
             Ok(channels.len())
         })
         .await
 }
 
-fn print_unread(Unread { of, messages, mentions, more, .. }: &Unread) -> anyhow::Result<()> {
+fn print_unread(
+    console: &Console,
+    Unread { of, messages, mentions, more, .. }: &Unread,
+) -> anyhow::Result<()> {
     let mentioned = match mentions {
         0 => String::new(),
         n => format!(", {}", count(*n, "mention")),
@@ -208,5 +223,5 @@ fn print_unread(Unread { of, messages, mentions, more, .. }: &Unread) -> anyhow:
         ]);
     }
     let or_more = if *more { " or more" } else { "" };
-    output::result(&line, &format!("{name}: {}{or_more}{mentioned}", count(*messages, "message")))
+    console.result(&line, &format!("{name}: {}{or_more}{mentioned}", count(*messages, "message")))
 }

@@ -3,13 +3,12 @@
 use super::{Context, lines};
 use crate::args::WatchArgs;
 use crate::commands::watching;
-use crate::interrupt::Interrupt;
-use crate::output;
+use crate::console::Console;
 use kappadb::{ChatChange, WatchOptions};
 use serde_json::json;
 
 pub async fn watch(context: &Context, args: &WatchArgs) -> anyhow::Result<()> {
-    let interrupt = Interrupt::new()?;
+    let interrupt = context.console.interrupt()?;
     let database = context.open().await?;
     let chat = database.chat();
     let options = WatchOptions {
@@ -20,24 +19,24 @@ pub async fn watch(context: &Context, args: &WatchArgs) -> anyhow::Result<()> {
     let mut watcher = chat.watch(&options).await?;
     let asker = chat.asker(&options);
     let ask = async || asker.ask().await;
-    watching::until_end(&database, args.local, args.every, interrupt, ask, async || {
+    watching::until_end(&context.console, &database, args.local, args.every, interrupt, ask, async || {
         let Some(change) = watcher.next().await else { return Ok(false) };
-        print(&change?)?;
+        print(&context.console, &change?)?;
         Ok(true)
     })
     .await?;
     drop(watcher);
-    Ok(database.close().await?)
+    context.close(database).await
 }
 
-fn print(change: &ChatChange) -> anyhow::Result<()> {
+fn print(console: &Console, change: &ChatChange) -> anyhow::Result<()> {
     match change {
-        ChatChange::Shown(message) => output::json_line(&lines::message(message)),
+        ChatChange::Shown(message) => console.json_line(&lines::message(message)),
         ChatChange::Gone { id, channel } => {
-            output::json_line(&json!({ "id": id.to_string(), "channel": named(channel), "kind": "gone" }))
+            console.json_line(&json!({ "id": id.to_string(), "channel": named(channel), "kind": "gone" }))
         }
         ChatChange::Lagged { channel } => {
-            output::json_line(&json!({ "channel": named(channel), "kind": "lagged" }))
+            console.json_line(&json!({ "channel": named(channel), "kind": "lagged" }))
         }
         _ => Ok(()),
     }

@@ -3,8 +3,8 @@
 use super::{Context, lines};
 use crate::args::Heads;
 use crate::commands::question::look_first;
+use crate::console::Console;
 use crate::exit::NotFound;
-use crate::output;
 use anyhow::{Context as _, bail};
 use kappadb::EntryId;
 use std::ffi::OsStr;
@@ -17,7 +17,7 @@ pub async fn put(
     value: &OsStr,
     expected: Option<&Heads>,
 ) -> anyhow::Result<()> {
-    let value = bytes(value)?;
+    let value = bytes(&context.console, value)?;
     let database = context.open().await?;
     let id = match expected {
         Some(Heads(heads)) => {
@@ -29,40 +29,40 @@ pub async fn put(
         }
         None => database.kv().put(key, value).await?,
     };
-    tell(key, id)?;
-    Ok(database.close().await?)
+    tell(&context.console, key, id)?;
+    context.close(database).await
 }
 
 pub async fn merge(context: &Context, key: &[u8], value: &OsStr, local: bool) -> anyhow::Result<()> {
-    let value = bytes(value)?;
+    let value = bytes(&context.console, value)?;
     let database = context.open().await?;
-    look_first(&database, local, database.kv().state(key)).await?;
-    tell(key, database.kv().merge(key, value).await?)?;
-    Ok(database.close().await?)
+    look_first(&context.console, &database, local, database.kv().state(key)).await?;
+    tell(&context.console, key, database.kv().merge(key, value).await?)?;
+    context.close(database).await
 }
 
 pub async fn delete(context: &Context, key: &[u8], local: bool) -> anyhow::Result<()> {
     let database = context.open().await?;
-    look_first(&database, local, database.kv().state(key)).await?;
+    look_first(&context.console, &database, local, database.kv().state(key)).await?;
     let Some(id) = database.kv().delete(key).await? else {
         bail!(NotFound(format!("{} has no value here to delete", lines::quoted(key))));
     };
-    tell(key, id)?;
-    Ok(database.close().await?)
+    tell(&context.console, key, id)?;
+    context.close(database).await
 }
 
 /// A value from the command line, or all of stdin for `-`.
-fn bytes(value: &OsStr) -> anyhow::Result<Vec<u8>> {
+fn bytes(console: &Console, value: &OsStr) -> anyhow::Result<Vec<u8>> {
     if value != "-" {
         return Ok(value.as_bytes().to_vec());
     }
     let mut bytes = Vec::new();
     // One byte more than a value may have is enough to refuse it.
     let most = kappadb::MAX_VALUE as u64 + 1;
-    std::io::stdin().take(most).read_to_end(&mut bytes).context("cannot read stdin")?;
+    console.stdin()?.take(most).read_to_end(&mut bytes).context("cannot read stdin")?;
     Ok(bytes)
 }
 
-fn tell(key: &[u8], id: EntryId) -> anyhow::Result<()> {
-    output::result(&lines::written(key, &id.to_string()), &id.to_string())
+fn tell(console: &Console, key: &[u8], id: EntryId) -> anyhow::Result<()> {
+    console.result(&lines::written(key, &id.to_string()), &id.to_string())
 }

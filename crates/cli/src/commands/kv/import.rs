@@ -2,8 +2,8 @@
 
 use super::Context;
 use crate::commands::input::{Input, progress};
+use crate::console::{Console, count};
 use crate::exit::Exit;
-use crate::output::{self, count};
 use data_encoding::BASE64;
 use kappadb::lines::{LineError, Lines, Next, Object};
 use kappadb::{Database, KeyError, Kv, KvError, KvOp, MAX_VALUE, Value, WriterError};
@@ -40,9 +40,10 @@ enum BadLine {
 }
 
 pub async fn run(context: &Context, file: &Path) -> anyhow::Result<Exit> {
-    let (input, stopped) = Input::open(file)?;
+    let console = &context.console;
+    let (input, stopped) = Input::open(console, file)?;
     let database = context.open().await?;
-    let mut import = Import::new(&database);
+    let mut import = Import::new(console, &database);
     let mut lines = Lines::new(input, FIELDS);
     let read = import.take_all(&mut lines).await;
     // What came before an input that broke off is kept.
@@ -51,12 +52,12 @@ pub async fn run(context: &Context, file: &Path) -> anyhow::Result<Exit> {
     let broken_off = |error: anyhow::Error| error.context(progress(file, &count(safe, "line")));
     read.map_err(broken_off)?.map_err(|error| broken_off(error.into()))?;
     kept.map_err(|error| broken_off(error.into()))?;
-    database.close().await?;
+    context.close(database).await?;
     let here = if known > 0 { format!("{known} were here already, ") } else { String::new() };
     let left_out = count(damaged, "damaged line");
     let text = format!("{} imported, {here}{left_out} left out", count(imported, "value"));
-    output::result(&json!({ "imported": imported, "known": known, "damaged": damaged }), &text)?;
-    Ok(Exit::done_if(!stopped.tell() && damaged == 0))
+    console.result(&json!({ "imported": imported, "known": known, "damaged": damaged }), &text)?;
+    Ok(Exit::done_if(!stopped.tell(console) && damaged == 0))
 }
 
 fn parse(mut line: Object) -> Result<(KvOp, Option<String>), BadLine> {
@@ -79,6 +80,7 @@ fn bytes(line: &mut Object, name: &'static str, in_base64: &'static str) -> Resu
 
 /// An import under way: changes gathered for one batch by one writer, no two of one key.
 struct Import<'a> {
+    console: &'a Console,
     database: &'a Database,
     writers: BTreeMap<String, Kv>,
     writer: Option<String>,
@@ -95,8 +97,9 @@ struct Import<'a> {
 }
 
 impl<'a> Import<'a> {
-    fn new(database: &'a Database) -> Self {
+    fn new(console: &'a Console, database: &'a Database) -> Self {
         Import {
+            console,
             database,
             writers: BTreeMap::new(),
             writer: None,
@@ -136,7 +139,7 @@ impl<'a> Import<'a> {
         };
         if let Some(bad) = bad {
             self.damaged += 1;
-            output::bad_line(number, &bad);
+            self.console.bad_line(number, &bad);
         }
         Ok(())
     }

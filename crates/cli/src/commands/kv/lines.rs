@@ -1,6 +1,6 @@
 //! Keys and values as lines: JSON for programs, and what is shown to people.
 
-use crate::times;
+use crate::console::Console;
 use data_encoding::BASE64;
 use kappadb::{Content, Head, KvChange, KvRevision, Value, visible};
 use serde_json::{Map, Value as Json, json};
@@ -95,12 +95,12 @@ pub fn revision(key: &[u8], revision: &KvRevision, heads: &[Head]) -> Json {
 }
 
 /// A version for people.
-pub fn version(head: &Head, standing: &str) -> String {
+pub fn version(console: &Console, head: &Head, standing: &str) -> String {
     let content = match &head.content {
         Content::Value(bytes) => visible(bytes),
         Content::Deleted => "(deleted)".to_owned(),
         Content::NotHeld => "(not held here)".to_owned(),
         _ => "(of a kind that this version of kappa does not know)".to_owned(),
     };
-    format!("{} {} {standing}: {content}", times::shown(head.time), head.id)
+    format!("{} {} {standing}: {content}", console.time(head.time), head.id)
 }

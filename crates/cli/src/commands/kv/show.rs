@@ -3,13 +3,14 @@
 use super::{Context, lines};
 use crate::args::{AskArgs, KvListArgs};
 use crate::commands::question::Question;
+use crate::console::{self, Console};
 use crate::exit::{Exit, NotFound};
-use crate::output;
 use anyhow::{bail, ensure};
 use kappadb::{Database, EntryId, KeyRange, KvItem, ScanOptions, visible};
 use std::io::Write;
 
 pub async fn get(context: &Context, key: &[u8], ask: AskArgs) -> anyhow::Result<Exit> {
+    let console = &context.console;
     context
         .read(ask, async |database, question| {
             let kv = database.kv();
@@ -21,13 +22,13 @@ pub async fn get(context: &Context, key: &[u8], ask: AskArgs) -> anyhow::Result<
                     lines::quoted(key)
                 )));
             };
-            let value = if output::is_json() { kv.get(key).await?.one() } else { None };
+            let value = if console.is_json() { kv.get(key).await?.one() } else { None };
             match value {
                 Some(value) => {
                     value.held()?;
-                    output::json_line(&lines::item(key, &value))?;
+                    console.json_line(&lines::item(key, &value))?;
                 }
-                None => copy(database, id).await?,
+                None => copy(console, database, id).await?,
             }
             Ok(1)
         })
@@ -39,13 +40,13 @@ fn unknown(key: &[u8]) -> NotFound {
 }
 
 /// Writes a value as it is; on a terminal with the end of a line, so that the prompt begins a new one.
-async fn copy(database: &Database, id: EntryId) -> anyhow::Result<()> {
+async fn copy(console: &Console, database: &Database, id: EntryId) -> anyhow::Result<()> {
     let mut reader = database.kv().read(id).await?;
-    let mut out = output::stdout();
+    let mut out = console.stdout();
     while let Some(bytes) = reader.next().await? {
         out.write_all(&bytes)?;
     }
-    if output::is_terminal() {
+    if console.is_terminal() {
         out.write_all(b"\n")?;
     }
     Ok(out.flush()?)
@@ -53,6 +54,7 @@ async fn copy(database: &Database, id: EntryId) -> anyhow::Result<()> {
 
 /// All heads, the winner first.
 pub async fn heads(context: &Context, key: &[u8], ask: AskArgs) -> anyhow::Result<Exit> {
+    let console = &context.console;
     context
         .read(ask, async |database, question| {
             let heads = question.read(database.kv().heads(key)).await?.items;
@@ -60,8 +62,8 @@ pub async fn heads(context: &Context, key: &[u8], ask: AskArgs) -> anyhow::Resul
             ensure!(!heads.is_empty(), unknown(key));
             for head in &heads {
                 let standing = if head.winner { "current" } else { "in conflict" };
-                let line = lines::version(head, standing);
-                output::result(&lines::head(key, head, &heads), &line)?;
+                let line = lines::version(console, head, standing);
+                console.result(&lines::head(key, head, &heads), &line)?;
             }
             Ok(heads.len())
         })
@@ -70,6 +72,7 @@ pub async fn heads(context: &Context, key: &[u8], ask: AskArgs) -> anyhow::Resul
 
 /// All versions, the latest first.
 pub async fn history(context: &Context, key: &[u8], ask: AskArgs) -> anyhow::Result<Exit> {
+    let console = &context.console;
     context
         .read(ask, async |database, question| {
             let history = question.read(database.kv().history(key)).await?.items;
@@ -81,8 +84,8 @@ pub async fn history(context: &Context, key: &[u8], ask: AskArgs) -> anyhow::Res
                     (false, true) => "in conflict",
                     (false, false) => "replaced",
                 };
-                let line = lines::version(&revision.version, standing);
-                output::result(&lines::revision(key, revision, &heads), &line)?;
+                let line = lines::version(console, &revision.version, standing);
+                console.result(&lines::revision(key, revision, &heads), &line)?;
             }
             Ok(history.len())
         })
@@ -93,10 +96,11 @@ pub async fn list(context: &Context, args: &KvListArgs) -> anyhow::Result<Exit> 
     let range = KeyRange::prefix(&args.prefix);
     let after = args.after.as_ref().map(|after| after.as_bytes().to_vec());
     let options = ScanOptions { limit: args.limit.number(), backwards: args.backwards, after };
+    let console = &context.console;
     context
         .read(args.ask, async |database, question| {
             let print =
-                |item: &KvItem| output::result(&lines::item(&item.key, &item.value), &visible(&item.key));
+                |item: &KvItem| console.result(&lines::item(&item.key, &item.value), &visible(&item.key));
             let (count, last) = each(database, question, &range, &options, print).await?;
             // A key that is no text cannot be named with `--after`.
             let next = last.filter(|_| options.limit == Some(count));
@@ -107,11 +111,12 @@ pub async fn list(context: &Context, args: &KvListArgs) -> anyhow::Result<Exit> 
 }
 
 pub async fn export(context: &Context, prefix: &str, ask: AskArgs) -> anyhow::Result<Exit> {
+    let console = &context.console;
     context
         .read(ask, async |database, question| {
             let mut left_out = 0;
             let print = |item: &KvItem| match item.value.held() {
-                Ok(_) => output::json_line(&lines::item(&item.key, &item.value)),
+                Ok(_) => console.json_line(&lines::item(&item.key, &item.value)),
                 Err(_) => {
                     left_out += 1;
                     Ok(())
@@ -122,7 +127,7 @@ pub async fn export(context: &Context, prefix: &str, ask: AskArgs) -> anyhow::Re
             ensure!(
                 left_out == 0,
                 "left out {}, for what they say is not held here",
-                output::count(left_out, "value")
+                console::count(left_out, "value")
             );
             Ok(count)
         })

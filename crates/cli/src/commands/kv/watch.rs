@@ -3,13 +3,11 @@
 use super::{Context, lines};
 use crate::args::KvWatchArgs;
 use crate::commands::watching;
-use crate::interrupt::Interrupt;
-use crate::output;
 use kappadb::Source;
 use kappadb::view::Selector;
 
 pub async fn watch(context: &Context, args: &KvWatchArgs) -> anyhow::Result<()> {
-    let interrupt = Interrupt::new()?;
+    let interrupt = context.console.interrupt()?;
     let database = context.open().await?;
     let kv = database.kv();
     let mut watcher = match &args.prefix {
@@ -23,12 +21,12 @@ pub async fn watch(context: &Context, args: &KvWatchArgs) -> anyhow::Result<()> 
         }
         None => kv.get_all(&args.keys).from(Source::Peers).await.map(|answer| answer.asked),
     };
-    watching::until_end(&database, args.local, args.every, interrupt, ask, async || {
+    watching::until_end(&context.console, &database, args.local, args.every, interrupt, ask, async || {
         let Some(change) = watcher.next().await else { return Ok(false) };
-        output::json_line(&lines::change(&change?))?;
+        context.console.json_line(&lines::change(&change?))?;
         Ok(true)
     })
     .await?;
     drop(watcher);
-    Ok(database.close().await?)
+    context.close(database).await
 }

@@ -4,8 +4,8 @@ use super::Context;
 use crate::args::AskArgs;
 use crate::commands::input::progress;
 use crate::commands::question::Question;
+use crate::console::{Console, count, size};
 use crate::exit::Exit;
-use crate::output::{self, count, size};
 use kappadb::{Database, Ids, ImportFile, ImportOptions, ImportReport, Location, Map, TouchedByImport};
 use serde_json::json;
 use std::path::Path;
@@ -24,11 +24,15 @@ pub async fn run(
     let mut left_out = 0;
     let exit = context
         .read(ask, async |database, question| {
-            let read = read(&database.map(), file, &options.ids).await?;
-            let read = if question.asks() { ask_first(database, question, read).await? } else { read };
-            let report = apply(&database.map(), file, read, options.force).await?;
-            tell_left_out(&report);
-            output::result(&report, &sentence(&report))?;
+            let read = read(&context.console, &database.map(), file, &options.ids).await?;
+            let read = if question.asks() {
+                ask_first(&context.console, database, question, read).await?
+            } else {
+                read
+            };
+            let report = apply(&context.console, &database.map(), file, read, options.force).await?;
+            tell_left_out(&context.console, &report);
+            context.console.result(&report, &sentence(&report))?;
             left_out = report.skipped;
             Ok(usize::try_from(report.features).unwrap_or(usize::MAX))
         })
@@ -36,16 +40,18 @@ pub async fn run(
     Ok(if left_out > 0 { Exit::Failed } else { exit })
 }
 
-async fn read(map: &Map, file: &Path, ids: &Ids) -> anyhow::Result<ImportFile> {
-    Ok(if file == Path::new("-") {
-        map.read_import_stream("standard input", std::io::stdin(), ids).await?
-    } else {
-        map.read_import(file, ids).await?
+async fn read(console: &Console, map: &Map, file: &Path, ids: &Ids) -> anyhow::Result<ImportFile> {
+    let source = console.open(file)?;
+    let name = if file == Path::new("-") { "standard input".into() } else { file.to_string_lossy() };
+    Ok(match &source.file {
+        Some(file) => map.read_import(file, ids).await?,
+        None => map.read_import_stream(name, source, ids).await?,
     })
 }
 
 /// Asks the peers what they know of what the file speaks of, and says of how much that is not certain.
 async fn ask_first(
+    console: &Console,
     database: &Database,
     question: &mut Question,
     file: ImportFile,
@@ -57,19 +63,25 @@ async fn ask_first(
             "of {} (the file has {touched}) and what they touch, peers may know what is not known here",
             count(unknown, "element")
         );
-        output::remark(&json!({ "unknown": unknown, "touched": touched }), &text);
+        console.remark(&json!({ "unknown": unknown, "touched": touched }), &text);
     }
     question.note(asked)?;
     Ok(file)
 }
 
-async fn apply(map: &Map, path: &Path, file: ImportFile, force: bool) -> anyhow::Result<ImportReport> {
+async fn apply(
+    console: &Console,
+    map: &Map,
+    path: &Path,
+    file: ImportFile,
+    force: bool,
+) -> anyhow::Result<ImportReport> {
     // For scripts: what survives a power cut from here on.
     let safe = Arc::new(AtomicU64::new(0));
-    let told = safe.clone();
+    let (told, console) = (safe.clone(), console.clone());
     let durable = move |features: u64| {
         told.store(features, Ordering::Relaxed);
-        output::progress(&json!({ "durable": features }));
+        console.progress(&json!({ "durable": features }));
     };
     map.apply_import(file, force, durable).await.map_err(|error| match safe.load(Ordering::Relaxed) {
         0 => anyhow::Error::from(error),
@@ -78,8 +90,8 @@ async fn apply(map: &Map, path: &Path, file: ImportFile, force: bool) -> anyhow:
 }
 
 /// What of the file is not here.
-fn tell_left_out(report: &ImportReport) {
-    for skip in report.skips.iter().take(if output::is_json() { usize::MAX } else { WARNINGS }) {
+fn tell_left_out(console: &Console, report: &ImportReport) {
+    for skip in report.skips.iter().take(if console.is_json() { usize::MAX } else { WARNINGS }) {
         let (line, byte) = match skip.location {
             Location::Text { line, offset } => (Some(line), Some(offset)),
             Location::Blob(offset) => (None, Some(offset)),
@@ -89,29 +101,29 @@ fn tell_left_out(report: &ImportReport) {
             "feature": skip.id, "line": line, "byte": byte,
             "reason": skip.reason.name(), "error": skip.reason.to_string(),
         });
-        output::remark(&told, &format!("left out {skip}"));
+        console.remark(&told, &format!("left out {skip}"));
     }
-    if report.skipped > WARNINGS as u64 && !output::is_json() {
-        output::warn(&format!("{} left out in all", count(report.skipped, "feature")));
+    if report.skipped > WARNINGS as u64 && !console.is_json() {
+        console.warn(&format!("{} left out in all", count(report.skipped, "feature")));
     }
     if report.renamed > 0 {
         let features = count(report.renamed, "feature");
         let text = format!(
             "{features} with placeholders or row numbers for ids got ids of their own; `--ids NAME` gives the same ones in all files of that name, `--ids keep` leaves them"
         );
-        output::remark(&json!({ "renamed": report.renamed }), &text);
+        console.remark(&json!({ "renamed": report.renamed }), &text);
     }
     if report.unclear > 0 {
         let elements = count(report.unclear, "element");
         let text = format!(
             "of {elements} the version, time, changeset or author cannot be read; they are taken without it"
         );
-        output::remark(&json!({ "unclear": report.unclear }), &text);
+        console.remark(&json!({ "unclear": report.unclear }), &text);
     }
     if !report.unkept.is_empty() {
         let text =
             format!("what the file says beside its features is not kept: {}", report.unkept.join(", "));
-        output::remark(&json!({ "unkept": report.unkept }), &text);
+        console.remark(&json!({ "unkept": report.unkept }), &text);
     }
 }
 

@@ -9,6 +9,7 @@ mod show;
 use super::question::Question;
 use super::{Context, blob};
 use crate::args::MapCommand;
+use crate::console::Console;
 use crate::exit::Exit;
 use kappadb::{Database, Extent, Hit, ImportOptions};
 
@@ -35,8 +36,13 @@ pub async fn run(context: &Context, command: &MapCommand) -> anyhow::Result<Exit
 }
 
 /// Asks the peers for what belongs to a box by the rule of OpenStreetMap's API, and answers; says what is missing.
-async fn osm_api(database: &Database, question: &mut Question, bbox: &Extent) -> anyhow::Result<Vec<Hit>> {
+async fn osm_api(
+    console: &Console,
+    database: &Database,
+    question: &mut Question,
+    bbox: &Extent,
+) -> anyhow::Result<Vec<Hit>> {
     let answer = question.read(database.map().osm_query(bbox)).await?.one().unwrap_or_default();
-    show::report_absent(&answer.missing, &answer.gone);
+    show::report_absent(console, &answer.missing, &answer.gone);
     Ok(answer.into_hits())
 }

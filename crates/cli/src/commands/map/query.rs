@@ -5,8 +5,8 @@ use super::export::report_left_out;
 use super::show::print_ids;
 use crate::args::{Format, QueryArgs};
 use crate::commands::question::Question;
+use crate::console::Console;
 use crate::exit::Exit;
-use crate::output;
 use anyhow::Context as _;
 use kappadb::export::{ExportFormat, Selection};
 use kappadb::{Cursor, Database, Extent, Filter, Found, Hit, MapQuery, Order, svg};
@@ -20,11 +20,13 @@ pub async fn query(context: &Context, args: &QueryArgs) -> anyhow::Result<Exit> 
     context
         .read(args.ask, async |database, question| {
             let (hits, next) = match &args.bbox {
-                Some(bbox) if args.osm_api => (super::osm_api(database, question, bbox).await?, None),
+                Some(bbox) if args.osm_api => {
+                    (super::osm_api(&context.console, database, question, bbox).await?, None)
+                }
                 Some(bbox) => find(database, question, args, bbox).await?,
                 None => find_anywhere(database, question, args).await?,
             };
-            print(database, args, &hits).await?;
+            print(&context.console, database, args, &hits).await?;
             next.iter().for_each(|next| question.go_on_with(next));
             Ok(hits.len())
         })
@@ -62,25 +64,30 @@ async fn find(
     Ok((page.items, page.next))
 }
 
-async fn print(database: &Database, args: &QueryArgs, hits: &[Hit]) -> anyhow::Result<()> {
+async fn print(console: &Console, database: &Database, args: &QueryArgs, hits: &[Hit]) -> anyhow::Result<()> {
     let format = match args.format {
-        Format::Count => return output::result(&json!({ "count": hits.len() }), &hits.len().to_string()),
-        Format::Ids => return print_ids(hits),
+        Format::Count => return console.result(&json!({ "count": hits.len() }), &hits.len().to_string()),
+        Format::Ids => return print_ids(console, hits),
         Format::Svg => {
             let bbox = args.bbox.as_ref().context("a picture needs a box")?;
-            return output::form(&picture(database, bbox, hits).await?);
+            return console.form(&picture(console, database, bbox, hits).await?);
         }
         Format::Ndjson => ExportFormat::Ndjson,
         Format::Geojson => ExportFormat::GeoJson,
         Format::Geojsonseq => ExportFormat::GeoJsonSeq,
         Format::Osm => ExportFormat::OsmXml,
     };
-    let report = database.map().export(Selection::Hits(hits.to_vec()), format, output::stdout()).await?;
-    report_left_out(&report);
+    let report = database.map().export(Selection::Hits(hits.to_vec()), format, console.stdout()).await?;
+    report_left_out(console, &report);
     Ok(())
 }
 
-async fn picture(database: &Database, bbox: &Extent, hits: &[Hit]) -> anyhow::Result<String> {
+async fn picture(
+    console: &Console,
+    database: &Database,
+    bbox: &Extent,
+    hits: &[Hit],
+) -> anyhow::Result<String> {
     let mut shapes = Vec::new();
     for chunk in hits.chunks(CHUNK) {
         let found = database.map().load(chunk).await?.items;
@@ -88,7 +95,7 @@ async fn picture(database: &Database, bbox: &Extent, hits: &[Hit]) -> anyhow::Re
             .extend(found.into_iter().filter_map(shown).map(|feature| svg::Shape { feature, fetched: true }));
     }
     if shapes.is_empty() {
-        output::remark(&json!({ "empty": hits.len() }), why_empty(hits.len()));
+        console.remark(&json!({ "empty": hits.len() }), why_empty(hits.len()));
     }
     let outlines = outlines(database, &shapes).await?;
     shapes.extend(outlines);

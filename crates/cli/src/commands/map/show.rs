@@ -4,9 +4,8 @@ use super::Context;
 use super::export::report_without_area;
 use crate::args::AskArgs;
 use crate::commands::question::Question;
+use crate::console::{Console, count};
 use crate::exit::{Exit, NotFound};
-use crate::output::{self, count};
-use crate::times;
 use anyhow::bail;
 use kappadb::{CarriedNode, Database, Found, Hit, Revision, geojson, visible_json};
 use serde_json::json;
@@ -20,17 +19,25 @@ pub async fn get(context: &Context, id: &str, ask: AskArgs) -> anyhow::Result<Ex
         .read(ask, async |database, question| match question.read(database.map().get(id)).await?.one() {
             Some(found) if !found.versions.is_empty() => {
                 question.note_ahead(found.ahead);
-                report_without_area(print(database, &found).await?.into());
+                report_without_area(
+                    &context.console,
+                    print(&context.console, database, &found).await?.into(),
+                );
                 found.versions.iter().try_for_each(|version| version.held().map(drop))?;
                 Ok(1)
             }
-            _ => get_carried(database, question, id).await,
+            _ => get_carried(&context.console, database, question, id).await,
         })
         .await
 }
 
 /// Prints a node that is no feature of its own, as the ways that have it say it.
-async fn get_carried(database: &Database, question: &mut Question, id: &str) -> anyhow::Result<usize> {
+async fn get_carried(
+    console: &Console,
+    database: &Database,
+    question: &mut Question,
+    id: &str,
+) -> anyhow::Result<usize> {
     if !id.starts_with('n') {
         bail!(unknown(database, id).await?);
     }
@@ -38,16 +45,16 @@ async fn get_carried(database: &Database, question: &mut Question, id: &str) -> 
     let Some(CarriedNode { node, ways }) = carried else {
         bail!(unknown(database, id).await?);
     };
-    output::form(&visible_json(&geojson::to_text(&node)))?;
+    console.form(&visible_json(&geojson::to_text(&node)))?;
     let of = ways.get(..NAMED).unwrap_or(&ways).join(", ");
-    output::remark(&json!({ "carried_by": ways }), &format!("{id} has no tags and is a corner of {of}"));
+    console.remark(&json!({ "carried_by": ways }), &format!("{id} has no tags and is a corner of {of}"));
     Ok(1)
 }
 
 /// Prints a feature; true if it is an area of which it is not known where it is.
-async fn print(database: &Database, found: &Found) -> anyhow::Result<bool> {
+async fn print(console: &Console, database: &Database, found: &Found) -> anyhow::Result<bool> {
     let texts = database.map().texts(found).await?;
-    texts.list.iter().try_for_each(|text| output::form(&visible_json(text)))?;
+    texts.list.iter().try_for_each(|text| console.form(&visible_json(text)))?;
     Ok(texts.without_area)
 }
 
@@ -66,14 +73,18 @@ pub async fn history(context: &Context, id: &str, ask: AskArgs) -> anyhow::Resul
                 bail!(unknown(database, id).await?);
             }
             for revision in &history {
-                print_revision(id, revision)?;
+                print_revision(&context.console, id, revision)?;
             }
             Ok(history.len())
         })
         .await
 }
 
-fn print_revision(id: &str, Revision { edition, author, current }: &Revision) -> anyhow::Result<()> {
+fn print_revision(
+    console: &Console,
+    id: &str,
+    Revision { edition, author, current }: &Revision,
+) -> anyhow::Result<()> {
     let standing = match (edition.winner, current) {
         (true, _) => "current",
         (false, true) => "in conflict",
@@ -89,7 +100,7 @@ fn print_revision(id: &str, Revision { edition, author, current }: &Revision) ->
         "current": current, "winner": edition.winner, "deleted": edition.deleted,
         "geojson": edition.feature.as_ref().map(geojson::to_geojson),
     });
-    output::result(&line, &format!("{} {} {standing}: {content}", times::shown(edition.time), edition.entry))
+    console.result(&line, &format!("{} {} {standing}: {content}", console.time(edition.time), edition.entry))
 }
 
 pub async fn referrers(context: &Context, id: &str, ask: AskArgs) -> anyhow::Result<Exit> {
@@ -97,7 +108,7 @@ pub async fn referrers(context: &Context, id: &str, ask: AskArgs) -> anyhow::Res
     context
         .read(ask, async |database, question| {
             let hits = question.read(database.map().referrers(&ids)).await?.items;
-            print_ids(&hits)?;
+            print_ids(&context.console, &hits)?;
             Ok(hits.len())
         })
         .await
@@ -112,35 +123,35 @@ pub async fn expand(context: &Context, id: &str, ask: AskArgs) -> anyhow::Result
             };
             let mut without_area = 0;
             for found in database.map().load(&expanded.found).await? {
-                without_area += u64::from(print(database, &found).await?);
+                without_area += u64::from(print(&context.console, database, &found).await?);
             }
-            report_without_area(without_area);
-            report_absent(&expanded.missing, &expanded.gone);
+            report_without_area(&context.console, without_area);
+            report_absent(&context.console, &expanded.missing, &expanded.gone);
             Ok(expanded.found.len())
         })
         .await
 }
 
 /// Says what is referred to and not held, and what is and was deleted.
-pub fn report_absent(missing: &[String], gone: &[String]) {
-    report(missing, "not_held", "not held here");
-    report(gone, "gone", "deleted");
+pub fn report_absent(console: &Console, missing: &[String], gone: &[String]) {
+    report(console, missing, "not_held", "not held here");
+    report(console, gone, "gone", "deleted");
 }
 
-fn report(ids: &[String], name: &str, what: &str) {
+fn report(console: &Console, ids: &[String], name: &str, what: &str) {
     if ids.is_empty() {
         return;
     }
     let named = ids.get(..NAMED).unwrap_or(ids).join(", ");
     let more = if ids.len() > NAMED { ", ..." } else { "" };
     let elements = count(ids.len() as u64, "element");
-    output::remark(&json!({ name: ids }), &format!("{elements} {what}: {named}{more}"));
+    console.remark(&json!({ name: ids }), &format!("{elements} {what}: {named}{more}"));
 }
 
-pub fn print_ids(hits: &[Hit]) -> anyhow::Result<()> {
-    let mut out = output::stdout();
+pub fn print_ids(console: &Console, hits: &[Hit]) -> anyhow::Result<()> {
+    let mut out = console.stdout();
     for hit in hits {
-        if output::is_json() {
+        if console.is_json() {
             let heads: Vec<String> = hit.heads.iter().map(ToString::to_string).collect();
             writeln!(out, "{}", json!({ "feature": hit.id, "heads": heads }))?;
         } else {

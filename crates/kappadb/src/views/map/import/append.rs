@@ -1,3 +1,4 @@
+use crate::engine::pool;
 use crate::engine::turns::Turn;
 use crate::error::{ReadError, WriteError};
 use crate::views::map::{MapParts, draft};
@@ -85,6 +86,7 @@ impl<'a> Appender<'a> {
 
     /// Lets others have their turn if they wait, as [`Appender::flush`] does.
     pub fn let_in(&mut self) -> Result<bool, WriteError> {
+        wanted()?;
         let is_awaited = self.turn.as_ref().is_some_and(Turn::is_awaited);
         if is_awaited { self.flush(&mut || ()) } else { Ok(false) }
     }
@@ -92,6 +94,7 @@ impl<'a> Appender<'a> {
     /// Makes what was taken durable. Then others have their turn, while `durable` is called. True if they have written to the map: what was looked up
     /// may be so no more.
     pub fn flush(&mut self, durable: &mut dyn FnMut()) -> Result<bool, WriteError> {
+        wanted()?;
         let blocks = std::mem::take(&mut self.blocks);
         let bytes = std::mem::take(&mut self.bytes);
         if let (Some(feed), false) = (self.feed, blocks.is_empty()) {
@@ -132,6 +135,12 @@ impl<'a> Appender<'a> {
     pub fn appended(&self) -> (u64, u64) {
         self.appended
     }
+}
+
+/// # Errors
+/// If nobody waits for the import any more. Nobody is left who could be told.
+fn wanted() -> Result<(), WriteError> {
+    if pool::is_awaited() { Ok(()) } else { Err(ReadError::Closed.into()) }
 }
 
 /// True if an entry of the map came at `from` or after it.

@@ -104,6 +104,8 @@ impl Map {
     /// imported again appends nothing, and completes an import that was cut off; the rule is in `design/map.md`, "Which version counts".
     /// [`ImportOptions::force`] is for a file that is right all the same. A replica that does not hold everything asks first: [`Map::read_import`],
     /// [`Map::touched_by_import`], [`Map::apply_import`].
+    ///
+    /// Dropped before its end it ends between two batches: what was durable stays, and the same import goes on from there.
     pub async fn import(
         &self,
         file: impl AsRef<Path>,
@@ -156,7 +158,7 @@ impl Map {
         })
     }
 
-    /// Imports a file that was read, as [`Map::import`] does.
+    /// Imports a file that was read, as [`Map::import`] does; dropped, it ends as that does.
     pub async fn apply_import(
         &self,
         file: ImportFile,
