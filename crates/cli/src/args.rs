@@ -17,7 +17,7 @@ pub use chat::{
 pub use kv::{Heads, KvCommand, KvListArgs, KvWatchArgs, WriterCommand};
 pub use map::{ExportArgs, ExportFormat, Format, MapCommand, QueryArgs};
 pub use names::{EntryText, FeedText};
-pub use peer::{PeerCommand, ServeArgs, TicketArgs};
+pub use peer::{FollowCommand, InterestArgs, PeerCommand, ServeArgs, SyncArgs, TicketArgs};
 
 use clap::{Args as ClapArgs, CommandFactory, FromArgMatches, Parser, Subcommand};
 use kappadb::{Extent, RangeSet};
@@ -105,8 +105,14 @@ pub enum Command {
     /// Make the directory a sparse replica of the database that a ticket names. Needs no network. Done again with a
     /// newer ticket, it learns where the peer is now.
     Join(TicketArgs),
-    /// Answer other replicas until interrupted. The first line of stdout is a ticket.
+    /// Take part until interrupted: answer other replicas, keep sessions to the known peers, follow what is to be followed. The first line of stdout is
+    /// a ticket.
     Serve(ServeArgs),
+    /// What is followed whenever this replica is served.
+    #[command(subcommand)]
+    Follow(FollowCommand),
+    /// Fetch all that peers have, or some of it.
+    Sync(SyncArgs),
     /// Print the ticket of this replica, also while it is served: who has it may read and write.
     Ticket,
     /// The peers that questions are put to.
@@ -192,15 +198,6 @@ pub enum FeedCommand {
         #[arg(long)]
         list: bool,
     },
-}
-
-/// Seconds, up to a day; at least `TENTHS` tenths of one.
-fn seconds_from<const TENTHS: u8>(text: &str) -> Result<f64, String> {
-    let least = f64::from(TENTHS) / 10.0;
-    match text.parse() {
-        Ok(seconds) if (least..=86_400.0).contains(&seconds) => Ok(seconds),
-        _ => Err(format!("{text:?} is no number of seconds from {least} to 86400")),
-    }
 }
 
 /// Block numbers: `7`, `0-99`, `200-`, or several of these with commas between.

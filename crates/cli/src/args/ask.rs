@@ -3,6 +3,7 @@
 use clap::Args as ClapArgs;
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// How peers are asked, and what is told of it.
 #[derive(ClapArgs, Clone, Copy)]
@@ -13,6 +14,9 @@ pub struct AskArgs {
     /// Print nothing, replace no file and import none, if the answer may lack something. The exit code is 3 then, as it is without this.
     #[arg(long, conflicts_with = "local")]
     pub require_complete: bool,
+    /// Wait for peers no longer than this in all; what has come by then is the answer.
+    #[arg(long, value_name = "SECONDS", conflicts_with = "local", value_parser = super::seconds)]
+    pub timeout: Option<Duration>,
     /// Print one JSON line about the query on stderr.
     #[arg(long)]
     pub stats: bool,

@@ -229,12 +229,9 @@ pub struct WatchArgs {
     /// How many of the latest messages of each to begin with; 0 is none. Of those that come later all are printed.
     #[arg(long, value_name = "N", default_value_t = 10, alias = "limit")]
     pub past: usize,
-    /// Ask no peer.
+    /// Ask no peer, and follow none.
     #[arg(long)]
     pub local: bool,
-    /// Seconds between two times that the peers are asked.
-    #[arg(long, value_name = "SECONDS", default_value_t = 2.0, value_parser = super::seconds_from::<1>)]
-    pub every: f64,
 }
 
 #[derive(Subcommand)]

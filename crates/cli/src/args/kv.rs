@@ -232,10 +232,7 @@ pub struct KvWatchArgs {
     /// All keys that start with this, instead.
     #[arg(long, value_name = "P", conflicts_with = "keys")]
     pub prefix: Option<String>,
-    /// Ask the known peers again after this many seconds: peers do not yet tell of changes by themselves.
-    #[arg(long, value_name = "SECONDS", default_value_t = 2.0, value_parser = super::seconds_from::<1>)]
-    pub every: f64,
-    /// Ask no peer.
+    /// Ask no peer, and follow none.
     #[arg(long)]
     pub local: bool,
 }

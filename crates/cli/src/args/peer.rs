@@ -1,7 +1,8 @@
 //! `serve`, `join` and `peer ...`: who is reached where.
 
-use super::LogArgs;
+use super::{AskArgs, LogArgs};
 use clap::{Args as ClapArgs, Subcommand};
+use kappadb::{Interest, InterestError};
 use std::path::PathBuf;
 
 /// A ticket holds the access key. On the command line everybody on this machine can see it while the command runs.
@@ -25,13 +26,59 @@ pub struct ServeArgs {
     /// until `--listen` is given without it.
     #[arg(long, value_name = "HOST[:PORT]", value_delimiter = ',')]
     pub advertise: Vec<String>,
+    /// What to follow while it serves, beside what `kappa follow` says: as there, in one word, such as "channel garden". May be given more than once.
+    #[arg(long, value_name = "WHAT")]
+    pub follow: Vec<Interest>,
     #[command(flatten)]
     pub log: LogArgs,
 }
 
+/// What is followed: `everything`, `key NAME`, `prefix TEXT`, `box WEST,SOUTH,EAST,NORTH`, `map`, `channel NAME`, `chat`, `private` or `blobs`.
+#[derive(ClapArgs)]
+pub struct InterestArgs {
+    /// everything | key NAME | prefix TEXT | box WEST,SOUTH,EAST,NORTH | map | channel NAME | chat | private | blobs
+    #[arg(required = true, value_name = "WHAT", allow_hyphen_values = true)]
+    what: Vec<String>,
+}
+
+impl InterestArgs {
+    pub fn interest(&self) -> Result<Interest, InterestError> {
+        self.what.join(" ").parse()
+    }
+}
+
+#[derive(Subcommand)]
+pub enum FollowCommand {
+    /// Print what is followed whenever this replica is served.
+    List,
+    /// Follow something whenever this replica is served: what peers have of it, and what is written later, is here within moments.
+    Add(InterestArgs),
+    /// Do not follow something any more. What came stays.
+    Remove(InterestArgs),
+}
+
+#[derive(ClapArgs)]
+pub struct SyncArgs {
+    /// What to fetch, as for `kappa follow add`. Default: everything.
+    #[arg(value_name = "WHAT", allow_hyphen_values = true)]
+    what: Vec<String>,
+    /// Then go on: fetch what comes later, until interrupted.
+    #[arg(long)]
+    pub follow: bool,
+    #[command(flatten)]
+    pub ask: AskArgs,
+}
+
+impl SyncArgs {
+    pub fn interest(&self) -> Result<Interest, InterestError> {
+        if self.what.is_empty() { Ok(Interest::Everything) } else { self.what.join(" ").parse() }
+    }
+}
+
 #[derive(Subcommand)]
 pub enum PeerCommand {
-    /// Print the known peers in the order in which they are asked.
+    /// Print the known peers in the order in which they are asked, and those who called. While the folder is served: who is connected, what flows,
+    /// and why who is not is not.
     List,
     /// Learn of the peer that a ticket names, or where it is now.
     Add {

@@ -4,6 +4,7 @@ mod blob;
 mod chat;
 mod database;
 mod demo;
+mod follow;
 mod input;
 mod inspect;
 mod kv;
@@ -23,6 +24,9 @@ use kappadb::{Builder, Database, FeedKey, Ticket};
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// How long a process that has written stays for peers that are taking it.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// Where the database of a command is.
 pub enum Home {
@@ -108,7 +112,13 @@ impl Context {
     /// Ends with the database. Who opened it closes it.
     pub async fn close(&self, database: Database) -> anyhow::Result<()> {
         match self.home {
-            Home::Folder => Ok(database.close().await?),
+            Home::Folder => {
+                // Who follows what was written here gets it before this process goes.
+                if let Some(last) = database.last_written().await? {
+                    database.deliver(last, LINGER).await?;
+                }
+                Ok(database.close().await?)
+            }
             // Who is the node has no opening at which it would hear of it.
             Home::Node(_) => {
                 self.warn(&database);
@@ -156,6 +166,8 @@ async fn run(args: Args, console: Console, home: Home) -> anyhow::Result<Exit> {
         Command::Init => database::init(&context).await?,
         Command::Join(ticket) => database::join(&context, &ticket).await?,
         Command::Serve(args) => serve::serve(&context, &args).await?,
+        Command::Follow(command) => follow::run(&context, &command).await?,
+        Command::Sync(args) => return follow::sync(&context, &args).await,
         Command::Ticket => serve::ticket(&context).await?,
         Command::Peer(command) => peer::run(&context, &command).await?,
         Command::Map(command) => return map::run(&context, &command).await,

@@ -5,7 +5,7 @@ use crate::args::{PeerCommand, TicketArgs};
 use crate::console::Console;
 use crate::exit::NotFound;
 use anyhow::{Context as _, bail, ensure};
-use kappadb::{Database, FeedKey, Peer, Ticket};
+use kappadb::{Database, FeedKey, Peer, PeerConnection, PeerState, Ticket};
 use serde_json::json;
 use std::io::Read;
 use std::path::Path;
@@ -16,7 +16,7 @@ const MOST: u64 = 1 << 16;
 pub async fn run(context: &Context, command: &PeerCommand) -> anyhow::Result<()> {
     let (console, database) = (&context.console, context.open().await?);
     match command {
-        PeerCommand::List => database.peers().list().iter().try_for_each(|peer| tell(console, peer))?,
+        PeerCommand::List => list(console, &database)?,
         PeerCommand::Add { ticket, name } => {
             tell(console, &database.peers().add(&read(console, ticket)?, name.as_deref()).await?)?
         }
@@ -35,6 +35,45 @@ fn tell(console: &Console, peer: &Peer) -> anyhow::Result<()> {
     let name = peer.name.as_ref().map(|name| format!(" {}", name)).unwrap_or_default();
     let line = json!({ "peer": key, "name": peer.name, "addresses": peer.addresses });
     console.result(&line, &format!("{key} {}{name}", peer.addresses.join(",")))
+}
+
+/// Those who are asked in the order in which they are, then those who called.
+fn list(console: &Console, database: &Database) -> anyhow::Result<()> {
+    let mut states = database.peers().states();
+    let known = database.peers().list();
+    states.sort_by_key(|state| known.iter().position(|peer| peer.key == state.key).unwrap_or(known.len()));
+    states.iter().try_for_each(|state| tell_state(console, state))
+}
+
+fn tell_state(console: &Console, state: &PeerState) -> anyhow::Result<()> {
+    let key = state.key.to_string();
+    let (name, addresses) = match &state.known {
+        Some(peer) => (peer.name.clone(), peer.addresses.clone()),
+        None => (None, Vec::new()),
+    };
+    let mut line = json!({ "peer": key, "name": name, "addresses": addresses, "known": state.known.is_some() });
+    let (how, fields) = match &state.connection {
+        PeerConnection::Open { called, since } => {
+            let (received, sent) = (state.bytes_received, state.bytes_sent);
+            let who = if *called { "it called" } else { "connected" };
+            let words = format!("{who} {} s ago, {received} bytes received, {sent} sent", since.as_secs());
+            let fields = json!({ "connected": true, "called": called, "seconds": since.as_secs_f64(), "bytes_received": received, "bytes_sent": sent });
+            (words, fields)
+        }
+        PeerConnection::Dialling => ("being called".to_owned(), json!({ "connected": false, "calling": true })),
+        PeerConnection::Closed { why, again } => {
+            let again = again.map(|again| again.as_secs_f64());
+            let when = again.map(|again| format!("; called again in {again:.0} s")).unwrap_or_default();
+            (format!("not connected: {why}{when}"), json!({ "connected": false, "why": why, "again_seconds": again }))
+        }
+        _ => (String::new(), json!({})),
+    };
+    if let (Some(line), Some(fields)) = (line.as_object_mut(), fields.as_object()) {
+        line.extend(fields.clone());
+    }
+    let words = [Some(key), Some(addresses.join(",")), name, Some(how)];
+    let words: Vec<String> = words.into_iter().flatten().filter(|word| !word.is_empty()).collect();
+    console.result(&line, &words.join(" "))
 }
 
 /// The peer of that name, or the only one whose key or fingerprint begins so.

@@ -49,7 +49,11 @@ impl Question {
     where
         anyhow::Error: From<E>,
     {
-        let mut answer = read.from(self.source()).await?;
+        let read = read.from(self.source());
+        let mut answer = match self.args.timeout {
+            Some(timeout) => read.within(timeout).await?,
+            None => read.await?,
+        };
         self.note(std::mem::take(&mut answer.asked))?;
         Ok(answer)
     }

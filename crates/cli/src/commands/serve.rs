@@ -22,6 +22,7 @@ pub async fn serve(context: &Context, args: &ServeArgs) -> anyhow::Result<()> {
     if listen.address.port() != 0 && listen != database.listen() {
         database.set_listen(listen).await?;
     }
+    let _followed: Vec<_> = args.follow.iter().map(|interest| database.follow(interest)).collect();
     let node = Node::start(context, &database)?;
     tell(console, &server.ticket(), address)?;
     console.say(&format!("Serving {} on {address}. Ctrl-C ends it.", database.id()));

@@ -1,19 +1,17 @@
-//! What `kv watch` and `chat watch` have in common: they print what a watcher tells, and ask the peers again every now and then, until
-//! they are asked to end.
+//! What commands that watch have in common: they print what a watcher tells, until they are asked to end, and ask each peer with which there is a
+//! session for what it has.
 
 use super::question;
 use crate::console::Console;
 use crate::outside::Interrupt;
-use kappadb::{Asked, Database};
-use std::time::Duration;
+use kappadb::{Asked, Database, PeerEvent};
 
-/// Asks the peers, unless `local`; then prints with `print` until there is nothing more, or the program is interrupted, and goes on asking
-/// meanwhile.
+/// Asks the peers, unless `local`; then prints with `print` until there is nothing more, or the program is interrupted. Asks again whenever a peer is
+/// there that was not.
 pub async fn until_end<E>(
     console: &Console,
     database: &Database,
     local: bool,
-    every: f64,
     mut interrupted: Interrupt,
     ask: impl AsyncFn() -> Result<Asked, E>,
     print: impl AsyncFnMut() -> anyhow::Result<bool>,
@@ -21,15 +19,15 @@ pub async fn until_end<E>(
 where
     anyhow::Error: From<E>,
 {
-    let every = (!local && !database.peers().list().is_empty()).then(|| Duration::from_secs_f64(every));
+    let asks = !local && !database.peers().states().is_empty();
     let failing = tokio::select! {
-        failing = ask_once(console, database, every.is_some(), false, &ask) => failing?,
+        failing = ask_once(console, database, asks, false, &ask) => failing?,
         () = &mut interrupted => return Ok(()),
     };
     // Beside the printing, which must not wait for peers that are slow to answer.
     tokio::select! {
         done = print_all(print) => done,
-        failed = ask_again(console, database, every, failing, &ask) => Ok(failed?),
+        failed = ask_again(console, database, !local, failing, &ask) => Ok(failed?),
         () = &mut interrupted => Ok(()),
     }
 }
@@ -39,19 +37,21 @@ async fn print_all(mut print: impl AsyncFnMut() -> anyhow::Result<bool>) -> anyh
     Ok(())
 }
 
-/// Asks every now and then, for ever.
+/// Asks whenever a peer comes, for ever.
 async fn ask_again<E>(
     console: &Console,
     database: &Database,
-    every: Option<Duration>,
+    asks: bool,
     mut failing: bool,
     ask: &impl AsyncFn() -> Result<Asked, E>,
 ) -> Result<(), E> {
-    let Some(every) = every else { return std::future::pending().await };
-    loop {
-        tokio::time::sleep(every).await;
-        failing = ask_once(console, database, true, failing, ask).await?;
+    let mut events = database.peers().events();
+    while let Some(event) = events.next().await {
+        if let PeerEvent::Connected { .. } | PeerEvent::Lagged(_) = event {
+            failing = ask_once(console, database, asks, failing, ask).await?;
+        }
     }
+    std::future::pending().await
 }
 
 /// Tells of what is lacking when that begins. True if a peer did not answer.

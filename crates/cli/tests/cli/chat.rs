@@ -212,7 +212,7 @@ fn watching_prints_what_comes() {
     let server = Server::start(&db);
     let other = Db::join(&server.ticket);
     let mut child = other
-        .command(&["chat", "watch", "tea", "--limit", "2", "--every", "0.2"])
+        .command(&["chat", "watch", "tea", "--limit", "2"])
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();

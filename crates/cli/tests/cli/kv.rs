@@ -228,7 +228,7 @@ fn watch_prints_what_is_there_and_what_peers_write_later() {
     let server = Server::start(&db);
     watching.ok(&["join", &server.ticket]);
     let mut child = watching
-        .command(&["kv", "watch", "a", "b", "--every", "0.2"])
+        .command(&["kv", "watch", "a", "b"])
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();

@@ -4,9 +4,10 @@ use super::Database;
 use super::server::{Server, options};
 use crate::error::{CreateError, FollowError, ServeError, WriteError};
 use crate::folder::listen::Listen;
-use crate::network::{Backend, Follow, settle_doubts};
+use crate::network::{Answer, Backend, Follow, Read, ask, settle_doubts};
 use crate::node::{Following, Interest, Peers, Serving};
 use kappadb_net::{Listener, Ticket, TicketError};
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -110,6 +111,14 @@ impl Database {
     pub fn follow_from_now(&self, interest: &Interest) -> Following {
         let questions = interest.questions(&self.parts);
         Following::begin(&self.parts, questions.into_iter().map(Follow::from_now).collect())
+    }
+
+    /// Fetches, once, what peers have of something. From here alone it says how complete that is.
+    ///
+    /// # Errors
+    /// If this replica fails; what peers did wrong is in the answer.
+    pub fn replicate(&self, interest: &Interest) -> Read<Answer<Infallible>> {
+        Read::new(&self.parts, ask::all(interest.questions(&self.parts)), |_| Ok(Answer::of([])))
     }
 
     /// What is followed whenever this replica serves, in the order in which it was added.

@@ -2,6 +2,7 @@
 
 use super::Network;
 use super::answer::Completeness;
+use super::follow::Follow;
 use super::forks::{Answers, Ground, claim_nothing};
 use super::neighbours::Neighbours;
 use super::turn::{Trouble, Turn};
@@ -62,6 +63,20 @@ pub(crate) fn one(
 ) -> impl for<'a> FnOnce(&'a mut Neighbours) -> BoxFuture<'a, Result<(), ReadError>> + Send + 'static {
     let view = view.into();
     move |neighbours| Box::pin(async move { neighbours.ask(&view, selector).await.map(drop) })
+}
+
+/// Asks, once, for all that is wanted.
+pub(crate) fn all(
+    wanted: Vec<Follow>,
+) -> impl for<'a> FnOnce(&'a mut Neighbours) -> BoxFuture<'a, Result<(), ReadError>> + Send + 'static {
+    move |neighbours| {
+        Box::pin(async move {
+            for one in wanted {
+                neighbours.ask(&one.view, one.selector()?).await?;
+            }
+            Ok(())
+        })
+    }
 }
 
 /// Asks for some keys, however many: several are one question.

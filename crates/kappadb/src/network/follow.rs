@@ -126,7 +126,7 @@ impl Follow {
         Follow { from_now: true, ..self }
     }
 
-    fn selector(&self) -> Result<Selector, ReadError> {
+    pub(super) fn selector(&self) -> Result<Selector, ReadError> {
         match &self.wanted {
             Wanted::Matches(selector) => Ok(selector.clone()),
             Wanted::Changing(selector) => selector(),

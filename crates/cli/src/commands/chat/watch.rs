@@ -17,9 +17,12 @@ pub async fn watch(context: &Context, args: &WatchArgs) -> anyhow::Result<()> {
         past: args.past,
     };
     let mut watcher = chat.watch(&options).await?;
+    if !args.local {
+        watcher = watcher.live();
+    }
     let asker = chat.asker(&options);
     let ask = async || asker.ask().await;
-    watching::until_end(&context.console, &database, args.local, args.every, interrupt, ask, async || {
+    watching::until_end(&context.console, &database, args.local, interrupt, ask, async || {
         let Some(change) = watcher.next().await else { return Ok(false) };
         print(&context.console, &change?)?;
         Ok(true)

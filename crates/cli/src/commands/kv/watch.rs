@@ -14,6 +14,9 @@ pub async fn watch(context: &Context, args: &KvWatchArgs) -> anyhow::Result<()> 
         Some(prefix) => kv.watch_prefix(prefix),
         None => kv.watch(&args.keys),
     };
+    if !args.local {
+        watcher = watcher.live();
+    }
     let ask = async || match &args.prefix {
         Some(prefix) => {
             let prefix = Selector::Prefix(prefix.as_bytes().to_vec());
@@ -21,7 +24,7 @@ pub async fn watch(context: &Context, args: &KvWatchArgs) -> anyhow::Result<()> 
         }
         None => kv.get_all(&args.keys).from(Source::Peers).await.map(|answer| answer.asked),
     };
-    watching::until_end(&context.console, &database, args.local, args.every, interrupt, ask, async || {
+    watching::until_end(&context.console, &database, args.local, interrupt, ask, async || {
         let Some(change) = watcher.next().await else { return Ok(false) };
         context.console.json_line(&lines::change(&change?))?;
         Ok(true)
