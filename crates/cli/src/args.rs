@@ -17,7 +17,7 @@ pub use chat::{
 pub use kv::{Heads, KvCommand, KvListArgs, KvWatchArgs, WriterCommand};
 pub use map::{ExportArgs, ExportFormat, Format, MapCommand, QueryArgs};
 pub use names::{EntryText, FeedText};
-pub use peer::{FollowCommand, InterestArgs, PeerCommand, ServeArgs, SyncArgs, TicketArgs};
+pub use peer::{FollowCommand, PeerCommand, ServeArgs, SyncArgs, TicketArgs};
 
 use clap::{Args as ClapArgs, CommandFactory, FromArgMatches, Parser, Subcommand};
 use kappadb::{Extent, RangeSet};
@@ -69,7 +69,10 @@ impl Args {
 }
 
 fn wait(text: &str) -> Result<Duration, String> {
-    seconds_from::<0>(text).map(Duration::from_secs_f64)
+    match text.parse() {
+        Ok(seconds) if (0.0..=86_400.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err(format!("{text:?} is no number of seconds from 0 to 86400")),
+    }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -51,7 +51,8 @@ fn tell_state(console: &Console, state: &PeerState) -> anyhow::Result<()> {
         Some(peer) => (peer.name.clone(), peer.addresses.clone()),
         None => (None, Vec::new()),
     };
-    let mut line = json!({ "peer": key, "name": name, "addresses": addresses, "known": state.known.is_some() });
+    let mut line =
+        json!({ "peer": key, "name": name, "addresses": addresses, "known": state.known.is_some() });
     let (how, fields) = match &state.connection {
         PeerConnection::Open { called, since } => {
             let (received, sent) = (state.bytes_received, state.bytes_sent);
@@ -60,11 +61,16 @@ fn tell_state(console: &Console, state: &PeerState) -> anyhow::Result<()> {
             let fields = json!({ "connected": true, "called": called, "seconds": since.as_secs_f64(), "bytes_received": received, "bytes_sent": sent });
             (words, fields)
         }
-        PeerConnection::Dialling => ("being called".to_owned(), json!({ "connected": false, "calling": true })),
+        PeerConnection::Dialling => {
+            ("being called".to_owned(), json!({ "connected": false, "calling": true }))
+        }
         PeerConnection::Closed { why, again } => {
             let again = again.map(|again| again.as_secs_f64());
             let when = again.map(|again| format!("; called again in {again:.0} s")).unwrap_or_default();
-            (format!("not connected: {why}{when}"), json!({ "connected": false, "why": why, "again_seconds": again }))
+            (
+                format!("not connected: {why}{when}"),
+                json!({ "connected": false, "why": why, "again_seconds": again }),
+            )
         }
         _ => (String::new(), json!({})),
     };

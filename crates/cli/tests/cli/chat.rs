@@ -211,11 +211,8 @@ fn watching_prints_what_comes() {
     let db = talk(3);
     let server = Server::start(&db);
     let other = Db::join(&server.ticket);
-    let mut child = other
-        .command(&["chat", "watch", "tea", "--limit", "2"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child =
+        other.command(&["chat", "watch", "tea", "--limit", "2"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut out = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut next = || serde_json::from_str::<Value>(&out.next().unwrap().unwrap()).unwrap()["text"].clone();
     assert_eq!([next(), next()], ["tea 1", "tea 2"]);

@@ -227,11 +227,7 @@ fn watch_prints_what_is_there_and_what_peers_write_later() {
     server.interrupt();
     let server = Server::start(&db);
     watching.ok(&["join", &server.ticket]);
-    let mut child = watching
-        .command(&["kv", "watch", "a", "b"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = watching.command(&["kv", "watch", "a", "b"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut out = BufReader::new(child.stdout.take().unwrap());
     let mut next = || {
         let mut line = String::new();
