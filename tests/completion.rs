@@ -3,6 +3,7 @@
 
 use kappadb::{Coord, Database, Extent, GeoBox, Server, Source, geojson};
 use kappadb_sim::{Random, enough, seeds};
+use kappadb_tests::house::asks;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -104,12 +105,19 @@ async fn truthful_completion() {
                 write(&mut nodes[who], who, &mut log, &mut random).await;
                 continue;
             }
-            let Some(peer) = nodes[who].peer else { continue };
+            if nodes[who].peer.is_none() {
+                continue;
+            }
             let extent = if random.chance(15) { GeoBox::WORLD.into() } else { extent(&mut random) };
-            let mut known = lengths(&nodes[peer]).await;
-            for (feed, length) in lengths(&nodes[who]).await {
-                let best = known.entry(feed).or_default();
-                *best = length.max(*best);
+            let mut known = BTreeMap::new();
+            for (other, node) in nodes.iter().enumerate() {
+                if other != who && !asks(&nodes[who].database, &node.server) {
+                    continue;
+                }
+                for (feed, length) in lengths(node).await {
+                    let best = known.entry(feed).or_default();
+                    *best = length.max(*best);
+                }
             }
             let answer =
                 nodes[who].database.map().query(&extent, None).from(Source::Peers).await.expect("ask");

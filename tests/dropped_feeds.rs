@@ -6,7 +6,7 @@ use kappadb::{
 };
 use kappadb_entry::{Context, Header, Kind, space};
 use kappadb_sim::{Random, enough, seeds};
-use kappadb_tests::house::{House, serve};
+use kappadb_tests::house::{House, asks, serve};
 use kappadb_tests::liar;
 use kappadb_tests::model::{self, Entries};
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,17 +58,16 @@ impl Ring {
         Ring { house, nodes, feeds }
     }
 
-    fn peers(who: usize) -> &'static [usize] {
-        [&[][..], &[0], &[0, 1], &[2]][who]
-    }
-
     /// How long each feed is that counts for `who`, as far as it or one that it asks knows and counts it.
     async fn known(&self, who: usize) -> (BTreeMap<FeedKey, u64>, BTreeSet<FeedKey>) {
         let (mut known, mut dropped) = (BTreeMap::<FeedKey, u64>::new(), BTreeSet::new());
-        for node in [who].iter().chain(Ring::peers(who)) {
-            for feed in self.nodes[*node].1.status().await.expect("status").feeds {
+        for (node, (_, database, server)) in self.nodes.iter().enumerate() {
+            if node != who && !asks(&self.nodes[who].1, server) {
+                continue;
+            }
+            for feed in database.status().await.expect("status").feeds {
                 let key: FeedKey = feed.feed.parse().expect("key");
-                if *node == who && feed.dropped {
+                if node == who && feed.dropped {
                     dropped.insert(key);
                 }
                 if !feed.dropped {

@@ -1,6 +1,6 @@
 //! Replicas of one database under a clock that is set by hand.
 
-use kappadb::{Clock, Database, Server, Ticket, Timestamp};
+use kappadb::{Clock, Database, PeerConnection, PeerState, Server, Ticket, Timestamp};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -68,4 +68,12 @@ impl House {
 /// Answers others on a free port.
 pub async fn serve(database: &Database) -> Server {
     database.serve(([127, 0, 0, 1], 0).into()).await.expect("serve")
+}
+
+/// True if this replica puts its questions to the one behind the server: it knows it as a peer, or there is a session with it, whoever called.
+pub fn asks(database: &Database, server: &Server) -> bool {
+    let peer = server.ticket().peer;
+    let states = database.peers().states();
+    let open = |state: &PeerState| matches!(state.connection, PeerConnection::Open { .. });
+    states.iter().any(|state| state.key == peer && (state.known.is_some() || open(state)))
 }
