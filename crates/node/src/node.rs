@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 const LIVE_PEERS: usize = 64;
 /// Two sessions with one peer that began within this time come from both having called at once, in milliseconds.
 const AT_ONCE_MS: u64 = 10_000;
+/// For so long one that was silent is not called because of a question, in milliseconds.
+const SILENT_MS: u64 = 5_000;
 /// A session that lasted so long was a success, in milliseconds.
 const LASTING_MS: u64 = 10_000;
 
@@ -177,12 +179,13 @@ impl Node {
         self.handle_timeout(now_ms);
     }
 
-    /// Somebody has a question: calls this peer now, unless there is a session or it is being called. If it was tried lately in vain,
-    /// only if it is `urgent`: nobody else can be asked.
+    /// Somebody has a question: calls this peer now, unless there is a session or it is being called. One that was silent a moment ago only if it is
+    /// `urgent`: nobody else can be asked.
     pub fn call(&mut self, now_ms: u64, peer: &FeedKey, urgent: bool) {
         let Some(known) = self.peers.get(peer) else { return };
         let may = known.known && !known.dialling && known.session.is_none();
-        if may && (urgent || known.wait_until <= now_ms) {
+        let is_silent = known.silent_at.is_some_and(|at| now_ms.saturating_sub(at) < SILENT_MS);
+        if may && (urgent || !is_silent) {
             self.dial(*peer);
         }
     }
@@ -203,12 +206,13 @@ impl Node {
     }
 
     /// It is not, for this reason.
-    pub fn unreachable(&mut self, now_ms: u64, peer: FeedKey, why: &str) {
+    /// `silent` if that showed only because it said nothing for long: who refuses at once costs nothing to be called again.
+    pub fn unreachable(&mut self, now_ms: u64, peer: FeedKey, why: &str, silent: bool) {
         let chance = self.draw();
         let Some(known) = self.peers.get_mut(&peer) else { return };
         known.dialling = false;
         if known.session.is_none() {
-            known.failed = true;
+            known.silent_at = silent.then_some(now_ms);
             known.why = Some(why.to_owned());
             known.wait_until = now_ms + known.backoff.fail(chance);
             self.tell(Event::Unreachable { peer, why: why.to_owned() });
@@ -238,7 +242,7 @@ impl Node {
         } else {
             self.actions.push_back(Action::Tell(Event::Connected { peer, way }));
         }
-        (known.why, known.failed) = (None, false);
+        (known.why, known.silent_at) = (None, None);
         let follows = self.follows.iter().map(|follow| (*follow, Following::Asked)).collect();
         known.session = Some(Open { id: session, way, since: now_ms, follows });
         self.sessions.insert(session, peer);
@@ -267,7 +271,7 @@ impl Node {
             self.actions.push_back(Action::Leave(session));
             self.lost(now_ms, session, why);
             if let Some(known) = peer.and_then(|peer| self.peers.get_mut(&peer)) {
-                known.failed = true;
+                known.silent_at = Some(now_ms);
             }
         }
     }
@@ -353,9 +357,9 @@ impl Node {
         self.peers.get(peer).is_some_and(|peer| peer.dialling)
     }
 
-    /// Why a peer was not to be had last: it was called in vain, or let a question wait for too long. None if it has not failed since it was there.
-    pub fn failure(&self, peer: &FeedKey) -> Option<&str> {
-        self.peers.get(peer).filter(|peer| peer.failed)?.why.as_deref()
+    /// Why a peer is not worth waiting for: when it was last called or asked it said nothing for long.
+    pub fn silence(&self, peer: &FeedKey) -> Option<&str> {
+        self.peers.get(peer).filter(|peer| peer.silent_at.is_some())?.why.as_deref()
     }
 
     /// How it stands with all peers: those that are known, and those that called.

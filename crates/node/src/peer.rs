@@ -57,8 +57,8 @@ pub(crate) struct Peer {
     /// It is in the list of those that are called.
     pub known: bool,
     pub dialling: bool,
-    /// The last call was in vain, or it let a question wait for too long.
-    pub failed: bool,
+    /// When it was found to be silent, if it was when it was called or asked last.
+    pub silent_at: Option<u64>,
     pub session: Option<Open>,
     /// Why it is not connected.
     pub why: Option<String>,

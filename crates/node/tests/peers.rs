@@ -26,15 +26,19 @@ fn a_known_peer_is_called_only_when_sessions_are_kept_or_somebody_asks() {
     node.call(5, &key(2), false);
     node.call(5, &key(2), true);
     assert_eq!(actions(&mut node), [Action::Dial(key(2))], "once");
-    node.unreachable(10, key(2), "no route");
+    node.unreachable(10, key(2), "no route", true);
     assert_eq!(node.poll_timeout(), None);
     let why = || "no route".to_owned();
     assert_eq!(actions(&mut node), [Action::Tell(Event::Unreachable { peer: key(2), why: why() })]);
     assert_eq!(node.states()[0].connection, Connection::Closed { why: why(), again_ms: None });
     node.call(11, &key(2), false);
-    assert_eq!(actions(&mut node), [], "it was tried just now");
+    assert_eq!(actions(&mut node), [], "it was silent just now");
     node.call(11, &key(2), true);
     assert_eq!(actions(&mut node), [Action::Dial(key(2))], "there is nobody else");
+    node.unreachable(12, key(2), "refused", false);
+    actions(&mut node);
+    node.call(13, &key(2), false);
+    assert_eq!(actions(&mut node), [Action::Dial(key(2))], "who refuses at once costs nothing");
     node.call(11, &key(3), true);
     assert_eq!(actions(&mut node), [], "a stranger");
 }
@@ -49,7 +53,7 @@ fn a_peer_that_is_away_is_called_less_and_less_and_at_once_after_it_was_there() 
         for action in actions(&mut node) {
             if action == Action::Dial(key(2)) {
                 calls.push(now);
-                node.unreachable(now, key(2), "refused");
+                node.unreachable(now, key(2), "refused", false);
             }
         }
         now = node.poll_timeout().unwrap();
@@ -122,7 +126,7 @@ fn who_calls_again_has_lost_the_session_before() {
     assert_eq!(node.session(&key(2)), Some(SessionId(3)));
     node.late(60_002, SessionId(3), "said nothing for 2 s");
     assert_eq!(node.session(&key(2)), None);
-    assert_eq!(node.failure(&key(2)), Some("said nothing for 2 s"));
+    assert_eq!(node.silence(&key(2)), Some("said nothing for 2 s"));
 }
 
 /// Two nodes that call each other over a network with latency and losses.
@@ -209,7 +213,7 @@ impl World {
                     self.used[to].insert(session);
                     node.called(now, peer, session);
                 }
-                Mail::Unreachable => node.unreachable(now, peer, "lost"),
+                Mail::Unreachable => node.unreachable(now, peer, "lost", false),
                 Mail::Lost(session) => {
                     self.used[to].remove(&session);
                     node.lost(now, session, "lost");

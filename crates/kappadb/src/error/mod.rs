@@ -243,7 +243,7 @@ pub enum AskError {
     /// It was not reached, or was not who it should be.
     #[error(transparent)]
     Dial(#[from] std::sync::Arc<kappadb_net::DialError>),
-    /// It was called in vain, or lost, a moment ago, and others could be asked: it was not waited for. This is why.
+    /// When it was called or asked a moment ago it said nothing for long, and others could be asked: it was not waited for.
     #[error("it is not connected: {0}")]
     Away(String),
     /// It could not be talked to for so long.
@@ -259,7 +259,11 @@ impl AskError {
     pub(crate) fn is_late(&self) -> bool {
         use kappadb_net::AskError::Query;
         use kappadb_sync::QueryError::TimedOut;
-        matches!(self, AskError::Late(_) | AskError::Session(Query(TimedOut { .. })))
+        match self {
+            AskError::Late(_) | AskError::Session(Query(TimedOut { .. })) => true,
+            AskError::Dial(error) => matches!(**error, kappadb_net::DialError::Timeout { .. }),
+            _ => false,
+        }
     }
 }
 

@@ -111,7 +111,7 @@ impl Links {
             state.calls.extract_if(|_, call| call.is_finished()).map(|(peer, _)| peer).collect();
         for peer in given_up {
             if state.node.is_dialling(&peer) {
-                state.node.unreachable(now, peer, "the call was given up");
+                state.node.unreachable(now, peer, "the call was given up", false);
             }
         }
         state.node.know(now, &peers.iter().map(|peer| peer.key).collect::<Vec<_>>());
@@ -172,7 +172,7 @@ impl Links {
         let state = self.lock();
         let mut reach = Reach { open, called: Vec::new(), away: Vec::new() };
         for peer in peers.iter().map(|peer| peer.key).filter(|peer| state.node.session(peer).is_none()) {
-            match state.node.failure(&peer).filter(|_| !reach.open.is_empty()) {
+            match state.node.silence(&peer).filter(|_| !reach.open.is_empty()) {
                 Some(why) => reach.away.push((peer, why.to_owned())),
                 None if state.node.is_dialling(&peer) => reach.called.push(peer),
                 None => reach.away.push((peer, "it was not called".to_owned())),

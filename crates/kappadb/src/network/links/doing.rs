@@ -82,9 +82,9 @@ impl Links {
                 self.begun(session, |node, now, id| node.dialled(now, peer, id));
             }
             Err(error) => {
-                let why = in_words(&error);
+                let (why, silent) = (in_words(&error), error.is_late());
                 self.lock().failed.insert(peer, error);
-                self.note(|node, now| node.unreachable(now, peer, &why));
+                self.note(|node, now| node.unreachable(now, peer, &why, silent));
             }
         }
     }
