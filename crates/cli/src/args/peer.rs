@@ -25,6 +25,9 @@ pub struct ServeArgs {
     /// until `--listen` is given without it.
     #[arg(long, value_name = "HOST[:PORT]", value_delimiter = ',')]
     pub advertise: Vec<String>,
+    /// As a process of its own, once it serves: what it tells is in the folder's `serve.log` then.
+    #[arg(long)]
+    pub background: bool,
     #[command(flatten)]
     pub log: LogArgs,
 }

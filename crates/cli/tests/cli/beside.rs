@@ -400,6 +400,55 @@ fn a_flood_of_callers_is_bounded() {
 }
 
 #[test]
+fn a_server_in_the_background_outlives_who_started_it_until_it_is_stopped() {
+    let db = Db::init();
+    let (_, error) = db.ends(4, &["stop"]);
+    assert!(error.contains("nobody serves"), "{error}");
+    let ticket = db.ok(&["serve", "--background", "--listen", "127.0.0.1:0"]);
+    assert!(ticket.starts_with("kappa1") && ticket.lines().count() == 1, "{ticket}");
+    let node = db.json(&["status"])["node"].as_u64().unwrap();
+    db.ok(&["kv", "put", "a", "1"]);
+    assert_eq!(Db::join(ticket.trim()).ok(&["kv", "get", "a"]), "1");
+    let log = fs::read_to_string(db.path().join("serve.log")).unwrap();
+    assert!(log.contains("Serving"), "{log}");
+    // Of a second one it is told why it does not.
+    let (_, error) = db.ends(5, &["serve", "--background"]);
+    assert!(error.contains(&format!("in use by process {node} (kappa serve)")), "{error}");
+    assert_eq!(db.ok(&["stop"]), "");
+    assert!(!Path::new(&format!("/proc/{node}/fd/0")).exists());
+    assert!(db.json(&["status"])["node"].is_null());
+    assert_eq!(db.ok(&["kv", "get", "a"]), "1");
+}
+
+#[test]
+fn shells_and_manuals_are_told_of_every_command_and_the_examples_name_such_as_there_are() {
+    let db = Db::none();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = db.ok(&["completions", shell]);
+        assert!(script.contains("require-complete") && script.contains("moderate"), "{shell}");
+    }
+    let man = db.path().with_extension("man");
+    db.ok(&["man", man.to_str().unwrap()]);
+    for page in ["kappa.1", "kappa-serve.1", "kappa-kv-put.1", "kappa-chat-moderate-add.1"] {
+        let text = fs::read_to_string(man.join(page)).unwrap();
+        assert!(text.starts_with(".ie") && text.contains(".SH NAME"), "{page}");
+    }
+    let example = |name: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(name);
+        fs::read_to_string(path).unwrap()
+    };
+    let unit = example("systemd/kappa@.service");
+    let start = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
+    let words: Vec<&str> = start.split(' ').skip(1).collect();
+    assert!(db.run(&[&words[2..], &["--help"]].concat()).status.success(), "{start}");
+    let file = example("container/Containerfile");
+    let line = file.lines().find_map(|line| line.strip_prefix("CMD ")).unwrap();
+    let words: Vec<String> = serde_json::from_str(line).unwrap();
+    let words: Vec<&str> = words.iter().map(String::as_str).chain(["--help"]).collect();
+    assert!(db.run(&words).status.success(), "{line}");
+}
+
+#[test]
 fn a_command_waits_for_a_node_that_is_just_starting() {
     let db = Db::init();
     db.ok(&["map", "import", EXTRACT]);
