@@ -20,6 +20,7 @@ pub use names::{EntryText, FeedText};
 pub use peer::{FollowCommand, PeerCommand, ServeArgs, SyncArgs, TicketArgs};
 
 use clap::{Args as ClapArgs, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap_complete::Shell;
 use kappadb::{Extent, RangeSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -116,6 +117,8 @@ pub enum Command {
     Follow(FollowCommand),
     /// Fetch all that peers have, or some of it.
     Sync(SyncArgs),
+    /// End the `serve` that runs on the folder, and wait until it has ended.
+    Stop,
     /// Print the ticket of this replica, also while it is served: who has it may read and write.
     Ticket,
     /// The peers that questions are put to.
@@ -165,6 +168,16 @@ pub enum Command {
     Verify,
     /// Make all derived data anew from the journal.
     Rebuild,
+    /// Print what makes a shell complete the words of this program, for its start-up files.
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+    /// Write the manual, a page for each command, into a folder such as ~/.local/share/man/man1.
+    Man {
+        /// The folder; made if it is not there.
+        folder: PathBuf,
+    },
     /// The main job on a bundled piece of Helsinki: two replicas, a real connection, a box.
     Demo(DemoArgs),
 }
@@ -172,7 +185,8 @@ pub enum Command {
 impl Command {
     /// True if a node on the folder carries it out; else it needs no open folder, or one of its own.
     pub fn is_for_node(&self) -> bool {
-        !matches!(self, Command::Init | Command::Serve(_) | Command::Ticket | Command::Demo(_))
+        use Command::{Completions, Demo, Init, Man, Serve, Ticket};
+        !matches!(self, Init | Serve(_) | Ticket | Demo(_) | Completions { .. } | Man { .. })
     }
 }
 

@@ -1,15 +1,17 @@
 //! The program `kappa`: glue between a command line and the library `kappadb`. `design/cli.md` says what it promises to scripts.
 
 mod args;
+mod background;
 mod beside;
 mod commands;
 mod console;
 mod exit;
 mod logging;
+mod manual;
 mod outside;
 mod times;
 
-use args::Args;
+use args::{Args, Command};
 use beside::Wanted;
 use commands::Home;
 use console::Console;
@@ -56,11 +58,19 @@ fn run(process: &Process, console: Console, words: Vec<OsString>) -> Exit {
         Ok(args) => args,
         Err(error) => return console.usage(&error),
     };
+    if matches!(&args.command, Command::Serve(serve) if serve.background) {
+        let started = background::serve(&console, &args.db, words);
+        return started.unwrap_or_else(|error| console.fail(&error));
+    }
     if args.command.is_for_node() {
         let (started, wait) = (Instant::now(), args.wait);
         match beside::find(&args.db, wait) {
             Ok(Some(node)) => {
-                let done = node.carry_out(&wanted(&args, words, process), process);
+                let wanted = wanted(&args, words, process);
+                let done = match args.command {
+                    Command::Stop => node.stop(&wanted, process, &args.db),
+                    _ => node.carry_out(&wanted, process),
+                };
                 return done.unwrap_or_else(|error| console.fail(&error));
             }
             Ok(None) => args.wait = wait.saturating_sub(started.elapsed()),

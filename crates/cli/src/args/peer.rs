@@ -29,6 +29,9 @@ pub struct ServeArgs {
     /// What to follow while it serves, beside what `kappa follow` says: as there, in one word, such as "channel garden". May be given more than once.
     #[arg(long, value_name = "WHAT")]
     pub follow: Vec<Interest>,
+    /// As a process of its own, once it serves: what it tells is in the folder's `serve.log` then.
+    #[arg(long)]
+    pub background: bool,
     #[command(flatten)]
     pub log: LogArgs,
 }

@@ -26,6 +26,9 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// For how long a node may say nothing: longer than it lets others wait.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// For how long a node may take to end.
+const ENDING: Duration = Duration::from_secs(60);
+
 /// A node that takes this process's command.
 pub struct Call {
     socket: UnixStream,
@@ -109,6 +112,27 @@ impl Call {
                 order => hands.follow(order)?,
             }
         }
+    }
+}
+
+impl Call {
+    /// Has the node told to end, and waits until the folder is free.
+    ///
+    /// # Errors
+    /// [`InUse`] if it does not end.
+    pub fn stop(self, wanted: &Wanted, outside: &dyn Outside, dir: &Path) -> anyhow::Result<Exit> {
+        let (pid, until) = (self.pid, Instant::now() + ENDING);
+        match self.carry_out(wanted, outside) {
+            Err(error) if !error.is::<NodeEnded>() => return Err(error),
+            _ => {}
+        }
+        while Database::builder(dir).is_in_use() {
+            if Instant::now() >= until {
+                bail!(InUse(format!("process {pid} was asked to end, and still has {} open", dir.display())));
+            }
+            thread::sleep(PAUSE);
+        }
+        Ok(Exit::Done)
     }
 }
 

@@ -20,6 +20,7 @@ mod writer;
 use crate::args::{Args, BlobCommand, Command};
 use crate::console::{Console, is_closed_pipe};
 use crate::exit::Exit;
+use crate::manual;
 use kappadb::{Builder, Database, FeedKey, Ticket};
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -168,6 +169,7 @@ async fn run(args: Args, console: Console, home: Home) -> anyhow::Result<Exit> {
         Command::Serve(args) => serve::serve(&context, &args).await?,
         Command::Follow(command) => follow::run(&context, &command).await?,
         Command::Sync(args) => return follow::sync(&context, &args).await,
+        Command::Stop => serve::stop(&context)?,
         Command::Ticket => serve::ticket(&context).await?,
         Command::Peer(command) => peer::run(&context, &command).await?,
         Command::Map(command) => return map::run(&context, &command).await,
@@ -189,6 +191,8 @@ async fn run(args: Args, console: Console, home: Home) -> anyhow::Result<Exit> {
         Command::Status => inspect::status(&context).await?,
         Command::Verify => return inspect::verify(&context).await,
         Command::Rebuild => inspect::rebuild(&context).await?,
+        Command::Completions { shell } => manual::completions(&context.console, shell)?,
+        Command::Man { folder } => manual::pages(&folder)?,
         Command::Demo(demo) => demo::demo(&context.console, &demo).await?,
     }
     Ok(Exit::Done)

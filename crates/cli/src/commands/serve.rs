@@ -4,9 +4,11 @@ use super::Context;
 use crate::args::ServeArgs;
 use crate::beside::Node;
 use crate::console::Console;
+use crate::exit::NotFound;
 use crate::logging;
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use kappadb::{Listen, Ticket};
+use rustix::process::{Signal, getpid, kill_process};
 use serde_json::json;
 use std::net::{IpAddr, SocketAddr};
 
@@ -30,6 +32,12 @@ pub async fn serve(context: &Context, args: &ServeArgs) -> anyhow::Result<()> {
     node.stop().await;
     server.stop().await;
     context.close(database).await
+}
+
+/// Asks the node to end. Whoever called waits for that.
+pub fn stop(context: &Context) -> anyhow::Result<()> {
+    ensure!(context.is_node(), NotFound(format!("nobody serves {}", context.dir.display())));
+    Ok(kill_process(getpid(), Signal::TERM)?)
 }
 
 /// Where to listen: what the command line says, and what it leaves out as it was kept.

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
@@ -14,17 +14,19 @@ use std::time::{Duration, Instant};
 /// How long something that happens soon may take on a busy machine.
 const SOON: Duration = Duration::from_secs(60);
 
-fn start(db: &Db, args: &[&str]) -> Child {
+/// A command whose streams are all pipes.
+pub fn start(db: &Db, args: &[&str]) -> Child {
     let mut command = db.command(args);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-fn signal(id: u32, name: &str) {
+/// Sends a process a signal.
+pub fn signal(id: u32, name: &str) {
     assert!(Command::new("kill").args([name, &id.to_string()]).status().unwrap().success());
 }
 
 /// Waits until it is so.
-fn until(what: &str, mut is: impl FnMut() -> bool) {
+pub fn until(what: &str, mut is: impl FnMut() -> bool) {
     let started = Instant::now();
     while !is() {
         assert!(started.elapsed() < SOON, "{what}");
@@ -32,18 +34,20 @@ fn until(what: &str, mut is: impl FnMut() -> bool) {
     }
 }
 
-fn first_line(child: &mut Child) -> String {
+/// The first line that it prints.
+pub fn first_line(child: &mut Child) -> String {
     let mut line = String::new();
     BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
     line
 }
 
-fn told(output: &Output) -> String {
+/// What it said on stderr.
+pub fn told(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// Commands that the node is at.
-fn at_work(server: &Server) -> usize {
+pub fn at_work(server: &Server) -> usize {
     let threads = fs::read_dir(format!("/proc/{}/task", server.id())).unwrap();
     let name = |thread: fs::DirEntry| fs::read_to_string(thread.path().join("comm")).unwrap_or_default();
     threads.map(|thread| name(thread.unwrap())).filter(|name| name.starts_with("kappa-command")).count()
@@ -94,130 +98,6 @@ fn files_are_those_of_the_caller() {
     assert_eq!(output.status.code(), Some(4));
     assert_eq!(fs::read_dir(here.path()).unwrap().count(), 4, "no half of a file is left");
     assert!(server.interrupt());
-}
-
-#[test]
-fn being_asked_to_end_is_as_without_a_node() {
-    let db = Db::init();
-    db.ok(&["kv", "put", "a", "1"]);
-    db.ok(&["chat", "post", "tea", "hello"]);
-    let server = Server::start(&db);
-    for args in [&["kv", "watch", "a"][..], &["chat", "watch", "tea"]] {
-        for name in ["-INT", "-TERM"] {
-            let mut child = start(&db, args);
-            first_line(&mut child);
-            signal(child.id(), name);
-            let output = child.wait_with_output().unwrap();
-            assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0), "{args:?} {name}");
-        }
-    }
-    let mut child = start(&db, &["kv", "import", "-"]);
-    child.stdin.as_mut().unwrap().write_all(b"{\"key\":\"b\",\"value\":\"2\"}\n").unwrap();
-    until("what came is kept", || db.run(&["kv", "get", "b"]).status.success());
-    // Nor is it the end of the input that ends it.
-    let _open = child.stdin.take();
-    signal(child.id(), "-INT");
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
-    assert!(told(&output).contains("stopped before the end of the input"), "{}", told(&output));
-    // What does not care is ended by the signal.
-    let child = start(&db, &["blob", "put", "-"]);
-    until("it began", || at_work(&server) == 1);
-    signal(child.id(), "-INT");
-    assert_eq!(child.wait_with_output().unwrap().status.signal(), Some(2));
-    until("its work ended", || at_work(&server) == 0);
-    assert_eq!(db.ok(&["blob", "list"]), "");
-    assert!(server.interrupt());
-}
-
-#[test]
-fn a_caller_that_is_killed_ends_its_work_and_what_was_kept_is_kept() {
-    let db = Db::helsinki();
-    let server = Server::start(&db);
-    let mut importing = start(&db, &["kv", "import", "-"]);
-    importing.stdin.as_mut().unwrap().write_all(b"{\"key\":\"a\",\"value\":\"1\"}\n").unwrap();
-    until("what came is kept", || db.run(&["kv", "get", "a"]).status.success());
-    let mut watching = start(&db, &["kv", "watch", "a"]);
-    first_line(&mut watching);
-    // Nobody reads it.
-    let exporting = start(&db, &["map", "export"]);
-    let writing = start(&db, &["blob", "put", "-"]);
-    until("all began", || at_work(&server) == 4);
-    for mut child in [importing, watching, exporting, writing] {
-        child.kill().unwrap();
-        child.wait().unwrap();
-    }
-    until("their work ended", || at_work(&server) == 0);
-    assert_eq!(db.ok(&["kv", "get", "a"]), "1");
-    db.ok(&["verify"]);
-    assert!(server.interrupt());
-}
-
-#[test]
-fn an_import_of_a_map_ends_between_two_batches_when_its_caller_is_killed() {
-    let db = Db::init();
-    let server = Server::start(&db);
-    let (file, all) = (db.path().with_extension("ndjson"), 60_000);
-    let point = |n: u64| {
-        format!(
-            r#"{{"type":"Feature","id":"p{n}","properties":{{}},"geometry":{{"type":"Point","coordinates":[{},{}]}}}}"#,
-            n % 180,
-            n % 90
-        )
-    };
-    fs::write(&file, (0..all).map(|n| point(n) + "\n").collect::<String>()).unwrap();
-    let file = file.to_str().unwrap();
-    let mut importing = start(&db, &["--json", "map", "import", file]);
-    let mut line = String::new();
-    BufReader::new(importing.stderr.as_mut().unwrap()).read_line(&mut line).unwrap();
-    assert!(line.contains("durable"), "{line}");
-    importing.kill().unwrap();
-    importing.wait().unwrap();
-    until("its work ended", || at_work(&server) == 0);
-    let count = || db.json(&["map", "query", "--format", "count"])["count"].as_u64().unwrap();
-    // The batch that was under way is whole.
-    sleep(Duration::from_secs(1));
-    let some = count();
-    sleep(Duration::from_secs(1));
-    assert_eq!(count(), some);
-    assert!((1_000..all).contains(&some), "{some}");
-    db.ok(&["map", "import", file]);
-    assert_eq!(count(), all);
-    assert!(server.interrupt());
-    db.ok(&["verify"]);
-}
-
-#[test]
-fn a_node_that_is_killed_ends_its_callers_with_an_error_and_nothing_is_lost() {
-    let db = Db::helsinki();
-    let server = Server::start(&db);
-    let mut importing = start(&db, &["kv", "import", "-"]);
-    importing.stdin.as_mut().unwrap().write_all(b"{\"key\":\"a\",\"value\":\"1\"}\n").unwrap();
-    until("what came is kept", || db.run(&["kv", "get", "a"]).status.success());
-    let mut watching = start(&db, &["--json", "kv", "watch", "a"]);
-    first_line(&mut watching);
-    let process = format!("process {}, which carried this out, has ended", server.id());
-    server.kill();
-    for child in [importing, watching] {
-        let output = child.wait_with_output().unwrap();
-        assert_eq!(output.status.code(), Some(6), "{}", told(&output));
-        assert!(told(&output).contains(&process), "{}", told(&output));
-    }
-    // The socket is still there, and means nothing.
-    assert!(db.path().join("node").exists());
-    assert_eq!(db.ok(&["kv", "get", "a"]), "1");
-    db.ok(&["verify"]);
-    let server = Server::start(&db);
-    assert_eq!(db.json(&["status"])["node"], server.id());
-    // One that is asked to end does so at once, whoever calls.
-    let mut watching = start(&db, &["kv", "watch", "a"]);
-    first_line(&mut watching);
-    let exporting = start(&db, &["map", "export"]);
-    until("both began", || at_work(&server) == 2);
-    assert!(server.interrupt());
-    assert_eq!(watching.wait_with_output().unwrap().status.code(), Some(6));
-    assert_eq!(exporting.wait_with_output().unwrap().status.code(), Some(6));
-    db.ok(&["verify"]);
 }
 
 #[test]
@@ -310,6 +190,17 @@ fn a_reader_that_goes_away_is_no_error_and_a_full_disk_is() {
 }
 
 #[test]
+fn bars_are_drawn_on_the_terminal_of_the_caller() {
+    let db = Db::init();
+    let (done, alone) = crate::dm::on_a_terminal(&db, &["map", "import", EXTRACT], "");
+    assert!(done && alone.contains("importing"), "{alone}");
+    let server = Server::start(&db);
+    let (done, beside) = crate::dm::on_a_terminal(&db, &["map", "import", EXTRACT, "--force"], "");
+    assert!(done && beside.contains("comparing"), "{beside}");
+    assert!(server.interrupt());
+}
+
+#[test]
 fn a_copy_of_a_folder_is_not_the_nodes() {
     let db = Db::init();
     db.ok(&["kv", "put", "a", "1"]);
@@ -397,6 +288,34 @@ fn a_flood_of_callers_is_bounded() {
     for child in watching {
         assert_eq!(child.wait_with_output().unwrap().status.code(), Some(6));
     }
+}
+
+#[test]
+fn shells_and_manuals_are_told_of_every_command_and_the_examples_name_such_as_there_are() {
+    let db = Db::none();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = db.ok(&["completions", shell]);
+        assert!(script.contains("require-complete") && script.contains("moderate"), "{shell}");
+    }
+    let man = db.path().with_extension("man");
+    db.ok(&["man", man.to_str().unwrap()]);
+    for page in ["kappa.1", "kappa-serve.1", "kappa-kv-put.1", "kappa-chat-moderate-add.1"] {
+        let text = fs::read_to_string(man.join(page)).unwrap();
+        assert!(text.starts_with(".ie") && text.contains(".SH NAME"), "{page}");
+    }
+    let example = |name: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(name);
+        fs::read_to_string(path).unwrap()
+    };
+    let unit = example("systemd/kappa@.service");
+    let start = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
+    let words: Vec<&str> = start.split(' ').skip(1).collect();
+    assert!(db.run(&[&words[2..], &["--help"]].concat()).status.success(), "{start}");
+    let file = example("container/Containerfile");
+    let line = file.lines().find_map(|line| line.strip_prefix("CMD ")).unwrap();
+    let words: Vec<String> = serde_json::from_str(line).unwrap();
+    let words: Vec<&str> = words.iter().map(String::as_str).chain(["--help"]).collect();
+    assert!(db.run(&words).status.success(), "{line}");
 }
 
 #[test]

@@ -31,7 +31,7 @@ fn dms(db: &Db, args: &[&str]) -> Vec<Value> {
 }
 
 /// Runs on a terminal where somebody types this; whether it ended well, and what was on the terminal.
-fn on_a_terminal(db: &Db, args: &[&str], typed: &str) -> (bool, String) {
+pub fn on_a_terminal(db: &Db, args: &[&str], typed: &str) -> (bool, String) {
     let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&terminal).unwrap();
     unlockpt(&terminal).unwrap();
@@ -92,21 +92,24 @@ fn what_to_type_is_what_a_shell_takes() {
 
 #[test]
 fn on_a_terminal_the_whole_fingerprint_is_shown_and_asked_for_the_first_time() {
-    let db = Db::init();
-    let bert = writer(&db, "bert", "Bert");
-    let print = fingerprint(&db, &bert);
-    for no in ["n\n", "\n", "what?\n"] {
-        let (done, shown) = on_a_terminal(&db, &["chat", "dm", "bert", "psst"], no);
-        assert!(!done && shown.contains(&print) && shown.contains(&bert), "{shown}");
-        assert!(shown.contains("nothing was sent"), "{shown}");
+    for beside in [false, true] {
+        let db = Db::init();
+        let _server = beside.then(|| crate::common::Server::start(&db));
+        let bert = writer(&db, "bert", "Bert");
+        let print = fingerprint(&db, &bert);
+        for no in ["n\n", "\n", "what?\n"] {
+            let (done, shown) = on_a_terminal(&db, &["chat", "dm", "bert", "psst"], no);
+            assert!(!done && shown.contains(&print) && shown.contains(&bert), "{shown}");
+            assert!(shown.contains("nothing was sent"), "{shown}");
+        }
+        assert!(dms(&db, &[]).is_empty() && db.ok(&["chat", "pin", "list"]).is_empty());
+        let (done, shown) = on_a_terminal(&db, &["chat", "dm", "bert", "psst"], "y\n");
+        assert!(done && shown.contains("[y/N]"), "{shown}");
+        assert_eq!(db.ok(&["chat", "pin", "list"]), format!("{print} bert\n"));
+        let (done, shown) = on_a_terminal(&db, &["chat", "dm", "bert", "again"], "");
+        assert!(done && !shown.contains("[y/N]"), "it is asked once: {shown}");
+        assert_eq!(dms(&db, &[]).len(), 2);
     }
-    assert!(dms(&db, &[]).is_empty() && db.ok(&["chat", "pin", "list"]).is_empty());
-    let (done, shown) = on_a_terminal(&db, &["chat", "dm", "bert", "psst"], "y\n");
-    assert!(done && shown.contains("[y/N]"), "{shown}");
-    assert_eq!(db.ok(&["chat", "pin", "list"]), format!("{print} bert\n"));
-    let (done, shown) = on_a_terminal(&db, &["chat", "dm", "bert", "again"], "");
-    assert!(done && !shown.contains("[y/N]"), "it is asked once: {shown}");
-    assert_eq!(dms(&db, &[]).len(), 2);
 }
 
 #[test]

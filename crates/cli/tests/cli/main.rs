@@ -8,6 +8,7 @@
 )]
 
 mod beside;
+mod beside_ends;
 mod beside_story;
 mod blobs;
 mod chat;
