@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 const LIVE_PEERS: usize = 64;
 /// Two sessions with one peer that began within this time come from both having called at once, in milliseconds.
 const AT_ONCE_MS: u64 = 10_000;
+/// Sessions of one key that count: more than that many copies of a folder nobody has at once.
+const SESSIONS_OF_PEER: usize = 8;
 /// For so long one that was silent is not called because of a question, in milliseconds.
 const SILENT_MS: u64 = 5_000;
 /// A session that lasted so long was a success, in milliseconds.
@@ -74,8 +76,8 @@ pub enum Event {
 
 /// The peers of a replica, the sessions with them, and what is followed.
 ///
-/// Between two peers one session counts, whoever called. Of two that began at once it is the one that the peer with the smaller key began, so
-/// both decide alike; else the younger one: who calls again has lost the one before.
+/// Between two peers there is one session, whoever called: who has one calls no more, and of two that began at once both keep the one that the
+/// peer with the smaller key began. Only copies of one folder, which have one key, may have several with a third, and each counts.
 #[derive(Debug)]
 pub struct Node {
     config: Config,
@@ -110,7 +112,7 @@ impl Node {
     /// When to call [`Node::handle_timeout`] if nothing else happens.
     pub fn poll_timeout(&self) -> Option<u64> {
         let dials = self.peers.values().filter(|peer| self.is_due(peer)).map(|peer| peer.wait_until);
-        let open = self.peers.values().filter_map(|peer| peer.session.as_ref());
+        let open = self.peers.values().flat_map(|peer| &peer.open);
         let again = open.flat_map(|open| open.follows.values()).filter_map(|following| match following {
             Following::Refused(at, _) => Some(*at),
             Following::Asked => None,
@@ -127,7 +129,7 @@ impl Node {
             .map(|(key, _)| *key)
             .collect();
         due.into_iter().for_each(|peer| self.dial(peer));
-        for open in self.peers.values_mut().filter_map(|peer| peer.session.as_mut()) {
+        for open in self.peers.values_mut().flat_map(|peer| &mut peer.open) {
             for (follow, following) in &mut open.follows {
                 if matches!(following, Following::Refused(at, _) if *at <= now_ms) {
                     *following = Following::Asked;
@@ -142,7 +144,7 @@ impl Node {
         self.kept
             && peer.known
             && !peer.dialling
-            && peer.session.is_none()
+            && peer.open.is_empty()
             && self.sessions.len() < LIVE_PEERS
     }
 
@@ -167,8 +169,15 @@ impl Node {
     pub fn remove_peer(&mut self, peer: &FeedKey) {
         let Some(known) = self.peers.get_mut(peer) else { return };
         known.known = false;
-        if known.session.as_ref().is_some_and(|open| open.way == Way::Dialled) {
-            self.leave(peer, "the peer was removed");
+        let dialled = known.open.extract_if(.., |open| open.way == Way::Dialled);
+        let dialled: Vec<SessionId> = dialled.map(|open| open.id).collect();
+        let is_last = !dialled.is_empty() && known.open.is_empty();
+        for session in dialled {
+            self.sessions.remove(&session);
+            self.actions.push_back(Action::Leave(session));
+        }
+        if is_last {
+            self.tell(Event::Lost { peer: *peer, why: "the peer was removed".to_owned() });
         }
         self.sweep(peer);
     }
@@ -183,7 +192,7 @@ impl Node {
     /// `urgent`: nobody else can be asked.
     pub fn call(&mut self, now_ms: u64, peer: &FeedKey, urgent: bool) {
         let Some(known) = self.peers.get(peer) else { return };
-        let may = known.known && !known.dialling && known.session.is_none();
+        let may = known.known && !known.dialling && known.open.is_empty();
         let is_silent = known.silent_at.is_some_and(|at| now_ms.saturating_sub(at) < SILENT_MS);
         if may && (urgent || !is_silent) {
             self.dial(*peer);
@@ -211,7 +220,7 @@ impl Node {
         let chance = self.draw();
         let Some(known) = self.peers.get_mut(&peer) else { return };
         known.dialling = false;
-        if known.session.is_none() {
+        if known.open.is_empty() {
             known.silent_at = silent.then_some(now_ms);
             known.why = Some(why.to_owned());
             known.wait_until = now_ms + known.backoff.fail(chance);
@@ -228,23 +237,24 @@ impl Node {
     fn opened(&mut self, now_ms: u64, peer: FeedKey, session: SessionId, way: Way) {
         let mine_first = self.config.me < peer;
         let known = self.peers.entry(peer).or_default();
-        if let Some(before) = &known.session {
-            let at_once = now_ms.saturating_sub(before.since) < AT_ONCE_MS && before.way != way;
-            // The one that the smaller of the two began.
-            let stays = at_once && (before.way == Way::Dialled) == mine_first;
-            if stays {
-                self.actions.push_back(Action::Leave(session));
-                return;
-            }
-            let before = before.id;
-            self.sessions.remove(&before);
-            self.actions.push_back(Action::Leave(before));
-        } else {
+        let at_once = |open: &Open| open.way != way && now_ms.saturating_sub(open.since) < AT_ONCE_MS;
+        let before = known.open.iter().position(at_once);
+        // Of the two the one that the smaller of the peers began.
+        if before.is_some() && (way == Way::Called) == mine_first {
+            self.actions.push_back(Action::Leave(session));
+            return;
+        }
+        if known.open.is_empty() {
             self.actions.push_back(Action::Tell(Event::Connected { peer, way }));
+        }
+        let left = before.or((known.open.len() >= SESSIONS_OF_PEER).then_some(0));
+        if let Some(left) = left.map(|left| known.open.remove(left)) {
+            self.sessions.remove(&left.id);
+            self.actions.push_back(Action::Leave(left.id));
         }
         (known.why, known.silent_at) = (None, None);
         let follows = self.follows.iter().map(|follow| (*follow, Following::Asked)).collect();
-        known.session = Some(Open { id: session, way, since: now_ms, follows });
+        known.open.push(Open { id: session, way, since: now_ms, follows });
         self.sessions.insert(session, peer);
         self.actions.extend(self.follows.iter().map(|follow| Action::Ask(session, *follow)));
     }
@@ -254,9 +264,13 @@ impl Node {
         let Some(peer) = self.sessions.remove(&session) else { return };
         let chance = self.draw();
         let Some(known) = self.peers.get_mut(&peer) else { return };
-        let Some(open) = known.session.take() else { return };
+        let Some(at) = known.open.iter().position(|open| open.id == session) else { return };
+        let open = known.open.remove(at);
         if now_ms.saturating_sub(open.since) >= LASTING_MS {
             known.backoff.reset();
+        }
+        if !known.open.is_empty() {
+            return;
         }
         known.why = Some(why.to_owned());
         known.wait_until = now_ms + known.backoff.fail(chance);
@@ -276,19 +290,10 @@ impl Node {
         }
     }
 
-    fn leave(&mut self, peer: &FeedKey, why: &str) {
-        let open = self.peers.get_mut(peer).and_then(|known| known.session.take());
-        if let Some(open) = open {
-            self.sessions.remove(&open.id);
-            self.actions.push_back(Action::Leave(open.id));
-            self.tell(Event::Lost { peer: *peer, why: why.to_owned() });
-        }
-    }
-
     /// Something is followed from now on: it is asked live of every peer with which there is a session.
     pub fn follow(&mut self, follow: FollowId) {
         if self.follows.insert(follow) {
-            for open in self.peers.values_mut().filter_map(|peer| peer.session.as_mut()) {
+            for open in self.peers.values_mut().flat_map(|peer| &mut peer.open) {
                 open.follows.insert(follow, Following::Asked);
                 self.actions.push_back(Action::Ask(open.id, follow));
             }
@@ -298,7 +303,7 @@ impl Node {
     /// It is not any more.
     pub fn unfollow(&mut self, follow: FollowId) {
         self.follows.remove(&follow);
-        for open in self.peers.values_mut().filter_map(|peer| peer.session.as_mut()) {
+        for open in self.peers.values_mut().flat_map(|peer| &mut peer.open) {
             if open.follows.remove(&follow).is_some() {
                 self.actions.push_back(Action::Cancel(open.id, follow));
             }
@@ -327,7 +332,7 @@ impl Node {
 
     /// What answers rest on is not what it was when peers were asked: all that is followed is asked anew.
     pub fn ask_anew(&mut self) {
-        for open in self.peers.values_mut().filter_map(|peer| peer.session.as_mut()) {
+        for open in self.peers.values_mut().flat_map(|peer| &mut peer.open) {
             for (follow, following) in &mut open.follows {
                 if matches!(following, Following::Asked) {
                     self.actions.push_back(Action::Cancel(open.id, *follow));
@@ -338,13 +343,13 @@ impl Node {
     }
 
     fn following(&mut self, session: SessionId, follow: FollowId) -> Option<&mut Following> {
-        let open = self.peers.get_mut(self.sessions.get(&session)?)?.session.as_mut()?;
-        open.follows.get_mut(&follow)
+        let peer = self.peers.get_mut(self.sessions.get(&session)?)?;
+        peer.open.iter_mut().find(|open| open.id == session)?.follows.get_mut(&follow)
     }
 
-    /// The session with a peer that is used.
+    /// The youngest session with a peer.
     pub fn session(&self, peer: &FeedKey) -> Option<SessionId> {
-        Some(self.peers.get(peer)?.session.as_ref()?.id)
+        Some(self.peers.get(peer)?.open.last()?.id)
     }
 
     /// All sessions that are used, with whom.

@@ -59,7 +59,8 @@ pub(crate) struct Peer {
     pub dialling: bool,
     /// When it was found to be silent, if it was when it was called or asked last.
     pub silent_at: Option<u64>,
-    pub session: Option<Open>,
+    /// The oldest first.
+    pub open: Vec<Open>,
     /// Why it is not connected.
     pub why: Option<String>,
     /// Not called before this.
@@ -88,11 +89,11 @@ pub(crate) enum Following {
 impl Peer {
     /// Nothing is worth remembering of it.
     pub fn is_forgotten(&self) -> bool {
-        !self.known && !self.dialling && self.session.is_none()
+        !self.known && !self.dialling && self.open.is_empty()
     }
 
     pub fn connection(&self, is_kept: bool) -> Connection {
-        match (&self.session, &self.why) {
+        match (self.open.last(), &self.why) {
             (Some(open), _) => Connection::Open { way: open.way, since_ms: open.since },
             (None, why) if self.dialling => Connection::Dialling { why: why.clone() },
             (None, Some(why)) => {

@@ -114,19 +114,27 @@ fn a_peer_that_was_removed_is_left_and_one_that_calls_stays() {
 }
 
 #[test]
-fn who_calls_again_has_lost_the_session_before() {
+fn copies_of_a_folder_that_call_under_one_key_are_all_asked() {
     let mut node = node(1);
-    node.called(0, key(2), SessionId(1));
-    node.called(5, key(2), SessionId(2));
-    assert_eq!(node.session(&key(2)), Some(SessionId(2)));
-    node.add_peer(6, key(2));
-    node.called(60_000, key(2), SessionId(3));
-    assert_eq!(node.session(&key(2)), Some(SessionId(3)));
-    node.lost(60_001, SessionId(2), "long left");
-    assert_eq!(node.session(&key(2)), Some(SessionId(3)));
-    node.late(60_002, SessionId(3), "said nothing for 2 s");
-    assert_eq!(node.session(&key(2)), None);
-    assert_eq!(node.silence(&key(2)), Some("said nothing for 2 s"));
+    node.follow(FollowId(7));
+    for session in 1..=9 {
+        node.called(session, key(2), SessionId(session));
+    }
+    let done = actions(&mut node);
+    let asked: Vec<u64> =
+        (1..=9).filter(|n| done.contains(&Action::Ask(SessionId(*n), FollowId(7)))).collect();
+    assert_eq!(asked.len(), 9);
+    assert!(done.contains(&Action::Leave(SessionId(1))), "more than anybody has");
+    assert_eq!(node.sessions().count(), 8);
+    node.add_peer(20, key(2));
+    node.call(20, &key(2), true);
+    for session in 2..=8 {
+        node.lost(60_000, SessionId(session), "gone");
+        assert_eq!(node.session(&key(2)), Some(SessionId(9)));
+    }
+    assert_eq!(actions(&mut node), []);
+    node.late(60_002, SessionId(9), "said nothing for 2 s");
+    assert_eq!((node.session(&key(2)), node.silence(&key(2))), (None, Some("said nothing for 2 s")));
 }
 
 /// Two nodes that call each other over a network with latency and losses.
@@ -205,6 +213,11 @@ impl World {
             let (now, peer) = (self.now, key_of(1 - to));
             let node = &mut self.nodes[to];
             match mail {
+                // It ended before this side heard of it.
+                Mail::Dialled(session) if !self.alive.contains_key(&session) => {
+                    node.unreachable(now, peer, "lost", false);
+                }
+                Mail::Called(session) if !self.alive.contains_key(&session) => {}
                 Mail::Dialled(session) => {
                     self.used[to].insert(session);
                     node.dialled(now, peer, session);
