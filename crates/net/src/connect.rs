@@ -30,16 +30,17 @@ pub async fn connect_any(
 ) -> Result<PeerHandle, DialError> {
     let (address, connection) = tcp::dial_any(addresses, credentials, peer, allowance).await?;
     let failed = |e| DialError::Handshake { address, source: HandshakeError::Hello(e) };
-    let (agreed, clock) = agree(credentials, &connection).map_err(failed)?;
-    Ok(driver::spawn(connection, agreed, Peer { key: peer, clock }, backend, allowance))
+    let (agreed, peer) = agree(credentials, &connection, peer).map_err(failed)?;
+    Ok(driver::spawn(connection, agreed, peer, backend, allowance))
 }
 
-/// What our hello and the peer's amount to, and what its clock shows, if it says so.
+/// What our hello and the peer's amount to, and what it says of itself.
 pub(crate) fn agree(
     credentials: &Credentials,
     connection: &Connection,
-) -> Result<(Agreed, Option<Timestamp>), HelloError> {
+    key: FeedKey,
+) -> Result<(Agreed, Peer), HelloError> {
     let theirs = Hello::decode(connection.hello())?;
     let clock = (theirs.now != 0).then_some(Timestamp(theirs.now));
-    Ok((credentials.hello.agree(&theirs)?, clock))
+    Ok((credentials.hello.agree(&theirs)?, Peer { key, clock, instance: theirs.instance }))
 }

@@ -4,7 +4,7 @@
 //! who makes room for whom, is for [`Shares`].
 
 use crate::connect::agree;
-use crate::driver::{self, Backend, Guest, Peer, PeerHandle, PeerStats, shut_down};
+use crate::driver::{self, Backend, Guest, PeerHandle, PeerStats, shut_down};
 use crate::error::{HandshakeError, ServeError, SessionEnd};
 use crate::places::Places;
 use crate::{Access, Allowance, Connection, Credentials, Identity, Shares, noise};
@@ -176,7 +176,7 @@ impl House {
             () = stranger.called_back() => return Err(ServeError::Crowded),
             () = shut_down(&mut shutdown) => return Ok(()),
         };
-        let (agreed, clock) = agree(&self.credentials, &connection).map_err(HandshakeError::Hello)?;
+        let (agreed, who) = agree(&self.credentials, &connection, peer).map_err(HandshakeError::Hello)?;
         let traffic = connection.traffic().clone();
         let newcomer = !(self.options.is_known)(&peer);
         let place = self.places.member(from.ip(), peer, newcomer);
@@ -186,7 +186,7 @@ impl House {
         }
         let house = self.clone();
         let told = Box::new(move |served: &Served| house.tell(from, &Happening::Asked(peer, served)));
-        let guest = Guest { peer: Peer { key: peer, clock }, place, told };
+        let guest = Guest { peer: who, place, told };
         let (backend, allowance) = (self.backend.clone(), &self.options.allowance);
         let begun = |session| {
             if let Some(begun) = &self.options.begun {

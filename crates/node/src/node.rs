@@ -141,11 +141,7 @@ impl Node {
 
     /// True for one to which a session is to be kept and is not.
     fn is_due(&self, peer: &Peer) -> bool {
-        self.kept
-            && peer.known
-            && !peer.dialling
-            && peer.open.is_empty()
-            && self.sessions.len() < LIVE_PEERS
+        self.kept && peer.known && !peer.dialling && peer.open.is_empty() && self.sessions.len() < LIVE_PEERS
     }
 
     /// These are the peers that can be called from now on, and no others.
@@ -206,12 +202,12 @@ impl Node {
         }
     }
 
-    /// A peer that was called is there.
-    pub fn dialled(&mut self, now_ms: u64, peer: FeedKey, session: SessionId) {
+    /// A peer that was called is there. `instance` tells copies of one folder apart.
+    pub fn dialled(&mut self, now_ms: u64, peer: FeedKey, instance: u64, session: SessionId) {
         if let Some(known) = self.peers.get_mut(&peer) {
             known.dialling = false;
         }
-        self.opened(now_ms, peer, session, Way::Dialled);
+        self.opened(now_ms, peer, instance, session, Way::Dialled);
     }
 
     /// It is not, for this reason.
@@ -230,14 +226,16 @@ impl Node {
     }
 
     /// A peer has called.
-    pub fn called(&mut self, now_ms: u64, peer: FeedKey, session: SessionId) {
-        self.opened(now_ms, peer, session, Way::Called);
+    pub fn called(&mut self, now_ms: u64, peer: FeedKey, instance: u64, session: SessionId) {
+        self.opened(now_ms, peer, instance, session, Way::Called);
     }
 
-    fn opened(&mut self, now_ms: u64, peer: FeedKey, session: SessionId, way: Way) {
+    fn opened(&mut self, now_ms: u64, peer: FeedKey, instance: u64, session: SessionId, way: Way) {
         let mine_first = self.config.me < peer;
         let known = self.peers.entry(peer).or_default();
-        let at_once = |open: &Open| open.way != way && now_ms.saturating_sub(open.since) < AT_ONCE_MS;
+        let at_once = |open: &Open| {
+            open.instance == instance && open.way != way && now_ms.saturating_sub(open.since) < AT_ONCE_MS
+        };
         let before = known.open.iter().position(at_once);
         // Of the two the one that the smaller of the peers began.
         if before.is_some() && (way == Way::Called) == mine_first {
@@ -254,7 +252,7 @@ impl Node {
         }
         (known.why, known.silent_at) = (None, None);
         let follows = self.follows.iter().map(|follow| (*follow, Following::Asked)).collect();
-        known.open.push(Open { id: session, way, since: now_ms, follows });
+        known.open.push(Open { id: session, instance, way, since: now_ms, follows });
         self.sessions.insert(session, peer);
         self.actions.extend(self.follows.iter().map(|follow| Action::Ask(session, *follow)));
     }

@@ -72,6 +72,7 @@ pub(crate) struct Peer {
 #[derive(Debug)]
 pub(crate) struct Open {
     pub id: SessionId,
+    pub instance: u64,
     pub way: Way,
     pub since: u64,
     pub follows: BTreeMap<FollowId, Following>,

@@ -62,7 +62,7 @@ fn a_peer_that_is_away_is_called_less_and_less_and_at_once_after_it_was_there() 
     assert!((18..40).contains(&calls.len()), "{calls:?}");
     let gaps: Vec<u64> = calls.windows(2).map(|pair| pair[1] - pair[0]).collect();
     assert!(gaps[0] <= 1_000 && gaps.iter().all(|gap| (500..=300_000).contains(gap)), "{gaps:?}");
-    node.dialled(now, key(2), SessionId(1));
+    node.dialled(now, key(2), 0, SessionId(1));
     assert_eq!(node.poll_timeout(), None);
     node.lost(now + 60_000, SessionId(1), "the connection was lost");
     assert!(node.poll_timeout().unwrap() <= now + 61_000);
@@ -72,7 +72,7 @@ fn a_peer_that_is_away_is_called_less_and_less_and_at_once_after_it_was_there() 
 fn what_is_followed_is_asked_in_every_session_and_again_where_it_was_refused() {
     let mut node = node(1);
     node.follow(FollowId(7));
-    node.called(0, key(2), SessionId(1));
+    node.called(0, key(2), 0, SessionId(1));
     let connected = Action::Tell(Event::Connected { peer: key(2), way: Way::Called });
     assert_eq!(actions(&mut node), [connected, Action::Ask(SessionId(1), FollowId(7))]);
     node.follow(FollowId(8));
@@ -101,8 +101,8 @@ fn a_peer_that_was_removed_is_left_and_one_that_calls_stays() {
         node.add_peer(0, key(peer));
     }
     node.call(0, &key(2), false);
-    node.dialled(1, key(2), SessionId(1));
-    node.called(1, key(3), SessionId(2));
+    node.dialled(1, key(2), 0, SessionId(1));
+    node.called(1, key(3), 0, SessionId(2));
     actions(&mut node);
     node.remove_peer(&key(2));
     node.remove_peer(&key(3));
@@ -118,7 +118,7 @@ fn copies_of_a_folder_that_call_under_one_key_are_all_asked() {
     let mut node = node(1);
     node.follow(FollowId(7));
     for session in 1..=9 {
-        node.called(session, key(2), SessionId(session));
+        node.called(session, key(2), session, SessionId(session));
     }
     let done = actions(&mut node);
     let asked: Vec<u64> =
@@ -220,11 +220,11 @@ impl World {
                 Mail::Called(session) if !self.alive.contains_key(&session) => {}
                 Mail::Dialled(session) => {
                     self.used[to].insert(session);
-                    node.dialled(now, peer, session);
+                    node.dialled(now, peer, 0, session);
                 }
                 Mail::Called(session) => {
                     self.used[to].insert(session);
-                    node.called(now, peer, session);
+                    node.called(now, peer, 0, session);
                 }
                 Mail::Unreachable => node.unreachable(now, peer, "lost", false),
                 Mail::Lost(session) => {

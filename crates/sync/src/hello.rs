@@ -21,6 +21,8 @@ pub struct Hello {
     pub session_feeds: u32,
     /// What its clock shows, in milliseconds since 1970; 0 if it does not say. A hint for people whose clock is wrong, and no more.
     pub now: i64,
+    /// Which opening of which folder speaks: at random. Copies of a folder have one identity, and differ in this.
+    pub instance: u64,
     /// Room for later versions; not looked at. At most [`MAX_HELLO_EXTRA`] bytes.
     pub extra: Vec<u8>,
 }
@@ -77,6 +79,7 @@ impl Default for Hello {
             open_queries: fit(MAX_OPEN_QUERIES),
             session_feeds: fit(MAX_SESSION_FEEDS),
             now: 0,
+            instance: 0,
             extra: Vec::new(),
         }
     }
@@ -161,7 +164,7 @@ mod tests {
     proptest! {
         #[test]
         fn round_trips(min: u16, max: u16, open: u32, feeds: u32, now: i64, extra in prop::collection::vec(any::<u8>(), 0..50)) {
-            let hello = Hello { min_version: min, max_version: max, open_queries: open, session_feeds: feeds, now, extra };
+            let hello = Hello { min_version: min, max_version: max, open_queries: open, session_feeds: feeds, now, instance: u64::from(open) << 7, extra };
             prop_assert_eq!(Hello::decode(&hello.encode()), Ok(hello));
         }
 

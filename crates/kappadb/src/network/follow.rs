@@ -309,7 +309,7 @@ impl<'a> Asked<'a> {
         let Some((noted, shown)) = &mut self.shown else {
             let (view, selector) = (self.what.view.clone(), self.selector.clone());
             let (ground, now) = (self.ground.clone(), parts.clock.now());
-            let answers = Answers::of(ground, self.link.session.peer(), statement, rest);
+            let answers = Answers::of(ground, self.link.id, statement, rest);
             let (network, reader) = (parts.clone(), self.what.reader.clone());
             let conclude = move |_: &Network| network.conclude(&reader, &view, &selector, answers, now, true);
             let complete = engine::run(parts, conclude).await??.is_complete();

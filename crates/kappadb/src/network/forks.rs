@@ -17,6 +17,7 @@ use kappadb_feed::FeedInfo;
 use kappadb_merkle::ForkEvidence;
 use kappadb_net::AskError as Unanswered;
 use kappadb_net::PeerHandle;
+use kappadb_node::SessionId;
 use kappadb_sync::{Coverage, Fetch, Fork, QueryError, Rest, statement};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -87,10 +88,10 @@ impl LateForks {
 /// What the peers said to one question.
 pub(super) struct Answers {
     pub ground: Ground,
-    /// By peer: of every feed, what its answer covers.
-    pub statements: BTreeMap<FeedKey, Vec<Coverage>>,
-    /// By peer: what it did not speak of.
-    pub rests: BTreeMap<FeedKey, Rest>,
+    /// By session: of every feed, what its answer covers.
+    pub statements: BTreeMap<SessionId, Vec<Coverage>>,
+    /// By session: what it did not speak of.
+    pub rests: BTreeMap<SessionId, Rest>,
 }
 
 impl Answers {
@@ -99,7 +100,7 @@ impl Answers {
     }
 
     /// What one peer said.
-    pub fn of(ground: Ground, peer: FeedKey, statement: Vec<Coverage>, rest: Rest) -> Answers {
+    pub fn of(ground: Ground, peer: SessionId, statement: Vec<Coverage>, rest: Rest) -> Answers {
         let (statements, rests) = (BTreeMap::from([(peer, statement)]), BTreeMap::from([(peer, rest)]));
         Answers { ground, statements, rests }
     }

@@ -147,9 +147,9 @@ impl Links {
 
     /// A peer has called.
     pub fn called(self: &Arc<Self>, parts: &Weak<Network>, session: PeerHandle) {
-        let peer = session.peer();
+        let (peer, instance) = (session.peer(), session.instance());
         self.lock().parts = parts.clone();
-        self.begun(session, |node, now, id| node.called(now, peer, id));
+        self.begun(session, |node, now, id| node.called(now, peer, instance, id));
     }
 
     /// A peer let a question wait for too long.
@@ -174,8 +174,7 @@ impl Links {
         for peer in peers.iter().map(|peer| peer.key).filter(|peer| state.node.session(peer).is_none()) {
             match state.node.silence(&peer).filter(|_| !reach.open.is_empty()) {
                 Some(why) => reach.away.push((peer, why.to_owned())),
-                None if state.node.is_dialling(&peer) => reach.called.push(peer),
-                None => reach.away.push((peer, "it was not called".to_owned())),
+                None => reach.called.push(peer),
             }
         }
         reach

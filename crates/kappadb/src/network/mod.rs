@@ -57,6 +57,7 @@ use claims::{Book, Here};
 use clocks::Clocks;
 use forks::LateForks;
 use kappadb_net::{Access, Allowance, Credentials, Identity};
+use kappadb_sync::Hello;
 use kappadb_view::ViewHandle;
 use liars::Liars;
 use links::Links;
@@ -92,6 +93,8 @@ pub(crate) struct Network {
     pub links: Arc<Links>,
     /// What peers asked live.
     pub standing: Arc<Standing>,
+    /// Tells this opening of the folder from those of its copies.
+    instance: u64,
     rules: Box<dyn ViewRules>,
     /// The last to go.
     engine: Arc<Engine>,
@@ -113,8 +116,10 @@ impl Network {
         let Opening { access, identity, peers, allowance, witness, warned, rules } = opening;
         let mut seed = [0; 8];
         (engine.random)(&mut seed);
+        let instance = u64::from_le_bytes(seed);
         Ok(Network {
-            links: Links::new(identity.public(), u64::from_le_bytes(seed)),
+            links: Links::new(identity.public(), instance),
+            instance,
             standing: Standing::new(&engine.feeds, &engine.peers_pool),
             access,
             identity,
@@ -149,7 +154,8 @@ impl Network {
     /// What is shown to whoever is met.
     pub fn credentials(&self) -> Credentials {
         let clock = Some(self.clock.clone());
-        Credentials { clock, ..Credentials::new(self.access.clone(), self.identity.clone()) }
+        let known = Credentials::new(self.access.clone(), self.identity.clone());
+        Credentials { clock, hello: Hello { instance: self.instance, ..Hello::default() }, ..known }
     }
 }
 

@@ -15,6 +15,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use kappadb_core::limits::LEAST_RATE;
 use kappadb_core::{FeedKey, Lseq, Timestamp};
 use kappadb_net::PeerStats;
+use kappadb_node::SessionId;
 use kappadb_query::Selector;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -176,7 +177,7 @@ impl Neighbours {
     }
 
     /// Those who are still at it, or being called, are left behind after this time.
-    fn leave_all(&mut self, busy: BTreeMap<FeedKey, Neighbour>, after: Duration) {
+    fn leave_all(&mut self, busy: BTreeMap<SessionId, Neighbour>, after: Duration) {
         self.give_up_dialling(AskError::Late(after));
         busy.into_values().for_each(|it| self.leave(&it, AskError::Late(after)));
     }
@@ -193,7 +194,7 @@ impl Neighbours {
     pub(super) async fn in_turn<T, Job>(
         &mut self,
         job: impl Fn(Turn) -> Job,
-    ) -> Result<Vec<(FeedKey, T)>, ReadError>
+    ) -> Result<Vec<(SessionId, T)>, ReadError>
     where
         Job: Future<Output = Result<T, Trouble>>,
     {
@@ -208,7 +209,7 @@ impl Neighbours {
                 && let Some(next) = waiting.pop_front()
             {
                 front = Some(next.link.clone());
-                busy.insert(next.peer(), next.clone());
+                busy.insert(next.link.id, next.clone());
                 let turn = Turn { parts: self.parts.clone(), link: next.link.clone() };
                 let job = job(turn);
                 at_it.push(async move { (next, job.await) });
@@ -218,8 +219,8 @@ impl Neighbours {
             }
             tokio::select! {
                 Some((neighbour, outcome)) = at_it.next(), if !at_it.is_empty() => {
-                    front = front.take_if(|front| front.session.peer() != neighbour.peer());
-                    busy.remove(&neighbour.peer());
+                    front = front.take_if(|front| front.id != neighbour.link.id);
+                    busy.remove(&neighbour.link.id);
                     done.extend(self.take_note(neighbour, outcome)?);
                 }
                 Some(Ok(dialled)) = self.dialling.join_next(), if !self.dialling.is_empty() => {
@@ -249,13 +250,14 @@ impl Neighbours {
         &mut self,
         mut neighbour: Neighbour,
         outcome: Result<T, Trouble>,
-    ) -> Result<Option<(FeedKey, T)>, ReadError> {
+    ) -> Result<Option<(SessionId, T)>, ReadError> {
         let peer = neighbour.peer();
         match outcome {
             Ok(done) => {
                 neighbour.answered = true;
+                let session = neighbour.link.id;
                 self.open.push(neighbour);
-                Ok(Some((peer, done)))
+                Ok(Some((session, done)))
             }
             // It was open before, and nobody noticed that the peer was gone: it may be there again.
             Err(Trouble::Peer(_)) if !neighbour.fresh && neighbour.link.session.ended().is_some() => {

@@ -145,6 +145,11 @@ impl PeerHandle {
         self.shared.peer.key
     }
 
+    /// Which opening of the peer's folder it is, at random: copies of a folder have one identity, and differ in this. 0 if it did not say.
+    pub fn instance(&self) -> u64 {
+        self.shared.peer.instance
+    }
+
     /// What the peer's clock showed in the handshake, if it said so.
     pub fn clock(&self) -> Option<Timestamp> {
         self.shared.peer.clock

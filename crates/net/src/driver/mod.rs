@@ -81,6 +81,8 @@ pub struct Peer {
     pub key: FeedKey,
     /// What its clock showed in the handshake, if it said so.
     pub clock: Option<Timestamp>,
+    /// Which opening of its folder it is; 0 if it did not say.
+    pub instance: u64,
 }
 
 /// Who called.

@@ -79,7 +79,8 @@ impl Links {
                 if let (Some(parts), Some(theirs)) = (parts, session.clock()) {
                     parts.clocks.note(peer, theirs.0.saturating_sub(parts.clock.now().0));
                 }
-                self.begun(session, |node, now, id| node.dialled(now, peer, id));
+                let instance = session.instance();
+                self.begun(session, |node, now, id| node.dialled(now, peer, instance, id));
             }
             Err(error) => {
                 let (why, silent) = (in_words(&error), error.is_late());
