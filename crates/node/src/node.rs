@@ -198,6 +198,11 @@ impl Node {
     pub fn dialled(&mut self, now_ms: u64, peer: FeedKey, session: SessionId) {
         if let Some(known) = self.peers.get_mut(&peer) {
             known.dialling = false;
+            if !known.known {
+                // It was removed meanwhile.
+                self.actions.push_back(Action::Leave(session));
+                return self.sweep(&peer);
+            }
         }
         self.opened(now_ms, peer, session, Way::Dialled);
     }

@@ -110,6 +110,17 @@ fn a_peer_that_was_removed_is_left_and_one_that_calls_stays() {
 }
 
 #[test]
+fn a_peer_that_was_removed_while_it_was_called_is_left_when_it_is_there() {
+    let mut node = node(1);
+    node.add_peer(0, key(2));
+    node.call(0, &key(2), false);
+    node.remove_peer(&key(2));
+    node.dialled(1, key(2), SessionId(1));
+    assert_eq!(actions(&mut node), [Action::Dial(key(2)), Action::Leave(SessionId(1))]);
+    assert!(node.states().is_empty() && node.sessions().next().is_none());
+}
+
+#[test]
 fn who_calls_again_has_lost_the_session_before() {
     let mut node = node(1);
     node.called(0, key(2), SessionId(1));
