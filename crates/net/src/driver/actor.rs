@@ -162,12 +162,13 @@ impl Driver {
         let mut end = None;
         loop {
             let mut quiet = true;
-            while let Some((id, command)) = self.session.poll_command() {
-                self.start(id, command);
-                quiet = false;
-            }
+            // First: a live question stands before it is looked up, so nothing that comes meanwhile is overlooked.
             while let Some(event) = self.session.poll_event() {
                 end = self.dispatch(event).or(end);
+                quiet = false;
+            }
+            while let Some((id, command)) = self.session.poll_command() {
+                self.start(id, command);
                 quiet = false;
             }
             if self.fill_batch() {
