@@ -121,6 +121,16 @@ fn a_peer_that_was_removed_while_it_was_called_is_left_when_it_is_there() {
 }
 
 #[test]
+fn one_who_called_and_is_late_is_hung_up_on_for_nobody_else_can_call_again() {
+    let mut node = node(1);
+    node.called(0, key(2), SessionId(1));
+    actions(&mut node);
+    node.late(5_000, SessionId(1), "late");
+    let lost = Action::Tell(Event::Lost { peer: key(2), why: "late".to_owned() });
+    assert_eq!(actions(&mut node), [Action::HangUp(SessionId(1)), lost]);
+}
+
+#[test]
 fn who_calls_again_has_lost_the_session_before() {
     let mut node = node(1);
     node.called(0, key(2), SessionId(1));

@@ -202,6 +202,11 @@ impl PeerHandle {
         self.shared.end.get().cloned().or_else(gone)
     }
 
+    /// Ends the session for all handles, whoever began it. Does not wait.
+    pub fn hang_up(&self) {
+        let _ = self.requests.send(Request::Close);
+    }
+
     /// Ends the session for all handles and waits until the peer was told, or could not be.
     pub async fn close(&self) {
         let _ = self.requests.send(Request::Close);
