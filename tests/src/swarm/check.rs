@@ -1,8 +1,9 @@
 //! What must be so once all are connected and nothing happens any more.
 
-use super::{About, AREA, CHANNELS, Member, PREFIX, Said, Seen, Swarm};
+use super::{AREA, About, CHANNELS, Member, PREFIX, Said, Seen, Swarm};
 use kappadb::{
-    Completeness, Database, EntryId, FeedKey, Interest, KeyRange, PeerConnection, ReadOptions, ScanOptions, Source,
+    Completeness, Database, EntryId, FeedKey, Interest, KeyRange, PeerConnection, ReadOptions, ScanOptions,
+    Source,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -51,7 +52,8 @@ impl Topic {
         match self {
             Topic::Keys => {
                 let all = KeyRange::prefix(PREFIX);
-                let answer = database.kv().scan(&all, &ScanOptions::default()).from(source).await.expect("scan");
+                let answer =
+                    database.kv().scan(&all, &ScanOptions::default()).from(source).await.expect("scan");
                 // Contents may have been cleared.
                 shown.completeness = match answer.asked.missing {
                     0 => answer.completeness,
@@ -59,7 +61,8 @@ impl Topic {
                 };
                 let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
                 let items = answer.items.iter();
-                shown.values = items.map(|item| (text(&item.key), item.value.text().map(str::to_owned))).collect();
+                shown.values =
+                    items.map(|item| (text(&item.key), item.value.text().map(str::to_owned))).collect();
             }
             Topic::Channel => {
                 let options = ReadOptions::latest(10_000);
@@ -82,15 +85,17 @@ impl Shown {
     /// What is wrong with it as to what one replica wrote, if anything.
     fn fault(&self, topic: Topic, said: &Said, cleared: bool) -> Option<String> {
         match topic {
-            Topic::Keys => said.values.iter().filter(|(key, _)| key.starts_with(PREFIX)).find_map(|(key, value)| {
-                let right = match (value, self.values.get(key)) {
-                    (Some(value), Some(Some(shown))) => value == shown,
-                    (Some(_), Some(None)) => cleared,
-                    (None, None) => true,
-                    _ => false,
-                };
-                (!right).then(|| format!("{key} is {:?} and not {value:?}", self.values.get(key)))
-            }),
+            Topic::Keys => {
+                said.values.iter().filter(|(key, _)| key.starts_with(PREFIX)).find_map(|(key, value)| {
+                    let right = match (value, self.values.get(key)) {
+                        (Some(value), Some(Some(shown))) => value == shown,
+                        (Some(_), Some(None)) => cleared,
+                        (None, None) => true,
+                        _ => false,
+                    };
+                    (!right).then(|| format!("{key} is {:?} and not {value:?}", self.values.get(key)))
+                })
+            }
             Topic::Channel => {
                 let mut posts = said.posts.iter().filter(|(_, channel)| **channel == 0).map(|(id, _)| *id);
                 let lacking = posts.find(|id| !self.posts.contains(id)).map(|id| format!("no message {id}"));
@@ -113,7 +118,8 @@ pub(super) async fn held(database: &Database, feed: FeedKey) -> BTreeSet<EntryId
 impl Swarm {
     /// Two have a session, or one can call the other.
     fn linked(&self, one: usize, other: usize) -> bool {
-        let calls = |from: &Member, to: usize| from.keeps() && from.knows.contains(&to) && self.members[to].serves;
+        let calls =
+            |from: &Member, to: usize| from.keeps() && from.knows.contains(&to) && self.members[to].serves;
         calls(&self.members[one], other) || calls(&self.members[other], one)
     }
 
@@ -174,7 +180,8 @@ impl Swarm {
         for member in &self.members {
             let peers = member.database().peers();
             for state in peers.states().into_iter().filter(|state| state.known.is_some()) {
-                let ticket = self.members.iter().filter_map(|m| m.ticket.as_ref()).find(|t| t.peer == state.key);
+                let ticket =
+                    self.members.iter().filter_map(|m| m.ticket.as_ref()).find(|t| t.peer == state.key);
                 if let (PeerConnection::Closed { .. }, Some(ticket)) = (state.connection, ticket) {
                     peers.remove(state.key).await.expect("remove");
                     peers.add(ticket, None).await.expect("add");
@@ -267,9 +274,13 @@ impl Swarm {
                 seen.complete += u64::from(asked.completeness.is_complete());
                 let was = (asked.completeness.is_complete(), later.completeness);
                 if matches!(was, (true, Completeness::Partial)) && !self.cleared {
-                    return Err(format!("{n} had a complete answer to {topic:?}, and a moment later has none"));
+                    return Err(format!(
+                        "{n} had a complete answer to {topic:?}, and a moment later has none"
+                    ));
                 }
-                for shown in [asked, later].into_iter().filter(|shown| shown.completeness != Completeness::Partial) {
+                for shown in
+                    [asked, later].into_iter().filter(|shown| shown.completeness != Completeness::Partial)
+                {
                     let said = |writer: &usize| &self.members[*writer].said;
                     let fault = |w: &usize| Some((*w, shown.fault(topic, said(w), self.cleared)?));
                     if let Some((writer, fault)) = known.iter().find_map(fault) {
@@ -285,8 +296,7 @@ impl Swarm {
     /// A replica, or one that it asks, holds all that was written by this one.
     fn is_known_around(&self, n: usize, writer: usize) -> bool {
         let hearers = self.hearers(writer);
-        let has_all =
-            |who: usize| who == writer || hearers.contains(&who) && self.members[who].follows_all();
+        let has_all = |who: usize| who == writer || hearers.contains(&who) && self.members[who].follows_all();
         let asks = |who: usize| self.members[n].knows.contains(&who) && self.members[who].key().is_some();
         (0..self.members.len()).any(|who| has_all(who) && (who == n || asks(who) || self.linked(n, who)))
     }

@@ -19,10 +19,16 @@ const AREA: &str = "0,0,10,10";
 /// What an entry is about, for those who follow little.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum About {
-    Key { followed: bool },
-    Channel { followed: bool },
+    Key {
+        followed: bool,
+    },
+    Channel {
+        followed: bool,
+    },
     /// Whether the feature is, or was before, in the part of the map that some follow.
-    Map { followed: bool },
+    Map {
+        followed: bool,
+    },
 }
 
 /// What one replica wrote, and what that comes to. Nobody else writes of these keys, messages and features.
@@ -129,8 +135,13 @@ impl Swarm {
         let dir = tempfile::tempdir().expect("temp dir");
         let mut random = Random::new(seed);
         let count = random.between(2, 9) as usize;
-        let mut swarm =
-            Swarm { members: Vec::new(), random: random.clone(), cleared: false, history: Vec::new(), _dir: dir };
+        let mut swarm = Swarm {
+            members: Vec::new(),
+            random: random.clone(),
+            cleared: false,
+            history: Vec::new(),
+            _dir: dir,
+        };
         swarm.history.push(format!("seed {seed}"));
         for n in 0..count {
             let member = swarm.newcomer(n, &mut random).await;
@@ -187,7 +198,6 @@ impl Swarm {
     fn note(&mut self, who: usize, what: impl Display) {
         self.history.push(format!("{who}: {what}"));
     }
-
 
     /// Ends all.
     pub async fn close(mut self) {
