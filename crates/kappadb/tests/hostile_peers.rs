@@ -1,5 +1,6 @@
 //! Members that misbehave in sessions that last: memory stays bounded, who writes does not wait, and the honest are served.
 #![expect(clippy::unwrap_used, reason = "tests may fail loudly")]
+#![expect(clippy::print_stdout, reason = "figures for who looks at them")]
 
 use kappadb::{Database, Interest, Server, Source, Ticket};
 use kappadb_core::limits::{MAX_CREDIT, MAX_OPEN_QUERIES, MAX_TOKEN};
@@ -155,8 +156,10 @@ async fn one_who_asks_live_and_gives_up_again_and_again_leaves_nothing_behind() 
     let before = memory();
     for round in 0..100u32 {
         let ids = round * 20..(round + 1) * 20;
-        let frames: Vec<_> =
-            ids.clone().flat_map(|id| [everything(id, 1_000), Frame::Cancel { query: id }.encode()]).collect();
+        let frames: Vec<_> = ids
+            .clone()
+            .flat_map(|id| [everything(id, 1_000), Frame::Cancel { query: id }.encode()])
+            .collect();
         writer.send(&frames).await.unwrap();
         for _ in ids {
             let done = until(&mut reader, |frame| matches!(frame, Frame::Done { .. }).then_some(())).await;
@@ -257,11 +260,15 @@ async fn live_questions_that_are_costly_do_not_slow_down_who_writes() {
             _ => live(id, "chat", &Selector::Everything, MAX_CREDIT, None),
         });
         writer.send(&frames.collect::<Vec<_>>()).await.unwrap();
-        callers.push((tokio::spawn(async move { while reader.next().await.is_ok_and(|f| f.is_some()) {} }), writer));
+        callers.push((
+            tokio::spawn(async move { while reader.next().await.is_ok_and(|f| f.is_some()) {} }),
+            writer,
+        ));
     }
     tokio::time::sleep(Duration::from_millis(500)).await;
     let among = writes(&victim, "among", 800).await;
     callers.iter().for_each(|(reads, _)| reads.abort());
+    println!("p99 and median of writes alone {alone:?}, among costly questions {among:?}");
     // The machine may be busy: what is asked is that writes do not wait for what is looked up.
     let most = alone.1 * 5 + Duration::from_millis(20);
     assert!(among.1 < most, "p99 and median alone {alone:?}, among costly questions {among:?}");
@@ -290,6 +297,7 @@ async fn two_hundred_who_follow_everything_and_take_nothing_cost_little_and_the_
     let took = [has(&honest[0], "k399").await, has(&honest[1], "k399").await];
     let more = memory().saturating_sub(before);
     assert!(more < 3 * MUCH, "{more} bytes");
+    println!("two hundred who take nothing: {more} bytes, the honest had all after {took:?}");
     assert!(took.iter().all(|took| *took < SOON / 2), "{took:?}");
 }
 
@@ -350,6 +358,7 @@ async fn one_whose_statements_never_end_fills_no_memory_and_others_are_heard() {
         victim.put("k", "v").await;
         let took = has(&follower, "k").await;
         let more = memory().saturating_sub(before);
+        println!("statements without end, {n}: {more} bytes, what others say came after {took:?}");
         assert!(more < MUCH, "flood {n}: {more} bytes, {took:?}");
         task.abort();
     }
@@ -360,10 +369,7 @@ async fn who_follows_a_hundred_things_can_still_ask() {
     let victim = Victim::new().await;
     victim.put("k", "v").await;
     let follower = victim.follower("follower").await;
-    let followed: Vec<_> =
-        (0..100).map(|n| follower.follow(&Interest::Prefix(format!("p{n:02}")))).collect();
-    let follows = async || victim.database.status().await.unwrap();
-    let _ = follows().await;
+    let followed: Vec<_> = (0..100).map(|n| follower.follow(&Interest::Prefix(format!("p{n:02}")))).collect();
     tokio::time::sleep(Duration::from_secs(1)).await;
     let answer = follower.kv().get("k").from(Source::Peers).await.unwrap();
     assert!(answer.is_complete() && answer.items.len() == 1, "{answer:?}");

@@ -124,7 +124,8 @@ impl Standing {
     /// The peers that have confirmed to hold an entry that was written here.
     pub fn holders(&self, id: &EntryId) -> BTreeSet<FeedKey> {
         let state = self.lock();
-        let holds = |reached: &Reached| reached.blocks.get(&id.feed).is_some_and(|held| held.contains(id.seq));
+        let holds =
+            |reached: &Reached| reached.blocks.get(&id.feed).is_some_and(|held| held.contains(id.seq));
         state.reached.iter().filter(|(_, reached)| holds(reached)).map(|(peer, _)| *peer).collect()
     }
 
