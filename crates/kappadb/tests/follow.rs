@@ -1,5 +1,5 @@
 //! What is followed is here within moments after it was written anywhere, through whomever, and whoever was away meanwhile.
-#![expect(clippy::unwrap_used, reason = "tests may fail loudly")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests may fail loudly")]
 
 use kappadb::{Database, Interest, ReadOptions, Server, Source};
 use std::time::{Duration, Instant};

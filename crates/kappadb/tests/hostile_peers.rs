@@ -1,5 +1,10 @@
 //! Members that misbehave in sessions that last: memory stays bounded, who writes does not wait, and the honest are served.
-#![expect(clippy::unwrap_used, reason = "tests may fail loudly")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "tests may fail loudly"
+)]
 #![expect(clippy::print_stdout, reason = "figures for who looks at them")]
 
 use kappadb::{Database, Interest, Server, Source, Ticket};
@@ -141,8 +146,8 @@ async fn one_who_asks_all_that_it_may_live_and_reads_nothing_holds_up_nobody() {
     victim.put("first", "v").await;
     has(&follower, "first").await;
     let before = memory();
-    for n in 0..100 {
-        victim.put(&format!("k{n}"), vec![n as u8; 50_000]).await;
+    for n in 0..100u8 {
+        victim.put(&format!("k{n}"), vec![n; 50_000]).await;
     }
     has(&follower, "k99").await;
     let more = memory().saturating_sub(before);
@@ -301,8 +306,11 @@ async fn two_hundred_who_follow_everything_and_take_nothing_cost_little_and_the_
     assert!(took.iter().all(|took| *took < SOON / 2), "{took:?}");
 }
 
+/// The frames that a member answers a question of this number with.
+type Say = fn(u32) -> Vec<Vec<u8>>;
+
 /// A member that answers each question with what `say` makes of its number, again and again.
-async fn answerer(ticket: &Ticket, say: fn(u32) -> Vec<Vec<u8>>) -> (tokio::task::JoinHandle<()>, Ticket) {
+async fn answerer(ticket: &Ticket, say: Say) -> (tokio::task::JoinHandle<()>, Ticket) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut of_peer = ticket.clone();
     (of_peer.peer, of_peer.addresses) =
@@ -345,7 +353,7 @@ fn stated(query: u32, times: usize, last: bool) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_whose_statements_never_end_fills_no_memory_and_others_are_heard() {
-    let says: [fn(u32) -> Vec<Vec<u8>>; 2] =
+    let says: [Say; 2] =
         [|query| vec![stated(query, 1, true); 100], |query| vec![stated(query, 8_000, false); 10]];
     for (n, say) in says.into_iter().enumerate() {
         let victim = Victim::new().await;

@@ -67,8 +67,8 @@ async fn twenty_who_follow_a_hub_cost_nothing_while_nothing_happens() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn in_a_ring_each_block_comes_to_each_once_from_who_wrote_it_and_at_most_once_from_who_heard_of_it() {
-    const BLOCKS: u64 = 100;
-    const LENGTH: u64 = 20_000;
+    const BLOCKS: u8 = 100;
+    const LENGTH: u16 = 20_000;
     let _alone = ALONE.lock().await;
     let dir = tempfile::tempdir().unwrap();
     let first = Database::builder(dir.path().join("0")).create().await.unwrap();
@@ -88,10 +88,10 @@ async fn in_a_ring_each_block_comes_to_each_once_from_who_wrote_it_and_at_most_o
             has(other, &format!("from {n}")).await;
         }
     }
-    let all = BLOCKS * LENGTH;
+    let all = u64::from(BLOCKS) * u64::from(LENGTH);
     let before: Vec<u64> = ring.iter().map(sent).collect();
     for n in 0..BLOCKS {
-        ring[0].kv().put(format!("k{n}"), vec![n as u8; LENGTH as usize]).await.unwrap();
+        ring[0].kv().put(format!("k{n}"), vec![n; LENGTH.into()]).await.unwrap();
     }
     for other in &ring {
         has(other, &format!("k{}", BLOCKS - 1)).await;

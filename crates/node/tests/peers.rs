@@ -1,5 +1,5 @@
 //! Whom a node calls, and when, and which session counts, on virtual time.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests may fail loudly")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests may fail loudly")]
 
 use kappadb_core::FeedKey;
 use kappadb_node::{Action, Config, Connection, Event, FollowId, Node, SessionId, Way};

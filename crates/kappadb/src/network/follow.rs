@@ -124,7 +124,7 @@ impl Follow {
         Follow::new(view, Wanted::Matches(selector))
     }
 
-    pub fn from_now(self) -> Follow {
+    pub fn news_only(self) -> Follow {
         Follow { from_now: true, ..self }
     }
 
