@@ -7,4 +7,5 @@ pub mod kv;
 pub mod liar;
 pub mod model;
 pub mod replica;
+pub mod swarm;
 pub mod world;

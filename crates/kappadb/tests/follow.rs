@@ -1,9 +1,10 @@
 //! What is followed is here within moments after it was written anywhere, through whomever, and whoever was away meanwhile.
-#![expect(clippy::unwrap_used, reason = "tests may fail loudly")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests may fail loudly")]
 
 use kappadb::{Database, Interest, ReadOptions, Server, Source};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -260,4 +261,54 @@ async fn who_wrote_learns_whom_it_has_reached() {
     let delivery = hub.deliver(id, SOON).await.unwrap();
     assert_eq!((delivery.held_by.len(), delivery.awaited.len()), (1, 0), "{delivery:?}");
     assert_eq!(hub.last_written().await.unwrap(), Some(id));
+}
+
+/// Passes on what two say, but for as long as `stops` is true.
+async fn between(server: &Server, stops: tokio::sync::watch::Receiver<bool>) -> kappadb::Ticket {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (mut ticket, to) = (server.ticket(), server.address());
+    ticket.addresses = vec![listener.local_addr().unwrap().to_string()];
+    let pass = async |mut from: tokio::net::tcp::OwnedReadHalf,
+                      mut to: tokio::net::tcp::OwnedWriteHalf,
+                      mut stops: tokio::sync::watch::Receiver<bool>| {
+        let mut buffer = [0; 4_096];
+        while let Ok(count) = from.read(&mut buffer).await {
+            stops.wait_for(|stops| !stops).await.unwrap();
+            if count == 0 || to.write_all(&buffer[..count]).await.is_err() {
+                break;
+            }
+        }
+        let _ = to.shutdown().await;
+    };
+    tokio::spawn(async move {
+        loop {
+            let (near, _) = listener.accept().await.unwrap();
+            let far = tokio::net::TcpStream::connect(to).await.unwrap();
+            let ((from_near, to_near), (from_far, to_far)) = (near.into_split(), far.into_split());
+            tokio::spawn(pass(from_near, to_far, stops.clone()));
+            tokio::spawn(pass(from_far, to_near, stops.clone()));
+        }
+    });
+    ticket
+}
+
+#[tokio::test]
+async fn one_who_called_and_let_a_question_wait_is_heard_again_once_it_is_awake() {
+    let dir = tempfile::tempdir().unwrap();
+    let builder = Database::builder(dir.path().join("hub")).patience(Duration::from_millis(300));
+    let hub = builder.create().await.unwrap();
+    let server = serve(&hub).await;
+    let _all = hub.follow(&Interest::Everything);
+    let (stop, stops) = tokio::sync::watch::channel(false);
+    let ticket = between(&server, stops).await;
+    let caller = Database::builder(dir.path().join("caller")).join(&ticket).await.unwrap();
+    let _following = caller.follow(&Interest::Everything);
+    caller.kv().put("k", "1").await.unwrap();
+    has(&hub, "k", "1").await;
+    stop.send_replace(true);
+    let answer = hub.kv().get("other").from(Source::Peers).await.unwrap();
+    assert_eq!(answer.asked.failures.len(), 1, "{answer:?}");
+    stop.send_replace(false);
+    caller.kv().put("k", "2").await.unwrap();
+    has(&hub, "k", "2").await;
 }

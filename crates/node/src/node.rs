@@ -39,6 +39,8 @@ pub enum Action {
     Dial(FeedKey),
     /// Use this session no more: there is a better one, or the peer was forgotten. What is being answered in it may come to its end.
     Leave(SessionId),
+    /// The same for one that the peer began, and that has to end for it to call again.
+    HangUp(SessionId),
     /// Ask live, in this session, for what is followed.
     Ask(SessionId, FollowId),
     /// Give that up.
@@ -206,6 +208,11 @@ impl Node {
     pub fn dialled(&mut self, now_ms: u64, peer: FeedKey, instance: u64, session: SessionId) {
         if let Some(known) = self.peers.get_mut(&peer) {
             known.dialling = false;
+            if !known.known {
+                // It was removed meanwhile.
+                self.actions.push_back(Action::Leave(session));
+                return self.sweep(&peer);
+            }
         }
         self.opened(now_ms, peer, instance, session, Way::Dialled);
     }
@@ -278,13 +285,13 @@ impl Node {
 
     /// A peer let a question wait for too long: the session with it is left, and it is called again later.
     pub fn late(&mut self, now_ms: u64, session: SessionId, why: &str) {
-        if self.sessions.contains_key(&session) {
-            let peer = self.sessions.get(&session).copied();
-            self.actions.push_back(Action::Leave(session));
-            self.lost(now_ms, session, why);
-            if let Some(known) = peer.and_then(|peer| self.peers.get_mut(&peer)) {
-                known.silent_at = Some(now_ms);
-            }
+        let Some(peer) = self.sessions.get(&session).copied() else { return };
+        let mut open = self.peers.get(&peer).into_iter().flat_map(|known| &known.open);
+        let called = open.any(|open| open.id == session && open.way == Way::Called);
+        self.actions.push_back(if called { Action::HangUp(session) } else { Action::Leave(session) });
+        self.lost(now_ms, session, why);
+        if let Some(known) = self.peers.get_mut(&peer).filter(|known| known.open.is_empty()) {
+            known.silent_at = Some(now_ms);
         }
     }
 

@@ -1,5 +1,5 @@
 //! Whom a node calls, and when, and which session counts, on virtual time.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests may fail loudly")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests may fail loudly")]
 
 use kappadb_core::FeedKey;
 use kappadb_node::{Action, Config, Connection, Event, FollowId, Node, SessionId, Way};
@@ -111,6 +111,27 @@ fn a_peer_that_was_removed_is_left_and_one_that_calls_stays() {
     assert_eq!(actions(&mut node), [Action::Leave(SessionId(1)), lost]);
     let states = node.states();
     assert_eq!((states.len(), states[0].peer, states[0].known), (1, key(3), false));
+}
+
+#[test]
+fn a_peer_that_was_removed_while_it_was_called_is_left_when_it_is_there() {
+    let mut node = node(1);
+    node.add_peer(0, key(2));
+    node.call(0, &key(2), false);
+    node.remove_peer(&key(2));
+    node.dialled(1, key(2), 0, SessionId(1));
+    assert_eq!(actions(&mut node), [Action::Dial(key(2)), Action::Leave(SessionId(1))]);
+    assert!(node.states().is_empty() && node.sessions().next().is_none());
+}
+
+#[test]
+fn one_who_called_and_is_late_is_hung_up_on_for_nobody_else_can_call_again() {
+    let mut node = node(1);
+    node.called(0, key(2), 0, SessionId(1));
+    actions(&mut node);
+    node.late(5_000, SessionId(1), "late");
+    let lost = Action::Tell(Event::Lost { peer: key(2), why: "late".to_owned() });
+    assert_eq!(actions(&mut node), [Action::HangUp(SessionId(1)), lost]);
 }
 
 #[test]

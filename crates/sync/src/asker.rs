@@ -139,7 +139,11 @@ impl Asker {
         (have, mut named): (Vec<Have>, Vec<FeedKey>),
         out: &mut Outbox,
     ) -> Result<(), SessionError> {
-        let room = self.open.len() < self.config.agreed.open_queries;
+        let most = self.config.agreed.open_queries;
+        // Questions that stay open leave room for those that do not.
+        let live = self.open.values().filter(|asked| asked.is_live()).count();
+        let is_live = matches!(question, Ok(Question::View { live: true, .. }));
+        let room = self.open.len() < most && !(is_live && live >= most.div_ceil(2));
         let checked = question.and_then(|question| match check(&question) {
             Ok(()) if !room => Err(QueryError::Limit("MAX_OPEN_QUERIES")),
             checked => checked.map(|()| question),

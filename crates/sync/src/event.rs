@@ -217,3 +217,19 @@ pub struct Stats {
     /// out because of them is missing.
     pub beyond: u64,
 }
+
+impl Stats {
+    /// Both together.
+    #[must_use]
+    pub fn and(&self, more: &Stats) -> Stats {
+        Stats {
+            blocks_received: self.blocks_received + more.blocks_received,
+            blocks_stored: self.blocks_stored + more.blocks_stored,
+            bytes_stored: self.bytes_stored + more.bytes_stored,
+            bytes_received: self.bytes_received + more.bytes_received,
+            missing: self.missing + more.missing,
+            contradicted: self.contradicted + more.contradicted,
+            beyond: self.beyond + more.beyond,
+        }
+    }
+}

@@ -61,14 +61,15 @@ pub(crate) struct Inbox {
 }
 
 fn weight(work: &Work) -> usize {
-    match work {
+    let more = match work {
         Work::Define(_) => size_of::<FeedDefinition>(),
         Work::Fork(evidence) => {
             size_of_val(&evidence.a) * 2 + (evidence.a.proof.len() + evidence.b.proof.len()) * 40
         }
         Work::Put(put, _) => put.bytes,
         Work::Settle(settle) => settle.as_ref().map_or(0, |settle| settle.stated.len() * size_of::<Change>()),
-    }
+    };
+    size_of::<Work>() + more
 }
 
 impl Inbox {

@@ -67,8 +67,8 @@ struct Live {
     unconfirmed: VecDeque<(u64, BTreeMap<FeedKey, RangeSet>)>,
 }
 
-/// Statements that may be unconfirmed; of more it is not told what they were about.
-const UNCONFIRMED: usize = 1_024;
+/// Statements that may be unconfirmed one by one; what the oldest were about counts as confirmed with the next.
+const UNCONFIRMED: usize = 64;
 
 impl Live {
     fn new(question: Command) -> Live {
@@ -82,8 +82,13 @@ impl Live {
         if !self.sent.is_empty() {
             self.unconfirmed.push_back((self.statements, std::mem::take(&mut self.sent)));
         }
-        if self.unconfirmed.len() > UNCONFIRMED {
-            self.unconfirmed.pop_front();
+        if self.unconfirmed.len() > UNCONFIRMED
+            && let Some((_, oldest)) = self.unconfirmed.pop_front()
+            && let Some((_, next)) = self.unconfirmed.front_mut()
+        {
+            for (feed, ranges) in oldest {
+                next.entry(feed).or_default().union_with(&ranges);
+            }
         }
     }
 }

@@ -110,7 +110,7 @@ impl Database {
     /// The same for what comes from now on: what peers have already is not fetched. For watchers, who ask for what is there themselves.
     pub fn follow_from_now(&self, interest: &Interest) -> Following {
         let questions = interest.questions(&self.parts);
-        Following::begin(&self.parts, questions.into_iter().map(Follow::from_now).collect())
+        Following::begin(&self.parts, questions.into_iter().map(Follow::news_only).collect())
     }
 
     /// Fetches, once, what peers have of something. From here alone it says how complete that is.

@@ -9,6 +9,7 @@ use super::turn::{Trouble, Turn};
 use super::{Handle, Manner, Network};
 use crate::engine;
 use crate::error::ReadError;
+use kappadb_core::limits::MAX_CALLERS;
 use kappadb_core::{FeedKey, Lseq};
 use kappadb_net::{Question, Update};
 use kappadb_node::FollowId;
@@ -44,6 +45,7 @@ struct Kept {
     selector: Selector,
     token: Vec<u8>,
     held: (u64, u64),
+    at: Instant,
 }
 
 /// Something that is followed until this is dropped.
@@ -122,7 +124,7 @@ impl Follow {
         Follow::new(view, Wanted::Matches(selector))
     }
 
-    pub fn from_now(self) -> Follow {
+    pub fn news_only(self) -> Follow {
         Follow { from_now: true, ..self }
     }
 
@@ -147,7 +149,12 @@ impl Follow {
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         match token {
             Some((token, held)) => {
-                tokens.insert(peer, Kept { selector: selector.clone(), token, held });
+                tokens.insert(peer, Kept { selector: selector.clone(), token, held, at: Instant::now() });
+                // Identities cost nothing.
+                if tokens.len() > MAX_CALLERS {
+                    let oldest = tokens.iter().min_by_key(|(_, kept)| kept.at).map(|(peer, _)| *peer);
+                    oldest.and_then(|peer| tokens.remove(&peer));
+                }
             }
             None => drop(tokens.remove(&peer)),
         }

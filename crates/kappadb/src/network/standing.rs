@@ -2,12 +2,13 @@
 
 use super::ask::{FEEDS, space_of_view};
 use crate::engine::pool::Pool;
+use kappadb_core::limits::MAX_CALLERS;
 use kappadb_core::{EntryId, FeedKey, Lseq, RangeSet};
 use kappadb_entry::{Header, decode_block};
 use kappadb_feed::{Arrival, Feeds};
 use kappadb_query::Selector;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::sync::watch;
 
@@ -17,6 +18,8 @@ const LOOK: usize = 1_024;
 /// All live questions of all peers.
 pub(crate) struct Standing {
     state: Mutex<State>,
+    /// How many questions there are: who writes looks at this alone, and waits for nobody.
+    open: AtomicUsize,
     /// Somebody is looking at what arrived, or is about to.
     looking: AtomicBool,
     feeds: Feeds,
@@ -26,12 +29,22 @@ pub(crate) struct Standing {
 
 #[derive(Default)]
 struct State {
-    questions: BTreeMap<u64, Question>,
+    questions: BTreeMap<u64, Arc<Question>>,
     next: u64,
     /// What arrived before this was looked at.
     seen: Lseq,
-    /// Of feeds that are written here, which blocks each peer has confirmed to hold since this replica was opened.
-    reached: BTreeMap<FeedKey, BTreeMap<FeedKey, RangeSet>>,
+    /// What each peer has confirmed to hold since this replica was opened: of [`MAX_CALLERS`] of them, for identities cost nothing.
+    reached: BTreeMap<FeedKey, Reached>,
+    /// How often one did.
+    confirmed: u64,
+}
+
+/// Blocks of feeds that are written here, which a peer holds.
+#[derive(Default)]
+struct Reached {
+    blocks: BTreeMap<FeedKey, RangeSet>,
+    /// When it said so last, by the count of all who did.
+    last: u64,
 }
 
 struct Question {
@@ -51,6 +64,7 @@ impl Standing {
     pub fn new(feeds: &Feeds, pool: &Arc<Pool>) -> Arc<Standing> {
         let standing = Arc::new(Standing {
             state: Mutex::default(),
+            open: AtomicUsize::new(0),
             looking: AtomicBool::new(false),
             feeds: feeds.clone(),
             pool: pool.clone(),
@@ -78,13 +92,14 @@ impl Standing {
         news: Box<dyn Fn() + Send + Sync>,
     ) -> Stands {
         let mut state = self.lock();
-        if state.questions.is_empty() {
+        // First: what arrives from now on wakes, and what arrived before lies before the end.
+        if self.open.fetch_add(1, Ordering::SeqCst) == 0 {
             state.seen = self.feeds.end();
         }
         let id = state.next;
         state.next += 1;
         let (view, selector) = (view.to_owned(), selector.clone());
-        state.questions.insert(id, Question { peer, view, selector, news: news.into() });
+        state.questions.insert(id, Arc::new(Question { peer, view, selector, news: news.into() }));
         drop(state);
         self.changed.send_modify(|changed| *changed += 1);
         Stands { standing: Arc::downgrade(self), id }
@@ -92,22 +107,33 @@ impl Standing {
 
     /// A peer holds these blocks of a feed that is written here.
     pub fn reached(&self, peer: FeedKey, feed: FeedKey, blocks: &RangeSet) {
-        self.lock().reached.entry(feed).or_default().entry(peer).or_default().union_with(blocks);
+        let mut state = self.lock();
+        state.confirmed += 1;
+        let last = state.confirmed;
+        let reached = state.reached.entry(peer).or_default();
+        reached.last = last;
+        reached.blocks.entry(feed).or_default().union_with(blocks);
+        if state.reached.len() > MAX_CALLERS {
+            let oldest = state.reached.iter().min_by_key(|(_, reached)| reached.last).map(|(peer, _)| *peer);
+            oldest.and_then(|peer| state.reached.remove(&peer));
+        }
+        drop(state);
         self.changed.send_modify(|changed| *changed += 1);
     }
 
     /// The peers that have confirmed to hold an entry that was written here.
     pub fn holders(&self, id: &EntryId) -> BTreeSet<FeedKey> {
         let state = self.lock();
-        let held = state.reached.get(&id.feed).into_iter().flatten();
-        held.filter(|(_, blocks)| blocks.contains(id.seq)).map(|(peer, _)| *peer).collect()
+        let holds =
+            |reached: &Reached| reached.blocks.get(&id.feed).is_some_and(|held| held.contains(id.seq));
+        state.reached.iter().filter(|(_, reached)| holds(reached)).map(|(peer, _)| *peer).collect()
     }
 
     /// The peers that want an entry with this header, as far as they have asked live.
     pub fn wanted_by(&self, header: &Header) -> BTreeSet<FeedKey> {
-        let state = self.lock();
-        let wants = |question: &&Question| concerns(&question.view, &question.selector, Some(header));
-        state.questions.values().filter(wants).map(|question| question.peer).collect()
+        let questions = self.questions();
+        let wants = |question: &&Arc<Question>| concerns(&question.view, &question.selector, Some(header));
+        questions.iter().filter(wants).map(|question| question.peer).collect()
     }
 
     /// Hears whenever a question comes, or something has reached somebody.
@@ -117,7 +143,7 @@ impl Standing {
 
     /// Something arrived. On the thread that wrote it: quick.
     fn wake(self: &Arc<Self>) {
-        if self.lock().questions.is_empty() || self.looking.swap(true, Ordering::AcqRel) {
+        if self.open.load(Ordering::SeqCst) == 0 || self.looking.swap(true, Ordering::AcqRel) {
             return;
         }
         let standing = Arc::downgrade(self);
@@ -147,14 +173,15 @@ impl Standing {
     fn tell(&self, arrivals: &[Arrival]) {
         let headers: Vec<Option<Header>> =
             arrivals.iter().map(|arrival| Some(decode_block(&arrival.block).ok()?.header)).collect();
-        let told: Vec<_> = {
-            let state = self.lock();
-            let wanted = |question: &&Question| {
-                headers.iter().any(|header| concerns(&question.view, &question.selector, header.as_ref()))
-            };
-            state.questions.values().filter(wanted).map(|question| question.news.clone()).collect()
+        let concerned = |question: &&Arc<Question>| {
+            headers.iter().any(|header| concerns(&question.view, &question.selector, header.as_ref()))
         };
-        told.iter().for_each(|news| news());
+        self.questions().iter().filter(concerned).for_each(|question| (question.news)());
+    }
+
+    /// All of them, to be looked at while others come and go.
+    fn questions(&self) -> Vec<Arc<Question>> {
+        self.lock().questions.values().cloned().collect()
     }
 }
 
@@ -162,6 +189,7 @@ impl Drop for Stands {
     fn drop(&mut self) {
         if let Some(standing) = self.standing.upgrade() {
             standing.lock().questions.remove(&self.id);
+            standing.open.fetch_sub(1, Ordering::SeqCst);
         }
     }
 }

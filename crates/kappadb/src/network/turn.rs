@@ -89,6 +89,6 @@ impl Turn {
                 forget,
             })
         };
-        Ok(engine::run(&self.parts, look).await??)
+        engine::run(&self.parts, look).await?
     }
 }

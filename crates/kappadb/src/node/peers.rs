@@ -149,7 +149,7 @@ impl Peers {
                         PeerConnection::Open { called: way == Way::Called, since: ago(since_ms) }
                     }
                     Connection::Closed { why, again_ms } => {
-                        PeerConnection::Closed { why, again: again_ms.map(|at| until(at)) }
+                        PeerConnection::Closed { why, again: again_ms.map(until) }
                     }
                     _ => PeerConnection::Idle,
                 },

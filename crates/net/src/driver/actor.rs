@@ -1,6 +1,7 @@
 //! The task that owns a session.
 
-use super::handle::{Request, Shared, Update, Updates};
+use super::handle::{Request, Shared, Update};
+use super::updates::Updates;
 use super::wire::{Incoming, Wire};
 use super::{Backend, Guest, shut_down};
 use crate::error::{AskError, ChannelError, SessionEnd};
@@ -161,12 +162,13 @@ impl Driver {
         let mut end = None;
         loop {
             let mut quiet = true;
-            while let Some((id, command)) = self.session.poll_command() {
-                self.start(id, command);
-                quiet = false;
-            }
+            // First: a live question stands before it is looked up, so nothing that comes meanwhile is overlooked.
             while let Some(event) = self.session.poll_event() {
                 end = self.dispatch(event).or(end);
+                quiet = false;
+            }
+            while let Some((id, command)) = self.session.poll_command() {
+                self.start(id, command);
                 quiet = false;
             }
             if self.fill_batch() {
@@ -310,7 +312,7 @@ impl Driver {
         match event {
             Event::Ranges { query, feed, ranges } => {
                 if let Some(asker) = self.questions.get(&query) {
-                    let _ = asker.updates.send(Ok(Update::Ranges { feed, ranges }));
+                    asker.updates.send(Ok(Update::Ranges { feed, ranges }));
                 }
             }
             Event::Done { query, statement, rest, stats } => {
@@ -318,7 +320,7 @@ impl Driver {
             }
             Event::Stated { query, statement, rest, stats, token } => {
                 if let Some(asker) = self.questions.get(&query) {
-                    let _ = asker.updates.send(Ok(Update::Stated { statement, rest, stats, token }));
+                    asker.updates.send(Ok(Update::Stated { statement, rest, stats, token }));
                 }
             }
             Event::Stands { query, view, selector } => self.stand(query, &view, &selector),
@@ -342,7 +344,7 @@ impl Driver {
 
     fn settle(&mut self, query: QueryId, outcome: Result<Update, AskError>) {
         if let Some(asker) = self.questions.remove(&query) {
-            let _ = asker.updates.send(outcome);
+            asker.updates.send(outcome);
         }
     }
 

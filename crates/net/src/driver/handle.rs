@@ -1,5 +1,6 @@
 //! What the holder of a session can do with it.
 
+use super::updates::{Inbox, Updates, updates};
 use super::{Peer, shut_down};
 use crate::Traffic;
 use crate::error::{AskError, SessionEnd};
@@ -7,7 +8,7 @@ use kappadb_core::{FeedKey, RangeSet, Timestamp};
 use kappadb_sync::{Ask, Coverage, Fetch, Rest, SessionError, Stats};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 
 /// A session with a peer, to ask it. Cheap to clone; the session ends when all clones and questions are dropped.
@@ -99,7 +100,8 @@ pub enum Update {
         /// The blocks.
         ranges: RangeSet,
     },
-    /// The present answer to a live question, or what came later; it is stored, durable and visible. More may come.
+    /// The present answer to a live question, or what came later, and of several that were not taken all that they say; it is stored, durable and
+    /// visible. More may come.
     Stated {
         /// The first time every feed that the peer spoke of, later those of which something came.
         statement: Vec<Coverage>,
@@ -120,10 +122,6 @@ pub enum Update {
         stats: Stats,
     },
 }
-
-/// Where updates of one question go. Without a bound of its own: a session names at most
-/// [`SESSION_RANGES`](kappadb_core::limits::SESSION_RANGES) ranges.
-pub(super) type Updates = UnboundedSender<Result<Update, AskError>>;
 
 /// What a handle wants of the session's task. `tag` names a question between the two.
 #[derive(Debug)]
@@ -178,7 +176,7 @@ impl PeerHandle {
 
     fn open(&self, request: impl FnOnce(u64, Updates) -> Request) -> Question {
         let tag = self.shared.next_tag.fetch_add(1, Ordering::Relaxed);
-        let (updates, inbox) = unbounded_channel();
+        let (updates, inbox) = updates();
         // If the session is over, `updates` is dropped here and the question says so when it is read.
         let _ = self.requests.send(request(tag, updates));
         Question { tag, updates: inbox, over: false, session: self.clone() }
@@ -209,6 +207,11 @@ impl PeerHandle {
         self.shared.end.get().cloned().or_else(gone)
     }
 
+    /// Ends the session for all handles, whoever began it. Does not wait.
+    pub fn hang_up(&self) {
+        let _ = self.requests.send(Request::Close);
+    }
+
     /// Ends the session for all handles and waits until the peer was told, or could not be.
     pub async fn close(&self) {
         let _ = self.requests.send(Request::Close);
@@ -220,7 +223,7 @@ impl PeerHandle {
 #[derive(Debug)]
 pub struct Question {
     tag: u64,
-    updates: UnboundedReceiver<Result<Update, AskError>>,
+    updates: Inbox,
     over: bool,
     session: PeerHandle,
 }
@@ -231,7 +234,7 @@ impl Question {
         if self.over {
             return None;
         }
-        let update = self.updates.recv().await;
+        let update = self.updates.next().await;
         let update = update.unwrap_or_else(|| Err(AskError::Ended(self.session.shared.end())));
         self.over = !matches!(update, Ok(Update::Ranges { .. } | Update::Stated { .. }));
         Some(update)

@@ -8,6 +8,7 @@
 
 mod actor;
 mod handle;
+mod updates;
 mod wire;
 
 use crate::error::SessionEnd;

@@ -10,5 +10,6 @@
 
 mod common;
 mod handshake;
+mod live;
 mod sessions;
 mod storage;

@@ -164,6 +164,7 @@ impl Asker {
         out: &mut Outbox,
     ) -> Result<(), SessionError> {
         let Statement { query, changes, rest, token, last } = frame;
+        let max_feeds = self.config.agreed.session_feeds;
         let asked = self.find("Statement", query)?;
         if asked.phase < Phase::Accepted || !asked.has_statement() {
             return Err(SessionError::OutOfPlace { frame: "Statement", query });
@@ -171,6 +172,10 @@ impl Asker {
         (asked.phase, asked.rest) = (Phase::Stated, rest);
         let stood = asked.stands;
         if stood {
+            // It names each feed once.
+            if asked.news.len() + changes.len() > max_feeds {
+                return Err(SessionError::Limit("MAX_SESSION_FEEDS"));
+            }
             asked.news.extend(&changes);
         }
         // That of a live query says its last word again and again.

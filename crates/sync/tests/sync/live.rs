@@ -50,11 +50,11 @@ fn stated(side: &Side) -> Vec<(Vec<Coverage>, u64)> {
 }
 
 fn token(side: &Side) -> Vec<u8> {
-    let tokens = side.events.iter().filter_map(|event| match event {
+    let mut tokens = side.events.iter().filter_map(|event| match event {
         Event::Stated { token, .. } => token.clone(),
         _ => None,
     });
-    tokens.last().unwrap()
+    tokens.next_back().unwrap()
 }
 
 fn pair_of(replicas: [&Shared; 2], seed: u64) -> Pair {
@@ -97,8 +97,8 @@ fn what_is_written_later_reaches_whoever_asked_live_and_nothing_is_sent_twice() 
         // What was said last of each feed is that all of it is here.
         let told = stated(&pair.sides[0]);
         for truth in [&one, &two] {
-            let said = told.iter().flat_map(|(statement, _)| statement);
-            let last = said.filter(|coverage| coverage.definition.feed == truth.key()).last().unwrap();
+            let mut said = told.iter().flat_map(|(statement, _)| statement);
+            let last = said.rfind(|coverage| coverage.definition.feed == truth.key()).unwrap();
             assert_eq!((last.claimed, last.length), (10, 10), "seed {seed}");
         }
         assert_eq!(told.iter().map(|(_, stored)| stored).sum::<u64>(), 20);
@@ -153,8 +153,9 @@ fn who_follows_one_another_hears_nothing_of_what_he_said_himself() {
     assert_eq!((blocks(&pair.sides[0]), blocks(&pair.sides[1])), (10, 10));
     // And the writer learns that what it wrote has arrived.
     let heard = stated(&pair.sides[0]);
-    let own = heard.iter().flat_map(|(statement, _)| statement).filter(|c| c.definition.feed == one.key());
-    assert_eq!(own.last().map(|coverage| coverage.claimed), Some(10));
+    let mut own =
+        heard.iter().flat_map(|(statement, _)| statement).filter(|c| c.definition.feed == one.key());
+    assert_eq!(own.next_back().map(|coverage| coverage.claimed), Some(10));
 }
 
 #[test]

@@ -16,16 +16,8 @@ impl Links {
     pub(super) fn act(self: &Arc<Self>, state: &mut State, action: Action) {
         match action {
             Action::Dial(peer) => self.dial(state, peer),
-            Action::Leave(session) => {
-                state.open.remove(&session);
-                state.asking.retain(|(of, _), task| {
-                    let stays = *of != session;
-                    if !stays {
-                        task.abort();
-                    }
-                    stays
-                });
-            }
+            Action::Leave(session) => drop(leave(state, session)),
+            Action::HangUp(session) => leave(state, session).iter().for_each(|link| link.session.hang_up()),
             Action::Ask(session, follow) => {
                 let link = state.open.get(&session).cloned();
                 let asked = state.follows.get(&follow).cloned().zip(link).zip(state.parts.upgrade());
@@ -135,4 +127,16 @@ pub(super) async fn keep_time(links: Weak<Links>) {
             () = retime.notified() => {}
         }
     }
+}
+
+/// Asks for nothing that is followed in a session any more.
+fn leave(state: &mut State, session: SessionId) -> Option<Link> {
+    state.asking.retain(|(of, _), task| {
+        let stays = *of != session;
+        if !stays {
+            task.abort();
+        }
+        stays
+    });
+    state.open.remove(&session)
 }

@@ -46,8 +46,8 @@ pub(super) fn watched(
 ) -> Vec<Follow> {
     let private = if with_private { private(parts).to_vec() } else { Vec::new() };
     let open = match channels {
-        Some(channels) => channels.iter().map(channel).chain([state()]).map(Follow::from_now).collect(),
-        None => vec![Follow::matching(CHAT, Selector::Everything).from_now()],
+        Some(channels) => channels.iter().map(channel).chain([state()]).map(Follow::news_only).collect(),
+        None => vec![Follow::matching(CHAT, Selector::Everything).news_only()],
     };
     [open, private].concat()
 }

@@ -140,7 +140,10 @@ impl Chat {
     /// Says whose moderation is to be applied here. What is shown changes at once; nothing is indexed or fetched anew. Tickets
     /// made from now on pass it on. Durable when it returns.
     pub async fn set_trusted(&self, trusted: Trusted) -> Result<(), ChatError> {
-        self.run(move |parts| parts.state.trust.set(trusted).map_err(ChatError::State)).await?
+        self.run(move |parts| parts.state.trust.set(trusted).map_err(ChatError::State)).await??;
+        // What was hidden so far was asked of nobody.
+        self.parts.links.ask_anew();
+        Ok(())
     }
 
     /// Changes the flags that this writer has set on another, in a channel or everywhere. They count for whoever trusts this

@@ -1,0 +1,106 @@
+//! What sessions that last cost: nothing while nothing happens, and little more than what is new when it does.
+#![expect(clippy::unwrap_used, reason = "tests may fail loudly")]
+#![expect(clippy::print_stdout, reason = "figures for who looks at them")]
+
+use kappadb::{Database, Interest, Server};
+use std::time::{Duration, Instant};
+use tokio::sync::Mutex;
+
+const SOON: Duration = Duration::from_secs(30);
+
+/// One test at a time: they measure what the process uses.
+static ALONE: Mutex<()> = Mutex::const_new(());
+
+async fn serve(database: &Database) -> Server {
+    database.serve(([127, 0, 0, 1], 0).into()).await.unwrap()
+}
+
+async fn has(database: &Database, key: &str) {
+    let begun = Instant::now();
+    while database.kv().get(key).await.unwrap().items.is_empty() {
+        assert!(begun.elapsed() < SOON, "{key} never comes");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Bytes that a replica has sent in the sessions that it has, all together.
+fn sent(database: &Database) -> u64 {
+    database.peers().states().iter().map(|state| state.bytes_sent).sum()
+}
+
+/// The time that this process has used, in hundredths of a second.
+fn used() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields = text.rsplit(") ").next().unwrap().split(' ').skip(11);
+    fields.take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn twenty_who_follow_a_hub_cost_nothing_while_nothing_happens() {
+    let _alone = ALONE.lock().await;
+    let dir = tempfile::tempdir().unwrap();
+    let hub = Database::builder(dir.path().join("hub")).create().await.unwrap();
+    let _all = hub.follow(&Interest::Everything);
+    let server = serve(&hub).await;
+    let mut followers = Vec::new();
+    for n in 0..20 {
+        let builder = Database::builder(dir.path().join(n.to_string()));
+        let database = builder.join(&server.ticket()).await.unwrap();
+        let following = database.follow(&Interest::Everything);
+        database.kv().put(format!("k{n}"), "v").await.unwrap();
+        followers.push((database, following));
+    }
+    for n in 0..20 {
+        has(&hub, &format!("k{n}")).await;
+        for (database, _) in &followers {
+            has(database, &format!("k{n}")).await;
+        }
+    }
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let sent_by_all = || sent(&hub) + followers.iter().map(|(database, _)| sent(database)).sum::<u64>();
+    let (bytes, time) = (sent_by_all(), used());
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let (bytes, time) = (sent_by_all() - bytes, used() - time);
+    println!("{bytes} bytes and {time} hundredths of a second in 10 s");
+    assert!(bytes < 20 * 2 * 100 && time < 50, "{bytes} bytes, {time} hundredths of a second");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_a_ring_each_block_comes_to_each_once_from_who_wrote_it_and_at_most_once_from_who_heard_of_it() {
+    const BLOCKS: u8 = 100;
+    const LENGTH: u16 = 20_000;
+    let _alone = ALONE.lock().await;
+    let dir = tempfile::tempdir().unwrap();
+    let first = Database::builder(dir.path().join("0")).create().await.unwrap();
+    let server = serve(&first).await;
+    let (mut ring, mut servers) = (vec![first], vec![server]);
+    for n in 1..3 {
+        let ticket = servers[n - 1].ticket();
+        let next = Database::builder(dir.path().join(n.to_string())).join(&ticket).await.unwrap();
+        servers.push(serve(&next).await);
+        ring.push(next);
+    }
+    ring[0].peers().add(&servers[2].ticket(), None).await.unwrap();
+    let _followed: Vec<_> = ring.iter().map(|database| database.follow(&Interest::Everything)).collect();
+    for (n, database) in ring.iter().enumerate() {
+        database.kv().put(format!("from {n}"), "v").await.unwrap();
+        for other in &ring {
+            has(other, &format!("from {n}")).await;
+        }
+    }
+    let all = u64::from(BLOCKS) * u64::from(LENGTH);
+    let before: Vec<u64> = ring.iter().map(sent).collect();
+    for n in 0..BLOCKS {
+        ring[0].kv().put(format!("k{n}"), vec![n; LENGTH.into()]).await.unwrap();
+    }
+    for other in &ring {
+        has(other, &format!("k{}", BLOCKS - 1)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let sent: Vec<u64> = ring.iter().zip(before).map(|(database, before)| sent(database) - before).collect();
+    let [writer, one, other] = sent[..] else { panic!() };
+    println!("of {all} bytes the writer sent {writer}, the others {one} and {other}");
+    assert!((2 * all..all * 22 / 10).contains(&writer), "of {all} bytes the writer sent {writer}");
+    // Two who get a block at the same moment may both send it to each other.
+    assert!(one < all * 11 / 10 && other < all * 11 / 10, "of {all} bytes the others sent {one} and {other}");
+}
