@@ -131,9 +131,7 @@ pub enum ChatCommand {
     /// Hide, mute and block, and say whose moderation to trust. Moderation is subjective: it counts for those who trust it.
     #[command(subcommand)]
     Moderate(ModerateCommand),
-    /// Print the latest messages of some channels, or of all, then each that comes or changes, as JSON lines, until interrupted.
-    ///
-    /// Peers are asked again every now and then: they do not yet tell of news by themselves.
+    /// Print the latest messages of some channels, or of all, then each that comes or changes anywhere, as JSON lines, until interrupted.
     Watch(WatchArgs),
     /// Import what `chat export` printed, or JSON lines {"author","channel","timestamp","text"}, the timestamp in ms. Each author gets a feed of its own
     /// here, as whose nickname its name is; none of them is this replica's own writer. Lines that cannot be read are told with their number and left

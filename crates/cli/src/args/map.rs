@@ -137,6 +137,9 @@ pub struct QueryArgs {
     /// relations that refer to any of them, and the relations that refer to these relations.
     #[arg(long, requires = "bbox", conflicts_with_all = ["limit", "largest", "after", "kind", "tag", "min_extent"])]
     pub osm_api: bool,
+    /// Print each feature in the box, then each change, a JSON line each, until interrupted: what is written anywhere comes within moments.
+    #[arg(long, requires = "bbox", conflicts_with_all = ["limit", "largest", "after", "kind", "tag", "min_extent", "osm_api", "format", "require_complete"])]
+    pub follow: bool,
     /// What to print.
     #[arg(long, value_enum, default_value_t = Format::Ids)]
     pub format: Format,

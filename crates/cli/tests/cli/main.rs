@@ -24,6 +24,7 @@ mod folder;
 mod full;
 mod kill;
 mod kv;
+mod live;
 mod map;
 mod map_peers;
 mod moderation;

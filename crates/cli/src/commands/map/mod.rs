@@ -5,6 +5,7 @@ mod export;
 mod import;
 pub mod query;
 mod show;
+mod watch;
 
 use super::question::Question;
 use super::{Context, blob};
@@ -30,7 +31,10 @@ pub async fn run(context: &Context, command: &MapCommand) -> anyhow::Result<Exit
         MapCommand::Referrers { id, ask } => return show::referrers(context, id, *ask).await,
         MapCommand::Expand { id, ask } => return show::expand(context, id, *ask).await,
         MapCommand::Export(args) => return export::run(context, args).await,
-        MapCommand::Query(args) => return query::query(context, args).await,
+        MapCommand::Query(args) => match args.bbox.as_ref().filter(|_| args.follow) {
+            Some(bbox) => watch::watch(context, args, bbox).await?,
+            None => return query::query(context, args).await,
+        },
     }
     Ok(Exit::Done)
 }
