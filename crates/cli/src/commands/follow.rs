@@ -35,8 +35,8 @@ pub async fn sync(context: &Context, args: &SyncArgs) -> anyhow::Result<Exit> {
     let (interest, interrupted) = (args.interest()?, context.console.interrupt()?);
     context
         .read(args.ask, async |database, question| {
-            let fetched = question.read(database.replicate(&interest)).await?;
-            let blocks = fetched.asked.blocks_fetched;
+            let _all = question.read(database.replicate(&interest)).await?;
+            let blocks = question.fetched();
             context.console.result(&json!({ "fetched": blocks }), &format!("{blocks} blocks fetched"))?;
             if args.follow && question.asks() {
                 let _following = database.follow(&interest);

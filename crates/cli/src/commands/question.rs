@@ -77,6 +77,11 @@ impl Question {
         if withheld { Err(Withheld.into()) } else { Ok(()) }
     }
 
+    /// Blocks that came so far.
+    pub fn fetched(&self) -> u64 {
+        self.asked.as_ref().map_or(0, |asked| asked.blocks_fetched)
+    }
+
     /// True if peers are to be asked.
     pub fn asks(&self) -> bool {
         !self.args.local

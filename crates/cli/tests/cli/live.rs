@@ -102,13 +102,13 @@ fn what_is_to_be_followed_is_fetched_while_the_folder_is_served() {
     other.ok(&["follow", "add", "prefix", "fruit/"]);
     let _serving = Server::start(&other);
     let begun = Instant::now();
-    while other.run(&["kv", "get", "fruit/pear", "--local"]).stdout != b"green\n" {
+    while other.run(&["kv", "get", "fruit/pear", "--local"]).stdout != b"green" {
         assert!(begun.elapsed() < Duration::from_secs(20), "it never comes");
         std::thread::sleep(Duration::from_millis(20));
     }
     // Carried out by the one that serves.
     hub.ok(&["kv", "put", "fruit/plum", "blue"]);
-    while other.run(&["kv", "get", "fruit/plum", "--local"]).stdout != b"blue\n" {
+    while other.run(&["kv", "get", "fruit/plum", "--local"]).stdout != b"blue" {
         assert!(begun.elapsed() < Duration::from_secs(20), "it never comes");
         std::thread::sleep(Duration::from_millis(20));
     }
