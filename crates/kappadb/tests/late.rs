@@ -352,3 +352,21 @@ async fn an_answer_beyond_the_bytes_of_a_question_is_kept_and_gone_on_with() {
     }
     assert!((2..=4).contains(&rounds), "{rounds}");
 }
+
+#[tokio::test]
+async fn one_peer_asleep_beside_one_awake_costs_the_next_questions_nothing() {
+    let (dir, _database, server) = full(20).await;
+    let (_listener, sleeper) = asleep(&server.ticket()).await;
+    let patience = Duration::from_secs(8);
+    let sparse = joined(&dir.path().join("sparse"), &[server.ticket(), sleeper.clone()], patience).await;
+    let first = Instant::now();
+    assert!(all(&sparse).await.is_complete());
+    assert!(first.elapsed() < patience / 2, "{:?}", first.elapsed());
+    for _ in 0..3 {
+        let begun = Instant::now();
+        let answer = all(&sparse).await;
+        assert!(begun.elapsed() < patience / 8, "{:?}", begun.elapsed());
+        let [failure] = answer.asked.failures.as_slice() else { panic!("{answer:?}") };
+        assert!(failure.peer == sleeper.peer && matches!(failure.error, AskError::Away(_)), "{answer:?}");
+    }
+}

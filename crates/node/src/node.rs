@@ -232,6 +232,14 @@ impl Node {
         self.sweep(&peer);
     }
 
+    /// A question does not wait any longer for a peer that is being called: the next one does not wait at all, until it is there.
+    pub fn slow(&mut self, now_ms: u64, peer: &FeedKey, why: &str) {
+        if let Some(known) = self.peers.get_mut(peer).filter(|known| known.dialling && known.open.is_empty())
+        {
+            (known.silent_at, known.why) = (Some(now_ms), Some(why.to_owned()));
+        }
+    }
+
     /// A peer has called.
     pub fn called(&mut self, now_ms: u64, peer: FeedKey, instance: u64, session: SessionId) {
         self.opened(now_ms, peer, instance, session, Way::Called);

@@ -41,6 +41,11 @@ fn a_known_peer_is_called_only_when_sessions_are_kept_or_somebody_asks() {
     assert_eq!(actions(&mut node), [Action::Dial(key(2))], "who refuses at once costs nothing");
     node.call(11, &key(3), true);
     assert_eq!(actions(&mut node), [], "a stranger");
+    assert_eq!(node.silence(&key(2)), None);
+    node.slow(14, &key(2), "it did not answer");
+    assert_eq!(node.silence(&key(2)), Some("it did not answer"), "though it is still being called");
+    node.dialled(15, key(2), 0, SessionId(1));
+    assert_eq!(node.silence(&key(2)), None);
 }
 
 #[test]

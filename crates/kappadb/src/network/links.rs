@@ -180,6 +180,11 @@ impl Links {
         reach
     }
 
+    /// A question has waited long enough for a peer that is being called.
+    pub fn slow(self: &Arc<Self>, peer: &FeedKey, why: &AskError) {
+        self.note(|node, now| node.slow(now, peer, &why.to_string()));
+    }
+
     /// Calls the peer of a session that has ended.
     pub fn call_again(self: &Arc<Self>, parts: &Arc<Network>, link: &Link) {
         if let Some(why) = link.session.ended() {

@@ -165,6 +165,7 @@ impl Neighbours {
     fn give_up_dialling(&mut self, error: AskError) {
         self.dialling = JoinSet::new();
         for peer in std::mem::take(&mut self.waited_for) {
+            self.parts.links.slow(&peer, &error);
             self.asked.failures.push(Failure { peer, error: error.clone() });
         }
     }
