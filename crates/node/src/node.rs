@@ -60,6 +60,11 @@ pub enum Event {
         /// Who called whom.
         way: Way,
     },
+    /// It has answered something that is followed, and tells of news from now on.
+    Follows {
+        /// Its identity.
+        peer: FeedKey,
+    },
     /// There is none any more.
     Lost {
         /// Its identity.
@@ -117,7 +122,7 @@ impl Node {
         let open = self.peers.values().flat_map(|peer| &peer.open);
         let again = open.flat_map(|open| open.follows.values()).filter_map(|following| match following {
             Following::Refused(at, _) => Some(*at),
-            Following::Asked => None,
+            Following::Asked | Following::Stands => None,
         });
         dials.chain(again).min()
     }
@@ -325,8 +330,11 @@ impl Node {
 
     /// A peer answers what it was asked live.
     pub fn stated(&mut self, session: SessionId, follow: FollowId) {
-        if let Some(following) = self.following(session, follow) {
-            *following = Following::Asked;
+        let Some(following) = self.following(session, follow) else { return };
+        if let Following::Asked | Following::Refused(..) = std::mem::replace(following, Following::Stands)
+            && let Some(peer) = self.sessions.get(&session).copied()
+        {
+            self.tell(Event::Follows { peer });
         }
     }
 
@@ -336,7 +344,7 @@ impl Node {
         if let Some(following) = self.following(session, follow) {
             let mut backoff = match following {
                 Following::Refused(_, backoff) => *backoff,
-                Following::Asked => Backoff::default(),
+                Following::Asked | Following::Stands => Backoff::default(),
             };
             let wait = backoff.fail(chance);
             *following = Following::Refused(now_ms + wait, backoff);
@@ -347,7 +355,8 @@ impl Node {
     pub fn ask_anew(&mut self) {
         for open in self.peers.values_mut().flat_map(|peer| &mut peer.open) {
             for (follow, following) in &mut open.follows {
-                if matches!(following, Following::Asked) {
+                if matches!(following, Following::Asked | Following::Stands) {
+                    *following = Following::Asked;
                     self.actions.push_back(Action::Cancel(open.id, *follow));
                     self.actions.push_back(Action::Ask(open.id, *follow));
                 }

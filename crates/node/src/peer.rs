@@ -81,8 +81,10 @@ pub(crate) struct Open {
 /// What became of asking a peer live.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Following {
-    /// It was asked, and may have answered.
+    /// It was asked.
     Asked,
+    /// It has answered, and tells of news.
+    Stands,
     /// It refused: it is asked again at this time.
     Refused(u64, Backoff),
 }

@@ -83,6 +83,8 @@ fn what_is_followed_is_asked_in_every_session_and_again_where_it_was_refused() {
     node.follow(FollowId(8));
     assert_eq!(actions(&mut node), [Action::Ask(SessionId(1), FollowId(8))]);
     node.stated(SessionId(1), FollowId(7));
+    node.stated(SessionId(1), FollowId(7));
+    assert_eq!(actions(&mut node), [Action::Tell(Event::Follows { peer: key(2) })], "once");
     node.refused(100, SessionId(1), FollowId(8));
     let again = node.poll_timeout().unwrap();
     assert!((600..=1_100).contains(&again));

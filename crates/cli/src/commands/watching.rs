@@ -1,13 +1,13 @@
-//! What commands that watch have in common: they print what a watcher tells, until they are asked to end, and ask each peer with which there is a
-//! session for what it has.
+//! What commands that watch have in common: they print what a watcher tells, until they are asked to end, and ask each peer that tells of news for
+//! what it has already.
 
 use super::question;
 use crate::console::Console;
 use crate::outside::Interrupt;
-use kappadb::{Asked, Database, PeerEvent};
+use kappadb::{Asked, Database, PeerEvent, PeerEvents};
 
-/// Asks the peers, unless `local`; then prints with `print` until there is nothing more, or the program is interrupted. Asks again whenever a peer is
-/// there that was not.
+/// Asks the peers, unless `local`; then prints with `print` until there is nothing more, or the program is interrupted. Asks again whenever a peer
+/// begins to tell of news: what came to it until then is in none of them.
 pub async fn until_end<E>(
     console: &Console,
     database: &Database,
@@ -20,6 +20,7 @@ where
     anyhow::Error: From<E>,
 {
     let asks = !local && !database.peers().states().is_empty();
+    let events = database.peers().events();
     let failing = tokio::select! {
         failing = ask_once(console, database, asks, false, &ask) => failing?,
         () = &mut interrupted => return Ok(()),
@@ -27,7 +28,7 @@ where
     // Beside the printing, which must not wait for peers that are slow to answer.
     tokio::select! {
         done = print_all(print) => done,
-        failed = ask_again(console, database, !local, failing, &ask) => Ok(failed?),
+        failed = ask_again(console, database, events, !local, failing, &ask) => Ok(failed?),
         () = &mut interrupted => Ok(()),
     }
 }
@@ -37,17 +38,17 @@ async fn print_all(mut print: impl AsyncFnMut() -> anyhow::Result<bool>) -> anyh
     Ok(())
 }
 
-/// Asks whenever a peer comes, for ever.
+/// Asks whenever a peer begins to tell of news, for ever.
 async fn ask_again<E>(
     console: &Console,
     database: &Database,
+    mut events: PeerEvents,
     asks: bool,
     mut failing: bool,
     ask: &impl AsyncFn() -> Result<Asked, E>,
 ) -> Result<(), E> {
-    let mut events = database.peers().events();
     while let Some(event) = events.next().await {
-        if let PeerEvent::Connected { .. } | PeerEvent::Lagged(_) = event {
+        if let PeerEvent::Follows { .. } | PeerEvent::Lagged(_) = event {
             failing = ask_once(console, database, asks, failing, ask).await?;
         }
     }

@@ -102,7 +102,8 @@ fn peers_are_listed_added_called_by_name_and_removed() {
     let carl = Db::join(&bert.ok(&["ticket"]));
     let added = carl.json(&["peer", "add", ticket.trim(), "--name", "anna"]);
     let list = peers(&carl);
-    assert_eq!((list.len(), &list[0], &list[0]["name"]), (2, &added, &json!("anna")));
+    assert_eq!((list.len(), &list[0]["name"], &list[0]["known"]), (2, &json!("anna"), &json!(true)));
+    assert_eq!((&list[0]["peer"], &list[0]["addresses"]), (&added["peer"], &added["addresses"]));
     assert_eq!(added["addresses"], json!(addresses(&ticket)));
     let key = list[1]["peer"].as_str().unwrap();
     assert_eq!(carl.json(&["peer", "rename", &key[..12], "bert"])["name"], "bert");

@@ -175,7 +175,10 @@ pub(crate) async fn run(parts: Weak<Network>, link: Link, what: Follow, tell: im
             Ok(Ended::Anew) => {}
             Ok(Ended::Gone) => return,
             Err(trouble) => {
-                tracing::warn!(%peer, view = what.view, why = %trouble, "cannot follow");
+                // Of a session that is over it is told elsewhere.
+                if link.session.ended().is_none() {
+                    tracing::warn!(%peer, view = what.view, why = %trouble, "cannot follow");
+                }
                 return tell(false);
             }
         }

@@ -69,7 +69,11 @@ pub(super) fn in_words(error: &dyn std::error::Error) -> String {
     let mut words = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
-        words = format!("{words}: {error}");
+        // Some say themselves what they come from.
+        let text = error.to_string();
+        if !words.contains(&text) {
+            words = format!("{words}: {text}");
+        }
         source = error.source();
     }
     words

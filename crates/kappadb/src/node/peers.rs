@@ -78,6 +78,11 @@ pub enum PeerEvent {
         /// The peer called; else this replica did.
         called: bool,
     },
+    /// It has answered something that is followed, and tells of news from now on. Who follows from now on asks it for what came before.
+    Follows {
+        /// Its identity.
+        peer: FeedKey,
+    },
     /// There is none any more.
     Lost {
         /// Its identity.
@@ -213,6 +218,7 @@ impl Peers {
 fn told(event: Event) -> Option<PeerEvent> {
     Some(match event {
         Event::Connected { peer, way } => PeerEvent::Connected { peer, called: way == Way::Called },
+        Event::Follows { peer } => PeerEvent::Follows { peer },
         Event::Lost { peer, why } => PeerEvent::Lost { peer, why },
         Event::Unreachable { peer, why } => PeerEvent::Unreachable { peer, why },
         _ => return None,

@@ -91,7 +91,8 @@ pub struct ChatWatcher {
 
 impl ChatWatcher {
     /// Follows what it watches: every peer is asked live, as long as the watcher is there, for what comes from now on, however it is dated, so that what is
-    /// said elsewhere is told within moments. What peers have already is asked for with [`Chat::asker`], also of those who are connected later.
+    /// said elsewhere is told within moments. What peers have already is asked for with [`Chat::asker`], once a peer tells of news
+    /// ([`PeerEvent::Follows`](crate::PeerEvent::Follows)): then nothing is between.
     pub fn live(mut self) -> ChatWatcher {
         self.live.begin();
         self
