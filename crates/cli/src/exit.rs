@@ -1,6 +1,6 @@
 //! Exit codes, and which error has which.
 
-use kappadb::Cause;
+use kappadb::{Cause, InterestError};
 use std::process::ExitCode;
 
 /// How a command ended. The numbers are a promise (`design/cli.md`).
@@ -58,6 +58,7 @@ impl Exit {
     pub fn of(error: &anyhow::Error) -> Exit {
         match Cause::of(error.as_ref()) {
             _ if error.chain().any(|cause| cause.is::<NotFound>()) => Exit::NotFound,
+            _ if error.is::<InterestError>() => Exit::Usage,
             _ if error.is::<InUse>() => Exit::InUse,
             _ if error.is::<NodeEnded>() => Exit::NodeEnded,
             Some(Cause::InUse) => Exit::InUse,

@@ -89,7 +89,7 @@ fn what_is_followed_is_listed_and_taken_back_and_what_is_none_is_refused() {
     assert_eq!(db.ok(&["follow", "list"]), "channel tea\nbox 13.3,52.4,13.5,52.6\n");
     db.ok(&["follow", "remove", "channel", "tea"]);
     assert!(db.lacks(&["follow", "remove", "channel", "tea"]).contains("channel tea is not followed"));
-    assert!(db.fails(&["follow", "add", "fruit"]).contains("names nothing that can be followed"));
+    assert!(db.ends(2, &["follow", "add", "fruit"]).1.contains("names nothing that can be followed"));
     assert_eq!(db.ok(&["follow", "list"]), "box 13.3,52.4,13.5,52.6\n");
 }
 
