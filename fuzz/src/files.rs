@@ -19,7 +19,7 @@ fn import(bytes: &[u8]) {
     let mut file = tempfile::NamedTempFile::new_in(folder()).expect("a temporary file");
     file.write_all(bytes).expect("a temporary file");
     let mut told = 0;
-    let mut import = match read(file.path(), &Ids::New, folder(), &mut |progress| {
+    let import = match read(file.path(), &Ids::New, folder(), &mut |progress| {
         assert!(told <= progress.bytes_done && progress.bytes_done <= progress.bytes_total, "{progress:?}");
         told = progress.bytes_done;
     }) {

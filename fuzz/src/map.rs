@@ -3,10 +3,11 @@
 use crate::Input;
 use crate::codecs::is_written_as_read;
 use kappadb_core::Extent;
+use kappadb_draw as svg;
 use kappadb_geo::osm_xml::{Writer, XmlError};
 use kappadb_geo::{
     Body, Feature, FeatureError, FeatureKind, Filter, TagFilter, decode, decode_delete, encode, geojson,
-    hilbert, merge, put, svg,
+    hilbert, merge, put,
 };
 
 /// A feature: its id in a chunk, then its body.

@@ -178,7 +178,7 @@ impl World {
                 Frame::Blocks(Blocks { top, blocks: bundle.blocks })
             }
             2 => Frame::ForkProof(Box::new(self.evidence(input.byte().into()))),
-            _ => Frame::Announce { definition: truth.definition, length: input.byte().into() },
+            _ => Frame::Held { query, statements: input.byte().into() },
         }
     }
 

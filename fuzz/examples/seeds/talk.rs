@@ -55,7 +55,7 @@ pub(crate) fn frame() -> Seeds {
         ("cancel", Frame::Cancel { query: 300 }),
         ("close", Frame::Close { code: 1, text: "bye".to_owned() }),
         ("update", Frame::Update { query: 1, selector: codec::encode(&Selector::Everything) }),
-        ("announce", Frame::Announce { definition: truth.definition, length: 12 }),
+        ("held", Frame::Held { query: 0, statements: 1 }),
         ("fork-proof", Frame::ForkProof(Box::new(evidence()))),
         ("ranges", Frame::Ranges(Ranges { query: 0, feed: 1, ranges: set([3, 4, 9]) })),
         (
