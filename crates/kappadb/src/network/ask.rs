@@ -49,11 +49,8 @@ pub(crate) fn view_of(space: u32) -> Option<&'static str> {
 
 /// The space of the entries whose contents belong to the answers of a view of this library.
 pub(super) fn space_of(view: &str) -> Option<u32> {
-    match view {
-        MAP => Some(space::MAP),
-        KV => Some(space::KV),
-        _ => None,
-    }
+    // No answer of chat brings contents along.
+    space_of_view(view).filter(|space| *space != space::CHAT)
 }
 
 /// Asks for what a selector needs.

@@ -157,7 +157,7 @@ impl Links {
         self.note(|node, now| node.late(now, link.id, &why.to_string()));
     }
 
-    /// Whom a question can be put to. Those who are not there are called: who was called in vain lately is waited for only if there is nobody else.
+    /// Whom a question can be put to. Those who are not there are called: who was silent lately is waited for only if there is nobody else.
     pub fn reach(self: &Arc<Self>, parts: &Arc<Network>) -> Reach {
         let peers = parts.peers.list();
         let open: Vec<Link> = self
@@ -272,7 +272,7 @@ impl Links {
         Some(state.open.get(&state.node.session(peer)?)?.session.clone())
     }
 
-    /// True while there is a session, or a peer is being called.
+    /// True while there is a session.
     pub fn is_connected(&self) -> bool {
         let state = self.lock();
         state.node.sessions().next().is_some()
@@ -301,9 +301,8 @@ impl Drop for Keeper {
         let Some(links) = self.0.upgrade() else { return };
         let mut state = links.lock();
         state.keepers -= 1;
-        let now = links.now();
         if state.keepers == 0 {
-            state.node.keep(now, false);
+            links.tell_locked(state, |node, now| node.keep(now, false));
         }
     }
 }
