@@ -309,8 +309,14 @@ async fn two_hundred_who_follow_everything_and_take_nothing_cost_little_and_the_
 /// The frames that a member answers a question of this number with.
 type Say = fn(u32) -> Vec<Vec<u8>>;
 
-/// A member that answers each question with what `say` makes of its number, again and again.
-async fn answerer(ticket: &Ticket, say: Say) -> (tokio::task::JoinHandle<()>, Ticket) {
+/// A member that is asked one question in each session, and then does as it likes.
+async fn asked<Does>(
+    ticket: &Ticket,
+    mut does: impl FnMut(u32, FrameReader, FrameWriter) -> Does + Send + 'static,
+) -> (tokio::task::JoinHandle<()>, Ticket)
+where
+    Does: Future<Output = ()> + Send,
+{
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut of_peer = ticket.clone();
     (of_peer.peer, of_peer.addresses) =
@@ -322,26 +328,35 @@ async fn answerer(ticket: &Ticket, say: Say) -> (tokio::task::JoinHandle<()>, Ti
             let Ok(channel) = noise::accept(stream, &access, &me, &hello).await else { continue };
             let opened = Connection::open(channel, &me, None, &Allowance::default()).await;
             let Ok(connection) = opened else { continue };
-            let (mut reader, mut writer) = connection.split();
+            let (mut reader, writer) = connection.split();
             let asked = until(&mut reader, |frame| match frame {
                 Frame::Query(query) => Some(query.id),
                 _ => None,
             });
-            let Some(query) = asked.await else { continue };
-            tokio::spawn(async move { while reader.next().await.is_ok_and(|f| f.is_some()) {} });
-            if writer.send(&[Frame::Accept { query }.encode()]).await.is_err() {
-                continue;
-            }
-            let key = SecretKey::from_seed(&[5; 32]);
-            let definition = FeedDefinition::sign(&DatabaseId([0; 32]), &key, Timestamp(0), None);
-            let _ = writer.send(&[Frame::Feed(definition).encode(), stated(query, 1, true)]).await;
-            let frames = say(query);
-            while writer.send(&frames).await.is_ok() {
-                tokio::task::yield_now().await;
+            if let Some(query) = asked.await {
+                does(query, reader, writer).await;
             }
         }
     });
     (task, of_peer)
+}
+
+/// A member that answers each question with what `say` makes of its number, again and again.
+async fn answerer(ticket: &Ticket, say: Say) -> (tokio::task::JoinHandle<()>, Ticket) {
+    asked(ticket, move |query, mut reader, mut writer| async move {
+        tokio::spawn(async move { while reader.next().await.is_ok_and(|f| f.is_some()) {} });
+        if writer.send(&[Frame::Accept { query }.encode()]).await.is_err() {
+            return;
+        }
+        let key = SecretKey::from_seed(&[5; 32]);
+        let definition = FeedDefinition::sign(&DatabaseId([0; 32]), &key, Timestamp(0), None);
+        let _ = writer.send(&[Frame::Feed(definition).encode(), stated(query, 1, true)]).await;
+        let frames = say(query);
+        while writer.send(&frames).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
 }
 
 fn stated(query: u32, times: usize, last: bool) -> Vec<u8> {
@@ -382,4 +397,40 @@ async fn who_follows_a_hundred_things_can_still_ask() {
     let answer = follower.kv().get("k").from(Source::Peers).await.unwrap();
     assert!(answer.is_complete() && answer.items.len() == 1, "{answer:?}");
     drop(followed);
+}
+
+#[tokio::test]
+async fn a_peer_that_leaves_a_session_for_a_better_one_while_it_is_asked_in_it_is_asked_in_the_other() {
+    // Both call at once, and the peer leaves one of the two as the question comes. One that does so each time is named.
+    for leaves in [1, u32::MAX] {
+        let victim = Victim::new().await;
+        let asker = victim.follower("asker").await;
+        asker.peers().remove(asker.peers().list()[0].key).await.unwrap();
+        let mut sessions = 0;
+        let (task, peer) = asked(&victim.server.ticket(), move |query, mut reader, mut writer| {
+            sessions += 1;
+            let left = sessions <= leaves;
+            async move {
+                let close = Frame::Close { code: 0, text: "the session was ended here".to_owned() }.encode();
+                let done = Frame::Done { query }.encode();
+                let nothing = Frame::Statement(Statement {
+                    query,
+                    changes: vec![],
+                    rest: Rest::default(),
+                    token: None,
+                    last: true,
+                });
+                let all = vec![Frame::Accept { query }.encode(), nothing.encode(), done];
+                let _ = writer.send(if left { std::slice::from_ref(&close) } else { &all }).await;
+                while reader.next().await.is_ok_and(|frame| frame.is_some()) {}
+            }
+        })
+        .await;
+        asker.peers().add(&peer, None).await.unwrap();
+        let answer = timeout(SOON, asker.kv().get("k").from(Source::Peers)).await.unwrap().unwrap();
+        let named: Vec<_> = answer.asked.failures.iter().map(|failure| failure.peer).collect();
+        assert_eq!(named, if leaves == 1 { vec![] } else { vec![peer.peer] }, "{:?}", answer.asked.failures);
+        assert_eq!(answer.is_complete(), leaves == 1, "{answer:?}");
+        task.abort();
+    }
 }

@@ -38,6 +38,8 @@ pub(crate) struct Neighbours {
     dialling: JoinSet<Dialled>,
     /// Those who are being dialled.
     waited_for: BTreeSet<FeedKey>,
+    /// Those who were called once more, since a session ended while they were asked.
+    called_again: BTreeSet<FeedKey>,
     open: Vec<Neighbour>,
     pub(super) asked: Asked,
     /// Questions of which nothing says that their answers have all.
@@ -63,7 +65,7 @@ struct Neighbour {
     answered: bool,
     /// What the session had cost before; nothing if it was begun for this question.
     before: PeerStats,
-    /// The session is not one that was open already: if it ends, the peer is not called once more.
+    /// The session is not one that was open already.
     fresh: bool,
 }
 
@@ -75,6 +77,11 @@ impl Neighbour {
     fn new(link: Link, fresh: bool) -> Neighbour {
         let before = if fresh { PeerStats::default() } else { link.session.stats() };
         Neighbour { link, answered: false, before, fresh }
+    }
+
+    /// True if the session ended for no fault of the peer's: nobody had noticed yet that it was gone, or one that both began at once is used instead.
+    fn may_be_there(&self) -> bool {
+        self.link.session.ended().is_some_and(|why| !self.fresh || why.is_orderly())
     }
 
     /// What the session has cost since.
@@ -93,6 +100,7 @@ impl Neighbours {
             reader: handle.name.clone(),
             dialling: JoinSet::new(),
             waited_for: BTreeSet::new(),
+            called_again: BTreeSet::new(),
             open: Vec::new(),
             asked: Asked { complete: true, ..Asked::default() },
             incomplete: 0,
@@ -260,8 +268,7 @@ impl Neighbours {
                 self.open.push(neighbour);
                 Ok(Some((session, done)))
             }
-            // It was open before, and nobody noticed that the peer was gone: it may be there again.
-            Err(Trouble::Peer(_)) if !neighbour.fresh && neighbour.link.session.ended().is_some() => {
+            Err(Trouble::Peer(_)) if neighbour.may_be_there() && self.called_again.insert(peer) => {
                 self.asked.count(&neighbour);
                 self.parts.links.call_again(&self.parts, &neighbour.link);
                 self.wait_for(peer);
