@@ -129,8 +129,7 @@ async fn what_was_deleted_stays_so_when_payloads_are_cleared_and_all_is_made_ane
     drop(chat);
     database.close().await.unwrap();
 
-    let database =
-        Database::builder(house.path("a")).clock(house.clock.clone()).rebuild().open().await.unwrap();
+    let database = house.builder("a").rebuild().open().await.unwrap();
     let chat = database.chat();
     assert_eq!(texts(&read(&chat, &ReadOptions::default()).await), ["kept"]);
     assert_eq!(chat.topic("room").await.unwrap().one().unwrap().text, "first");

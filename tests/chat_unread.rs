@@ -227,8 +227,7 @@ async fn marks_hold_when_derived_data_is_made_anew_and_go_by_date_in_another_jou
     assert_eq!(unread(&chat).await, [named("tea", 1, 0)]);
     drop(chat);
     reader.close().await.unwrap();
-    let reader =
-        Database::builder(house.path("reader")).clock(house.clock.clone()).rebuild().open().await.unwrap();
+    let reader = house.builder("reader").rebuild().open().await.unwrap();
     assert_eq!(unread(&reader.chat()).await, [named("tea", 1, 0)]);
     reader.close().await.unwrap();
 
@@ -237,7 +236,7 @@ async fn marks_hold_when_derived_data_is_made_anew_and_go_by_date_in_another_jou
     other.close().await.unwrap();
     let file = |name: &str| house.path(name).join("read-markers");
     std::fs::copy(file("reader"), file("other")).unwrap();
-    let other = Database::builder(house.path("other")).clock(house.clock.clone()).open().await.unwrap();
+    let other = house.builder("other").open().await.unwrap();
     full.chat().post("milk", "first").await.unwrap();
     house.clock.pass();
     let _ = other.chat().read("milk", &ReadOptions::default()).from(Source::Peers).await.unwrap();
@@ -262,7 +261,7 @@ async fn a_marker_of_a_journal_that_was_put_back_loses_nothing_new() {
     reader.chat().join("tea").await.unwrap();
     reader.close().await.unwrap();
     copy(&house.path("reader"), &house.path("kept"));
-    let open = || Database::builder(house.path("reader")).clock(house.clock.clone()).open();
+    let open = || house.builder("reader").open();
     let reader = open().await.unwrap();
     let _ = reader.chat().read("tea", &ReadOptions::default()).from(Source::Peers).await.unwrap();
     reader.chat().mark_read("tea", None).await.unwrap();

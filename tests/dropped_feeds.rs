@@ -42,7 +42,7 @@ impl Ring {
         mallory.close().await.expect("close");
         let lies: Vec<Header> = (0..12).map(|_| lie(&feeds, random)).collect();
         liar::append(&house.path("mallory"), id, feeds[0], &lies, b"a lie");
-        let builder = Database::builder(house.path("mallory")).clock(house.clock.clone());
+        let builder = house.builder("mallory");
         databases.insert(0, builder.open().await.expect("open"));
         let mut nodes = Vec::new();
         for (name, database) in NAMES.into_iter().zip(databases) {

@@ -45,7 +45,7 @@ impl Town {
         server.stop().await;
         mallory.close().await.expect("close");
         liar::append(&self.house.path("mallory"), id, self.liar, headers, b"a lie");
-        let builder = Database::builder(self.house.path("mallory")).clock(self.house.clock.clone());
+        let builder = self.house.builder("mallory");
         let mallory = builder.open().await.expect("open");
         let server = mallory.serve(address).await.expect("serve");
         self.mallory = Some((mallory, server));
@@ -187,7 +187,7 @@ async fn who_lies_is_still_named_after_a_restart_and_with_derived_data_made_anew
     drop(bob);
     anna.close().await.expect("close");
     for rebuild in [false, true] {
-        let builder = Database::builder(house.path("anna")).clock(house.clock.clone());
+        let builder = house.builder("anna");
         let anna = if rebuild { builder.rebuild() } else { builder }.open().await.expect("open");
         anna.ready().await.expect("ready");
         let warnings = anna.warnings();

@@ -1,9 +1,10 @@
 //! Replicas of one database under a clock that is set by hand.
 
-use kappadb::{Clock, Database, PeerConnection, PeerState, Server, Ticket, Timestamp};
+use kappadb::{Builder, Clock, Database, PeerConnection, PeerState, Server, Ticket, Timestamp};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// A clock that is set by hand.
@@ -54,14 +55,19 @@ impl House {
         self.dir.path().join(name)
     }
 
+    /// A database of this name. Its peers may be slow, for the machine may be busy.
+    pub fn builder(&self, name: &str) -> Builder {
+        Database::builder(self.path(name)).clock(self.clock.clone()).patience(Duration::from_secs(30))
+    }
+
     /// Makes the database.
     pub async fn create(&self, name: &str) -> Database {
-        Database::builder(self.path(name)).clock(self.clock.clone()).create().await.expect("create")
+        self.builder(name).create().await.expect("create")
     }
 
     /// Makes another replica of it.
     pub async fn join(&self, name: &str, ticket: &Ticket) -> Database {
-        Database::builder(self.path(name)).clock(self.clock.clone()).join(ticket).await.expect("join")
+        self.builder(name).join(ticket).await.expect("join")
     }
 }
 

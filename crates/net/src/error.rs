@@ -185,6 +185,15 @@ impl SessionEnd {
         use SessionError::{Finished, Idle, Peer};
         matches!(self, SessionEnd::Session(Finished | Idle | Peer { code: 0 | 4, .. }))
     }
+
+    /// True if the connection was lost: the peer has gone, or what lies between.
+    pub fn is_lost(&self) -> bool {
+        match self {
+            SessionEnd::Session(why) => matches!(why, SessionError::Lost),
+            SessionEnd::Channel(why) => matches!(**why, ChannelError::Io(_) | ChannelError::Truncated),
+            SessionEnd::Panicked => false,
+        }
+    }
 }
 
 /// Why a question got no full answer.

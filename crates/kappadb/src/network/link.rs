@@ -10,6 +10,10 @@ use kappadb_node::SessionId;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::time::timeout;
 
+/// So often somebody who asks goes on in another session with a peer, since one ended: that of a peer that has gone and come again, that of two who
+/// called at once, and another may be either.
+pub(super) const CALLS_AGAIN: usize = 3;
+
 /// A session with a peer, and what must be known to ask in it.
 #[derive(Debug, Clone)]
 pub(crate) struct Link {
@@ -22,6 +26,12 @@ pub(crate) struct Link {
 impl Link {
     pub fn new(id: SessionId, session: PeerHandle) -> Link {
         Link { id, session, held: Arc::default() }
+    }
+
+    /// True if the session ended for no fault of the peer's: in order, as one of two that began at once does, or without a word, as that of one who
+    /// has gone and may be there again.
+    pub fn may_be_there(&self) -> bool {
+        self.session.ended().is_some_and(|why| why.is_orderly() || why.is_lost())
     }
 
     /// True if something that was held when this session was last asked in may not be any more. `held` counts how often that happened.

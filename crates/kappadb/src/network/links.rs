@@ -7,7 +7,7 @@ mod doing;
 
 use super::Network;
 use super::follow::Follow;
-pub(super) use super::link::{Link, Reach};
+pub(super) use super::link::{CALLS_AGAIN, Link, Reach};
 use crate::error::AskError;
 use kappadb_core::FeedKey;
 use kappadb_net::PeerHandle;
@@ -160,16 +160,12 @@ impl Links {
     /// Whom a question can be put to. Those who are not there are called: who was silent lately is waited for only if there is nobody else.
     pub fn reach(self: &Arc<Self>, parts: &Arc<Network>) -> Reach {
         let peers = parts.peers.list();
-        let open: Vec<Link> = self
-            .tell(parts, |node, now| {
-                let any = node.sessions().next().is_some();
-                peers.iter().for_each(|peer| node.call(now, &peer.key, !any));
-                node.sessions().map(|(id, _)| id).collect::<Vec<_>>()
-            })
-            .into_iter()
-            .filter_map(|id| self.lock().open.get(&id).cloned())
-            .collect();
+        self.tell(parts, |node, now| {
+            let any = node.sessions().next().is_some();
+            peers.iter().for_each(|peer| node.call(now, &peer.key, !any));
+        });
         let state = self.lock();
+        let open = state.node.sessions().filter_map(|(id, _)| state.open.get(&id).cloned()).collect();
         let mut reach = Reach { open, called: Vec::new(), away: Vec::new() };
         for peer in peers.iter().map(|peer| peer.key).filter(|peer| state.node.session(peer).is_none()) {
             match state.node.silence(&peer).filter(|_| !reach.open.is_empty()) {
@@ -185,13 +181,18 @@ impl Links {
         self.note(|node, now| node.slow(now, peer, &why.to_string()));
     }
 
-    /// Calls the peer of a session that has ended.
-    pub fn call_again(self: &Arc<Self>, parts: &Arc<Network>, link: &Link) {
+    /// Another session with the peer of one that has ended: one that there is, or else it is called.
+    pub fn call_again(
+        self: &Arc<Self>,
+        parts: &Arc<Network>,
+        link: &Link,
+    ) -> impl Future<Output = Result<Link, AskError>> + use<> {
         if let Some(why) = link.session.ended() {
             self.lost(link.id, &why);
         }
         let peer = link.session.peer();
         self.tell(parts, |node, now| node.call(now, &peer, true));
+        self.clone().connected(peer)
     }
 
     /// All who can be asked: those with whom there is a session, and those who are called now, whatever came of it before.

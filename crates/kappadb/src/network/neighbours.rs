@@ -7,7 +7,7 @@
 //! there again.
 
 use super::answer::{Asked, Failure};
-use super::links::{Link, Reach};
+use super::links::{CALLS_AGAIN, Link, Reach};
 use super::turn::{Trouble, Turn};
 use super::{Handle, Network};
 use crate::error::{AskError, ReadError};
@@ -38,8 +38,8 @@ pub(crate) struct Neighbours {
     dialling: JoinSet<Dialled>,
     /// Those who are being dialled.
     waited_for: BTreeSet<FeedKey>,
-    /// Those who were called once more, since a session ended while they were asked.
-    called_again: BTreeSet<FeedKey>,
+    /// How often each was called once more, since a session ended while it was asked.
+    called_again: BTreeMap<FeedKey, usize>,
     open: Vec<Neighbour>,
     pub(super) asked: Asked,
     /// Questions of which nothing says that their answers have all.
@@ -65,8 +65,6 @@ struct Neighbour {
     answered: bool,
     /// What the session had cost before; nothing if it was begun for this question.
     before: PeerStats,
-    /// The session is not one that was open already.
-    fresh: bool,
 }
 
 impl Neighbour {
@@ -76,12 +74,7 @@ impl Neighbour {
 
     fn new(link: Link, fresh: bool) -> Neighbour {
         let before = if fresh { PeerStats::default() } else { link.session.stats() };
-        Neighbour { link, answered: false, before, fresh }
-    }
-
-    /// True if the session ended for no fault of the peer's: nobody had noticed yet that it was gone, or one that both began at once is used instead.
-    fn may_be_there(&self) -> bool {
-        self.link.session.ended().is_some_and(|why| !self.fresh || why.is_orderly())
+        Neighbour { link, answered: false, before }
     }
 
     /// What the session has cost since.
@@ -100,7 +93,7 @@ impl Neighbours {
             reader: handle.name.clone(),
             dialling: JoinSet::new(),
             waited_for: BTreeSet::new(),
-            called_again: BTreeSet::new(),
+            called_again: BTreeMap::new(),
             open: Vec::new(),
             asked: Asked { complete: true, ..Asked::default() },
             incomplete: 0,
@@ -132,7 +125,7 @@ impl Neighbours {
         let mut neighbours = Neighbours { is_local: false, until, ..Neighbours::nobody(handle) };
         let Reach { open, called, away } = handle.links.reach(&handle.network);
         neighbours.open.extend(open.into_iter().map(|link| Neighbour::new(link, false)));
-        called.into_iter().for_each(|peer| neighbours.wait_for(peer));
+        called.into_iter().for_each(|peer| neighbours.wait_for(peer, handle.links.clone().connected(peer)));
         let away = away.into_iter().map(|(peer, why)| Failure { peer, error: AskError::Away(why) });
         neighbours.asked.failures.extend(away);
         let patience = handle.manner.patience;
@@ -150,11 +143,21 @@ impl Neighbours {
         neighbours
     }
 
+    /// Counts how often a peer is called once more. False if that was often enough.
+    fn may_call_again(&mut self, peer: FeedKey) -> bool {
+        let times = self.called_again.entry(peer).or_default();
+        *times += 1;
+        *times <= CALLS_AGAIN
+    }
+
     /// Waits for a peer that is being called.
-    fn wait_for(&mut self, peer: FeedKey) {
-        let links = self.parts.links.clone();
+    fn wait_for(
+        &mut self,
+        peer: FeedKey,
+        link: impl Future<Output = Result<Link, AskError>> + Send + 'static,
+    ) {
         self.waited_for.insert(peer);
-        self.dialling.spawn(async move { (peer, links.connected(peer).await) });
+        self.dialling.spawn(async move { (peer, link.await) });
     }
 
     /// Takes note of who could not be reached.
@@ -268,10 +271,9 @@ impl Neighbours {
                 self.open.push(neighbour);
                 Ok(Some((session, done)))
             }
-            Err(Trouble::Peer(_)) if neighbour.may_be_there() && self.called_again.insert(peer) => {
+            Err(Trouble::Peer(_)) if neighbour.link.may_be_there() && self.may_call_again(peer) => {
                 self.asked.count(&neighbour);
-                self.parts.links.call_again(&self.parts, &neighbour.link);
-                self.wait_for(peer);
+                self.wait_for(peer, self.parts.links.call_again(&self.parts, &neighbour.link));
                 Ok(None)
             }
             Err(Trouble::Peer(error)) => {

@@ -4,7 +4,7 @@
 
 use super::ask::MAP;
 use super::forks::fork_warning;
-use super::links::Link;
+use super::links::{CALLS_AGAIN, Link};
 use super::turn::{Trouble, Turn};
 use super::{Network, OnWarning};
 use crate::engine;
@@ -123,9 +123,14 @@ async fn compare(parts: &Arc<Network>) -> Result<Doubts, ReadError> {
     let answers = join_all(asked).await;
     let mut unshown = Doubts::new();
     for (link, statement) in answers.into_iter().filter_map(|answer| answer.ok()?.transpose()).flatten() {
-        let turn = Turn { parts: parts.clone(), link };
-        let shown = timeout(PROOF, show(&turn, &statement)).await;
-        if !matches!(shown, Ok(Ok(true))) {
+        let mut shown = show_in_time(parts, &link, &statement).await;
+        if !shown && link.may_be_there() {
+            let again = timeout(PATIENCE, self::statement(parts, parts.links.call_again(parts, &link))).await;
+            if let Some((link, statement)) = again.ok().transpose()?.flatten() {
+                shown = show_in_time(parts, &link, &statement).await;
+            }
+        }
+        if !shown {
             let longer = engine::run(parts, move |parts| longer(parts, &statement)).await?;
             unshown.extend(longer.into_iter().map(|(feed, _)| (feed, Doubt::Unshown)));
         }
@@ -138,11 +143,27 @@ pub(crate) async fn statement(
     parts: &Arc<Network>,
     link: impl Future<Output = Result<Link, AskError>>,
 ) -> Result<Option<(Link, Vec<Coverage>)>, ReadError> {
-    let Ok(link) = link.await else { return Ok(None) };
-    // An answer to nothing in particular.
+    let Ok(mut link) = link.await else { return Ok(None) };
+    for _ in 0..=CALLS_AGAIN {
+        if let Ok(answered) = link.session.ask(about_nothing(parts).await?).await {
+            return Ok(Some((link, answered.statement)));
+        }
+        match link.may_be_there() {
+            true => match parts.links.call_again(parts, &link).await {
+                Ok(again) => link = again,
+                Err(_) => break,
+            },
+            false => break,
+        }
+    }
+    Ok(None)
+}
+
+/// A question about nothing in particular: its answer says what the peer knows of feeds.
+async fn about_nothing(parts: &Arc<Network>) -> Result<Ask, ReadError> {
     let selector = Selector::Keys(Vec::new());
     let (named, forks) = engine::run(parts, move |parts| (parts.to_name(), parts.forks_to_tell())).await?;
-    let ask = Ask {
+    Ok(Ask {
         view: MAP.to_owned(),
         selector,
         inline: true,
@@ -152,8 +173,13 @@ pub(crate) async fn statement(
         without: BTreeSet::new(),
         live: None,
         forget: false,
-    };
-    Ok(link.session.ask(ask).await.ok().map(|answered| (link, answered.statement)))
+    })
+}
+
+/// [`show`] within the time that is given for it; false also if it failed.
+async fn show_in_time(parts: &Arc<Network>, link: &Link, statement: &[Coverage]) -> bool {
+    let turn = Turn { parts: parts.clone(), link: link.clone() };
+    matches!(timeout(PROOF, show(&turn, statement)).await, Ok(Ok(true)))
 }
 
 /// Has a peer show what it knows more of the own feeds. False if that came to no end; a peer that showed nothing although it went well does not

@@ -143,7 +143,6 @@ impl Driver {
             };
             self.take(step);
         };
-        // Before any question learns that it gets no answer.
         let _ = self.shared.end.set(end.clone());
         self.shared.over.send_replace(true);
         self.questions.clear();
@@ -328,6 +327,8 @@ impl Driver {
             Event::Falls { query } => drop(self.standing.remove(&query)),
             Event::Failed { query, error: QueryError::Session(reason) } => {
                 let end = self.explain(reason);
+                // Whoever learns that it gets no answer finds the session over.
+                let _ = self.shared.end.set(end.clone());
                 self.settle(query, Err(AskError::Ended(end)));
             }
             Event::Failed { query, error } => self.settle(query, Err(AskError::Query(error))),
