@@ -50,8 +50,6 @@ pub const MAX_FORKS_TOLD: usize = 1024;
 pub const MAX_WITHOUT: usize = 1024;
 /// Forks that an asker tells of before it knows whether they matter to the answer.
 pub const FORKS_TOLD_FIRST: usize = 64;
-/// Feeds of which an answerer speaks although it claims all of them, nothing of them is in the answer and nobody asked for them by name.
-pub const FEEDS_TOLD: usize = 1024;
 /// Feeds of which a query asks by name how they stand.
 pub const MAX_NAMED_FEEDS: usize = 4096;
 /// Ranges in one range set on the wire.

@@ -14,6 +14,8 @@ pub struct FeedInfo {
     pub length: u64,
     /// Blocks held.
     pub held: u64,
+    /// True if all of it that counts is held, under one head.
+    pub whole: bool,
     /// Bytes of the blocks held.
     pub bytes: u64,
     /// Of the blocks held, those whose payload was cleared.

@@ -28,6 +28,7 @@ impl Feeds {
                     created: state.definition.created,
                     length: state.length(),
                     held: state.held.count(),
+                    whole: state.has_all(),
                     bytes: state.bytes,
                     cleared: state.cleared.count(),
                     writable: is_own && may_grow(state),
@@ -105,10 +106,7 @@ impl Feeds {
     pub fn has_all(&self) -> bool {
         self.shared.look(|visible| {
             let mut wanted = visible.feeds.iter().filter(|(feed, _)| !visible.dropped.contains(feed));
-            wanted.all(|(_, state)| {
-                let end = state.fork.as_ref().map_or(Seq::MAX, |(fork, _)| *fork).min(state.length());
-                state.unlinked.is_empty() && state.held.covers(&(0..end))
-            })
+            wanted.all(|(_, state)| state.unlinked.is_empty() && state.has_all())
         })
     }
 

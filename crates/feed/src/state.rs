@@ -155,6 +155,12 @@ impl FeedState {
         self.unlinked.iter().fold(held, |held, unlinked| held.minus(&unlinked.ranges))
     }
 
+    /// True if all blocks that count are held, linked to the newest head.
+    pub fn has_all(&self) -> bool {
+        let counts = 0..self.fork.as_ref().map_or(Seq::MAX, |(fork, _)| *fork).min(self.length());
+        self.held.covers(&counts) && !self.unlinked.iter().any(|unlinked| unlinked.ranges.intersects(&counts))
+    }
+
     /// A block as it is held: without its payload if that was cleared, also where the journal still has it.
     pub fn as_held(&self, seq: Seq, block: &StoredBlock) -> StoredBlock {
         match self.cleared.contains(seq) {

@@ -5,12 +5,12 @@ use crate::error::{Refusal, SessionError};
 use crate::event::{Event, Fork, Outcome};
 use crate::feeds::Told;
 use crate::forks::Forks;
-use crate::frame::{Frame, Query, short};
+use crate::frame::{Frame, Lengths, Query, short};
 use crate::ledger::Ledger;
 use crate::outbox::Outbox;
 use crate::served::{Ending, Served, Turn};
 use kappadb_core::limits::{ANSWERS_AT_ONCE, MAX_FRAME, TARGET_FRAME};
-use kappadb_core::{FeedKey, RangeSet};
+use kappadb_core::{FeedKey, FeedName, RangeSet};
 use kappadb_entry::Bundle;
 use kappadb_merkle::{ForkEvidence, Known};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -24,9 +24,26 @@ pub(crate) struct Shared {
     pub forks: Forks,
     /// What came from the peer: it is not told of that as news.
     pub theirs: BTreeMap<FeedKey, RangeSet>,
+    /// What was said of feeds that entries name.
+    lengths: BTreeMap<FeedName, u64>,
+    max_feeds: usize,
 }
 
 impl Shared {
+    /// Those of these lengths that are news.
+    fn unsaid(&self, mut lengths: Lengths) -> Lengths {
+        lengths.retain(|(name, length)| self.lengths.get(name).is_none_or(|said| said < length));
+        lengths
+    }
+
+    /// These lengths were said. Beyond what a session may remember they will be said again.
+    fn say(&mut self, lengths: Lengths) {
+        if self.lengths.len() + lengths.len() > self.max_feeds {
+            self.lengths.clear();
+        }
+        self.lengths.extend(lengths);
+    }
+
     /// True if the feed was defined, declared or sent in this direction.
     pub fn has_spoken_of(&self, feed: &FeedKey) -> bool {
         self.told.number(feed).is_some() || self.ledger.contains(feed)
@@ -67,7 +84,8 @@ pub(crate) struct Answerer {
 impl Answerer {
     pub fn new(max_open: usize, max_feeds: usize, now: u64) -> Self {
         let (ledger, told, forks) = (Ledger::new(max_feeds), Told::new(max_feeds), Forks::default());
-        let shared = Shared { ledger, told, forks, theirs: BTreeMap::new() };
+        let (theirs, lengths) = (BTreeMap::new(), BTreeMap::new());
+        let shared = Shared { ledger, told, forks, theirs, lengths, max_feeds };
         Answerer {
             shared,
             open: BTreeMap::new(),
@@ -281,7 +299,9 @@ impl Answerer {
             let Some(served) = self.open.get_mut(&query) else { continue };
             if served.forget {
                 self.shared.theirs.clear();
+                self.shared.lengths.clear();
             }
+            served.numbered().for_each(|feed| self.shared.told.name(feed));
             self.shared.ledger.accept(served.forget, &std::mem::take(&mut served.have))?;
             out.send(&Frame::Accept { query })?;
             match (served.ending.take(), served.prepare()) {
@@ -302,8 +322,8 @@ impl Answerer {
     fn look_up(&mut self, out: &mut Outbox) {
         while !self.held && self.looking.len() < ANSWERS_AT_ONCE {
             let Some(query) = self.waiting.pop_front() else { break };
-            let lengths = || self.shared.ledger.lengths();
-            if let Some(command) = self.open.get_mut(&query).and_then(|served| served.look_up(lengths)) {
+            let shared = &self.shared;
+            if let Some(command) = self.open.get_mut(&query).and_then(|served| served.look_up(shared)) {
                 self.looking.insert(out.command(command), query);
             }
         }
@@ -348,14 +368,14 @@ impl Answerer {
     pub fn read_done(
         &mut self,
         id: CommandId,
-        bundle: Result<Bundle, String>,
+        read: Result<(Bundle, Lengths), String>,
         out: &mut Outbox,
     ) -> Result<(), SessionError> {
         let Some(reading) = self.reading.take_if(|reading| reading.command == id) else { return Ok(()) };
         // A query that ended meanwhile wants nothing more, and what was not sent is not counted as sent.
         if self.open.contains_key(&reading.query) {
-            match bundle.and_then(|bundle| reading.check(bundle)) {
-                Ok(bundle) => self.send(&reading, bundle, out)?,
+            match read.and_then(|(bundle, lengths)| Ok((reading.check(bundle)?, lengths))) {
+                Ok((bundle, lengths)) => self.send(&reading, bundle, lengths, out)?,
                 // A sparse replica may lack what leads from the tree that the peer knows to its own.
                 Err(_) if !reading.known.is_empty() => {
                     let Reading { query, feed, ranges, .. } = reading;
@@ -368,16 +388,24 @@ impl Answerer {
         self.advance(out)
     }
 
-    fn send(&mut self, reading: &Reading, bundle: Bundle, out: &mut Outbox) -> Result<(), SessionError> {
+    fn send(
+        &mut self,
+        reading: &Reading,
+        bundle: Bundle,
+        lengths: Lengths,
+        out: &mut Outbox,
+    ) -> Result<(), SessionError> {
+        let lengths = self.shared.unsaid(lengths);
         let (feed, head, ranges) = (bundle.feed, bundle.head, bundle.ranges.clone());
         let (fresh, blocks) = (bundle.known.is_empty(), bundle.blocks.len() as u64);
         let number = self.shared.told.number(&feed).unwrap_or(u32::MAX);
         let same = self.shared.ledger.head(&feed) == Some(head);
-        let frame = Served::blocks(reading.query, number, bundle, !same).encode();
+        let frame = Served::blocks(reading.query, number, bundle, !same, lengths.clone()).encode();
         if frame.len() > MAX_FRAME {
             return self.refuse(reading.query, Refusal::Limit, "MAX_FRAME", out);
         }
         self.shared.ledger.record(&feed, &head, &ranges, fresh)?;
+        self.shared.say(lengths);
         if let Some(served) = self.open.get_mut(&reading.query) {
             served.spend(blocks, frame.len());
             served.note_sent(&feed, &ranges);

@@ -2,10 +2,10 @@
 
 use crate::credit::Credit;
 use crate::error::{QueryError, SessionError};
-use crate::event::{Have, QueryId, Rest, Stats};
-use crate::frame::{Change, Question};
+use crate::event::{QueryId, Rest, Stats};
+use crate::frame::{Change, Declared, Question};
 use kappadb_core::limits::{ANSWER_MS, SESSION_RANGES};
-use kappadb_core::{FeedKey, RangeSet, StoredBlock};
+use kappadb_core::{FeedDefinition, FeedKey, RangeSet, StoredBlock};
 use kappadb_entry::decode_block;
 use kappadb_query::Selector;
 
@@ -20,9 +20,11 @@ pub(crate) struct Asked {
     /// How often it was asked again.
     pub restarts: u32,
     /// Until it is accepted: what was declared with it.
-    pub have: Vec<Have>,
-    /// Feeds whose standing was asked for by name.
-    pub named: Vec<FeedKey>,
+    pub have: Vec<Declared>,
+    /// The feeds of these that get numbers when it is accepted.
+    pub declared: Vec<FeedDefinition>,
+    /// Feeds whose standing was asked for by name; they get numbers, too.
+    pub named: Vec<FeedDefinition>,
     pub forget: bool,
     pub phase: Phase,
     pub credit: Credit,
@@ -69,6 +71,7 @@ impl Asked {
             given_up: None,
             restarts: 0,
             have: Vec::new(),
+            declared: Vec::new(),
             named: Vec::new(),
             forget: false,
             phase: Phase::Sent,

@@ -7,7 +7,7 @@ use crate::asked::{Asked, Bounds, Phase, check};
 use crate::error::{QueryError, SessionError};
 use crate::event::{Ask, Event, Fetch, Have, QueryId, Since};
 use crate::feeds::Heard;
-use crate::frame::{Frame, Query, Question};
+use crate::frame::{Declared, Frame, Query, Question};
 use crate::inbox::Inbox;
 use crate::ledger::Ledger;
 use crate::outbox::Outbox;
@@ -15,7 +15,8 @@ use crate::patience::Patience;
 use crate::session::Config;
 use kappadb_core::limits::{HAVE_BYTES, RECEIVE_QUEUE};
 use kappadb_core::limits::{MAX_CREDIT, MAX_FRAME, MAX_NAMED_FEEDS, MAX_RANGES};
-use kappadb_core::{FeedKey, codec};
+use kappadb_core::{FeedDefinition, FeedKey, codec};
+use kappadb_merkle::Known;
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Debug)]
@@ -44,6 +45,14 @@ pub(crate) struct Asker {
     /// Feeds of which something that came was not kept, since what the ledger says was last forgotten: later proofs may
     /// build on it.
     torn: BTreeSet<FeedKey>,
+}
+
+/// What a question tells of what is held here.
+#[derive(Debug, Default)]
+struct Told {
+    have: Vec<Declared>,
+    declared: Vec<FeedDefinition>,
+    named: Vec<FeedDefinition>,
 }
 
 impl Asker {
@@ -121,14 +130,15 @@ impl Asker {
             since,
             without,
         });
-        self.question(name, question, bounds, (have, named), out)
+        let (have, declared) = self.declare(have);
+        self.question(name, question, bounds, Told { have, declared, named: self.unnumbered(named) }, out)
     }
 
     pub fn fetch(&mut self, name: QueryId, fetch: Fetch, out: &mut Outbox) -> Result<(), SessionError> {
         let Fetch { feed, ranges, known, forget } = fetch;
         self.stale |= forget;
-        let have = vec![Have { feed, known }];
-        self.question(name, Ok(Question::Blocks { feed, ranges }), Bounds::Named, (have, Vec::new()), out)
+        let told = Told { have: self.worth_saying(feed, known).into_iter().collect(), ..Told::default() };
+        self.question(name, Ok(Question::Blocks { feed, ranges }), Bounds::Named, told, out)
     }
 
     fn question(
@@ -136,7 +146,7 @@ impl Asker {
         name: QueryId,
         question: Result<Question, QueryError>,
         bounds: Bounds,
-        (have, mut named): (Vec<Have>, Vec<FeedKey>),
+        told: Told,
         out: &mut Outbox,
     ) -> Result<(), SessionError> {
         let most = self.config.agreed.open_queries;
@@ -153,10 +163,9 @@ impl Asker {
                 if !self.has_questions() {
                     self.patience.refill();
                 }
+                let Told { have, declared, named } = told;
                 let mut asked = Asked::new(name, question, bounds, self.config.credit);
-                asked.have = self.declare(have);
-                named.truncate(MAX_NAMED_FEEDS);
-                asked.named = named;
+                (asked.have, asked.declared, asked.named) = (have, declared, named);
                 self.send(asked, out)
             }
             Err(error) => {
@@ -166,29 +175,40 @@ impl Asker {
         }
     }
 
-    /// What of `have` is worth saying.
-    fn declare(&self, have: Vec<Have>) -> Vec<Have> {
+    /// What of `have` is said, as far as there is room for it, and of which feeds.
+    fn declare(&self, have: Vec<Have>) -> (Vec<Declared>, Vec<FeedDefinition>) {
         let mut room = HAVE_BYTES;
-        let mut declared = Vec::new();
-        for mut have in have {
-            if !self.stale && self.ledger.need_not_declare(&have.feed, &have.known) {
-                continue;
-            }
-            if have.known.leaves.ranges().len() > MAX_RANGES {
-                have.known.leaves = have.known.leaves.ranges().iter().take(MAX_RANGES).cloned().collect();
-            }
-            if let Some(rest) = room.checked_sub(codec::encode(&have).len()) {
-                room = rest;
-                declared.push(have);
-            }
+        let declared = have.into_iter().filter_map(|Have { definition, known }| {
+            let declared = self.worth_saying(definition.feed, known)?;
+            room = room.checked_sub(codec::encode(&declared).len())?;
+            Some((declared, definition))
+        });
+        declared.collect()
+    }
+
+    /// What of `known` is said, if that is worth its bytes.
+    fn worth_saying(&self, feed: FeedKey, mut known: Known) -> Option<Declared> {
+        if !self.stale && self.ledger.need_not_declare(&feed, &known) {
+            return None;
         }
-        declared
+        if known.leaves.ranges().len() > MAX_RANGES {
+            known.leaves = known.leaves.ranges().iter().take(MAX_RANGES).cloned().collect();
+        }
+        Some(Declared { feed, known })
+    }
+
+    /// Those of these feeds that have to be named: of those with a number the peer speaks anyway.
+    fn unnumbered(&self, mut named: Vec<FeedDefinition>) -> Vec<FeedDefinition> {
+        named.retain(|definition| !self.heard.has(&definition.feed));
+        named.truncate(MAX_NAMED_FEEDS);
+        named
     }
 
     /// Puts a question on the wire under the next number.
     fn send(&mut self, mut asked: Asked, out: &mut Outbox) -> Result<(), SessionError> {
         let id = self.next_query;
-        let (have, named, question) = (asked.have.clone(), asked.named.clone(), asked.question.clone());
+        let (have, question) = (asked.have.clone(), asked.question.clone());
+        let named = asked.named.iter().map(|definition| definition.feed).collect();
         let query = Query { id, credit: self.config.credit, forget: self.stale, have, named, question };
         let frame = Frame::Query(query).encode();
         // Numbers end after four billion questions: the session must then be begun anew.

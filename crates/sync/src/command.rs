@@ -1,5 +1,6 @@
 //! What a session asks of the side that has storage, and what it is told.
 
+use crate::frame::Lengths;
 use kappadb_core::{FeedDefinition, FeedKey, RangeSet, Seq};
 use kappadb_entry::Bundle;
 use kappadb_merkle::{ForkEvidence, Known};
@@ -27,7 +28,7 @@ pub enum Command {
         without: BTreeSet<FeedKey>,
         /// Of which length of each feed the peer has declared something: at which to show the root.
         declared: BTreeMap<FeedKey, u64>,
-        /// Feeds that the peer asks after by name.
+        /// Feeds that the peer asks after by name, or of which this session has spoken.
         named: BTreeSet<FeedKey>,
         /// The token of an earlier answer to the same question: what arrived before it need not be in this one. It comes from the peer: where it says
         /// nothing, or what it rests on has changed, all is.
@@ -43,7 +44,8 @@ pub enum Command {
         /// The blocks.
         ranges: RangeSet,
     },
-    /// Blocks with one proof → [`Reply::Read`]: from the front of `ranges` as many as fit in `max_bytes`, at least one.
+    /// Blocks with one proof → [`Reply::Read`]: from the front of `ranges` as many as fit in `max_bytes`, at least one; and how long the feeds are that
+    /// these blocks name.
     ///
     /// The proof is for `known`, or for [`Known::default`] where it cannot be: if the head has fewer than `known.length`
     /// blocks, or nodes that lead from that tree to the head's are not held. The bundle names which. After an error with
@@ -60,8 +62,8 @@ pub enum Command {
     },
     /// Check and keep a feed's definition → [`Reply::Defined`]. Blocks of the feed come next.
     Define(FeedDefinition),
-    /// Verify and store blocks → [`Reply::Put`]. They need not be durable yet.
-    Put(Bundle),
+    /// Verify and store blocks → [`Reply::Put`]. They need not be durable yet. With them, how long the peer says that feeds are that they name.
+    Put(Bundle, Lengths),
     /// Verify and record evidence that a feed forked → [`Reply::Forked`]. Of a feed of which nothing is held there is nothing to record.
     Fork(ForkEvidence),
     /// Make durable and visible what was put → [`Reply::Synced`]. The last command of a session that ended may be this;
@@ -75,7 +77,7 @@ pub enum Reply {
     /// To [`Command::Answer`] and [`Command::Locate`].
     Answer(Result<Answer, AnswerError>),
     /// To [`Command::Read`]; the text says why not.
-    Read(Result<Bundle, String>),
+    Read(Result<(Bundle, Lengths), String>),
     /// To [`Command::Define`].
     Defined(Result<(), PutRefusal>),
     /// To [`Command::Put`].
@@ -91,8 +93,11 @@ pub enum Reply {
 pub struct Answer {
     /// Blocks by feed. Each feed at most once, and each has its coverage below.
     pub matches: Vec<(FeedKey, RangeSet)>,
-    /// Every feed that is known here; those that matter most first, for not all may be spoken of.
+    /// The feeds that the statement is to speak of: those above, those that the peer asks after and those that go on for them, and all of which
+    /// something is lacking, those that matter most first, for there may be no room for all.
     pub coverage: Vec<Coverage>,
+    /// How many other feeds are known here: the answer has all of each.
+    pub whole: u64,
     /// Evidence for those that forked and that the peer holds, gets or asks after. Sent once in a session. Of the others the `length` above ends
     /// at the fork.
     pub forks: Vec<ForkEvidence>,

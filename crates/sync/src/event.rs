@@ -23,9 +23,9 @@ pub struct Ask {
     pub inline: bool,
     /// What is held here. Blocks not named may be sent though they are held.
     pub have: Vec<Have>,
-    /// Feeds of which the statement is to speak if the peer knows them; at most
-    /// [`MAX_NAMED_FEEDS`](kappadb_core::limits::MAX_NAMED_FEEDS).
-    pub named: Vec<FeedKey>,
+    /// Feeds of which the statement is to speak if the peer knows them, and of those that go on for them. The first
+    /// [`MAX_NAMED_FEEDS`](kappadb_core::limits::MAX_NAMED_FEEDS) of which this session has not spoken are named to the peer.
+    pub named: Vec<FeedDefinition>,
     /// Forks that are known here: the peer leaves these feeds out too before it answers. Each is sent once in a session,
     /// [`MAX_FORKS_TOLD`](kappadb_core::limits::MAX_FORKS_TOLD) at most.
     pub forks: Vec<Fork>,
@@ -50,12 +50,12 @@ pub enum Since {
     Token(Vec<u8>),
 }
 
-/// Feeds that a statement does not speak of, for there were too many.
+/// Feeds that a statement does not speak of.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, Decode)]
 pub struct Rest {
     /// Those of which the answer has all. Who needs to know names them in a question.
     pub whole: u64,
-    /// Those of which it lacks something: it is not complete, whatever others say.
+    /// Those of which it lacks something, where there were too many: it is not complete, whatever others say.
     pub lacking: u64,
 }
 
@@ -82,10 +82,10 @@ pub struct Fetch {
 }
 
 /// What is held of a feed.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Have {
     /// The feed.
-    pub feed: FeedKey,
+    pub definition: FeedDefinition,
     /// Leaves held that are linked to the head of this length.
     pub known: Known,
 }

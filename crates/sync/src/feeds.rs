@@ -49,6 +49,16 @@ impl Told {
         Ok(true)
     }
 
+    /// The peer named this feed in a question: it needs no definition. Nothing comes of it if there is no room.
+    pub fn name(&mut self, feed: &FeedKey) {
+        let _ = self.define(feed);
+    }
+
+    /// The feeds that have numbers.
+    pub fn feeds(&self) -> impl Iterator<Item = &FeedKey> {
+        self.numbers.keys()
+    }
+
     /// What a statement of `coverage` has to say, and remembers it as said. A feed that is not covered is claimed up to 0.
     pub fn restate(&mut self, coverage: &[Coverage]) -> Vec<Change> {
         let said = |c: &Coverage| Stated { claimed: c.claimed, length: c.length, at: c.at, root: c.root };
@@ -103,16 +113,34 @@ impl Heard {
     }
 
     pub fn define(&mut self, definition: FeedDefinition) -> Result<(), SessionError> {
-        let number = u32::try_from(self.definitions.len()).ok();
-        let number = number.filter(|_| self.definitions.len() < self.max_feeds);
-        let number = number.ok_or(SessionError::Limit("MAX_SESSION_FEEDS"))?;
-        if self.numbers.insert(definition.feed, number).is_some() {
+        if self.has(&definition.feed) {
             return Err(SessionError::DefinedTwice(definition.feed));
         }
-        self.definitions.push(definition);
-        self.stated.push(Stated::default());
+        let number = self.add(definition).ok_or(SessionError::Limit("MAX_SESSION_FEEDS"))?;
         self.idle.insert(number);
         Ok(())
+    }
+
+    /// A feed that a question has named, now that the question is accepted: as [`Told::name`] at the other side.
+    pub fn number(&mut self, definition: &FeedDefinition) {
+        if !self.has(&definition.feed) {
+            self.add(*definition);
+        }
+    }
+
+    /// True if the feed has a number.
+    pub fn has(&self, feed: &FeedKey) -> bool {
+        self.numbers.contains_key(feed)
+    }
+
+    /// Gives the next number, if there is room.
+    fn add(&mut self, definition: FeedDefinition) -> Option<u32> {
+        let number = u32::try_from(self.definitions.len()).ok();
+        let number = number.filter(|_| self.definitions.len() < self.max_feeds)?;
+        self.numbers.insert(definition.feed, number);
+        self.definitions.push(definition);
+        self.stated.push(Stated::default());
+        Some(number)
     }
 
     fn definition(&self, number: u32) -> Option<&FeedDefinition> {

@@ -1,14 +1,14 @@
 //! The codec of every frame: `kind u8 | body`, without the length word, which is the transport's.
 
-use crate::event::{Have, Rest};
+use crate::event::Rest;
 use bincode::{Decode, Encode};
 use bytes::Bytes;
 use kappadb_core::codec::{self, DecodeError};
 use kappadb_core::limits::{MAX_CREDIT, MAX_FRAME, MAX_NAMED_FEEDS, MAX_SELECTOR, MAX_VIEW_NAME};
 use kappadb_core::limits::{MAX_TEXT, MAX_TOKEN, MAX_WITHOUT, STATEMENT_PART};
-use kappadb_core::{FeedDefinition, FeedKey, RangeSet, Seq, SignedHead, StoredBlock};
+use kappadb_core::{FeedDefinition, FeedKey, FeedName, RangeSet, Seq, SignedHead, StoredBlock};
 use kappadb_core::{decode_blocks, encode_blocks};
-use kappadb_merkle::{ForkEvidence, Node};
+use kappadb_merkle::{ForkEvidence, Known, Node};
 use std::collections::BTreeSet;
 
 /// Kinds with this bit may be skipped by who does not know them.
@@ -36,6 +36,15 @@ pub enum Frame {
     Alive { answer: bool },
 }
 
+/// What the asker holds of a feed: leaves that are linked to the head of a length.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Declared {
+    /// The feed.
+    pub feed: FeedKey,
+    /// The leaves, and the length.
+    pub known: Known,
+}
+
 /// Opens a query.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct Query {
@@ -46,7 +55,7 @@ pub struct Query {
     /// What was known before in the other direction is dropped when this is accepted.
     pub forget: bool,
     /// What the asker holds.
-    pub have: Vec<Have>,
+    pub have: Vec<Declared>,
     /// Feeds of which the statement must speak, if the answerer knows them; at most [`MAX_NAMED_FEEDS`].
     pub named: Vec<FeedKey>,
     /// What it wants.
@@ -104,7 +113,12 @@ pub struct BlocksTop {
     pub ranges: RangeSet,
     /// The nodes needed.
     pub proof: Vec<Node>,
+    /// Of feeds that these blocks name: how long they are, if this session has not said so.
+    pub lengths: Lengths,
 }
+
+/// How long feeds are known to be, by the names that entries have for them.
+pub type Lengths = Vec<(FeedName, u64)>;
 
 /// Blocks that match.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]

@@ -1,7 +1,7 @@
 //! What came and waits for storage: carried out in the order of the stream, one at a time.
 
 use crate::command::{Command, CommandId};
-use crate::frame::Change;
+use crate::frame::{Change, Lengths};
 use crate::outbox::Outbox;
 use kappadb_core::{FeedDefinition, FeedKey};
 use kappadb_entry::Bundle;
@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 pub(crate) enum Work {
     Define(FeedDefinition),
     Fork(Box<ForkEvidence>),
-    Put(Put, Bundle),
+    Put(Put, Bundle, Lengths),
     /// Make durable what was put, and then end this query, if any.
     Settle(Option<Settle>),
 }
@@ -66,7 +66,7 @@ fn weight(work: &Work) -> usize {
         Work::Fork(evidence) => {
             size_of_val(&evidence.a) * 2 + (evidence.a.proof.len() + evidence.b.proof.len()) * 40
         }
-        Work::Put(put, _) => put.bytes,
+        Work::Put(put, ..) => put.bytes,
         Work::Settle(settle) => settle.as_ref().map_or(0, |settle| settle.stated.len() * size_of::<Change>()),
     };
     size_of::<Work>() + more
@@ -101,7 +101,7 @@ impl Inbox {
             let (command, doing) = match work {
                 Work::Define(definition) => (Command::Define(definition), Doing::Define),
                 Work::Fork(evidence) => (Command::Fork(*evidence), Doing::Fork),
-                Work::Put(put, bundle) => (Command::Put(bundle), Doing::Put(put)),
+                Work::Put(put, bundle, lengths) => (Command::Put(bundle, lengths), Doing::Put(put)),
                 Work::Settle(settle) if self.dirty => (Command::Sync, Doing::Sync(settle)),
                 Work::Settle(settle) => {
                     self.bytes -= weight;

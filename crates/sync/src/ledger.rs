@@ -4,7 +4,7 @@
 //! functions; that is why a Blocks frame need not say what its proof builds on.
 
 use crate::error::SessionError;
-use crate::event::Have;
+use crate::frame::Declared;
 use kappadb_core::limits::SESSION_RANGES;
 use kappadb_core::{FeedKey, RangeSet, SignedHead};
 use kappadb_merkle::Known;
@@ -40,7 +40,7 @@ impl Ledger {
     }
 
     /// At Accept: what a query declared counts from here on.
-    pub fn accept(&mut self, forget: bool, have: &[Have]) -> Result<(), SessionError> {
+    pub fn accept(&mut self, forget: bool, have: &[Declared]) -> Result<(), SessionError> {
         if forget {
             *self = Ledger::new(self.max_feeds);
         }
@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn declared_and_sent_add_up_under_one_head() {
         let mut ledger = Ledger::new(9);
-        ledger.accept(false, &[Have { feed: FEED, known: known(8, &[(0, 2)]) }]).unwrap();
+        ledger.accept(false, &[Declared { feed: FEED, known: known(8, &[(0, 2)]) }]).unwrap();
         ledger.record(&FEED, &head(8), &set(&[(4, 5)]), false).unwrap();
         assert_eq!(ledger.known(&FEED), known(8, &[(0, 2), (4, 5)]));
         assert_eq!(ledger.unsent(&FEED, &set(&[(0, 6)])), set(&[(2, 4), (5, 6)]));
@@ -184,7 +184,7 @@ mod tests {
         ledger.record(&FEED, &head(7), &set(&[(0, 1)]), true).unwrap();
         assert_eq!(ledger.known(&FEED), known(8, &[(4, 5)]));
         assert!(ledger.has_sent_any(&FEED, &set(&[(0, 1)])));
-        ledger.accept(false, &[Have { feed: FEED, known: known(9, &[(0, 1)]) }]).unwrap();
+        ledger.accept(false, &[Declared { feed: FEED, known: known(9, &[(0, 1)]) }]).unwrap();
         assert_eq!(ledger.known(&FEED), known(9, &[(0, 1)]));
         ledger.accept(true, &[]).unwrap();
         assert_eq!((ledger.known(&FEED), ledger.head(&FEED)), (Known::default(), None));

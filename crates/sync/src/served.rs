@@ -4,10 +4,10 @@ use crate::answerer::Shared;
 use crate::command::{Answer, Command, Coverage};
 use crate::credit::Credit;
 use crate::error::{Refusal, SessionError};
-use crate::event::{Have, Outcome, Rest, Served as Record};
-use crate::frame::{Blocks, BlocksTop, Change, Frame, Query, Question, Ranges, Statement};
+use crate::event::{Outcome, Rest, Served as Record};
+use crate::frame::{Blocks, BlocksTop, Change, Declared, Frame, Lengths, Query, Question, Ranges, Statement};
 use crate::outbox::Outbox;
-use kappadb_core::limits::{DEFINITIONS_PART, FEEDS_TOLD, RANGES_PART, STATEMENT_PART};
+use kappadb_core::limits::{DEFINITIONS_PART, RANGES_PART, STATEMENT_PART};
 use kappadb_core::{FeedKey, RangeSet};
 use kappadb_entry::Bundle;
 use kappadb_merkle::ForkEvidence;
@@ -19,9 +19,9 @@ pub(crate) struct Served {
     pub credit: Credit,
     pub forget: bool,
     /// Until it is accepted: what it declared.
-    pub have: Vec<Have>,
+    pub have: Vec<Declared>,
     /// Feeds that its statement must speak of.
-    named: BTreeSet<FeedKey>,
+    named: Vec<FeedKey>,
     /// Set if it ended before it was accepted: how.
     pub ending: Option<Ending>,
     pub stage: Stage,
@@ -132,7 +132,6 @@ pub(crate) enum Turn {
 impl Served {
     pub fn new(query: Query, now: u64) -> Self {
         let Query { credit, forget, have, named, question, .. } = query;
-        let named = named.into_iter().collect();
         let (inline, states, asked) = match &question {
             Question::View { inline, view, .. } => (*inline, true, format!("{view:?}")),
             Question::Blocks { ranges, .. } => (true, false, format!("{} blocks by name", ranges.count())),
@@ -154,13 +153,17 @@ impl Served {
         }
     }
 
+    /// The feeds that get numbers when it is accepted, in order.
+    pub fn numbered(&self) -> impl Iterator<Item = &FeedKey> {
+        let declared = self.have.iter().map(|have| &have.feed);
+        declared.chain(&self.named).filter(|_| self.states)
+    }
+
     /// Takes what is to be sent. False if the session has no room for the feeds in it.
     pub fn begin(&mut self, answer: Answer, shared: &Shared) -> bool {
-        let Answer { matches, mut coverage, mut forks, token } = answer;
+        let Answer { matches, mut coverage, whole, mut forks, token } = answer;
         let matching: BTreeSet<FeedKey> = matches.iter().map(|(feed, _)| *feed).collect();
-        let due = |feed: &FeedKey| {
-            matching.contains(feed) || self.named.contains(feed) || shared.has_spoken_of(feed)
-        };
+        let due = |feed: &FeedKey| matching.contains(feed) || shared.has_spoken_of(feed);
         let is_news = self.live.as_ref().is_some_and(|live| live.stated);
         if is_news {
             coverage.retain(|c| due(&c.definition.feed));
@@ -168,7 +171,8 @@ impl Served {
         let due: BTreeSet<FeedKey> = coverage.iter().map(|c| c.definition.feed).filter(due).collect();
         let new = due.iter().filter(|feed| shared.told.number(feed).is_none()).count();
         let Some(room) = shared.told.room().checked_sub(new) else { return false };
-        let (coverage, rest) = pick(coverage, &due, room);
+        let (coverage, lacking) = pick(coverage, &due, room);
+        let rest = Rest { whole, lacking };
         let spoken_of: BTreeSet<FeedKey> = coverage.iter().map(|c| c.definition.feed).collect();
         forks.retain(|evidence| spoken_of.contains(&evidence.feed));
         let tells = !is_news || !matches.is_empty();
@@ -217,7 +221,7 @@ impl Served {
                 let selector =
                     Selector::decode(&selector).map_err(|e| (Refusal::BadSelector, e.to_string()))?;
                 self.record.asked = format!("{view}: {}", selector.in_words());
-                let (declared, named) = (BTreeMap::new(), self.named.clone());
+                let (declared, named) = (BTreeMap::new(), BTreeSet::new());
                 let question =
                     Command::Answer { view, selector, without, declared, named, since, news: false };
                 self.live = live.then(|| Live::new(question.clone()));
@@ -266,13 +270,15 @@ impl Served {
     }
 
     /// What storage is to be asked, once.
-    pub fn look_up(&mut self, lengths: impl FnOnce() -> BTreeMap<FeedKey, u64>) -> Option<Command> {
+    pub fn look_up(&mut self, shared: &Shared) -> Option<Command> {
         match std::mem::replace(&mut self.stage, Stage::Looking) {
             Stage::Ready(mut command) => {
                 // What comes from now on is not in what is looked up.
                 self.live.iter_mut().for_each(|live| live.due = false);
-                if let Command::Answer { declared, .. } = &mut *command {
-                    *declared = lengths();
+                if let Command::Answer { declared, named, .. } = &mut *command {
+                    *declared = shared.ledger.lengths();
+                    // Among them those that the query named, if there was room for them.
+                    *named = shared.told.feeds().chain(&self.named).copied().collect();
                 }
                 Some(*command)
             }
@@ -337,7 +343,7 @@ impl Served {
     }
 
     /// The frame of a bundle.
-    pub fn blocks(query: u32, feed: u32, bundle: Bundle, with_head: bool) -> Frame {
+    pub fn blocks(query: u32, feed: u32, bundle: Bundle, with_head: bool, lengths: Lengths) -> Frame {
         let Bundle { head, ranges, blocks, known, proof, .. } = bundle;
         let top = BlocksTop {
             query,
@@ -346,27 +352,20 @@ impl Served {
             fresh: known.is_empty(),
             ranges,
             proof,
+            lengths,
         };
         Frame::Blocks(Blocks { top, blocks })
     }
 }
 
-/// Which feeds are spoken of: those that are `due`, then those of which something is lacking, then the first of the others, as long as there is
-/// `room`. Of a feed without blocks there is nothing to say.
-fn pick(coverage: Vec<Coverage>, due: &BTreeSet<FeedKey>, mut room: usize) -> (Vec<Coverage>, Rest) {
+/// Which feeds are spoken of: those that are `due`, then as many of the others as there is `room` for; and how many are left of which something is
+/// lacking. Of a feed without blocks there is nothing to say.
+fn pick(coverage: Vec<Coverage>, due: &BTreeSet<FeedKey>, room: usize) -> (Vec<Coverage>, u64) {
     let something = coverage.into_iter().filter(|c| c.claimed > 0 || c.length > 0);
     let (mut picked, others): (Vec<_>, Vec<_>) = something.partition(|c| due.contains(&c.definition.feed));
-    let (lacking, whole): (Vec<_>, Vec<_>) = others.into_iter().partition(|c| c.claimed < c.length);
-    let mut take = |from: Vec<Coverage>, most: usize| {
-        let taken = from.len().min(most).min(room);
-        room -= taken;
-        let left = (from.len() - taken) as u64;
-        picked.extend(from.into_iter().take(taken));
-        left
-    };
-    let lacking = take(lacking, usize::MAX);
-    let whole = take(whole, FEEDS_TOLD);
-    (picked, Rest { whole, lacking })
+    let lacking = others.iter().skip(room).filter(|c| c.claimed < c.length).count() as u64;
+    picked.extend(others.into_iter().take(room));
+    (picked, lacking)
 }
 
 /// A statement in parts, with nothing between them: at least one, though it may have nothing new to say.

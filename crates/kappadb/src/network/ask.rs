@@ -10,11 +10,11 @@ use crate::engine;
 use crate::error::ReadError;
 use futures::future::BoxFuture;
 use kappadb_core::limits::{MAX_SELECTOR, MAX_SELECTOR_KEYS};
-use kappadb_core::{FeedKey, RangeSet};
+use kappadb_core::{FeedDefinition, FeedKey, RangeSet};
 use kappadb_entry::space;
 use kappadb_query::Selector;
 use kappadb_sync::{Coverage, Rest};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// The map view's name in queries.
 pub(crate) const MAP: &str = "map";
@@ -123,8 +123,9 @@ impl Neighbours {
     /// Puts a question to the peers, and again to all if it turns out meanwhile that a feed forked, or that one did of which they had not
     /// been told: what they left out may count then. And once more if what one lacks may be what another did not speak of.
     pub(super) async fn question(&mut self, view: &str, selector: &Selector) -> Result<Answers, ReadError> {
-        let mut answers = Answers::new(self.ground(view).await?);
-        let mut named = Vec::new();
+        let (ground, mut named) = self.grounds(view, selector).await?;
+        let mut answers = Answers::new(ground);
+        let mut all_named = false;
         for _ in 0..ROUNDS {
             let untold = self.round(view, selector, &named, &mut answers).await?;
             let ground = self.ground(view).await?;
@@ -133,17 +134,17 @@ impl Neighbours {
                 answers.ground = ground;
                 continue;
             }
-            if !answers.is_brief() || !named.is_empty() {
+            if all_named {
                 break;
             }
             let (asked, wanted) = (view.to_owned(), selector.clone());
-            let own = move |parts: &Network| {
-                parts.coverage(&asked, &wanted, &BTreeMap::new(), &BTreeSet::new(), None)
-            };
-            named = answers.unspoken(&engine::run(self.parts(), own).await??);
-            if named.is_empty() {
+            let own = move |parts: &Network| parts.covered(&asked, &wanted, &BTreeSet::new(), None);
+            let unspoken = answers.unspoken(engine::run(self.parts(), own).await?, &named);
+            if unspoken.is_empty() {
                 break;
             }
+            named.extend(unspoken);
+            all_named = true;
         }
         self.selectors.extend(space_of(view).map(|space| (space, selector.clone())));
         Ok(answers)
@@ -151,12 +152,25 @@ impl Neighbours {
 
     async fn ground(&self, view: &str) -> Result<Ground, ReadError> {
         let (network, reader, view) = (self.parts().clone(), self.reader.clone(), view.to_owned());
-        let ground = move |_: &Network| {
+        engine::run(self.parts(), move |_| network.ground_of(&view, &reader)).await?
+    }
+
+    /// What an answer is to rest on, and of which feeds the peers are asked by name.
+    async fn grounds(
+        &self,
+        view: &str,
+        selector: &Selector,
+    ) -> Result<(Ground, Vec<FeedDefinition>), ReadError> {
+        let (network, reader) = (self.parts().clone(), self.reader.clone());
+        let (view, selector) = (view.to_owned(), selector.clone());
+        let look = move |_: &Network| {
             // A question tells peers how far one's own feeds go.
             network.feeds.settle()?;
-            network.ground_of(&view, &reader)
+            let ground = network.ground_of(&view, &reader)?;
+            let gaps = network.own_gaps(&view, &selector, &ground);
+            Ok((ground, gaps))
         };
-        engine::run(self.parts(), ground).await?
+        engine::run(self.parts(), look).await?
     }
 
     /// True if a peer did not know of a fork that is known here, and it mattered.
@@ -164,7 +178,7 @@ impl Neighbours {
         &mut self,
         view: &str,
         selector: &Selector,
-        named: &[FeedKey],
+        named: &[FeedDefinition],
         answers: &mut Answers,
     ) -> Result<bool, ReadError> {
         let said = self
@@ -230,7 +244,7 @@ async fn put(
     view: &str,
     selector: Selector,
     without: BTreeSet<FeedKey>,
-    named: Vec<FeedKey>,
+    named: Vec<FeedDefinition>,
 ) -> Result<Said, Trouble> {
     let ask = turn.prepare(view, selector, without, named).await?;
     let mut answered = turn.link.session.ask(ask).await?;

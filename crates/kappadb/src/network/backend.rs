@@ -3,6 +3,7 @@
 use super::Network;
 use super::ask::FEEDS;
 use super::claims::group;
+use super::heard;
 use super::standing;
 use crate::engine::pool::Pool;
 use crate::error::ReadError;
@@ -13,6 +14,8 @@ use kappadb_entry::Bundle;
 use kappadb_feed::{PutError, PutOutcome};
 use kappadb_merkle::{ForkEvidence, Known};
 use kappadb_query::Selector;
+use kappadb_sync::frame::Lengths;
+use kappadb_sync::statement::Covered;
 use kappadb_sync::{Answer, AnswerError, Command, Coverage, PutRefusal, Reply, Stored};
 use kappadb_view::ViewError;
 use std::any::Any;
@@ -130,7 +133,7 @@ impl Network {
                 Reply::Read(self.read(&feed, &ranges, &known, max_bytes))
             }
             Command::Define(definition) => Reply::Defined(self.define(&definition)),
-            Command::Put(bundle) => Reply::Put(self.put(bundle)),
+            Command::Put(bundle, lengths) => Reply::Put(self.put(bundle, lengths)),
             Command::Fork(evidence) => Reply::Forked(self.record_fork(evidence)),
             Command::Sync => Reply::Synced(self.feeds.sync().map_err(|e| e.to_string())),
             _ => Reply::Synced(Err("not supported by this replica".to_owned())),
@@ -144,7 +147,7 @@ impl Network {
         let late = self.came_since(question, &now, since).map_err(unavailable)?;
         // Lengths first, then the view is brought up to them: what is claimed must be in it when it is asked.
         let grown = late.as_ref().filter(|_| news).map(|late| &late.grown);
-        let mut coverage = self.coverage(view, selector, declared, without, grown).map_err(unavailable)?;
+        let covered = self.covered(view, selector, without, grown);
         let matches = match late {
             Some(Late { matches: Some(matches), .. }) => group(self.counting(matches, without)),
             _ if view == FEEDS => self.all_that_counts(without),
@@ -157,13 +160,48 @@ impl Network {
             }
         };
         // Last: whatever the view has left out, the asker is told of if it may have it, or nothing is claimed of it.
-        coverage.retain(|coverage| !self.feeds.is_dropped(&coverage.definition.feed));
         let may_have = |feed: &FeedKey| {
             matches.contains_key(feed) || declared.contains_key(feed) || named.contains(feed)
         };
+        let (mut coverage, whole) = self.speak(covered, declared, &may_have).map_err(unavailable)?;
         let forks = self.state_forks(&mut coverage, may_have);
         let token = Some(codec::encode(&now));
-        Ok(Answer { matches: matches.into_iter().collect(), coverage, forks, token })
+        Ok(Answer { matches: matches.into_iter().collect(), coverage, whole, forks, token })
+    }
+
+    /// What is said of feeds: of those that the asker may have, of those that go on for them, and of those of which something is lacking; and how many
+    /// others there are.
+    fn speak(
+        &self,
+        covered: Vec<(FeedKey, Covered)>,
+        declared: &BTreeMap<FeedKey, u64>,
+        may_have: impl Fn(&FeedKey) -> bool,
+    ) -> Result<(Vec<Coverage>, u64), ReadError> {
+        let (mut coverage, mut whole) = (Vec::new(), 0);
+        let known = covered.into_iter().filter(|(feed, _)| !self.feeds.is_dropped(feed));
+        for (feed, Covered { claimed, length }) in known {
+            let Some(definition) = self.feeds.definition(&feed) else { continue };
+            let is_gap = claimed < length.min(self.feeds.forked_from(&feed).unwrap_or(u64::MAX));
+            if is_gap || may_have(&feed) || self.goes_on(&definition, &may_have) {
+                let (at, root) = self.tip(&feed, length, declared.get(&feed).copied())?;
+                coverage.push(Coverage { definition, claimed, length, at, root });
+            } else {
+                whole += 1;
+            }
+        }
+        Ok((coverage, whole))
+    }
+
+    /// True if a feed goes on for one of these, at first or second hand.
+    fn goes_on(&self, heir: &FeedDefinition, of: impl Fn(&FeedKey) -> bool) -> bool {
+        let (mut seen, mut next) = (BTreeSet::from([heir.feed]), heir.heir_of());
+        while let Some(before) = next.filter(|before| seen.insert(*before)) {
+            if of(&before) {
+                return true;
+            }
+            next = self.feeds.definition(&before).and_then(|definition| definition.heir_of());
+        }
+        false
     }
 
     /// What names this moment to who asks this again later.
@@ -252,8 +290,14 @@ impl Network {
         ranges: &RangeSet,
         known: &Known,
         max_bytes: usize,
-    ) -> Result<Bundle, String> {
-        self.feeds.prove(feed, ranges, known, max_bytes).map_err(|e| e.to_string())
+    ) -> Result<(Bundle, Lengths), String> {
+        let bundle = self.feeds.prove(feed, ranges, known, max_bytes).map_err(|e| e.to_string())?;
+        let lengths = heard::named(&bundle).into_iter().filter_map(|name| {
+            let length = self.length_of(&name);
+            (length > 0).then_some((name, length))
+        });
+        let lengths = lengths.collect();
+        Ok((bundle, lengths))
     }
 
     fn define(&self, definition: &FeedDefinition) -> Result<(), PutRefusal> {
@@ -266,10 +310,16 @@ impl Network {
         }
     }
 
-    fn put(&self, bundle: Bundle) -> Result<Stored, PutRefusal> {
+    fn put(&self, bundle: Bundle, mut lengths: Lengths) -> Result<Stored, PutRefusal> {
         let (feed, ranges) = (bundle.feed, bundle.ranges.clone());
+        lengths.retain(|(name, length)| *length > self.feeds.length_of(name));
+        if !lengths.is_empty() {
+            let named = heard::named(&bundle);
+            lengths.retain(|(name, _)| named.contains(name));
+        }
         match self.feeds.put(bundle) {
             Ok(PutOutcome { stored, bytes, filled, fork, contradicted }) => {
+                self.heard.note(&lengths);
                 let beyond = self.beyond(&feed, &ranges);
                 if fork.is_some() || beyond > 0 {
                     self.late_forks.note(feed);
@@ -322,7 +372,7 @@ fn refused(command: &Command, why: &str) -> Reply {
         }
         Command::Read { .. } => Reply::Read(Err(why())),
         Command::Define(_) => Reply::Defined(Err(PutRefusal::Local(why()))),
-        Command::Put(_) => Reply::Put(Err(PutRefusal::Local(why()))),
+        Command::Put(..) => Reply::Put(Err(PutRefusal::Local(why()))),
         Command::Fork(_) => Reply::Forked(Err(PutRefusal::Local(why()))),
         _ => Reply::Synced(Err(why())),
     }

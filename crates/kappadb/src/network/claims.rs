@@ -9,10 +9,11 @@ use super::forks::{Answers, Ground};
 use crate::error::ReadError;
 pub(super) use book::Book;
 use book::{Footing, Question};
-use kappadb_core::{EntryId, FeedKey, RangeSet, Seq, Timestamp};
+use kappadb_core::{EntryId, FeedDefinition, FeedKey, RangeSet, Seq, Timestamp};
 use kappadb_feed::FeedInfo;
 use kappadb_query::Selector;
-use kappadb_sync::{Coverage, Have, statement};
+use kappadb_sync::statement::{Covered, gaps, merge};
+use kappadb_sync::{Coverage, Have};
 use kappadb_view_chat::Ask;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,11 +57,10 @@ impl Network {
         let Answers { ground, statements, .. } = answers;
         let heard = !statements.is_empty();
         let claimed = claimed(statements.values().flatten());
-        let mut all: Vec<Vec<Coverage>> = statements.into_values().collect();
-        all.push(self.coverage(view, selector, &BTreeMap::new(), &BTreeSet::new(), None)?);
-        let all: Vec<&[Coverage]> = all.iter().map(Vec::as_slice).collect();
-        let complete =
-            (heard || self.peers.is_empty()) && !cut_short && statement::is_complete(&all, ground.excluded());
+        let own = self.covered(view, selector, &BTreeSet::new(), None);
+        let all = merge(statements.values().flatten().map(Coverage::covered).chain(own));
+        let has_gaps = cut_short || gaps(&all, ground.excluded()).next().is_some();
+        let complete = (heard || self.peers.is_empty()) && !has_gaps;
         let (footing, question) = (self.footing(&ground), timeless(view, selector, asked));
         if heard && remembers {
             // Of words that only a view understands nothing follows for other questions.
@@ -121,8 +121,8 @@ impl Network {
         let (changes, selector) = (self.feeds.changes(), &selector());
         let ground = self.ground_of(view, reader)?;
         if self.peers.is_empty() && self.is_sound() && ground.is_shared() {
-            let own = self.coverage(view, selector, &BTreeMap::new(), &BTreeSet::new(), None)?;
-            if statement::is_complete(&[&own], ground.excluded()) {
+            let own = merge(self.covered(view, selector, &BTreeSet::new(), None));
+            if gaps(&own, ground.excluded()).next().is_none() {
                 return Ok(Completeness::Complete);
             }
         }
@@ -162,48 +162,62 @@ impl Network {
     pub(super) fn have(&self, view: &str, selector: &Selector) -> Result<Vec<Have>, ReadError> {
         if view == FEEDS {
             let all = self.feeds.list().into_iter().filter(|info| info.held > 0);
-            let held = |feed| Have { feed, known: self.feeds.known(&feed, &self.feeds.held(&feed)) };
-            return Ok(all.map(|info| held(info.feed)).collect());
+            let held = |info: FeedInfo| {
+                let definition = self.feeds.definition(&info.feed)?;
+                Some(Have { definition, known: self.feeds.known(&info.feed, &self.feeds.held(&info.feed)) })
+            };
+            return Ok(all.filter_map(held).collect());
         }
         self.views.ready(view)?;
         let held = group(self.views.matches(view, selector, &BTreeSet::new())?);
         // What was cleared here is not told, so that it comes again whole where a peer has it.
-        let have = held.into_iter().map(|(feed, ranges)| {
+        let have = held.into_iter().filter_map(|(feed, ranges)| {
+            let definition = self.feeds.definition(&feed)?;
+            Some((definition, ranges))
+        });
+        let have = have.map(|(definition, ranges)| {
+            let feed = definition.feed;
             let mut wanted = ranges.intersection(&self.feeds.whole(&feed));
             wanted.union_with(&self.rules.gone_for_good(self, view, &feed, ranges.minus(&wanted))?);
-            Ok(Have { feed, known: self.feeds.known(&feed, &wanted) })
+            Ok(Have { definition, known: self.feeds.known(&feed, &wanted) })
         });
         have.collect()
     }
 
-    /// What this replica's own answer to `selector` rests on, feed by feed, those first of which most is held, for somebody who has dropped the feeds `without`. The roots
-    /// are those of the trees that a peer has `declared`. Of feeds that were dropped by either nothing is said; of those that are not among `only`
-    /// nothing either, if there are such.
-    pub(super) fn coverage(
+    /// How much of each feed this replica's own answer to `selector` has, those first of which most is held, for somebody who has dropped the feeds
+    /// `without`: of these nothing is said. Of feeds that are not among `only` nothing either, if there are such.
+    pub(super) fn covered(
         &self,
         view: &str,
         selector: &Selector,
-        declared: &BTreeMap<FeedKey, u64>,
         without: &BTreeSet<FeedKey>,
         only: Option<&BTreeSet<FeedKey>>,
-    ) -> Result<Vec<Coverage>, ReadError> {
+    ) -> Vec<(FeedKey, Covered)> {
         let ground = self.ground();
         let claims =
             if ground.serves(without) { self.shown(view, selector, &ground) } else { BTreeMap::new() };
         let mut feeds = self.feeds.list();
-        feeds.retain(|info| only.is_none_or(|only| only.contains(&info.feed)));
+        feeds.retain(|info| {
+            !without.contains(&info.feed) && only.is_none_or(|only| only.contains(&info.feed))
+        });
         feeds.sort_by_key(|info| Reverse(info.held));
-        let said = feeds.into_iter().filter(|info| !without.contains(&info.feed));
-        let coverage = said.filter_map(|info| {
-            let definition = self.feeds.definition(&info.feed)?;
-            let tip = self.tip(&info.feed, declared.get(&info.feed).copied());
+        let covered = feeds.into_iter().map(|info| {
             // Beyond a fork nothing counts, so there is nothing to hold.
             let end = info.length.min(info.fork.unwrap_or(Seq::MAX));
-            let claimed = if self.is_whole(&info, end) { end } else { 0 };
+            let claimed = if info.whole { end } else { 0 };
             let claimed = claims.get(&info.feed).copied().unwrap_or(0).min(end).max(claimed);
-            Some(tip.map(|(length, at, root)| Coverage { definition, claimed, length, at, root }))
+            (info.feed, Covered { claimed, length: info.length })
         });
-        coverage.collect()
+        covered.collect()
+    }
+
+    /// The feeds of which this replica's own answer may lack something: peers are asked for them by name.
+    pub(super) fn own_gaps(&self, view: &str, selector: &Selector, ground: &Ground) -> Vec<FeedDefinition> {
+        if self.feeds.has_all() {
+            return Vec::new();
+        }
+        let own = merge(self.covered(view, selector, &BTreeSet::new(), None));
+        gaps(&own, ground.excluded()).filter_map(|feed| self.feeds.definition(&feed)).collect()
     }
 
     /// Up to which seq of each feed earlier answers have shown all that `selector` matches to be held here.
@@ -213,14 +227,6 @@ impl Network {
         }
         let question = Question { view: view.to_owned(), selector: selector.clone() };
         self.claims.lengths(&question, &self.footing(ground))
-    }
-
-    /// True if all of a feed's one history below `end` is held.
-    fn is_whole(&self, info: &FeedInfo, end: Seq) -> bool {
-        info.held >= end && {
-            let held = self.feeds.held(&info.feed);
-            self.feeds.known(&info.feed, &held).leaves.covers(&(0..end))
-        }
     }
 }
 

@@ -218,11 +218,12 @@ impl<'a> Asked<'a> {
             let selector = follow.selector()?;
             let since = follow.since(&peer, &selector, parts.losses());
             let ground = network.ground_of(&follow.view, &follow.reader)?;
-            Ok::<_, ReadError>((ground, selector, since, parts.feeds.end()))
+            let gaps = parts.own_gaps(&follow.view, &selector, &ground);
+            Ok::<_, ReadError>((ground, selector, since, parts.feeds.end(), gaps))
         };
         let changes = turn.parts.feeds.changes();
-        let (ground, selector, live, since) = engine::run(&turn.parts, look).await??;
-        let ask = turn.prepare(&what.view, selector.clone(), ground.without(), Vec::new()).await?;
+        let (ground, selector, live, since, gaps) = engine::run(&turn.parts, look).await??;
+        let ask = turn.prepare(&what.view, selector.clone(), ground.without(), gaps).await?;
         let question = turn.link.session.question(Ask { live: Some(live), ..ask });
         Ok(Asked { what, selector, question, link: turn.link, ground, since, shown: None, changes })
     }

@@ -11,14 +11,15 @@ use super::turn::{Trouble, Turn};
 use crate::engine::{self, Engine};
 use crate::error::{AskError, ReadError};
 use crate::folder::recovered;
-use kappadb_core::limits::{FORKS_TOLD_FIRST, MAX_FEED_BLOCKS, MAX_FORKS_TOLD, MAX_NAMED_FEEDS, MAX_WITHOUT};
-use kappadb_core::{FeedKey, Hash, RangeSet, Seq, blake2b256, codec};
+use kappadb_core::limits::{FORKS_TOLD_FIRST, MAX_FEED_BLOCKS, MAX_FORKS_TOLD, MAX_WITHOUT};
+use kappadb_core::{FeedDefinition, FeedKey, Hash, RangeSet, Seq, blake2b256, codec};
 use kappadb_feed::FeedInfo;
 use kappadb_merkle::ForkEvidence;
 use kappadb_net::AskError as Unanswered;
 use kappadb_net::PeerHandle;
 use kappadb_node::SessionId;
-use kappadb_sync::{Coverage, Fetch, Fork, QueryError, Rest, statement};
+use kappadb_sync::statement::{Covered, gaps, merge};
+use kappadb_sync::{Coverage, Fetch, Fork, QueryError, Rest};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -110,22 +111,24 @@ impl Answers {
         self.rests.values().any(|rest| rest.lacking > 0)
     }
 
-    /// Feeds of which something is lacking, if peers have feeds whole that they did not speak of, which may be these. `own` is what this
-    /// replica says itself.
-    pub fn unspoken(&self, own: &[Coverage]) -> Vec<FeedKey> {
-        let statements = self.statements.values().map(Vec::as_slice);
-        let said: Vec<&[Coverage]> = statements.chain(std::iter::once(own)).collect();
-        let due = |feed: &FeedKey, length: u64| {
-            self.ground.excluded.get(feed).map_or(length, |fork| length.min(*fork))
-        };
-        let lacking = statement::merge(&said).into_iter();
-        let lacking = lacking.filter(|(feed, said)| said.claimed < due(feed, said.length));
-        lacking.map(|(feed, _)| feed).take(MAX_NAMED_FEEDS).collect()
-    }
-
-    /// True if a peer has feeds whole that it did not speak of.
-    pub fn is_brief(&self) -> bool {
-        self.rests.values().any(|rest| rest.whole > 0)
+    /// Feeds of which something is lacking and nobody was asked by name, if peers have feeds whole that they did not speak of, which may be these. `own`
+    /// is what this replica says itself.
+    pub fn unspoken(&self, own: Vec<(FeedKey, Covered)>, named: &[FeedDefinition]) -> Vec<FeedDefinition> {
+        if self.rests.values().all(|rest| rest.whole == 0) {
+            return Vec::new();
+        }
+        let all = merge(self.statements.values().flatten().map(Coverage::covered).chain(own));
+        let named: BTreeSet<FeedKey> = named.iter().map(|definition| definition.feed).collect();
+        let gaps: BTreeSet<FeedKey> =
+            gaps(&all, &self.ground.excluded).filter(|feed| !named.contains(feed)).collect();
+        // Those of this replica's own were named before.
+        let said = self
+            .statements
+            .values()
+            .flatten()
+            .map(|coverage| (coverage.definition.feed, coverage.definition));
+        let said: BTreeMap<FeedKey, FeedDefinition> = said.filter(|(feed, _)| gaps.contains(feed)).collect();
+        said.into_values().collect()
     }
 
     /// What was said of lengths still holds; of what is in the answer nothing does.
@@ -213,22 +216,22 @@ impl Network {
     }
 
     /// Feeds of which every peer is asked how they stand: those that are written here, and those with heads that nothing links.
-    pub(super) fn to_name(&self) -> Vec<FeedKey> {
+    pub(super) fn to_name(&self) -> BTreeSet<FeedKey> {
         let loose: BTreeSet<FeedKey> = self.feeds.loose_ends().into_iter().map(|(feed, _)| feed).collect();
         let named = |info: &FeedInfo| info.writable || loose.contains(&info.feed);
         self.feeds.list().iter().filter(|info| named(info)).map(|info| info.feed).collect()
     }
 
-    /// The length of a feed's newest head, and the root to compare trees by: that of `declared` blocks if the asker's is shorter.
+    /// The root to compare trees of `length` blocks by, and of how many blocks it is: of those that the asker `declared` if these are fewer.
     pub(super) fn tip(
         &self,
         feed: &FeedKey,
+        length: u64,
         declared: Option<u64>,
-    ) -> Result<(u64, u64, [u8; 8]), ReadError> {
-        let length = self.feeds.head(feed).map_or(0, |head| head.head.length);
+    ) -> Result<(u64, [u8; 8]), ReadError> {
         let at = declared.map_or(length, |declared| declared.min(length));
         let root = if at > 0 { self.feeds.root_at(feed, at)? } else { None };
-        Ok(root.map_or((length, 0, [0; 8]), |root| (length, at, tag(&root))))
+        Ok(root.map_or((0, [0; 8]), |root| (at, tag(&root))))
     }
 
     fn followups(&self, statement: &[Coverage]) -> Result<Followups, ReadError> {

@@ -23,6 +23,7 @@ mod contents;
 mod follow;
 mod forks;
 mod handle;
+mod heard;
 mod liars;
 mod link;
 mod links;
@@ -56,6 +57,7 @@ use crate::folder::witness::Witness;
 use claims::{Book, Here};
 use clocks::Clocks;
 use forks::LateForks;
+use heard::Heard;
 use kappadb_net::{Access, Allowance, Credentials, Identity};
 use kappadb_sync::Hello;
 use kappadb_view::ViewHandle;
@@ -81,6 +83,8 @@ pub(crate) struct Network {
     clocks: Clocks,
     /// What earlier answers have shown.
     claims: Book,
+    /// How long peers say that feeds are.
+    heard: Heard,
     /// What answers from here alone rest on.
     here: Here,
     /// The forks that mattered last.
@@ -127,6 +131,7 @@ impl Network {
             allowance,
             clocks: Clocks::default(),
             claims: Book::new(engine.store.clone()),
+            heard: Heard::new(engine.store.clone()),
             here: Here::default(),
             late_forks: LateForks::default(),
             own: Own::new(witness, warned),

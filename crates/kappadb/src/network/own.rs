@@ -119,13 +119,15 @@ async fn settle(parts: &Arc<Network>, only: bool) -> Result<(), WriteError> {
 /// Compares the own feeds with those that the peers know: what one knows more of is fetched, and another history proved. Returns the
 /// feeds of which a peer says that it knows more without showing it.
 async fn compare(parts: &Arc<Network>) -> Result<Doubts, ReadError> {
-    let asked = parts.links.each(parts).into_iter().map(|link| timeout(PATIENCE, statement(parts, link)));
+    let asked =
+        parts.links.each(parts).into_iter().map(|link| timeout(PATIENCE, statement(parts, link, None)));
     let answers = join_all(asked).await;
     let mut unshown = Doubts::new();
     for (link, statement) in answers.into_iter().filter_map(|answer| answer.ok()?.transpose()).flatten() {
         let mut shown = show_in_time(parts, &link, &statement).await;
         if !shown && link.may_be_there() {
-            let again = timeout(PATIENCE, self::statement(parts, parts.links.call_again(parts, &link))).await;
+            let again =
+                timeout(PATIENCE, self::statement(parts, parts.links.call_again(parts, &link), None)).await;
             if let Some((link, statement)) = again.ok().transpose()?.flatten() {
                 shown = show_in_time(parts, &link, &statement).await;
             }
@@ -138,14 +140,15 @@ async fn compare(parts: &Arc<Network>) -> Result<Doubts, ReadError> {
     Ok(unshown)
 }
 
-/// What a peer says of every feed that it knows; none if it cannot be asked.
+/// What a peer says of the feeds that are written here, of another one if there is one, and of those that go on for them; none if it cannot be asked.
 pub(crate) async fn statement(
     parts: &Arc<Network>,
     link: impl Future<Output = Result<Link, AskError>>,
+    also: Option<FeedKey>,
 ) -> Result<Option<(Link, Vec<Coverage>)>, ReadError> {
     let Ok(mut link) = link.await else { return Ok(None) };
     for _ in 0..=CALLS_AGAIN {
-        if let Ok(answered) = link.session.ask(about_nothing(parts).await?).await {
+        if let Ok(answered) = link.session.ask(about_nothing(parts, also).await?).await {
             return Ok(Some((link, answered.statement)));
         }
         match link.may_be_there() {
@@ -160,9 +163,14 @@ pub(crate) async fn statement(
 }
 
 /// A question about nothing in particular: its answer says what the peer knows of feeds.
-async fn about_nothing(parts: &Arc<Network>) -> Result<Ask, ReadError> {
+async fn about_nothing(parts: &Arc<Network>, also: Option<FeedKey>) -> Result<Ask, ReadError> {
     let selector = Selector::Keys(Vec::new());
-    let (named, forks) = engine::run(parts, move |parts| (parts.to_name(), parts.forks_to_tell())).await?;
+    let look = move |parts: &Network| {
+        let named = parts.to_name().into_iter().chain(also);
+        let named = named.filter_map(|feed| parts.feeds.definition(&feed)).collect();
+        (named, parts.forks_to_tell())
+    };
+    let (named, forks) = engine::run(parts, look).await?;
     Ok(Ask {
         view: MAP.to_owned(),
         selector,

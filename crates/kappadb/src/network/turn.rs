@@ -4,7 +4,7 @@ use super::Network;
 use super::links::Link;
 use crate::engine;
 use crate::error::{AskError, ReadError};
-use kappadb_core::{FeedKey, RangeSet};
+use kappadb_core::{FeedDefinition, FeedKey, RangeSet};
 use kappadb_query::Selector;
 use kappadb_sync::{Ask, Fetch};
 use std::collections::BTreeSet;
@@ -66,16 +66,20 @@ impl Turn {
         view: &str,
         selector: Selector,
         without: BTreeSet<FeedKey>,
-        mut named: Vec<FeedKey>,
+        named: Vec<FeedDefinition>,
     ) -> Result<Ask, ReadError> {
         let (view, link) = (view.to_owned(), self.link.clone());
         let look = move |parts: &Network| {
             // First: what is given up meanwhile is noticed the next time.
             let forget = link.has_lost(parts.losses());
-            named.extend(parts.to_name());
-            named.retain(|feed| !without.contains(feed));
+            // What is written here comes first: there may be no room for all.
+            let first = parts.to_name();
+            let others = named.into_iter().filter(|definition| !first.contains(&definition.feed));
+            let first = first.iter().filter_map(|feed| parts.feeds.definition(feed));
+            let named =
+                first.chain(others).filter(|definition| !without.contains(&definition.feed)).collect();
             let mut have = parts.have(&view, &selector)?;
-            have.retain(|have| !without.contains(&have.feed));
+            have.retain(|have| !without.contains(&have.definition.feed));
             let forks = parts.forks_to_tell();
             Ok::<_, ReadError>(Ask {
                 view,

@@ -26,7 +26,7 @@ impl Batch {
     pub fn put(&mut self, handle: &Handle, draft: Draft, active: &[Version]) -> Result<EntryId, WriteError> {
         let feed = handle.writer()?;
         let own = (feed.name(), self.end(handle, &feed));
-        let links = handle.links(&draft, active, &feed, own);
+        let links = handle.links(active, &feed, own);
         let (header, payload) = handle.header(draft, links);
         self.take(handle, feed, header, payload)
     }

@@ -8,15 +8,13 @@ use crate::engine::keyed::{KeyedIndex, active};
 use crate::engine::turns::{Turn, Turns};
 use crate::engine::{self, OnEngine};
 use crate::error::{ReadError, WriteError};
-use crate::network::{Handle, OnHandle, ask, make_sure};
+use crate::network::{Handle, OnHandle, make_sure};
 use bytes::Bytes;
 use kappadb_core::{EntryId, FeedKey, FeedName, Timestamp};
 use kappadb_entry::rules::{self, Links, Version};
 use kappadb_entry::{Header, Kind, Places, encode_block};
 use kappadb_feed::Append;
-use kappadb_query::Selector;
 use kappadb_view::{View, ViewHandle};
-use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -206,39 +204,19 @@ impl Handle {
         feed: &FeedKey,
     ) -> Result<Bytes, WriteError> {
         let own = (feed.name(), self.feeds.length_of(&feed.name()));
-        let links = self.links(&draft, active, feed, own);
+        let links = self.links(active, feed, own);
         let (mut header, payload) = self.header(draft, links);
         let payload = self.fit(*feed, &mut header, payload)?;
         Ok(encode_block(&header, &payload)?)
     }
 
-    /// The links of a draft by `feed` that replaces all heads among `active`, without what they name beyond what is known to exist: of a feed, what
+    /// The links of an entry by `feed` that replaces all heads among `active`, without what they name beyond what is known to exist: of a feed, what
     /// its newest head here says, or else what a peer claimed of it that answered for this key. (A head comes only with blocks of its feed, and these
     /// need not come if they are redundant.) `own` is how long the feed is, with what is about to be appended.
-    pub(crate) fn links(
-        &self,
-        draft: &Draft,
-        active: &[Version],
-        feed: &FeedKey,
-        own: (FeedName, u64),
-    ) -> Links {
+    pub(crate) fn links(&self, active: &[Version], feed: &FeedKey, own: (FeedName, u64)) -> Links {
         let heads: Vec<EntryId> = rules::heads(active).iter().map(|version| version.id).collect();
         let links = rules::succeed(active, &heads, feed);
-        let held = |name: &FeedName| if *name == own.0 { own.1 } else { self.feeds.length_of(name) };
-        let is_known = links.context.vector.iter().all(|(name, seq)| *seq < held(name));
-        let answered = if is_known { BTreeMap::new() } else { self.answered(draft) };
-        links.within(feed, |name| match answered.get(name) {
-            Some(length) if *name != own.0 => held(name).max(*length),
-            _ => held(name),
-        })
-    }
-
-    /// Up to where of each feed all is known that concerns the key of a draft.
-    fn answered(&self, draft: &Draft) -> BTreeMap<FeedName, u64> {
-        let view = ask::view_of(draft.kind.space);
-        let question = view.zip(draft.key.clone()).map(|(view, key)| (view, Selector::keys([key])));
-        let lengths = question.map(|(view, selector)| self.shown(view, &selector, &self.ground()));
-        lengths.into_iter().flatten().map(|(feed, length)| (feed.name(), length)).collect()
+        links.within(feed, |name| if *name == own.0 { own.1 } else { self.length_of(name) })
     }
 
     /// The header of a draft with the links that it is to have, and its payload.

@@ -109,10 +109,10 @@ impl Backend for Storage {
             Command::Answer { view, .. } => Reply::Answer(self.answer(&view)),
             Command::Locate { .. } => Reply::Answer(Ok(self.everything())),
             Command::Read { ranges, known, max_bytes, .. } => {
-                Reply::Read(Ok(Bundle { known, ..self.read(&ranges, max_bytes) }))
+                Reply::Read(Ok((Bundle { known, ..self.read(&ranges, max_bytes) }, vec![])))
             }
             Command::Define(_) => Reply::Defined(Ok(())),
-            Command::Put(bundle) => Reply::Put(Ok(self.put(bundle))),
+            Command::Put(bundle, _) => Reply::Put(Ok(self.put(bundle))),
             Command::Fork(_) => Reply::Forked(Ok(())),
             Command::Sync => Reply::Synced(Ok(())),
             _ => panic!("a command that this test does not know"),

@@ -25,6 +25,9 @@ impl Asker {
         }
         asked.phase = Phase::Accepted;
         let (forget, have) = (asked.forget, std::mem::take(&mut asked.have));
+        let mut numbered = std::mem::take(&mut asked.declared);
+        numbered.extend(&asked.named);
+        numbered.iter().for_each(|definition| self.heard.number(definition));
         self.patience.refill();
         if self.forgetting == Some(query) {
             self.forgetting = None;
@@ -121,7 +124,7 @@ impl Asker {
         let put = Put { query, feed, blocks: blocks.len() as u64, bytes, epoch: self.epoch };
         let came = (feed, top.ranges.clone());
         let bundle = Bundle { feed, head, ranges: top.ranges, blocks, known, proof: top.proof };
-        self.work(Work::Put(put, bundle), out)?;
+        self.work(Work::Put(put, bundle, top.lengths), out)?;
         Ok(came)
     }
 

@@ -2,12 +2,14 @@
 use kappadb_core::limits::{MAX_CREDIT, MAX_FRAME, MAX_NAMED_FEEDS};
 use kappadb_core::limits::{MAX_TEXT, MAX_TOKEN, STATEMENT_PART};
 use kappadb_core::{
-    FeedDefinition, FeedKey, Form, Hash, Head, Predecessor, RangeSet, Signature, SignedHead, StoredBlock,
-    Timestamp, blake2b256,
+    FeedDefinition, FeedKey, FeedName, Form, Hash, Head, Predecessor, RangeSet, Signature, SignedHead,
+    StoredBlock, Timestamp, blake2b256,
 };
 use kappadb_merkle::{Branch, ForkEvidence, Known, Node};
-use kappadb_sync::frame::{Blocks, BlocksTop, Change, Frame, FrameError, Query, Question, Ranges, Statement};
-use kappadb_sync::{Have, Rest};
+use kappadb_sync::Rest;
+use kappadb_sync::frame::{
+    Blocks, BlocksTop, Change, Declared, Frame, FrameError, Query, Question, Ranges, Statement,
+};
 use proptest::prelude::*;
 
 fn ranges() -> impl Strategy<Value = RangeSet> {
@@ -57,7 +59,7 @@ fn question() -> impl Strategy<Value = Question> {
 
 fn query() -> impl Strategy<Value = Frame> {
     let known = (any::<u64>(), ranges()).prop_map(|(length, leaves)| Known { length, leaves });
-    let have = (any::<[u8; 32]>(), known).prop_map(|(feed, known)| Have { feed: FeedKey(feed), known });
+    let have = (any::<[u8; 32]>(), known).prop_map(|(feed, known)| Declared { feed: FeedKey(feed), known });
     (any::<(u32, bool, [[u8; 32]; 2])>(), 0..=MAX_CREDIT, prop::collection::vec(have, 0..4), question())
         .prop_map(|((id, forget, named), credit, have, question)| {
             let named = named.map(FeedKey).to_vec();
@@ -75,9 +77,14 @@ fn blocks() -> impl Strategy<Value = Frame> {
         ranges(),
         nodes(),
         prop::collection::vec(block, 0..6),
+        prop::collection::vec(any::<([u8; 12], u64)>(), 0..4),
     )
-        .prop_map(|((query, feed, fresh), head, ranges, proof, blocks)| {
-            Frame::Blocks(Blocks { top: BlocksTop { query, feed, head, fresh, ranges, proof }, blocks })
+        .prop_map(|((query, feed, fresh), head, ranges, proof, blocks, lengths)| {
+            let lengths = lengths.into_iter().map(|(name, length)| (FeedName(name), length)).collect();
+            Frame::Blocks(Blocks {
+                top: BlocksTop { query, feed, head, fresh, ranges, proof, lengths },
+                blocks,
+            })
         })
 }
 

@@ -5,8 +5,8 @@ use kappadb_core::{FeedDefinition, FeedKey, RangeSet, SecretKey, Timestamp};
 use kappadb_merkle::Known;
 use kappadb_query::Selector;
 use kappadb_sim::Random;
-use kappadb_sync::frame::{Blocks, BlocksTop, Change, Frame, Query, Question, Ranges, Statement};
-use kappadb_sync::{Agreed, Ask, Config, Event, Fetch, Have, QueryId, Rest, SessionError};
+use kappadb_sync::frame::{Blocks, BlocksTop, Change, Declared, Frame, Query, Question, Ranges, Statement};
+use kappadb_sync::{Agreed, Ask, Config, Event, Fetch, QueryId, Rest, SessionError};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -26,6 +26,7 @@ fn asker(inline: bool) -> Side {
 fn honest(truth: &Truth, ranges: &RangeSet) -> Blocks {
     let bundle = truth.bundle(ranges, truth.length(), &Known::default());
     let top = BlocksTop {
+        lengths: vec![],
         query: 0,
         feed: 0,
         head: Some(bundle.head),
@@ -309,7 +310,7 @@ fn askers_are_bounded() {
     let scattered: RangeSet = (0..60_000u64).map(|n| 3 * n).collect();
     let have = move |n: u32| {
         let known = Known { length: 1 << 30, leaves: scattered.clone() };
-        Frame::Query(Query { have: vec![Have { feed: FeedKey([n as u8; 32]), known }], ..query(n) })
+        Frame::Query(Query { have: vec![Declared { feed: FeedKey([n as u8; 32]), known }], ..query(n) })
     };
     assert_eq!(limit(Box::new((0..64).map(have))), Some(SessionError::Limit("SESSION_RANGES")));
 }
@@ -381,6 +382,7 @@ fn reading_stops_while_storage_is_behind() {
         let ranges = set(seq..seq + 5);
         let bundle = big.bundle(&ranges, 300, &known);
         let top = BlocksTop {
+            lengths: vec![],
             query: 0,
             feed: 0,
             head: (seq == 0).then_some(bundle.head),

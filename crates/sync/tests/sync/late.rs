@@ -26,7 +26,8 @@ fn asks(selector: Selector, inline: bool, config: Config) -> Side {
 fn block(truth: &Truth, seq: u64) -> Frame {
     let bundle = truth.bundle(&set([seq]), truth.length(), &Known::default());
     let (head, proof) = (Some(bundle.head), bundle.proof);
-    let top = BlocksTop { query: 0, feed: 0, head, fresh: true, ranges: bundle.ranges, proof };
+    let top =
+        BlocksTop { query: 0, feed: 0, head, fresh: true, ranges: bundle.ranges, proof, lengths: vec![] };
     Frame::Blocks(Blocks { top, blocks: bundle.blocks })
 }
 

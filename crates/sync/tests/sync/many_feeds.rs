@@ -1,9 +1,9 @@
 //! Databases with more feeds than a statement speaks of.
 use crate::common::{Pair, Replica, Shared, Truth, everything, set};
-use kappadb_core::limits::FEEDS_TOLD;
-use kappadb_core::{FeedKey, SecretKey};
+use kappadb_core::{FeedDefinition, FeedKey, SecretKey};
 use kappadb_query::Selector;
 use kappadb_sim::Random;
+use kappadb_sync::frame::Frame;
 use kappadb_sync::{Agreed, Ask, Config, Coverage, Event, Rest};
 
 /// A replica that holds one block of each of so many feeds, of `length`.
@@ -21,7 +21,7 @@ fn holding_many(feeds: usize, keys: &[u8]) -> (Shared, Vec<FeedKey>) {
 }
 
 /// Asks for what nobody has.
-fn ask_for_nothing(pair: &mut Pair, named: &[FeedKey]) -> (Vec<Coverage>, Rest) {
+fn ask_for_nothing(pair: &mut Pair, named: &[FeedDefinition]) -> (Vec<Coverage>, Rest) {
     let selector = Selector::Keys(vec![vec![99]]);
     let ask = Ask { selector, named: named.to_vec(), ..everything(true) };
     let now = pair.now;
@@ -34,20 +34,40 @@ fn ask_for_nothing(pair: &mut Pair, named: &[FeedKey]) -> (Vec<Coverage>, Rest) 
 }
 
 #[test]
-fn a_statement_speaks_of_few_of_many_whole_feeds_and_of_any_that_is_named() {
-    let (answerer, feeds) = holding_many(FEEDS_TOLD + 9, &[0]);
+fn a_statement_says_nothing_of_what_it_has_whole_but_of_what_is_named() {
+    let (answerer, feeds) = holding_many(1_000, &[0]);
     let mut pair = Pair::new([&Replica::new(), &answerer], Config::default(), 1);
     let (said, rest) = ask_for_nothing(&mut pair, &[]);
-    assert_eq!((said.len(), rest), (FEEDS_TOLD, Rest { whole: 9, lacking: 0 }));
-    let spoken_of = |said: &[Coverage], feed: &FeedKey| said.iter().any(|c| c.definition.feed == *feed);
-    let unspoken: Vec<FeedKey> = feeds.iter().filter(|feed| !spoken_of(&said, feed)).copied().collect();
-    let (said, rest) = ask_for_nothing(&mut pair, &unspoken[..2]);
-    assert!(unspoken[..2].iter().all(|feed| spoken_of(&said, feed)));
-    assert_eq!(
-        (said.len(), rest),
-        (FEEDS_TOLD + 9, Rest::default()),
-        "those of the first answer are known by now"
+    assert_eq!((said.len(), rest), (0, Rest { whole: 1_000, lacking: 0 }));
+    let bytes: usize = pair.sides[0].received.iter().map(Vec::len).sum();
+    assert!(bytes < 50, "{bytes} bytes");
+    // What the asker names gets its number by that: nobody defines it.
+    let named: Vec<FeedDefinition> =
+        feeds[..2].iter().map(|feed| answerer.borrow().definitions[feed]).collect();
+    let (said, rest) = ask_for_nothing(&mut pair, &named);
+    let spoken_of: Vec<FeedKey> = said.iter().map(|c| c.definition.feed).collect();
+    assert_eq!((&spoken_of[..], rest), (&feeds[..2], Rest { whole: 998, lacking: 0 }));
+    assert!(
+        !pair.sides[0].received.iter().any(|frame| matches!(Frame::decode(frame), Ok(Some(Frame::Feed(_)))))
     );
+    // The session has spoken of them: they need not be named any more.
+    let (again, _) = ask_for_nothing(&mut pair, &named);
+    assert_eq!(again, said);
+    let last = Frame::decode(pair.sides[1].received.last().unwrap()).unwrap();
+    assert!(matches!(last, Some(Frame::Query(query)) if query.named.is_empty()));
+}
+
+#[test]
+fn what_was_named_keeps_its_number_whoever_knows_it_and_blocks_of_it_come_under_it() {
+    let (answerer, feeds) = holding_many(3, &[0, 1]);
+    let asker = Replica::new();
+    let mut pair = Pair::new([&asker, &answerer], Config::default(), 1);
+    let stranger = Truth::new(9, &[5], 0, &mut Random::new(2)).definition;
+    let known = answerer.borrow().definitions[&feeds[1]];
+    ask_for_nothing(&mut pair, &[stranger, known]);
+    pair.ask(0, Selector::Everything, true);
+    pair.run();
+    assert!(feeds.iter().all(|feed| asker.borrow().held(feed) == set([0])));
 }
 
 #[test]

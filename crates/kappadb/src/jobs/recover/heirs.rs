@@ -99,8 +99,11 @@ impl Parts {
 /// Has the peers that answer show what other copies of the folder have said again: it is not said twice then. Who is not there now is not waited for.
 pub(crate) async fn hear_heirs(parts: &Arc<Parts>, feed: FeedKey) -> Result<(), ReadError> {
     let network = &parts.network;
-    let asked =
-        network.links.each(network).into_iter().map(|link| timeout(PATIENCE, statement(network, link)));
+    let asked = network
+        .links
+        .each(network)
+        .into_iter()
+        .map(|link| timeout(PATIENCE, statement(network, link, Some(feed))));
     let answers = join_all(asked).await;
     for (link, said) in answers.into_iter().filter_map(|answer| answer.ok()?.transpose()).flatten() {
         let peer = link.session.peer();

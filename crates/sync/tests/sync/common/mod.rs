@@ -154,7 +154,10 @@ impl Replica {
     }
 
     pub fn have(&self) -> Vec<Have> {
-        self.feeds.keys().map(|feed| Have { feed: *feed, known: self.known(feed) }).collect()
+        self.feeds
+            .keys()
+            .map(|feed| Have { definition: self.definitions[feed], known: self.known(feed) })
+            .collect()
     }
 
     pub fn matching(&self, selector: &Selector) -> BTreeMap<FeedKey, RangeSet> {
@@ -198,7 +201,7 @@ impl Replica {
             Command::Answer { view, .. } if view != VIEW => {
                 Reply::Answer(Err(AnswerError::UnknownView(view)))
             }
-            Command::Answer { selector, declared, since, news, .. } => {
+            Command::Answer { selector, declared, named, since, news, .. } => {
                 self.declared = declared;
                 let token = since.and_then(|token| Some(u64::from_le_bytes(token.try_into().ok()?)));
                 let from = usize::try_from(token.unwrap_or(0)).unwrap();
@@ -213,8 +216,14 @@ impl Replica {
                 matches.retain(|(_, ranges)| !ranges.is_empty());
                 let mut coverage = self.coverage();
                 coverage.retain(|c| !news || late.contains_key(&c.definition.feed));
+                let all = coverage.len();
+                coverage.retain(|c| {
+                    let feed = &c.definition.feed;
+                    named.contains(feed) || c.claimed < c.length || matches.iter().any(|(of, _)| of == feed)
+                });
+                let whole = (all - coverage.len()) as u64;
                 let token = Some((self.arrived.len() as u64).to_le_bytes().to_vec());
-                Reply::Answer(Ok(Answer { matches, coverage, forks: self.forks.clone(), token }))
+                Reply::Answer(Ok(Answer { matches, coverage, whole, forks: self.forks.clone(), token }))
             }
             Command::Locate { feed, ranges } => {
                 let held = self.held(&feed).intersection(&ranges);
@@ -224,7 +233,7 @@ impl Replica {
                 Reply::Answer(Ok(Answer { matches, coverage, ..Answer::default() }))
             }
             Command::Read { feed, ranges, known, max_bytes } => {
-                Reply::Read(self.read(&feed, &ranges, &known, max_bytes))
+                Reply::Read(self.read(&feed, &ranges, &known, max_bytes).map(|bundle| (bundle, vec![])))
             }
             Command::Define(definition) => Reply::Defined(match definition.verify(&DB) {
                 Ok(()) => {
@@ -233,12 +242,12 @@ impl Replica {
                 }
                 Err(error) => Err(PutRefusal::Bad(error.to_string())),
             }),
-            Command::Put(_) if self.mismatches > 0 => {
+            Command::Put(..) if self.mismatches > 0 => {
                 self.mismatches -= 1;
                 Reply::Put(Err(PutRefusal::KnownMismatch))
             }
-            Command::Put(bundle) if self.is_lost(&bundle.feed) => Reply::Put(Err(PutRefusal::Forgotten)),
-            Command::Put(bundle) => Reply::Put(self.put(&bundle)),
+            Command::Put(bundle, _) if self.is_lost(&bundle.feed) => Reply::Put(Err(PutRefusal::Forgotten)),
+            Command::Put(bundle, _) => Reply::Put(self.put(&bundle)),
             Command::Fork(evidence) => Reply::Forked(match evidence.verify(&DB) {
                 Ok(_) => {
                     if self.definitions.contains_key(&evidence.feed) {
@@ -353,7 +362,7 @@ fn name(command: &Command) -> &'static str {
         Command::Locate { .. } => "locate",
         Command::Read { .. } => "read",
         Command::Define(_) => "define",
-        Command::Put(_) => "put",
+        Command::Put(..) => "put",
         Command::Fork(_) => "fork",
         _ => "sync",
     }

@@ -1,0 +1,72 @@
+//! How long peers say that feeds are of which little or nothing is held here, but which an entry names that is: a writer passes on that name, if the
+//! feed is so long ([`Links::within`](kappadb_entry::rules::Links::within)). Derived data: losing it leaves a conflict to be seen where a version could
+//! have been replaced, and nothing else.
+//!
+//! | key | value |
+//! |---|---|
+//! | name of a feed, 12 bytes | its length, u64, big end first |
+
+use super::Network;
+use crate::folder::derived::HEARD;
+use kappadb_core::FeedName;
+use kappadb_entry::{Bundle, context_of};
+use kappadb_store::{Batch, Store, StoreError, Tree};
+use std::collections::BTreeSet;
+use std::sync::{Arc, OnceLock};
+
+/// The feeds that the blocks name, beside their own.
+pub(super) fn named(bundle: &Bundle) -> BTreeSet<FeedName> {
+    let contexts = bundle.blocks.iter().filter_map(context_of);
+    contexts.flat_map(|context| context.vector.into_iter().map(|(name, _)| name)).collect()
+}
+
+/// What was heard. Bounded by what is held, for only names in it are noted.
+pub(super) struct Heard {
+    store: Arc<dyn Store>,
+    tree: OnceLock<Arc<dyn Tree>>,
+}
+
+impl Heard {
+    pub fn new(store: Arc<dyn Store>) -> Heard {
+        Heard { store, tree: OnceLock::new() }
+    }
+
+    fn tree(&self) -> Result<&Arc<dyn Tree>, StoreError> {
+        if let Some(tree) = self.tree.get() {
+            return Ok(tree);
+        }
+        let tree = self.store.tree(HEARD)?;
+        Ok(self.tree.get_or_init(|| tree))
+    }
+
+    /// How long a feed is said to be; 0 if nothing was heard of it.
+    fn length_of(&self, name: &FeedName) -> u64 {
+        let heard = self.tree().and_then(|tree| tree.get(&name.0));
+        let heard = heard.inspect_err(note).ok().flatten();
+        heard.and_then(|bytes| Some(u64::from_be_bytes(bytes.as_ref().try_into().ok()?))).unwrap_or(0)
+    }
+
+    /// Notes what is news. It lasts after the store's next flush; nobody waits for that.
+    pub fn note(&self, lengths: &[(FeedName, u64)]) {
+        let mut batch = Batch::new();
+        for (name, length) in lengths.iter().filter(|(name, length)| *length > self.length_of(name)) {
+            batch.put(name.0.to_vec(), length.to_be_bytes().to_vec());
+        }
+        if !batch.is_empty()
+            && let Err(error) = self.tree().and_then(|tree| tree.apply(&batch))
+        {
+            note(&error);
+        }
+    }
+}
+
+fn note(error: &StoreError) {
+    tracing::warn!(%error, "what peers said of the lengths of feeds cannot be read or kept");
+}
+
+impl Network {
+    /// How long a feed is known to be, by the name that entries have for it: as its newest head here says, or a peer said.
+    pub(crate) fn length_of(&self, name: &FeedName) -> u64 {
+        self.feeds.length_of(name).max(self.heard.length_of(name))
+    }
+}
