@@ -1,6 +1,6 @@
 //! Chat over whole replicas: pages, what outlives clearing and rebuilding, what several sparse peers know together.
 
-use kappadb::{Chat, ChatPage, Clock, Database, RangeSet, ReadOptions, SearchOptions, Source, Timestamp};
+use kappadb::{Chat, ChatPage, Clock, RangeSet, ReadOptions, SearchOptions, Source, Timestamp};
 use kappadb_tests::house::{House, serve};
 
 fn texts(page: &ChatPage) -> Vec<&str> {

@@ -292,7 +292,7 @@ impl Network {
         max_bytes: usize,
     ) -> Result<(Bundle, Lengths), String> {
         let bundle = self.feeds.prove(feed, ranges, known, max_bytes).map_err(|e| e.to_string())?;
-        let lengths = heard::named(&bundle).into_iter().filter_map(|name| {
+        let lengths = heard::named(&bundle.blocks).into_iter().filter_map(|name| {
             let length = self.length_of(&name);
             (length > 0).then_some((name, length))
         });
@@ -312,11 +312,7 @@ impl Network {
 
     fn put(&self, bundle: Bundle, mut lengths: Lengths) -> Result<Stored, PutRefusal> {
         let (feed, ranges) = (bundle.feed, bundle.ranges.clone());
-        lengths.retain(|(name, length)| *length > self.feeds.length_of(name));
-        if !lengths.is_empty() {
-            let named = heard::named(&bundle);
-            lengths.retain(|(name, _)| named.contains(name));
-        }
+        heard::keep_news(&mut lengths, &bundle.blocks, |name| self.feeds.length_of(name));
         match self.feeds.put(bundle) {
             Ok(PutOutcome { stored, bytes, filled, fork, contradicted }) => {
                 self.heard.note(&lengths);

@@ -8,16 +8,26 @@
 
 use super::Network;
 use crate::folder::derived::HEARD;
-use kappadb_core::FeedName;
-use kappadb_entry::{Bundle, context_of};
+use kappadb_core::{FeedName, StoredBlock};
+use kappadb_entry::context_of;
 use kappadb_store::{Batch, Store, StoreError, Tree};
+use kappadb_sync::frame::Lengths;
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
-/// The feeds that the blocks name, beside their own.
-pub(super) fn named(bundle: &Bundle) -> BTreeSet<FeedName> {
-    let contexts = bundle.blocks.iter().filter_map(context_of);
+/// The feeds that these blocks name, beside their own.
+pub(super) fn named(blocks: &[StoredBlock]) -> BTreeSet<FeedName> {
+    let contexts = blocks.iter().filter_map(context_of);
     contexts.flat_map(|context| context.vector.into_iter().map(|(name, _)| name)).collect()
+}
+
+/// Leaves of what came with these blocks what is news, and of feeds that they name: a peer may send what it likes.
+pub(super) fn keep_news(lengths: &mut Lengths, blocks: &[StoredBlock], known: impl Fn(&FeedName) -> u64) {
+    lengths.retain(|(name, length)| *length > known(name));
+    if !lengths.is_empty() {
+        let named = named(blocks);
+        lengths.retain(|(name, _)| named.contains(name));
+    }
 }
 
 /// What was heard. Bounded by what is held, for only names in it are noted.
@@ -68,5 +78,39 @@ impl Network {
     /// How long a feed is known to be, by the name that entries have for it: as its newest head here says, or a peer said.
     pub(crate) fn length_of(&self, name: &FeedName) -> u64 {
         self.feeds.length_of(name).max(self.heard.length_of(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kappadb_core::Timestamp;
+    use kappadb_entry::{Context, Header, Kind, encode_block, space};
+    use kappadb_store::MemoryStore;
+
+    const ONE: FeedName = FeedName([1; 12]);
+    const OTHER: FeedName = FeedName([2; 12]);
+    const STRANGE: FeedName = FeedName([3; 12]);
+
+    #[test]
+    fn the_greatest_length_that_was_said_is_known_after_a_restart() {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        let heard = Heard::new(store.clone());
+        heard.note(&[(ONE, 5), (OTHER, 7)]);
+        heard.note(&[(ONE, 4), (OTHER, 9)]);
+        for heard in [heard, Heard::new(store)] {
+            assert_eq!([ONE, OTHER, STRANGE].map(|name| heard.length_of(&name)), [5, 9, 0]);
+        }
+    }
+
+    #[test]
+    fn what_is_said_of_feeds_that_no_block_names_is_let_fall() {
+        let kind = Kind { space: space::KV, code: 0 };
+        let context = Context { vector: vec![(ONE, 3), (OTHER, 2)], ..Context::NOTHING };
+        let header = Header { key: Some(b"k".to_vec()), context, ..Header::new(kind, Timestamp(0)) };
+        let blocks = [StoredBlock::whole(encode_block(&header, b"v").unwrap())];
+        let mut lengths = vec![(ONE, 5), (OTHER, 7), (STRANGE, 9)];
+        keep_news(&mut lengths, &blocks, |name| if *name == OTHER { 7 } else { 0 });
+        assert_eq!(lengths, [(ONE, 5)]);
     }
 }
