@@ -1,7 +1,10 @@
 //! Live questions of peers: when something arrives, those whose questions it may matter to are told.
 
+mod index;
+
 use super::ask::{FEEDS, space_of_view};
 use crate::engine::pool::Pool;
+use index::Index;
 use kappadb_core::limits::MAX_CALLERS;
 use kappadb_core::{EntryId, FeedKey, Lseq, RangeSet};
 use kappadb_entry::{Header, decode_block};
@@ -30,6 +33,8 @@ pub(crate) struct Standing {
 #[derive(Default)]
 struct State {
     questions: BTreeMap<u64, Arc<Question>>,
+    /// Which of them an entry may matter to.
+    index: Index,
     next: u64,
     /// What arrived before this was looked at.
     seen: Lseq,
@@ -98,6 +103,7 @@ impl Standing {
         }
         let id = state.next;
         state.next += 1;
+        state.index.insert(id, view, selector);
         let (view, selector) = (view.to_owned(), selector.clone());
         state.questions.insert(id, Arc::new(Question { peer, view, selector, news: news.into() }));
         drop(state);
@@ -131,9 +137,8 @@ impl Standing {
 
     /// The peers that want an entry with this header, as far as they have asked live.
     pub fn wanted_by(&self, header: &Header) -> BTreeSet<FeedKey> {
-        let questions = self.questions();
-        let wants = |question: &&Arc<Question>| concerns(&question.view, &question.selector, Some(header));
-        questions.iter().filter(wants).map(|question| question.peer).collect()
+        let header = [Some(header.clone())];
+        self.concerned(&header).iter().map(|question| question.peer).collect()
     }
 
     /// Hears whenever a question comes, or something has reached somebody.
@@ -173,22 +178,31 @@ impl Standing {
     fn tell(&self, arrivals: &[Arrival]) {
         let headers: Vec<Option<Header>> =
             arrivals.iter().map(|arrival| Some(decode_block(&arrival.block).ok()?.header)).collect();
-        let concerned = |question: &&Arc<Question>| {
-            headers.iter().any(|header| concerns(&question.view, &question.selector, header.as_ref()))
-        };
-        self.questions().iter().filter(concerned).for_each(|question| (question.news)());
+        self.concerned(&headers).iter().for_each(|question| (question.news)());
     }
 
-    /// All of them, to be looked at while others come and go.
-    fn questions(&self) -> Vec<Arc<Question>> {
-        self.lock().questions.values().cloned().collect()
+    /// The questions to which any of these entries may matter.
+    fn concerned(&self, headers: &[Option<Header>]) -> Vec<Arc<Question>> {
+        let mut near: Vec<Arc<Question>> = {
+            let (state, mut found) = (self.lock(), BTreeSet::new());
+            headers.iter().for_each(|header| state.index.find(header.as_ref(), &mut found));
+            found.iter().filter_map(|id| state.questions.get(id)).cloned().collect()
+        };
+        near.retain(|question| {
+            headers.iter().any(|header| concerns(&question.view, &question.selector, header.as_ref()))
+        });
+        near
     }
 }
 
 impl Drop for Stands {
     fn drop(&mut self) {
         if let Some(standing) = self.standing.upgrade() {
-            standing.lock().questions.remove(&self.id);
+            let mut state = standing.lock();
+            if let Some(question) = state.questions.remove(&self.id) {
+                state.index.remove(self.id, &question.view, &question.selector);
+            }
+            drop(state);
             standing.open.fetch_sub(1, Ordering::SeqCst);
         }
     }
