@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests may fail loudly")]
 #![expect(clippy::print_stdout, reason = "figures for who looks at them")]
 
-use kappadb::{Database, Interest, Server};
+use kappadb::{Database, Interest, KvWatcher, Server};
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
@@ -103,4 +103,45 @@ async fn in_a_ring_each_block_comes_to_each_once_from_who_wrote_it_and_at_most_o
     assert!((2 * all..all * 22 / 10).contains(&writer), "of {all} bytes the writer sent {writer}");
     // Two who get a block at the same moment may both send it to each other.
     assert!(one < all * 11 / 10 && other < all * 11 / 10, "of {all} bytes the others sent {one} and {other}");
+}
+
+/// Waits until a watcher tells of a key.
+async fn told(watcher: &mut KvWatcher, key: &str) {
+    let tells = async { while watcher.next().await.unwrap().unwrap().key != key.as_bytes() {} };
+    tokio::time::timeout(SOON, tells).await.unwrap();
+}
+
+/// Writes twenty values, of which all watchers tell. What was sent meanwhile.
+async fn twenty_writes(name: &str, hub: &Database, reader: &Database, watchers: &mut [KvWatcher]) -> u64 {
+    let before = sent(hub) + sent(reader);
+    for n in 0..20 {
+        let key = format!("k {name} {n}");
+        hub.kv().put(key.clone(), "v").await.unwrap();
+        for watcher in &mut *watchers {
+            told(watcher, &key).await;
+        }
+    }
+    sent(hub) + sent(reader) - before
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fifty_who_watch_the_same_or_less_cost_their_peer_one_question() {
+    let _alone = ALONE.lock().await;
+    let dir = tempfile::tempdir().unwrap();
+    let hub = Database::builder(dir.path().join("hub")).create().await.unwrap();
+    let server = serve(&hub).await;
+    let reader = Database::builder(dir.path().join("reader")).join(&server.ticket()).await.unwrap();
+    let mut watchers = vec![reader.kv().watch_prefix("k").live()];
+    twenty_writes("first", &hub, &reader, &mut watchers).await;
+    let by_one = twenty_writes("one", &hub, &reader, &mut watchers).await;
+    for n in 1..50 {
+        let prefix = if n % 2 == 0 { "k" } else { "k " };
+        watchers.push(reader.kv().watch_prefix(prefix).live());
+    }
+    let by_fifty = twenty_writes("fifty", &hub, &reader, &mut watchers).await;
+    println!("twenty values cost {by_one} bytes with one who watches, {by_fifty} with fifty");
+    assert!(by_fifty < by_one * 3 / 2, "{by_one} bytes, and {by_fifty}");
+    // Those who stay are told when those who began have left.
+    watchers.drain(..25);
+    twenty_writes("few", &hub, &reader, &mut watchers).await;
 }

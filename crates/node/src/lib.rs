@@ -7,9 +7,11 @@
 //!
 //! Floor 1: pure. No clock, no thread, no async, no IO.
 
+mod action;
 mod backoff;
 mod node;
 mod peer;
 
-pub use node::{Action, Config, Event, FollowId, Node, SessionId};
+pub use action::{Action, Config, Event, FollowId, SessionId};
+pub use node::Node;
 pub use peer::{Connection, PeerState, Way};

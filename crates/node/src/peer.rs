@@ -1,7 +1,7 @@
 //! What is known of one peer.
 
+use crate::action::{FollowId, SessionId};
 use crate::backoff::Backoff;
-use crate::node::{FollowId, SessionId};
 use kappadb_core::FeedKey;
 use std::collections::BTreeMap;
 

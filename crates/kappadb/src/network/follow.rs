@@ -1,9 +1,9 @@
 //! What is followed: asked live of every peer, now and whenever there is a session with one.
 
-use super::ask::space_of;
+use super::ask::{FEEDS, space_of};
 use super::claims::Shown;
 use super::forks::{Answers, Ground, claim_nothing};
-use super::links::{Keeper, Link, Links};
+use super::links::{Holder, Keeper, Link, Links};
 use super::neighbours::Neighbours;
 use super::turn::{Trouble, Turn};
 use super::{Handle, Manner, Network};
@@ -12,7 +12,6 @@ use crate::error::ReadError;
 use kappadb_core::limits::MAX_CALLERS;
 use kappadb_core::{FeedKey, Lseq};
 use kappadb_net::{Question, Update};
-use kappadb_node::FollowId;
 use kappadb_query::Selector;
 use kappadb_sync::{Ask, Coverage, Rest, Since, Stats};
 use std::collections::BTreeMap;
@@ -55,20 +54,20 @@ struct Kept {
 #[must_use = "it is followed until this is dropped"]
 pub struct Following {
     links: Weak<Links>,
-    ids: Vec<FollowId>,
+    follows: Vec<Holder>,
     _keeper: Keeper,
 }
 
 impl fmt::Debug for Following {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Following").field("ids", &self.ids).finish_non_exhaustive()
+        f.debug_struct("Following").field("follows", &self.follows).finish_non_exhaustive()
     }
 }
 
 impl Drop for Following {
     fn drop(&mut self) {
         if let Some(links) = self.links.upgrade() {
-            self.ids.iter().for_each(|id| links.unfollow(*id));
+            self.follows.iter().for_each(|follow| links.unfollow(*follow));
         }
     }
 }
@@ -78,8 +77,8 @@ impl Following {
         let (network, links) = (&handle.network, &handle.links);
         let reader = || handle.name.clone();
         let named = questions.into_iter().map(|question| Follow { reader: reader(), ..question });
-        let ids = named.map(|question| links.follow(network, question)).collect();
-        Following { links: Arc::downgrade(links), ids, _keeper: links.keep(network) }
+        let follows = named.map(|question| links.follow(network, question)).collect();
+        Following { links: Arc::downgrade(links), follows, _keeper: links.keep(network) }
     }
 }
 
@@ -126,6 +125,28 @@ impl Follow {
 
     pub fn news_only(self) -> Follow {
         Follow { from_now: true, ..self }
+    }
+
+    /// True if both come to one question.
+    pub(super) fn is_same(&self, other: &Follow) -> bool {
+        let wanted = match (&self.wanted, &other.wanted) {
+            (Wanted::Matches(one), Wanted::Matches(two)) => one == two,
+            (Wanted::Changing(one), Wanted::Changing(two)) => Arc::ptr_eq(one, two),
+            _ => false,
+        };
+        wanted && self.from_now == other.from_now && self.view == other.view && self.reader == other.reader
+    }
+
+    /// True if whoever asks this has also all that the other asks for.
+    pub(super) fn covers(&self, other: &Follow) -> bool {
+        let wanted = match (&self.wanted, &other.wanted) {
+            _ if self.view == FEEDS => true,
+            (Wanted::Matches(wide), Wanted::Matches(narrow)) => {
+                self.view == other.view && self.reader == other.reader && wide.covers(narrow)
+            }
+            _ => false,
+        };
+        wanted && !self.from_now
     }
 
     pub(super) fn selector(&self) -> Result<Selector, ReadError> {

@@ -6,7 +6,6 @@
 //! |---|---|
 //! | name of a feed, 12 bytes | its length, u64, big end first |
 
-use super::Network;
 use crate::folder::derived::HEARD;
 use kappadb_core::{FeedName, StoredBlock};
 use kappadb_entry::context_of;
@@ -50,7 +49,7 @@ impl Heard {
     }
 
     /// How long a feed is said to be; 0 if nothing was heard of it.
-    fn length_of(&self, name: &FeedName) -> u64 {
+    pub fn length_of(&self, name: &FeedName) -> u64 {
         let heard = self.tree().and_then(|tree| tree.get(&name.0));
         let heard = heard.inspect_err(note).ok().flatten();
         heard.and_then(|bytes| Some(u64::from_be_bytes(bytes.as_ref().try_into().ok()?))).unwrap_or(0)
@@ -72,13 +71,6 @@ impl Heard {
 
 fn note(error: &StoreError) {
     tracing::warn!(%error, "what peers said of the lengths of feeds cannot be read or kept");
-}
-
-impl Network {
-    /// How long a feed is known to be, by the name that entries have for it: as its newest head here says, or a peer said.
-    pub(crate) fn length_of(&self, name: &FeedName) -> u64 {
-        self.feeds.length_of(name).max(self.heard.length_of(name))
-    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! and everything that is followed uses it. Nothing here runs while nothing is open or kept.
 
 mod doing;
+mod wants;
 
 use super::Network;
 use super::follow::Follow;
@@ -12,12 +13,14 @@ use crate::error::AskError;
 use kappadb_core::FeedKey;
 use kappadb_net::PeerHandle;
 use kappadb_node::{Config, Event, FollowId, Node, PeerState, SessionId};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, broadcast, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
+pub(super) use wants::Holder;
+use wants::Wants;
 
 /// Events that wait for somebody who is slow to take them.
 const EVENTS: usize = 256;
@@ -38,7 +41,7 @@ struct State {
     open: HashMap<SessionId, Link>,
     /// Why peers could not be reached last.
     failed: HashMap<FeedKey, AskError>,
-    follows: BTreeMap<FollowId, Follow>,
+    wants: Wants,
     asking: HashMap<(SessionId, FollowId), AbortHandle>,
     /// Calls that are under way, or were.
     calls: HashMap<FeedKey, AbortHandle>,
@@ -70,7 +73,7 @@ impl Links {
             node: Node::new(Config { me, seed }),
             open: HashMap::new(),
             failed: HashMap::new(),
-            follows: BTreeMap::new(),
+            wants: Wants::default(),
             asking: HashMap::new(),
             calls: HashMap::new(),
             tasks: JoinSet::new(),
@@ -242,19 +245,19 @@ impl Links {
     }
 
     /// Asks every peer live for something, now and later.
-    pub fn follow(self: &Arc<Self>, parts: &Arc<Network>, what: Follow) -> FollowId {
-        let mut state = self.lock();
-        let id = FollowId(state.next);
-        state.next += 1;
-        state.follows.insert(id, what);
-        drop(state);
-        self.tell(parts, |node, _| node.follow(id));
-        id
+    pub fn follow(self: &Arc<Self>, parts: &Arc<Network>, what: Follow) -> Holder {
+        let (holder, turn) = self.lock().wants.add(what);
+        self.tell(parts, |node, _| turn.ask.into_iter().for_each(|id| node.follow(id)));
+        holder
     }
 
-    pub fn unfollow(self: &Arc<Self>, id: FollowId) {
-        self.lock().follows.remove(&id);
-        self.note(|node, _| node.unfollow(id));
+    pub fn unfollow(self: &Arc<Self>, holder: Holder) {
+        let mut state = self.lock();
+        let turn = state.wants.remove(holder);
+        self.tell_locked(state, |node, _| {
+            turn.ask.into_iter().for_each(|id| node.follow(id));
+            turn.leave.into_iter().for_each(|id| node.unfollow(id));
+        });
     }
 
     /// What answers rest on is not what it was: all that is followed is asked anew.

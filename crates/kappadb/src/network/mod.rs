@@ -58,6 +58,7 @@ use claims::{Book, Here};
 use clocks::Clocks;
 use forks::LateForks;
 use heard::Heard;
+use kappadb_core::FeedName;
 use kappadb_net::{Access, Allowance, Credentials, Identity};
 use kappadb_sync::Hello;
 use kappadb_view::ViewHandle;
@@ -149,6 +150,11 @@ impl Network {
     /// By how much the clocks of peers that were called differ from this machine's, in milliseconds.
     pub fn clock_differences(&self) -> Vec<i64> {
         self.clocks.differences()
+    }
+
+    /// How long a feed is known to be, by the name that entries have for it: as its newest head here says, or a peer said.
+    pub fn length_of(&self, name: &FeedName) -> u64 {
+        self.feeds.length_of(name).max(self.heard.length_of(name))
     }
 
     /// Counts how often something that was held was given up, cleared or let go of. What a session sent before may not be here any more.

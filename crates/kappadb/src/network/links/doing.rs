@@ -20,7 +20,7 @@ impl Links {
             Action::HangUp(session) => leave(state, session).iter().for_each(|link| link.session.hang_up()),
             Action::Ask(session, follow) => {
                 let link = state.open.get(&session).cloned();
-                let asked = state.follows.get(&follow).cloned().zip(link).zip(state.parts.upgrade());
+                let asked = state.wants.get(follow).cloned().zip(link).zip(state.parts.upgrade());
                 if let Some(((what, link), parts)) = asked {
                     let links = Arc::downgrade(self);
                     let tell = move |stated: bool| {
