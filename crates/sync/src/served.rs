@@ -297,9 +297,7 @@ impl Served {
         }
         let is_news = self.live.as_ref().is_some_and(|live| live.stated);
         while let Some((feed, ranges)) = sending.matches.front_mut() {
-            if self.inline {
-                *ranges = shared.ledger.unsent(feed, ranges);
-            }
+            *ranges = shared.ledger.unsent(feed, ranges);
             if let Some(theirs) = shared.theirs.get(feed).filter(|_| is_news) {
                 *ranges = ranges.minus(theirs);
             }

@@ -5,16 +5,17 @@ use super::answer::Completeness;
 use super::follow::Follow;
 use super::forks::{Answers, Ground, claim_nothing};
 use super::neighbours::Neighbours;
-use super::turn::{Trouble, Turn};
+use super::turn::{Listed, Trouble, Turn};
 use crate::engine;
 use crate::error::ReadError;
 use futures::future::BoxFuture;
 use kappadb_core::limits::{MAX_SELECTOR, MAX_SELECTOR_KEYS};
 use kappadb_core::{FeedDefinition, FeedKey, RangeSet};
 use kappadb_entry::space;
+use kappadb_net::Update;
 use kappadb_query::Selector;
-use kappadb_sync::{Coverage, Rest};
-use std::collections::BTreeSet;
+use kappadb_sync::{Ask, Coverage, Rest};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The map view's name in queries.
 pub(crate) const MAP: &str = "map";
@@ -89,6 +90,9 @@ pub(crate) fn keys(
 /// How often a question is put in all, if forks are found meanwhile: once to find one, once to be told apart from what lies before it,
 /// once more because there may be another.
 const ROUNDS: usize = 3;
+
+/// Ranges that a peer may list of what it has, before it waits for its turn instead.
+const LISTED: usize = 10_000;
 
 /// Bytes of a selector for each key beside the key, and for all of them: numbers that say how many and how long.
 const KEY_OVERHEAD: usize = 9;
@@ -181,8 +185,12 @@ impl Neighbours {
         named: &[FeedDefinition],
         answers: &mut Answers,
     ) -> Result<bool, ReadError> {
+        let question = Question { view, selector, without: answers.ground.without(), named };
         let said = self
-            .in_turn(|turn| put(turn, view, selector.clone(), answers.ground.without(), named.to_vec()))
+            .in_turn_after(
+                |turn| list(turn, &question),
+                |turn, listed| put(turn, &question, listed.flatten()),
+            )
             .await?;
         let mut any_untold = false;
         for (peer, Said { statement, rest, blocks, untold }) in said {
@@ -237,17 +245,54 @@ struct Said {
     untold: bool,
 }
 
-/// Puts a question to a peer, and does what its answer calls for. It is told what is held by now, so it sends nothing that came from those
-/// before it.
-async fn put(
-    turn: Turn,
-    view: &str,
-    selector: Selector,
+/// What the peers are asked in a round.
+struct Question<'a> {
+    view: &'a str,
+    selector: &'a Selector,
     without: BTreeSet<FeedKey>,
-    named: Vec<FeedDefinition>,
-) -> Result<Said, Trouble> {
-    let ask = turn.prepare(view, selector, without, named).await?;
-    let mut answered = turn.link.session.ask(ask).await?;
+    named: &'a [FeedDefinition],
+}
+
+impl Question<'_> {
+    async fn prepare(&self, turn: &Turn, inline: bool) -> Result<Ask, ReadError> {
+        let (selector, without, named) = (self.selector.clone(), self.without.clone(), self.named.to_vec());
+        turn.prepare(self.view, selector, without, named, inline).await
+    }
+}
+
+/// Has a peer say which blocks it would send, while others send theirs. None if these are so many that it had better wait for its turn.
+async fn list(turn: Turn, question: &Question<'_>) -> Result<Option<Listed>, Trouble> {
+    let mut asked = turn.link.session.question(question.prepare(&turn, false).await?);
+    let mut listed = BTreeMap::<FeedKey, RangeSet>::new();
+    let mut most = LISTED;
+    while let Some(update) = asked.next().await {
+        match update? {
+            Update::Ranges { feed, ranges } => {
+                let Some(left) = most.checked_sub(ranges.ranges().len()) else { return Ok(None) };
+                most = left;
+                listed.entry(feed).or_default().union_with(&ranges);
+            }
+            Update::Done { statement, rest, .. } => {
+                return Ok(Some(Listed { blocks: listed, statement, rest }));
+            }
+            _ => {}
+        }
+    }
+    Ok(None)
+}
+
+/// Puts a question to a peer, and does what its answer calls for. It is told what is held by now, so it sends nothing that came from those
+/// before it. One that has `listed` nothing but what is held by now need not send anything.
+async fn put(turn: Turn, question: &Question<'_>, listed: Option<Listed>) -> Result<Said, Trouble> {
+    let held = match listed {
+        Some(listed) => turn.holds(listed).await?,
+        None => None,
+    };
+    if let Some((statement, rest)) = held {
+        let blocks = turn.follow_up(&statement).await?;
+        return Ok(Said { statement, rest, blocks, untold: false });
+    }
+    let mut answered = turn.link.session.ask(question.prepare(&turn, true).await?).await?;
     let blocks = answered.stats.blocks_stored + turn.follow_up(&answered.statement).await?;
     if answered.stats.contradicted > 0 {
         claim_nothing(&mut answered.statement);

@@ -244,7 +244,7 @@ impl<'a> Asked<'a> {
         };
         let changes = turn.parts.feeds.changes();
         let (ground, selector, live, since, gaps) = engine::run(&turn.parts, look).await??;
-        let ask = turn.prepare(&what.view, selector.clone(), ground.without(), gaps).await?;
+        let ask = turn.prepare(&what.view, selector.clone(), ground.without(), gaps, true).await?;
         let question = turn.link.session.question(Ask { live: Some(live), ..ask });
         Ok(Asked { what, selector, question, link: turn.link, ground, since, shown: None, changes })
     }

@@ -7,8 +7,13 @@ use crate::folder::peers::Peer;
 use kappadb_core::FeedKey;
 use kappadb_net::{Allowance, Credentials, PeerHandle};
 use kappadb_node::SessionId;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::time::timeout;
+
+/// For how fast a peer is taken that was not asked yet.
+const UNKNOWN_PACE: Duration = Duration::from_millis(100);
 
 /// So often somebody who asks goes on in another session with a peer, since one ended: that of a peer that has gone and come again, that of two who
 /// called at once, and another may be either.
@@ -21,11 +26,29 @@ pub(crate) struct Link {
     pub session: PeerHandle,
     /// What was held when something was asked last: where it changed, the session must not count on it.
     held: Arc<Mutex<Option<(u64, u64)>>>,
+    /// How long the peer took to answer, in microseconds, of late; 0 if that is not known.
+    pace: Arc<AtomicU64>,
 }
 
 impl Link {
     pub fn new(id: SessionId, session: PeerHandle) -> Link {
-        Link { id, session, held: Arc::default() }
+        Link { id, session, held: Arc::default(), pace: Arc::default() }
+    }
+
+    /// How long the peer took to answer, of late. Of one that was not asked yet it is not known, and it comes after those that are fast.
+    pub fn pace(&self) -> Duration {
+        match self.pace.load(Ordering::Relaxed) {
+            0 => UNKNOWN_PACE,
+            micros => Duration::from_micros(micros),
+        }
+    }
+
+    /// The peer took so long to answer: it counts a quarter.
+    pub fn note_pace(&self, took: Duration) {
+        let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1);
+        let so_far = self.pace.load(Ordering::Relaxed);
+        let pace = if so_far == 0 { took } else { so_far - so_far / 4 + took / 4 };
+        self.pace.store(pace.max(1), Ordering::Relaxed);
     }
 
     /// True if the session ended for no fault of the peer's: in order, as one of two that began at once does, or without a word, as that of one who

@@ -31,6 +31,7 @@ mod neighbours;
 mod own;
 mod read;
 mod rules;
+mod silence;
 mod standing;
 mod turn;
 

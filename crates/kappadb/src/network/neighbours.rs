@@ -1,27 +1,28 @@
 //! Those whom a question, or several, can be put to, and whose turn it is.
 //!
-//! They are all peers with whom there is a session, and those who can be called; all are called at once. Peers have their turns one after the other,
-//! each being told what came from those before it, so that no block travels twice. But a peer from which nothing comes does not hold the
-//! others: they have their turns meanwhile. Who sends nothing useful for as long as is waited ([`Builder::patience`](crate::Builder::patience)), or
+//! They are all peers with whom there is a session, and those who can be called; all are called at once, and asked at once: one for the blocks, the others
+//! which they have. Then these have their turns one after the other, if they have what did not come, each being told what came from those before it, so
+//! that no block travels twice. But a peer from which nothing comes does not hold the others: they have their turns meanwhile. Who sends nothing useful for as long as is waited ([`Builder::patience`](crate::Builder::patience)), or
 //! for a third of that while others have answered, is left behind, named in [`Asked::failures`], and not waited for any more until it was
 //! there again.
 
 use super::answer::{Asked, Failure};
 use super::links::{CALLS_AGAIN, Link, Reach};
+use super::silence::{lulled, passed, silent};
 use super::turn::{Trouble, Turn};
 use super::{Handle, Network};
 use crate::error::{AskError, ReadError};
 use futures::stream::{FuturesUnordered, StreamExt};
-use kappadb_core::limits::LEAST_RATE;
 use kappadb_core::{FeedKey, Lseq, Timestamp};
 use kappadb_net::PeerStats;
 use kappadb_node::SessionId;
 use kappadb_query::Selector;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::Instant;
 
 /// Into so many parts the time is cut for which a peer is waited for: after one with next to nothing the next peer has its turn, too.
 const HAND_OVER: u32 = 8;
@@ -210,51 +211,91 @@ impl Neighbours {
     where
         Job: Future<Output = Result<T, Trouble>>,
     {
-        let mut waiting: VecDeque<Neighbour> = std::mem::take(&mut self.open).into();
+        self.in_turn_after(|_| ready(Ok(())), |turn, _| job(turn)).await
+    }
+
+    /// The same for a job that begins at all of them at once: the one that has answered soonest before has its turn at once, and the others come
+    /// to theirs with what their beginning gave.
+    pub(super) async fn in_turn_after<B, T, Begin, Job>(
+        &mut self,
+        begin: impl Fn(Turn) -> Begin,
+        job: impl Fn(Turn, Option<B>) -> Job,
+    ) -> Result<Vec<(SessionId, T)>, ReadError>
+    where
+        Begin: Future<Output = Result<B, Trouble>>,
+        Job: Future<Output = Result<T, Trouble>>,
+    {
+        let mut open = std::mem::take(&mut self.open);
+        open.sort_by_key(|neighbour| neighbour.link.pace());
+        let (mut waiting, mut beginning) = (VecDeque::new(), FuturesUnordered::new());
         let (mut at_it, mut front, mut done) = (FuturesUnordered::new(), None, Vec::new());
         let (mut busy, until) = (BTreeMap::new(), self.until);
         let lull = self.patience() / HAND_OVER;
         // Of those who say nothing, unless the session itself sees to it.
         let (grace, own) = (lull * GRACE, self.patience);
+        let mut fresh = open.into_iter();
+        waiting.extend(fresh.next().map(|first| (first, None)));
+        let mut fresh: Vec<Neighbour> = fresh.collect();
         loop {
+            for next in fresh.drain(..) {
+                busy.insert(next.link.id, next.clone());
+                let begun = begin(self.turn(&next));
+                beginning.push(async move { (next, begun.await) });
+            }
             if front.is_none()
-                && let Some(next) = waiting.pop_front()
+                && let Some((next, begun)) = waiting.pop_front()
             {
+                let next: Neighbour = next;
                 front = Some(next.link.clone());
                 busy.insert(next.link.id, next.clone());
-                let turn = Turn { parts: self.parts.clone(), link: next.link.clone() };
-                let job = job(turn);
-                at_it.push(async move { (next, job.await) });
+                let (job, since) = (job(self.turn(&next), begun), Instant::now());
+                at_it.push(async move { (next, job.await, since.elapsed()) });
             }
-            if at_it.is_empty() && self.dialling.is_empty() {
+            if at_it.is_empty() && beginning.is_empty() && self.dialling.is_empty() {
                 return Ok(done);
             }
             tokio::select! {
-                Some((neighbour, outcome)) = at_it.next(), if !at_it.is_empty() => {
+                Some((neighbour, outcome, took)) = at_it.next(), if !at_it.is_empty() => {
                     front = front.take_if(|front| front.id != neighbour.link.id);
                     busy.remove(&neighbour.link.id);
+                    neighbour.link.note_pace(took);
                     done.extend(self.take_note(neighbour, outcome)?);
                 }
+                Some((neighbour, begun)) = beginning.next(), if !beginning.is_empty() => {
+                    busy.remove(&neighbour.link.id);
+                    match begun {
+                        Ok(begun) => waiting.push_back((neighbour, Some(begun))),
+                        Err(trouble) => drop(self.take_note(neighbour, Err::<T, _>(trouble))?),
+                    }
+                }
                 Some(Ok(dialled)) = self.dialling.join_next(), if !self.dialling.is_empty() => {
-                    waiting.extend(self.reached(dialled));
+                    match self.reached(dialled) {
+                        Some(first) if busy.is_empty() && done.is_empty() => waiting.push_back((first, None)),
+                        other => fresh.extend(other),
+                    }
                 }
                 () = passed(until) => {
                     self.give_up_dialling(self.late());
                     let late = self.late();
+                    let waiting = waiting.into_iter().map(|(neighbour, _)| neighbour);
                     busy.into_values().chain(waiting).for_each(|it| self.leave(&it, late.clone()));
                     return Ok(done);
                 }
                 () = lulled(front.as_ref(), lull), if !waiting.is_empty() => front = None,
-                () = silent(busy.values(), grace), if !done.is_empty() && waiting.is_empty() => {
+                () = silent(busy.values().map(|it| &it.link), grace), if !done.is_empty() && waiting.is_empty() => {
                     self.leave_all(busy, grace);
                     return Ok(done);
                 }
-                () = silent(busy.values(), own.unwrap_or_default()), if own.is_some() && waiting.is_empty() => {
+                () = silent(busy.values().map(|it| &it.link), own.unwrap_or_default()), if own.is_some() && waiting.is_empty() => {
                     self.leave_all(busy, self.patience());
                     return Ok(done);
                 }
             }
         }
+    }
+
+    fn turn(&self, neighbour: &Neighbour) -> Turn {
+        Turn { parts: self.parts.clone(), link: neighbour.link.clone() }
     }
 
     /// Takes note of how a peer did; keeps its session for the next question if it did well.
@@ -341,38 +382,6 @@ impl Neighbours {
         self.settle().await?;
         self.open.iter().for_each(|neighbour| self.asked.count(neighbour));
         Ok(self.asked)
-    }
-}
-
-/// Waits for a time, if there is one.
-async fn passed(until: Option<(Instant, Duration)>) {
-    match until {
-        Some((until, _)) => sleep_until(until).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Waits until next to nothing comes from a peer any more.
-async fn lulled(front: Option<&Link>, lull: Duration) {
-    if let Some(link) = front {
-        until_silent(|| link.session.stats().bytes_received, lull).await;
-    }
-}
-
-/// Waits until next to nothing comes from any of these peers any more.
-async fn silent(busy: impl Iterator<Item = &Neighbour> + Clone, grace: Duration) {
-    let received = || busy.clone().map(|neighbour| neighbour.link.session.stats().bytes_received).sum();
-    until_silent(received, grace).await;
-}
-
-async fn until_silent(received: impl Fn() -> u64, lull: Duration) {
-    let least = u64::try_from(lull.as_millis()).unwrap_or(u64::MAX).saturating_mul(LEAST_RATE);
-    loop {
-        let before = received();
-        sleep(lull).await;
-        if received().saturating_sub(before) < least {
-            return;
-        }
     }
 }
 

@@ -6,8 +6,8 @@ use crate::engine;
 use crate::error::{AskError, ReadError};
 use kappadb_core::{FeedDefinition, FeedKey, RangeSet};
 use kappadb_query::Selector;
-use kappadb_sync::{Ask, Fetch};
-use std::collections::BTreeSet;
+use kappadb_sync::{Ask, Coverage, Fetch, Rest};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -15,6 +15,13 @@ use std::sync::Arc;
 pub(super) struct Turn {
     pub(super) parts: Arc<Network>,
     pub(super) link: Link,
+}
+
+/// Which blocks a peer would send, and what it says of feeds.
+pub(super) struct Listed {
+    pub(super) blocks: BTreeMap<FeedKey, RangeSet>,
+    pub(super) statement: Vec<Coverage>,
+    pub(super) rest: Rest,
 }
 
 /// Why a turn came to nothing.
@@ -60,6 +67,28 @@ impl Turn {
         engine::run(&self.parts, look).await
     }
 
+    /// What a peer has stated, if all that it has listed is held here, of the same history as far as both can tell, and counts.
+    pub(super) async fn holds(&self, listed: Listed) -> Result<Option<(Vec<Coverage>, Rest)>, ReadError> {
+        let holds = move |parts: &Network| {
+            // What came is seen once it is durable.
+            parts.feeds.sync()?;
+            let Listed { blocks, statement, rest } = listed;
+            let at = |feed: &FeedKey| {
+                statement.iter().find(|said| said.definition.feed == *feed).map(|said| said.at)
+            };
+            for (feed, ranges) in &blocks {
+                let at = at(feed).filter(|at| *at > 0);
+                let root = at.map(|at| parts.feeds.root_at(feed, at)).transpose()?.flatten();
+                let lacks = !ranges.minus(&parts.feeds.whole(feed)).is_empty();
+                if root.is_none() || lacks || parts.beyond(feed, ranges) > 0 {
+                    return Ok(None);
+                }
+            }
+            Ok::<_, ReadError>(Some((statement, rest)))
+        };
+        engine::run(&self.parts, holds).await?
+    }
+
     /// The question as it is put to this peer now.
     pub(super) async fn prepare(
         &self,
@@ -67,6 +96,7 @@ impl Turn {
         selector: Selector,
         without: BTreeSet<FeedKey>,
         named: Vec<FeedDefinition>,
+        inline: bool,
     ) -> Result<Ask, ReadError> {
         let (view, link) = (view.to_owned(), self.link.clone());
         let look = move |parts: &Network| {
@@ -84,7 +114,7 @@ impl Turn {
             Ok::<_, ReadError>(Ask {
                 view,
                 selector,
-                inline: true,
+                inline,
                 have,
                 named,
                 forks,
