@@ -132,7 +132,7 @@ impl World {
             selector,
             inline: what & 8 == 0,
             have,
-            named: vec![],
+            named: self.truths.iter().take((what >> 6).into()).map(|truth| truth.definition).collect(),
             forks: vec![],
             without: BTreeSet::new(),
             live: (what & 16 != 0).then(Since::default),
@@ -174,7 +174,8 @@ impl World {
                 let bundle = truth.bundle(&ranges, length, &known);
                 let (fresh, head) =
                     (known.is_empty() ^ (how & 4 != 0), (how & 2 == 0).then_some(bundle.head));
-                let top = BlocksTop { query, feed, head, fresh, ranges, proof: bundle.proof };
+                let lengths = if how & 8 == 0 { vec![] } else { vec![(truth.key().name(), length)] };
+                let top = BlocksTop { query, feed, head, fresh, ranges, proof: bundle.proof, lengths };
                 Frame::Blocks(Blocks { top, blocks: bundle.blocks })
             }
             2 => Frame::ForkProof(Box::new(self.evidence(input.byte().into()))),
@@ -238,7 +239,7 @@ impl World {
         let reply = match command {
             Command::Read { .. } => Reply::Read(Err(why())),
             Command::Define(_) => Reply::Defined(Err(refusal)),
-            Command::Put(_) => Reply::Put(Err(refusal)),
+            Command::Put(..) => Reply::Put(Err(refusal)),
             Command::Fork(_) => Reply::Forked(Err(refusal)),
             Command::Sync => Reply::Synced(Err(why())),
             _ => Reply::Answer(Err(kappadb_sync::AnswerError::Unavailable(why()))),

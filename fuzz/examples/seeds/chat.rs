@@ -45,7 +45,7 @@ pub(crate) fn chat() -> Seeds {
         named(name, out().bytes(block(prepared)))
     });
     let pair = Pair::new(&anna, &other).expect("two good keys");
-    let private = pair.prepare("between us", AT, [9; 16]).expect("what can be sealed");
+    let private = pair.prepare(&"between us".into(), AT, [9; 16]).expect("what can be sealed");
     said.chain([named("private", out().bytes(block(private)))]).collect()
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{Seeds, named, out};
 use kappadb_core::Timestamp;
-use kappadb_geo::{Body, Feature, Meta, Shape, delete as delete_entry, geojson, put};
+use kappadb_geo::{Body, Edit, Feature, Meta, Shape, delete as delete_entry, geojson, put};
 use std::collections::BTreeMap;
 use std::path::Path;
 

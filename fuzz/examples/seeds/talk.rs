@@ -63,7 +63,9 @@ pub(crate) fn frame() -> Seeds {
             Frame::Statement(Statement {
                 query: 0,
                 changes: vec![Change { feed: 0, claimed: 9, length: 12, at: 8, root: [7; 8] }],
+                rest: kappadb_sync::Rest { whole: 3, lacking: 0 },
                 token: Some(b"later".to_vec()),
+                last: true,
             }),
         ),
         (
@@ -72,16 +74,18 @@ pub(crate) fn frame() -> Seeds {
                 id: 5,
                 credit: 1 << 20,
                 forget: true,
-                have: vec![kappadb_sync::Have {
+                have: vec![kappadb_sync::frame::Declared {
                     feed: truth.key(),
                     known: Known { length: 9, leaves: set([1, 5]) },
                 }],
+                named: vec![truth.key()],
                 question: Question::View {
                     view: VIEW.to_owned(),
                     selector: codec::encode(&Selector::boxes(places().extents)),
                     inline: true,
                     live: false,
                     since: Some(vec![1]),
+                    without: std::collections::BTreeSet::new(),
                 },
             }),
         ),
