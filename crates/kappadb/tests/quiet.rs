@@ -145,3 +145,30 @@ async fn fifty_who_watch_the_same_or_less_cost_their_peer_one_question() {
     watchers.drain(..25);
     twenty_writes("few", &hub, &reader, &mut watchers).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_comes_back_to_what_it_follows_pays_for_what_is_new_and_not_for_what_there_is() {
+    let _alone = ALONE.lock().await;
+    let dir = tempfile::tempdir().unwrap();
+    let hub = Database::builder(dir.path().join("hub")).create().await.unwrap();
+    for n in 0..200 {
+        hub.new_writer(&format!("w{n}")).await.unwrap();
+        let writer = hub.with_writer(&format!("w{n}")).await.unwrap();
+        writer.kv().put(format!("k{n}"), "v").await.unwrap();
+    }
+    let server = serve(&hub).await;
+    let address = server.address();
+    let follower = Database::builder(dir.path().join("follower")).join(&server.ticket()).await.unwrap();
+    let _following = follower.follow(&Interest::Everything);
+    has(&follower, "k199").await;
+    // Until what came last was confirmed.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    server.stop().await;
+    hub.kv().put("late", "v").await.unwrap();
+    let _server = hub.serve(address).await.unwrap();
+    has(&follower, "late").await;
+    let cost: u64 =
+        follower.peers().states().iter().map(|state| state.bytes_received + state.bytes_sent).sum();
+    println!("to come back to a hub with 200 feeds and one new entry cost {cost} bytes");
+    assert!(cost < 3_000, "{cost} bytes");
+}

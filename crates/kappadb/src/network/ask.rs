@@ -5,7 +5,7 @@ use super::answer::Completeness;
 use super::follow::Follow;
 use super::forks::{Answers, Ground, claim_nothing};
 use super::neighbours::Neighbours;
-use super::turn::{Listed, Trouble, Turn};
+use super::turn::{Listed, Trouble, Turn, Wish};
 use crate::engine;
 use crate::error::ReadError;
 use futures::future::BoxFuture;
@@ -255,8 +255,15 @@ struct Question<'a> {
 
 impl Question<'_> {
     async fn prepare(&self, turn: &Turn, inline: bool) -> Result<Ask, ReadError> {
-        let (selector, without, named) = (self.selector.clone(), self.without.clone(), self.named.to_vec());
-        turn.prepare(self.view, selector, without, named, inline).await
+        let wish = Wish {
+            view: self.view.to_owned(),
+            selector: self.selector.clone(),
+            without: self.without.clone(),
+            named: self.named.to_vec(),
+            inline,
+            met: None,
+        };
+        turn.prepare(wish).await
     }
 }
 

@@ -11,7 +11,7 @@ use bincode::{Decode, Encode};
 use kappadb_core::limits::MAX_TOKEN;
 use kappadb_core::{EntryId, FeedDefinition, FeedKey, Lseq, RangeSet, blake2b256, codec};
 use kappadb_entry::Bundle;
-use kappadb_feed::{PutError, PutOutcome};
+use kappadb_feed::{Arrival, PutError, PutOutcome};
 use kappadb_merkle::{ForkEvidence, Known};
 use kappadb_query::Selector;
 use kappadb_sync::frame::Lengths;
@@ -240,17 +240,41 @@ impl Network {
         if !same || then.last != self.arrived_before(then.end) || now.end - then.end > LOOKED_THROUGH {
             return Ok(None);
         }
-        let (mut late, mut from) = (Late::nothing(question), then.end);
-        while from < now.end {
+        let mut late = Late::nothing(question);
+        self.each_arrival(then.end, now.end, |arrivals| {
+            late.grown.extend(arrivals.iter().map(|arrival| arrival.id.feed));
+            if let Some(matches) = &mut late.matches {
+                matches.extend(standing::matches(&question.view, &question.selector, arrivals));
+            }
+        })?;
+        Ok(Some(late))
+    }
+
+    /// The feeds of which something arrived here since the log ended there; none if that is too much to look through.
+    pub(super) fn grown_since(&self, from: Lseq) -> Result<Option<BTreeSet<FeedKey>>, ReadError> {
+        let (end, mut grown) = (self.feeds.end(), BTreeSet::new());
+        if end.saturating_sub(from) > LOOKED_THROUGH {
+            return Ok(None);
+        }
+        self.each_arrival(from, end, |arrivals| {
+            grown.extend(arrivals.iter().map(|arrival| arrival.id.feed))
+        })?;
+        Ok(Some(grown))
+    }
+
+    fn each_arrival(
+        &self,
+        mut from: Lseq,
+        end: Lseq,
+        mut look: impl FnMut(&[Arrival]),
+    ) -> Result<(), ReadError> {
+        while from < end {
             let arrivals = self.feeds.arrivals(from, LOOK)?;
             let Some(last) = arrivals.last() else { break };
             from = last.lseq + 1;
-            late.grown.extend(arrivals.iter().map(|arrival| arrival.id.feed));
-            if let Some(matches) = &mut late.matches {
-                matches.extend(standing::matches(&question.view, &question.selector, &arrivals));
-            }
+            look(&arrivals);
         }
-        Ok(Some(late))
+        Ok(())
     }
 
     /// Those of these entries that are not left out.

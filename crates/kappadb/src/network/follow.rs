@@ -5,7 +5,7 @@ use super::claims::Shown;
 use super::forks::{Answers, Ground, claim_nothing};
 use super::links::{Holder, Keeper, Link, Links};
 use super::neighbours::Neighbours;
-use super::turn::{Trouble, Turn};
+use super::turn::{Trouble, Turn, Wish};
 use super::{Handle, Manner, Network};
 use crate::engine;
 use crate::error::ReadError;
@@ -44,6 +44,8 @@ struct Kept {
     selector: Selector,
     token: Vec<u8>,
     held: (u64, u64),
+    /// Where the log ended here when it came.
+    end: Lseq,
     at: Instant,
 }
 
@@ -156,21 +158,22 @@ impl Follow {
         }
     }
 
-    /// From where on a peer is asked.
-    fn since(&self, peer: &FeedKey, selector: &Selector, held: (u64, u64)) -> Since {
+    /// From where on a peer is asked, and where the log ended here when it had answered up to there.
+    fn since(&self, peer: &FeedKey, selector: &Selector, held: (u64, u64)) -> (Since, Option<Lseq>) {
         let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         match tokens.get(peer).filter(|kept| kept.selector == *selector && kept.held == held) {
-            Some(kept) => Since::Token(kept.token.clone()),
-            None if self.from_now => Since::Now,
-            None => Since::Beginning,
+            Some(kept) => (Since::Token(kept.token.clone()), Some(kept.end)),
+            None if self.from_now => (Since::Now, None),
+            None => (Since::Beginning, None),
         }
     }
 
-    fn keep(&self, peer: FeedKey, selector: &Selector, token: Option<(Vec<u8>, (u64, u64))>) {
+    fn keep(&self, peer: FeedKey, selector: &Selector, token: Option<(Vec<u8>, (u64, u64), Lseq)>) {
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         match token {
-            Some((token, held)) => {
-                tokens.insert(peer, Kept { selector: selector.clone(), token, held, at: Instant::now() });
+            Some((token, held, end)) => {
+                let selector = selector.clone();
+                tokens.insert(peer, Kept { selector, token, held, end, at: Instant::now() });
                 // Identities cost nothing.
                 if tokens.len() > MAX_CALLERS {
                     let oldest = tokens.iter().min_by_key(|(_, kept)| kept.at).map(|(peer, _)| *peer);
@@ -237,14 +240,22 @@ impl<'a> Asked<'a> {
         let look = move |parts: &Network| {
             parts.feeds.settle()?;
             let selector = follow.selector()?;
-            let since = follow.since(&peer, &selector, parts.losses());
+            let (live, met) = follow.since(&peer, &selector, parts.losses());
             let ground = network.ground_of(&follow.view, &follow.reader)?;
             let gaps = parts.own_gaps(&follow.view, &selector, &ground);
-            Ok::<_, ReadError>((ground, selector, since, parts.feeds.end(), gaps))
+            let wish = Wish {
+                view: follow.view.clone(),
+                selector: selector.clone(),
+                without: ground.without(),
+                named: gaps,
+                inline: true,
+                met,
+            };
+            Ok::<_, ReadError>((ground, selector, wish, live, parts.feeds.end()))
         };
         let changes = turn.parts.feeds.changes();
-        let (ground, selector, live, since, gaps) = engine::run(&turn.parts, look).await??;
-        let ask = turn.prepare(&what.view, selector.clone(), ground.without(), gaps, true).await?;
+        let (ground, selector, wish, live, since) = engine::run(&turn.parts, look).await??;
+        let ask = turn.prepare(wish).await?;
         let question = turn.link.session.question(Ask { live: Some(live), ..ask });
         Ok(Asked { what, selector, question, link: turn.link, ground, since, shown: None, changes })
     }
@@ -304,12 +315,13 @@ impl<'a> Asked<'a> {
         token: Option<Vec<u8>>,
     ) -> Result<bool, Trouble> {
         let (since, peer) = (self.since, self.link.session.peer());
-        self.since = parts.feeds.end();
+        let end = parts.feeds.end();
+        self.since = end;
         let turn = Turn { parts: parts.clone(), link: self.link.clone() };
         turn.follow_up(&statement).await?;
         let (network, follow, selector) = (parts.clone(), self.what.clone(), self.selector.clone());
         let ground = engine::run(&parts, move |parts| {
-            follow.keep(peer, &selector, token.map(|token| (token, parts.losses())));
+            follow.keep(peer, &selector, token.map(|token| (token, parts.losses(), end)));
             network.ground_of(&follow.view, &follow.reader)
         })
         .await??;

@@ -4,7 +4,7 @@ use super::Network;
 use super::links::Link;
 use crate::engine;
 use crate::error::{AskError, ReadError};
-use kappadb_core::{FeedDefinition, FeedKey, RangeSet};
+use kappadb_core::{FeedDefinition, FeedKey, Lseq, RangeSet};
 use kappadb_query::Selector;
 use kappadb_sync::{Ask, Coverage, Fetch, Rest};
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +15,20 @@ use std::sync::Arc;
 pub(super) struct Turn {
     pub(super) parts: Arc<Network>,
     pub(super) link: Link,
+}
+
+/// What is asked of a peer.
+pub(super) struct Wish {
+    pub(super) view: String,
+    pub(super) selector: Selector,
+    /// Feeds of which nothing is wanted.
+    pub(super) without: BTreeSet<FeedKey>,
+    /// Feeds that are asked after by name, beside those that always are.
+    pub(super) named: Vec<FeedDefinition>,
+    /// Blocks are wanted, not where they are.
+    pub(super) inline: bool,
+    /// Where the log ended when the peer's answer to this was last taken in: of what came before it sends nothing.
+    pub(super) met: Option<Lseq>,
 }
 
 /// Which blocks a peer would send, and what it says of feeds.
@@ -90,16 +104,10 @@ impl Turn {
     }
 
     /// The question as it is put to this peer now.
-    pub(super) async fn prepare(
-        &self,
-        view: &str,
-        selector: Selector,
-        without: BTreeSet<FeedKey>,
-        named: Vec<FeedDefinition>,
-        inline: bool,
-    ) -> Result<Ask, ReadError> {
-        let (view, link) = (view.to_owned(), self.link.clone());
+    pub(super) async fn prepare(&self, wish: Wish) -> Result<Ask, ReadError> {
+        let link = self.link.clone();
         let look = move |parts: &Network| {
+            let Wish { view, selector, without, named, inline, met } = wish;
             // First: what is given up meanwhile is noticed the next time.
             let forget = link.has_lost(parts.losses());
             // What is written here comes first: there may be no room for all.
@@ -108,7 +116,7 @@ impl Turn {
             let first = first.iter().filter_map(|feed| parts.feeds.definition(feed));
             let named =
                 first.chain(others).filter(|definition| !without.contains(&definition.feed)).collect();
-            let mut have = parts.have(&view, &selector)?;
+            let mut have = parts.have(&view, &selector, met)?;
             have.retain(|have| !without.contains(&have.definition.feed));
             let forks = parts.forks_to_tell();
             Ok::<_, ReadError>(Ask {
