@@ -48,6 +48,9 @@ pub struct Args {
     /// For how many seconds a peer may let a question wait before it is left behind. Default: 2, or what KAPPA_PATIENCE says.
     #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds)]
     pub patience: Option<Duration>,
+    /// Stay up to so many seconds for peers to take what was written, and tell how many hold it and how many were still waited for.
+    #[arg(long, global = true, value_name = "SECONDS", value_parser = wait)]
+    pub deliver: Option<Duration>,
     #[command(subcommand)]
     pub command: Command,
     /// The command's name, such as `kappa kv put`: nothing of what it was given.

@@ -119,7 +119,8 @@ pub use kappadb_view_kv::{KeyError, KeyRange, ScanOptions, check_key};
 pub use network::Read;
 pub use network::{Answer, Asked, Completeness, Failure, Source};
 pub use node::{
-    Delivery, Following, Interest, InterestError, PeerConnection, PeerEvent, PeerEvents, PeerState, Peers,
+    Delivery, Following, Interest, InterestError, Kept, PeerConnection, PeerEvent, PeerEvents, PeerState,
+    Peers,
 };
 pub use views::BuiltIn;
 pub use views::blobs::{BlobInfo, BlobReader, Blobs};

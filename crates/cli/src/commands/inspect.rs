@@ -3,16 +3,25 @@
 use super::Context;
 use crate::console::{count, size};
 use crate::exit::Exit;
+use kappadb::Delivery;
 use serde_json::json;
 
 pub async fn status(context: &Context) -> anyhow::Result<()> {
     let database = context.open().await?;
     let status = database.status().await?;
     let node = context.is_node().then(std::process::id);
+    let delivery = match database.last_written().await? {
+        Some(last) => Some((last, database.delivery(last).await?)),
+        None => None,
+    };
     if context.console.is_json() {
         let mut line = serde_json::to_value(&status)?;
         if let Some(line) = line.as_object_mut() {
             line.insert("node".to_owned(), json!(node));
+            let told = delivery.map(|(last, Delivery { held_by, awaited })| {
+                json!({ "last": last.to_string(), "reached": held_by.len(), "awaited": awaited.len() })
+            });
+            line.insert("delivery".to_owned(), json!(told));
         }
         context.console.json_line(&line)?;
         return context.close(database).await;
@@ -20,6 +29,10 @@ pub async fn status(context: &Context) -> anyhow::Result<()> {
     context.console.line(&format!("database {}", status.database))?;
     if let Some(node) = node {
         context.console.line(&format!("node process {node}, which carries out all commands"))?;
+    }
+    if let Some((last, Delivery { held_by, awaited })) = delivery {
+        let told = super::in_words(held_by.len(), awaited.len());
+        context.console.line(&format!("last entry {last}: {told}"))?;
     }
     for feed in &status.feeds {
         context.console.line(&format!("feed {:.16} {}", feed.feed, super::log::standing(feed)))?;

@@ -18,11 +18,12 @@ mod watching;
 mod writer;
 
 use crate::args::{Args, BlobCommand, Command};
-use crate::console::{Console, is_closed_pipe};
+use crate::console::{Console, count, is_closed_pipe};
 use crate::exit::Exit;
 use crate::manual;
-use kappadb::{Builder, Database, FeedKey, Ticket};
-use std::cell::RefCell;
+use kappadb::{Builder, Database, Delivery, EntryId, FeedKey, Ticket};
+use serde_json::json;
+use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -51,6 +52,10 @@ pub struct Context {
     writer: Option<String>,
     /// For how long a peer is waited for, if not as long as usual.
     patience: Option<Duration>,
+    /// For how long to stay until peers have what was written, if it is to be told.
+    deliver: Option<Duration>,
+    /// What was written last before this command.
+    before: Cell<Option<EntryId>>,
 }
 
 impl Context {
@@ -72,6 +77,7 @@ impl Context {
             None => self.builder().open().await?,
         };
         self.warn(&database);
+        self.before.set(database.last_written().await?);
         match &self.writer {
             Some(name) => Ok(database.with_writer(name).await?),
             None => Ok(database),
@@ -112,20 +118,36 @@ impl Context {
 
     /// Ends with the database. Who opened it closes it.
     pub async fn close(&self, database: Database) -> anyhow::Result<()> {
+        let last = database.last_written().await?;
+        let written = last.filter(|_| last != self.before.get());
+        match (written, self.deliver) {
+            (Some(written), Some(within)) => self.tell_delivery(&database, written, within).await?,
+            // Who follows what was written here gets it before this process goes.
+            (Some(written), None) if !self.is_node() => drop(database.deliver(written, LINGER).await?),
+            _ => {}
+        }
         match self.home {
-            Home::Folder => {
-                // Who follows what was written here gets it before this process goes.
-                if let Some(last) = database.last_written().await? {
-                    database.deliver(last, LINGER).await?;
-                }
-                Ok(database.close().await?)
-            }
+            Home::Folder => Ok(database.close().await?),
             // Who is the node has no opening at which it would hear of it.
             Home::Node(_) => {
                 self.warn(&database);
                 Ok(())
             }
         }
+    }
+
+    /// Waits for peers to take what was written, also those that are not connected yet, and tells what came of it.
+    async fn tell_delivery(
+        &self,
+        database: &Database,
+        written: EntryId,
+        within: Duration,
+    ) -> anyhow::Result<()> {
+        let _kept = database.peers().keep();
+        let Delivery { held_by, awaited } = database.deliver(written, within).await?;
+        let value = json!({ "reached": held_by.len(), "awaited": awaited.len() });
+        self.console.note(&value, &format!("kappa: {}", in_words(held_by.len(), awaited.len())));
+        Ok(())
     }
 
     /// The node's database as this command uses it.
@@ -149,6 +171,20 @@ impl Context {
     }
 }
 
+/// How many peers hold an entry, and how many that follow it have not said so.
+pub fn in_words(held: usize, awaited: usize) -> String {
+    let peers = |number: usize| count(number as u64, "peer");
+    let held = match held {
+        0 => "no peer has said that it holds it".to_owned(),
+        held => format!("held by {}", peers(held)),
+    };
+    if awaited == 0 {
+        held
+    } else {
+        format!("{held}; {} asked for it and did not say so yet", peers(awaited))
+    }
+}
+
 /// Carries a command out, and tells what went wrong.
 pub async fn carry_out(args: Args, console: Console, home: Home) -> Exit {
     let done = run(args, console.clone(), home).await;
@@ -161,8 +197,9 @@ pub async fn carry_out(args: Args, console: Console, home: Home) -> Exit {
 }
 
 async fn run(args: Args, console: Console, home: Home) -> anyhow::Result<Exit> {
-    let Args { db: dir, name, wait, patience, writer, command, .. } = args;
-    let context = Context { console, dir, home, warned: RefCell::default(), name, wait, writer, patience };
+    let Args { db: dir, name, wait, patience, deliver, writer, command, .. } = args;
+    let (warned, before) = (RefCell::default(), Cell::default());
+    let context = Context { console, dir, home, warned, name, wait, writer, patience, deliver, before };
     match command {
         Command::Init => database::init(&context).await?,
         Command::Join(ticket) => database::join(&context, &ticket).await?,

@@ -132,3 +132,38 @@ fn all_that_peers_have_is_fetched_once_and_who_is_away_is_named() {
     let fresh = Db::join(&ticket);
     assert_eq!(fresh.run(&["sync", "prefix", "k"]).status.code(), Some(3));
 }
+
+/// What a command tells of what it wrote.
+fn delivery(output: &std::process::Output) -> (Value, Value) {
+    assert!(output.status.success(), "{output:?}");
+    let told = String::from_utf8(output.stderr.clone()).unwrap();
+    let line = told.lines().find(|line| line.contains("reached")).unwrap_or_else(|| panic!("{told}"));
+    let told: Value = serde_json::from_str(line).unwrap();
+    (told["reached"].clone(), told["awaited"].clone())
+}
+
+#[test]
+fn who_posts_is_told_whether_the_message_has_reached_anyone() {
+    let hub = Db::init();
+    let server = Server::start_with(&hub, &["--listen", "127.0.0.1:0", "--follow", "everything"]);
+    let ben = Db::join(&server.ticket);
+    let post = |text: &str| {
+        let begun = Instant::now();
+        let words = ["--json", "--deliver", "30", "chat", "post", "tea", text];
+        let told = delivery(&ben.command(&words).output().unwrap());
+        (told, begun.elapsed())
+    };
+    // A process that is there for one message alone.
+    assert_eq!(post("alone").0, (json!(1), json!(0)));
+    let serving = Server::start_with(&ben, &["--listen", "127.0.0.1:0"]);
+    connected(&ben, 1);
+    assert_eq!(post("beside").0, (json!(1), json!(0)));
+    let status: Value = serde_json::from_str(&ben.ok(&["--json", "status"])).unwrap();
+    assert_eq!((&status["delivery"]["reached"], &status["delivery"]["awaited"]), (&json!(1), &json!(0)));
+    assert!(ben.ok(&["status"]).contains(": held by 1 peer\n"));
+    drop(serving);
+    drop(server);
+    let (told, took) = post("to nobody");
+    assert_eq!(told, (json!(0), json!(0)));
+    assert!(took < Duration::from_secs(15), "nobody is waited for who refuses: {took:?}");
+}

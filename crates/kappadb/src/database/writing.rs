@@ -73,6 +73,8 @@ impl Database {
 
 /// How long a session lasts before it is believed that the peer asks for nothing live.
 const ASKED: Duration = Duration::from_millis(300);
+/// How often it is looked whether peers that are called are there.
+const LOOK: Duration = Duration::from_millis(50);
 
 impl Database {
     /// Whom an entry that was written here has reached. A peer that follows what it belongs to says so when it holds it durably; of one that only asks now
@@ -102,19 +104,28 @@ impl Database {
     /// If it cannot be read here.
     pub async fn deliver(&self, id: EntryId, within: Duration) -> Result<Delivery, ReadError> {
         let begun = Instant::now();
-        let mut changes = self.parts.standing.changes();
+        let (mut changes, mut called) = (self.parts.standing.changes(), begun);
         loop {
             let delivery = self.delivery(id).await?;
-            let patience = match delivery {
-                Delivery { ref awaited, .. } if !awaited.is_empty() => within,
-                Delivery { ref held_by, .. } if !held_by.is_empty() => return Ok(delivery),
-                _ if !self.parts.links.is_connected() => return Ok(delivery),
-                _ => ASKED.min(within),
-            };
-            let left = patience.saturating_sub(begun.elapsed());
-            if left.is_zero() || timeout(left, changes.changed()).await.is_err() {
-                return self.delivery(id).await;
+            let links = &self.parts.links;
+            let is_calling = links.is_calling();
+            if is_calling {
+                called = Instant::now();
             }
+            let left = within.saturating_sub(begun.elapsed());
+            let left = match delivery {
+                Delivery { ref awaited, .. } if !awaited.is_empty() => left,
+                Delivery { ref held_by, .. } if !held_by.is_empty() => return Ok(delivery),
+                _ if is_calling => left,
+                _ if !links.is_connected() => return Ok(delivery),
+                _ => left.min(ASKED.saturating_sub(called.elapsed())),
+            };
+            if left.is_zero() {
+                return Ok(delivery);
+            }
+            // Of a peer that answers a call nobody is told here.
+            let left = if is_calling { left.min(LOOK) } else { left };
+            let _ = timeout(left, changes.changed()).await;
         }
     }
 

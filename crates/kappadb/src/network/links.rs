@@ -282,6 +282,11 @@ impl Links {
         state.node.sessions().next().is_some()
     }
 
+    /// True while a peer is being called.
+    pub fn is_calling(&self) -> bool {
+        !self.lock().calls.is_empty()
+    }
+
     /// What happens with peers from now on.
     pub fn events(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()

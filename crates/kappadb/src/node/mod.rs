@@ -11,7 +11,7 @@ use crate::network::Keeper;
 use crate::views::Parts;
 pub use delivery::Delivery;
 pub use interest::{Interest, InterestError};
-pub use peers::{PeerConnection, PeerEvent, PeerEvents, PeerState, Peers};
+pub use peers::{Kept, PeerConnection, PeerEvent, PeerEvents, PeerState, Peers};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 

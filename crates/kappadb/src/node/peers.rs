@@ -3,6 +3,7 @@
 use crate::engine;
 use crate::error::PeerError;
 use crate::folder::peers::Peer;
+use crate::network::Keeper;
 use crate::views::Parts;
 use futures::Stream;
 use futures::stream::{self, BoxStream, StreamExt};
@@ -125,6 +126,16 @@ impl Stream for PeerEvents {
     }
 }
 
+/// Sessions are kept to all known peers until this is dropped: [`Peers::keep`].
+#[must_use = "sessions are kept until this is dropped"]
+pub struct Kept(#[expect(dead_code, reason = "it lives as long")] Keeper);
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kept").finish_non_exhaustive()
+    }
+}
+
 impl Peers {
     pub(crate) fn of(parts: &Arc<Parts>) -> Peers {
         Peers { parts: parts.clone() }
@@ -133,6 +144,12 @@ impl Peers {
     /// Those that questions are put to, the one met last first.
     pub fn list(&self) -> Vec<Peer> {
         self.parts.peers.list()
+    }
+
+    /// Keeps sessions to all known peers until what this returns is dropped, as [`Database::serve`](crate::Database::serve) and whatever is followed do: so
+    /// what is written reaches those that follow it.
+    pub fn keep(&self) -> Kept {
+        Kept(self.parts.links.keep(&self.parts.network))
     }
 
     /// How it stands with each of them, and with those who called.
