@@ -3,7 +3,7 @@
 //! `cargo bench -p kappadb-benches --bench live [-- WRITES FEEDS]`. Each replica has a folder of its own; they talk over TCP on loopback, encrypted, and each
 //! write is durable before it is told.
 
-use kappadb::{Database, Interest, KvWatcher, Server, Source};
+use kappadb::{Database, Extent, Interest, KvWatcher, Server, Source, geojson};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -11,6 +11,12 @@ use tempfile::TempDir;
 const IDLE: Duration = Duration::from_secs(10);
 /// Other feeds in the database, with one entry each, unless said otherwise.
 const FEEDS: usize = 1_000;
+
+/// Values that are fetched while small questions are asked, and the bytes of each.
+const BULK: usize = 1_000;
+const VALUE: usize = 100_000;
+/// Points of a map on which a box is moved.
+const POINTS: u32 = 250_000;
 
 struct Replica {
     database: Database,
@@ -83,6 +89,77 @@ async fn question(reader: &Replica, what: &str, key: &str) {
     );
 }
 
+/// Small questions while all of a database flows through the same session.
+async fn beside_bulk() {
+    let hub = Replica::new().await;
+    for n in 0..BULK {
+        let value: Vec<u8> = (0..VALUE).map(|at| (at * 31 + n * 7 + (at >> 8) * n) as u8).collect();
+        hub.database.kv().put(format!("large {n}"), value).await.expect("written");
+    }
+    hub.database.kv().put("small", "v").await.expect("written");
+    let server = hub.serve().await;
+    let reader = Replica::joined(&server).await;
+    reader.database.kv().get("nothing").from(Source::Peers).await.expect("a session");
+    let (database, begun) = (reader.database.clone(), Instant::now());
+    let flows = tokio::spawn(async move { database.replicate(&Interest::Everything).from(Source::Peers).await });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let mut times = Vec::new();
+    for n in 0.. {
+        if flows.is_finished() {
+            break;
+        }
+        let asked = Instant::now();
+        let key = if n == 0 { "small".to_owned() } else { format!("absent {n}") };
+        reader.database.kv().get(key).from(Source::Peers).await.expect("an answer");
+        times.push(asked.elapsed().as_secs_f64() * 1e3);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    flows.await.expect("it ends").expect("all came");
+    let took = begun.elapsed().as_secs_f64();
+    let first = times.first().copied().unwrap_or_default();
+    times.sort_by(f64::total_cmp);
+    let at = |percent: usize| times.get(times.len() * percent / 100).copied().unwrap_or_default();
+    println!(
+        "{} MB in {took:.1} s; a small question meanwhile: the first {first:.1} ms, median {:.1} ms, p99 {:.1} ms, of {}",
+        BULK * VALUE / 1_000_000,
+        at(50),
+        at(99),
+        times.len()
+    );
+}
+
+/// A box of a map, and the same moved by a tenth of its width.
+async fn pan() {
+    let hub = Replica::new().await;
+    let point = |n: u32| {
+        let (x, y) = (n % 500, n / 500);
+        let (lon, lat) = (f64::from(x) * 0.001, f64::from(y) * 0.001);
+        let text = format!(
+            r#"{{"type":"Feature","id":"p{n}","properties":{{"name":"a place"}},"geometry":{{"type":"Point","coordinates":[{lon},{lat}]}}}}"#
+        );
+        geojson::from_text(&text).expect("a feature")
+    };
+    for start in (0..POINTS).step_by(1_000) {
+        hub.database.map().put_all((start..start + 1_000).map(point)).await.expect("written");
+    }
+    let server = hub.serve().await;
+    let reader = Replica::joined(&server).await;
+    for (what, west) in [("a box of 2,500 of them, cold", 0.1), ("moved by a tenth", 0.105), ("back again", 0.1)] {
+        let area: Extent = format!("{west},0.1,{},0.1495", west + 0.0495).parse().expect("a box");
+        let begun = Instant::now();
+        let answer = reader.database.map().query(&area, None).from(Source::Peers).await.expect("an answer");
+        println!(
+            "of {POINTS} points, {what}: {:.1} ms, {} hits, {} blocks, {} bytes, {} round trips, complete {}",
+            begun.elapsed().as_secs_f64() * 1e3,
+            answer.items.len(),
+            answer.asked.blocks_fetched,
+            answer.asked.bytes_received + answer.asked.bytes_sent,
+            answer.asked.round_trips,
+            answer.asked.complete
+        );
+    }
+}
+
 async fn run(writes: usize, feeds: usize) {
     let hub = Replica::new().await;
     let server = hub.serve().await;
@@ -109,6 +186,8 @@ async fn run(writes: usize, feeds: usize) {
     question(&stranger, "another on the open session", "nor this one").await;
     question(&stranger, "one that is there", "other 7").await;
     question(&stranger, "that one again", "other 7").await;
+    beside_bulk().await;
+    pan().await;
 }
 
 fn main() {
