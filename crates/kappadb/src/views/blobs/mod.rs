@@ -14,6 +14,7 @@ use crate::engine::payload::Content;
 use crate::engine::uploads::{self, Abandoned};
 use crate::error::{BlobError, PutBlobError, ReadError};
 use crate::network::{Answer, Asked, Handle, Neighbours, Told};
+use crate::views::Parts;
 use futures::future::BoxFuture;
 use kappadb_core::{EntryId, RangeSet, Timestamp};
 use kappadb_entry::{Detached, Entry, Header, Kind, Label, decode_block, raw, space};
@@ -99,8 +100,9 @@ impl Deref for BlobParts {
 }
 
 impl Blobs {
-    pub(crate) fn new(parts: Arc<BlobParts>) -> Self {
-        Blobs { parts }
+    pub(crate) fn new(parts: &Parts) -> Self {
+        let (blobs, handle) = (parts.built_ins.blobs.clone(), parts.handle.clone());
+        Blobs { parts: Arc::new(BlobParts { blobs, handle }) }
     }
 
     /// Writes all that `reader` gives, up to [`MAX_DETACHED`](kappadb_core::limits::MAX_DETACHED) bytes, as one blob. Durable when it returns.

@@ -68,7 +68,7 @@ impl ChatParts {
 
     /// What is to be thought of messages, as things stand.
     pub(super) fn moderation(&self) -> Result<Moderation, ReadError> {
-        let trusted = self.state.trust.get();
+        let trusted = self.trust.get();
         let [admins, mods, distrusted] =
             [trusted.admins, trusted.mods, trusted.distrusted].map(|feeds| self.feeds.with_heirs(feeds));
         let flags = self.chat_flags()?.into_iter().flat_map(|set| {

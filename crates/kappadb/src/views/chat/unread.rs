@@ -230,7 +230,7 @@ pub(super) fn chat_lately(parts: &ChatParts) -> Result<Vec<Lately>, ChatError> {
 }
 
 /// The channels that any of these feeds is in, by folded name.
-pub(crate) fn chat_joined(
+pub(super) fn chat_joined(
     parts: &ChatParts,
     feeds: &BTreeSet<FeedKey>,
 ) -> Result<BTreeSet<String>, ReadError> {

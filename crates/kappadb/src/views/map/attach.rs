@@ -1,8 +1,8 @@
 //! Photos and other files attached to features: a blob, and a tag or property that names it.
 
-use super::{Map, draft};
+use super::{AttachError, Map, draft};
 use crate::engine::batch::Batch;
-use crate::error::{AttachError, ReadError, WriteError};
+use crate::error::{ReadError, WriteError};
 use crate::views::blobs;
 use crate::views::map::MapParts;
 use crate::write::Write;
@@ -84,7 +84,7 @@ impl Map {
 }
 
 /// Has a feature name other blobs, where there are others for those that it names.
-pub(crate) fn attach_others(feature: &mut Feature, others: &BTreeMap<EntryId, EntryId>) {
+pub(super) fn attach_others(feature: &mut Feature, others: &BTreeMap<EntryId, EntryId>) {
     for Attachment { name, blob } in Map::attachments(feature) {
         if let Some(other) = others.get(&blob) {
             set(&mut feature.body, &format!("{PREFIX}{name}"), &other.to_string());
