@@ -33,7 +33,9 @@ mod rules;
 mod standing;
 mod turn;
 
-pub use answer::{Answer, Asked, Completeness, Failure, Source, Told};
+#[cfg(feature = "map")]
+pub(crate) use answer::goes_on_at;
+pub use answer::{Answer, Asked, Completeness, Failure, GoesOn, Source, Told};
 pub(crate) use backend::Backend;
 pub use follow::Following;
 pub(crate) use follow::{Follow, Live};

@@ -5,6 +5,7 @@ use crate::error::ReadError;
 use crate::views::chat::ChatParts;
 use kappadb_chat::{Content, FLAGS, FlagsEntry, Moderation, Trust};
 use kappadb_core::FeedKey;
+use serde::{Serialize, Serializer};
 use std::collections::BTreeSet;
 
 pub use kappadb_chat::Flag as ChatFlag;
@@ -31,7 +32,7 @@ impl FlagChange {
 }
 
 /// Flags that somebody has set.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FlagsSet {
     /// On whom.
     pub target: FeedKey,
@@ -40,11 +41,22 @@ pub struct FlagsSet {
     /// Where; none is everywhere.
     pub channel: Option<String>,
     /// Which; not empty.
+    #[serde(serialize_with = "flags")]
     pub flags: Vec<ChatFlag>,
     /// Why; may be empty.
     pub reason: String,
     /// True if they count for this replica: it trusts who set them.
     pub counts: bool,
+}
+
+/// A flag by its name.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde calls it with")]
+pub(super) fn flag<S: Serializer>(flag: &ChatFlag, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(flag.name())
+}
+
+fn flags<S: Serializer>(flags: &[ChatFlag], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(flags.iter().map(|flag| flag.name()))
 }
 
 impl ChatParts {

@@ -9,6 +9,7 @@ use crate::write::Write;
 use kappadb_core::EntryId;
 use kappadb_entry::Label;
 use kappadb_geo::{Body, Feature};
+use serde::Serialize;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -22,7 +23,7 @@ const PREFIX: &str = "attachment:";
 const MAX_NAME: usize = 255 - PREFIX.len();
 
 /// A blob that a feature names.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Attachment {
     /// What it is called there.
     pub name: String,

@@ -49,6 +49,7 @@ use kappadb_geo::{CODE_DELETE, Prepared};
 use kappadb_query::Selector;
 use kappadb_view::ViewHandle;
 use kappadb_view_geo::{MapView, Query};
+use serde::Serialize;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -80,9 +81,10 @@ pub struct Map {
 }
 
 /// A feature that a box query found.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Hit {
     /// The feature's id.
+    #[serde(rename = "feature")]
     pub id: String,
     /// Those of its current versions that touch the box; several are a conflict.
     pub heads: Vec<EntryId>,

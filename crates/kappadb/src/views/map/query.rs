@@ -6,7 +6,7 @@ use crate::engine;
 use crate::engine::held::portions;
 use crate::error::ReadError;
 use crate::network::ask::MAP;
-use crate::network::{Answer, Neighbours};
+use crate::network::{Answer, Neighbours, goes_on_at};
 use crate::views::map::MapParts;
 use futures::future::BoxFuture;
 use kappadb_core::{EntryId, Extent, StoredBlock};
@@ -47,6 +47,8 @@ impl MapQuery {
         Query { level: self.level, limit, after: self.after.clone(), order: self.order, bare: false }
     }
 }
+
+goes_on_at! { Cursor }
 
 /// Levels at which a question for the largest goes on from those above: few questions where much is large, and not far
 /// too much fetched where nearly all is small.
