@@ -139,14 +139,13 @@ impl GoesOn for Vec<u8> {
 /// What goes on at what has a text.
 macro_rules! goes_on_at {
     ($($type:ty)*) => {$(
-        impl $crate::network::GoesOn for $type {
+        impl GoesOn for $type {
             fn bytes(&self) -> Vec<u8> {
                 self.to_string().into_bytes()
             }
         }
     )*};
 }
-pub(crate) use goes_on_at;
 
 goes_on_at! { EntryId Infallible String }
 

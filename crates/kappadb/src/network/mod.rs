@@ -33,8 +33,6 @@ mod rules;
 mod standing;
 mod turn;
 
-#[cfg(feature = "map")]
-pub(crate) use answer::goes_on_at;
 pub use answer::{Answer, Asked, Completeness, Failure, GoesOn, Source, Told};
 pub(crate) use backend::Backend;
 pub use follow::Following;

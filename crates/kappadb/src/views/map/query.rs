@@ -6,7 +6,7 @@ use crate::engine;
 use crate::engine::held::portions;
 use crate::error::ReadError;
 use crate::network::ask::MAP;
-use crate::network::{Answer, Neighbours, goes_on_at};
+use crate::network::{Answer, GoesOn, Neighbours};
 use crate::views::map::MapParts;
 use futures::future::BoxFuture;
 use kappadb_core::{EntryId, Extent, StoredBlock};
@@ -48,7 +48,11 @@ impl MapQuery {
     }
 }
 
-goes_on_at! { Cursor }
+impl GoesOn for Cursor {
+    fn bytes(&self) -> Vec<u8> {
+        self.to_string().into_bytes()
+    }
+}
 
 /// Levels at which a question for the largest goes on from those above: few questions where much is large, and not far
 /// too much fetched where nearly all is small.
