@@ -101,7 +101,8 @@ async fn beside_bulk() {
     let reader = Replica::joined(&server).await;
     reader.database.kv().get("nothing").from(Source::Peers).await.expect("a session");
     let (database, begun) = (reader.database.clone(), Instant::now());
-    let flows = tokio::spawn(async move { database.replicate(&Interest::Everything).from(Source::Peers).await });
+    let flows =
+        tokio::spawn(async move { database.replicate(&Interest::Everything).from(Source::Peers).await });
     tokio::time::sleep(Duration::from_millis(50)).await;
     let mut times = Vec::new();
     for n in 0.. {
@@ -144,7 +145,9 @@ async fn pan() {
     }
     let server = hub.serve().await;
     let reader = Replica::joined(&server).await;
-    for (what, west) in [("a box of 2,500 of them, cold", 0.1), ("moved by a tenth", 0.105), ("back again", 0.1)] {
+    for (what, west) in
+        [("a box of 2,500 of them, cold", 0.1), ("moved by a tenth", 0.105), ("back again", 0.1)]
+    {
         let area: Extent = format!("{west},0.1,{},0.1495", west + 0.0495).parse().expect("a box");
         let begun = Instant::now();
         let answer = reader.database.map().query(&area, None).from(Source::Peers).await.expect("an answer");

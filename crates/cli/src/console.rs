@@ -9,7 +9,7 @@ use crate::times::Times;
 use anyhow::Context as _;
 use kappadb::{Progress, visible, visible_json};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::any::Any;
 use std::cell::RefCell;
 use std::fmt::Display;
@@ -32,6 +32,14 @@ pub struct Console {
     /// True if every line is to be JSON.
     json: bool,
     times: Times,
+}
+
+/// What something says of itself, by the names of its fields.
+pub fn fields(said: &impl Serialize) -> Map<String, Value> {
+    match serde_json::to_value(said) {
+        Ok(Value::Object(fields)) => fields,
+        _ => Map::new(),
+    }
 }
 
 impl Console {

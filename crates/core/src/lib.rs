@@ -12,6 +12,7 @@ mod id;
 mod keys;
 pub mod limits;
 mod ranges;
+mod serial;
 mod time;
 
 pub use block::{Form, StoredBlock, decode_blocks, encode_blocks};

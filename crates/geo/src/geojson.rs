@@ -11,6 +11,7 @@
 
 mod element;
 mod read;
+mod serial;
 mod write;
 
 pub use read::{check_crs, from_geojson, from_text, from_text_by_id, from_text_of, id_of_text};

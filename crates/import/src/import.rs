@@ -1,11 +1,10 @@
 use crate::error::{ImportError, Skip};
 use crate::format::{self, Format};
 use crate::ids::{Ids, Names};
-use crate::item::{Bare, Item};
 use crate::source::Source;
 use crate::spool::{Spool, Spooled};
 use crate::{geojson, pbf, xml};
-use kappadb_geo::{ElementKind, Prepared, WayNode};
+use kappadb_geo::{Bare, ElementKind, Item, Prepared, WayNode};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};

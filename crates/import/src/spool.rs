@@ -2,15 +2,14 @@
 
 use crate::error::{Location, Reason, Skip};
 use crate::import::{Counts, Skipped};
-use crate::item::{Bare, Item};
 use crate::lookup::key;
 use crate::osm::{BareNode, Nodes, RANK, Rank};
 use crate::portions::{Portions, Span};
 use crate::sort::{Sorted, Sorter, part, record};
 use kappadb_core::{blake2b256, codec};
 use kappadb_geo::{
-    Body, Element, ElementKind, Feature, Meta, Prepared, Shape, WayNode, decode_delete, delete, hilbert, id,
-    put,
+    Bare, Body, Element, ElementKind, Feature, Item, Meta, Prepared, Shape, WayNode, decode_delete, delete,
+    hilbert, id, put,
 };
 use std::collections::{BTreeSet, HashSet};
 use std::fs::File;

@@ -1,12 +1,17 @@
 //! What a program may want to do something about, of all that can go wrong.
 
 use crate::error::{
-    AskError, AttachError, BlobError, CreateError, ExportError, ImportError, LogError, OpenError, PeerError,
-    PutBlobError, ReadError, RecoverError, ServeError, WriteError, WriterError, is_not_held,
+    AskError, BlobError, CreateError, LogError, OpenError, PeerError, PutBlobError, ReadError, RecoverError,
+    ServeError, WriteError, WriterError, is_not_held,
 };
 use crate::jobs::find::FindError;
+#[cfg(feature = "chat")]
 use crate::views::chat::ChatError;
 use crate::views::kv::KvError;
+#[cfg(feature = "import")]
+use crate::views::map::import::ImportError;
+#[cfg(feature = "map")]
+use crate::views::map::{AttachError, ExportError};
 use kappadb_net::{DialError, HandshakeError};
 use kappadb_store::StoreError;
 use kappadb_view::ViewError;
@@ -105,10 +110,7 @@ fn said_by(error: &(dyn Error + 'static)) -> Option<Cause> {
         _ => None,
     };
     let of_read = |error: &ReadError| matches!(error, ReadError::Closed).then_some(Cause::Closed);
-    let of_kv = |error: &KvError| matches!(error, KvError::NotHeld(_)).then_some(Cause::NotHeld);
     let of_write = |error: &WriteError| matches!(error, WriteError::NoContent(_)).then_some(Cause::NotHeld);
-    let of_attach =
-        |error: &AttachError| matches!(error, AttachError::NoContent(_)).then_some(Cause::NotHeld);
     let of_io = |error: &io::Error| {
         use io::ErrorKind::{QuotaExceeded, StorageFull};
         match error.kind() {
@@ -116,11 +118,11 @@ fn said_by(error: &(dyn Error + 'static)) -> Option<Cause> {
             _ => is_too_many_files(error).then_some(Cause::TooManyFiles),
         }
     };
-    None.or_else(|| error.downcast_ref().and_then(of_open))
+    let of_views = OF_VIEWS.iter().find_map(|of_view| of_view(error));
+    of_views
+        .or_else(|| error.downcast_ref().and_then(of_open))
         .or_else(|| error.downcast_ref().and_then(of_read))
-        .or_else(|| error.downcast_ref().and_then(of_kv))
         .or_else(|| error.downcast_ref().and_then(of_write))
-        .or_else(|| error.downcast_ref().and_then(of_attach))
         .or_else(|| error.downcast_ref().and_then(of_io))
         .or_else(|| error.downcast_ref().and_then(of_store))
         .or_else(|| error.downcast_ref().and_then(of_view))
@@ -129,14 +131,38 @@ fn said_by(error: &(dyn Error + 'static)) -> Option<Cause> {
 }
 
 fn is_unknown(error: &(dyn Error + 'static)) -> bool {
-    use ChatError::{NoChannel, NotPinned, NotThere};
-    let of_chat = |error: &ChatError| matches!(error, NotThere(_) | NoChannel(_) | NotPinned(_));
     error.downcast_ref().is_some_and(|error| matches!(error, WriteError::NoFeature(_)))
         || error.downcast_ref().is_some_and(|error| matches!(error, WriterError::Unknown(_)))
         || error.downcast_ref().is_some_and(|error| matches!(error, FindError::Unknown(_)))
         || error.downcast_ref().is_some_and(|error| matches!(error, RecoverError::Unknown(_)))
-        || error.downcast_ref().is_some_and(|error| matches!(error, AttachError::NoFeature(_)))
-        || error.downcast_ref().is_some_and(of_chat)
+}
+
+/// The causes that errors of a view name themselves.
+const OF_VIEWS: &[fn(&(dyn Error + 'static)) -> Option<Cause>] = &[
+    |error| error.downcast_ref().and_then(of_kv),
+    #[cfg(feature = "map")]
+    |error| error.downcast_ref().and_then(of_attach),
+    #[cfg(feature = "chat")]
+    |error| error.downcast_ref().and_then(of_chat),
+];
+
+fn of_kv(error: &KvError) -> Option<Cause> {
+    matches!(error, KvError::NotHeld(_)).then_some(Cause::NotHeld)
+}
+
+#[cfg(feature = "map")]
+fn of_attach(error: &AttachError) -> Option<Cause> {
+    match error {
+        AttachError::NoContent(_) => Some(Cause::NotHeld),
+        AttachError::NoFeature(_) => Some(Cause::Unknown),
+        _ => None,
+    }
+}
+
+#[cfg(feature = "chat")]
+fn of_chat(error: &ChatError) -> Option<Cause> {
+    use ChatError::{NoChannel, NotPinned, NotThere};
+    matches!(error, NotThere(_) | NoChannel(_) | NotPinned(_)).then_some(Cause::Unknown)
 }
 
 /// True if the process, or the system, has as many files open as it may.
@@ -182,7 +208,8 @@ fn of_dial(error: &DialError) -> Option<Cause> {
 
 /// Looks into transparent errors: what they stand for is not among their sources.
 macro_rules! stands_for {
-    ($error:ident: $($type:ident { $($variant:ident)* })*) => {$(
+    ($error:ident: $($(#[$with:meta])? $type:ident { $($variant:ident)* })*) => {$(
+        $(#[$with])?
         match $error.downcast_ref() {
             $(Some($type::$variant(inner)) => return Some(inner),)*
             _ => {}
@@ -199,16 +226,20 @@ fn stands_for<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + '
         ReadError { View Block Commit Check }
         BlobError { Read }
         PutBlobError { Write }
+        #[cfg(feature = "map")]
         AttachError { Blob Write }
+        #[cfg(feature = "import")]
         ImportError { File Write }
         ServeError { Read }
         PeerError { Read }
         AskError { Dial Session }
+        #[cfg(feature = "map")]
         ExportError { Read }
         LogError { Clear Drop Write Compact Commit View Store Read }
         RecoverError { Write Read }
         FindError { Read }
         KvError { Write }
+        #[cfg(feature = "chat")]
         ChatError { Writer Erase Write Read }
         ViewError { Store Read }
     }

@@ -6,8 +6,11 @@
 //! copy would.
 //!
 //! ```
+//! # #[cfg(feature = "map")]
 //! use kappadb::{Database, Extent, Source, geojson};
 //!
+//! # #[cfg(not(feature = "map"))] fn main() {}
+//! # #[cfg(feature = "map")]
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let dir = tempfile::tempdir()?;
 //!
@@ -46,9 +49,22 @@
 //! - [`Blobs`]: bytes of any number, streamed and fetched by range
 //! - [`view`]: write a view of your own
 //! - [`glossary`]: what the words mean
+//!
+//! What a program does not need, it can be built without. All features are on by default; keys, blobs and views of your own are always there.
+//!
+//! | feature | what it brings |
+//! |---|---|
+//! | `map` | the map view: [`Map`], features, filters, GeoJSON, exports |
+//! | `import` | files into the map: `.osm.pbf`, `.osm`, `.osc`, GeoJSON; brings `map` |
+//! | `svg` | maps drawn as SVG: [`svg`]; brings `map` |
+//! | `chat` | the chat view: [`Chat`], moderation, private messages |
+//!
+//! A folder belongs to no feature: a program without a view keeps its entries and passes them on, and one that has it finds them all.
 
 // The storeys, the lowest first. A room may use what is beside it and what lies lower; `tests/storeys.rs` sees to that.
 // The state of each dereferences to that of the one below: `Engine`, `Network`, `Handle`, and then what a handle of each view is made of.
+
+// What lies below the views serves all of them, also those that are left out.
 
 // What can go wrong; lines of JSON.
 mod error;
@@ -58,12 +74,21 @@ pub mod lines;
 mod folder;
 
 // What is held, the turn at writing, threads, the time.
+#[cfg_attr(
+    not(all(feature = "chat", feature = "import")),
+    expect(dead_code, reason = "turns of imports, order of chat")
+)]
 mod engine;
 
 // Others: asking them, answering them, what an answer rests on.
+#[cfg_attr(
+    not(all(feature = "chat", feature = "map")),
+    expect(dead_code, reason = "questions of the map and of chat")
+)]
 mod network;
 
 // Writing entries, in the place of what is known of their keys.
+#[cfg_attr(not(feature = "map"), expect(dead_code, reason = "changes of features, one after the other"))]
 mod write;
 
 // The views of this library, a handle each.
@@ -87,14 +112,12 @@ pub use engine::Progress;
 pub use engine::durability::Durability;
 pub use engine::uploads::Abandoned;
 pub use error::{
-    AskError, AttachError, BlobError, CreateError, ExportError, FollowError, ImportError, LogError, NotHeld,
-    OpenError, PeerError, PutBlobError, ReadError, RecoverError, ServeError, WriteError, WriterError,
-    is_not_held,
+    AskError, BlobError, CreateError, FollowError, LogError, NotHeld, OpenError, PeerError, PutBlobError,
+    ReadError, RecoverError, ServeError, WriteError, WriterError, is_not_held,
 };
 pub use folder::callers::Caller;
 pub use folder::listen::Listen;
 pub use folder::peers::Peer;
-pub use folder::pins::Pin;
 pub use folder::trust::Trusted;
 pub use folder::writers::WriterInfo;
 pub use jobs::clocks::ClockDoubt;
@@ -108,26 +131,21 @@ pub use kappadb_core::{
 pub use kappadb_draw as svg;
 pub use kappadb_entry::{ChunkError, Label};
 pub use kappadb_feed::{Cleared, Compacted, LockHolder};
-pub use kappadb_geo::{
-    Body, Feature, FeatureError, FeatureKind, Filter, FilterError, Free, GeoJsonError, Geometry,
-    GeometryError, IdError, Part, TagFilter, geojson,
-};
-pub use kappadb_import::{Ids, Location, Skip};
 pub use kappadb_net::{Ticket, TicketError};
-pub use kappadb_view_geo::{Cursor, CursorError, Order};
 pub use kappadb_view_kv::{KeyError, KeyRange, ScanOptions, check_key};
 pub use network::Read;
-pub use network::{Answer, Asked, Completeness, Failure, Source};
+pub use network::{Answer, Asked, Completeness, Failure, GoesOn, Source};
 pub use node::{
     Delivery, Following, Interest, InterestError, Kept, PeerConnection, PeerEvent, PeerEvents, PeerState,
     Peers,
 };
 pub use views::BuiltIn;
 pub use views::blobs::{BlobInfo, BlobReader, Blobs};
+#[cfg(feature = "chat")]
 pub use views::chat::{
     BadLine, ChannelInfo, Chat, ChatAsker, ChatChange, ChatCursor, ChatCursorError, ChatEdition, ChatError,
     ChatExport, ChatFlag, ChatImportReport, ChatLeftOut, ChatLine, ChatMessages, ChatPage, ChatWatcher,
-    Conversation, Edited, FlagChange, FlagsSet, Hidden, KnownAs, MAX_AHEAD, Marks, Member, Message,
+    Conversation, Edited, FlagChange, FlagsSet, Hidden, KnownAs, MAX_AHEAD, Marks, Member, Message, Pin,
     PostOptions, ReadOptions, Said, SayError, SearchOptions, Topic, Unread, WatchOptions, visible,
     visible_json, visible_name,
 };
@@ -135,15 +153,22 @@ pub use views::kv::{
     BlockingKv, BlockingKvItems, Content, Head, Kv, KvChange, KvError, KvItem, KvItems, KvOp, KvRevision,
     KvSnapshot, KvState, KvWatcher, MAX_VALUE, Value,
 };
-pub use views::map::export;
-pub use views::map::import::{CarriedNode, ImportFile, ImportOptions, ImportReport, TouchedByImport};
-pub use views::map::{
-    Attachment, Conflicts, Edition, Expanded, Found, Hit, Map, MapChange, MapQuery, MapWatcher, OsmAnswer,
-    Revision,
+#[cfg(feature = "import")]
+pub use views::map::import::{
+    Ids, ImportError, ImportFile, ImportOptions, ImportReport, Location, Skip, TouchedByImport,
 };
+#[cfg(feature = "map")]
+pub use views::map::{
+    AttachError, Attachment, Body, CarriedNode, Cursor, CursorError, Edition, Expanded, ExportError, Feature,
+    FeatureError, FeatureKind, Filter, FilterError, Found, Free, GeoJsonError, Geometry, GeometryError, Hit,
+    IdError, Map, MapChange, MapQuery, MapWatcher, Order, OsmAnswer, Part, Revision, TagFilter, export,
+    geojson,
+};
+pub use views::part::Conflicts;
 pub use write::Write;
 
 /// What elements of OpenStreetMap are made of: a [`Feature`] with a [`Body::Osm`] can be built of it.
+#[cfg(feature = "map")]
 pub mod osm {
     pub use kappadb_geo::{Edit, Element, ElementKind, Member, Meta, Shape, WayNode};
 }

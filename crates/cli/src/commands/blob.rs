@@ -3,12 +3,11 @@
 use super::Context;
 use crate::args::{AskArgs, BlobGetArgs, ByteRange, EntryText, Limit};
 use crate::commands::question::look_first;
-use crate::console::{Console, size};
+use crate::console::{self, Console, size};
 use crate::exit::Exit;
 use crate::outside::Source;
 use anyhow::{Context as _, ensure};
 use kappadb::{BlobInfo, BlobReader, Database, EntryId, Label, Progress};
-use serde_json::json;
 use std::io::{self, Read as _, Write};
 use std::path::Path;
 use std::pin::Pin;
@@ -67,7 +66,7 @@ pub async fn list(
             let mut page = question.read(database.blobs().list(after, left.min(PAGE))).await?;
             loop {
                 for info in &page.items {
-                    context.console.result(&described(info), &in_a_line(&context.console, info))?;
+                    context.console.result(&console::fields(info), &in_a_line(&context.console, info))?;
                 }
                 (left, printed) = (left - page.items.len(), printed + page.items.len());
                 match page.next {
@@ -100,7 +99,7 @@ pub async fn info(context: &Context, id: &EntryText, ask: AskArgs) -> anyhow::Re
             question.fetch(database.blobs().fetch(id, 0..0)).await?;
             let info = database.blobs().info(id).await?;
             if context.console.is_json() {
-                context.console.json_line(&described(&info))?;
+                context.console.json_line(&console::fields(&info))?;
             } else {
                 print(&context.console, &info)?;
             }
@@ -193,17 +192,5 @@ fn name_of(file: &Path) -> String {
 }
 
 async fn tell(console: &Console, database: &Database, id: EntryId) -> anyhow::Result<()> {
-    console.result(&described(&database.blobs().info(id).await?), &id.to_string())
-}
-
-fn described(info: &BlobInfo) -> serde_json::Value {
-    json!({
-        "id": info.id.to_string(),
-        "author": info.id.feed.to_string(),
-        "timestamp": info.time.0,
-        "bytes": info.bytes,
-        "held": info.held,
-        "type": info.label.media_type,
-        "name": info.label.name,
-    })
+    console.result(&console::fields(&database.blobs().info(id).await?), &id.to_string())
 }

@@ -231,15 +231,10 @@ fn name(key: &FeedKey, peers: &[Peer]) -> String {
 }
 
 fn lack(asked: &Asked, standing: Completeness) -> Value {
-    let silent =
-        |failure: &Failure| json!({ "peer": failure.peer.to_string(), "error": failure.error.to_string() });
-    let missing: Vec<Value> = asked.failures.iter().map(silent).collect();
-    let mut value = json!({ "complete": standing == Completeness::Complete, "missing": missing });
-    if let (Completeness::AsOf(time), Some(value)) = (standing, value.as_object_mut()) {
-        value.insert("as_of".to_owned(), json!(time.0));
-    }
-    if let (true, Some(value)) = (asked.missing > 0, value.as_object_mut()) {
+    let mut value = console::fields(&standing);
+    value.insert("missing".to_owned(), json!(asked.failures));
+    if asked.missing > 0 {
         value.insert("contents".to_owned(), json!(asked.missing));
     }
-    value
+    value.into()
 }

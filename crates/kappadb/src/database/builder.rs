@@ -75,8 +75,8 @@ async fn found(database: &Database) -> Result<(), CreateError> {
     // Who joins by its tickets trusts its founder; that is the reader's to change.
     let admins = [database.writer().await?].into();
     let trusted = Trusted { admins, ..Trusted::default() };
-    let file = database
-        .run(move |parts| parts.chat.state.trust.set(trusted).map_err(|source| (parts.dir.clone(), source)));
+    let file =
+        database.run(move |parts| parts.trust.set(trusted).map_err(|source| (parts.dir.clone(), source)));
     file.await.map_err(WriteError::from)?.map_err(|(dir, source)| CreateError::Io { dir, source })
 }
 
@@ -93,7 +93,7 @@ impl Builder {
             allowance: Allowance::patient(usual_patience()),
             durability: Durability::default(),
             locking: Locking::default(),
-            views: BuiltIn::ALL.into(),
+            views: BuiltIn::ALL.iter().copied().collect(),
             lock: None,
             made: None,
         }

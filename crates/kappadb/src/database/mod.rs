@@ -20,8 +20,10 @@ use crate::network::{Handle, Manner};
 use crate::node::Follows;
 use crate::views::Parts;
 use crate::views::blobs::Blobs;
+#[cfg(feature = "chat")]
 use crate::views::chat::Chat;
 use crate::views::kv::Kv;
+#[cfg(feature = "map")]
 use crate::views::map::Map;
 use kappadb_core::{DatabaseId, Timestamp};
 use kappadb_view::{View, ViewHandle};
@@ -97,22 +99,24 @@ impl Database {
 
     /// Keys and values.
     pub fn kv(&self) -> Kv {
-        Kv::new(self.parts.kv.clone())
+        Kv::new(&self.parts)
     }
 
     /// Messages in channels.
+    #[cfg(feature = "chat")]
     pub fn chat(&self) -> Chat {
-        Chat::new(self.parts.chat.clone())
+        Chat::new(&self.parts)
     }
 
     /// Map features.
+    #[cfg(feature = "map")]
     pub fn map(&self) -> Map {
-        Map::new(self.parts.map.clone())
+        Map::new(&self.parts)
     }
 
     /// Bytes of any number, such as photos.
     pub fn blobs(&self) -> Blobs {
-        Blobs::new(self.parts.blobs.clone())
+        Blobs::new(&self.parts)
     }
 
     /// Adds a view of your own. It is brought up to date in the background; `ready` of its handle waits for that.

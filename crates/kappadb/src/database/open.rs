@@ -8,7 +8,6 @@ use crate::folder::witness::Witness;
 use crate::folder::writers;
 use crate::network::{self, Handle, Manner, Network};
 use crate::node::Follows;
-use crate::views::chat::ChatState;
 use crate::views::{BuiltIns, Parts};
 use kappadb_feed as feed;
 use kappadb_net::Identity;
@@ -46,9 +45,9 @@ fn open(builder: Builder) -> Result<Database, OpenError> {
     })?;
     // Kept until the end: if what follows fails, what lies above goes before the folder is free.
     let engine = Arc::new(engine);
-    let views = BuiltIns::open(&engine.views, &builder.views, ChatState::load(&dir, trusted)?)?;
-    let (identity, rules) = (Identity::new(identity), Box::new(views.clone()));
-    let opening = network::Opening { access, identity, peers, allowance, witness, warned, rules };
+    let views = BuiltIns::open(&engine, &builder.views)?;
+    let (identity, rules) = (Identity::new(identity), views.rules());
+    let opening = network::Opening { access, identity, peers, trusted, allowance, witness, warned, rules };
     let network = Arc::new(Network::open(engine.clone(), opening)?);
     let shared = Shared {
         listen: ListenFile::load(&dir)?,
@@ -57,6 +56,6 @@ fn open(builder: Builder) -> Result<Database, OpenError> {
         warnings,
     };
     let parts =
-        Parts::new(&views, Handle { network, name: writers::DEFAULT.into(), manner: Manner::default() });
+        Parts::new(views, Handle { network, name: writers::DEFAULT.into(), manner: Manner::default() });
     Ok(Database { parts: Arc::new(parts), shared: Arc::new(shared) })
 }

@@ -70,7 +70,7 @@ impl Database {
 
     fn ticket_of(&self, listen: &Listen) -> Result<Ticket, TicketError> {
         let parts = &self.parts;
-        listen.ticket(&parts.access, parts.identity.public(), parts.chat.state.trust.get())
+        listen.ticket(&parts.access, parts.identity.public(), parts.trust.get())
     }
 }
 
@@ -92,7 +92,7 @@ impl Database {
         self.peers().add(ticket, None).await?;
         let ticket = ticket.clone();
         let trusted = self.run(move |parts| {
-            let trust = &parts.chat.state.trust;
+            let trust = &parts.trust;
             let (known, mut trusted) = (trust.get(), trust.get());
             trusted.learn(&ticket);
             if trusted == known { Ok(()) } else { trust.set(trusted) }

@@ -10,24 +10,6 @@ pub trait KeyedIndex: Index {
     fn active(&self, key: &[u8]) -> Result<Vec<Version>, ViewError>;
 }
 
-impl KeyedIndex for kappadb_view_geo::MapIndex {
-    fn active(&self, key: &[u8]) -> Result<Vec<Version>, ViewError> {
-        kappadb_view_geo::MapIndex::active(self, key)
-    }
-}
-
-impl KeyedIndex for kappadb_view_chat::ChatIndex {
-    fn active(&self, key: &[u8]) -> Result<Vec<Version>, ViewError> {
-        kappadb_view_chat::ChatIndex::active(self, key)
-    }
-}
-
-impl KeyedIndex for kappadb_view_kv::KvIndex {
-    fn active(&self, key: &[u8]) -> Result<Vec<Version>, ViewError> {
-        self.read().active(key)
-    }
-}
-
 /// The active versions of a key, among all that is held now.
 pub(crate) fn active<V: View<Index: KeyedIndex>>(
     view: &ViewHandle<V>,

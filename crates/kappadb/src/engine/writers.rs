@@ -26,11 +26,6 @@ impl Engine {
         self.writers.get(name)
     }
 
-    /// The feeds of authors that an import made.
-    pub(crate) fn imported_authors(&self) -> Vec<FeedKey> {
-        self.writers.imported()
-    }
-
     /// All names.
     pub(crate) fn writers(&self) -> BTreeMap<String, FeedKey> {
         self.writers.names()

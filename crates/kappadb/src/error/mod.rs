@@ -3,7 +3,7 @@
 mod blobs;
 mod open;
 
-pub use blobs::{AttachError, BlobError, NotHeld, PutBlobError, is_not_held};
+pub use blobs::{BlobError, NotHeld, PutBlobError, is_not_held};
 pub use open::{CreateError, OpenError};
 
 use kappadb_core::{EntryId, FeedKey};
@@ -18,6 +18,7 @@ pub enum WriteError {
     #[error(transparent)]
     Entry(#[from] kappadb_entry::EntryError),
     /// The feature cannot be an entry.
+    #[cfg(feature = "map")]
     #[error(transparent)]
     Feature(#[from] kappadb_geo::FeatureError),
     /// There is no such feature to delete.
@@ -161,24 +162,6 @@ impl ReadError {
     }
 }
 
-/// Why an import ended early. What was appended before is durable; importing again goes on.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ImportError {
-    /// The file; nothing was appended.
-    #[error(transparent)]
-    File(#[from] kappadb_import::ImportError),
-    /// The database.
-    #[error(transparent)]
-    Write(#[from] WriteError),
-}
-
-impl From<ReadError> for ImportError {
-    fn from(error: ReadError) -> Self {
-        ImportError::Write(error.into())
-    }
-}
-
 /// Why a server could not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -282,18 +265,6 @@ pub enum FollowError {
     /// The database is closed.
     #[error(transparent)]
     Read(#[from] ReadError),
-}
-
-/// Why features could not be written out.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ExportError {
-    /// They could not be read here.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// What they were to be written to takes no more.
-    #[error("cannot write what is exported")]
-    Write(#[from] io::Error),
 }
 
 /// Why the log could not be made smaller.

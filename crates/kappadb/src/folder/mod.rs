@@ -5,8 +5,10 @@ pub(crate) mod callers;
 pub(crate) mod derived;
 pub(crate) mod files;
 pub(crate) mod listen;
+#[cfg(feature = "chat")]
 pub(crate) mod markers;
 pub(crate) mod peers;
+#[cfg(feature = "chat")]
 pub(crate) mod pins;
 pub(crate) mod recovered;
 pub(crate) mod replica;

@@ -61,6 +61,7 @@ impl Writers {
     }
 
     /// The feeds of authors that an import made.
+    #[cfg(feature = "chat")]
     pub fn imported(&self) -> Vec<FeedKey> {
         let names = self.lock();
         let imported = names.range(IMPORTED.to_owned()..).take_while(|(name, _)| name.starts_with(IMPORTED));

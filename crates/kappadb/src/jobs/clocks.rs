@@ -3,16 +3,12 @@
 
 use crate::error::ReadError;
 use crate::views::Parts;
-use crate::views::chat::chat_joined;
-use kappadb_core::{FeedKey, Timestamp};
-use kappadb_view_chat::PageQuery;
+use kappadb_core::FeedKey;
 use std::collections::BTreeMap;
 use std::fmt;
 
 /// Clocks that differ by less are taken for right, in milliseconds: ten minutes.
 const FAR: i64 = 600_000;
-/// Messages of a channel that are looked at, of those that are dated ahead.
-const AHEAD: usize = 100;
 /// One writer whose clock is ahead says nothing; as many do.
 const SEVERAL: usize = 2;
 
@@ -80,25 +76,11 @@ pub(crate) fn clock_doubt(parts: &Parts) -> Result<Option<ClockDoubt>, ReadError
     Ok(Some(doubt).filter(|doubt| doubt.ahead.unsigned_abs() > FAR.unsigned_abs()))
 }
 
-/// Other writers that dated messages after this machine's clock, and by how much.
+/// Other writers that dated what they wrote after this machine's clock, and by how much.
 fn dated_ahead(parts: &Parts) -> Result<BTreeMap<FeedKey, i64>, ReadError> {
-    let (now, me) = (parts.clock.now(), parts.me());
     let mut writers = BTreeMap::new();
-    if !parts.chat.chat.runs() {
-        return Ok(writers);
-    }
-    for channel in chat_joined(&parts.chat, &me)? {
-        let all = PageQuery::latest(&channel, Timestamp(i64::MAX), AHEAD);
-        let ahead = PageQuery { from: now.0.saturating_add(FAR), backwards: false, ..all };
-        for place in parts.chat.chat.read(|index| index.page(&ahead))?? {
-            // What its clock showed, not where the message stands: that follows others.
-            let entry = parts.entry(place.id)?.filter(|_| !me.contains(&place.id.feed));
-            if let Some(entry) = entry {
-                let by = entry.header.time.0.saturating_sub(now.0);
-                let most = writers.entry(place.id.feed).or_insert(by);
-                *most = by.max(*most);
-            }
-        }
+    for view in parts.all() {
+        writers.extend(view.dated_ahead(FAR)?);
     }
     Ok(writers)
 }

@@ -2,7 +2,6 @@
 
 use crate::error::ReadError;
 use crate::views::Parts;
-use kappadb_chat::visible_name;
 use kappadb_core::FeedKey;
 use std::collections::BTreeSet;
 
@@ -44,11 +43,8 @@ pub(crate) fn find_feed(parts: &Parts, text: &str) -> Result<FeedKey, FindError>
 }
 
 /// A feed by its fingerprint, and what it calls itself.
-pub(crate) fn in_words(parts: &Parts, feed: &FeedKey) -> Result<String, ReadError> {
-    if !parts.chat.chat.runs() {
-        return Ok(feed.fingerprint().to_string());
-    }
-    parts.chat.chat.ready()?;
-    let nick = parts.chat.chat_nick(feed)?.map(|nick| format!(" ({})", visible_name(&nick)));
-    Ok(format!("{}{}", feed.fingerprint(), nick.unwrap_or_default()))
+fn in_words(parts: &Parts, feed: &FeedKey) -> Result<String, ReadError> {
+    let called = parts.all().iter().find_map(|view| view.called(feed).transpose()).transpose()?;
+    let called = called.map(|name| format!(" ({name})")).unwrap_or_default();
+    Ok(format!("{}{called}", feed.fingerprint()))
 }

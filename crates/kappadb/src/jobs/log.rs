@@ -3,7 +3,6 @@
 use crate::engine::uploads::clear_abandoned;
 use crate::error::LogError;
 use crate::views::Parts;
-use crate::views::chat::{forget_deleted_words, honour_deletes};
 use kappadb_core::FeedKey;
 use kappadb_feed::{CompactError, Compacted};
 use kappadb_store::SledStore;
@@ -29,15 +28,10 @@ pub(crate) fn compact(parts: &Parts) -> Result<Compacted, LogError> {
     // Views read what is to go in order to take it out; one that has not, for it is not open now, is made anew later.
     parts.views.settle()?;
     let compacted = with_reserve(parts, || {
-        honour_deletes(parts, &parts.chat.chat)?;
+        parts.all().iter().try_for_each(|view| view.before_compaction())?;
         clear_abandoned(parts)?;
         Ok::<_, LogError>(parts.feeds.compact(&mut |done, total| parts.progress("compacting", done, total))?)
     })?;
-    if let Err(error) = forget_deleted_words(&parts.chat.chat) {
-        tracing::warn!(%error, "words of deleted messages stay in the index until the next compaction");
-    }
-    if let Err(error) = parts.kv.forget_cleared_values() {
-        tracing::warn!(%error, "values that were cleared stay in the view, unseen, until the next compaction");
-    }
+    parts.all().iter().for_each(|view| view.after_compaction());
     Ok(compacted)
 }

@@ -1,8 +1,9 @@
 use crate::error::ReadError;
 use crate::folder::callers::Caller;
+use crate::network::ask::MAP;
 use crate::network::lies;
 use crate::views::Parts;
-use crate::views::map::{Conflicts, conflicts};
+use crate::views::part::Conflicts;
 use kappadb_core::FeedKey;
 use serde::Serialize;
 
@@ -113,12 +114,13 @@ impl Status {
             lag: view.lag,
             error: view.error,
         });
+        let conflicts = parts.of_view(MAP).map(|map| map.conflicts()).transpose()?.unwrap_or_default();
         let disk = parts.feeds.disk()?;
         Ok(Status {
             database: parts.id.to_string(),
             feeds: feeds.chain(gone).collect(),
             views: views.collect(),
-            conflicts: conflicts(&parts.map)?,
+            conflicts,
             callers,
             disk: Disk { journal: disk.journal, derived: disk.derived },
         })

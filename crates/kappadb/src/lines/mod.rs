@@ -1,6 +1,7 @@
 //! Lines of an import, each a JSON object. They are read one by one, so that a damaged one spoils itself alone, and what is of no use is
 //! never held: neither a line that is too long nor fields that nobody asked for.
 
+pub(crate) mod fields;
 mod object;
 
 pub use object::Object;

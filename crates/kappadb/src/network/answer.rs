@@ -1,6 +1,8 @@
 //! What a question is answered with: what was found, and how much of what there is that may be.
 
-use kappadb_core::{FeedKey, Timestamp};
+use crate::lines::fields;
+use kappadb_core::{EntryId, FeedKey, Timestamp};
+use serde::ser::{Serialize, SerializeMap, Serializer};
 use std::convert::Infallible;
 use std::time::Duration;
 
@@ -52,7 +54,25 @@ impl Completeness {
     }
 }
 
+/// `complete`, and `as_of` if it is that.
+impl Serialize for Completeness {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        self.put(&mut map)?;
+        map.end()
+    }
+}
+
+impl Completeness {
+    fn put<M: SerializeMap>(self, map: &mut M) -> Result<(), M::Error> {
+        map.serialize_entry("complete", &self.is_complete())?;
+        self.as_of().map_or(Ok(()), |time| map.serialize_entry("as_of", &time))
+    }
+}
+
 /// The answer to a question.
+///
+/// It can be passed on as JSON: what was found as `items`, `next`, how complete it is, and what came of asking as `asked`.
 ///
 /// `C` is where a page goes on: every view has a type of its own for that. Questions that are answered whole have none.
 #[derive(Debug)]
@@ -104,6 +124,42 @@ impl<T, C> Answer<T, C> {
     }
 }
 
+/// Where an answer goes on, as it is passed on.
+pub trait GoesOn {
+    /// Its text, or the bytes that it is.
+    fn bytes(&self) -> Vec<u8>;
+}
+
+impl GoesOn for Vec<u8> {
+    fn bytes(&self) -> Vec<u8> {
+        self.clone()
+    }
+}
+
+/// What goes on at what has a text.
+macro_rules! goes_on_at {
+    ($($type:ty)*) => {$(
+        impl GoesOn for $type {
+            fn bytes(&self) -> Vec<u8> {
+                self.to_string().into_bytes()
+            }
+        }
+    )*};
+}
+
+goes_on_at! { EntryId Infallible String }
+
+impl<T: Serialize, C: GoesOn> Serialize for Answer<T, C> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("items", &self.items)?;
+        fields::bytes(&mut map, "next", self.next.as_ref().map(C::bytes).as_deref())?;
+        self.completeness.put(&mut map)?;
+        map.serialize_entry("asked", &self.asked)?;
+        map.end()
+    }
+}
+
 impl<T, C> IntoIterator for Answer<T, C> {
     type Item = T;
     type IntoIter = std::vec::IntoIter<T>;
@@ -144,6 +200,32 @@ pub struct Failure {
     pub peer: FeedKey,
     /// Why.
     pub error: crate::error::AskError,
+}
+
+/// `contents` is how many could not be had, `missing` are the peers that did not answer.
+impl Serialize for Asked {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        self.completeness().put(&mut map)?;
+        map.serialize_entry("peers", &self.peers)?;
+        map.serialize_entry("blocks_fetched", &self.blocks_fetched)?;
+        map.serialize_entry("bytes_received", &self.bytes_received)?;
+        map.serialize_entry("bytes_sent", &self.bytes_sent)?;
+        map.serialize_entry("round_trips", &self.round_trips)?;
+        map.serialize_entry("missing", &self.failures)?;
+        map.serialize_entry("contents", &self.missing)?;
+        map.end()
+    }
+}
+
+/// The peer, and why in words.
+impl Serialize for Failure {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("peer", &self.peer)?;
+        map.serialize_entry("error", &self.error.to_string())?;
+        map.end()
+    }
 }
 
 impl Asked {

@@ -154,7 +154,7 @@ impl Network {
             _ => {
                 // A peer that hears nothing leaves, and would not learn why: half of the patience that peers usually have.
                 self.views.ready_within(view, self.allowance.patience / 2).map_err(refusal)?;
-                let ready = self.rules.before_answer(self, view);
+                let ready = self.rules.of(view).before_answer(self);
                 ready.map_err(|error| AnswerError::Unavailable(error.to_string()))?;
                 group(self.views.matches(view, selector, without).map_err(refusal)?)
             }

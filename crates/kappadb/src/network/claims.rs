@@ -4,7 +4,7 @@ mod book;
 
 use super::Network;
 use super::answer::Completeness;
-use super::ask::{CHAT, FEEDS, KV};
+use super::ask::{FEEDS, KV};
 use super::forks::{Answers, Ground};
 use crate::error::ReadError;
 pub(super) use book::Book;
@@ -14,7 +14,6 @@ use kappadb_feed::FeedInfo;
 use kappadb_query::Selector;
 use kappadb_sync::statement::{Covered, gaps, merge};
 use kappadb_sync::{Coverage, Have};
-use kappadb_view_chat::Ask;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -61,7 +60,7 @@ impl Network {
         let all = merge(statements.values().flatten().map(Coverage::covered).chain(own));
         let has_gaps = cut_short || gaps(&all, ground.excluded()).next().is_some();
         let complete = (heard || self.peers.is_empty()) && !has_gaps;
-        let (footing, question) = (self.footing(&ground), timeless(view, selector, asked));
+        let (footing, question) = (self.footing(&ground), self.timeless(view, selector, asked));
         if heard && remembers {
             // Of words that only a view understands nothing follows for other questions.
             let claimed = if matches!(selector, Selector::Custom(_)) { BTreeMap::new() } else { claimed };
@@ -85,7 +84,12 @@ impl Network {
     ) {
         if ground.is_shared() && !matches!(selector, Selector::Custom(_)) {
             let complete = shown.complete.then_some(now);
-            self.claims.record(timeless(view, selector, now), self.footing(ground), &shown.lengths, complete);
+            self.claims.record(
+                self.timeless(view, selector, now),
+                self.footing(ground),
+                &shown.lengths,
+                complete,
+            );
         }
     }
 
@@ -130,7 +134,7 @@ impl Network {
         if view == KV {
             *self.here.lock() = Some((changes, footing));
         }
-        let earlier = self.claims.complete_as_of(&timeless(view, selector, now), &footing);
+        let earlier = self.claims.complete_as_of(&self.timeless(view, selector, now), &footing);
         let earlier = earlier.filter(|_| self.is_sound());
         Ok(earlier.map_or(Completeness::Partial, Completeness::AsOf))
     }
@@ -186,7 +190,7 @@ impl Network {
         let have = have.map(|(definition, ranges)| {
             let feed = definition.feed;
             let mut wanted = ranges.intersection(&self.feeds.whole(&feed));
-            wanted.union_with(&self.rules.gone_for_good(self, view, &feed, ranges.minus(&wanted))?);
+            wanted.union_with(&self.rules.of(view).gone_for_good(self, &feed, ranges.minus(&wanted))?);
             Ok(Have { definition, known: self.feeds.known(&feed, &wanted) })
         });
         have.collect()
@@ -236,6 +240,16 @@ impl Network {
         let question = Question { view: view.to_owned(), selector: selector.clone() };
         self.claims.lengths(&question, &self.footing(ground))
     }
+
+    /// The question by which to look an answer up later. Questions that go up to the moment at which they are put may name that
+    /// moment: later on, what was asked up to then is what is known as of then.
+    fn timeless(&self, view: &str, selector: &Selector, asked: Timestamp) -> Question {
+        let timeless = match selector {
+            Selector::Custom(words) => self.rules.of(view).timeless(words, asked),
+            _ => None,
+        };
+        Question { view: view.to_owned(), selector: timeless.unwrap_or_else(|| selector.clone()) }
+    }
 }
 
 /// What a live question has shown since it was last noted.
@@ -263,17 +277,6 @@ fn claimed<'a>(said: impl Iterator<Item = &'a Coverage>) -> BTreeMap<FeedKey, Se
         *best = (*best).max(coverage.claimed);
     }
     longest
-}
-
-/// The question by which to look an answer up later. Questions of chat that go up to the moment at which they are put name that
-/// moment: later on, what was asked up to then is what is known as of then.
-fn timeless(view: &str, selector: &Selector, asked: Timestamp) -> Question {
-    let selector = match selector {
-        Selector::Custom(words) if view == CHAT => Ask::timeless(words, asked),
-        _ => None,
-    }
-    .unwrap_or_else(|| selector.clone());
-    Question { view: view.to_owned(), selector }
 }
 
 /// Entry ids as ranges of their feeds.

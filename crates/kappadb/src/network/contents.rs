@@ -178,7 +178,10 @@ impl Network {
         let key = header.key.as_deref().unwrap_or_default();
         let heads = match heads.entry((header.kind.space, key.to_vec())) {
             Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(unknown) => unknown.insert(self.rules.heads(header.kind.space, key)?),
+            Entry::Vacant(unknown) => {
+                let view = view_of(header.kind.space).unwrap_or_default();
+                unknown.insert(self.rules.of(view).heads(key)?)
+            }
         };
         Ok(heads.contains(&id))
     }

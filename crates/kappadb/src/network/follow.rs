@@ -30,7 +30,7 @@ const LOOK: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub(crate) struct Follow {
     pub view: String,
-    pub wanted: Wanted,
+    wanted: Wanted,
     /// Under which name somebody wants it.
     reader: Arc<str>,
     /// Only what comes from now on.
@@ -109,7 +109,7 @@ impl fmt::Debug for Live {
 
 /// What is asked for.
 #[derive(Clone)]
-pub(crate) enum Wanted {
+enum Wanted {
     /// What this matches.
     Matches(Selector),
     /// What this matches, which may be something else when more is known.
@@ -117,12 +117,20 @@ pub(crate) enum Wanted {
 }
 
 impl Follow {
-    pub fn new(view: &str, wanted: Wanted) -> Follow {
+    fn new(view: &str, wanted: Wanted) -> Follow {
         Follow { view: view.to_owned(), wanted, reader: "".into(), from_now: false, tokens: Arc::default() }
     }
 
     pub fn matching(view: &str, selector: Selector) -> Follow {
         Follow::new(view, Wanted::Matches(selector))
+    }
+
+    /// What is matched may be something else when more is known.
+    pub fn changing(
+        view: &str,
+        selector: impl Fn() -> Result<Selector, ReadError> + Send + Sync + 'static,
+    ) -> Follow {
+        Follow::new(view, Wanted::Changing(Arc::new(selector)))
     }
 
     pub fn news_only(self) -> Follow {

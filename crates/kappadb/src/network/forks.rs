@@ -168,7 +168,7 @@ impl Network {
     /// these feeds were dropped, and what is shown so holds only as long as it is the same ones.
     pub(super) fn ground_of(self: &Arc<Self>, view: &str, reader: &Arc<str>) -> Result<Ground, ReadError> {
         let mut ground = self.ground();
-        let unwanted = self.rules.unwanted(self, view, reader)?;
+        let unwanted = self.rules.of(view).unwanted(self, reader)?;
         ground.excluded.extend(unwanted.iter().map(|feed| (*feed, 0)));
         ground.dropped.extend(unwanted);
         Ok(ground)

@@ -1,8 +1,6 @@
 use super::Network;
 use crate::engine::{OnProgress, Progress};
-use kappadb_core::FeedKey;
 use kappadb_net::Allowance;
-use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -38,12 +36,6 @@ impl Handle {
             Some(tell) => tell(Progress { task, done, total }),
             None => self.network.progress(task, done, total),
         }
-    }
-
-    /// The feeds that are "me" for this handle: the one that it writes, and those that this one continues. Other writers of this replica, such as the
-    /// authors of an import, are others.
-    pub fn me(&self) -> BTreeSet<FeedKey> {
-        self.lineage(self.feed_of(&self.name))
     }
 }
 

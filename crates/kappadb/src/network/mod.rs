@@ -35,10 +35,10 @@ mod silence;
 mod standing;
 mod turn;
 
-pub use answer::{Answer, Asked, Completeness, Failure, Source, Told};
+pub use answer::{Answer, Asked, Completeness, Failure, GoesOn, Source, Told};
 pub(crate) use backend::Backend;
 pub use follow::Following;
-pub(crate) use follow::{Follow, Live, Wanted};
+pub(crate) use follow::{Follow, Live};
 pub(crate) use forks::fork_warnings;
 pub(crate) use handle::{Handle, Manner, OnHandle, patient};
 pub(crate) use liars::{lie_warnings, lies};
@@ -49,11 +49,12 @@ pub(crate) use own::{
 };
 pub use read::Read;
 pub(crate) use read::{Begun, answer};
-pub(crate) use rules::ViewRules;
+pub(crate) use rules::{Rules, ViewRules};
 
 use crate::engine::Engine;
 use crate::error::OpenError;
 use crate::folder::peers::Peers;
+use crate::folder::trust::{TrustFile, Trusted};
 use crate::folder::witness::Witness;
 use claims::{Book, Here};
 use clocks::Clocks;
@@ -79,6 +80,8 @@ pub(crate) struct Network {
     pub access: Access,
     pub identity: Identity,
     pub peers: Peers,
+    /// Whom this replica trusts, which its tickets say.
+    pub trust: TrustFile,
     /// What a peer may take of this replica when it is asked.
     pub allowance: Allowance,
     /// What the clocks of peers showed.
@@ -101,7 +104,7 @@ pub(crate) struct Network {
     pub standing: Arc<Standing>,
     /// Tells this opening of the folder from those of its copies.
     instance: u64,
-    rules: Box<dyn ViewRules>,
+    rules: Rules,
     /// The last to go.
     engine: Arc<Engine>,
 }
@@ -111,15 +114,16 @@ pub(crate) struct Opening {
     pub access: Access,
     pub identity: Identity,
     pub peers: Peers,
+    pub trusted: Trusted,
     pub allowance: Allowance,
     pub witness: Arc<Witness>,
     pub warned: OnWarning,
-    pub rules: Box<dyn ViewRules>,
+    pub rules: Rules,
 }
 
 impl Network {
     pub fn open(engine: Arc<Engine>, opening: Opening) -> Result<Network, OpenError> {
-        let Opening { access, identity, peers, allowance, witness, warned, rules } = opening;
+        let Opening { access, identity, peers, trusted, allowance, witness, warned, rules } = opening;
         let mut seed = [0; 8];
         (engine.random)(&mut seed);
         let instance = u64::from_le_bytes(seed);
@@ -130,6 +134,7 @@ impl Network {
             access,
             identity,
             peers,
+            trust: TrustFile::new(&engine.dir, trusted),
             allowance,
             clocks: Clocks::default(),
             claims: Book::new(engine.store.clone()),

@@ -2,7 +2,8 @@
 
 use crate::network::Follow;
 use crate::network::ask::{BLOBS, CHAT, FEEDS, KV, MAP};
-use crate::views::{Parts, chat};
+use crate::views::Parts;
+#[cfg(feature = "chat")]
 use kappadb_chat::Channel;
 use kappadb_core::Extent;
 use kappadb_query::Selector;
@@ -60,6 +61,8 @@ impl Interest {
     /// The questions that it comes to.
     pub(crate) fn questions(&self, parts: &Parts) -> Vec<Follow> {
         let one = |view: &str, selector| vec![Follow::matching(view, selector)];
+        // Whoever asks for what is of a view that is not there is told so.
+        let (chat, no_chat) = (parts.of_view(CHAT), || one(CHAT, Selector::Everything));
         match self {
             Interest::Everything => one(FEEDS, Selector::Everything),
             Interest::Key(key) => one(KV, Selector::keys([key.as_bytes()])),
@@ -68,17 +71,19 @@ impl Interest {
             Interest::Map => one(MAP, Selector::Everything),
             Interest::Chat => one(CHAT, Selector::Everything),
             Interest::Blobs => one(BLOBS, Selector::Everything),
-            Interest::Channel(name) => {
-                let channel = Channel::new(name).ok().as_ref().map(chat::follow::channel);
-                channel.into_iter().chain([chat::follow::state()]).collect()
-            }
-            Interest::Private => chat::follow::private(&parts.chat).to_vec(),
+            Interest::Channel(name) => chat.map_or_else(no_chat, |chat| chat.channel(name)),
+            Interest::Private => chat.map_or_else(no_chat, |chat| chat.clone().private()),
         }
     }
 
     /// The same text names the same interest.
     fn check(self) -> Result<Interest, String> {
         match &self {
+            // Without chat nobody knows more of a name than that it is one.
+            Interest::Channel(name) if name.is_empty() || name.contains(char::is_control) => {
+                return Err("that is no name of a channel".to_owned());
+            }
+            #[cfg(feature = "chat")]
             Interest::Channel(name) => Channel::new(name).map(drop).map_err(|error| error.to_string())?,
             Interest::Key(key) => {
                 kappadb_view_kv::check_key(key.as_bytes()).map_err(|error| error.to_string())?

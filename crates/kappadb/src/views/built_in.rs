@@ -1,30 +1,29 @@
-//! The views of this library, opened, and what the network has to be told of them.
+//! The views of this library, opened.
 
 use super::blobs::BlobView;
-use super::chat::{self, ChatParts, ChatState};
+#[cfg(feature = "chat")]
+use super::chat::OpenChat;
+use super::part::Opened;
 use crate::engine::Engine;
-use crate::error::{LogError, OpenError, ReadError};
-use crate::network::ask::CHAT;
-use crate::network::{Handle, Manner, Network, ViewRules};
-use kappadb_core::{EntryId, FeedKey, RangeSet};
-use kappadb_entry::rules::Version;
-use kappadb_entry::space;
-use kappadb_view::{View, ViewError, ViewHandle, Views};
-use kappadb_view_chat::ChatView;
+use crate::error::OpenError;
+use crate::network::Rules;
+use kappadb_view::{View, ViewError, ViewHandle};
+#[cfg(feature = "map")]
 use kappadb_view_geo::MapView;
 use kappadb_view_kv::KvView;
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 /// A view that this library brings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum BuiltIn {
     /// Map features: [`Map`](crate::Map).
+    #[cfg(feature = "map")]
     Map,
     /// Keys and values: [`Kv`](crate::Kv).
     Kv,
     /// Messages in channels: [`Chat`](crate::Chat).
+    #[cfg(feature = "chat")]
     Chat,
     /// Bytes of any number: [`Blobs`](crate::Blobs).
     Blobs,
@@ -32,73 +31,57 @@ pub enum BuiltIn {
 
 impl BuiltIn {
     /// All that there are.
-    pub const ALL: [BuiltIn; 4] = [BuiltIn::Map, BuiltIn::Kv, BuiltIn::Chat, BuiltIn::Blobs];
+    pub const ALL: &[BuiltIn] = &[
+        #[cfg(feature = "map")]
+        BuiltIn::Map,
+        BuiltIn::Kv,
+        #[cfg(feature = "chat")]
+        BuiltIn::Chat,
+        BuiltIn::Blobs,
+    ];
 }
 
-/// All of them, with what belongs to one alone.
+/// All of them.
 #[derive(Clone)]
 pub(crate) struct BuiltIns {
     pub kv: ViewHandle<KvView>,
+    #[cfg(feature = "map")]
     pub map: ViewHandle<MapView>,
-    pub chat: ViewHandle<ChatView>,
-    pub chat_state: Arc<ChatState>,
+    #[cfg(feature = "chat")]
+    pub chat: OpenChat,
     pub blobs: ViewHandle<BlobView>,
 }
 
 impl BuiltIns {
     /// Has those run that are to.
-    pub fn open(
-        views: &Views,
-        run: &BTreeSet<BuiltIn>,
-        chat_state: ChatState,
-    ) -> Result<BuiltIns, OpenError> {
+    pub fn open(engine: &Engine, run: &BTreeSet<BuiltIn>) -> Result<BuiltIns, OpenError> {
         Ok(BuiltIns {
-            map: register(views, MapView::default(), run.contains(&BuiltIn::Map))?,
-            kv: register(views, KvView, run.contains(&BuiltIn::Kv))?,
-            chat: register(views, ChatView::default(), run.contains(&BuiltIn::Chat))?,
-            blobs: register(views, BlobView, run.contains(&BuiltIn::Blobs))?,
-            chat_state: Arc::new(chat_state),
+            #[cfg(feature = "map")]
+            map: register(engine, MapView::default(), run.contains(&BuiltIn::Map))?,
+            kv: register(engine, KvView, run.contains(&BuiltIn::Kv))?,
+            #[cfg(feature = "chat")]
+            chat: OpenChat::open(engine, run.contains(&BuiltIn::Chat))?,
+            blobs: register(engine, BlobView, run.contains(&BuiltIn::Blobs))?,
         })
     }
+
+    /// Those that have something to say to others. To blobs there is nothing.
+    pub fn all(&self) -> Vec<&dyn Opened> {
+        Vec::from([
+            &self.kv as &dyn Opened,
+            #[cfg(feature = "map")]
+            &self.map,
+            #[cfg(feature = "chat")]
+            &self.chat,
+        ])
+    }
+
+    pub fn rules(&self) -> Rules {
+        Rules::new(self.all().into_iter().map(Opened::rules).collect())
+    }
 }
 
-fn register<V: View>(views: &Views, view: V, runs: bool) -> Result<ViewHandle<V>, ViewError> {
-    if runs { views.register(view) } else { Ok(views.absent(view)) }
-}
-
-impl ViewRules for BuiltIns {
-    fn heads(&self, space: u32, key: &[u8]) -> Result<BTreeSet<EntryId>, ReadError> {
-        let heads: Vec<Version> = match space {
-            space::KV => self.kv.read(|index| index.read().heads(key))??,
-            _ => self.map.read(|index| index.heads(key))??,
-        };
-        Ok(heads.into_iter().map(|head| head.id).collect())
-    }
-
-    fn unwanted(
-        &self,
-        network: &Arc<Network>,
-        view: &str,
-        reader: &Arc<str>,
-    ) -> Result<BTreeSet<FeedKey>, ReadError> {
-        if view != CHAT {
-            return Ok(BTreeSet::new());
-        }
-        let handle = Handle { network: network.clone(), name: reader.clone(), manner: Manner::default() };
-        ChatParts { chat: self.chat.clone(), state: self.chat_state.clone(), handle }.blocked()
-    }
-
-    fn gone_for_good(
-        &self,
-        engine: &Engine,
-        view: &str,
-        feed: &FeedKey,
-        cleared: RangeSet,
-    ) -> Result<RangeSet, ReadError> {
-        if view != CHAT { Ok(RangeSet::new()) } else { chat::erased(engine, &self.chat, feed, cleared) }
-    }
-
-    fn before_answer(&self, engine: &Engine, view: &str) -> Result<(), LogError> {
-        if view != CHAT { Ok(()) } else { chat::honour_deletes(engine, &self.chat) }
-    }
+/// Has a view run, or not.
+pub(super) fn register<V: View>(engine: &Engine, view: V, runs: bool) -> Result<ViewHandle<V>, ViewError> {
+    if runs { engine.views.register(view) } else { Ok(engine.views.absent(view)) }
 }

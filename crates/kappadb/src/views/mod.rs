@@ -1,46 +1,43 @@
 //! The views that this library brings, as people use them: a handle each, which asks, reads and writes. A view imports no other but blobs, which all
-//! may name.
+//! may name. What others have to know of any view is a [`Part`](part::Part).
 
+#[cfg_attr(not(feature = "chat"), expect(dead_code, reason = "only chat asks where a feed forked"))]
+pub(crate) mod again;
 pub(crate) mod blobs;
 pub(crate) mod boxed;
-mod built_in;
+pub(crate) mod built_in;
+#[cfg(feature = "chat")]
 pub(crate) mod chat;
 pub(crate) mod kv;
+#[cfg(feature = "map")]
 pub(crate) mod map;
+pub(crate) mod part;
+pub(crate) mod says;
 pub(crate) mod watching;
 
 pub use built_in::BuiltIn;
 pub(crate) use built_in::BuiltIns;
 
 use crate::network::Handle;
-use blobs::BlobParts;
-use chat::ChatParts;
-use kv::KvParts;
-use map::MapParts;
+use crate::network::ask::view_of;
+use part::Part;
+use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// What a handle of the whole database is made of: those of its views, for one who reads and writes under one name.
-#[derive(Debug)]
+/// What a handle of the whole database is made of: its views, for one who reads and writes under one name.
 pub(crate) struct Parts {
-    pub kv: Arc<KvParts>,
-    pub map: Arc<MapParts>,
-    pub chat: Arc<ChatParts>,
-    pub blobs: Arc<BlobParts>,
+    /// Those that have something to say to others.
+    all: Vec<Arc<dyn Part>>,
+    built_ins: BuiltIns,
     /// The last to go.
     handle: Handle,
 }
 
 impl Parts {
-    pub fn new(views: &BuiltIns, handle: Handle) -> Parts {
-        let BuiltIns { kv, map, chat, chat_state, blobs } = views.clone();
-        Parts {
-            kv: Arc::new(KvParts { kv, handle: handle.clone() }),
-            map: Arc::new(MapParts { map, handle: handle.clone() }),
-            chat: Arc::new(ChatParts { chat, state: chat_state, handle: handle.clone() }),
-            blobs: Arc::new(BlobParts { blobs, handle: handle.clone() }),
-            handle,
-        }
+    pub fn new(built_ins: BuiltIns, handle: Handle) -> Parts {
+        let all = built_ins.all().into_iter().map(|view| view.part(&handle)).collect();
+        Parts { all, built_ins, handle }
     }
 
     /// The same for one who reads and writes under this name.
@@ -50,10 +47,27 @@ impl Parts {
 
     /// The same for another handle of the database.
     pub fn with(&self, handle: Handle) -> Parts {
-        let (kv, map) = (self.kv.kv.clone(), self.map.map.clone());
-        let (chat, chat_state) = (self.chat.chat.clone(), self.chat.state.clone());
-        let views = BuiltIns { kv, map, chat, chat_state, blobs: self.blobs.blobs.clone() };
-        Parts::new(&views, handle)
+        Parts::new(self.built_ins.clone(), handle)
+    }
+
+    pub fn all(&self) -> &[Arc<dyn Part>] {
+        &self.all
+    }
+
+    /// A view of this library by its name. None if it was built without.
+    pub fn of_view(&self, view: &str) -> Option<&Arc<dyn Part>> {
+        self.all.iter().find(|part| part.view() == view)
+    }
+
+    /// The view of this library that looks at a space.
+    pub fn of_space(&self, space: u32) -> Option<&Arc<dyn Part>> {
+        self.of_view(view_of(space)?)
+    }
+}
+
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Parts").field(&self.handle).finish()
     }
 }
 

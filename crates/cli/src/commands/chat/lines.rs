@@ -5,35 +5,6 @@ use kappadb::{Chat, ChatEdition, ChatError, EntryId, FeedKey, Member, Message, S
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// A message for programs. `text` is null where there is none to show, `channel` where there is none: then it is private, and `to` says
-/// for whom.
-pub fn message(message: &Message) -> Value {
-    let mut line = json!({
-        "id": message.id.to_string(),
-        "author": message.author.to_string(),
-        "nick": message.nick,
-        "channel": Some(&message.channel).filter(|channel| !channel.is_empty()),
-        "timestamp": message.time.0,
-        "kind": message.said.kind(),
-        "text": message.said.text(),
-    });
-    if let Some(line) = line.as_object_mut() {
-        let ids = |ids: &[EntryId]| ids.iter().map(EntryId::to_string).collect::<Vec<_>>();
-        line.extend(message.reply_to.map(|id| ("reply_to".to_owned(), json!(id.to_string()))));
-        let attached = Some(&message.attachments).filter(|blobs| !blobs.is_empty());
-        line.extend(attached.map(|blobs| ("attachments".to_owned(), json!(ids(blobs)))));
-        line.extend(message.edited.map(|edit| ("edited".to_owned(), json!(edit.time.0))));
-    }
-    if let (Said::Private { to, .. }, Some(line)) = (&message.said, line.as_object_mut()) {
-        line.insert("to".to_owned(), json!(to.to_string()));
-    }
-    if let (Some(hidden), Some(line)) = (&message.hidden, line.as_object_mut()) {
-        let (by, reason) = (hidden.by.to_string(), &hidden.reason);
-        line.insert("hidden".to_owned(), json!({ "flag": hidden.flag.name(), "by": by, "reason": reason }));
-    }
-    line
-}
-
 /// Those whose names do not tell who they are.
 pub struct Alike(BTreeSet<FeedKey>);
 

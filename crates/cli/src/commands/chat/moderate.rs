@@ -2,7 +2,7 @@
 
 use super::Context;
 use crate::args::{AskArgs, FeedText, Flag, FlagArgs, ModerateCommand, Role};
-use crate::console::Console;
+use crate::console::{self, Console};
 use crate::exit::Exit;
 use kappadb::{ChatFlag, FeedKey, FlagChange, FlagsSet, Trusted};
 use serde_json::json;
@@ -70,11 +70,7 @@ fn print(console: &Console, set: &FlagsSet) -> anyhow::Result<()> {
         set.by.fingerprint(),
         set.reason
     );
-    let line = json!({
-        "target": set.target.to_string(), "by": set.by.to_string(), "channel": set.channel, "flags": names,
-        "reason": set.reason, "counts": set.counts,
-    });
-    console.result(&line, &text)
+    console.result(&console::fields(set), &text)
 }
 
 /// Forgets what a feed was trusted as, and does this.

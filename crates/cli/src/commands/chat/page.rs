@@ -3,7 +3,7 @@
 use super::lines::{self, Alike};
 use crate::args::PageArgs;
 use crate::commands::question::Question;
-use crate::console::Console;
+use crate::console::{self, Console};
 use crate::times::Times;
 use kappadb::{Chat, ChatError, ChatMessages, Marks, Message, Read, ReadOptions};
 
@@ -45,7 +45,7 @@ pub async fn print(
         }
         let alike = Alike::authors(chat, &page).await?;
         for message in &page {
-            console.result(&lines::message(message), &lines::for_people(console, message, &alike))?;
+            console.result(&console::fields(message), &lines::for_people(console, message, &alike))?;
             marks.add(message);
         }
         count += page.len();

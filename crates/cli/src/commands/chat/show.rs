@@ -3,7 +3,7 @@
 use super::lines::{self, Alike};
 use super::{Context, page};
 use crate::args::{AskArgs, EntryText, FeedText, ReadArgs, SearchArgs};
-use crate::console::{Console, count};
+use crate::console::{self, Console, count};
 use crate::exit::{Exit, NotFound};
 use anyhow::ensure;
 use kappadb::{ChannelInfo, Chat, Conversation, FeedKey, Marks, SearchOptions, Topic, Unread};
@@ -50,14 +50,11 @@ pub async fn channels(context: &Context, ask: AskArgs) -> anyhow::Result<Exit> {
         .await
 }
 
-fn print_channel(
-    console: &Console,
-    ChannelInfo { name, topic, archived, .. }: &ChannelInfo,
-) -> anyhow::Result<()> {
+fn print_channel(console: &Console, channel: &ChannelInfo) -> anyhow::Result<()> {
+    let ChannelInfo { name, topic, archived, .. } = channel;
     let about = topic.as_ref().map(|topic| format!(": {}", topic)).unwrap_or_default();
     let standing = if *archived { " (archived)" } else { "" };
-    let line = json!({ "channel": name, "topic": topic, "archived": archived });
-    console.result(&line, &format!("{}{standing}{about}", name))
+    console.result(&console::fields(channel), &format!("{}{standing}{about}", name))
 }
 
 pub async fn members(context: &Context, channel: &str, ask: AskArgs) -> anyhow::Result<Exit> {
@@ -71,8 +68,7 @@ pub async fn members(context: &Context, channel: &str, ask: AskArgs) -> anyhow::
             }
             let alike = Alike::members(&chat, &members).await?;
             for member in &members {
-                let line = json!({ "feed": member.feed.to_string(), "nick": member.nick });
-                console.result(&line, &lines::member(member, &alike))?;
+                console.result(&console::fields(member), &lines::member(member, &alike))?;
             }
             Ok(members.len())
         })
@@ -96,13 +92,11 @@ pub async fn topic(context: &Context, channel: &str, ask: AskArgs) -> anyhow::Re
 
 fn print_topic(console: &Console, channel: &str, topic: Option<&Topic>) -> anyhow::Result<()> {
     match (topic, console.is_json()) {
-        (Some(topic), true) => console.json_line(&json!({
-            "channel": channel,
-            "topic": topic.text,
-            "id": topic.id.to_string(),
-            "author": topic.id.feed.to_string(),
-            "timestamp": topic.time.0,
-        })),
+        (Some(topic), true) => {
+            let mut line = console::fields(topic);
+            line.insert("channel".to_owned(), json!(channel));
+            console.json_line(&line)
+        }
         (None, true) => console.json_line(&json!({ "channel": channel, "topic": null })),
         (Some(topic), false) => console.line(&topic.text),
         (None, false) => Ok(()),
@@ -170,7 +164,7 @@ pub async fn search(context: &Context, args: &SearchArgs) -> anyhow::Result<Exit
             for message in &found {
                 let channel = &message.channel;
                 let text = format!("{channel}: {}", lines::for_people(console, message, &alike));
-                console.result(&lines::message(message), &text)?;
+                console.result(&console::fields(message), &text)?;
             }
             Ok(found.len())
         })
@@ -199,29 +193,21 @@ pub async fn unread(context: &Context, ask: AskArgs) -> anyhow::Result<Exit> {
         .await
 }
 
-fn print_unread(
-    console: &Console,
-    Unread { of, messages, mentions, more, .. }: &Unread,
-) -> anyhow::Result<()> {
+fn print_unread(console: &Console, unread: &Unread) -> anyhow::Result<()> {
+    let Unread { of, messages, mentions, more, .. } = unread;
     let mentioned = match mentions {
         0 => String::new(),
         n => format!(", {}", count(*n, "mention")),
     };
-    let (name, mut line) = match of {
-        Conversation::Channel(channel) => (channel.clone(), json!({ "channel": channel })),
+    let name = match of {
+        Conversation::Channel(channel) => channel.clone(),
         Conversation::Private { with, nick } => {
-            let name = format!("{} (private)", lines::who(nick.as_deref(), with));
-            let with = with.to_string();
-            (name, json!({ "channel": null, "with": with, "nick": nick }))
+            format!("{} (private)", lines::who(nick.as_deref(), with))
         }
     };
-    if let Some(line) = line.as_object_mut() {
-        line.extend([
-            ("messages".to_owned(), json!(messages)),
-            ("mentions".to_owned(), json!(mentions)),
-            ("more".to_owned(), json!(more)),
-        ]);
-    }
     let or_more = if *more { " or more" } else { "" };
-    console.result(&line, &format!("{name}: {}{or_more}{mentioned}", count(*messages, "message")))
+    console.result(
+        &console::fields(unread),
+        &format!("{name}: {}{or_more}{mentioned}", count(*messages, "message")),
+    )
 }

@@ -1,9 +1,9 @@
 //! `chat watch`.
 
-use super::{Context, lines};
+use super::Context;
 use crate::args::WatchArgs;
 use crate::commands::watching;
-use crate::console::Console;
+use crate::console::{self, Console};
 use kappadb::{ChatChange, WatchOptions};
 use serde_json::json;
 
@@ -34,7 +34,7 @@ pub async fn watch(context: &Context, args: &WatchArgs) -> anyhow::Result<()> {
 
 fn print(console: &Console, change: &ChatChange) -> anyhow::Result<()> {
     match change {
-        ChatChange::Shown(message) => console.json_line(&lines::message(message)),
+        ChatChange::Shown(message) => console.json_line(&console::fields(message)),
         ChatChange::Gone { id, channel } => {
             console.json_line(&json!({ "id": id.to_string(), "channel": named(channel), "kind": "gone" }))
         }

@@ -1,8 +1,9 @@
 //! Keys and values as lines: JSON for programs, and what is shown to people.
 
-use crate::console::Console;
+use crate::console::{self, Console};
 use data_encoding::BASE64;
-use kappadb::{Content, Head, KvChange, KvRevision, Value, visible};
+use kappadb::{Content, EntryId, Head, Value, visible};
+use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 
 /// Sets `name`, or `<name>_base64` if the bytes are no UTF-8.
@@ -31,71 +32,28 @@ pub fn quoted(key: &[u8]) -> String {
     format!("\"{}\"", visible(key))
 }
 
-fn ids<T: ToString>(heads: &[T]) -> Json {
-    json!(heads.iter().map(ToString::to_string).collect::<Vec<_>>())
+/// What is said of a key, with the key.
+fn said(key: &[u8], said: &impl Serialize) -> Map<String, Json> {
+    let mut line = with_key(key);
+    line.extend(console::fields(said));
+    line
 }
 
 /// A key with its value. `value` is null where its bytes are not held.
 pub fn item(key: &[u8], value: &Value) -> Json {
-    let mut line = with_key(key);
-    match &value.bytes {
-        Some(bytes) => insert_bytes(&mut line, "value", bytes),
-        None => drop(line.insert("value".to_owned(), Json::Null)),
-    }
-    line.insert("id".to_owned(), json!(value.id.to_string()));
-    line.insert("author".to_owned(), json!(value.author.to_string()));
-    line.insert("timestamp".to_owned(), json!(value.time.0));
-    line.insert("heads".to_owned(), ids(&value.heads));
-    line.into()
+    said(key, value).into()
 }
 
-/// A key that a watcher was told of; without a value `value` and what belongs to it are null.
-pub fn change(change: &KvChange) -> Json {
-    let mut line = match &change.value {
-        Some(value) => item(&change.key, value),
-        None => {
-            let mut line = with_key(&change.key);
-            for name in ["value", "id", "author", "timestamp"] {
-                line.insert(name.to_owned(), Json::Null);
-            }
-            line.insert("heads".to_owned(), ids(&change.heads));
-            line.into()
-        }
-    };
-    if let (true, Some(line)) = (change.lagged, line.as_object_mut()) {
-        line.insert("lagged".to_owned(), json!(true));
-    }
-    line
-}
-
-/// One head of a key.
-pub fn head(key: &[u8], head: &Head, heads: &[Head]) -> Json {
-    let mut line = with_key(key);
-    match &head.content {
-        Content::Value(bytes) => insert_bytes(&mut line, "value", bytes),
-        _ => drop(line.insert("value".to_owned(), Json::Null)),
-    }
-    line.insert("id".to_owned(), json!(head.id.to_string()));
-    line.insert("author".to_owned(), json!(head.author.to_string()));
-    line.insert("timestamp".to_owned(), json!(head.time.0));
-    let ids: Vec<String> = heads.iter().map(|head| head.id.to_string()).collect();
+/// One head of a key, or one version in its history.
+pub fn version(key: &[u8], version: &impl Serialize, heads: &[Head]) -> Json {
+    let mut line = said(key, version);
+    let ids: Vec<EntryId> = heads.iter().map(|head| head.id).collect();
     line.insert("heads".to_owned(), json!(ids));
-    line.insert("deleted".to_owned(), json!(head.content == Content::Deleted));
-    line.insert("winner".to_owned(), json!(head.winner));
     line.into()
-}
-
-/// One version in the history of a key.
-pub fn revision(key: &[u8], revision: &KvRevision, heads: &[Head]) -> Json {
-    let mut line = head(key, &revision.version, heads);
-    if let Some(line) = line.as_object_mut() {
-        line.insert("current".to_owned(), json!(revision.current));
-    }
-    line
 }
 
 /// A version for people.
-pub fn version(console: &Console, head: &Head, standing: &str) -> String {
+pub fn for_people(console: &Console, head: &Head, standing: &str) -> String {
     let content = match &head.content {
         Content::Value(bytes) => visible(bytes),
         Content::Deleted => "(deleted)".to_owned(),

@@ -62,8 +62,8 @@ pub async fn heads(context: &Context, key: &[u8], ask: AskArgs) -> anyhow::Resul
             ensure!(!heads.is_empty(), unknown(key));
             for head in &heads {
                 let standing = if head.winner { "current" } else { "in conflict" };
-                let line = lines::version(console, head, standing);
-                console.result(&lines::head(key, head, &heads), &line)?;
+                let line = lines::for_people(console, head, standing);
+                console.result(&lines::version(key, head, &heads), &line)?;
             }
             Ok(heads.len())
         })
@@ -84,8 +84,8 @@ pub async fn history(context: &Context, key: &[u8], ask: AskArgs) -> anyhow::Res
                     (false, true) => "in conflict",
                     (false, false) => "replaced",
                 };
-                let line = lines::version(console, &revision.version, standing);
-                console.result(&lines::revision(key, revision, &heads), &line)?;
+                let line = lines::for_people(console, &revision.version, standing);
+                console.result(&lines::version(key, revision, &heads), &line)?;
             }
             Ok(history.len())
         })

@@ -1,8 +1,9 @@
 //! `kv watch`.
 
-use super::{Context, lines};
+use super::Context;
 use crate::args::KvWatchArgs;
 use crate::commands::watching;
+use crate::console;
 use kappadb::Source;
 use kappadb::view::Selector;
 
@@ -26,7 +27,7 @@ pub async fn watch(context: &Context, args: &KvWatchArgs) -> anyhow::Result<()> 
     };
     watching::until_end(&context.console, &database, args.local, interrupt, ask, async || {
         let Some(change) = watcher.next().await else { return Ok(false) };
-        context.console.json_line(&lines::change(&change?))?;
+        context.console.json_line(&console::fields(&change?))?;
         Ok(true)
     })
     .await?;

@@ -4,7 +4,7 @@ use super::Context;
 use super::export::report_without_area;
 use crate::args::AskArgs;
 use crate::commands::question::Question;
-use crate::console::{Console, count};
+use crate::console::{self, Console, count};
 use crate::exit::{Exit, NotFound};
 use anyhow::bail;
 use kappadb::{CarriedNode, Database, Found, Hit, Revision, geojson, visible_json};
@@ -80,11 +80,8 @@ pub async fn history(context: &Context, id: &str, ask: AskArgs) -> anyhow::Resul
         .await
 }
 
-fn print_revision(
-    console: &Console,
-    id: &str,
-    Revision { edition, author, current }: &Revision,
-) -> anyhow::Result<()> {
+fn print_revision(console: &Console, id: &str, revision: &Revision) -> anyhow::Result<()> {
+    let Revision { edition, current, .. } = revision;
     let standing = match (edition.winner, current) {
         (true, _) => "current",
         (false, true) => "in conflict",
@@ -95,11 +92,8 @@ fn print_revision(
         (Some(feature), false) => geojson::to_text(feature),
         (None, false) => "content not held".to_owned(),
     };
-    let line = json!({
-        "feature": id, "id": edition.entry.to_string(), "author": author.to_string(), "timestamp": edition.time.0,
-        "current": current, "winner": edition.winner, "deleted": edition.deleted,
-        "geojson": edition.feature.as_ref().map(geojson::to_geojson),
-    });
+    let mut line = console::fields(revision);
+    line.insert("feature".to_owned(), json!(id));
     console.result(&line, &format!("{} {} {standing}: {content}", console.time(edition.time), edition.entry))
 }
 

@@ -3,14 +3,13 @@
 use super::survey::Survey;
 use super::{NotRecovered, Recovered};
 use crate::engine::payload::{APPENDED, CHUNK, Content, chunks_in_batch};
-use crate::error::{BlobError, RecoverError, WriteError};
+use crate::error::{RecoverError, WriteError};
+use crate::network::ask::view_of;
 use crate::views::Parts;
-use crate::views::map::{Attachment, Map, attach_others};
+use crate::views::again::{Carry, Refused};
 use bytes::Bytes;
-use kappadb_chat::{StateKey, code, deleted, edited, is_private};
 use kappadb_core::{EntryId, FeedKey, RangeSet, Seq, StoredBlock};
-use kappadb_entry::{Detached, Entry, EntryError, Header, decode_block, encode_block, origin_of, space};
-use kappadb_geo::CODE_PUT;
+use kappadb_entry::{Detached, Entry, EntryError, Header, decode_block, encode_block, origin_of};
 use std::collections::BTreeMap;
 
 /// Blocks that are appended together, at most.
@@ -26,35 +25,6 @@ pub(super) struct Carrier<'a> {
     bytes: usize,
     done: BTreeMap<Seq, EntryId>,
     left_out: Vec<(EntryId, NotRecovered)>,
-}
-
-/// Why an entry was not appended again.
-enum Refused {
-    /// The entry is such that it cannot be.
-    Entry(NotRecovered),
-    /// Nothing can.
-    All(RecoverError),
-}
-
-impl From<EntryError> for Refused {
-    fn from(error: EntryError) -> Self {
-        Refused::Entry(NotRecovered::Entry(error.to_string()))
-    }
-}
-
-impl From<WriteError> for Refused {
-    fn from(error: WriteError) -> Self {
-        Refused::All(error.into())
-    }
-}
-
-impl From<BlobError> for Refused {
-    fn from(error: BlobError) -> Self {
-        match error {
-            BlobError::Read(error) => Refused::All(error.into()),
-            _ => Refused::Entry(NotRecovered::NotHeld),
-        }
-    }
 }
 
 impl<'a> Carrier<'a> {
@@ -117,30 +87,17 @@ impl<'a> Carrier<'a> {
 
     /// The payload, with the header made to fit where it would say something else of another feed.
     fn say_again(&mut self, id: EntryId, entry: &Entry, header: &mut Header) -> Result<Bytes, Refused> {
-        match (header.kind.space, header.kind.code) {
-            (space::CHAT, code::PRIVATE) => {
-                return self.seal_again(id, entry, header);
-            }
-            (space::CHAT, code::DELETE) if deleted(header).is_none_or(|target| target.feed == id.feed) => {
-                return Err(Refused::Entry(NotRecovered::Withdrawal));
-            }
-            (space::CHAT, code::EDIT) => {
-                let target = edited(&entry.header).filter(|target| *target >= self.survey.fork);
-                let target =
-                    target.filter(|target| target.feed == id.feed).map(|target| self.again(target.seq));
-                let again = target.transpose()?.flatten();
-                header.context.ids = vec![again.ok_or(Refused::Entry(NotRecovered::Withdrawal))?];
-                if is_private(header) {
-                    return self.seal_again(id, entry, header);
+        let (space, parts) = (header.kind.space, self.parts);
+        match (parts.of_space(space), view_of(space)) {
+            (Some(view), _) => {
+                let (fork, to) = (self.survey.fork, self.to);
+                let mut carry = Carry { fork, to, again: &mut |seq| self.again(seq) };
+                if let Some(payload) = view.say_again(id, entry, header, &mut carry)? {
+                    return Ok(payload);
                 }
             }
-            (space::CHAT, _) => self.speak_for_itself(header),
-            (space::MAP, CODE_PUT) => {
-                if let Some(payload) = self.attached_again(id, entry)? {
-                    return Ok(self.parts.fit(self.to, header, payload)?.into());
-                }
-            }
-            _ => {}
+            (None, Some(view)) => return Err(Refused::Entry(NotRecovered::NoView(view))),
+            (None, None) => {}
         }
         match Content::of(id, entry)? {
             Content::Inline(payload) => Ok(payload),
@@ -149,44 +106,6 @@ impl<'a> Carrier<'a> {
                 Ok(Bytes::new())
             }
         }
-    }
-
-    /// What is private, for the same reader.
-    fn seal_again(&self, id: EntryId, entry: &Entry, header: &mut Header) -> Result<Bytes, Refused> {
-        let again = self.parts.chat.private_again(id, entry, &self.to);
-        let again = again.ok_or(Refused::Entry(NotRecovered::Sealed))?;
-        header.places = again.places;
-        Ok(again.payload.into())
-    }
-
-    /// What only a feed itself may say of itself is said of the feed that says it now.
-    fn speak_for_itself(&self, header: &mut Header) {
-        let itself = |of: FeedKey| if of == self.survey.fork.feed { self.to } else { of };
-        let again = match header.key.as_deref().and_then(StateKey::decode) {
-            Some(StateKey::Member { channel, feed }) => StateKey::Member { channel, feed: itself(feed) },
-            Some(StateKey::Profile { feed, field }) => StateKey::Profile { feed: itself(feed), field },
-            Some(StateKey::Flags { scope, target, by }) => StateKey::Flags { scope, target, by: itself(by) },
-            Some(StateKey::Topic(_) | StateKey::Archive(_)) | None => return,
-        };
-        header.key = Some(again.encode());
-    }
-
-    /// The body of a feature that names blobs which lie beyond the fork too, with their new names; none of others.
-    fn attached_again(&mut self, id: EntryId, entry: &Entry) -> Result<Option<Vec<u8>>, Refused> {
-        let key =
-            entry.header.key.as_deref().and_then(|key| std::str::from_utf8(key).ok()).unwrap_or_default();
-        let edition = self.parts.map.load_edition(key, id).map_err(|error| Refused::All(error.into()))?;
-        let Some(mut feature) = edition.and_then(|(_, edition)| edition.feature) else { return Ok(None) };
-        let mut others = BTreeMap::new();
-        for Attachment { blob, .. } in Map::attachments(&feature).iter().filter(|a| a.blob.feed == id.feed) {
-            others.extend(self.again(blob.seq)?.map(|other| (*blob, other)));
-        }
-        if others.is_empty() {
-            return Ok(None);
-        }
-        attach_others(&mut feature, &others);
-        let prepared = kappadb_geo::put(&feature).map_err(|error| NotRecovered::Entry(error.to_string()));
-        Ok(Some(prepared.map_err(Refused::Entry)?.payload))
     }
 
     /// Writes a content in blocks of its own again.

@@ -3,11 +3,11 @@
 
 mod carry;
 mod heirs;
-mod says;
 mod survey;
 
+pub use crate::views::again::NotRecovered;
+pub use crate::views::says::Says;
 pub(crate) use heirs::hear_heirs;
-pub use says::Says;
 
 use crate::engine;
 use crate::error::{ReadError, RecoverError};
@@ -42,24 +42,6 @@ pub enum Standing {
     Replaced(EntryId),
     /// It was taken back, or takes back such a one.
     Withdrawn,
-}
-
-/// Why an entry was not appended again.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum NotRecovered {
-    /// Its content is not here.
-    #[error("its content is not held here")]
-    NotHeld,
-    /// It takes back or changes what its feed said before the fork.
-    #[error("it takes back or changes what the feed said before its fork, which only that feed could")]
-    Withdrawal,
-    /// It is a private message that cannot be opened.
-    #[error("it is a private message that cannot be opened, and so not be sealed again")]
-    Sealed,
-    /// It would break a limit.
-    #[error("it can be no entry: {0}")]
-    Entry(String),
 }
 
 /// What came of [`Database::recover_feed`](crate::Database::recover_feed).

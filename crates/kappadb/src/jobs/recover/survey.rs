@@ -3,12 +3,10 @@
 use super::Standing;
 use super::heirs::Again;
 use crate::error::{ReadError, RecoverError};
-use crate::network::ask;
 use crate::views::Parts;
-use kappadb_chat::{StateKey, code};
 use kappadb_core::{EntryId, FeedKey, Hash, RangeSet, Seq, StoredBlock};
 use kappadb_entry::rules::{self, Version};
-use kappadb_entry::{Entry, Header, decode_block, is_chunk, origin_of, space, words_of};
+use kappadb_entry::{Entry, decode_block, is_chunk, origin_of, words_of};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Blocks looked at together; each may have a megabyte.
@@ -123,14 +121,15 @@ impl Surveyor<'_> {
             standing.insert(id.seq, Standing::Recovered(said));
         }
         let header = entry.header;
-        match withdrawn(&header) {
+        let view = self.parts.of_space(header.kind.space);
+        match view.and_then(|view| view.withdrawn(&header)) {
             Some(target) if target.feed == fork.feed && target.seq >= fork.seq => {
                 standing.entry(id.seq).or_insert(Standing::Withdrawn);
                 standing.entry(target.seq).or_insert(Standing::Withdrawn);
             }
             Some(_) => {}
             None => {
-                self.edits.extend(edited(&header).map(|target| (id.seq, target)));
+                self.edits.extend(view.and_then(|view| view.edited(&header)).map(|target| (id.seq, target)));
                 if let Some(key) = &header.key {
                     let versions = self.keys.entry((header.kind.space, key.clone())).or_default();
                     versions.push(Version::from_header(id, &header));
@@ -149,8 +148,8 @@ impl Parts {
                 None => RecoverError::Unknown(feed),
             });
         }
-        for view in [ask::KV, ask::MAP, ask::CHAT] {
-            self.views.ready(view).map_err(ReadError::from)?;
+        for view in self.all() {
+            self.views.ready(view.view()).map_err(ReadError::from)?;
         }
         let forks = self.feeds.exclusions();
         let seq = forks.into_iter().find(|(of, _)| *of == feed).map_or(Seq::MAX, |(_, seq)| seq);
@@ -208,12 +207,8 @@ impl Parts {
         own: &BTreeSet<FeedKey>,
         heirs: &[FeedKey],
     ) -> Result<Stands, ReadError> {
-        let versions = match *space {
-            space::KV => self.kv.kv.read(|index| index.read().history(key))??,
-            space::MAP => self.map.map.read(|index| index.history(key))??,
-            space::CHAT => self.chat.chat.read(|index| index.counting_versions(key))??,
-            _ => Vec::new(),
-        };
+        let history = self.of_space(*space).map(|view| view.history(key));
+        let versions = history.transpose()?.unwrap_or_default();
         let mut active = Vec::new();
         let mut stands = Stands { here: Vec::new(), heads: BTreeMap::new() };
         for version in versions {
@@ -229,25 +224,6 @@ impl Parts {
 
     /// True if it says what no other feed can say for this one.
     fn speaks_for_itself(&self, id: EntryId, entry: &Entry) -> bool {
-        let itself = |of: FeedKey| of == id.feed;
-        match (entry.header.kind.space, entry.header.kind.code) {
-            (space::CHAT, code::PRIVATE) => self.chat.own_private(id, entry).is_none_or(|(to, _)| itself(to)),
-            (space::CHAT, _) => match entry.header.key.as_deref().and_then(StateKey::decode) {
-                Some(StateKey::Member { feed, .. } | StateKey::Profile { feed, .. }) => itself(feed),
-                Some(StateKey::Flags { by, .. }) => itself(by),
-                Some(StateKey::Topic(_) | StateKey::Archive(_)) | None => false,
-            },
-            _ => false,
-        }
+        self.of_space(entry.header.kind.space).is_some_and(|view| view.speaks_for_itself(id, entry))
     }
-}
-
-/// The message that this entry changes.
-fn edited(header: &Header) -> Option<EntryId> {
-    (header.kind.space == space::CHAT).then(|| kappadb_chat::edited(header)).flatten()
-}
-
-/// The entry that this one takes back.
-fn withdrawn(header: &Header) -> Option<EntryId> {
-    (header.kind.space == space::CHAT).then(|| kappadb_chat::deleted(header)).flatten()
 }

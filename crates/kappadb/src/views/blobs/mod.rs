@@ -13,11 +13,15 @@ use crate::engine;
 use crate::engine::payload::Content;
 use crate::engine::uploads::{self, Abandoned};
 use crate::error::{BlobError, PutBlobError, ReadError};
+use crate::lines::fields;
 use crate::network::{Answer, Asked, Handle, Neighbours, Told};
+use crate::views::Parts;
 use futures::future::BoxFuture;
 use kappadb_core::{EntryId, RangeSet, Timestamp};
 use kappadb_entry::{Detached, Entry, Header, Kind, Label, decode_block, raw, space};
 use kappadb_view::ViewHandle;
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
 use std::fmt;
 use std::ops::{Bound, Deref, Range, RangeBounds};
 use std::sync::Arc;
@@ -52,19 +56,29 @@ pub struct Blobs {
 }
 
 /// What is known of a blob without its bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct BlobInfo {
     /// Its name. The feed is its author.
+    #[serde(flatten, serialize_with = "fields::written")]
     pub id: EntryId,
     /// Its length.
     pub bytes: u64,
     /// How many of its bytes are held here.
     pub held: u64,
     /// What its author says that it is.
+    #[serde(flatten, serialize_with = "label")]
     pub label: Label,
     /// When its author says that it was written.
+    #[serde(rename = "timestamp")]
     pub time: Timestamp,
+}
+
+fn label<S: Serializer>(label: &Label, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(None)?;
+    map.serialize_entry("type", &label.media_type)?;
+    map.serialize_entry("name", &label.name)?;
+    map.end()
 }
 
 /// Bytes of a blob that lie in the entry that names it, at most: who asks which blobs there are is sent all of those.
@@ -99,8 +113,9 @@ impl Deref for BlobParts {
 }
 
 impl Blobs {
-    pub(crate) fn new(parts: Arc<BlobParts>) -> Self {
-        Blobs { parts }
+    pub(crate) fn new(parts: &Parts) -> Self {
+        let (blobs, handle) = (parts.built_ins.blobs.clone(), parts.handle.clone());
+        Blobs { parts: Arc::new(BlobParts { blobs, handle }) }
     }
 
     /// Writes all that `reader` gives, up to [`MAX_DETACHED`](kappadb_core::limits::MAX_DETACHED) bytes, as one blob. Durable when it returns.

@@ -65,7 +65,7 @@ pub(super) fn imported_correspondences(
     with: Option<FeedKey>,
 ) -> Result<Vec<Correspondence>, ReadError> {
     let mut all = Vec::new();
-    for own in parts.imported_authors() {
+    for own in parts.writers.imported() {
         let others = recipients(parts, &own)?.into_iter();
         let others = others.filter(|other| with.is_none_or(|with| with == own || with == *other));
         all.extend(

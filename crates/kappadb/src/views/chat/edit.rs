@@ -9,6 +9,7 @@ use kappadb_chat::{Channel, Content, Extras, Lane, Post, decode};
 use kappadb_core::{EntryId, Timestamp};
 use kappadb_entry::space;
 use kappadb_view_chat::Place;
+use serde::Serialize;
 
 /// What to post beside the text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,13 +23,15 @@ pub struct PostOptions {
 }
 
 /// What a message said or says.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ChatEdition {
     /// The entry that says so: the message itself, or an edit of it.
     pub id: EntryId,
     /// When, by its author's clock.
+    #[serde(rename = "timestamp")]
     pub time: Timestamp,
     /// What.
+    #[serde(flatten)]
     pub said: Said,
     /// The blobs that belong to it.
     pub attachments: Vec<EntryId>,

@@ -13,7 +13,7 @@ const FEW: u64 = 1_024;
 
 /// Erases the payloads of what was deleted or taken back and is not erased yet. To be called before anything of chat is sent to peers, and by
 /// a compaction. Durable when it returns.
-pub(crate) fn honour_deletes(engine: &Engine, chat: &ViewHandle<ChatView>) -> Result<(), LogError> {
+pub(super) fn honour_deletes(engine: &Engine, chat: &ViewHandle<ChatView>) -> Result<(), LogError> {
     if !chat.runs() {
         return Ok(());
     }
@@ -41,7 +41,7 @@ pub(crate) fn honour_deletes(engine: &Engine, chat: &ViewHandle<ChatView>) -> Re
 }
 
 /// Has the words of what was deleted go from the index of words. To be called by a compaction, once there is room.
-pub(crate) fn forget_deleted_words(chat: &ViewHandle<ChatView>) -> Result<(), ViewError> {
+pub(super) fn forget_deleted_words(chat: &ViewHandle<ChatView>) -> Result<(), ViewError> {
     if !chat.runs() {
         return Ok(());
     }
@@ -59,7 +59,7 @@ fn is_erased(engine: &Engine, chat: &ViewHandle<ChatView>, id: EntryId) -> Resul
 }
 
 /// Of these blocks, which are held without their payloads, those that were erased for ever.
-pub(crate) fn erased(
+pub(super) fn erased(
     engine: &Engine,
     chat: &ViewHandle<ChatView>,
     feed: &FeedKey,

@@ -3,31 +3,31 @@
 use super::ChatParts;
 use super::correspondence::{Correspondence, Known, correspondences};
 use crate::error::ReadError;
+use crate::network::Follow;
 use crate::network::ask::CHAT;
-use crate::network::{Follow, Wanted};
 use kappadb_chat::Channel;
 use kappadb_query::Selector;
 use kappadb_view_chat::Ask;
 use std::sync::Arc;
 
 /// What a channel is followed by.
-pub(crate) fn channel(channel: &Channel) -> Follow {
+pub(super) fn channel(channel: &Channel) -> Follow {
     let channel = channel.folded.clone().into_bytes();
     Follow::matching(CHAT, Selector::Window { channel, from: i64::MIN, to: i64::MAX })
 }
 
 /// What is known of channels and people: names, topics, members, flags. Who says something, and whether it is shown.
-pub(crate) fn state() -> Follow {
+pub(super) fn state() -> Follow {
     Follow::matching(CHAT, Selector::Prefix(Vec::new()))
 }
 
 /// Private messages to and from this replica's writers.
-pub(crate) fn private(parts: &Arc<ChatParts>) -> [Follow; 2] {
+pub(super) fn private(parts: &Arc<ChatParts>) -> [Follow; 2] {
     let who = Ask::Correspondents { from: i64::MIN, to: i64::MAX }.selector();
     // What is followed does not keep the database open.
     let parts = Arc::downgrade(parts);
     let lanes = move || lanes(&*parts.upgrade().ok_or(ReadError::Closed)?);
-    [Follow::matching(CHAT, who), Follow::new(CHAT, Wanted::Changing(Arc::new(lanes)))]
+    [Follow::matching(CHAT, who), Follow::changing(CHAT, lanes)]
 }
 
 /// The lanes in which they lie, as far as the feeds of others are known.

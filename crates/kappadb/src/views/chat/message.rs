@@ -1,13 +1,17 @@
 //! What reading gives.
 
-use super::ChatFlag;
+use super::{ChatFlag, moderate};
+use crate::lines::fields;
 use crate::network::{Asked, Completeness, Told};
 use kappadb_core::{EntryId, FeedKey, Timestamp};
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
 use std::fmt;
 use std::str::FromStr;
 
-/// A message as it is shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A message as it is shown. As JSON its text is `text`, null if there is none to show; `channel` is null for a private message, and `to` says for whom
+/// that is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Message {
     /// The entry.
     pub id: EntryId,
@@ -16,18 +20,25 @@ pub struct Message {
     /// What its author calls itself now, as far as is known here.
     pub nick: Option<String>,
     /// The channel, as this message spells it; empty for a private message.
+    #[serde(serialize_with = "channel")]
     pub channel: String,
     /// Its order time: where it stands in its channel. Not before its author's clock, nor before what the author had read.
+    #[serde(rename = "timestamp")]
     pub time: Timestamp,
     /// What it says now.
+    #[serde(flatten)]
     pub said: Said,
     /// The message that it answers. That may be one that is not held here, or no message at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub reply_to: Option<EntryId>,
     /// The blobs that belong to it, by their ids: [`crate::Blobs`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<EntryId>,
     /// Set if its author said something else before: [`crate::Chat::history`].
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub edited: Option<Edited>,
     /// Set if moderation hides it; such messages come only with [`ReadOptions::hidden`].
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub hidden: Option<Hidden>,
 }
 
@@ -38,13 +49,23 @@ impl Message {
     }
 }
 
-/// The last edit of a message.
+fn channel<S: Serializer>(channel: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    Some(channel).filter(|channel| !channel.is_empty()).serialize(serializer)
+}
+
+/// The last edit of a message. As JSON it is its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Edited {
     /// The entry.
     pub id: EntryId,
     /// When, by its author's clock.
     pub time: Timestamp,
+}
+
+impl Serialize for Edited {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.time.serialize(serializer)
+    }
 }
 
 /// What a message says, or said.
@@ -76,6 +97,19 @@ pub enum Said {
     },
 }
 
+/// `kind`, `text`, and `to` if it is private.
+impl Serialize for Said {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("kind", self.kind())?;
+        map.serialize_entry("text", &self.text())?;
+        if let Said::Private { to, .. } = self {
+            map.serialize_entry("to", to)?;
+        }
+        map.end()
+    }
+}
+
 impl Said {
     /// Its name in the program's output.
     pub fn kind(&self) -> &'static str {
@@ -99,9 +133,10 @@ impl Said {
 }
 
 /// Why a message is hidden here.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Hidden {
     /// By which flag: hide, mute or block.
+    #[serde(serialize_with = "moderate::flag")]
     pub flag: ChatFlag,
     /// Who of those that are trusted here said so.
     pub by: FeedKey,
@@ -134,7 +169,7 @@ impl ReadOptions {
 }
 
 /// A part of a channel: an [`Answer`](crate::Answer) that knows of messages that are not due.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 #[must_use = "it says how complete it is"]
 pub struct ChatPage {
     /// In the order asked for.
@@ -145,6 +180,7 @@ pub struct ChatPage {
     /// [`MAX_AHEAD`]. More than a few mean that a clock is wrong, and it may be this one.
     pub ahead: usize,
     /// How much of what there is it has.
+    #[serde(flatten)]
     pub completeness: Completeness,
     /// What asking took, and who did not answer. Nothing if nobody was asked.
     pub asked: Asked,
@@ -195,6 +231,12 @@ impl fmt::Display for ChatCursor {
     }
 }
 
+impl Serialize for ChatCursor {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl FromStr for ChatCursor {
     type Err = ChatCursorError;
 
@@ -208,9 +250,10 @@ impl FromStr for ChatCursor {
 }
 
 /// A channel that somebody posted to or joined.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ChannelInfo {
     /// Its name.
+    #[serde(rename = "channel")]
     pub name: String,
     /// What it is about, if anything is said of that.
     pub topic: Option<String>,
@@ -219,18 +262,21 @@ pub struct ChannelInfo {
 }
 
 /// What a channel is about.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Topic {
     /// The topic.
+    #[serde(rename = "topic")]
     pub text: String,
     /// The entry that says so; its feed is who set it.
+    #[serde(flatten, serialize_with = "fields::written")]
     pub id: EntryId,
     /// When, as its author says.
+    #[serde(rename = "timestamp")]
     pub time: Timestamp,
 }
 
 /// A member of a channel.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Member {
     /// Its feed.
     pub feed: FeedKey,

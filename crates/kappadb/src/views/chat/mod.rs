@@ -7,13 +7,15 @@ mod edit;
 mod erase;
 mod error;
 mod export;
-pub(crate) mod follow;
+mod follow;
 mod import;
 mod lanes;
 mod lines;
 mod message;
 mod messages;
 mod moderate;
+mod opened;
+mod part;
 mod people;
 mod pins;
 mod post;
@@ -30,12 +32,12 @@ mod watch;
 use crate::engine;
 use crate::error::{OpenError, ReadError, WriteError};
 use crate::folder::markers::Markers;
+pub use crate::folder::pins::Pin;
 use crate::folder::pins::Pins;
-use crate::folder::trust::{TrustFile, Trusted};
 use crate::network::{Handle, Neighbours, Read, Told};
+use crate::views::Parts;
 use crate::write;
 pub use edit::{ChatEdition, PostOptions};
-pub(crate) use erase::{erased, forget_deleted_words, honour_deletes};
 pub use error::ChatError;
 pub use export::{ChatExport, ChatLeftOut, ChatLine};
 use futures::future::BoxFuture;
@@ -50,6 +52,7 @@ pub use message::{
 };
 pub use messages::ChatMessages;
 pub use moderate::{ChatFlag, FlagChange, FlagsSet};
+pub(crate) use opened::OpenChat;
 pub use pins::KnownAs;
 use recent::Recent;
 pub use search::SearchOptions;
@@ -57,7 +60,6 @@ use std::fmt;
 use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
-pub(crate) use unread::chat_joined;
 pub use unread::{Conversation, Marks, Unread};
 pub use watch::{ChatAsker, ChatChange, ChatWatcher, WatchOptions};
 
@@ -116,8 +118,6 @@ impl Deref for ChatParts {
 
 /// What this replica keeps of chat for itself, whoever reads.
 pub(crate) struct ChatState {
-    /// Whose moderation is applied.
-    pub trust: TrustFile,
     /// How far each channel was read.
     pub markers: Markers,
     /// Whom names stand for here.
@@ -127,14 +127,9 @@ pub(crate) struct ChatState {
 }
 
 impl ChatState {
-    /// As it lies in a folder; whom to trust was read from it already.
-    pub fn load(dir: &Path, trusted: Trusted) -> Result<ChatState, OpenError> {
-        Ok(ChatState {
-            trust: TrustFile::new(dir, trusted),
-            markers: Markers::load(dir)?,
-            pins: Pins::load(dir)?,
-            recent: Recent::default(),
-        })
+    /// As it lies in a folder.
+    fn load(dir: &Path) -> Result<ChatState, OpenError> {
+        Ok(ChatState { markers: Markers::load(dir)?, pins: Pins::load(dir)?, recent: Recent::default() })
     }
 }
 
@@ -145,8 +140,8 @@ impl fmt::Debug for ChatState {
 }
 
 impl Chat {
-    pub(crate) fn new(parts: Arc<ChatParts>) -> Self {
-        Chat { parts }
+    pub(crate) fn new(parts: &Parts) -> Self {
+        Chat { parts: Arc::new(parts.built_ins.chat.parts(parts.handle.clone())) }
     }
 
     async fn run_writing<T: Send + 'static>(

@@ -5,6 +5,7 @@ use crate::error::ReadError;
 use crate::views::chat::ChatParts;
 use kappadb_chat::{Content, FLAGS, FlagsEntry, Moderation, Trust};
 use kappadb_core::FeedKey;
+use serde::{Serialize, Serializer};
 use std::collections::BTreeSet;
 
 pub use kappadb_chat::Flag as ChatFlag;
@@ -31,7 +32,7 @@ impl FlagChange {
 }
 
 /// Flags that somebody has set.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FlagsSet {
     /// On whom.
     pub target: FeedKey,
@@ -40,11 +41,22 @@ pub struct FlagsSet {
     /// Where; none is everywhere.
     pub channel: Option<String>,
     /// Which; not empty.
+    #[serde(serialize_with = "flags")]
     pub flags: Vec<ChatFlag>,
     /// Why; may be empty.
     pub reason: String,
     /// True if they count for this replica: it trusts who set them.
     pub counts: bool,
+}
+
+/// A flag by its name.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde calls it with")]
+pub(super) fn flag<S: Serializer>(flag: &ChatFlag, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(flag.name())
+}
+
+fn flags<S: Serializer>(flags: &[ChatFlag], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(flags.iter().map(|flag| flag.name()))
 }
 
 impl ChatParts {
@@ -68,7 +80,7 @@ impl ChatParts {
 
     /// What is to be thought of messages, as things stand.
     pub(super) fn moderation(&self) -> Result<Moderation, ReadError> {
-        let trusted = self.state.trust.get();
+        let trusted = self.trust.get();
         let [admins, mods, distrusted] =
             [trusted.admins, trusted.mods, trusted.distrusted].map(|feeds| self.feeds.with_heirs(feeds));
         let flags = self.chat_flags()?.into_iter().flat_map(|set| {

@@ -134,13 +134,13 @@ impl Chat {
 
     /// Whose moderation is applied here, besides this replica's own.
     pub fn trusted(&self) -> Trusted {
-        self.parts.state.trust.get()
+        self.parts.trust.get()
     }
 
     /// Says whose moderation is to be applied here. What is shown changes at once; nothing is indexed or fetched anew. Tickets
     /// made from now on pass it on. Durable when it returns.
     pub async fn set_trusted(&self, trusted: Trusted) -> Result<(), ChatError> {
-        self.run(move |parts| parts.state.trust.set(trusted).map_err(ChatError::State)).await??;
+        self.run(move |parts| parts.trust.set(trusted).map_err(ChatError::State)).await??;
         // What was hidden so far was asked of nobody.
         self.parts.links.ask_anew();
         Ok(())

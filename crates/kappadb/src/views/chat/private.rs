@@ -88,7 +88,7 @@ impl ChatParts {
     }
 
     /// Whom a private message of an own feed is for, and what it says; none if it is none, or cannot be opened. The same of what one says now.
-    pub(crate) fn own_private(&self, id: EntryId, entry: &Entry) -> Option<(FeedKey, PrivateText)> {
+    pub(super) fn own_private(&self, id: EntryId, entry: &Entry) -> Option<(FeedKey, PrivateText)> {
         let post = decode(&entry.header, entry.payload.as_deref()).ok()?;
         let Content::Private(sealed) = post.content else { return None };
         let look = |secret: &_| kappadb_chat::recipient(secret, post.order, &sealed);
@@ -111,7 +111,7 @@ impl ChatParts {
     }
 
     /// The same message by another own feed, at the same place in time.
-    pub(crate) fn private_again(&self, id: EntryId, entry: &Entry, by: &FeedKey) -> Option<Prepared> {
+    pub(super) fn private_again(&self, id: EntryId, entry: &Entry, by: &FeedKey) -> Option<Prepared> {
         let (to, says) = self.own_private(id, entry)?;
         // Notes to oneself are for whoever goes on.
         let to = if to == id.feed { *by } else { to };

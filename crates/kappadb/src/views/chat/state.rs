@@ -9,6 +9,12 @@ use kappadb_entry::rules::{self, Version};
 use std::collections::{BTreeMap, BTreeSet};
 
 impl ChatParts {
+    /// The feeds that are "me" for this handle: the one that it writes, and those that this one continues. Other writers of this replica, such as the
+    /// authors of an import, are others.
+    pub(super) fn me(&self) -> BTreeSet<FeedKey> {
+        self.lineage(self.feed_of(&self.name))
+    }
+
     pub(super) fn chat_profile(&self, feed: FeedKey) -> Result<BTreeMap<String, String>, ChatError> {
         if self.moderation()?.is_blocked(None, &feed) {
             return Ok(BTreeMap::new());
@@ -124,7 +130,7 @@ impl ChatParts {
         }
     }
 
-    pub(crate) fn chat_nick(&self, feed: &FeedKey) -> Result<Option<String>, ReadError> {
+    pub(super) fn chat_nick(&self, feed: &FeedKey) -> Result<Option<String>, ReadError> {
         recent::recent_nick(self, feed, || {
             let (now, key) = (self.clock.now(), StateKey::Profile { feed: *feed, field: "nick" }.encode());
             let versions = self.chat.read(|index| index.counting_versions(&key))??;

@@ -9,6 +9,8 @@ use crate::views::chat::ChatParts;
 use kappadb_chat::{Channel, StateKey, TOPICS, mentions};
 use kappadb_core::{EntryId, FeedKey, RangeSet, Timestamp};
 use kappadb_view_chat::{Came, Lately, Place};
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// Messages that are asked for of a channel that was marked as read, and of one that never was.
@@ -29,10 +31,27 @@ pub enum Conversation {
     },
 }
 
+/// `channel`, which is null if it is private; then `with` and `nick` say with whom.
+impl Serialize for Conversation {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        match self {
+            Conversation::Channel(channel) => map.serialize_entry("channel", channel)?,
+            Conversation::Private { with, nick } => {
+                map.serialize_entry("channel", &())?;
+                map.serialize_entry("with", with)?;
+                map.serialize_entry("nick", nick)?;
+            }
+        }
+        map.end()
+    }
+}
+
 /// What came and was not marked as read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Unread {
     /// Where.
+    #[serde(flatten)]
     pub of: Conversation,
     /// Messages that are shown here, by others.
     pub messages: u64,
@@ -230,7 +249,7 @@ pub(super) fn chat_lately(parts: &ChatParts) -> Result<Vec<Lately>, ChatError> {
 }
 
 /// The channels that any of these feeds is in, by folded name.
-pub(crate) fn chat_joined(
+pub(super) fn chat_joined(
     parts: &ChatParts,
     feeds: &BTreeSet<FeedKey>,
 ) -> Result<BTreeSet<String>, ReadError> {

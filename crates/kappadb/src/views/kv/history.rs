@@ -5,12 +5,14 @@ use crate::error::ReadError;
 use crate::network::Answer;
 use crate::views::kv::KvParts;
 use kappadb_entry::rules;
+use serde::Serialize;
 use std::cmp::Reverse;
 
 /// A version in a key's history.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct KvRevision {
     /// The version.
+    #[serde(flatten)]
     pub version: Head,
     /// True if no other version that is held replaces it.
     pub current: bool,

@@ -1,28 +1,35 @@
 //! What versions of keys say.
 
 use crate::error::{NotHeld, ReadError};
+use crate::lines::fields;
 use crate::views::kv::KvParts;
 use bytes::Bytes;
 use kappadb_core::{EntryId, FeedKey, StoredBlock, Timestamp};
 use kappadb_entry::rules::Version;
 use kappadb_entry::{Entry, decode_block};
 use kappadb_view_kv::{CODE_DELETE, CODE_PUT, KeyState, kind};
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
 
-/// The value of a key that is shown by default.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The value of a key that is shown by default. As JSON its bytes are `value`, or `value_base64` if they are no text; how many heads are dated ahead is
+/// not in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Value {
     /// Its bytes; none if they were cleared here, or could not be fetched whole.
+    #[serde(flatten, serialize_with = "fields::value")]
     pub bytes: Option<Bytes>,
     /// The entry that gives it: the winner among the heads.
     pub id: EntryId,
     /// Who wrote it: the entry's feed.
     pub author: FeedKey,
     /// When, as its author says.
+    #[serde(rename = "timestamp")]
     pub time: Timestamp,
     /// All heads of the key, ascending; several are a conflict.
     pub heads: Vec<EntryId>,
     /// How many of them are dated after this machine's clock: then a clock is wrong, and it may be this one. They lose against
     /// what is not.
+    #[serde(skip)]
     pub ahead: usize,
 }
 
@@ -47,7 +54,7 @@ impl Value {
 }
 
 /// What is known of a key, without a look at what its versions say.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct KvState {
     /// The entry that gives it its value; none if it has none: its winner is a delete, or something that this release does not know.
     pub winner: Option<EntryId>,
@@ -65,20 +72,23 @@ impl KvState {
     }
 }
 
-/// A version of a key that no other replaces.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A version of a key that no other replaces. As JSON what it says is `value` as in [`Value`], and `deleted`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Head {
     /// The entry.
     pub id: EntryId,
     /// Who wrote it: the entry's feed.
     pub author: FeedKey,
     /// When, as its author says.
+    #[serde(rename = "timestamp")]
     pub time: Timestamp,
     /// What it says.
+    #[serde(flatten)]
     pub content: Content,
     /// True for the one that is shown by default.
     pub winner: bool,
     /// True if it is dated after this machine's clock: as in [`Value::ahead`].
+    #[serde(skip)]
     pub ahead: bool,
 }
 
@@ -94,6 +104,19 @@ pub enum Content {
     NotHeld,
     /// Something that this release does not know.
     Unknown,
+}
+
+impl Serialize for Content {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let value = match self {
+            Content::Value(bytes) => Some(&**bytes),
+            _ => None,
+        };
+        let mut map = serializer.serialize_map(None)?;
+        fields::bytes(&mut map, "value", value)?;
+        map.serialize_entry("deleted", &(*self == Content::Deleted))?;
+        map.end()
+    }
 }
 
 impl Content {

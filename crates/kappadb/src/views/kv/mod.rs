@@ -6,6 +6,7 @@ mod ground;
 mod history;
 mod items;
 mod load;
+mod part;
 mod scan;
 mod snapshot;
 mod watch;
@@ -25,6 +26,7 @@ use crate::error::{BlobError, ReadError};
 use crate::network::ask::{self, KV};
 use crate::network::{self, Answer, Begun, Handle, Read, Source, Told};
 use crate::network::{Follow, Live};
+use crate::views::Parts;
 use crate::views::blobs::BlobReader;
 use crate::views::watching::Watching;
 use asking::ask_scan;
@@ -103,8 +105,9 @@ impl Deref for KvParts {
 }
 
 impl Kv {
-    pub(crate) fn new(parts: Arc<KvParts>) -> Self {
-        Kv { parts }
+    pub(crate) fn new(parts: &Parts) -> Self {
+        let (kv, handle) = (parts.built_ins.kv.clone(), parts.handle.clone());
+        Kv { parts: Arc::new(KvParts { kv, handle }) }
     }
 
     /// The value of a key: that of its winner. None if the key is not known, or its winner is a delete.

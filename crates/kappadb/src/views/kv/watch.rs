@@ -3,6 +3,7 @@
 use super::Value;
 use super::ground::Ground;
 use crate::error::ReadError;
+use crate::lines::fields;
 use crate::network::Live;
 use crate::views::boxed::Boxed;
 use crate::views::kv::KvParts;
@@ -10,6 +11,7 @@ use crate::views::watching::{CHUNK, Listed, Look, Looked, Watched, in_short};
 use futures::Stream;
 use kappadb_core::EntryId;
 use kappadb_view_kv::{KeyRange, ScanOptions};
+use serde::ser::{Serialize, SerializeMap, Serializer};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -25,6 +27,25 @@ pub struct KvChange {
     pub heads: Vec<EntryId>,
     /// True if it may have had other states since it was told of last: the watcher was slower than the changes.
     pub lagged: bool,
+}
+
+/// As an item; without a value `value` and what belongs to it are null. `lagged` is there if it is true.
+impl Serialize for KvChange {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let KvChange { key, value, heads, lagged } = self;
+        let said = value.as_ref();
+        let mut map = serializer.serialize_map(None)?;
+        fields::bytes(&mut map, "key", Some(key))?;
+        fields::bytes(&mut map, "value", said.and_then(|value| value.bytes.as_deref()))?;
+        map.serialize_entry("id", &said.map(|value| value.id))?;
+        map.serialize_entry("author", &said.map(|value| value.author))?;
+        map.serialize_entry("timestamp", &said.map(|value| value.time))?;
+        map.serialize_entry("heads", heads)?;
+        if *lagged {
+            map.serialize_entry("lagged", lagged)?;
+        }
+        map.end()
+    }
 }
 
 /// Tells of keys: a stream of [`KvChange`]. It keeps the database open, and ends when that is closed, or with the first error;

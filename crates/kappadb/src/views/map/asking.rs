@@ -1,5 +1,6 @@
 //! What the map is asked.
 
+use super::change::carried::{self, CarriedNode};
 use super::conflicts::several;
 use super::export::{self, ExportFormat, ExportReport, Selection, Texts};
 use super::history::feature_history;
@@ -8,8 +9,8 @@ use super::osm::{self, ask_osm};
 use super::query::ask_find;
 use super::refs::{ask_expand, ask_referrers};
 use super::watch::InBox;
-use super::{Expanded, Found, Hit, Map, MapQuery, MapWatcher, OsmAnswer, Revision};
-use crate::error::{ExportError, ReadError};
+use super::{Expanded, ExportError, Found, Hit, Map, MapQuery, MapWatcher, OsmAnswer, Revision};
+use crate::error::ReadError;
 use crate::network::ask::{self, MAP};
 use crate::network::{Answer, Read};
 use crate::network::{Follow, Live};
@@ -22,6 +23,15 @@ use kappadb_view_geo::{Cursor, Query};
 use std::io::Write;
 
 impl Map {
+    /// What ways say of a node: it need be no feature of its own. None if no standing way has it, or none says where it is. Peers are asked what
+    /// refers to it.
+    pub fn carried(&self, id: &str) -> Read<Answer<CarriedNode>> {
+        let id = id.to_owned();
+        Read::new(&self.parts, ask_referrers(self.parts.clone(), vec![id.clone()]), move |parts| {
+            Ok(Answer::of(carried::carried(parts, &id)?))
+        })
+    }
+
     /// All versions of a feature, deletes included, the latest first: none comes after one that it replaces. Nothing for a feature that is not
     /// known. Peers are asked for every version, also those that others made redundant; of these, contents that are too large for a block are
     /// not fetched.

@@ -1,14 +1,15 @@
 //! Photos and other files attached to features: a blob, and a tag or property that names it.
 
-use super::{Map, draft};
+use super::{AttachError, Map, draft};
 use crate::engine::batch::Batch;
-use crate::error::{AttachError, ReadError, WriteError};
+use crate::error::{ReadError, WriteError};
 use crate::views::blobs;
 use crate::views::map::MapParts;
 use crate::write::Write;
 use kappadb_core::EntryId;
 use kappadb_entry::Label;
 use kappadb_geo::{Body, Feature};
+use serde::Serialize;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -22,7 +23,7 @@ const PREFIX: &str = "attachment:";
 const MAX_NAME: usize = 255 - PREFIX.len();
 
 /// A blob that a feature names.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Attachment {
     /// What it is called there.
     pub name: String,
@@ -84,7 +85,7 @@ impl Map {
 }
 
 /// Has a feature name other blobs, where there are others for those that it names.
-pub(crate) fn attach_others(feature: &mut Feature, others: &BTreeMap<EntryId, EntryId>) {
+pub(super) fn attach_others(feature: &mut Feature, others: &BTreeMap<EntryId, EntryId>) {
     for Attachment { name, blob } in Map::attachments(feature) {
         if let Some(other) = others.get(&blob) {
             set(&mut feature.body, &format!("{PREFIX}{name}"), &other.to_string());

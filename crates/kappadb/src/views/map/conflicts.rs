@@ -3,19 +3,10 @@
 use super::Hit;
 use crate::error::ReadError;
 use crate::views::map::MapParts;
-use serde::Serialize;
+use crate::views::part::Conflicts;
 
 /// Features with several heads that are looked at to count conflicts.
 const LOOKED_AT: usize = 10_000;
-
-/// How many features are in conflict: people who had not seen each other's change say different things of them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Conflicts {
-    /// So many at least.
-    pub count: u64,
-    /// True if there may be more: not all features with several current versions were looked at, or none, for the view of the map does not run.
-    pub more: bool,
-}
 
 pub(super) fn several(parts: &MapParts, after: Option<&str>, limit: usize) -> Result<Vec<Hit>, ReadError> {
     parts.map.ready()?;
@@ -24,9 +15,9 @@ pub(super) fn several(parts: &MapParts, after: Option<&str>, limit: usize) -> Re
 }
 
 /// Costs a reading of the current versions of those features that have several, 10,000 features at most.
-pub(crate) fn conflicts(parts: &MapParts) -> Result<Conflicts, ReadError> {
+pub(super) fn conflicts(parts: &MapParts) -> Result<Conflicts, ReadError> {
     if !parts.map.runs() {
-        return Ok(Conflicts { count: 0, more: true });
+        return Ok(Conflicts::default());
     }
     let hits = several(parts, None, LOOKED_AT + 1)?;
     let mut conflicts = Conflicts { count: 0, more: hits.len() > LOOKED_AT };

@@ -7,10 +7,10 @@ pub use texts::Texts;
 pub(super) use texts::texts;
 
 use super::list;
-use crate::error::{ExportError, ReadError};
+use crate::error::ReadError;
 use crate::network::Completeness;
 use crate::network::ask::MAP;
-use crate::views::map::{Hit, MapParts};
+use crate::views::map::{ExportError, Hit, MapParts};
 use kappadb_query::Selector;
 use std::io::Write;
 

@@ -6,14 +6,17 @@ use crate::network::Answer;
 use crate::views::map::MapParts;
 use kappadb_core::FeedKey;
 use kappadb_entry::rules;
+use serde::Serialize;
 use std::cmp::Reverse;
 
 /// A version in a feature's history.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Revision {
     /// The version.
+    #[serde(flatten)]
     pub edition: Edition,
     /// Its author's feed.
+    #[serde(skip)]
     pub author: FeedKey,
     /// True if no other version that is held replaces it. Several such are a conflict.
     pub current: bool,

@@ -2,17 +2,20 @@
 
 use super::Hit;
 use crate::error::{NotHeld, ReadError};
+use crate::lines::fields;
 use crate::views::map::MapParts;
 use kappadb_core::{EntryId, StoredBlock, Timestamp};
 use kappadb_entry::rules::{self, Version};
 use kappadb_entry::{Entry, Header, decode_block, payload_of};
 use kappadb_geo::{CODE_BARE, CODE_DELETE, CODE_PUT, Feature, Filter};
+use serde::Serialize;
 use std::collections::HashSet;
 
 /// A feature with all of its current versions.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Found {
     /// The feature's id.
+    #[serde(rename = "feature")]
     pub id: String,
     /// Those asked for: one, or several in conflict. The winner first, if it is among them. What several say in the same words is here once: people who
     /// import the same map do not contradict each other.
@@ -34,15 +37,18 @@ impl Found {
 }
 
 /// One version of a feature.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Edition {
     /// The entry that made it. Its feed is its author.
+    #[serde(flatten, serialize_with = "fields::written")]
     pub entry: EntryId,
     /// When its author says it was made.
+    #[serde(rename = "timestamp")]
     pub time: Timestamp,
     /// True if it deletes the feature.
     pub deleted: bool,
     /// What it says; none if it deletes the feature, or its content was cleared here or is not held here.
+    #[serde(rename = "geojson")]
     pub feature: Option<Feature>,
     /// True for the current one that is shown by default: the greatest time that is due (of all, if
     /// none is), then feed key, then seq.

@@ -1,6 +1,6 @@
 //! Making one of several versions that were written without knowledge of each other.
 
-use super::import::put_by_hand;
+use super::change::put_by_hand;
 use crate::engine::keyed::active;
 use crate::error::{ReadError, WriteError};
 use crate::views::map::MapParts;

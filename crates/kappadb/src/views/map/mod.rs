@@ -2,28 +2,36 @@
 
 mod asking;
 mod attach;
+mod change;
 mod conflicts;
+mod error;
 pub mod export;
 mod history;
+#[cfg(feature = "import")]
 pub(crate) mod import;
 mod list;
 mod load;
 mod merge;
 mod osm;
+mod part;
 mod query;
 mod refs;
 mod watch;
 
 pub use attach::Attachment;
-pub(crate) use attach::attach_others;
-pub use conflicts::Conflicts;
-pub(crate) use conflicts::conflicts;
+pub use change::CarriedNode;
+pub use error::{AttachError, ExportError};
 pub use history::Revision;
+pub use kappadb_geo::{
+    Body, Feature, FeatureError, FeatureKind, Filter, FilterError, Free, GeoJsonError, Geometry,
+    GeometryError, IdError, Part, TagFilter, geojson,
+};
+pub use kappadb_view_geo::{Cursor, CursorError, Order};
 pub use load::{Edition, Found};
 pub use osm::OsmAnswer;
 pub use query::MapQuery;
 pub use refs::Expanded;
-pub(crate) use refs::{ask_referrers, join_referrers};
+use refs::join_referrers;
 pub use watch::{MapChange, MapWatcher};
 
 use crate::engine;
@@ -31,15 +39,17 @@ use crate::engine::keyed::active;
 use crate::error::{ReadError, WriteError};
 use crate::network::ask::{self, MAP};
 use crate::network::{Answer, Handle, Read};
+use crate::views::Parts;
 use crate::write::{self, Draft, Write};
-use import::{check_unused, delete_by_hand, put_by_hand};
+use change::{check_unused, delete_by_hand, put_by_hand};
 use kappadb_core::{EntryId, Extent};
 use kappadb_entry::{Kind, rules, space};
 use kappadb_geo::id::parse_osm;
-use kappadb_geo::{CODE_DELETE, Feature, Prepared};
+use kappadb_geo::{CODE_DELETE, Prepared};
 use kappadb_query::Selector;
 use kappadb_view::ViewHandle;
 use kappadb_view_geo::{MapView, Query};
+use serde::Serialize;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -71,9 +81,10 @@ pub struct Map {
 }
 
 /// A feature that a box query found.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Hit {
     /// The feature's id.
+    #[serde(rename = "feature")]
     pub id: String,
     /// Those of its current versions that touch the box; several are a conflict.
     pub heads: Vec<EntryId>,
@@ -105,8 +116,9 @@ impl Deref for MapParts {
 }
 
 impl Map {
-    pub(crate) fn new(parts: Arc<MapParts>) -> Self {
-        Map { parts }
+    pub(crate) fn new(parts: &Parts) -> Self {
+        let (map, handle) = (parts.built_ins.map.clone(), parts.handle.clone());
+        Map { parts: Arc::new(MapParts { map, handle }) }
     }
 
     /// Creates a feature, or replaces every version of it that is held here; of an element of OpenStreetMap, what it means for others too: the ways of

@@ -6,7 +6,7 @@ use crate::engine;
 use crate::engine::held::portions;
 use crate::error::ReadError;
 use crate::network::ask::MAP;
-use crate::network::{Answer, Neighbours};
+use crate::network::{Answer, GoesOn, Neighbours};
 use crate::views::map::MapParts;
 use futures::future::BoxFuture;
 use kappadb_core::{EntryId, Extent, StoredBlock};
@@ -45,6 +45,12 @@ impl MapQuery {
     /// The same for the index, `limit` features at most.
     fn part(&self, limit: Option<usize>) -> Query {
         Query { level: self.level, limit, after: self.after.clone(), order: self.order, bare: false }
+    }
+}
+
+impl GoesOn for Cursor {
+    fn bytes(&self) -> Vec<u8> {
+        self.to_string().into_bytes()
     }
 }
 

@@ -12,11 +12,12 @@ use kappadb_core::EntryId;
 use kappadb_geo::id::osm;
 use kappadb_geo::{Body, Element, ElementKind, Expansion, Shape, expand};
 use kappadb_query::Selector;
+use serde::Serialize;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A feature and what it is made of, with what that is made of, and so on.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Expanded {
     /// The feature first, then what it refers to, the nearest first; each once, so a relation that contains itself, by
     /// whatever way, does no harm.

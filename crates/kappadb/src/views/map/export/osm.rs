@@ -1,8 +1,8 @@
 //! OSM XML: nodes, ways, relations, each by ascending numbers, so the numbers are gathered first.
 
 use super::{CHUNK, ExportReport, Selection, each_chunk};
-use crate::error::{ExportError, ReadError};
-use crate::views::map::{Found, Hit, MapParts};
+use crate::error::ReadError;
+use crate::views::map::{ExportError, Found, Hit, MapParts};
 use kappadb_core::{Coord, EntryId, FeedKey, Seq};
 use kappadb_geo::id::{osm, parse_osm};
 use kappadb_geo::osm_xml::{Writer, XmlError};

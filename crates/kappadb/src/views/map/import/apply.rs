@@ -1,10 +1,9 @@
 //! A file applied to what is held: resolved whole, then written (`design/map.md`).
 
-use super::append::Appender;
-use super::changes::Changes;
-use super::judge::{Verdict, nodes};
-use super::{ImportReport, Steps};
-use crate::error::ImportError;
+use super::{ImportError, ImportReport, Steps};
+use crate::views::map::change::append::Appender;
+use crate::views::map::change::changes::Changes;
+use crate::views::map::change::judge::{Verdict, nodes};
 use kappadb_geo::id::osm;
 use kappadb_geo::{Body, ElementKind};
 use kappadb_import::{Bare, Import, Item};

@@ -1,29 +1,23 @@
 //! Files into features: written as they are into an empty map, else compared with what is held.
 
-mod append;
 mod apply;
-mod by_hand;
-mod carried;
-mod changes;
-mod held;
-mod judge;
-mod plan;
-mod said;
+mod error;
+mod items;
 mod touched;
 
-pub(super) use by_hand::{check_unused, delete_by_hand, put_by_hand};
-pub use carried::CarriedNode;
+pub use error::ImportError;
+pub use kappadb_import::{Ids, Location, Skip};
 pub use touched::TouchedByImport;
 
 use crate::engine::turns::Turn;
-use crate::error::{ImportError, ReadError, WriteError};
-use crate::network::{Answer, Read};
-use crate::views::map::{Map, MapParts, ask_referrers};
+use crate::error::{ReadError, WriteError};
+use crate::views::map::change::append::Appender;
+use crate::views::map::change::held;
+use crate::views::map::change::judge::Verdict;
+use crate::views::map::{Map, MapParts};
 use crate::write;
-use append::Appender;
 use apply::Apply;
-use judge::Verdict;
-use kappadb_import::{Ids, Import, Progress, Skip};
+use kappadb_import::{Import, Progress};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -149,13 +143,14 @@ impl Map {
         .await?
     }
 
-    /// What ways say of a node: it need be no feature of its own. None if no standing way has it, or none says where it is. Peers are asked what
-    /// refers to it.
-    pub fn carried(&self, id: &str) -> Read<Answer<CarriedNode>> {
-        let id = id.to_owned();
-        Read::new(&self.parts, ask_referrers(self.parts.clone(), vec![id.clone()]), move |parts| {
-            Ok(Answer::of(carried::carried(parts, &id)?))
-        })
+    /// Asks the known peers for what a file touches, some at a time, so that [`Map::apply_import`] can compare it with all that is known: every version of
+    /// what it speaks of; where the nodes of its ways are; the ways that have these nodes, the relations above, and what its relations are made
+    /// of. A replica without peers asks nothing.
+    pub async fn touched_by_import(
+        &self,
+        file: ImportFile,
+    ) -> Result<(ImportFile, TouchedByImport), ImportError> {
+        touched::ask_touched(self, file).await
     }
 
     /// Imports a file that was read, as [`Map::import`] does; dropped, it ends as that does.
@@ -266,7 +261,7 @@ fn import(
         Apply::new(&mut appender, &mut report, &mut import, &mut steps, force, begun).run()?;
     }
     appender.flush(&mut || ())?;
-    (report.blocks, report.bytes) = appender.appended();
+    (report.blocks, report.bytes) = appender.appended;
     ready()?;
     parts.progress("importing", steps.total, steps.total);
     report.seconds = started.elapsed().as_secs_f64();

@@ -7,8 +7,7 @@ use crate::error::{ReadError, WriteError};
 use crate::views::map::{MapParts, draft};
 use kappadb_core::EntryId;
 use kappadb_geo::id::parse_osm;
-use kappadb_geo::{Body, Element, Feature, Shape, WayNode};
-use kappadb_import::Item;
+use kappadb_geo::{Body, Element, Feature, Item, Shape, WayNode};
 use std::collections::BTreeMap;
 
 /// The nodes that a way which is edited by hand has elsewhere than what is held.

@@ -21,7 +21,7 @@ const REMEMBERED: usize = 40_000;
 const MAX_NESTED: usize = 4_096;
 
 /// What is held, as it is indexed.
-pub(super) struct Lookup<'a> {
+pub(in crate::views::map) struct Lookup<'a> {
     pub parts: &'a MapParts,
     entries: Entries<'a>,
     known: HashMap<String, Arc<Known>>,
@@ -31,13 +31,13 @@ pub(super) struct Lookup<'a> {
 }
 
 /// A feature as it is held, with what a new version of it must name.
-pub(super) struct Known {
+pub(in crate::views::map) struct Known {
     pub held: Held,
     pub active: Vec<Version>,
 }
 
 /// A node as it is held.
-pub(super) struct KnownNode {
+pub(in crate::views::map) struct KnownNode {
     number: i64,
     /// Its own entries.
     pub own: Arc<Known>,
@@ -333,6 +333,6 @@ impl KnownNode {
 }
 
 /// A node without tags as a feature; none if it is not known where it is.
-pub(super) fn bare(node: &WayNode) -> Option<Feature> {
+pub(in crate::views::map) fn bare(node: &WayNode) -> Option<Feature> {
     Some(Feature { id: osm(ElementKind::Node, node.id), body: Body::Osm(node.to_element()?) })
 }

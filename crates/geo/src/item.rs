@@ -1,4 +1,4 @@
-use kappadb_geo::{Feature, Meta, WayNode};
+use crate::{Feature, Meta, WayNode};
 
 /// What a file says of one feature.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,9 +5,10 @@ use crate::error::ReadError;
 use crate::views::map::MapParts;
 use kappadb_geo::id::parse_osm;
 use kappadb_geo::{ElementKind, Feature};
+use serde::Serialize;
 
 /// A node as the ways have it that have it as a corner.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CarriedNode {
     /// Where it is, its version and edit: the statement that counts. Without tags, whether it has any or not.
     pub node: Feature,

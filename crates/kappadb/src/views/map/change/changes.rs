@@ -4,26 +4,25 @@ use super::append::Appender;
 use super::held::{Known, KnownNode, Lookup, bare};
 use super::judge::{Verdict, nodes};
 use super::plan::{LOOKED_UP, Plan, forced, is_in};
-use crate::error::{ImportError, ReadError, WriteError};
+use crate::error::{ReadError, WriteError};
 use kappadb_entry::{Places, rules};
 use kappadb_geo::id::osm;
-use kappadb_geo::{Body, Element, ElementKind, Feature, Shape, WayNode};
-use kappadb_import::{Bare, Import, Item};
+use kappadb_geo::{Body, Element, ElementKind, Feature, Item, Shape, WayNode};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Changes in the course of being written.
-pub(super) struct Changes<'a, 'b> {
+pub(in crate::views::map) struct Changes<'a, 'b> {
     pub appender: &'b mut Appender<'a>,
-    held: Lookup<'a>,
-    force: bool,
-    plan: Plan,
+    pub(in crate::views::map) held: Lookup<'a>,
+    pub(in crate::views::map) force: bool,
+    pub(in crate::views::map) plan: Plan,
     /// Somebody else has written to the map since items were judged.
-    disturbed: bool,
+    pub(in crate::views::map) disturbed: bool,
 }
 
 /// Where changes come from, which may say where other nodes are.
-pub(super) trait Source {
+pub(in crate::views::map) trait Source {
     type Error: From<ReadError> + From<WriteError>;
 
     /// What it says of a node, and whether that is an edit of the version that it names.
@@ -32,14 +31,6 @@ pub(super) trait Source {
     /// The same, if it counts whatever is held.
     fn decided(&self, _node: i64) -> Option<WayNode> {
         None
-    }
-}
-
-impl Source for Import {
-    type Error = ImportError;
-
-    fn said(&mut self, node: i64) -> Result<Option<(WayNode, bool)>, ImportError> {
-        Ok(Import::said(self, node)?)
     }
 }
 
@@ -67,23 +58,6 @@ impl<'a, 'b> Changes<'a, 'b> {
         self.plan.judge(&mut self.held, item, self.force)
     }
 
-    /// Looks up what is held of these ids in one go, before they are judged or written one by one.
-    pub fn prepare(&mut self, ids: impl IntoIterator<Item = String>) -> Result<(), ReadError> {
-        self.held.prepare(ids)
-    }
-
-    /// The same for items that are to be written, with the nodes of ways.
-    pub fn prepare_items<'i>(&mut self, items: impl IntoIterator<Item = &'i Item>) -> Result<(), ReadError> {
-        let mut ids = Vec::new();
-        for item in items {
-            ids.push(item.id().to_owned());
-            if let Item::Put { feature, .. } = item {
-                ids.extend(node_ids(&feature.body));
-            }
-        }
-        self.held.prepare(ids)
-    }
-
     /// Makes what was written so far durable and has it indexed, so that it is what is held.
     pub fn settle_written(&mut self) -> Result<(), WriteError> {
         self.disturbed |= self.appender.flush_and_index()?;
@@ -97,13 +71,7 @@ impl<'a, 'b> Changes<'a, 'b> {
         self.look_again(is_disturbed)
     }
 
-    /// Lets others write if they wait, as [`Changes::keep_up`] does.
-    pub fn let_in(&mut self) -> Result<(), WriteError> {
-        let is_disturbed = self.appender.let_in()?;
-        self.look_again(is_disturbed)
-    }
-
-    fn look_again(&mut self, is_disturbed: bool) -> Result<(), WriteError> {
+    pub(in crate::views::map) fn look_again(&mut self, is_disturbed: bool) -> Result<(), WriteError> {
         if is_disturbed {
             self.disturbed = true;
             self.held.parts.map.ready().map_err(ReadError::from)?;
@@ -115,41 +83,6 @@ impl<'a, 'b> Changes<'a, 'b> {
     /// Takes note of an element that was written apart.
     pub fn moved(&mut self, id: String) -> Result<(), ReadError> {
         self.plan.move_one(&mut self.held, id)
-    }
-
-    /// A node without tags. If it is news, it becomes a feature unless a way that stands has it; the ways that have it are outdated.
-    pub fn write_bare(&mut self, said: &Bare) -> Result<Verdict, WriteError> {
-        if said.of_way {
-            return self.write_of_way(said);
-        }
-        let Changes { held, plan, appender, force, .. } = self;
-        let node = &said.node;
-        let known = held.node(node.id)?;
-        let verdict = forced(known.judge_bare(node, said.is_edit), *force);
-        if verdict != Verdict::Taken {
-            plan.mend(&known, node, verdict);
-            return Ok(verdict);
-        }
-        let is_own = !known.own.held.versions.is_empty();
-        plan.outdate(&known, node, is_own);
-        let is_carried = plan.carried.contains(&node.id) || plan.is_held_elsewhere(&known);
-        if (is_own || !is_carried)
-            && let Some(feature) = bare(node)
-        {
-            appender.put(&feature, &known.own.active)?;
-        }
-        plan.move_one(held, osm(ElementKind::Node, node.id))?;
-        Ok(verdict)
-    }
-
-    /// Where a way of the file has a node that may have tags.
-    fn write_of_way(&mut self, said: &Bare) -> Result<Verdict, WriteError> {
-        let known = self.held.node(said.node.id)?;
-        let verdict = forced(known.judge_place(&said.node, said.is_edit), self.force);
-        if verdict == Verdict::Taken {
-            self.move_node(&said.node, &known)?;
-        }
-        Ok(verdict)
     }
 
     /// A node that is elsewhere now, with the tags that it has.
@@ -219,31 +152,12 @@ impl<'a, 'b> Changes<'a, 'b> {
         Ok(())
     }
 
-    /// Writes an item that was news. If others wrote meanwhile it may be that no more: what it is now.
-    pub fn write<S: Source>(&mut self, item: Item, source: &mut S) -> Result<Verdict, S::Error> {
-        if self.disturbed {
-            let verdict = self.judge(&item)?;
-            if verdict != Verdict::Taken {
-                return Ok(verdict);
-            }
-        }
-        let known = self.held.known(item.id())?;
-        match item {
-            Item::Delete { id, meta } => {
-                self.appender.delete(&id, meta.as_ref(), &known.active)?;
-                self.plan.move_one(&mut self.held, id)?;
-            }
-            Item::Put { mut feature, .. } => {
-                self.keep_meta(&mut feature)?;
-                self.fill_in(&mut feature, source)?;
-                self.store(feature, &known)?;
-            }
-        }
-        Ok(Verdict::Taken)
-    }
-
     /// Where a way's nodes are, and how large a relation is.
-    fn fill_in<S: Source>(&mut self, feature: &mut Feature, source: &mut S) -> Result<(), S::Error> {
+    pub(in crate::views::map) fn fill_in<S: Source>(
+        &mut self,
+        feature: &mut Feature,
+        source: &mut S,
+    ) -> Result<(), S::Error> {
         let Body::Osm(Element { shape, .. }) = &mut feature.body else { return Ok(()) };
         match shape {
             Shape::Node(_) => {}
@@ -282,7 +196,7 @@ impl<'a, 'b> Changes<'a, 'b> {
         })
     }
 
-    fn store(&mut self, feature: Feature, known: &Known) -> Result<(), WriteError> {
+    pub(in crate::views::map) fn store(&mut self, feature: Feature, known: &Known) -> Result<(), WriteError> {
         let places = Places::on_map(&feature.extent());
         let is_there = rules::heads(&known.active).iter().all(|head| head.places == places);
         let moves = known.active.is_empty() || !is_there;
@@ -343,6 +257,6 @@ impl<'a, 'b> Changes<'a, 'b> {
 }
 
 /// The nodes that a way is made of.
-fn node_ids(body: &Body) -> impl Iterator<Item = String> + '_ {
+pub(in crate::views::map) fn node_ids(body: &Body) -> impl Iterator<Item = String> + '_ {
     nodes(body).unwrap_or_default().iter().map(|node| osm(ElementKind::Node, node.id))
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use kappadb_core::{FeedKey, Lseq};
 use kappadb_entry::rules::{self, Version};
 use kappadb_entry::{Kind, kind_of, space};
-use kappadb_geo::{Feature, Meta, Prepared};
+use kappadb_geo::{Feature, Prepared};
 use std::collections::VecDeque;
 
 /// Entries in one durable append, about.
@@ -20,15 +20,16 @@ const BEHIND: usize = 4;
 const LOOKED_AT: usize = 1_000;
 
 /// Gathers entries for durable appends, and counts them.
-pub(super) struct Appender<'a> {
+pub(in crate::views::map) struct Appender<'a> {
     parts: &'a MapParts,
     /// The caller's turn at writing, if others may have theirs between two appends.
-    turn: Option<Turn>,
+    pub(in crate::views::map) turn: Option<Turn>,
     /// Looked up, or made, when there is something to write.
     feed: Option<FeedKey>,
     blocks: Vec<Bytes>,
     bytes: u64,
-    appended: (u64, u64),
+    /// Blocks, and bytes of them.
+    pub appended: (u64, u64),
     /// Where the log ended after the last appends.
     ends: VecDeque<Lseq>,
 }
@@ -38,11 +39,6 @@ impl<'a> Appender<'a> {
     pub fn new(parts: &'a MapParts) -> Self {
         let (blocks, ends) = (Vec::new(), VecDeque::new());
         Appender { parts, turn: None, feed: None, blocks, bytes: 0, appended: (0, 0), ends }
-    }
-
-    /// Others have their turn between two appends.
-    pub fn in_turns(parts: &'a MapParts, turn: Turn) -> Self {
-        Appender { turn: Some(turn), ..Appender::new(parts) }
     }
 
     pub fn parts(&self) -> &'a MapParts {
@@ -58,11 +54,6 @@ impl<'a> Appender<'a> {
         }
         self.append(prepared, active)?;
         Ok(true)
-    }
-
-    /// Takes a delete in the place of a feature's `active` versions.
-    pub fn delete(&mut self, id: &str, meta: Option<&Meta>, active: &[Version]) -> Result<(), WriteError> {
-        self.append(kappadb_geo::delete(id, meta)?, active)
     }
 
     /// Takes a change in the place of a feature's `active` versions.
@@ -82,13 +73,6 @@ impl<'a> Appender<'a> {
     pub fn keep_up(&mut self, is_last: bool, durable: &mut dyn FnMut()) -> Result<bool, WriteError> {
         let is_enough = self.blocks.len() >= BATCH || self.bytes >= BATCH_BYTES;
         if is_last || is_enough { self.flush(durable) } else { Ok(false) }
-    }
-
-    /// Lets others have their turn if they wait, as [`Appender::flush`] does.
-    pub fn let_in(&mut self) -> Result<bool, WriteError> {
-        wanted()?;
-        let is_awaited = self.turn.as_ref().is_some_and(Turn::is_awaited);
-        if is_awaited { self.flush(&mut || ()) } else { Ok(false) }
     }
 
     /// Makes what was taken durable. Then others have their turn, while `durable` is called. True if they have written to the map: what was looked up
@@ -130,16 +114,11 @@ impl<'a> Appender<'a> {
         self.parts.map.ready().map_err(ReadError::from)?;
         Ok(is_disturbed)
     }
-
-    /// Blocks and bytes appended so far.
-    pub fn appended(&self) -> (u64, u64) {
-        self.appended
-    }
 }
 
 /// # Errors
 /// If nobody waits for the import any more. Nobody is left who could be told.
-fn wanted() -> Result<(), WriteError> {
+pub(in crate::views::map) fn wanted() -> Result<(), WriteError> {
     if pool::is_awaited() { Ok(()) } else { Err(ReadError::Closed.into()) }
 }
 

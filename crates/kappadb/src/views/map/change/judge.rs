@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 /// What is to be done with what a file says of a feature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(in crate::views::map) enum Verdict {
     /// It is news.
     Taken,
     /// It is as it was.
@@ -17,13 +17,13 @@ pub(super) enum Verdict {
 
 /// What is held of a feature, replaced and deleted versions included, as far as it can be read here.
 #[derive(Debug, Default)]
-pub(super) struct Held {
+pub(in crate::views::map) struct Held {
     pub versions: Vec<Past>,
 }
 
 /// A version that is held.
 #[derive(Debug)]
-pub(super) struct Past {
+pub(in crate::views::map) struct Past {
     pub entry: EntryId,
     /// Its OSM version; 0 if it has none, or cannot be read.
     pub version: u32,
@@ -36,7 +36,7 @@ pub(super) struct Past {
 
 /// What a file says of a feature.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct New<'a> {
+pub(in crate::views::map) struct New<'a> {
     /// None if it is gone.
     pub body: Option<&'a Body>,
     /// Its OSM version; 0 if the file does not say.
@@ -140,14 +140,14 @@ impl Held {
 
 /// What is said of a node by a way that has it.
 #[derive(Debug, Clone)]
-pub(super) struct Carried {
+pub(in crate::views::map) struct Carried {
     pub node: WayNode,
     /// By a current version.
     pub is_current: bool,
 }
 
 /// What is to be done with what a file says of a node without tags, of which nothing but what ways say is held.
-pub(super) fn judge_carried(new: &WayNode, is_edit: bool, carried: &[Carried]) -> Verdict {
+pub(in crate::views::map) fn judge_carried(new: &WayNode, is_edit: bool, carried: &[Carried]) -> Verdict {
     let known = carried.iter().map(|said| said.node.version).max().unwrap_or(0);
     let of_version = |said: &&Carried| new.version == 0 || said.node.version == new.version;
     let mut places = carried.iter().filter(of_version).filter_map(|said| said.node.at).peekable();
@@ -165,7 +165,7 @@ pub(super) fn judge_carried(new: &WayNode, is_edit: bool, carried: &[Carried]) -
 }
 
 /// The nodes of a way.
-pub(super) fn nodes(body: &Body) -> Option<&[WayNode]> {
+pub(in crate::views::map) fn nodes(body: &Body) -> Option<&[WayNode]> {
     match body {
         Body::Osm(Element { shape: Shape::Way(nodes), .. }) => Some(nodes),
         _ => None,

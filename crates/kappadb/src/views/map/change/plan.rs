@@ -4,16 +4,15 @@ use super::held::{Known, KnownNode, Lookup};
 use super::judge::{New, Verdict, nodes};
 use crate::error::{ReadError, WriteError};
 use kappadb_geo::id::parse_osm;
-use kappadb_geo::{ElementKind, Meta, WayNode};
-use kappadb_import::Item;
+use kappadb_geo::{ElementKind, Item, Meta, WayNode};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Ids that are looked up at once: few goes, for each reads all over the log.
-pub(super) const LOOKED_UP: usize = 4_096;
+pub(in crate::views::map) const LOOKED_UP: usize = 4_096;
 
 /// What changes mean for others.
 #[derive(Default)]
-pub(super) struct Plan {
+pub(in crate::views::map) struct Plan {
     /// Ways that are changed, or deleted.
     pub changed: HashSet<i64>,
     /// Nodes of ways that are taken.
@@ -113,7 +112,7 @@ impl Plan {
     }
 }
 
-pub(super) fn forced(verdict: Verdict, force: bool) -> Verdict {
+pub(in crate::views::map) fn forced(verdict: Verdict, force: bool) -> Verdict {
     if force && verdict == Verdict::Older { Verdict::Taken } else { verdict }
 }
 
@@ -124,6 +123,6 @@ fn new(item: &Item) -> New<'_> {
     }
 }
 
-pub(super) fn is_in(ways: &HashSet<i64>, id: &str) -> bool {
+pub(in crate::views::map) fn is_in(ways: &HashSet<i64>, id: &str) -> bool {
     parse_osm(id).is_some_and(|(_, number)| ways.contains(&number))
 }
