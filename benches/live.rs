@@ -141,7 +141,7 @@ async fn pan() {
         geojson::from_text(&text).expect("a feature")
     };
     for start in (0..POINTS).step_by(1_000) {
-        hub.database.map().put_all((start..start + 1_000).map(point)).await.expect("written");
+        hub.database.map().put_all((start..start + 1_000).map(point).collect()).await.expect("written");
     }
     let server = hub.serve().await;
     let reader = Replica::joined(&server).await;

@@ -163,7 +163,7 @@ impl Network {
         let may_have = |feed: &FeedKey| {
             matches.contains_key(feed) || declared.contains_key(feed) || named.contains(feed)
         };
-        let (mut coverage, whole) = self.speak(covered, declared, &may_have).map_err(unavailable)?;
+        let (mut coverage, whole) = self.speak(covered, declared, may_have).map_err(unavailable)?;
         let forks = self.state_forks(&mut coverage, may_have);
         let token = Some(codec::encode(&now));
         Ok(Answer { matches: matches.into_iter().collect(), coverage, whole, forks, token })
