@@ -1,12 +1,13 @@
 //! Feeds of 100-byte blocks: appending, space, proofs, sparse fetch.
 //!
 //! `cargo bench -p kappadb-benches --bench feeds`; with `-- serve 10000000` instead, a feed of so many blocks is made, and a
-//! process of its own opens and serves it: how long that takes, and in how much memory.
+//! process of its own opens and serves it: how long that takes, and in how much memory. With `-- blocks 20`, the sparse fetch alone,
+//! as often.
 
 use bytes::Bytes;
-use kappadb_benches::{disk_bytes, peak_memory_mib, timed};
+use kappadb_benches::{disk_bytes, peak_memory_mib, thread_seconds, timed};
 use kappadb_core::{DatabaseId, FeedKey, RangeSet, StoredBlock, Timestamp};
-use kappadb_entry::{Header, Kind, encode_block, leaf_nodes, space};
+use kappadb_entry::{Bundle, Header, Kind, encode_block, leaf_nodes, space};
 use kappadb_feed::{Append, Config, Feeds};
 use kappadb_merkle::{Known, Peaks};
 use kappadb_sim::Random;
@@ -45,6 +46,7 @@ fn main() {
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["serve", count] => serve(count.parse().expect("a number of blocks")),
         ["served", dir] => served(Path::new(dir)),
+        ["blocks", rounds] => blocks_again(rounds.parse().expect("a number of rounds")),
         _ => all(),
     }
 }
@@ -64,6 +66,33 @@ fn serve(count: u64) {
     let this = std::env::current_exe().expect("this program");
     let status = std::process::Command::new(this).arg("served").arg(dir.path()).status();
     assert!(status.expect("runs").success());
+}
+
+/// The same job again and again, with other blocks and a new receiver each time.
+fn blocks_again(rounds: usize) {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let feeds = open(dir.path());
+    let feed = feeds.create(Timestamp(0), None).expect("feed");
+    for from in (0..BLOCKS).step_by(BATCH as usize) {
+        append(&feeds, feed, (from..from + BATCH).map(block).collect());
+    }
+    feeds.sync().expect("sync");
+    let mut random = Random::new(5);
+    let mut times: Vec<[Times; 2]> = Vec::new();
+    for _ in 0..rounds {
+        let wanted: RangeSet = (0..1_000).map(|_| random.below(SAMPLE)).collect();
+        let (_, prove, put) = fetch(&feeds, feed, &wanted);
+        times.push([prove, put]);
+    }
+    for (at, name) in ["prove 1,000 random blocks", "verify, store and sync them"].iter().enumerate() {
+        let mut each: Vec<f64> = times.iter().map(|both| both[at].seconds * 1e3).collect();
+        each.sort_by(f64::total_cmp);
+        let (least, median, most) = (each[0], each[each.len() / 2], each[each.len() - 1]);
+        let busy = times.iter().map(|both| both[at].busy * 1e3).sum::<f64>() / rounds as f64;
+        println!(
+            "{name:58} {median:>12.1} ms    median of {rounds}, from {least:.1} to {most:.1}; {busy:.1} ms of CPU each"
+        );
+    }
 }
 
 /// In a process that has nothing else in memory.
@@ -154,19 +183,38 @@ fn many_writers() {
     rate("append one at a time, durable now, 64 writers", "one fsync shared", 64 * 50, seconds);
 }
 
-fn sparse(feeds: &Feeds, feed: FeedKey, wanted: &RangeSet) {
+/// How long something took, and for how much of it this thread was on a processor.
+struct Times {
+    seconds: f64,
+    busy: f64,
+}
+
+fn busy<T>(job: impl FnOnce() -> T) -> (T, Times) {
+    let before = thread_seconds();
+    let (done, seconds) = timed(job);
+    (done, Times { seconds, busy: thread_seconds() - before })
+}
+
+/// What a new replica is sent, and how long proving took, and verifying, storing and syncing.
+fn fetch(feeds: &Feeds, feed: FeedKey, wanted: &RangeSet) -> (Bundle, Times, Times) {
     let dir = tempfile::tempdir().expect("temp dir");
     let to = open(dir.path());
     to.define(&feeds.definition(&feed).expect("definition")).expect("define");
-    let nothing = Known::default();
-    drop(feeds.prove(&feed, wanted, &nothing, usize::MAX).expect("warm up"));
-    let (bundle, prove) = timed(|| feeds.prove(&feed, wanted, &nothing, usize::MAX).expect("prove"));
-    let payload: usize = bundle.blocks.iter().map(|b| b.bytes.len()).sum();
-    let nodes = bundle.proof.len();
-    let ((), put) = timed(|| {
+    let (bundle, prove) = busy(|| feeds.prove(&feed, wanted, &Known::default(), usize::MAX).expect("prove"));
+    let sent = bundle.clone();
+    let ((), put) = busy(|| {
         to.put(bundle).expect("put");
         to.sync().expect("sync");
     });
+    (sent, prove, put)
+}
+
+fn sparse(feeds: &Feeds, feed: FeedKey, wanted: &RangeSet) {
+    drop(feeds.prove(&feed, wanted, &Known::default(), usize::MAX).expect("warm up"));
+    let (bundle, prove, put) = fetch(feeds, feed, wanted);
+    let (prove, put) = (prove.seconds, put.seconds);
+    let payload: usize = bundle.blocks.iter().map(|b| b.bytes.len()).sum();
+    let nodes = bundle.proof.len();
     println!(
         "{:58} {:>12.1} ms    goal 20 (prove {:.1}, verify, store and sync {:.1})",
         "1,000 random blocks of a feed, from feed to feed",

@@ -10,6 +10,12 @@ pub fn timed<T>(job: impl FnOnce() -> T) -> (T, f64) {
     (out, start.elapsed().as_secs_f64())
 }
 
+/// Seconds for which the calling thread was on a processor so far (Linux; 0 elsewhere).
+pub fn thread_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    stat.split_whitespace().next().and_then(|nanos| nanos.parse().ok()).unwrap_or(0.0) / 1e9
+}
+
 /// Prints the milliseconds of `rounds` runs of `job`, of the first and of the median one, and what the last gave.
 pub async fn measure<F: Future<Output = usize>>(name: &str, rounds: usize, mut job: impl FnMut(usize) -> F) {
     let (mut millis, mut found) = (Vec::new(), 0);

@@ -40,20 +40,20 @@ pub fn encode_blocks<'a>(blocks: impl ExactSizeIterator<Item = &'a StoredBlock> 
 
 /// Reads what [`encode_blocks`] wrote, all of `bytes`, sharing its memory.
 pub fn decode_blocks(bytes: Bytes) -> Result<Vec<StoredBlock>, DecodeError> {
-    let mut at = 0;
-    let mut varint = || -> Result<u64, DecodeError> {
-        let (value, used) = codec::decode_prefix::<u64, 16>(WHAT, bytes.get(at..).unwrap_or_default())?;
-        at += used;
-        Ok(value)
-    };
-    let count = varint()?;
+    let number = |at: usize| codec::number(WHAT, bytes.get(at..).unwrap_or_default());
+    let (count, mut word_at) = number(0)?;
     // Each block costs at least one byte of table, so a claimed count cannot exceed what is there.
     if count > bytes.len() as u64 {
         return Err(malformed("more blocks claimed than bytes present"));
     }
-    let table = (0..count).map(|_| varint()).collect::<Result<Vec<u64>, _>>()?;
-    let mut blocks = Vec::with_capacity(table.len());
-    for word in table {
+    let mut at = word_at;
+    for _ in 0..count {
+        at += number(at)?.1;
+    }
+    let mut blocks = Vec::with_capacity(usize::try_from(count).unwrap_or_default());
+    for _ in 0..count {
+        let (word, used) = number(word_at)?;
+        word_at += used;
         let form = if word & 1 == 0 { Form::Whole } else { Form::Cleared };
         let len = usize::try_from(word >> 1).ok().filter(|&len| len <= MAX_BLOCK);
         let end = at + len.ok_or_else(|| malformed("a block longer than MAX_BLOCK"))?;

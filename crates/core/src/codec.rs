@@ -93,6 +93,18 @@ pub fn decode_prefix<T: Decode<()> + Encode, const LIMIT: usize>(
     Ok((value, used))
 }
 
+/// The number at the front of `bytes` and how many bytes it took, as [`decode_prefix`] reads it. Sooner, for long lists of small ones.
+#[inline]
+pub fn number(what: &'static str, bytes: &[u8]) -> Result<(u64, usize), DecodeError> {
+    match *bytes {
+        [small @ 0..=MAX_OF_ONE_BYTE, ..] => Ok((u64::from(small), 1)),
+        [TWO_BYTES_FOLLOW, low, high, ..] if !is_long(&[TWO_BYTES_FOLLOW, low, high]) => {
+            Ok((u64::from(u16::from_le_bytes([low, high])), 3))
+        }
+        _ => decode_prefix::<u64, LONGEST>(what, bytes),
+    }
+}
+
 /// Decodes what this program itself encoded and kept for a while, such as in a temporary file: exactly `bytes`.
 pub fn decode_own<T: Decode<()>>(what: &'static str, bytes: &[u8]) -> Result<T, DecodeError> {
     let (value, used, _) = decode_window(what, bytes)?;
@@ -169,6 +181,8 @@ fn is_long(number: &[u8]) -> bool {
 
 /// Greater numbers have a byte in front that tells their width.
 const MAX_OF_ONE_BYTE: u8 = 250;
+/// That byte, for the narrowest of them.
+const TWO_BYTES_FOLLOW: u8 = MAX_OF_ONE_BYTE + 1;
 
 /// The value at the front of `window`, how many bytes it took, and whether each number in it is as short as can be.
 ///
@@ -262,6 +276,16 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn a_number_alone_is_read_as_any_value_is(
+            value in prop_oneof![0..300u64, 0xff00..0x1_0100u64, any::<u64>()],
+            noise in prop::collection::vec(prop_oneof![Just(0u8), 249..=255u8, any::<u8>()], 0..12),
+        ) {
+            for bytes in [[encode(&value), noise.clone()].concat(), noise] {
+                prop_assert_eq!(number("x", &bytes), decode_prefix::<u64, 17>("x", &bytes));
+            }
+        }
 
         #[test]
         fn what_decodes_is_what_encodes_to_the_same_bytes(

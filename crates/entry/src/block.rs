@@ -8,7 +8,6 @@ use bytes::Bytes;
 use kappadb_core::limits::{MAX_BLOCK, MAX_HEADER};
 use kappadb_core::{Form, Hash, StoredBlock, Timestamp, blake2b256, codec};
 use kappadb_merkle::{self as merkle, Node};
-use std::borrow::Cow;
 
 /// A block decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +41,7 @@ impl<'a> Split<'a> {
     fn of(block: &'a StoredBlock) -> Result<Split<'a>, EntryError> {
         let bytes = &block.bytes[..];
         check_len("block", bytes.len(), MAX_BLOCK)?;
-        let (claimed, used) = codec::decode_prefix::<u64, 16>("header length", bytes)?;
+        let (claimed, used) = codec::number("header length", bytes)?;
         let claimed = usize::try_from(claimed).unwrap_or(usize::MAX);
         check_len("header", claimed, MAX_HEADER)?;
         let truncated = EntryError::Truncated { header: claimed, left: bytes.len() - used };
@@ -55,9 +54,12 @@ impl<'a> Split<'a> {
         Ok(Split { bytes, head, header: head.get(used..).unwrap_or_default(), payload })
     }
 
-    /// The leaf data, given the digest of the payload if there is one.
-    fn leaf_data(&self, digest: Option<Hash>) -> Cow<'a, [u8]> {
-        digest.map_or(Cow::Borrowed(self.bytes), |digest| Cow::Owned([self.head, &digest.0].concat()))
+    /// The leaf data in two parts, given the digest of the payload if there is one.
+    fn leaf_parts<'b>(&self, digest: Option<&'b Hash>) -> [&'b [u8]; 2]
+    where
+        'a: 'b,
+    {
+        digest.map_or([self.bytes, &[]], |digest| [self.head, &digest.0])
     }
 }
 
@@ -141,7 +143,7 @@ pub fn context_of(block: &StoredBlock) -> Option<Context> {
 pub fn leaf_data(block: &StoredBlock) -> Result<Vec<u8>, EntryError> {
     let split = Split::of(block)?;
     let digest = split.payload.map(|payload| blake2b256(&[payload]));
-    Ok(split.leaf_data(digest).into_owned())
+    Ok(split.leaf_parts(digest.as_ref()).concat())
 }
 
 /// The digest of a block's payload, also of one that was cleared; empty if it has none.
@@ -169,7 +171,8 @@ pub(crate) fn leaf_nodes_or_index(blocks: &[StoredBlock]) -> Result<Vec<Node>, (
     let splits = blocks.iter().enumerate().map(split).collect::<Result<Vec<_>, _>>()?;
     let payloads: Vec<&[u8]> = splits.iter().filter_map(|split| split.payload).collect();
     let mut digests = merkle::digests(&payloads).into_iter();
-    let data: Vec<Cow<'_, [u8]>> =
-        splits.iter().map(|split| split.leaf_data(split.payload.and_then(|_| digests.next()))).collect();
-    Ok(merkle::leaves(&data.iter().map(AsRef::as_ref).collect::<Vec<_>>()))
+    let digests: Vec<Option<Hash>> =
+        splits.iter().map(|split| split.payload.and_then(|_| digests.next())).collect();
+    let parts = splits.iter().zip(&digests).map(|(split, digest)| split.leaf_parts(digest.as_ref()));
+    Ok(merkle::leaves(&parts.collect::<Vec<_>>()))
 }

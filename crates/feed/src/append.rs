@@ -4,7 +4,7 @@
 //! every result in its slot; the others then find theirs there.
 
 use crate::index::Arrived;
-use crate::nodes::KEPT_HEIGHT;
+use crate::pages::KEPT_HEIGHT;
 use crate::state::run;
 use crate::writer::Writer;
 use crate::{Append, AppendError, CommitError, ReadError};
@@ -129,12 +129,10 @@ impl Appending {
         Ok(())
     }
 
-    /// What has been written under a head now.
+    /// What has been written under a head now, and the nodes that came of it.
     pub fn committed(&mut self) -> (Vec<Arrived>, Vec<(u64, Node)>) {
         self.committed = self.peaks.length();
-        let mut nodes = std::mem::take(&mut self.nodes);
-        nodes.extend_from_slice(self.peaks.roots());
-        (std::mem::take(&mut self.arrived), nodes)
+        (std::mem::take(&mut self.arrived), std::mem::take(&mut self.nodes))
     }
 }
 

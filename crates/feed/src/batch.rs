@@ -1,13 +1,15 @@
 //! What an index has gathered, as one batch for the store. All keys and values share one piece of memory: an append of a thousand
 //! blocks makes hundreds of small rows.
 
+use crate::ReadError;
 use crate::index::Index;
-use crate::nodes::KEPT_HEIGHT;
+use crate::nodes::Nodes;
+use crate::pages::KEPT_HEIGHT;
 use crate::rows::{self, Cursor};
 use crate::state::FeedState;
 use bincode::Encode;
 use bytes::Bytes;
-use kappadb_core::codec;
+use kappadb_core::{RangeSet, codec};
 use kappadb_merkle::flat;
 use kappadb_store::{Batch, Op};
 use std::collections::HashMap;
@@ -40,30 +42,50 @@ impl Packed {
 
 impl Index {
     /// Everything that is to be written, with the cursor.
-    pub(crate) fn batch(&self, cursor: &Cursor) -> Batch {
+    pub(crate) fn batch(&self, cursor: &Cursor) -> Result<Batch, ReadError> {
         let mut packed = Packed::default();
         self.rows.iter().for_each(|(key, value)| packed.put(key, |out| out.extend_from_slice(value)));
-        self.pack_nodes(&mut packed);
+        self.pack_pages(&mut packed)?;
         for state in self.feeds.values() {
             packed.encode(&rows::feed_key(state.number), &state.to_row());
         }
         packed.put(&rows::cursor_key(), |out| out.extend_from_slice(&rows::cursor_row(cursor)));
         let gone = self.gone.iter().map(|key| Op::Delete(Bytes::copy_from_slice(key)));
-        gone.chain(packed.ops()).collect()
+        Ok(gone.chain(packed.ops()).collect())
     }
 
-    /// Nodes in the order of their keys, but for those that can be computed again from the blocks below.
-    fn pack_nodes(&self, packed: &mut Packed) {
-        let numbers: HashMap<u32, &FeedState> =
+    /// Pages with new nodes, as they will be, in the order of their keys.
+    fn pack_pages(&self, packed: &mut Packed) -> Result<(), ReadError> {
+        let states: HashMap<u32, &FeedState> =
             self.feeds.values().map(|state| (state.number, state)).collect();
-        let kept = |((number, index), _): &(&(u32, u64), _)| {
-            let covered = |state: &&FeedState| state.held.covers(&flat::leaf_span(*index));
-            flat::height(*index) >= KEPT_HEIGHT || !numbers.get(number).is_some_and(covered)
-        };
-        let mut nodes: Vec<_> = self.fresh.iter().filter(kept).collect();
-        nodes.sort_unstable_by_key(|(key, _)| **key);
-        for ((number, index), node) in nodes {
-            packed.encode(&rows::node_key(*number, *index), node);
+        let none = RangeSet::new();
+        for (number, mut pages) in self.fresh.feeds() {
+            let state = states.get(&number);
+            pages.retain(|(name, _)| !state.is_some_and(|state| follows_from_blocks(state, *name)));
+            let before = state.and_then(|state| self.published(&state.definition.feed));
+            let before =
+                before.filter(|_| !self.emptied.contains(&number)).map_or(0, |before| before.reach());
+            let mut rows = Nodes::new(&self.blocks, None, number, &none);
+            // Of what lies behind the longest tree there are no rows yet.
+            let written = |name: u64| flat::leaf_span(name).start < before;
+            let names: Vec<u64> = pages.iter().map(|(name, _)| *name).filter(|name| written(*name)).collect();
+            rows.read_pages(&names)?;
+            for (name, fresh) in pages {
+                let row = if written(name) { rows.page(name)? } else { None };
+                let mut page = row.cloned().unwrap_or_default();
+                page.add(fresh);
+                page.thin();
+                if row != Some(&page) {
+                    packed.put(&rows::page_key(number, name), |out| page.encode_into(out));
+                }
+            }
         }
+        Ok(())
     }
+}
+
+/// True for low nodes that can be computed again from the blocks below: all there are of these are held.
+fn follows_from_blocks(state: &FeedState, page: u64) -> bool {
+    let span = flat::leaf_span(page);
+    flat::height(page) == KEPT_HEIGHT && state.held.covers(&(span.start..span.end.min(state.reach())))
 }

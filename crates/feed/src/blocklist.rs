@@ -72,13 +72,14 @@ impl Index {
         let Some(state) = self.change(feed) else { return Ok(()) };
         let number = state.number;
         *state = FeedState { fork: state.fork.take(), ..FeedState::new(number, state.definition) };
-        for tag in [tag::LOCATION, tag::NODE, tag::CLEARED] {
+        for tag in [tag::LOCATION, tag::NODES, tag::CLEARED] {
             self.take_rows(&rows::all_of(tag, number), |_| true)?;
         }
         self.take_rows(&[tag::ARRIVAL], |row| {
             rows::decode::<Came>(row).is_ok_and(|came| came.feed == number)
         })?;
-        self.fresh.retain(|(of, _), _| *of != number);
+        self.fresh.forget(number);
+        self.emptied.insert(number);
         let count =
             self.all_forgotten().values().map(|forgotten| forgotten.count).max().unwrap_or_default() + 1;
         let forgotten = Forgotten { count, before };

@@ -3,6 +3,7 @@
 use crate::ReadError;
 use crate::cache::Cache;
 use crate::rows::{self, Came, Location};
+use crate::runs::Runs;
 use crate::state::{FeedState, run};
 use bytes::Bytes;
 use kappadb_core::{Form, Lseq, RangeSet, Seq, StoredBlock};
@@ -19,11 +20,14 @@ pub(crate) struct Blocks {
 }
 
 /// A run of blocks found in a record.
-struct Run {
-    seqs: Range<Seq>,
-    skip: u64,
-    record: Arc<Located>,
+pub(crate) struct Run {
+    pub seqs: Range<Seq>,
+    pub skip: u64,
+    pub record: Arc<Located>,
 }
+
+/// What lies in the record in which a block was found.
+pub(crate) struct Around<'a>(&'a Run);
 
 impl Blocks {
     pub fn new(tree: Arc<dyn Tree>, reader: Reader) -> Self {
@@ -46,22 +50,6 @@ impl Blocks {
         Ok(located)
     }
 
-    /// The first run that reaches beyond `seq` and begins before `end`.
-    fn run(&self, number: u32, seq: Seq, end: Seq) -> Result<Option<Run>, ReadError> {
-        let [zero, here, last] = [0, seq, end].map(|seq| rows::location_key(number, seq));
-        if let Some(row) = self.tree.range(Bound::Included(&zero), Bound::Included(&here)).next_back() {
-            let (seqs, location) = run_of(&row?)?;
-            if seqs.contains(&seq) {
-                return Ok(Some(Run { seqs, skip: location.skip, record: self.record(location.at)? }));
-            }
-        }
-        let Some(row) = self.tree.range(Bound::Excluded(&here), Bound::Excluded(&last)).next() else {
-            return Ok(None);
-        };
-        let (seqs, location) = run_of(&row?)?;
-        Ok(Some(Run { seqs, skip: location.skip, record: self.record(location.at)? }))
-    }
-
     /// Tells `visit` of each block of `ranges` that lies here, ascending, until it says false.
     pub fn read(
         &self,
@@ -69,37 +57,30 @@ impl Blocks {
         ranges: &RangeSet,
         visit: &mut dyn FnMut(Seq, &StoredBlock) -> bool,
     ) -> Result<(), ReadError> {
-        self.read_at(number, ranges, &mut |seq, block, _| visit(seq, block))
+        self.read_around(number, ranges, &mut |seq, block, _| visit(seq, block))
     }
 
-    /// The same, with the place of the record that the block is in.
-    pub fn read_at(
+    /// The same, with what lies around the block.
+    pub fn read_around(
         &self,
         number: u32,
         ranges: &RangeSet,
-        visit: &mut dyn FnMut(Seq, &StoredBlock, Position) -> bool,
+        visit: &mut dyn FnMut(Seq, &StoredBlock, &Around<'_>) -> bool,
     ) -> Result<(), ReadError> {
-        let mut current: Option<Run> = None;
+        let mut runs = Runs::new(self, number);
         for range in ranges.ranges() {
             let mut seq = range.start;
             while seq < range.end {
-                let run = match current.take().filter(|run| run.seqs.contains(&seq)) {
-                    Some(run) => run,
-                    None => match self.run(number, seq, range.end)? {
-                        Some(run) => run,
-                        None => break,
-                    },
-                };
+                let Some(run) = runs.next(seq, range.end)? else { break };
                 let end = run.seqs.end.min(range.end);
                 for seq in run.seqs.start.max(seq)..end {
                     let at = run.record.at;
-                    if !visit(seq, run.block(seq).ok_or(ReadError::Misplaced(at))?, at) {
+                    if !visit(seq, run.block(seq).ok_or(ReadError::Misplaced(at))?, &Around(run)) {
                         return Ok(());
                     }
                 }
                 // An empty run, which only a damaged row makes, must not hold us up.
                 seq = end.max(seq + 1);
-                current = Some(run);
             }
         }
         Ok(())
@@ -162,13 +143,31 @@ impl Blocks {
 
 impl Run {
     fn block(&self, seq: Seq) -> Option<&StoredBlock> {
+        self.slice(&(seq..seq.checked_add(1)?))?.first()
+    }
+
+    fn slice(&self, seqs: &Range<Seq>) -> Option<&[StoredBlock]> {
         let blocks = match &self.record.record {
             Record::Blocks { blocks, .. }
             | Record::Fetched { blocks, .. }
             | Record::Filled { blocks, .. } => blocks,
             _ => return None,
         };
-        blocks.get(usize::try_from(seq.checked_sub(self.seqs.start)?.checked_add(self.skip)?).ok()?)
+        let at = |seq: Seq| usize::try_from(seq.checked_sub(self.seqs.start)?.checked_add(self.skip)?).ok();
+        blocks.get(at(seqs.start)?..at(seqs.end)?)
+    }
+}
+
+impl Around<'_> {
+    /// Where the record is.
+    pub fn at(&self) -> Position {
+        self.0.record.at
+    }
+
+    /// These blocks, if all of them lie in the same run.
+    pub fn run(&self, seqs: &Range<Seq>) -> Option<&[StoredBlock]> {
+        let within = self.0.seqs.start <= seqs.start && seqs.end <= self.0.seqs.end;
+        if within { self.0.slice(seqs) } else { None }
     }
 }
 

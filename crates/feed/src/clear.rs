@@ -47,10 +47,10 @@ impl Writer {
     ) -> Result<BTreeMap<u32, (Vec<Seq>, i64)>, ClearError> {
         let number = self.index.with(feed, |state| state.number).ok_or(ClearError::Undefined(*feed))?;
         let mut found: BTreeMap<u32, (Vec<Seq>, i64)> = BTreeMap::new();
-        self.index.blocks.read_at(number, part, &mut |seq, block, at| {
+        self.index.blocks.read_around(number, part, &mut |seq, block, around| {
             // A digest may be longer than what it would stand for.
             if let Some(shorter_by) = freed_by_clearing(block).filter(|shorter_by| must || *shorter_by > 0) {
-                let (seqs, freed) = found.entry(at.segment).or_default();
+                let (seqs, freed) = found.entry(around.at().segment).or_default();
                 seqs.push(seq);
                 *freed += shorter_by;
             }

@@ -13,10 +13,8 @@ use std::collections::{HashMap, HashSet};
 impl Writer {
     /// Indexes at which the bundle's nodes are not those held.
     pub(crate) fn conflicts(&self, bundle: &Bundle, verified: &Verified) -> Result<Vec<u64>, PutError> {
-        let indexes = verified.nodes.iter().map(|(index, _)| *index);
-        let (from, to) = (indexes.clone().min().unwrap_or(0), indexes.max().map_or(0, |max| max + 1));
         let differing = self.index.with_nodes(&bundle.feed, |nodes| {
-            nodes.scan(from..to, verified.nodes.len())?;
+            nodes.read_ahead(verified.nodes.iter().map(|(index, _)| *index))?;
             let differs = |(index, node): &(u64, Node)| match nodes.get(*index) {
                 Ok(held) => held.is_some_and(|held| held != *node).then_some(Ok(*index)),
                 Err(error) => Some(Err(error)),

@@ -4,13 +4,14 @@
 
 use crate::ReadError;
 use crate::blocks::Blocks;
-use crate::nodes::{Fresh, KEPT_HEIGHT, Nodes};
+use crate::nodes::Nodes;
+use crate::pages::{Fresh, KEPT_HEIGHT};
 use crate::rows::{self, Came, Cursor, Forgotten};
 use crate::state::{FeedState, Visible};
 use kappadb_core::{FeedDefinition, FeedKey, Lseq, RangeSet, Seq};
 use kappadb_journal::Position;
 use kappadb_merkle::{ForkEvidence, Node, TreeError, flat};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// Rows about to be written before [`Index::is_heavy`]; a batch is a few MiB at most.
@@ -42,6 +43,8 @@ pub(crate) struct Index {
     /// Damage that was settled.
     pub(crate) settled: BTreeSet<(u32, u64, u64)>,
     pub(crate) fresh: Fresh,
+    /// Feeds, by number, of which all rows that were written are to be deleted.
+    pub(crate) emptied: BTreeSet<u32>,
     /// Blocks that are held take another form.
     pub(crate) reforms: bool,
     /// How many feeds there are with those not yet visible.
@@ -61,13 +64,14 @@ impl Index {
             dropped: BTreeMap::new(),
             forgotten: BTreeMap::new(),
             settled: BTreeSet::new(),
-            fresh: Fresh::new(),
+            fresh: Fresh::default(),
+            emptied: BTreeSet::new(),
             reforms: false,
             count,
         }
     }
 
-    fn published(&self, feed: &FeedKey) -> Option<Arc<FeedState>> {
+    pub(crate) fn published(&self, feed: &FeedKey) -> Option<Arc<FeedState>> {
         self.visible.read().unwrap_or_else(PoisonError::into_inner).feeds.get(feed).cloned()
     }
 
@@ -102,8 +106,10 @@ impl Index {
     ) -> R {
         let published = self.published(feed);
         let none = RangeSet::new();
-        let held = published.as_ref().map_or(&none, |state| &state.held);
-        look(&mut Nodes::new(&self.blocks, Some(&self.fresh), number, held))
+        match published.filter(|_| !self.emptied.contains(&number)) {
+            Some(state) => look(&mut Nodes::new(&self.blocks, Some(&self.fresh), number, &state.held)),
+            None => look(&mut Nodes::new(&self.blocks, Some(&self.fresh), number, &none).without_rows()),
+        }
     }
 
     /// Changes the feed with its nodes at hand.
@@ -156,13 +162,14 @@ impl Index {
         let number = self.with(feed, |state| state.number).ok_or(ReadError::Undefined(*feed))?;
         let closed =
             self.with_nodes(feed, |old| close(old, length, nodes)).ok_or(ReadError::Undefined(*feed))??;
-        self.fresh.extend(closed.into_iter().map(|(index, node)| ((number, index), node)));
+        self.fresh.extend(number, closed);
         Ok(())
     }
 
-    /// Verified nodes that need no joining.
-    pub fn keep(&mut self, number: u32, nodes: impl IntoIterator<Item = (u64, Node)>) {
-        self.fresh.extend(nodes.into_iter().map(|(index, node)| ((number, index), node)));
+    /// Verified nodes that need no joining, and the roots of the tree that they lead to.
+    pub fn keep(&mut self, number: u32, nodes: Vec<(u64, Node)>, roots: &[(u64, Node)]) {
+        self.fresh.extend(number, nodes);
+        self.fresh.set_roots(number, roots);
     }
 
     /// Evidence that was checked: from `seq` on the feed is not trusted. The lowest counts. False if that was known.
@@ -204,7 +211,7 @@ impl Index {
 
     /// True if there is anything to write.
     pub fn has_news(&self) -> bool {
-        let rows = !(self.rows.is_empty() && self.gone.is_empty() && self.fresh.is_empty());
+        let rows = !(self.rows.is_empty() && self.gone.is_empty() && self.fresh.len() == 0);
         let lists = !(self.dropped.is_empty() && self.forgotten.is_empty() && self.settled.is_empty());
         rows || lists || !self.feeds.is_empty()
     }
@@ -217,11 +224,12 @@ impl Index {
     /// Writes everything in one batch with the cursor, then lets readers see it. What it tells of is durable in the
     /// journal, or kept there. After an error nothing of it is visible.
     pub fn publish(&mut self, cursor: &Cursor) -> Result<(), ReadError> {
-        let batch = self.batch(cursor);
+        let batch = self.batch(cursor)?;
         self.blocks.tree.apply(&batch)?;
         self.rows.clear();
         self.gone.clear();
         self.fresh.clear();
+        self.emptied.clear();
         let mut visible = self.visible.write().unwrap_or_else(PoisonError::into_inner);
         visible.changes += 1;
         let given_up = !(self.dropped.is_empty() && self.forgotten.is_empty() && self.settled.is_empty());
@@ -238,39 +246,64 @@ impl Index {
     }
 }
 
-/// Adds to `nodes` the parents, up to the roots of `length`, of which both children are in it or in `old`.
+/// Adds to `nodes` the parents, up to the roots of `length`, of which both children are in it or in `old`. Each comes once, the lower
+/// ones first, those of one height in ascending order.
 pub(crate) fn close(
     old: &mut Nodes<'_>,
     length: u64,
     nodes: Vec<(u64, Node)>,
-) -> Result<HashMap<u64, Node>, ReadError> {
-    let mut levels: BTreeMap<u32, Vec<u64>> = BTreeMap::new();
-    for (index, _) in &nodes {
-        levels.entry(flat::height(*index)).or_default().push(*index);
+) -> Result<Vec<(u64, Node)>, ReadError> {
+    let mut levels: BTreeMap<u32, Vec<(u64, Node)>> = BTreeMap::new();
+    for (index, node) in nodes {
+        levels.entry(flat::height(index)).or_default().push((index, node));
     }
-    let mut all: HashMap<u64, Node> = nodes.into_iter().collect();
-    while let Some((height, level)) = levels.pop_first() {
-        for index in level {
-            let (up, beside) = (flat::parent(index), flat::sibling(index));
-            if !flat::in_tree(up, length) || all.contains_key(&up) {
-                continue;
-            }
-            let Some(node) = all.get(&index).copied() else { continue };
-            let joined = match all.get(&beside).copied() {
-                Some(other) => Some(join(index, &node, &other)?),
-                None => match old.get(up)? {
-                    // A kept node has its own above it already. A low one may have been computed just now.
-                    Some(above) => (height + 1 < KEPT_HEIGHT).then_some(above),
-                    None => old.get(beside)?.map(|other| join(index, &node, &other)).transpose()?,
-                },
-            };
-            if let Some(joined) = joined {
-                all.insert(up, joined);
-                levels.entry(height + 1).or_default().push(up);
-            }
+    let mut closed = Vec::new();
+    while let Some((height, mut level)) = levels.pop_first() {
+        if level.is_empty() {
+            continue;
         }
+        level.sort_unstable_by_key(|(index, _)| *index);
+        level.dedup_by_key(|(index, _)| *index);
+        let above = levels.entry(height + 1).or_default();
+        above.sort_unstable_by_key(|(index, _)| *index);
+        let joined = parents_of(old, length, &level, above)?;
+        above.extend(joined);
+        closed.append(&mut level);
     }
-    Ok(all)
+    Ok(closed)
+}
+
+/// The parents of nodes of one height, ascending, but for those that are in `known`.
+fn parents_of(
+    old: &mut Nodes<'_>,
+    length: u64,
+    level: &[(u64, Node)],
+    known: &[(u64, Node)],
+) -> Result<Vec<(u64, Node)>, ReadError> {
+    let mut known = known.iter().map(|(index, _)| *index).peekable();
+    let (mut joined, mut rest) = (Vec::new(), level);
+    while let [(index, node), after @ ..] = rest {
+        let up = flat::parent(*index);
+        // Of two siblings the right one comes next.
+        let beside = after.first().filter(|(next, _)| *next == flat::sibling(*index));
+        rest = after.get(usize::from(beside.is_some())..).unwrap_or_default();
+        while known.next_if(|index| *index < up).is_some() {}
+        if !flat::in_tree(up, length) || known.peek() == Some(&up) {
+            continue;
+        }
+        let above = match beside {
+            Some((_, other)) => Some(join(*index, node, other)?),
+            None => match old.get(up)? {
+                // A kept node has its own above it already. A low one may have been computed just now.
+                Some(above) => (flat::height(up) < KEPT_HEIGHT).then_some(above),
+                None => {
+                    old.get(flat::sibling(*index))?.map(|other| join(*index, node, &other)).transpose()?
+                }
+            },
+        };
+        joined.extend(above.map(|above| (up, above)));
+    }
+    Ok(joined)
 }
 
 /// The parent of the node at `index` and its sibling.

@@ -11,7 +11,7 @@
 //! | `writer` | journal, then index, then the readers' picture |
 //! | `witness` | what remembers outside of the folder how far own feeds were written |
 //! | `index`, `heads`, `rows`, `batch` | derived state: what records teach, which head leads, the rows |
-//! | `state`, `blocks`, `nodes`, `cache` | what readers see and how it is found |
+//! | `state`, `blocks`, `runs`, `nodes`, `pages`, `cache` | what readers see and how it is found |
 //! | `clear`, `places`, `blocklist`, `compact` | payloads that go or come back, feeds that are not wanted, the disk given back |
 //! | `prove` | bundles for peers |
 //! | `open`, `replay`, `lost`, `settle`, `verify`, `keys` | opening, deriving, damage and going on after it, checking everything, secret keys |
@@ -37,6 +37,7 @@ mod keys;
 mod lost;
 mod nodes;
 mod open;
+mod pages;
 mod places;
 mod problem;
 mod prove;
@@ -45,6 +46,7 @@ mod queue;
 mod reads;
 mod replay;
 mod rows;
+mod runs;
 mod settle;
 mod state;
 mod verify;

@@ -4,9 +4,13 @@ use crate::ReadError;
 use crate::blocks::Blocks;
 use crate::nodes::Nodes;
 use crate::state::FeedState;
+use bytes::Bytes;
 use kappadb_core::{FeedKey, RangeSet, Seq, SignedHead, StoredBlock};
 use kappadb_entry::Bundle;
 use kappadb_merkle::{self as merkle, Known, Node};
+
+/// Bytes of a block that is rather copied.
+const SMALL: usize = 1 << 10;
 
 /// As many blocks of `ranges` from the front as are held, fit in `max_bytes` (but at least one) and can be proved under one head.
 pub(crate) fn prove(
@@ -44,17 +48,26 @@ fn front(
     max_bytes: usize,
 ) -> Result<Vec<(Seq, StoredBlock)>, ReadError> {
     let (mut found, mut bytes) = (Vec::new(), 0usize);
-    blocks.read(state.number, part, &mut |seq, block| {
+    blocks.read_around(state.number, part, &mut |seq, block, around| {
         let block = state.as_held(seq, block);
         bytes = bytes.saturating_add(block.bytes.len());
         let fits = found.is_empty() || bytes <= max_bytes;
         if fits {
-            found.push((seq, block));
-            nodes.make_beside(seq, part);
+            found.push((seq, by_itself(block)));
+            nodes.make_beside(seq, part, around);
         }
         fits && bytes < max_bytes
     })?;
+    nodes.make_waiting();
     Ok(found)
+}
+
+/// A small block is copied, or it would keep all of its record in memory until the peer has it.
+fn by_itself(block: StoredBlock) -> StoredBlock {
+    match block.bytes.len() {
+        0..SMALL => StoredBlock { bytes: Bytes::copy_from_slice(&block.bytes), ..block },
+        _ => block,
+    }
 }
 
 /// The proof, and what it takes the receiver to know. That is nothing if the receiver's head is longer, or if the nodes that show how its
@@ -67,12 +80,17 @@ fn proof(
     known: &Known,
 ) -> Result<(Known, Vec<Node>), ReadError> {
     let length = head.head.length;
-    let mut lookup = |index| nodes.get(index)?.ok_or(ReadError::MissingNode { feed: *feed, index });
+    let mut lookup = |known: &Known| {
+        let needed = merkle::needed(ranges, length, known);
+        nodes.read_ahead(needed.iter().copied())?;
+        let found = |index| nodes.get(index)?.ok_or(ReadError::MissingNode { feed: *feed, index });
+        needed.into_iter().map(found).collect::<Result<Vec<Node>, ReadError>>()
+    };
     if !known.is_empty() && known.length <= length {
-        match merkle::prove(ranges, length, known, &mut lookup) {
+        match lookup(known) {
             Err(ReadError::MissingNode { .. }) => {}
             proved => return Ok((known.clone(), proved?)),
         }
     }
-    Ok((Known::default(), merkle::prove(ranges, length, &Known::default(), &mut lookup)?))
+    Ok((Known::default(), lookup(&Known::default())?))
 }

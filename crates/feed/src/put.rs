@@ -160,6 +160,7 @@ impl Writer {
         let fills = |(seq, block): &(Seq, StoredBlock)| cleared.contains(*seq) && block.form == Form::Whole;
         let filled = old.into_iter().filter(fills).collect();
         let nodes = self.index.with_nodes(feed, |nodes| {
+            nodes.read_ahead(verified.supplied.iter().map(|(index, _)| *index))?;
             let unknown = |(index, node): &(u64, Node)| match nodes.get(*index) {
                 Ok(None) => Some(Ok((*index, *node))),
                 Ok(Some(_)) => None,

@@ -6,7 +6,7 @@
 //! | `1`, feed number | [`FeedRow`] |
 //! | `2`, feed number, first seq | [`Location`] of a run of blocks |
 //! | `3`, first lseq | [`Came`]: a record with visible blocks |
-//! | `4`, feed number, index | `kappadb_merkle::Node` of the tree |
+//! | `4`, feed number, index | [`crate::pages::Page`]: what is known of the nodes in a few levels below that of this index |
 //! | `5`, feed number | `kappadb_merkle::ForkEvidence` with the lowest seq |
 //! | `6`, feed number | [`RangeSet`] of the blocks held without their payload |
 //! | `7`, feed 32 | nothing: the feed was dropped |
@@ -25,7 +25,7 @@ use kappadb_journal::Position;
 /// The name of the tree.
 pub(crate) const TREE: &str = "feeds";
 /// Raised whenever a row's meaning changes: older ones are rebuilt.
-pub(crate) const FORMAT: u8 = 7;
+pub(crate) const FORMAT: u8 = 8;
 
 const MAX_ROW: usize = 64 << 20;
 const WHAT: &str = "feed row";
@@ -114,7 +114,7 @@ pub(crate) mod tag {
     pub(crate) const FEED: u8 = 1;
     pub(crate) const LOCATION: u8 = 2;
     pub(crate) const ARRIVAL: u8 = 3;
-    pub(crate) const NODE: u8 = 4;
+    pub(crate) const NODES: u8 = 4;
     pub(crate) const FORK: u8 = 5;
     pub(crate) const CLEARED: u8 = 6;
     pub(crate) const DROPPED: u8 = 7;
@@ -138,8 +138,8 @@ pub(crate) fn arrival_key(first: Lseq) -> Vec<u8> {
     [&[tag::ARRIVAL], first.to_be_bytes().as_slice()].concat()
 }
 
-pub(crate) fn node_key(number: u32, index: u64) -> [u8; 13] {
-    at_index(tag::NODE, number, index)
+pub(crate) fn page_key(number: u32, page: u64) -> [u8; 13] {
+    at_index(tag::NODES, number, page)
 }
 
 pub(crate) fn fork_key(number: u32) -> Vec<u8> {

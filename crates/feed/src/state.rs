@@ -149,6 +149,12 @@ impl FeedState {
         self.newest.map_or(0, |newest| newest.head.length)
     }
 
+    /// Blocks under the longest head: no node of a longer tree is known.
+    pub fn reach(&self) -> u64 {
+        let unlinked = self.unlinked.iter().map(|unlinked| unlinked.head.head.length);
+        unlinked.fold(self.length(), u64::max)
+    }
+
     /// Of `ranges`, what is held and linked to the newest head.
     pub fn linked(&self, ranges: &RangeSet) -> RangeSet {
         let held = self.held.intersection(ranges);

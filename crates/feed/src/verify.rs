@@ -5,7 +5,8 @@
 use crate::blocks::Blocks;
 use crate::heads::{has_roots, leads_up_with};
 use crate::index::{Index, close};
-use crate::nodes::{KEPT_HEIGHT, Nodes};
+use crate::nodes::Nodes;
+use crate::pages::{KEPT_HEIGHT, Page, Place};
 use crate::replay::Replay;
 use crate::rows::{self, tag};
 use crate::state::{FeedState, Visible, run};
@@ -16,7 +17,7 @@ use kappadb_core::{EntryId, FeedKey, RangeSet, SignedHead};
 use kappadb_journal::{Damage, Position};
 use kappadb_merkle::{Node, flat};
 use kappadb_store::{MemoryStore, Store, Tree};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -116,7 +117,7 @@ fn check_chunk(
     };
     let length = head.head.length;
     let mut unproved = Vec::new();
-    let closed = close(nodes, length, leaves)?;
+    let closed: HashMap<u64, Node> = close(nodes, length, leaves)?.into_iter().collect();
     for (&index, &node) in &closed {
         let top = flat::is_root(index, length) || !closed.contains_key(&flat::parent(index));
         if differs(nodes, index, &node)? || (top && !leads_up_with(index, Some(node), length, nodes)?) {
@@ -150,34 +151,55 @@ fn compare(kept: &dyn Tree, derived: &Blocks, visible: &Visible) -> Result<Vec<P
     for (key, value) in &made {
         match kept.get(key) {
             Some(found) if found == value => {}
+            found if key.first() == Some(&tag::NODES) => {
+                let (found, made) = (found.map(|row| Page::decode(row)).transpose(), Page::decode(value)?);
+                match found.map(Option::unwrap_or_default) {
+                    Ok(found) if !bears_out(derived, &states, key, &found, &made)? => {
+                        problems.push(Problem::RowWrong(name(key)));
+                    }
+                    Ok(found) if !bears_out(derived, &states, key, &made, &found)? => {
+                        problems.push(Problem::RowMissing(name(key)));
+                    }
+                    Ok(_) => {}
+                    Err(_) => problems.push(Problem::RowWrong(name(key))),
+                }
+            }
             Some(_) => problems.push(Problem::RowWrong(name(key))),
-            None if computed(derived, &states, key)?.is_some() => {}
             None => problems.push(Problem::RowMissing(name(key))),
         }
     }
     for (key, value) in kept.iter().filter(|(key, _)| !made.contains_key(*key)) {
-        let node = computed(derived, &states, key)?.map(|node| kappadb_core::codec::encode(&node));
-        if node.is_none_or(|node| node[..] != value[..]) {
+        let page = (key.first() == Some(&tag::NODES)).then(|| Page::decode(value).ok()).flatten();
+        let none = Page::default();
+        if !page.map_or(Ok(false), |page| bears_out(derived, &states, key, &page, &none))? {
             problems.push(Problem::RowWrong(name(key)));
         }
     }
     Ok(problems)
 }
 
-/// The node of this row's key, if it is one that need not be written.
-fn computed(
+/// True if each node of the first page is in the second, or need not be written and is what it would be.
+fn bears_out(
     blocks: &Blocks,
     states: &BTreeMap<u32, &FeedState>,
     key: &Bytes,
-) -> Result<Option<Node>, ReadError> {
-    let number = rows::feed_number(key).filter(|_| key.first() == Some(&tag::NODE));
-    let state = number.and_then(|number| states.get(&number));
-    let (Some(state), Some(index)) = (state, rows::number_at_end(key)) else { return Ok(None) };
-    if index >= flat::END || flat::height(index) >= KEPT_HEIGHT || !state.held.covers(&flat::leaf_span(index))
-    {
-        return Ok(None);
+    page: &Page,
+    other: &Page,
+) -> Result<bool, ReadError> {
+    let state = rows::feed_number(key).and_then(|number| states.get(&number));
+    for (index, node) in page.nodes(rows::number_at_end(key).unwrap_or_default()) {
+        let Some(index) = index.filter(|index| *index < flat::END) else { return Ok(false) };
+        let found = match (other.get(Place::of(index))?, state) {
+            (None, Some(state)) if flat::height(index) < KEPT_HEIGHT => {
+                Nodes::new(blocks, None, state.number, &state.held).without_rows().get(index)?
+            }
+            (found, _) => found,
+        };
+        if found != Some(node) {
+            return Ok(false);
+        }
     }
-    Nodes::new(blocks, None, state.number, &state.held).get(index)
+    Ok(true)
 }
 
 fn name(key: &[u8]) -> String {
@@ -185,7 +207,7 @@ fn name(key: &[u8]) -> String {
         Some(&tag::FEED) => "feed",
         Some(&tag::LOCATION) => "location",
         Some(&tag::ARRIVAL) => "arrival",
-        Some(&tag::NODE) => "node",
+        Some(&tag::NODES) => "nodes",
         Some(&tag::FORK) => "fork",
         Some(&tag::CLEARED) => "cleared",
         Some(&tag::DROPPED) => "dropped",

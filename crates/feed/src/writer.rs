@@ -151,7 +151,7 @@ impl Writer {
         let Some(appending) = self.appending.get_mut(feed) else { return Ok(()) };
         let (arrived, nodes) = appending.committed();
         if let Some(number) = self.index.with(feed, |state| state.number) {
-            self.index.keep(number, nodes);
+            self.index.keep(number, nodes, appending.peaks.roots());
         }
         let ranges: RangeSet = arrived.iter().flat_map(|arrived| arrived.ranges.ranges().to_vec()).collect();
         arrived.iter().try_for_each(|arrived| self.index.arrive(feed, arrived))?;

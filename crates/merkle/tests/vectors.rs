@@ -31,7 +31,7 @@ fn leaves_are_hypercores() {
         let bytes = data(case["seed"].as_u64().unwrap(), case["length"].as_u64().unwrap());
         let made = leaf(&[&bytes]);
         assert_eq!(case["hash"], made.hash.to_string());
-        assert_eq!(leaves(&[&bytes]), [made]);
+        assert_eq!(leaves(&[[&bytes, &[]]]), [made]);
     }
 }
 
