@@ -99,7 +99,7 @@ async fn beside_bulk() {
     hub.database.kv().put("small", "v").await.expect("written");
     let server = hub.serve().await;
     let reader = Replica::joined(&server).await;
-    reader.database.kv().get("nothing").from(Source::Peers).await.expect("a session");
+    let _ = reader.database.kv().get("nothing").from(Source::Peers).await.expect("a session");
     let (database, begun) = (reader.database.clone(), Instant::now());
     let flows =
         tokio::spawn(async move { database.replicate(&Interest::Everything).from(Source::Peers).await });
@@ -111,11 +111,11 @@ async fn beside_bulk() {
         }
         let asked = Instant::now();
         let key = if n == 0 { "small".to_owned() } else { format!("absent {n}") };
-        reader.database.kv().get(key).from(Source::Peers).await.expect("an answer");
+        let _ = reader.database.kv().get(key).from(Source::Peers).await.expect("an answer");
         times.push(asked.elapsed().as_secs_f64() * 1e3);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    flows.await.expect("it ends").expect("all came");
+    let _ = flows.await.expect("it ends").expect("all came");
     let took = begun.elapsed().as_secs_f64();
     let first = times.first().copied().unwrap_or_default();
     times.sort_by(f64::total_cmp);

@@ -1,6 +1,6 @@
 //! Several peers, each a long way off: they are asked side by side, and each block comes once.
 
-#![expect(clippy::unwrap_used, reason = "tests may fail loudly")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests may fail loudly")]
 #![expect(clippy::print_stdout, reason = "figures for who looks at them")]
 
 use kappadb::{
