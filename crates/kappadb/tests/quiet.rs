@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests may fail loudly")]
 #![expect(clippy::print_stdout, reason = "figures for who looks at them")]
 
-use kappadb::{Database, Interest, KvWatcher, Server};
+use kappadb::{Database, Interest, KvWatcher, Server, Source};
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
@@ -171,4 +171,30 @@ async fn who_comes_back_to_what_it_follows_pays_for_what_is_new_and_not_for_what
         follower.peers().states().iter().map(|state| state.bytes_received + state.bytes_sent).sum();
     println!("to come back to a hub with 200 feeds and one new entry cost {cost} bytes");
     assert!(cost < 3_000, "{cost} bytes");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hub_that_follows_everything_does_not_tell_a_newcomer_of_all_that_it_has() {
+    let _alone = ALONE.lock().await;
+    let dir = tempfile::tempdir().unwrap();
+    let others = Database::builder(dir.path().join("others")).create().await.unwrap();
+    for n in 0..200 {
+        others.new_writer(&format!("w{n}")).await.unwrap();
+        let writer = others.with_writer(&format!("w{n}")).await.unwrap();
+        writer.kv().put(format!("k{n}"), "v").await.unwrap();
+    }
+    let before = serve(&others).await;
+    let hub = Database::builder(dir.path().join("hub")).join(&before.ticket()).await.unwrap();
+    assert!(hub.replicate(&Interest::Everything).from(Source::Peers).await.unwrap().is_complete());
+    hub.peers().remove(hub.peers().list()[0].key).await.unwrap();
+    before.stop().await;
+    let _all = hub.follow(&Interest::Everything);
+    let server = serve(&hub).await;
+    let newcomer = Database::builder(dir.path().join("newcomer")).join(&server.ticket()).await.unwrap();
+    let _kept = newcomer.peers().keep();
+    newcomer.kv().put("mine", "v").await.unwrap();
+    has(&hub, "mine").await;
+    let cost: u64 = hub.peers().states().iter().map(|state| state.bytes_received + state.bytes_sent).sum();
+    println!("to meet a newcomer and take its one entry cost a hub with 200 feeds {cost} bytes");
+    assert!(cost < 4_000, "{cost} bytes");
 }

@@ -157,13 +157,20 @@ impl Asked {
         if self.listed > SESSION_RANGES { Err(SessionError::Limit("SESSION_RANGES")) } else { Ok(()) }
     }
 
-    /// What to grant now that `bytes` of results are dealt with: nothing, until it is worth a frame.
-    pub fn grant(&mut self, bytes: usize, step: u64) -> Option<u64> {
+    /// What to grant now that `bytes` of results are dealt with, so that no more than `most` may be on their way: nothing, until it is worth a frame.
+    pub fn grant(&mut self, bytes: usize, most: u64) -> Option<u64> {
         self.owed += bytes as u64;
-        if !self.is_wanted() || self.phase != Phase::Accepted || self.owed < step {
+        let granted = self.owed.min(self.credit.short_of(most));
+        if !self.is_wanted() || self.phase != Phase::Accepted || granted < (most / 4).max(1) {
             return None;
         }
-        Some(std::mem::take(&mut self.owed))
+        self.owed -= granted;
+        Some(granted)
+    }
+
+    /// True while its answer comes and is longer than this already.
+    pub fn is_large(&self, bytes: u64) -> bool {
+        self.phase == Phase::Accepted && self.stats.bytes_received > bytes
     }
 
     /// Checks that the answer has nothing but what was asked for: of a fetch these blocks, of a view what its selector matches. A

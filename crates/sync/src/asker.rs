@@ -19,6 +19,9 @@ use kappadb_core::{FeedDefinition, FeedKey, codec};
 use kappadb_merkle::Known;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// For so long after a question large answers that were under way get less credit, in milliseconds.
+const SPARING_MS: u64 = 1_000;
+
 #[derive(Debug)]
 pub(crate) struct Asker {
     config: Config,
@@ -30,6 +33,8 @@ pub(crate) struct Asker {
     patience: Patience,
     /// The time when something last happened.
     now: u64,
+    /// Until then not much of an answer may be on its way.
+    sparing_until: u64,
     next_query: u32,
     next_name: u64,
     /// What the ledger says may be wrong: the next query says `forget`.
@@ -66,6 +71,7 @@ impl Asker {
             open: BTreeMap::new(),
             patience: Patience::new(config.patience_ms),
             now,
+            sparing_until: 0,
             next_query: 0,
             next_name: 0,
             stale: false,
@@ -163,6 +169,10 @@ impl Asker {
                 if !self.has_questions() {
                     self.patience.refill();
                 }
+                // Its answer is not to wait behind all that may be on its way of a large one.
+                if self.open.values().any(|asked| asked.is_large(self.sparing())) {
+                    self.sparing_until = self.now.saturating_add(SPARING_MS);
+                }
                 let Told { have, declared, named } = told;
                 let mut asked = Asked::new(name, question, bounds, self.config.credit);
                 (asked.have, asked.declared, asked.named) = (have, declared, named);
@@ -173,6 +183,11 @@ impl Asker {
                 Ok(())
             }
         }
+    }
+
+    /// Bytes that may be on their way of an answer while others are asked for.
+    fn sparing(&self) -> u64 {
+        (self.config.credit / 4).max(1)
     }
 
     /// What of `have` is said, as far as there is room for it, and of which feeds.

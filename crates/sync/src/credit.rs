@@ -22,6 +22,11 @@ impl Credit {
         self.0 > 0
     }
 
+    /// Bytes after whose grant so many may be sent.
+    pub fn short_of(self, most: u64) -> u64 {
+        u64::try_from(signed(most).saturating_sub(self.0)).unwrap_or(0)
+    }
+
     pub fn spend(&mut self, bytes: usize) {
         self.0 = self.0.saturating_sub(signed(bytes as u64));
     }

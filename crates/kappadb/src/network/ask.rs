@@ -12,10 +12,9 @@ use futures::future::BoxFuture;
 use kappadb_core::limits::{MAX_SELECTOR, MAX_SELECTOR_KEYS};
 use kappadb_core::{FeedDefinition, FeedKey, RangeSet};
 use kappadb_entry::space;
-use kappadb_net::Update;
 use kappadb_query::Selector;
 use kappadb_sync::{Ask, Coverage, Rest};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// The map view's name in queries.
 pub(crate) const MAP: &str = "map";
@@ -90,9 +89,6 @@ pub(crate) fn keys(
 /// How often a question is put in all, if forks are found meanwhile: once to find one, once to be told apart from what lies before it,
 /// once more because there may be another.
 const ROUNDS: usize = 3;
-
-/// Ranges that a peer may list of what it has, before it waits for its turn instead.
-const LISTED: usize = 10_000;
 
 /// Bytes of a selector for each key beside the key, and for all of them: numbers that say how many and how long.
 const KEY_OVERHEAD: usize = 9;
@@ -261,7 +257,7 @@ impl Question<'_> {
             without: self.without.clone(),
             named: self.named.to_vec(),
             inline,
-            met: None,
+            theirs: None,
         };
         turn.prepare(wish).await
     }
@@ -269,23 +265,7 @@ impl Question<'_> {
 
 /// Has a peer say which blocks it would send, while others send theirs. None if these are so many that it had better wait for its turn.
 async fn list(turn: Turn, question: &Question<'_>) -> Result<Option<Listed>, Trouble> {
-    let mut asked = turn.link.session.question(question.prepare(&turn, false).await?);
-    let mut listed = BTreeMap::<FeedKey, RangeSet>::new();
-    let mut most = LISTED;
-    while let Some(update) = asked.next().await {
-        match update? {
-            Update::Ranges { feed, ranges } => {
-                let Some(left) = most.checked_sub(ranges.ranges().len()) else { return Ok(None) };
-                most = left;
-                listed.entry(feed).or_default().union_with(&ranges);
-            }
-            Update::Done { statement, rest, .. } => {
-                return Ok(Some(Listed { blocks: listed, statement, rest }));
-            }
-            _ => {}
-        }
-    }
-    Ok(None)
+    turn.list(question.prepare(&turn, false).await?).await
 }
 
 /// Puts a question to a peer, and does what its answer calls for. It is told what is held by now, so it sends nothing that came from those

@@ -9,7 +9,7 @@ use super::forks::{Answers, Ground};
 use crate::error::ReadError;
 pub(super) use book::Book;
 use book::{Footing, Question};
-use kappadb_core::{EntryId, FeedDefinition, FeedKey, Lseq, RangeSet, Seq, Timestamp};
+use kappadb_core::{EntryId, FeedDefinition, FeedKey, RangeSet, Seq, Timestamp};
 use kappadb_feed::FeedInfo;
 use kappadb_query::Selector;
 use kappadb_sync::statement::{Covered, gaps, merge};
@@ -162,18 +162,17 @@ impl Network {
         self.sound
     }
 
-    /// What this replica holds of the answer: what a peer need not send, and what it may take as known in proofs. Of one that sends only what came
-    /// to it since the log ended at `met` here, what came here since is enough.
+    /// What this replica holds of the answer: what a peer need not send, and what it may take as known in proofs. Where everything is asked for, of
+    /// `theirs` alone, if these are known: of other feeds the peer would send nothing that is held.
     pub(super) fn have(
         &self,
         view: &str,
         selector: &Selector,
-        met: Option<Lseq>,
+        theirs: Option<&BTreeSet<FeedKey>>,
     ) -> Result<Vec<Have>, ReadError> {
         if view == FEEDS {
-            let grown = met.map(|met| self.grown_since(met)).transpose()?.flatten();
             let mut all = self.feeds.list();
-            all.retain(|info| info.held > 0 && grown.as_ref().is_none_or(|grown| grown.contains(&info.feed)));
+            all.retain(|info| info.held > 0 && theirs.is_none_or(|theirs| theirs.contains(&info.feed)));
             let held = |info: FeedInfo| {
                 let definition = self.feeds.definition(&info.feed)?;
                 Some(Have { definition, known: self.feeds.known(&info.feed, &self.feeds.held(&info.feed)) })

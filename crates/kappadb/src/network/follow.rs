@@ -251,18 +251,26 @@ impl<'a> Asked<'a> {
             let (live, met) = follow.since(&peer, &selector, parts.losses());
             let ground = network.ground_of(&follow.view, &follow.reader)?;
             let gaps = parts.own_gaps(&follow.view, &selector, &ground);
+            // Of what came before it sends nothing.
+            let theirs = match met.filter(|_| follow.view == FEEDS) {
+                Some(met) => parts.grown_since(met)?,
+                None => None,
+            };
             let wish = Wish {
                 view: follow.view.clone(),
                 selector: selector.clone(),
                 without: ground.without(),
                 named: gaps,
                 inline: true,
-                met,
+                theirs,
             };
             Ok::<_, ReadError>((ground, selector, wish, live, parts.feeds.end()))
         };
         let changes = turn.parts.feeds.changes();
-        let (ground, selector, wish, live, since) = engine::run(&turn.parts, look).await??;
+        let (ground, selector, mut wish, live, since) = engine::run(&turn.parts, look).await??;
+        if what.view == FEEDS && live == Since::Beginning {
+            wish.theirs = turn.theirs().await?;
+        }
         let ask = turn.prepare(wish).await?;
         let question = turn.link.session.question(Ask { live: Some(live), ..ask });
         Ok(Asked { what, selector, question, link: turn.link, ground, since, shown: None, changes })

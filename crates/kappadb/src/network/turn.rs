@@ -1,10 +1,13 @@
 //! What a peer is asked with while it has its turn, and how that may come to nothing.
 
 use super::Network;
+use super::ask::FEEDS;
 use super::links::Link;
+use super::own::about_nothing;
 use crate::engine;
 use crate::error::{AskError, ReadError};
-use kappadb_core::{FeedDefinition, FeedKey, Lseq, RangeSet};
+use kappadb_core::{FeedDefinition, FeedKey, RangeSet};
+use kappadb_net::Update;
 use kappadb_query::Selector;
 use kappadb_sync::{Ask, Coverage, Fetch, Rest};
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +20,11 @@ pub(super) struct Turn {
     pub(super) link: Link,
 }
 
+/// Ranges that a peer may list of what it has, before it had better send it.
+const LISTED: usize = 10_000;
+/// So many feeds are worth a question whether the peer has something of them.
+const MANY: u64 = 64;
+
 /// What is asked of a peer.
 pub(super) struct Wish {
     pub(super) view: String,
@@ -27,8 +35,8 @@ pub(super) struct Wish {
     pub(super) named: Vec<FeedDefinition>,
     /// Blocks are wanted, not where they are.
     pub(super) inline: bool,
-    /// Where the log ended when the peer's answer to this was last taken in: of what came before it sends nothing.
-    pub(super) met: Option<Lseq>,
+    /// Of a question for everything: of which feeds the peer may have something that is held here; none if of all.
+    pub(super) theirs: Option<BTreeSet<FeedKey>>,
 }
 
 /// Which blocks a peer would send, and what it says of feeds.
@@ -81,6 +89,49 @@ impl Turn {
         engine::run(&self.parts, look).await
     }
 
+    /// Has the peer say which blocks it would send. None if these are so many that they had better be sent.
+    pub(super) async fn list(&self, ask: Ask) -> Result<Option<Listed>, Trouble> {
+        let mut asked = self.link.session.question(ask);
+        let mut blocks = BTreeMap::<FeedKey, RangeSet>::new();
+        let mut most = LISTED;
+        while let Some(update) = asked.next().await {
+            match update? {
+                Update::Ranges { feed, ranges } => {
+                    let Some(left) = most.checked_sub(ranges.ranges().len()) else { return Ok(None) };
+                    most = left;
+                    blocks.entry(feed).or_default().union_with(&ranges);
+                }
+                Update::Done { statement, rest, .. } => return Ok(Some(Listed { blocks, statement, rest })),
+                _ => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// The feeds of which a peer has anything, if these are few beside those that are held here, so that it need not be told of all of them.
+    pub(super) async fn theirs(&self) -> Result<Option<BTreeSet<FeedKey>>, Trouble> {
+        let count = |parts: &Network| parts.feeds.list().iter().filter(|info| info.held > 0).count() as u64;
+        let held = engine::run(&self.parts, count).await?;
+        if held < MANY {
+            return Ok(None);
+        }
+        let said = self.link.session.ask(about_nothing(&self.parts, None).await?).await?;
+        let known = said.statement.len() as u64 + said.rest.whole + said.rest.lacking;
+        if known > held / 4 {
+            return Ok(None);
+        }
+        let wish = Wish {
+            view: FEEDS.to_owned(),
+            selector: Selector::Everything,
+            without: BTreeSet::new(),
+            named: Vec::new(),
+            inline: false,
+            theirs: Some(BTreeSet::new()),
+        };
+        let listed = self.list(self.prepare(wish).await?).await?;
+        Ok(listed.map(|listed| listed.blocks.into_keys().collect()))
+    }
+
     /// What a peer has stated, if all that it has listed is held here, of the same history as far as both can tell, and counts.
     pub(super) async fn holds(&self, listed: Listed) -> Result<Option<(Vec<Coverage>, Rest)>, ReadError> {
         let holds = move |parts: &Network| {
@@ -107,7 +158,7 @@ impl Turn {
     pub(super) async fn prepare(&self, wish: Wish) -> Result<Ask, ReadError> {
         let link = self.link.clone();
         let look = move |parts: &Network| {
-            let Wish { view, selector, without, named, inline, met } = wish;
+            let Wish { view, selector, without, named, inline, theirs } = wish;
             // First: what is given up meanwhile is noticed the next time.
             let forget = link.has_lost(parts.losses());
             // What is written here comes first: there may be no room for all.
@@ -116,7 +167,7 @@ impl Turn {
             let first = first.iter().filter_map(|feed| parts.feeds.definition(feed));
             let named =
                 first.chain(others).filter(|definition| !without.contains(&definition.feed)).collect();
-            let mut have = parts.have(&view, &selector, met)?;
+            let mut have = parts.have(&view, &selector, theirs.as_ref())?;
             have.retain(|have| !without.contains(&have.definition.feed));
             let forks = parts.forks_to_tell();
             Ok::<_, ReadError>(Ask {

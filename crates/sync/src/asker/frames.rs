@@ -242,9 +242,9 @@ impl Asker {
 
     /// The caller has taken results of this length.
     pub fn taken(&mut self, query: u32, bytes: usize, out: &mut Outbox) -> Result<(), SessionError> {
-        let step = (self.config.credit / 4).max(1);
+        let most = if self.now < self.sparing_until { self.sparing() } else { self.config.credit };
         let Some(asked) = self.open.get_mut(&query) else { return Ok(()) };
-        let Some(bytes) = asked.grant(bytes, step) else { return Ok(()) };
+        let Some(bytes) = asked.grant(bytes, most) else { return Ok(()) };
         asked.credit.grant(bytes)?;
         out.send(&Frame::Credit { query, bytes })
     }

@@ -1,9 +1,10 @@
 //! Pairs of sessions on virtual time: what is asked for arrives, whole, proved and once.
-use crate::common::{Pair, Replica, Shared, Truth, VIEW, assert_all_true, set};
+use crate::common::{Pair, Replica, Shared, Truth, VIEW, assert_all_true, everything, set};
 use kappadb_core::limits::MAX_WITHOUT;
 use kappadb_core::{FeedKey, RangeSet, blake2b256};
 use kappadb_query::Selector;
 use kappadb_sim::Random;
+use kappadb_sync::frame::Frame;
 use kappadb_sync::{
     Ask, Config, Coverage, Event, Fetch, QueryError, QueryId, Refusal, SessionError, statement,
 };
@@ -487,4 +488,50 @@ fn a_thousand_sessions_in_one_thread() {
         assert!(held == 80 || held == 160, "{held}");
         assert_eq!(client.borrow().repeated, (0, 0));
     }
+}
+
+#[test]
+fn a_small_answer_is_not_behind_all_that_may_be_on_its_way_of_a_large_one() {
+    const CREDIT: u64 = 400_000;
+    let mut rng = Random::new(5);
+    // One key in many large blocks, and others that are there once.
+    let keys: Vec<u8> = (0..4_000).map(|n| if n < 3_990 { 0 } else { (n - 3_989) as u8 }).collect();
+    let truth = Truth::new(1, &keys, 2_000, &mut rng);
+    let (new, full) = (Replica::new(), Replica::new());
+    full.borrow_mut().hold(&truth, &set(0..truth.length()), truth.length());
+    let mut pair = Pair::new([&new, &full], Config { credit: CREDIT, ..Config::default() }, 1);
+    pair.ask(0, Selector::keys([vec![0]]), true);
+    let bytes = |pair: &Pair| pair.sides[0].received.iter().map(|frame| frame.len() as u64).sum::<u64>();
+    while bytes(&pair) < 2 * CREDIT {
+        assert!(pair.step());
+    }
+    // What may still be sent of the large one: what it began with and was granted, without what came.
+    let may_come = |pair: &Pair| {
+        let granted = pair.sides[1].received.iter().map(|frame| match Frame::decode(frame) {
+            Ok(Some(Frame::Credit { query: 0, bytes })) => bytes,
+            _ => 0,
+        });
+        let came = pair.sides[0].received.iter().map(|frame| match Frame::decode(frame) {
+            Ok(Some(Frame::Blocks(blocks))) if blocks.top.query == 0 => frame.len() as u64,
+            _ => 0,
+        });
+        (CREDIT + granted.sum::<u64>()).saturating_sub(came.sum())
+    };
+    let mut left = vec![may_come(&pair)];
+    for key in 1..8u8 {
+        let done = pair.sides[0].done().len();
+        let now = pair.now;
+        pair.sides[0].session.ask(now, Ask { selector: Selector::keys([vec![key]]), ..everything(true) });
+        while pair.sides[0].done().len() == done {
+            assert!(pair.step());
+        }
+        left.push(may_come(&pair));
+    }
+    assert!(left[0] > CREDIT / 2, "{left:?}");
+    assert!(
+        left[5..].iter().all(|bytes| *bytes <= CREDIT / 4),
+        "by then the large one is held back: {left:?}"
+    );
+    pair.run();
+    assert_eq!(new.borrow().held(&truth.key()).count(), 3_990 + 7, "it goes on to its end");
 }
