@@ -495,7 +495,8 @@ fn a_small_answer_is_not_behind_all_that_may_be_on_its_way_of_a_large_one() {
     const CREDIT: u64 = 400_000;
     let mut rng = Random::new(5);
     // One key in many large blocks, and others that are there once.
-    let keys: Vec<u8> = (0..4_000).map(|n| if n < 3_990 { 0 } else { (n - 3_989) as u8 }).collect();
+    let keys: Vec<u8> =
+        (0..4_000).map(|n| if n < 3_990 { 0 } else { u8::try_from(n - 3_989).unwrap() }).collect();
     let truth = Truth::new(1, &keys, 2_000, &mut rng);
     let (new, full) = (Replica::new(), Replica::new());
     full.borrow_mut().hold(&truth, &set(0..truth.length()), truth.length());
