@@ -10,7 +10,7 @@ use crate::{
     Append, AppendError, CommitError, DefineError, Disk, OpenError, Problem, PutError, PutOutcome, ReadError,
     keys, open, verify,
 };
-use kappadb_core::{FeedDefinition, FeedKey, Predecessor, SecretKey, Seq, Timestamp};
+use kappadb_core::{EntryId, FeedDefinition, FeedKey, Predecessor, SecretKey, Seq, Timestamp};
 use kappadb_entry::Bundle;
 use kappadb_journal::DirLock;
 use kappadb_merkle::ForkEvidence;
@@ -40,6 +40,8 @@ pub(crate) struct Shared {
     queue: Queue,
     writer: Mutex<Writer>,
     pub own: RwLock<BTreeSet<FeedKey>>,
+    /// What was appended last.
+    appended: Mutex<Option<EntryId>>,
     wakes: Mutex<Vec<Wake>>,
     /// Read by who looks up a place in the journal and reads there, written by who moves records. Taken before the writer.
     pub layout: RwLock<()>,
@@ -115,6 +117,7 @@ impl Feeds {
             queue,
             writer,
             own,
+            appended: Mutex::default(),
             wakes,
             layout,
             compacting,
@@ -205,8 +208,23 @@ impl Feeds {
     /// [`AppendError::Commit`] if the disk does not take them. Then none of them counts, and their places are given to the next that are
     /// appended; they may be there only if the process ends before they could be cut off again.
     pub fn append(&self, appends: Vec<Append>) -> Result<Vec<Range<Seq>>, AppendError> {
+        let feeds: Vec<FeedKey> = appends.iter().map(|append| append.feed).collect();
         let request = Request::new(appends, true)?;
-        self.pass(vec![request]).pop().unwrap_or(Err(CommitError::Poisoned.into()))
+        let ranges = self.pass(vec![request]).pop().unwrap_or(Err(CommitError::Poisoned.into()))?;
+        feeds.iter().zip(&ranges).for_each(|(feed, range)| self.note_appended(feed, range));
+        Ok(ranges)
+    }
+
+    /// The last entry that was appended since this was opened.
+    pub fn last_appended(&self) -> Option<EntryId> {
+        *self.shared.appended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note_appended(&self, feed: &FeedKey, range: &Range<Seq>) {
+        if let Some(seq) = range.end.checked_sub(1).filter(|_| !range.is_empty()) {
+            let mut appended = self.shared.appended.lock().unwrap_or_else(PoisonError::into_inner);
+            *appended = Some(EntryId { feed: *feed, seq });
+        }
     }
 
     /// As [`Feeds::append`] of each by itself: what one feed does not take says nothing of the others. All share one sync; none if they need not be
@@ -214,6 +232,7 @@ impl Feeds {
     /// or any later append that is durable has returned.
     pub fn append_each(&self, appends: Vec<Append>, durable: bool) -> Vec<Result<Range<Seq>, AppendError>> {
         let (mut requests, mut refused) = (Vec::new(), Vec::new());
+        let feeds: Vec<FeedKey> = appends.iter().map(|append| append.feed).collect();
         for append in appends {
             match Request::new(vec![append], durable) {
                 Ok(request) => {
@@ -232,7 +251,11 @@ impl Feeds {
                 ranges.into_iter().next().map_or_else(unknown, Ok)
             }
         };
-        refused.into_iter().map(outcome).collect()
+        let outcomes: Vec<Result<Range<Seq>, AppendError>> = refused.into_iter().map(outcome).collect();
+        let done =
+            feeds.iter().zip(&outcomes).filter_map(|(feed, outcome)| Some((feed, outcome.as_ref().ok()?)));
+        done.for_each(|(feed, range)| self.note_appended(feed, range));
+        outcomes
     }
 
     fn pass(&self, requests: Vec<Request>) -> Vec<Outcome> {

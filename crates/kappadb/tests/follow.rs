@@ -312,3 +312,18 @@ async fn one_who_called_and_let_a_question_wait_is_heard_again_once_it_is_awake(
     caller.kv().put("k", "2").await.unwrap();
     has(&hub, "k", "2").await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_entry_is_the_one_that_was_written_last_whatever_else_came_of_own_feeds() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = Database::builder(dir.path().join("db")).create().await.unwrap();
+    assert_eq!(database.last_written().await.unwrap(), None);
+    let long = database.kv().put("k", "one").await.unwrap();
+    assert_eq!(database.last_written().await.unwrap(), Some(long));
+    let second = database.kv().put("k", "two").await.unwrap();
+    assert_eq!(database.last_written().await.unwrap(), Some(second));
+    // The first of another writer, whose feed is shorter.
+    database.new_writer("other").await.unwrap();
+    let other = database.with_writer("other").await.unwrap().kv().put("k", "three").await.unwrap();
+    assert_eq!(database.last_written().await.unwrap(), Some(other));
+}

@@ -3,52 +3,15 @@
 use crate::command::{Answer, AnswerError, Command, CommandId};
 use crate::error::{Refusal, SessionError};
 use crate::event::{Event, Fork, Outcome};
-use crate::feeds::Told;
-use crate::forks::Forks;
 use crate::frame::{Frame, Lengths, Query, short};
-use crate::ledger::Ledger;
 use crate::outbox::Outbox;
 use crate::served::{Ending, Served, Turn};
+use crate::shared::Shared;
 use kappadb_core::limits::{ANSWERS_AT_ONCE, MAX_FRAME, TARGET_FRAME};
-use kappadb_core::{FeedKey, FeedName, RangeSet};
+use kappadb_core::{FeedKey, RangeSet};
 use kappadb_entry::Bundle;
 use kappadb_merkle::{ForkEvidence, Known};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-
-/// What all queries of one direction share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub ledger: Ledger,
-    pub told: Told,
-    /// What both sides know of forks.
-    pub forks: Forks,
-    /// What came from the peer: it is not told of that as news.
-    pub theirs: BTreeMap<FeedKey, RangeSet>,
-    /// What was said of feeds that entries name.
-    lengths: BTreeMap<FeedName, u64>,
-    max_feeds: usize,
-}
-
-impl Shared {
-    /// Those of these lengths that are news.
-    fn unsaid(&self, mut lengths: Lengths) -> Lengths {
-        lengths.retain(|(name, length)| self.lengths.get(name).is_none_or(|said| said < length));
-        lengths
-    }
-
-    /// These lengths were said. Beyond what a session may remember they will be said again.
-    fn say(&mut self, lengths: Lengths) {
-        if self.lengths.len() + lengths.len() > self.max_feeds {
-            self.lengths.clear();
-        }
-        self.lengths.extend(lengths);
-    }
-
-    /// True if the feed was defined, declared or sent in this direction.
-    pub fn has_spoken_of(&self, feed: &FeedKey) -> bool {
-        self.told.number(feed).is_some() || self.ledger.contains(feed)
-    }
-}
 
 /// The one proof being made.
 #[derive(Debug)]
@@ -83,9 +46,7 @@ pub(crate) struct Answerer {
 
 impl Answerer {
     pub fn new(max_open: usize, max_feeds: usize, now: u64) -> Self {
-        let (ledger, told, forks) = (Ledger::new(max_feeds), Told::new(max_feeds), Forks::default());
-        let (theirs, lengths) = (BTreeMap::new(), BTreeMap::new());
-        let shared = Shared { ledger, told, forks, theirs, lengths, max_feeds };
+        let shared = Shared::new(max_feeds);
         Answerer {
             shared,
             open: BTreeMap::new(),
@@ -108,8 +69,7 @@ impl Answerer {
 
     /// Ranges in the records of what is known.
     pub fn records(&self) -> usize {
-        let theirs: usize = self.shared.theirs.values().map(|ranges| ranges.ranges().len()).sum();
-        self.shared.ledger.ranges() + theirs
+        self.shared.ranges()
     }
 
     /// The peer sent these blocks.
@@ -235,6 +195,7 @@ impl Answerer {
             return Ok(());
         }
         let served = self.open.remove(&query);
+        served.iter().for_each(|served| served.leave(&mut self.shared.sent_besides));
         self.turns.retain(|turn| *turn != query);
         self.waiting.retain(|waiting| *waiting != query);
         self.looking.retain(|command, of| *of != query || !out.withdraw(*command));
@@ -298,8 +259,7 @@ impl Answerer {
             let Some(query) = self.fresh.pop_front() else { break };
             let Some(served) = self.open.get_mut(&query) else { continue };
             if served.forget {
-                self.shared.theirs.clear();
-                self.shared.lengths.clear();
+                self.shared.forget();
             }
             served.numbered().for_each(|feed| self.shared.told.name(feed));
             self.shared.ledger.accept(served.forget, &std::mem::take(&mut served.have))?;
@@ -409,6 +369,9 @@ impl Answerer {
         if let Some(served) = self.open.get_mut(&reading.query) {
             served.spend(blocks, frame.len());
             served.note_sent(&feed, &ranges);
+        }
+        if !self.open.get(&reading.query).is_some_and(Served::is_live) && self.is_live() {
+            self.shared.sent_besides.entry(feed).or_default().union_with(&ranges);
         }
         out.send_bytes(frame)
     }

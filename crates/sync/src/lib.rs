@@ -20,10 +20,12 @@ pub mod frame;
 mod hello;
 mod inbox;
 mod ledger;
+mod live;
 mod outbox;
 mod patience;
 mod served;
 mod session;
+mod shared;
 pub mod statement;
 
 pub use command::{Answer, AnswerError, Command, CommandId, Coverage, PutRefusal, Reply, Stored};

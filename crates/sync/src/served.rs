@@ -1,12 +1,13 @@
 //! One query of the other side: what is left to be sent, and the next piece of it.
 
-use crate::answerer::Shared;
 use crate::command::{Answer, Command, Coverage};
 use crate::credit::Credit;
 use crate::error::{Refusal, SessionError};
 use crate::event::{Outcome, Rest, Served as Record};
 use crate::frame::{Blocks, BlocksTop, Change, Declared, Frame, Lengths, Query, Question, Ranges, Statement};
+use crate::live::{Live, add};
 use crate::outbox::Outbox;
+use crate::shared::Shared;
 use kappadb_core::limits::{DEFINITIONS_PART, RANGES_PART, STATEMENT_PART};
 use kappadb_core::{FeedKey, RangeSet};
 use kappadb_entry::Bundle;
@@ -48,49 +49,6 @@ pub(crate) enum Stage {
     Sending(Sending),
     /// Answered for now.
     Standing,
-}
-
-/// A question that is not over when it is answered.
-#[derive(Debug)]
-struct Live {
-    question: Command,
-    /// Names the moment of the last answer.
-    token: Option<Vec<u8>>,
-    /// A first answer was given.
-    stated: bool,
-    /// There may be news since it was looked up last.
-    due: bool,
-    /// How many statements were made.
-    statements: u64,
-    /// What was sent since the last one, and before those that the peer has not confirmed yet, with which of them it was.
-    sent: BTreeMap<FeedKey, RangeSet>,
-    unconfirmed: VecDeque<(u64, BTreeMap<FeedKey, RangeSet>)>,
-}
-
-/// Statements that may be unconfirmed one by one; what the oldest were about counts as confirmed with the next.
-const UNCONFIRMED: usize = 64;
-
-impl Live {
-    fn new(question: Command) -> Live {
-        let (sent, unconfirmed) = (BTreeMap::new(), VecDeque::new());
-        Live { question, token: None, stated: false, due: false, statements: 0, sent, unconfirmed }
-    }
-
-    /// A statement is made.
-    fn state(&mut self) {
-        self.statements += 1;
-        if !self.sent.is_empty() {
-            self.unconfirmed.push_back((self.statements, std::mem::take(&mut self.sent)));
-        }
-        if self.unconfirmed.len() > UNCONFIRMED
-            && let Some((_, oldest)) = self.unconfirmed.pop_front()
-            && let Some((_, next)) = self.unconfirmed.front_mut()
-        {
-            for (feed, ranges) in oldest {
-                next.entry(feed).or_default().union_with(&ranges);
-            }
-        }
-    }
 }
 
 /// How it ends before it is answered.
@@ -192,6 +150,14 @@ impl Served {
     pub fn note_sent(&mut self, feed: &FeedKey, ranges: &RangeSet) {
         if let Some(live) = &mut self.live {
             live.sent.entry(*feed).or_default().union_with(ranges);
+        }
+    }
+
+    /// It is over: what it sent and the peer has not confirmed is still to be.
+    pub fn leave(&self, besides: &mut BTreeMap<FeedKey, RangeSet>) {
+        let Some(live) = &self.live else { return };
+        for sent in live.unconfirmed.iter().map(|(_, sent)| sent).chain([&live.sent]) {
+            add(besides, sent.clone());
         }
     }
 
@@ -333,7 +299,7 @@ impl Served {
                 true => shared.told.changes(&sending.coverage),
             };
             state(query, &changes, sending.rest, live.token.clone(), out)?;
-            live.state();
+            live.state(std::mem::take(&mut shared.sent_besides));
         }
         live.stated = true;
         self.stage = Stage::Standing;

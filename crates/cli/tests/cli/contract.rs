@@ -118,7 +118,7 @@ fn each_command_prints_the_json_that_the_table_says() {
     check(&["clear", "--force", &feed], "blocks bytes");
     check(&["compact"], "before after files_before files_after lacking");
     check(&["feed", "new"], "feed");
-    check(&["status"], "database feeds views conflicts disk node");
+    check(&["status"], "database feeds views conflicts disk node delivery");
     check(&["verify"], "problems");
     check(&["rebuild"], "blocks derived");
     assert_eq!(line(&["map", "import", EXTRACT])["nodes"], 8106);

@@ -8,7 +8,14 @@ use std::process::{Command, Stdio};
 #[test]
 fn what_the_engine_prints_reaches_nobody() {
     let db = Db::init();
-    let lines: String = (0..20_000).map(|n| format!("{{\"key\":\"k{n}\",\"value\":\"{n}\"}}\n")).collect();
+    // More than the engine keeps in memory, of what nothing makes smaller.
+    let text = |n: u64| {
+        (0..20)
+            .map(|at| format!("{:x}", (n * 20 + at).wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+            .collect::<String>()
+    };
+    let lines: String =
+        (0..40_000).map(|n| format!("{{\"key\":\"k{n}\",\"value\":\"{}\"}}\n", text(n))).collect();
     db.feed(&["kv", "import", "-"], &lines);
     let mut serve = db.command(&["--json", "serve", "--listen", "127.0.0.1:0", "-v"]);
     let mut serve = serve.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

@@ -134,10 +134,6 @@ impl Database {
     /// # Errors
     /// If the database is closed.
     pub async fn last_written(&self) -> Result<Option<EntryId>, ReadError> {
-        self.run(|parts| {
-            let last = parts.grown().into_iter().max_by_key(|(_, length)| *length);
-            Ok(last.map(|(feed, length)| EntryId { feed, seq: length - 1 }))
-        })
-        .await?
+        self.run(|parts| parts.feeds.last_appended()).await
     }
 }

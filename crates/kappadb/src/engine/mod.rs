@@ -173,13 +173,6 @@ impl Engine {
         Ok(closed?)
     }
 
-    /// The feeds that were written here since the database was opened, and how long they are.
-    pub fn grown(&self) -> BTreeMap<FeedKey, Seq> {
-        let mut grown = uploads::lengths(&self.feeds);
-        grown.retain(|feed, length| *length > self.begun_at.get(feed).copied().unwrap_or_default());
-        grown
-    }
-
     /// The turn at writing, for a job that takes long; whoever can wait without blocking does ([`Turns::wait`]).
     pub fn take_turn(&self) -> Result<Turn, ReadError> {
         self.turns.take()

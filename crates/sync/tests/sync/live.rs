@@ -297,3 +297,39 @@ fn a_slow_reader_is_sent_no_more_than_its_credit_and_then_the_rest() {
         40
     );
 }
+
+#[test]
+fn what_came_for_a_question_that_was_given_up_or_for_another_is_confirmed_with_the_next_statement() {
+    let truth = writer(1);
+    let (asker, answerer) = (Replica::new(), Replica::new());
+    let mut pair = pair_of([&asker, &answerer], 3);
+    answerer.borrow_mut().hold(&truth, &set([0]), 1);
+    let first = follow(&mut pair, 0, Selector::Everything, Since::Beginning);
+    pair.run();
+    let blocks = |pair: &Pair| {
+        let frames = pair.sides[0].received.iter().map(|frame| Frame::decode(frame));
+        frames.filter(|frame| matches!(frame, Ok(Some(Frame::Blocks(_))))).count()
+    };
+    let before = blocks(&pair);
+    arrive(&mut pair, 1, &truth, &set([1]), 2);
+    // Its asker gives the question up between the block and the statement.
+    while blocks(&pair) == before {
+        assert!(pair.step());
+    }
+    pair.sides[0].session.cancel(first);
+    follow(&mut pair, 0, Selector::Everything, Since::Beginning);
+    // And one block is fetched by an ordinary question.
+    pair.run();
+    answerer.borrow_mut().hold(&truth, &set([2]), 3);
+    pair.ask(0, Selector::Everything, true);
+    pair.run();
+    arrive(&mut pair, 1, &truth, &set([3]), 4);
+    pair.run();
+    let mut reached = RangeSet::new();
+    for event in &pair.sides[1].events {
+        if let Event::Reached { blocks } = event {
+            blocks.iter().for_each(|(_, ranges)| reached.union_with(ranges));
+        }
+    }
+    assert_eq!(reached, set(0..4));
+}
