@@ -318,6 +318,11 @@ impl Node {
         self.peers.get(peer).is_some_and(|peer| peer.dialling)
     }
 
+    /// True while any peer is being called.
+    pub fn is_calling(&self) -> bool {
+        self.peers.values().any(|peer| peer.dialling)
+    }
+
     /// Why a peer is not worth waiting for: when it was last called or asked it said nothing for long.
     pub fn silence(&self, peer: &FeedKey) -> Option<&str> {
         self.peers.get(peer).filter(|peer| peer.silent_at.is_some())?.why.as_deref()

@@ -397,6 +397,7 @@ fn reason(error: &AnswerError) -> Refusal {
         AnswerError::UnknownView(_) => Refusal::UnknownView,
         AnswerError::Selector(_) => Refusal::BadSelector,
         AnswerError::Limit(_) => Refusal::Limit,
+        AnswerError::Stale => Refusal::Stale,
         AnswerError::Unavailable(_) => Refusal::Unavailable,
     }
 }

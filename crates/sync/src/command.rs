@@ -33,6 +33,9 @@ pub enum Command {
         /// The token of an earlier answer to the same question: what arrived before it need not be in this one. It comes from the peer: where it says
         /// nothing, or what it rests on has changed, all is.
         since: Option<Vec<u8>>,
+        /// The peer has said of what is held there only what it needs if that token fits. If it does not, [`AnswerError::Stale`] is the answer to a question
+        /// for everything.
+        strict: bool,
         /// Set if the peer was told of all feeds before, up to that token: only those of which something arrived since are to be covered.
         news: bool,
     },
@@ -135,6 +138,9 @@ pub enum AnswerError {
     /// The answer would go over a limit; the text names it.
     #[error("over the limit {0}")]
     Limit(String),
+    /// What came since the token cannot be told.
+    #[error("what came since cannot be told any more; ask from the beginning")]
+    Stale,
     /// It cannot be read now.
     #[error("cannot be read now: {0}")]
     Unavailable(String),

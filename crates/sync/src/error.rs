@@ -49,6 +49,8 @@ pub enum Refusal {
     Limit,
     /// 5: cannot be read now.
     Unavailable,
+    /// 6: what came since the token cannot be told: ask from the beginning.
+    Stale,
     /// A code of a later version.
     Other(u8),
 }
@@ -62,6 +64,7 @@ impl Refusal {
             Refusal::Unsupported => 3,
             Refusal::Limit => 4,
             Refusal::Unavailable => 5,
+            Refusal::Stale => 6,
             Refusal::Other(code) => code,
         }
     }
@@ -75,6 +78,7 @@ impl From<u8> for Refusal {
             3 => Refusal::Unsupported,
             4 => Refusal::Limit,
             5 => Refusal::Unavailable,
+            6 => Refusal::Stale,
             other => Refusal::Other(other),
         }
     }
@@ -88,6 +92,7 @@ impl fmt::Display for Refusal {
             Refusal::Unsupported => f.write_str("not supported"),
             Refusal::Limit => f.write_str("over a limit"),
             Refusal::Unavailable => f.write_str("not available now"),
+            Refusal::Stale => f.write_str("a token that does not fit any more"),
             Refusal::Other(code) => write!(f, "code {code}"),
         }
     }

@@ -188,8 +188,10 @@ impl Served {
                     Selector::decode(&selector).map_err(|e| (Refusal::BadSelector, e.to_string()))?;
                 self.record.asked = format!("{view}: {}", selector.in_words());
                 let (declared, named) = (BTreeMap::new(), BTreeSet::new());
+                let strict = since.as_ref().is_some_and(|token| !token.is_empty());
+                let news = false;
                 let question =
-                    Command::Answer { view, selector, without, declared, named, since, news: false };
+                    Command::Answer { view, selector, without, declared, named, since, strict, news };
                 self.live = live.then(|| Live::new(question.clone()));
                 question
             }

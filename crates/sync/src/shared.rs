@@ -41,6 +41,8 @@ impl Shared {
     pub fn forget(&mut self) {
         self.theirs.clear();
         self.lengths.clear();
+        // Nobody knows what of it is held.
+        self.sent_besides.clear();
     }
 
     /// Ranges in the records of what is known.

@@ -140,6 +140,7 @@ impl Neighbours {
             let (asked, wanted) = (view.to_owned(), selector.clone());
             let own = move |parts: &Network| parts.covered(&asked, &wanted, &BTreeSet::new(), None);
             let unspoken = answers.unspoken(engine::run(self.parts(), own).await?, &named);
+            let unspoken = engine::run(self.parts(), move |parts| parts.true_ones(unspoken)).await?;
             if unspoken.is_empty() {
                 break;
             }

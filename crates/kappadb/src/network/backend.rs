@@ -41,6 +41,7 @@ struct Question {
     without: BTreeSet<FeedKey>,
     declared: BTreeMap<FeedKey, u64>,
     named: BTreeSet<FeedKey>,
+    strict: bool,
 }
 
 /// When a question was answered, and what that rested on: a token, to the peer.
@@ -124,8 +125,8 @@ impl Network {
             return refused(&command, &error.to_string());
         }
         match command {
-            Command::Answer { view, selector, without, declared, named, since, news } => {
-                let question = Question { view, selector, without, declared, named };
+            Command::Answer { view, selector, without, declared, named, since, strict, news } => {
+                let question = Question { view, selector, without, declared, named, strict };
                 Reply::Answer(self.answer(&question, since, news))
             }
             Command::Locate { feed, ranges } => Reply::Answer(Ok(self.locate(&feed, &ranges))),
@@ -142,9 +143,12 @@ impl Network {
 
     fn answer(&self, question: &Question, since: Option<Vec<u8>>, news: bool) -> Result<Answer, AnswerError> {
         let unavailable = |error: ReadError| AnswerError::Unavailable(error.to_string());
-        let Question { view, selector, without, declared, named } = question;
+        let Question { view, selector, without, declared, named, strict } = question;
         let now = self.moment(question);
         let late = self.came_since(question, &now, since).map_err(unavailable)?;
+        if *strict && late.is_none() && view == FEEDS {
+            return Err(AnswerError::Stale);
+        }
         // Lengths first, then the view is brought up to them: what is claimed must be in it when it is asked.
         let grown = late.as_ref().filter(|_| news).map(|late| &late.grown);
         let covered = self.covered(view, selector, without, grown);
@@ -339,7 +343,9 @@ impl Network {
         heard::keep_news(&mut lengths, &bundle.blocks, |name| self.feeds.length_of(name));
         match self.feeds.put(bundle) {
             Ok(PutOutcome { stored, bytes, filled, fork, contradicted }) => {
-                self.heard.note(&lengths);
+                if stored + filled > 0 {
+                    self.heard.note(&lengths);
+                }
                 let beyond = self.beyond(&feed, &ranges);
                 if fork.is_some() || beyond > 0 {
                     self.late_forks.note(feed);

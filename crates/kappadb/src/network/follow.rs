@@ -191,12 +191,17 @@ impl Follow {
             None => drop(tokens.remove(&peer)),
         }
     }
+
+    /// A peer's token says nothing any more. False if there was none.
+    fn forget(&self, peer: &FeedKey) -> bool {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner).remove(peer).is_some()
+    }
 }
 
 /// Follows something in one session, until the peer refuses, the session ends, or the database goes. `tell` hears whether the peer has answered, or
 /// is not to be had.
 pub(crate) async fn run(parts: Weak<Network>, link: Link, what: Follow, tell: impl Fn(bool) + Send + Sync) {
-    let peer = link.session.peer();
+    let (peer, mut was_stale) = (link.session.peer(), false);
     while let Some(strong) = parts.upgrade() {
         let followed = match Asked::begin(Turn { parts: strong, link: link.clone() }, &what).await {
             Ok(asked) => asked.go_on(&parts, || tell(true)).await,
@@ -206,6 +211,8 @@ pub(crate) async fn run(parts: Weak<Network>, link: Link, what: Follow, tell: im
             // It rests on something else now.
             Ok(Ended::Anew) => {}
             Ok(Ended::Gone) => return,
+            // What came since cannot be told: all is asked for, once in a session without a wait.
+            Err(trouble) if trouble.is_stale() && what.forget(&peer) && !was_stale => was_stale = true,
             Err(trouble) => {
                 // Of a session that is over it is told elsewhere.
                 if link.session.ended().is_none() {
@@ -267,10 +274,7 @@ impl<'a> Asked<'a> {
             Ok::<_, ReadError>((ground, selector, wish, live, parts.feeds.end()))
         };
         let changes = turn.parts.feeds.changes();
-        let (ground, selector, mut wish, live, since) = engine::run(&turn.parts, look).await??;
-        if what.view == FEEDS && live == Since::Beginning {
-            wish.theirs = turn.theirs().await?;
-        }
+        let (ground, selector, wish, live, since) = engine::run(&turn.parts, look).await??;
         let ask = turn.prepare(wish).await?;
         let question = turn.link.session.question(Ask { live: Some(live), ..ask });
         Ok(Asked { what, selector, question, link: turn.link, ground, since, shown: None, changes })

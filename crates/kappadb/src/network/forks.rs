@@ -11,7 +11,7 @@ use super::turn::{Trouble, Turn};
 use crate::engine::{self, Engine};
 use crate::error::{AskError, ReadError};
 use crate::folder::recovered;
-use kappadb_core::limits::{FORKS_TOLD_FIRST, MAX_FEED_BLOCKS, MAX_FORKS_TOLD, MAX_WITHOUT};
+use kappadb_core::limits::{FORKS_TOLD_FIRST, MAX_FEED_BLOCKS, MAX_FORKS_TOLD, MAX_NAMED_FEEDS, MAX_WITHOUT};
 use kappadb_core::{FeedDefinition, FeedKey, Hash, RangeSet, Seq, blake2b256, codec};
 use kappadb_feed::FeedInfo;
 use kappadb_merkle::ForkEvidence;
@@ -111,7 +111,7 @@ impl Answers {
         self.rests.values().any(|rest| rest.lacking > 0)
     }
 
-    /// Feeds of which something is lacking and nobody was asked by name, if peers have feeds whole that they did not speak of, which may be these. `own`
+    /// Feeds, as peers define them, of which something is lacking and nobody was asked by name, if peers have feeds whole that they did not speak of, which may be these. `own`
     /// is what this replica says itself.
     pub fn unspoken(&self, own: Vec<(FeedKey, Covered)>, named: &[FeedDefinition]) -> Vec<FeedDefinition> {
         if self.rests.values().all(|rest| rest.whole == 0) {
@@ -122,13 +122,8 @@ impl Answers {
         let gaps: BTreeSet<FeedKey> =
             gaps(&all, &self.ground.excluded).filter(|feed| !named.contains(feed)).collect();
         // Those of this replica's own were named before.
-        let said = self
-            .statements
-            .values()
-            .flatten()
-            .map(|coverage| (coverage.definition.feed, coverage.definition));
-        let said: BTreeMap<FeedKey, FeedDefinition> = said.filter(|(feed, _)| gaps.contains(feed)).collect();
-        said.into_values().collect()
+        let said = self.statements.values().flatten().map(|coverage| coverage.definition);
+        said.filter(|definition| gaps.contains(&definition.feed)).collect()
     }
 
     /// What was said of lengths still holds; of what is in the answer nothing does.
@@ -213,6 +208,25 @@ impl Network {
             }
         }
         evidence
+    }
+
+    /// Those of these definitions that hold, one of a feed, as many as can be named: what one peer says of a feed is not to fall back on another.
+    pub(super) fn true_ones(&self, mut said: Vec<FeedDefinition>) -> Vec<FeedDefinition> {
+        let mut seen = BTreeSet::new();
+        said.retain(|definition| {
+            let holds = |this: &Network| {
+                let known = this.feeds.definition(&definition.feed);
+                known.map_or_else(
+                    || definition.verify(&this.access.database).is_ok(),
+                    |known| known == *definition,
+                )
+            };
+            seen.len() < MAX_NAMED_FEEDS
+                && !seen.contains(&definition.feed)
+                && holds(self)
+                && seen.insert(definition.feed)
+        });
+        said
     }
 
     /// Feeds of which every peer is asked how they stand: those that are written here, and those with heads that nothing links.

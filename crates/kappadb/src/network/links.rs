@@ -284,7 +284,7 @@ impl Links {
 
     /// True while a peer is being called.
     pub fn is_calling(&self) -> bool {
-        !self.lock().calls.is_empty()
+        self.lock().node.is_calling()
     }
 
     /// What happens with peers from now on.

@@ -163,7 +163,7 @@ pub(crate) async fn statement(
 }
 
 /// A question about nothing in particular: its answer says what the peer knows of feeds.
-pub(super) async fn about_nothing(parts: &Arc<Network>, also: Option<FeedKey>) -> Result<Ask, ReadError> {
+async fn about_nothing(parts: &Arc<Network>, also: Option<FeedKey>) -> Result<Ask, ReadError> {
     let selector = Selector::Keys(Vec::new());
     let look = move |parts: &Network| {
         let named = parts.to_name().into_iter().chain(also);

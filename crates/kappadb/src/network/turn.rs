@@ -1,15 +1,13 @@
 //! What a peer is asked with while it has its turn, and how that may come to nothing.
 
 use super::Network;
-use super::ask::FEEDS;
 use super::links::Link;
-use super::own::about_nothing;
 use crate::engine;
 use crate::error::{AskError, ReadError};
 use kappadb_core::{FeedDefinition, FeedKey, RangeSet};
 use kappadb_net::Update;
 use kappadb_query::Selector;
-use kappadb_sync::{Ask, Coverage, Fetch, Rest};
+use kappadb_sync::{Ask, Coverage, Fetch, QueryError, Refusal, Rest};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
@@ -22,8 +20,6 @@ pub(super) struct Turn {
 
 /// Ranges that a peer may list of what it has, before it had better send it.
 const LISTED: usize = 10_000;
-/// So many feeds are worth a question whether the peer has something of them.
-const MANY: u64 = 64;
 
 /// What is asked of a peer.
 pub(super) struct Wish {
@@ -52,6 +48,17 @@ pub(super) enum Trouble {
     Peer(AskError),
     /// This replica did.
     Here(ReadError),
+}
+
+impl Trouble {
+    /// True if the peer cannot tell what came since a token.
+    pub(super) fn is_stale(&self) -> bool {
+        use kappadb_net::AskError::Query;
+        let stale = |error: &kappadb_net::AskError| {
+            matches!(error, Query(QueryError::Refused { reason: Refusal::Stale, .. }))
+        };
+        matches!(self, Trouble::Peer(AskError::Session(error)) if stale(error))
+    }
 }
 
 impl fmt::Display for Trouble {
@@ -108,41 +115,16 @@ impl Turn {
         Ok(None)
     }
 
-    /// The feeds of which a peer has anything, if these are few beside those that are held here, so that it need not be told of all of them.
-    pub(super) async fn theirs(&self) -> Result<Option<BTreeSet<FeedKey>>, Trouble> {
-        let count = |parts: &Network| parts.feeds.list().iter().filter(|info| info.held > 0).count() as u64;
-        let held = engine::run(&self.parts, count).await?;
-        if held < MANY {
-            return Ok(None);
-        }
-        let said = self.link.session.ask(about_nothing(&self.parts, None).await?).await?;
-        let known = said.statement.len() as u64 + said.rest.whole + said.rest.lacking;
-        if known > held / 4 {
-            return Ok(None);
-        }
-        let wish = Wish {
-            view: FEEDS.to_owned(),
-            selector: Selector::Everything,
-            without: BTreeSet::new(),
-            named: Vec::new(),
-            inline: false,
-            theirs: Some(BTreeSet::new()),
-        };
-        let listed = self.list(self.prepare(wish).await?).await?;
-        Ok(listed.map(|listed| listed.blocks.into_keys().collect()))
-    }
-
     /// What a peer has stated, if all that it has listed is held here, of the same history as far as both can tell, and counts.
     pub(super) async fn holds(&self, listed: Listed) -> Result<Option<(Vec<Coverage>, Rest)>, ReadError> {
         let holds = move |parts: &Network| {
             // What came is seen once it is durable.
             parts.feeds.sync()?;
             let Listed { blocks, statement, rest } = listed;
-            let at = |feed: &FeedKey| {
-                statement.iter().find(|said| said.definition.feed == *feed).map(|said| said.at)
-            };
+            let at: BTreeMap<FeedKey, u64> =
+                statement.iter().map(|said| (said.definition.feed, said.at)).collect();
             for (feed, ranges) in &blocks {
-                let at = at(feed).filter(|at| *at > 0);
+                let at = at.get(feed).copied().filter(|at| *at > 0);
                 let root = at.map(|at| parts.feeds.root_at(feed, at)).transpose()?.flatten();
                 let lacks = !ranges.minus(&parts.feeds.whole(feed)).is_empty();
                 if root.is_none() || lacks || parts.beyond(feed, ranges) > 0 {

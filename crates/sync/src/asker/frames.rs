@@ -184,6 +184,10 @@ impl Asker {
         // That of a live query says its last word again and again.
         let news = (last && asked.is_live()).then(|| asked.stand());
         self.patience.earn(bytes);
+        if news.is_some() {
+            // What was stored while the statement came is granted now.
+            self.taken(query, 0, out)?;
+        }
         match stood {
             false => changes.iter().try_for_each(|change| self.heard.state(change))?,
             true => self.heard.mention_all(&changes)?,

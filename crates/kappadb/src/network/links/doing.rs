@@ -7,7 +7,7 @@ use crate::network::follow;
 use crate::network::link::{Call, in_words};
 use kappadb_core::FeedKey;
 use kappadb_net::{PeerHandle, SessionEnd};
-use kappadb_node::{Action, Node, SessionId};
+use kappadb_node::{Action, FollowId, Node, SessionId};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::time::sleep_until;
@@ -25,10 +25,10 @@ impl Links {
                     let links = Arc::downgrade(self);
                     let tell = move |stated: bool| {
                         if let Some(links) = links.upgrade() {
-                            links.note(|node, now| match stated {
-                                true => node.stated(session, follow),
-                                false => node.refused(now, session, follow),
-                            });
+                            match stated {
+                                true => links.note(|node, _| node.stated(session, follow)),
+                                false => links.refused(session, follow),
+                            }
                         }
                     };
                     let task = state.spawn(follow::run(Arc::downgrade(&parts), link, what, tell));
@@ -60,6 +60,17 @@ impl Links {
             }
         });
         state.calls.extend(task.map(|task| (peer, task)));
+    }
+
+    /// A peer does not answer what is followed.
+    fn refused(self: &Arc<Self>, session: SessionId, follow: FollowId) {
+        let mut state = self.lock();
+        // Of a session that is over nothing follows.
+        let ask = if state.open.contains_key(&session) { state.wants.refuse(follow).ask } else { Vec::new() };
+        self.tell_locked(state, |node, now| {
+            node.refused(now, session, follow);
+            ask.into_iter().for_each(|id| node.follow(id));
+        });
     }
 
     fn dialled(self: &Arc<Self>, peer: FeedKey, dialled: Result<PeerHandle, AskError>) {

@@ -21,6 +21,8 @@ struct Wanted {
     holders: usize,
     /// Asked of peers; else another one that is covers it.
     asked: bool,
+    /// A peer did not answer it, and may answer less: it covers nothing.
+    refused: bool,
 }
 
 /// What is to be asked from now on, and what not any more.
@@ -47,7 +49,7 @@ impl Wants {
             return (holder, Turn::default());
         }
         let (id, asked) = (FollowId(holder.0), !self.is_covered(&follow));
-        self.questions.insert(id, Wanted { follow, holders: 1, asked });
+        self.questions.insert(id, Wanted { follow, holders: 1, asked, refused: false });
         self.holders.insert(holder, id);
         (holder, Turn { ask: Vec::from_iter(asked.then_some(id)), leave: None })
     }
@@ -61,7 +63,20 @@ impl Wants {
             return Turn::default();
         }
         let asked = self.questions.remove(&id).is_some_and(|wanted| wanted.asked);
-        let mut turn = Turn { ask: Vec::new(), leave: asked.then_some(id) };
+        Turn { ask: self.uncover(), leave: asked.then_some(id) }
+    }
+
+    /// A peer does not answer a question: what that covers is asked by itself.
+    pub fn refuse(&mut self, id: FollowId) -> Turn {
+        if let Some(wanted) = self.questions.get_mut(&id) {
+            wanted.refused = true;
+        }
+        Turn { ask: self.uncover(), leave: None }
+    }
+
+    /// Those that nothing covers any more.
+    fn uncover(&mut self) -> Vec<FollowId> {
+        let mut ask = Vec::new();
         let hidden: Vec<FollowId> =
             self.questions.iter().filter(|(_, wanted)| !wanted.asked).map(|(id, _)| *id).collect();
         for id in hidden {
@@ -72,14 +87,14 @@ impl Wants {
                 wanted.asked = true;
                 // What covered it has brought all that there was, but perhaps not the last.
                 wanted.follow.from_now = false;
-                turn.ask.push(id);
+                ask.push(id);
             }
         }
-        turn
+        ask
     }
 
     fn is_covered(&self, follow: &Follow) -> bool {
-        self.questions.values().any(|wanted| wanted.asked && wanted.follow.covers(follow))
+        self.questions.values().any(|wanted| wanted.asked && !wanted.refused && wanted.follow.covers(follow))
     }
 }
 
@@ -133,6 +148,16 @@ mod tests {
         assert!(left.is_same(&prefix("ab")));
         assert!(wants.remove(narrow).leave.is_some());
         assert!(wants.questions.is_empty() && wants.holders.is_empty());
+    }
+
+    #[test]
+    fn what_a_peer_does_not_answer_hides_nothing_from_it() {
+        let mut wants = Wants::default();
+        let (_, turn) = wants.add(Follow::matching(FEEDS, Selector::Everything));
+        let _ = wants.add(prefix("a"));
+        assert_eq!(asked(&wants), 1);
+        assert_eq!((wants.refuse(turn.ask[0]).ask.len(), asked(&wants)), (1, 2));
+        assert_eq!(wants.add(prefix("b")).1.ask.len(), 1);
     }
 
     #[test]
