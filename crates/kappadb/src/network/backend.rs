@@ -4,6 +4,7 @@ use super::Network;
 use super::ask::FEEDS;
 use super::claims::group;
 use super::heard;
+use super::refusals::{put_refusal, refusal, refused};
 use super::standing;
 use crate::engine::pool::Pool;
 use crate::error::ReadError;
@@ -17,7 +18,6 @@ use kappadb_query::Selector;
 use kappadb_sync::frame::Lengths;
 use kappadb_sync::statement::Covered;
 use kappadb_sync::{Answer, AnswerError, Command, Coverage, PutRefusal, Reply, Stored};
-use kappadb_view::ViewError;
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
@@ -368,38 +368,5 @@ impl Network {
             Err(PutError::Undefined(_)) => Ok(()),
             Err(error) => Err(put_refusal(error)),
         }
-    }
-}
-
-fn put_refusal(error: PutError) -> PutRefusal {
-    match error {
-        PutError::KnownMismatch(_) => PutRefusal::KnownMismatch,
-        PutError::Undefined(_) => PutRefusal::Forgotten,
-        PutError::Read(_) | PutError::Commit(_) => PutRefusal::Local(error.to_string()),
-        other => PutRefusal::Bad(other.to_string()),
-    }
-}
-
-fn refusal(error: ViewError) -> AnswerError {
-    match error {
-        ViewError::Unknown(name) => AnswerError::UnknownView(name),
-        ViewError::Unsupported => AnswerError::Selector(error.to_string()),
-        ViewError::Limit(name) => AnswerError::Limit(name.to_owned()),
-        other => AnswerError::Unavailable(other.to_string()),
-    }
-}
-
-/// The answer to a command that cannot be carried out at all.
-fn refused(command: &Command, why: &str) -> Reply {
-    let why = || why.to_owned();
-    match command {
-        Command::Answer { .. } | Command::Locate { .. } => {
-            Reply::Answer(Err(AnswerError::Unavailable(why())))
-        }
-        Command::Read { .. } => Reply::Read(Err(why())),
-        Command::Define(_) => Reply::Defined(Err(PutRefusal::Local(why()))),
-        Command::Put(..) => Reply::Put(Err(PutRefusal::Local(why()))),
-        Command::Fork(_) => Reply::Forked(Err(PutRefusal::Local(why()))),
-        _ => Reply::Synced(Err(why())),
     }
 }

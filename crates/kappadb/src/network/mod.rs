@@ -27,9 +27,11 @@ mod heard;
 mod liars;
 mod link;
 mod links;
+mod live;
 mod neighbours;
 mod own;
 mod read;
+mod refusals;
 mod rules;
 mod silence;
 mod standing;
@@ -37,12 +39,13 @@ mod turn;
 
 pub use answer::{Answer, Asked, Completeness, Failure, GoesOn, Source, Told};
 pub(crate) use backend::Backend;
+pub(crate) use follow::Follow;
 pub use follow::Following;
-pub(crate) use follow::{Follow, Live};
 pub(crate) use forks::fork_warnings;
 pub(crate) use handle::{Handle, Manner, OnHandle, patient};
 pub(crate) use liars::{lie_warnings, lies};
 pub(crate) use links::Keeper;
+pub(crate) use live::Live;
 pub(crate) use neighbours::Neighbours;
 pub(crate) use own::{
     make_sure, make_sure_of_only_copy, own_lengths, own_warnings, settle_doubts, statement,
