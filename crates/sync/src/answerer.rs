@@ -366,11 +366,11 @@ impl Answerer {
         }
         self.shared.ledger.record(&feed, &head, &ranges, fresh)?;
         self.shared.say(lengths);
-        if let Some(served) = self.open.get_mut(&reading.query) {
+        let is_noted = self.open.get_mut(&reading.query).is_some_and(|served| {
             served.spend(blocks, frame.len());
-            served.note_sent(&feed, &ranges);
-        }
-        if !self.open.get(&reading.query).is_some_and(Served::is_live) && self.is_live() {
+            served.note_sent(&feed, &ranges)
+        });
+        if !is_noted && self.is_live() {
             self.shared.sent_besides.entry(feed).or_default().union_with(&ranges);
         }
         out.send_bytes(frame)

@@ -146,11 +146,11 @@ impl Served {
         self.record.bytes += bytes as u64;
     }
 
-    /// These blocks went out.
-    pub fn note_sent(&mut self, feed: &FeedKey, ranges: &RangeSet) {
-        if let Some(live) = &mut self.live {
-            live.sent.entry(*feed).or_default().union_with(ranges);
-        }
+    /// These blocks went out. False if nobody confirms what was sent for it: it is not live.
+    pub fn note_sent(&mut self, feed: &FeedKey, ranges: &RangeSet) -> bool {
+        let Some(live) = &mut self.live else { return false };
+        live.sent.entry(*feed).or_default().union_with(ranges);
+        true
     }
 
     /// It is over: what it sent and the peer has not confirmed is still to be.

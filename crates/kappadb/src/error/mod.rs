@@ -238,6 +238,13 @@ pub enum AskError {
 }
 
 impl AskError {
+    /// True if the peer cannot tell what came since a token.
+    pub(crate) fn is_stale(&self) -> bool {
+        use kappadb_net::AskError::Query;
+        use kappadb_sync::{QueryError::Refused, Refusal};
+        matches!(self, AskError::Session(Query(Refused { reason: Refusal::Stale, .. })))
+    }
+
     /// True if the peer was waited for in vain.
     pub(crate) fn is_late(&self) -> bool {
         use kappadb_net::AskError::Query;

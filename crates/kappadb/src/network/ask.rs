@@ -13,7 +13,7 @@ use kappadb_core::limits::{MAX_SELECTOR, MAX_SELECTOR_KEYS};
 use kappadb_core::{FeedDefinition, FeedKey, RangeSet};
 use kappadb_entry::space;
 use kappadb_query::Selector;
-use kappadb_sync::{Ask, Coverage, Rest};
+use kappadb_sync::{Coverage, Rest};
 use std::collections::BTreeSet;
 
 /// The map view's name in queries.
@@ -137,9 +137,15 @@ impl Neighbours {
             if all_named {
                 break;
             }
+            // Mostly there are none, and then nothing has to be looked up here.
+            let lacking: BTreeSet<FeedKey> =
+                answers.unspoken(&[], &named).into_iter().map(|definition| definition.feed).collect();
+            if lacking.is_empty() {
+                break;
+            }
             let (asked, wanted) = (view.to_owned(), selector.clone());
-            let own = move |parts: &Network| parts.covered(&asked, &wanted, &BTreeSet::new(), None);
-            let unspoken = answers.unspoken(engine::run(self.parts(), own).await?, &named);
+            let own = move |parts: &Network| parts.covered(&asked, &wanted, &BTreeSet::new(), Some(&lacking));
+            let unspoken = answers.unspoken(&engine::run(self.parts(), own).await?, &named);
             let unspoken = engine::run(self.parts(), move |parts| parts.true_ones(unspoken)).await?;
             if unspoken.is_empty() {
                 break;
@@ -182,11 +188,18 @@ impl Neighbours {
         named: &[FeedDefinition],
         answers: &mut Answers,
     ) -> Result<bool, ReadError> {
-        let question = Question { view, selector, without: answers.ground.without(), named };
+        let wish = |inline| Wish {
+            view: view.to_owned(),
+            selector: selector.clone(),
+            without: answers.ground.without(),
+            named: named.to_vec(),
+            inline,
+            theirs: None,
+        };
         let said = self
             .in_turn_after(
-                |turn| list(turn, &question),
-                |turn, listed| put(turn, &question, listed.flatten()),
+                |turn| turn.list(wish(false)),
+                |turn, listed| put(turn, wish(true), listed.flatten()),
             )
             .await?;
         let mut any_untold = false;
@@ -242,36 +255,9 @@ struct Said {
     untold: bool,
 }
 
-/// What the peers are asked in a round.
-struct Question<'a> {
-    view: &'a str,
-    selector: &'a Selector,
-    without: BTreeSet<FeedKey>,
-    named: &'a [FeedDefinition],
-}
-
-impl Question<'_> {
-    async fn prepare(&self, turn: &Turn, inline: bool) -> Result<Ask, ReadError> {
-        let wish = Wish {
-            view: self.view.to_owned(),
-            selector: self.selector.clone(),
-            without: self.without.clone(),
-            named: self.named.to_vec(),
-            inline,
-            theirs: None,
-        };
-        turn.prepare(wish).await
-    }
-}
-
-/// Has a peer say which blocks it would send, while others send theirs. None if these are so many that it had better wait for its turn.
-async fn list(turn: Turn, question: &Question<'_>) -> Result<Option<Listed>, Trouble> {
-    turn.list(question.prepare(&turn, false).await?).await
-}
-
 /// Puts a question to a peer, and does what its answer calls for. It is told what is held by now, so it sends nothing that came from those
 /// before it. One that has `listed` nothing but what is held by now need not send anything.
-async fn put(turn: Turn, question: &Question<'_>, listed: Option<Listed>) -> Result<Said, Trouble> {
+async fn put(turn: Turn, wish: Wish, listed: Option<Listed>) -> Result<Said, Trouble> {
     let held = match listed {
         Some(listed) => turn.holds(listed).await?,
         None => None,
@@ -280,7 +266,7 @@ async fn put(turn: Turn, question: &Question<'_>, listed: Option<Listed>) -> Res
         let blocks = turn.follow_up(&statement).await?;
         return Ok(Said { statement, rest, blocks, untold: false });
     }
-    let mut answered = turn.link.session.ask(question.prepare(&turn, true).await?).await?;
+    let mut answered = turn.link.session.ask(turn.prepare(wish).await?).await?;
     let blocks = answered.stats.blocks_stored + turn.follow_up(&answered.statement).await?;
     if answered.stats.contradicted > 0 {
         claim_nothing(&mut answered.statement);

@@ -2,7 +2,7 @@
 
 use super::Network;
 use super::ask::FEEDS;
-use super::claims::group;
+use super::claims::{OwnAnswer, group};
 use super::heard;
 use super::refusals::{put_refusal, refusal, refused};
 use super::standing;
@@ -19,6 +19,7 @@ use kappadb_sync::frame::Lengths;
 use kappadb_sync::statement::Covered;
 use kappadb_sync::{Answer, AnswerError, Command, Coverage, PutRefusal, Reply, Stored};
 use std::any::Any;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 
@@ -173,39 +174,34 @@ impl Network {
         Ok(Answer { matches: matches.into_iter().collect(), coverage, whole, forks, token })
     }
 
-    /// What is said of feeds: of those that the asker may have, of those that go on for them, and of those of which something is lacking; and how many
-    /// others there are.
+    /// What is said of feeds, those first of which most is held: of those that the asker may have, of those that go on for them, and of those of which
+    /// something is lacking; and how many others there are.
     fn speak(
         &self,
-        covered: Vec<(FeedKey, Covered)>,
+        covered: Vec<OwnAnswer>,
         declared: &BTreeMap<FeedKey, u64>,
         may_have: impl Fn(&FeedKey) -> bool,
     ) -> Result<(Vec<Coverage>, u64), ReadError> {
         let (mut coverage, mut whole) = (Vec::new(), 0);
-        let known = covered.into_iter().filter(|(feed, _)| !self.feeds.is_dropped(feed));
-        for (feed, Covered { claimed, length }) in known {
-            let Some(definition) = self.feeds.definition(&feed) else { continue };
-            let is_gap = claimed < length.min(self.feeds.forked_from(&feed).unwrap_or(u64::MAX));
-            if is_gap || may_have(&feed) || self.goes_on(&definition, &may_have) {
-                let (at, root) = self.tip(&feed, length, declared.get(&feed).copied())?;
-                coverage.push(Coverage { definition, claimed, length, at, root });
-            } else {
+        for own in covered {
+            let goes_on = || {
+                let before = self.feeds.definition(&own.feed).and_then(|heir| heir.heir_of());
+                self.line(before, FeedDefinition::heir_of).iter().any(&may_have)
+            };
+            let is_due = own.is_gap || may_have(&own.feed) || (own.continues.is_some() && goes_on());
+            if !is_due {
                 whole += 1;
+                continue;
             }
+            let definition = self.feeds.definition(&own.feed).filter(|_| !self.feeds.is_dropped(&own.feed));
+            let Some(definition) = definition else { continue };
+            let Covered { claimed, length } = own.covered;
+            let (at, root) = self.tip(&own.feed, length, declared.get(&own.feed).copied())?;
+            coverage.push((own.held, Coverage { definition, claimed, length, at, root }));
         }
+        coverage.sort_by_key(|(held, _)| Reverse(*held));
+        let coverage = coverage.into_iter().map(|(_, coverage)| coverage).collect();
         Ok((coverage, whole))
-    }
-
-    /// True if a feed goes on for one of these, at first or second hand.
-    fn goes_on(&self, heir: &FeedDefinition, of: impl Fn(&FeedKey) -> bool) -> bool {
-        let (mut seen, mut next) = (BTreeSet::from([heir.feed]), heir.heir_of());
-        while let Some(before) = next.filter(|before| seen.insert(*before)) {
-            if of(&before) {
-                return true;
-            }
-            next = self.feeds.definition(&before).and_then(|definition| definition.heir_of());
-        }
-        false
     }
 
     /// What names this moment to who asks this again later.

@@ -14,7 +14,6 @@ use kappadb_feed::FeedInfo;
 use kappadb_query::Selector;
 use kappadb_sync::statement::{Covered, gaps, merge};
 use kappadb_sync::{Coverage, Have};
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -57,6 +56,7 @@ impl Network {
         let heard = !statements.is_empty();
         let claimed = claimed(statements.values().flatten());
         let own = self.covered(view, selector, &BTreeSet::new(), None);
+        let own = own.iter().map(OwnAnswer::said);
         let all = merge(statements.values().flatten().map(Coverage::covered).chain(own));
         let has_gaps = cut_short || gaps(&all, ground.excluded()).next().is_some();
         let complete = (heard || self.peers.is_empty()) && !has_gaps;
@@ -95,10 +95,12 @@ impl Network {
 
     /// True if this replica knows no peer and holds all of every feed that it knows of: then what it says is complete.
     pub(crate) fn has_all(&self) -> bool {
+        self.peers.is_empty() && self.is_sound() && self.holds_all()
+    }
+
+    /// True if this replica holds all of every feed that it knows of.
+    fn holds_all(&self) -> bool {
         let Here { all, .. } = &self.here;
-        if !self.peers.is_empty() || !self.is_sound() {
-            return false;
-        }
         // Counted before it is looked at: what changes meanwhile is looked at again.
         let changes = self.feeds.changes() + 1;
         let is_known = all.load(Ordering::Relaxed) == changes;
@@ -125,7 +127,8 @@ impl Network {
         let (changes, selector) = (self.feeds.changes(), &selector());
         let ground = self.ground_of(view, reader)?;
         if self.peers.is_empty() && self.is_sound() && ground.is_shared() {
-            let own = merge(self.covered(view, selector, &BTreeSet::new(), None));
+            let own = self.covered(view, selector, &BTreeSet::new(), None);
+            let own = merge(own.iter().map(OwnAnswer::said));
             if gaps(&own, ground.excluded()).next().is_none() {
                 return Ok(Completeness::Complete);
             }
@@ -195,15 +198,15 @@ impl Network {
         have.collect()
     }
 
-    /// How much of each feed this replica's own answer to `selector` has, those first of which most is held, for somebody who has dropped the feeds
-    /// `without`: of these nothing is said. Of feeds that are not among `only` nothing either, if there are such.
+    /// How much of each feed this replica's own answer to `selector` has, for somebody who has dropped the feeds `without`: of these nothing is said. Of
+    /// feeds that are not among `only` nothing either, if there are such.
     pub(super) fn covered(
         &self,
         view: &str,
         selector: &Selector,
         without: &BTreeSet<FeedKey>,
         only: Option<&BTreeSet<FeedKey>>,
-    ) -> Vec<(FeedKey, Covered)> {
+    ) -> Vec<OwnAnswer> {
         let ground = self.ground();
         let claims =
             if ground.serves(without) { self.shown(view, selector, &ground) } else { BTreeMap::new() };
@@ -211,23 +214,22 @@ impl Network {
         feeds.retain(|info| {
             !without.contains(&info.feed) && only.is_none_or(|only| only.contains(&info.feed))
         });
-        feeds.sort_by_key(|info| Reverse(info.held));
-        let covered = feeds.into_iter().map(|info| {
+        let own = feeds.into_iter().map(|FeedInfo { feed, length, held, fork, whole, continues, .. }| {
             // Beyond a fork nothing counts, so there is nothing to hold.
-            let end = info.length.min(info.fork.unwrap_or(Seq::MAX));
-            let claimed = if info.whole { end } else { 0 };
-            let claimed = claims.get(&info.feed).copied().unwrap_or(0).min(end).max(claimed);
-            (info.feed, Covered { claimed, length: info.length })
+            let end = length.min(fork.unwrap_or(Seq::MAX));
+            let claimed = if whole { end } else { 0 };
+            let claimed = claims.get(&feed).copied().unwrap_or(0).min(end).max(claimed);
+            OwnAnswer { feed, covered: Covered { claimed, length }, is_gap: claimed < end, held, continues }
         });
-        covered.collect()
+        own.collect()
     }
 
     /// The feeds of which this replica's own answer may lack something: peers are asked for them by name.
     pub(super) fn own_gaps(&self, view: &str, selector: &Selector, ground: &Ground) -> Vec<FeedDefinition> {
-        if self.feeds.has_all() {
+        if self.holds_all() {
             return Vec::new();
         }
-        let own = merge(self.covered(view, selector, &BTreeSet::new(), None));
+        let own = merge(self.covered(view, selector, &BTreeSet::new(), None).iter().map(OwnAnswer::said));
         gaps(&own, ground.excluded()).filter_map(|feed| self.feeds.definition(&feed)).collect()
     }
 
@@ -248,6 +250,25 @@ impl Network {
             _ => None,
         };
         Question { view: view.to_owned(), selector: timeless.unwrap_or_else(|| selector.clone()) }
+    }
+}
+
+/// How a feed stands in this replica's own answer.
+pub(super) struct OwnAnswer {
+    pub feed: FeedKey,
+    pub covered: Covered,
+    /// Something of it that counts may be lacking.
+    pub is_gap: bool,
+    /// Blocks held.
+    pub held: u64,
+    /// The feed that it goes on for, as its writer says.
+    pub continues: Option<FeedKey>,
+}
+
+impl OwnAnswer {
+    /// What is said of the feed.
+    pub fn said(&self) -> (FeedKey, Covered) {
+        (self.feed, self.covered)
     }
 }
 

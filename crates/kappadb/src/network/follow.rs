@@ -153,19 +153,13 @@ impl Follow {
         }
     }
 
-    fn keep(&self, peer: FeedKey, selector: &Selector, token: Option<(Vec<u8>, (u64, u64), Lseq)>) {
+    fn keep(&self, peer: FeedKey, kept: Kept) {
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        match token {
-            Some((token, held, end)) => {
-                let selector = selector.clone();
-                tokens.insert(peer, Kept { selector, token, held, end, at: Instant::now() });
-                // Identities cost nothing.
-                if tokens.len() > MAX_CALLERS {
-                    let oldest = tokens.iter().min_by_key(|(_, kept)| kept.at).map(|(peer, _)| *peer);
-                    oldest.and_then(|peer| tokens.remove(&peer));
-                }
-            }
-            None => drop(tokens.remove(&peer)),
+        tokens.insert(peer, kept);
+        // Identities cost nothing.
+        if tokens.len() > MAX_CALLERS {
+            let oldest = tokens.iter().min_by_key(|(_, kept)| kept.at).map(|(peer, _)| *peer);
+            oldest.and_then(|peer| tokens.remove(&peer));
         }
     }
 
@@ -318,7 +312,12 @@ impl<'a> Asked<'a> {
         turn.follow_up(&statement).await?;
         let (network, follow, selector) = (parts.clone(), self.what.clone(), self.selector.clone());
         let ground = engine::run(&parts, move |parts| {
-            follow.keep(peer, &selector, token.map(|token| (token, parts.losses(), end)));
+            match token {
+                Some(token) => {
+                    follow.keep(peer, Kept { selector, token, held: parts.losses(), end, at: Instant::now() })
+                }
+                None => drop(follow.forget(&peer)),
+            }
             network.ground_of(&follow.view, &follow.reader)
         })
         .await??;

@@ -6,6 +6,7 @@
 //! What the claims rest on is their *ground*. See `design/model.md`, "Forks" and "Dropped feeds".
 
 use super::Network;
+use super::claims::OwnAnswer;
 use super::link::Call;
 use super::turn::{Trouble, Turn};
 use crate::engine::{self, Engine};
@@ -18,7 +19,7 @@ use kappadb_merkle::ForkEvidence;
 use kappadb_net::AskError as Unanswered;
 use kappadb_net::PeerHandle;
 use kappadb_node::SessionId;
-use kappadb_sync::statement::{Covered, gaps, merge};
+use kappadb_sync::statement::{gaps, merge};
 use kappadb_sync::{Coverage, Fetch, Fork, QueryError, Rest};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -111,19 +112,19 @@ impl Answers {
         self.rests.values().any(|rest| rest.lacking > 0)
     }
 
-    /// Feeds, as peers define them, of which something is lacking and nobody was asked by name, if peers have feeds whole that they did not speak of, which may be these. `own`
-    /// is what this replica says itself.
-    pub fn unspoken(&self, own: Vec<(FeedKey, Covered)>, named: &[FeedDefinition]) -> Vec<FeedDefinition> {
+    /// Feeds, as peers define them, of which something is lacking and nobody was asked by name, if peers have feeds whole that they did not speak of,
+    /// which may be these. `own` is what this replica says itself.
+    pub fn unspoken(&self, own: &[OwnAnswer], named: &[FeedDefinition]) -> Vec<FeedDefinition> {
         if self.rests.values().all(|rest| rest.whole == 0) {
             return Vec::new();
         }
-        let all = merge(self.statements.values().flatten().map(Coverage::covered).chain(own));
+        let said = || self.statements.values().flatten();
+        let all = merge(said().map(Coverage::covered).chain(own.iter().map(OwnAnswer::said)));
         let named: BTreeSet<FeedKey> = named.iter().map(|definition| definition.feed).collect();
         let gaps: BTreeSet<FeedKey> =
             gaps(&all, &self.ground.excluded).filter(|feed| !named.contains(feed)).collect();
-        // Those of this replica's own were named before.
-        let said = self.statements.values().flatten().map(|coverage| coverage.definition);
-        said.filter(|definition| gaps.contains(&definition.feed)).collect()
+        let definitions = said().map(|coverage| coverage.definition);
+        definitions.filter(|definition| gaps.contains(&definition.feed)).collect()
     }
 
     /// What was said of lengths still holds; of what is in the answer nothing does.
@@ -212,19 +213,17 @@ impl Network {
 
     /// Those of these definitions that hold, one of a feed, as many as can be named: what one peer says of a feed is not to fall back on another.
     pub(super) fn true_ones(&self, mut said: Vec<FeedDefinition>) -> Vec<FeedDefinition> {
+        let holds = |definition: &FeedDefinition| {
+            let known = self.feeds.definition(&definition.feed);
+            known.map_or_else(
+                || definition.verify(&self.access.database).is_ok(),
+                |known| known == *definition,
+            )
+        };
         let mut seen = BTreeSet::new();
         said.retain(|definition| {
-            let holds = |this: &Network| {
-                let known = this.feeds.definition(&definition.feed);
-                known.map_or_else(
-                    || definition.verify(&this.access.database).is_ok(),
-                    |known| known == *definition,
-                )
-            };
-            seen.len() < MAX_NAMED_FEEDS
-                && !seen.contains(&definition.feed)
-                && holds(self)
-                && seen.insert(definition.feed)
+            let is_new = seen.len() < MAX_NAMED_FEEDS && !seen.contains(&definition.feed);
+            is_new && holds(definition) && seen.insert(definition.feed)
         });
         said
     }

@@ -227,17 +227,20 @@ impl Neighbours {
     {
         let mut open = std::mem::take(&mut self.open);
         open.sort_by_key(|neighbour| neighbour.link.pace());
-        let (mut waiting, mut beginning) = (VecDeque::new(), FuturesUnordered::new());
+        let mut waiting: VecDeque<(Neighbour, Option<B>)> = VecDeque::new();
+        let (mut fresh, mut beginning) = (open, FuturesUnordered::new());
         let (mut at_it, mut front, mut done) = (FuturesUnordered::new(), None, Vec::new());
         let (mut busy, until) = (BTreeMap::new(), self.until);
         let lull = self.patience() / HAND_OVER;
         // Of those who say nothing, unless the session itself sees to it.
         let (grace, own) = (lull * GRACE, self.patience);
-        let mut fresh = open.into_iter();
-        waiting.extend(fresh.next().map(|first| (first, None)));
-        let mut fresh: Vec<Neighbour> = fresh.collect();
         loop {
             for next in fresh.drain(..) {
+                // The first has its turn at once.
+                if busy.is_empty() && waiting.is_empty() && done.is_empty() {
+                    waiting.push_back((next, None));
+                    continue;
+                }
                 busy.insert(next.link.id, next.clone());
                 let begun = begin(self.turn(&next));
                 beginning.push(async move { (next, begun.await) });
@@ -245,7 +248,6 @@ impl Neighbours {
             if front.is_none()
                 && let Some((next, begun)) = waiting.pop_front()
             {
-                let next: Neighbour = next;
                 front = Some(next.link.clone());
                 busy.insert(next.link.id, next.clone());
                 let (job, since) = (job(self.turn(&next), begun), Instant::now());
@@ -269,10 +271,7 @@ impl Neighbours {
                     }
                 }
                 Some(Ok(dialled)) = self.dialling.join_next(), if !self.dialling.is_empty() => {
-                    match self.reached(dialled) {
-                        Some(first) if busy.is_empty() && done.is_empty() => waiting.push_back((first, None)),
-                        other => fresh.extend(other),
-                    }
+                    fresh.extend(self.reached(dialled));
                 }
                 () = passed(until) => {
                     self.give_up_dialling(self.late());

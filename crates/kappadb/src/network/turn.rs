@@ -7,7 +7,7 @@ use crate::error::{AskError, ReadError};
 use kappadb_core::{FeedDefinition, FeedKey, RangeSet};
 use kappadb_net::Update;
 use kappadb_query::Selector;
-use kappadb_sync::{Ask, Coverage, Fetch, QueryError, Refusal, Rest};
+use kappadb_sync::{Ask, Coverage, Fetch, Rest};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
@@ -53,11 +53,7 @@ pub(super) enum Trouble {
 impl Trouble {
     /// True if the peer cannot tell what came since a token.
     pub(super) fn is_stale(&self) -> bool {
-        use kappadb_net::AskError::Query;
-        let stale = |error: &kappadb_net::AskError| {
-            matches!(error, Query(QueryError::Refused { reason: Refusal::Stale, .. }))
-        };
-        matches!(self, Trouble::Peer(AskError::Session(error)) if stale(error))
+        matches!(self, Trouble::Peer(error) if error.is_stale())
     }
 }
 
@@ -96,9 +92,9 @@ impl Turn {
         engine::run(&self.parts, look).await
     }
 
-    /// Has the peer say which blocks it would send. None if these are so many that they had better be sent.
-    pub(super) async fn list(&self, ask: Ask) -> Result<Option<Listed>, Trouble> {
-        let mut asked = self.link.session.question(ask);
+    /// Has the peer say which blocks it would send, while others send theirs. None if these are so many that it had better wait for its turn.
+    pub(super) async fn list(self, wish: Wish) -> Result<Option<Listed>, Trouble> {
+        let mut asked = self.link.session.question(self.prepare(wish).await?);
         let mut blocks = BTreeMap::<FeedKey, RangeSet>::new();
         let mut most = LISTED;
         while let Some(update) = asked.next().await {

@@ -66,7 +66,7 @@ impl Links {
     fn refused(self: &Arc<Self>, session: SessionId, follow: FollowId) {
         let mut state = self.lock();
         // Of a session that is over nothing follows.
-        let ask = if state.open.contains_key(&session) { state.wants.refuse(follow).ask } else { Vec::new() };
+        let ask = if state.open.contains_key(&session) { state.wants.refuse(follow) } else { Vec::new() };
         self.tell_locked(state, |node, now| {
             node.refused(now, session, follow);
             ask.into_iter().for_each(|id| node.follow(id));

@@ -67,11 +67,11 @@ impl Wants {
     }
 
     /// A peer does not answer a question: what that covers is asked by itself.
-    pub fn refuse(&mut self, id: FollowId) -> Turn {
+    pub fn refuse(&mut self, id: FollowId) -> Vec<FollowId> {
         if let Some(wanted) = self.questions.get_mut(&id) {
             wanted.refused = true;
         }
-        Turn { ask: self.uncover(), leave: None }
+        self.uncover()
     }
 
     /// Those that nothing covers any more.
@@ -156,7 +156,7 @@ mod tests {
         let (_, turn) = wants.add(Follow::matching(FEEDS, Selector::Everything));
         let _ = wants.add(prefix("a"));
         assert_eq!(asked(&wants), 1);
-        assert_eq!((wants.refuse(turn.ask[0]).ask.len(), asked(&wants)), (1, 2));
+        assert_eq!((wants.refuse(turn.ask[0]).len(), asked(&wants)), (1, 2));
         assert_eq!(wants.add(prefix("b")).1.ask.len(), 1);
     }
 
