@@ -6,7 +6,7 @@ use kappadb_tests::swarm::{Seen, Swarm};
 const STEPS: u64 = 60;
 
 async fn history(seed: u64) -> Seen {
-    let mut swarm = Swarm::new(seed).await;
+    let mut swarm = Swarm::over_tcp(seed).await;
     for _ in 0..STEPS {
         swarm.advance().await;
     }

@@ -13,6 +13,7 @@ mod keys;
 pub mod limits;
 mod ranges;
 mod serial;
+mod threads;
 mod time;
 
 pub use block::{Form, StoredBlock, decode_blocks, encode_blocks};
@@ -23,4 +24,5 @@ pub use head::{Head, HeadError, SignedHead};
 pub use id::{DatabaseId, EntryId, Lseq, ParseIdError, Seq};
 pub use keys::{FeedKey, FeedName, KeyError, SecretKey, Signature};
 pub use ranges::RangeSet;
+pub use threads::{Job, Thread, Threads};
 pub use time::{Clock, Timestamp, TimestampError};

@@ -104,6 +104,7 @@ mod node;
 mod cause;
 mod database;
 pub mod glossary;
+pub mod host;
 pub mod view;
 
 pub use cause::Cause;

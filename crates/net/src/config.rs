@@ -1,5 +1,7 @@
 //! What a replica brings to every connection: who it is, and what its peers may take of it.
 
+use crate::tcp::Tcp;
+use crate::transport::Transport;
 use crate::{Access, Identity};
 use kappadb_core::{Clock, limits};
 use kappadb_sync::Hello;
@@ -45,7 +47,7 @@ impl Allowance {
     }
 }
 
-/// What a replica shows and demands at every handshake.
+/// What a replica shows and demands at every handshake, and over what.
 #[derive(Clone)]
 pub struct Credentials {
     /// The database and its key.
@@ -56,6 +58,8 @@ pub struct Credentials {
     pub hello: Hello,
     /// What our hellos say of the time; nothing if there is none.
     pub clock: Option<Arc<dyn Clock>>,
+    /// How we reach others and are reached.
+    pub transport: Arc<dyn Transport>,
 }
 
 impl fmt::Debug for Credentials {
@@ -70,9 +74,9 @@ impl fmt::Debug for Credentials {
 }
 
 impl Credentials {
-    /// With the hello of this release.
+    /// With the hello of this release, over TCP.
     pub fn new(access: Access, identity: Identity) -> Self {
-        Credentials { access, identity, hello: Hello::default(), clock: None }
+        Credentials { access, identity, hello: Hello::default(), clock: None, transport: Arc::new(Tcp) }
     }
 
     /// The bytes of a hello that is sent now.

@@ -1,8 +1,9 @@
 //! From an address to a session with the peer behind it.
 
+use crate::dial::dial_any;
 use crate::driver::{self, Backend, Peer, PeerHandle};
 use crate::error::{DialError, HandshakeError};
-use crate::{Access, Allowance, Connection, Credentials, Identity, tcp};
+use crate::{Access, Allowance, Connection, Credentials, Identity};
 use kappadb_core::{FeedKey, Timestamp};
 use kappadb_sync::{Agreed, Hello, HelloError};
 use std::sync::Arc;
@@ -28,7 +29,7 @@ pub async fn connect_any(
     backend: Arc<dyn Backend>,
     allowance: &Allowance,
 ) -> Result<PeerHandle, DialError> {
-    let (address, connection) = tcp::dial_any(addresses, credentials, peer, allowance).await?;
+    let (address, connection) = dial_any(addresses, credentials, peer, allowance).await?;
     let failed = |e| DialError::Handshake { address, source: HandshakeError::Hello(e) };
     let (agreed, peer) = agree(credentials, &connection, peer).map_err(failed)?;
     Ok(driver::spawn(connection, agreed, peer, backend, allowance))

@@ -16,8 +16,8 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 /// How many callers a listener has at the same time. The defaults are those of [`kappadb_core::limits`].
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,10 +4,11 @@
 //! who makes room for whom, is for [`Shares`].
 
 use crate::connect::agree;
-use crate::driver::{self, Backend, Guest, PeerHandle, PeerStats, shut_down};
+use crate::driver::{self, Backend, Guest, PeerHandle, PeerStats};
 use crate::error::{HandshakeError, ServeError, SessionEnd};
 use crate::places::Places;
-use crate::{Access, Allowance, Connection, Credentials, Identity, Shares, noise};
+use crate::transport::{AnyLink, Socket};
+use crate::{Access, Allowance, Connection, Credentials, Identity, Shares, Signal, noise};
 use kappadb_core::FeedKey;
 use kappadb_sync::{Outcome, Served};
 use std::fmt;
@@ -15,8 +16,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
-use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
@@ -77,19 +76,19 @@ impl fmt::Debug for ServeOptions {
     }
 }
 
-/// Listens on a TCP address and answers every peer that has the access key. Dropping it ends the listening and the
+/// Listens on an address and answers every peer that has the access key. Dropping it ends the listening and the
 /// sessions, without waiting for them.
 #[derive(Debug)]
 pub struct Listener {
     address: SocketAddr,
-    shutdown: watch::Sender<bool>,
-    accepting: JoinHandle<()>,
+    shutdown: Arc<Signal>,
+    accepting: Option<JoinHandle<()>>,
 }
 
 impl Listener {
     /// Listens on `address` (port 0 takes a free one), with the default options.
     pub async fn bind(
-        address: impl ToSocketAddrs,
+        address: SocketAddr,
         access: Access,
         identity: Identity,
         backend: Arc<dyn Backend>,
@@ -99,18 +98,18 @@ impl Listener {
 
     /// Listens on `address`.
     pub async fn bind_with(
-        address: impl ToSocketAddrs,
+        address: SocketAddr,
         credentials: Credentials,
         backend: Arc<dyn Backend>,
         options: ServeOptions,
     ) -> io::Result<Listener> {
-        let socket = TcpListener::bind(address).await?;
-        let address = socket.local_addr()?;
-        let (shutdown, down) = watch::channel(false);
+        let socket = credentials.transport.listen(address).await?;
+        let address = socket.address()?;
+        let shutdown = Arc::new(Signal::default());
         let places = Places::new(options.shares.clone());
         let house = Arc::new(House { credentials, backend, options, places });
-        let accepting = tokio::spawn(accept(socket, house, down));
-        Ok(Listener { address, shutdown, accepting })
+        let accepting = tokio::spawn(accept(socket, house, shutdown.clone()));
+        Ok(Listener { address, shutdown, accepting: Some(accepting) })
     }
 
     /// Where it listens.
@@ -119,9 +118,17 @@ impl Listener {
     }
 
     /// Ends listening and all sessions, telling the peers, and waits until storage is done with them.
-    pub async fn stop(self) {
-        self.shutdown.send_replace(true);
-        let _ = self.accepting.await;
+    pub async fn stop(mut self) {
+        self.shutdown.raise();
+        if let Some(accepting) = self.accepting.take() {
+            let _ = accepting.await;
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.shutdown.raise();
     }
 }
 
@@ -133,11 +140,13 @@ struct House {
     places: Arc<Places>,
 }
 
-async fn accept(socket: TcpListener, house: Arc<House>, shutdown: watch::Receiver<bool>) {
+async fn accept(socket: Box<dyn Socket>, house: Arc<House>, shutdown: Arc<Signal>) {
     let mut sessions = JoinSet::new();
-    let mut down = shutdown.clone();
     loop {
         tokio::select! {
+            biased;
+            // Also when the listener was dropped.
+            () = shutdown.raised() => break,
             accepted = socket.accept() => match accepted {
                 Ok((stream, from)) => {
                     sessions.spawn(house.clone().welcome(stream, from, shutdown.clone()));
@@ -148,8 +157,6 @@ async fn accept(socket: TcpListener, house: Arc<House>, shutdown: watch::Receive
                 }
             },
             Some(_) = sessions.join_next() => {}
-            // Also when the listener was dropped.
-            () = shut_down(&mut down) => break,
         }
     }
     drop(socket);
@@ -157,7 +164,7 @@ async fn accept(socket: TcpListener, house: Arc<House>, shutdown: watch::Receive
 }
 
 impl House {
-    async fn welcome(self: Arc<Self>, stream: TcpStream, from: SocketAddr, shutdown: watch::Receiver<bool>) {
+    async fn welcome(self: Arc<Self>, stream: AnyLink, from: SocketAddr, shutdown: Arc<Signal>) {
         if let Err(error) = self.session(stream, from, shutdown).await {
             self.tell(from, &Happening::Failed(&error));
         }
@@ -165,16 +172,17 @@ impl House {
 
     async fn session(
         self: &Arc<Self>,
-        stream: TcpStream,
+        stream: AnyLink,
         from: SocketAddr,
-        mut shutdown: watch::Receiver<bool>,
+        shutdown: Arc<Signal>,
     ) -> Result<(), ServeError> {
         let limit = self.options.allowance.handshake;
         let stranger = self.places.stranger(from.ip());
         let (connection, peer) = tokio::select! {
+            biased;
             shaken = timeout(limit, self.handshake(stream)) => shaken.map_err(|_| ServeError::Timeout(limit))??,
             () = stranger.called_back() => return Err(ServeError::Crowded),
-            () = shut_down(&mut shutdown) => return Ok(()),
+            () = shutdown.raised() => return Ok(()),
         };
         let (agreed, who) = agree(&self.credentials, &connection, peer).map_err(HandshakeError::Hello)?;
         let traffic = connection.traffic().clone();
@@ -201,8 +209,7 @@ impl House {
         Ok(())
     }
 
-    async fn handshake(&self, stream: TcpStream) -> Result<(Connection, FeedKey), HandshakeError> {
-        stream.set_nodelay(true).map_err(HandshakeError::Io)?;
+    async fn handshake(&self, stream: AnyLink) -> Result<(Connection, FeedKey), HandshakeError> {
         let Credentials { access, identity, .. } = &self.credentials;
         let channel = noise::accept(stream, access, identity, &self.credentials.hello_now()).await?;
         let opened = Connection::open(channel, identity, None, &self.options.allowance).await;

@@ -1,90 +1,46 @@
-//! Connections over TCP.
+//! TCP.
 
-use crate::error::{DialError, HandshakeError, Phase};
-use crate::{Allowance, Connection, Credentials, noise};
-use futures::stream::{FuturesUnordered, StreamExt};
-use kappadb_core::FeedKey;
-use std::time::Duration;
-use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
+use crate::transport::{AnyLink, Socket, Transport};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use tokio::net::{TcpListener, TcpStream};
 
-/// How long an address of a peer waits for the one before it, so that usually just one is called.
-const STAGGER: Duration = Duration::from_millis(150);
+/// Connections over TCP.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tcp;
 
-/// Connects to `address` (`host:port`), where `peer` is expected to listen. Returns as soon as the first question can
-/// be sent; whether it really is `peer` is checked before the first frame is read. Two round trips.
-pub async fn dial(
-    address: &str,
-    credentials: &Credentials,
-    peer: FeedKey,
-    allowance: &Allowance,
-) -> Result<Connection, DialError> {
-    let stream = connect(address, allowance).await?;
-    let shake = async {
-        let Credentials { access, identity, .. } = credentials;
-        let channel = noise::dial(stream, access, identity, &credentials.hello_now()).await?;
-        Connection::open(channel, identity, Some(peer), allowance).await.map_err(HandshakeError::Channel)
-    };
-    let connection = within(allowance.handshake, address, Phase::Handshake, shake).await?;
-    let connection =
-        connection.map_err(|source| DialError::Handshake { address: address.to_owned(), source })?;
-    connection.traffic().add_round_trips(1);
-    Ok(connection)
+impl Transport for Tcp {
+    fn connect<'a>(&'a self, address: &'a str) -> BoxFuture<'a, io::Result<AnyLink>> {
+        async move { undelayed(TcpStream::connect(address).await?) }.boxed()
+    }
+
+    fn listen(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Socket>>> {
+        async move { Ok(Box::new(TcpListener::bind(address).await?) as Box<dyn Socket>) }.boxed()
+    }
+
+    fn free_address(&self) -> io::Result<SocketAddr> {
+        std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+    }
 }
 
-/// As [`dial`], with all of a peer's addresses: the first that leads to a channel, and that channel. They are tried
-/// side by side, each a little after the one before. If none does, the error of the one that came furthest.
-pub async fn dial_any(
-    addresses: &[String],
-    credentials: &Credentials,
-    peer: FeedKey,
-    allowance: &Allowance,
-) -> Result<(String, Connection), DialError> {
-    let mut dials: FuturesUnordered<_> = addresses
-        .iter()
-        .zip(0u32..)
-        .map(|(address, place)| async move {
-            sleep(STAGGER * place).await;
-            let connection = dial(address, credentials, peer, allowance).await?;
-            Ok((address.clone(), connection))
-        })
-        .collect();
-    let mut furthest = DialError::NoAddress;
-    while let Some(outcome) = dials.next().await {
-        match outcome {
-            Ok(found) => return Ok(found),
-            Err(error) if progress(&error) > progress(&furthest) => furthest = error,
-            Err(_) => {}
+impl Socket for TcpListener {
+    fn address(&self) -> io::Result<SocketAddr> {
+        self.local_addr()
+    }
+
+    fn accept(&self) -> BoxFuture<'_, io::Result<(AnyLink, SocketAddr)>> {
+        async move {
+            let (stream, from) = TcpListener::accept(self).await?;
+            Ok((undelayed(stream)?, from))
         }
-    }
-    Err(furthest)
-}
-
-/// How far a dial came that failed so.
-fn progress(error: &DialError) -> u8 {
-    match error {
-        DialError::NoAddress => 0,
-        DialError::Unreachable { .. } => 1,
-        DialError::Timeout { phase: Phase::Connect, .. } => 2,
-        DialError::Timeout { phase: Phase::Handshake, .. } => 3,
-        DialError::Handshake { .. } => 4,
+        .boxed()
     }
 }
 
-async fn connect(address: &str, allowance: &Allowance) -> Result<TcpStream, DialError> {
-    let unreachable = |source| DialError::Unreachable { address: address.to_owned(), source };
-    let connected = within(allowance.connect, address, Phase::Connect, TcpStream::connect(address)).await?;
-    let stream = connected.map_err(unreachable)?;
-    // A question is one small write; held back by Nagle's algorithm it would cost another round trip.
-    stream.set_nodelay(true).map_err(unreachable)?;
-    Ok(stream)
-}
-
-async fn within<T>(
-    after: Duration,
-    address: &str,
-    phase: Phase,
-    work: impl Future<Output = T>,
-) -> Result<T, DialError> {
-    timeout(after, work).await.map_err(|_| DialError::Timeout { address: address.to_owned(), phase, after })
+/// A question is one small write; held back by Nagle's algorithm it would cost another round trip.
+fn undelayed(stream: TcpStream) -> io::Result<AnyLink> {
+    stream.set_nodelay(true)?;
+    Ok(AnyLink::new(stream))
 }

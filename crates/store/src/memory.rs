@@ -27,6 +27,13 @@ impl MemoryStore {
     pub fn new() -> Self {
         Self::default()
     }
+
+    /// A store with the same in it as this has now. From then on each goes its own way.
+    pub fn copy(&self) -> MemoryStore {
+        let trees = self.trees.read().unwrap_or_else(PoisonError::into_inner);
+        let copies = trees.iter().map(|(name, tree)| (name.clone(), Arc::new(tree.copy())));
+        MemoryStore { trees: RwLock::new(copies.collect()) }
+    }
 }
 
 impl Store for MemoryStore {
@@ -64,6 +71,13 @@ impl Store for MemoryStore {
 }
 
 impl MemoryTree {
+    fn copy(&self) -> MemoryTree {
+        let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let files = self.files.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let (rows, files) = (RwLock::new(rows), Arc::new(RwLock::new(files)));
+        MemoryTree { name: self.name.clone(), dropped: false.into(), rows, files }
+    }
+
     fn alive(&self) -> Result<(), StoreError> {
         match self.dropped.load(Ordering::Acquire) {
             true => Err(StoreError::Dropped(self.name.clone())),

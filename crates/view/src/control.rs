@@ -1,9 +1,10 @@
 //! What an indexer and everybody else say to each other: one lock, one condition.
 
+use crate::upkeep::UPKEEP;
 use crate::{Exclusions, ViewError};
-use kappadb_core::Lseq;
+use kappadb_core::{Lseq, Threads};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What the indexer goes by in the piece of work that it is at.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -93,6 +94,7 @@ impl Patience {
 
 pub(crate) struct Control {
     name: String,
+    threads: Arc<dyn Threads>,
     state: Mutex<State>,
     changed: Condvar,
     /// Gives the indexer a thread.
@@ -101,16 +103,21 @@ pub(crate) struct Control {
 
 type Start = Box<dyn Fn() -> std::io::Result<()> + Send + Sync>;
 
+/// The name of the thread that indexes for a view.
+pub(crate) fn thread_name(view: &str) -> String {
+    format!("view-{view}")
+}
+
 impl Control {
-    pub fn new(name: &str) -> Arc<Self> {
+    pub fn new(name: &str, threads: Arc<dyn Threads>) -> Arc<Self> {
         let state = Mutex::new(State { woken: true, ..State::default() });
         let (changed, start) = (Condvar::new(), OnceLock::new());
-        Arc::new(Control { name: name.to_owned(), state, changed, start })
+        Arc::new(Control { name: name.to_owned(), threads, state, changed, start })
     }
 
     /// That of a view that does not run.
-    pub fn off(name: &str) -> Arc<Self> {
-        let control = Control::new(name);
+    pub fn off(name: &str, threads: Arc<dyn Threads>) -> Arc<Self> {
+        let control = Control::new(name, threads);
         control.lock().off = true;
         control
     }
@@ -180,12 +187,32 @@ impl Control {
         self.change(|state| state.pauses += 1);
         let mut state = self.lock();
         while (state.running && !(state.parked || state.ended)) || state.pieces > 0 {
-            state = self.sleep(state);
+            if self.threads.are_many() {
+                state = self.sleep(state);
+                continue;
+            }
+            drop(state);
+            if !self.lend() {
+                return;
+            }
+            state = self.lock();
         }
     }
 
     pub fn resume(&self) {
-        self.change(|state| state.pauses = state.pauses.saturating_sub(1));
+        let is_due = self.change(|state| {
+            state.pauses = state.pauses.saturating_sub(1);
+            state.woken && state.pauses == 0
+        });
+        // Where it could not wait for this it has ended.
+        if is_due {
+            self.run();
+        }
+    }
+
+    /// Where there is but one thread: has some of the view's work done on it. False if there is none.
+    fn lend(&self) -> bool {
+        self.threads.lend(&thread_name(&self.name)) || self.threads.lend(UPKEEP)
     }
 
     /// Waits until the generation that answers has come as far as is `wanted`. An error if indexing was tried and failed meanwhile.
@@ -220,7 +247,7 @@ impl Control {
         reached: impl Fn(&State) -> bool,
     ) -> Result<(), ViewError> {
         let mut state = self.lock();
-        let (mut since, mut moves) = (Instant::now(), state.moves);
+        let (mut since, mut moves) = (self.threads.elapsed(), state.moves);
         let tries = state.tries;
         // Mostly it is there: then nobody need be woken for it.
         if !reached(&state) {
@@ -247,12 +274,20 @@ impl Control {
             }
             let moving = matches!(patience, Some(Patience::WhileMoving(_)));
             if moving && (state.moves != moves || state.pauses > 0) {
-                (since, moves) = (Instant::now(), state.moves);
+                (since, moves) = (self.threads.elapsed(), state.moves);
+            }
+            if !self.threads.are_many() {
+                drop(state);
+                if !self.lend() {
+                    return Err(ViewError::Late(self.name.clone()));
+                }
+                state = self.lock();
+                continue;
             }
             state = match patience {
                 None => self.sleep(state),
                 Some(Patience::WhileMoving(most) | Patience::AtMost(most)) => {
-                    let left = most.saturating_sub(since.elapsed());
+                    let left = (since + most).saturating_sub(self.threads.elapsed());
                     if left.is_zero() {
                         return Err(ViewError::Late(self.name.clone()));
                     }
@@ -280,9 +315,10 @@ impl Control {
 
     // What the indexer says.
 
-    /// Waits for something to do; after `idle` it is time to look, unasked, or to rest if it has `looked`.
+    /// Waits for something to do; after `idle` it is time to look, unasked, or to rest if it has `looked`. Where there is but one thread that is
+    /// at once.
     pub fn next(&self, idle: Duration, looked: bool) -> Job {
-        let until = Instant::now() + idle;
+        let until = self.threads.elapsed() + idle;
         self.turn(Turn::None);
         let mut state = self.lock();
         loop {
@@ -292,16 +328,20 @@ impl Control {
             state.parked = state.pauses > 0;
             if state.parked {
                 self.changed.notify_all();
+                if !self.threads.are_many() {
+                    state.running = false;
+                    return Job::Rest;
+                }
                 state = self.sleep(state);
                 continue;
             }
-            let left = until.saturating_duration_since(Instant::now());
+            let left = until.saturating_sub(self.threads.elapsed());
             if state.woken || state.urged {
                 (state.woken, state.urged) = (false, false);
                 state.tries += 1;
                 return Job::Work;
             }
-            if left.is_zero() {
+            if left.is_zero() || !self.threads.are_many() {
                 if looked {
                     state.running = false;
                     return Job::Rest;
@@ -317,10 +357,10 @@ impl Control {
     /// so.
     pub fn piece<R>(&self, stop: impl Fn() -> bool, work: impl FnOnce() -> R) -> Option<R> {
         let mut state = self.lock();
-        while state.pauses > 0 && !state.closing && !stop() {
+        while state.pauses > 0 && !state.closing && !stop() && self.threads.are_many() {
             state = self.sleep(state);
         }
-        if state.closing || stop() {
+        if state.closing || stop() || state.pauses > 0 {
             return None;
         }
         state.pieces += 1;
@@ -398,13 +438,14 @@ impl Control {
             state.error = Some(error.to_string());
             state.progress.turn = Turn::None;
         });
-        let until = Instant::now() + pause;
+        let until = self.threads.elapsed() + pause;
         let mut state = self.lock();
-        // Try again also if nothing else happens.
-        state.woken = true;
+        // Try again also if nothing else happens. Where there is but one thread the next who asks tries.
+        state.woken = self.threads.are_many() || !is_hopeless;
         loop {
-            let left = until.saturating_duration_since(Instant::now());
-            if state.closing || state.urged || state.pauses > 0 || left.is_zero() {
+            let left = until.saturating_sub(self.threads.elapsed());
+            if !self.threads.are_many() || state.closing || state.urged || state.pauses > 0 || left.is_zero()
+            {
                 return;
             }
             state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;

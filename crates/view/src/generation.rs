@@ -6,12 +6,13 @@ use crate::mark::{Mark, excludes_all, is_excluded};
 use crate::source::{Pace, Source};
 use crate::upkeep::Helper;
 use crate::{Arrived, Change, Exclusions, Index, Notice, Payloads, View, ViewError};
+use kappadb_core::Threads;
 use kappadb_entry::decode_block;
 use kappadb_feed::Arrival;
 use kappadb_store::{Overlay, Tree};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Entries that are taken out at once, at most.
 const MAX_WITHDRAWN: usize = 4_096;
@@ -26,6 +27,7 @@ pub(crate) struct Generation<V: View> {
     pub stamp: Stamp,
     tree: Arc<dyn Tree>,
     payloads: Payloads,
+    threads: Arc<dyn Threads>,
     /// None after a failure, until it is opened anew.
     index: RwLock<Option<V::Index>>,
     /// Only its indexer changes it, so it is read and written without a gap.
@@ -39,8 +41,8 @@ struct Position {
     /// None after a failure: whether the last batch was committed is not known.
     mark: Option<Mark>,
     pace: Pace,
-    /// When something was taken in last since the index was opened.
-    changed: Option<Instant>,
+    /// When something was taken in last, by the time of the threads, since the index was opened.
+    changed: Option<Duration>,
 }
 
 /// What one step did.
@@ -52,13 +54,20 @@ pub(crate) struct Step {
 }
 
 impl<V: View> Generation<V> {
-    pub fn new(view: Arc<V>, stamp: Stamp, tree: Arc<dyn Tree>, payloads: Payloads) -> Self {
+    pub fn new(
+        view: Arc<V>,
+        stamp: Stamp,
+        tree: Arc<dyn Tree>,
+        payloads: Payloads,
+        threads: Arc<dyn Threads>,
+    ) -> Self {
         let position = Position { mark: None, pace: Pace::new(), changed: None };
         Generation {
             view,
             stamp,
             tree,
             payloads,
+            threads,
             index: RwLock::new(None),
             position: Mutex::new(position),
             helper: Mutex::default(),
@@ -221,7 +230,7 @@ impl<V: View> Generation<V> {
             if changes.is_empty() { Ok(Vec::new()) } else { index.apply(changes, rows) }
         });
         if !changes.is_empty() {
-            self.set_position(Position { changed: Some(Instant::now()), ..self.position() });
+            self.set_position(Position { changed: Some(self.threads.elapsed()), ..self.position() });
         }
         taken
     }
@@ -269,7 +278,7 @@ impl<V: View> Generation<V> {
     /// How long until there is time to tidy, if there will be soon.
     pub fn until_quiet(&self) -> Option<Duration> {
         let changed = self.position().changed?;
-        Some(QUIET.saturating_sub(changed.elapsed())).filter(|left| !left.is_zero())
+        Some((changed + QUIET).saturating_sub(self.threads.elapsed())).filter(|left| !left.is_zero())
     }
 
     /// Does the upkeep that is due, here and now: for a generation that nobody else steps.
@@ -296,7 +305,7 @@ impl<V: View> Generation<V> {
         }
         let mut open = self.index.write().unwrap_or_else(PoisonError::into_inner);
         let job = guarded(|| Ok(open.as_mut().and_then(|index| index.upkeep(idle))))?;
-        *helper = job.map(|job| Helper::start(job, control)).transpose()?;
+        *helper = job.map(|job| Helper::start(job, control, &*self.threads)).transpose()?;
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use crate::mark::{Exclusions, Mark, excludes_all};
 use crate::source::Source;
 use crate::watch::Watchers;
 use crate::{Notice, Payloads, View, ViewError};
-use kappadb_core::Lseq;
+use kappadb_core::{Lseq, Threads};
 use kappadb_store::{Store, StoreError};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -24,6 +24,7 @@ pub(crate) struct Core<V: View> {
     pub view: Arc<V>,
     pub source: Arc<dyn Source>,
     pub control: Arc<Control>,
+    pub threads: Arc<dyn Threads>,
     pub watchers: Watchers,
     /// The generation that answers. Only the indexer changes it, with the lock held: a reader keeps its rows alive.
     slot: RwLock<Option<Generation<V>>>,
@@ -31,10 +32,10 @@ pub(crate) struct Core<V: View> {
 
 impl<V: View> Core<V> {
     /// A view that does not run: whoever asks it is told so.
-    pub fn off(view: V, source: Arc<dyn Source>) -> Arc<Self> {
-        let (name, control) = (view.name().to_owned(), Control::off(view.name()));
+    pub fn off(view: V, source: Arc<dyn Source>, threads: Arc<dyn Threads>) -> Arc<Self> {
+        let (name, control) = (view.name().to_owned(), Control::off(view.name(), threads.clone()));
         let (view, watchers, slot) = (Arc::new(view), Watchers::default(), RwLock::new(None));
-        Arc::new(Core { name, view, source, control, watchers, slot })
+        Arc::new(Core { name, view, source, control, threads, watchers, slot })
     }
 
     /// Looks at the generation that answers.
@@ -118,12 +119,13 @@ impl<V: View> Indexer<V> {
         previous: Option<V>,
         source: Arc<dyn Source>,
         store: Arc<dyn Store>,
+        threads: Arc<dyn Threads>,
     ) -> Result<(Self, Arc<Core<V>>), ViewError> {
         let (name, view) = (view.name().to_owned(), Arc::new(view));
         let directory = Directory::new(store, &name)?;
-        let control = Control::new(&name);
-        let slot = RwLock::new(None);
-        let core = Arc::new(Core { name, view, source, control, watchers: Watchers::default(), slot });
+        let control = Control::new(&name, threads.clone());
+        let (watchers, slot) = (Watchers::default(), RwLock::new(None));
+        let core = Arc::new(Core { name, view, source, control, threads, watchers, slot });
         let mut indexer =
             Indexer { core: core.clone(), directory, coming: None, failures: 0, settled: false };
         indexer.find(previous.map(Arc::new))?;
@@ -161,7 +163,7 @@ impl<V: View> Indexer<V> {
 
     fn generation(&self, view: Arc<V>, stamp: Stamp) -> Result<Generation<V>, StoreError> {
         let payloads = Payloads::new(self.core.source.clone());
-        Ok(Generation::new(view, stamp, self.directory.tree(stamp)?, payloads))
+        Ok(Generation::new(view, stamp, self.directory.tree(stamp)?, payloads, self.core.threads.clone()))
     }
 
     /// Opens what there is; switches to the coming generation if it lacks nothing.
@@ -209,8 +211,8 @@ impl<V: View> Indexer<V> {
                     if more {
                         control.wake();
                     }
-                    looked =
-                        job == Job::Look && self.core.current(Generation::until_quiet).flatten().is_none();
+                    let is_quiet = || self.core.current(Generation::until_quiet).flatten().is_none();
+                    looked = job == Job::Look && (is_quiet() || !self.core.threads.are_many());
                 }
                 Err(error) => self.fail(&error),
             }

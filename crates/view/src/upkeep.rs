@@ -3,10 +3,13 @@
 use crate::control::Control;
 use crate::generation::guarded;
 use crate::{Upkeep, ViewError};
+use kappadb_core::{Thread, Threads};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+
+/// The name of the threads that do it.
+pub(crate) const UPKEEP: &str = "view-upkeep";
 
 type Job<I> = Box<dyn Upkeep<I>>;
 type Outcome<I> = Result<Job<I>, ViewError>;
@@ -16,31 +19,35 @@ pub(crate) struct Helper<I> {
     control: Arc<Control>,
     stop: Arc<AtomicBool>,
     done: Receiver<Outcome<I>>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<Box<dyn Thread>>,
 }
 
 impl<I: 'static> Helper<I> {
     /// Starts the job. Nothing of it is done during pauses, and `control` is woken when it is finished.
-    pub fn start(job: Job<I>, control: &Arc<Control>) -> Result<Self, ViewError> {
+    pub fn start(job: Job<I>, control: &Arc<Control>, threads: &dyn Threads) -> Result<Self, ViewError> {
         let (send, done) = sync_channel(1);
         let stop = Arc::new(AtomicBool::new(false));
         let (stopped, controlled) = (stop.clone(), control.clone());
-        let thread = std::thread::Builder::new().name("view-upkeep".to_owned());
-        let thread = thread.spawn(move || run(job, &controlled, &stopped, &send));
-        let thread = Some(thread.map_err(ViewError::Thread)?);
+        let run = move || run(job, &controlled, &stopped, &send);
+        let thread = Some(threads.spawn(UPKEEP, Box::new(run)).map_err(ViewError::Thread)?);
         Ok(Helper { control: control.clone(), stop, done, thread })
     }
 
     /// The finished job, or why it could not be finished; none as long as it is under way.
     pub fn outcome(&self) -> Option<Outcome<I>> {
-        self.done.try_recv().ok()
+        match self.done.try_recv() {
+            Ok(outcome) => Some(outcome),
+            Err(TryRecvError::Empty) => None,
+            // It could not wait for the end of a pause.
+            Err(TryRecvError::Disconnected) => Some(Err(ViewError::Closed)),
+        }
     }
 }
 
 impl<I> Drop for Helper<I> {
     fn drop(&mut self) {
         self.control.tell(|| self.stop.store(true, Ordering::Release));
-        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+        if self.thread.take().is_some_and(|thread| !thread.join()) {
             tracing::error!("the upkeep of a view panicked");
         }
     }

@@ -71,7 +71,7 @@ impl Drop for Scratch<'_> {
 fn empty<V: View>(core: &Core<V>, scratch: &Scratch<'_>) -> Result<Generation<V>, ViewError> {
     let stamp = Stamp { version: core.view.version(), generation: 0 };
     let payloads = Payloads::new(core.source.clone());
-    Ok(Generation::new(core.view.clone(), stamp, scratch.empty()?, payloads))
+    Ok(Generation::new(core.view.clone(), stamp, scratch.empty()?, payloads, core.threads.clone()))
 }
 
 /// Brings a generation to a mark, and does its upkeep meanwhile.

@@ -1,15 +1,14 @@
-use crate::control::{Control, Patience};
+use crate::control::{Control, Patience, thread_name};
 use crate::indexer::{Core, Indexer};
 use crate::source::Source;
-use crate::{Index, PauseGuard, View, ViewError, ViewHandle, verify};
-use kappadb_core::{EntryId, FeedKey, Lseq};
+use crate::{Index, PauseGuard, SystemThreads, View, ViewError, ViewHandle, verify};
+use kappadb_core::{EntryId, FeedKey, Lseq, Thread, Threads};
 use kappadb_query::Selector;
 use kappadb_store::Store;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// How a view is doing.
@@ -47,21 +46,21 @@ struct Worker<V: View> {
     core: Arc<Core<V>>,
     /// The thread has it as long as it runs.
     indexer: Mutex<Indexer<V>>,
-    thread: Mutex<Thread>,
+    thread: Mutex<Begun>,
 }
 
 #[derive(Default)]
-struct Thread {
+struct Begun {
     /// The last one that was begun.
-    begun: Option<JoinHandle<()>>,
+    thread: Option<Box<dyn Thread>>,
     /// There is to be none any more.
     over: bool,
 }
 
-impl Thread {
+impl Begun {
     /// Waits for the end of the one that was begun last.
     fn join(&mut self) {
-        if self.begun.take().is_some_and(|thread| thread.join().is_err()) {
+        if self.thread.take().is_some_and(|thread| !thread.join()) {
             tracing::error!("an indexer panicked");
         }
     }
@@ -69,19 +68,18 @@ impl Thread {
 
 impl<V: View> Worker<V> {
     fn start(self: &Arc<Self>) -> io::Result<()> {
-        let mut thread = self.thread();
-        if thread.over {
+        let mut begun = self.thread();
+        if begun.over {
             return Ok(());
         }
         // It is about to end.
-        thread.join();
-        let (worker, begun) =
-            (self.clone(), std::thread::Builder::new().name(format!("view-{}", self.core.name)));
-        thread.begun = Some(begun.spawn(move || worker.indexer().run())?);
+        begun.join();
+        let (worker, name) = (self.clone(), thread_name(&self.core.name));
+        begun.thread = Some(self.threads.spawn(&name, Box::new(move || worker.indexer().run()))?);
         Ok(())
     }
 
-    fn thread(&self) -> MutexGuard<'_, Thread> {
+    fn thread(&self) -> MutexGuard<'_, Begun> {
         self.thread.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -145,14 +143,25 @@ pub struct Views {
 struct Inner {
     source: Arc<dyn Source>,
     store: Arc<dyn Store>,
+    threads: Arc<dyn Threads>,
     views: Mutex<BTreeMap<String, Arc<dyn AnyView>>>,
 }
 
 impl Views {
     /// No views yet, over the arrivals of `source`; their rows will lie in `store`.
     pub fn new(source: impl Source + 'static, store: Arc<dyn Store>) -> Self {
+        Views::with_threads(source, store, Arc::new(SystemThreads))
+    }
+
+    /// The same with other threads than the system's.
+    pub fn with_threads(
+        source: impl Source + 'static,
+        store: Arc<dyn Store>,
+        threads: Arc<dyn Threads>,
+    ) -> Self {
         verify::sweep(&*store);
-        Views { inner: Arc::new(Inner { source: Arc::new(source), store, views: Mutex::default() }) }
+        let (source, views) = (Arc::new(source), Mutex::default());
+        Views { inner: Arc::new(Inner { source, store, threads, views }) }
     }
 
     /// Adds a view, which is indexed from now on. If its rows are those of another version they are made anew; until that is
@@ -170,7 +179,7 @@ impl Views {
     /// A handle to a view that does not run: nothing is indexed for it, and whoever asks it is told so ([`ViewError::Off`]). Rows that it had stay, and
     /// are gone on with when it is registered another time.
     pub fn absent<V: View>(&self, view: V) -> ViewHandle<V> {
-        ViewHandle::new(Core::off(view, self.inner.source.clone()))
+        ViewHandle::new(Core::off(view, self.inner.source.clone(), self.inner.threads.clone()))
     }
 
     fn start<V: View>(&self, view: V, previous: Option<V>) -> Result<ViewHandle<V>, ViewError> {
@@ -178,8 +187,8 @@ impl Views {
         if views.contains_key(view.name()) {
             return Err(ViewError::Taken(view.name().to_owned()));
         }
-        let (source, store) = (self.inner.source.clone(), self.inner.store.clone());
-        let (indexer, core) = Indexer::new(view, previous, source, store)?;
+        let Inner { source, store, threads, .. } = &*self.inner;
+        let (indexer, core) = Indexer::new(view, previous, source.clone(), store.clone(), threads.clone())?;
         let control = Arc::downgrade(&core.control);
         self.inner.source.subscribe(Arc::new(move || {
             if let Some(control) = control.upgrade() {

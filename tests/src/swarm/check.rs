@@ -1,12 +1,14 @@
 //! What must be so once all are connected and nothing happens any more.
 
+use super::ground::Pair;
 use super::{AREA, About, CHANNELS, Member, PREFIX, Said, Seen, Swarm};
 use kappadb::{
     Completeness, Database, EntryId, FeedKey, Interest, KeyRange, PeerConnection, ReadOptions, ScanOptions,
     Source,
 };
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// How long what was written may take to be everywhere, once all are connected.
 const SETTLED: Duration = Duration::from_secs(60);
@@ -149,13 +151,27 @@ impl Swarm {
     /// # Errors
     /// What is not so.
     pub async fn settle(&mut self) -> Result<Seen, String> {
+        let settled = self.come_to_rest().await;
+        if settled.is_err() {
+            for n in 0..self.members.len() {
+                let found = self.members[n].database().verify().await;
+                let status = self.members[n].database().status().await.map(|s| s.views);
+                let peers = self.members[n].database().peers().states();
+                self.note(n, format_args!("in the end {found:?} {status:?} {peers:#?}"));
+            }
+        }
+        settled
+    }
+
+    async fn come_to_rest(&mut self) -> Result<Seen, String> {
+        self.calm().await;
         for member in &mut self.members {
             member.serve().await;
         }
         let (begun, mut nudged) = (Instant::now(), Instant::now());
         loop {
             let unsettled = match self.unsettled().await {
-                None => self.surplus_sessions().await,
+                None => self.surplus_sessions(),
                 some => some,
             };
             match unsettled {
@@ -218,30 +234,16 @@ impl Swarm {
     }
 
     /// Two who are to be connected are, by one connection.
-    async fn surplus_sessions(&self) -> Option<String> {
+    fn surplus_sessions(&self) -> Option<String> {
         let count = self.members.len();
         let pairs = (0..count).flat_map(|one| (one + 1..count).map(move |other| (one, other)));
-        let linked = pairs.clone().filter(|(one, other)| self.linked(*one, *other)).count();
-        // Those who keep no sessions have one while they ask.
-        let may_be = pairs.filter(|(one, other)| {
+        let states = pairs.map(|(one, other)| {
+            // Those who keep no sessions have one while they ask.
             let knows = |a: usize, b: usize| self.members[a].knows.contains(&b) && self.members[b].serves;
-            knows(*one, *other) || knows(*other, *one)
+            let linked = self.linked(one, other);
+            Pair { one, other, least: linked.into(), most: (knows(one, other) || knows(other, one)).into() }
         });
-        let (may_be, open) = (may_be.count(), self.connections());
-        (!(linked..=may_be).contains(&open)).then(|| format!("{open} connections between {linked} pairs"))
-    }
-
-    /// Connections that the servers have.
-    fn connections(&self) -> usize {
-        let table = std::fs::read_to_string("/proc/net/tcp").expect("connections");
-        let ports: BTreeSet<u16> =
-            self.members.iter().filter(|m| m.serves).map(|member| member.address.port()).collect();
-        let is_ours = |line: &&str| {
-            let mut fields = line.split_whitespace().skip(1);
-            let port = fields.next().and_then(|local| u16::from_str_radix(local.split(':').nth(1)?, 16).ok());
-            port.is_some_and(|port| ports.contains(&port)) && fields.nth(1) == Some("01")
-        };
-        table.lines().filter(is_ours).count()
+        self.ground.surplus(&self.members, &states.collect::<Vec<_>>())
     }
 
     /// Who follows little has fetched nothing else.

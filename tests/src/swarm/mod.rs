@@ -1,15 +1,17 @@
-//! Replicas that keep sessions over TCP while they write, go away and come back, and a plain model of what each must hold in the end.
+//! Replicas that keep sessions while they write, go away and come back, and a plain model of what each must hold in the end.
 
 mod check;
+mod ground;
 mod steps;
+mod trouble;
 
-use kappadb::{Database, EntryId, FeedKey, Following, Interest, Server, Ticket};
-use kappadb_sim::Random;
+use ground::{Ground, builder};
+use kappadb::{Builder, Database, EntryId, FeedKey, Following, Interest, Server, Ticket};
+use kappadb_sim::{Machine, Random, World};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use tempfile::TempDir;
 
 /// The keys that some follow, the channel and the part of the map.
 const PREFIX: &str = "a/";
@@ -45,6 +47,8 @@ struct Said {
 
 struct Member {
     dir: PathBuf,
+    /// What it stands on, in a simulation.
+    machine: Option<Machine>,
     database: Option<Database>,
     feed: FeedKey,
     interest: Option<Interest>,
@@ -66,7 +70,7 @@ pub struct Swarm {
     /// Payloads were cleared somewhere, and may be passed on without.
     cleared: bool,
     history: Vec<String>,
-    _dir: TempDir,
+    ground: Ground,
 }
 
 /// What came of a history.
@@ -98,8 +102,12 @@ impl Member {
         self.ticket.as_ref().map(|ticket| ticket.peer)
     }
 
+    fn builder(&self) -> Builder {
+        builder(&self.dir, self.machine.as_ref())
+    }
+
     async fn open(&mut self) {
-        self.database = Some(Database::builder(&self.dir).open().await.expect("open"));
+        self.database = Some(self.builder().open().await.expect("open"));
         self.follow();
         self.serve().await;
     }
@@ -118,6 +126,17 @@ impl Member {
         }
     }
 
+    /// Its power is gone: what it would still do fails.
+    async fn abandon(&mut self) {
+        self.following = None;
+        if let Some(server) = self.server.take() {
+            server.stop().await;
+        }
+        if let Some(database) = self.database.take() {
+            let _ = database.close().await;
+        }
+    }
+
     async fn close(&mut self) {
         self.following = None;
         if let Some(server) = self.server.take() {
@@ -130,9 +149,17 @@ impl Member {
 }
 
 impl Swarm {
-    /// Two to eight replicas, each of which joined one before it.
-    pub async fn new(seed: u64) -> Swarm {
-        let dir = tempfile::tempdir().expect("temp dir");
+    /// Two to eight replicas, each of which joined one before it, over TCP.
+    pub async fn over_tcp(seed: u64) -> Swarm {
+        Swarm::on(Ground::real(), seed).await
+    }
+
+    /// The same in a world of their own.
+    pub async fn in_world(world: World, seed: u64) -> Swarm {
+        Swarm::on(Ground::Simulated(world), seed).await
+    }
+
+    async fn on(ground: Ground, seed: u64) -> Swarm {
         let mut random = Random::new(seed);
         let count = random.between(2, 9) as usize;
         let mut swarm = Swarm {
@@ -140,7 +167,7 @@ impl Swarm {
             random: random.clone(),
             cleared: false,
             history: Vec::new(),
-            _dir: dir,
+            ground,
         };
         swarm.history.push(format!("seed {seed}"));
         for n in 0..count {
@@ -152,14 +179,15 @@ impl Swarm {
     }
 
     async fn newcomer(&mut self, n: usize, random: &mut Random) -> Member {
-        let dir = self._dir.path().join(n.to_string());
+        let (dir, machine) = self.ground.place(n);
         let servers: Vec<usize> = (0..n).filter(|i| self.members[*i].serves).collect();
         let (database, knows) = match self.members.first() {
-            None => (Database::builder(&dir).create().await.expect("create"), BTreeSet::new()),
+            None => (builder(&dir, machine.as_ref()).create().await.expect("create"), BTreeSet::new()),
             Some(_) => {
                 let host = *random.pick(&servers);
                 let ticket = self.members[host].ticket.clone().expect("it serves");
-                (Database::builder(&dir).join(&ticket).await.expect("join"), BTreeSet::from([host]))
+                let joining = builder(&dir, machine.as_ref()).join(&ticket);
+                (joining.await.expect("join"), BTreeSet::from([host]))
             }
         };
         let interest = match random.below(9) {
@@ -171,15 +199,17 @@ impl Swarm {
         };
         let feed = database.writer().await.expect("feed");
         let serves = n == 0 || random.chance(50);
+        let address = self.ground.address(machine.as_ref());
         let mut member = Member {
             dir,
+            machine,
             database: Some(database),
             feed,
             interest,
             following: None,
             serves,
             server: None,
-            address: ([127, 0, 0, 1], 0).into(),
+            address,
             ticket: None,
             knows,
             dropped: BTreeSet::new(),

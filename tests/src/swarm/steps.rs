@@ -29,6 +29,7 @@ impl Swarm {
             89..94 => self.stop_or_serve(who).await,
             _ => self.change_peers(who).await,
         }
+        self.trouble().await;
         if self.random.chance(50) {
             tokio::time::sleep(Duration::from_millis(self.random.below(40))).await;
         }

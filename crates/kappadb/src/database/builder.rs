@@ -1,5 +1,6 @@
 use super::Database;
 use crate::engine::durability::Durability;
+use crate::engine::pool::aside;
 use crate::engine::{OnProgress, Progress};
 use crate::error::{CreateError, OpenError, WriteError};
 use crate::folder::files::Before;
@@ -9,9 +10,13 @@ use crate::folder::trust::Trusted;
 use crate::folder::{Random, witness};
 use crate::network::{OnWarning, patient};
 use crate::views::BuiltIn;
-use kappadb_core::{Clock, DatabaseId, SecretKey, Timestamp, limits};
+use kappadb_core::{Clock, DatabaseId, SecretKey, Threads, Timestamp, limits};
 use kappadb_feed::{DirLock, Locking};
-use kappadb_net::{Access, AccessKey, Allowance, Ticket};
+use kappadb_journal::Disk;
+use kappadb_net::transport::Transport;
+use kappadb_net::{Access, AccessKey, Allowance, Tcp, Ticket};
+use kappadb_store::Store;
+use kappadb_view::SystemThreads;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -25,6 +30,10 @@ pub struct Builder {
     pub(super) dir: PathBuf,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) random: Random,
+    pub(super) threads: Arc<dyn Threads>,
+    pub(super) store: Option<Arc<dyn Store>>,
+    pub(super) disk: Option<Arc<dyn Disk>>,
+    pub(super) transport: Arc<dyn Transport>,
     pub(super) progress: OnProgress,
     pub(super) warned: OnWarning,
     pub(super) rebuild: bool,
@@ -86,6 +95,10 @@ impl Builder {
             dir: dir.as_ref().to_owned(),
             clock: Arc::new(SystemClock),
             random: Arc::new(system_random),
+            threads: Arc::new(SystemThreads),
+            store: None,
+            disk: None,
+            transport: Arc::new(Tcp),
             progress: Arc::new(|_| ()),
             warned: Arc::new(|_| ()),
             rebuild: false,
@@ -108,6 +121,31 @@ impl Builder {
     /// Where keys and nonces come from. Default: the system's generator. Anything predictable gives away the keys.
     pub fn random(mut self, random: impl Fn(&mut [u8]) + Send + Sync + 'static) -> Self {
         self.random = Arc::new(random);
+        self
+    }
+
+    /// Who does the work that blocks. Default: threads of the system.
+    pub fn threads(mut self, threads: impl Threads + 'static) -> Self {
+        self.threads = Arc::new(threads);
+        self
+    }
+
+    /// Where derived data is kept. Whatever is lost of it is made anew. Default: sled, in the folder.
+    pub fn store(mut self, store: impl Store + 'static) -> Self {
+        self.store = Some(Arc::new(store));
+        self
+    }
+
+    /// Where the journal, which is all that cannot be made anew, is kept. Its small files and the keys of its feeds stay in the folder. Default: in
+    /// the folder.
+    pub fn disk(mut self, disk: impl Disk + 'static) -> Self {
+        self.disk = Some(Arc::new(disk));
+        self
+    }
+
+    /// How peers are reached, and reach this replica. Default: TCP.
+    pub fn transport(mut self, transport: impl Transport) -> Self {
+        self.transport = Arc::new(transport);
         self
     }
 
@@ -189,7 +227,7 @@ impl Builder {
         let access = Access { database, epoch: 1, key: AccessKey::new(self.draw()) };
         let identity = SecretKey::from_seed(&self.draw());
         let new = Replica { database, access, identity, trusted: Trusted::default() };
-        let dir = self.dir.clone();
+        let (dir, threads) = (self.dir.clone(), self.threads.clone());
         let made = self.make(new, None).await?;
         let before = made.made.clone();
         let database = made.open().await?;
@@ -197,7 +235,7 @@ impl Builder {
         if founded.is_err() {
             let _ = database.clone().close().await;
             let restore = move || before.iter().for_each(Before::restore);
-            let _ = tokio::task::spawn_blocking(restore).await;
+            let _ = aside(&threads, restore).await;
         }
         founded.map(|()| database).map_err(|error| error.in_short(&dir))
     }
@@ -232,8 +270,10 @@ impl Builder {
     }
 
     async fn make(self, new: Replica, met: Option<Ticket>) -> Result<Builder, CreateError> {
+        let transport = self.transport.clone();
         let make = move |dir: &Path, locking: &Locking| {
-            let (lock, before) = replica::create(dir, locking, &new, met.as_ref())?;
+            let listen = Listen::on_a_free_port(&*transport);
+            let (lock, before) = replica::create(dir, locking, &new, met.as_ref(), &listen)?;
             Ok((lock, Some(before)))
         };
         self.with_lock(make).await
@@ -244,19 +284,20 @@ impl Builder {
         mut self,
         job: impl FnOnce(&Path, &Locking) -> Result<(DirLock, Option<Before>), CreateError> + Send + 'static,
     ) -> Result<Builder, CreateError> {
-        let done = tokio::task::spawn_blocking(move || {
+        let threads = self.threads.clone();
+        let done = aside(&threads, move || {
             let done = job(&self.dir, &self.locking);
             let (lock, made) = done.map_err(|error| error.in_short(&self.dir))?;
             (self.lock, self.made) = (Some(Arc::new(lock)), made);
             Ok(self)
         });
-        done.await.map_err(|error| OpenError::Stopped(error.into()))?
+        done.await.map_err(OpenError::Stopped)?
     }
 
     /// The ticket of the replica in the directory ([`Database::ticket`]), and where it listens; also while another process has it open.
     pub async fn ticket(self) -> Result<(Ticket, Listen), OpenError> {
-        let read = tokio::task::spawn_blocking(move || replica::ticket(&self.dir));
-        read.await.map_err(|error| OpenError::Stopped(error.into()))?
+        let threads = self.threads.clone();
+        aside(&threads, move || replica::ticket(&self.dir)).await.map_err(OpenError::Stopped)?
     }
 
     /// True if somebody has the folder open, be it this process. Nothing is written.
@@ -266,6 +307,7 @@ impl Builder {
 
     /// Opens an existing database.
     pub async fn open(self) -> Result<Database, OpenError> {
+        let threads = self.threads.clone();
         let open = move || {
             let (dir, made, lock) = (self.dir.clone(), self.made.clone(), self.lock.clone());
             let opened = self.open_folder().map_err(|error| error.in_short(&dir));
@@ -275,7 +317,7 @@ impl Builder {
             drop(lock);
             opened
         };
-        tokio::task::spawn_blocking(open).await.map_err(|error| OpenError::Stopped(error.into()))?
+        aside(&threads, open).await.map_err(OpenError::Stopped)?
     }
 
     fn draw(&self) -> [u8; 32] {

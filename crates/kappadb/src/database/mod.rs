@@ -12,6 +12,7 @@ pub use asking::EntryPage;
 pub use builder::{Builder, usual_patience};
 pub use server::Server;
 
+use crate::engine::pool::aside;
 use crate::engine::{self, Progress};
 use crate::error::{ReadError, WriteError};
 use crate::folder::callers::Callers;
@@ -152,7 +153,8 @@ impl Database {
         self.parts.links.close().await;
         // Not on the database's own threads: what is done there is waited for.
         let parts = self.parts;
-        tokio::task::spawn_blocking(move || parts.close()).await?
+        let threads = parts.threads.clone();
+        aside(&threads, move || parts.close()).await?
     }
 
     /// Runs blocking work where it may block.

@@ -25,7 +25,8 @@ impl Builder {
 
 /// Storey by storey, from below.
 fn open(builder: Builder) -> Result<Database, OpenError> {
-    let Builder { dir, clock, random, progress, warned, rebuild, state, allowance, durability, .. } = builder;
+    let Builder { dir, clock, random, threads, progress, warned, rebuild, state, allowance, .. } = builder;
+    let Builder { store, disk, transport, durability, .. } = builder;
     let replica = replica::load(&dir)?;
     let peers = replica.peers(&dir)?;
     let Replica { database: id, access, identity, trusted } = replica;
@@ -37,6 +38,9 @@ fn open(builder: Builder) -> Result<Database, OpenError> {
         id,
         clock: clock.clone(),
         random,
+        threads,
+        store,
+        disk,
         progress,
         durability,
         rebuild,
@@ -47,10 +51,20 @@ fn open(builder: Builder) -> Result<Database, OpenError> {
     let engine = Arc::new(engine);
     let views = BuiltIns::open(&engine, &builder.views)?;
     let (identity, rules) = (Identity::new(identity), views.rules());
-    let opening = network::Opening { access, identity, peers, trusted, allowance, witness, warned, rules };
+    let opening = network::Opening {
+        access,
+        identity,
+        peers,
+        trusted,
+        allowance,
+        transport: transport.clone(),
+        witness,
+        warned,
+        rules,
+    };
     let network = Arc::new(Network::open(engine.clone(), opening)?);
     let shared = Shared {
-        listen: ListenFile::load(&dir)?,
+        listen: ListenFile::load(&dir, &*transport)?,
         follows: Arc::new(Follows::load(&dir)?),
         callers: Arc::new(Callers::load(&dir, clock)),
         warnings,

@@ -1,3 +1,4 @@
+use crate::engine::pool::Pool;
 use crate::folder::callers::Callers;
 use crate::node::Serving;
 use kappadb_core::FeedKey;
@@ -7,7 +8,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::JoinSet;
 
 /// How often it is written down who called.
 const WRITE_DOWN: Duration = Duration::from_secs(10);
@@ -18,6 +19,7 @@ pub struct Server {
     address: SocketAddr,
     listener: Listener,
     callers: Arc<Callers>,
+    pool: Arc<Pool>,
     /// Writes down who called, until the server goes.
     _writing: JoinSet<()>,
     /// Sessions to the known peers are kept, and what it follows is followed, until the server goes.
@@ -40,29 +42,36 @@ pub(super) fn options(callers: &Arc<Callers>, peers: BTreeSet<FeedKey>) -> Serve
     }
 }
 
-async fn write_down(callers: Arc<Callers>) {
+async fn write_down(callers: Arc<Callers>, pool: Arc<Pool>) {
     loop {
         tokio::time::sleep(WRITE_DOWN).await;
-        save(callers.clone()).await;
+        save(callers.clone(), &pool).await;
     }
 }
 
-async fn save(callers: Arc<Callers>) {
-    if let Ok(Err(error)) = spawn_blocking(move || callers.save()).await {
+async fn save(callers: Arc<Callers>, pool: &Pool) {
+    if let Ok(Err(error)) = pool.run(move || callers.save()).await {
         tracing::warn!(%error, "cannot write down who called");
     }
 }
 
 impl Server {
     /// One that listens, and whose callers are written down.
-    pub(super) fn new(ticket: Ticket, listener: Listener, callers: Arc<Callers>, serving: Serving) -> Server {
+    pub(super) fn new(
+        ticket: Ticket,
+        listener: Listener,
+        callers: Arc<Callers>,
+        pool: &Arc<Pool>,
+        serving: Serving,
+    ) -> Server {
         let mut writing = JoinSet::new();
-        writing.spawn(write_down(callers.clone()));
+        writing.spawn(write_down(callers.clone(), pool.clone()));
         Server {
             ticket,
             address: listener.address(),
             listener,
             callers,
+            pool: pool.clone(),
             _writing: writing,
             _serving: serving,
         }
@@ -80,8 +89,8 @@ impl Server {
 
     /// Ends listening and all sessions, and waits for them.
     pub async fn stop(self) {
-        let Server { listener, callers, .. } = self;
+        let Server { listener, callers, pool, .. } = self;
         listener.stop().await;
-        save(callers).await;
+        save(callers, &pool).await;
     }
 }

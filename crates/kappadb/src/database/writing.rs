@@ -104,8 +104,9 @@ impl Database {
     /// If it cannot be read here.
     pub async fn deliver(&self, id: EntryId, within: Duration) -> Result<Delivery, ReadError> {
         let begun = Instant::now();
-        let (mut changes, mut called) = (self.parts.standing.changes(), begun);
+        let mut called = begun;
         loop {
+            let seen = self.parts.standing.changed.count();
             let delivery = self.delivery(id).await?;
             let links = &self.parts.links;
             let is_calling = links.is_calling();
@@ -125,7 +126,7 @@ impl Database {
             }
             // Of a peer that answers a call nobody is told here.
             let left = if is_calling { left.min(LOOK) } else { left };
-            let _ = timeout(left, changes.changed()).await;
+            let _ = timeout(left, self.parts.standing.changed.beyond(seen)).await;
         }
     }
 

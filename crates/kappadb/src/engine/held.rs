@@ -5,7 +5,7 @@ use crate::error::ReadError;
 use bytes::Bytes;
 use kappadb_core::{EntryId, FeedKey, RangeSet, Seq, StoredBlock};
 use kappadb_entry::{Entry, decode_block};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Blocks of a feed that are read at once, with the records that they lie in.
 const AT_ONCE: usize = 1_024;
@@ -25,7 +25,7 @@ impl Engine {
         &self,
         ids: impl IntoIterator<Item = EntryId>,
     ) -> Result<HashMap<EntryId, StoredBlock>, ReadError> {
-        let mut seqs: HashMap<FeedKey, Vec<Seq>> = HashMap::new();
+        let mut seqs: BTreeMap<FeedKey, Vec<Seq>> = BTreeMap::new();
         ids.into_iter().for_each(|id| seqs.entry(id.feed).or_default().push(id.seq));
         // Copied side by side: a slice would keep in memory the whole record that its block was read with.
         let (mut found, mut copies) = (Vec::new(), Vec::new());

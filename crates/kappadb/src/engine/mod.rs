@@ -20,9 +20,10 @@ use crate::folder::writers::Writers;
 use crate::folder::{Random, files};
 use durability::Durability;
 use gate::Gate;
-use kappadb_core::{Clock, DatabaseId, FeedKey, Seq};
+use kappadb_core::{Clock, DatabaseId, FeedKey, Seq, Threads};
 use kappadb_feed as feed;
 use kappadb_feed::{DirLock, Feeds, OpenReport};
+use kappadb_journal::Disk;
 use kappadb_store::Store;
 use kappadb_view::Views;
 use payload::Wanting;
@@ -59,6 +60,7 @@ pub(crate) struct Engine {
     pub id: DatabaseId,
     pub clock: Arc<dyn Clock>,
     pub random: Random,
+    pub threads: Arc<dyn Threads>,
     progress: OnProgress,
     pub feeds: Feeds,
     pub views: Views,
@@ -103,6 +105,11 @@ pub(crate) struct Opening {
     pub id: DatabaseId,
     pub clock: Arc<dyn Clock>,
     pub random: Random,
+    pub threads: Arc<dyn Threads>,
+    /// Where derived data is kept, if not in the folder.
+    pub store: Option<Arc<dyn Store>>,
+    /// Where the journal is kept, if not in the folder.
+    pub disk: Option<Arc<dyn Disk>>,
     pub progress: OnProgress,
     pub durability: Durability,
     /// Derived data is made anew.
@@ -114,14 +121,18 @@ pub(crate) struct Opening {
 impl Engine {
     /// Opens what lies in a folder. Also returns what people should know of how that went, a sentence each.
     pub fn open(opening: Opening) -> Result<(Engine, Vec<String>), OpenError> {
-        let Opening { dir, id, clock, random, progress, durability, rebuild, witness, lock } = opening;
+        let Opening { dir, id, clock, random, threads, progress, durability, rebuild, witness, lock, .. } =
+            opening;
         // Not before it is locked: a second process must leave everything as it is.
         files::secure(&dir)?;
-        let Derived { store, in_memory, idle } = derived::open(&dir.join("derived"), rebuild, &lock)?;
+        let Derived { store, in_memory, idle } = match opening.store {
+            Some(store) => derived::given(store, rebuild)?,
+            None => derived::open(&dir.join("derived"), rebuild, &lock)?,
+        };
         let reserve = (!lock.is_read_only()).then(|| Reserve::of(&dir));
-        let config = feed::Config::new(&dir, store.clone(), id, random.clone())
-            .with_lock(lock.clone())
-            .with_witness(witness);
+        let config = feed::Config::new(&dir, store.clone(), id, random.clone());
+        let config =
+            feed::Config { disk: opening.disk, ..config.with_lock(lock.clone()).with_witness(witness) };
         let tell = progress.clone();
         let (feeds, report) =
             Feeds::open(config, &mut |done, total| tell(Progress { task: "reading journal", done, total }))?;
@@ -130,14 +141,14 @@ impl Engine {
         }
         let writers = Writers::load(&dir)?;
         writers.find_default(&feeds);
-        let pool = Arc::new(Pool::new("kappadb-work", THREADS));
+        let pool = Arc::new(Pool::new(&threads, "kappadb-work", THREADS));
         let engine = Engine {
             dir,
             id,
             clock,
             random,
             progress,
-            views: Views::new(feeds.clone(), store.clone()),
+            views: Views::with_threads(feeds.clone(), store.clone(), threads.clone()),
             writers,
             wanting: Wanting::default(),
             begun_at: uploads::lengths(&feeds),
@@ -145,12 +156,13 @@ impl Engine {
             reserve,
             store,
             idle,
-            turns: Arc::new(Turns::new(feeds.clone(), pool.clone())),
+            turns: Arc::new(Turns::new(feeds.clone(), threads.clone(), pool.clone())),
             pool,
-            peers_pool: Arc::new(Pool::new("kappadb-peers", PEERS_THREADS)),
+            peers_pool: Arc::new(Pool::new(&threads, "kappadb-peers", PEERS_THREADS)),
             gate: Gate::default(),
             durability,
             feeds,
+            threads,
             lock,
         };
         Ok((engine, warnings(&report).chain(in_memory).collect()))

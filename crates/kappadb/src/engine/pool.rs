@@ -3,6 +3,8 @@
 //! They are the database's own. On the blocking threads of the runtime its work would stand before the application's own.
 
 use crate::error::ReadError;
+use kappadb_core::{Job, Threads};
+use kappadb_view::ViewError;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,8 +16,6 @@ use tokio::sync::oneshot;
 
 /// How long a thread waits for work before it ends.
 const IDLE: Duration = Duration::from_secs(5);
-
-type Job = Box<dyn FnOnce() + Send>;
 
 thread_local! {
     /// Whether somebody waits for the job that this thread is at.
@@ -42,6 +42,7 @@ pub(crate) struct Pool(Arc<Shared>);
 struct Shared {
     name: &'static str,
     most: usize,
+    threads: Arc<dyn Threads>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -57,8 +58,9 @@ struct State {
 
 impl Pool {
     /// At most so many threads; the system shows them under this name, of 15 bytes at most.
-    pub fn new(name: &'static str, most: usize) -> Pool {
-        Pool(Arc::new(Shared { name, most, state: Mutex::default(), changed: Condvar::new() }))
+    pub fn new(threads: &Arc<dyn Threads>, name: &'static str, most: usize) -> Pool {
+        let threads = threads.clone();
+        Pool(Arc::new(Shared { name, most, threads, state: Mutex::default(), changed: Condvar::new() }))
     }
 
     /// Has a job done. It is dropped undone if there is no thread, nor the system gives one.
@@ -76,8 +78,7 @@ impl Pool {
 
     fn add_thread(&self) {
         let shared = self.0.clone();
-        let thread = std::thread::Builder::new().name(self.0.name.to_owned());
-        if let Err(error) = thread.spawn(move || shared.work()) {
+        if let Err(error) = self.0.threads.spawn(self.0.name, Box::new(move || shared.work())) {
             tracing::warn!(%error, "the system gives no more threads");
             let mut state = self.0.lock();
             state.threads -= 1;
@@ -139,7 +140,7 @@ impl Shared {
             if let Some(job) = state.jobs.pop_front() {
                 return Some(job);
             }
-            if state.closed {
+            if state.closed || !self.threads.are_many() {
                 break;
             }
             state.idle += 1;
@@ -156,6 +157,22 @@ impl Shared {
     }
 }
 
+/// Has a job done on a thread of its own, and waits for what it gives. Dropping this leaves it to come to its end.
+pub(crate) async fn aside<T: Send + 'static>(
+    threads: &Arc<dyn Threads>,
+    job: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ReadError> {
+    let (tell, told) = oneshot::channel();
+    let runtime = Handle::try_current().ok();
+    let job = move || {
+        let _within = runtime.as_ref().map(Handle::enter);
+        let _ = tell.send(guarded(job));
+    };
+    let thread = threads.spawn("kappadb-aside", Box::new(job)).map_err(ViewError::Thread)?;
+    drop(thread);
+    told.await.unwrap_or(Err(ReadError::Closed))
+}
+
 /// Does something; a panic in it is an error.
 pub(crate) fn guarded<T>(job: impl FnOnce() -> T) -> Result<T, ReadError> {
     catch_unwind(AssertUnwindSafe(job)).map_err(ReadError::of_panic)
@@ -164,11 +181,16 @@ pub(crate) fn guarded<T>(job: impl FnOnce() -> T) -> Result<T, ReadError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kappadb_view::SystemThreads;
     use std::sync::mpsc;
+
+    fn threads() -> Arc<dyn Threads> {
+        Arc::new(SystemThreads)
+    }
 
     #[tokio::test]
     async fn there_are_no_more_threads_than_allowed_and_all_jobs_are_done() {
-        let pool = Arc::new(Pool::new("test", 2));
+        let pool = Arc::new(Pool::new(&threads(), "test", 2));
         let (go, wait) = mpsc::channel::<()>();
         let (wait, begun) = (Arc::new(Mutex::new(wait)), mpsc::channel());
         let jobs: Vec<_> = (0..5)
@@ -197,7 +219,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_told_and_the_thread_goes_on() {
-        let pool = Pool::new("test", 1);
+        let pool = Pool::new(&threads(), "test", 1);
         let error = pool.run(|| assert_eq!(1, 2, "one and one")).await.unwrap_err();
         assert!(matches!(&error, ReadError::Panicked(text) if text.contains("one and one")), "{error}");
         assert_eq!(pool.run(|| 3).await.unwrap(), 3);
@@ -205,7 +227,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_nobody_waits_for_any_more_is_not_begun() {
-        let pool = Pool::new("test", 1);
+        let pool = Pool::new(&threads(), "test", 1);
         let (go, wait) = mpsc::channel::<()>();
         pool.start(move || {
             let _ = wait.recv();

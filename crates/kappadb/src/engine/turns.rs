@@ -6,11 +6,16 @@
 use crate::engine::batch::{Batch, Job, Promise};
 use crate::engine::pool::Pool;
 use crate::error::ReadError;
+use kappadb_core::Threads;
 use kappadb_feed::Feeds;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
-use tokio::sync::oneshot;
+use std::time::Duration;
+use tokio::sync::oneshot::{self, error::TryRecvError};
+use tokio::time::Instant;
+
+/// The name of the thread that writes.
+const WRITER: &str = "kappadb-write";
 
 /// Writes that share a turn, at most: whoever comes after them is not to wait long.
 const SHARED: usize = 1_000;
@@ -21,6 +26,7 @@ const GATHERING: u32 = 8;
 
 pub(crate) struct Turns {
     feeds: Feeds,
+    threads: Arc<dyn Threads>,
     line: Mutex<Line>,
     /// There are as many as are wanted.
     gathered: Condvar,
@@ -64,10 +70,10 @@ enum Next {
 pub(crate) struct Turn(Arc<Turns>);
 
 impl Turns {
-    pub fn new(feeds: Feeds, pool: Arc<Pool>) -> Turns {
-        let thread = Pool::new("kappadb-write", 1);
+    pub fn new(feeds: Feeds, threads: Arc<dyn Threads>, pool: Arc<Pool>) -> Turns {
+        let thread = Pool::new(&threads, WRITER, 1);
         let (line, due) = (Mutex::default(), Mutex::default());
-        Turns { feeds, line, gathered: Condvar::new(), thread, free: Condvar::new(), pool, due }
+        Turns { feeds, threads, line, gathered: Condvar::new(), thread, free: Condvar::new(), pool, due }
     }
 
     /// Sees to it that what was written is on the disk when it was promised to be.
@@ -81,7 +87,7 @@ impl Turns {
         // Who lets go of the database closes it, and that makes everything durable.
         let turns = Arc::downgrade(self);
         runtime.spawn(async move {
-            tokio::time::sleep_until(at.into()).await;
+            tokio::time::sleep_until(at).await;
             if let Some(turns) = turns.upgrade() {
                 let sync = turns.clone();
                 turns.pool.start(move || sync.sync_what_is_due(at));
@@ -138,6 +144,10 @@ impl Turns {
         let waiting = std::mem::take(&mut line.waiting);
         drop(line);
         drop(waiting);
+        while self.threads.lend(WRITER) {}
+        if !self.threads.are_many() {
+            return;
+        }
         let line = self.line();
         drop(self.free.wait_while(line, |line| line.taken).unwrap_or_else(PoisonError::into_inner));
     }
@@ -152,7 +162,15 @@ impl Turns {
 
     /// The same for who may block.
     pub fn take(self: &Arc<Self>) -> Result<Turn, ReadError> {
-        self.ask().blocking_recv().map_err(|_| ReadError::Closed)
+        let mut told = self.ask();
+        while !self.threads.are_many() {
+            match told.try_recv() {
+                Ok(turn) => return Ok(turn),
+                Err(TryRecvError::Empty) if self.threads.lend(WRITER) => {}
+                Err(_) => return Err(ReadError::Closed),
+            }
+        }
+        told.blocking_recv().map_err(|_| ReadError::Closed)
     }
 
     fn ask(self: &Arc<Self>) -> oneshot::Receiver<Turn> {
@@ -224,7 +242,7 @@ impl Turn {
                 Next::Writes(jobs) => {
                     let (count, begun) = (jobs.len(), Instant::now());
                     Batch::write(&self.0.feeds, jobs).into_iter().for_each(|promise| self.0.keep(promise));
-                    if count > 1 {
+                    if count > 1 && self.0.threads.are_many() {
                         self.0.gather(count, begun.elapsed() / GATHERING);
                     }
                 }
@@ -276,12 +294,13 @@ mod tests {
     use tempfile::TempDir;
 
     fn turns() -> (TempDir, Arc<Turns>) {
+        let threads: Arc<dyn Threads> = Arc::new(kappadb_view::SystemThreads);
         let dir = tempfile::tempdir().unwrap();
         let random = Arc::new(|bytes: &mut [u8]| bytes.fill(7));
         let config =
             kappadb_feed::Config::new(dir.path(), Arc::new(MemoryStore::new()), DatabaseId([1; 32]), random);
         let (feeds, _) = Feeds::open(config, &mut |_, _| ()).unwrap();
-        (dir, Arc::new(Turns::new(feeds, Arc::new(Pool::new("test", 2)))))
+        (dir, Arc::new(Turns::new(feeds, threads.clone(), Arc::new(Pool::new(&threads, "test", 2)))))
     }
 
     /// A write that says when it is done, and that it was told.

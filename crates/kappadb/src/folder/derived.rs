@@ -41,6 +41,14 @@ pub(crate) fn open(path: &Path, wipe: bool, lock: &Arc<DirLock>) -> Result<Deriv
     }
 }
 
+/// Keeps derived data where the owner says.
+pub(crate) fn given(store: Arc<dyn Store>, wipe: bool) -> Result<Derived, StoreError> {
+    if wipe {
+        store.trees()?.iter().try_for_each(|name| store.drop_tree(name).map(drop))?;
+    }
+    Ok(Derived { store, in_memory: None, idle: None })
+}
+
 /// The lock of the database's folder, for the store in it.
 struct Outer(Arc<DirLock>);
 

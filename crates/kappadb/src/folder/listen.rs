@@ -4,9 +4,10 @@ use super::trust::Trusted;
 use crate::error::OpenError;
 use crate::folder::files::{read_file, write_file};
 use kappadb_core::FeedKey;
+use kappadb_net::transport::Transport;
 use kappadb_net::{Access, Ticket, TicketError};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -26,9 +27,8 @@ impl Listen {
     }
 
     /// On a port of this machine alone that is free now. Any other if none can be had: it is told when serving starts.
-    pub(crate) fn on_a_free_port() -> Listen {
-        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|socket| socket.local_addr());
-        Listen::on(free.unwrap_or_else(|_| (Ipv4Addr::LOCALHOST, 0).into()))
+    pub(crate) fn on_a_free_port(transport: &dyn Transport) -> Listen {
+        Listen::on(transport.free_address().unwrap_or_else(|_| (Ipv4Addr::LOCALHOST, 0).into()))
     }
 
     fn text(&self) -> String {
@@ -83,8 +83,8 @@ pub(crate) struct ListenFile {
 }
 
 impl ListenFile {
-    pub fn load(dir: &Path) -> Result<ListenFile, OpenError> {
-        let listen = load(dir)?.unwrap_or_else(Listen::on_a_free_port);
+    pub fn load(dir: &Path, transport: &dyn Transport) -> Result<ListenFile, OpenError> {
+        let listen = load(dir)?.unwrap_or_else(|| Listen::on_a_free_port(transport));
         Ok(ListenFile { dir: dir.to_owned(), listen: Mutex::new(listen) })
     }
 
@@ -135,7 +135,7 @@ mod tests {
     fn where_it_listens_comes_back_from_the_file() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(load(dir.path()).unwrap(), None);
-        let file = ListenFile::load(dir.path()).unwrap();
+        let file = ListenFile::load(dir.path(), &kappadb_net::Tcp).unwrap();
         assert!(file.get().address.ip().is_loopback() && file.get().address.port() > 0);
         let advertise = vec!["db.example.org:7".to_owned(), "[::1]:8".to_owned()];
         let listen = Listen { address: ([0, 0, 0, 0], 7001).into(), advertise };

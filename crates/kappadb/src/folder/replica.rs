@@ -38,6 +38,7 @@ pub(crate) fn create(
     locking: &Locking,
     replica: &Replica,
     met: Option<&Ticket>,
+    listen: &Listen,
 ) -> Result<(DirLock, Before), CreateError> {
     let there_already = || if exists(dir) { Err(CreateError::Exists(dir.to_owned())) } else { Ok(()) };
     there_already()?;
@@ -46,11 +47,11 @@ pub(crate) fn create(
     let lock = kappadb_feed::lock(dir, &patient);
     let lock = lock.inspect_err(|_| before.leave_no_folder()).map_err(OpenError::from)?;
     there_already()?;
-    write(dir, replica, met).inspect_err(|_| before.restore())?;
+    write(dir, replica, met, listen).inspect_err(|_| before.restore())?;
     Ok((lock, before))
 }
 
-fn write(dir: &Path, replica: &Replica, met: Option<&Ticket>) -> Result<(), CreateError> {
+fn write(dir: &Path, replica: &Replica, met: Option<&Ticket>, listen: &Listen) -> Result<(), CreateError> {
     files::secure(dir)?;
     let write = || -> io::Result<()> {
         make_folder(&dir.join("keys"))?;
@@ -59,7 +60,7 @@ fn write(dir: &Path, replica: &Replica, met: Option<&Ticket>) -> Result<(), Crea
         write_file(&dir.join("keys/access"), &access)?;
         write_file(&dir.join("keys/identity"), &format!("{}\n", FeedKey(*replica.identity.seed())))?;
         trust::save(dir, &replica.trusted)?;
-        listen::save(dir, &Listen::on_a_free_port())
+        listen::save(dir, listen)
     };
     let failed = |source| CreateError::Io { dir: dir.to_owned(), source };
     write().map_err(failed)?;

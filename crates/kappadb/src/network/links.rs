@@ -11,12 +11,12 @@ use super::follow::Follow;
 pub(super) use super::link::{CALLS_AGAIN, Link, Reach};
 use crate::error::AskError;
 use kappadb_core::FeedKey;
-use kappadb_net::PeerHandle;
+use kappadb_net::{PeerHandle, Signal};
 use kappadb_node::{Config, Event, FollowId, Node, PeerState, SessionId};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, broadcast, watch};
+use tokio::sync::{Notify, broadcast};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 pub(super) use wants::Holder;
@@ -29,7 +29,7 @@ const EVENTS: usize = 256;
 pub(crate) struct Links {
     state: Mutex<State>,
     /// Counts what changed, for those who wait for a session.
-    changed: watch::Sender<u64>,
+    changed: Signal,
     /// The timer has to look again.
     retime: Arc<Notify>,
     events: broadcast::Sender<Event>,
@@ -38,13 +38,13 @@ pub(crate) struct Links {
 
 struct State {
     node: Node,
-    open: HashMap<SessionId, Link>,
+    open: BTreeMap<SessionId, Link>,
     /// Why peers could not be reached last.
-    failed: HashMap<FeedKey, AskError>,
+    failed: BTreeMap<FeedKey, AskError>,
     wants: Wants,
-    asking: HashMap<(SessionId, FollowId), AbortHandle>,
+    asking: BTreeMap<(SessionId, FollowId), AbortHandle>,
     /// Calls that are under way, or were.
-    calls: HashMap<FeedKey, AbortHandle>,
+    calls: BTreeMap<FeedKey, AbortHandle>,
     /// Everything that runs for the sessions; ends with them.
     tasks: JoinSet<()>,
     next: u64,
@@ -71,11 +71,11 @@ impl Links {
     pub fn new(me: FeedKey, seed: u64) -> Arc<Links> {
         let state = State {
             node: Node::new(Config { me, seed }),
-            open: HashMap::new(),
-            failed: HashMap::new(),
+            open: BTreeMap::new(),
+            failed: BTreeMap::new(),
             wants: Wants::default(),
-            asking: HashMap::new(),
-            calls: HashMap::new(),
+            asking: BTreeMap::new(),
+            calls: BTreeMap::new(),
             tasks: JoinSet::new(),
             next: 0,
             keepers: 0,
@@ -84,7 +84,7 @@ impl Links {
             parts: Weak::new(),
             runtime: None,
         };
-        let (changed, events) = (watch::Sender::new(0), broadcast::Sender::new(EVENTS));
+        let (changed, events) = (Signal::default(), broadcast::Sender::new(EVENTS));
         Arc::new(Links {
             state: Mutex::new(state),
             changed,
@@ -111,7 +111,7 @@ impl Links {
         let (now, peers) = (self.now(), parts.peers.list());
         // Their runtime has gone.
         let given_up: Vec<FeedKey> =
-            state.calls.extract_if(|_, call| call.is_finished()).map(|(peer, _)| peer).collect();
+            state.calls.extract_if(.., |_, call| call.is_finished()).map(|(peer, _)| peer).collect();
         for peer in given_up {
             if state.node.is_dialling(&peer) {
                 state.node.unreachable(now, peer, "the call was given up", false);
@@ -143,7 +143,7 @@ impl Links {
             state.timer = state.spawn(doing::keep_time(Arc::downgrade(self)));
         }
         drop(state);
-        self.changed.send_modify(|changed| *changed += 1);
+        self.changed.raise();
         self.retime.notify_one();
         told
     }
@@ -214,8 +214,8 @@ impl Links {
 
     /// Waits until a peer that is being called is there, or is not.
     pub async fn connected(self: Arc<Self>, peer: FeedKey) -> Result<Link, AskError> {
-        let mut changed = self.changed.subscribe();
         loop {
+            let seen = self.changed.count();
             {
                 let state = self.lock();
                 if let Some(link) = state.node.session(&peer).and_then(|id| state.open.get(&id)) {
@@ -226,9 +226,7 @@ impl Links {
                     return Err(state.failed.get(&peer).cloned().unwrap_or_else(ended));
                 }
             }
-            if changed.changed().await.is_err() {
-                return Err(AskError::Away("the database was closed".to_owned()));
-            }
+            self.changed.beyond(seen).await;
         }
     }
 
@@ -301,7 +299,7 @@ impl Links {
         };
         futures::future::join_all(open.iter().map(|link| link.session.close())).await;
         self.lock().tasks.abort_all();
-        self.changed.send_modify(|changed| *changed += 1);
+        self.changed.raise();
     }
 }
 

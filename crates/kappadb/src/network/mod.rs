@@ -64,6 +64,7 @@ use clocks::Clocks;
 use forks::LateForks;
 use heard::Heard;
 use kappadb_core::FeedName;
+use kappadb_net::transport::Transport;
 use kappadb_net::{Access, Allowance, Credentials, Identity};
 use kappadb_sync::Hello;
 use kappadb_view::ViewHandle;
@@ -87,6 +88,8 @@ pub(crate) struct Network {
     pub trust: TrustFile,
     /// What a peer may take of this replica when it is asked.
     pub allowance: Allowance,
+    /// How peers are reached.
+    transport: Arc<dyn Transport>,
     /// What the clocks of peers showed.
     clocks: Clocks,
     /// What earlier answers have shown.
@@ -119,6 +122,7 @@ pub(crate) struct Opening {
     pub peers: Peers,
     pub trusted: Trusted,
     pub allowance: Allowance,
+    pub transport: Arc<dyn Transport>,
     pub witness: Arc<Witness>,
     pub warned: OnWarning,
     pub rules: Rules,
@@ -126,7 +130,8 @@ pub(crate) struct Opening {
 
 impl Network {
     pub fn open(engine: Arc<Engine>, opening: Opening) -> Result<Network, OpenError> {
-        let Opening { access, identity, peers, trusted, allowance, witness, warned, rules } = opening;
+        let Opening { access, identity, peers, trusted, allowance, transport, witness, warned, rules } =
+            opening;
         let mut seed = [0; 8];
         (engine.random)(&mut seed);
         let instance = u64::from_le_bytes(seed);
@@ -139,6 +144,7 @@ impl Network {
             peers,
             trust: TrustFile::new(&engine.dir, trusted),
             allowance,
+            transport,
             clocks: Clocks::default(),
             claims: Book::new(engine.store.clone()),
             heard: Heard::new(engine.store.clone()),
@@ -175,7 +181,8 @@ impl Network {
     pub fn credentials(&self) -> Credentials {
         let clock = Some(self.clock.clone());
         let known = Credentials::new(self.access.clone(), self.identity.clone());
-        Credentials { clock, hello: Hello { instance: self.instance, ..Hello::default() }, ..known }
+        let hello = Hello { instance: self.instance, ..Hello::default() };
+        Credentials { clock, hello, transport: self.transport.clone(), ..known }
     }
 }
 

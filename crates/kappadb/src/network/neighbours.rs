@@ -133,6 +133,7 @@ impl Neighbours {
         let away = patience.and_then(|patience| Some((Instant::now().checked_add(patience)?, patience)));
         while neighbours.open.is_empty() && !neighbours.dialling.is_empty() {
             tokio::select! {
+                biased;
                 Some(Ok(dialled)) = neighbours.dialling.join_next() => {
                     let reached = neighbours.reached(dialled);
                     neighbours.open.extend(reached);
@@ -257,6 +258,7 @@ impl Neighbours {
                 return Ok(done);
             }
             tokio::select! {
+                biased;
                 Some((neighbour, outcome, took)) = at_it.next(), if !at_it.is_empty() => {
                     front = front.take_if(|front| front.id != neighbour.link.id);
                     busy.remove(&neighbour.link.id);

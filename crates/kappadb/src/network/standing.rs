@@ -9,11 +9,11 @@ use kappadb_core::limits::MAX_CALLERS;
 use kappadb_core::{EntryId, FeedKey, Lseq, RangeSet};
 use kappadb_entry::{Header, decode_block};
 use kappadb_feed::{Arrival, Feeds};
+use kappadb_net::Signal;
 use kappadb_query::Selector;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use tokio::sync::watch;
 
 /// Arrivals that are looked at at a time.
 const LOOK: usize = 1_024;
@@ -27,7 +27,8 @@ pub(crate) struct Standing {
     looking: AtomicBool,
     feeds: Feeds,
     pool: Arc<Pool>,
-    changed: watch::Sender<u64>,
+    /// A question came, or something has reached somebody.
+    pub changed: Signal,
 }
 
 #[derive(Default)]
@@ -73,7 +74,7 @@ impl Standing {
             looking: AtomicBool::new(false),
             feeds: feeds.clone(),
             pool: pool.clone(),
-            changed: watch::Sender::new(0),
+            changed: Signal::default(),
         });
         let weak = Arc::downgrade(&standing);
         feeds.on_arrival(move || {
@@ -107,7 +108,7 @@ impl Standing {
         let (view, selector) = (view.to_owned(), selector.clone());
         state.questions.insert(id, Arc::new(Question { peer, view, selector, news: news.into() }));
         drop(state);
-        self.changed.send_modify(|changed| *changed += 1);
+        self.changed.raise();
         Stands { standing: Arc::downgrade(self), id }
     }
 
@@ -124,7 +125,7 @@ impl Standing {
             oldest.and_then(|peer| state.reached.remove(&peer));
         }
         drop(state);
-        self.changed.send_modify(|changed| *changed += 1);
+        self.changed.raise();
     }
 
     /// The peers that have confirmed to hold an entry that was written here.
@@ -139,11 +140,6 @@ impl Standing {
     pub fn wanted_by(&self, header: &Header) -> BTreeSet<FeedKey> {
         let header = [Some(header.clone())];
         self.concerned(&header).iter().map(|question| question.peer).collect()
-    }
-
-    /// Hears whenever a question comes, or something has reached somebody.
-    pub fn changes(&self) -> watch::Receiver<u64> {
-        self.changed.subscribe()
     }
 
     /// Something arrived. On the thread that wrote it: quick.

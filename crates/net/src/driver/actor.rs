@@ -3,18 +3,18 @@
 use super::handle::{Request, Shared, Update};
 use super::updates::Updates;
 use super::wire::{Incoming, Wire};
-use super::{Backend, Guest, shut_down};
+use super::{Backend, Guest};
 use crate::error::{AskError, ChannelError, SessionEnd};
-use crate::{Allowance, Connection};
+use crate::{Allowance, Connection, Signal};
 use kappadb_query::Selector;
 use kappadb_sync::{Command, CommandId, Event, QueryError, QueryId, Reply, Session, SessionError};
 use std::any::Any;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::oneshot::error::RecvError;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -35,9 +35,9 @@ pub(super) struct Driver {
     batch_bytes: usize,
     backend: Arc<dyn Backend>,
     commands: JoinSet<Done>,
-    questions: HashMap<QueryId, Asker>,
+    questions: BTreeMap<QueryId, Asker>,
     shared: Arc<Shared>,
-    shutdown: watch::Receiver<bool>,
+    shutdown: Arc<Signal>,
     farewell: Duration,
     /// What broke, where the session itself can only say that the connection was lost.
     broken: Option<SessionEnd>,
@@ -46,7 +46,7 @@ pub(super) struct Driver {
     /// Who called, if it was not this side.
     guest: Option<Guest>,
     /// Live questions of the peer's that the backend watches.
-    standing: HashMap<u32, Standing>,
+    standing: BTreeMap<u32, Standing>,
     /// Of which of them there may be news.
     news: mpsc::UnboundedReceiver<u32>,
     noted: mpsc::UnboundedSender<u32>,
@@ -94,7 +94,7 @@ impl Driver {
         backend: Arc<dyn Backend>,
         shared: Arc<Shared>,
         allowance: &Allowance,
-        shutdown: watch::Receiver<bool>,
+        shutdown: Arc<Signal>,
     ) -> Driver {
         let (reader, writer) = connection.split();
         let (noted, news) = mpsc::unbounded_channel();
@@ -106,14 +106,14 @@ impl Driver {
             batch_bytes: 0,
             backend,
             commands: JoinSet::new(),
-            questions: HashMap::new(),
+            questions: BTreeMap::new(),
             shared,
             shutdown,
             farewell: allowance.farewell,
             broken: None,
             deaf_at: None,
             guest: None,
-            standing: HashMap::new(),
+            standing: BTreeMap::new(),
             news,
             noted,
         }
@@ -144,7 +144,7 @@ impl Driver {
             self.take(step);
         };
         let _ = self.shared.end.set(end.clone());
-        self.shared.over.send_replace(true);
+        self.shared.over.raise();
         self.questions.clear();
         self.standing.clear();
         self.finish(requests).await;
@@ -217,9 +217,13 @@ impl Driver {
         let deadline = deadline.into_iter().chain(self.deaf_at).min();
         let Wire { incoming, outgoing, writer, .. } = &mut self.wire;
         let can_write = self.deaf_at.is_none();
+        // In this order, so that a history can be told again: what is rare first, and what the peer can send at will last.
         tokio::select! {
-            request = next_request(requests) => Step::Request(request),
-            found = incoming.recv(), if self.session.wants_read() => Step::Incoming(found),
+            biased;
+            () = self.shutdown.raised() => Step::Shutdown,
+            () = called_back(self.guest.as_ref()) => Step::CalledBack,
+            () = sleep_until(deadline.unwrap_or(self.started)), if deadline.is_some() => Step::Time,
+            ended = writer, if can_write => Step::WriterEnded(ended.ok().and_then(Result::err)),
             Some(done) = self.commands.join_next() => replied(Some(done)),
             Some(permit) = reserve(outgoing), if can_write && !self.batch.is_empty() => {
                 // Questions that leave together wait together.
@@ -230,11 +234,9 @@ impl Driver {
                 self.batch_bytes = 0;
                 Step::Sent
             }
-            ended = writer, if can_write => Step::WriterEnded(ended.ok().and_then(Result::err)),
-            () = sleep_until(deadline.unwrap_or(self.started)), if deadline.is_some() => Step::Time,
-            () = shut_down(&mut self.shutdown) => Step::Shutdown,
-            () = called_back(self.guest.as_ref()) => Step::CalledBack,
+            request = next_request(requests) => Step::Request(request),
             query = self.news.recv() => Step::News(query),
+            found = incoming.recv(), if self.session.wants_read() => Step::Incoming(found),
         }
     }
 

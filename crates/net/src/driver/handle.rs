@@ -1,15 +1,14 @@
 //! What the holder of a session can do with it.
 
+use super::Peer;
 use super::updates::{Inbox, Updates, updates};
-use super::{Peer, shut_down};
-use crate::Traffic;
 use crate::error::{AskError, SessionEnd};
+use crate::{Signal, Traffic};
 use kappadb_core::{FeedKey, RangeSet, Timestamp};
 use kappadb_sync::{Ask, Coverage, Fetch, Rest, SessionError, Stats};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::watch;
 
 /// A session with a peer, to ask it. Cheap to clone; the session ends when all clones and questions are dropped.
 #[derive(Debug, Clone)]
@@ -25,19 +24,13 @@ pub(super) struct Shared {
     pub(super) end: OnceLock<SessionEnd>,
     pub(super) peer: Peer,
     next_tag: AtomicU64,
-    /// Becomes true at its end.
-    pub(super) over: watch::Sender<bool>,
+    /// It has ended.
+    pub(super) over: Signal,
 }
 
 impl Shared {
     pub(super) fn new(traffic: Arc<Traffic>, peer: Peer) -> Self {
-        Shared {
-            traffic,
-            end: OnceLock::new(),
-            peer,
-            next_tag: AtomicU64::new(0),
-            over: watch::Sender::new(false),
-        }
+        Shared { traffic, end: OnceLock::new(), peer, next_tag: AtomicU64::new(0), over: Signal::default() }
     }
 
     /// Why the session is over; asked only when its task is gone.
@@ -194,9 +187,9 @@ impl PeerHandle {
 
     /// Waits until the session is over, and says why. What this returns does not keep the session.
     pub fn end(&self) -> impl Future<Output = SessionEnd> + Send + 'static {
-        let (shared, mut over) = (self.shared.clone(), self.shared.over.subscribe());
+        let shared = self.shared.clone();
         async move {
-            shut_down(&mut over).await;
+            shared.over.raised().await;
             shared.end()
         }
     }

@@ -13,7 +13,7 @@ mod wire;
 
 use crate::error::SessionEnd;
 use crate::places::Place;
-use crate::{Allowance, Connection};
+use crate::{Allowance, Connection, Signal};
 use actor::Driver;
 pub use handle::{Answered, PeerHandle, PeerStats, Question, Update};
 use handle::{Request, Shared};
@@ -22,7 +22,7 @@ use kappadb_query::Selector;
 use kappadb_sync::{Agreed, Command, Config, Reply, Served, Session};
 use std::any::Any;
 use std::sync::Arc;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 /// Storage and views, as a session sees them.
 pub trait Backend: Send + Sync + 'static {
@@ -64,13 +64,12 @@ pub fn spawn(
 ) -> PeerHandle {
     let (shared, requests, inbox) = shared(&connection, peer);
     // The handles are the only ones who can end it.
-    let (never, shutdown) = watch::channel(false);
+    let never = Arc::new(Signal::default());
     let session = session(agreed, allowance);
-    let driver = Driver::new(connection, session, backend, shared.clone(), allowance, shutdown);
+    let driver = Driver::new(connection, session, backend, shared.clone(), allowance, never);
     tokio::spawn(async move {
         let end = driver.run(Some(inbox)).await;
         tracing::debug!(peer = %peer.key, %end, "session ended");
-        drop(never);
     });
     PeerHandle::new(shared, requests)
 }
@@ -104,7 +103,7 @@ fn shared(
     (shared, requests, inbox)
 }
 
-/// Runs a session with one who called over `connection`, until it ends or `shutdown` becomes true or its sender is dropped. `begun` is given a
+/// Runs a session with one who called over `connection`, until it ends or `shutdown` is raised. `begun` is given a
 /// handle by which the caller can be asked; dropping it ends nothing. Storage is done with the session when this returns.
 pub(crate) async fn answer(
     connection: Connection,
@@ -112,7 +111,7 @@ pub(crate) async fn answer(
     guest: Guest,
     backend: Arc<dyn Backend>,
     allowance: &Allowance,
-    shutdown: watch::Receiver<bool>,
+    shutdown: Arc<Signal>,
     begun: impl FnOnce(PeerHandle),
 ) -> SessionEnd {
     let (shared, requests, inbox) = shared(&connection, guest.peer);
@@ -130,9 +129,4 @@ fn session(agreed: Agreed, allowance: &Allowance) -> Session {
     let patience_ms = u64::try_from(allowance.patience.as_millis()).unwrap_or(u64::MAX);
     let question_bytes = allowance.question_bytes;
     Session::new(Config { agreed, patience_ms, question_bytes, ..Config::default() }, 0)
-}
-
-/// Waits until it is true, or nobody is left to make it true.
-pub(crate) async fn shut_down(signal: &mut watch::Receiver<bool>) {
-    let _ = signal.wait_for(|down| *down).await;
 }

@@ -48,7 +48,7 @@ async fn what_comes_while_a_live_question_is_looked_up_first_is_not_overlooked()
     let there = Orderly { storage: Storage::new(vec![]), told: Mutex::default(), stands: Arc::default() };
     let there = Arc::new(there);
     let (access, identity) = (credentials(2).access, credentials(2).identity);
-    let listener = Listener::bind("127.0.0.1:0", access, identity, there.clone()).await.unwrap();
+    let listener = Listener::bind(([127, 0, 0, 1], 0).into(), access, identity, there.clone()).await.unwrap();
     let (addresses, here) = ([listener.address().to_string()], Arc::new(Storage::new(vec![])));
     let session =
         connect_any(&addresses, &credentials(1), key(2), here, &Allowance::default()).await.unwrap();

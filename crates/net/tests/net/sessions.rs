@@ -6,7 +6,7 @@ use kappadb_core::{FeedKey, RangeSet};
 use kappadb_net::{
     Allowance, AskError, ChannelError, Connection, Credentials, DialError, HandshakeError, Happening,
     Listener, PeerHandle, Phase, Report, ServeError, ServeOptions, SessionEnd, Shares, Update, connect_any,
-    noise, tcp,
+    dial, noise,
 };
 use kappadb_query::Selector;
 use kappadb_sync::{Ask, Fetch, QueryError, Refusal, SessionError};
@@ -53,7 +53,8 @@ async fn serve_with(storage: Storage, shares: Shares) -> Server {
     let (allowance, report) = (allowance(), Some(Arc::new(report) as Report));
     let options = ServeOptions { allowance, shares, report, ..ServeOptions::default() };
     let storage = Arc::new(storage);
-    let listener = Listener::bind_with("127.0.0.1:0", credentials(2), storage, options).await.unwrap();
+    let listener =
+        Listener::bind_with(([127, 0, 0, 1], 0).into(), credentials(2), storage, options).await.unwrap();
     Server { listener, reports }
 }
 
@@ -85,7 +86,7 @@ impl Server {
 
     /// A peer with the right key that speaks its own mind from there on.
     async fn dial_raw(&self) -> Connection {
-        tcp::dial(&self.addresses()[0], &credentials(1), key(2), &allowance()).await.unwrap()
+        dial(&self.addresses()[0], &credentials(1), key(2), &allowance()).await.unwrap()
     }
 }
 
@@ -221,7 +222,7 @@ async fn a_dead_address_fails_at_once_and_a_silent_one_soon() {
     let dead = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let started = Instant::now();
-    let refused = tcp::dial(&dead, &credentials(1), key(2), &Allowance::default()).await.map(drop);
+    let refused = dial(&dead, &credentials(1), key(2), &Allowance::default()).await.map(drop);
     assert!(
         matches!(&refused, Err(DialError::Unreachable { address, .. }) if *address == dead),
         "{refused:?}"
@@ -229,7 +230,7 @@ async fn a_dead_address_fails_at_once_and_a_silent_one_soon() {
     assert!(started.elapsed() < Duration::from_secs(1));
     let silent = silent.local_addr().map(|_| silent).unwrap();
     let address = silent.local_addr().unwrap().to_string();
-    let refused = tcp::dial(&address, &credentials(1), key(2), &allowance()).await.map(drop);
+    let refused = dial(&address, &credentials(1), key(2), &allowance()).await.map(drop);
     assert!(matches!(refused, Err(DialError::Timeout { phase: Phase::Handshake, .. })), "{refused:?}");
 }
 
@@ -367,7 +368,9 @@ async fn identities_that_cost_nothing_leave_places_to_those_met_before() {
     let is_known = Arc::new(|peer: &FeedKey| *peer == key(99));
     let options = ServeOptions { allowance: allowance(), shares, is_known, ..ServeOptions::default() };
     let listener =
-        Listener::bind_with("127.0.0.1:0", credentials(2), Arc::new(storage), options).await.unwrap();
+        Listener::bind_with(([127, 0, 0, 1], 0).into(), credentials(2), Arc::new(storage), options)
+            .await
+            .unwrap();
     let server = Server { listener, reports: unbounded_channel().1 };
     let mut busy = Vec::new();
     for n in 10..13 {

@@ -131,6 +131,7 @@ pub(super) async fn keep_time(links: Weak<Links>) {
         drop(strong);
         let Some(at) = at else { return };
         tokio::select! {
+            biased;
             () = sleep_until(at) => match links.upgrade() {
                 Some(links) => links.note(|node, now| node.handle_timeout(now)),
                 None => return,
