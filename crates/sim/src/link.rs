@@ -31,6 +31,8 @@ struct State {
     broken: bool,
     /// Nothing arrives for now.
     stalled: bool,
+    /// A byte of what comes next is changed.
+    garbles: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
 }
@@ -58,6 +60,11 @@ impl Pipe {
             state.broken = true;
             state.coming.clear();
         });
+    }
+
+    /// A byte of what is written next arrives as another.
+    pub fn garble(&self) {
+        self.lock().garbles = true;
     }
 
     /// Nothing arrives until this is called with false.
@@ -144,7 +151,13 @@ impl AsyncWrite for End {
             return Poll::Pending;
         }
         let sent = bytes.get(..count).unwrap_or(bytes);
-        state.coming.push_back((Instant::now() + self.latency, Bytes::copy_from_slice(sent)));
+        let mut sent = sent.to_vec();
+        if let Some(byte) = sent.last_mut()
+            && std::mem::take(&mut state.garbles)
+        {
+            *byte ^= 1;
+        }
+        state.coming.push_back((Instant::now() + self.latency, sent.into()));
         state.bytes += count;
         state.reader.take().into_iter().for_each(Waker::wake);
         drop(state);

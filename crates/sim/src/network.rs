@@ -176,6 +176,13 @@ impl SimNetwork {
         links.iter().for_each(|(_, pipe)| pipe.break_off());
     }
 
+    /// Changes a byte of what is sent next in each direction between two hosts.
+    pub fn garble_between(&self, one: IpAddr, other: IpAddr) {
+        let pair = pair(one, other);
+        let links = self.lock().links(|with| *with == pair);
+        links.iter().for_each(|(_, pipe)| pipe.garble());
+    }
+
     /// Breaks all connections of a host, as its end does.
     pub fn break_all_of(&self, ip: IpAddr) {
         let mut state = self.lock();

@@ -10,27 +10,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long what was written may take to be everywhere, once all are connected.
-const SETTLED: Duration = Duration::from_secs(60);
-
 /// Blocks of one feed that a replica may have without following them: each links two heads of it, or would show a fork (`design/protocol.md`,
 /// "Finding one").
 const LINKS: usize = 3;
 
 /// A question that some follow, and some only ask.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Topic {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Topic {
     Keys,
     Channel,
     Area,
 }
 
-const TOPICS: [Topic; 3] = [Topic::Keys, Topic::Channel, Topic::Area];
+pub(super) const TOPICS: [Topic; 3] = [Topic::Keys, Topic::Channel, Topic::Area];
 
 /// What a replica shows of a topic.
 #[derive(Debug)]
-struct Shown {
-    completeness: Completeness,
+pub(super) struct Shown {
+    pub completeness: Completeness,
+    /// All known peers answered, and nothing that was found is kept back for its date.
+    pub all_answered: bool,
     /// The values of keys, where they are held.
     values: BTreeMap<String, Option<String>>,
     posts: BTreeSet<EntryId>,
@@ -48,9 +47,10 @@ impl Topic {
         }
     }
 
-    async fn of(self, database: &Database, source: Source) -> Shown {
+    pub async fn of(self, database: &Database, source: Source) -> Shown {
         let mut shown = Shown {
             completeness: Completeness::Partial,
+            all_answered: false,
             values: BTreeMap::new(),
             posts: BTreeSet::new(),
             features: BTreeSet::new(),
@@ -65,6 +65,7 @@ impl Topic {
                     0 => answer.completeness,
                     _ => Completeness::Partial,
                 };
+                shown.all_answered = answer.asked.failures.is_empty();
                 let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
                 let items = answer.items.iter();
                 shown.values =
@@ -74,12 +75,14 @@ impl Topic {
                 let options = ReadOptions::latest(10_000);
                 let page = database.chat().read(CHANNELS[0], &options).from(source).await.expect("read");
                 shown.completeness = page.completeness;
+                shown.all_answered = page.asked.failures.is_empty() && page.ahead == 0;
                 shown.posts = page.messages.iter().map(|message| message.id).collect();
             }
             Topic::Area => {
                 let area = AREA.parse().expect("box");
                 let answer = database.map().query(&area, None).from(source).await.expect("query");
                 shown.completeness = answer.completeness;
+                shown.all_answered = answer.asked.failures.is_empty();
                 shown.features = answer.items.into_iter().map(|hit| hit.id).collect();
             }
         }
@@ -89,7 +92,7 @@ impl Topic {
 
 impl Shown {
     /// What is wrong with it as to what one replica wrote, if anything.
-    fn fault(&self, topic: Topic, said: &Said, cleared: bool) -> Option<String> {
+    pub fn fault(&self, topic: Topic, said: &Said, cleared: bool) -> Option<String> {
         match topic {
             Topic::Keys => {
                 said.values.iter().filter(|(key, _)| key.starts_with(PREFIX)).find_map(|(key, value)| {
@@ -168,6 +171,7 @@ impl Swarm {
         for member in &mut self.members {
             member.serve().await;
         }
+        let (patience, pause) = self.ground.patience();
         let (begun, mut nudged) = (Instant::now(), Instant::now());
         loop {
             let unsettled = match self.unsettled().await {
@@ -176,10 +180,10 @@ impl Swarm {
             };
             match unsettled {
                 None => break,
-                Some(why) if begun.elapsed() > SETTLED => return Err(why),
-                Some(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+                Some(why) if begun.elapsed() > patience => return Err(why),
+                Some(_) => tokio::time::sleep(pause).await,
             }
-            if nudged.elapsed() > Duration::from_secs(1) {
+            if self.ground.is_real() && nudged.elapsed() > Duration::from_secs(1) {
                 nudged = Instant::now();
                 self.nudge().await;
             }
@@ -251,11 +255,15 @@ impl Swarm {
         for (n, member) in self.members.iter().enumerate().filter(|(_, member)| !member.follows_all()) {
             for (writer, wrote) in self.members.iter().enumerate().filter(|(writer, _)| *writer != n) {
                 let held = held(member.database(), wrote.feed).await;
-                let is_wanted = |id: &EntryId| match (wrote.said.entries.get(id), &member.interest) {
-                    (Some(About::Key { followed }), Some(Interest::Prefix(_)))
-                    | (Some(About::Channel { followed }), Some(Interest::Channel(_)))
-                    | (Some(About::Map { followed }), Some(Interest::Area(_))) => *followed,
-                    _ => false,
+                let wants = |topic: Topic| {
+                    let follows = |interest| topic.is_followed_by(interest);
+                    member.asked.contains(&topic) || member.interest.as_ref().is_some_and(follows)
+                };
+                let is_wanted = |id: &EntryId| match wrote.said.entries.get(id) {
+                    Some(About::Key { followed }) => *followed && wants(Topic::Keys),
+                    Some(About::Channel { followed }) => *followed && wants(Topic::Channel),
+                    Some(About::Map { followed }) => *followed && wants(Topic::Area),
+                    None => false,
                 };
                 let more: Vec<u64> = held.iter().filter(|id| !is_wanted(id)).map(|id| id.seq).collect();
                 let links = if held.len() > more.len() { LINKS } else { 0 };

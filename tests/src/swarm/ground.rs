@@ -6,6 +6,7 @@ use kappadb_sim::{Machine, World};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tempfile::TempDir;
 
 pub(super) enum Ground {
@@ -16,6 +17,18 @@ pub(super) enum Ground {
 impl Ground {
     pub fn real() -> Ground {
         Ground::Real(tempfile::tempdir().expect("temp dir"))
+    }
+
+    pub fn is_real(&self) -> bool {
+        matches!(self, Ground::Real(_))
+    }
+
+    /// How long what was written may take to be everywhere, and how often that is looked at. In a simulation nobody is called sooner than he would be.
+    pub fn patience(&self) -> (Duration, Duration) {
+        match self {
+            Ground::Real(_) => (Duration::from_secs(60), Duration::from_millis(20)),
+            Ground::Simulated(_) => (Duration::from_mins(15), Duration::from_secs(1)),
+        }
     }
 
     /// Where the `n`-th replica lives.

@@ -5,6 +5,7 @@ mod ground;
 mod steps;
 mod trouble;
 
+use check::Topic;
 use ground::{Ground, builder};
 use kappadb::{Builder, Database, EntryId, FeedKey, Following, Interest, Server, Ticket};
 use kappadb_sim::{Machine, Random, World};
@@ -60,6 +61,10 @@ struct Member {
     /// Whom it calls.
     knows: BTreeSet<usize>,
     dropped: BTreeSet<usize>,
+    /// What it asked its peers for.
+    asked: BTreeSet<Topic>,
+    /// Its disk takes nothing any more, until it is opened anew.
+    fails: bool,
     said: Said,
 }
 
@@ -161,7 +166,8 @@ impl Swarm {
 
     async fn on(ground: Ground, seed: u64) -> Swarm {
         let mut random = Random::new(seed);
-        let count = random.between(2, 9) as usize;
+        let most = if ground.is_real() || random.chance(80) { 9 } else { 21 };
+        let count = random.between(2, most) as usize;
         let mut swarm = Swarm {
             members: Vec::new(),
             random: random.clone(),
@@ -213,6 +219,8 @@ impl Swarm {
             ticket: None,
             knows,
             dropped: BTreeSet::new(),
+            asked: BTreeSet::new(),
+            fails: false,
             said: Said::default(),
         };
         if let Some(interest) = member.interest.clone().filter(|_| serves) {

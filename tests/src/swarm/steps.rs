@@ -1,8 +1,8 @@
 //! What may happen.
 
-use super::check::held;
+use super::check::{TOPICS, held};
 use super::{About, CHANNELS, PREFIX, Swarm};
-use kappadb::{EntryId, Feature, KvOp, RangeSet, geojson};
+use kappadb::{EntryId, Feature, KvOp, RangeSet, Source, geojson};
 use std::time::Duration;
 
 fn feature(id: &str, inside: bool) -> Feature {
@@ -17,6 +17,9 @@ impl Swarm {
     /// One step of the history.
     pub async fn advance(&mut self) {
         let who = self.random.index(self.members.len());
+        if self.members[who].fails {
+            return self.cut_power(who).await;
+        }
         match self.random.below(100) {
             0..25 => self.put(who).await,
             25..32 => self.put_all(who).await,
@@ -26,7 +29,8 @@ impl Swarm {
             74..78 => self.clear(who).await,
             78..84 => self.drop_or_allow(who).await,
             84..89 => self.restart(who).await,
-            89..94 => self.stop_or_serve(who).await,
+            89..93 => self.stop_or_serve(who).await,
+            93..96 => self.ask(who).await,
             _ => self.change_peers(who).await,
         }
         self.trouble().await;
@@ -159,6 +163,23 @@ impl Swarm {
                 self.note(who, "serve again");
             }
             None => {}
+        }
+    }
+
+    /// What says that it is complete has what those wrote who are known here, for they have answered.
+    async fn ask(&mut self, who: usize) {
+        let topic = *self.random.pick(&TOPICS);
+        let member = &mut self.members[who];
+        member.asked.insert(topic);
+        let shown = topic.of(member.database(), Source::Peers).await;
+        self.note(who, format_args!("ask for {topic:?}: {:?}", shown.completeness));
+        if !shown.completeness.is_complete() || !shown.all_answered {
+            return;
+        }
+        let member = &self.members[who];
+        for writer in member.knows.iter().chain([&who]).filter(|writer| !member.dropped.contains(writer)) {
+            let fault = shown.fault(topic, &self.members[*writer].said, self.cleared);
+            assert!(fault.is_none(), "{who} says that it has all of {topic:?}, and of {writer}: {fault:?}");
         }
     }
 

@@ -13,11 +13,13 @@ impl Swarm {
         }
         let who = self.random.index(self.members.len());
         let whom = self.random.index(self.members.len());
-        match self.random.below(6) {
+        match self.random.below(9) {
             0 => self.part(who, whom),
             1 => self.break_between(who, whom),
             2 => self.freeze(who).await,
             3 => self.cut_power(who).await,
+            4 => self.break_disk(who),
+            5 => self.garble(who, whom),
             _ => self.heal(),
         }
     }
@@ -26,6 +28,11 @@ impl Swarm {
     pub(super) async fn calm(&mut self) {
         if let Ground::Simulated(_) = &self.ground {
             self.heal();
+            for who in 0..self.members.len() {
+                if self.members[who].fails {
+                    self.cut_power(who).await;
+                }
+            }
             tokio::time::sleep(2 * CLOCKS_DIFFER).await;
         }
     }
@@ -40,6 +47,28 @@ impl Swarm {
             world.network().part(one, other, true);
             self.note(who, format_args!("is parted from {whom}"));
         }
+    }
+
+    /// A byte on the way becomes another.
+    fn garble(&mut self, who: usize, whom: usize) {
+        if let (Some((one, other)), Ground::Simulated(world)) = (self.ips(who, whom), &self.ground) {
+            world.network().garble_between(one, other);
+            self.note(who, format_args!("is garbled on the way to or from {whom}"));
+        }
+    }
+
+    /// Soon nothing more gets onto its disk, or it is full.
+    fn break_disk(&mut self, who: usize) {
+        let some = self.random.below(20);
+        let is_full = self.random.chance(50);
+        let member = &mut self.members[who];
+        let Some(machine) = member.machine.as_ref() else { return };
+        match is_full {
+            true => machine.disk.set_room(Some(some * 100)),
+            false => machine.disk.set_syncs_fail_after(some),
+        }
+        member.fails = true;
+        self.note(who, if is_full { "has a full disk" } else { "has a disk that fails" });
     }
 
     fn break_between(&mut self, who: usize, whom: usize) {
@@ -62,13 +91,14 @@ impl Swarm {
     }
 
     /// Nothing that was acknowledged is lost.
-    async fn cut_power(&mut self, who: usize) {
+    pub(super) async fn cut_power(&mut self, who: usize) {
         let Some(machine) = self.members[who].machine.clone() else { return };
         let loses_derived = self.random.chance(30);
         if let Ground::Simulated(world) = &self.ground {
             world.network().break_all_of(machine.ip);
         }
         machine.cut_power(&mut self.random, loses_derived);
+        self.members[who].fails = false;
         self.members[who].abandon().await;
         self.members[who].open().await;
         self.note(who, format_args!("has no power for a moment, derived data is lost: {loses_derived}"));
