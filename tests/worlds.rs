@@ -29,7 +29,7 @@ fn history(seed: u64) -> (Seen, Traffic) {
 
 #[test]
 fn in_the_end_everybody_has_what_it_follows_whatever_breaks() {
-    let count = std::env::var(WORLDS).ok().map_or(40, |count| count.parse().expect("a number of worlds"));
+    let count = std::env::var(WORLDS).ok().map_or(200, |count| count.parse().expect("a number of worlds"));
     let (left, all) = (Mutex::new(seeds(0..count)), Mutex::new((Seen::default(), Vec::new())));
     std::thread::scope(|scope| {
         for _ in 0..available_parallelism().map_or(1, usize::from) {

@@ -67,6 +67,11 @@ impl World {
         self.began.elapsed()
     }
 
+    /// A clock that is right.
+    pub fn clock(&self) -> SimClock {
+        SimClock { began: self.began, at: DAWN }
+    }
+
     /// A new machine, the `n`-th, with an empty disk and a clock that is somewhat wrong.
     pub fn machine(&mut self, n: usize) -> Machine {
         let n = u32::try_from(n).unwrap_or(u32::MAX);
@@ -80,7 +85,7 @@ impl World {
             threads: self.threads.clone(),
             disk: FaultDisk::new(),
             store: SimStore::default(),
-            clock: SimClock { began: self.began, at: DAWN + skew },
+            clock: SimClock { at: DAWN + skew, ..self.clock() },
             random: Arc::new(Mutex::new(Random::new(self.random.draw()))),
         }
     }

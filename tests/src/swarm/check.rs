@@ -3,8 +3,8 @@
 use super::ground::Pair;
 use super::{AREA, About, CHANNELS, Member, PREFIX, Said, Seen, Swarm};
 use kappadb::{
-    Completeness, Database, EntryId, FeedKey, Interest, KeyRange, PeerConnection, ReadOptions, ScanOptions,
-    Source,
+    Completeness, Database, EntryId, FeedKey, Interest, KeyRange, PeerConnection, PeerState, ReadOptions,
+    ScanOptions, Source,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -247,7 +247,18 @@ impl Swarm {
             let linked = self.linked(one, other);
             Pair { one, other, least: linked.into(), most: (knows(one, other) || knows(other, one)).into() }
         });
-        self.ground.surplus(&self.members, &states.collect::<Vec<_>>())
+        let pairs: Vec<Pair> = states.collect();
+        let mut linked = pairs.iter().filter(|pair| pair.least > 0);
+        let apart = linked
+            .find(|pair| !self.has_session(pair.one, pair.other) || !self.has_session(pair.other, pair.one));
+        let apart = apart.map(|Pair { one, other, .. }| format!("{one} and {other} have no session"));
+        apart.or_else(|| self.ground.surplus(&self.members, &pairs))
+    }
+
+    fn has_session(&self, one: usize, other: usize) -> bool {
+        let key = self.members[other].database().ticket().expect("ticket").peer;
+        let is_open = |state: &PeerState| matches!(state.connection, PeerConnection::Open { .. });
+        self.members[one].database().peers().states().iter().any(|state| state.key == key && is_open(state))
     }
 
     /// Who follows little has fetched nothing else.

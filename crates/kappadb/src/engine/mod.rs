@@ -129,7 +129,8 @@ impl Engine {
             Some(store) => derived::given(store, rebuild)?,
             None => derived::open(&dir.join("derived"), rebuild, &lock)?,
         };
-        let reserve = (!lock.is_read_only()).then(|| Reserve::of(&dir));
+        // Where the journal lies elsewhere, room in the folder is of no use to it.
+        let reserve = (!lock.is_read_only() && opening.disk.is_none()).then(|| Reserve::of(&dir));
         let config = feed::Config::new(&dir, store.clone(), id, random.clone());
         let config =
             feed::Config { disk: opening.disk, ..config.with_lock(lock.clone()).with_witness(witness) };
