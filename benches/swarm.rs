@@ -1,10 +1,10 @@
 //! What it costs to take part as a swarm grows: whole replicas in a simulated world, up to a thousand in one database.
 //!
-//! `cargo bench -p kappadb-benches --bench swarm [-- PEERS ...]`. Every replica knows three others, and keeps sessions to them; every tenth follows
-//! everything, as a seed does, the others one channel of ten and nothing else. Time, network and disks are simulated: bytes, messages and the time
+//! `cargo bench -p kappadb-benches --bench swarm [-- PEERS ...]`. Every tenth replica follows everything, as a seed does, the others one channel of ten and
+//! nothing else. Each knows three others, a seed among them, and keeps sessions to them. Time, network and disks are simulated: bytes, messages and the time
 //! that passes in the world are measured, not what the machine takes.
 
-use kappadb::{Database, Interest, ReadOptions, Server, Source};
+use kappadb::{Database, Durability, Interest, ReadOptions, Server, Source};
 use kappadb_sim::{Machine, Traffic, World};
 use std::time::{Duration, Instant};
 
@@ -43,7 +43,12 @@ impl Replica {
             .clock(world.clock())
             .random(machine.chance())
             .state(machine.dir.with_extension("state"));
-        let others: Vec<_> = (0..KNOWN.min(n)).map(|_| world.random().pick(swarm).server.ticket()).collect();
+        let seeds: Vec<&Replica> = swarm.iter().step_by(SEEDS).collect();
+        let mut others = Vec::new();
+        if n > 0 {
+            others.push(world.random().pick(&seeds).server.ticket());
+            others.extend((1..KNOWN.min(n)).map(|_| world.random().pick(swarm).server.ticket()));
+        }
         let database = match others.first() {
             None => builder.create().await.expect("a database"),
             Some(ticket) => builder.join(ticket).await.expect("joined"),
@@ -58,6 +63,11 @@ impl Replica {
         database.add_follow(interest).await.expect("followed");
         let server = database.serve((machine.ip, 0).into()).await.expect("served");
         Replica { database, server, channel: channel(n), machine }
+    }
+
+    /// Bytes of all of its sessions.
+    fn bytes(&self) -> u64 {
+        self.database.peers().states().iter().map(|peer| peer.bytes_received + peer.bytes_sent).sum()
     }
 
     async fn post(&self, text: &str) -> String {
@@ -129,39 +139,70 @@ async fn swarm(mut world: World, count: usize) {
         took.as_secs_f64() * 1e3 / EDITS as f64
     );
 
-    let asker = &all[count - 1];
-    let (before, at) = (world.network().traffic(), world.age());
+    question(&world, &all[count - 1]).await;
+    join(&mut world, &all).await;
+    println!("  (simulated in {:.0} s)", begun.elapsed().as_secs_f64());
+}
+
+/// For a key that nobody has, in sessions that are open.
+async fn question(world: &World, asker: &Replica) {
+    let (before, at) = (asker.bytes(), world.age());
     let answer = asker.database.kv().get("no such key").from(Source::Peers).await.expect("asked");
-    let took = world.age() - at;
-    tokio::time::sleep(Duration::from_secs(5)).await;
-    let (bytes, pieces) = since(&world, before);
     println!(
-        "  an absent key, sessions open: {bytes:.0} B and {pieces:.0} messages with {} peers, {:.0} ms, complete: {}",
+        "  an absent key: {} B with {} peers in {:.0} ms, complete: {}",
+        asker.bytes() - before,
         answer.asked.peers,
-        took.as_secs_f64() * 1e3,
+        (world.age() - at).as_secs_f64() * 1e3,
         answer.is_complete()
     );
+}
 
-    let (before, at) = (world.network().traffic(), world.age());
-    let newcomer = Replica::new(&mut world, count + 1, &all).await;
+/// Somebody comes, and reads what was said last in a channel.
+async fn join(world: &mut World, all: &[Replica]) {
+    let at = world.age();
+    let newcomer = Replica::new(world, all.len() + 1, all).await;
     let read = newcomer.database.chat().read(&newcomer.channel, &ReadOptions::latest(50));
     let page = read.from(Source::Peers).await.expect("read");
     let took = world.age() - at;
-    tokio::time::sleep(Duration::from_mins(1)).await;
-    let (bytes, pieces) = since(&world, before);
+    tokio::time::sleep(Duration::from_secs(10)).await;
     println!(
-        "  a join, with the latest 50 of a channel: {bytes:.0} B and {pieces:.0} messages, {:.0} ms, {} shown, complete: {}",
+        "  a join, with the latest 50 of a channel: {} B in {:.0} ms, {} shown, complete: {}",
+        newcomer.bytes(),
         took.as_secs_f64() * 1e3,
         page.messages.len(),
         page.completeness.is_complete()
     );
-    println!("  (simulated in {:.0} s)", begun.elapsed().as_secs_f64());
+}
+
+/// What a question costs who has nothing, where a peer has so many feeds.
+async fn feeds(mut world: World, count: usize) {
+    let seed = Replica::new(&mut world, 0, &[]).await;
+    for n in 1..count {
+        let name = format!("writer {n}");
+        seed.database.new_writer(&name).await.expect("a writer");
+        let writer = seed.database.with_writer(&name).await.expect("a writer");
+        let put = writer.kv().put(format!("key {n}"), "a value").durability(Durability::Buffered);
+        put.await.expect("written");
+    }
+    let stranger = Replica::new(&mut world, 1, std::slice::from_ref(&seed)).await;
+    let mut costs = Vec::new();
+    for key in ["no such key", "nor this one", "key 7", "key 7"] {
+        let before = stranger.bytes();
+        let answer = stranger.database.kv().get(key).from(Source::Peers).await.expect("asked");
+        assert!(answer.is_complete(), "{count} feeds: {answer:?}");
+        costs.push(stranger.bytes() - before);
+    }
+    println!(
+        "{count} feeds: bytes for an absent key cold, another, one that is there, that again: {costs:?}"
+    );
 }
 
 fn main() {
     let counts: Vec<usize> = std::env::args().filter_map(|word| word.parse().ok()).collect();
-    let counts = if counts.is_empty() { vec![10, 30, 100, 300, 1_000] } else { counts };
-    for count in counts {
-        World::run(1, async |world| swarm(world, count).await);
-    }
+    let (peers, of_feeds) = match counts.is_empty() {
+        true => (vec![10, 30, 100, 300, 1_000], vec![10, 100, 1_000, 10_000, 100_000]),
+        false => (counts, Vec::new()),
+    };
+    of_feeds.into_iter().for_each(|count| World::run(1, async |world| feeds(world, count).await));
+    peers.into_iter().for_each(|count| World::run(1, async |world| swarm(world, count).await));
 }
