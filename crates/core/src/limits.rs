@@ -44,6 +44,8 @@ pub const TARGET_FRAME: usize = 64 << 10;
 pub const MAX_OPEN_QUERIES: usize = 64;
 /// Feeds that one session may speak of.
 pub const MAX_SESSION_FEEDS: usize = 65_536;
+/// Peers that one frame introduces.
+pub const MAX_INTRODUCED: usize = 32;
 /// Pieces of fork evidence that one side sends the other in a session.
 pub const MAX_FORKS_TOLD: usize = 1024;
 /// Feeds that an asker may want left out of an answer. Of a replica that dropped more, no answer is complete but of what it holds whole.

@@ -5,7 +5,8 @@
 //! end from being shown its own proof. So it works over any channel that has a binding, whatever encrypts it.
 
 use crate::transport::{Binding, Role};
-use kappadb_core::{FeedKey, KeyError, SecretKey, Signature, derive_key};
+use kappadb_core::{DatabaseId, FeedKey, KeyError, SecretKey, Signature, Timestamp, derive_key};
+use kappadb_sync::Introduction;
 use zeroize::Zeroizing;
 
 const DOMAIN: &[u8] = b"kappadb auth v1";
@@ -26,6 +27,11 @@ impl Identity {
     /// The name that peers know it by; it stands in tickets.
     pub fn public(&self) -> FeedKey {
         self.0.public()
+    }
+
+    /// Says where this replica can be reached, for others to pass on.
+    pub fn introduce(&self, database: &DatabaseId, at: Timestamp, addresses: Vec<String>) -> Introduction {
+        Introduction::new(database, &self.0, at, addresses)
     }
 
     /// The X25519 secret of the Noise handshake, in its own domain so that the two uses of one secret never meet.

@@ -1,5 +1,6 @@
 //! What a caller asks of a session, and what it is told.
 
+use crate::Introduction;
 use crate::command::Coverage;
 use crate::error::{QueryError, Refusal, SessionError};
 use bincode::{Decode, Encode};
@@ -94,6 +95,11 @@ pub struct Have {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
+    /// The peer tells of others. Nobody has checked yet that they said so.
+    Introduced {
+        /// Where they can be reached.
+        peers: Vec<Introduction>,
+    },
     /// Blocks that match a question that was not `inline`. One feed may come in several parts. The peer goes on when
     /// these are taken from the session.
     Ranges {

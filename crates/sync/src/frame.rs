@@ -1,11 +1,12 @@
 //! The codec of every frame: `kind u8 | body`, without the length word, which is the transport's.
 
+use crate::Introduction;
 use crate::event::Rest;
 use bincode::{Decode, Encode};
 use bytes::Bytes;
 use kappadb_core::codec::{self, DecodeError};
-use kappadb_core::limits::{MAX_CREDIT, MAX_FRAME, MAX_NAMED_FEEDS, MAX_SELECTOR, MAX_VIEW_NAME};
-use kappadb_core::limits::{MAX_TEXT, MAX_TOKEN, MAX_WITHOUT, STATEMENT_PART};
+use kappadb_core::limits::{MAX_CREDIT, MAX_FRAME, MAX_INTRODUCED, MAX_NAMED_FEEDS, MAX_SELECTOR};
+use kappadb_core::limits::{MAX_TEXT, MAX_TOKEN, MAX_VIEW_NAME, MAX_WITHOUT, STATEMENT_PART};
 use kappadb_core::{FeedDefinition, FeedKey, FeedName, RangeSet, Seq, SignedHead, StoredBlock};
 use kappadb_core::{decode_blocks, encode_blocks};
 use kappadb_merkle::{ForkEvidence, Known, Node};
@@ -34,6 +35,7 @@ pub enum Frame {
     Update { query: u32, selector: Vec<u8> },
     Held { query: u32, statements: u64 },
     Alive { answer: bool },
+    Introduce(Vec<Introduction>),
 }
 
 /// What the asker holds of a feed: leaves that are linked to the head of a length.
@@ -206,6 +208,7 @@ impl Frame {
             Frame::Update { .. } => 13,
             Frame::Held { .. } => 14,
             Frame::Alive { .. } => 1 | SKIPPABLE,
+            Frame::Introduce(_) => 2 | SKIPPABLE,
         }
     }
 
@@ -231,6 +234,7 @@ impl Frame {
             Frame::Update { query, selector } => codec::encode_into(&(query, selector), &mut out),
             Frame::Held { query, statements } => codec::encode_into(&(query, statements), &mut out),
             Frame::Alive { answer } => codec::encode_into(answer, &mut out),
+            Frame::Introduce(peers) => codec::encode_into(peers, &mut out),
         }
         out
     }
@@ -257,6 +261,7 @@ impl Frame {
             13 => exact("update", body).map(|(query, selector)| Frame::Update { query, selector })?,
             14 => exact("held", body).map(|(query, statements)| Frame::Held { query, statements })?,
             0x81 => Frame::Alive { answer: exact("alive", body)? },
+            0x82 => Frame::Introduce(exact("introduce", body)?),
             unknown if unknown & SKIPPABLE != 0 => return Ok(None),
             unknown => return Err(FrameError::UnknownKind(unknown)),
         };
@@ -282,6 +287,7 @@ impl Frame {
             Frame::Update { .. } => "Update",
             Frame::Held { .. } => "Held",
             Frame::Alive { .. } => "Alive",
+            Frame::Introduce(_) => "Introduce",
         }
     }
 
@@ -290,6 +296,12 @@ impl Frame {
             at_most("token", token.as_ref().map_or(0, Vec::len), MAX_TOKEN, "MAX_TOKEN")
         };
         match self {
+            Frame::Introduce(peers) if peers.len() > MAX_INTRODUCED => {
+                Err(FrameError::Limit { part: "introductions", limit: "MAX_INTRODUCED" })
+            }
+            Frame::Introduce(peers) if !peers.iter().all(Introduction::fits) => {
+                Err(FrameError::Limit { part: "addresses", limit: "MAX_ADDRESSES" })
+            }
             Frame::Query(Query { credit, .. }) if *credit > MAX_CREDIT => {
                 Err(FrameError::Limit { part: "credit", limit: "MAX_CREDIT" })
             }

@@ -19,6 +19,7 @@ mod forks;
 pub mod frame;
 mod hello;
 mod inbox;
+mod introduction;
 mod ledger;
 mod live;
 mod outbox;
@@ -32,4 +33,5 @@ pub use command::{Answer, AnswerError, Command, CommandId, Coverage, PutRefusal,
 pub use error::{QueryError, Refusal, SessionError};
 pub use event::{Ask, Event, Fetch, Fork, Have, Outcome, QueryId, Rest, Served, Since, Stats};
 pub use hello::{Agreed, Hello, HelloError, VERSION};
+pub use introduction::Introduction;
 pub use session::{Config, Session};

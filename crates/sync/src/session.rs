@@ -1,5 +1,6 @@
 //! One side of a session: hands each thing that comes in to the part that it is for.
 
+use crate::Introduction;
 use crate::answerer::Answerer;
 use crate::asker::Asker;
 use crate::command::{Command, CommandId, Reply};
@@ -120,6 +121,10 @@ impl Session {
             Frame::Held { query, statements } => answerer.confirm(query, statements, out),
             Frame::Alive { answer: true } => out.send(&Frame::Alive { answer: false }),
             Frame::Alive { answer: false } => Ok(()),
+            Frame::Introduce(peers) => {
+                out.event(Event::Introduced { peers });
+                Ok(())
+            }
         }
     }
 
@@ -197,6 +202,14 @@ impl Session {
 
     fn is_kept(&self) -> bool {
         self.kept || self.asker.is_live() || self.answerer.is_live()
+    }
+
+    /// Tells the peer of others, [`MAX_INTRODUCED`](kappadb_core::limits::MAX_INTRODUCED) at most.
+    pub fn introduce(&mut self, peers: Vec<Introduction>) {
+        if self.closed.is_none() {
+            let told = self.out.send(&Frame::Introduce(peers));
+            self.guard(told);
+        }
     }
 
     /// There may be something new for a live question of the peer's ([`Event::Stands`]).

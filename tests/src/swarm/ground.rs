@@ -90,7 +90,8 @@ fn tcp_connections(members: &[Member]) -> usize {
 
 /// How a replica is made and opened.
 pub(super) fn builder(dir: &Path, machine: Option<&Machine>) -> Builder {
-    let builder = Database::builder(dir);
+    // Who knows whom is the history's own business.
+    let builder = Database::builder(dir).introductions(false);
     match machine {
         None => builder,
         Some(machine) => builder

@@ -44,6 +44,8 @@ struct Said {
     deleted: BTreeSet<EntryId>,
     /// Whether a feature is in the part of the map that some follow.
     features: BTreeMap<String, bool>,
+    /// Those that ever were.
+    were_inside: BTreeSet<String>,
 }
 
 struct Member {

@@ -87,8 +87,14 @@ impl Swarm {
         let (id, inside) = (format!("f{who}-{}", self.random.below(4)), self.random.chance(60));
         let entry = self.members[who].database().map().put(feature(&id, inside)).await.expect("put");
         self.note(who, format_args!("feature {id} {} as {}", if inside { "in" } else { "out" }, entry.seq));
-        let was = self.members[who].said.features.insert(id, inside).unwrap_or_default();
-        self.said(who, entry, About::Map { followed: inside || was });
+        let said = &mut self.members[who].said;
+        said.features.insert(id.clone(), inside);
+        // An entry says where its element ever was, as far as it replaces that.
+        if inside {
+            said.were_inside.insert(id.clone());
+        }
+        let followed = said.were_inside.contains(&id);
+        self.said(who, entry, About::Map { followed });
     }
 
     async fn delete(&mut self, who: usize) {

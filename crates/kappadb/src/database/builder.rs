@@ -42,6 +42,7 @@ pub struct Builder {
     pub(super) allowance: Allowance,
     pub(super) locking: Locking,
     pub(super) views: BTreeSet<BuiltIn>,
+    pub(super) introductions: bool,
     /// Held already, by whoever made the folder.
     pub(super) lock: Option<Arc<DirLock>>,
     /// What was there before the folder was made.
@@ -107,6 +108,7 @@ impl Builder {
             durability: Durability::default(),
             locking: Locking::default(),
             views: BuiltIn::ALL.iter().copied().collect(),
+            introductions: true,
             lock: None,
             made: None,
         }
@@ -184,6 +186,13 @@ impl Builder {
     /// What deletes of chat take back is erased by the chat view: where it does not run, their payloads stay.
     pub fn views(mut self, views: impl IntoIterator<Item = BuiltIn>) -> Self {
         self.views = views.into_iter().collect();
+        self
+    }
+
+    /// Whether this replica tells its peers where it listens and of peers that it has heard of, and calls some of those of whom they tell, while it
+    /// serves or follows. Default: true.
+    pub fn introductions(mut self, on: bool) -> Self {
+        self.introductions = on;
         self
     }
 

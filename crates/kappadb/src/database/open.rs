@@ -3,6 +3,7 @@ use crate::engine::{self, Engine};
 use crate::error::OpenError;
 use crate::folder::callers::Callers;
 use crate::folder::listen::ListenFile;
+use crate::folder::refused::Refused;
 use crate::folder::replica::{self, Replica};
 use crate::folder::witness::Witness;
 use crate::folder::writers;
@@ -61,6 +62,8 @@ fn open(builder: Builder) -> Result<Database, OpenError> {
         witness,
         warned,
         rules,
+        introductions: builder.introductions,
+        refused: Refused::load(&dir)?,
     };
     let network = Arc::new(Network::open(engine.clone(), opening)?);
     let shared = Shared {

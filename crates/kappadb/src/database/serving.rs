@@ -40,7 +40,14 @@ impl Database {
             .map_err(|source| ServeError::Listen { address, source })?;
         let address = listener.address();
         let ticket = self.ticket_of(&Listen { address, ..listen })?;
-        Ok(Server::new(ticket, listener, callers, &parts.pool, Serving::begin(parts, &self.shared.follows)))
+        let addresses = ticket.addresses.clone();
+        Ok(Server::new(
+            ticket,
+            listener,
+            callers,
+            &parts.pool,
+            Serving::begin(parts, &self.shared.follows, addresses),
+        ))
     }
 
     /// Where this replica listens when it serves: a port of this machine alone that was free when the folder was made, until

@@ -9,6 +9,8 @@ use std::sync::Arc;
 pub(crate) const CLAIMS: &str = "claims";
 /// That of what peers said of lengths.
 pub(crate) const HEARD: &str = "heard";
+/// That of peers that others told of.
+pub(crate) const INTRODUCED: &str = "introduced";
 
 /// Where derived data is kept.
 pub(crate) struct Derived {

@@ -7,13 +7,14 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// What belongs to a replica in its folder; all else there is somebody's own business.
-const OURS: [&str; 17] = [
+const OURS: [&str; 18] = [
     "LOCK",
     "node",
     "replica",
     "witness",
     "callers",
     "peers",
+    "refused",
     "listen",
     "follows",
     "writers",

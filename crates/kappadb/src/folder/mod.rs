@@ -11,6 +11,7 @@ pub(crate) mod peers;
 #[cfg(feature = "chat")]
 pub(crate) mod pins;
 pub(crate) mod recovered;
+pub(crate) mod refused;
 pub(crate) mod replica;
 pub(crate) mod reserve;
 pub(crate) mod trust;

@@ -17,7 +17,7 @@ use kappadb_merkle::{ForkEvidence, Known};
 use kappadb_query::Selector;
 use kappadb_sync::frame::Lengths;
 use kappadb_sync::statement::Covered;
-use kappadb_sync::{Answer, AnswerError, Command, Coverage, PutRefusal, Reply, Stored};
+use kappadb_sync::{Answer, AnswerError, Command, Coverage, Introduction, PutRefusal, Reply, Stored};
 use std::any::Any;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -107,6 +107,12 @@ impl kappadb_net::Backend for Backend {
         match self.parts.upgrade() {
             Some(parts) => Box::new(parts.standing.add(peer, view, selector, news)),
             None => Box::new(()),
+        }
+    }
+
+    fn introduced(&self, peer: FeedKey, others: Vec<Introduction>) {
+        if let Some(parts) = self.parts.upgrade() {
+            parts.introduced(peer, others);
         }
     }
 

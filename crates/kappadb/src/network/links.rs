@@ -108,7 +108,8 @@ impl Links {
     fn tell<T>(self: &Arc<Self>, parts: &Arc<Network>, tell: impl FnOnce(&mut Node, u64) -> T) -> T {
         let mut state = self.lock();
         state.parts = Arc::downgrade(parts);
-        let (now, peers) = (self.now(), parts.peers.list());
+        let (now, mut peers) = (self.now(), parts.peers.list());
+        peers.extend(parts.introductions.chosen());
         // Their runtime has gone.
         let given_up: Vec<FeedKey> =
             state.calls.extract_if(.., |_, call| call.is_finished()).map(|(peer, _)| peer).collect();
@@ -237,8 +238,9 @@ impl Links {
         Keeper(Arc::downgrade(self))
     }
 
-    /// The list of known peers has changed.
+    /// The list of known peers has changed, or that of those of whom others told.
     pub fn peers_changed(self: &Arc<Self>, parts: &Arc<Network>) {
+        parts.introductions.choose(&parts.peers.list());
         self.tell(parts, |_, _| ());
     }
 
@@ -272,6 +274,10 @@ impl Links {
     pub fn session(&self, peer: &FeedKey) -> Option<PeerHandle> {
         let state = self.lock();
         Some(state.open.get(&state.node.session(peer)?)?.session.clone())
+    }
+
+    pub(super) fn open_sessions(&self) -> Vec<PeerHandle> {
+        self.lock().open.values().map(|link| link.session.clone()).collect()
     }
 
     /// True while there is a session.

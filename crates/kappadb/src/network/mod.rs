@@ -24,6 +24,7 @@ mod follow;
 mod forks;
 mod handle;
 mod heard;
+mod introductions;
 mod liars;
 mod link;
 mod links;
@@ -57,12 +58,14 @@ pub(crate) use rules::{Rules, ViewRules};
 use crate::engine::Engine;
 use crate::error::OpenError;
 use crate::folder::peers::Peers;
+use crate::folder::refused::Refused;
 use crate::folder::trust::{TrustFile, Trusted};
 use crate::folder::witness::Witness;
 use claims::{Book, Here};
 use clocks::Clocks;
 use forks::LateForks;
 use heard::Heard;
+use introductions::Introductions;
 use kappadb_core::FeedName;
 use kappadb_net::transport::Transport;
 use kappadb_net::{Access, Allowance, Credentials, Identity};
@@ -102,6 +105,8 @@ pub(crate) struct Network {
     late_forks: LateForks,
     /// How it stands with the feeds that are written here.
     own: Own,
+    /// The peers that others told of.
+    pub introductions: Introductions,
     /// Who names what was not written yet.
     liars: ViewHandle<Liars>,
     /// The sessions with peers.
@@ -126,12 +131,18 @@ pub(crate) struct Opening {
     pub witness: Arc<Witness>,
     pub warned: OnWarning,
     pub rules: Rules,
+    /// Peers tell one another of others.
+    pub introductions: bool,
+    pub refused: Refused,
 }
 
 impl Network {
     pub fn open(engine: Arc<Engine>, opening: Opening) -> Result<Network, OpenError> {
-        let Opening { access, identity, peers, trusted, allowance, transport, witness, warned, rules } =
-            opening;
+        let Opening { access, identity, peers, trusted, allowance, transport, .. } = opening;
+        let Opening { witness, warned, rules, introductions, refused, .. } = opening;
+        let store = engine.store.clone();
+        let introductions = Introductions::open(introductions, identity.public(), store, refused);
+        introductions.choose(&peers.list());
         let mut seed = [0; 8];
         (engine.random)(&mut seed);
         let instance = u64::from_le_bytes(seed);
@@ -151,6 +162,7 @@ impl Network {
             here: Here::default(),
             late_forks: LateForks::default(),
             own: Own::new(witness, warned),
+            introductions,
             liars: engine.views.register(Liars::new(&engine.feeds))?,
             rules,
             engine,

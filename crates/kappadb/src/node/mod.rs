@@ -90,7 +90,9 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
-    pub fn begin(parts: &Arc<Parts>, follows: &Arc<Follows>) -> Serving {
+    /// It can be reached at these addresses.
+    pub fn begin(parts: &Arc<Parts>, follows: &Arc<Follows>, addresses: Vec<String>) -> Serving {
+        parts.network.listens(Some(addresses));
         let keeper = parts.links.keep(&parts.network);
         let mut state = follows.lock();
         state.servers += 1;
@@ -104,7 +106,12 @@ impl Drop for Serving {
         let mut state = self.follows.lock();
         state.servers -= 1;
         match self.parts.upgrade() {
-            Some(parts) => state.follow(&parts),
+            Some(parts) => {
+                if state.servers == 0 {
+                    parts.network.listens(None);
+                }
+                state.follow(&parts);
+            }
             None => state.active.clear(),
         }
     }

@@ -201,16 +201,26 @@ impl Peers {
     /// [`PeerError::Own`] for a ticket of this replica, [`PeerError::OtherDatabase`], [`PeerError::Name`], [`PeerError::Taken`].
     pub async fn add(&self, ticket: &Ticket, name: Option<&str>) -> Result<Peer, PeerError> {
         let (ticket, name) = (ticket.clone(), name.map(str::to_owned));
-        self.change(move |parts| parts.peers.meet(&ticket, name.as_deref())).await
+        let meet = move |parts: &Parts| {
+            let met = parts.peers.meet(&ticket, name.as_deref())?;
+            refuse(parts, ticket.peer, false)?;
+            Ok(met)
+        };
+        self.change(meet).await
     }
 
-    /// Forgets a peer: it is not asked any more, and the session with it, if this replica called, ends. It may go on asking this replica, as long
+    /// Forgets a peer: it is not asked any more, nor called if others tell of it, and the session with it, if this replica called, ends. It may go on asking this replica, as long
     /// as it has the access key. Durable when it returns.
     ///
     /// # Errors
     /// [`PeerError::Unknown`].
     pub async fn remove(&self, key: FeedKey) -> Result<Peer, PeerError> {
-        self.change(move |parts| parts.peers.remove(&key)).await
+        let remove = move |parts: &Parts| {
+            let removed = parts.peers.remove(&key)?;
+            refuse(parts, key, true)?;
+            Ok(removed)
+        };
+        self.change(remove).await
     }
 
     /// What a peer is called here: 1 to 64 bytes without control characters, or nothing. Durable when it returns.
@@ -230,6 +240,12 @@ impl Peers {
         self.parts.links.peers_changed(&self.parts.network);
         Ok(changed)
     }
+}
+
+/// Whether a peer is called if others tell of it.
+fn refuse(parts: &Parts, key: FeedKey, refused: bool) -> Result<(), PeerError> {
+    let written = parts.introductions.refuse(key, refused);
+    written.map_err(|source| PeerError::Io { path: parts.dir.join("refused"), source })
 }
 
 fn told(event: Event) -> Option<PeerEvent> {

@@ -291,6 +291,7 @@ impl Driver {
                 }
             }
             Request::Keep => self.session.keep(),
+            Request::Introduce { peers } => self.session.introduce(peers),
             Request::Close => self.session.close(),
         }
     }
@@ -325,6 +326,7 @@ impl Driver {
                 }
             }
             Event::Stands { query, view, selector } => self.stand(query, &view, &selector),
+            Event::Introduced { peers } => self.backend.introduced(self.shared.peer.key, peers),
             Event::Reached { blocks } => self.backend.reached(self.shared.peer.key, blocks),
             Event::Falls { query } => drop(self.standing.remove(&query)),
             Event::Failed { query, error: QueryError::Session(reason) } => {

@@ -5,7 +5,7 @@ use super::updates::{Inbox, Updates, updates};
 use crate::error::{AskError, SessionEnd};
 use crate::{Signal, Traffic};
 use kappadb_core::{FeedKey, RangeSet, Timestamp};
-use kappadb_sync::{Ask, Coverage, Fetch, Rest, SessionError, Stats};
+use kappadb_sync::{Ask, Coverage, Fetch, Introduction, Rest, SessionError, Stats};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::mpsc::UnboundedSender;
@@ -123,6 +123,7 @@ pub(super) enum Request {
     Fetch { tag: u64, fetch: Fetch, updates: Updates },
     Cancel { tag: u64 },
     Keep,
+    Introduce { peers: Vec<Introduction> },
     Close,
 }
 
@@ -178,6 +179,11 @@ impl PeerHandle {
     /// Keeps the session although nothing is asked: a peer that is silent for long is asked whether it is there.
     pub fn keep(&self) {
         let _ = self.requests.send(Request::Keep);
+    }
+
+    /// Tells the peer of others, [`MAX_INTRODUCED`](kappadb_core::limits::MAX_INTRODUCED) at most.
+    pub fn introduce(&self, peers: Vec<Introduction>) {
+        let _ = self.requests.send(Request::Introduce { peers });
     }
 
     /// True if both are handles of one session.

@@ -19,7 +19,7 @@ pub use handle::{Answered, PeerHandle, PeerStats, Question, Update};
 use handle::{Request, Shared};
 use kappadb_core::{FeedKey, RangeSet, Timestamp};
 use kappadb_query::Selector;
-use kappadb_sync::{Agreed, Command, Config, Reply, Served, Session};
+use kappadb_sync::{Agreed, Command, Config, Introduction, Reply, Served, Session};
 use std::any::Any;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -46,6 +46,11 @@ pub trait Backend: Send + Sync + 'static {
     /// These blocks, which were sent to a live question of a peer, are stored and durable there. Must not block. Default: nothing is done.
     fn reached(&self, peer: FeedKey, blocks: Vec<(FeedKey, RangeSet)>) {
         let _ = (peer, blocks);
+    }
+
+    /// A peer tells of others; nobody has checked yet that they said so. May be called often, also for nothing. Must not block. Default: nothing is done.
+    fn introduced(&self, peer: FeedKey, others: Vec<Introduction>) {
+        let _ = (peer, others);
     }
 
     /// Does work that may block where that is allowed. Default: on the runtime's blocking threads.

@@ -50,7 +50,8 @@ impl Links {
 
     fn dial(self: &Arc<Self>, state: &mut State, peer: FeedKey) {
         let Some(parts) = state.parts.upgrade() else { return };
-        let known = parts.peers.list().into_iter().find(|known| known.key == peer);
+        let known = parts.peers.list().into_iter().chain(parts.introductions.chosen());
+        let known = known.into_iter().find(|known| known.key == peer);
         let nowhere = || Peer { key: peer, addresses: Vec::new(), name: None };
         let (call, links) = (Call::to(&parts, known.unwrap_or_else(nowhere)), Arc::downgrade(self));
         let task = state.spawn(async move {
@@ -74,12 +75,18 @@ impl Links {
     }
 
     fn dialled(self: &Arc<Self>, peer: FeedKey, dialled: Result<PeerHandle, AskError>) {
-        self.lock().calls.remove(&peer);
+        let parts = {
+            let mut state = self.lock();
+            state.calls.remove(&peer);
+            state.parts.upgrade()
+        };
+        if let Some(parts) = &parts {
+            Links::note_call(parts, &peer, dialled.is_ok());
+        }
         match dialled {
             Ok(session) => {
                 session.keep();
-                let parts = self.lock().parts.upgrade();
-                if let (Some(parts), Some(theirs)) = (parts, session.clock()) {
+                if let (Some(parts), Some(theirs)) = (&parts, session.clock()) {
                     parts.clocks.note(peer, theirs.0.saturating_sub(parts.clock.now().0));
                 }
                 let instance = session.instance();
@@ -98,6 +105,10 @@ impl Links {
         let id = SessionId(state.next);
         state.next += 1;
         state.open.insert(id, Link::new(id, session.clone()));
+        let others = state.parts.upgrade().map(|parts| parts.introductions.to_tell(&session.peer()));
+        if let Some(others) = others.filter(|others| !others.is_empty()) {
+            session.introduce(others);
+        }
         let (end, links) = (session.end(), Arc::downgrade(self));
         state.spawn(async move {
             let why = end.await;
