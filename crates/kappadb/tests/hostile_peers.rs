@@ -13,7 +13,7 @@ use kappadb_core::{DatabaseId, FeedDefinition, SecretKey, Timestamp};
 use kappadb_net::{Allowance, Connection, FrameReader, FrameWriter, Identity, noise};
 use kappadb_query::Selector;
 use kappadb_sync::frame::{Change, Frame, Query, Question, Statement};
-use kappadb_sync::{Hello, Rest};
+use kappadb_sync::{Hello, Introduction, Rest};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -235,6 +235,54 @@ async fn one_who_asks_without_end_whether_we_are_there_takes_no_memory() {
     assert!(follower.kv().get("k").from(Source::Peers).await.unwrap().is_complete());
     drop(writer);
     let _ = timeout(Duration::from_secs(2), farewell(&mut reader)).await;
+}
+
+/// Somebody who can be reached there, as he says himself.
+fn introduced(victim: &Victim, n: u32, at: i64) -> Introduction {
+    let addresses = vec![format!("127.0.0.1:{}", 1 + n % 1_000)];
+    identity(n).introduce(&victim.database.id(), Timestamp(at), addresses)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_who_introduces_peers_that_there_are_not_fills_no_memory_and_nobody_is_called_without_end() {
+    let victim = Victim::new().await;
+    let now = 1_790_000_000_000;
+    let (_reader, mut writer) = caller(&victim.server.ticket(), 1).await;
+    let (mut heard, mut other) = caller(&victim.server.ticket(), 2).await;
+    let before = memory();
+    let said: Vec<Vec<u8>> = (0..200)
+        .map(|n| {
+            Frame::Introduce((0..32).map(|m| introduced(&victim, 100 + n * 32 + m, now)).collect()).encode()
+        })
+        .collect();
+    for _ in 0..20 {
+        let _ = timeout(Duration::from_secs(2), writer.send(&said)).await;
+    }
+    // What somebody else said, changed, is believed by nobody.
+    let forged = Introduction { peer: identity(3).public(), ..introduced(&victim, 4, now) };
+    let _ = writer.send(&[Frame::Introduce(vec![forged]).encode()]).await;
+    let true_one = introduced(&victim, 5, now);
+    other.send(&[Frame::Introduce(vec![true_one]).encode()]).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let more = memory().saturating_sub(before);
+    assert!(more < MUCH, "{more} bytes");
+    let states = victim.database.peers().states();
+    assert!(states.len() <= 16, "{} are known", states.len());
+    assert!(states.iter().all(|state| state.key != identity(3).public()));
+    // Others are told of few of them.
+    let mut passed_on = 0;
+    let read = async {
+        while let Ok(Some(bytes)) = heard.next().await {
+            if let Ok(Some(Frame::Introduce(peers))) = Frame::decode(&bytes) {
+                passed_on += peers.len();
+            }
+        }
+    };
+    let _ = timeout(Duration::from_secs(1), read).await;
+    assert!(passed_on <= 2 * 64, "{passed_on}");
+    let follower = victim.follower("follower").await;
+    victim.put("k", "v").await;
+    assert!(follower.kv().get("k").from(Source::Peers).await.unwrap().is_complete());
 }
 
 /// The longest and the middle of what so many writes took.

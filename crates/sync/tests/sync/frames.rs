@@ -1,15 +1,17 @@
 //! The codec of frames: round trip, one form, and noise.
-use kappadb_core::limits::{MAX_CREDIT, MAX_FRAME, MAX_NAMED_FEEDS};
+use kappadb_core::limits::{
+    MAX_ADDRESS, MAX_ADDRESSES, MAX_CREDIT, MAX_FRAME, MAX_INTRODUCED, MAX_NAMED_FEEDS,
+};
 use kappadb_core::limits::{MAX_TEXT, MAX_TOKEN, STATEMENT_PART};
 use kappadb_core::{
     FeedDefinition, FeedKey, FeedName, Form, Hash, Head, Predecessor, RangeSet, Signature, SignedHead,
     StoredBlock, Timestamp, blake2b256,
 };
 use kappadb_merkle::{Branch, ForkEvidence, Known, Node};
-use kappadb_sync::Rest;
 use kappadb_sync::frame::{
     Blocks, BlocksTop, Change, Declared, Frame, FrameError, Query, Question, Ranges, Statement,
 };
+use kappadb_sync::{Introduction, Rest};
 use proptest::prelude::*;
 
 fn ranges() -> impl Strategy<Value = RangeSet> {
@@ -113,9 +115,32 @@ fn statement() -> impl Strategy<Value = Frame> {
     )
 }
 
+/// So many peers, with so many addresses of so many bytes.
+fn introducing(peers: usize, addresses: usize, bytes: usize) -> Frame {
+    let addresses = vec!["a".repeat(bytes); addresses];
+    let said =
+        Introduction { peer: FeedKey([1; 32]), at: Timestamp(0), addresses, signature: Signature([0; 64]) };
+    Frame::Introduce(vec![said; peers])
+}
+
+fn introduce() -> impl Strategy<Value = Frame> {
+    let said = (
+        any::<([u8; 32], i64, [u8; 32])>(),
+        prop::collection::vec("[a-z.]{1,20}:[0-9]{1,5}", 0..=MAX_ADDRESSES),
+    );
+    let said = said.prop_map(|((peer, at, half), addresses)| Introduction {
+        peer: FeedKey(peer),
+        at: Timestamp(at),
+        addresses,
+        signature: Signature([half, half].concat().try_into().unwrap()),
+    });
+    prop::collection::vec(said, 0..4).prop_map(Frame::Introduce)
+}
+
 fn frames() -> impl Strategy<Value = Frame> {
     let selector = prop::collection::vec(any::<u8>(), 0..40);
     prop_oneof![
+        introduce(),
         query(),
         any::<u32>().prop_map(|query| Frame::Accept { query }),
         definition().prop_map(Frame::Feed),
@@ -237,6 +262,9 @@ fn each_limit_is_named() {
         (fetch(MAX_CREDIT + 1, 0), "MAX_CREDIT"),
         (fetch(0, MAX_NAMED_FEEDS + 1), "MAX_NAMED_FEEDS"),
         (Frame::Update { query: 1, selector: vec![0; (64 << 10) + 1] }, "MAX_SELECTOR"),
+        (introducing(MAX_INTRODUCED + 1, 0, 0), "MAX_INTRODUCED"),
+        (introducing(1, MAX_ADDRESSES + 1, 3), "MAX_ADDRESSES"),
+        (introducing(1, 1, MAX_ADDRESS + 1), "MAX_ADDRESSES"),
     ];
     for (frame, limit) in cases {
         let error = Frame::decode(&frame.encode()).unwrap_err();
