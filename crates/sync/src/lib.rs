@@ -27,9 +27,11 @@ mod served;
 mod session;
 mod shared;
 pub mod statement;
+mod words;
 
 pub use command::{Answer, AnswerError, Command, CommandId, Coverage, PutRefusal, Reply, Stored};
 pub use error::{QueryError, Refusal, SessionError};
 pub use event::{Ask, Event, Fetch, Fork, Have, Outcome, QueryId, Rest, Served, Since, Stats};
 pub use hello::{Agreed, Hello, HelloError, VERSION};
 pub use session::{Config, Session};
+pub use words::{Word, Words};

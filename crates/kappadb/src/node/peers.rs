@@ -204,13 +204,26 @@ impl Peers {
         self.change(move |parts| parts.peers.meet(&ticket, name.as_deref())).await
     }
 
-    /// Forgets a peer: it is not asked any more, and the session with it, if this replica called, ends. It may go on asking this replica, as long
-    /// as it has the access key. Durable when it returns.
+    /// Forgets a peer: it is not asked any more, and the session with it, if this replica called, ends. Its word goes with it, as with
+    /// [`Peers::forget_word`]; what it sent stays, for that is proved. It may go on asking this replica, as long as it has the access key. Durable when it
+    /// returns.
     ///
     /// # Errors
     /// [`PeerError::Unknown`].
     pub async fn remove(&self, key: FeedKey) -> Result<Peer, PeerError> {
-        self.change(move |parts| parts.peers.remove(&key)).await
+        let removed = self.change(move |parts| parts.peers.remove(&key)).await?;
+        self.forget_word(key).await?;
+        Ok(removed)
+    }
+
+    /// Makes void what rests on the word of somebody, whether it was asked here or others passed its word on: an answer from here is complete no
+    /// longer for what it said of feeds. What others still say on its word comes with the next question to them, and they name it
+    /// ([`Completeness::words`](crate::Completeness::words)). Durable when it returns.
+    ///
+    /// # Errors
+    /// [`PeerError::Read`] if the database is closed.
+    pub async fn forget_word(&self, key: FeedKey) -> Result<(), PeerError> {
+        Ok(engine::run(&self.parts, move |parts| parts.forget_word(&key)).await?)
     }
 
     /// What a peer is called here: 1 to 64 bytes without control characters, or nothing. Durable when it returns.

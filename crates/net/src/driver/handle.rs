@@ -5,7 +5,7 @@ use super::{Peer, shut_down};
 use crate::Traffic;
 use crate::error::{AskError, SessionEnd};
 use kappadb_core::{FeedKey, RangeSet, Timestamp};
-use kappadb_sync::{Ask, Coverage, Fetch, Rest, SessionError, Stats};
+use kappadb_sync::{Ask, Coverage, Fetch, Rest, SessionError, Stats, Words};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::mpsc::UnboundedSender;
@@ -85,6 +85,8 @@ pub struct Answered {
     pub statement: Vec<Coverage>,
     /// What it did not speak of.
     pub rest: Rest,
+    /// On whose word the peer's claims rest beside its own.
+    pub words: Words,
     /// What it took.
     pub stats: Stats,
 }
@@ -107,6 +109,8 @@ pub enum Update {
         statement: Vec<Coverage>,
         /// What it did not speak of.
         rest: Rest,
+        /// On whose word the peer's claims rest beside its own.
+        words: Words,
         /// What came since the statement before.
         stats: Stats,
         /// Where to go on, in this session or another.
@@ -118,6 +122,8 @@ pub enum Update {
         statement: Vec<Coverage>,
         /// What it did not speak of.
         rest: Rest,
+        /// On whose word the peer's claims rest beside its own.
+        words: Words,
         /// What it took.
         stats: Stats,
     },
@@ -246,8 +252,9 @@ impl Question {
         while let Some(update) = self.next().await {
             match update? {
                 Update::Ranges { feed, ranges } => merge(&mut answered.ranges, feed, ranges),
-                Update::Done { statement, rest, stats } | Update::Stated { statement, rest, stats, .. } => {
-                    (answered.statement, answered.rest, answered.stats) = (statement, rest, stats);
+                Update::Done { statement, rest, words, stats }
+                | Update::Stated { statement, rest, words, stats, .. } => {
+                    answered = Answered { statement, rest, words, stats, ..answered };
                     break;
                 }
             }

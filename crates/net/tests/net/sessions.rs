@@ -94,6 +94,7 @@ fn ask(view: &str) -> Ask {
         view: view.to_owned(),
         selector: Selector::Everything,
         inline: true,
+        direct: false,
         have: vec![],
         named: vec![],
         forks: vec![],
