@@ -1,5 +1,5 @@
 //! On whose word an answer rests: who lies is named by whoever passes it on, may be left out, and is forgotten with what rests on it.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests may fail loudly")]
+#![expect(clippy::unwrap_used, reason = "tests may fail loudly")]
 
 use kappadb::{Answer, Completeness, Database, FeedKey, KvState, Server, Source, Ticket, Word};
 use kappadb_core::SecretKey;

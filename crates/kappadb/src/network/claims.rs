@@ -2,6 +2,7 @@
 
 mod book;
 mod claim;
+mod covered;
 
 use super::Network;
 use super::ask::{FEEDS, KV};
@@ -12,12 +13,13 @@ use crate::error::ReadError;
 pub(super) use book::Book;
 use book::{Footing, Question};
 use claim::{AsOf, Claim, Claims, keep_better};
+use covered::on_whose_word;
+pub(super) use covered::{Counting, OwnAnswer, words_of};
 use kappadb_core::{EntryId, FeedDefinition, FeedKey, RangeSet, Seq, Timestamp};
 use kappadb_feed::FeedInfo;
-use kappadb_node::SessionId;
 use kappadb_query::Selector;
 use kappadb_sync::statement::{Covered, gaps, merge};
-use kappadb_sync::{Coverage, Have, Words};
+use kappadb_sync::{Have, Words};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -60,7 +62,8 @@ impl Network {
         let heard = !stated.is_empty();
         let claimed = claimed(stated.values());
         let own = self.covered(view, selector, &BTreeSet::new(), None, Counting::claims(direct));
-        let words = on_whose_word(&stated, &own, &ground).filter(|words| !direct || words.is_direct());
+        let words =
+            on_whose_word(&stated, &own, ground.excluded()).filter(|words| !direct || words.is_direct());
         let complete = words.filter(|_| (heard || self.peers.is_empty()) && !cut_short);
         let (footing, question) = (self.footing(&ground), self.timeless(view, selector, asked));
         if heard && remembers {
@@ -139,7 +142,7 @@ impl Network {
         let ground = self.ground_of(view, reader)?;
         if self.peers.is_empty() && self.is_sound() && ground.is_shared() {
             let own = self.covered(view, selector, &BTreeSet::new(), None, Counting::claims(direct));
-            if let Some(words) = on_whose_word(&BTreeMap::new(), &own, &ground) {
+            if let Some(words) = on_whose_word(&BTreeMap::new(), &own, ground.excluded()) {
                 return Ok(Completeness::Complete(words));
             }
         }
@@ -278,75 +281,6 @@ impl Network {
     }
 }
 
-/// Which of the claims that earlier answers left here count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Counting {
-    All,
-    /// Those that rest on nobody's word who was not asked.
-    Direct,
-    Nothing,
-}
-
-impl Counting {
-    /// Those that count for who asks.
-    pub fn claims(direct: bool) -> Counting {
-        if direct { Counting::Direct } else { Counting::All }
-    }
-}
-
-/// How a feed stands in this replica's own answer.
-pub(super) struct OwnAnswer {
-    pub feed: FeedKey,
-    pub covered: Covered,
-    /// On whose word, if it is not held whole and all the same something is claimed.
-    pub words: Option<Arc<Words>>,
-    /// Something of it that counts may be lacking.
-    pub is_gap: bool,
-    /// Blocks held.
-    pub held: u64,
-    /// The feed that it goes on for, as its writer says.
-    pub continues: Option<FeedKey>,
-}
-
-impl OwnAnswer {
-    /// What is said of the feed.
-    pub fn said(&self) -> (FeedKey, Covered) {
-        (self.feed, self.covered)
-    }
-
-    /// What can be said of it without earlier claims.
-    fn known(&self) -> (FeedKey, Covered) {
-        let claimed = if self.words.is_some() { 0 } else { self.covered.claimed };
-        (self.feed, Covered { claimed, ..self.covered })
-    }
-}
-
-/// On whose word these rest.
-pub(super) fn words_of<'a>(all: impl Iterator<Item = &'a OwnAnswer>) -> Words {
-    let different: BTreeSet<&Words> = all.filter_map(|own| own.words.as_deref()).collect();
-    different.into_iter().fold(Words::default(), |all, words| all.and(words))
-}
-
-/// On whose word nothing is lacking: that of all who took part, and of those on whom earlier claims rest, where nobody who took part now covers as
-/// much. None if something may be lacking.
-fn on_whose_word(stated: &BTreeMap<SessionId, Stated>, own: &[OwnAnswer], ground: &Ground) -> Option<Words> {
-    let words = stated.values().fold(Words::default(), |all, stated| all.and(&stated.words));
-    let covered = stated.values().flat_map(|stated| stated.coverage.iter().map(Coverage::covered));
-    let all = merge(covered.chain(own.iter().map(OwnAnswer::known)));
-    let claimed: BTreeMap<FeedKey, &OwnAnswer> =
-        own.iter().filter(|own| own.words.is_some()).map(|own| (own.feed, own)).collect();
-    let mut needed = Vec::new();
-    for feed in gaps(&all, ground.excluded()) {
-        let (own, all) = (*claimed.get(&feed)?, all.get(&feed)?);
-        let end = ground.excluded().get(&feed).copied().unwrap_or(Seq::MAX);
-        needed.push(own);
-        if own.covered.claimed < all.length.min(end) {
-            return None;
-        }
-    }
-    Some(words.and(&words_of(needed.into_iter())))
-}
-
 /// What a live question has shown since it was last noted.
 #[derive(Debug)]
 pub(super) struct Shown {
@@ -395,3 +329,6 @@ pub(super) fn group(ids: Vec<EntryId>) -> BTreeMap<FeedKey, RangeSet> {
     });
     ranges.collect()
 }
+
+#[cfg(test)]
+mod tests;
