@@ -50,6 +50,8 @@ pub const MAX_INTRODUCED: usize = 32;
 pub const MAX_FORKS_TOLD: usize = 1024;
 /// Feeds that an asker may want left out of an answer. Of a replica that dropped more, no answer is complete but of what it holds whole.
 pub const MAX_WITHOUT: usize = 1024;
+/// Peers that a statement names on whose word it rests.
+pub const MAX_WORDS: usize = 8;
 /// Forks that an asker tells of before it knows whether they matter to the answer.
 pub const FORKS_TOLD_FIRST: usize = 64;
 /// Feeds of which a query asks by name how they stand.

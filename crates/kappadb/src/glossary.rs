@@ -35,4 +35,6 @@
 //! | source | where a question is answered from: what is held here, or peers too ([`Source`](crate::Source)) |
 //! | complete | nothing that anybody who took part knows of is lacking ([`Completeness`](crate::Completeness)) |
 //! | as of | nothing was lacking then |
+//! | word | on whose word an answer is complete: theirs who were asked, and theirs on whom these rest ([`Words`](crate::Words)) |
+//! | direct | on nobody's word who was not asked |
 //! | fork | two histories signed under one feed's key: from there on its entries count nowhere |

@@ -133,6 +133,7 @@ pub use kappadb_draw as svg;
 pub use kappadb_entry::{ChunkError, Label};
 pub use kappadb_feed::{Cleared, Compacted, LockHolder};
 pub use kappadb_net::{Ticket, TicketError};
+pub use kappadb_sync::{Word, Words};
 pub use kappadb_view_kv::{KeyError, KeyRange, ScanOptions, check_key};
 pub use network::Read;
 pub use network::{Answer, Asked, Completeness, Failure, GoesOn, Source};

@@ -12,7 +12,7 @@ use kappadb_core::limits::{MAX_CREDIT, MAX_OPEN_QUERIES, MAX_TOKEN};
 use kappadb_core::{DatabaseId, FeedDefinition, SecretKey, Timestamp};
 use kappadb_net::{Allowance, Connection, FrameReader, FrameWriter, Identity, noise};
 use kappadb_query::Selector;
-use kappadb_sync::frame::{Change, Frame, Query, Question, Statement};
+use kappadb_sync::frame::{Change, Frame, Last, Query, Question, Statement};
 use kappadb_sync::{Hello, Introduction, Rest};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -88,6 +88,7 @@ fn live(id: u32, view: &str, selector: &Selector, credit: u64, since: Option<Vec
         view: view.to_owned(),
         selector: selector.encode().unwrap(),
         inline: true,
+        direct: false,
         live: true,
         since,
         without: BTreeSet::new(),
@@ -120,7 +121,7 @@ async fn statement(reader: &mut FrameReader) -> Option<(u32, u64, Option<Vec<u8>
             blocks += frame.blocks.len() as u64;
             None
         }
-        Frame::Statement(Statement { query, token, last: true, .. }) => Some((query, blocks, token)),
+        Frame::Statement(Statement { query, token, last: Last::Own, .. }) => Some((query, blocks, token)),
         _ => None,
     })
     .await
@@ -411,6 +412,7 @@ fn stated(query: u32, times: usize, last: bool) -> Vec<u8> {
     let change = Change { feed: 0, claimed: 1, length: 1, at: 0, root: [0; 8] };
     let (changes, rest) = (vec![change; times], Rest::default());
     let token = last.then(|| vec![1; MAX_TOKEN]);
+    let last = if last { Last::Own } else { Last::No };
     Frame::Statement(Statement { query, changes, rest, token, last }).encode()
 }
 
@@ -466,7 +468,7 @@ async fn a_peer_that_leaves_a_session_for_a_better_one_while_it_is_asked_in_it_i
                     changes: vec![],
                     rest: Rest::default(),
                     token: None,
-                    last: true,
+                    last: Last::Own,
                 });
                 let all = vec![Frame::Accept { query }.encode(), nothing.encode(), done];
                 let _ = writer.send(if left { std::slice::from_ref(&close) } else { &all }).await;

@@ -9,6 +9,7 @@ use kappadb::{
     export, geojson,
 };
 use std::path::Path;
+use std::time::Duration;
 
 async fn create(dir: &Path) -> Database {
     Database::builder(dir).create().await.unwrap()
@@ -23,7 +24,7 @@ async fn join(dir: &Path, server: &Server) -> Database {
 }
 
 fn is_as_of<T, C>(answer: &Answer<T, C>) -> bool {
-    matches!(answer.completeness, Completeness::AsOf(_))
+    matches!(answer.completeness, Completeness::AsOf(..))
 }
 
 #[tokio::test]
@@ -96,7 +97,7 @@ async fn a_part_that_is_read_here_says_what_earlier_questions_have_shown_and_not
 }
 
 #[tokio::test]
-async fn a_replica_that_lost_sight_of_its_peers_is_complete_only_if_it_holds_all_that_it_heard_of() {
+async fn a_replica_that_knows_no_peers_is_complete_only_if_it_holds_all_that_it_heard_of() {
     let dir = tempfile::tempdir().unwrap();
     let full = create(&dir.path().join("full")).await;
     full.kv().put("a", "x").await.unwrap();
@@ -107,8 +108,18 @@ async fn a_replica_that_lost_sight_of_its_peers_is_complete_only_if_it_holds_all
     assert!(kv.get("a").from(Source::Peers).await.unwrap().is_complete());
     let peer = sparse.peers().list()[0].key;
     sparse.peers().remove(peer).await.unwrap();
-    assert!(kv.get("a").await.unwrap().is_complete(), "all that was heard of is shown to be here");
+    assert_eq!(kv.get("a").await.unwrap().completeness, Completeness::Partial, "its word went with it");
+    // Who calls is asked, too, and believed.
+    let at_sparse = serve(&sparse).await;
+    full.peers().add(&at_sparse.ticket(), None).await.unwrap();
+    let kept = full.peers().keep();
+    while !kv.get("a").from(Source::Peers).await.unwrap().is_complete() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let here = kv.get("a").await.unwrap();
+    assert!(here.is_complete() && here.is_direct(), "all that was heard of is shown to be here: {here:?}");
     assert_eq!(kv.get("b").await.unwrap().completeness, Completeness::Partial);
+    drop(kept);
     sparse.peers().add(&server.ticket(), None).await.unwrap();
     let answer = sparse.ask("kv", Selector::Everything).from(Source::Peers).await.unwrap();
     assert!(answer.is_complete() && answer.items.len() == 2, "{answer:?}");
@@ -184,7 +195,7 @@ async fn a_box_that_was_asked_for_is_answered_here_as_of_then_and_nothing_beside
     assert!(map.find(&MapQuery::new(around(10.0))).await.unwrap().is_complete(), "it knows no peer");
     assert!(map.get("a").await.unwrap().is_complete() && map.history("a").await.unwrap().is_complete());
     let report = map.export(export::Selection::Everything, export::ExportFormat::GeoJson, std::io::sink());
-    assert_eq!(report.await.unwrap().completeness, Some(Completeness::Complete));
+    assert_eq!(report.await.unwrap().completeness, Some(Completeness::default()));
     let server = serve(&full).await;
     let sparse = join(&dir.path().join("sparse"), &server).await;
     let map = sparse.map();

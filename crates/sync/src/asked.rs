@@ -4,6 +4,7 @@ use crate::credit::Credit;
 use crate::error::{QueryError, SessionError};
 use crate::event::{QueryId, Rest, Stats};
 use crate::frame::{Change, Declared, Question};
+use crate::words::Words;
 use kappadb_core::limits::{ANSWER_MS, SESSION_RANGES};
 use kappadb_core::{FeedDefinition, FeedKey, RangeSet, StoredBlock};
 use kappadb_entry::decode_block;
@@ -34,6 +35,8 @@ pub(crate) struct Asked {
     listed: usize,
     /// What its statement did not speak of.
     pub rest: Rest,
+    /// On whose word it rests.
+    pub words: Words,
     pub stats: Stats,
     /// A first answer to a live question has come.
     pub stands: bool,
@@ -79,6 +82,7 @@ impl Asked {
             owed: 0,
             listed: 0,
             rest: Rest::default(),
+            words: Words::default(),
             stats: Stats::default(),
             stands: false,
             news: Vec::new(),

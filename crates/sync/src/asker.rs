@@ -120,7 +120,7 @@ impl Asker {
     }
 
     pub fn ask(&mut self, name: QueryId, ask: Ask, out: &mut Outbox) -> Result<(), SessionError> {
-        let Ask { view, selector, inline, have, named, without, live, forget, .. } = ask;
+        let Ask { view, selector, inline, direct, have, named, without, live, forget, .. } = ask;
         self.stale |= forget;
         let since = match &live {
             Some(Since::Token(token)) => Some(token.clone()),
@@ -132,6 +132,7 @@ impl Asker {
             view,
             selector,
             inline,
+            direct,
             live: live.is_some(),
             since,
             without,

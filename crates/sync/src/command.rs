@@ -1,6 +1,7 @@
 //! What a session asks of the side that has storage, and what it is told.
 
 use crate::frame::Lengths;
+use crate::words::Words;
 use kappadb_core::{FeedDefinition, FeedKey, RangeSet, Seq};
 use kappadb_entry::Bundle;
 use kappadb_merkle::{ForkEvidence, Known};
@@ -24,6 +25,8 @@ pub enum Command {
         view: String,
         /// What is asked.
         selector: Selector,
+        /// Only what is held whole is to be claimed, not what earlier answers of others have shown.
+        direct: bool,
         /// Feeds that the peer has dropped: all is to be answered as if nothing of them were held, and nothing of them is claimed.
         without: BTreeSet<FeedKey>,
         /// Of which length of each feed the peer has declared something: at which to show the root.
@@ -101,6 +104,8 @@ pub struct Answer {
     pub coverage: Vec<Coverage>,
     /// How many other feeds are known here: the answer has all of each.
     pub whole: u64,
+    /// On whose word that rests, and what is claimed above: nobody's, where feeds are held whole.
+    pub words: Words,
     /// Evidence for those that forked and that the peer holds, gets or asks after. Sent once in a session. Of the others the `length` above ends
     /// at the fork.
     pub forks: Vec<ForkEvidence>,

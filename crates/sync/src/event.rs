@@ -3,6 +3,7 @@
 use crate::Introduction;
 use crate::command::Coverage;
 use crate::error::{QueryError, Refusal, SessionError};
+use crate::words::Words;
 use bincode::{Decode, Encode};
 use kappadb_core::{FeedDefinition, FeedKey, RangeSet};
 use kappadb_merkle::{ForkEvidence, Known};
@@ -22,6 +23,8 @@ pub struct Ask {
     pub selector: Selector,
     /// True to get the blocks that are not held here; false to be told which blocks match.
     pub inline: bool,
+    /// The peer is to claim only what it holds whole, on nobody else's word.
+    pub direct: bool,
     /// What is held here. Blocks not named may be sent though they are held.
     pub have: Vec<Have>,
     /// Feeds of which the statement is to speak if the peer knows them, and of those that go on for them. The first
@@ -118,6 +121,8 @@ pub enum Event {
         statement: Vec<Coverage>,
         /// What it did not speak of.
         rest: Rest,
+        /// On whose word the peer's claims rest beside its own.
+        words: Words,
         /// What it took.
         stats: Stats,
     },
@@ -130,6 +135,8 @@ pub enum Event {
         statement: Vec<Coverage>,
         /// What it did not speak of.
         rest: Rest,
+        /// On whose word the peer's claims rest beside its own.
+        words: Words,
         /// What came since the statement before.
         stats: Stats,
         /// Where to go on, in this session or another.

@@ -2,6 +2,7 @@
 
 use crate::Introduction;
 use crate::event::Rest;
+use crate::words::Words;
 use bincode::{Decode, Encode};
 use bytes::Bytes;
 use kappadb_core::codec::{self, DecodeError};
@@ -75,6 +76,8 @@ pub enum Question {
         selector: Vec<u8>,
         /// Blocks, not only ranges.
         inline: bool,
+        /// The answerer is to claim only what it holds whole, on nobody else's word.
+        direct: bool,
         /// Later matches too, until it is cancelled.
         live: bool,
         /// Only what came after the statement with this token, or, if it is empty, what comes from now on; at most [`MAX_TOKEN`] bytes.
@@ -145,8 +148,19 @@ pub struct Statement {
     pub rest: Rest,
     /// Where a live query can be gone on with; at most [`MAX_TOKEN`] bytes. In the last part only.
     pub token: Option<Vec<u8>>,
-    /// The last part.
-    pub last: bool,
+    /// If this is the last part, and on whose word the statement rests.
+    pub last: Last,
+}
+
+/// Whether a part of a statement is the last one.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum Last {
+    /// More parts follow.
+    No,
+    /// It is, and all that the statement claims is the answerer's own word.
+    Own,
+    /// It is, and beside the answerer's word the statement rests on these.
+    OnWord(Words),
 }
 
 /// A feed's new place in the statement.
@@ -315,6 +329,9 @@ impl Frame {
                 at_most("selector", selector.len(), MAX_SELECTOR, "MAX_SELECTOR")?;
                 at_most("feeds to leave out", without.len(), MAX_WITHOUT, "MAX_WITHOUT")?;
                 token(since)
+            }
+            Frame::Statement(Statement { last: Last::OnWord(words), .. }) if !words.are_well_formed() => {
+                Err(FrameError::Limit { part: "words", limit: "MAX_WORDS" })
             }
             Frame::Statement(Statement { changes, token: resume, .. }) => {
                 at_most("statement", changes.len(), STATEMENT_PART, "STATEMENT_PART")?;

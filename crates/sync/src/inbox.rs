@@ -3,6 +3,7 @@
 use crate::command::{Command, CommandId};
 use crate::frame::{Change, Lengths};
 use crate::outbox::Outbox;
+use crate::words::Words;
 use kappadb_core::{FeedDefinition, FeedKey};
 use kappadb_entry::Bundle;
 use kappadb_merkle::ForkEvidence;
@@ -36,6 +37,8 @@ pub(crate) struct Put {
 pub(crate) struct Settle {
     pub query: u32,
     pub stated: Vec<Change>,
+    /// On whose word that rests.
+    pub words: Words,
     /// Of a live query: where to go on.
     pub token: Option<Vec<u8>>,
 }

@@ -28,6 +28,7 @@ mod served;
 mod session;
 mod shared;
 pub mod statement;
+mod words;
 
 pub use command::{Answer, AnswerError, Command, CommandId, Coverage, PutRefusal, Reply, Stored};
 pub use error::{QueryError, Refusal, SessionError};
@@ -35,3 +36,4 @@ pub use event::{Ask, Event, Fetch, Fork, Have, Outcome, QueryId, Rest, Served, S
 pub use hello::{Agreed, Hello, HelloError, VERSION};
 pub use introduction::Introduction;
 pub use session::{Config, Session};
+pub use words::{Word, Words};

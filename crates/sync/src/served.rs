@@ -4,10 +4,13 @@ use crate::command::{Answer, Command, Coverage};
 use crate::credit::Credit;
 use crate::error::{Refusal, SessionError};
 use crate::event::{Outcome, Rest, Served as Record};
-use crate::frame::{Blocks, BlocksTop, Change, Declared, Frame, Lengths, Query, Question, Ranges, Statement};
+use crate::frame::{
+    Blocks, BlocksTop, Change, Declared, Frame, Last, Lengths, Query, Question, Ranges, Statement,
+};
 use crate::live::{Live, add};
 use crate::outbox::Outbox;
 use crate::shared::Shared;
+use crate::words::Words;
 use kappadb_core::limits::{DEFINITIONS_PART, RANGES_PART, STATEMENT_PART};
 use kappadb_core::{FeedKey, RangeSet};
 use kappadb_entry::Bundle;
@@ -65,6 +68,7 @@ pub(crate) struct Sending {
     defined: usize,
     coverage: Vec<Coverage>,
     rest: Rest,
+    words: Words,
     forks: Vec<ForkEvidence>,
     matches: VecDeque<(FeedKey, RangeSet)>,
     token: Option<Vec<u8>>,
@@ -119,7 +123,7 @@ impl Served {
 
     /// Takes what is to be sent. False if the session has no room for the feeds in it.
     pub fn begin(&mut self, answer: Answer, shared: &Shared) -> bool {
-        let Answer { matches, mut coverage, whole, mut forks, token } = answer;
+        let Answer { matches, mut coverage, whole, words, mut forks, token } = answer;
         let matching: BTreeSet<FeedKey> = matches.iter().map(|(feed, _)| *feed).collect();
         let due = |feed: &FeedKey| matching.contains(feed) || shared.has_spoken_of(feed);
         let is_news = self.live.as_ref().is_some_and(|live| live.stated);
@@ -135,7 +139,8 @@ impl Served {
         forks.retain(|evidence| spoken_of.contains(&evidence.feed));
         let tells = !is_news || !matches.is_empty();
         let matches = matches.into();
-        self.stage = Stage::Sending(Sending { defined: 0, coverage, rest, forks, matches, token, tells });
+        self.stage =
+            Stage::Sending(Sending { defined: 0, coverage, rest, words, forks, matches, token, tells });
         true
     }
 
@@ -183,7 +188,7 @@ impl Served {
             Stage::New(Question::View { since: Some(_), live: false, .. }) => {
                 return unsupported("a token without a live query");
             }
-            Stage::New(Question::View { view, selector, without, live, since, .. }) => {
+            Stage::New(Question::View { view, selector, direct, without, live, since, .. }) => {
                 let selector =
                     Selector::decode(&selector).map_err(|e| (Refusal::BadSelector, e.to_string()))?;
                 self.record.asked = format!("{view}: {}", selector.in_words());
@@ -191,7 +196,7 @@ impl Served {
                 let strict = since.as_ref().is_some_and(|token| !token.is_empty());
                 let news = false;
                 let question =
-                    Command::Answer { view, selector, without, declared, named, since, strict, news };
+                    Command::Answer { view, selector, direct, without, declared, named, since, strict, news };
                 self.live = live.then(|| Live::new(question.clone()));
                 question
             }
@@ -289,7 +294,8 @@ impl Served {
         }
         let Some(live) = &mut self.live else {
             if self.states {
-                state(query, &shared.told.restate(&sending.coverage), sending.rest, None, out)?;
+                let changes = shared.told.restate(&sending.coverage);
+                state(query, &changes, sending.rest, None, &sending.words, out)?;
             }
             out.send(&Frame::Done { query })?;
             return Ok(Turn::Ended);
@@ -300,7 +306,7 @@ impl Served {
                 false => shared.told.restate(&sending.coverage),
                 true => shared.told.changes(&sending.coverage),
             };
-            state(query, &changes, sending.rest, live.token.clone(), out)?;
+            state(query, &changes, sending.rest, live.token.clone(), &sending.words, out)?;
             live.state(std::mem::take(&mut shared.sent_besides));
         }
         live.stated = true;
@@ -340,14 +346,20 @@ fn state(
     changes: &[Change],
     rest: Rest,
     mut token: Option<Vec<u8>>,
+    words: &Words,
     out: &mut Outbox,
 ) -> Result<(), SessionError> {
     let parts = changes.len().div_ceil(STATEMENT_PART).max(1);
     (1..=parts).try_for_each(|part| {
-        let last = part == parts;
+        let is_last = part == parts;
         let changes =
             changes.iter().skip((part - 1) * STATEMENT_PART).take(STATEMENT_PART).copied().collect();
-        let token = token.take_if(|_| last);
+        let token = token.take_if(|_| is_last);
+        let last = match is_last {
+            false => Last::No,
+            true if words.is_nobodys() => Last::Own,
+            true => Last::OnWord(words.clone()),
+        };
         out.send(&Frame::Statement(Statement { query, changes, rest, token, last }))
     })
 }

@@ -7,8 +7,8 @@ use kappadb_fuzz::peers::{Pair, Replica, VIEW};
 use kappadb_fuzz::{Output, truths};
 use kappadb_merkle::Known;
 use kappadb_query::Selector;
-use kappadb_sync::frame::{Change, Frame, Query, Question, Ranges, Statement};
-use kappadb_sync::{Config, Fetch, Hello};
+use kappadb_sync::frame::{Change, Frame, Last, Query, Question, Ranges, Statement};
+use kappadb_sync::{Config, Fetch, Hello, Words};
 
 /// The frames that each of two sides received.
 type Heard = [Vec<Vec<u8>>; 2];
@@ -65,7 +65,17 @@ pub(crate) fn frame() -> Seeds {
                 changes: vec![Change { feed: 0, claimed: 9, length: 12, at: 8, root: [7; 8] }],
                 rest: kappadb_sync::Rest { whole: 3, lacking: 0 },
                 token: Some(b"later".to_vec()),
-                last: true,
+                last: Last::Own,
+            }),
+        ),
+        (
+            "statement-on-word",
+            Frame::Statement(Statement {
+                query: 0,
+                changes: vec![],
+                rest: kappadb_sync::Rest { whole: 0, lacking: 0 },
+                token: None,
+                last: Last::OnWord(Words::of(truth.key())),
             }),
         ),
         (
@@ -83,6 +93,7 @@ pub(crate) fn frame() -> Seeds {
                     view: VIEW.to_owned(),
                     selector: codec::encode(&Selector::boxes(places().extents)),
                     inline: true,
+                    direct: false,
                     live: false,
                     since: Some(vec![1]),
                     without: std::collections::BTreeSet::new(),

@@ -298,7 +298,7 @@ impl Swarm {
                 let later = topic.of(member.database(), Source::Local).await;
                 seen.asked += 1;
                 seen.complete += u64::from(asked.completeness.is_complete());
-                let was = (asked.completeness.is_complete(), later.completeness);
+                let was = (asked.completeness.is_complete(), &later.completeness);
                 if matches!(was, (true, Completeness::Partial)) && !self.cleared {
                     return Err(format!(
                         "{n} had a complete answer to {topic:?}, and a moment later has none"
@@ -310,7 +310,7 @@ impl Swarm {
                     let said = |writer: &usize| &self.members[*writer].said;
                     let fault = |w: &usize| Some((*w, shown.fault(topic, said(w), self.cleared)?));
                     if let Some((writer, fault)) = known.iter().find_map(fault) {
-                        let how = shown.completeness;
+                        let how = &shown.completeness;
                         return Err(format!("{n} says {how:?} of {topic:?}, and of {writer}: {fault}"));
                     }
                 }

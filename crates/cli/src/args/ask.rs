@@ -14,6 +14,10 @@ pub struct AskArgs {
     /// Print nothing, replace no file and import none, if the answer may lack something. The exit code is 3 then, as it is without this.
     #[arg(long, conflicts_with = "local")]
     pub require_complete: bool,
+    /// Count on nobody's word who was not asked: peers say only what they hold whole themselves. What is complete on the word of others alone may lack
+    /// something then.
+    #[arg(long)]
+    pub direct: bool,
     /// Wait for peers no longer than this in all; what has come by then is the answer.
     #[arg(long, value_name = "SECONDS", conflicts_with = "local", value_parser = super::seconds)]
     pub timeout: Option<Duration>,

@@ -91,9 +91,9 @@ pub enum PeerCommand {
         #[arg(long)]
         name: Option<String>,
     },
-    /// Ask a peer no more. It can still ask this replica: it has the access key.
+    /// Ask a peer no more, and count on its word no more, whoever passed that on. It can still ask this replica: it has the access key.
     Remove {
-        /// Its name, its key in hex, or the beginning of that.
+        /// Its name, its key in hex, or the beginning of that; of one that was never asked, all of its key.
         peer: String,
     },
     /// Call a peer something else; without a name, nothing.

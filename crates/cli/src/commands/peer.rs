@@ -20,14 +20,23 @@ pub async fn run(context: &Context, command: &PeerCommand) -> anyhow::Result<()>
         PeerCommand::Add { ticket, name } => {
             tell(console, &database.peers().add(&read(console, ticket)?, name.as_deref()).await?)?
         }
-        PeerCommand::Remove { peer } => {
-            tell(console, &database.peers().remove(find(&database, peer)?).await?)?
-        }
+        PeerCommand::Remove { peer } => remove(console, &database, peer).await?,
         PeerCommand::Rename { peer, name } => {
             tell(console, &database.peers().rename(find(&database, peer)?, name.as_deref()).await?)?;
         }
     }
     context.close(database).await
+}
+
+/// Of who is not known its word is forgotten all the same, if all of its key is given: others may have passed it on.
+async fn remove(console: &Console, database: &Database, text: &str) -> anyhow::Result<()> {
+    match (find(database, text), text.parse()) {
+        (Err(_), Ok(key)) => {
+            database.peers().forget_word(key).await?;
+            tell(console, &Peer { key, addresses: Vec::new(), name: None })
+        }
+        (found, _) => tell(console, &database.peers().remove(found?).await?),
+    }
 }
 
 fn tell(console: &Console, peer: &Peer) -> anyhow::Result<()> {

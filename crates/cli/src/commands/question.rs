@@ -5,7 +5,9 @@ use super::Context;
 use crate::args::AskArgs;
 use crate::console::{self, Console};
 use crate::exit::Exit;
-use kappadb::{Answer, Asked, Completeness, Database, Failure, FeedKey, MAX_AHEAD, Peer, Read, Source};
+use kappadb::{
+    Answer, Asked, Completeness, Database, Failure, FeedKey, MAX_AHEAD, Peer, Read, Source, Word, Words,
+};
 use serde_json::{Value, json};
 use std::time::Instant;
 
@@ -49,18 +51,19 @@ impl Question {
     where
         anyhow::Error: From<E>,
     {
-        let read = read.from(self.source());
-        let mut answer = match self.args.timeout {
-            Some(timeout) => read.within(timeout).await?,
-            None => read.await?,
-        };
+        let mut answer = self.put(read).await?;
         self.note(std::mem::take(&mut answer.asked))?;
         Ok(answer)
     }
 
-    /// Where questions are answered from.
-    pub fn source(&self) -> Source {
-        if self.args.local { Source::Local } else { Source::Peers }
+    /// A question as it is to be put: to whom, for how long, and on whose word.
+    pub fn put<T, E>(&self, read: Read<T, E>) -> Read<T, E> {
+        let read = read.from(if self.args.local { Source::Local } else { Source::Peers });
+        let read = if self.args.direct { read.direct() } else { read };
+        match self.args.timeout {
+            Some(timeout) => read.within(timeout),
+            None => read,
+        }
     }
 
     /// Takes note of what came of asking. Of an answer from here alone nothing is said.
@@ -72,7 +75,7 @@ impl Question {
             Some(before) => before.and(asked),
             None => asked,
         };
-        let withheld = self.args.require_complete && asked.completeness() != Completeness::Complete;
+        let withheld = self.args.require_complete && !asked.completeness().is_complete();
         self.asked = Some(asked);
         if withheld { Err(Withheld.into()) } else { Ok(()) }
     }
@@ -152,7 +155,8 @@ impl Question {
         let asked = self.asked.as_ref().unwrap_or(&none);
         let mut stats = json!({
             "results": results,
-            "complete": self.asked.as_ref().map(|asked| asked.completeness() == Completeness::Complete),
+            "complete": self.asked.as_ref().map(|asked| asked.completeness().is_complete()),
+            "direct": self.asked.as_ref().map(|asked| asked.completeness().is_direct()),
             "peers": asked.peers,
             "blocks_fetched": asked.blocks_fetched,
             "bytes_received": asked.bytes_received,
@@ -160,9 +164,8 @@ impl Question {
             "round_trips": asked.round_trips,
             "seconds": self.started.elapsed().as_secs_f64(),
         });
-        if let (Some(Completeness::AsOf(time)), Some(stats)) =
-            (self.asked.as_ref().map(Asked::completeness), stats.as_object_mut())
-        {
+        let as_of = self.asked.as_ref().and_then(|asked| asked.completeness().as_of());
+        if let (Some(time), Some(stats)) = (as_of, stats.as_object_mut()) {
             stats.insert("as_of".to_owned(), json!(time.0));
         }
         if let (Some(next), Some(stats)) = (&self.next, stats.as_object_mut()) {
@@ -206,18 +209,30 @@ pub fn tell(console: &Console, asked: &Asked, peers: &[Peer]) {
     if asked.missing > 0 {
         reasons.push(format!("the contents of {} could not be had", console::count(asked.missing, "result")));
     }
-    if standing == Completeness::Complete && reasons.is_empty() {
+    if standing.is_complete() && standing.is_direct() && reasons.is_empty() {
         return;
     }
+    reasons.extend(standing.words().filter(|words| !words.is_direct()).map(|words| relayed(words, peers)));
     if reasons.is_empty() {
         reasons.push("the peers that answered do not hold all that there may be".to_owned());
     }
-    let words = match standing {
-        Completeness::Complete => "complete by those who answered".to_owned(),
-        Completeness::AsOf(time) => format!("complete as of {}", console.time(time)),
+    let how = match &standing {
+        Completeness::Complete(_) => "complete by those who answered".to_owned(),
+        Completeness::AsOf(time, _) => format!("complete as of {}", console.time(*time)),
         Completeness::Partial => "not complete".to_owned(),
     };
-    console.remark(&lack(asked, standing), &format!("{words}: {}", reasons.join("; ")));
+    console.remark(&lack(asked, &standing), &format!("{how}: {}", reasons.join("; ")));
+}
+
+/// On whose word an answer rests who was not asked.
+fn relayed(words: &Words, peers: &[Peer]) -> String {
+    let one = |word: &Word| {
+        let hands = console::count(word.hands.into(), "hand");
+        format!("{} through {hands}", name(&word.peer, peers))
+    };
+    let named: Vec<String> = words.indirect().map(one).collect();
+    let more = if words.has_more() { ", and others" } else { "" };
+    format!("on the word of peers that were not asked: {}{more}", named.join(", "))
 }
 
 fn silence(Failure { peer, error, .. }: &Failure, peers: &[Peer]) -> String {
@@ -230,8 +245,8 @@ fn name(key: &FeedKey, peers: &[Peer]) -> String {
     known.map_or_else(|| key.fingerprint(), |name| name.to_string())
 }
 
-fn lack(asked: &Asked, standing: Completeness) -> Value {
-    let mut value = console::fields(&standing);
+fn lack(asked: &Asked, standing: &Completeness) -> Value {
+    let mut value = console::fields(standing);
     value.insert("missing".to_owned(), json!(asked.failures));
     if asked.missing > 0 {
         value.insert("contents".to_owned(), json!(asked.missing));

@@ -1,6 +1,7 @@
 //! What `design/cli.md` promises to scripts, row by row.
 
 use crate::common::{Db, EXTRACT, STATION, Server};
+use kappadb::Ticket;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Output, Stdio};
@@ -334,6 +335,39 @@ fn a_sparse_peer_that_answers_makes_an_answer_that_is_not_complete() {
     assert_eq!(objects(told.as_bytes()), [json!({ "complete": false, "missing": [] })]);
     let (_, told) = last.ends(3, &["map", "query", "--bbox", STATION]);
     assert!(told.contains("not complete: the peers that answered do not hold all"), "{told}");
+}
+
+#[test]
+fn an_answer_on_the_word_of_who_was_not_asked_says_so_and_one_that_is_to_be_direct_does_without() {
+    let full = Db::init();
+    full.ok(&["kv", "put", "a", "1"]);
+    full.ok(&["kv", "put", "b", "2"]);
+    let server = Server::start(&full);
+    let hub = server.ticket.trim().parse::<Ticket>().unwrap().peer.to_string();
+    let relay = Db::join(&server.ticket);
+    relay.ok(&["kv", "get", "a"]);
+    drop(server);
+    let server = Server::start(&relay);
+    let last = Db::join(&server.ticket);
+    let (out, told) = last.ends(0, &["--json", "kv", "get", "a", "--stats"]);
+    assert!(out.contains('1'), "{out}");
+    let [stats, said] = &objects(told.as_bytes())[..] else { panic!("{told}") };
+    let word_of = json!([{ "peer": hub, "hands": 1 }]);
+    assert_eq!(*said, json!({ "complete": true, "word_of": word_of, "missing": [] }));
+    assert_eq!((&stats["complete"], &stats["direct"]), (&json!(true), &json!(false)));
+    let (_, told) = last.ends(0, &["kv", "get", "a"]);
+    assert!(told.contains("on the word of peers that were not asked: ") && told.contains("1 hand"), "{told}");
+    let (_, told) = last.ends(3, &["--json", "kv", "get", "a", "--direct"]);
+    assert_eq!(objects(told.as_bytes()), [json!({ "complete": false, "missing": [] })]);
+    // Who relays it was asked itself, and its own word is direct.
+    let (_, told) = relay.ends(0, &["--json", "kv", "get", "a", "--direct"]);
+    assert!(told.contains("as_of") && !told.contains("word_of"), "{told}");
+
+    drop(server);
+    let (_, told) = last.ends(0, &["--json", "kv", "get", "a"]);
+    assert!(told.contains("as_of") && told.contains(&hub), "{told}");
+    last.ok(&["peer", "remove", &hub]);
+    last.ends(3, &["kv", "get", "a"]);
 }
 
 #[test]

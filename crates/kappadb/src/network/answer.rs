@@ -1,7 +1,9 @@
 //! What a question is answered with: what was found, and how much of what there is that may be.
 
+use super::completeness::Completeness;
 use crate::lines::fields;
 use kappadb_core::{EntryId, FeedKey, Timestamp};
+use kappadb_sync::Words;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use std::convert::Infallible;
 use std::time::Duration;
@@ -14,60 +16,6 @@ pub enum Source {
     Local,
     /// All known peers are asked first for what the question needs. What comes stays, and the answer is that over all of it.
     Peers,
-}
-
-/// How much of what there is an answer has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Completeness {
-    /// All that anybody knows who took part, this replica among them. Of an answer from here alone: this replica knows no peer, and holds
-    /// all feeds that it knows of whole, or all of them that the question needs.
-    Complete,
-    /// All that was known at this time, by this replica's clock, to those who answered then. Earlier questions that cover this one were
-    /// answered completely, and nothing of that was lost since. So an answer read offline is as good as it was.
-    AsOf(Timestamp),
-    /// It may lack anything: nothing says how much of it is here, or contents of what was found could not be had.
-    Partial,
-}
-
-impl Completeness {
-    /// That of several answers together: they are no better than the worst of them, and as old as the oldest.
-    pub fn and(self, other: Completeness) -> Completeness {
-        use Completeness::{AsOf, Complete, Partial};
-        match (self, other) {
-            (Partial, _) | (_, Partial) => Partial,
-            (AsOf(one), AsOf(two)) => AsOf(one.min(two)),
-            (Complete, other) | (other, Complete) => other,
-        }
-    }
-
-    /// True if nothing is lacking.
-    pub fn is_complete(self) -> bool {
-        self == Completeness::Complete
-    }
-
-    /// Up to when nothing is lacking, if it is not complete now.
-    pub fn as_of(self) -> Option<Timestamp> {
-        match self {
-            Completeness::AsOf(time) => Some(time),
-            _ => None,
-        }
-    }
-}
-
-/// `complete`, and `as_of` if it is that.
-impl Serialize for Completeness {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        self.put(&mut map)?;
-        map.end()
-    }
-}
-
-impl Completeness {
-    fn put<M: SerializeMap>(self, map: &mut M) -> Result<(), M::Error> {
-        map.serialize_entry("complete", &self.is_complete())?;
-        self.as_of().map_or(Ok(()), |time| map.serialize_entry("as_of", &time))
-    }
 }
 
 /// The answer to a question.
@@ -96,7 +44,7 @@ impl<T, C> Answer<T, C> {
 
     /// A part of what was found.
     pub(crate) fn page(items: Vec<T>, next: Option<C>) -> Answer<T, C> {
-        Answer { items, next, completeness: Completeness::Complete, asked: Asked::default() }
+        Answer { items, next, completeness: Completeness::default(), asked: Asked::default() }
     }
 
     /// The same, if the contents of so many of the items could not be read.
@@ -121,6 +69,11 @@ impl<T, C> Answer<T, C> {
     /// Up to when nothing is lacking, if it is not complete now.
     pub fn as_of(&self) -> Option<Timestamp> {
         self.completeness.as_of()
+    }
+
+    /// True if that is so on nobody's word who was not asked: [`Completeness::is_direct`].
+    pub fn is_direct(&self) -> bool {
+        self.completeness.is_direct()
     }
 }
 
@@ -176,6 +129,8 @@ pub struct Asked {
     pub complete: bool,
     /// As [`Answer::as_of`], but for contents that are missing.
     pub as_of: Option<Timestamp>,
+    /// On whose word it is that.
+    pub words: Words,
     /// Peers that answered, at least one question.
     pub peers: u64,
     /// Blocks newly stored here.
@@ -231,28 +186,31 @@ impl Serialize for Failure {
 impl Asked {
     /// How much of what there is the answer has.
     pub fn completeness(&self) -> Completeness {
+        if self.missing > 0 { Completeness::Partial } else { self.without_contents() }
+    }
+
+    /// The same, whatever contents are missing.
+    fn without_contents(&self) -> Completeness {
         match self.as_of {
-            _ if self.missing > 0 => Completeness::Partial,
-            _ if self.complete => Completeness::Complete,
-            Some(time) => Completeness::AsOf(time),
+            _ if self.complete => Completeness::Complete(self.words.clone()),
+            Some(time) => Completeness::AsOf(time, self.words.clone()),
             None => Completeness::Partial,
         }
     }
 
+    fn set(&mut self, completeness: Completeness) {
+        (self.complete, self.as_of) = (completeness.is_complete(), completeness.as_of());
+        self.words = completeness.words().cloned().unwrap_or_default();
+    }
+
     /// The answer has no more than this.
     pub(crate) fn limit(&mut self, completeness: Completeness) {
-        let both = match self.as_of {
-            _ if self.complete => completeness,
-            Some(time) => Completeness::AsOf(time).and(completeness),
-            None => Completeness::Partial,
-        };
-        (self.complete, self.as_of) = (both.is_complete(), both.as_of());
+        self.set(self.without_contents().and(completeness));
     }
 
     /// What asking took for several questions, one after the other. A peer that failed time and again is named once.
     pub fn and(mut self, later: Asked) -> Asked {
-        let completeness = self.completeness().and(later.completeness());
-        (self.complete, self.as_of) = (completeness.is_complete(), completeness.as_of());
+        self.set(self.completeness().and(later.completeness()));
         let Asked {
             peers, blocks_fetched, bytes_received, bytes_sent, missing, round_trips, failures, ..
         } = later;
@@ -276,6 +234,8 @@ impl Asked {
 pub(crate) struct Ways {
     pub source: Source,
     pub within: Option<Duration>,
+    /// Nobody's word is to count who was not asked.
+    pub direct: bool,
 }
 
 /// What is told with how much it has, and what asking took.
@@ -286,7 +246,7 @@ pub trait Told {
 
 impl<T, C> Told for Answer<T, C> {
     fn tell(&mut self, mut asked: Asked) {
-        self.completeness = self.completeness.and(asked.completeness());
+        self.completeness = std::mem::take(&mut self.completeness).and(asked.completeness());
         asked.missing = asked.missing.max(self.asked.missing);
         self.asked = asked;
     }
@@ -294,27 +254,24 @@ impl<T, C> Told for Answer<T, C> {
 
 #[cfg(test)]
 mod tests {
-    use super::Completeness::{AsOf, Complete, Partial};
     use super::*;
-
-    #[test]
-    fn several_answers_are_as_good_as_the_worst() {
-        let (early, late) = (AsOf(Timestamp(1)), AsOf(Timestamp(2)));
-        let worse_first = [Partial, early, late, Complete];
-        for (rank, one) in worse_first.into_iter().enumerate() {
-            for (other_rank, other) in worse_first.into_iter().enumerate() {
-                assert_eq!(one.and(other), worse_first[rank.min(other_rank)], "{one:?} and {other:?}");
-            }
-        }
-    }
 
     #[test]
     fn contents_that_are_not_here_make_an_answer_partial_whoever_was_asked() {
         let mut answer = Answer::<u8>::of([7, 8]).lacking(1);
         answer.tell(Asked { complete: true, ..Asked::default() });
-        assert_eq!((answer.completeness, answer.asked.missing), (Partial, 1));
+        assert_eq!((answer.completeness, answer.asked.missing), (Completeness::Partial, 1));
         let mut answer = Answer::<u8>::of([7, 8]).lacking(0);
         answer.tell(Asked { as_of: Some(Timestamp(3)), ..Asked::default() });
         assert_eq!((answer.as_of(), answer.one()), (Some(Timestamp(3)), Some(7)));
+    }
+
+    #[test]
+    fn several_questions_rest_on_the_word_of_all_on_which_any_rests() {
+        let on = |peer| Asked { complete: true, words: Words::of(FeedKey([peer; 32])), ..Asked::default() };
+        let both = on(1).and(on(2));
+        assert_eq!(both.words.list().len(), 2);
+        let none = both.and(Asked::default());
+        assert!(none.words.is_nobodys() && none.completeness() == Completeness::Partial);
     }
 }

@@ -1,19 +1,20 @@
 //! Asking neighbours: which feed ranges answer a selector, fetched and proved.
 
 use super::Network;
-use super::answer::Completeness;
+use super::claims::Counting;
+use super::completeness::Completeness;
 use super::follow::Follow;
 use super::forks::{Answers, Ground, claim_nothing};
 use super::neighbours::Neighbours;
-use super::turn::{Listed, Trouble, Turn, Wish};
+use super::turn::{Listed, Stated, Trouble, Turn, Wish};
 use crate::engine;
 use crate::error::ReadError;
 use futures::future::BoxFuture;
 use kappadb_core::limits::{MAX_SELECTOR, MAX_SELECTOR_KEYS};
 use kappadb_core::{FeedDefinition, FeedKey, RangeSet};
 use kappadb_entry::space;
+use kappadb_net::Answered;
 use kappadb_query::Selector;
-use kappadb_sync::{Coverage, Rest};
 use std::collections::BTreeSet;
 
 /// The map view's name in queries.
@@ -97,18 +98,20 @@ impl Neighbours {
     /// Fetches, proves and indexes what the peers have of the answer. True if the own answer is complete now.
     pub(crate) async fn ask(&mut self, view: &str, selector: Selector) -> Result<bool, ReadError> {
         let (dialled, remembers, asked) = (self.dialled, self.remembers, view.to_owned());
-        let (network, reader) = (self.parts().clone(), self.reader.clone());
+        let (network, reader, direct) = (self.parts().clone(), self.reader.clone(), self.direct);
         let completeness = if self.is_local {
-            engine::run(self.parts(), move |_| network.here(&reader, &asked, || selector, dialled)).await??
+            let here = move |_: &Network| network.here(&reader, &asked, || selector, dialled, direct);
+            engine::run(self.parts(), here).await??
         } else {
             let answers = self.question(view, &selector).await?;
             let conclude =
                 move |_: &Network| network.conclude(&reader, &asked, &selector, answers, dialled, remembers);
             engine::run(self.parts(), conclude).await??
         };
-        self.asked.limit(completeness);
         self.incomplete += u64::from(completeness == Completeness::Partial);
-        Ok(completeness.is_complete())
+        let is_complete = completeness.is_complete();
+        self.asked.limit(completeness);
+        Ok(is_complete)
     }
 
     /// The same without concluding anything from it: a first look, before it is known what the answer is to rest on.
@@ -124,7 +127,7 @@ impl Neighbours {
     /// been told: what they left out may count then. And once more if what one lacks may be what another did not speak of.
     pub(super) async fn question(&mut self, view: &str, selector: &Selector) -> Result<Answers, ReadError> {
         let (ground, mut named) = self.grounds(view, selector).await?;
-        let mut answers = Answers::new(ground);
+        let mut answers = Answers::new(ground, self.direct);
         let mut all_named = false;
         for _ in 0..ROUNDS {
             let untold = self.round(view, selector, &named, &mut answers).await?;
@@ -144,7 +147,10 @@ impl Neighbours {
                 break;
             }
             let (asked, wanted) = (view.to_owned(), selector.clone());
-            let own = move |parts: &Network| parts.covered(&asked, &wanted, &BTreeSet::new(), Some(&lacking));
+            let counting = Counting::claims(self.direct);
+            let own = move |parts: &Network| {
+                parts.covered(&asked, &wanted, &BTreeSet::new(), Some(&lacking), counting)
+            };
             let unspoken = answers.unspoken(&engine::run(self.parts(), own).await?, &named);
             let unspoken = engine::run(self.parts(), move |parts| parts.true_ones(unspoken)).await?;
             if unspoken.is_empty() {
@@ -168,13 +174,13 @@ impl Neighbours {
         view: &str,
         selector: &Selector,
     ) -> Result<(Ground, Vec<FeedDefinition>), ReadError> {
-        let (network, reader) = (self.parts().clone(), self.reader.clone());
+        let (network, reader, direct) = (self.parts().clone(), self.reader.clone(), self.direct);
         let (view, selector) = (view.to_owned(), selector.clone());
         let look = move |_: &Network| {
             // A question tells peers how far one's own feeds go.
             network.feeds.settle()?;
             let ground = network.ground_of(&view, &reader)?;
-            let gaps = network.own_gaps(&view, &selector, &ground);
+            let gaps = network.own_gaps(&view, &selector, &ground, direct);
             Ok((ground, gaps))
         };
         engine::run(self.parts(), look).await?
@@ -193,6 +199,7 @@ impl Neighbours {
             selector: selector.clone(),
             without: answers.ground.without(),
             named: named.to_vec(),
+            direct: answers.direct,
             inline,
             theirs: None,
         };
@@ -203,10 +210,9 @@ impl Neighbours {
             )
             .await?;
         let mut any_untold = false;
-        for (peer, Said { statement, rest, blocks, untold }) in said {
+        for (session, Said { stated, blocks, untold }) in said {
             self.count_blocks(blocks);
-            answers.statements.insert(peer, statement);
-            answers.rests.insert(peer, rest);
+            answers.stated.insert(session, stated);
             any_untold |= untold;
         }
         Ok(any_untold)
@@ -247,8 +253,7 @@ impl Neighbours {
 
 /// What a peer said to a question.
 struct Said {
-    statement: Vec<Coverage>,
-    rest: Rest,
+    stated: Stated,
     /// Blocks newly stored.
     blocks: u64,
     /// It did not know of a fork that is known here.
@@ -262,17 +267,18 @@ async fn put(turn: Turn, wish: Wish, listed: Option<Listed>) -> Result<Said, Tro
         Some(listed) => turn.holds(listed).await?,
         None => None,
     };
-    if let Some((statement, rest)) = held {
-        let blocks = turn.follow_up(&statement).await?;
-        return Ok(Said { statement, rest, blocks, untold: false });
+    if let Some(stated) = held {
+        let blocks = turn.follow_up(&stated.coverage).await?;
+        return Ok(Said { stated, blocks, untold: false });
     }
-    let mut answered = turn.link.session.ask(turn.prepare(wish).await?).await?;
-    let blocks = answered.stats.blocks_stored + turn.follow_up(&answered.statement).await?;
-    if answered.stats.contradicted > 0 {
-        claim_nothing(&mut answered.statement);
+    let Answered { statement, rest, words, stats, .. } =
+        turn.link.session.ask(turn.prepare(wish).await?).await?;
+    let mut stated = turn.stated(statement, rest, &words);
+    let blocks = stats.blocks_stored + turn.follow_up(&stated.coverage).await?;
+    if stats.contradicted > 0 {
+        claim_nothing(&mut stated.coverage);
     }
-    let untold = answered.stats.beyond > 0;
-    Ok(Said { statement: answered.statement, rest: answered.rest, blocks, untold })
+    Ok(Said { stated, blocks, untold: stats.beyond > 0 })
 }
 
 /// Fetches what is missing of these blocks. The number that were stored.

@@ -2,7 +2,7 @@
 
 use super::Network;
 use super::ask::FEEDS;
-use super::claims::{OwnAnswer, group};
+use super::claims::{Counting, OwnAnswer, group, words_of};
 use super::heard;
 use super::refusals::{put_refusal, refusal, refused};
 use super::standing;
@@ -39,6 +39,8 @@ fn short(bytes: &[u8]) -> Short {
 struct Question {
     view: String,
     selector: Selector,
+    /// What is not held whole is not claimed.
+    direct: bool,
     without: BTreeSet<FeedKey>,
     declared: BTreeMap<FeedKey, u64>,
     named: BTreeSet<FeedKey>,
@@ -132,8 +134,8 @@ impl Network {
             return refused(&command, &error.to_string());
         }
         match command {
-            Command::Answer { view, selector, without, declared, named, since, strict, news } => {
-                let question = Question { view, selector, without, declared, named, strict };
+            Command::Answer { view, selector, direct, without, declared, named, since, strict, news } => {
+                let question = Question { view, selector, direct, without, declared, named, strict };
                 Reply::Answer(self.answer(&question, since, news))
             }
             Command::Locate { feed, ranges } => Reply::Answer(Ok(self.locate(&feed, &ranges))),
@@ -150,7 +152,7 @@ impl Network {
 
     fn answer(&self, question: &Question, since: Option<Vec<u8>>, news: bool) -> Result<Answer, AnswerError> {
         let unavailable = |error: ReadError| AnswerError::Unavailable(error.to_string());
-        let Question { view, selector, without, declared, named, strict } = question;
+        let Question { view, selector, direct, without, declared, named, strict } = question;
         let now = self.moment(question);
         let late = self.came_since(question, &now, since).map_err(unavailable)?;
         if *strict && late.is_none() && view == FEEDS {
@@ -158,7 +160,9 @@ impl Network {
         }
         // Lengths first, then the view is brought up to them: what is claimed must be in it when it is asked.
         let grown = late.as_ref().filter(|_| news).map(|late| &late.grown);
-        let covered = self.covered(view, selector, without, grown);
+        let counting = if *direct { Counting::Nothing } else { Counting::All };
+        let covered = self.covered(view, selector, without, grown, counting);
+        let words = words_of(covered.iter());
         let matches = match late {
             Some(Late { matches: Some(matches), .. }) => group(self.counting(matches, without)),
             _ if view == FEEDS => self.all_that_counts(without),
@@ -177,7 +181,7 @@ impl Network {
         let (mut coverage, whole) = self.speak(covered, declared, may_have).map_err(unavailable)?;
         let forks = self.state_forks(&mut coverage, may_have);
         let token = Some(codec::encode(&now));
-        Ok(Answer { matches: matches.into_iter().collect(), coverage, whole, forks, token })
+        Ok(Answer { matches: matches.into_iter().collect(), coverage, whole, words, forks, token })
     }
 
     /// What is said of feeds, those first of which most is held: of those that the asker may have, of those that go on for them, and of those of which

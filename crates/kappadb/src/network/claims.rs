@@ -1,19 +1,25 @@
 //! What an answer rests on: what peers say that they sent, what this replica holds whole, and what earlier answers have shown.
 
 mod book;
+mod claim;
+mod covered;
 
 use super::Network;
-use super::answer::Completeness;
 use super::ask::{FEEDS, KV};
+use super::completeness::Completeness;
 use super::forks::{Answers, Ground};
+use super::turn::Stated;
 use crate::error::ReadError;
 pub(super) use book::Book;
 use book::{Footing, Question};
+use claim::{AsOf, Claim, Claims, keep_better};
+use covered::on_whose_word;
+pub(super) use covered::{Counting, OwnAnswer, words_of};
 use kappadb_core::{EntryId, FeedDefinition, FeedKey, RangeSet, Seq, Timestamp};
 use kappadb_feed::FeedInfo;
 use kappadb_query::Selector;
 use kappadb_sync::statement::{Covered, gaps, merge};
-use kappadb_sync::{Coverage, Have};
+use kappadb_sync::{Have, Words};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -52,25 +58,35 @@ impl Network {
         // Nothing is written if nothing came.
         self.feeds.sync()?;
         let cut_short = answers.is_cut_short();
-        let Answers { ground, statements, .. } = answers;
-        let heard = !statements.is_empty();
-        let claimed = claimed(statements.values().flatten());
-        let own = self.covered(view, selector, &BTreeSet::new(), None);
-        let own = own.iter().map(OwnAnswer::said);
-        let all = merge(statements.values().flatten().map(Coverage::covered).chain(own));
-        let has_gaps = cut_short || gaps(&all, ground.excluded()).next().is_some();
-        let complete = (heard || self.peers.is_empty()) && !has_gaps;
+        let Answers { ground, stated, direct } = answers;
+        let heard = !stated.is_empty();
+        let claimed = claimed(stated.values());
+        let own = self.covered(view, selector, &BTreeSet::new(), None, Counting::claims(direct));
+        let words =
+            on_whose_word(&stated, &own, ground.excluded()).filter(|words| !direct || words.is_direct());
+        let complete = words.filter(|_| (heard || self.peers.is_empty()) && !cut_short);
         let (footing, question) = (self.footing(&ground), self.timeless(view, selector, asked));
         if heard && remembers {
             // Of words that only a view understands nothing follows for other questions.
-            let claimed = if matches!(selector, Selector::Custom(_)) { BTreeMap::new() } else { claimed };
-            self.claims.record(question.clone(), footing, &claimed, complete.then_some(asked));
+            let claimed = if matches!(selector, Selector::Custom(_)) { Claims::new() } else { claimed };
+            let complete = complete.clone().map(|words| (asked, words));
+            self.claims.record(question.clone(), footing, claimed, complete);
         }
-        let earlier = || self.claims.complete_as_of(&question, &footing).filter(|_| self.is_sound());
         Ok(match complete {
-            true => Completeness::Complete,
-            false => earlier().map_or(Completeness::Partial, Completeness::AsOf),
+            Some(words) => Completeness::Complete(words),
+            None => self.earlier(self.claims.complete_as_of(&question, &footing, direct)),
         })
+    }
+
+    /// How much an answer has of which the book says this.
+    fn earlier(&self, shown: Option<AsOf>) -> Completeness {
+        let shown = shown.filter(|_| self.is_sound());
+        shown.map_or(Completeness::Partial, |(time, words)| Completeness::AsOf(time, words))
+    }
+
+    /// Forgets whatever may rest on the word of this peer.
+    pub(crate) fn forget_word(&self, peer: &FeedKey) {
+        self.claims.forget(peer);
     }
 
     /// Notes what news about a question have shown since.
@@ -79,17 +95,13 @@ impl Network {
         view: &str,
         selector: &Selector,
         ground: &Ground,
-        shown: &Shown,
+        shown: Shown,
         now: Timestamp,
     ) {
         if ground.is_shared() && !matches!(selector, Selector::Custom(_)) {
-            let complete = shown.complete.then_some(now);
-            self.claims.record(
-                self.timeless(view, selector, now),
-                self.footing(ground),
-                &shown.lengths,
-                complete,
-            );
+            let (question, footing) = (self.timeless(view, selector, now), self.footing(ground));
+            let complete = shown.complete.map(|words| (now, words));
+            self.claims.record(question, footing, shown.claims, complete);
         }
     }
 
@@ -113,46 +125,49 @@ impl Network {
         }
     }
 
-    /// How much of what there is the answer from here alone has. `now` is when it is asked, `reader` who asks.
+    /// How much of what there is the answer from here alone has. `now` is when it is asked, `reader` who asks. If it is to be `direct`, nobody's word
+    /// counts who was not asked.
     pub(crate) fn here(
         self: &Arc<Self>,
         reader: &Arc<str>,
         view: &str,
         selector: impl FnOnce() -> Selector,
         now: Timestamp,
+        direct: bool,
     ) -> Result<Completeness, ReadError> {
         if self.has_all() {
-            return Ok(Completeness::Complete);
+            return Ok(Completeness::default());
         }
         let (changes, selector) = (self.feeds.changes(), &selector());
         let ground = self.ground_of(view, reader)?;
         if self.peers.is_empty() && self.is_sound() && ground.is_shared() {
-            let own = self.covered(view, selector, &BTreeSet::new(), None);
-            let own = merge(own.iter().map(OwnAnswer::said));
-            if gaps(&own, ground.excluded()).next().is_none() {
-                return Ok(Completeness::Complete);
+            let own = self.covered(view, selector, &BTreeSet::new(), None, Counting::claims(direct));
+            if let Some(words) = on_whose_word(&BTreeMap::new(), &own, ground.excluded()) {
+                return Ok(Completeness::Complete(words));
             }
         }
         let footing = self.footing(&ground);
         if view == KV {
             *self.here.lock() = Some((changes, footing));
         }
-        let earlier = self.claims.complete_as_of(&self.timeless(view, selector, now), &footing);
-        let earlier = earlier.filter(|_| self.is_sound());
-        Ok(earlier.map_or(Completeness::Partial, Completeness::AsOf))
+        let question = self.timeless(view, selector, now);
+        Ok(self.earlier(self.claims.complete_as_of(&question, &footing, direct)))
     }
 
     /// The same for keys, if that needs no waiting and no disk.
     pub(crate) fn here_at_once(&self, selector: impl FnOnce() -> Selector) -> Option<Completeness> {
         if self.has_all() {
-            return Some(Completeness::Complete);
+            return Some(Completeness::default());
+        }
+        // Who knows no peer may hold all that the question needs: that takes a look at every feed.
+        if self.peers.is_empty() {
+            return None;
         }
         let known =
             self.here.footing.try_lock().ok()?.filter(|(changes, _)| *changes == self.feeds.changes());
         let question = Question { view: KV.to_owned(), selector: selector() };
         let earlier = self.claims.complete_as_of_at_once(&question, &known?.1)?;
-        let earlier = earlier.filter(|_| self.is_sound());
-        Some(earlier.map_or(Completeness::Partial, Completeness::AsOf))
+        Some(self.earlier(earlier))
     }
 
     fn footing(&self, ground: &Ground) -> Footing {
@@ -199,17 +214,22 @@ impl Network {
     }
 
     /// How much of each feed this replica's own answer to `selector` has, for somebody who has dropped the feeds `without`: of these nothing is said. Of
-    /// feeds that are not among `only` nothing either, if there are such.
+    /// feeds that are not among `only` nothing either, if there are such. `counting` says which earlier claims count.
     pub(super) fn covered(
         &self,
         view: &str,
         selector: &Selector,
         without: &BTreeSet<FeedKey>,
         only: Option<&BTreeSet<FeedKey>>,
+        counting: Counting,
     ) -> Vec<OwnAnswer> {
         let ground = self.ground();
-        let claims =
-            if ground.serves(without) { self.shown(view, selector, &ground) } else { BTreeMap::new() };
+        let claims = match counting {
+            Counting::All | Counting::Direct if ground.serves(without) => {
+                self.shown(view, selector, &ground, counting == Counting::Direct)
+            }
+            _ => Claims::new(),
+        };
         let mut feeds = self.feeds.list();
         feeds.retain(|info| {
             !without.contains(&info.feed) && only.is_none_or(|only| only.contains(&info.feed))
@@ -217,29 +237,37 @@ impl Network {
         let own = feeds.into_iter().map(|FeedInfo { feed, length, held, fork, whole, continues, .. }| {
             // Beyond a fork nothing counts, so there is nothing to hold.
             let end = length.min(fork.unwrap_or(Seq::MAX));
-            let claimed = if whole { end } else { 0 };
-            let claimed = claims.get(&feed).copied().unwrap_or(0).min(end).max(claimed);
-            OwnAnswer { feed, covered: Covered { claimed, length }, is_gap: claimed < end, held, continues }
+            let claim = claims.get(&feed).filter(|_| !whole);
+            let claimed = if whole { end } else { claim.map_or(0, |claim| claim.length.min(end)) };
+            let (covered, words) = (Covered { claimed, length }, claim.map(|claim| claim.words.clone()));
+            OwnAnswer { feed, covered, words, is_gap: claimed < end, held, continues }
         });
         own.collect()
     }
 
     /// The feeds of which this replica's own answer may lack something: peers are asked for them by name.
-    pub(super) fn own_gaps(&self, view: &str, selector: &Selector, ground: &Ground) -> Vec<FeedDefinition> {
+    pub(super) fn own_gaps(
+        &self,
+        view: &str,
+        selector: &Selector,
+        ground: &Ground,
+        direct: bool,
+    ) -> Vec<FeedDefinition> {
         if self.holds_all() {
             return Vec::new();
         }
-        let own = merge(self.covered(view, selector, &BTreeSet::new(), None).iter().map(OwnAnswer::said));
+        let own = self.covered(view, selector, &BTreeSet::new(), None, Counting::claims(direct));
+        let own = merge(own.iter().map(OwnAnswer::said));
         gaps(&own, ground.excluded()).filter_map(|feed| self.feeds.definition(&feed)).collect()
     }
 
-    /// Up to which seq of each feed earlier answers have shown all that `selector` matches to be held here.
-    pub(crate) fn shown(&self, view: &str, selector: &Selector, ground: &Ground) -> BTreeMap<FeedKey, Seq> {
+    /// Up to which seq of each feed earlier answers have shown all that `selector` matches to be held here, and on whose word.
+    fn shown(&self, view: &str, selector: &Selector, ground: &Ground, direct: bool) -> Claims {
         if !self.is_sound() {
-            return BTreeMap::new();
+            return Claims::new();
         }
         let question = Question { view: view.to_owned(), selector: selector.clone() };
-        self.claims.lengths(&question, &self.footing(ground))
+        self.claims.claims(&question, &self.footing(ground), direct)
     }
 
     /// The question by which to look an answer up later. Questions that go up to the moment at which they are put may name that
@@ -253,50 +281,40 @@ impl Network {
     }
 }
 
-/// How a feed stands in this replica's own answer.
-pub(super) struct OwnAnswer {
-    pub feed: FeedKey,
-    pub covered: Covered,
-    /// Something of it that counts may be lacking.
-    pub is_gap: bool,
-    /// Blocks held.
-    pub held: u64,
-    /// The feed that it goes on for, as its writer says.
-    pub continues: Option<FeedKey>,
-}
-
-impl OwnAnswer {
-    /// What is said of the feed.
-    pub fn said(&self) -> (FeedKey, Covered) {
-        (self.feed, self.covered)
-    }
-}
-
 /// What a live question has shown since it was last noted.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Shown {
-    /// The answer was complete when it was first given: so it still is, as far as the peer goes.
-    pub complete: bool,
-    pub lengths: BTreeMap<FeedKey, Seq>,
+    /// The answer was complete when it was first given: so it still is, as far as the peer goes. On whose word.
+    pub complete: Option<Words>,
+    pub claims: Claims,
 }
 
 impl Shown {
-    pub fn add(&mut self, said: &[Coverage]) {
-        for (feed, length) in claimed(said.iter()) {
-            let best = self.lengths.entry(feed).or_default();
-            *best = (*best).max(length);
-        }
+    /// What the first answer has shown is noted already.
+    pub fn first(completeness: Completeness) -> Shown {
+        let complete = completeness.words().filter(|_| completeness.is_complete()).cloned();
+        Shown { complete, claims: Claims::new() }
+    }
+
+    pub fn add(&mut self, stated: &Stated) {
+        self.complete = self.complete.take().map(|words| words.and(&stated.words));
+        claimed(std::iter::once(stated)).into_iter().for_each(|(feed, claim)| {
+            keep_better(&mut self.claims, feed, claim);
+        });
     }
 }
 
-/// The greatest length claimed for each feed.
-fn claimed<'a>(said: impl Iterator<Item = &'a Coverage>) -> BTreeMap<FeedKey, Seq> {
-    let mut longest = BTreeMap::new();
-    for coverage in said.filter(|coverage| coverage.claimed > 0) {
-        let best: &mut Seq = longest.entry(coverage.definition.feed).or_default();
-        *best = (*best).max(coverage.claimed);
+/// The greatest length claimed for each feed, and on whose word.
+fn claimed<'a>(all: impl Iterator<Item = &'a Stated>) -> Claims {
+    let mut claims = Claims::new();
+    for stated in all {
+        let words = Arc::new(stated.words.clone());
+        for coverage in stated.coverage.iter().filter(|coverage| coverage.claimed > 0) {
+            let claim = Claim { length: coverage.claimed, words: words.clone() };
+            keep_better(&mut claims, coverage.definition.feed, claim);
+        }
     }
-    longest
+    claims
 }
 
 /// Entry ids as ranges of their feeds.
@@ -311,3 +329,6 @@ pub(super) fn group(ids: Vec<EntryId>) -> BTreeMap<FeedKey, RangeSet> {
     });
     ranges.collect()
 }
+
+#[cfg(test)]
+mod tests;

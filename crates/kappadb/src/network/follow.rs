@@ -5,7 +5,7 @@ use super::claims::Shown;
 use super::forks::{Answers, Ground, claim_nothing};
 use super::links::{Holder, Keeper, Link, Links};
 use super::neighbours::Neighbours;
-use super::turn::{Trouble, Turn, Wish};
+use super::turn::{Stated, Trouble, Turn, Wish};
 use super::{Handle, Manner, Network};
 use crate::engine;
 use crate::error::ReadError;
@@ -13,7 +13,7 @@ use kappadb_core::limits::MAX_CALLERS;
 use kappadb_core::{FeedKey, Lseq};
 use kappadb_net::{Question, Update};
 use kappadb_query::Selector;
-use kappadb_sync::{Ask, Coverage, Rest, Since, Stats};
+use kappadb_sync::{Ask, Since, Stats};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -228,7 +228,7 @@ impl<'a> Asked<'a> {
             let selector = follow.selector()?;
             let (live, met) = follow.since(&peer, &selector, parts.losses());
             let ground = network.ground_of(&follow.view, &follow.reader)?;
-            let gaps = parts.own_gaps(&follow.view, &selector, &ground);
+            let gaps = parts.own_gaps(&follow.view, &selector, &ground, false);
             // Of what came before it sends nothing.
             let theirs = match met.filter(|_| follow.view == FEEDS) {
                 Some(met) => parts.grown_since(met)?,
@@ -239,6 +239,7 @@ impl<'a> Asked<'a> {
                 selector: selector.clone(),
                 without: ground.without(),
                 named: gaps,
+                direct: false,
                 inline: true,
                 theirs,
             };
@@ -270,8 +271,10 @@ impl<'a> Asked<'a> {
             };
             let Some(update) = update else { return Ok(Ended::Gone) };
             let Some(strong) = parts.upgrade() else { return Ok(Ended::Gone) };
-            if let Update::Stated { statement, rest, stats, token } = update? {
-                if !self.take(strong, statement, rest, &stats, token).await? {
+            if let Update::Stated { statement, rest, words, stats, token } = update? {
+                let turn = Turn { parts: strong, link: self.link.clone() };
+                let said = turn.stated(statement, rest, &words);
+                if !self.take(turn, said, &stats, token).await? {
                     return Ok(Ended::Anew);
                 }
                 stated();
@@ -281,7 +284,7 @@ impl<'a> Asked<'a> {
 
     /// How long to wait for news before there is something else to do; none if there is nothing.
     fn patience(&self) -> Option<Duration> {
-        let unnoted = self.shown.as_ref().filter(|(_, shown)| !shown.lengths.is_empty());
+        let unnoted = self.shown.as_ref().filter(|(_, shown)| !shown.claims.is_empty());
         let due = unnoted.map(|(noted, _)| NOTED.saturating_sub(noted.elapsed()));
         due.or(matches!(self.what.wanted, Wanted::Changing(_)).then_some(LOOK))
     }
@@ -299,17 +302,15 @@ impl<'a> Asked<'a> {
     /// Takes in a statement. False if the peer answered on another ground than this replica's.
     async fn take(
         &mut self,
-        parts: Arc<Network>,
-        mut statement: Vec<Coverage>,
-        rest: Rest,
+        turn: Turn,
+        mut stated: Stated,
         stats: &Stats,
         token: Option<Vec<u8>>,
     ) -> Result<bool, Trouble> {
-        let (since, peer) = (self.since, self.link.session.peer());
+        let (since, peer, parts) = (self.since, self.link.session.peer(), turn.parts.clone());
         let end = parts.feeds.end();
         self.since = end;
-        let turn = Turn { parts: parts.clone(), link: self.link.clone() };
-        turn.follow_up(&statement).await?;
+        turn.follow_up(&stated.coverage).await?;
         let (network, follow, selector) = (parts.clone(), self.what.clone(), self.selector.clone());
         let ground = engine::run(&parts, move |parts| {
             match token {
@@ -325,11 +326,11 @@ impl<'a> Asked<'a> {
             return Ok(false);
         }
         if stats.contradicted > 0 {
-            claim_nothing(&mut statement);
+            claim_nothing(&mut stated.coverage);
         }
         // Of what came before nothing was asked then.
         if !self.what.from_now {
-            self.note(&parts, statement, rest).await?;
+            self.note(&parts, stated).await?;
         }
         if let Some(space) = space_of(&self.what.view).filter(|_| stats.blocks_stored > 0) {
             let wanted = vec![(space, self.selector.clone())];
@@ -340,23 +341,18 @@ impl<'a> Asked<'a> {
     }
 
     /// Notes what a statement has shown: the first at once, what comes later now and then.
-    async fn note(
-        &mut self,
-        parts: &Arc<Network>,
-        statement: Vec<Coverage>,
-        rest: Rest,
-    ) -> Result<(), ReadError> {
+    async fn note(&mut self, parts: &Arc<Network>, stated: Stated) -> Result<(), ReadError> {
         let Some((noted, shown)) = &mut self.shown else {
             let (view, selector) = (self.what.view.clone(), self.selector.clone());
             let (ground, now) = (self.ground.clone(), parts.clock.now());
-            let answers = Answers::of(ground, self.link.id, statement, rest);
+            let answers = Answers::of(ground, self.link.id, stated);
             let (network, reader) = (parts.clone(), self.what.reader.clone());
             let conclude = move |_: &Network| network.conclude(&reader, &view, &selector, answers, now, true);
-            let complete = engine::run(parts, conclude).await??.is_complete();
-            self.shown = Some((Instant::now(), Shown { complete, lengths: BTreeMap::new() }));
+            let completeness = engine::run(parts, conclude).await??;
+            self.shown = Some((Instant::now(), Shown::first(completeness)));
             return Ok(());
         };
-        shown.add(&statement);
+        shown.add(&stated);
         match noted.elapsed() >= NOTED {
             true => self.note_rest(parts).await,
             false => Ok(()),
@@ -365,13 +361,13 @@ impl<'a> Asked<'a> {
 
     /// Notes what was shown and is not noted yet.
     async fn note_rest(&mut self, parts: &Arc<Network>) -> Result<(), ReadError> {
-        let Some((noted, shown)) = self.shown.as_mut().filter(|(_, shown)| !shown.lengths.is_empty()) else {
+        let Some((noted, shown)) = self.shown.as_mut().filter(|(_, shown)| !shown.claims.is_empty()) else {
             return Ok(());
         };
         *noted = Instant::now();
-        let new = Shown { complete: shown.complete, lengths: std::mem::take(&mut shown.lengths) };
+        let new = Shown { complete: shown.complete.clone(), claims: std::mem::take(&mut shown.claims) };
         let (view, selector) = (self.what.view.clone(), self.selector.clone());
         let (ground, now) = (self.ground.clone(), parts.clock.now());
-        engine::run(parts, move |parts| parts.note_shown(&view, &selector, &ground, &new, now)).await
+        engine::run(parts, move |parts| parts.note_shown(&view, &selector, &ground, new, now)).await
     }
 }

@@ -8,7 +8,7 @@
 use super::Network;
 use super::claims::OwnAnswer;
 use super::link::Call;
-use super::turn::{Trouble, Turn};
+use super::turn::{Stated, Trouble, Turn};
 use crate::engine::{self, Engine};
 use crate::error::{AskError, ReadError};
 use crate::folder::recovered;
@@ -20,7 +20,7 @@ use kappadb_net::AskError as Unanswered;
 use kappadb_net::PeerHandle;
 use kappadb_node::SessionId;
 use kappadb_sync::statement::{gaps, merge};
-use kappadb_sync::{Coverage, Fetch, Fork, QueryError, Rest};
+use kappadb_sync::{Coverage, Fetch, Fork, QueryError};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -90,35 +90,34 @@ impl LateForks {
 /// What the peers said to one question.
 pub(super) struct Answers {
     pub ground: Ground,
-    /// By session: of every feed, what its answer covers.
-    pub statements: BTreeMap<SessionId, Vec<Coverage>>,
-    /// By session: what it did not speak of.
-    pub rests: BTreeMap<SessionId, Rest>,
+    /// Nobody's word counts who was not asked.
+    pub direct: bool,
+    /// By session.
+    pub stated: BTreeMap<SessionId, Stated>,
 }
 
 impl Answers {
-    pub fn new(ground: Ground) -> Answers {
-        Answers { ground, statements: BTreeMap::new(), rests: BTreeMap::new() }
+    pub fn new(ground: Ground, direct: bool) -> Answers {
+        Answers { ground, direct, stated: BTreeMap::new() }
     }
 
     /// What one peer said.
-    pub fn of(ground: Ground, peer: SessionId, statement: Vec<Coverage>, rest: Rest) -> Answers {
-        let (statements, rests) = (BTreeMap::from([(peer, statement)]), BTreeMap::from([(peer, rest)]));
-        Answers { ground, statements, rests }
+    pub fn of(ground: Ground, peer: SessionId, stated: Stated) -> Answers {
+        Answers { ground, direct: false, stated: BTreeMap::from([(peer, stated)]) }
     }
 
     /// True if a peer lacks something of feeds that it did not speak of, for there were too many.
     pub fn is_cut_short(&self) -> bool {
-        self.rests.values().any(|rest| rest.lacking > 0)
+        self.stated.values().any(|stated| stated.rest.lacking > 0)
     }
 
     /// Feeds, as peers define them, of which something is lacking and nobody was asked by name, if peers have feeds whole that they did not speak of,
     /// which may be these. `own` is what this replica says itself.
     pub fn unspoken(&self, own: &[OwnAnswer], named: &[FeedDefinition]) -> Vec<FeedDefinition> {
-        if self.rests.values().all(|rest| rest.whole == 0) {
+        if self.stated.values().all(|stated| stated.rest.whole == 0) {
             return Vec::new();
         }
-        let said = || self.statements.values().flatten();
+        let said = || self.stated.values().flat_map(|stated| &stated.coverage);
         let all = merge(said().map(Coverage::covered).chain(own.iter().map(OwnAnswer::said)));
         let named: BTreeSet<FeedKey> = named.iter().map(|definition| definition.feed).collect();
         let gaps: BTreeSet<FeedKey> =
@@ -129,7 +128,7 @@ impl Answers {
 
     /// What was said of lengths still holds; of what is in the answer nothing does.
     pub fn claim_nothing(&mut self) {
-        self.statements.values_mut().for_each(|statement| claim_nothing(statement));
+        self.stated.values_mut().for_each(|stated| claim_nothing(&mut stated.coverage));
     }
 }
 

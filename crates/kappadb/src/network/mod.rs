@@ -5,7 +5,7 @@
 //!
 //! - [`Read`] and [`Neighbours`] ask; [`ask`] has the names of the views and the usual questions. What is answered is an [`Answer`].
 //! - [`Handle`] is who asks: the network, and the name under which somebody reads and writes.
-//! - [`Network::here`], [`Network::has_all`], [`Network::shown`]: what is known of the completeness of what is held.
+//! - [`Network::here`], [`Network::has_all`]: what is known of the completeness of what is held, and on whose word ([`Network::forget_word`]).
 //! - [`make_sure`] comes before the first write; [`Backend`] answers peers.
 //! - [`Follow`]s are what is followed, by a [`Following`] or a [`Live`] watcher; [`Network::links`] are the sessions, and [`Network::standing`] is what
 //!   peers follow here.
@@ -19,6 +19,7 @@ pub(crate) mod ask;
 mod backend;
 mod claims;
 mod clocks;
+mod completeness;
 mod contents;
 mod follow;
 mod forks;
@@ -38,8 +39,9 @@ mod silence;
 mod standing;
 mod turn;
 
-pub use answer::{Answer, Asked, Completeness, Failure, GoesOn, Source, Told};
+pub use answer::{Answer, Asked, Failure, GoesOn, Source, Told};
 pub(crate) use backend::Backend;
+pub use completeness::Completeness;
 pub(crate) use follow::Follow;
 pub use follow::Following;
 pub(crate) use forks::fork_warnings;

@@ -45,6 +45,8 @@ pub(crate) struct Neighbours {
     pub(super) asked: Asked,
     /// Questions of which nothing says that their answers have all.
     pub(super) incomplete: u64,
+    /// Nobody's word counts who is not asked.
+    pub(super) direct: bool,
     /// False if what answers show is not kept for later questions.
     pub(super) remembers: bool,
     /// What was asked of which space, and where the arrival log ended before.
@@ -98,6 +100,7 @@ impl Neighbours {
             open: Vec::new(),
             asked: Asked { complete: true, ..Asked::default() },
             incomplete: 0,
+            direct: false,
             remembers: true,
             selectors: Vec::new(),
             since: parts.feeds.end(),

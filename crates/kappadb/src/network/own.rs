@@ -175,6 +175,7 @@ async fn about_nothing(parts: &Arc<Network>, also: Option<FeedKey>) -> Result<As
         view: MAP.to_owned(),
         selector,
         inline: true,
+        direct: false,
         have: Vec::new(),
         named,
         forks,

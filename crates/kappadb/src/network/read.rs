@@ -73,6 +73,14 @@ impl<T, E> Read<T, E> {
         self
     }
 
+    /// Nobody's word is to count who was not asked by this replica. Peers are asked for what they hold whole themselves, and what earlier answers
+    /// have shown here counts if those were direct, too. What is complete only on the word of others is not called complete then
+    /// ([`Completeness::is_direct`](crate::Completeness::is_direct)). Default: it counts, and the answer says whose it is.
+    pub fn direct(mut self) -> Self {
+        self.ways.direct = true;
+        self
+    }
+
     /// One that `start` begins.
     pub(crate) fn begin(start: impl FnOnce(Ways) -> Begun<T, E> + Send + 'static) -> Self {
         Read { state: State::Waiting(Box::new(start)), ways: Ways::default() }
@@ -116,6 +124,7 @@ where
                 Source::Local => Neighbours::nobody(parts.handle()),
                 Source::Peers => Neighbours::dial_within(parts.handle(), ways.within).await,
             };
+            neighbours.direct = ways.direct;
             ask(&mut neighbours).await.map_err(Into::into)?;
             neighbours.finish().await?
         }

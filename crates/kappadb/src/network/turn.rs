@@ -7,7 +7,7 @@ use crate::error::{AskError, ReadError};
 use kappadb_core::{FeedDefinition, FeedKey, RangeSet};
 use kappadb_net::Update;
 use kappadb_query::Selector;
-use kappadb_sync::{Ask, Coverage, Fetch, Rest};
+use kappadb_sync::{Ask, Coverage, Fetch, Rest, Words};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
@@ -29,17 +29,28 @@ pub(super) struct Wish {
     pub(super) without: BTreeSet<FeedKey>,
     /// Feeds that are asked after by name, beside those that always are.
     pub(super) named: Vec<FeedDefinition>,
+    /// The peer is to claim only what it holds whole.
+    pub(super) direct: bool,
     /// Blocks are wanted, not where they are.
     pub(super) inline: bool,
     /// Of a question for everything: of which feeds the peer may have something that is held here; none if of all.
     pub(super) theirs: Option<BTreeSet<FeedKey>>,
 }
 
-/// Which blocks a peer would send, and what it says of feeds.
+/// Which blocks a peer would send, and what it says of its answer.
 pub(super) struct Listed {
     pub(super) blocks: BTreeMap<FeedKey, RangeSet>,
-    pub(super) statement: Vec<Coverage>,
+    pub(super) stated: Stated,
+}
+
+/// What a peer says of its answer.
+pub(super) struct Stated {
+    /// By feed, as far as it speaks of them.
+    pub(super) coverage: Vec<Coverage>,
+    /// What it does not speak of.
     pub(super) rest: Rest,
+    /// On whose word that is, its own among them.
+    pub(super) words: Words,
 }
 
 /// Why a turn came to nothing.
@@ -79,6 +90,12 @@ impl From<ReadError> for Trouble {
 }
 
 impl Turn {
+    /// What the peer says of its answer, and on whose `words` beside its own.
+    pub(super) fn stated(&self, coverage: Vec<Coverage>, rest: Rest, words: &Words) -> Stated {
+        let words = words.told_by(self.link.session.peer(), &self.parts.identity.public());
+        Stated { coverage, rest, words }
+    }
+
     /// How to ask for what of these blocks is not held here whole; none if all is.
     pub(super) async fn lacking(&self, feed: FeedKey, ranges: RangeSet) -> Result<Option<Fetch>, ReadError> {
         let link = self.link.clone();
@@ -104,7 +121,10 @@ impl Turn {
                     most = left;
                     blocks.entry(feed).or_default().union_with(&ranges);
                 }
-                Update::Done { statement, rest, .. } => return Ok(Some(Listed { blocks, statement, rest })),
+                Update::Done { statement, rest, words, .. } => {
+                    let stated = self.stated(statement, rest, &words);
+                    return Ok(Some(Listed { blocks, stated }));
+                }
                 _ => {}
             }
         }
@@ -112,13 +132,13 @@ impl Turn {
     }
 
     /// What a peer has stated, if all that it has listed is held here, of the same history as far as both can tell, and counts.
-    pub(super) async fn holds(&self, listed: Listed) -> Result<Option<(Vec<Coverage>, Rest)>, ReadError> {
+    pub(super) async fn holds(&self, listed: Listed) -> Result<Option<Stated>, ReadError> {
         let holds = move |parts: &Network| {
             // What came is seen once it is durable.
             parts.feeds.sync()?;
-            let Listed { blocks, statement, rest } = listed;
+            let Listed { blocks, stated } = listed;
             let at: BTreeMap<FeedKey, u64> =
-                statement.iter().map(|said| (said.definition.feed, said.at)).collect();
+                stated.coverage.iter().map(|said| (said.definition.feed, said.at)).collect();
             for (feed, ranges) in &blocks {
                 let at = at.get(feed).copied().filter(|at| *at > 0);
                 let root = at.map(|at| parts.feeds.root_at(feed, at)).transpose()?.flatten();
@@ -127,7 +147,7 @@ impl Turn {
                     return Ok(None);
                 }
             }
-            Ok::<_, ReadError>(Some((statement, rest)))
+            Ok::<_, ReadError>(Some(stated))
         };
         engine::run(&self.parts, holds).await?
     }
@@ -136,7 +156,7 @@ impl Turn {
     pub(super) async fn prepare(&self, wish: Wish) -> Result<Ask, ReadError> {
         let link = self.link.clone();
         let look = move |parts: &Network| {
-            let Wish { view, selector, without, named, inline, theirs } = wish;
+            let Wish { view, selector, without, named, direct, inline, theirs } = wish;
             // First: what is given up meanwhile is noticed the next time.
             let forget = link.has_lost(parts.losses());
             // What is written here comes first: there may be no room for all.
@@ -152,6 +172,7 @@ impl Turn {
                 view,
                 selector,
                 inline,
+                direct,
                 have,
                 named,
                 forks,

@@ -209,8 +209,9 @@ impl Peers {
         self.change(meet).await
     }
 
-    /// Forgets a peer: it is not asked any more, nor called if others tell of it, and the session with it, if this replica called, ends. It may go on asking this replica, as long
-    /// as it has the access key. Durable when it returns.
+    /// Forgets a peer: it is not asked any more, nor called if others tell of it, and the session with it, if this replica called, ends. Its word goes
+    /// with it, as with [`Peers::forget_word`]; what it sent stays, for that is proved. It may go on asking this replica, as long as it has the access
+    /// key. Durable when it returns.
     ///
     /// # Errors
     /// [`PeerError::Unknown`].
@@ -220,7 +221,19 @@ impl Peers {
             refuse(parts, key, true)?;
             Ok(removed)
         };
-        self.change(remove).await
+        let removed = self.change(remove).await?;
+        self.forget_word(key).await?;
+        Ok(removed)
+    }
+
+    /// Makes void what rests on the word of somebody, whether it was asked here or others passed its word on: an answer from here is complete no
+    /// longer for what it said of feeds. What others still say on its word comes with the next question to them, and they name it
+    /// ([`Completeness::words`](crate::Completeness::words)). Durable when it returns.
+    ///
+    /// # Errors
+    /// [`PeerError::Read`] if the database is closed.
+    pub async fn forget_word(&self, key: FeedKey) -> Result<(), PeerError> {
+        Ok(engine::run(&self.parts, move |parts| parts.forget_word(&key)).await?)
     }
 
     /// What a peer is called here: 1 to 64 bytes without control characters, or nothing. Durable when it returns.

@@ -317,12 +317,12 @@ impl Driver {
                     asker.updates.send(Ok(Update::Ranges { feed, ranges }));
                 }
             }
-            Event::Done { query, statement, rest, stats } => {
-                self.settle(query, Ok(Update::Done { statement, rest, stats }))
+            Event::Done { query, statement, rest, words, stats } => {
+                self.settle(query, Ok(Update::Done { statement, rest, words, stats }))
             }
-            Event::Stated { query, statement, rest, stats, token } => {
+            Event::Stated { query, statement, rest, words, stats, token } => {
                 if let Some(asker) = self.questions.get(&query) {
-                    asker.updates.send(Ok(Update::Stated { statement, rest, stats, token }));
+                    asker.updates.send(Ok(Update::Stated { statement, rest, words, stats, token }));
                 }
             }
             Event::Stands { query, view, selector } => self.stand(query, &view, &selector),

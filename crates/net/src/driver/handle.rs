@@ -5,7 +5,7 @@ use super::updates::{Inbox, Updates, updates};
 use crate::error::{AskError, SessionEnd};
 use crate::{Signal, Traffic};
 use kappadb_core::{FeedKey, RangeSet, Timestamp};
-use kappadb_sync::{Ask, Coverage, Fetch, Introduction, Rest, SessionError, Stats};
+use kappadb_sync::{Ask, Coverage, Fetch, Introduction, Rest, SessionError, Stats, Words};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::mpsc::UnboundedSender;
@@ -78,6 +78,8 @@ pub struct Answered {
     pub statement: Vec<Coverage>,
     /// What it did not speak of.
     pub rest: Rest,
+    /// On whose word the peer's claims rest beside its own.
+    pub words: Words,
     /// What it took.
     pub stats: Stats,
 }
@@ -100,6 +102,8 @@ pub enum Update {
         statement: Vec<Coverage>,
         /// What it did not speak of.
         rest: Rest,
+        /// On whose word the peer's claims rest beside its own.
+        words: Words,
         /// What came since the statement before.
         stats: Stats,
         /// Where to go on, in this session or another.
@@ -111,6 +115,8 @@ pub enum Update {
         statement: Vec<Coverage>,
         /// What it did not speak of.
         rest: Rest,
+        /// On whose word the peer's claims rest beside its own.
+        words: Words,
         /// What it took.
         stats: Stats,
     },
@@ -245,8 +251,9 @@ impl Question {
         while let Some(update) = self.next().await {
             match update? {
                 Update::Ranges { feed, ranges } => merge(&mut answered.ranges, feed, ranges),
-                Update::Done { statement, rest, stats } | Update::Stated { statement, rest, stats, .. } => {
-                    (answered.statement, answered.rest, answered.stats) = (statement, rest, stats);
+                Update::Done { statement, rest, words, stats }
+                | Update::Stated { statement, rest, words, stats, .. } => {
+                    answered = Answered { statement, rest, words, stats, ..answered };
                     break;
                 }
             }

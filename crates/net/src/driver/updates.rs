@@ -7,7 +7,7 @@
 use super::handle::Update;
 use crate::error::AskError;
 use kappadb_core::FeedKey;
-use kappadb_sync::{Coverage, Rest, Stats};
+use kappadb_sync::{Coverage, Rest, Stats, Words};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
@@ -40,7 +40,7 @@ struct State {
 
 #[derive(Debug)]
 enum Waiting {
-    Stated { of: BTreeMap<FeedKey, Coverage>, rest: Rest, stats: Stats, token: Option<Vec<u8>> },
+    Stated { of: BTreeMap<FeedKey, Coverage>, rest: Rest, words: Words, stats: Stats, token: Option<Vec<u8>> },
     Other(Result<Update, AskError>),
 }
 
@@ -56,16 +56,17 @@ impl Updates {
         let mut state = self.0.lock();
         match (update, state.waiting.back_mut()) {
             (
-                Ok(Update::Stated { statement, rest, stats, token }),
-                Some(Waiting::Stated { of, rest: last, stats: sum, token: kept }),
+                Ok(Update::Stated { statement, rest, words, stats, token }),
+                Some(Waiting::Stated { of, rest: last, words: all, stats: sum, token: kept }),
             ) => {
                 of.extend(by_feed(statement));
                 *sum = sum.and(&stats);
+                *all = all.and(&words);
                 (*last, *kept) = (rest, token);
             }
-            (Ok(Update::Stated { statement, rest, stats, token }), _) => {
+            (Ok(Update::Stated { statement, rest, words, stats, token }), _) => {
                 let of = by_feed(statement).collect();
-                state.waiting.push_back(Waiting::Stated { of, rest, stats, token });
+                state.waiting.push_back(Waiting::Stated { of, rest, words, stats, token });
             }
             (other, _) => state.waiting.push_back(Waiting::Other(other)),
         }
@@ -93,9 +94,9 @@ impl Inbox {
                 let mut state = self.0.lock();
                 match state.waiting.pop_front() {
                     Some(Waiting::Other(update)) => return Some(update),
-                    Some(Waiting::Stated { of, rest, stats, token }) => {
+                    Some(Waiting::Stated { of, rest, words, stats, token }) => {
                         let statement = of.into_values().collect();
-                        return Some(Ok(Update::Stated { statement, rest, stats, token }));
+                        return Some(Ok(Update::Stated { statement, rest, words, stats, token }));
                     }
                     None if state.over => return None,
                     None => {}
@@ -116,7 +117,8 @@ mod tests {
         let definition = FeedDefinition::sign(&DatabaseId([0; 32]), &key, Timestamp(0), None);
         let statement = vec![Coverage { definition, claimed, length: claimed, at: 0, root: [0; 8] }];
         let stats = Stats { blocks_stored: 1, ..Stats::default() };
-        Ok(Update::Stated { statement, rest: Rest::default(), stats, token: Some(vec![token]) })
+        let words = Words::of(FeedKey([feed; 32]));
+        Ok(Update::Stated { statement, rest: Rest::default(), words, stats, token: Some(vec![token]) })
     }
 
     #[tokio::test]
@@ -127,7 +129,10 @@ mod tests {
         }
         assert_eq!(updates.0.lock().waiting.len(), 1);
         drop(updates);
-        let Some(Ok(Update::Stated { statement, stats, token, .. })) = inbox.next().await else { panic!() };
+        let Some(Ok(Update::Stated { statement, words, stats, token, .. })) = inbox.next().await else {
+            panic!()
+        };
+        assert_eq!(words.list().len(), 3, "on the word of all");
         let claimed: Vec<u64> = statement.iter().map(|coverage| coverage.claimed).collect();
         assert_eq!((claimed, stats.blocks_stored), (vec![2_999; 3], 9_000));
         assert_eq!(token, Some(vec![2]));

@@ -56,6 +56,7 @@ async fn what_comes_while_a_live_question_is_looked_up_first_is_not_overlooked()
         view: "empty".to_owned(),
         selector: Selector::Everything,
         inline: true,
+        direct: false,
         have: vec![],
         named: vec![],
         forks: vec![],

@@ -95,6 +95,7 @@ fn ask(view: &str) -> Ask {
         view: view.to_owned(),
         selector: Selector::Everything,
         inline: true,
+        direct: false,
         have: vec![],
         named: vec![],
         forks: vec![],

@@ -4,9 +4,10 @@ use super::Asker;
 use crate::asked::{Asked, Phase};
 use crate::error::{QueryError, Refusal, SessionError};
 use crate::event::Event;
-use crate::frame::{Blocks, Frame, Question, Ranges, Statement};
+use crate::frame::{Blocks, Frame, Last, Question, Ranges, Statement};
 use crate::inbox::{Put, Settle, Work};
 use crate::outbox::Outbox;
+use crate::words::Words;
 use kappadb_core::limits::MAX_FORKS_TOLD;
 use kappadb_core::{FeedDefinition, FeedKey, RangeSet, SignedHead};
 use kappadb_entry::Bundle;
@@ -173,7 +174,11 @@ impl Asker {
             return Err(SessionError::OutOfPlace { frame: "Statement", query });
         }
         (asked.phase, asked.rest) = (Phase::Stated, rest);
-        let stood = asked.stands;
+        let (is_last, stood) = (last != Last::No, asked.stands);
+        asked.words = match last {
+            Last::OnWord(words) => words,
+            Last::No | Last::Own => Words::default(),
+        };
         if stood {
             // It names each feed once.
             if asked.news.len() + changes.len() > max_feeds {
@@ -182,7 +187,7 @@ impl Asker {
             asked.news.extend(&changes);
         }
         // That of a live query says its last word again and again.
-        let news = (last && asked.is_live()).then(|| asked.stand());
+        let news = (is_last && asked.is_live()).then(|| (asked.stand(), std::mem::take(&mut asked.words)));
         self.patience.earn(bytes);
         if news.is_some() {
             // What was stored while the statement came is granted now.
@@ -192,9 +197,9 @@ impl Asker {
             false => changes.iter().try_for_each(|change| self.heard.state(change))?,
             true => self.heard.mention_all(&changes)?,
         }
-        let Some(news) = news else { return Ok(()) };
+        let Some((news, words)) = news else { return Ok(()) };
         let stated = if stood { news } else { self.heard.stated() };
-        self.work(Work::Settle(Some(Settle { query, stated, token })), out)
+        self.work(Work::Settle(Some(Settle { query, stated, words, token })), out)
     }
 
     pub fn done(&mut self, query: u32, out: &mut Outbox) -> Result<(), SessionError> {
@@ -209,6 +214,7 @@ impl Asker {
             return self.work(Work::Settle(None), out);
         }
         asked.phase = Phase::Finished;
+        let words = std::mem::take(&mut asked.words);
         let fetched = match &asked.question {
             Question::View { .. } => None,
             Question::Blocks { feed, .. } => Some(*feed),
@@ -222,7 +228,7 @@ impl Asker {
             }
         };
         self.check_idle()?;
-        self.work(Work::Settle(Some(Settle { query, stated, token: None })), out)
+        self.work(Work::Settle(Some(Settle { query, stated, words, token: None })), out)
     }
 
     pub fn error(

@@ -32,7 +32,8 @@ impl Asker {
             asked.stats.missing = self.ledger.unsent(feed, ranges).count();
         }
         let statement = self.heard.coverage(&settle.stated);
-        out.event(Event::Done { query: asked.name, statement, rest: asked.rest, stats: asked.stats });
+        let (words, Asked { name: query, rest, stats, .. }) = (settle.words.clone(), asked);
+        out.event(Event::Done { query, statement, rest, words, stats });
     }
 
     /// What a live query was answered by now is durable.
@@ -41,9 +42,10 @@ impl Asker {
         asked.held += 1;
         // What does not fit in the queue is said with the next.
         let _ = out.send(&Frame::Held { query: settle.query, statements: asked.held });
-        let (query, rest, stats) = (asked.name, asked.rest, std::mem::take(&mut asked.stats));
+        let (query, rest, words) = (asked.name, asked.rest, settle.words.clone());
+        let stats = std::mem::take(&mut asked.stats);
         let statement = self.heard.coverage(&settle.stated);
-        out.event(Event::Stated { query, statement, rest, stats, token: settle.token.clone() });
+        out.event(Event::Stated { query, statement, rest, words, stats, token: settle.token.clone() });
     }
 
     pub fn reply(&mut self, id: CommandId, reply: Reply, out: &mut Outbox) -> Result<(), SessionError> {

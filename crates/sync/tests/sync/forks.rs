@@ -41,6 +41,7 @@ fn ask(pair: &mut Pair, side: usize, have: bool) {
         view: VIEW.to_owned(),
         selector: Selector::Everything,
         inline: true,
+        direct: false,
         have,
         named: vec![],
         forks: forks.collect(),

@@ -9,9 +9,9 @@ use kappadb_core::{
 };
 use kappadb_merkle::{Branch, ForkEvidence, Known, Node};
 use kappadb_sync::frame::{
-    Blocks, BlocksTop, Change, Declared, Frame, FrameError, Query, Question, Ranges, Statement,
+    Blocks, BlocksTop, Change, Declared, Frame, FrameError, Last, Query, Question, Ranges, Statement,
 };
-use kappadb_sync::{Introduction, Rest};
+use kappadb_sync::{Introduction, Rest, Words};
 use proptest::prelude::*;
 
 fn ranges() -> impl Strategy<Value = RangeSet> {
@@ -45,11 +45,12 @@ fn definition() -> impl Strategy<Value = FeedDefinition> {
 fn question() -> impl Strategy<Value = Question> {
     let bytes = || prop::collection::vec(any::<u8>(), 0..40);
     let without = prop::collection::btree_set(any::<[u8; 32]>().prop_map(FeedKey), 0..3);
-    let view = ("[a-z]{0,20}", bytes(), any::<(bool, bool)>(), prop::option::of(bytes()), without);
-    let view = view.prop_map(|(view, selector, (inline, live), since, without)| Question::View {
+    let view = ("[a-z]{0,20}", bytes(), any::<[bool; 3]>(), prop::option::of(bytes()), without);
+    let view = view.prop_map(|(view, selector, [inline, direct, live], since, without)| Question::View {
         view,
         selector,
         inline,
+        direct,
         live,
         since,
         without,
@@ -103,12 +104,23 @@ fn fork() -> impl Strategy<Value = Frame> {
     })
 }
 
+fn words() -> impl Strategy<Value = Words> {
+    prop::collection::vec(any::<[u8; 32]>(), 1..12).prop_map(|peers| {
+        let me = FeedKey([0; 32]);
+        peers.into_iter().fold(Words::default(), |words, peer| words.told_by(FeedKey(peer), &me))
+    })
+}
+
+fn last() -> impl Strategy<Value = Last> {
+    prop_oneof![Just(Last::No), Just(Last::Own), words().prop_map(Last::OnWord)]
+}
+
 fn statement() -> impl Strategy<Value = Frame> {
     let change = any::<(u32, u64, u64, u64, [u8; 8])>()
         .prop_map(|(feed, claimed, length, at, root)| Change { feed, claimed, length, at, root });
     let token = prop::option::of(prop::collection::vec(any::<u8>(), 0..MAX_TOKEN));
-    (any::<(u32, bool)>(), prop::collection::vec(change, 0..9), token).prop_map(
-        |((query, last), changes, token)| {
+    (any::<u32>(), last(), prop::collection::vec(change, 0..9), token).prop_map(
+        |(query, last, changes, token)| {
             let rest = Rest { whole: u64::from(query) << 7, lacking: u64::from(query) };
             Frame::Statement(Statement { query, changes, rest, token, last })
         },
@@ -212,6 +224,42 @@ fn unknown_kinds_are_skipped_or_refused_by_their_top_bit() {
     assert_eq!(Frame::decode(&[]), Err(FrameError::Empty));
 }
 
+/// A statement of nothing, up to where it says whose word it is.
+const STATEMENT: [u8; 6] = [6, 1, 0, 0, 0, 0];
+
+#[test]
+fn a_statement_of_ones_own_word_says_so_in_no_byte_more_than_that_it_is_the_last_part() {
+    let statement = |last| {
+        let (changes, rest, token) = (vec![], Rest::default(), None);
+        Frame::Statement(Statement { query: 1, changes, rest, token, last }).encode()
+    };
+    assert_eq!(statement(Last::No), [&STATEMENT[..], &[0]].concat());
+    assert_eq!(statement(Last::Own), [&STATEMENT[..], &[1]].concat());
+    let relayed = Words::of(FeedKey([7; 32])).told_by(FeedKey([8; 32]), &FeedKey([9; 32]));
+    let list = [&[2, 2][..], &[7; 32], &[1], &[8; 32], &[0, 0]].concat();
+    assert_eq!(statement(Last::OnWord(relayed)), [&STATEMENT[..], &list].concat());
+}
+
+#[test]
+fn words_out_of_order_named_twice_or_more_than_there_may_be_are_refused() {
+    let of = |peers: &[u8], more: &[u8]| {
+        let list = peers.iter().flat_map(|n| [&[*n; 32][..], &[0]].concat()).collect::<Vec<u8>>();
+        Frame::decode(&[&STATEMENT[..], &[2, peers.len() as u8], &list, more].concat())
+    };
+    assert!(of(&[1, 2, 3], &[0]).is_ok());
+    assert!(of(&[1, 2, 3, 4, 5, 6, 7, 8], &[1, 4]).is_ok());
+    for (peers, more) in [
+        (&[][..], &[0][..]),
+        (&[2, 1], &[0]),
+        (&[1, 1], &[0]),
+        (&[1, 2], &[1, 0]),
+        (&[1, 2, 3, 4, 5, 6, 7, 8, 9], &[0]),
+    ] {
+        let limit = FrameError::Limit { part: "words", limit: "MAX_WORDS" };
+        assert_eq!(of(peers, more), Err(limit), "{peers:?}");
+    }
+}
+
 #[test]
 fn each_limit_is_named() {
     let text = "x".repeat(MAX_TEXT + 1);
@@ -221,6 +269,7 @@ fn each_limit_is_named() {
             view: "v".repeat(view),
             selector: vec![0; selector],
             inline: true,
+            direct: false,
             live: false,
             since: Some(vec![0; since]),
             without: (0..without).map(|n| FeedKey(blake2b256(&[&n.to_le_bytes()]).0)).collect(),
@@ -232,6 +281,10 @@ fn each_limit_is_named() {
         let (named, question) = (vec![FeedKey([0; 32]); named], rich.clone());
         Frame::Query(Query { id: 1, credit, forget: false, have: vec![], named, question })
     };
+    let on_word = |words| {
+        let (changes, rest, token) = (vec![], Rest::default(), None);
+        Frame::Statement(Statement { query: 1, changes, rest, token, last: Last::OnWord(words) })
+    };
     let cases = [
         (Frame::Error { query: 1, code: 1, text: text.clone() }, "MAX_TEXT"),
         (Frame::Close { code: 1, text }, "MAX_TEXT"),
@@ -241,7 +294,7 @@ fn each_limit_is_named() {
                 changes: vec![change; STATEMENT_PART + 1],
                 rest: Rest::default(),
                 token: None,
-                last: true,
+                last: Last::Own,
             }),
             "STATEMENT_PART",
         ),
@@ -251,7 +304,7 @@ fn each_limit_is_named() {
                 changes: vec![],
                 rest: Rest::default(),
                 token: Some(vec![0; MAX_TOKEN + 1]),
-                last: true,
+                last: Last::Own,
             }),
             "MAX_TOKEN",
         ),
@@ -259,6 +312,7 @@ fn each_limit_is_named() {
         (view(0, (64 << 10) + 1, 0, 0), "MAX_SELECTOR"),
         (view(0, 0, MAX_TOKEN + 1, 0), "MAX_TOKEN"),
         (view(0, 0, 0, 1_025), "MAX_WITHOUT"),
+        (on_word(Words::default()), "MAX_WORDS"),
         (fetch(MAX_CREDIT + 1, 0), "MAX_CREDIT"),
         (fetch(0, MAX_NAMED_FEEDS + 1), "MAX_NAMED_FEEDS"),
         (Frame::Update { query: 1, selector: vec![0; (64 << 10) + 1] }, "MAX_SELECTOR"),

@@ -5,7 +5,9 @@ use kappadb_core::{FeedDefinition, FeedKey, RangeSet, SecretKey, Timestamp};
 use kappadb_merkle::Known;
 use kappadb_query::Selector;
 use kappadb_sim::Random;
-use kappadb_sync::frame::{Blocks, BlocksTop, Change, Declared, Frame, Query, Question, Ranges, Statement};
+use kappadb_sync::frame::{
+    Blocks, BlocksTop, Change, Declared, Frame, Last, Query, Question, Ranges, Statement,
+};
 use kappadb_sync::{Agreed, Ask, Config, Event, Fetch, QueryId, Rest, SessionError};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -118,7 +120,7 @@ fn a_frame_out_of_place_ends_the_session() {
             changes: vec![change],
             rest: Default::default(),
             token: None,
-            last: true,
+            last: Last::Own,
         })
     };
     let out_of_place = |inline, frames: Vec<Frame>| {
@@ -172,7 +174,7 @@ fn speaking_of(feed: u32) -> Frame {
         changes: vec![change],
         rest: Rest::default(),
         token: None,
-        last: true,
+        last: Last::Own,
     })
 }
 
@@ -199,7 +201,8 @@ fn a_definition_that_belongs_to_nothing_ends_the_session() {
     // It was asked and not accepted.
     assert_eq!(ends(&mut asker(true), &[feed.clone(), Frame::Accept { query: 0 }]), idle);
     // The answer says nothing of it.
-    let nothing = Statement { query: 0, changes: vec![], rest: Rest::default(), token: None, last: true };
+    let nothing =
+        Statement { query: 0, changes: vec![], rest: Rest::default(), token: None, last: Last::Own };
     let silent = vec![Frame::Statement(nothing), Frame::Done { query: 0 }];
     assert_eq!(ends(&mut asker(true), &[opening(&truth), silent].concat()), idle);
     // Of an answer that was given up nobody knows what it would have said.
@@ -277,6 +280,7 @@ fn query(id: u32) -> Query {
         view: VIEW.to_owned(),
         selector,
         inline: true,
+        direct: false,
         live: false,
         since: None,
         without: BTreeSet::new(),
@@ -336,7 +340,8 @@ fn work_given_up_is_not_done_and_lookups_are_few() {
 fn what_is_reserved_is_refused_aloud() {
     let refused = |view: &str, selector: &[u8], live: bool, since: Option<Vec<u8>>| {
         let (view, selector) = (view.to_owned(), selector.to_vec());
-        let question = Question::View { view, selector, inline: true, live, since, without: BTreeSet::new() };
+        let (inline, direct, without) = (true, false, BTreeSet::new());
+        let question = Question::View { view, selector, inline, direct, live, since, without };
         let mut side = stuck();
         side.session.receive(0, &Frame::Query(Query { question, ..query(0) }).encode()).unwrap();
         let frames: Vec<_> = side.settle(0).iter().map(|f| Frame::decode(f).unwrap().unwrap()).collect();
@@ -425,6 +430,7 @@ fn replay(truths: &[Rc<Truth>], frames: &[Vec<u8>]) {
         view: VIEW.to_owned(),
         selector,
         inline,
+        direct: false,
         have: vec![],
         named: vec![],
         forks: vec![],

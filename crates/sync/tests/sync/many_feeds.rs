@@ -4,7 +4,7 @@ use kappadb_core::{FeedDefinition, FeedKey, SecretKey};
 use kappadb_query::Selector;
 use kappadb_sim::Random;
 use kappadb_sync::frame::Frame;
-use kappadb_sync::{Agreed, Ask, Config, Coverage, Event, Rest};
+use kappadb_sync::{Agreed, Ask, Config, Coverage, Event, Rest, Since, Words};
 
 /// A replica that holds one block of each of so many feeds, of `length`.
 fn holding_many(feeds: usize, keys: &[u8]) -> (Shared, Vec<FeedKey>) {
@@ -31,6 +31,27 @@ fn ask_for_nothing(pair: &mut Pair, named: &[FeedDefinition]) -> (Vec<Coverage>,
         Some(Event::Done { statement, rest, .. }) => (statement.clone(), *rest),
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn a_statement_says_on_whose_word_it_rests_and_one_of_ones_own_word_that_it_is_demanded_to_be() {
+    let (answerer, _) = holding_many(3, &[0]);
+    let hub = Words::of(FeedKey([1; 32]));
+    answerer.borrow_mut().words = hub.clone();
+    let mut pair = Pair::new([&Replica::new(), &answerer], Config::default(), 1);
+    let mut said = |ask: Ask| {
+        let now = pair.now;
+        pair.sides[0].session.ask(now, ask);
+        pair.run();
+        match pair.sides[0].events.last() {
+            Some(Event::Done { words, .. } | Event::Stated { words, .. }) => words.clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(said(everything(true)), hub);
+    assert!(said(Ask { direct: true, ..everything(true) }).is_nobodys());
+    assert_eq!(said(everything(false)), hub);
+    assert_eq!(said(Ask { live: Some(Since::Beginning), ..everything(true) }), hub);
 }
 
 #[test]

@@ -11,7 +11,7 @@ pub async fn run(context: &Context, ask: AskArgs) -> anyhow::Result<Exit> {
     let mut left_out = ChatLeftOut::default();
     let exit = context
         .read(ask, async |database, question| {
-            let (mut export, mut printed) = (database.chat().export().from(question.source()).await?, 0);
+            let (mut export, mut printed) = (question.put(database.chat().export()).await?, 0);
             question.note(std::mem::take(&mut export.asked))?;
             while let Some(lines) = export.next().await? {
                 lines.iter().try_for_each(|line| context.console.json_line(line))?;

@@ -29,7 +29,7 @@ pub async fn print(
     marks: &mut Marks,
     read: Read<ChatMessages, ChatError>,
 ) -> anyhow::Result<usize> {
-    let mut messages = read.from(question.source()).await?;
+    let mut messages = question.put(read).await?;
     question.note(std::mem::take(&mut messages.asked))?;
     question.note_ahead(messages.ahead);
     let mut count = 0;

@@ -157,7 +157,7 @@ pub async fn search(context: &Context, args: &SearchArgs) -> anyhow::Result<Exit
     context
         .read(args.ask, async |database, question| {
             let chat = database.chat();
-            let found = chat.search(&args.query, &options).from(question.source()).await?;
+            let found = question.put(chat.search(&args.query, &options)).await?;
             question.note(found.asked)?;
             let found = found.messages;
             let alike = Alike::authors(&chat, &found).await?;

@@ -142,7 +142,7 @@ async fn each(
     options: &ScanOptions,
     mut print: impl FnMut(&KvItem) -> anyhow::Result<()>,
 ) -> anyhow::Result<(usize, Option<Vec<u8>>)> {
-    let mut items = database.kv().items(range, options).from(question.source()).await?;
+    let mut items = question.put(database.kv().items(range, options)).await?;
     question.note(std::mem::take(&mut items.asked))?;
     let (mut count, mut last) = (0, None);
     while let Some(item) = items.next().await {

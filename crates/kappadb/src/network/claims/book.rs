@@ -6,19 +6,23 @@
 //! | `0`, use u64 | [`Row`]; those used least recently come first |
 //! | `1`, H of it | [`Lengths`] that rows name: questions of one time share theirs |
 //!
+//! A claim is worth as much as those on whose word it rests: so each says who these are, and goes when one of them is not to be believed.
+//!
 //! Bounded in number and bytes. What was used least recently goes.
 
 use super::super::ask::FEEDS;
+use super::claim::{AsOf, Claims, Lengths, by_word, each, keep_better, weight};
 use crate::folder::derived::CLAIMS;
 use bincode::{Decode, Encode};
-use kappadb_core::{FeedKey, Hash, Seq, Timestamp, blake2b256, codec};
+use kappadb_core::{FeedKey, Hash, Timestamp, blake2b256, codec};
 use kappadb_query::Selector;
 use kappadb_store::{Batch, Store, StoreError, Tree, prefix_range};
+use kappadb_sync::Words;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Raised whenever a row's meaning changes: older ones are of no use.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 /// Claims that are kept: each question looks through all of them.
 const MOST: usize = 2_000;
 /// Bytes of all that is kept, about, in memory and on disk.
@@ -29,9 +33,6 @@ const MAX_ROW: usize = 64 << 20;
 
 const CLAIM: u8 = 0;
 const LENGTHS: u8 = 1;
-
-/// Up to which seq of each feed all is held here that a selector matches. Ascending by feed.
-pub(crate) type Lengths = Vec<(FeedKey, Seq)>;
 
 /// What a claim rests on beside what is held. Where it is another, the claim says nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
@@ -54,8 +55,8 @@ struct Row {
     format: u8,
     question: Question,
     footing: Footing,
-    /// When the answer was last complete.
-    complete: Option<i64>,
+    /// When the answer was last complete, and on whose word.
+    complete: Option<(i64, Words)>,
     lengths: Hash,
 }
 
@@ -87,48 +88,49 @@ impl Book {
         Book { store, open: Mutex::default() }
     }
 
-    /// Up to which seq of each feed all is held that this question needs.
-    pub fn lengths(&self, question: &Question, footing: &Footing) -> BTreeMap<FeedKey, Seq> {
+    /// Up to which seq of each feed all is held that this question needs; only as far as that rests on nobody's word who was not asked, if it is to
+    /// be `direct`.
+    pub fn claims(&self, question: &Question, footing: &Footing, direct: bool) -> Claims {
         let mut open = self.lock();
-        let Some(open) = open.as_mut() else { return BTreeMap::new() };
-        let mut longest = BTreeMap::new();
+        let Some(open) = open.as_mut() else { return Claims::new() };
+        let mut best = Claims::new();
         for lengths in open.covering(question, footing) {
-            for (feed, length) in &*lengths {
-                let best: &mut Seq = longest.entry(*feed).or_default();
-                *best = (*best).max(*length);
-            }
+            each(&lengths).filter(|(_, claim)| !direct || claim.words.is_direct()).for_each(
+                |(feed, claim)| {
+                    keep_better(&mut best, feed, claim);
+                },
+            );
         }
         open.write();
-        longest
+        best
     }
 
-    /// When an answer that has all of this one was last complete.
-    pub fn complete_as_of(&self, question: &Question, footing: &Footing) -> Option<Timestamp> {
-        self.lock().as_ref()?.complete_as_of(question, footing)
+    /// When an answer that has all of this one was last complete, and on whose word; of those alone that were direct, if it is to be.
+    pub fn complete_as_of(&self, question: &Question, footing: &Footing, direct: bool) -> Option<AsOf> {
+        self.lock().as_ref()?.complete_as_of(question, footing, direct)
     }
 
     /// The same, if that needs no waiting and no disk.
-    pub fn complete_as_of_at_once(
-        &self,
-        question: &Question,
-        footing: &Footing,
-    ) -> Option<Option<Timestamp>> {
+    pub fn complete_as_of_at_once(&self, question: &Question, footing: &Footing) -> Option<Option<AsOf>> {
         let open = self.open.try_lock().ok()?;
-        Some(open.as_ref()?.complete_as_of(question, footing))
+        Some(open.as_ref()?.complete_as_of(question, footing, false))
     }
 
-    /// Records what an answer has shown. `complete` is when that was, if it was complete.
-    pub fn record(
-        &self,
-        question: Question,
-        footing: Footing,
-        lengths: &BTreeMap<FeedKey, Seq>,
-        complete: Option<Timestamp>,
-    ) {
+    /// Records what an answer has shown. `complete` is when that was, if it was complete, and on whose word.
+    pub fn record(&self, question: Question, footing: Footing, claims: Claims, complete: Option<AsOf>) {
         if let Some(open) = self.lock().as_mut() {
-            open.record(question, footing, lengths, complete);
+            open.record(question, footing, claims, complete);
             open.write();
         }
+    }
+
+    /// Forgets whatever may rest on the word of this peer. Durable when it returns, unless the store fails.
+    pub fn forget(&self, peer: &FeedKey) {
+        if let Some(open) = self.lock().as_mut() {
+            open.forget(peer);
+            open.write();
+        }
+        let _ = self.store.flush().inspect_err(note);
     }
 
     /// The rows; none if they cannot be read.
@@ -177,10 +179,12 @@ impl Open {
         Ok(open)
     }
 
-    fn complete_as_of(&self, question: &Question, footing: &Footing) -> Option<Timestamp> {
-        let claims = self.claims.values();
-        let covering = claims.filter(|(row, _)| row.footing == *footing && row.question.covers(question));
-        covering.filter_map(|(row, _)| row.complete).max().map(Timestamp)
+    fn complete_as_of(&self, question: &Question, footing: &Footing, direct: bool) -> Option<AsOf> {
+        let claims = self.claims.values().map(|(row, _)| row);
+        let covering = claims.filter(|row| row.footing == *footing && row.question.covers(question));
+        let complete = covering.filter_map(|row| row.complete.as_ref());
+        let latest = complete.filter(|(_, words)| !direct || words.is_direct()).max_by_key(|(time, _)| *time);
+        latest.map(|(time, words)| (Timestamp(*time), words.clone()))
     }
 
     /// What the claims say that cover a question. They have been used now.
@@ -200,32 +204,48 @@ impl Open {
         named.iter().filter_map(|hash| self.lengths.get(hash)).map(|(lengths, _)| lengths.clone()).collect()
     }
 
-    fn record(
-        &mut self,
-        question: Question,
-        footing: Footing,
-        lengths: &BTreeMap<FeedKey, Seq>,
-        complete: Option<Timestamp>,
-    ) {
+    fn record(&mut self, question: Question, footing: Footing, mut claims: Claims, complete: Option<AsOf>) {
         let same = |(_, (row, _)): &(&u64, &(Row, usize))| row.question == question;
         let before = self.claims.iter().find(same).map(|(used, _)| *used).and_then(|used| self.take(used));
         let before = before.filter(|(row, _)| row.footing == footing);
-        let mut all = lengths.clone();
-        for (feed, length) in before.iter().flat_map(|(_, lengths)| lengths.iter()) {
-            let best = all.entry(*feed).or_default();
-            *best = (*best).max(*length);
+        for (feed, claim) in before.iter().flat_map(|(_, lengths)| each(lengths)) {
+            keep_better(&mut claims, feed, claim);
         }
-        let complete = complete.map(|time| time.0).max(before.and_then(|(row, _)| row.complete));
-        if all.is_empty() && complete.is_none() {
-            return;
-        }
-        let lengths: Lengths = all.into_iter().collect();
-        let hash = blake2b256(&[&codec::encode(&lengths)]);
-        self.add(Row { format: FORMAT, question, footing, complete, lengths: hash }, Arc::new(lengths));
+        let before = before.and_then(|(row, _)| row.complete);
+        let complete = complete.map(|(time, words)| (time.0, words));
+        let complete = before.into_iter().chain(complete).max_by_key(|(time, _)| *time);
+        self.put(Row { format: FORMAT, question, footing, complete, lengths: Hash([0; 32]) }, &claims);
         while self.bytes > MOST_BYTES || self.claims.len() > MOST {
             let Some((&oldest, _)) = self.claims.first_key_value() else { break };
             self.take(oldest);
         }
+    }
+
+    /// Forgets whatever may rest on the word of this peer.
+    fn forget(&mut self, peer: &FeedKey) {
+        let rests_on = |row: &Row, lengths: &Lengths| {
+            let complete = row.complete.as_ref().is_some_and(|(_, words)| words.rests_on(peer));
+            complete || lengths.iter().any(|(words, _)| words.rests_on(peer))
+        };
+        let lengths = |row: &Row| self.lengths.get(&row.lengths).map(|(lengths, _)| lengths.clone());
+        let resting =
+            self.claims.iter().filter(|(_, (row, _))| lengths(row).is_some_and(|all| rests_on(row, &all)));
+        for used in resting.map(|(used, _)| *used).collect::<Vec<_>>() {
+            let Some((row, lengths)) = self.take(used) else { continue };
+            let claims = each(&lengths).filter(|(_, claim)| !claim.words.rests_on(peer)).collect();
+            let complete = row.complete.filter(|(_, words)| !words.rests_on(peer));
+            self.put(Row { complete, ..row }, &claims);
+        }
+    }
+
+    /// Puts what is claimed behind all others, unless that is nothing.
+    fn put(&mut self, row: Row, claims: &Claims) {
+        if claims.is_empty() && row.complete.is_none() {
+            return;
+        }
+        let lengths = by_word(claims);
+        let hash = blake2b256(&[&codec::encode(&lengths)]);
+        self.add(Row { lengths: hash, ..row }, Arc::new(lengths));
     }
 
     /// Puts a claim behind all others.
@@ -276,10 +296,6 @@ impl Open {
     }
 }
 
-fn weight(lengths: &Lengths) -> usize {
-    lengths.len() * size_of::<(FeedKey, Seq)>()
-}
-
 fn claim_key(used: u64) -> Vec<u8> {
     [&[CLAIM], used.to_be_bytes().as_slice()].concat()
 }
@@ -289,109 +305,4 @@ fn lengths_key(hash: &Hash) -> Vec<u8> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use kappadb_store::MemoryStore;
-
-    const FOOTING: Footing = Footing { ground: None, forgotten: 0 };
-
-    fn feed(n: u64) -> FeedKey {
-        FeedKey(blake2b256(&[&n.to_le_bytes()]).0)
-    }
-
-    fn key(n: u64) -> Question {
-        Question { view: "kv".to_owned(), selector: Selector::keys([n.to_be_bytes()]) }
-    }
-
-    fn claimed(all: impl IntoIterator<Item = (u64, Seq)>) -> BTreeMap<FeedKey, Seq> {
-        all.into_iter().map(|(n, length)| (feed(n), length)).collect()
-    }
-
-    fn rows(store: &dyn Store) -> usize {
-        store.tree(CLAIMS).unwrap().range(std::ops::Bound::Unbounded, std::ops::Bound::Unbounded).count()
-    }
-
-    #[test]
-    fn what_was_shown_is_known_after_reopening_and_to_narrower_questions() {
-        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
-        let book = Book::new(store.clone());
-        let all = Question { view: "kv".to_owned(), selector: Selector::Prefix(Vec::new()) };
-        book.record(all.clone(), FOOTING, &claimed([(1, 5), (2, 9)]), Some(Timestamp(70)));
-        book.record(key(3), FOOTING, &claimed([(1, 7)]), None);
-        for book in [book, Book::new(store)] {
-            assert_eq!(book.lengths(&key(3), &FOOTING), claimed([(1, 7), (2, 9)]));
-            assert_eq!(book.lengths(&key(4), &FOOTING), claimed([(1, 5), (2, 9)]));
-            assert_eq!(book.complete_as_of(&key(3), &FOOTING), Some(Timestamp(70)));
-            for footing in
-                [Footing { forgotten: 1, ..FOOTING }, Footing { ground: Some(Hash([1; 32])), ..FOOTING }]
-            {
-                assert!(book.lengths(&key(3), &footing).is_empty());
-                assert_eq!(book.complete_as_of(&all, &footing), None);
-            }
-            let other = Question { view: "map".to_owned(), ..key(3) };
-            assert!(book.lengths(&other, &FOOTING).is_empty());
-        }
-    }
-
-    #[test]
-    fn a_question_put_again_takes_the_place_of_the_one_before_and_nothing_is_lost() {
-        let store = Arc::new(MemoryStore::new());
-        let book = Book::new(store.clone());
-        book.record(key(1), FOOTING, &claimed([(1, 5), (2, 3)]), Some(Timestamp(70)));
-        book.record(key(1), FOOTING, &claimed([(1, 4), (3, 1)]), None);
-        assert_eq!(book.lengths(&key(1), &FOOTING), claimed([(1, 5), (2, 3), (3, 1)]));
-        assert_eq!(book.complete_as_of(&key(1), &FOOTING), Some(Timestamp(70)));
-        assert_eq!(rows(&*store), 2);
-        // On another footing nothing of it holds.
-        let later = Footing { forgotten: 1, ..FOOTING };
-        book.record(key(1), later, &claimed([(1, 2)]), None);
-        assert_eq!(book.lengths(&key(1), &later), claimed([(1, 2)]));
-        assert_eq!((book.complete_as_of(&key(1), &later), rows(&*store)), (None, 2));
-    }
-
-    #[test]
-    fn what_is_kept_is_bounded_and_what_is_in_use_stays() {
-        let all = |writers: u64, n: u64| claimed((0..writers).map(|w| (w, n + 1)));
-        for (questions, writers, each) in [(2_100, 3, 20), (60, 2_000, 1)] {
-            let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
-            let book = Book::new(store.clone());
-            for n in 0..questions {
-                // As many writers as an answer speaks of, now and then some further on.
-                book.record(key(n), FOOTING, &all(writers, n / each), Some(Timestamp(1)));
-                assert_eq!(book.lengths(&key(0), &FOOTING).len() as u64, writers, "question {n}");
-            }
-            is_bounded(&book, &*store);
-        }
-    }
-
-    fn is_bounded(book: &Book, store: &dyn Store) {
-        let open = book.lock();
-        let open = open.as_ref().unwrap();
-        let weights: usize = open.lengths.values().map(|(lengths, _)| weight(lengths)).sum();
-        let bytes: usize = open.claims.values().map(|(_, bytes)| bytes + OVERHEAD).sum();
-        assert_eq!(open.bytes, weights + bytes);
-        assert!(open.bytes <= MOST_BYTES && open.claims.len() <= MOST);
-        assert!(open.bytes > MOST_BYTES / 2 || open.claims.len() == MOST, "{}", open.bytes);
-        assert_eq!(rows(store), open.claims.len() + open.lengths.len());
-        let read = Open::read(store).unwrap();
-        assert_eq!((read.bytes, read.claims.len(), read.next), (open.bytes, open.claims.len(), open.next));
-        assert!(read.batch.is_empty());
-    }
-
-    #[test]
-    fn damaged_rows_are_swept_away() {
-        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
-        let book = Book::new(store.clone());
-        book.record(key(1), FOOTING, &claimed([(1, 5)]), None);
-        book.record(key(2), FOOTING, &claimed([(1, 6)]), None);
-        let mut batch = Batch::new();
-        batch.put(claim_key(0), vec![7; 9]);
-        batch.put([&[LENGTHS][..], &[9; 32]].concat(), codec::encode(&Lengths::new()));
-        batch.put(vec![LENGTHS], vec![]);
-        store.tree(CLAIMS).unwrap().apply(&batch).unwrap();
-        let book = Book::new(store.clone());
-        assert!(book.lengths(&key(1), &FOOTING).is_empty());
-        assert_eq!(book.lengths(&key(2), &FOOTING), claimed([(1, 6)]));
-        assert_eq!(rows(&*store), 2);
-    }
-}
+mod tests;

@@ -106,7 +106,7 @@ impl Told for ChatExport {
 impl ChatExport {
     pub(super) fn new(parts: Arc<ChatParts>) -> Result<ChatExport, ChatError> {
         let ids = Arc::new(exported(&parts)?);
-        let (completeness, asked) = (Completeness::Complete, Asked::default());
+        let (completeness, asked) = (Completeness::default(), Asked::default());
         let left_out = ChatLeftOut::default();
         Ok(ChatExport { completeness, asked, parts, ids, at: 0, begun: false, left_out })
     }

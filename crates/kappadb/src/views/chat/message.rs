@@ -188,7 +188,7 @@ pub struct ChatPage {
 
 impl Default for ChatPage {
     fn default() -> ChatPage {
-        let (completeness, asked) = (Completeness::Complete, Asked::default());
+        let (completeness, asked) = (Completeness::default(), Asked::default());
         ChatPage { messages: Vec::new(), next: None, ahead: 0, completeness, asked }
     }
 }

@@ -59,7 +59,7 @@ impl Ground {
     /// How much of what there is the answer to a question about keys has. To be asked before it is looked at.
     pub fn here(&self, selector: impl FnOnce() -> Selector) -> Result<Option<Completeness>, ReadError> {
         let parts = &self.parts;
-        let here = parts.network.here(&parts.name, KV, selector, parts.clock.now())?;
+        let here = parts.network.here(&parts.name, KV, selector, parts.clock.now(), false)?;
         // What came after the moment is not in what is looked at.
         let is_now = self.at.as_ref().is_none_or(|at| at.changes == parts.feeds.changes());
         Ok(is_now.then_some(here))

@@ -37,7 +37,7 @@ impl KvItems {
             Ok::<_, ReadError>(items.map(|items| (items, (parts, pieces))))
         });
         let items = pieces.map_ok(|items| stream::iter(items.into_iter().map(Ok))).try_flatten();
-        let (completeness, asked) = (Completeness::Complete, Asked::default());
+        let (completeness, asked) = (Completeness::default(), Asked::default());
         Ok(KvItems { completeness, asked, items: Boxed::new(items) })
     }
 

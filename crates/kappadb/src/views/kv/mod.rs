@@ -117,6 +117,7 @@ impl Kv {
         let (parts, key) = (self.parts.clone(), key.as_ref().to_vec());
         Read::begin(move |ways| {
             if ways.source == Source::Local
+                && !ways.direct
                 && let Some(answer) = parts.kv_at_hand(&key)
             {
                 return Begun::Done(answer);

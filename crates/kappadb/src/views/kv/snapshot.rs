@@ -94,7 +94,7 @@ impl BlockingKv {
     }
 
     fn completeness(&self, selector: impl FnOnce() -> Selector) -> Result<Completeness, ReadError> {
-        Ok(self.ground.here(selector)?.unwrap_or(self.base))
+        Ok(self.ground.here(selector)?.unwrap_or_else(|| self.base.clone()))
     }
 
     /// The answer to a question about what a selector matches.
@@ -193,7 +193,7 @@ pub struct KvSnapshot {
 impl KvSnapshot {
     /// How much it has of all keys that there were.
     pub fn completeness(&self) -> Completeness {
-        self.base
+        self.base.clone()
     }
 
     /// [`Kv::get`].
@@ -244,7 +244,7 @@ impl KvSnapshot {
 
     /// The same on the calling thread.
     pub fn blocking(&self) -> BlockingKv {
-        BlockingKv { ground: self.ground.clone(), base: self.base }
+        BlockingKv { ground: self.ground.clone(), base: self.base.clone() }
     }
 
     /// Looks where it may block.

@@ -77,7 +77,7 @@ pub(super) fn export(
     let completeness = match &what {
         // Before anything is read: what comes meanwhile may be written or not.
         Selection::Everything => {
-            Some(parts.network.here(&parts.name, MAP, || Selector::Everything, parts.clock.now())?)
+            Some(parts.network.here(&parts.name, MAP, || Selector::Everything, parts.clock.now(), false)?)
         }
         Selection::Hits(_) => None,
     };

@@ -8,7 +8,7 @@ use kappadb_query::Selector;
 use kappadb_sim::Random;
 use kappadb_sync::{
     Answer, AnswerError, Ask, Command, CommandId, Config, Coverage, Event, Have, PutRefusal, Reply, Session,
-    Stored,
+    Stored, Words,
 };
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -109,6 +109,8 @@ pub struct Replica {
     pub definitions: BTreeMap<FeedKey, FeedDefinition>,
     pub feeds: BTreeMap<FeedKey, Held>,
     pub forks: Vec<ForkEvidence>,
+    /// On whose word its answers rest, where it may count on others.
+    pub words: Words,
     /// Evidence that is not durable yet.
     pub fresh_forks: Vec<ForkEvidence>,
     /// From where on bundles that contradict what is held show a fork.
@@ -201,7 +203,7 @@ impl Replica {
             Command::Answer { view, .. } if view != VIEW => {
                 Reply::Answer(Err(AnswerError::UnknownView(view)))
             }
-            Command::Answer { selector, declared, named, since, news, .. } => {
+            Command::Answer { selector, direct, declared, named, since, news, .. } => {
                 self.declared = declared;
                 let token = since.and_then(|token| Some(u64::from_le_bytes(token.try_into().ok()?)));
                 let from = usize::try_from(token.unwrap_or(0)).unwrap();
@@ -223,7 +225,9 @@ impl Replica {
                 });
                 let whole = (all - coverage.len()) as u64;
                 let token = Some((self.arrived.len() as u64).to_le_bytes().to_vec());
-                Reply::Answer(Ok(Answer { matches, coverage, whole, forks: self.forks.clone(), token }))
+                let words = if direct { Words::default() } else { self.words.clone() };
+                let forks = self.forks.clone();
+                Reply::Answer(Ok(Answer { matches, coverage, whole, words, forks, token }))
             }
             Command::Locate { feed, ranges } => {
                 let held = self.held(&feed).intersection(&ranges);
@@ -372,7 +376,7 @@ fn name(command: &Command) -> &'static str {
 pub fn everything(inline: bool) -> Ask {
     let (view, selector) = (VIEW.to_owned(), Selector::Everything);
     let (have, named, forks, without) = (vec![], vec![], vec![], BTreeSet::new());
-    Ask { view, selector, inline, have, named, forks, without, live: None, forget: false }
+    Ask { view, selector, inline, direct: false, have, named, forks, without, live: None, forget: false }
 }
 
 /// One end of a wire.
