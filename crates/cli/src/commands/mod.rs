@@ -14,6 +14,7 @@ mod peer;
 mod question;
 mod recover;
 mod serve;
+mod sync;
 mod watching;
 mod writer;
 
@@ -205,7 +206,7 @@ async fn run(args: Args, console: Console, home: Home) -> anyhow::Result<Exit> {
         Command::Join(ticket) => database::join(&context, &ticket).await?,
         Command::Serve(args) => serve::serve(&context, &args).await?,
         Command::Follow(command) => follow::run(&context, &command).await?,
-        Command::Sync(args) => return follow::sync(&context, &args).await,
+        Command::Sync(args) => return sync::sync(&context, &args).await,
         Command::Stop => serve::stop(&context)?,
         Command::Ticket => serve::ticket(&context).await?,
         Command::Peer(command) => peer::run(&context, &command).await?,

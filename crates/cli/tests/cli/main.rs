@@ -31,5 +31,6 @@ mod moderation;
 mod peers;
 mod program;
 mod readme;
+mod sync;
 mod two_processes;
 mod unwritable;

@@ -1,5 +1,6 @@
 //! What a question is answered with: what was found, and how much of what there is that may be.
 
+use super::holdings::Holdings;
 use crate::lines::fields;
 use kappadb_core::{EntryId, FeedKey, Timestamp};
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -191,6 +192,8 @@ pub struct Asked {
     pub round_trips: u64,
     /// Peers that did not answer, or not to the end or in time, and why.
     pub failures: Vec<Failure>,
+    /// If everything was asked for: how much there is, as far as anybody knows who took part, and how much of it is here now.
+    pub holdings: Option<Holdings>,
 }
 
 /// A peer that did not answer.
@@ -254,7 +257,15 @@ impl Asked {
         let completeness = self.completeness().and(later.completeness());
         (self.complete, self.as_of) = (completeness.is_complete(), completeness.as_of());
         let Asked {
-            peers, blocks_fetched, bytes_received, bytes_sent, missing, round_trips, failures, ..
+            peers,
+            blocks_fetched,
+            bytes_received,
+            bytes_sent,
+            missing,
+            round_trips,
+            failures,
+            holdings,
+            ..
         } = later;
         self.peers = self.peers.max(peers);
         self.blocks_fetched += blocks_fetched;
@@ -262,6 +273,7 @@ impl Asked {
         self.bytes_sent += bytes_sent;
         self.missing += missing;
         self.round_trips += round_trips;
+        self.holdings = holdings.or(self.holdings);
         for failure in failures {
             if !self.failures.iter().any(|known| known.peer == failure.peer) {
                 self.failures.push(failure);

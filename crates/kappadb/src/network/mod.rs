@@ -24,6 +24,7 @@ mod follow;
 mod forks;
 mod handle;
 mod heard;
+mod holdings;
 mod liars;
 mod link;
 mod links;
@@ -43,6 +44,7 @@ pub(crate) use follow::Follow;
 pub use follow::Following;
 pub(crate) use forks::fork_warnings;
 pub(crate) use handle::{Handle, Manner, OnHandle, patient};
+pub use holdings::Holdings;
 pub(crate) use liars::{lie_warnings, lies};
 pub(crate) use links::Keeper;
 pub(crate) use live::Live;
@@ -63,6 +65,7 @@ use claims::{Book, Here};
 use clocks::Clocks;
 use forks::LateForks;
 use heard::Heard;
+use holdings::Coming;
 use kappadb_core::FeedName;
 use kappadb_net::{Access, Allowance, Credentials, Identity};
 use kappadb_sync::Hello;
@@ -93,6 +96,8 @@ pub(crate) struct Network {
     claims: Book,
     /// How long peers say that feeds are.
     heard: Heard,
+    /// What came from peers.
+    coming: Coming,
     /// What answers from here alone rest on.
     here: Here,
     /// The forks that mattered last.
@@ -142,6 +147,7 @@ impl Network {
             clocks: Clocks::default(),
             claims: Book::new(engine.store.clone()),
             heard: Heard::new(engine.store.clone()),
+            coming: Coming::default(),
             here: Here::default(),
             late_forks: LateForks::default(),
             own: Own::new(witness, warned),
