@@ -5,8 +5,10 @@ mod bar;
 mod process;
 mod replace;
 mod signals;
+mod without_stdin;
 
 pub use process::Process;
+pub use without_stdin::WithoutStdin;
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};

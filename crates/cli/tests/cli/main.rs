@@ -7,6 +7,7 @@
     reason = "tests may fail loudly"
 )]
 
+mod batch;
 mod beside;
 mod beside_ends;
 mod beside_story;
