@@ -32,6 +32,8 @@ mod moderation;
 mod peers;
 mod program;
 mod readme;
+mod room;
 mod sync;
+mod three_replicas;
 mod two_processes;
 mod unwritable;
