@@ -62,7 +62,6 @@ pub(crate) fn open(mut config: Config, progress: &mut dyn FnMut(u64, u64)) -> Re
         kept_anchor: None,
         unnoted: BTreeMap::new(),
         dirty: false,
-        put_since: 0,
         broken: false,
     };
     let report = catch_up(&mut writer, cursor, recovery, rebuilt, progress)?;

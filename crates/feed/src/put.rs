@@ -11,9 +11,6 @@ use kappadb_entry::{Bundle, BundleError};
 use kappadb_journal::{Placed, Record};
 use kappadb_merkle::{ForkEvidence, Node, ProofError, Verified};
 
-/// Bytes of blocks after which those that were put are made durable and shown, though more may come: views index them meanwhile.
-const SHOWN_AT_ONCE: u64 = 4 << 20;
-
 /// What of a bundle is new here.
 struct New {
     ranges: RangeSet,
@@ -49,8 +46,7 @@ impl Writer {
             true => self.store(bundle, verified)?,
             false => self.contradiction(bundle, &verified, conflicts)?,
         };
-        self.put_since += outcome.bytes;
-        if self.index.is_heavy() || self.put_since >= SHOWN_AT_ONCE {
+        if self.index.is_heavy() {
             self.commit()?;
         }
         Ok(outcome)

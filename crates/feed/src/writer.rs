@@ -29,8 +29,6 @@ pub(crate) struct Writer {
     pub unnoted: BTreeMap<FeedKey, Head>,
     /// Something was written or taken in since the last commit.
     pub dirty: bool,
-    /// Bytes of blocks that were put since then.
-    pub put_since: u64,
     /// What the journal says could not be derived from it, or the work was not done to its end.
     pub broken: bool,
 }
@@ -80,7 +78,7 @@ impl Writer {
         self.index = Index::new(blocks, visible);
         self.appending.clear();
         self.anchor = self.kept_anchor;
-        (self.dirty, self.put_since) = (false, 0);
+        self.dirty = false;
     }
 
     /// The record is written; what it teaches could not be taken in. Opening anew will.
@@ -103,7 +101,7 @@ impl Writer {
         }
         let done = self.try_commit(durable);
         match &done {
-            Ok(()) => (self.dirty, self.put_since, self.kept_anchor) = (false, 0, self.anchor),
+            Ok(()) => (self.dirty, self.kept_anchor) = (false, self.anchor),
             Err(CommitError::Journal(_)) => self.retreat(),
             Err(_) => self.broken = true,
         }

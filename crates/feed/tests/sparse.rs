@@ -3,12 +3,10 @@
 
 mod common;
 
-use bytes::Bytes;
 use common::{Replica, answers, run, runs, stored};
 use kappadb_core::{FeedKey, RangeSet};
 use kappadb_merkle::Known;
 use proptest::prelude::*;
-use std::collections::BTreeSet;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -158,28 +156,4 @@ fn later_bundles_build_on_earlier_ones_before_any_sync() {
     assert_eq!(asker.feeds().held(&feed), RangeSet::below(200));
     assert_eq!(asker.feeds().end(), 200);
     check(&asker, feed);
-}
-
-#[test]
-fn of_much_that_comes_what_came_first_is_durable_and_shown_before_the_rest() {
-    let (writer, mut asker) = (Replica::new(), Replica::new());
-    let feed = writer.writer();
-    let large = |seq: u64| Bytes::from(vec![u8::try_from(seq % 200).unwrap(); 100_000]);
-    writer.append(feed, (0..60).map(large).collect());
-    asker.feeds().define(&writer.feeds().definition(&feed).unwrap()).unwrap();
-    let mut known = Known::default();
-    let mut shown = Vec::new();
-    for seq in 0..60 {
-        let bundle = writer.feeds().prove(&feed, &run(seq..seq + 1), &known, usize::MAX).unwrap();
-        known.length = 60;
-        known.leaves.union_with(&bundle.ranges);
-        asker.feeds().put(bundle).unwrap();
-        shown.push(asker.feeds().held(&feed).count());
-    }
-    let parts: BTreeSet<u64> = shown.into_iter().collect();
-    assert_eq!(parts, [0, 42].into(), "four MiB, then nothing more before the sync");
-    // As after a crash: what was shown is there.
-    asker.reopen();
-    assert!(asker.feeds().held(&feed).count() >= 42);
-    assert_eq!(asker.problems(), [""; 0]);
 }
