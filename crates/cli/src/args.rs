@@ -3,6 +3,7 @@
 mod ask;
 mod blob;
 mod chat;
+mod globals;
 mod kv;
 mod map;
 mod names;
@@ -14,11 +15,13 @@ pub use chat::{
     ChatCommand, DmArgs, Flag, FlagArgs, ModerateCommand, PageArgs, PinCommand, ReadArgs, Role, SearchArgs,
     WatchArgs,
 };
+pub use globals::Globals;
 pub use kv::{Heads, KvCommand, KvListArgs, KvWatchArgs, WriterCommand};
 pub use map::{ExportArgs, ExportFormat, Format, MapCommand, QueryArgs};
 pub use names::{EntryText, FeedText};
 pub use peer::{FollowCommand, PeerCommand, ServeArgs, SyncArgs, TicketArgs};
 
+use clap::error::ErrorKind;
 use clap::{Args as ClapArgs, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 use kappadb::{Extent, RangeSet};
@@ -29,6 +32,7 @@ use std::time::Duration;
 /// A multi-writer database of map features, keys and values that peers can query without replicating it.
 #[derive(Parser)]
 #[command(name = "kappa", version, propagate_version = true)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
 pub struct Args {
     /// The database directory.
     #[arg(long, global = true, env = "KAPPA_DB", default_value = "./kappa-db", value_name = "DIR")]
@@ -51,24 +55,46 @@ pub struct Args {
     /// Stay up to so many seconds for peers to take what was written, and tell how many hold it and how many were still waited for.
     #[arg(long, global = true, value_name = "SECONDS", value_parser = wait)]
     pub deliver: Option<Duration>,
+    /// Carry out the commands on stdin, one on each line, in this process: as a shell would with `set -e`. What was given before this counts for each
+    /// line, unless it says otherwise. With --json each line is followed by one that has its number and exit code.
+    #[arg(long)]
+    batch: bool,
+    /// Go on after a command that failed. The exit code is that of the first.
+    #[arg(long, requires = "batch")]
+    pub keep_going: bool,
     #[command(subcommand)]
+    given: Option<Command>,
+    #[arg(skip = Command::Batch)]
     pub command: Command,
     /// The command's name, such as `kappa kv put`: nothing of what it was given.
     #[arg(skip)]
     pub name: String,
 }
 
+/// What a command line has in the place of a command if it is a batch.
+const BATCH: &str = "--batch";
+
 impl Args {
     /// What a process was called with; the first word is the program.
     pub fn of(words: impl IntoIterator<Item = OsString>) -> Result<Args, clap::Error> {
-        let matches = Args::command().try_get_matches_from(words)?;
+        let words: Vec<OsString> = words.into_iter().collect();
+        let mut command = Args::command().subcommand_required(!words.iter().any(|word| word == BATCH));
+        let matches = command.try_get_matches_from_mut(words)?;
         let mut name = "kappa".to_owned();
         let mut rest = &matches;
         while let Some((word, more)) = rest.subcommand() {
             name = format!("{name} {word}");
             rest = more;
         }
-        Ok(Args { name, ..Args::from_arg_matches(&matches)? })
+        let mut args = Args { name, ..Args::from_arg_matches(&matches)? };
+        match args.given.take() {
+            Some(_) if args.batch => {
+                let text = "a batch has its commands on stdin, and none on the command line";
+                Err(command.error(ErrorKind::ArgumentConflict, text))
+            }
+            Some(given) => Ok(Args { command: given, ..args }),
+            None => Ok(args),
+        }
     }
 }
 
@@ -183,13 +209,16 @@ pub enum Command {
     },
     /// The main job on a bundled piece of Helsinki: two replicas, a real connection, a box.
     Demo(DemoArgs),
+    /// The commands on stdin.
+    #[command(skip)]
+    Batch,
 }
 
 impl Command {
     /// True if a node on the folder carries it out; else it needs no open folder, or one of its own.
     pub fn is_for_node(&self) -> bool {
-        use Command::{Completions, Demo, Init, Man, Serve, Ticket};
-        !matches!(self, Init | Serve(_) | Ticket | Demo(_) | Completions { .. } | Man { .. })
+        use Command::{Batch, Completions, Demo, Init, Man, Serve, Ticket};
+        !matches!(self, Init | Serve(_) | Ticket | Demo(_) | Completions { .. } | Man { .. } | Batch)
     }
 }
 

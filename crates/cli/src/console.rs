@@ -4,7 +4,7 @@
 //! is an error that [`is_closed_pipe`] knows.
 
 use crate::exit::Exit;
-use crate::outside::{Interrupt, Outside, Source};
+use crate::outside::{Interrupt, Outside, Shown, Source};
 use crate::times::Times;
 use anyhow::Context as _;
 use kappadb::{Progress, visible, visible_json};
@@ -122,7 +122,12 @@ impl Console {
 
     /// Shows people how far something has come.
     pub fn bar(&self, Progress { task, done, total }: Progress) {
-        self.outside.bar(task, done, total);
+        self.show(&Shown { task: task.to_owned(), done, total: Some(total), more: String::new() });
+    }
+
+    /// The same with more to say of it.
+    pub fn show(&self, shown: &Shown) {
+        self.outside.bar(shown);
     }
 
     /// Asks people a question on the terminal that is answered with yes or no. None if there is none.

@@ -2,9 +2,11 @@
 
 mod args;
 mod background;
+mod batch;
 mod beside;
 mod commands;
 mod console;
+mod elsewhere;
 mod exit;
 mod logging;
 mod manual;
@@ -12,18 +14,19 @@ mod outside;
 mod times;
 
 use args::{Args, Command};
-use beside::Wanted;
 use commands::Home;
 use console::Console;
+use elsewhere::{Elsewhere, elsewhere};
 use exit::Exit;
-use outside::{Outside, Process};
+use outside::Process;
 use std::ffi::OsString;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use times::Times;
+use tokio::runtime::{Builder, Runtime};
 
 /// Indexing makes and drops very many small pieces of memory: the system's allocator took a third of an import.
 #[global_allocator]
@@ -53,47 +56,32 @@ fn save_memory() {
     let _ = rustix::thread::disable_transparent_huge_pages(true);
 }
 
-fn run(process: &Process, console: Console, words: Vec<OsString>) -> Exit {
-    let mut args = match Args::of(words.clone()) {
+fn run(process: &Arc<Process>, console: Console, words: Vec<OsString>) -> Exit {
+    let args = match Args::of(words.clone()) {
         Ok(args) => args,
         Err(error) => return console.usage(&error),
     };
-    if matches!(&args.command, Command::Serve(serve) if serve.background) {
-        let started = background::serve(&console, &args.db, words);
-        return started.unwrap_or_else(|error| console.fail(&error));
-    }
-    if args.command.is_for_node() {
-        let (started, wait) = (Instant::now(), args.wait);
-        match beside::find(&args.db, wait) {
-            Ok(Some(node)) => {
-                let wanted = wanted(&args, words, process);
-                let done = match args.command {
-                    Command::Stop => node.stop(&wanted, process, &args.db),
-                    _ => node.carry_out(&wanted, process),
-                };
-                return done.unwrap_or_else(|error| console.fail(&error));
-            }
-            Ok(None) => args.wait = wait.saturating_sub(started.elapsed()),
-            Err(error) => return console.fail(&error),
-        }
-    }
-    let console = console.with_times(Times { utc: args.utc, zone: None });
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return console.fail(&error.into()),
+    let done = match args.command {
+        Command::Batch => batch::run(process, &console, &words, args.keep_going),
+        _ => one(process, &console, args, words),
     };
-    let exit = runtime.block_on(commands::carry_out(args, console, Home::Folder));
-    runtime.shutdown_timeout(GRACE);
-    exit
+    done.unwrap_or_else(|error| console.fail(&error))
 }
 
-/// What a node is told of this process.
-fn wanted(args: &Args, words: Vec<OsString>, process: &Process) -> Wanted {
-    Wanted {
-        args: words.into_iter().map(OsString::into_vec).collect(),
-        dir: args.db.as_os_str().as_bytes().to_vec(),
-        patience: args.patience.unwrap_or_else(kappadb::usual_patience),
-        zone: times::name_of_zone(),
-        terminals: process.terminals(),
-    }
+/// Carries out one command.
+fn one(process: &Arc<Process>, console: &Console, args: Args, words: Vec<OsString>) -> anyhow::Result<Exit> {
+    let args = match elsewhere(&**process, console, args, words)? {
+        Elsewhere::Done(exit) => return Ok(exit),
+        Elsewhere::Not(args) => args,
+    };
+    let console = console.clone().with_times(Times { utc: args.utc, zone: None });
+    let runtime = runtime()?;
+    let exit = runtime.block_on(commands::carry_out(*args, console, Home::Folder));
+    runtime.shutdown_timeout(GRACE);
+    Ok(exit)
+}
+
+/// What commands that this process carries out run on.
+fn runtime() -> io::Result<Runtime> {
+    Builder::new_multi_thread().enable_all().build()
 }

@@ -5,6 +5,7 @@ use crate::position::Position;
 use crate::record::Record;
 use crate::rewrite::Rewrite;
 use crate::walk::Walk;
+use bytes::Bytes;
 use kappadb_core::Lseq;
 use std::sync::Arc;
 
@@ -27,6 +28,11 @@ pub struct Located {
     pub record: Record,
 }
 
+/// A body without what was read ahead with it. Blocks share its memory, and whoever keeps one would keep that, too: most records are much smaller.
+fn alone(body: Bytes) -> Bytes {
+    if body.len() < POINT_AHEAD { Bytes::copy_from_slice(&body) } else { body }
+}
+
 impl Reader {
     pub(crate) fn new(files: Arc<Files>) -> Reader {
         Reader { files }
@@ -42,7 +48,7 @@ impl Reader {
         }
         let mut cursor = self.files.cursor(at.segment, u64::MAX, POINT_AHEAD).map_err(io)?;
         let frame = cursor.frame(at.offset).map_err(bad)?;
-        let record = Record::decode(&frame.body).map_err(|error| bad(error.into()))?;
+        let record = Record::decode(&alone(frame.body)).map_err(|error| bad(error.into()))?;
         let next = Position { offset: frame.next, ..at };
         Ok(Located { at, next, first_lseq: frame.head.first_lseq, record })
     }

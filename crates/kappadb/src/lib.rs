@@ -136,7 +136,7 @@ pub use kappadb_net::{Ticket, TicketError};
 pub use kappadb_sync::{Word, Words};
 pub use kappadb_view_kv::{KeyError, KeyRange, ScanOptions, check_key};
 pub use network::Read;
-pub use network::{Answer, Asked, Completeness, Failure, GoesOn, Source};
+pub use network::{Answer, Asked, Completeness, Failure, GoesOn, Holdings, Source};
 pub use node::{
     Delivery, Following, Interest, InterestError, Kept, PeerConnection, PeerEvent, PeerEvents, PeerState,
     Peers,

@@ -65,6 +65,9 @@ pub struct SyncArgs {
     /// What to fetch, as for `kappa follow add`. Default: everything.
     #[arg(value_name = "WHAT", allow_hyphen_values = true)]
     what: Vec<String>,
+    /// Fetch everything, which is the default too: for scripts that say what they mean.
+    #[arg(long, conflicts_with = "what")]
+    everything: bool,
     /// Then go on: fetch what comes later, until interrupted.
     #[arg(long)]
     pub follow: bool,

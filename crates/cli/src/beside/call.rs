@@ -169,7 +169,7 @@ impl Hands<'_> {
         match order {
             Order::Write { file, bytes } => self.write(file, &bytes),
             Order::Tell(lines) => self.outside.err(&lines),
-            Order::Bar { task, done, total } => self.outside.bar(&task, done, total),
+            Order::Bar(shown) => self.outside.bar(&shown),
             Order::Ask { number, request: Request::Read { file, most } } => {
                 let sent = self.sources.get(&file).is_some_and(|source| source.send((number, most)).is_ok());
                 if !sent {

@@ -184,7 +184,7 @@ impl Hall {
 
     fn carry_out(&self, wanted: Wanted, link: &Arc<Link>, runtime: &Handle) -> Exit {
         let console = Console::new(Arc::new(Remote::new(link.clone(), wanted.terminals)));
-        let args = match Args::of(wanted.args.into_iter().map(OsString::from_vec)) {
+        let mut args = match Args::of(wanted.args.into_iter().map(OsString::from_vec)) {
             Ok(args) => args,
             Err(error) => return console.usage(&error),
         };
@@ -196,11 +196,8 @@ impl Hall {
         }
         tracing::debug!(command = args.name, "carried out for another process");
         console.hear_panics();
-        let args = Args {
-            db: OsString::from_vec(wanted.dir).into(),
-            patience: Some(args.patience.unwrap_or(wanted.patience)),
-            ..args
-        };
+        args.db = OsString::from_vec(wanted.dir).into();
+        args.patience = Some(args.patience.unwrap_or(wanted.patience));
         let carried_out = async {
             tokio::select! {
                 exit = commands::carry_out(args, console, Home::Node(self.database.clone())) => exit,

@@ -2,7 +2,7 @@
 
 use super::link::Link;
 use super::wire::{Answer, Order, PIECE, Request, STDOUT};
-use crate::outside::{Interrupt, NewFile, Outside, Source, Terminals};
+use crate::outside::{Interrupt, NewFile, Outside, Shown, Source, Terminals};
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -51,14 +51,14 @@ impl Outside for Remote {
         lines.chunks(PIECE).for_each(|piece| self.link.order_soon(&Order::Tell(piece.to_vec())));
     }
 
-    fn bar(&self, task: &str, done: u64, total: u64) {
+    fn bar(&self, shown: &Shown) {
         if !self.terminals.stderr {
             return;
         }
         let mut last = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
-        if done >= total || last.is_none_or(|last| last.elapsed() >= BARS) {
+        if shown.is_over() || last.is_none_or(|last| last.elapsed() >= BARS) {
             *last = Some(Instant::now());
-            self.link.order_soon(&Order::Bar { task: task.to_owned(), done, total });
+            self.link.order_soon(&Order::Bar(shown.clone()));
         }
     }
 

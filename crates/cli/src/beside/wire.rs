@@ -2,7 +2,7 @@
 //!
 //! Both sides are the same program: the greeting has seen to that ([`super::greeting`]). So the form of messages may change with every version.
 
-use crate::outside::Terminals;
+use crate::outside::{Shown, Terminals};
 use bincode::config::{Configuration, standard};
 use bincode::{Decode, Encode};
 use std::io::{self, ErrorKind, Read, Write};
@@ -36,7 +36,7 @@ pub enum Order {
     /// Write this to stderr.
     Tell(Vec<u8>),
     /// Draw a bar.
-    Bar { task: String, done: u64, total: u64 },
+    Bar(Shown),
     /// Do something that is answered.
     Ask { number: u32, request: Request },
     /// A file is done with.

@@ -1,8 +1,8 @@
-//! `follow ...` says what is followed; `sync` fetches it once, or goes on.
+//! `follow ...` says what is followed.
 
 use super::Context;
-use crate::args::{FollowCommand, SyncArgs};
-use crate::exit::{Exit, NotFound};
+use crate::args::FollowCommand;
+use crate::exit::NotFound;
 use anyhow::bail;
 use kappadb::Interest;
 use serde_json::json;
@@ -29,20 +29,4 @@ pub async fn run(context: &Context, command: &FollowCommand) -> anyhow::Result<(
         }
     }
     context.close(database).await
-}
-
-pub async fn sync(context: &Context, args: &SyncArgs) -> anyhow::Result<Exit> {
-    let (interest, interrupted) = (args.interest()?, context.console.interrupt()?);
-    context
-        .read(args.ask, async |database, question| {
-            let _all = question.read(database.replicate(&interest)).await?;
-            let blocks = question.fetched();
-            context.console.result(&json!({ "fetched": blocks }), &format!("{blocks} blocks fetched"))?;
-            if args.follow && question.asks() {
-                let _following = database.follow(&interest);
-                interrupted.await;
-            }
-            Ok(1)
-        })
-        .await
 }

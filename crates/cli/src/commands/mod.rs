@@ -7,6 +7,7 @@ mod demo;
 mod follow;
 mod input;
 mod inspect;
+mod kept;
 mod kv;
 mod log;
 mod map;
@@ -14,6 +15,7 @@ mod peer;
 mod question;
 mod recover;
 mod serve;
+mod sync;
 mod watching;
 mod writer;
 
@@ -21,6 +23,7 @@ use crate::args::{Args, BlobCommand, Command};
 use crate::console::{Console, count, is_closed_pipe};
 use crate::exit::Exit;
 use crate::manual;
+use anyhow::bail;
 use kappadb::{Builder, Database, Delivery, EntryId, FeedKey, Ticket};
 use serde_json::json;
 use std::cell::{Cell, RefCell};
@@ -30,10 +33,15 @@ use std::time::Duration;
 /// How long a process that has written stays for peers that are taking it.
 const LINGER: Duration = Duration::from_secs(1);
 
+pub use input::Input;
+pub use kept::Kept;
+
 /// Where the database of a command is.
 pub enum Home {
     /// In a folder that this process is to open for it.
     Folder,
+    /// The same, but it stays open for the next command, and may be open already.
+    Kept(Kept),
     /// It is open in this process, the node on the folder.
     Node(Database),
 }
@@ -72,9 +80,9 @@ impl Context {
 
     /// The database, opened.
     pub async fn open(&self) -> anyhow::Result<Database> {
-        let database = match self.of_node() {
+        let database = match self.at_hand() {
             Some(database) => database,
-            None => self.builder().open().await?,
+            None => self.keep(self.builder().open().await?).await?,
         };
         self.warn(&database);
         self.before.set(database.last_written().await?);
@@ -86,12 +94,12 @@ impl Context {
 
     /// The database with all derived data made anew; views may still be at it.
     pub async fn open_rebuilt(&self) -> anyhow::Result<Database> {
-        let database = match self.of_node() {
+        let database = match self.at_hand() {
             Some(database) => {
                 database.rebuild(None).await?;
                 database
             }
-            None => self.builder().rebuild().open().await?,
+            None => self.keep(self.builder().rebuild().open().await?).await?,
         };
         // That it could not be put on the disk, for one.
         self.warn(&database);
@@ -107,12 +115,12 @@ impl Context {
 
     /// The database of a ticket: a new replica, or the one that is there, which learns of the ticket's peer.
     pub async fn join(&self, ticket: &Ticket) -> anyhow::Result<Database> {
-        match self.of_node() {
+        match self.at_hand() {
             Some(database) => {
                 database.meet(ticket).await?;
                 Ok(database)
             }
-            None => Ok(self.builder().join(ticket).await?),
+            None => self.keep(self.builder().join(ticket).await?).await,
         }
     }
 
@@ -123,13 +131,13 @@ impl Context {
         match (written, self.deliver) {
             (Some(written), Some(within)) => self.tell_delivery(&database, written, within).await?,
             // Who follows what was written here gets it before this process goes.
-            (Some(written), None) if !self.is_node() => drop(database.deliver(written, LINGER).await?),
+            (Some(written), None) if self.is_alone() => drop(database.deliver(written, LINGER).await?),
             _ => {}
         }
         match self.home {
             Home::Folder => Ok(database.close().await?),
-            // Who is the node has no opening at which it would hear of it.
-            Home::Node(_) => {
+            // Where it is not opened nobody would hear of it.
+            Home::Kept(_) | Home::Node(_) => {
                 self.warn(&database);
                 Ok(())
             }
@@ -150,12 +158,29 @@ impl Context {
         Ok(())
     }
 
-    /// The node's database as this command uses it.
-    fn of_node(&self) -> Option<Database> {
-        let Home::Node(database) = &self.home else { return None };
+    /// The database, if it is open already, as this command uses it.
+    fn at_hand(&self) -> Option<Database> {
+        let database = match &self.home {
+            Home::Folder => return None,
+            Home::Kept(kept) => kept.get()?,
+            Home::Node(database) => database.clone(),
+        };
         let bars = self.console.clone();
         let database = database.with_progress(move |p| bars.bar(p));
         Some(self.patience.map_or(database.clone(), |patience| database.with_patience(patience)))
+    }
+
+    /// The database, which was just opened; it stays open if the next command is to find it so.
+    async fn keep(&self, database: Database) -> anyhow::Result<Database> {
+        if let Home::Kept(kept) = &self.home {
+            kept.keep(&database).await?;
+        }
+        Ok(database)
+    }
+
+    /// True if the database is open for this command alone.
+    fn is_alone(&self) -> bool {
+        matches!(self.home, Home::Folder)
     }
 
     /// True if the process is the node on the folder, and not the one that was called.
@@ -205,7 +230,7 @@ async fn run(args: Args, console: Console, home: Home) -> anyhow::Result<Exit> {
         Command::Join(ticket) => database::join(&context, &ticket).await?,
         Command::Serve(args) => serve::serve(&context, &args).await?,
         Command::Follow(command) => follow::run(&context, &command).await?,
-        Command::Sync(args) => return follow::sync(&context, &args).await,
+        Command::Sync(args) => return sync::sync(&context, &args).await,
         Command::Stop => serve::stop(&context)?,
         Command::Ticket => serve::ticket(&context).await?,
         Command::Peer(command) => peer::run(&context, &command).await?,
@@ -231,6 +256,7 @@ async fn run(args: Args, console: Console, home: Home) -> anyhow::Result<Exit> {
         Command::Completions { shell } => manual::completions(&context.console, shell)?,
         Command::Man { folder } => manual::pages(&folder)?,
         Command::Demo(demo) => demo::demo(&context.console, &demo).await?,
+        Command::Batch => bail!("a batch is no command of another"),
     }
     Ok(Exit::Done)
 }

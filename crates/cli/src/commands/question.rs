@@ -6,7 +6,8 @@ use crate::args::AskArgs;
 use crate::console::{self, Console};
 use crate::exit::Exit;
 use kappadb::{
-    Answer, Asked, Completeness, Database, Failure, FeedKey, MAX_AHEAD, Peer, Read, Source, Word, Words,
+    Answer, Asked, Completeness, Database, Failure, FeedKey, Holdings, MAX_AHEAD, Peer, Read, Source, Word,
+    Words,
 };
 use serde_json::{Value, json};
 use std::time::Instant;
@@ -83,6 +84,11 @@ impl Question {
     /// Blocks that came so far.
     pub fn fetched(&self) -> u64 {
         self.asked.as_ref().map_or(0, |asked| asked.blocks_fetched)
+    }
+
+    /// How much there is of all feeds, if everything was asked for.
+    pub fn holdings(&self) -> Option<Holdings> {
+        self.asked.as_ref().and_then(|asked| asked.holdings)
     }
 
     /// True if peers are to be asked.

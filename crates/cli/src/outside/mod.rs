@@ -5,8 +5,10 @@ mod bar;
 mod process;
 mod replace;
 mod signals;
+mod without_stdin;
 
 pub use process::Process;
+pub use without_stdin::WithoutStdin;
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -26,7 +28,7 @@ pub trait Outside: Send + Sync {
     /// The same without waiting for whoever reads them: for threads that others wait for.
     fn err_soon(&self, lines: &[u8]);
     /// Draws a bar, if a person looks at stderr.
-    fn bar(&self, task: &str, done: u64, total: u64);
+    fn bar(&self, shown: &Shown);
     /// Prints a question for people on stderr, and reads a line of the answer from stdin.
     fn ask(&self, question: &str) -> io::Result<String>;
     /// A file to be read; stdin for `-`.
@@ -35,6 +37,24 @@ pub trait Outside: Send + Sync {
     fn create(&self, path: &Path) -> io::Result<NewFile>;
     /// From now on SIGINT and SIGTERM do not end the process by themselves, but what comes of this. The second one does.
     fn interrupt(&self) -> io::Result<Interrupt>;
+}
+
+/// How far something has come, as people are shown it.
+#[derive(Debug, Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Shown {
+    pub task: String,
+    pub done: u64,
+    /// How much there is to do; none if nobody knows.
+    pub total: Option<u64>,
+    /// What else is to be said of it.
+    pub more: String,
+}
+
+impl Shown {
+    /// True if there is nothing left to do.
+    pub fn is_over(&self) -> bool {
+        self.total.is_some_and(|total| self.done >= total)
+    }
 }
 
 /// Which streams of a process lead to a person.

@@ -5,7 +5,7 @@
 //! leads nowhere, and the program has its own.
 
 use super::bar::Bar;
-use super::{Interrupt, NewFile, Outside, Source, Terminals, replace, signals};
+use super::{Interrupt, NewFile, Outside, Shown, Source, Terminals, replace, signals};
 use console::Term;
 use rustix::stdio;
 use std::fs::File;
@@ -72,8 +72,8 @@ impl Outside for Process {
         self.err(lines);
     }
 
-    fn bar(&self, task: &str, done: u64, total: u64) {
-        self.bar.iter().for_each(|bar| bar.show(task, done, total));
+    fn bar(&self, shown: &Shown) {
+        self.bar.iter().for_each(|bar| bar.show(shown));
     }
 
     fn ask(&self, question: &str) -> io::Result<String> {

@@ -1,6 +1,6 @@
 //! While `serve` has a folder open, it carries out the commands of other processes on it.
 
-use crate::common::{Db, EXTRACT, Server};
+use crate::common::{Db, EXTRACT, Server, on_a_terminal, signal};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -18,11 +18,6 @@ const SOON: Duration = Duration::from_secs(60);
 pub fn start(db: &Db, args: &[&str]) -> Child {
     let mut command = db.command(args);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-}
-
-/// Sends a process a signal.
-pub fn signal(id: u32, name: &str) {
-    assert!(Command::new("kill").args([name, &id.to_string()]).status().unwrap().success());
 }
 
 /// Waits until it is so.
@@ -192,10 +187,10 @@ fn a_reader_that_goes_away_is_no_error_and_a_full_disk_is() {
 #[test]
 fn bars_are_drawn_on_the_terminal_of_the_caller() {
     let db = Db::init();
-    let (done, alone) = crate::dm::on_a_terminal(&db, &["map", "import", EXTRACT], "");
+    let (done, alone) = on_a_terminal(&db, &["map", "import", EXTRACT], "");
     assert!(done && alone.contains("importing"), "{alone}");
     let server = Server::start(&db);
-    let (done, beside) = crate::dm::on_a_terminal(&db, &["map", "import", EXTRACT, "--force"], "");
+    let (done, beside) = on_a_terminal(&db, &["map", "import", EXTRACT, "--force"], "");
     assert!(done && beside.contains("comparing"), "{beside}");
     assert!(server.interrupt());
 }

@@ -1,7 +1,7 @@
 //! How commands end that a node carries out: when their callers are asked to, when those are killed, and when the node is.
 
-use crate::beside::{at_work, first_line, signal, start, told, until};
-use crate::common::{Db, Server};
+use crate::beside::{at_work, first_line, start, told, until};
+use crate::common::{Db, Server, signal};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::ExitStatusExt;

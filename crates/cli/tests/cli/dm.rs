@@ -1,11 +1,7 @@
 //! To whom private messages go, and how feeds and messages are named.
 
-use crate::common::{Db, Server};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use crate::common::{Db, Server, on_a_terminal};
 use serde_json::{Value, json};
-use std::fs::File;
-use std::io::{Read, Write};
-use std::process::Stdio;
 
 /// The feed of a writer with a nickname, made if it is not there.
 fn writer(db: &Db, name: &str, nick: &str) -> String {
@@ -28,26 +24,6 @@ fn fingerprint(db: &Db, feed: &str) -> String {
 fn dms(db: &Db, args: &[&str]) -> Vec<Value> {
     let out = db.ok(&[&["--json", "chat", "dm"], args].concat());
     out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
-/// Runs on a terminal where somebody types this; whether it ended well, and what was on the terminal.
-pub fn on_a_terminal(db: &Db, args: &[&str], typed: &str) -> (bool, String) {
-    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&terminal).unwrap();
-    unlockpt(&terminal).unwrap();
-    let path = ptsname(&terminal, Vec::new()).unwrap().into_string().unwrap();
-    let end = File::options().read(true).write(true).open(path).unwrap();
-    let mut command = db.command(args);
-    command.stdin(end.try_clone().unwrap()).stderr(end.try_clone().unwrap()).stdout(Stdio::null());
-    let mut terminal = File::from(terminal);
-    terminal.write_all(typed.as_bytes()).unwrap();
-    let mut child = command.spawn().unwrap();
-    drop((end, command));
-    let mut shown = Vec::new();
-    // Where the other end is closed, Linux says that as an error.
-    let _ = terminal.read_to_end(&mut shown);
-    let done = child.wait().unwrap().success();
-    (done, String::from_utf8(shown).unwrap())
 }
 
 #[test]

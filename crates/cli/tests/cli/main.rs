@@ -7,6 +7,7 @@
     reason = "tests may fail loudly"
 )]
 
+mod batch;
 mod beside;
 mod beside_ends;
 mod beside_story;
@@ -31,5 +32,8 @@ mod moderation;
 mod peers;
 mod program;
 mod readme;
+mod room;
+mod sync;
+mod three_replicas;
 mod two_processes;
 mod unwritable;

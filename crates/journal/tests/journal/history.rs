@@ -1,7 +1,8 @@
 //! What is written is read again: over reopening, segments, starting positions, real files.
 
 use crate::common;
-use crate::common::{BIRTH, contents, fresh, lseqs, open, open_from, small};
+use crate::common::{BIRTH, blocks, contents, fresh, lseqs, open, open_from, small};
+use kappadb_core::StoredBlock;
 use kappadb_journal::fault::FaultDisk;
 use kappadb_journal::{AppendError, Cause, Journal, OpenError, Options, Position, ReadError, Record};
 use proptest::prelude::*;
@@ -232,4 +233,18 @@ fn real_files_are_kept_and_foreign_ones_left_alone() {
     let nowhere = dir.path().join("no/such/folder");
     let error = Journal::open(&nowhere, &options, None, &mut fresh, &mut |_, _| ()).err().unwrap();
     assert!(matches!(&error, OpenError::Read { file, .. } if *file == nowhere));
+}
+
+/// Records are kept in memory by whoever reads them: a small one must not keep what was read ahead with it.
+#[test]
+fn a_record_that_is_read_alone_keeps_no_more_memory_than_it_has() {
+    let (disk, options) = (FaultDisk::new(), small(1 << 20));
+    let (mut journal, _) = open(&disk, &options);
+    let placed: Vec<Position> = (0..50).map(|n| journal.append(&blocks(n, &[100])).unwrap().at).collect();
+    journal.sync().unwrap();
+    for at in placed {
+        let Record::Blocks { blocks, .. } = journal.reader().read(at).unwrap().record else { unreachable!() };
+        let [block] = <[StoredBlock; 1]>::try_from(blocks).unwrap();
+        assert!(block.bytes.try_into_mut().unwrap().capacity() < 500, "{at:?}");
+    }
 }

@@ -6,12 +6,12 @@ use crate::jobs::log::{compact, settle_damage, with_reserve};
 use crate::jobs::recover::{LostEntries, Recovered, hear_heirs};
 use crate::jobs::status::Status;
 use crate::network::{
-    fork_warnings, lie_warnings, make_sure_of_only_copy, own_lengths, own_warnings, settle_doubts,
+    Holdings, fork_warnings, lie_warnings, make_sure_of_only_copy, own_lengths, own_warnings, settle_doubts,
 };
 use crate::write;
 use kappadb_core::{FeedKey, RangeSet};
 use kappadb_feed::{Cleared, Compacted};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Database {
     /// What was noticed when the database was opened and people should know: an unfinished write that was cut off,
@@ -27,6 +27,12 @@ impl Database {
     pub async fn status(&self) -> Result<Status, ReadError> {
         let callers = self.shared.callers.list();
         self.run(move |parts| Status::of(parts, callers)).await?
+    }
+
+    /// How much there is of all feeds, as far as it is known here, and how much of it is held. It is counted in memory, so it can be looked at while
+    /// [`Database::replicate`] or [`Database::follow`] fetches.
+    pub async fn holdings(&self) -> Result<Holdings, ReadError> {
+        self.run(|parts| parts.holdings(&BTreeMap::new())).await
     }
 
     /// Checks every hash, signature, checksum and index. Returns what is wrong, a sentence each; empty if all is well.

@@ -1,6 +1,7 @@
 //! What a question is answered with: what was found, and how much of what there is that may be.
 
 use super::completeness::Completeness;
+use super::holdings::Holdings;
 use crate::lines::fields;
 use kappadb_core::{EntryId, FeedKey, Timestamp};
 use kappadb_sync::Words;
@@ -146,6 +147,8 @@ pub struct Asked {
     pub round_trips: u64,
     /// Peers that did not answer, or not to the end or in time, and why.
     pub failures: Vec<Failure>,
+    /// If everything was asked for: how much there is, as far as anybody knows who took part, and how much of it is here now.
+    pub holdings: Option<Holdings>,
 }
 
 /// A peer that did not answer.
@@ -212,7 +215,15 @@ impl Asked {
     pub fn and(mut self, later: Asked) -> Asked {
         self.set(self.completeness().and(later.completeness()));
         let Asked {
-            peers, blocks_fetched, bytes_received, bytes_sent, missing, round_trips, failures, ..
+            peers,
+            blocks_fetched,
+            bytes_received,
+            bytes_sent,
+            missing,
+            round_trips,
+            failures,
+            holdings,
+            ..
         } = later;
         self.peers = self.peers.max(peers);
         self.blocks_fetched += blocks_fetched;
@@ -220,6 +231,7 @@ impl Asked {
         self.bytes_sent += bytes_sent;
         self.missing += missing;
         self.round_trips += round_trips;
+        self.holdings = holdings.or(self.holdings);
         for failure in failures {
             if !self.failures.iter().any(|known| known.peer == failure.peer) {
                 self.failures.push(failure);

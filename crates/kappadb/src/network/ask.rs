@@ -104,9 +104,15 @@ impl Neighbours {
             engine::run(self.parts(), here).await??
         } else {
             let answers = self.question(view, &selector).await?;
+            let said = (view == FEEDS).then(|| answers.lengths());
             let conclude =
                 move |_: &Network| network.conclude(&reader, &asked, &selector, answers, dialled, remembers);
-            engine::run(self.parts(), conclude).await??
+            let completeness = engine::run(self.parts(), conclude).await??;
+            if let Some(said) = said {
+                self.asked.holdings =
+                    Some(engine::run(self.parts(), move |parts| parts.holdings(&said)).await?);
+            }
+            completeness
         };
         self.incomplete += u64::from(completeness == Completeness::Partial);
         let is_complete = completeness.is_complete();

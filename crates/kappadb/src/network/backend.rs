@@ -12,7 +12,7 @@ use bincode::{Decode, Encode};
 use kappadb_core::limits::MAX_TOKEN;
 use kappadb_core::{EntryId, FeedDefinition, FeedKey, Lseq, RangeSet, blake2b256, codec};
 use kappadb_entry::Bundle;
-use kappadb_feed::{Arrival, PutError, PutOutcome};
+use kappadb_feed::{Arrival, CommitError, PutError, PutOutcome};
 use kappadb_merkle::{ForkEvidence, Known};
 use kappadb_query::Selector;
 use kappadb_sync::frame::Lengths;
@@ -145,7 +145,7 @@ impl Network {
             Command::Define(definition) => Reply::Defined(self.define(&definition)),
             Command::Put(bundle, lengths) => Reply::Put(self.put(bundle, lengths)),
             Command::Fork(evidence) => Reply::Forked(self.record_fork(evidence)),
-            Command::Sync => Reply::Synced(self.feeds.sync().map_err(|e| e.to_string())),
+            Command::Sync => Reply::Synced(self.sync().map_err(|error| error.to_string())),
             _ => Reply::Synced(Err("not supported by this replica".to_owned())),
         }
     }
@@ -344,12 +344,19 @@ impl Network {
         }
     }
 
+    fn sync(&self) -> Result<(), CommitError> {
+        self.feeds.sync()?;
+        self.coming.shown();
+        Ok(())
+    }
+
     fn put(&self, bundle: Bundle, mut lengths: Lengths) -> Result<Stored, PutRefusal> {
-        let (feed, ranges) = (bundle.feed, bundle.ranges.clone());
+        let (feed, ranges, length) = (bundle.feed, bundle.ranges.clone(), bundle.head.head.length);
         heard::keep_news(&mut lengths, &bundle.blocks, |name| self.feeds.length_of(name));
         match self.feeds.put(bundle) {
             Ok(PutOutcome { stored, bytes, filled, fork, contradicted }) => {
                 if stored + filled > 0 {
+                    self.coming.note(feed, stored + filled, length);
                     self.heard.note(&lengths);
                 }
                 let beyond = self.beyond(&feed, &ranges);

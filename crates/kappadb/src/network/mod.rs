@@ -25,6 +25,7 @@ mod follow;
 mod forks;
 mod handle;
 mod heard;
+mod holdings;
 mod introductions;
 mod liars;
 mod link;
@@ -46,6 +47,7 @@ pub(crate) use follow::Follow;
 pub use follow::Following;
 pub(crate) use forks::fork_warnings;
 pub(crate) use handle::{Handle, Manner, OnHandle, patient};
+pub use holdings::Holdings;
 pub(crate) use liars::{lie_warnings, lies};
 pub(crate) use links::Keeper;
 pub(crate) use live::Live;
@@ -67,6 +69,7 @@ use claims::{Book, Here};
 use clocks::Clocks;
 use forks::LateForks;
 use heard::Heard;
+use holdings::Coming;
 use introductions::Introductions;
 use kappadb_core::FeedName;
 use kappadb_net::transport::Transport;
@@ -101,6 +104,8 @@ pub(crate) struct Network {
     claims: Book,
     /// How long peers say that feeds are.
     heard: Heard,
+    /// What came from peers.
+    coming: Coming,
     /// What answers from here alone rest on.
     here: Here,
     /// The forks that mattered last.
@@ -161,6 +166,7 @@ impl Network {
             clocks: Clocks::default(),
             claims: Book::new(engine.store.clone()),
             heard: Heard::new(engine.store.clone()),
+            coming: Coming::default(),
             here: Here::default(),
             late_forks: LateForks::default(),
             own: Own::new(witness, warned),

@@ -1,6 +1,8 @@
 //! Running the program as a user does.
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::Value;
-use std::io::{BufRead, BufReader, Write};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -181,6 +183,31 @@ impl Drop for Server {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+/// Runs on a terminal where somebody types this; whether it ended well, and what was on the terminal.
+pub fn on_a_terminal(db: &Db, args: &[&str], typed: &str) -> (bool, String) {
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&terminal).unwrap();
+    unlockpt(&terminal).unwrap();
+    let path = ptsname(&terminal, Vec::new()).unwrap().into_string().unwrap();
+    let end = File::options().read(true).write(true).open(path).unwrap();
+    let mut command = db.command(args);
+    command.stdin(end.try_clone().unwrap()).stderr(end.try_clone().unwrap()).stdout(Stdio::null());
+    let mut terminal = File::from(terminal);
+    terminal.write_all(typed.as_bytes()).unwrap();
+    let mut child = command.spawn().unwrap();
+    drop((end, command));
+    let mut shown = Vec::new();
+    // Where the other end is closed, Linux says that as an error.
+    let _ = terminal.read_to_end(&mut shown);
+    let done = child.wait().unwrap().success();
+    (done, String::from_utf8(shown).unwrap())
+}
+
+/// Sends a process a signal.
+pub fn signal(id: u32, name: &str) {
+    assert!(Command::new("kill").args([name, &id.to_string()]).status().unwrap().success());
 }
 
 /// The files below a directory, with their content.
