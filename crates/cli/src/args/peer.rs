@@ -29,6 +29,10 @@ pub struct ServeArgs {
     /// What to follow while it serves, beside what `kappa follow` says: as there, in one word, such as "channel garden". May be given more than once.
     #[arg(long, value_name = "WHAT")]
     pub follow: Vec<Interest>,
+    /// Say to nobody where this replica listens, nor of others of whom it heard, and call nobody of whom others tell. Else who joined by one ticket
+    /// finds the others by itself.
+    #[arg(long)]
+    pub no_introductions: bool,
     /// As a process of its own, once it serves: what it tells is in the folder's `serve.log` then.
     #[arg(long)]
     pub background: bool,

@@ -80,9 +80,14 @@ impl Context {
 
     /// The database, opened.
     pub async fn open(&self) -> anyhow::Result<Database> {
+        self.open_as(|builder| builder).await
+    }
+
+    /// The same with other settings, where it is not open already.
+    pub async fn open_as(&self, set: impl FnOnce(Builder) -> Builder) -> anyhow::Result<Database> {
         let database = match self.at_hand() {
             Some(database) => database,
-            None => self.keep(self.builder().open().await?).await?,
+            None => self.keep(set(self.builder()).open().await?).await?,
         };
         self.warn(&database);
         self.before.set(database.last_written().await?);

@@ -16,7 +16,7 @@ pub async fn serve(context: &Context, args: &ServeArgs) -> anyhow::Result<()> {
     let console = &context.console;
     let interrupt = console.interrupt()?;
     let _log = logging::start(&args.log, console);
-    let database = context.open().await?;
+    let database = context.open_as(|builder| builder.introductions(!args.no_introductions)).await?;
     let listen = listen(&database.listen(), args).await?;
     let server = database.serve_as(listen.clone()).await?;
     let address = server.address();

@@ -93,7 +93,7 @@ impl Answers {
     /// How long the peers say that feeds are.
     pub fn lengths(&self) -> BTreeMap<FeedKey, Seq> {
         let mut lengths = BTreeMap::new();
-        for coverage in self.statements.values().flatten() {
+        for coverage in self.stated.values().flat_map(|stated| &stated.coverage) {
             raise(&mut lengths, coverage.definition.feed, coverage.length);
         }
         lengths
