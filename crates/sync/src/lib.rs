@@ -26,7 +26,9 @@ mod patience;
 mod served;
 mod session;
 mod shared;
+mod signed;
 pub mod statement;
+mod stating;
 mod words;
 
 pub use command::{Answer, AnswerError, Command, CommandId, Coverage, PutRefusal, Reply, Stored};
@@ -34,4 +36,5 @@ pub use error::{QueryError, Refusal, SessionError};
 pub use event::{Ask, Event, Fetch, Fork, Have, Outcome, QueryId, Rest, Served, Since, Stats};
 pub use hello::{Agreed, Hello, HelloError, VERSION};
 pub use session::{Config, Session};
+pub use signed::{About, Claimed, RootTag, SignedStatement};
 pub use words::{Word, Words};

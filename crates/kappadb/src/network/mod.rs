@@ -36,6 +36,7 @@ mod refusals;
 mod rules;
 mod silence;
 mod standing;
+mod statements;
 mod turn;
 
 pub use answer::{Answer, Asked, Failure, GoesOn, Source, Told};
@@ -58,6 +59,7 @@ pub(crate) use rules::{Rules, ViewRules};
 
 use crate::engine::Engine;
 use crate::error::OpenError;
+use crate::folder::omissions::Omissions;
 use crate::folder::peers::Peers;
 use crate::folder::trust::{TrustFile, Trusted};
 use crate::folder::witness::Witness;
@@ -73,6 +75,7 @@ use liars::Liars;
 use links::Links;
 use own::Own;
 use standing::Standing;
+use statements::Statements;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -93,6 +96,10 @@ pub(crate) struct Network {
     clocks: Clocks,
     /// What earlier answers have shown.
     claims: Book,
+    /// What peers stated under their signature.
+    statements: Statements,
+    /// Who has left something out.
+    pub omissions: Omissions,
     /// How long peers say that feeds are.
     heard: Heard,
     /// What answers from here alone rest on.
@@ -143,6 +150,8 @@ impl Network {
             allowance,
             clocks: Clocks::default(),
             claims: Book::new(engine.store.clone()),
+            statements: Statements::new(engine.store.clone()),
+            omissions: Omissions::load(&engine.dir)?,
             heard: Heard::new(engine.store.clone()),
             here: Here::default(),
             late_forks: LateForks::default(),
