@@ -4,7 +4,8 @@ those of which it lacks something; of what it has whole it is silent. The asker 
 Peers hold random parts of feeds and ask one another one question. After each answer the truth is looked up: if it was called complete, the asker must hold every
 matching entry below every length that a participant knew when it looked the answer up, up to where a feed is known to fork. Peers fail in the middle, hear of growth
 between their look-up and their statement, and prove forks to one another. Some lie: they send a part of what they have, and say that it is all, or that they have it from others. Then "complete" may be
-wrong, but only if one of those lies on whose word it is said to rest; and peers are removed, with what rests on their word. Beside it, where nobody lies, the classic scheme: every feed's claimed length,
+wrong, but only if one of those lies on whose word it is said to rest; and peers are removed, with what rests on their word. Who is found to have left out what it stated to have sent must be a liar, whatever is lost
+or forks later. Beside it, where nobody lies, the classic scheme: every feed's claimed length,
 told to everybody.
 Run: python3 statement_check.py [histories]. It also takes out one rule at a time, and fails if that does no harm.
 """
@@ -12,6 +13,7 @@ import random, sys
 
 RULES = ['gaps are told', 'gaps have a length', 'the asker takes part', 'silence claims nothing', 'lengths before the look-up', 'ground', 'who fails claims nothing',
          'relays say whom they relay', 'claims keep their words', 'words left out are anybody\'s', 'who is to be direct relays nobody', 'removing voids']
+GUARDS = ['own word', 'what was sent', 'the same ground', 'what was sent is still held']      # without them honest peers are named for an omission
 FAR = 1 << 60
 MAX_WORDS = 2                             # few, so that there are more
 NOBODY = ({}, None)                       # words: peers, with the fewest hands they went through, and the most hands of those for whom there was no room
@@ -29,7 +31,7 @@ def rests_on(words, p): return words[1] is not None or p in words[0]
 
 class Peer:
     def __init__(s, name):
-        s.name, s.held, s.knows, s.forks, s.claims, s.lengths, s.lies = name, set(), {}, {}, {}, {}, False
+        s.name, s.held, s.knows, s.forks, s.claims, s.lengths, s.stated, s.lies = name, set(), {}, {}, {}, {}, [], False
     def learn(s, feed, length): s.knows[feed] = max(length, s.knows.get(feed, 0))
     def ground(s, out): return 0 if 'ground' in out else frozenset(s.forks.items())
     def end(s, f): return min(s.knows[f], s.forks.get(f, FAR))
@@ -44,6 +46,15 @@ class Peer:
         all = NOBODY
         for _, w in s.relayed(out, most).values(): all = together(all, w, out)
         return all
+    def lose(s, share, rng):              # and with it what earlier answers have shown
+        s.held, s.claims = {e for e in s.held if e[0] == s.name or rng.random() > share}, {}
+    def omissions(s, matches, erasers, out):
+        active = set(s.answer(matches, erasers))
+        for by, ground, claimed, sent in s.stated:
+            same = ground == s.ground(()) or 'the same ground' in out
+            if same and (sent <= s.held or 'what was sent is still held' in out):
+                for (f, i) in active - (set() if 'what was sent' in out else sent):
+                    if i < claimed.get(f, 0): yield by
     def forget(s, q):
         for ground, claims in s.claims.items(): s.claims[ground] = {f: c for f, c in claims.items() if not rests_on(c[1], q)}
     def counts(s, e): return e[1] < s.forks.get(e[0], FAR)
@@ -77,7 +88,7 @@ def ask(rng, a, others, matches, erasers, out, meanwhile, direct=False):
     most = 0 if direct else FAR
     named, all_named = {f for f, (c, n) in a.covered(out, most).items() if c < n}, False
     for _ in range(4):                    # again if a fork comes to light, and once to ask by name
-        ground, said, spoke, failed, words = a.ground(out), {}, {}, set(), {}
+        ground, said, spoke, failed, words, signed = a.ground(out), {}, {}, set(), {}, {}
         for p in others:
             p.forks = {f: min(p.forks.get(f, FAR), a.forks.get(f, FAR)) for f in {**p.forks, **a.forks} if f in p.knows or f in p.forks}
             broken = rng.random() < .15
@@ -85,6 +96,8 @@ def ask(rng, a, others, matches, erasers, out, meanwhile, direct=False):
             before, heard, entries = statement(rng, p, a, direct, matches, erasers, out)
             meanwhile(p)                  # what comes now is not in the answer
             if 'lengths before the look-up' in out and not p.lies: before = p.covered(out, -1 if direct else FAR)
+            own = {f: c for f, (c, _) in before.items() if p.lies or p.whole(f) or 'own word' in out}
+            signed[p] = own, {e for e in a.held if e in matches} | set(entries)
             a.take(p, [e for e in entries], .5 if broken else 1, rng)
             if broken and 'who fails claims nothing' not in out: continue
             touched = {f for f, _ in entries} | named
@@ -114,6 +127,7 @@ def ask(rng, a, others, matches, erasers, out, meanwhile, direct=False):
             on = together(on, w, out)
     if 'silence claims nothing' in out: lacking -= {f for f in lacking if any(f not in spoke[p] for p in spoke)}
     complete = not lacking and bool(said or not others) and (not direct or not hands(on))
+    if 'ground' not in out: a.stated += [(p, ground, *signed[p]) for p in said if p not in failed]
     kept = a.claims.setdefault(a.ground(out), {})
     for p, one in spoke.items():
         w = told_by(NOBODY, p.name, a.name, out) if 'claims keep their words' in out else words[p]
@@ -139,7 +153,7 @@ def ask(rng, a, others, matches, erasers, out, meanwhile, direct=False):
     return complete, classic, truth, told, sum(len(p.knows) for p in said), on
 
 def run(histories, out=()):
-    asked = said = wrong = lied = classic_said = both = told = all_told = 0
+    asked = said = wrong = lied = classic_said = both = told = all_told = found = slandered = 0
     for seed in range(histories):
         rng = random.Random(seed)
         peers = [Peer(i) for i in range(rng.randrange(2, 6))]
@@ -163,16 +177,18 @@ def run(histories, out=()):
             if r < .2: hear(p)
             elif r < .3: write(p)
         for _ in range(rng.randrange(5, 40)):
+            for by in (by for p in peers for by in p.omissions(matches, erasers, out)): found += by.lies; slandered += not by.lies
             a, r = rng.choice(peers), rng.random()
             if r < .3: write(a)
             elif r < .4: hear(a)
+            elif r < .43: a.lose(.3, rng)
             elif r < .5: (lambda p: a.take(p, sorted(p.held), .3, rng))(rng.choice(peers))
             elif r < .6 and forking:     # evidence comes to light; entries from there on count for nobody who knows
                 f = rng.choice(peers).name
                 if f in a.knows: a.forks[f] = min(a.forks.get(f, FAR), rng.randrange(a.knows[f] + 1))
             else:
                 removed = rng.choice(sorted(liars)) if liars and rng.random() < .2 else None
-                others = rng.sample([p for p in peers if p is not a], rng.randrange(1, len(peers)))
+                others = rng.sample([p for p in peers if p is not a], rng.choice([1, rng.randrange(1, len(peers))]))
                 if removed is not None:   # what is here says then, asking nobody, rests on nobody's word who was removed
                     others = []
                     if 'removing voids' not in out: a.forget(removed)
@@ -183,16 +199,21 @@ def run(histories, out=()):
                 excused = a.lies or any(rests_on(on, liar) for liar in liars - {removed})     # who lies may hear its own lie again
                 lied += bool(complete and not truth and excused)
                 wrong += bool(complete and not truth and not excused)
-    return asked, said, wrong, lied, classic_said, both, told, all_told
+    return asked, said, wrong, lied, classic_said, both, told, all_told, found, slandered
 
 def main(histories):
-    asked, said, wrong, lied, classic, both, told, all_told = run(histories)
+    asked, said, wrong, lied, classic, both, told, all_told, found, slandered = run(histories)
     print(f'{histories} histories, {asked} questions; complete said {said}, wrongly {wrong}, and {lied} times because one lied on whose word it is; where nobody lies the classic scheme says it {classic} times, in {both} of these this one does, and speaks of {told} feeds where that one speaks of {all_told}')
+    print(f'liars were found {found} times to have left something out, honest peers {slandered} times')
     harmless = []
     for rule in RULES:
         _, said, bad, *_ = run(histories, (rule,))
         print(f'  without "{rule}": said {said}, wrongly {bad}')
         if not bad: harmless.append(rule)
-    sys.exit(bool(wrong or harmless))
+    for guard in GUARDS:
+        *_, bad = run(histories, (guard,))
+        print(f'  without "{guard}": honest peers named {bad} times')
+        if not bad: harmless.append(guard)
+    sys.exit(bool(wrong or slandered or harmless))
 
 main(int(sys.argv[1]) if len(sys.argv) > 1 else 3000)

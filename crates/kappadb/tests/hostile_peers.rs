@@ -409,7 +409,7 @@ async fn answerer(ticket: &Ticket, say: Say) -> (tokio::task::JoinHandle<()>, Ti
 }
 
 fn stated(query: u32, times: usize, last: bool) -> Vec<u8> {
-    let change = Change { feed: 0, claimed: 1, length: 1, at: 0, root: [0; 8] };
+    let change = Change { feed: 0, claimed: 1, length: 1, at: 0, root: [0; 16] };
     let (changes, rest) = (vec![change; times], Rest::default());
     let token = last.then(|| vec![1; MAX_TOKEN]);
     let last = if last { Last::Own } else { Last::No };

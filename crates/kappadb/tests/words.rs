@@ -1,15 +1,18 @@
 //! On whose word an answer rests: who lies is named by whoever passes it on, may be left out, and is forgotten with what rests on it.
-#![expect(clippy::unwrap_used, reason = "tests may fail loudly")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests may fail loudly")]
 
 use kappadb::{Answer, Completeness, Database, FeedKey, KvState, Server, Source, Ticket, Word};
-use kappadb_core::SecretKey;
+use kappadb_core::{RangeSet, SecretKey, SignedHead};
 use kappadb_net::{Allowance, Connection, FrameReader, FrameWriter, Identity, noise};
-use kappadb_sync::frame::{Change, Frame, Last, Query, Statement};
-use kappadb_sync::{Hello, Rest};
+use kappadb_query::Selector;
+use kappadb_sync::frame::{Blocks, BlocksTop, Change, Frame, Last, Query, Question, Statement};
+use kappadb_sync::{About, Claimed, Hello, Rest, SignedStatement};
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 fn run<T>(test: impl Future<Output = T>) -> T {
@@ -52,6 +55,33 @@ struct Hub {
 }
 
 impl Hub {
+    /// The head of its feed, as anybody gets it who may ask.
+    async fn head(&self) -> SignedHead {
+        let me = Identity::new(SecretKey::from_seed(&[55; 32]));
+        let stream = TcpStream::connect(&self.ticket.addresses[0]).await.unwrap();
+        let hello = Hello::default().encode();
+        let channel = noise::dial(stream, &self.ticket.access(), &me, &hello).await.unwrap();
+        let opened = Connection::open(channel, &me, Some(self.ticket.peer), &Allowance::default()).await;
+        let (mut reader, mut writer) = opened.unwrap().split();
+        let question = Question::View {
+            view: "feeds".to_owned(),
+            selector: Selector::Everything.encode().unwrap(),
+            inline: true,
+            direct: false,
+            live: false,
+            since: None,
+            without: BTreeSet::new(),
+        };
+        let query = Query { id: 0, credit: 1 << 20, forget: false, have: vec![], named: vec![], question };
+        writer.send(&[Frame::Query(query).encode()]).await.unwrap();
+        loop {
+            let frame = Frame::decode(&reader.next().await.unwrap().unwrap()).unwrap();
+            if let Some(Frame::Blocks(Blocks { top: BlocksTop { head: Some(head), .. }, .. })) = frame {
+                return head;
+            }
+        }
+    }
+
     /// One with the keys `a` and `b`.
     async fn new() -> Hub {
         let dir = tempfile::tempdir().unwrap();
@@ -80,7 +110,7 @@ impl Hub {
     }
 }
 
-/// A member that says of every feed that it is asked for by name that it holds it whole, and that nothing matches.
+/// A member that says of every feed that it is asked for by name that it holds it whole, and that nothing matches. It signs that if it knows a head.
 struct Liar {
     ticket: Ticket,
     task: JoinHandle<()>,
@@ -93,7 +123,7 @@ impl Drop for Liar {
 }
 
 impl Liar {
-    async fn new(of: &Ticket, n: u8) -> Liar {
+    async fn new(of: &Ticket, n: u8, head: Option<SignedHead>) -> Liar {
         let me = move || Identity::new(SecretKey::from_seed(&[n; 32]));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut ticket = of.clone();
@@ -107,27 +137,44 @@ impl Liar {
                 let opened = Connection::open(channel, &me(), None, &Allowance::default()).await;
                 let Ok(connection) = opened else { continue };
                 let (reader, writer) = connection.split();
-                tokio::spawn(lie(reader, writer));
+                tokio::spawn(lie(reader, writer, SecretKey::from_seed(&[n; 32]), head));
             }
         });
         Liar { ticket, task }
     }
 }
 
-async fn lie(mut reader: FrameReader, mut writer: FrameWriter) {
-    let mut numbered: Vec<FeedKey> = Vec::new();
+async fn lie(mut reader: FrameReader, mut writer: FrameWriter, key: SecretKey, head: Option<SignedHead>) {
+    let (mut numbered, mut sent) = (Vec::<FeedKey>::new(), BTreeMap::<FeedKey, RangeSet>::new());
     while let Ok(Some(bytes)) = reader.next().await {
         let Ok(Some(Frame::Query(query))) = Frame::decode(&bytes) else { continue };
-        let Query { id: query, have, named, .. } = query;
+        let Query { id: query, have, named, question, forget, .. } = query;
+        if forget {
+            sent.clear();
+        }
+        have.iter().for_each(|have| sent.entry(have.feed).or_default().union_with(&have.known.leaves));
         for feed in have.iter().map(|have| have.feed).chain(named) {
             if !numbered.contains(&feed) {
                 numbered.push(feed);
             }
         }
-        let change = |feed| Change { feed, claimed: 2, length: 2, at: 0, root: [0; 8] };
+        let tag = head.map(|head| head.head.root_hash.0[..16].try_into().unwrap());
+        let (at, root) = (if head.is_some() { 2 } else { 0 }, tag.unwrap_or_default());
+        let change = |feed| Change { feed, claimed: 2, length: 2, at, root };
         let changes = (0u32..).zip(&numbered).map(|(number, _)| change(number)).collect();
-        let (rest, token, last) = (Rest::default(), None, Last::Own);
-        let stated = Frame::Statement(Statement { query, changes, rest, token, last });
+        let last = match question {
+            Question::View { view, selector, without, .. } if head.is_some() => {
+                let sent = |feed: &FeedKey| sent.get(feed).cloned().unwrap_or_default();
+                let claimed =
+                    |feed: &FeedKey| Claimed { feed: *feed, claimed: 2, at, root, sent: sent(feed) };
+                let mut feeds: Vec<Claimed> = numbered.iter().map(claimed).collect();
+                feeds.sort_by_key(|claimed| claimed.feed);
+                let about = About { view, selector, without };
+                Last::Signed { rules: 1, signature: SignedStatement::sign(&key, about, feeds).signature }
+            }
+            _ => Last::Own,
+        };
+        let stated = Frame::Statement(Statement { query, changes, rest: Rest::default(), token: None, last });
         let all = [Frame::Accept { query }.encode(), stated.encode(), Frame::Done { query }.encode()];
         if writer.send(&all).await.is_err() {
             return;
@@ -138,8 +185,9 @@ async fn lie(mut reader: FrameReader, mut writer: FrameWriter) {
 /// A relay that has asked a liar for `b`, which is there, while the hub was away; and the liar.
 async fn deceived(hub: &mut Hub) -> (Database, Server, Liar) {
     let (relay, at_relay) = hub.relay("relay").await;
+    let head = hub.head().await;
     hub.server.take().unwrap().stop().await;
-    let liar = Liar::new(&hub.ticket, 66).await;
+    let liar = Liar::new(&hub.ticket, 66, Some(head)).await;
     relay.peers().add(&liar.ticket, None).await.unwrap();
     let lied = ask(&relay, "b").await;
     assert!(lied.is_complete() && lied.is_direct() && !finds(&lied), "it can only believe it: {lied:?}");
@@ -252,7 +300,7 @@ fn removing_a_liar_makes_void_what_rests_on_its_word_and_nothing_else() {
 fn a_liar_beside_somebody_who_holds_the_feed_hides_nothing() {
     run(async {
         let hub = Hub::new().await;
-        let liar = Liar::new(&hub.ticket, 66).await;
+        let liar = Liar::new(&hub.ticket, 66, None).await;
         let reader = hub.join("reader", &liar.ticket).await;
         reader.peers().add(&hub.ticket, None).await.unwrap();
         for key in ["a", "b"] {
@@ -278,5 +326,71 @@ fn what_is_followed_through_a_relay_is_on_the_word_of_whom_it_relays() {
         };
         assert_eq!(relayed(&known), [(hub.key(), 1)], "{known:?}");
         drop(following);
+    });
+}
+
+/// What is known of who has left something out, beside the liar nobody.
+async fn omitted(database: &Database) -> Vec<(FeedKey, u64)> {
+    let states = database.peers().states();
+    states.into_iter().filter_map(|state| Some((state.key, state.omitted?.seq))).collect()
+}
+
+#[test]
+fn who_left_something_out_is_named_when_it_comes_to_light_and_its_claims_fall() {
+    run(async {
+        let mut hub = Hub::new().await;
+        let (relay, at_relay, liar) = deceived(&mut hub).await;
+        at_relay.stop().await;
+        let told = Arc::new(Mutex::new(Vec::<String>::new()));
+        relay.close().await.unwrap();
+        let (heard, dir) = (told.clone(), hub.dir.path().join("relay"));
+        let warned = move |text: &str| heard.lock().unwrap().push(text.to_owned());
+        let relay = Database::builder(&dir).warned(warned).open().await.unwrap();
+        assert!(relay.kv().state("b").await.unwrap().as_of().is_some(), "it is believed still");
+        assert!(omitted(&relay).await.is_empty());
+
+        // What it left out comes with another question.
+        let again = serve(&hub.database).await;
+        relay.peers().add(&again.ticket(), None).await.unwrap();
+        let all = Selector::Prefix(Vec::new());
+        assert!(relay.ask("kv", all).from(Source::Peers).await.unwrap().is_complete());
+        let shown = vec![(liar.ticket.peer, 1)];
+        assert_eq!(omitted(&relay).await, shown);
+        let said = told.lock().unwrap().clone();
+        assert!(said.len() == 1 && said[0].contains(&liar.ticket.peer.to_string()), "{said:?}");
+        relay.close().await.unwrap();
+        let relay = Database::builder(&dir).rebuild().open().await.unwrap();
+        assert_eq!(omitted(&relay).await, shown, "it is no derived data");
+    });
+}
+
+#[test]
+fn who_sent_all_that_it_had_is_never_named_whatever_is_written_replaced_or_lost_later() {
+    run(async {
+        let hub = Hub::new().await;
+        let (relay, at_relay) = hub.relay("relay").await;
+        let reader = hub.join("reader", &hub.ticket).await;
+        reader.peers().add(&at_relay.ticket(), None).await.unwrap();
+        for round in 0..6 {
+            for key in ["a", "b", "c", "a"] {
+                drop(ask(&reader, key).await);
+                hub.database.kv().put(key, format!("{round}")).await.unwrap();
+                drop(ask(&reader, key).await);
+                relay.kv().put(key, format!("r{round}")).await.unwrap();
+            }
+            if round % 2 == 0 {
+                let feed = hub.database.writer().await.unwrap();
+                reader.drop_feed(feed).await.unwrap();
+                drop(ask(&reader, "a").await);
+                reader.compact().await.unwrap();
+                reader.allow_feed(feed).await.unwrap();
+            }
+            drop(ask(&relay, "b").await);
+            let all = Selector::Prefix(Vec::new());
+            drop(reader.ask("kv", all).from(Source::Peers).await.unwrap());
+        }
+        for database in [&hub.database, &relay, &reader] {
+            assert!(omitted(database).await.is_empty());
+        }
     });
 }

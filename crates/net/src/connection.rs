@@ -9,7 +9,7 @@ use crate::framing::{moving, read_frame, write_frames};
 use crate::identity::{AUTH_LEN, verify_auth};
 use crate::transport::{Binding, Channel, Role};
 use crate::{Allowance, Identity, Traffic};
-use kappadb_core::FeedKey;
+use kappadb_core::{FeedKey, SecretKey};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -21,6 +21,7 @@ pub struct Connection {
     role: Role,
     hello: Vec<u8>,
     traffic: Arc<Traffic>,
+    identity: Identity,
 }
 
 impl Connection {
@@ -42,7 +43,12 @@ impl Connection {
         if role == Role::Listener {
             reader.peer().await?;
         }
-        Ok(Connection { reader, writer, role, hello, traffic })
+        Ok(Connection { reader, writer, role, hello, traffic, identity: identity.clone() })
+    }
+
+    /// By whom this end signs what it states.
+    pub(crate) fn signer(&self) -> SecretKey {
+        self.identity.secret()
     }
 
     /// Which end this is.

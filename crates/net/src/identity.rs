@@ -34,6 +34,11 @@ impl Identity {
         Introduction::new(database, &self.0, at, addresses)
     }
 
+    /// What it signs with.
+    pub(crate) fn secret(&self) -> SecretKey {
+        self.0.clone()
+    }
+
     /// The X25519 secret of the Noise handshake, in its own domain so that the two uses of one secret never meet.
     pub(crate) fn noise_static(&self) -> Zeroizing<[u8; 32]> {
         Zeroizing::new(derive_key("kappadb noise static v1", &[&*self.0.seed()]))

@@ -25,7 +25,7 @@ struct Reading {
 
 #[derive(Debug)]
 pub(crate) struct Answerer {
-    shared: Shared,
+    pub shared: Shared,
     open: BTreeMap<u32, Served>,
     /// Queries that wait to be accepted, in order.
     fresh: VecDeque<u32>,

@@ -4,11 +4,13 @@ use crate::credit::Credit;
 use crate::error::{QueryError, SessionError};
 use crate::event::{QueryId, Rest, Stats};
 use crate::frame::{Change, Declared, Question};
+use crate::signed::SignedStatement;
 use crate::words::Words;
 use kappadb_core::limits::{ANSWER_MS, SESSION_RANGES};
 use kappadb_core::{FeedDefinition, FeedKey, RangeSet, StoredBlock};
 use kappadb_entry::decode_block;
 use kappadb_query::Selector;
+use std::collections::BTreeMap;
 
 #[derive(Debug)]
 pub(crate) struct Asked {
@@ -31,8 +33,11 @@ pub(crate) struct Asked {
     pub credit: Credit,
     /// Bytes taken from the credit that can be granted again.
     owed: u64,
-    /// Ranges that were listed.
+    /// Ranges that were listed, and which.
     listed: usize,
+    pub lists: BTreeMap<FeedKey, RangeSet>,
+    /// Its statement, if that was signed.
+    pub signed: Option<Box<SignedStatement>>,
     /// What its statement did not speak of.
     pub rest: Rest,
     /// On whose word it rests.
@@ -81,6 +86,8 @@ impl Asked {
             credit: Credit::new(credit),
             owed: 0,
             listed: 0,
+            lists: BTreeMap::new(),
+            signed: None,
             rest: Rest::default(),
             words: Words::default(),
             stats: Stats::default(),
@@ -156,8 +163,9 @@ impl Asked {
     }
 
     /// Counts ranges that were listed.
-    pub fn list(&mut self, ranges: &RangeSet) -> Result<(), SessionError> {
+    pub fn list(&mut self, feed: FeedKey, ranges: &RangeSet) -> Result<(), SessionError> {
         self.listed += ranges.ranges().len();
+        self.lists.entry(feed).or_default().union_with(ranges);
         if self.listed > SESSION_RANGES { Err(SessionError::Limit("SESSION_RANGES")) } else { Ok(()) }
     }
 

@@ -43,6 +43,8 @@ pub(crate) struct Asker {
     forgetting: Option<u32>,
     /// How often the ledger was forgotten.
     epoch: u64,
+    /// Who signs what it states.
+    peer: Option<FeedKey>,
     /// Evidence that came in this session.
     forks: usize,
     /// A feed that was defined while nothing is answered: evidence that it forked comes next.
@@ -77,10 +79,16 @@ impl Asker {
             stale: false,
             forgetting: None,
             epoch: 0,
+            peer: None,
             forks: 0,
             due_fork: None,
             torn: BTreeSet::new(),
         }
+    }
+
+    /// What the peer signs is checked from now on.
+    pub fn hold_to(&mut self, peer: FeedKey) {
+        self.peer = Some(peer);
     }
 
     /// True while a question waits for its answer.

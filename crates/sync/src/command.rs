@@ -1,6 +1,7 @@
 //! What a session asks of the side that has storage, and what it is told.
 
 use crate::frame::Lengths;
+use crate::signed::RootTag;
 use crate::words::Words;
 use kappadb_core::{FeedDefinition, FeedKey, RangeSet, Seq};
 use kappadb_entry::Bundle;
@@ -125,9 +126,9 @@ pub struct Coverage {
     /// A length at which the asker can compare trees: the shorter of that one and the one that it declared. 0 if that tree
     /// cannot be shown.
     pub at: u64,
-    /// The first eight bytes of the root hash of the tree of `at` blocks: who knows another history sees it here, and can then
+    /// The first bytes of the root hash of the tree of `at` blocks: who knows another history sees it here, and can then
     /// ask for proof.
-    pub root: [u8; 8],
+    pub root: RootTag,
 }
 
 /// Why a query cannot be answered. Told to the peer, for that query only.

@@ -164,6 +164,9 @@ pub enum SessionError {
     /// Fork evidence that proves nothing.
     #[error("the peer sent fork evidence that does not hold: {0}")]
     BadFork(String),
+    /// A statement that its peer did not sign.
+    #[error("the peer's statement is not signed by it: {0}")]
+    BadStatement(String),
     /// This replica's own storage failed.
     #[error("storage failed here: {0}")]
     Local(String),
@@ -192,7 +195,8 @@ impl SessionError {
         match self {
             SessionError::Finished | SessionError::Peer { .. } | SessionError::Lost => 0,
             SessionError::Limit(_) | SessionError::Budget(_) => 2,
-            SessionError::BadProof(_) | SessionError::BadDefinition(_) | SessionError::BadFork(_) => 3,
+            SessionError::BadProof(_) | SessionError::BadDefinition(_) => 3,
+            SessionError::BadFork(_) | SessionError::BadStatement(_) => 3,
             SessionError::Idle => 4,
             SessionError::Local(_) => 5,
             _ => 1,

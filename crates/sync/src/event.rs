@@ -3,6 +3,7 @@
 use crate::Introduction;
 use crate::command::Coverage;
 use crate::error::{QueryError, Refusal, SessionError};
+use crate::signed::SignedStatement;
 use crate::words::Words;
 use bincode::{Decode, Encode};
 use kappadb_core::{FeedDefinition, FeedKey, RangeSet};
@@ -123,6 +124,8 @@ pub enum Event {
         rest: Rest,
         /// On whose word the peer's claims rest beside its own.
         words: Words,
+        /// The same as it was signed, if it was.
+        signed: Option<Box<SignedStatement>>,
         /// What it took.
         stats: Stats,
     },

@@ -3,6 +3,7 @@
 use crate::command::Coverage;
 use crate::error::SessionError;
 use crate::frame::Change;
+use crate::signed::RootTag;
 use kappadb_core::{FeedDefinition, FeedKey, Seq};
 use kappadb_merkle::ForkEvidence;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,10 +11,10 @@ use std::collections::{BTreeMap, BTreeSet};
 /// What a statement says of a feed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Stated {
-    claimed: Seq,
-    length: u64,
-    at: u64,
-    root: [u8; 8],
+    pub claimed: Seq,
+    pub length: u64,
+    pub at: u64,
+    pub root: RootTag,
 }
 
 /// The feeds that this side has defined.
@@ -57,6 +58,11 @@ impl Told {
     /// The feeds that have numbers.
     pub fn feeds(&self) -> impl Iterator<Item = &FeedKey> {
         self.numbers.keys()
+    }
+
+    /// What stands stated.
+    pub fn stated(&self) -> impl Iterator<Item = (FeedKey, Stated)> {
+        self.stated.iter().copied()
     }
 
     /// What a statement of `coverage` has to say, and remembers it as said. A feed that is not covered is claimed up to 0.
@@ -204,6 +210,11 @@ impl Heard {
         (0..).zip(&self.stated).map(of).collect()
     }
 
+    /// The same by feed.
+    pub fn by_feed(&self) -> impl Iterator<Item = (FeedKey, Stated)> {
+        self.definitions.iter().zip(&self.stated).map(|(definition, stated)| (definition.feed, *stated))
+    }
+
     /// True if all of these feeds were defined. Something is said of them now.
     pub fn mention_all(&mut self, changes: &[Change]) -> Result<(), SessionError> {
         changes.iter().try_for_each(|change| self.feed(change.feed).map(drop))
@@ -236,7 +247,7 @@ mod tests {
             for statement in statements {
                 let coverage: Vec<_> = statement
                     .iter()
-                    .map(|(&feed, &(claimed, length))| Coverage { definition: definition(feed), claimed, length, at: length, root: [9; 8] })
+                    .map(|(&feed, &(claimed, length))| Coverage { definition: definition(feed), claimed, length, at: length, root: [9; 16] })
                     .collect();
                 for c in &coverage {
                     if told.define(&c.definition.feed).unwrap() {

@@ -2,13 +2,14 @@
 
 use crate::Introduction;
 use crate::event::Rest;
+use crate::signed::RootTag;
 use crate::words::Words;
 use bincode::{Decode, Encode};
 use bytes::Bytes;
 use kappadb_core::codec::{self, DecodeError};
 use kappadb_core::limits::{MAX_CREDIT, MAX_FRAME, MAX_INTRODUCED, MAX_NAMED_FEEDS, MAX_SELECTOR};
 use kappadb_core::limits::{MAX_TEXT, MAX_TOKEN, MAX_VIEW_NAME, MAX_WITHOUT, STATEMENT_PART};
-use kappadb_core::{FeedDefinition, FeedKey, FeedName, RangeSet, Seq, SignedHead, StoredBlock};
+use kappadb_core::{FeedDefinition, FeedKey, FeedName, RangeSet, Seq, Signature, SignedHead, StoredBlock};
 use kappadb_core::{decode_blocks, encode_blocks};
 use kappadb_merkle::{ForkEvidence, Known, Node};
 use std::collections::BTreeSet;
@@ -161,6 +162,13 @@ pub enum Last {
     Own,
     /// It is, and beside the answerer's word the statement rests on these.
     OnWord(Words),
+    /// It is, all that the statement claims is the answerer's own word, and it is signed.
+    Signed {
+        /// By which rules it was answered.
+        rules: u8,
+        /// See [`SignedStatement`](crate::SignedStatement).
+        signature: Signature,
+    },
 }
 
 /// A feed's new place in the statement.
@@ -175,7 +183,7 @@ pub struct Change {
     /// The shorter of that and the length that the asker declared; 0 if that tree cannot be shown.
     pub at: u64,
     /// First bytes of the root hash of the tree of `at` blocks.
-    pub root: [u8; 8],
+    pub root: RootTag,
 }
 
 /// Why bytes are no frame.

@@ -101,6 +101,11 @@ impl Ledger {
         self.feeds.get(feed).map_or_else(|| ranges.clone(), |record| ranges.minus(&record.sent))
     }
 
+    /// All leaves of a feed that were declared or sent.
+    pub fn sent(&self, feed: &FeedKey) -> RangeSet {
+        self.feeds.get(feed).map(|record| record.sent.clone()).unwrap_or_default()
+    }
+
     /// True if any of `ranges` was declared or sent.
     pub fn has_sent_any(&self, feed: &FeedKey, ranges: &RangeSet) -> bool {
         let record = self.feeds.get(feed);

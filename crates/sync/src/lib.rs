@@ -27,7 +27,9 @@ mod patience;
 mod served;
 mod session;
 mod shared;
+mod signed;
 pub mod statement;
+mod stating;
 mod words;
 
 pub use command::{Answer, AnswerError, Command, CommandId, Coverage, PutRefusal, Reply, Stored};
@@ -36,4 +38,5 @@ pub use event::{Ask, Event, Fetch, Fork, Have, Outcome, QueryId, Rest, Served, S
 pub use hello::{Agreed, Hello, HelloError, VERSION};
 pub use introduction::Introduction;
 pub use session::{Config, Session};
+pub use signed::{About, Claimed, RootTag, SignedStatement};
 pub use words::{Word, Words};

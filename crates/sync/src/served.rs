@@ -4,14 +4,14 @@ use crate::command::{Answer, Command, Coverage};
 use crate::credit::Credit;
 use crate::error::{Refusal, SessionError};
 use crate::event::{Outcome, Rest, Served as Record};
-use crate::frame::{
-    Blocks, BlocksTop, Change, Declared, Frame, Last, Lengths, Query, Question, Ranges, Statement,
-};
+use crate::frame::{Blocks, BlocksTop, Declared, Frame, Lengths, Query, Question, Ranges};
 use crate::live::{Live, add};
 use crate::outbox::Outbox;
 use crate::shared::Shared;
+use crate::signed::About;
+use crate::stating::{pick, sign, state};
 use crate::words::Words;
-use kappadb_core::limits::{DEFINITIONS_PART, RANGES_PART, STATEMENT_PART};
+use kappadb_core::limits::{DEFINITIONS_PART, RANGES_PART};
 use kappadb_core::{FeedKey, RangeSet};
 use kappadb_entry::Bundle;
 use kappadb_merkle::ForkEvidence;
@@ -33,6 +33,10 @@ pub(crate) struct Served {
     inline: bool,
     /// Ends with a statement.
     states: bool,
+    /// What it asks of a view, once it is accepted.
+    about: Option<About>,
+    /// What was listed for it.
+    listed: BTreeMap<FeedKey, RangeSet>,
     /// What is looked up again and again; none if it ends with its first answer.
     live: Option<Live>,
     /// What is told of it when it has ended.
@@ -109,6 +113,8 @@ impl Served {
             stage,
             inline,
             states,
+            about: None,
+            listed: BTreeMap::new(),
             live: None,
             record,
             since: now,
@@ -184,6 +190,9 @@ impl Served {
     /// Once accepted: makes of the question what storage is asked, or says what is wrong with it.
     pub fn prepare(&mut self) -> Result<(), (Refusal, String)> {
         let unsupported = |what: &str| Err((Refusal::Unsupported, what.to_owned()));
+        if let Stage::New(question) = &self.stage {
+            self.about = About::of(question);
+        }
         let command = match std::mem::replace(&mut self.stage, Stage::Looking) {
             Stage::New(Question::View { since: Some(_), live: false, .. }) => {
                 return unsupported("a token without a live query");
@@ -287,6 +296,7 @@ impl Served {
             let number = shared.told.number(feed).unwrap_or(u32::MAX);
             let part: RangeSet = ranges.ranges().iter().take(RANGES_PART).cloned().collect();
             *ranges = ranges.minus(&part);
+            self.listed.entry(*feed).or_default().union_with(&part);
             let frame = Frame::Ranges(Ranges { query, feed: number, ranges: part }).encode();
             self.spend(0, frame.len());
             out.send_bytes(frame)?;
@@ -295,7 +305,8 @@ impl Served {
         let Some(live) = &mut self.live else {
             if self.states {
                 let changes = shared.told.restate(&sending.coverage);
-                state(query, &changes, sending.rest, None, &sending.words, out)?;
+                let signed = sign(&sending.words, self.about.take(), shared, &self.listed);
+                state(query, &changes, sending.rest, None, &sending.words, signed, out)?;
             }
             out.send(&Frame::Done { query })?;
             return Ok(Turn::Ended);
@@ -306,7 +317,7 @@ impl Served {
                 false => shared.told.restate(&sending.coverage),
                 true => shared.told.changes(&sending.coverage),
             };
-            state(query, &changes, sending.rest, live.token.clone(), &sending.words, out)?;
+            state(query, &changes, sending.rest, live.token.clone(), &sending.words, None, out)?;
             live.state(std::mem::take(&mut shared.sent_besides));
         }
         live.stated = true;
@@ -328,40 +339,6 @@ impl Served {
         };
         Frame::Blocks(Blocks { top, blocks })
     }
-}
-
-/// Which feeds are spoken of: those that are `due`, then as many of the others as there is `room` for; and how many are left of which something is
-/// lacking. Of a feed without blocks there is nothing to say.
-fn pick(coverage: Vec<Coverage>, due: &BTreeSet<FeedKey>, room: usize) -> (Vec<Coverage>, u64) {
-    let something = coverage.into_iter().filter(|c| c.claimed > 0 || c.length > 0);
-    let (mut picked, others): (Vec<_>, Vec<_>) = something.partition(|c| due.contains(&c.definition.feed));
-    let lacking = others.iter().skip(room).filter(|c| c.claimed < c.length).count() as u64;
-    picked.extend(others.into_iter().take(room));
-    (picked, lacking)
-}
-
-/// A statement in parts, with nothing between them: at least one, though it may have nothing new to say.
-fn state(
-    query: u32,
-    changes: &[Change],
-    rest: Rest,
-    mut token: Option<Vec<u8>>,
-    words: &Words,
-    out: &mut Outbox,
-) -> Result<(), SessionError> {
-    let parts = changes.len().div_ceil(STATEMENT_PART).max(1);
-    (1..=parts).try_for_each(|part| {
-        let is_last = part == parts;
-        let changes =
-            changes.iter().skip((part - 1) * STATEMENT_PART).take(STATEMENT_PART).copied().collect();
-        let token = token.take_if(|_| is_last);
-        let last = match is_last {
-            false => Last::No,
-            true if words.is_nobodys() => Last::Own,
-            true => Last::OnWord(words.clone()),
-        };
-        out.send(&Frame::Statement(Statement { query, changes, rest, token, last }))
-    })
 }
 
 impl Sending {

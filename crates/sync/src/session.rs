@@ -10,6 +10,7 @@ use crate::frame::{Frame, short};
 use crate::hello::Agreed;
 use crate::outbox::Outbox;
 use kappadb_core::limits::{ALIVE_MS, IDLE_MS, PATIENCE_MS, QUERY_CREDIT, QUESTION_BYTES};
+use kappadb_core::{FeedKey, SecretKey};
 
 /// How a session behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +72,14 @@ impl Session {
             closed: None,
             storing: false,
         }
+    }
+
+    /// Between these two: what this side states it signs, and what the peer signs is checked.
+    #[must_use]
+    pub fn between(mut self, me: SecretKey, peer: FeedKey) -> Self {
+        self.answerer.shared.signer = Some(me);
+        self.asker.hold_to(peer);
+        self
     }
 
     /// Takes a frame: kind and body. An error ends the session; the frames that are left tell the peer.

@@ -4,7 +4,7 @@ use crate::feeds::Told;
 use crate::forks::Forks;
 use crate::frame::Lengths;
 use crate::ledger::Ledger;
-use kappadb_core::{FeedKey, FeedName, RangeSet};
+use kappadb_core::{FeedKey, FeedName, RangeSet, SecretKey};
 use std::collections::BTreeMap;
 
 /// The records of an answering direction.
@@ -19,6 +19,8 @@ pub(crate) struct Shared {
     /// What was sent for other queries, or for live ones that are over, while there may be one that confirms it: what came before a statement is held
     /// with it, whatever it was sent for.
     pub sent_besides: BTreeMap<FeedKey, RangeSet>,
+    /// By whom statements are signed, if they are.
+    pub signer: Option<SecretKey>,
     /// What was said of feeds that entries name.
     lengths: BTreeMap<FeedName, u64>,
     max_feeds: usize,
@@ -32,6 +34,7 @@ impl Shared {
             forks: Forks::default(),
             theirs: BTreeMap::new(),
             sent_besides: BTreeMap::new(),
+            signer: None,
             lengths: BTreeMap::new(),
             max_feeds,
         }

@@ -62,7 +62,7 @@ pub(crate) fn frame() -> Seeds {
             "statement",
             Frame::Statement(Statement {
                 query: 0,
-                changes: vec![Change { feed: 0, claimed: 9, length: 12, at: 8, root: [7; 8] }],
+                changes: vec![Change { feed: 0, claimed: 9, length: 12, at: 8, root: [7; 16] }],
                 rest: kappadb_sync::Rest { whole: 3, lacking: 0 },
                 token: Some(b"later".to_vec()),
                 last: Last::Own,

@@ -293,6 +293,11 @@ impl Swarm {
             let members = (0..self.members.len()).filter(|writer| !member.dropped.contains(writer));
             let known: Vec<usize> = members.filter(|writer| self.is_known_around(n, *writer)).collect();
             seen.pairs += known.len() as u64;
+            if let Some(named) =
+                member.database().peers().states().into_iter().find(|state| state.omitted.is_some())
+            {
+                return Err(format!("{n} says that an honest peer left something out: {named:?}"));
+            }
             for topic in TOPICS {
                 let asked = topic.of(member.database(), Source::Peers).await;
                 let later = topic.of(member.database(), Source::Local).await;

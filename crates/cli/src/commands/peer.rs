@@ -60,8 +60,7 @@ fn tell_state(console: &Console, state: &PeerState) -> anyhow::Result<()> {
         Some(peer) => (peer.name.clone(), peer.addresses.clone()),
         None => (None, Vec::new()),
     };
-    let mut line =
-        json!({ "peer": key, "name": name, "addresses": addresses, "known": state.known.is_some() });
+    let mut line = json!({ "peer": key, "name": name, "addresses": addresses, "known": state.known.is_some(), "omitted": state.omitted });
     let (how, fields) = match &state.connection {
         PeerConnection::Open { called, since } => {
             let (received, sent) = (state.bytes_received, state.bytes_sent);
@@ -86,7 +85,9 @@ fn tell_state(console: &Console, state: &PeerState) -> anyhow::Result<()> {
     if let (Some(line), Some(fields)) = (line.as_object_mut(), fields.as_object()) {
         line.extend(fields.clone());
     }
-    let words = [Some(key), Some(addresses.join(",")), name, Some(how)];
+    let lie =
+        state.omitted.map(|entry| format!("left entry {entry} out of an answer that it signed as whole"));
+    let words = [Some(key), Some(addresses.join(",")), name, Some(how), lie];
     let words: Vec<String> = words.into_iter().flatten().filter(|word| !word.is_empty()).collect();
     console.result(&line, &words.join(" "))
 }

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 /// The tree that claims are kept in.
 pub(crate) const CLAIMS: &str = "claims";
+/// That of what peers stated under their signature.
+pub(crate) const STATEMENTS: &str = "statements";
 /// That of what peers said of lengths.
 pub(crate) const HEARD: &str = "heard";
 /// That of peers that others told of.

@@ -7,7 +7,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// What belongs to a replica in its folder; all else there is somebody's own business.
-const OURS: [&str; 18] = [
+const OURS: [&str; 19] = [
     "LOCK",
     "node",
     "replica",
@@ -15,6 +15,7 @@ const OURS: [&str; 18] = [
     "callers",
     "peers",
     "refused",
+    "omissions",
     "listen",
     "follows",
     "writers",

@@ -7,6 +7,7 @@ pub(crate) mod files;
 pub(crate) mod listen;
 #[cfg(feature = "chat")]
 pub(crate) mod markers;
+pub(crate) mod omissions;
 pub(crate) mod peers;
 #[cfg(feature = "chat")]
 pub(crate) mod pins;

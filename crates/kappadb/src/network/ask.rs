@@ -4,7 +4,7 @@ use super::Network;
 use super::claims::Counting;
 use super::completeness::Completeness;
 use super::follow::Follow;
-use super::forks::{Answers, Ground, claim_nothing};
+use super::forks::{Answers, Ground};
 use super::neighbours::Neighbours;
 use super::turn::{Listed, Stated, Trouble, Turn, Wish};
 use crate::engine;
@@ -277,12 +277,12 @@ async fn put(turn: Turn, wish: Wish, listed: Option<Listed>) -> Result<Said, Tro
         let blocks = turn.follow_up(&stated.coverage).await?;
         return Ok(Said { stated, blocks, untold: false });
     }
-    let Answered { statement, rest, words, stats, .. } =
+    let Answered { statement, rest, words, signed, stats, .. } =
         turn.link.session.ask(turn.prepare(wish).await?).await?;
-    let mut stated = turn.stated(statement, rest, &words);
+    let mut stated = Stated { signed, ..turn.stated(statement, rest, &words) };
     let blocks = stats.blocks_stored + turn.follow_up(&stated.coverage).await?;
     if stats.contradicted > 0 {
-        claim_nothing(&mut stated.coverage);
+        stated.claim_nothing();
     }
     Ok(Said { stated, blocks, untold: stats.beyond > 0 })
 }

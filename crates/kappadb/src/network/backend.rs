@@ -313,7 +313,7 @@ impl Network {
         let matches = if held.is_empty() { Vec::new() } else { vec![(*feed, held)] };
         let coverage = self.feeds.definition(feed).map(|definition| {
             let length = self.feeds.head(feed).map_or(0, |head| head.head.length);
-            Coverage { definition, claimed: 0, length, at: 0, root: [0; 8] }
+            Coverage { definition, claimed: 0, length, at: 0, root: [0; 16] }
         });
         Answer { matches, coverage: coverage.into_iter().collect(), ..Answer::default() }
     }

@@ -11,7 +11,8 @@ use super::forks::{Answers, Ground};
 use super::turn::Stated;
 use crate::error::ReadError;
 pub(super) use book::Book;
-use book::{Footing, Question};
+pub(super) use book::Footing;
+use book::Question;
 use claim::{AsOf, Claim, Claims, keep_better};
 use covered::on_whose_word;
 pub(super) use covered::{Counting, OwnAnswer, words_of};
@@ -58,7 +59,9 @@ impl Network {
         // Nothing is written if nothing came.
         self.feeds.sync()?;
         let cut_short = answers.is_cut_short();
-        let Answers { ground, stated, direct } = answers;
+        let Answers { ground, mut stated, direct } = answers;
+        let signed = stated.values_mut().filter_map(|stated| Some((stated.peer, *stated.signed.take()?)));
+        signed.for_each(|(peer, signed)| self.keep_statement(peer, &ground, signed));
         let heard = !stated.is_empty();
         let claimed = claimed(stated.values());
         let own = self.covered(view, selector, &BTreeSet::new(), None, Counting::claims(direct));
@@ -72,6 +75,7 @@ impl Network {
             let complete = complete.clone().map(|words| (asked, words));
             self.claims.record(question.clone(), footing, claimed, complete);
         }
+        self.look_for_omissions();
         Ok(match complete {
             Some(words) => Completeness::Complete(words),
             None => self.earlier(self.claims.complete_as_of(&question, &footing, direct)),
@@ -102,6 +106,7 @@ impl Network {
             let (question, footing) = (self.timeless(view, selector, now), self.footing(ground));
             let complete = shown.complete.map(|words| (now, words));
             self.claims.record(question, footing, shown.claims, complete);
+            self.look_for_omissions();
         }
     }
 
@@ -170,7 +175,7 @@ impl Network {
         Some(self.earlier(earlier))
     }
 
-    fn footing(&self, ground: &Ground) -> Footing {
+    pub(super) fn footing(&self, ground: &Ground) -> Footing {
         let forgotten = self.feeds.forgotten().into_values().max().unwrap_or_default();
         Footing { ground: ground.name(), forgotten }
     }

@@ -2,7 +2,7 @@
 
 use super::ask::{FEEDS, space_of};
 use super::claims::Shown;
-use super::forks::{Answers, Ground, claim_nothing};
+use super::forks::{Answers, Ground};
 use super::links::{Holder, Keeper, Link, Links};
 use super::neighbours::Neighbours;
 use super::turn::{Stated, Trouble, Turn, Wish};
@@ -326,7 +326,7 @@ impl<'a> Asked<'a> {
             return Ok(false);
         }
         if stats.contradicted > 0 {
-            claim_nothing(&mut stated.coverage);
+            stated.claim_nothing();
         }
         // Of what came before nothing was asked then.
         if !self.what.from_now {

@@ -20,7 +20,7 @@ use kappadb_net::AskError as Unanswered;
 use kappadb_net::PeerHandle;
 use kappadb_node::SessionId;
 use kappadb_sync::statement::{gaps, merge};
-use kappadb_sync::{Coverage, Fetch, Fork, QueryError};
+use kappadb_sync::{Coverage, Fetch, Fork, QueryError, RootTag};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -128,16 +128,12 @@ impl Answers {
 
     /// What was said of lengths still holds; of what is in the answer nothing does.
     pub fn claim_nothing(&mut self) {
-        self.stated.values_mut().for_each(|stated| claim_nothing(&mut stated.coverage));
+        self.stated.values_mut().for_each(Stated::claim_nothing);
     }
 }
 
-pub(super) fn claim_nothing(statement: &mut [Coverage]) {
-    statement.iter_mut().for_each(|coverage| coverage.claimed = 0);
-}
-
 /// What a statement says of a root.
-pub(super) fn tag(root: &Hash) -> [u8; 8] {
+pub(super) fn tag(root: &Hash) -> RootTag {
     root.0.first_chunk().copied().unwrap_or_default()
 }
 
@@ -204,7 +200,7 @@ impl Network {
                 evidence.extend(self.feeds.fork(&feed));
             } else {
                 coverage.length = coverage.length.min(fork);
-                (coverage.at, coverage.root) = (0, [0; 8]);
+                (coverage.at, coverage.root) = (0, [0; 16]);
             }
         }
         evidence
@@ -240,10 +236,10 @@ impl Network {
         feed: &FeedKey,
         length: u64,
         declared: Option<u64>,
-    ) -> Result<(u64, [u8; 8]), ReadError> {
+    ) -> Result<(u64, RootTag), ReadError> {
         let at = declared.map_or(length, |declared| declared.min(length));
         let root = if at > 0 { self.feeds.root_at(feed, at)? } else { None };
-        Ok(root.map_or((0, [0; 8]), |root| (at, tag(&root))))
+        Ok(root.map_or((0, [0; 16]), |root| (at, tag(&root))))
     }
 
     fn followups(&self, statement: &[Coverage]) -> Result<Followups, ReadError> {

@@ -38,6 +38,7 @@ mod refusals;
 mod rules;
 mod silence;
 mod standing;
+mod statements;
 mod turn;
 
 pub use answer::{Answer, Asked, Failure, GoesOn, Source, Told};
@@ -61,6 +62,7 @@ pub(crate) use rules::{Rules, ViewRules};
 
 use crate::engine::Engine;
 use crate::error::OpenError;
+use crate::folder::omissions::Omissions;
 use crate::folder::peers::Peers;
 use crate::folder::refused::Refused;
 use crate::folder::trust::{TrustFile, Trusted};
@@ -80,6 +82,7 @@ use liars::Liars;
 use links::Links;
 use own::Own;
 use standing::Standing;
+use statements::Statements;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -102,6 +105,10 @@ pub(crate) struct Network {
     clocks: Clocks,
     /// What earlier answers have shown.
     claims: Book,
+    /// What peers stated under their signature.
+    statements: Statements,
+    /// Who has left something out.
+    pub omissions: Omissions,
     /// How long peers say that feeds are.
     heard: Heard,
     /// What came from peers.
@@ -165,6 +172,8 @@ impl Network {
             transport,
             clocks: Clocks::default(),
             claims: Book::new(engine.store.clone()),
+            statements: Statements::new(engine.store.clone()),
+            omissions: Omissions::load(&engine.dir)?,
             heard: Heard::new(engine.store.clone()),
             coming: Coming::default(),
             here: Here::default(),

@@ -60,6 +60,11 @@ pub(super) struct Own {
 }
 
 impl Own {
+    /// Tells people something that they should know at once.
+    pub fn warn(&self, text: &str) {
+        (self.warned)(text);
+    }
+
     pub fn new(witness: Arc<Witness>, warned: OnWarning) -> Own {
         Own { witness, sure: OnceCell::new(), said: Mutex::default(), told: Mutex::default(), warned }
     }

@@ -7,7 +7,7 @@ use crate::error::{AskError, ReadError};
 use kappadb_core::{FeedDefinition, FeedKey, RangeSet};
 use kappadb_net::Update;
 use kappadb_query::Selector;
-use kappadb_sync::{Ask, Coverage, Fetch, Rest, Words};
+use kappadb_sync::{Ask, Coverage, Fetch, Rest, SignedStatement, Words};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
@@ -51,6 +51,18 @@ pub(super) struct Stated {
     pub(super) rest: Rest,
     /// On whose word that is, its own among them.
     pub(super) words: Words,
+    /// The same as it was signed, if it was.
+    pub(super) signed: Option<Box<SignedStatement>>,
+    /// Who says so.
+    pub(super) peer: FeedKey,
+}
+
+impl Stated {
+    /// What was said of lengths still holds; of what is in the answer nothing does.
+    pub(super) fn claim_nothing(&mut self) {
+        self.coverage.iter_mut().for_each(|coverage| coverage.claimed = 0);
+        self.signed = None;
+    }
 }
 
 /// Why a turn came to nothing.
@@ -92,8 +104,9 @@ impl From<ReadError> for Trouble {
 impl Turn {
     /// What the peer says of its answer, and on whose `words` beside its own.
     pub(super) fn stated(&self, coverage: Vec<Coverage>, rest: Rest, words: &Words) -> Stated {
-        let words = words.told_by(self.link.session.peer(), &self.parts.identity.public());
-        Stated { coverage, rest, words }
+        let peer = self.link.session.peer();
+        let words = words.told_by(peer, &self.parts.identity.public());
+        Stated { coverage, rest, words, signed: None, peer }
     }
 
     /// How to ask for what of these blocks is not held here whole; none if all is.
@@ -121,8 +134,8 @@ impl Turn {
                     most = left;
                     blocks.entry(feed).or_default().union_with(&ranges);
                 }
-                Update::Done { statement, rest, words, .. } => {
-                    let stated = self.stated(statement, rest, &words);
+                Update::Done { statement, rest, words, signed, .. } => {
+                    let stated = Stated { signed, ..self.stated(statement, rest, &words) };
                     return Ok(Some(Listed { blocks, stated }));
                 }
                 _ => {}

@@ -7,7 +7,7 @@ use crate::network::Keeper;
 use crate::views::Parts;
 use futures::Stream;
 use futures::stream::{self, BoxStream, StreamExt};
-use kappadb_core::FeedKey;
+use kappadb_core::{EntryId, FeedKey};
 use kappadb_net::Ticket;
 use kappadb_node::{Connection, Event, Way};
 use std::fmt;
@@ -42,6 +42,8 @@ pub struct PeerState {
     pub bytes_received: u64,
     /// Bytes sent to it in this session.
     pub bytes_sent: u64,
+    /// An entry that it left out of an answer which it signed as whole, if it was found to have done so: it lies, or is broken.
+    pub omitted: Option<EntryId>,
 }
 
 /// How a peer is connected, or why not.
@@ -152,7 +154,7 @@ impl Peers {
         Kept(self.parts.links.keep(&self.parts.network))
     }
 
-    /// How it stands with each of them, and with those who called.
+    /// How it stands with each of them, with those who called, and with those who were found to have left something out of an answer.
     pub fn states(&self) -> Vec<PeerState> {
         let (links, known) = (&self.parts.links, self.list());
         let now = links.now();
@@ -177,9 +179,21 @@ impl Peers {
                 },
                 bytes_received: stats.bytes_received,
                 bytes_sent: stats.bytes_sent,
+                omitted: self.parts.omissions.of(&state.peer),
             }
         };
-        links.states(&self.parts.network).into_iter().map(state).collect()
+        let mut states: Vec<PeerState> = links.states(&self.parts.network).into_iter().map(state).collect();
+        let mut liars = self.parts.omissions.list();
+        liars.retain(|(peer, _)| states.iter().all(|state| state.key != *peer));
+        states.extend(liars.into_iter().map(|(key, entry)| PeerState {
+            key,
+            known: None,
+            connection: PeerConnection::Idle,
+            bytes_received: 0,
+            bytes_sent: 0,
+            omitted: Some(entry),
+        }));
+        states
     }
 
     /// What happens with peers from now on.

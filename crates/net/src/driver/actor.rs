@@ -317,8 +317,8 @@ impl Driver {
                     asker.updates.send(Ok(Update::Ranges { feed, ranges }));
                 }
             }
-            Event::Done { query, statement, rest, words, stats } => {
-                self.settle(query, Ok(Update::Done { statement, rest, words, stats }))
+            Event::Done { query, statement, rest, words, signed, stats } => {
+                self.settle(query, Ok(Update::Done { statement, rest, words, signed, stats }))
             }
             Event::Stated { query, statement, rest, words, stats, token } => {
                 if let Some(asker) = self.questions.get(&query) {

@@ -5,7 +5,7 @@ use super::updates::{Inbox, Updates, updates};
 use crate::error::{AskError, SessionEnd};
 use crate::{Signal, Traffic};
 use kappadb_core::{FeedKey, RangeSet, Timestamp};
-use kappadb_sync::{Ask, Coverage, Fetch, Introduction, Rest, SessionError, Stats, Words};
+use kappadb_sync::{Ask, Coverage, Fetch, Introduction, Rest, SessionError, SignedStatement, Stats, Words};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::mpsc::UnboundedSender;
@@ -80,6 +80,8 @@ pub struct Answered {
     pub rest: Rest,
     /// On whose word the peer's claims rest beside its own.
     pub words: Words,
+    /// The same as the peer signed it, if it did.
+    pub signed: Option<Box<SignedStatement>>,
     /// What it took.
     pub stats: Stats,
 }
@@ -117,6 +119,8 @@ pub enum Update {
         rest: Rest,
         /// On whose word the peer's claims rest beside its own.
         words: Words,
+        /// The same as it was signed, if it was.
+        signed: Option<Box<SignedStatement>>,
         /// What it took.
         stats: Stats,
     },
@@ -251,8 +255,11 @@ impl Question {
         while let Some(update) = self.next().await {
             match update? {
                 Update::Ranges { feed, ranges } => merge(&mut answered.ranges, feed, ranges),
-                Update::Done { statement, rest, words, stats }
-                | Update::Stated { statement, rest, words, stats, .. } => {
+                Update::Done { statement, rest, words, signed, stats } => {
+                    answered = Answered { statement, rest, words, signed, stats, ..answered };
+                    break;
+                }
+                Update::Stated { statement, rest, words, stats, .. } => {
                     answered = Answered { statement, rest, words, stats, ..answered };
                     break;
                 }

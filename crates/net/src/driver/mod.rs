@@ -70,7 +70,7 @@ pub fn spawn(
     let (shared, requests, inbox) = shared(&connection, peer);
     // The handles are the only ones who can end it.
     let never = Arc::new(Signal::default());
-    let session = session(agreed, allowance);
+    let session = session(agreed, allowance, &connection, peer.key);
     let driver = Driver::new(connection, session, backend, shared.clone(), allowance, never);
     tokio::spawn(async move {
         let end = driver.run(Some(inbox)).await;
@@ -121,7 +121,7 @@ pub(crate) async fn answer(
 ) -> SessionEnd {
     let (shared, requests, inbox) = shared(&connection, guest.peer);
     let has_place = guest.place.is_ok();
-    let session = session(agreed, allowance);
+    let session = session(agreed, allowance, &connection, guest.peer.key);
     let driver = Driver::new(connection, session, backend, shared.clone(), allowance, shutdown);
     if has_place {
         begun(PeerHandle::new(shared, requests));
@@ -130,8 +130,9 @@ pub(crate) async fn answer(
 }
 
 /// Its clock starts now: see `Driver::now`.
-fn session(agreed: Agreed, allowance: &Allowance) -> Session {
+fn session(agreed: Agreed, allowance: &Allowance, connection: &Connection, peer: FeedKey) -> Session {
     let patience_ms = u64::try_from(allowance.patience.as_millis()).unwrap_or(u64::MAX);
     let question_bytes = allowance.question_bytes;
-    Session::new(Config { agreed, patience_ms, question_bytes, ..Config::default() }, 0)
+    let config = Config { agreed, patience_ms, question_bytes, ..Config::default() };
+    Session::new(config, 0).between(connection.signer(), peer)
 }

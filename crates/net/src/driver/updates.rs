@@ -115,7 +115,7 @@ mod tests {
     fn stated(feed: u8, claimed: u64, token: u8) -> Result<Update, AskError> {
         let key = SecretKey::from_seed(&[feed; 32]);
         let definition = FeedDefinition::sign(&DatabaseId([0; 32]), &key, Timestamp(0), None);
-        let statement = vec![Coverage { definition, claimed, length: claimed, at: 0, root: [0; 8] }];
+        let statement = vec![Coverage { definition, claimed, length: claimed, at: 0, root: [0; 16] }];
         let stats = Stats { blocks_stored: 1, ..Stats::default() };
         let words = Words::of(FeedKey([feed; 32]));
         Ok(Update::Stated { statement, rest: Rest::default(), words, stats, token: Some(vec![token]) })

@@ -55,7 +55,7 @@ impl Storage {
         let definition = FeedDefinition::sign(&DatabaseId([7; 32]), &secret(), Timestamp(1), None);
         Answer {
             matches: vec![(feed(), RangeSet::below(length))],
-            coverage: vec![Coverage { definition, claimed: length, length, at: 0, root: [0; 8] }],
+            coverage: vec![Coverage { definition, claimed: length, length, at: 0, root: [0; 16] }],
             ..Answer::default()
         }
     }

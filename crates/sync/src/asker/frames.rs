@@ -7,9 +7,10 @@ use crate::event::Event;
 use crate::frame::{Blocks, Frame, Last, Question, Ranges, Statement};
 use crate::inbox::{Put, Settle, Work};
 use crate::outbox::Outbox;
+use crate::signed::{About, RULES, SignedStatement, claimed};
 use crate::words::Words;
 use kappadb_core::limits::MAX_FORKS_TOLD;
-use kappadb_core::{FeedDefinition, FeedKey, RangeSet, SignedHead};
+use kappadb_core::{FeedDefinition, FeedKey, RangeSet, Signature, SignedHead};
 use kappadb_entry::Bundle;
 use kappadb_merkle::{ForkEvidence, Known};
 
@@ -152,8 +153,9 @@ impl Asker {
         let feed = self.heard.feed(feed);
         let asked = self.find("Ranges", query)?;
         asked.spend(query, false, bytes)?;
-        asked.list(&ranges)?;
-        let event = Event::Ranges { query: asked.name, feed: feed?, ranges };
+        let feed = feed?;
+        asked.list(feed, &ranges)?;
+        let event = Event::Ranges { query: asked.name, feed, ranges };
         if asked.is_wanted() {
             out.results(event, query, bytes);
         }
@@ -175,9 +177,13 @@ impl Asker {
         }
         (asked.phase, asked.rest) = (Phase::Stated, rest);
         let (is_last, stood) = (last != Last::No, asked.stands);
+        let signature = match last {
+            Last::Signed { rules: RULES, signature } if !asked.is_live() => Some(signature),
+            _ => None,
+        };
         asked.words = match last {
             Last::OnWord(words) => words,
-            Last::No | Last::Own => Words::default(),
+            _ => Words::default(),
         };
         if stood {
             // It names each feed once.
@@ -197,9 +203,23 @@ impl Asker {
             false => changes.iter().try_for_each(|change| self.heard.state(change))?,
             true => self.heard.mention_all(&changes)?,
         }
+        if let Some(signature) = signature {
+            self.check(query, signature)?;
+        }
         let Some((news, words)) = news else { return Ok(()) };
         let stated = if stood { news } else { self.heard.stated() };
         self.work(Work::Settle(Some(Settle { query, stated, words, token })), out)
+    }
+
+    /// Keeps a statement that is all there, if its signature holds.
+    fn check(&mut self, query: u32, signature: Signature) -> Result<(), SessionError> {
+        let (Some(peer), Some(asked)) = (self.peer, self.open.get_mut(&query)) else { return Ok(()) };
+        let Some(about) = About::of(&asked.question) else { return Ok(()) };
+        let feeds = claimed(self.heard.by_feed(), &self.ledger, &asked.lists);
+        let signed = SignedStatement { about, feeds, signature };
+        signed.verify(&peer).map_err(|error| SessionError::BadStatement(error.to_string()))?;
+        asked.signed = Some(Box::new(signed));
+        Ok(())
     }
 
     pub fn done(&mut self, query: u32, out: &mut Outbox) -> Result<(), SessionError> {

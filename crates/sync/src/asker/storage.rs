@@ -32,8 +32,8 @@ impl Asker {
             asked.stats.missing = self.ledger.unsent(feed, ranges).count();
         }
         let statement = self.heard.coverage(&settle.stated);
-        let (words, Asked { name: query, rest, stats, .. }) = (settle.words.clone(), asked);
-        out.event(Event::Done { query, statement, rest, words, stats });
+        let (words, Asked { name: query, rest, stats, signed, .. }) = (settle.words.clone(), asked);
+        out.event(Event::Done { query, statement, rest, words, signed, stats });
     }
 
     /// What a live query was answered by now is durable.

@@ -112,11 +112,15 @@ fn words() -> impl Strategy<Value = Words> {
 }
 
 fn last() -> impl Strategy<Value = Last> {
-    prop_oneof![Just(Last::No), Just(Last::Own), words().prop_map(Last::OnWord)]
+    let signed = (any::<u8>(), any::<[[u8; 32]; 2]>()).prop_map(|(rules, halves)| Last::Signed {
+        rules,
+        signature: Signature(halves.concat().try_into().unwrap()),
+    });
+    prop_oneof![Just(Last::No), Just(Last::Own), words().prop_map(Last::OnWord), signed]
 }
 
 fn statement() -> impl Strategy<Value = Frame> {
-    let change = any::<(u32, u64, u64, u64, [u8; 8])>()
+    let change = any::<(u32, u64, u64, u64, [u8; 16])>()
         .prop_map(|(feed, claimed, length, at, root)| Change { feed, claimed, length, at, root });
     let token = prop::option::of(prop::collection::vec(any::<u8>(), 0..MAX_TOKEN));
     (any::<u32>(), last(), prop::collection::vec(change, 0..9), token).prop_map(
@@ -263,7 +267,7 @@ fn words_out_of_order_named_twice_or_more_than_there_may_be_are_refused() {
 #[test]
 fn each_limit_is_named() {
     let text = "x".repeat(MAX_TEXT + 1);
-    let change = Change { feed: 0, claimed: 0, length: 0, at: 0, root: [0; 8] };
+    let change = Change { feed: 0, claimed: 0, length: 0, at: 0, root: [0; 16] };
     let view = |view: usize, selector: usize, since: usize, without: u32| {
         let question = Question::View {
             view: "v".repeat(view),

@@ -114,7 +114,7 @@ fn a_frame_out_of_place_ends_the_session() {
     let blocks = Frame::Blocks(honest(&truth, &set([1])));
     let ranges = Frame::Ranges(Ranges { query: 0, feed: 0, ranges: set([1]) });
     let statement = |feed| {
-        let change = Change { feed, claimed: 1, length: 1, at: 1, root: [1; 8] };
+        let change = Change { feed, claimed: 1, length: 1, at: 1, root: [1; 16] };
         Frame::Statement(Statement {
             query: 0,
             changes: vec![change],
@@ -168,7 +168,7 @@ fn definitions_must_hold_and_come_once() {
 }
 
 fn speaking_of(feed: u32) -> Frame {
-    let change = Change { feed, claimed: 0, length: 9, at: 0, root: [0; 8] };
+    let change = Change { feed, claimed: 0, length: 9, at: 0, root: [0; 16] };
     Frame::Statement(Statement {
         query: 0,
         changes: vec![change],

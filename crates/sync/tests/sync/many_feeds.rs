@@ -1,10 +1,11 @@
 //! Databases with more feeds than a statement speaks of.
-use crate::common::{Pair, Replica, Shared, Truth, everything, set};
+use crate::common::{Pair, Replica, Shared, Truth, everything, identity, set};
 use kappadb_core::{FeedDefinition, FeedKey, SecretKey};
 use kappadb_query::Selector;
 use kappadb_sim::Random;
 use kappadb_sync::frame::Frame;
-use kappadb_sync::{Agreed, Ask, Config, Coverage, Event, Rest, Since, Words};
+use kappadb_sync::{About, Agreed, Ask, Config, Coverage, Event, Rest, SignedStatement, Since, Words};
+use std::collections::BTreeSet;
 
 /// A replica that holds one block of each of so many feeds, of `length`.
 fn holding_many(feeds: usize, keys: &[u8]) -> (Shared, Vec<FeedKey>) {
@@ -52,6 +53,43 @@ fn a_statement_says_on_whose_word_it_rests_and_one_of_ones_own_word_that_it_is_d
     assert!(said(Ask { direct: true, ..everything(true) }).is_nobodys());
     assert_eq!(said(everything(false)), hub);
     assert_eq!(said(Ask { live: Some(Since::Beginning), ..everything(true) }), hub);
+}
+
+/// The statement to a question for everything, as it was signed.
+fn signed(pair: &mut Pair, ask: Ask) -> Option<SignedStatement> {
+    let now = pair.now;
+    pair.sides[0].session.ask(now, ask);
+    pair.run();
+    match pair.sides[0].events.last() {
+        Some(Event::Done { signed, .. }) => signed.as_deref().cloned(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_is_claimed_is_signed_with_what_was_declared_sent_or_listed_and_what_rests_on_others_is_not() {
+    let (answerer, feeds) = holding_many(2, &[0]);
+    let asker = Replica::new();
+    let mut pair = Pair::new([&asker, &answerer], Config::default(), 1);
+    let listed = signed(&mut pair, everything(false)).unwrap();
+    assert!(listed.feeds.iter().map(|of| of.feed).eq(feeds.iter().copied().collect::<BTreeSet<_>>()));
+    assert!(listed.feeds.iter().all(|of| of.sent == set([0]) && of.claimed == 1 && of.at == 1));
+    listed.verify(&identity(1).public()).unwrap();
+    assert!(listed.verify(&identity(0).public()).is_err());
+    let other =
+        SignedStatement { about: About { view: "other".to_owned(), ..listed.about.clone() }, ..listed };
+    assert!(other.verify(&identity(1).public()).is_err());
+    // What is listed counts as sent nothing: the next answer sends it.
+    let sent = signed(&mut pair, everything(true)).unwrap();
+    assert!(sent.feeds.iter().all(|of| of.sent == set([0])));
+    let have = asker.borrow().have();
+    let declared = signed(&mut pair, Ask { have, forget: true, ..everything(true) }).unwrap();
+    assert!(declared.feeds.iter().all(|of| of.sent == set([0])));
+    answerer.borrow_mut().words = Words::of(FeedKey([1; 32]));
+    assert_eq!(signed(&mut pair, everything(true)), None);
+    // Nothing that could be held against anybody is not worth its bytes.
+    let nothing = Pair::new([&Replica::new(), &Replica::new()], Config::default(), 1);
+    assert_eq!(signed(&mut { nothing }, everything(true)), None);
 }
 
 #[test]

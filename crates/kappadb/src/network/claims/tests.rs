@@ -20,10 +20,11 @@ fn stated(by: u8, of: &[(u8, Seq, u64)], words: &Words) -> Stated {
         claimed,
         length,
         at: 0,
-        root: [0; 8],
+        root: [0; 16],
     };
     let coverage = of.iter().map(one).collect();
-    Stated { coverage, rest: Rest::default(), words: words.told_by(peer(by), &ME) }
+    let words = words.told_by(peer(by), &ME);
+    Stated { coverage, rest: Rest::default(), words, signed: None, peer: peer(by) }
 }
 
 /// What is here of a feed: whole, if nobody's word is needed.

@@ -191,7 +191,7 @@ impl Replica {
                 claimed: if whole { length } else { 0 },
                 length,
                 at: length,
-                root: [length.to_le_bytes()[0]; 8],
+                root: [length.to_le_bytes()[0]; 16],
             }
         };
         self.definitions.values().map(of).collect()
@@ -372,6 +372,11 @@ fn name(command: &Command) -> &'static str {
     }
 }
 
+/// By whom the sides of a pair sign what they state.
+pub fn identity(side: usize) -> SecretKey {
+    SecretKey::from_seed(&[200 + side as u8; 32])
+}
+
 /// A question for all there is, by somebody who holds nothing.
 pub fn everything(inline: bool) -> Ask {
     let (view, selector) = (VIEW.to_owned(), Selector::Everything);
@@ -446,7 +451,11 @@ pub struct Pair {
 
 impl Pair {
     pub fn new(replicas: [&Shared; 2], config: Config, seed: u64) -> Pair {
-        Pair { now: 0, sides: replicas.map(|r| Side::new(r, config)), rng: Random::new(seed), delay: 20 }
+        let mut sides = replicas.map(|r| Side::new(r, config));
+        for (n, side) in sides.iter_mut().enumerate() {
+            side.session = Session::new(config, 0).between(identity(n), identity(1 - n).public());
+        }
+        Pair { now: 0, sides, rng: Random::new(seed), delay: 20 }
     }
 
     pub fn ask(&mut self, side: usize, selector: Selector, inline: bool) -> kappadb_sync::QueryId {
