@@ -4,6 +4,7 @@ use super::Network;
 use super::answer::Completeness;
 use super::follow::Follow;
 use super::forks::{Answers, Ground, claim_nothing};
+use super::holdings::Holdings;
 use super::neighbours::Neighbours;
 use super::turn::{Listed, Trouble, Turn, Wish};
 use crate::engine;
@@ -108,7 +109,7 @@ impl Neighbours {
             let completeness = engine::run(self.parts(), conclude).await??;
             if let Some(said) = said {
                 self.asked.holdings =
-                    Some(engine::run(self.parts(), move |parts| parts.holdings(&said)).await?);
+                    Some(engine::run(self.parts(), move |parts| Holdings::of(parts, &said)).await?);
             }
             completeness
         };
