@@ -32,7 +32,7 @@ impl Database {
     /// How much there is of all feeds, as far as it is known here, and how much of it is held. It is counted in memory, so it can be looked at while
     /// [`Database::replicate`] or [`Database::follow`] fetches.
     pub async fn holdings(&self) -> Result<Holdings, ReadError> {
-        self.run(|parts| parts.holdings(&BTreeMap::new())).await
+        self.run(|parts| Holdings::of(parts, &BTreeMap::new())).await
     }
 
     /// Checks every hash, signature, checksum and index. Returns what is wrong, a sentence each; empty if all is well.

@@ -5,6 +5,7 @@ use super::claims::Counting;
 use super::completeness::Completeness;
 use super::follow::Follow;
 use super::forks::{Answers, Ground};
+use super::holdings::Holdings;
 use super::neighbours::Neighbours;
 use super::turn::{Listed, Stated, Trouble, Turn, Wish};
 use crate::engine;
@@ -110,7 +111,7 @@ impl Neighbours {
             let completeness = engine::run(self.parts(), conclude).await??;
             if let Some(said) = said {
                 self.asked.holdings =
-                    Some(engine::run(self.parts(), move |parts| parts.holdings(&said)).await?);
+                    Some(engine::run(self.parts(), move |parts| Holdings::of(parts, &said)).await?);
             }
             completeness
         };

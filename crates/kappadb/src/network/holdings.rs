@@ -55,20 +55,20 @@ fn raise(lengths: &mut BTreeMap<FeedKey, Seq>, feed: FeedKey, length: Seq) {
     *known = length.max(*known);
 }
 
-impl Network {
-    /// All feeds. Some may be said to be longer than is known here.
-    pub(crate) fn holdings(&self, said: &BTreeMap<FeedKey, Seq>) -> Holdings {
+impl Holdings {
+    /// Those of a replica. Some feeds may be said to be longer than is known there.
+    pub(crate) fn of(network: &Network, said: &BTreeMap<FeedKey, Seq>) -> Holdings {
         let mut lengths = said.clone();
-        self.coming.lengths().iter().for_each(|(feed, length)| raise(&mut lengths, *feed, *length));
-        let fetched = self.coming.blocks.load(Ordering::Relaxed);
+        network.coming.lengths().iter().for_each(|(feed, length)| raise(&mut lengths, *feed, *length));
+        let fetched = network.coming.blocks.load(Ordering::Relaxed);
         let mut all = Holdings { fetched, ..Holdings::default() };
-        for info in self.feeds.list() {
+        for info in network.feeds.list() {
             let length = info.length.max(lengths.remove(&info.feed).unwrap_or(0));
             if info.dropped {
                 continue;
             }
             let blocks = length.min(info.fork.unwrap_or(Seq::MAX));
-            let held = self.that_counts(&info);
+            let held = that_counts(network, &info);
             all.blocks += blocks;
             all.feeds += u64::from(blocks > 0);
             all.held += held;
@@ -82,11 +82,12 @@ impl Network {
         }
         all
     }
+}
 
-    fn that_counts(&self, info: &FeedInfo) -> u64 {
-        let below = |fork| self.feeds.held(&info.feed).intersection(&RangeSet::below(fork)).count();
-        info.fork.map_or(info.held, below)
-    }
+/// Blocks held of a feed that are not beyond its fork.
+fn that_counts(network: &Network, info: &FeedInfo) -> u64 {
+    let below = |fork| network.feeds.held(&info.feed).intersection(&RangeSet::below(fork)).count();
+    info.fork.map_or(info.held, below)
 }
 
 impl Answers {

@@ -112,8 +112,7 @@ impl Neighbours {
 
     /// One peer alone.
     pub(super) fn just(handle: &Handle, link: Link) -> Neighbours {
-        let open = vec![Neighbour::new(link, false)];
-        Neighbours { is_local: false, open, ..Neighbours::nobody(handle) }
+        Neighbours { is_local: false, open: vec![Neighbour::new(link, false)], ..Neighbours::nobody(handle) }
     }
 
     /// [`Neighbours::dial_within`] however long it takes.
