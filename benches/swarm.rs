@@ -16,9 +16,9 @@ const KNOWN: usize = 3;
 /// Edits that are averaged.
 const EDITS: usize = 10;
 /// For so long nothing is done before something is measured.
-const REST: Duration = Duration::from_mins(10);
+const REST: Duration = Duration::from_secs(600);
 /// Idle time that is measured.
-const IDLE: Duration = Duration::from_mins(10);
+const IDLE: Duration = Duration::from_secs(600);
 
 struct Replica {
     database: Database,
@@ -117,7 +117,7 @@ async fn swarm(mut world: World, count: usize) {
             .map(|(_, r)| r)
             .collect();
         reached += waiting.len();
-        while !waiting.is_empty() && world.age() < at + Duration::from_mins(2) {
+        while !waiting.is_empty() && world.age() < at + Duration::from_secs(120) {
             tokio::time::sleep(Duration::from_millis(5)).await;
             let mut left = Vec::new();
             for replica in waiting {

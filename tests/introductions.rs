@@ -55,7 +55,7 @@ impl Replica {
     }
 
     async fn has(&self, key: &str) -> bool {
-        self.database.kv().get(key).await.expect("get").items.first().is_some()
+        self.database.kv().get(key).await.expect("get").items.len() == 1
     }
 }
 
@@ -66,14 +66,14 @@ async fn by_one_ticket(world: &mut World, count: usize, on: bool) -> Vec<Replica
         let joined = Replica::new(world, n, all.first(), on).await;
         all.push(joined);
     }
-    tokio::time::sleep(Duration::from_mins(2)).await;
+    tokio::time::sleep(Duration::from_secs(120)).await;
     all
 }
 
 /// How many others hear within a minute what one of them writes.
 async fn hearers(all: &[Replica], key: &str) -> usize {
     all[0].database.kv().put(key, "heard").await.expect("put");
-    tokio::time::sleep(Duration::from_mins(1)).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
     let mut heard = 0;
     for replica in &all[1..] {
         heard += usize::from(replica.has(key).await);
@@ -121,7 +121,7 @@ fn who_was_heard_of_is_known_after_a_restart_and_who_was_removed_is_not_called_a
         all[0].vanish(&world).await;
         one.database = builder(&world, &one.machine).open().await.expect("open");
         one.serve().await;
-        tokio::time::sleep(Duration::from_mins(10)).await;
+        tokio::time::sleep(Duration::from_secs(600)).await;
         let states = one.database.peers().states();
         let called = |key| {
             states.iter().any(|state| {

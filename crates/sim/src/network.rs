@@ -87,7 +87,7 @@ impl State {
 fn number(ip: IpAddr) -> u64 {
     match ip {
         IpAddr::V4(ip) => u64::from(ip.to_bits()),
-        IpAddr::V6(ip) => (ip.to_bits() & u128::from(u64::MAX)) as u64,
+        IpAddr::V6(ip) => u64::try_from(ip.to_bits() & u128::from(u64::MAX)).unwrap_or_default(),
     }
 }
 

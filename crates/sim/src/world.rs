@@ -16,7 +16,7 @@ use tokio::time::Instant;
 const DAWN: i64 = 1_790_000_000_000;
 
 /// By how much the clock of a machine may be wrong.
-pub const CLOCKS_DIFFER: Duration = Duration::from_mins(2);
+pub const CLOCKS_DIFFER: Duration = Duration::from_secs(120);
 
 /// A folder in memory, where the system has one: small files are synced there at no cost.
 const MEMORY: &str = "/dev/shm";

@@ -27,7 +27,7 @@ impl Ground {
     pub fn patience(&self) -> (Duration, Duration) {
         match self {
             Ground::Real(_) => (Duration::from_secs(60), Duration::from_millis(20)),
-            Ground::Simulated(_) => (Duration::from_mins(15), Duration::from_secs(1)),
+            Ground::Simulated(_) => (Duration::from_secs(900), Duration::from_secs(1)),
         }
     }
 

@@ -123,6 +123,7 @@ fn stats_tell_what_is_known() {
         "bytes_received",
         "bytes_sent",
         "complete",
+        "direct",
         "peers",
         "results",
         "round_trips",

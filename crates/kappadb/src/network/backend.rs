@@ -4,6 +4,7 @@ use super::Network;
 use super::ask::FEEDS;
 use super::claims::{Counting, OwnAnswer, group, words_of};
 use super::heard;
+use super::introductions::Introductions;
 use super::refusals::{put_refusal, refusal, refused};
 use super::standing;
 use crate::engine::pool::Pool;
@@ -114,7 +115,7 @@ impl kappadb_net::Backend for Backend {
 
     fn introduced(&self, peer: FeedKey, others: Vec<Introduction>) {
         if let Some(parts) = self.parts.upgrade() {
-            parts.introduced(peer, others);
+            Introductions::hear(&parts, peer, others);
         }
     }
 

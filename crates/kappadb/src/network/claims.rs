@@ -8,6 +8,7 @@ use super::Network;
 use super::ask::{FEEDS, KV};
 use super::completeness::Completeness;
 use super::forks::{Answers, Ground};
+use super::statements::Judge;
 use super::turn::Stated;
 use crate::error::ReadError;
 pub(super) use book::Book;
@@ -61,7 +62,7 @@ impl Network {
         let cut_short = answers.is_cut_short();
         let Answers { ground, mut stated, direct } = answers;
         let signed = stated.values_mut().filter_map(|stated| Some((stated.peer, *stated.signed.take()?)));
-        signed.for_each(|(peer, signed)| self.keep_statement(peer, &ground, signed));
+        signed.for_each(|(peer, signed)| Judge(self).keep(peer, &ground, signed));
         let heard = !stated.is_empty();
         let claimed = claimed(stated.values());
         let own = self.covered(view, selector, &BTreeSet::new(), None, Counting::claims(direct));
@@ -75,7 +76,7 @@ impl Network {
             let complete = complete.clone().map(|words| (asked, words));
             self.claims.record(question.clone(), footing, claimed, complete);
         }
-        self.look_for_omissions();
+        Judge(self).look();
         Ok(match complete {
             Some(words) => Completeness::Complete(words),
             None => self.earlier(self.claims.complete_as_of(&question, &footing, direct)),
@@ -106,7 +107,7 @@ impl Network {
             let (question, footing) = (self.timeless(view, selector, now), self.footing(ground));
             let complete = shown.complete.map(|words| (now, words));
             self.claims.record(question, footing, shown.claims, complete);
-            self.look_for_omissions();
+            Judge(self).look();
         }
     }
 

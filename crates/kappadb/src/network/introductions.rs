@@ -225,42 +225,44 @@ impl Introductions {
     }
 }
 
-impl Network {
+impl Introductions {
     /// This replica listens at these addresses from now on, or at none, and says so to those with whom it has a session.
-    pub(crate) fn listens(&self, addresses: Option<Vec<String>>) {
-        if !self.introductions.is_on {
+    pub fn listen(network: &Network, addresses: Option<Vec<String>>) {
+        let Network { identity, introductions, links, .. } = network;
+        if !introductions.is_on {
             return;
         }
-        let mine = addresses.map(|addresses| self.identity.introduce(&self.id, self.clock.now(), addresses));
-        self.introductions.lock().mine.clone_from(&mine);
+        let said = |addresses| identity.introduce(&network.id, network.clock.now(), addresses);
+        let mine = addresses.map(said);
+        introductions.lock().mine.clone_from(&mine);
         if let Some(mine) = mine {
-            self.links.introduce(&[(self.identity.public(), mine)]);
+            links.introduce(&[(identity.public(), mine)]);
         }
     }
 
     /// A peer tells of others. Must not block.
-    pub(super) fn introduced(self: &Arc<Self>, from: FeedKey, said: Vec<Introduction>) {
-        if self.introductions.wait(from, said) {
-            let network = self.clone();
-            self.peers_pool.start(move || network.look_at_introductions());
+    pub fn hear(network: &Arc<Network>, from: FeedKey, said: Vec<Introduction>) {
+        if network.introductions.wait(from, said) {
+            let looking = network.clone();
+            network.peers_pool.start(move || Introductions::look(&looking));
         }
     }
 
-    fn look_at_introductions(self: &Arc<Self>) {
-        let (mut told, mut news) = (Vec::new(), false);
-        while let Some((from, said)) = self.introductions.next() {
-            let now = self.clock.now();
-            if !self.introductions.is_news(&said, now) || said.check(&self.id).is_err() {
+    fn look(network: &Arc<Network>) {
+        let (all, mut told, mut news) = (&network.introductions, Vec::new(), false);
+        while let Some((from, said)) = all.next() {
+            let now = network.clock.now();
+            if !all.is_news(&said, now) || said.check(&network.id).is_err() {
                 continue;
             }
             news = true;
-            if self.introductions.note(said.clone(), now) {
+            if all.note(said.clone(), now) {
                 told.push((from, said));
             }
         }
         if news {
-            self.links.peers_changed(self);
-            self.links.introduce(&told);
+            network.links.peers_changed(network);
+            network.links.introduce(&told);
         }
     }
 }

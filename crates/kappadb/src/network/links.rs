@@ -112,8 +112,9 @@ impl Links {
         peers.extend(parts.introductions.chosen());
         // Their runtime has gone.
         let given_up: Vec<FeedKey> =
-            state.calls.extract_if(.., |_, call| call.is_finished()).map(|(peer, _)| peer).collect();
+            state.calls.iter().filter(|(_, call)| call.is_finished()).map(|(peer, _)| *peer).collect();
         for peer in given_up {
+            state.calls.remove(&peer);
             if state.node.is_dialling(&peer) {
                 state.node.unreachable(now, peer, "the call was given up", false);
             }

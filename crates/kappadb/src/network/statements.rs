@@ -20,7 +20,7 @@ use kappadb_query::Selector;
 use kappadb_store::{Batch, Store, StoreError, Tree};
 use kappadb_sync::{Claimed, SignedStatement};
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
+use std::ops::{Bound, Deref};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -116,9 +116,20 @@ impl Open {
     }
 }
 
-impl Network {
+/// Holds peers to what they stated.
+pub(super) struct Judge<'a>(pub &'a Network);
+
+impl Deref for Judge<'_> {
+    type Target = Network;
+
+    fn deref(&self) -> &Network {
+        self.0
+    }
+}
+
+impl Judge<'_> {
     /// Keeps what a peer has signed, if it can be held to that: of questions that each entry answers or not by itself.
-    pub(super) fn keep_statement(&self, peer: FeedKey, ground: &Ground, statement: SignedStatement) {
+    pub fn keep(&self, peer: FeedKey, ground: &Ground, statement: SignedStatement) {
         let selector = Selector::decode(&statement.about.selector);
         let by_itself = matches!(
             selector,
@@ -131,7 +142,7 @@ impl Network {
     }
 
     /// Holds what is here against what peers have stated. Who has left something out is noted, and its word forgotten.
-    pub(super) fn look_for_omissions(&self) {
+    pub fn look(&self) {
         let changes = self.feeds.changes() + 1;
         if self.statements.looked.swap(changes, Ordering::Relaxed) != changes
             && let Err(error) = self.hold_to_statements()

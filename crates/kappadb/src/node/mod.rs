@@ -7,7 +7,7 @@ mod peers;
 use crate::error::{FollowError, OpenError};
 use crate::folder::files::{read_file, write_file};
 pub use crate::network::Following;
-use crate::network::Keeper;
+use crate::network::{Introductions, Keeper};
 use crate::views::Parts;
 pub use delivery::Delivery;
 pub use interest::{Interest, InterestError};
@@ -92,7 +92,7 @@ pub(crate) struct Serving {
 impl Serving {
     /// It can be reached at these addresses.
     pub fn begin(parts: &Arc<Parts>, follows: &Arc<Follows>, addresses: Vec<String>) -> Serving {
-        parts.network.listens(Some(addresses));
+        Introductions::listen(&parts.network, Some(addresses));
         let keeper = parts.links.keep(&parts.network);
         let mut state = follows.lock();
         state.servers += 1;
@@ -108,7 +108,7 @@ impl Drop for Serving {
         match self.parts.upgrade() {
             Some(parts) => {
                 if state.servers == 0 {
-                    parts.network.listens(None);
+                    Introductions::listen(&parts.network, None);
                 }
                 state.follow(&parts);
             }
