@@ -39,7 +39,8 @@ impl World {
         for (n, nick) in NICKS.into_iter().enumerate() {
             let clock = Hand::default();
             clock.at(10_000_000 + 3_000_000 * n as i64);
-            let builder = Database::builder(house.path(nick)).clock(clock.clone());
+            // Who knows whom is the model's own business.
+            let builder = Database::builder(house.path(nick)).introductions(false).clock(clock.clone());
             let database = match sides.first() {
                 None => builder.create().await,
                 Some(first) => builder.join(&first.server.ticket()).await,

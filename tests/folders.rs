@@ -117,7 +117,8 @@ impl Drop for World {
 }
 
 fn builder(path: &Path, state: &Path) -> Builder {
-    Database::builder(path).state(state)
+    // Who knows whom is the history's own business.
+    Database::builder(path).introductions(false).state(state)
 }
 
 impl World {

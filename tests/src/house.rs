@@ -55,9 +55,10 @@ impl House {
         self.dir.path().join(name)
     }
 
-    /// A database of this name. Its peers may be slow, for the machine may be busy.
+    /// A database of this name, that knows whom it is told of and nobody else. Its peers may be slow, for the machine may be busy.
     pub fn builder(&self, name: &str) -> Builder {
-        Database::builder(self.path(name)).clock(self.clock.clone()).patience(Duration::from_secs(30))
+        let builder = Database::builder(self.path(name)).clock(self.clock.clone());
+        builder.patience(Duration::from_secs(30)).introductions(false)
     }
 
     /// Makes the database.
