@@ -81,11 +81,6 @@ impl Question {
         if withheld { Err(Withheld.into()) } else { Ok(()) }
     }
 
-    /// Blocks that came so far.
-    pub fn fetched(&self) -> u64 {
-        self.asked.as_ref().map_or(0, |asked| asked.blocks_fetched)
-    }
-
     /// How much there is of all feeds, if everything was asked for.
     pub fn holdings(&self) -> Option<Holdings> {
         self.asked.as_ref().and_then(|asked| asked.holdings)

@@ -29,7 +29,8 @@ pub async fn sync(context: &Context, args: &SyncArgs) -> anyhow::Result<Exit> {
                 None if meter.of_all => Some(database.holdings().await?),
                 holdings => holdings,
             };
-            tell(&context.console, question.fetched(), holdings)?;
+            // Also of those who then failed.
+            tell(&context.console, meter.fetched(), holdings)?;
             if args.follow && question.asks() {
                 let _following = database.follow(&interest);
                 meter.run_during(interrupted).await?;
@@ -90,7 +91,10 @@ impl<'a> Meter<'a> {
         loop {
             tokio::select! {
                 biased;
-                done = &mut job => return Ok(done),
+                done = &mut job => {
+                    self.last = self.database.holdings().await?;
+                    return Ok(done);
+                }
                 _ = ticks.tick() => self.tick().await?,
             }
         }

@@ -7,7 +7,7 @@ use std::process::{Child, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// Values of each part.
-const VALUES: u64 = 15_000;
+const VALUES: u64 = 50_000;
 
 /// A replica that fetched these parts of what the server has, and nothing else, and serves them.
 fn replica(origin: &Server, parts: [&str; 2]) -> (Db, Server) {
@@ -54,7 +54,7 @@ fn one_of_three_is_killed_and_one_frozen_in_the_middle_and_the_answer_is_whole_o
     asker.ok(&["peer", "add", &frozen.ticket, "--name", "frozen"]);
     asker.ok(&["peer", "add", &remaining.ticket]);
     // All that there is: two parts of three are with the one that remains.
-    let (child, first) = begin(&asker, &["--json", "sync", "--everything"]);
+    let (child, first) = begin(&asker, &["--json", "sync", "--everything", "--patience", "2"]);
     assert!(first.contains("fetched"), "{first}");
     killed.kill();
     signal(frozen.id(), "-STOP");
@@ -67,6 +67,7 @@ fn one_of_three_is_killed_and_one_frozen_in_the_middle_and_the_answer_is_whole_o
     // Some of the part that the others held had come.
     let unavailable = all["unavailable"].as_u64().unwrap();
     assert!(unavailable > 0 && unavailable <= VALUES, "{all}");
+    assert_eq!(all["fetched"], 3 * VALUES - unavailable);
     assert_eq!(held(&asker, "b/"), VALUES - unavailable);
     assert_eq!((&lack["complete"], lack["missing"].as_array().unwrap().len()), (&json!(false), 2), "{lack}");
     assert_eq!((held(&asker, "a/"), held(&asker, "c/")), (VALUES, VALUES));
@@ -75,11 +76,12 @@ fn one_of_three_is_killed_and_one_frozen_in_the_middle_and_the_answer_is_whole_o
     let newcomer = Db::join(&remaining.ticket);
     newcomer.ok(&["peer", "add", &frozen.ticket, "--name", "frozen"]);
     let begun = Instant::now();
-    let (out, told) = newcomer.ends(0, &["kv", "list", "--prefix", "c/", "--limit", "all"]);
+    let (out, told) =
+        newcomer.ends(0, &["kv", "list", "--prefix", "c/", "--limit", "all", "--patience", "2"]);
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     assert_eq!(out.lines().count() as u64, VALUES);
     assert!(told.contains("complete by those who answered: peer frozen did not answer"), "{told}");
-    let (_, told) = newcomer.ends(3, &["kv", "list", "--prefix", "b/", "--limit", "all"]);
+    let (_, told) = newcomer.ends(3, &["kv", "list", "--prefix", "b/", "--limit", "all", "--patience", "2"]);
     assert!(told.contains("not complete: peer frozen did not answer"), "{told}");
 
     // It wakes, and what was missing comes.
