@@ -27,6 +27,8 @@ const MOST_WAITING: usize = 256;
 const WANTED: usize = 5;
 /// So often in a row a peer may be called in vain before it is let be, until it says something new.
 const TRIES: u32 = 3;
+/// Of so many others a peer is told when a session begins.
+const TOLD_FIRST: usize = 8;
 /// Introductions that are passed on in a minute, at most.
 const PASSED_ON: usize = 64;
 /// What a peer says anew is passed on if what it said before is so old, in milliseconds.
@@ -155,7 +157,7 @@ impl Introductions {
         let others = state.heard.values().filter(|heard| heard.failures < TRIES).map(|heard| &heard.said);
         let mut others: Vec<&Introduction> = others.filter(|said| said.peer != *to).collect();
         others.sort_by_key(|said| std::cmp::Reverse(said.at));
-        state.mine.iter().chain(others).take(MAX_INTRODUCED).cloned().collect()
+        state.mine.iter().chain(others.into_iter().take(TOLD_FIRST)).cloned().collect()
     }
 
     /// Takes what a peer says in, to be looked at later. True if nobody looks yet.
