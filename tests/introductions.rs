@@ -2,6 +2,7 @@
 
 use kappadb::{Builder, Database, Interest, PeerConnection, Server};
 use kappadb_sim::{Machine, World, seeds};
+use kappadb_tests::machine;
 use std::time::Duration;
 
 struct Replica {
@@ -10,15 +11,9 @@ struct Replica {
     machine: Machine,
 }
 
+/// With a clock that is right.
 fn builder(world: &World, machine: &Machine) -> Builder {
-    Database::builder(&machine.dir)
-        .threads(machine.threads.clone())
-        .store(machine.store.clone())
-        .disk(machine.disk.clone())
-        .transport(machine.host.clone())
-        .clock(world.clock())
-        .random(machine.chance())
-        .state(machine.dir.with_extension("state"))
+    machine::builder(machine).clock(world.clock())
 }
 
 impl Replica {

@@ -5,6 +5,7 @@ pub mod house;
 pub mod keys;
 pub mod kv;
 pub mod liar;
+pub mod machine;
 pub mod model;
 pub mod replica;
 pub mod swarm;

@@ -1,6 +1,7 @@
 //! What the replicas stand on: this machine, or a world of their own.
 
 use super::Member;
+use crate::machine;
 use kappadb::{Builder, Database};
 use kappadb_sim::{Machine, World};
 use std::collections::BTreeSet;
@@ -91,16 +92,5 @@ fn tcp_connections(members: &[Member]) -> usize {
 /// How a replica is made and opened.
 pub(super) fn builder(dir: &Path, machine: Option<&Machine>) -> Builder {
     // Who knows whom is the history's own business.
-    let builder = Database::builder(dir).introductions(false);
-    match machine {
-        None => builder,
-        Some(machine) => builder
-            .threads(machine.threads.clone())
-            .store(machine.store.clone())
-            .disk(machine.disk.clone())
-            .transport(machine.host.clone())
-            .clock(machine.clock)
-            .random(machine.chance())
-            .state(dir.with_extension("state")),
-    }
+    machine.map_or_else(|| Database::builder(dir), machine::builder).introductions(false)
 }

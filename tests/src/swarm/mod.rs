@@ -155,7 +155,40 @@ impl Member {
     }
 }
 
+impl Seen {
+    /// What came of this history, too.
+    pub fn add(&mut self, Seen { asked, complete, pairs }: Seen) {
+        self.asked += asked;
+        self.complete += complete;
+        self.pairs += pairs;
+    }
+
+    /// True if it shows what it is to show.
+    pub fn is_much(&self) -> bool {
+        self.pairs > 100 && self.complete > self.asked / 4
+    }
+}
+
+/// Steps of a history.
+const STEPS: u64 = 60;
+
 impl Swarm {
+    /// Lives its history to the end.
+    ///
+    /// # Panics
+    /// If that does not end as it must.
+    pub async fn live(mut self) -> Seen {
+        for _ in 0..STEPS {
+            self.advance().await;
+        }
+        let seen = match self.settle().await {
+            Ok(seen) => seen,
+            Err(why) => panic!("{}: {why}", self.history[0]),
+        };
+        self.close().await;
+        seen
+    }
+
     /// Two to eight replicas, each of which joined one before it, over TCP.
     pub async fn over_tcp(seed: u64) -> Swarm {
         Swarm::on(Ground::real(), seed).await
