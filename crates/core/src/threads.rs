@@ -18,7 +18,7 @@ pub trait Threads: Send + Sync {
         true
     }
 
-    /// Where there is but one thread, does on it the work of one that was begun and whose name starts so. False if there is none, or if there are
+    /// Where there is but one thread, does on it the work of one that was begun under this name. False if there is none, or if there are
     /// many threads. Default: false.
     fn lend(&self, name: &str) -> bool {
         let _ = name;
